@@ -1,0 +1,1 @@
+"""The command line and the runner that keeps a whole Stepwell on one machine."""

@@ -1,0 +1,1 @@
+"""Stepwell's SDK: log the steps of a training run."""

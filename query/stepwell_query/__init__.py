@@ -1,0 +1,1 @@
+"""The HTTP service that reads runs, series and history back."""

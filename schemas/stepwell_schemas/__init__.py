@@ -1,0 +1,1 @@
+"""What both ends of Stepwell share: events, pure rules, and the ClickHouse schema."""
