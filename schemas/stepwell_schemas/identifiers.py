@@ -1,0 +1,78 @@
+"""The path of a run, `entity/project/run_id`, and the rule for its three parts."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import NamedTuple, Self
+
+from stepwell_schemas.errors import IdentifierError
+from stepwell_schemas.limits import IDENTIFIER_MAX_CHARS
+
+_FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def check_identifier(field: str, value: str) -> str:
+    """Return `value` when it can be an entity, a project or a run id.
+
+    Any Unicode text of 1 to 128 characters is fine (spaces, quotes, emoji included) as long as it can't be
+    mistaken for a path: no slash, not `.` or `..`, no control characters or lone surrogates, no blank at an end.
+
+    Raises:
+        IdentifierError: naming `field`, the value and the rule it breaks.
+    """
+    if not isinstance(value, str):
+        raise IdentifierError(field, value, f"must be a string, not {type(value).__name__}")
+    if not value:
+        raise IdentifierError(field, value, "must not be empty")
+    if len(value) > IDENTIFIER_MAX_CHARS:
+        raise IdentifierError(field, value, f"must have at most {IDENTIFIER_MAX_CHARS} characters")
+    if "/" in value:
+        raise IdentifierError(field, value, "must not contain '/', which separates the parts of a run's path")
+    if value in {".", ".."}:
+        raise IdentifierError(field, value, "must not be '.' or '..'")
+    if value != value.strip():
+        raise IdentifierError(field, value, "must not begin or end with a blank")
+    if not _is_plain(value):
+        raise IdentifierError(field, value, "must not contain control characters or lone surrogates")
+    return value
+
+
+def _is_plain(value: str) -> bool:
+    return (
+        value.isascii()
+        and value.isprintable()
+        or all(unicodedata.category(char) not in _FORBIDDEN_CATEGORIES for char in value)
+    )
+
+
+class RunPath(NamedTuple):
+    """`entity/project/run_id`: names a run, and keys its events so that they keep their order."""
+
+    entity: str
+    project: str
+    run_id: str
+
+    @classmethod
+    def checked(cls, entity: str, project: str, run_id: str) -> Self:
+        """Make a path of three parts. Raises: IdentifierError."""
+        return cls(
+            check_identifier("entity", entity),
+            check_identifier("project", project),
+            check_identifier("run_id", run_id),
+        )
+
+    @classmethod
+    def parse(cls, path: str) -> Self:
+        """Read `entity/project/run_id`. Raises: IdentifierError."""
+        parts = path.strip("/").split("/")
+        if len(parts) != len(cls._fields):
+            raise IdentifierError("run path", path, "must have the form entity/project/run_id")
+        return cls.checked(*parts)
+
+    def __str__(self) -> str:
+        return "/".join(self)
+
+    @property
+    def kafka_key(self) -> bytes:
+        """The message key of the run's events: the path in UTF-8."""
+        return str(self).encode()

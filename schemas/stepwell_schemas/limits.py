@@ -1,0 +1,49 @@
+"""Every bound that both ends share, with its arithmetic.
+
+A bound is here when breaking it on one side would surprise the other; what only one service cares
+about is a setting of that service.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+IDENTIFIER_MAX_CHARS: Final = 128
+"""Characters of an entity, project or run id. A run path is then at most 3 × 128 × 4 bytes + 2 slashes,
+which stays below the 2,000 bytes that proxies accept in a URL once it is not percent-encoded."""
+
+KEY_MAX_CHARS: Final = 1_024
+"""Characters of a metric's key, after nested dicts became `a.b` keys."""
+
+MAX_STEP: Final = 2**62
+"""The largest step that may be asked for. Nanosecond clocks (1.8e18) fit, and adding 2^62 automatic steps
+to it still stays within Int64."""
+
+MAX_BATCH_ROWS: Final = 2**20
+"""Rows of one event: a row's version is `offset << 20 | row`, so an event has at most 2^20 of them."""
+
+VERSION_ROW_BITS: Final = 20
+MAX_OFFSET: Final = 2 ** (64 - VERSION_ROW_BITS)
+"""Offsets that a version can hold: 2^44 events in one partition, 550 years at 1,000 events a second."""
+
+MAX_EVENT_BYTES: Final = 8 * MIB
+"""The largest event a broker set up by Stepwell takes; the producers' batches stay below it."""
+
+SEND_BATCH_BYTES: Final = MAX_EVENT_BYTES // 8
+"""Packed values in one LogBatch: an eighth of what the broker takes, since the keys, the texts of a batch and
+the framing come on top, and batches of 1 MiB already run at the broker's full speed."""
+
+MEDIA_CHUNK_BYTES: Final = MAX_EVENT_BYTES // 8
+"""Media bytes in one MediaChunk."""
+
+TEXT_MAX_BYTES: Final = MAX_EVENT_BYTES // 8
+"""UTF-8 bytes of one string value, or of the JSON of one `other` value."""
+
+FLOAT64_EXACT_INT: Final = 2**53
+"""Integers up to this magnitude are exact in float64; beyond it the exact text travels too."""
+
+assert MAX_BATCH_ROWS == 1 << VERSION_ROW_BITS  # noqa: S101 - a relation between limits, checked at import
+assert SEND_BATCH_BYTES + TEXT_MAX_BYTES + MIB <= MAX_EVENT_BYTES  # noqa: S101 - a batch and its largest text fit

@@ -1,0 +1,146 @@
+"""The step rule, the one pure function that the SDK and the ingestor share.
+
+A writer of a run has a current step, the step its next `log()` writes at; it is 0 at first. For each call:
+
+- no step asked for: write at the current step, then move on by one; `commit=False` stays;
+- a step at or above the current one: move there and write there (at the current one: merge into that row);
+  then stay, so that a second call may add to the row; `commit=True` moves on by one;
+- a step below the current one: a *conflict*. The asked step is ignored and the data is logged as if no step
+  had been given. The caller records what was asked and what was done.
+
+The commit flag has three states because its default depends on whether a step was asked for (as in wandb).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stepwell_schemas.errors import StepError
+from stepwell_schemas.limits import MAX_STEP
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+NO_STEP: Final = -(2**63)
+"""Marks "no step asked for" where steps travel as packed int64."""
+
+COMMIT_FALSE: Final = 0
+COMMIT_TRUE: Final = 1
+COMMIT_DEFAULT: Final = 2
+_COMMIT_CODES: Final = {False: COMMIT_FALSE, True: COMMIT_TRUE, None: COMMIT_DEFAULT}
+
+
+class StepDecision(NamedTuple):
+    """Where one call writes, the writer's current step after it, and whether its asked step was ignored."""
+
+    step: int
+    current: int
+    conflict: bool
+
+
+class ResolvedSteps(NamedTuple):
+    """The decisions for n rows: steps int64[n], conflicts bool[n], and the writer's current step after them."""
+
+    steps: NDArray[np.int64]
+    conflicts: NDArray[np.bool_]
+    current: int
+
+
+def commit_code(commit: bool | None) -> int:
+    """Return the code under which a call's commit flag travels."""
+    return _COMMIT_CODES[commit]
+
+
+def check_step(step: object) -> int:
+    """Return an asked step as int: anything with an integral value up to 2^62; negative ones are conflicts later.
+
+    Raises:
+        StepError: when it is no integer, or lies outside ±2^62.
+    """
+    if isinstance(step, float) and step.is_integer():
+        value = int(step)
+    else:
+        try:
+            value = step.__index__()  # type: ignore[attr-defined]
+        except (AttributeError, TypeError):
+            raise StepError("step", step, f"must be an integer, not {type(step).__name__}") from None
+    if not -MAX_STEP <= value <= MAX_STEP:
+        raise StepError("step", value, "must lie between -2^62 and 2^62")
+    return int(value)
+
+
+def advance(current: int, asked: int | None, commit: bool | None) -> StepDecision:
+    """Decide one call; the plain reference of the rule."""
+    if asked is None or asked < current:
+        return StepDecision(current, current if commit is False else current + 1, asked is not None)
+    return StepDecision(asked, asked + 1 if commit is True else asked, False)
+
+
+def resolve(
+    current: int, asked: NDArray[np.int64] | None, commits: NDArray[np.int8] | None, rows: int
+) -> ResolvedSteps:
+    """Decide `rows` calls of one writer at once.
+
+    Args:
+        current: the writer's current step before them.
+        asked: int64[rows], NO_STEP where none was asked for; None when no row asked for one.
+        commits: int8[rows] of commit codes; None when every row has the default.
+        rows: the number of calls.
+
+    Between conflicts the rule is a running maximum over the asked steps, which numpy does at once; from the
+    first conflict on, where the rule depends on each outcome before it, rows are decided one by one.
+    """
+    import numpy as np
+
+    if asked is None:
+        moves = np.ones(rows, np.int64) if commits is None else (commits != COMMIT_FALSE).astype(np.int64)
+        steps = current + np.cumsum(moves) - moves
+        after = int(steps[-1] + moves[-1]) if rows else current
+        return ResolvedSteps(steps, np.zeros(rows, np.bool_), after)
+    steps, before, after = _resolve_without_conflicts(current, asked, commits)
+    conflicts = (asked != NO_STEP) & (asked < before)
+    if not conflicts.any():
+        return ResolvedSteps(steps, conflicts, after)
+    return _resolve_one_by_one(before, steps, asked, commits, int(np.argmax(conflicts)))
+
+
+def _resolve_without_conflicts(
+    current: int, asked: NDArray[np.int64], commits: NDArray[np.int8] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    import numpy as np
+
+    stays_by_default = asked != NO_STEP
+    if commits is None:
+        moves = (~stays_by_default).astype(np.int64)
+    else:
+        moves = np.where(commits == COMMIT_DEFAULT, ~stays_by_default, commits == COMMIT_TRUE).astype(
+            np.int64
+        )
+    moved = np.cumsum(moves) - moves
+    # A step asked for, less the moves made before it, is where the writer would have had to begin.
+    floors = np.where(stays_by_default, asked - moved, current)
+    begins = np.maximum(np.maximum.accumulate(floors), current)
+    steps = begins + moved
+    before = np.concatenate(([current], (steps + moves)[:-1]))
+    return steps, before, int(steps[-1] + moves[-1]) if len(steps) else current
+
+
+def _resolve_one_by_one(
+    before: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    asked: NDArray[np.int64],
+    commits: NDArray[np.int8] | None,
+    first: int,
+) -> ResolvedSteps:
+    import numpy as np
+
+    conflicts = np.zeros(len(steps), np.bool_)
+    current = int(before[first])
+    flags: list[bool | None] = [False, True, None]
+    for row in range(first, len(steps)):
+        step_asked = int(asked[row])
+        flag = None if commits is None else flags[commits[row]]
+        decision = advance(current, None if step_asked == NO_STEP else step_asked, flag)
+        steps[row], current, conflicts[row] = decision
+    return ResolvedSteps(steps, conflicts, current)
