@@ -38,10 +38,8 @@ def check_identifier(field: str, value: str) -> str:
 
 
 def _is_plain(value: str) -> bool:
-    return (
-        value.isascii()
-        and value.isprintable()
-        or all(unicodedata.category(char) not in _FORBIDDEN_CATEGORIES for char in value)
+    return (value.isascii() and value.isprintable()) or all(
+        unicodedata.category(char) not in _FORBIDDEN_CATEGORIES for char in value
     )
 
 

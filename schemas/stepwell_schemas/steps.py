@@ -114,9 +114,7 @@ def _resolve_without_conflicts(
     if commits is None:
         moves = (~stays_by_default).astype(np.int64)
     else:
-        moves = np.where(commits == COMMIT_DEFAULT, ~stays_by_default, commits == COMMIT_TRUE).astype(
-            np.int64
-        )
+        moves = np.where(commits == COMMIT_DEFAULT, ~stays_by_default, commits == COMMIT_TRUE).astype(np.int64)
     moved = np.cumsum(moves) - moves
     # A step asked for, less the moves made before it, is where the writer would have had to begin.
     floors = np.where(stays_by_default, asked - moved, current)
