@@ -131,7 +131,7 @@ def _translate(error: Exception, dsn: str) -> StoreError:
     if _ENGINE_NOT_OPENED in message:
         folder = dsn.removeprefix("chdb://") or "of the embedded engine"
         return StoreInUseError(
-            f"the folder {folder} is in use by another process: stop that one, or name another folder"
+            f"the folder {folder} is in use by another process: stop it, or name another folder"
         )
     found = _CODE.search(message)
     code = int(found[1]) if found else 0
