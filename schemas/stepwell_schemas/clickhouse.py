@@ -1,141 +1,302 @@
-"""The one way to ClickHouse, over clickhouse-connect: a server by HTTP, or the same engine embedded by chDB.
+"""The one way to ClickHouse: a server over HTTP or the engine inside this process, behind one `Store`.
 
-    connect("http://user:password@host:8123", "stepwell")     a server
-    connect("chdb:///var/lib/stepwell", "stepwell")           embedded; one process a folder, one folder a process
-
-Values travel only as `{name:Type}` parameters. `{db}` in a statement stands for the store's database.
-Drivers' errors become the StoreError tree here and nowhere else.
+Everything that crosses this boundary is Arrow, SQL text of our own, or a `{name:Type}` parameter: values never
+become SQL text. Every error that leaves it is a `StoreError`.
 """
 
 from __future__ import annotations
 
+import fcntl
+import logging
+import os
 import queue
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import clickhouse_connect
 import pyarrow as pa
+from clickhouse_connect.driver.binding import bind_query
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError, ProgrammingError
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+from urllib3.exceptions import HTTPError
 
-from stepwell_schemas.errors import StoreError, StoreInUseError, StoreRejectedError, StoreUnavailableError
+from stepwell_schemas.errors import (
+    IdentifierError,
+    StoreError,
+    StoreInUseError,
+    StoreRejectedError,
+    StoreUnavailableError,
+)
 
 Parameters = Mapping[str, Any]
 
-# Set once a connection: on the embedded engine a setting given with a single call costs four more statements.
-_SETTINGS: Final = {
-    "output_format_arrow_string_as_string": 1,
-    "output_format_arrow_low_cardinality_as_dictionary": 0,
-    "output_format_arrow_compression_method": "none",
-    "optimize_on_insert": 0,
-    "deduplicate_blocks_in_dependent_materialized_views": 1,
-}
-_DATABASE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_CODE = re.compile(r"[Cc]ode:? ?(\d+)")
-# All that chDB says when it can't take the lock on its folder.
-_ENGINE_NOT_OPENED: Final = "Error initializing EmbeddedServer"
-# Codes that say "not now": timeouts, connections, memory, read-only replicas, shutting down.
-_UNAVAILABLE_CODES: Final = frozenset({159, 160, 202, 209, 210, 241, 242, 252, 279, 425, 999})
+_EMBEDDED: Final = "chdb"
+_CONNECT_TIMEOUT_SECONDS: Final = 5
+_DATABASE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}")
+_TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+
+# Strings as text: ClickHouse would answer bytes, which every reader would have to decode.
+_CLIENT_SETTINGS: Final = {"output_format_arrow_string_as_string": 1}
+
+# ClickHouse's codes for states that pass: too many queries, sockets and networks, a table that is read-only for
+# now, a full disk, too many parts, an insert of unknown outcome, the coordination service.
+_PASSING_CODES: Final = frozenset({202, 209, 210, 242, 243, 252, 319, 999})
+# Memory frees itself under an insert of bounded size; a query that needs too much would need it again.
+_PASSING_INSERT_CODES: Final = _PASSING_CODES | {241}
+
+# The driver logs what it also raises; without this, a process that set up no logging would print it to stderr.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 
 class Store:
-    """A pool of connections to one database. Synchronous and safe to call from several threads at once.
+    """One database of one ClickHouse. Synchronous and thread-safe; made by `connect`.
 
-    Every method raises StoreUnavailableError when the same call may succeed later, and StoreRejectedError when the
-    engine refused the statement. A successful `insert` says that the rows are in ClickHouse, not that they are on disk.
+    In SQL text `{db}` stands for the quoted database; names without it are looked up there too. At most
+    `pool_size` calls run at once, further ones wait. Every method raises `StoreUnavailableError` when the same call
+    may succeed later, and `StoreRejectedError` when it will not.
     """
 
-    def __init__(self, clients: list[Client], database: str) -> None:
+    def __init__(self, dsn: str, database: str, pool_size: int, settings: Mapping[str, str | int]) -> None:
         self.database = database
-        self._clients = clients
-        self._free: queue.LifoQueue[Client] = queue.LifoQueue()
-        for client in clients:
-            self._free.put(client)
+        self._dsn = dsn
+        self._settings = {**_CLIENT_SETTINGS, **settings}
+        self._quoted = f"`{database}`"
+        self._embedded_path = _embedded_path(dsn)
+        self._closed = False
+        self._lock = threading.Lock()
+        self._clients: list[Client] = []
+        # Idle clients, the last used on top; None stands for a client that was not needed yet.
+        self._idle: queue.LifoQueue[Client | None] = queue.LifoQueue()
+        for _ in range(pool_size):
+            self._idle.put(None)
+        with self._client():
+            pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
-        """Return the result of a SELECT; strings as Arrow strings."""
-        return pa.ipc.open_file(pa.BufferReader(self.query_bytes(sql, parameters, "Arrow"))).read_all()
-
-    def query_bytes(self, sql: str, parameters: Parameters | None, fmt: str) -> bytes:
-        """Return the result of a SELECT in one of ClickHouse's output formats."""
+        """Return a query's whole result."""
         with self._client() as client:
-            return client.raw_query(self._text(sql), dict(parameters or {}), fmt=fmt)
+            answer = client.raw_query(self._text(sql), _dict(parameters), fmt="ArrowStream")
+        if not answer:
+            return pa.table({})
+        with _translated():
+            return pa.ipc.open_stream(pa.py_buffer(answer)).read_all()
 
     def stream(self, sql: str, parameters: Parameters | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield the result of a SELECT block by block; memory stays bounded by a few blocks."""
-        with (
-            self._client() as client,
-            client.query_column_block_stream(self._text(sql), dict(parameters or {})) as blocks,
-        ):
-            names = blocks.source.column_names
-            for columns in blocks:
-                yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], names=list(names))
+        """Yield a query's result batch by batch (some 65,000 rows each), in memory bounded by the batch.
 
-    def insert(self, table: str, rows: pa.Table, token: str) -> None:
-        """Insert rows in one block; rows already inserted under the same token land once."""
+        An early end of the iteration (`close()` on it) cancels the query.
+        """
+        if self._embedded_path is not None:
+            return self._stream_embedded(self._embedded_path, self._text(sql), _dict(parameters))
+        return self._stream_http(self._text(sql), _dict(parameters))
+
+    def query_bytes(self, sql: str, parameters: Parameters | None = None, fmt: str = "JSON") -> bytes:
+        """Return a query's result in one of ClickHouse's output formats."""
+        if not fmt.isalnum():
+            raise StoreRejectedError(f"{fmt!r} is not a format of ClickHouse")
         with self._client() as client:
-            client.insert_arrow(table, rows, database=self.database, settings={"insert_deduplication_token": token})
+            return client.raw_query(self._text(sql), _dict(parameters), fmt=fmt)
+
+    def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
+        """Insert rows into a table of the database; columns match by name, missing ones take their default.
+
+        An insert repeated under the same `token` lands once, within the table's deduplication window. Rows are
+        stored as they come: replacing and aggregating happens in later merges.
+        """
+        if _TABLE.fullmatch(table) is None:
+            raise IdentifierError("table", table, "must be a plain name")
+        settings: dict[str, Any] = {"optimize_on_insert": 0}
+        if token is not None:
+            settings["insert_deduplication_token"] = token
+        block = _arrow_file(rows)
+        with self._client(_PASSING_INSERT_CODES) as client:
+            client.raw_insert(f"{self._quoted}.`{table}`", rows.column_names, block, settings, "Arrow")
 
     def command(self, sql: str, parameters: Parameters | None = None) -> None:
-        """Run a statement that returns no rows."""
-        with self._client() as client:
-            client.command(self._text(sql), dict(parameters or {}), use_database=False)
+        """Run a statement whose result is of no interest, such as DDL. Works before the database exists."""
+        with self._client(_PASSING_INSERT_CODES) as client:
+            client.command(self._text(sql), _dict(parameters), use_database=False)
 
     def close(self) -> None:
-        """Close every connection; waits for calls under way."""
-        for _ in self._clients:
-            self._free.get().close()
+        """Release the connections; the embedded engine ends with the process's last store. Idempotent."""
+        with self._lock:
+            self._closed = True
+            clients, self._clients = self._clients, []
+        for client in clients:
+            client.close()
 
     def _text(self, sql: str) -> str:
-        return sql.replace("{db}", f"`{self.database}`")
+        return sql.replace("{db}", self._quoted)
 
     @contextmanager
-    def _client(self) -> Iterator[Client]:
-        client = self._free.get()
+    def _client(self, passing: frozenset[int] = _PASSING_CODES) -> Iterator[Client]:
+        client = self._idle.get()
         try:
-            with _translated():
+            with _translated(passing):
+                if client is None or self._closed:
+                    client = self._new_client()
                 yield client
         finally:
-            self._free.put(client)
+            self._idle.put(client)
+
+    def _new_client(self) -> Client:
+        if self._closed:
+            raise StoreRejectedError("the store was closed")
+        if self._embedded_path is not None:
+            client = _open_embedded(self._embedded_path, self._settings)
+        else:
+            client = clickhouse_connect.get_client(
+                dsn=self._dsn,
+                settings=dict(self._settings),
+                # Arrow's own buffers come compressed already; a session would forbid calls at once.
+                compress=False,
+                autogenerate_session_id=False,
+                connect_timeout=_CONNECT_TIMEOUT_SECONDS,
+            )
+        # Set afterwards: the first connection may be the one that creates the database.
+        client.database = self.database
+        with self._lock:
+            self._clients.append(client)
+        return client
+
+    def _stream_http(self, sql: str, parameters: dict[str, Any] | None) -> Iterator[pa.RecordBatch]:
+        with self._client() as client, client.raw_stream(sql, parameters, fmt="ArrowStream") as source:
+            yield from pa.ipc.open_stream(source)
+
+    def _stream_embedded(self, path: Path, sql: str, parameters: dict[str, Any] | None) -> Iterator[pa.RecordBatch]:
+        import chdb  # the extra `local`: services that use a server don't have it
+
+        # The driver would hold the whole Arrow answer in memory. The engine itself gives it block by block, each a
+        # whole Arrow stream, on a handle of its own so that the pool's stay free.
+        text, bound = bind_query(sql, parameters, None)
+        with _translated():
+            handle = _engine_call(chdb.connect, str(path))
+            try:
+                for name, value in self._settings.items():
+                    _engine_call(handle.query, f"SET {name} = '{value}'", "TabSeparated")
+                _engine_call(handle.query, f"USE {self._quoted}", "TabSeparated")
+                plain = {name.removeprefix("param_"): value for name, value in bound.items()}
+                result = _engine_call(handle.send_query, text, "ArrowStream", params=plain)
+                try:
+                    while (block := _engine_call(next, result, None)) is not None:
+                        yield from pa.ipc.open_stream(pa.py_buffer(block.bytes()))
+                finally:
+                    result.close()
+            finally:
+                handle.close()
 
 
-def connect(dsn: str, database: str = "stepwell", pool_size: int = 4) -> Store:
-    """Connect to ClickHouse; the database need not exist yet.
+def connect(
+    dsn: str, database: str = "stepwell", pool_size: int = 4, settings: Mapping[str, str | int] | None = None
+) -> Store:
+    """Connect to ClickHouse and return its `Store`; the database itself may still be missing (see `migrate`).
+
+    Args:
+        dsn: `http(s)://user:password@host:port`, or `chdb:///folder` for the engine embedded in this process, which
+            opens one folder in its life; two processes can't share a folder.
+        database: the database that `{db}` stands for.
+        pool_size: calls at once.
+        settings: ClickHouse settings for every call of this store, such as `readonly`.
 
     Raises:
-        StoreInUseError: when another process has the embedded engine's folder open.
-        StoreUnavailableError: when the server does not answer.
-        StoreRejectedError: when the DSN or the database's name can't be used.
+        StoreUnavailableError: when no ClickHouse answers.
+        StoreInUseError: when another process has the folder, or this process has opened another one.
+        StoreRejectedError: when user or password are wrong.
+        IdentifierError: when `database` is not a plain name.
+        StoreError: when the DSN has another scheme.
     """
-    if not _DATABASE.fullmatch(database):
-        raise StoreRejectedError(f"database {database!r}: must be letters, digits and '_', not beginning with a digit")
-    with _translated(dsn):
-        clients = [clickhouse_connect.get_client(dsn=dsn, settings=_SETTINGS) for _ in range(pool_size)]
-    return Store(clients, database)
+    if _DATABASE.fullmatch(database) is None:
+        raise IdentifierError("database", database, "must be letters, digits, _ and -, and not begin with a digit")
+    if urlsplit(dsn).scheme not in {"http", "https", _EMBEDDED}:
+        raise StoreError("STEPWELL_CLICKHOUSE_DSN must begin with http://, https:// or chdb:///")
+    return Store(dsn, database, pool_size, settings or {})
+
+
+def _embedded_path(dsn: str) -> Path | None:
+    return Path(urlsplit(dsn).path) if urlsplit(dsn).scheme == _EMBEDDED else None
+
+
+def _open_embedded(path: Path, settings: Mapping[str, str | int]) -> Client:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        return clickhouse_connect.get_client(dsn=f"chdb://{path}", settings=dict(settings))
+    except OSError as error:
+        raise StoreRejectedError(f"the folder {path} can't be used: {error.strerror}") from error
+    except ClickHouseError as error:
+        if "already initialized with path" in str(error):
+            raise StoreInUseError(
+                f"this process already runs the embedded engine on another folder than {path}; "
+                "use one folder for each process"
+            ) from error
+        if _locked(path / "status"):
+            raise StoreInUseError(
+                f"the folder {path} is in use by another process; stop that one, or name another folder"
+            ) from error
+        raise
+
+
+def _locked(file: Path) -> bool:
+    """Tell whether somebody holds the engine's lock; it keeps a flock on this file while it runs."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _arrow_file(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    # One chunk: the file format holds one dictionary per column, and ClickHouse parses fewer, larger blocks faster.
+    whole = rows.combine_chunks()
+    with pa.ipc.new_file(sink, whole.schema) as writer:
+        writer.write_table(whole)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _dict(parameters: Parameters | None) -> dict[str, Any] | None:
+    return None if parameters is None else dict(parameters)
+
+
+def _engine_call(function: Any, *arguments: Any, **named: Any) -> Any:
+    """Call chdb, whose errors are RuntimeErrors with ClickHouse's message in them."""
+    try:
+        return function(*arguments, **named)
+    except RuntimeError as error:
+        raise StoreRejectedError(str(error), _code(str(error))) from error
+
+
+def _code(message: str) -> int:
+    match = re.search(r"Code: (\d+)", message)
+    return int(match[1]) if match else 0
 
 
 @contextmanager
-def _translated(dsn: str = "") -> Iterator[None]:
+def _translated(passing: frozenset[int] = _PASSING_CODES) -> Iterator[None]:
+    """Turn the errors of the drivers into those of our tree."""
     try:
         yield
-    except StoreError:
-        raise
-    except (ClickHouseError, OSError, RuntimeError) as error:
-        raise _translate(error, dsn) from error
-
-
-def _translate(error: Exception, dsn: str) -> StoreError:
-    message = str(error).strip()
-    if _ENGINE_NOT_OPENED in message:
-        folder = dsn.removeprefix("chdb://") or "of the embedded engine"
-        return StoreInUseError(
-            f"the folder {folder} is in use by another process: stop it, or name another folder"
-        )
-    found = _CODE.search(message)
-    code = int(found[1]) if found else 0
-    refused = isinstance(error, (DatabaseError, ProgrammingError)) and not isinstance(error, OperationalError)
-    if not refused or code in _UNAVAILABLE_CODES:
-        return StoreUnavailableError(message)
-    return StoreRejectedError(message, code)
+    except ClickHouseError as error:
+        code = int(getattr(error, "code", None) or _code(str(error)))
+        if code in passing or (code == 0 and isinstance(error, OperationalError)):
+            raise StoreUnavailableError(f"ClickHouse does not answer: {error}") from error
+        raise StoreRejectedError(str(error), code) from error
+    except (HTTPError, pa.ArrowInvalid, ConnectionError) as error:
+        raise StoreUnavailableError(f"ClickHouse's answer broke off: {error}") from error
