@@ -1,0 +1,43 @@
+"""The errors of the runner and the command line.
+
+StepwellDeployError
+├── PortInUseError       another program listens on a port that a service needs
+├── FolderInUseError     another process works in the data folder
+├── BrokerError          the local Kafka broker did not start, or died
+├── StackError           the local stack did not come up
+└── ServiceRefusedError  the query service refused a request
+"""
+
+from __future__ import annotations
+
+
+class StepwellDeployError(Exception):
+    """Base of every error here; its text is one sentence a person can act on."""
+
+
+class PortInUseError(StepwellDeployError):
+    """Another program listens on a port that a service needs."""
+
+    def __init__(self, host: str, port: int, remedy: str) -> None:
+        super().__init__(f"port {port} on {host} is in use by another program; {remedy}")
+
+
+class FolderInUseError(StepwellDeployError):
+    """Another process works in the data folder."""
+
+    def __init__(self, folder: object, process: str) -> None:
+        super().__init__(
+            f"the folder {folder} is in use by process {process}; stop it, or name another folder with --dir"
+        )
+
+
+class BrokerError(StepwellDeployError):
+    """The local Kafka broker did not start, or died."""
+
+
+class StackError(StepwellDeployError):
+    """The local stack did not come up."""
+
+
+class ServiceRefusedError(StepwellDeployError):
+    """The query service refused a request; the text is its own."""

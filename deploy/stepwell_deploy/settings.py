@@ -1,0 +1,30 @@
+"""Settings of the local runner and the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings
+from stepwell_schemas.settings import ENVIRONMENT
+
+
+class DeploySettings(BaseSettings):
+    """How `stepwell up` lays out one machine, and which service the reading commands ask."""
+
+    model_config = ENVIRONMENT
+
+    base_url: str = Field("http://127.0.0.1:8420", description="The query service that the commands and the SDK ask.")
+    api_key: SecretStr = Field(SecretStr(""), description="The key sent to the query service; empty: none.")
+    host: str = Field("127.0.0.1", description="The address `up` and `query` listen on.")
+    port: int = Field(8420, ge=0, le=65535, description="The port `up` and `query` listen on; 0: a free one.")
+    server_dir: Path = Field(
+        Path("~/.stepwell/server"),
+        description="The folder in which `up` keeps the broker's log and the engine's tables.",
+    )
+    kafka_port: int = Field(0, ge=0, le=65535, description="The port of the broker that `up` starts; 0: a free one.")
+    kafka_heap_mb: int = Field(512, ge=128, description="Heap of the broker that `up` starts, in MiB.")
+    clickhouse_port: int = Field(
+        0, ge=0, le=65535, description="The port on which `up` answers ClickHouse's HTTP protocol; 0: a free one."
+    )
+    events_partitions: int = Field(4, ge=1, description="Partitions of the events topic when `setup` creates it.")

@@ -1,0 +1,36 @@
+"""The topics of Stepwell, created where they are missing."""
+
+from __future__ import annotations
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
+from stepwell_schemas.settings import KafkaSettings
+
+_EVENTS_CONFIG = {"max.message.bytes": str(MAX_EVENT_BYTES + MIB), "retention.ms": "-1"}
+
+
+async def create_topics(settings: KafkaSettings, partitions: int, replication: int = 1) -> list[str]:
+    """Create the events and the dead-letter topic where they are missing; existing ones are left as they are.
+
+    Returns:
+        The names of the topics that were created.
+
+    Raises:
+        aiokafka.errors.KafkaError: when the broker can't be reached or refuses.
+    """
+    admin = AIOKafkaAdminClient(**settings.kafka_connection())
+    await admin.start()
+    try:
+        wanted = {settings.events_topic: partitions, settings.deadletters_topic: 1}
+        missing = [name for name in wanted if name not in set(await admin.list_topics())]
+        answer = await admin.create_topics(
+            [NewTopic(name, wanted[name], replication, topic_configs=_EVENTS_CONFIG) for name in missing]
+        )
+        for topic, code, *message in answer.topic_errors:
+            error = for_code(code)
+            if code and error is not TopicAlreadyExistsError:
+                raise error(f"{topic}: {message[0] if message else ''}")
+        return missing
+    finally:
+        await admin.close()
