@@ -40,14 +40,25 @@ _CONNECT_TIMEOUT_SECONDS: Final = 5
 _DATABASE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}")
 _TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
-# Strings as text: ClickHouse would answer bytes, which every reader would have to decode.
-_CLIENT_SETTINGS: Final = {"output_format_arrow_string_as_string": 1}
+# Given once a connection: with a single call they cost the embedded engine four more statements.
+_CLIENT_SETTINGS: Final[dict[str, str | int]] = {
+    # Strings as text: ClickHouse would answer bytes, which every reader would have to decode.
+    "output_format_arrow_string_as_string": 1,
+    "output_format_arrow_compression_method": "none",
+    # Rows are stored as they come: replacing and aggregating happens in later merges.
+    "optimize_on_insert": 0,
+    # An insert repeated under its token lands once in the tables behind a materialized view too.
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+}
 
 # ClickHouse's codes for states that pass: too many queries, sockets and networks, a table that is read-only for
-# now, a full disk, too many parts, an insert of unknown outcome, the coordination service.
-_PASSING_CODES: Final = frozenset({202, 209, 210, 242, 243, 252, 319, 999})
-# Memory frees itself under an insert of bounded size; a query that needs too much would need it again.
-_PASSING_INSERT_CODES: Final = _PASSING_CODES | {241}
+# now, a full disk, too many parts, an insert of unknown outcome, no connection, the coordination service.
+_PASSING_CODES: Final = frozenset({202, 209, 210, 242, 243, 252, 279, 319, 425, 999})
+# Time and memory come back for an insert of bounded size; a query that needs too much would need it again.
+_PASSING_INSERT_CODES: Final = _PASSING_CODES | {159, 160, 241}
+
+# What the driver says of an answer 5xx that is not from ClickHouse but from a proxy before it.
+_PROXY_TROUBLE: Final = "received HTTP status 5"
 
 # The driver logs what it also raises; without this, a process that set up no logging would print it to stderr.
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
@@ -111,14 +122,11 @@ class Store:
     def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
         """Insert rows into a table of the database; columns match by name, missing ones take their default.
 
-        An insert repeated under the same `token` lands once, within the table's deduplication window. Rows are
-        stored as they come: replacing and aggregating happens in later merges.
+        An insert repeated under the same `token` lands once, within the table's deduplication window.
         """
         if _TABLE.fullmatch(table) is None:
             raise IdentifierError("table", table, "must be a plain name")
-        settings: dict[str, Any] = {"optimize_on_insert": 0}
-        if token is not None:
-            settings["insert_deduplication_token"] = token
+        settings = {} if token is None else {"insert_deduplication_token": token}
         block = _arrow_file(rows)
         with self._client(_PASSING_INSERT_CODES) as client:
             client.raw_insert(f"{self._quoted}.`{table}`", rows.column_names, block, settings, "Arrow")
@@ -159,7 +167,7 @@ class Store:
             client = clickhouse_connect.get_client(
                 dsn=self._dsn,
                 settings=dict(self._settings),
-                # Arrow's own buffers come compressed already; a session would forbid calls at once.
+                # Compression costs more time than a network within one site; a session forbids calls at once.
                 compress=False,
                 autogenerate_session_id=False,
                 connect_timeout=_CONNECT_TIMEOUT_SECONDS,
@@ -295,7 +303,8 @@ def _translated(passing: frozenset[int] = _PASSING_CODES) -> Iterator[None]:
         yield
     except ClickHouseError as error:
         code = int(getattr(error, "code", None) or _code(str(error)))
-        if code in passing or (code == 0 and isinstance(error, OperationalError)):
+        unanswered = isinstance(error, OperationalError) or _PROXY_TROUBLE in str(error)
+        if code in passing or (code == 0 and unanswered):
             raise StoreUnavailableError(f"ClickHouse does not answer: {error}") from error
         raise StoreRejectedError(str(error), code) from error
     except (HTTPError, pa.ArrowInvalid, ConnectionError) as error:
