@@ -1,0 +1,250 @@
+"""ClickHouse's HTTP protocol over the embedded engine, so that other processes and tools reach one machine's tables.
+
+Speaks what clickhouse-connect, curl and BI tools use: the statement in `query=` or the body, `param_x` parameters,
+settings in the URL, inserts of any format in the body, Basic or X-ClickHouse-User credentials, compressed bodies,
+and errors with their code in a header. Guests (no user, or `default` without a password) read; the configured user
+writes. An answer is held in memory before it is sent.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import sys
+import threading
+import time
+from base64 import b64decode
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import cramjam
+
+from stepwell_deploy.embedded_statements import AUTHENTICATION_CODE, Answer, Request, StatementError, open_handle, run
+from stepwell_deploy.folder import claim_port
+
+# Many requests may bring a whole insert each; beyond this a body is a mistake.
+_MAX_BODY_BYTES: Final = 1 << 30
+_STATUS: Final = {60: 404, 81: 404, 62: 400, 47: 400, 164: 403, 497: 403, 516: 401}
+_GUESTS: Final = frozenset({"", "default"})
+
+
+class ClickHouseHttp:
+    """Serves an embedded engine's folder on a port, from threads of this process, which hosts the engine.
+
+    Args:
+        folder: the engine's folder; the process may have open stores on it.
+        host: the address to listen on.
+        port: the port to listen on; 0 takes a free one, see `port` after `start`.
+        user: who may write.
+        password: the password of `user`.
+    """
+
+    def __init__(self, folder: Path, host: str, port: int, user: str, password: str) -> None:
+        self.host = host
+        self.port = port
+        self._folder = folder
+        self._credentials = (user, password)
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def dsn(self) -> str:
+        """The DSN of the writing user, once started."""
+        user, password = (quote(part, safe="") for part in self._credentials)
+        return f"http://{user}:{password}@{self.host}:{self.port}"
+
+    def start(self) -> None:
+        """Listen and serve. Raises PortInUseError when another program has the port."""
+        if self.port:
+            claim_port(self.host, self.port, "set STEPWELL_CLICKHOUSE_PORT to another, or to 0 for a free one")
+        self._server = _Server((self.host, self.port), self._folder, self._credentials)
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="clickhouse-http")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening and let go of the engine. Idempotent."""
+        if self._server is not None and self._thread is not None:
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
+            self._server = self._thread = None
+
+
+class _Server(ThreadingHTTPServer):
+    """The listening socket, and a handle that keeps the engine up between requests."""
+
+    daemon_threads = True
+    # A client keeps its connection open for as long as it likes; stopping must not wait for that.
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], folder: Path, credentials: tuple[str, str]) -> None:
+        super().__init__(address, _Handler)
+        self.folder = folder
+        self.credentials = credentials
+        self.engine = open_handle(folder)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Report what went wrong in a handler, except a client that went away."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+    def server_close(self) -> None:
+        """Close the socket and let go of the engine."""
+        super().server_close()
+        self.engine.close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One client's connection: request after request until the client closes it."""
+
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    server_version = "Stepwell"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def do_GET(self) -> None:
+        """Answer /ping and reading statements; GET never writes, as in ClickHouse."""
+        if urlsplit(self.path).path in {"/ping", "/replicas_status"}:
+            self._send(200, b"Ok.\n", {"Content-Type": "text/html; charset=UTF-8"})
+            return
+        self._answer(b"", writing_method=False)
+
+    def do_HEAD(self) -> None:
+        """Answer a probe without a body."""
+        self._send(200, b"", {})
+
+    def do_POST(self) -> None:
+        """Run the statement in the URL or the body, with the body's data for an insert."""
+        try:
+            body = self._body()
+        except (ValueError, cramjam.DecompressionError) as error:
+            self.close_connection = True
+            self._fail(StatementError(f"Code: 2. DB::Exception: The body can't be read: {error}", 2))
+            return
+        self._answer(body, writing_method=True)
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's name
+        """Log nothing: the services log what they ask."""
+
+    def _answer(self, body: bytes, writing_method: bool) -> None:
+        fields = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
+        try:
+            writer = self._is_writer(fields) and writing_method
+            form = self.headers.get("X-ClickHouse-Format")
+            started = time.perf_counter_ns()
+            answer = run(self.server.folder, Request.parse(fields, body, form), writer)
+        except StatementError as error:
+            self._fail(error)
+            return
+        self._succeed(answer, fields.get("query_id", ""), time.perf_counter_ns() - started)
+
+    def _is_writer(self, fields: dict[str, str]) -> bool:
+        """Tell a writer from a guest; raises StatementError for credentials that are neither's."""
+        user, password = self._given_credentials(fields)
+        if user in _GUESTS and not password:
+            return False
+        wanted_user, wanted_password = self.server.credentials
+        if hmac.compare_digest(user.encode(), wanted_user.encode()) and hmac.compare_digest(
+            password.encode(), wanted_password.encode()
+        ):
+            return True
+        raise StatementError(
+            f"Code: {AUTHENTICATION_CODE}. DB::Exception: {user}: Authentication failed: password is incorrect, or "
+            "there is no user with such name. (AUTHENTICATION_FAILED)",
+            AUTHENTICATION_CODE,
+        )
+
+    def _given_credentials(self, fields: dict[str, str]) -> tuple[str, str]:
+        header = self.headers.get("Authorization", "")
+        if header.startswith("Basic "):
+            try:
+                user, _, password = b64decode(header.removeprefix("Basic ")).decode().partition(":")
+            except ValueError:
+                return "?", "?"
+            return user, password
+        named = self.headers.get("X-ClickHouse-User")
+        if named is not None:
+            return named, self.headers.get("X-ClickHouse-Key", "")
+        return fields.get("user", ""), fields.get("password", "")
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            content = self._chunks()
+        else:
+            length = int(self.headers.get("Content-Length") or 0)
+            if not 0 <= length <= _MAX_BODY_BYTES:
+                raise ValueError(f"it may have {_MAX_BODY_BYTES:,} bytes at most")
+            content = self.rfile.read(length)
+        return _decompress(content, self.headers.get("Content-Encoding", ""))
+
+    def _chunks(self) -> bytes:
+        parts: list[bytes] = []
+        room = _MAX_BODY_BYTES
+        while size := int(self.rfile.readline(64).split(b";")[0], 16):
+            room -= size
+            if room < 0:
+                raise ValueError(f"it may have {_MAX_BODY_BYTES:,} bytes at most")
+            parts.append(self.rfile.read(size))
+            self.rfile.readline(64)
+        while self.rfile.readline(1024).strip():
+            pass
+        return b"".join(parts)
+
+    def _succeed(self, answer: Answer, query_id: str, elapsed_ns: int) -> None:
+        count = ("written_rows", "written_bytes") if answer.insert else ("read_rows", "read_bytes")
+        summary = {count[0]: str(answer.rows), count[1]: str(answer.bytes_read), "elapsed_ns": str(elapsed_ns)}
+        headers = {
+            "X-ClickHouse-Query-Id": query_id.replace("\n", " ").replace("\r", " "),
+            "X-ClickHouse-Timezone": "UTC",
+            "X-ClickHouse-Summary": json.dumps(summary),
+        }
+        if answer.form is not None:
+            headers["X-ClickHouse-Format"] = answer.form
+        encodings = {item.split(";")[0].strip() for item in self.headers.get("Accept-Encoding", "").split(",")}
+        body = answer.body
+        # Loopback is faster than any compression but this one; small answers gain nothing.
+        if "lz4" in encodings and len(body) > 1 << 16:
+            headers["Content-Encoding"] = "lz4"
+            body = bytes(cramjam.lz4.compress(body))
+        self._send(200, body, headers)
+
+    def _fail(self, error: StatementError) -> None:
+        self._send(
+            _STATUS.get(error.code, 500), f"{error}\n".encode(), {"X-ClickHouse-Exception-Code": str(error.code)}
+        )
+
+    def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+
+def _decompress(content: bytes, encoding: str) -> bytes:
+    if encoding in {"", "identity"}:
+        return content
+    codecs: dict[str, Any] = {
+        "lz4": cramjam.lz4,
+        "zstd": cramjam.zstd,
+        "gzip": cramjam.gzip,
+        "deflate": cramjam.zlib,
+        "br": cramjam.brotli,
+    }
+    if encoding not in codecs:
+        raise ValueError(f"Content-Encoding {encoding!r} is unknown; known are {', '.join(codecs)}")
+    return bytes(codecs[encoding].decompress(content))
