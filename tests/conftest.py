@@ -1,0 +1,97 @@
+"""Fixtures of all tests: the real broker and the real engine, started once a session; names of a test's own.
+
+Unit tests get none of them, and can't reach a network or a database even by accident.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from stepwell_schemas.clickhouse import Store, connect
+from stepwell_schemas.migrate import migrate
+from support.stack import Stack, Topics
+
+UNIT = Path(__file__).parent / "unit"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Async tests run on asyncio, as the services do."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _units_are_alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not request.path.is_relative_to(UNIT):
+        return
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a unit test must not reach a network: move the test to tests/integration")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+    monkeypatch.setattr("stepwell_schemas.clickhouse.connect", refuse)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The broker and the engine of this session, started when first asked for."""
+    running = Stack(tmp_path_factory.mktemp("stack"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def broker(stack: Stack) -> str:
+    """`host:port` of a real Kafka broker."""
+    return stack.bootstrap_servers()
+
+
+@pytest.fixture
+def topics(broker: str) -> Topics:
+    """Topics of this test's own, created on the broker."""
+    name = uuid.uuid4().hex[:8]
+    topics = Topics(f"events-{name}", f"deadletters-{name}")
+    asyncio.run(topics.create(broker))
+    return topics
+
+
+@pytest.fixture
+def database() -> str:
+    """The name of a database of this test's own."""
+    return f"test_{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def open_store(stack: Stack, database: str) -> Iterator[Callable[[str], Store]]:
+    """A function that opens the test's migrated database by `chdb` or `http`."""
+    opened: list[Store] = []
+
+    def open_by(kind: str) -> Store:
+        store = connect(stack.dsn(kind), database)
+        opened.append(store)
+        migrate(store)
+        return store
+
+    yield open_by
+    if opened:
+        opened[0].command("DROP DATABASE IF EXISTS {db} SYNC")
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture(params=["chdb", "http"])
+def store(request: pytest.FixtureRequest, open_store: Callable[[str], Store]) -> Store:
+    """The test's database, over each DSN in turn."""
+    return open_store(request.param)
+
+
+@pytest.fixture
+def chdb_store(open_store: Callable[[str], Store]) -> Store:
+    """The test's database, embedded in this process."""
+    return open_store("chdb")
