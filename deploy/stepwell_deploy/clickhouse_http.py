@@ -21,8 +21,9 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import cramjam
 
-from stepwell_deploy.embedded_statements import AUTHENTICATION_CODE, Answer, Request, StatementError, open_handle, run
+from stepwell_deploy.embedded_statements import AUTHENTICATION_CODE, Answer, Request, StatementError, form_fields, run
 from stepwell_deploy.folder import claim_port
+from stepwell_schemas.clickhouse import connect
 
 # Many requests may bring a whole insert each; beyond this a body is a mistake.
 _MAX_BODY_BYTES: Final = 1 << 30
@@ -63,7 +64,12 @@ class ClickHouseHttp:
         return f"http://{user}:{password}@{self.host}:{self.port}"
 
     def start(self) -> None:
-        """Listen and serve. Raises PortInUseError when another program has the port."""
+        """Listen and serve.
+
+        Raises:
+            PortInUseError: when another program has the port.
+            StoreInUseError: when another process has the folder.
+        """
         if self.port:
             claim_port(self.host, self.port, "set STEPWELL_CLICKHOUSE_PORT to another, or to 0 for a free one")
         self._server = _Server((self.host, self.port), self._folder, self._credentials)
@@ -92,7 +98,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
         self.folder = folder
         self.credentials = credentials
-        self.engine = open_handle(folder)
+        self.engine = connect(f"chdb://{folder.resolve()}", "default", pool_size=1)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Report what went wrong in a handler, except a client that went away."""
@@ -143,6 +149,11 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             writer = self._is_writer(fields) and writing_method
             form = self.headers.get("X-ClickHouse-Format")
+            content_type = self.headers.get("Content-Type", "")
+            # Long parameters come in a form, since they would not fit into a URL.
+            if content_type.startswith("multipart/form-data"):
+                fields |= form_fields(content_type, body)
+                body = b""
             started = time.perf_counter_ns()
             answer = run(self.server.folder, Request.parse(fields, body, form), writer)
         except StatementError as error:

@@ -6,10 +6,13 @@ import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.parser import BytesParser
+from email.policy import HTTP
 from pathlib import Path
 from typing import Any, Final, Self
 
 import chdb
+
 from stepwell_schemas.errors import StoreRejectedError
 from stepwell_schemas.readonly import check_read_only
 
@@ -110,6 +113,18 @@ def run(folder: Path, request: Request, writer: bool) -> Answer:
     except RuntimeError as error:
         match = re.search(r"Code: (\d+)", str(error))
         raise StatementError(str(error)[match.start() if match else 0 :], int(match[1]) if match else 0) from error
+
+
+def form_fields(content_type: str, body: bytes) -> dict[str, str]:
+    """Return the fields of a multipart form by name."""
+    message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
+    fields = {}
+    for part in message.iter_parts():
+        name = part.get_param("name", header="Content-Disposition")
+        content = part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(content, bytes):
+            fields[name] = content.decode()
+    return fields
 
 
 def open_handle(folder: Path) -> Any:

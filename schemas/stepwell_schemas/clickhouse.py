@@ -22,16 +22,10 @@ import clickhouse_connect
 import pyarrow as pa
 from clickhouse_connect.driver.binding import bind_query
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
-from urllib3.exceptions import HTTPError
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from stepwell_schemas.errors import (
-    IdentifierError,
-    StoreError,
-    StoreInUseError,
-    StoreRejectedError,
-    StoreUnavailableError,
-)
+from stepwell_schemas.clickhouse_errors import PASSING_CODES, PASSING_INSERT_CODES, engine_call, translated
+from stepwell_schemas.errors import IdentifierError, StoreError, StoreInUseError, StoreRejectedError
 
 Parameters = Mapping[str, Any]
 
@@ -50,15 +44,6 @@ _CLIENT_SETTINGS: Final[dict[str, str | int]] = {
     # An insert repeated under its token lands once in the tables behind a materialized view too.
     "deduplicate_blocks_in_dependent_materialized_views": 1,
 }
-
-# ClickHouse's codes for states that pass: too many queries, sockets and networks, a table that is read-only for
-# now, a full disk, too many parts, an insert of unknown outcome, no connection, the coordination service.
-_PASSING_CODES: Final = frozenset({202, 209, 210, 242, 243, 252, 279, 319, 425, 999})
-# Time and memory come back for an insert of bounded size; a query that needs too much would need it again.
-_PASSING_INSERT_CODES: Final = _PASSING_CODES | {159, 160, 241}
-
-# What the driver says of an answer 5xx that is not from ClickHouse but from a proxy before it.
-_PROXY_TROUBLE: Final = "received HTTP status 5"
 
 # The driver logs what it also raises; without this, a process that set up no logging would print it to stderr.
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
@@ -100,7 +85,7 @@ class Store:
             answer = client.raw_query(self._text(sql), _dict(parameters), fmt="ArrowStream")
         if not answer:
             return pa.table({})
-        with _translated():
+        with translated():
             return pa.ipc.open_stream(pa.py_buffer(answer)).read_all()
 
     def stream(self, sql: str, parameters: Parameters | None = None) -> Iterator[pa.RecordBatch]:
@@ -128,12 +113,12 @@ class Store:
             raise IdentifierError("table", table, "must be a plain name")
         settings = {} if token is None else {"insert_deduplication_token": token}
         block = _arrow_file(rows)
-        with self._client(_PASSING_INSERT_CODES) as client:
+        with self._client(PASSING_INSERT_CODES) as client:
             client.raw_insert(f"{self._quoted}.`{table}`", rows.column_names, block, settings, "Arrow")
 
     def command(self, sql: str, parameters: Parameters | None = None) -> None:
         """Run a statement whose result is of no interest, such as DDL. Works before the database exists."""
-        with self._client(_PASSING_INSERT_CODES) as client:
+        with self._client(PASSING_INSERT_CODES) as client:
             client.command(self._text(sql), _dict(parameters), use_database=False)
 
     def close(self) -> None:
@@ -148,10 +133,10 @@ class Store:
         return sql.replace("{db}", self._quoted)
 
     @contextmanager
-    def _client(self, passing: frozenset[int] = _PASSING_CODES) -> Iterator[Client]:
+    def _client(self, passing: frozenset[int] = PASSING_CODES) -> Iterator[Client]:
         client = self._idle.get()
         try:
-            with _translated(passing):
+            with translated(passing):
                 if client is None or self._closed:
                     client = self._new_client()
                 yield client
@@ -188,16 +173,16 @@ class Store:
         # The driver would hold the whole Arrow answer in memory. The engine itself gives it block by block, each a
         # whole Arrow stream, on a handle of its own so that the pool's stay free.
         text, bound = bind_query(sql, parameters, None)
-        with _translated():
-            handle = _engine_call(chdb.connect, str(path))
+        with translated():
+            handle = engine_call(chdb.connect, str(path))
             try:
                 for name, value in self._settings.items():
-                    _engine_call(handle.query, f"SET {name} = '{value}'", "TabSeparated")
-                _engine_call(handle.query, f"USE {self._quoted}", "TabSeparated")
+                    engine_call(handle.query, f"SET {name} = '{value}'", "TabSeparated")
+                engine_call(handle.query, f"USE {self._quoted}", "TabSeparated")
                 plain = {name.removeprefix("param_"): value for name, value in bound.items()}
-                result = _engine_call(handle.send_query, text, "ArrowStream", params=plain)
+                result = engine_call(handle.send_query, text, "ArrowStream", params=plain)
                 try:
-                    while (block := _engine_call(next, result, None)) is not None:
+                    while (block := engine_call(next, result, None)) is not None:
                         yield from pa.ipc.open_stream(pa.py_buffer(block.bytes()))
                 finally:
                     result.close()
@@ -222,12 +207,16 @@ def connect(
         StoreInUseError: when another process has the folder, or this process has opened another one.
         StoreRejectedError: when user or password are wrong.
         IdentifierError: when `database` is not a plain name.
-        StoreError: when the DSN has another scheme.
+        StoreError: when the DSN has another form.
     """
     if _DATABASE.fullmatch(database) is None:
         raise IdentifierError("database", database, "must be letters, digits, _ and -, and not begin with a digit")
-    if urlsplit(dsn).scheme not in {"http", "https", _EMBEDDED}:
-        raise StoreError("STEPWELL_CLICKHOUSE_DSN must begin with http://, https:// or chdb:///")
+    parts = urlsplit(dsn)
+    folder_named = not parts.netloc and parts.path.startswith("/") and not parts.query and not parts.fragment
+    if not (parts.scheme in {"http", "https"} and parts.netloc) and not (parts.scheme == _EMBEDDED and folder_named):
+        raise StoreError(
+            "STEPWELL_CLICKHOUSE_DSN must have the form http(s)://user:password@host:port or chdb:///absolute/folder"
+        )
     return Store(dsn, database, pool_size, settings or {})
 
 
@@ -238,7 +227,7 @@ def _embedded_path(dsn: str) -> Path | None:
 def _open_embedded(path: Path, settings: Mapping[str, str | int]) -> Client:
     try:
         path.mkdir(parents=True, exist_ok=True)
-        return clickhouse_connect.get_client(dsn=f"chdb://{path}", settings=dict(settings))
+        return clickhouse_connect.get_client(interface=_EMBEDDED, path=str(path), settings=dict(settings))
     except OSError as error:
         raise StoreRejectedError(f"the folder {path} can't be used: {error.strerror}") from error
     except ClickHouseError as error:
@@ -281,31 +270,3 @@ def _arrow_file(rows: pa.Table) -> bytes:
 
 def _dict(parameters: Parameters | None) -> dict[str, Any] | None:
     return None if parameters is None else dict(parameters)
-
-
-def _engine_call(function: Any, *arguments: Any, **named: Any) -> Any:
-    """Call chdb, whose errors are RuntimeErrors with ClickHouse's message in them."""
-    try:
-        return function(*arguments, **named)
-    except RuntimeError as error:
-        raise StoreRejectedError(str(error), _code(str(error))) from error
-
-
-def _code(message: str) -> int:
-    match = re.search(r"Code: (\d+)", message)
-    return int(match[1]) if match else 0
-
-
-@contextmanager
-def _translated(passing: frozenset[int] = _PASSING_CODES) -> Iterator[None]:
-    """Turn the errors of the drivers into those of our tree."""
-    try:
-        yield
-    except ClickHouseError as error:
-        code = int(getattr(error, "code", None) or _code(str(error)))
-        unanswered = isinstance(error, OperationalError) or _PROXY_TROUBLE in str(error)
-        if code in passing or (code == 0 and unanswered):
-            raise StoreUnavailableError(f"ClickHouse does not answer: {error}") from error
-        raise StoreRejectedError(str(error), code) from error
-    except (HTTPError, pa.ArrowInvalid, ConnectionError) as error:
-        raise StoreUnavailableError(f"ClickHouse's answer broke off: {error}") from error
