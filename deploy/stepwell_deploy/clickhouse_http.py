@@ -21,13 +21,15 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import cramjam
 
-from stepwell_deploy.embedded_statements import AUTHENTICATION_CODE, Answer, Request, StatementError, form_fields, run
+from stepwell_deploy.embedded_statements import Answer, run
 from stepwell_deploy.folder import claim_port
+from stepwell_deploy.http_statements import Request, StatementError, form_fields
 from stepwell_schemas.clickhouse import connect
 
 # Many requests may bring a whole insert each; beyond this a body is a mistake.
 _MAX_BODY_BYTES: Final = 1 << 30
-_STATUS: Final = {60: 404, 81: 404, 62: 400, 47: 400, 164: 403, 497: 403, 516: 401}
+_AUTHENTICATION_CODE: Final = 516
+_STATUS: Final = {60: 404, 81: 404, 62: 400, 47: 400, 164: 403, 497: 403, _AUTHENTICATION_CODE: 401}
 _GUESTS: Final = frozenset({"", "default"})
 
 
@@ -172,9 +174,9 @@ class _Handler(BaseHTTPRequestHandler):
         ):
             return True
         raise StatementError(
-            f"Code: {AUTHENTICATION_CODE}. DB::Exception: {user}: Authentication failed: password is incorrect, or "
+            f"Code: {_AUTHENTICATION_CODE}. DB::Exception: {user}: Authentication failed: password is incorrect, or "
             "there is no user with such name. (AUTHENTICATION_FAILED)",
-            AUTHENTICATION_CODE,
+            _AUTHENTICATION_CODE,
         )
 
     def _given_credentials(self, fields: dict[str, str]) -> tuple[str, str]:
