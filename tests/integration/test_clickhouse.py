@@ -9,6 +9,7 @@ from collections.abc import Callable
 import httpx
 import pyarrow as pa
 import pytest
+
 from stepwell_schemas.clickhouse import Store, connect
 from stepwell_schemas.errors import IdentifierError, StoreRejectedError, StoreUnavailableError
 from stepwell_schemas.migrate import migrate, migrations

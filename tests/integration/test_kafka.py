@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
 from stepwell_deploy.errors import FolderInUseError, PortInUseError
 from stepwell_deploy.folder import claim_port, locked_folder
 from stepwell_deploy.kafka import LocalKafka
