@@ -22,7 +22,13 @@ from stepwell_deploy.folder import claim_port
 from stepwell_deploy.processes import start_child, stop_child
 from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
 
-KAFKA_COORDINATES: Final = "org.apache.kafka:kafka_2.13:4.4.0"
+# Kafka logs through SLF4J and brings no backend; without one, a broker that fails says nothing.
+KAFKA_COORDINATES: Final = "org.apache.kafka:kafka_2.13:4.4.0+org.slf4j:slf4j-simple:1.7.36"
+_LOGGING: Final = (
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+)
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 15.0
 _POLL_SECONDS: Final = 0.1
@@ -84,10 +90,7 @@ class LocalKafka:
             progress("formatting the broker's log")
             self._format(java, properties)
         progress("starting the broker")
-        self._process = start_child(
-            [*java, f"-Dlog4j2.configurationFile={self._write_logging()}", "kafka.Kafka", str(properties)],
-            self.log_file,
-        )
+        self._process = start_child([*java, *_LOGGING, "kafka.Kafka", str(properties)], self.log_file)
         self._wait_until_it_answers()
 
     def stop(self) -> None:
@@ -121,15 +124,6 @@ class LocalKafka:
         file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         return file
 
-    def _write_logging(self) -> Path:
-        file = self._folder / "log4j2.yaml"
-        file.write_text(
-            "Configuration:\n  status: ERROR\n  Appenders:\n    Console:\n      name: out\n      PatternLayout:\n"
-            '        pattern: "%d %p %m (%c)%n"\n  Loggers:\n    Root:\n      level: WARN\n'
-            "      AppenderRef:\n        ref: out\n"
-        )
-        return file
-
     def _format(self, java: list[str], properties: Path) -> None:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         command = [*java, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(properties)]
@@ -137,13 +131,18 @@ class LocalKafka:
         if done.returncode != 0:
             raise BrokerError(f"Kafka could not format {self._folder}: {(done.stderr or done.stdout).strip()}")
 
+    def _last_words(self) -> list[str]:
+        """Return the end of the log without the frames of stack traces, which hide what was said."""
+        lines = self.log_file.read_text(errors="replace").splitlines()
+        return [line for line in lines if not line.startswith("\tat ")][-_LOG_TAIL_LINES:]
+
     def _wait_until_it_answers(self) -> None:
         assert self._process is not None  # noqa: S101 - start() has just set it
         deadline = time.monotonic() + _START_SECONDS
         while not _answers(self.bootstrap_servers):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                tail = "\n".join(self.log_file.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
+                tail = "\n".join(self._last_words())
                 raise BrokerError(f"Kafka did not start; the end of {self.log_file} says:\n{tail}")
             time.sleep(_POLL_SECONDS)
 
