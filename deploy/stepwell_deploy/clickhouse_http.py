@@ -3,7 +3,8 @@
 Speaks what clickhouse-connect, curl and BI tools use: the statement in `query=` or the body, `param_x` parameters,
 settings in the URL, inserts of any format in the body, Basic or X-ClickHouse-User credentials, compressed bodies,
 and errors with their code in a header. Guests (no user, or `default` without a password) read; the configured user
-writes. An answer is held in memory before it is sent.
+writes. Arrow streams are sent block by block; an answer
+in another format is held in memory before it is sent.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import sys
 import threading
 import time
 from base64 import b64decode
+from collections.abc import Generator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Self
@@ -225,6 +228,9 @@ class _Handler(BaseHTTPRequestHandler):
         }
         if answer.form is not None:
             headers["X-ClickHouse-Format"] = answer.form
+        if not isinstance(answer.body, bytes):
+            self._send_chunks(answer.body, headers)
+            return
         encodings = {item.split(";")[0].strip() for item in self.headers.get("Accept-Encoding", "").split(",")}
         body = answer.body
         # Loopback is faster than any compression but this one; small answers gain nothing.
@@ -237,6 +243,22 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(
             _STATUS.get(error.code, 500), f"{error}\n".encode(), {"X-ClickHouse-Exception-Code": str(error.code)}
         )
+
+    def _send_chunks(self, chunks: Generator[bytes, None, None], headers: dict[str, str]) -> None:
+        self.send_response(200)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        with closing(chunks):
+            try:
+                for chunk in chunks:
+                    if chunk:
+                        self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                self.wfile.write(b"0\r\n\r\n")
+            except RuntimeError:
+                # The engine broke off: without the last chunk the client knows that its answer is not whole.
+                self.close_connection = True
 
     def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import re
 import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import chdb
+import pyarrow as pa
 
 from stepwell_deploy.http_statements import Insert, Request, StatementError, literal, quoted_name
 from stepwell_schemas.errors import StoreRejectedError
 from stepwell_schemas.readonly import check_read_only
 
 _SYNTAX_CODE: Final = 62
+# The one format of which whole blocks can be joined, without holding the result, to what the protocol promises.
+_STREAMED: Final = "ArrowStream"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A statement's result; `form` is None for statements that have none."""
+    """A statement's result; `form` is None for statements that have none. An iterator must be used up or closed."""
 
-    body: bytes
+    body: bytes | Generator[bytes, None, None]
     form: str | None
     rows: int
     bytes_read: int
@@ -44,13 +51,16 @@ def run(folder: Path, request: Request, writer: bool) -> Answer:
             check_read_only(request.statement.decode())
         # Untyped in chdb.
         connect: Any = chdb.connect
-        handle = connect(str(folder))
-        try:
+        with ExitStack() as stack:
+            handle = connect(str(folder))
+            stack.callback(handle.close)
             _prepare(handle, request, readonly)
             insert = request.insert()
-            return _query(handle, request) if insert is None else _insert(handle, request, insert)
-        finally:
-            handle.close()
+            if insert is not None:
+                return _insert(handle, request, insert)
+            if request.result_format() == _STREAMED:
+                return _stream(handle, request, stack)
+            return _query(handle, request)
     except StoreRejectedError as error:
         raise StatementError(str(error), error.code) from error
     except UnicodeDecodeError as error:
@@ -74,6 +84,33 @@ def _prepare(handle: Any, request: Request, readonly: str) -> None:
 def _query(handle: Any, request: Request) -> Answer:
     result = handle.query(request.statement, request.form, params=dict(request.parameters))
     return Answer(result.bytes() or b"", request.result_format(), result.rows_read(), result.bytes_read(), insert=False)
+
+
+def _stream(handle: Any, request: Request, stack: ExitStack) -> Answer:
+    """Answer block by block: what is held in memory is a block, not the result; the answer takes over `stack`."""
+    result = handle.send_query(request.statement, _STREAMED, params=dict(request.parameters))
+    stack.callback(result.close)
+    # The first block tells whether the statement runs at all, while an error can still be the answer.
+    first = next(result, None)
+    if first is None:
+        result.close()
+        return _query(handle, request)
+    return Answer(_one_stream(first, result, stack.pop_all()), _STREAMED, 0, 0, insert=False)
+
+
+def _one_stream(first: Any, rest: Iterator[Any], stack: ExitStack) -> Generator[bytes, None, None]:
+    """Yield one Arrow stream made from the engine's blocks, each of which is a whole stream."""
+    with stack:
+        sink = io.BytesIO()
+        source = pa.ipc.open_stream(pa.py_buffer(first.bytes()))
+        with pa.ipc.new_stream(sink, source.schema) as writer:
+            for block in chain([first], rest):
+                for batch in pa.ipc.open_stream(pa.py_buffer(block.bytes())):
+                    writer.write_batch(batch)
+                yield sink.getvalue()
+                sink.seek(0)
+                sink.truncate()
+        yield sink.getvalue()
 
 
 def _insert(handle: Any, request: Request, insert: Insert) -> Answer:
