@@ -3,8 +3,7 @@
 Speaks what clickhouse-connect, curl and BI tools use: the statement in `query=` or the body, `param_x` parameters,
 settings in the URL, inserts of any format in the body, Basic or X-ClickHouse-User credentials, compressed bodies,
 and errors with their code in a header. Guests (no user, or `default` without a password) read; the configured user
-writes. Arrow streams are sent block by block; an answer
-in another format is held in memory before it is sent.
+writes. Arrow streams are sent block by block; an answer in another format is held in memory before it is sent.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import subprocess
 import sys
@@ -21,10 +22,14 @@ def start_child(command: Sequence[str], output: Path) -> subprocess.Popen[bytes]
     The child gets a session of its own, so that a Ctrl-C in the terminal reaches the parent alone, which then drains.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    parent = os.getpid()
 
     def die_with_parent() -> None:
         if libc is not None:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            # The parent may have died before the signal was asked for.
+            if os.getppid() != parent:
+                os._exit(1)
 
     with output.open("ab") as log:
         return subprocess.Popen(
