@@ -1,0 +1,114 @@
+"""What every endpoint needs: the settings, the store, and a way to read it without blocking the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from typing import Annotated, Any, TypeVar
+
+import anyio
+import anyio.to_thread
+from fastapi import Depends, Request, Response
+
+from stepwell_query.encode import MEDIA_TYPES, Format
+from stepwell_query.errors import RequestError
+from stepwell_query.settings import QuerySettings
+from stepwell_schemas.clickhouse import Store
+from stepwell_schemas.identifiers import RunPath
+
+T = TypeVar("T")
+_END: Any = object()
+
+
+class Context:
+    """The parts that all requests share. At most `query_concurrency` requests read at once; others wait."""
+
+    def __init__(self, settings: QuerySettings, store: Store) -> None:
+        self.settings = settings
+        self.store = store
+        self._limiter = anyio.CapacityLimiter(settings.query_concurrency)
+
+    async def in_thread(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        """Call a blocking function in a thread."""
+        return await anyio.to_thread.run_sync(partial(function, *arguments, **named), limiter=self._limiter)
+
+    async def while_wanted(self, request: Request, function: Callable[[], T], gone: Callable[[], None]) -> T:
+        """Call a blocking function in a thread; when the client leaves before it ends, call `gone` in another.
+
+        `gone` is to make the function end soon. The request must have been read whole.
+        """
+
+        async def watch() -> None:
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+            # Not behind the limiter: the call that `gone` ends may hold its last place.
+            await anyio.to_thread.run_sync(gone)
+
+        outcome: list[T | Exception] = []
+        async with anyio.create_task_group() as group:
+            group.start_soon(watch)
+            try:
+                outcome.append(await self.in_thread(function))
+            except Exception as error:
+                outcome.append(error)
+            group.cancel_scope.cancel()
+        if isinstance(outcome[0], Exception):
+            raise outcome[0]
+        return outcome[0]
+
+    async def each_in_thread(self, items: Iterator[T]) -> AsyncIterator[T]:
+        """Yield the items of a blocking iterator, each taken in a thread."""
+        while (item := await self.in_thread(next, items, _END)) is not _END:
+            yield item
+
+
+def context_of(request: Request) -> Context:
+    """Return the context of the application that answers the request."""
+    context: Context = request.app.state.context
+    return context
+
+
+def run_path(entity: str, project: str, run_id: str) -> RunPath:
+    """Return the run that the URL's path names. Raises: IdentifierError."""
+    return RunPath.checked(entity, project, run_id)
+
+
+Shared = Annotated[Context, Depends(context_of)]
+Run = Annotated[RunPath, Depends(run_path)]
+
+
+def chosen_format(request: Request, named: Format | None, allowed: tuple[Format, ...]) -> Format:
+    """Return how to encode an answer: as `format=` says, else as Accept prefers, else the first one allowed.
+
+    Raises:
+        RequestError: when `format=` names one that this endpoint does not have.
+    """
+    if named is not None:
+        if named not in allowed:
+            rule = f"{named} is not a format of this answer"
+            raise RequestError("format", named, rule, f"send one of {', '.join(allowed)}")
+        return named
+    by_type = {MEDIA_TYPES[fmt].split(";")[0]: fmt for fmt in allowed}
+    for media_type in _accepted(request.headers.get("accept", "")):
+        if media_type in by_type:
+            return by_type[media_type]
+    return allowed[0]
+
+
+def _accepted(header: str) -> list[str]:
+    """Return the media types of an Accept header, the most wanted first."""
+    ranked: list[tuple[float, int, str]] = []
+    for part in header.split(","):
+        media_type, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weights = [parameter.removeprefix("q=") for parameter in parameters if parameter.startswith("q=")]
+        try:
+            weight = float(weights[0]) if weights else 1.0
+        except ValueError:
+            weight = 0.0
+        ranked.append((-weight, len(ranked), media_type))
+    return [media_type for _, _, media_type in sorted(ranked)]
+
+
+def encoded(content: bytes, fmt: Format) -> Response:
+    """Return an answer that is whole."""
+    return Response(content, media_type=MEDIA_TYPES[fmt])

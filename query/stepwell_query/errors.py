@@ -1,0 +1,62 @@
+"""The errors of the query service; `problems.py` says which HTTP status each becomes.
+
+QueryError
+├── NotFoundError           404   what the path names does not exist
+│   ├── RunNotFoundError
+│   └── ProjectNotFoundError
+└── RequestError            422   a parameter that can't be used: its field, value, rule and remedy
+    └── SqlRefusedError           a statement that is not read-only, or reaches beyond Stepwell's database
+"""
+
+from __future__ import annotations
+
+from stepwell_schemas.identifiers import RunPath
+
+
+class QueryError(Exception):
+    """Base of every error that the query service raises itself."""
+
+
+class NotFoundError(QueryError):
+    """What the path names does not exist."""
+
+
+class RunNotFoundError(NotFoundError):
+    """No run has this path."""
+
+    def __init__(self, run: RunPath) -> None:
+        self.run = run
+        super().__init__(
+            f"there is no run {str(run)!r}; a run appears with its first event, "
+            f"GET /api/v1/projects/{{entity}}/{{project}}/runs lists them"
+        )
+
+
+class ProjectNotFoundError(NotFoundError):
+    """No run has been logged to this project."""
+
+    def __init__(self, entity: str, project: str) -> None:
+        self.entity = entity
+        self.project = project
+        super().__init__(
+            f"there is no project {entity + '/' + project!r}; a project appears with its first run, "
+            f"GET /api/v1/projects lists them"
+        )
+
+
+class RequestError(QueryError):
+    """A parameter that can't be used; says which rule it breaks and what to do instead."""
+
+    def __init__(self, field: str, value: object, rule: str, remedy: str) -> None:
+        self.field = field
+        self.value = value
+        self.rule = rule
+        self.remedy = remedy
+        super().__init__(f"{field}: {rule}; {remedy}")
+
+
+class SqlRefusedError(RequestError):
+    """A statement that is not read-only, or reaches beyond Stepwell's database."""
+
+    def __init__(self, sql: str, rule: str, remedy: str) -> None:
+        super().__init__("sql", sql, rule, remedy)

@@ -1,0 +1,121 @@
+"""`history`: a run's rows by step, sampled jointly to a given number.
+
+Without keys, a row is every step at which the run logged anything; with keys, every step that has a value for all
+of them (as in wandb). At most `samples` rows: all of them; else the steps are cut into `samples - 1` even buckets,
+of which each gives its last row, and the very first row comes in front. So the same request gives the same rows.
+"""
+
+# ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from stepwell_query.catalog import Progress, SeriesInfo, all_series, find_series, progress
+from stepwell_query.errors import RequestError
+from stepwell_query.rows import RESERVED, StepRows
+from stepwell_query.sampling import clip, step_buckets
+from stepwell_query.values import Source
+from stepwell_schemas.clickhouse import Store
+from stepwell_schemas.identifiers import RunPath
+
+SAMPLES_MAX: Final = 10_000
+"""Rows of one history answer; `scan` streams all."""
+
+# Bits of the mask that says which keys a step has.
+_MASK_KEYS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRequest:
+    """At most `samples` (2 or more) rows from step `low` to `high`, both included; no keys: all of the run's."""
+
+    keys: Sequence[str]
+    samples: int = 500
+    low: int | None = None
+    high: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The rows, and whether they are all there are (`sampled` False) in the range asked for."""
+
+    rows: StepRows
+    sampled: bool
+    unknown: list[str]
+    progress: Progress
+
+
+def read_history(store: Store, run: RunPath, request: HistoryRequest, *, max_seconds: float, max_cells: int) -> History:
+    """Read the history of one run.
+
+    Raises:
+        RunNotFoundError: when there is no such run.
+        RequestError: when samples × series exceed `max_cells`.
+        StoreError: when ClickHouse does not answer, or a limit is reached.
+    """
+    reached = progress(store, run)
+    keys = [key for key in request.keys if key not in RESERVED]
+    found = find_series(store, run, keys) if keys else None
+    series = all_series(store, run) if found is None else found.series
+    _check_cells(request.samples, len(series), max_cells)
+    unknown = [] if found is None else found.unknown
+    source = Source(store, run, series, chosen=bool(keys), max_seconds=max_seconds)
+    extent = None if unknown else _extent(series, request, joint=bool(keys))
+    steps, sampled = _steps(source, extent, request.samples) if extent else ([], False)
+    values = source.values("step IN {steps:Array(Int64)}", steps=steps) if steps else []
+    return History(StepRows(series, values, reached.started_ms), sampled, unknown, reached)
+
+
+def _check_cells(samples: int, series: int, max_cells: int) -> None:
+    if samples * series > max_cells:
+        rule = f"{samples:,} rows of {series:,} metrics are more than {max_cells:,} values"
+        raise RequestError("samples", samples, rule, "name the keys you need, ask for fewer samples, or use scan")
+
+
+def _extent(series: Sequence[SeriesInfo], request: HistoryRequest, *, joint: bool) -> tuple[int, int] | None:
+    """Return the first and the last step at which a row can be; a key's kinds together are one series here."""
+    if not series:
+        return None
+    firsts: dict[str, int] = {}
+    lasts: dict[str, int] = {}
+    for info in series:
+        firsts[info.key] = min(firsts.get(info.key, info.first), info.first)
+        lasts[info.key] = max(lasts.get(info.key, info.last), info.last)
+    if joint:
+        return clip(max(firsts.values()), min(lasts.values()), request.low, request.high)
+    return clip(min(firsts.values()), max(lasts.values()), request.low, request.high)
+
+
+def _steps(source: Source, extent: tuple[int, int], samples: int) -> tuple[list[int], bool]:
+    """Return the steps of the chosen rows, ascending, and whether there are more rows than those."""
+    first, last = extent
+    parameters = source.parameters(low=first, high=last)
+    rows = _row_steps(source, parameters)
+    # DISTINCT … LIMIT ends as soon as it has found one row too many.
+    sql = f"SELECT DISTINCT step FROM {rows} LIMIT {samples + 1:d} {source.limits}"
+    steps: list[int] = source.store.query(sql, parameters).column("step").to_pylist()
+    if len(steps) <= samples:
+        return sorted(steps), False
+    buckets = step_buckets(first, last, samples)
+    parameters |= {"multiplier": buckets.multiplier, "divisor": buckets.divisor}
+    bucket = "intDiv((step - {low:Int64}) * {multiplier:Int64}, {divisor:Int64})"
+    sql = f"SELECT min(step) AS first, max(step) AS last FROM {rows} GROUP BY {bucket} ORDER BY last {source.limits}"
+    chosen = source.store.query(sql, parameters)
+    return sorted({*chosen.column("last").to_pylist(), chosen.column("first")[0].as_py()}), True
+
+
+def _row_steps(source: Source, parameters: dict[str, Any]) -> str:
+    """Return a subquery of the steps of the rows; a step may come several times."""
+    steps = "step BETWEEN {low:Int64} AND {high:Int64}"
+    keys = parameters.get("keys", [])
+    if len(keys) <= 1:
+        return source.of_tables("step", steps)
+    if len(keys) > _MASK_KEYS:
+        has_all = f"uniqExact(key) = {len(keys):d}"
+    else:
+        bit = "bitShiftLeft(toUInt64(1), indexOf({keys:Array(String)}, key) - 1)"
+        has_all = f"groupBitOr({bit}) = {(1 << len(keys)) - 1:d}"
+    return f"(SELECT step FROM {source.of_tables('step, key', steps)} GROUP BY step HAVING {has_all})"

@@ -1,0 +1,52 @@
+"""What the query service counts about itself, for Prometheus; served with the process's other metrics."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+
+MetricName = Literal[
+    # Requests answered, by route, method and status.
+    "stepwell_query_requests_total",
+    # Seconds from a request to the end of its answer, by route.
+    "stepwell_query_request_seconds",
+    # Requests under way.
+    "stepwell_query_requests_in_progress",
+    # Statements of /api/v1/sql that were ended because whoever asked had gone.
+    "stepwell_query_sql_cancelled_total",
+    # Rows that scans have sent.
+    "stepwell_query_scan_rows_total",
+]
+
+_SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+
+
+def _counter(name: MetricName, text: str, labels: tuple[str, ...] = ()) -> Counter:
+    return Counter(name, text, labels)
+
+
+def _gauge(name: MetricName, text: str) -> Gauge:
+    return Gauge(name, text)
+
+
+def _histogram(name: MetricName, text: str, labels: tuple[str, ...]) -> Histogram:
+    return Histogram(name, text, labels, buckets=_SECONDS)
+
+
+REQUESTS: Final = _counter(
+    "stepwell_query_requests_total", "Requests answered, by route, method and status.", ("route", "method", "status")
+)
+REQUEST_SECONDS: Final = _histogram(
+    "stepwell_query_request_seconds", "Seconds from a request to the end of its answer, by route.", ("route",)
+)
+IN_PROGRESS: Final = _gauge("stepwell_query_requests_in_progress", "Requests under way.")
+SQL_CANCELLED: Final = _counter(
+    "stepwell_query_sql_cancelled_total", "Statements of /api/v1/sql ended because whoever asked had gone."
+)
+SCAN_ROWS: Final = _counter("stepwell_query_scan_rows_total", "Rows that scans have sent.")
+
+
+def exposition() -> bytes:
+    """Return all metrics of this process in Prometheus' text format."""
+    return generate_latest(REGISTRY)

@@ -1,0 +1,158 @@
+"""Errors as RFC 9457 problem documents that name the field, the value, the rule and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from stepwell_query.errors import NotFoundError, RequestError
+from stepwell_schemas.errors import RuleError, StoreError, StoreRejectedError
+
+PROBLEM_TYPE: Final = "application/problem+json"
+_SHOWN_CHARS: Final = 200
+_log = structlog.get_logger("stepwell.query")
+
+FieldError = dict[str, Any]
+
+# ClickHouse's codes of a query that was cut off by a limit of ours, and the words for it.
+_LIMIT_CODES: Final = {
+    158: "it reads more rows than the limit allows",
+    159: "it runs longer than the time limit allows",
+    160: "it would run longer than the time limit allows",
+    241: "it needs more memory than the limit allows",
+    307: "it reads more bytes than the limit allows",
+    396: "its answer is larger than the limit allows",
+}
+
+
+def problem(status: int, name: str, title: str, detail: str, errors: Sequence[FieldError] = ()) -> Response:
+    """Return a problem document; `name` tells its kind apart for programs, `detail` says it for people."""
+    body = {
+        "type": f"urn:stepwell:problem:{name}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "errors": list(errors),
+    }
+    headers = {"retry-after": "1"} if status == 503 else None
+    # Values come from the request as they are: a lone surrogate in one must not turn the answer into a 500.
+    content = orjson.dumps(_encodable(body))
+    return Response(content, status_code=status, media_type=PROBLEM_TYPE, headers=headers)
+
+
+def field_error(field: str, value: object, rule: str, remedy: str) -> FieldError:
+    """Return one entry of a problem's `errors`; a long value is cut."""
+    shown = value if isinstance(value, bool | float | int) or value is None else str(value)
+    if isinstance(shown, str) and len(shown) > _SHOWN_CHARS:
+        shown = f"{shown[:_SHOWN_CHARS]}…"
+    elif isinstance(shown, int) and not -(2**63) <= shown < 2**64:
+        shown = str(shown)[:_SHOWN_CHARS]
+    return {"field": field, "value": shown, "rule": rule, "remedy": remedy}
+
+
+def install(app: FastAPI) -> None:
+    """Make the application answer every error with a problem document."""
+    app.add_exception_handler(RequestError, _on_request_error)
+    app.add_exception_handler(RuleError, _on_rule_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(NotFoundError, _on_not_found)
+    app.add_exception_handler(StoreError, _on_store_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+def _unusable(errors: Sequence[FieldError]) -> Response:
+    detail = "; ".join(f"{error['field']}: {error['rule']}" for error in errors)
+    return problem(422, "bad-parameter", "A parameter can't be used", detail, errors)
+
+
+async def _on_request_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)  # noqa: S101 - what the handler is registered for
+    return _unusable([field_error(error.field, error.value, error.rule, error.remedy)])
+
+
+async def _on_rule_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RuleError)  # noqa: S101 - what the handler is registered for
+    remedy = "send the name as it was logged, each part percent-encoded"
+    return _unusable([field_error(error.field, error.value, error.rule, remedy)])
+
+
+async def _on_validation_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - what the handler is registered for
+    return _unusable([_of_pydantic(entry) for entry in error.errors()])
+
+
+def _of_pydantic(entry: dict[str, Any]) -> FieldError:
+    place = [str(part) for part in entry["loc"] if part not in {"query", "path", "body", "header"}]
+    field = ".".join(place) or "body"
+    context = entry.get("ctx") or {}
+    match entry["type"]:
+        case "missing":
+            return field_error(field, None, "is required", f"send {field}")
+        case "extra_forbidden":
+            return field_error(field, entry.get("input"), "is not known", "leave it out; /docs lists what there is")
+        case "json_invalid":
+            return field_error("body", None, f"is not JSON: {context.get('error', '')}", "send a JSON object")
+        case "greater_than_equal":
+            remedy = f"send at least {context['ge']}"
+        case "greater_than":
+            remedy = f"send more than {context['gt']}"
+        case "less_than_equal":
+            remedy = f"send at most {context['le']}"
+        case "literal_error" | "enum":
+            remedy = f"send one of {context['expected']}"
+        case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
+            remedy = "send a whole number of 64 bits"
+        case _:
+            remedy = "send a value of the type that /docs shows"
+    message = str(entry["msg"])
+    rule = message[:1].lower() + message[1:]
+    return field_error(field, entry.get("input"), rule, remedy)
+
+
+async def _on_not_found(_: Request, error: Exception) -> Response:
+    return problem(404, "not-found", "There is no such thing", str(error))
+
+
+async def _on_store_error(_: Request, error: Exception) -> Response:
+    if isinstance(error, StoreRejectedError):
+        if error.code in _LIMIT_CODES:
+            rule = _LIMIT_CODES[error.code]
+            remedy = "ask for fewer runs, keys or steps"
+            return _unusable([field_error("request", None, rule, remedy)])
+        _log.error("clickhouse refused a statement of the service", error=str(error))
+        return problem(500, "store-rejected", "ClickHouse refused a statement of the service", str(error))
+    _log.warning("clickhouse is not available", error=str(error))
+    return problem(503, "store-unavailable", "ClickHouse is not available now; try again", str(error))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what the handler is registered for
+    if error.status_code == 404:
+        detail = f"nothing is served at {request.url.path}; /docs lists what there is"
+        return problem(404, "not-found", "There is no such thing", detail)
+    answer = problem(error.status_code, "http", str(error.detail), str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _on_unexpected(request: Request, error: Exception) -> Response:
+    _log.error("a request failed", path=request.url.path, exc_info=error)
+    return problem(500, "internal", "The service failed", "the service's log has the details")
+
+
+def _encodable(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case dict():
+            return {_encodable(key): _encodable(item) for key, item in value.items()}
+        case list():
+            return [_encodable(item) for item in value]
+    return value

@@ -1,0 +1,69 @@
+"""Projects, runs, and what a run has logged."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pyarrow as pa
+from fastapi import APIRouter, Query, Request, Response
+
+from stepwell_query.catalog import read_metrics
+from stepwell_query.context import Run, Shared, chosen_format, encoded
+from stepwell_query.encode import Format, json_bytes, table_bytes
+from stepwell_query.parameters import FormatQuery, RunsQuery
+from stepwell_query.run_info import read_run
+from stepwell_query.runs import Order, read_projects, read_runs
+from stepwell_schemas.identifiers import check_identifier
+
+router = APIRouter(prefix="/api/v1", tags=["runs"])
+
+
+@router.get("/projects")
+async def projects(context: Shared) -> Response:
+    """List the projects, the latest active first."""
+    return await _json(context, lambda: {"projects": read_projects(context.store)})
+
+
+@router.get("/projects/{entity}/{project}/runs")
+async def runs(entity: str, project: str, query: Annotated[RunsQuery, Query()], context: Shared) -> Response:
+    """List a project's runs, page by page: `next` is the cursor of the next page, null on the last."""
+    check_identifier("entity", entity)
+    check_identifier("project", project)
+    order = Order.parse(query.order)
+    return await _json(context, lambda: read_runs(context.store, entity, project, order, query.limit, query.cursor))
+
+
+@router.get("/runs/{entity}/{project}/{run_id}")
+async def run(path: Run, context: Shared) -> Response:
+    """Describe one run: state, config, summary, and how far it is stored."""
+    return await _json(context, lambda: read_run(context.store, path))
+
+
+@router.get("/runs/{entity}/{project}/{run_id}/metrics")
+async def metrics(path: Run, query: Annotated[FormatQuery, Query()], context: Shared, request: Request) -> Response:
+    """List what a run has logged: each key with each of its kinds, its first and last step, and how many values."""
+    fmt = chosen_format(request, query.format, tuple(Format))
+
+    def read() -> bytes:
+        found = read_metrics(context.store, path)
+        return json_bytes({"metrics": found}) if fmt is Format.JSON else table_bytes(_table(found), fmt)
+
+    return encoded(await context.in_thread(read), fmt)
+
+
+def _table(metrics: list[dict[str, Any]]) -> pa.Table:
+    schema = pa.schema(
+        [
+            ("key", pa.string()),
+            ("kind", pa.string()),
+            ("first_step", pa.int64()),
+            ("last_step", pa.int64()),
+            ("count", pa.int64()),
+            ("spellings", pa.list_(pa.string())),
+        ]
+    )
+    return pa.Table.from_pylist(metrics, schema=schema)
+
+
+async def _json(context: Shared, read: Any) -> Response:
+    return encoded(await context.in_thread(lambda: json_bytes(read())), Format.JSON)

@@ -1,0 +1,97 @@
+"""Answers of series as JSON documents and as tables. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from stepwell_query.encode import json_floats
+from stepwell_query.series_model import RunSeries, Sampling, SeriesView
+
+
+def series_json(answer: RunSeries) -> dict[str, Any]:
+    """Return the document of one run's series, its arrays as `json_bytes` takes them."""
+    return {
+        "run": str(answer.run),
+        "x": answer.request.x,
+        "points": answer.request.points,
+        "sampling": answer.request.sampling,
+        "series": [_view_json(view) for view in answer.views],
+        "unknown_keys": answer.unknown,
+        "undrawn": [{"key": info.key, "kind": info.kind} for info in answer.undrawn],
+        "complete_to": answer.progress.as_json(),
+    }
+
+
+def _view_json(view: SeriesView) -> dict[str, Any]:
+    points = view.points
+    sampled = view.plan.shift > 0
+    return {
+        "key": view.info.key,
+        "kind": view.info.kind,
+        "sampled": sampled,
+        "sampling": Sampling.BUCKETS if sampled else Sampling.RAW,
+        "bucket_width": view.plan.width,
+        "first_step": view.info.first,
+        "last_step": view.info.last,
+        "count": view.count,
+        "x": _numbers(points.x),
+        "step": _numbers(points.step),
+        "value": _numbers(points.value),
+        "min": _numbers(points.low),
+        "max": _numbers(points.high),
+        "mean": _numbers(points.mean),
+        "counts": _numbers(points.rows),
+        "nans": _numbers(points.nans),
+    }
+
+
+def _numbers(values: NDArray[Any]) -> Any:
+    if values.dtype.kind == "f":
+        return json_floats(values)
+    return np.ascontiguousarray(values)
+
+
+def series_table(answers: Iterable[RunSeries]) -> pa.Table:
+    """Return a table with a row for each point: run, key, kind, x, step, value, min, max, mean, counts, nans."""
+    parts = [_view_table(answer, view) for answer in answers for view in answer.views]
+    return pa.concat_tables(parts) if parts else _SCHEMA.empty_table()
+
+
+_SCHEMA = pa.schema(
+    [
+        ("run", pa.string()),
+        ("key", pa.string()),
+        ("kind", pa.string()),
+        ("bucket_width", pa.int64()),
+        ("x", pa.float64()),
+        ("step", pa.int64()),
+        ("value", pa.float64()),
+        ("min", pa.float64()),
+        ("max", pa.float64()),
+        ("mean", pa.float64()),
+        ("counts", pa.int64()),
+        ("nans", pa.int64()),
+    ]
+)
+
+
+def _view_table(answer: RunSeries, view: SeriesView) -> pa.Table:
+    points = view.points
+    count = len(points.step)
+    columns = [
+        pa.repeat(str(answer.run), count),
+        pa.repeat(view.info.key, count),
+        pa.repeat(str(view.info.kind), count),
+        pa.repeat(pa.scalar(min(view.plan.width, 2**63 - 1), pa.int64()), count),
+        pa.array(points.x.astype(np.float64)),
+        *(
+            pa.array(values)
+            for values in (points.step, points.value, points.low, points.high, points.mean, points.rows, points.nans)
+        ),
+    ]
+    return pa.table(columns, schema=_SCHEMA)

@@ -1,0 +1,37 @@
+"""What the query service can be told from outside, as `STEPWELL_*` environment variables."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from stepwell_schemas.limits import MIB
+from stepwell_schemas.settings import KafkaSettings, StoreSettings
+
+
+class QuerySettings(KafkaSettings, StoreSettings):
+    """The query service's settings: where it listens, and how much one request may ask for."""
+
+    query_host: str = Field("127.0.0.1", description="Address the query service listens on.")
+    query_port: int = Field(8420, ge=0, le=65_535, description="Port the query service listens on; 0: any free one.")
+    query_log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least severe messages that the query service logs."
+    )
+    query_concurrency: int = Field(
+        8, ge=1, le=256, description="Requests that read from ClickHouse at once; further ones wait for their turn."
+    )
+    query_max_seconds: float = Field(
+        30.0, gt=0, description="Seconds that one statement of a series, history or scan request may run."
+    )
+    query_max_series: int = Field(1_000, ge=1, description="Series (runs × keys) that one request may ask for.")
+    query_max_cells: int = Field(
+        2_000_000, ge=1, description="Values that one answer may hold: series × points, or samples × keys."
+    )
+    query_scan_values: int = Field(200_000, ge=1_000, description="Values that a scan holds in memory at a time.")
+    sql_max_seconds: float = Field(30.0, gt=0, description="Seconds that a statement sent to /api/v1/sql may run.")
+    sql_max_rows: int = Field(1_000_000, ge=1, description="Rows that the answer of /api/v1/sql may have.")
+    sql_max_bytes: int = Field(256 * MIB, ge=1, description="Bytes that the answer of /api/v1/sql may have.")
+    sql_max_memory_bytes: int = Field(
+        2_048 * MIB, ge=1, description="Memory that ClickHouse may use for a statement sent to /api/v1/sql."
+    )

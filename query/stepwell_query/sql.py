@@ -1,0 +1,120 @@
+"""`/api/v1/sql`: one read-only statement of a user's own, within limits of time, rows, size and memory."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+
+from stepwell_query.errors import RequestError, SqlRefusedError
+from stepwell_query.settings import QuerySettings
+from stepwell_query.sql_rules import check_canonical, check_tree
+from stepwell_schemas.clickhouse import Store
+from stepwell_schemas.errors import StoreRejectedError
+
+SQL_MAX_CHARS: Final = 100_000
+_SYNTAX_CODE: Final = 62
+_CANCELLED_CODE: Final = 394
+_CHECK_LIMITS: Final = "SETTINGS max_execution_time = 5"
+
+_LIMITS: Final = {
+    158: ("reads more rows than allowed", "add conditions on entity, project, run_id and key"),
+    159: ("runs longer than {sql_max_seconds:g} seconds", "add conditions on entity, project, run_id and key"),
+    160: ("would run longer than {sql_max_seconds:g} seconds", "add conditions on entity, project, run_id and key"),
+    241: ("needs more memory than {sql_max_memory_bytes:,} bytes", "aggregate less at once, or read fewer rows"),
+    307: ("reads more bytes than allowed", "add conditions on entity, project, run_id and key"),
+    396: ("answers more than {sql_max_rows:,} rows or {sql_max_bytes:,} bytes", "add a LIMIT, or use a scan"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement that was found to only read; `sql` is as the engine writes it, `mark` finds it while it runs."""
+
+    sql: str
+    parameters: Mapping[str, Any]
+    mark: str
+
+
+def prepare(store: Store, sql: str, parameters: Mapping[str, Any]) -> Statement:
+    """Check a statement; it is parsed by the engine, as a value and then as `EXPLAIN AST`, but not run.
+
+    Raises:
+        SqlRefusedError: when it is no statement, or does more than read Stepwell's database.
+        StoreError: when ClickHouse does not answer.
+    """
+    if len(sql) > SQL_MAX_CHARS:
+        raise SqlRefusedError(sql, f"is longer than {SQL_MAX_CHARS:,} characters", "send values as parameters")
+    _check_parameters(parameters)
+    canonical = _canonical(store, sql)
+    check_canonical(canonical)
+    try:
+        printed = store.query(f"EXPLAIN AST {canonical}", parameters).column(0).to_pylist()
+    except StoreRejectedError as error:
+        raise _refused(canonical, error) from error
+    functions = store.query(f"SELECT lower(name) AS name FROM system.table_functions {_CHECK_LIMITS}")  # noqa: S608
+    check_tree(canonical, "\n".join(printed), store.database, set(functions.column("name").to_pylist()))
+    return Statement(canonical, parameters, uuid.uuid4().hex)
+
+
+def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table:
+    """Run a checked statement.
+
+    Raises:
+        SqlRefusedError: when the engine refuses it, or it reaches a limit.
+        StoreError: when ClickHouse does not answer.
+    """
+    limits = (
+        f"SETTINGS readonly = 1, max_execution_time = {settings.sql_max_seconds:f},"
+        f" max_result_rows = {settings.sql_max_rows:d}, max_result_bytes = {settings.sql_max_bytes:d},"
+        f" result_overflow_mode = 'throw', max_memory_usage = {settings.sql_max_memory_bytes:d},"
+        f" log_comment = '{statement.mark}'"
+    )
+    try:
+        table = store.query(f"{statement.sql} {limits}", statement.parameters)
+    except StoreRejectedError as error:
+        limit = _LIMITS.get(error.code)
+        if limit is None:
+            raise _refused(statement.sql, error) from error
+        rule, remedy = limit
+        raise SqlRefusedError(statement.sql, rule.format(**settings.model_dump()), remedy) from error
+    if table.num_rows > settings.sql_max_rows:
+        rule, remedy = _LIMITS[396]
+        raise SqlRefusedError(statement.sql, rule.format(**settings.model_dump()), remedy)
+    return table
+
+
+def cancel(store: Store, statement: Statement) -> None:
+    """End a statement that is running, when whoever asked has gone. Raises: StoreError."""
+    store.command("KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC", {"mark": statement.mark})
+
+
+def _canonical(store: Store, sql: str) -> str:
+    try:
+        written = store.query("SELECT formatQuerySingleLine({sql:String}) AS sql", {"sql": sql})
+    except StoreRejectedError as error:
+        raise _refused(sql, error) from error
+    canonical: str = written.column("sql")[0].as_py()
+    return canonical
+
+
+def _check_parameters(parameters: Mapping[str, Any]) -> None:
+    for name, value in parameters.items():
+        plain = isinstance(value, list) and all(isinstance(item, str | int | float | None) for item in value)
+        if not plain and not isinstance(value, str | int | float | None):
+            rule = f"{type(value).__name__} can't be a parameter"
+            remedy = "send text, numbers, booleans, null, or a list of these"
+            raise RequestError(f"parameters.{name}", value, rule, remedy)
+        if not name.isidentifier():
+            raise RequestError("parameters", name, "is no name of a parameter", "use letters, digits and _")
+
+
+def _refused(sql: str, error: StoreRejectedError) -> SqlRefusedError:
+    if error.code == _CANCELLED_CODE:
+        return SqlRefusedError(sql, "was cancelled", "send it again")
+    if error.code == _SYNTAX_CODE:
+        return SqlRefusedError(sql, f"is not SQL that ClickHouse understands: {error}", "correct it; one statement")
+    return SqlRefusedError(sql, f"was refused by ClickHouse: {error}", "correct it")
