@@ -167,7 +167,7 @@ ORDER BY (entity, project, run_id, version)
 SETTINGS non_replicated_deduplication_window = 10000;
 
 -- What the ingestor must remember of a run, one row for each thing (scope `writer`: a writer's current step;
--- scope `session`: a journal's next sequence number). `number` holds from `offset` of the partition on;
+-- scope `session`: a journal's next sequence number). `number` holds from `offset` of the run's partition on;
 -- before it, `previous_number` held (-1: the thing was not there), so that one unfinished flush can be undone.
 CREATE TABLE IF NOT EXISTS {db}.run_states
 (
@@ -176,8 +176,6 @@ CREATE TABLE IF NOT EXISTS {db}.run_states
     run_id String,
     scope LowCardinality(String),
     name String,
-    topic LowCardinality(String),
-    partition Int32,
     offset Int64,
     number Int64,
     previous_number Int64

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from stepwell_schemas.codec import Codec, decode, encode, schema_fingerprint, schema_source
 from stepwell_schemas.errors import DeadLetterReason, UnusableEventError
 from stepwell_schemas.events import EVENT_TYPES, Block, Event, Exact, LogBatch, LogEvent, RunFinished, RunStarted

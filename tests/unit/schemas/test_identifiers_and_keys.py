@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from stepwell_schemas.errors import IdentifierError, KeyRuleError
 from stepwell_schemas.identifiers import RunPath, check_identifier
 from stepwell_schemas.keys import check_key, fold_key

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from stepwell_schemas.errors import StepError
 from stepwell_schemas.limits import MAX_STEP
 from stepwell_schemas.steps import NO_STEP, advance, check_step, commit_code, resolve

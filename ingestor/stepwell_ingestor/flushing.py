@@ -1,0 +1,156 @@
+"""Carries out one flush so that it counts exactly once, whatever dies in between.
+
+1. Commit the first offset `a` with the plan, the end `b`, as metadata.
+2. Insert each table's rows under a token made of topic, partition, a, b, the table and the first record.
+3. Put dead letters to their topic; wait for the broker.
+4. Commit `b`.
+
+Whoever owns the partition after a crash finds the plan, reads exactly [a, b) again and repeats steps 2 to 4: what
+had landed is dropped by ClickHouse under its token, what had not lands. A dead letter may come twice; its headers
+name the offset it came from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, TypeVar
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+
+from stepwell_ingestor import metrics
+from stepwell_ingestor.loading import load_states
+from stepwell_ingestor.messages import DeadLetter, Message, receive_all
+from stepwell_ingestor.plan import FlushPlan, plan_flush
+from stepwell_ingestor.state import RunState
+from stepwell_schemas.clickhouse import Store
+from stepwell_schemas.codec import Codec
+from stepwell_schemas.errors import StoreUnavailableError
+from stepwell_schemas.identifiers import RunPath
+
+_FIRST_RETRY_SECONDS: Final = 0.1
+_log = structlog.get_logger()
+T = TypeVar("T")
+
+
+def insert_token(partition: TopicPartition, messages: Sequence[Message], end: int, table: str) -> str:
+    """Return the deduplication token of one table's rows in the flush [first offset, end) of a partition.
+
+    The first record's time and checksum tell the flush from one at the same offsets of a topic made anew.
+    """
+    first = messages[0]
+    record = f"{first.timestamp}:{zlib.crc32(first.value):08x}"
+    return f"{partition.topic}:{partition.partition}:{first.offset}:{end}:{record}:{table}"
+
+
+class StateCache:
+    """The states of recently seen runs; the least recently used ones are left to be loaded again."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._states: dict[RunPath, RunState] = {}
+
+    def known(self, paths: set[RunPath]) -> dict[RunPath, RunState]:
+        """Return the states that are here, of the runs asked for."""
+        return {path: self._states[path] for path in paths if path in self._states}
+
+    def put(self, states: Mapping[RunPath, RunState]) -> None:
+        """Keep states, as the most recently used ones."""
+        for path, state in states.items():
+            self._states.pop(path, None)
+            self._states[path] = state
+        for path in list(self._states)[: max(len(self._states) - self._limit, 0)]:
+            del self._states[path]
+
+
+class Flusher:
+    """Flushes of one partition, one after the other. Not safe for several flushes of a partition at once."""
+
+    def __init__(
+        self,
+        partition: TopicPartition,
+        *,
+        store: Store,
+        consumer: AIOKafkaConsumer,
+        producer: AIOKafkaProducer,
+        deadletters_topic: str,
+        codec: Codec,
+        runs_in_memory: int,
+        retry_seconds: float,
+    ) -> None:
+        self._partition = partition
+        self._store = store
+        self._consumer = consumer
+        self._producer = producer
+        self._deadletters_topic = deadletters_topic
+        self._codec = codec
+        self._states = StateCache(runs_in_memory)
+        self._retry_seconds = retry_seconds
+
+    async def flush(self, messages: Sequence[Message], end: int, planned: bool) -> FlushPlan:
+        """Store the messages of [first offset, end); `planned` says that this plan is committed already.
+
+        Retries for as long as ClickHouse can't be reached.
+
+        Raises:
+            StoreError: when ClickHouse refuses a statement; nothing is committed then.
+            KafkaError: when the broker refuses a commit, as after a rebalance.
+        """
+        first = messages[0].offset
+        plan = await self._patiently(partial(self._plan, messages, end))
+        if not planned:
+            await self._commit(first, str(end))
+        for table, rows in plan.tables.items():
+            token = insert_token(self._partition, messages, end, table)
+            await self._patiently(partial(self._store.insert, table, rows, token))
+        await self._bury(plan.dead)
+        await self._commit(end, "")
+        self._states.put(plan.states)
+        return plan
+
+    def _plan(self, messages: Sequence[Message], end: int) -> FlushPlan:
+        received, dead = receive_all(self._codec, messages)
+        paths = {item.path for item in received}
+        states = self._states.known(paths)
+        states |= load_states(self._store, paths - states.keys(), messages[0].offset)
+        return plan_flush(received, dead, states, end)
+
+    async def _patiently(self, work: Callable[[], T]) -> T:
+        wait = _FIRST_RETRY_SECONDS
+        while True:
+            try:
+                return await asyncio.to_thread(work)
+            except StoreUnavailableError as error:
+                metrics.count("stepwell_ingestor_store_retries")
+                _log.warning("ClickHouse can't be reached; trying again", seconds=wait, error=str(error))
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, self._retry_seconds)
+
+    async def _commit(self, offset: int, plan: str) -> None:
+        await self._consumer.commit({self._partition: OffsetAndMetadata(offset, plan)})
+
+    async def _bury(self, dead: Sequence[DeadLetter]) -> None:
+        sent = []
+        for letter in dead:
+            headers = {
+                "reason": str(letter.reason),
+                "detail": letter.detail,
+                "topic": self._partition.topic,
+                "partition": str(self._partition.partition),
+                "offset": str(letter.message.offset),
+                "timestamp": str(letter.message.timestamp),
+            }
+            sent.append(
+                await self._producer.send(
+                    self._deadletters_topic,
+                    letter.message.value,
+                    key=letter.message.key,
+                    headers=[(name, value.encode("utf-8", "replace")) for name, value in headers.items()],
+                )
+            )
+            metrics.count_dead_letter(str(letter.reason))
+        await asyncio.gather(*sent)

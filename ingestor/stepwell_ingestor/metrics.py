@@ -1,0 +1,60 @@
+"""What an operator sees of the ingestor. Names are one documented type: a typo fails type-checking."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from prometheus_client import Counter, Gauge
+
+CounterName = Literal[
+    "stepwell_ingestor_events",
+    "stepwell_ingestor_points",
+    "stepwell_ingestor_repeated_records",
+    "stepwell_ingestor_step_conflicts",
+    "stepwell_ingestor_flushes",
+    "stepwell_ingestor_store_retries",
+]
+GaugeName = Literal[
+    "stepwell_ingestor_lag_events",
+    "stepwell_ingestor_buffered_bytes",
+    "stepwell_ingestor_buffer_limit_bytes",
+    "stepwell_ingestor_paused_partitions",
+    "stepwell_ingestor_last_flush_timestamp_seconds",
+]
+
+_COUNTERS: Final[dict[CounterName, str]] = {
+    "stepwell_ingestor_events": "Events read from Kafka and settled: stored, or put to the dead letters.",
+    "stepwell_ingestor_points": "Points stored.",
+    "stepwell_ingestor_repeated_records": "Records that had been stored before and were left out.",
+    "stepwell_ingestor_step_conflicts": "Calls that asked for a step below their writer's current one.",
+    "stepwell_ingestor_flushes": "Flushes stored and committed.",
+    "stepwell_ingestor_store_retries": "Tries that failed because ClickHouse could not be reached.",
+}
+_GAUGES: Final[dict[GaugeName, str]] = {
+    "stepwell_ingestor_lag_events": "Events in the log that are not settled, over the partitions of this ingestor.",
+    "stepwell_ingestor_buffered_bytes": "Bytes of events held in memory.",
+    "stepwell_ingestor_buffer_limit_bytes": "Bytes of events beyond which partitions are paused.",
+    "stepwell_ingestor_paused_partitions": "Partitions that are paused because ClickHouse does not keep up.",
+    "stepwell_ingestor_last_flush_timestamp_seconds": "When a flush was last committed, in seconds since the epoch.",
+}
+
+_counters: Final = {name: Counter(name, text) for name, text in _COUNTERS.items()}
+_gauges: Final = {name: Gauge(name, text) for name, text in _GAUGES.items()}
+_dead_letters: Final = Counter(
+    "stepwell_ingestor_dead_letters", "Events put to the dead letters, by reason.", ["reason"]
+)
+
+
+def count(name: CounterName, amount: float = 1) -> None:
+    """Add to a counter."""
+    _counters[name].inc(amount)
+
+
+def gauge(name: GaugeName, value: float) -> None:
+    """Set a gauge."""
+    _gauges[name].set(value)
+
+
+def count_dead_letter(reason: str) -> None:
+    """Count a dead letter."""
+    _dead_letters.labels(reason).inc()

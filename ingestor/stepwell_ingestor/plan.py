@@ -1,0 +1,277 @@
+"""The plan of a flush: a pure function from the events of some offsets, and what was known before, to rows.
+
+The decisions (which records are repeated, at which step each row goes, under which key) depend on the log before
+them alone, not on how it was cut into flushes: planning [a, c) at once or as [a, b) and [b, c) stores the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from stepwell_ingestor.messages import DeadLetter, Received
+from stepwell_ingestor.points import Columns, Int64s, tables_of
+from stepwell_ingestor.rows import Activity, Conflict, run_tables
+from stepwell_ingestor.series import SeriesPart, parts_of, series_table
+from stepwell_ingestor.state import RunDocument, RunState, SeriesId
+from stepwell_schemas.errors import DeadLetterReason, KeyRuleError
+from stepwell_schemas.events import Block, Event, LogBatch, LogEvent, Media, Other, RunFinished, RunStarted, RunUpdated
+from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.keys import check_key, fold_key
+from stepwell_schemas.kinds import Kind, as_float, exact_text
+from stepwell_schemas.limits import VERSION_ROW_BITS
+from stepwell_schemas.steps import NO_STEP, commit_code, resolve
+
+
+@dataclass
+class FlushPlan:
+    """What a flush stores: rows by table in the order of insertion, dead letters, and the states after it."""
+
+    tables: dict[str, pa.Table]
+    dead: list[DeadLetter]
+    states: dict[RunPath, RunState]
+    points: int
+    repeated: int
+    conflicts: int
+
+
+@dataclass
+class _Flush:
+    """What planning has gathered so far."""
+
+    states: dict[RunPath, RunState]
+    columns: list[Columns] = field(default_factory=list)
+    series: dict[tuple[RunPath, SeriesId], SeriesPart] = field(default_factory=dict)
+    conflicts: list[Conflict] = field(default_factory=list)
+    activity: dict[RunPath, Activity] = field(default_factory=dict)
+    documents: dict[RunPath, int] = field(default_factory=dict)
+    spellings: list[tuple[RunPath, str, str, int]] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+
+
+def plan_flush(
+    received: Sequence[Received], dead: Sequence[DeadLetter], before: Mapping[RunPath, RunState], end: int
+) -> FlushPlan:
+    """Plan the events of one partition before offset `end`, in their order.
+
+    Args:
+        received: the events.
+        dead: what could not be read; part of the plan so that it is delivered with it.
+        before: the state of every run in `received` as of the first offset; not changed.
+        end: the offset after the last one, as of which the plan's states hold.
+    """
+    flush = _Flush({path: state.copy() for path, state in before.items()}, dead=list(dead))
+    for item in received:
+        _take(flush, item)
+    tables = tables_of(flush.columns)
+    if flush.series:
+        tables["series"] = series_table(flush.series)
+    tables |= run_tables(flush.states, before, flush.activity, flush.conflicts, flush.documents, flush.spellings, end)
+    return FlushPlan(
+        tables=tables,
+        dead=flush.dead,
+        states=flush.states,
+        points=sum(part.points for part in flush.series.values()),
+        repeated=sum(activity.repeated for activity in flush.activity.values()),
+        conflicts=len(flush.conflicts),
+    )
+
+
+def _take(flush: _Flush, item: Received) -> None:
+    state = flush.states[item.path]
+    activity = flush.activity.setdefault(item.path, Activity())
+    activity.saw(item.message.offset, item.timestamp)
+    skipped = _skip_repeated(state, activity, item.event)
+    if skipped >= item.event.records and item.event.records:
+        return
+    version = item.message.offset << VERSION_ROW_BITS
+    if state.document is None:
+        state.document = RunDocument(item.path.run_id, created_at=item.timestamp, started_at=item.timestamp)
+        flush.documents[item.path] = version
+    if isinstance(item.event, LogBatch):
+        _take_batch(flush, item, item.event, skipped)
+    elif isinstance(item.event, LogEvent):
+        _take_batch(flush, item, as_batch(item.event, item.timestamp), 0)
+    else:
+        _take_document(flush, item, state.document)
+
+
+def _skip_repeated(state: RunState, activity: Activity, event: Event) -> int:
+    """Return how many of the event's records were there before; its session moves on behind it."""
+    if not event.session or event.sequence < 0:
+        return 0
+    following = state.sessions.get(event.session, 0)
+    skipped = min(max(following - event.sequence, 0), event.records)
+    activity.repeated += skipped
+    activity.missing += max(event.sequence - following, 0)
+    state.sessions[event.session] = max(following, event.sequence + event.records)
+    return skipped
+
+
+def _take_document(flush: _Flush, item: Received, document: RunDocument) -> None:
+    state, event = flush.states[item.path], item.event
+    try:
+        if isinstance(event, RunStarted):
+            state.document = document.started(event, item.timestamp)
+        elif isinstance(event, RunUpdated):
+            state.document = document.updated(event)
+        elif isinstance(event, RunFinished):
+            state.document = document.finished(event, item.timestamp)
+    except ValueError as error:
+        flush.dead.append(DeadLetter(item.message, DeadLetterReason.BAD_VALUE, f"{event.name}: {error}"))
+        return
+    flush.documents[item.path] = item.message.offset << VERSION_ROW_BITS
+
+
+def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) -> None:
+    state, rows = flush.states[item.path], batch.rows
+    asked = None if batch.steps is None else np.frombuffer(batch.steps, "<i8")[skipped:]
+    commits = None if batch.commits is None else np.frombuffer(batch.commits, np.int8)[skipped:]
+    resolved = resolve(state.writers.get(batch.writer, 0), asked, commits, rows - skipped)
+    state.writers[batch.writer] = resolved.current
+    timestamps = np.frombuffer(batch.timestamps, "<i8")
+    versions = np.arange(rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)
+    activity = flush.activity[item.path]
+    activity.logged(resolved.steps, timestamps[skipped:])
+    if asked is not None:
+        for row in np.flatnonzero(resolved.conflicts).tolist():
+            place = row + skipped
+            flush.conflicts.append(
+                Conflict(
+                    item.path, batch.writer, int(asked[row]), int(resolved.steps[row]),
+                    int(timestamps[place]), int(versions[place]),
+                )
+            )  # fmt: skip
+            activity.conflicts += 1
+    # Rows before `skipped` are not resolved; the padding keeps row numbers those of the batch.
+    steps = np.concatenate([np.zeros(skipped, np.int64), resolved.steps]) if skipped else resolved.steps
+    for block in batch.blocks:
+        _take_block(flush, item, block, skipped, (steps, timestamps, versions))
+
+
+def _take_block(
+    flush: _Flush, item: Received, block: Block, skipped: int, rows_of: tuple[Int64s, Int64s, np.ndarray]
+) -> None:
+    steps, timestamps, versions = rows_of
+    rows = np.arange(len(steps)) if block.rows is None else np.frombuffer(block.rows, "<u4").astype(np.int64)
+    if len(rows) and (int(rows[-1]) >= len(steps) or bool((rows[1:] <= rows[:-1]).any())):
+        detail = f"block of {len(block.keys)} keys: its rows are not ascending numbers below {len(steps)}"
+        flush.dead.append(DeadLetter(item.message, DeadLetterReason.BAD_VALUE, detail))
+        return
+    kept = rows[int(np.searchsorted(rows, skipped)) :]
+    places, keys = _stored_keys(flush, item, block.keys, int(versions[0]) if len(versions) else 0)
+    if not len(kept) or not keys:
+        return
+    columns = Columns(
+        item.path, block.kind, keys, steps[kept], timestamps[kept], versions[kept],
+        *_block_values(block, len(rows), len(rows) - len(kept), places),
+    )  # fmt: skip
+    flush.columns.append(columns)
+    flush.activity[item.path].points += len(keys) * len(kept)
+    _add_series(flush, item.path, columns)
+
+
+def _stored_keys(flush: _Flush, item: Received, keys: list[str], version: int) -> tuple[list[int], list[str]]:
+    """Return the places of the keys that can be stored, and the spelling each is stored under."""
+    state = flush.states[item.path]
+    places, stored = [], []
+    for place, key in enumerate(keys):
+        try:
+            folded = fold_key(check_key(key))
+        except KeyRuleError as error:
+            flush.dead.append(DeadLetter(item.message, DeadLetterReason.BAD_KEY, str(error)))
+            continue
+        if folded not in state.spellings:
+            state.spellings[folded] = key
+            flush.spellings.append((item.path, folded, key, version))
+        places.append(place)
+        stored.append(state.spellings[folded])
+    return places, stored
+
+
+def _block_values(block: Block, rows: int, skipped: int, places: list[int]) -> tuple[object, dict[int, str]]:
+    """Return the values of the kept keys and rows, one key after the other, and the exact integers among them."""
+    if block.kind not in {Kind.NUMBER, Kind.BOOL}:
+        return [text for place in places for text in block.texts[place * rows + skipped : (place + 1) * rows]], {}
+    values = np.frombuffer(block.packed, "<f8" if block.kind is Kind.NUMBER else np.uint8)
+    if not skipped and len(places) == len(block.keys):
+        return values, {exact.index: exact.text for exact in block.exact}
+    kept = values.reshape(len(block.keys), rows)[places, skipped:]
+    width = rows - skipped
+    columns = {place: number for number, place in enumerate(places)}
+    exact = {
+        columns[one.index // rows] * width + one.index % rows - skipped: one.text
+        for one in block.exact
+        if one.index // rows in columns and one.index % rows >= skipped
+    }
+    return kept.ravel(), exact
+
+
+def _add_series(flush: _Flush, path: RunPath, columns: Columns) -> None:
+    last_steps = flush.states[path].last_steps
+    for key, part in zip(columns.keys, parts_of(columns), strict=True):
+        if not isinstance(part.last[2], str):
+            part.last = (part.last[0], part.last[1], float(part.last[2]))
+        series = (key, str(columns.kind))
+        part.rewritten |= part.first_step <= last_steps.get(series, NO_STEP)
+        last_steps[series] = max(part.last_step, last_steps.get(series, NO_STEP))
+        known = flush.series.get((path, series))
+        if known is None:
+            flush.series[path, series] = part
+        else:
+            known.add(part)
+
+
+def as_batch(event: LogEvent, timestamp: int) -> LogBatch:
+    """Return a plain `log()` call as a batch of one row."""
+    blocks: dict[Kind, tuple[list[str], list[object]]] = {}
+    for key, value in event.data.items():
+        kind, stored = _kind_and_value(value)
+        keys, values = blocks.setdefault(kind, ([], []))
+        keys.append(key)
+        values.append(stored)
+    return LogBatch(
+        entity=event.entity,
+        project=event.project,
+        run_id=event.run_id,
+        writer=event.writer,
+        rows=1,
+        timestamps=np.array([timestamp], "<i8").tobytes(),
+        steps=None if event.step is None else np.array([event.step], "<i8").tobytes(),
+        commits=np.array([commit_code(event.commit)], np.int8).tobytes(),
+        blocks=[_block(kind, keys, values) for kind, (keys, values) in blocks.items()],
+    )
+
+
+def _kind_and_value(value: object) -> tuple[Kind, object]:
+    if isinstance(value, bool):
+        return Kind.BOOL, value
+    if isinstance(value, int | float):
+        return Kind.NUMBER, value
+    if isinstance(value, str):
+        return Kind.STRING, value
+    if isinstance(value, Media):
+        return value.kind, value.json_text
+    if isinstance(value, Other):
+        return Kind.OTHER, value.json_text
+    return Kind.OTHER, json.dumps(value)
+
+
+def _block(kind: Kind, keys: list[str], values: list[object]) -> Block:
+    if kind is Kind.BOOL:
+        return Block(kind=kind, keys=keys, packed=bytes(int(bool(value)) for value in values))
+    if kind is not Kind.NUMBER:
+        return Block(kind=kind, keys=keys, texts=[str(value) for value in values])
+    exact = [
+        {"index": index, "text": exact_text(value)}
+        for index, value in enumerate(values)
+        if isinstance(value, int) and exact_text(value)
+    ]
+    floats = [as_float(value) if isinstance(value, int) else value for value in values]
+    return Block.model_validate(
+        {"kind": kind, "keys": keys, "packed": np.array(floats, "<f8").tobytes(), "exact": exact}
+    )

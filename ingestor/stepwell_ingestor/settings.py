@@ -1,0 +1,31 @@
+"""Settings of the ingestor."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
+from stepwell_schemas.settings import KafkaSettings, StoreSettings
+
+
+class IngestorSettings(KafkaSettings, StoreSettings):
+    """The ingestor's settings: its consumer group, how much it takes at once and how long it waits."""
+
+    ingestor_group: str = Field("stepwell-ingestor", description="The consumer group that the ingestors form.")
+    ingestor_flush_seconds: float = Field(
+        0.5, gt=0, description="Seconds after which what a partition's buffer holds is stored, however little it is."
+    )
+    ingestor_flush_bytes: int = Field(
+        8 * MIB, ge=MAX_EVENT_BYTES, description="Bytes of events in a partition's buffer that are stored at once."
+    )
+    ingestor_buffer_bytes: int = Field(
+        64 * MIB,
+        ge=2 * MAX_EVENT_BYTES,
+        description="Bytes of events held in memory over all partitions; beyond it, partitions are paused.",
+    )
+    ingestor_runs_in_memory: int = Field(
+        10_000, ge=1, description="Runs whose step state is kept in memory; that of others is read back when needed."
+    )
+    ingestor_retry_seconds: float = Field(
+        5.0, gt=0, description="The longest wait between two tries while ClickHouse can't be reached."
+    )

@@ -1,0 +1,57 @@
+"""Values on the wire: NaN and infinities by name, integers with all their digits, formats that agree."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from stepwell_query.encode import Format, exact_integer, json_bytes, json_floats, json_text, table_bytes
+
+TABLE = pa.table({"step": [1, 2], "value": [0.5, float("nan")], "text": ['a,\n"b"', None], "list": [[1], []]})
+
+
+def test_floats_that_json_lacks_are_named() -> None:
+    values = np.array([1.5, np.nan, np.inf, -np.inf])
+    assert orjson.loads(json_bytes(json_floats(values))) == [1.5, "NaN", "Infinity", "-Infinity"]
+
+
+def test_finite_floats_stay_numbers() -> None:
+    assert json_bytes(json_floats(np.array([0.1, -0.0]))) == b"[0.1,-0.0]"
+
+
+def test_large_integers_keep_their_digits() -> None:
+    assert json_bytes({"n": exact_integer("123456789012345678901234567890")}) == b'{"n":123456789012345678901234567890}'
+
+
+@pytest.mark.parametrize(("text", "written"), [('{"a": [1]}', b'{"a": [1]}'), ("no json", b'"no json"')])
+def test_stored_json_is_written_as_it_stands(text: str, written: bytes) -> None:
+    assert json_bytes(json_text(text)) == written
+
+
+def test_rows_as_json_and_ndjson() -> None:
+    rows = orjson.loads(table_bytes(TABLE, Format.JSON))
+    assert rows[1] == {"step": 2, "value": "NaN", "text": None, "list": []}
+    assert [orjson.loads(line) for line in table_bytes(TABLE, Format.NDJSON).splitlines()] == rows
+
+
+def test_arrow_and_parquet_give_the_table_back() -> None:
+    arrow = pa.ipc.open_stream(table_bytes(TABLE, Format.ARROW)).read_all()
+    parquet = pyarrow.parquet.read_table(io.BytesIO(table_bytes(TABLE, Format.PARQUET)))
+    for table in (arrow, parquet):
+        assert table.column("step").to_pylist() == [1, 2]
+        assert table.column("text").to_pylist() == TABLE.column("text").to_pylist()
+
+
+def test_csv_has_a_header_and_json_for_lists() -> None:
+    assert table_bytes(TABLE, Format.CSV).splitlines()[0] == b'"step","value","text","list"'
+    assert b'"[1]"' in table_bytes(TABLE, Format.CSV)
+
+
+def test_repeated_column_names_are_told_apart() -> None:
+    table = pa.table([pa.array([1]), pa.array([2])], names=["a", "a"])
+    assert orjson.loads(table_bytes(table, Format.JSON)) == [{"a": 1, "a_2": 2}]
