@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from stepwell_query.summary import SeriesStats, summarize
@@ -27,7 +29,7 @@ def test_the_last_value_holds() -> None:
         ({"summary": None}, 0.5),
     ],
 )
-def test_a_definition_chooses_what_is_shown(definition: dict[str, str], expected: object) -> None:
+def test_a_definition_chooses_what_is_shown(definition: dict[str, Any], expected: object) -> None:
     assert summarize([LOSS], [{"name": "loss", **definition}], {}) == {"Loss": expected}
 
 
