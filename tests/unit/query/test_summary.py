@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -30,11 +31,15 @@ def test_the_last_value_holds() -> None:
     ],
 )
 def test_a_definition_chooses_what_is_shown(definition: dict[str, Any], expected: object) -> None:
-    assert summarize([LOSS], [{"name": "loss", **definition}], {}) == {"Loss": expected}
+    definitions: list[Mapping[str, Any]] = [{"name": "loss", **definition}]
+    assert summarize([LOSS], definitions, {}) == {"Loss": expected}
 
 
 def test_a_pattern_holds_where_no_name_does() -> None:
-    definitions = [{"name": "*", "glob": True, "summary": "none"}, {"name": "loss", "summary": "max"}]
+    definitions: list[Mapping[str, Any]] = [
+        {"name": "*", "glob": True, "summary": "none"},
+        {"name": "loss", "summary": "max"},
+    ]
     assert summarize([LOSS, NAME], definitions, {}) == {"Loss": {"max": 2.0}}
 
 
