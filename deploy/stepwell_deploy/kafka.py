@@ -126,7 +126,9 @@ class LocalKafka:
 
     def _format(self, java: list[str], properties: Path) -> None:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = [*java, "kafka.tools.StorageTool", "format", "--standalone", f"--cluster-id={cluster}", "-c", str(properties)]
+        # With `=`, since an id may begin with a dash.
+        tool = [*java, "kafka.tools.StorageTool", "format", "--standalone"]
+        command = [*tool, f"--cluster-id={cluster}", f"--config={properties}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise BrokerError(f"Kafka could not format {self._folder}: {(done.stderr or done.stdout).strip()}")

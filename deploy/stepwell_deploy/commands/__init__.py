@@ -1,0 +1,1 @@
+"""The commands of `stepwell`, by what they do: serve, read, deliver."""

@@ -1,0 +1,36 @@
+"""Which errors a person meets in ordinary use, and the sentence each is told in."""
+
+from __future__ import annotations
+
+import httpx
+from pydantic import ValidationError
+from rich.markup import escape
+
+from stepwell_deploy.errors import StepwellDeployError
+from stepwell_schemas.errors import StepwellSchemaError
+
+EXPECTED_FAILURES = (StepwellDeployError, StepwellSchemaError, httpx.HTTPError, ValidationError, ModuleNotFoundError)
+
+
+def sentence(error: Exception) -> str:
+    """Return what went wrong and what to do, as one plain sentence with rich's markup escaped."""
+    if isinstance(error, httpx.ConnectError):
+        return escape(
+            f"no Stepwell service answers at {_address(error)}; start one with `stepwell up`, "
+            "or name yours with STEPWELL_BASE_URL"
+        )
+    if isinstance(error, ValidationError):
+        return escape("; ".join(_setting_problem(problem) for problem in error.errors(include_url=False)))
+    if isinstance(error, ModuleNotFoundError):
+        return escape(f"this command needs the package {error.name}: pip install 'stepwell[local]'")
+    return escape(str(error))
+
+
+def _address(error: httpx.RequestError) -> str:
+    return str(error.request.url.copy_with(path="", query=None, fragment=None))
+
+
+def _setting_problem(problem: object) -> str:
+    assert isinstance(problem, dict)  # noqa: S101 - pydantic's ErrorDetails is a plain dict
+    name = "_".join(str(part) for part in problem["loc"])
+    return f"STEPWELL_{name.upper()}={problem['input']!r}: {problem['msg']}"

@@ -1,0 +1,153 @@
+"""Commands that read: runs, history, sql."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from stepwell_deploy.service_client import ServiceClient, project_url, run_url
+from stepwell_deploy.settings import DeploySettings
+from stepwell_schemas.identifiers import RunPath
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+_SHOWN_SUMMARY_KEYS = 4
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command()(runs)
+    app.command()(history)
+    app.command()(sql)
+
+
+def open_service(settings: DeploySettings) -> ServiceClient:
+    """Return a client of the service that the settings name."""
+    return ServiceClient(settings.base_url, settings.api_key.get_secret_value())
+
+
+def runs(
+    project: Annotated[str | None, typer.Argument(help="entity/project; all projects when left out.")] = None,
+    limit: Annotated[int, typer.Option(help="Runs shown for each project, newest first.")] = 20,
+    as_json: JsonFlag = False,
+) -> None:
+    """List runs, newest first.
+
+    Examples: `stepwell runs` · `stepwell runs me/digits --limit 5` · `stepwell runs me/digits --json`
+    """
+    with open_service(DeploySettings()) as service:
+        found: list[dict[str, Any]] = []
+        for entity, name in _projects(service, project):
+            found += service.get(project_url(entity, name), limit=limit)["runs"]
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    Console().print(runs_table(found) if found else "No runs yet. Log one: docs/tour in the README shows how.")
+
+
+def _projects(service: ServiceClient, project: str | None) -> list[tuple[str, str]]:
+    if project is None:
+        return [(item["entity"], item["project"]) for item in service.get("projects")["projects"]]
+    entity, separator, name = project.partition("/")
+    if not separator or "/" in name:
+        raise typer.BadParameter(f"{project!r} must have the form entity/project")
+    return [(entity, name)]
+
+
+def runs_table(found: list[dict[str, Any]]) -> Table:
+    """Return runs as a table: path, state, steps, and their first summary values."""
+    table = Table(box=None, pad_edge=False)
+    for column, justify in (("run", "left"), ("name", "left"), ("state", "left"), ("last step", "right")):
+        table.add_column(column, justify="right" if justify == "right" else "left", overflow="fold")
+    table.add_column("summary", overflow="fold")
+    for run in found:
+        values = [f"{key} {_short(value)}" for key, value in list(run["summary"].items())[:_SHOWN_SUMMARY_KEYS]]
+        table.add_row(run["path"], run["name"], run["state"], f"{run['last_step']:,}", "  ".join(values))
+    return table
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)[:24]
+
+
+def history(
+    run: Annotated[str, typer.Argument(help="entity/project/run_id")],
+    keys: Annotated[list[str] | None, typer.Option("--key", "-k", help="A metric; repeat for several.")] = None,
+    samples: Annotated[int, typer.Option(help="Rows, spread evenly over the run.")] = 50,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show a run's history: rows by step.
+
+    Examples: `stepwell history me/digits/abc123` · `stepwell history me/digits/abc123 -k loss -k accuracy --samples 10`
+    """
+    path = RunPath.parse(run)
+    with open_service(DeploySettings()) as service:
+        rows = service.get(run_url(path, "history"), key=keys, samples=samples)["rows"]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    columns = list(dict.fromkeys(key for row in rows for key in row if key not in {"_timestamp", "_runtime"}))
+    Console().print(_rows_table(columns, [[row.get(column) for column in columns] for row in rows]))
+
+
+def sql(
+    statement: Annotated[str, typer.Argument(help="One SELECT over the public views.")],
+    as_json: JsonFlag = False,
+    output: Annotated[str, typer.Option("--format", help="table, json, csv or ndjson.")] = "table",
+) -> None:
+    """Ask ClickHouse: through the service when one is up, else straight at STEPWELL_CLICKHOUSE_DSN.
+
+    Examples: `stepwell sql "SELECT run_id, count() FROM numbers GROUP BY run_id"`
+    """
+    settings = DeploySettings()
+    columns, rows, text = _ask(settings, statement, "json" if as_json else output)
+    if text is not None:
+        typer.echo(text.rstrip("\n"))
+        return
+    Console().print(_rows_table(columns, rows))
+
+
+def _ask(settings: DeploySettings, statement: str, output: str) -> tuple[list[str], list[list[Any]], str | None]:
+    if "STEPWELL_CLICKHOUSE_DSN" in os.environ and "STEPWELL_BASE_URL" not in os.environ:
+        return _ask_store(statement, output)
+    accept = {"csv": "text/csv", "ndjson": "application/x-ndjson"}.get(output, "application/json")
+    with open_service(settings) as service:
+        answer = service.post("sql", {"sql": statement}, accept)
+    if output != "table":
+        return [], [], answer.text
+    body = answer.json()
+    return [column["name"] for column in body["columns"]], body["rows"], None
+
+
+def _ask_store(statement: str, output: str) -> tuple[list[str], list[list[Any]], str | None]:
+    from stepwell_schemas.clickhouse import connect
+    from stepwell_schemas.settings import StoreSettings
+
+    settings = StoreSettings()
+    store = connect(settings.clickhouse_dsn.get_secret_value(), settings.clickhouse_database, pool_size=1)
+    try:
+        formats = {"json": "JSON", "csv": "CSVWithNames", "ndjson": "JSONEachRow"}
+        if output in formats:
+            return [], [], store.query_bytes(statement, None, formats[output]).decode()
+        answer = store.query(statement)
+        return answer.column_names, [list(row.values()) for row in answer.to_pylist()], None
+    finally:
+        store.close()
+
+
+def _rows_table(columns: list[str], rows: list[list[Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        numeric = all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else _shown(value) for value in row))
+    return table
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,70 @@
+"""The commands' client of the query service: JSON in, JSON out, problems as errors with the service's words."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from stepwell_deploy.errors import ServiceRefusedError
+from stepwell_schemas.identifiers import RunPath
+
+_TIMEOUT_SECONDS = 60.0
+
+
+class ServiceClient:
+    """Talks to one query service. Raises httpx.HTTPError without an answer, ServiceRefusedError when refused."""
+
+    def __init__(self, base_url: str, api_key: str = "") -> None:
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._client = httpx.Client(base_url=base_url, headers=headers, timeout=_TIMEOUT_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """Return the JSON answer of GET `/api/v1/{path}`; parameters that are None are left out."""
+        given = {name: value for name, value in parameters.items() if value is not None}
+        return _answer(self._client.get(f"/api/v1/{path}", params=given)).json()
+
+    def post(self, path: str, body: dict[str, Any], accept: str = "application/json") -> httpx.Response:
+        """Return the answer of POST `/api/v1/{path}`."""
+        return _answer(self._client.post(f"/api/v1/{path}", json=body, headers={"Accept": accept}))
+
+    def metrics_text(self) -> str:
+        """Return the service's Prometheus metrics."""
+        return _answer(self._client.get("/metrics")).text
+
+    def readiness(self) -> httpx.Response:
+        """Return the answer of `/readyz`, whatever its status."""
+        return self._client.get("/readyz")
+
+
+def run_url(path: RunPath, below: str = "") -> str:
+    """Return the URL path of a run, below `/api/v1`, each part percent-encoded."""
+    parts = "/".join(quote(part, safe="") for part in path)
+    return f"runs/{parts}/{below}" if below else f"runs/{parts}"
+
+
+def project_url(entity: str, project: str) -> str:
+    """Return the URL path of a project's runs, below `/api/v1`."""
+    return f"projects/{quote(entity, safe='')}/{quote(project, safe='')}/runs"
+
+
+def _answer(response: httpx.Response) -> httpx.Response:
+    if response.is_success:
+        return response
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = {}
+    detail = problem.get("detail") or f"the service answered {response.status_code}"
+    remedies = [item["remedy"] for item in problem.get("errors", []) if item.get("remedy")]
+    raise ServiceRefusedError("; ".join([detail, *remedies]))
