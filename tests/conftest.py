@@ -12,11 +12,16 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from stepwell_schemas.clickhouse import Store, connect
 from stepwell_schemas.migrate import migrate
 from support.stack import Stack, Topics
+
+# A first example pays for imports, and the machines are noisy: time is what benchmarks look at.
+hypothesis.settings.register_profile("stepwell", deadline=None)
+hypothesis.settings.load_profile("stepwell")
 
 UNIT = Path(__file__).parent / "unit"
 

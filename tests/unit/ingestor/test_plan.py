@@ -1,0 +1,214 @@
+"""Planning against a plain model: what is stored depends on the log, not on how it was cut into flushes or batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepwell_ingestor.batching import FlushPolicy, cut
+from stepwell_ingestor.messages import Message, Received, receive_all
+from stepwell_ingestor.plan import FlushPlan, plan_flush
+from stepwell_ingestor.state import RunState
+from stepwell_schemas.codec import Codec, encode
+from stepwell_schemas.events import Block, Event, LogBatch, LogEvent, RunFinished, RunStarted, RunUpdated
+from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.keys import fold_key
+from stepwell_schemas.kinds import Kind
+from stepwell_schemas.steps import NO_STEP, advance
+
+PATH = RunPath("e", "p", "r")
+Rows = dict[tuple[str, int], float]
+
+
+class Call(NamedTuple):
+    """One `log()` call of one number."""
+
+    key: str
+    value: float
+    step: int | None
+
+
+calls = st.lists(
+    st.builds(
+        Call,
+        st.sampled_from(["a", "b", "A", "ß", "SS"]),
+        st.floats(allow_nan=False),
+        st.none() | st.integers(-2, 12),
+    ),
+    max_size=30,
+)
+cuts = st.lists(st.integers(0, 30), max_size=4)
+
+
+def as_log_batch(logged: Sequence[Call], sequence: int) -> LogBatch:
+    """Return calls as one batch, a block for each row."""
+    return LogBatch(
+        **PATH._asdict(),
+        session="s",
+        sequence=sequence,
+        rows=len(logged),
+        timestamps=np.zeros(len(logged), "<i8").tobytes(),
+        steps=np.array([NO_STEP if call.step is None else call.step for call in logged], "<i8").tobytes(),
+        blocks=[
+            Block(
+                kind=Kind.NUMBER,
+                keys=[call.key],
+                rows=np.array([row], "<u4").tobytes(),
+                packed=np.array([call.value]).tobytes(),
+            )
+            for row, call in enumerate(logged)
+        ],
+    )
+
+
+def pieces(logged: Sequence[Call], places: Sequence[int]) -> list[LogBatch]:
+    """Return calls as batches cut at some places."""
+    ends = sorted({min(place, len(logged)) for place in places} | {0, len(logged)})
+    return [as_log_batch(logged[start:end], start) for start, end in pairwise(ends)]
+
+
+def received(events: Sequence[Event]) -> list[Received]:
+    """Return events as they come from Kafka, at offsets from 0."""
+    messages = [Message(offset, 0, PATH.kafka_key, encode(event)) for offset, event in enumerate(events)]
+    good, dead = receive_all(Codec(), messages)
+    assert not dead
+    return good
+
+
+def flushed(items: Sequence[Received], places: Sequence[int]) -> list[FlushPlan]:
+    """Plan items in flushes cut at some places, each from the state that the one before left."""
+    ends = sorted({min(place, len(items)) for place in places} | {0, len(items)})
+    states = {PATH: RunState()}
+    plans = []
+    for start, end in pairwise(ends):
+        plans.append(plan_flush(items[start:end], [], states, end))
+        states = plans[-1].states
+    return plans
+
+
+def stored(plans: Sequence[FlushPlan]) -> Rows:
+    """Return what ClickHouse would show: of a series' step the value of the highest version."""
+    best: dict[tuple[str, int], tuple[int, float]] = {}
+    for plan in plans:
+        table = plan.tables.get("points_number")
+        for row in table.to_pylist() if table is not None else []:
+            place = row["key"], row["step"]
+            best[place] = max(best.get(place, (-1, 0.0)), (row["version"], row["value"]), key=lambda one: one[0])
+    return {place: value for place, (_, value) in best.items()}
+
+
+def conflicts(plans: Sequence[FlushPlan]) -> list[tuple[int, int]]:
+    """Return the recorded conflicts: asked step, step."""
+    tables = [plan.tables["step_conflict_log"] for plan in plans if "step_conflict_log" in plan.tables]
+    return [(row["asked_step"], row["step"]) for table in tables for row in table.to_pylist()]
+
+
+def modelled(logged: Sequence[Call]) -> tuple[Rows, list[tuple[int, int]]]:
+    """Return what the rules' words say of calls."""
+    rows: Rows = {}
+    found: list[tuple[int, int]] = []
+    spellings: dict[str, str] = {}
+    current = 0
+    for call in logged:
+        decision = advance(current, call.step, None)
+        current = decision.current
+        if decision.conflict and call.step is not None:
+            found.append((call.step, decision.step))
+        rows[spellings.setdefault(fold_key(call.key), call.key), decision.step] = call.value
+    return rows, found
+
+
+@given(calls, cuts, cuts)
+def test_what_is_stored_is_what_was_logged_however_it_is_cut(
+    logged: list[Call], batches: list[int], flushes: list[int]
+) -> None:
+    plans = flushed(received(pieces(logged, batches)), flushes)
+    assert (stored(plans), conflicts(plans)) == modelled(logged)
+
+
+@given(calls, cuts, cuts, cuts)
+def test_what_is_sent_again_counts_once_however_it_is_cut_again(
+    logged: list[Call], batches: list[int], again: list[int], flushes: list[int]
+) -> None:
+    plans = flushed(received(pieces(logged, batches) + pieces(logged, again)), flushes)
+    assert (stored(plans), conflicts(plans)) == modelled(logged)
+    assert sum(plan.repeated for plan in plans) == len(logged)
+
+
+@given(calls, cuts)
+def test_a_plan_repeated_from_the_same_state_is_the_same(logged: list[Call], batches: list[int]) -> None:
+    items = received(pieces(logged, batches))
+    before = {PATH: RunState()}
+    first, second = (plan_flush(items, [], before, len(items)) for _ in range(2))
+    assert before == {PATH: RunState()}, "planning changes no state in place"
+    assert first.tables == second.tables
+
+
+@given(calls, cuts)
+def test_partial_rows_of_a_series_add_up(logged: list[Call], flushes: list[int]) -> None:
+    plans = flushed(received(pieces(logged, range(30))), flushes)
+    rows = [row for plan in plans if "series" in plan.tables for row in plan.tables["series"].to_pylist()]
+    shown, _ = modelled(logged)
+    for key in {key for key, _ in shown}:
+        parts = [row for row in rows if row["key"] == key]
+        steps = [step for shown_key, step in shown if shown_key == key]
+        assert min(part["first_step"] for part in parts) == min(steps)
+        assert max(part["last_step"] for part in parts) == max(steps)
+        points = sum(part["points"] for part in parts)
+        assert points == len(steps) or any(part["rewritten"] for part in parts)
+        assert max(tuple(part["last_number"].values()) for part in parts)[2] == shown[key, max(steps)]
+
+
+def test_a_run_is_known_by_its_events() -> None:
+    events = [
+        LogEvent(**PATH._asdict(), data={"x": 1.0}, timestamp=5_000),
+        RunStarted(**PATH._asdict(), timestamp=6_000, config='{"lr": 1, "keep": 2}', tags=["t"]),
+        RunUpdated(**PATH._asdict(), config='{"lr": 3}', summary='{"best": 0.5}', notes="n"),
+        RunFinished(**PATH._asdict(), timestamp=9_000, exit_code=1, state="failed"),
+    ]
+    (plan,) = flushed(received(events), [])
+    document = plan.states[PATH].document
+    assert document is not None
+    assert document.config == {"lr": 3, "keep": 2}
+    assert (document.created_at, document.started_at, document.finished_at) == (5_000, 6_000, 9_000)
+    assert (document.state, document.exit_code, document.tags, document.notes) == ("failed", 1, ("t",), "n")
+    assert document.summary == {"best": 0.5}
+
+
+def test_an_event_with_broken_json_is_a_dead_letter_and_changes_nothing() -> None:
+    (plan,) = flushed(received([RunStarted(**PATH._asdict(), config="[1]")]), [])
+    assert [letter.reason for letter in plan.dead] == ["bad_value"]
+    assert plan.states[PATH].document is not None
+
+
+def test_every_kind_goes_to_its_table() -> None:
+    data: dict[str, Any] = {"n": 1, "s": "x", "b": False, "o": None, "m": {"kind": "image", "json": "{}"}}
+    (plan,) = flushed(received([LogEvent(**PATH._asdict(), data=data)]), [])
+    kinds = {name: table.column("key").to_pylist() for name, table in plan.tables.items() if "points" in name}
+    assert kinds == {
+        "points_number": ["n"],
+        "points_string": ["s"],
+        "points_bool": ["b"],
+        "points_other": ["o"],
+        "points_media": ["m"],
+    }
+
+
+def test_a_buffer_is_due_by_size_or_age() -> None:
+    policy = FlushPolicy(max_bytes=100, max_seconds=0.5)
+    assert not policy.is_due(1_000, None, 9.0)
+    assert policy.is_due(100, 9.0, 9.0)
+    assert not policy.is_due(99, 9.0, 9.4)
+    assert policy.is_due(1, 9.0, 9.5)
+
+
+@given(st.lists(st.integers(0, 50), min_size=1), st.integers(0, 100))
+def test_a_flush_holds_at_least_one_event_and_no_more_bytes_than_allowed(sizes: list[int], most: int) -> None:
+    count = cut(sizes, most)
+    assert 1 <= count <= len(sizes)
+    assert count == 1 or sum(sizes[:count]) <= most
