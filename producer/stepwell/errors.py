@@ -1,0 +1,47 @@
+"""The errors of the SDK.
+
+StepwellError (`stepwell.Error`)
+├── SettingsError      settings that can't be used: names the setting and the rule
+├── JournalError       a journal that can't be written or read
+│   └── NotAJournalError   the file is no journal of ours, or of a newer version
+├── ResumeError        `resume=` asks for what the service does not have
+├── NotConnectedError  neither brokers nor a service can be reached now
+└── ApiError           the query service could not be asked, or refused
+    └── RunNotFoundError   there is no such run
+
+Errors of the shared rules (`stepwell_schemas.errors`) pass through: IdentifierError and StepError are ValueErrors.
+"""
+
+from __future__ import annotations
+
+
+class StepwellError(Exception):
+    """Base of every error of the SDK."""
+
+
+class SettingsError(StepwellError, ValueError):
+    """A setting has a value that can't be used."""
+
+
+class JournalError(StepwellError):
+    """A journal can't be written or read."""
+
+
+class NotAJournalError(JournalError):
+    """The file is no journal, or one of a version this release does not know."""
+
+
+class ResumeError(StepwellError):
+    """A run could not be resumed as asked."""
+
+
+class NotConnectedError(StepwellError):
+    """Neither brokers nor a service can be reached now; later the same call may succeed."""
+
+
+class ApiError(StepwellError):
+    """The query service could not be asked, or refused; the message has its words."""
+
+
+class RunNotFoundError(ApiError):
+    """The service knows no such run."""
