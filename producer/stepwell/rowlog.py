@@ -1,0 +1,214 @@
+"""The hot path: one `log()` call to one journal record, and what is remembered of it for `step` and `summary`.
+
+A call costs one lookup of its shape, one pack and one copy into the mapping. Everything a row can be that is not plain
+scalars under string keys takes the slower way through `values.cells_of`.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping
+from time import time_ns
+from typing import Any, Final
+
+from stepwell.journal import RECORD_HEAD, TAG_ROW, Journal
+from stepwell.layout import Layout, codes_of
+from stepwell.summaries import Followed, Metric
+from stepwell.terminal import say
+from stepwell.values import cells_of
+from stepwell_schemas.errors import KeyRuleError
+from stepwell_schemas.keys import check_key, fold_key
+from stepwell_schemas.limits import MAX_STEP
+from stepwell_schemas.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TRUE, NO_STEP, check_step
+
+MAX_LAYOUTS: Final = 1_024
+"""Shapes kept in memory; a run whose keys never repeat logs through the JSON records instead."""
+
+Shape = tuple[tuple[str, ...], tuple[type, ...]]
+
+_pack_head = RECORD_HEAD.pack_into
+_crc32 = zlib.crc32
+
+
+class RowLog:
+    """Writes the rows of one writer. Safe to call from any thread.
+
+    Attributes:
+        current: the step the next `log()` writes at. conflicts: steps that were asked for below it.
+        rejected: values that could not be stored. rows: calls written.
+    """
+
+    def __init__(self, journal: Journal, current: int, label: str) -> None:
+        self.journal = journal
+        self.current = current
+        self.conflicts = 0
+        self.rejected = 0
+        self.rows = 0
+        self._label = label
+        self._layouts: dict[Shape, Layout] = {}
+        self._slow_values: dict[str, tuple[int, Any]] = {}
+        self._spellings: dict[str, str] = {}
+        self._warned: set[str] = set()
+        self._metrics: list[Metric] = []
+        self._followed: dict[str, Followed | None] = {}
+        self._in_child = False
+
+    def log(self, data: Mapping[str, Any], step: int | None, commit: bool | None) -> None:
+        """Write one row. Raises: TypeError when `data` is no mapping, StepError."""
+        if type(data) is not dict:
+            if not isinstance(data, Mapping):
+                raise TypeError(f"log() takes a dict of metrics, not {type(data).__name__}")
+            data = dict(data)
+        asked = NO_STEP
+        if step is not None:
+            asked = step if type(step) is int and -MAX_STEP <= step <= MAX_STEP else check_step(step)
+        code = COMMIT_DEFAULT if commit is None else COMMIT_TRUE if commit else COMMIT_FALSE
+        values = tuple(data.values())
+        shape = (tuple(data), tuple(map(type, values)))
+        try:
+            layout = self._layouts.get(shape) or self._new_layout(shape)
+            if layout is None:
+                return self._log_slowly(data, asked, code)
+            body = layout.pack(layout.tag, time_ns() // 1000, asked, code, *values)
+        except (struct.error, OverflowError, TypeError):
+            # Integers beyond 64 bits, or keys that can't be hashed: exact all the same, as JSON.
+            return self._log_slowly(data, asked, code)
+        journal = self.journal
+        size = layout.record_bytes
+        with journal.lock:
+            if journal.end + size + 8 > journal.limit and not journal.make_room(size):
+                return None
+            start = journal.end
+            # Reserved first: a signal handler that logs between these lines gets a place of its own.
+            journal.end = start + size
+            layout.newest = journal.sequence
+            journal.sequence += 1
+            layout.last_values = values
+            journal.map[start + 8 : start + size] = body
+            _pack_head(journal.map, start, size, _crc32(body, size))
+            self.rows += 1
+            if step is None:
+                if code:
+                    self.current += 1
+            else:
+                self._move(asked, code)
+        if self._metrics:
+            self._follow(data.items())
+        return None
+
+    def _move(self, asked: int, code: int) -> None:
+        """Apply the step rule to an asked step. The caller holds the lock."""
+        if asked >= self.current:
+            self.current = asked + 1 if code == COMMIT_TRUE else asked
+            return
+        self.conflicts += 1
+        if self.conflicts == 1:
+            self._warn(
+                "conflict",
+                f"{self._label}: step {asked} was asked for, but step {self.current} is reached: logged at "
+                f"{self.current}. Later conflicts are only counted; SQL view step_conflicts lists them all.",
+            )
+        if code:
+            self.current += 1
+
+    def _new_layout(self, shape: Shape) -> Layout | None:
+        keys, kinds = shape
+        if self._in_child:
+            self._warn("child", f"{self._label}: a forked process can't log to its parent's run; call init()")
+            return None
+        codes = codes_of(kinds)
+        if codes is None or len(self._layouts) >= MAX_LAYOUTS or not all(type(key) is str for key in keys):
+            return None
+        try:
+            for key in keys:
+                check_key(key)
+        except KeyRuleError:
+            return None
+        self._note_spellings(keys)
+        with self.journal.lock:
+            layout = self._layouts.get(shape) or self.journal.define(keys, codes)
+            if layout is not None:
+                self._layouts[shape] = layout
+        return layout
+
+    def _log_slowly(self, data: Mapping[Any, Any], asked: int, code: int) -> None:
+        cells = cells_of(data, self._refuse)
+        self._note_spellings(cells)
+        row = {"t": time_ns() // 1000, "s": asked, "c": code, "d": cells}
+        journal = self.journal
+        with journal.lock:
+            number = journal.sequence
+            if not journal.append_json(TAG_ROW, row):
+                return
+            for key, (_, value) in cells.items():
+                self._slow_values[key] = (number, value)
+            self.rows += 1
+            if asked == NO_STEP:
+                self.current += code != COMMIT_FALSE
+            else:
+                self._move(asked, code)
+        if self._metrics:
+            self._follow((key, value) for key, (kind, value) in cells.items() if kind in {"number", "bool", "string"})
+
+    def _refuse(self, key: str, kind: str, rule: str) -> None:
+        self.rejected += 1
+        shown = key if len(key) <= 80 else f"{key[:80]}…"
+        self._warn(f"{shown} {kind}", f"{self._label}: {shown!r} ({kind}) is not stored: {rule}")
+
+    def _note_spellings(self, keys: Any) -> None:
+        for key in keys:
+            first = self._spellings.setdefault(fold_key(key), key)
+            if first != key:
+                self._warn(f"spelling {first}", f"{self._label}: {key!r} is the metric {first!r} (case does not count)")
+
+    def _warn(self, about: str, message: str) -> None:
+        if about not in self._warned:
+            self._warned.add(about)
+            say(message)
+
+    def in_child(self) -> None:
+        """In a forked child: say, at the first call only, that its rows go nowhere."""
+        self._layouts.clear()
+        self._in_child = True
+
+    def define(self, metric: Metric) -> None:
+        """Follow what `define_metric` asks for from now on."""
+        self._metrics = [known for known in self._metrics if known.name != metric.name] + [metric]
+        self._followed.clear()
+
+    def _follow(self, items: Any) -> None:
+        for key, value in items:
+            if key not in self._followed:
+                rules = [metric for metric in self._metrics if metric.matches(key) and metric.summary]
+                exact = sorted(rules, key=lambda metric: metric.glob)
+                self._followed[key] = Followed(exact[0]) if exact else None
+            followed = self._followed[key]
+            if followed is not None:
+                try:
+                    followed.add(value)
+                except (TypeError, ValueError, RuntimeError):
+                    continue
+
+    def last_values(self) -> dict[str, Any]:
+        """Return every key's summary as logged: its last value, or what its definition asks for."""
+        with self.journal.lock:
+            newest = dict(self._slow_values)
+            for layout in self._layouts.values():
+                if layout.last_values is None:
+                    continue
+                for key, value in zip(layout.keys, layout.last_values, strict=True):
+                    if key not in newest or newest[key][0] < layout.newest:
+                        newest[key] = (layout.newest, value)
+        found = {key: _plain(value) for key, (_, value) in newest.items()}
+        for key, followed in list(self._followed.items()):
+            if followed is not None:
+                result = followed.result()
+                found[key] = result
+                if not result:
+                    del found[key]
+        return found
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,66 @@
+"""The SDK's settings: arguments of `init(settings=…)`, else the environment, else the defaults here."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+
+from stepwell.errors import SettingsError
+from stepwell_schemas.limits import MIB
+from stepwell_schemas.settings import KafkaSettings
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+class ProducerSettings(KafkaSettings):
+    """What a training process is told by its surroundings (`STEPWELL_*`)."""
+
+    base_url: str = Field(
+        "http://127.0.0.1:8420", description="The Stepwell service; it is asked for brokers, and read from by `Api`."
+    )
+    api_key: SecretStr = Field(SecretStr(""), description="The key shown to the service.")
+    entity: str = Field(default_factory=_user, description="Who runs belong to; default: the user's name.")
+    project: str = Field("uncategorized", description="The project runs belong to.")
+    run_id: str = Field("", description="The run's id; default: 8 random characters.")
+    mode: Literal["online", "offline", "disabled"] = Field(
+        "online", description="online: send while training; offline: only write the journal; disabled: do nothing."
+    )
+    dir: Path = Field(Path(".stepwell"), description="Folder of the journals.")
+    writer: str = Field("", description="This process's name among several that write one run.")
+    journal_max_bytes: int = Field(
+        16 * 1024 * MIB, ge=MIB, description="Bytes a journal may hold that were not delivered yet."
+    )
+    journal_when_full: Literal["block", "drop"] = Field(
+        "drop",
+        description="At that bound: drop rows and count them, or block log() while a sender may still make room.",
+    )
+    keep_journal: bool = Field(False, description="Keep a journal that was delivered whole.")
+    compression: Literal["lz4", "zstd", "none"] = Field("lz4", description="How batches are compressed for Kafka.")
+    poll_seconds: float = Field(0.05, gt=0, le=10, description="How often the sender looks for new rows, in seconds.")
+    retry_seconds: float = Field(2.0, gt=0, le=300, description="Time between attempts to reach the brokers, seconds.")
+    quiet: bool = Field(False, description="Say nothing but warnings.")
+
+
+def make_settings(
+    given: ProducerSettings | Mapping[str, Any] | None, folder: str | PathLike[str] | None
+) -> ProducerSettings:
+    """Return the settings of a run: what `init()` was given above the environment. Raises: SettingsError."""
+    over = {} if folder is None else {"dir": Path(folder)}
+    try:
+        if isinstance(given, ProducerSettings):
+            return given.model_copy(update=over)
+        return ProducerSettings(**{**dict(given or {}), **over})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = "_".join(str(part) for part in first["loc"])
+        raise SettingsError(f"setting {name} (STEPWELL_{name.upper()}): {first['msg']}") from error

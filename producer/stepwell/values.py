@@ -1,0 +1,177 @@
+"""What becomes of each value that `log()` is given; taken at the call, so that later changes never show.
+
+| given | stored |
+|---|---|
+| bool | bool |
+| int of any size, float, NaN, ±Inf | number; integers beyond 2^53 keep their exact text |
+| scalars and 1-element arrays of numpy, torch, jax, … | as their `.item()` |
+| Decimal, Fraction | number: exact where integral, else the nearest float64 |
+| timedelta | number of seconds |
+| str; datetime, date, time | string; ISO 8601 |
+| bytes | string, where they are UTF-8 |
+| Enum | as its value |
+| None, lists, tuples, sets, arrays, complex | other, as JSON |
+| dict | one metric for each leaf, keys joined by "." |
+| anything else, texts over TEXT_MAX_BYTES, keys that break the key rule | not stored: warned about once, counted |
+
+No library is imported for it: an array is told by what it can do.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from typing import Any, Final
+
+from stepwell_schemas.errors import KeyRuleError
+from stepwell_schemas.keys import check_key
+from stepwell_schemas.limits import TEXT_MAX_BYTES
+
+Cell = tuple[str, Any]
+"""A kind (`number`, `string`, `bool`, `other`) and the plain value: int or float, text, bool, JSON text."""
+
+Refuse = Callable[[str, str, str], None]
+"""Told of a value that can't be stored: its key, its type, the rule."""
+
+_MAX_DEPTH: Final = 32
+_MAX_TEXT: Final = f"must have at most {TEXT_MAX_BYTES:,} bytes of UTF-8"
+
+
+class UnstorableError(ValueError):
+    """A value that can't be stored; the message is the rule."""
+
+
+def cells_of(data: Mapping[Any, Any], refuse: Refuse) -> dict[str, Cell]:
+    """Return the cells of one `log()` call by key; what can't be stored is told to `refuse` and left out."""
+    cells: dict[str, Cell] = {}
+    _flatten("", data, cells, refuse, 0)
+    return cells
+
+
+def key_text(key: Any) -> str:
+    """Return a mapping's key as text: strings as they are, anything else as `str` says."""
+    return str.__str__(key) if isinstance(key, str) else str(key)
+
+
+def _flatten(prefix: str, data: Mapping[Any, Any], cells: dict[str, Cell], refuse: Refuse, depth: int) -> None:
+    for raw_key, value in data.items():
+        key = prefix + key_text(raw_key)
+        if isinstance(value, Mapping) and value and depth < _MAX_DEPTH:
+            _flatten(f"{key}.", value, cells, refuse, depth + 1)
+            continue
+        try:
+            check_key(key)
+            cells[key] = cell_of(value)
+        except KeyRuleError as error:
+            refuse(key, type(value).__name__, error.rule)
+        except UnstorableError as error:
+            refuse(key, type(value).__name__, str(error))
+        except Exception as error:
+            # Foreign objects may raise anything when they are read (a freed tensor, a lazy array); training goes on.
+            refuse(key, type(value).__name__, f"reading it raised {type(error).__name__}: {error}")
+
+
+def cell_of(value: Any) -> Cell:
+    """Return the kind and plain value of one value. Raises: UnstorableError."""
+    plain = plain_of(value)
+    if isinstance(plain, bool):
+        return "bool", plain
+    if isinstance(plain, int | float):
+        return "number", plain
+    if isinstance(plain, str):
+        _check_text(plain)
+        return "string", plain
+    text = json.dumps(json_ready(plain), ensure_ascii=False, allow_nan=False)
+    _check_text(text)
+    return "other", text
+
+
+def _check_text(text: str) -> None:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise UnstorableError("must be text without lone surrogates") from None
+    if size > TEXT_MAX_BYTES:
+        raise UnstorableError(_MAX_TEXT)
+
+
+def plain_of(value: Any) -> Any:
+    """Return a value as bool, int, float, str, or None, or as a container still to be made JSON.
+
+    Raises:
+        UnstorableError: when it is none of them.
+    """
+    if isinstance(value, Enum):
+        return plain_of(value.value)
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Mapping | list | tuple | set | frozenset | range):
+        return value
+    return _plain_of_rarer(value)
+
+
+def _plain_of_rarer(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        integral = value.is_finite() and value == value.to_integral_value()
+        return int(value) if integral else float(value)
+    if isinstance(value, Fraction):
+        return int(value) if value.denominator == 1 else float(value)
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, complex):
+        return [value.real, value.imag]
+    if isinstance(value, bytes | bytearray):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise UnstorableError("bytes must be UTF-8 text") from None
+    if hasattr(value, "shape") and hasattr(value, "tolist"):
+        return _plain_of_array(value)
+    if hasattr(value, "item") and callable(value.item):
+        return plain_of(value.item())
+    raise UnstorableError(f"values of {type(value).__module__}.{type(value).__qualname__} have no kind")
+
+
+def _plain_of_array(value: Any) -> Any:
+    if hasattr(value, "detach"):
+        value = value.detach()
+    count = math.prod(value.shape)
+    if count == 1:
+        item = value.item()
+        return [item.real, item.imag] if isinstance(item, complex) else plain_of(item)
+    if count > TEXT_MAX_BYTES:
+        raise UnstorableError(_MAX_TEXT)
+    return value.tolist()
+
+
+def json_ready(value: Any, depth: int = 0) -> Any:
+    """Return a value in JSON's types; NaN and ±Inf as the strings "NaN", "Infinity", "-Infinity".
+
+    Raises:
+        UnstorableError: when something in it has no JSON, or it is nested too deep.
+    """
+    if depth > _MAX_DEPTH:
+        raise UnstorableError(f"must be nested at most {_MAX_DEPTH} deep")
+    plain = plain_of(value)
+    if isinstance(plain, float) and not math.isfinite(plain):
+        return "NaN" if math.isnan(plain) else "Infinity" if plain > 0 else "-Infinity"
+    if isinstance(plain, Mapping):
+        return {key_text(key): json_ready(item, depth + 1) for key, item in plain.items()}
+    if isinstance(plain, list | tuple | range):
+        return [json_ready(item, depth + 1) for item in plain]
+    if isinstance(plain, set | frozenset):
+        return sorted((json_ready(item, depth + 1) for item in plain), key=repr)
+    return plain
