@@ -1,1 +1,186 @@
-"""Stepwell's SDK: log the steps of a training run."""
+"""Stepwell's SDK: log the steps of a training run, and read them back.
+
+    import stepwell
+
+    run = stepwell.init(project="digits", config={"lr": 0.01})
+    for batch in batches:
+        run.log({"loss": train(batch)})
+    run.finish()
+
+Names, arguments and behaviour follow `wandb`: `import stepwell as wandb` runs a script that logs scalars unchanged.
+Importing it is quick; what is heavy (numpy, pydantic, the Kafka client) is imported when a run starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from stepwell.errors import StepwellError
+from stepwell.errors import StepwellError as Error
+from stepwell.receipt import Receipt
+from stepwell.session import FINISH_TIMEOUT_SECONDS, Run
+from stepwell.start import VERSION, current_run, start_run
+from stepwell.summaries import Metric
+from stepwell_schemas.errors import IdentifierError, KeyRuleError, StepError
+
+if TYPE_CHECKING:
+    from stepwell.api import Api
+    from stepwell.configuration import Config
+    from stepwell.settings import ProducerSettings as Settings
+    from stepwell.summaries import Summary
+
+    run: Run | None
+    config: Config
+    summary: Summary
+
+__version__ = VERSION
+
+
+def init(
+    entity: str | None = None,
+    project: str | None = None,
+    dir: str | PathLike[str] | None = None,  # noqa: A002 - wandb's name
+    id: str | None = None,  # noqa: A002 - wandb's name
+    name: str | None = None,
+    notes: str | None = None,
+    tags: Sequence[str] | None = None,
+    config: Mapping[str, Any] | Any | None = None,
+    config_exclude_keys: Sequence[str] | None = None,
+    config_include_keys: Sequence[str] | None = None,
+    allow_val_change: bool | None = None,  # noqa: ARG001
+    group: str | None = None,
+    job_type: str | None = None,
+    mode: str | None = None,
+    force: bool | None = None,  # noqa: ARG001
+    reinit: bool | str | None = None,
+    resume: bool | str | None = None,
+    resume_from: str | None = None,  # noqa: ARG001
+    fork_from: str | None = None,  # noqa: ARG001
+    save_code: bool | None = None,  # noqa: ARG001
+    tensorboard: bool | None = None,  # noqa: ARG001
+    sync_tensorboard: bool | None = None,  # noqa: ARG001
+    monitor_gym: bool | None = None,  # noqa: ARG001
+    settings: Settings | Mapping[str, Any] | None = None,
+    anonymous: Any = None,  # noqa: ARG001
+    writer: str | None = None,
+) -> Run:
+    """Start a run and make it the current one.
+
+    Args:
+        entity, project, id: the run's path; default: STEPWELL_ENTITY or the user's name, "uncategorized", 8 random
+            characters. dir: folder of the journals.
+        name, notes, tags, group, job_type, config: what is known of the run; `config` may be a dict or a namespace.
+        mode: `online` (send while training), `offline` (journal only; `stepwell sync` delivers), `disabled`.
+        reinit: what becomes of a run still open: it is finished; with `return_previous` or False it is returned;
+            with `create_new` both go on.
+        resume: `allow`, `must`, `never` or `auto`: go on from the last step of an earlier run with this id.
+        settings: `Settings` or a dict of them, above the environment.
+        writer: this process's name, where several processes log to one run.
+
+    The other arguments are wandb's, taken and not used.
+
+    Raises:
+        IdentifierError: naming the part of the path, the value and the rule. ResumeError: when resuming is not
+            possible as asked. SettingsError: for a setting that can't be used. JournalError: when the journal can't
+            be created.
+    """
+    from stepwell.configuration import as_mapping
+    from stepwell.settings import make_settings
+
+    chosen = dict(as_mapping(config))
+    if config_include_keys:
+        chosen = {key: value for key, value in chosen.items() if key in config_include_keys}
+    if config_exclude_keys:
+        chosen = {key: value for key, value in chosen.items() if key not in config_exclude_keys}
+    arguments = {
+        "entity": entity,
+        "project": project,
+        "id": id,
+        "name": name,
+        "notes": notes,
+        "tags": tags,
+        "config": chosen,
+        "group": group,
+        "job_type": job_type,
+        "mode": mode,
+        "writer": writer,
+    }
+    return start_run(arguments, make_settings(settings, dir), reinit, resume)
+
+
+def log(data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
+    """Log one row to the current run; see `Run.log`. Raises: Error before `init()`."""
+    _required("log").log(data, step, commit)
+
+
+def finish(
+    exit_code: int | None = None, quiet: bool | None = None, timeout: float = FINISH_TIMEOUT_SECONDS
+) -> Receipt | None:
+    """Finish the current run; see `Run.finish`. None when there is none."""
+    open_run = current_run()
+    return None if open_run is None else open_run.finish(exit_code, quiet, timeout)
+
+
+def define_metric(
+    name: str,
+    step_metric: Any = None,
+    step_sync: bool | None = None,
+    hidden: bool | None = None,
+    summary: str | None = None,
+    overwrite: bool | None = None,
+    goal: str | None = None,
+) -> Metric:
+    """Say how a metric is drawn and summed up; see `Run.define_metric`. Raises: Error before `init()`."""
+    return _required("define_metric").define_metric(name, step_metric, step_sync, hidden, summary, overwrite, goal)
+
+
+def login(*_: Any, **__: Any) -> bool:
+    """Return True: keys come from STEPWELL_API_KEY, nothing is asked. Takes wandb's arguments."""
+    return True
+
+
+def _required(what: str) -> Run:
+    open_run = current_run()
+    if open_run is None:
+        raise StepwellError(f"call stepwell.init() before stepwell.{what}")
+    return open_run
+
+
+def __getattr__(name: str) -> Any:
+    if name == "run":
+        return current_run()
+    if name in {"config", "summary"}:
+        return getattr(_required(name), name)
+    if name == "Api":
+        from stepwell.api import Api
+
+        return Api
+    if name == "Settings":
+        from stepwell.settings import ProducerSettings
+
+        return ProducerSettings
+    raise AttributeError(f"module 'stepwell' has no attribute {name!r}")
+
+
+__all__ = [
+    "Api",
+    "Error",
+    "IdentifierError",
+    "KeyRuleError",
+    "Metric",
+    "Receipt",
+    "Run",
+    "Settings",
+    "StepError",
+    "__version__",
+    "config",
+    "define_metric",
+    "finish",
+    "init",
+    "log",
+    "login",
+    "run",
+    "summary",
+]

@@ -1,0 +1,252 @@
+"""`Api`: read runs back over HTTP, with wandb's names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+
+from stepwell.errors import ApiError, RunNotFoundError
+from stepwell.settings import ProducerSettings
+from stepwell_schemas.errors import IdentifierError
+from stepwell_schemas.identifiers import RunPath
+
+_TIMEOUT_SECONDS: Final = 60.0
+_PAGE_RUNS: Final = 50
+_NOT_FOUND: Final = 404
+_SPECIAL: Final = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+
+Row = dict[str, Any]
+
+
+class Api:
+    """The query service at `base_url` (default: STEPWELL_BASE_URL). Calls raise ApiError."""
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        api_key: str | None = None,
+    ) -> None:
+        settings = ProducerSettings()
+        key = api_key or settings.api_key.get_secret_value()
+        self.base_url = str(base_url or (overrides or {}).get("base_url") or settings.base_url).rstrip("/")
+        self.default_entity = settings.entity
+        self.default_project = settings.project
+        self._timeout = timeout or _TIMEOUT_SECONDS
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+
+    def run(self, path: str | RunPath) -> ApiRun:
+        """Return a run by `entity/project/run_id` (or `project/run_id`, or `run_id`).
+
+        Raises:
+            RunNotFoundError: when there is none. IdentifierError: for a path that can't be one.
+        """
+        run_path = path if isinstance(path, RunPath) else self._run_path(path)
+        return ApiRun(self, run_path, self.get(run_url(run_path)))
+
+    def _run_path(self, path: str) -> RunPath:
+        parts = path.strip("/").split("/")
+        missing = 3 - len(parts)
+        if missing < 0:
+            raise IdentifierError("run path", path, "must have the form entity/project/run_id")
+        return RunPath.checked(*[self.default_entity, self.default_project][:missing], *parts)
+
+    def runs(
+        self,
+        path: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        order: str = "+created_at",
+        per_page: int = _PAGE_RUNS,
+    ) -> list[ApiRun]:
+        """Return the runs of `entity/project` (or `project`), those whose attributes equal `filters`.
+
+        Args:
+            filters: for example `{"state": "finished", "config.lr": 0.1}`. order: `+` or `-` and a field.
+        """
+        parts = (path or self.default_project).strip("/").split("/")
+        entity, project = parts if len(parts) == 2 else (self.default_entity, parts[0])
+        address = f"projects/{quote(entity, safe='')}/{quote(project, safe='')}/runs"
+        found: list[ApiRun] = []
+        cursor: str | None = None
+        while True:
+            page = self.get(address, order=order.removeprefix("+"), limit=per_page, cursor=cursor)
+            runs = [ApiRun(self, RunPath(i["entity"], i["project"], i["run_id"]), i) for i in page["runs"]]
+            found += [run for run in runs if run.matches(filters or {})]
+            cursor = page.get("next")
+            if not cursor:
+                return found
+
+    def get(self, address: str, **parameters: Any) -> Any:
+        """Return the JSON answer of GET `/api/v1/{address}`. Raises: ApiError, RunNotFoundError."""
+        given = {name: value for name, value in parameters.items() if value is not None}
+        url = f"{self.base_url}/api/v1/{address}"
+        try:
+            answer = httpx.get(url, params=given, headers=self._headers, timeout=self._timeout)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from error
+        _check(answer)
+        return answer.json()
+
+    def lines(self, address: str, **parameters: Any) -> Iterator[Row]:
+        """Yield the rows of a streamed ndjson answer. Raises: ApiError, RunNotFoundError."""
+        given = {name: value for name, value in parameters.items() if value is not None}
+        url = f"{self.base_url}/api/v1/{address}"
+        headers = {**self._headers, "Accept": "application/x-ndjson"}
+        try:
+            with httpx.stream("GET", url, params=given, headers=headers, timeout=self._timeout) as answer:
+                if answer.is_error:
+                    answer.read()
+                _check(answer)
+                for line in answer.iter_lines():
+                    if line:
+                        yield json.loads(line)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> ApiError:
+        return ApiError(f"no answer from {self.base_url} ({type(error).__name__}: {error}); is `stepwell up` running?")
+
+
+class ApiRun:
+    """A run as the service knows it; `info` is the service's document."""
+
+    def __init__(self, api: Api, path: RunPath, info: Mapping[str, Any]) -> None:
+        self._api = api
+        self.run_path = path
+        self.info = info
+
+    def __repr__(self) -> str:
+        return f"<Run {self.run_path} ({self.state})>"
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.run_path.run_id
+
+    @property
+    def entity(self) -> str:
+        """Who the run belongs to."""
+        return self.run_path.entity
+
+    @property
+    def project(self) -> str:
+        """The run's project."""
+        return self.run_path.project
+
+    @property
+    def path(self) -> list[str]:
+        """Entity, project and run id."""
+        return list(self.run_path)
+
+    @property
+    def name(self) -> str:
+        """The display name."""
+        return str(self.info.get("name") or self.id)
+
+    @property
+    def state(self) -> str:
+        """`running`, `finished`, `failed` or `crashed`."""
+        return str(self.info.get("state", ""))
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags."""
+        return list(self.info.get("tags") or [])
+
+    @property
+    def config(self) -> Row:
+        """What the run was configured with."""
+        return dict(self.info.get("config") or {})
+
+    @property
+    def summary(self) -> Row:
+        """Each metric's last value, or what `define_metric` says."""
+        return _numbers(self.info.get("summary") or {})
+
+    @property
+    def lastHistoryStep(self) -> int:  # noqa: N802 - wandb's name
+        """The last step that was logged; -1 when there is none."""
+        last = self.info.get("last_step")
+        return -1 if last is None else int(last)
+
+    def metrics(self) -> list[Row]:
+        """Return the run's metrics: `key`, `kind`, `first_step`, `last_step`, `count`."""
+        return list(self._api.get(run_url(self.run_path, "metrics"))["metrics"])
+
+    def history(
+        self, samples: int = 500, keys: Sequence[str] | None = None, x_axis: str = "_step", pandas: bool = True
+    ) -> Any:
+        """Return about `samples` rows, sampled: a pandas DataFrame (where pandas is installed), else a list of dicts.
+
+        Args:
+            keys: the metrics; default: all. x_axis: the column that comes first.
+        """
+        wanted = None if keys is None else [*keys, *([] if x_axis.startswith("_") else [x_axis])]
+        answer = self._api.get(run_url(self.run_path, "history"), samples=samples, key=wanted)
+        rows = [_numbers(row) for row in answer["rows"]]
+        if not pandas:
+            return rows
+        try:
+            from pandas import DataFrame
+        except ImportError:
+            return rows
+        frame = DataFrame.from_records(rows)
+        first = [x_axis] if x_axis in frame.columns else []
+        return frame[first + [column for column in frame.columns if column not in first]]
+
+    def scan_history(
+        self,
+        keys: Sequence[str] | None = None,
+        page_size: int = 1000,
+        min_step: int | None = None,
+        max_step: int | None = None,
+    ) -> Iterator[Row]:
+        """Yield every row in step order, unsampled; with `keys`, those that hold all of them (as wandb does)."""
+        given = None if keys is None else [key for key in keys if not key.startswith("_")]
+        address = run_url(self.run_path, "scan")
+        lines = self._api.lines(address, key=given, min_step=min_step, max_step=max_step, page_size=page_size)
+        for line in lines:
+            row = _numbers(line)
+            if keys is None:
+                yield row
+            elif all(key in row for key in keys):
+                yield {key: row[key] for key in keys}
+
+    def matches(self, filters: Mapping[str, Any]) -> bool:
+        """Whether the run's attributes equal `filters`; `config.x` and `summary.x` look inside."""
+        for name, wanted in filters.items():
+            head, _, inside = name.partition(".")
+            document = {"config": self.config, "summary": self.summary, "summary_metrics": self.summary}.get(head)
+            found = self.info.get(name) if document is None or not inside else document.get(inside)
+            if found != wanted:
+                return False
+        return True
+
+
+def run_url(path: RunPath, below: str = "") -> str:
+    """Return the address of a run below `/api/v1`, each part percent-encoded."""
+    parts = "/".join(quote(part, safe="") for part in path)
+    return f"runs/{parts}/{below}" if below else f"runs/{parts}"
+
+
+def _numbers(row: Mapping[str, Any]) -> Row:
+    """Return a row with NaN and ±Inf, which JSON has only as text, as floats again."""
+    return {key: _SPECIAL.get(value, value) if isinstance(value, str) else value for key, value in row.items()}
+
+
+def _check(answer: httpx.Response) -> None:
+    if not answer.is_error:
+        return
+    try:
+        problem = answer.json()
+        words = str(problem.get("detail") or problem.get("title"))
+        words += "".join(f"; {error['field']}: {error.get('rule', '')}" for error in problem.get("errors", ()))
+    except (ValueError, AttributeError, TypeError, KeyError):
+        words = answer.text[:200]
+    kind = RunNotFoundError if answer.status_code == _NOT_FOUND else ApiError
+    raise kind(f"{answer.status_code} from {answer.url}: {words}")
