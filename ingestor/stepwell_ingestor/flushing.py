@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from itertools import islice
 from typing import Final, TypeVar
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from stepwell_ingestor import metrics
 from stepwell_ingestor.loading import load_states
@@ -33,6 +34,7 @@ from stepwell_schemas.errors import StoreUnavailableError
 from stepwell_schemas.identifiers import RunPath
 
 _FIRST_RETRY_SECONDS: Final = 0.1
+_DETAIL_MAX_CHARS: Final = 1_000
 _log = structlog.get_logger()
 T = TypeVar("T")
 
@@ -63,7 +65,8 @@ class StateCache:
         for path, state in states.items():
             self._states.pop(path, None)
             self._states[path] = state
-        for path in list(self._states)[: max(len(self._states) - self._limit, 0)]:
+        excess = len(self._states) - self._limit
+        for path in list(islice(self._states, max(excess, 0))):
             del self._states[path]
 
 
@@ -75,7 +78,7 @@ class Flusher:
         partition: TopicPartition,
         *,
         store: Store,
-        consumer: AIOKafkaConsumer,
+        commit: Callable[[int, str], Awaitable[None]],
         producer: AIOKafkaProducer,
         deadletters_topic: str,
         codec: Codec,
@@ -84,19 +87,25 @@ class Flusher:
     ) -> None:
         self._partition = partition
         self._store = store
-        self._consumer = consumer
+        self._commit = commit
         self._producer = producer
         self._deadletters_topic = deadletters_topic
         self._codec = codec
         self._states = StateCache(runs_in_memory)
         self._retry_seconds = retry_seconds
+        self._given_up = asyncio.Event()
+
+    def give_up(self) -> None:
+        """Try no more where ClickHouse can't be reached: the partition goes to another owner."""
+        self._given_up.set()
 
     async def flush(self, messages: Sequence[Message], end: int, planned: bool) -> FlushPlan:
         """Store the messages of [first offset, end); `planned` says that this plan is committed already.
 
-        Retries for as long as ClickHouse can't be reached.
+        Retries for as long as ClickHouse can't be reached, or until `give_up`.
 
         Raises:
+            StoreUnavailableError: when ClickHouse could not be reached and the flush was given up.
             StoreError: when ClickHouse refuses a statement; nothing is committed then.
             KafkaError: when the broker refuses a commit, as after a rebalance.
         """
@@ -125,20 +134,20 @@ class Flusher:
             try:
                 return await asyncio.to_thread(work)
             except StoreUnavailableError as error:
+                if self._given_up.is_set():
+                    raise
                 metrics.count("stepwell_ingestor_store_retries")
                 _log.warning("ClickHouse can't be reached; trying again", seconds=wait, error=str(error))
-            await asyncio.sleep(wait)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._given_up.wait(), wait)
             wait = min(2 * wait, self._retry_seconds)
-
-    async def _commit(self, offset: int, plan: str) -> None:
-        await self._consumer.commit({self._partition: OffsetAndMetadata(offset, plan)})
 
     async def _bury(self, dead: Sequence[DeadLetter]) -> None:
         sent = []
         for letter in dead:
             headers = {
                 "reason": str(letter.reason),
-                "detail": letter.detail,
+                "detail": letter.detail[:_DETAIL_MAX_CHARS],
                 "topic": self._partition.topic,
                 "partition": str(self._partition.partition),
                 "offset": str(letter.message.offset),

@@ -42,7 +42,7 @@ class SeriesPart:
         self.value_max = max(self.value_max, other.value_max)
         self.value_sum += other.value_sum
         self.not_nan += other.not_nan
-        self.last = max(self.last, other.last, key=lambda last: last[:2])
+        self.last = other.last if other.last[:2] >= self.last[:2] else self.last
 
 
 def parts_of(columns: Columns) -> list[SeriesPart]:

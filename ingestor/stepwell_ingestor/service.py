@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from stepwell_ingestor import metrics
-from stepwell_ingestor.batching import FlushPolicy, cut
-from stepwell_ingestor.errors import PlanError
+from stepwell_ingestor.batching import FlushPolicy
+from stepwell_ingestor.consumer import Owned, Ownership
 from stepwell_ingestor.flushing import Flusher
 from stepwell_ingestor.messages import Message
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.codec import Codec
+from stepwell_schemas.errors import StoreUnavailableError
 from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
 
 _POLL_MILLISECONDS: Final = 50
@@ -29,42 +31,34 @@ _log = structlog.get_logger()
 
 
 class IngestorStatus(NamedTuple):
-    """What an ingestor holds and has not settled: bytes in memory, events behind, partitions, paused ones."""
+    """What an ingestor holds and has not settled.
+
+    Bytes in memory, events behind, partitions, paused ones, and when a flush last ended (seconds since the epoch,
+    None before the first).
+    """
 
     buffered_bytes: int
     lag_events: int
     partitions: int
     paused: int
-
-
-@dataclass
-class _Partition:
-    """What one partition has in memory: its messages, when the first came, its unfinished plan, its flush.
-
-    Messages may come while the plan that an owner before left is still being read: nothing is stored before `ready`.
-    """
-
-    flusher: Flusher
-    ready: bool = False
-    planned_end: int | None = None
-    messages: list[Message] = field(default_factory=list)
-    bytes: int = 0
-    first_at: float | None = None
-    task: asyncio.Task[None] | None = None
-    paused: bool = False
-    settled: int | None = None
+    last_flush_at: float | None
 
 
 class Ingestor:
-    """Runs until `stop()`; `run()` raises what makes going on pointless (a refused statement, a lost plan)."""
+    """Runs until `stop()`. Several of them, in any processes, share the partitions of the topic.
+
+    `run()` raises what makes going on pointless: a statement that ClickHouse refuses (`StoreError`), a plan whose
+    events the log no longer holds (`PlanError`), a broker that refuses this client (`KafkaError`). Nothing is
+    committed then: the next ingestor begins with the same flush.
+    """
 
     def __init__(self, settings: IngestorSettings, store: Store) -> None:
         self._settings = settings
         self._store = store
         self._policy = FlushPolicy(settings.ingestor_flush_bytes, settings.ingestor_flush_seconds)
-        self._partitions: dict[TopicPartition, _Partition] = {}
+        self._last_flush_at: float | None = None
         self._stopping = asyncio.Event()
-        self._stopped = asyncio.Event()
+        self._ended = asyncio.Event()
         self._consumer = AIOKafkaConsumer(
             **settings.kafka_connection(),
             group_id=settings.ingestor_group,
@@ -72,106 +66,96 @@ class Ingestor:
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             metadata_max_age_ms=_METADATA_MILLISECONDS,
+            fetch_max_bytes=2 * MAX_EVENT_BYTES,
             max_partition_fetch_bytes=MAX_EVENT_BYTES + MIB,
         )
         self._producer = AIOKafkaProducer(
             **settings.kafka_connection(), acks="all", enable_idempotence=True, max_request_size=2 * MAX_EVENT_BYTES
         )
+        self._admin = AIOKafkaAdminClient(**settings.kafka_connection())
+        self._owned = Ownership(settings.ingestor_group, self._consumer, self._admin, self._make_flusher)
         metrics.gauge("stepwell_ingestor_buffer_limit_bytes", settings.ingestor_buffer_bytes)
 
     async def run(self) -> None:
         """Take part in the group until `stop()`; what is buffered then is stored first."""
-        await self._producer.start()
-        await self._consumer.start()
         try:
-            self._consumer.subscribe([self._settings.events_topic], listener=_Listener(self))
+            for client in (self._admin, self._producer, self._consumer):
+                await client.start()
+            self._consumer.subscribe([self._settings.events_topic], listener=self._owned)
             while not self._stopping.is_set():
                 await self._turn()
-            await asyncio.wait_for(self._drain(), _DRAIN_SECONDS)
+            await self._drain()
         finally:
+            for owned in self._owned.partitions.values():
+                if owned.task is not None:
+                    owned.task.cancel()
             await self._consumer.stop()
             await self._producer.stop()
-            self._stopped.set()
+            await self._admin.close()
+            self._ended.set()
 
     async def stop(self) -> None:
         """Ask `run()` to store what is buffered and end; returns when it has."""
         self._stopping.set()
-        await self._stopped.wait()
+        await self._ended.wait()
 
     def status(self) -> IngestorStatus:
         """Return what is held and not settled."""
+        owned = self._owned.partitions
+        assigned = self._consumer.assignment()
         lag = 0
-        for partition, held in self._partitions.items():
-            end = self._consumer.highwater(partition)
-            settled = held.settled if held.settled is not None else (held.messages[0].offset if held.messages else end)
-            lag += max((end or 0) - (settled or 0), 0)
+        for partition, part in owned.items():
+            end = self._consumer.highwater(partition) if partition in assigned else None
+            if end is not None and part.buffer.next_offset is not None:
+                lag += max(end - part.buffer.next_offset, 0)
         return IngestorStatus(
-            sum(held.bytes for held in self._partitions.values()),
-            lag,
-            len(self._partitions),
-            sum(held.paused for held in self._partitions.values()),
+            buffered_bytes=sum(part.buffer.bytes for part in owned.values()),
+            lag_events=lag,
+            partitions=len(owned),
+            paused=sum(part.paused for part in owned.values()),
+            last_flush_at=self._last_flush_at,
         )
 
     async def _turn(self) -> None:
+        await self._owned.read_plans()
         fetched = await self._consumer.getmany(timeout_ms=_POLL_MILLISECONDS)
         now = time.monotonic()
         for partition, records in fetched.items():
-            held = self._hold(partition)
             messages = [Message(r.offset, r.timestamp, r.key, r.value or b"") for r in records]
-            held.messages += messages
-            held.bytes += sum(len(message.value) for message in messages)
-            held.first_at = now if held.first_at is None else held.first_at
-        for partition, held in list(self._partitions.items()):
-            if held.task is not None and held.task.done():
-                held.task.result()
-                held.task = None
-            if held.task is None and await self._is_due(partition, held, now):
-                held.task = asyncio.create_task(self._flush(partition, held))
-        self._balance()
+            self._owned.partitions[partition].buffer.add(messages, now)
+        for partition, owned in list(self._owned.partitions.items()):
+            if owned.task is not None and owned.task.done():
+                self._settle(partition, owned.task)
+                owned.task = None
+            if owned.task is None and owned.ready and not owned.buffer.is_empty:
+                await self._flush_when_due(partition, owned, now)
+        self._owned.balance(self._settings.ingestor_buffer_bytes)
         self._report()
 
-    async def _is_due(self, partition: TopicPartition, held: _Partition, now: float) -> bool:
-        if not held.ready:
-            return False
-        if held.planned_end is None:
-            return self._policy.is_due(held.bytes, held.first_at, now)
-        if not held.messages:
-            return False
-        position: int = await self._consumer.position(partition)
-        return position >= held.planned_end
+    async def _flush_when_due(self, partition: TopicPartition, owned: Owned, now: float) -> None:
+        # Only a plan needs the position, and asking for it waits while a rebalance goes on.
+        position = 0 if owned.buffer.planned_end is None else await self._consumer.position(partition)
+        if owned.buffer.is_due(self._policy, position, now) and self._owned.partitions.get(partition) is owned:
+            owned.task = asyncio.create_task(self._flush(owned))
 
-    async def _flush(self, partition: TopicPartition, held: _Partition) -> None:
-        planned = held.planned_end
-        if planned is not None:
-            count = sum(message.offset < planned for message in held.messages)
-            if not count:
-                raise PlanError(f"{partition}: the log no longer holds the planned offsets before {planned}")
-        else:
-            count = cut([len(message.value) for message in held.messages], self._policy.max_bytes)
-        messages = held.messages[:count]
-        end = messages[-1].offset + 1 if planned is None else planned
-        plan = await held.flusher.flush(messages, end, planned is not None)
-        del held.messages[:count]
-        held.bytes -= sum(len(message.value) for message in messages)
-        held.planned_end, held.settled = None, end
-        held.first_at = time.monotonic() if held.messages else None
-        metrics.count("stepwell_ingestor_events", count)
+    def _settle(self, partition: TopicPartition, task: asyncio.Task[None]) -> None:
+        try:
+            task.result()
+        except KafkaError as error:
+            _log.warning("a flush did not end; beginning the partition anew", partition=partition, error=str(error))
+            self._owned.retake(partition)
+
+    async def _flush(self, owned: Owned) -> None:
+        portion = owned.buffer.portion(self._policy)
+        plan = await owned.flusher.flush(portion.messages, portion.end, portion.planned)
+        owned.buffer.settle(portion, time.monotonic())
+        self._last_flush_at = time.time()
+        metrics.count("stepwell_ingestor_events", len(portion.messages))
         metrics.count("stepwell_ingestor_points", plan.points)
         metrics.count("stepwell_ingestor_repeated_records", plan.repeated)
         metrics.count("stepwell_ingestor_step_conflicts", plan.conflicts)
         metrics.count("stepwell_ingestor_flushes")
-        metrics.gauge("stepwell_ingestor_last_flush_timestamp_seconds", time.time())
-
-    def _balance(self) -> None:
-        """Pause partitions while memory is full: a paused partition keeps its place in the group."""
-        full = sum(held.bytes for held in self._partitions.values()) >= self._settings.ingestor_buffer_bytes
-        for partition, held in self._partitions.items():
-            if full and held.messages and not held.paused:
-                self._consumer.pause(partition)
-                held.paused = True
-            elif not full and held.paused:
-                self._consumer.resume(partition)
-                held.paused = False
+        metrics.gauge("stepwell_ingestor_last_flush_timestamp_seconds", self._last_flush_at)
 
     def _report(self) -> None:
         status = self.status()
@@ -180,59 +164,30 @@ class Ingestor:
         metrics.gauge("stepwell_ingestor_paused_partitions", status.paused)
 
     async def _drain(self) -> None:
-        for partition, held in self._partitions.items():
-            if held.task is not None:
-                await held.task
-            while held.ready and held.messages and held.planned_end is None:
-                await self._flush(partition, held)
-
-    async def assigned(self, partitions: set[TopicPartition]) -> None:
-        """Take over partitions: read the plan that an owner before may have left."""
-        holders = {partition: self._hold(partition) for partition in partitions}
-        admin = AIOKafkaAdminClient(**self._settings.kafka_connection())
-        await admin.start()
         try:
-            committed = await admin.list_consumer_group_offsets(
-                self._settings.ingestor_group, partitions=list(partitions)
-            )
-        finally:
-            await admin.close()
-        for partition, held in holders.items():
-            left = committed.get(partition)
-            held.planned_end = int(left.metadata) if left is not None and left.metadata else None
-            if held.planned_end is not None:
-                _log.info("repeating an unfinished flush", partition=partition.partition, end=held.planned_end)
-            held.ready = True
+            await asyncio.wait_for(self._flush_everything(), _DRAIN_SECONDS)
+        except (KafkaError, StoreUnavailableError, TimeoutError) as error:
+            # What is not settled is still in Kafka, for the next ingestor.
+            _log.warning("stopped before everything read was stored", error=repr(error))
 
-    def _hold(self, partition: TopicPartition) -> _Partition:
-        if partition not in self._partitions:
-            flusher = Flusher(
-                partition,
-                store=self._store,
-                consumer=self._consumer,
-                producer=self._producer,
-                deadletters_topic=self._settings.deadletters_topic,
-                codec=Codec(),
-                runs_in_memory=self._settings.ingestor_runs_in_memory,
-                retry_seconds=self._settings.ingestor_retry_seconds,
-            )
-            self._partitions[partition] = _Partition(flusher)
-        return self._partitions[partition]
+    async def _flush_everything(self) -> None:
+        for owned in list(self._owned.partitions.values()):
+            if owned.task is not None:
+                await owned.task
+            while owned.ready and owned.buffer.planned_end is None and not owned.buffer.is_empty:
+                await self._flush(owned)
 
-    async def revoked(self, partitions: set[TopicPartition]) -> None:
-        """Give partitions up: flushes under way end first, what is only buffered is the next owner's to read."""
-        for partition in partitions:
-            held = self._partitions.pop(partition, None)
-            if held is not None and held.task is not None:
-                await held.task
+    def _make_flusher(self, partition: TopicPartition) -> Flusher:
+        return Flusher(
+            partition,
+            store=self._store,
+            commit=partial(self._commit, partition),
+            producer=self._producer,
+            deadletters_topic=self._settings.deadletters_topic,
+            codec=Codec(),
+            runs_in_memory=self._settings.ingestor_runs_in_memory,
+            retry_seconds=self._settings.ingestor_retry_seconds,
+        )
 
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self, ingestor: Ingestor) -> None:
-        self._ingestor = ingestor
-
-    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        await self._ingestor.assigned(assigned)
-
-    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        await self._ingestor.revoked(revoked)
+    async def _commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
+        await self._consumer.commit({partition: (offset, plan)})
