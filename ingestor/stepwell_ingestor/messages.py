@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+import numpy as np
 
 from stepwell_schemas.codec import Codec
 from stepwell_schemas.errors import DeadLetterReason, IdentifierError, StepError, UnusableEventError
-from stepwell_schemas.events import NO_TIMESTAMP, Event, LogEvent, MediaChunk
+from stepwell_schemas.events import NO_SEQUENCE, Event, LogBatch, LogEvent, Media, MediaChunk
 from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.kinds import MEDIA_KINDS
 from stepwell_schemas.limits import MAX_STEP
-from stepwell_schemas.steps import check_step
+from stepwell_schemas.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TRUE, NO_STEP, check_step
 
-_MICROSECONDS_A_MILLISECOND = 1_000
+EARLIEST_TIMESTAMP: Final = 0
+LATEST_TIMESTAMP: Final = 2**53
+"""Microseconds since the epoch that an event may name (1970 to 2255, within DateTime64's range); instead of one
+outside, the Kafka record's own time is stored."""
+
+_MICROSECONDS_A_MILLISECOND: Final = 1_000
+_COMMIT_CODES: Final = bytes([COMMIT_FALSE, COMMIT_TRUE, COMMIT_DEFAULT])
 
 
 class Message(NamedTuple):
@@ -51,18 +60,40 @@ def receive(codec: Codec, message: Message) -> Received:
     event = codec.decode(message.value)
     try:
         path = event.path
-        if isinstance(event, LogEvent) and event.step is not None:
-            check_step(event.step)
+        _check_steps(event)
     except IdentifierError as error:
         raise UnusableEventError(DeadLetterReason.BAD_IDENTIFIER, str(error)) from error
     except StepError as error:
-        raise UnusableEventError(DeadLetterReason.BAD_STEP, f"{error} (±{MAX_STEP})") from error
+        raise UnusableEventError(DeadLetterReason.BAD_STEP, str(error)) from error
     if isinstance(event, MediaChunk):
         raise UnusableEventError(DeadLetterReason.UNSUPPORTED_EVENT, "this version stores no media files")
+    _check_values(event)
     timestamp = event.timestamp
-    if timestamp == NO_TIMESTAMP:
-        timestamp = message.timestamp * _MICROSECONDS_A_MILLISECOND
+    if not EARLIEST_TIMESTAMP <= timestamp <= LATEST_TIMESTAMP:
+        timestamp = max(message.timestamp, 0) * _MICROSECONDS_A_MILLISECOND
     return Received(message, event, path, timestamp)
+
+
+def _check_steps(event: Event) -> None:
+    if isinstance(event, LogEvent) and event.step is not None:
+        check_step(event.step)
+    elif isinstance(event, LogBatch) and event.steps is not None:
+        asked = np.frombuffer(event.steps, "<i8")
+        outside = np.flatnonzero((asked != NO_STEP) & ((asked > MAX_STEP) | (asked < -MAX_STEP)))
+        if len(outside):
+            check_step(int(asked[outside[0]]))
+
+
+def _check_values(event: Event) -> None:
+    if isinstance(event, LogBatch) and event.commits is not None and event.commits.translate(None, _COMMIT_CODES):
+        raise UnusableEventError(DeadLetterReason.BAD_VALUE, "commits: codes are 0 (no), 1 (yes) and 2 (default)")
+    if event.sequence < NO_SEQUENCE or event.sequence > MAX_STEP:
+        raise UnusableEventError(DeadLetterReason.BAD_VALUE, f"sequence {event.sequence}: must be 0 … 2^62, or -1")
+    if isinstance(event, LogEvent):
+        for key, value in event.data.items():
+            if isinstance(value, Media) and value.kind not in MEDIA_KINDS:
+                detail = f"key {key[:80]!r}: {value.kind} is no kind of media"
+                raise UnusableEventError(DeadLetterReason.BAD_VALUE, detail)
 
 
 def receive_all(codec: Codec, messages: Iterable[Message]) -> tuple[list[Received], list[DeadLetter]]:

@@ -9,22 +9,27 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
-from stepwell_ingestor.messages import DeadLetter, Received
+from stepwell_ingestor.log_events import as_batch
+from stepwell_ingestor.messages import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, DeadLetter, Received
 from stepwell_ingestor.points import Columns, Int64s, tables_of
 from stepwell_ingestor.rows import Activity, Conflict, run_tables
 from stepwell_ingestor.series import SeriesPart, parts_of, series_table
 from stepwell_ingestor.state import RunDocument, RunState, SeriesId
 from stepwell_schemas.errors import DeadLetterReason, KeyRuleError
-from stepwell_schemas.events import Block, Event, LogBatch, LogEvent, Media, Other, RunFinished, RunStarted, RunUpdated
+from stepwell_schemas.events import U32_BYTES, Block, Event, LogBatch, LogEvent, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.keys import check_key, fold_key
-from stepwell_schemas.kinds import Kind, as_float, exact_text
+from stepwell_schemas.kinds import MEDIA_KINDS, Kind
 from stepwell_schemas.limits import VERSION_ROW_BITS
-from stepwell_schemas.steps import NO_STEP, commit_code, resolve
+from stepwell_schemas.steps import NO_STEP, resolve
+
+_JSON_KINDS: Final = MEDIA_KINDS | {Kind.OTHER}
+_DETAIL_CHARS: Final = 1_000
 
 
 @dataclass
@@ -50,7 +55,15 @@ class _Flush:
     activity: dict[RunPath, Activity] = field(default_factory=dict)
     documents: dict[RunPath, int] = field(default_factory=dict)
     spellings: list[tuple[RunPath, str, str, int]] = field(default_factory=list)
-    dead: list[DeadLetter] = field(default_factory=list)
+    dead: dict[int, DeadLetter] = field(default_factory=dict)
+
+    def refuse(self, item: Received, reason: DeadLetterReason, detail: str) -> None:
+        """Note what of an event can't be stored; however much it is, the event becomes one dead letter."""
+        known = self.dead.get(item.message.offset)
+        if known is None:
+            self.dead[item.message.offset] = DeadLetter(item.message, reason, detail)
+        elif len(known.detail) < _DETAIL_CHARS:
+            self.dead[item.message.offset] = known._replace(detail=f"{known.detail}; {detail}")
 
 
 def plan_flush(
@@ -64,7 +77,8 @@ def plan_flush(
         before: the state of every run in `received` as of the first offset; not changed.
         end: the offset after the last one, as of which the plan's states hold.
     """
-    flush = _Flush({path: state.copy() for path, state in before.items()}, dead=list(dead))
+    flush = _Flush({path: state.copy() for path, state in before.items()})
+    flush.dead.update({letter.message.offset: letter for letter in dead})
     for item in received:
         _take(flush, item)
     tables = tables_of(flush.columns)
@@ -73,7 +87,7 @@ def plan_flush(
     tables |= run_tables(flush.states, before, flush.activity, flush.conflicts, flush.documents, flush.spellings, end)
     return FlushPlan(
         tables=tables,
-        dead=flush.dead,
+        dead=[flush.dead[offset] for offset in sorted(flush.dead)],
         states=flush.states,
         points=sum(part.points for part in flush.series.values()),
         repeated=sum(activity.repeated for activity in flush.activity.values()),
@@ -121,8 +135,8 @@ def _take_document(flush: _Flush, item: Received, document: RunDocument) -> None
             state.document = document.updated(event)
         elif isinstance(event, RunFinished):
             state.document = document.finished(event, item.timestamp)
-    except ValueError as error:
-        flush.dead.append(DeadLetter(item.message, DeadLetterReason.BAD_VALUE, f"{event.name}: {error}"))
+    except (ValueError, RecursionError) as error:
+        flush.refuse(item, DeadLetterReason.BAD_VALUE, f"{event.name}: {error}")
         return
     flush.documents[item.path] = item.message.offset << VERSION_ROW_BITS
 
@@ -133,7 +147,7 @@ def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) ->
     commits = None if batch.commits is None else np.frombuffer(batch.commits, np.int8)[skipped:]
     resolved = resolve(state.writers.get(batch.writer, 0), asked, commits, rows - skipped)
     state.writers[batch.writer] = resolved.current
-    timestamps = np.frombuffer(batch.timestamps, "<i8")
+    timestamps = _usable_times(np.frombuffer(batch.timestamps, "<i8"), item.timestamp)
     versions = np.arange(rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)
     activity = flush.activity[item.path]
     activity.logged(resolved.steps, timestamps[skipped:])
@@ -149,8 +163,18 @@ def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) ->
             activity.conflicts += 1
     # Rows before `skipped` are not resolved; the padding keeps row numbers those of the batch.
     steps = np.concatenate([np.zeros(skipped, np.int64), resolved.steps]) if skipped else resolved.steps
-    for block in batch.blocks:
+    # In the order of rows: a batch cut elsewhere must find the same first spelling of a key.
+    for block in sorted(batch.blocks, key=_first_row):
         _take_block(flush, item, block, skipped, (steps, timestamps, versions))
+
+
+def _first_row(block: Block) -> int:
+    return 0 if block.rows is None else int.from_bytes(block.rows[:U32_BYTES], "little")
+
+
+def _usable_times(timestamps: Int64s, instead: int) -> Int64s:
+    outside = (timestamps < EARLIEST_TIMESTAMP) | (timestamps > LATEST_TIMESTAMP)
+    return np.where(outside, instead, timestamps) if outside.any() else timestamps
 
 
 def _take_block(
@@ -160,11 +184,13 @@ def _take_block(
     rows = np.arange(len(steps)) if block.rows is None else np.frombuffer(block.rows, "<u4").astype(np.int64)
     if len(rows) and (int(rows[-1]) >= len(steps) or bool((rows[1:] <= rows[:-1]).any())):
         detail = f"block of {len(block.keys)} keys: its rows are not ascending numbers below {len(steps)}"
-        flush.dead.append(DeadLetter(item.message, DeadLetterReason.BAD_VALUE, detail))
+        flush.refuse(item, DeadLetterReason.BAD_VALUE, detail)
         return
     kept = rows[int(np.searchsorted(rows, skipped)) :]
-    places, keys = _stored_keys(flush, item, block.keys, int(versions[0]) if len(versions) else 0)
-    if not len(kept) or not keys:
+    if not len(kept):
+        return
+    places, keys = _stored_keys(flush, item, block, len(rows))
+    if not keys:
         return
     columns = Columns(
         item.path, block.kind, keys, steps[kept], timestamps[kept], versions[kept],
@@ -175,15 +201,19 @@ def _take_block(
     _add_series(flush, item.path, columns)
 
 
-def _stored_keys(flush: _Flush, item: Received, keys: list[str], version: int) -> tuple[list[int], list[str]]:
+def _stored_keys(flush: _Flush, item: Received, block: Block, rows: int) -> tuple[list[int], list[str]]:
     """Return the places of the keys that can be stored, and the spelling each is stored under."""
     state = flush.states[item.path]
+    version = item.message.offset << VERSION_ROW_BITS
     places, stored = [], []
-    for place, key in enumerate(keys):
+    for place, key in enumerate(block.keys):
         try:
             folded = fold_key(check_key(key))
         except KeyRuleError as error:
-            flush.dead.append(DeadLetter(item.message, DeadLetterReason.BAD_KEY, str(error)))
+            flush.refuse(item, DeadLetterReason.BAD_KEY, str(error))
+            continue
+        if block.kind in _JSON_KINDS and not all(map(_is_json, block.texts[place * rows : (place + 1) * rows])):
+            flush.refuse(item, DeadLetterReason.BAD_VALUE, f"key {key!r}: a value is no JSON")
             continue
         if folded not in state.spellings:
             state.spellings[folded] = key
@@ -191,6 +221,14 @@ def _stored_keys(flush: _Flush, item: Received, keys: list[str], version: int) -
         places.append(place)
         stored.append(state.spellings[folded])
     return places, stored
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _block_values(block: Block, rows: int, skipped: int, places: list[int]) -> tuple[object, dict[int, str]]:
@@ -224,54 +262,3 @@ def _add_series(flush: _Flush, path: RunPath, columns: Columns) -> None:
             flush.series[path, series] = part
         else:
             known.add(part)
-
-
-def as_batch(event: LogEvent, timestamp: int) -> LogBatch:
-    """Return a plain `log()` call as a batch of one row."""
-    blocks: dict[Kind, tuple[list[str], list[object]]] = {}
-    for key, value in event.data.items():
-        kind, stored = _kind_and_value(value)
-        keys, values = blocks.setdefault(kind, ([], []))
-        keys.append(key)
-        values.append(stored)
-    return LogBatch(
-        entity=event.entity,
-        project=event.project,
-        run_id=event.run_id,
-        writer=event.writer,
-        rows=1,
-        timestamps=np.array([timestamp], "<i8").tobytes(),
-        steps=None if event.step is None else np.array([event.step], "<i8").tobytes(),
-        commits=np.array([commit_code(event.commit)], np.int8).tobytes(),
-        blocks=[_block(kind, keys, values) for kind, (keys, values) in blocks.items()],
-    )
-
-
-def _kind_and_value(value: object) -> tuple[Kind, object]:
-    if isinstance(value, bool):
-        return Kind.BOOL, value
-    if isinstance(value, int | float):
-        return Kind.NUMBER, value
-    if isinstance(value, str):
-        return Kind.STRING, value
-    if isinstance(value, Media):
-        return value.kind, value.json_text
-    if isinstance(value, Other):
-        return Kind.OTHER, value.json_text
-    return Kind.OTHER, json.dumps(value)
-
-
-def _block(kind: Kind, keys: list[str], values: list[object]) -> Block:
-    if kind is Kind.BOOL:
-        return Block(kind=kind, keys=keys, packed=bytes(int(bool(value)) for value in values))
-    if kind is not Kind.NUMBER:
-        return Block(kind=kind, keys=keys, texts=[str(value) for value in values])
-    exact = [
-        {"index": index, "text": exact_text(value)}
-        for index, value in enumerate(values)
-        if isinstance(value, int) and exact_text(value)
-    ]
-    floats = [as_float(value) if isinstance(value, int) else value for value in values]
-    return Block.model_validate(
-        {"kind": kind, "keys": keys, "packed": np.array(floats, "<f8").tobytes(), "exact": exact}
-    )
