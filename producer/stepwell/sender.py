@@ -80,6 +80,8 @@ class Sender(threading.Thread):
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._wake = asyncio.Event()
+        if self._draining:  # finished before this thread had a loop to be woken through
+            self._wake.set()
         # Imported here, in the sender's thread, so that importing and starting a run stay quick.
         from aiokafka.errors import KafkaError
 

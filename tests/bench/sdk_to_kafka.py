@@ -14,7 +14,7 @@ from stepwell_deploy.topics import create_topics
 from stepwell_schemas.settings import KafkaSettings
 
 _METRICS = 50
-_ROWS = 60_000
+_ROWS = 200_000
 _GOAL = 1_000_000
 
 

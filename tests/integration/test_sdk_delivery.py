@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +103,19 @@ def test_an_exception_ends_a_run_as_failed(broker: str, topics: Topics, settings
     last = _events(broker, topics)[-1]
     assert isinstance(last, RunFinished)
     assert (last.state, last.exit_code) == ("failed", 1)
+
+
+def test_an_unserved_run_trains_on_with_one_line(tmp_path: Path) -> None:
+    script = """
+import sys, stepwell
+run = stepwell.init(mode="online", dir=sys.argv[1], settings={"base_url": "http://127.0.0.1:9"})
+run.log({"a": 1})
+receipt = run.finish(quiet=True)
+assert receipt.pending == 3, receipt
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    (line,) = done.stderr.splitlines()
+    assert "stepwell up" in line
+    assert "stepwell sync" in line

@@ -131,19 +131,3 @@ def test_importing_is_light() -> None:
     script = f"import sys, stepwell; print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert found.stdout.strip() == "[]"
-
-
-def test_an_unserved_run_trains_on_with_one_line(tmp_path: Path) -> None:
-    script = """
-import sys, stepwell
-run = stepwell.init(mode="online", dir=sys.argv[1], settings={"base_url": "http://127.0.0.1:9"})
-run.log({"a": 1})
-receipt = run.finish(quiet=True)
-assert receipt.pending == 3, receipt
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
-    )
-    (line,) = done.stderr.splitlines()
-    assert "stepwell up" in line
-    assert "stepwell sync" in line
