@@ -1,0 +1,65 @@
+"""`Api` against the real query service on a real socket."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import uvicorn
+
+import stepwell
+from stepwell.errors import ApiError, ResumeError, RunNotFoundError
+from stepwell_query.app import create_app
+from stepwell_query.settings import QuerySettings
+from stepwell_schemas.clickhouse import Store
+from stepwell_schemas.identifiers import RunPath
+from support.points import RunWriter
+
+_DEADLINE_SECONDS = 20
+_RUN = RunPath("me", "digits", "one")
+
+
+@pytest.fixture
+def api(chdb_store: Store) -> Iterator[stepwell.Api]:
+    RunWriter(chdb_store, _RUN).document().numbers("loss", range(2_000), np.arange(2_000.0))
+    server = uvicorn.Server(uvicorn.Config(create_app(QuerySettings(), chdb_store), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield stepwell.Api(f"http://127.0.0.1:{port}")
+    server.should_exit = True
+    thread.join(_DEADLINE_SECONDS)
+
+
+def test_a_run_is_read_back(api: stepwell.Api) -> None:
+    run = api.run("me/digits/one")
+    frame = run.history(samples=100, keys=["loss"])
+    assert frame.columns[0] == "_step"
+    assert 2 <= len(frame) <= 100
+    assert run.history(samples=10, pandas=False)[-1]["loss"] == 1_999
+    rows = list(run.scan_history(keys=["_step", "loss"], min_step=10, max_step=19))
+    assert rows == [{"_step": step, "loss": float(step)} for step in range(10, 20)]
+    assert [metric["key"] for metric in run.metrics()] == ["loss"]
+    assert [found.id for found in api.runs("me/digits")] == ["one"]
+    assert api.runs("me/digits", filters={"config.none": 1}) == []
+
+
+def test_a_run_that_is_not_there(api: stepwell.Api) -> None:
+    with pytest.raises(RunNotFoundError):
+        api.run("me/digits/none")
+    settings = {"base_url": api.base_url}
+    with pytest.raises(ResumeError, match="must"):
+        stepwell.init(entity="me", project="digits", id="none", resume="must", mode="offline", settings=settings)
+    with pytest.raises(ResumeError, match="never"):
+        stepwell.init(entity="me", project="digits", id="one", resume="never", mode="offline", settings=settings)
+
+
+def test_no_service_is_a_clear_error() -> None:
+    with pytest.raises(ApiError, match="stepwell up"):
+        stepwell.Api("http://127.0.0.1:9").run("me/digits/one")
