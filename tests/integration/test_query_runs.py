@@ -66,9 +66,12 @@ async def test_runs_come_in_pages_in_any_order(service: Service, store: Store) -
         path = RunPath("me", "digits", f"r{number}")
         RunWriter(store, path).document(display_name=f"n{9 - number}", created_ms=BEGIN_MS + number // 2)
     for order, expected in (("created_at", "01234"), ("-created_at", "43210"), ("name", "43210")):
-        found, cursor = "", None
+        found = ""
+        cursor: str | None = None
         while True:
-            query: dict[str, str | int] = {"order": order, "limit": 2} | ({"cursor": cursor} if cursor else {})
+            query: dict[str, str | int] = {"order": order, "limit": 2}
+            if cursor is not None:
+                query["cursor"] = cursor
             answer = (await service.client.get("/api/v1/projects/me/digits/runs", params=query)).json()
             assert answer["total"] == 5
             found += "".join(info["run_id"][1:] for info in answer["runs"])
