@@ -37,7 +37,7 @@ def run(store: Store) -> RunWriter:
 
 
 def as_number(value: Any) -> float:
-    return {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(value, value)
+    return float({"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(value, value))
 
 
 def model(steps: np.ndarray[Any, Any], values: np.ndarray[Any, Any], width: int) -> list[dict[str, Any]]:
