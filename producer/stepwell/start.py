@@ -15,7 +15,6 @@ from stepwell.configuration import as_mapping, config_values
 from stepwell.errors import ResumeError, SettingsError
 from stepwell.journal import Journal, JournalInfo
 from stepwell.scratch import ScratchJournal
-from stepwell.sender import NoDelivery, Sender
 from stepwell.session import FINISH_TIMEOUT_SECONDS, Run
 from stepwell.terminal import say
 from stepwell_schemas.errors import IdentifierError
@@ -72,6 +71,9 @@ def current_run() -> Run | None:
 
 def start_run(arguments: Mapping[str, Any], settings: ProducerSettings, reinit: Any, resume: Any) -> Run:
     """Start a run, and make it the current one. Raises: IdentifierError, ResumeError, JournalError, SettingsError."""
+    # Imported here, since asyncio would be a third of what `import stepwell` costs.
+    from stepwell.sender import NoDelivery, Sender
+
     earlier = current_run()
     if earlier is not None and reinit in _KEEP_REINIT and reinit is not None:
         return earlier
