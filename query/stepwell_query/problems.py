@@ -16,6 +16,7 @@ from stepwell_schemas.errors import RuleError, StoreError, StoreRejectedError
 
 PROBLEM_TYPE: Final = "application/problem+json"
 _SHOWN_CHARS: Final = 200
+_BODY_REMEDY: Final = "send a JSON object, with the header content-type: application/json"
 _log = structlog.get_logger("stepwell.query")
 
 FieldError = dict[str, Any]
@@ -98,7 +99,7 @@ def _of_pydantic(entry: dict[str, Any]) -> FieldError:
         case "extra_forbidden":
             return field_error(field, entry.get("input"), "is not known", "leave it out; /docs lists what there is")
         case "json_invalid":
-            return field_error("body", None, f"is not JSON: {context.get('error', '')}", "send a JSON object")
+            return field_error("body", None, f"is not JSON: {context.get('error', '')}", _BODY_REMEDY)
         case "greater_than_equal":
             remedy = f"send at least {context['ge']}"
         case "greater_than":
@@ -110,7 +111,7 @@ def _of_pydantic(entry: dict[str, Any]) -> FieldError:
         case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
             remedy = "send a whole number of 64 bits"
         case _:
-            remedy = "send a value of the type that /docs shows"
+            remedy = _BODY_REMEDY if field == "body" else "send a value of the type that /docs shows"
     message = str(entry["msg"])
     rule = message[:1].lower() + message[1:]
     return field_error(field, entry.get("input"), rule, remedy)

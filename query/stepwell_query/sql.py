@@ -51,13 +51,15 @@ def prepare(store: Store, sql: str, parameters: Mapping[str, Any]) -> Statement:
     _check_parameters(parameters)
     canonical = _canonical(store, sql)
     check_canonical(canonical)
+    used = {name: value for name, value in parameters.items() if f"{{{name}:" in canonical}
     try:
-        printed = store.query(f"EXPLAIN AST {canonical}", parameters).column(0).to_pylist()
+        # The format that is asked for becomes part of the tree: a tree is printed as plain lines in any case.
+        printed = store.query_bytes(f"EXPLAIN AST {canonical}", used, "TSVRaw").decode("utf-8", "replace")
     except StoreRejectedError as error:
         raise _refused(canonical, error) from error
     functions = store.query(f"SELECT lower(name) AS name FROM system.table_functions {_CHECK_LIMITS}")  # noqa: S608
-    check_tree(canonical, "\n".join(printed), store.database, set(functions.column("name").to_pylist()))
-    return Statement(canonical, parameters, uuid.uuid4().hex)
+    check_tree(canonical, printed, store.database, set(functions.column("name").to_pylist()))
+    return Statement(canonical, used, uuid.uuid4().hex)
 
 
 def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table:
@@ -74,13 +76,15 @@ def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table
         f" log_comment = '{statement.mark}'"
     )
     try:
-        table = store.query(f"{statement.sql} {limits}", statement.parameters)
+        # Whole, not as a stream: a limit that is reached on the way must not leave half an answer.
+        answer = store.query_bytes(f"{statement.sql} {limits}", statement.parameters, "Arrow")
     except StoreRejectedError as error:
         limit = _LIMITS.get(error.code)
         if limit is None:
             raise _refused(statement.sql, error) from error
         rule, remedy = limit
         raise SqlRefusedError(statement.sql, rule.format(**settings.model_dump()), remedy) from error
+    table = pa.ipc.open_file(pa.BufferReader(answer)).read_all() if answer else pa.table({})
     if table.num_rows > settings.sql_max_rows:
         rule, remedy = _LIMITS[396]
         raise SqlRefusedError(statement.sql, rule.format(**settings.model_dump()), remedy)

@@ -30,7 +30,7 @@ _IN: Final = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?")
 _ROOTS: Final = frozenset(
     {"SelectWithUnionQuery", "Explain", "DescribeQuery", "ShowTables", "ShowCreateTableQuery", "ExistsTableQuery"}
 )
-_READING: Final = _ROOTS | {"SelectQuery", "SelectIntersectExceptQuery", "Subquery"}
+_READING: Final = _ROOTS | {"SelectQuery", "SelectIntersectExceptQuery", "TablesInSelectQuery"}
 _QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.|'')*'|`(?P<name>(?:[^`\\]|\\.|``)*)`", re.DOTALL)
 _OUTFILE: Final = re.compile(r"\bINTO OUTFILE\b")
 _FORMAT: Final = re.compile(r"\bFORMAT (?:\w+|``)(?: SETTINGS .*)?$")
@@ -87,6 +87,9 @@ def check_tree(sql: str, printed: str, database: str, table_functions: Set[str])
     root = parse_tree(printed)
     if root.kind not in _ROOTS:
         raise SqlRefusedError(sql, "does not read", _READ_REMEDY)
+    if root.kind == "Explain" and root.children and root.children[0].kind == "Set":
+        # The options of EXPLAIN itself; settings of the statement stand further down.
+        del root.children[0]
     for node in root.walk():
         _check_node(sql, node, database, table_functions - TABLE_FUNCTIONS)
     _check_root(sql, root, database)
@@ -144,6 +147,8 @@ def _check_root(sql: str, root: Node, database: str) -> None:
     # The last child names the answer's format, which the service has chosen.
     named = [child.text for child in root.children if child.kind == "Identifier"][:-1]
     match root.kind:
+        case "Explain" if root.text == "EXPLAIN AST":
+            raise SqlRefusedError(sql, "prints a syntax tree", "send EXPLAIN SYNTAX, or EXPLAIN QUERY TREE")
         case "ShowTables":
             if not sql.startswith(("SHOW TABLES", "SHOW FULL TABLES")) or named not in ([], [database]):
                 raise SqlRefusedError(sql, "shows what is not in Stepwell's database", _READ_REMEDY)
