@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from stepwell.journal import JournalInfo, Position
 from stepwell.layout import BOOL_CODE, INT_CODE, Layout
 from stepwell.reader import Item, JsonRow, MetaEvent, Rows
+from stepwell_schemas.codec import encode
 from stepwell_schemas.events import Block, Event, Exact, LogBatch, MetricDefinition, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.kinds import Kind, as_float, exact_text
-from stepwell_schemas.limits import FLOAT64_EXACT_INT, MAX_BATCH_ROWS, SEND_BATCH_BYTES
+from stepwell_schemas.limits import FLOAT64_EXACT_INT, MAX_BATCH_ROWS, MAX_EVENT_BYTES, SEND_BATCH_BYTES
 from stepwell_schemas.steps import COMMIT_DEFAULT, NO_STEP
 
 _META_EVENTS: Final[dict[str, type[Event]]] = {kind.name: kind for kind in (RunStarted, RunUpdated, RunFinished)}
@@ -22,10 +23,11 @@ _KEY_OVERHEAD_BYTES: Final = 4
 
 
 class Outgoing(NamedTuple):
-    """An event, and the journal position that its acknowledgement reaches."""
+    """A message's value, and the journal position that its acknowledgement reaches; or why there is no message."""
 
-    event: Event
+    payload: bytes
     after: Position
+    error: str = ""
 
 
 class Cut(NamedTuple):
@@ -87,12 +89,27 @@ def _slice(item: Rows | JsonRow, start: int, count: int) -> tuple[Rows | JsonRow
 
 
 def outgoing(cuts: Iterable[Cut], info: JournalInfo, sequence: int) -> Iterator[Outgoing]:
-    """Make the events of `cuts`, the first of which begins with record number `sequence`."""
+    """Encode `cuts`, the first of which begins with record number `sequence`.
+
+    What can't be an event (a journal of another release, damage that a checksum missed) is reported in its `error`, and
+    does not hold up what comes after it.
+    """
     for piece in cuts:
-        first = piece.items[0]
-        event = meta_event(first, info, sequence) if isinstance(first, MetaEvent) else batch(piece, info, sequence)
-        sequence += event.records
-        yield Outgoing(event, Position(piece.after, sequence))
+        after = Position(piece.after, sequence + max(1, piece.rows))
+        try:
+            payload, error = encode(event_of(piece, info, sequence)), ""
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as problem:
+            payload, error = b"", f"{type(problem).__name__}: {problem}"
+        if len(payload) > MAX_EVENT_BYTES:
+            payload, error = b"", f"{len(payload):,} bytes; an event has at most {MAX_EVENT_BYTES:,}"
+        yield Outgoing(payload, after, error)
+        sequence = after.sequence
+
+
+def event_of(piece: Cut, info: JournalInfo, sequence: int) -> Event:
+    """Return the event of a piece whose first record has number `sequence`. Raises: ValueError, TypeError, KeyError."""
+    first = piece.items[0]
+    return meta_event(first, info, sequence) if isinstance(first, MetaEvent) else batch(piece, info, sequence)
 
 
 def meta_event(item: MetaEvent, info: JournalInfo, sequence: int) -> Event:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
-from stepwell.values import UnstorableError, json_ready, key_text
+from stepwell.descriptions import described_mapping
 
 
 class Config(MutableMapping[str, Any]):
-    """A mapping with attributes. Values are kept as JSON has them; what has no JSON is kept as its `str`."""
+    """A mapping with attributes. Values are kept as JSON has them; whatever has no JSON is kept as its `str`."""
 
     def __init__(self, send: Callable[[dict[str, Any], list[str]], None], values: Mapping[str, Any]) -> None:
         self._send = send
-        self._values = config_values(values)
+        self._values = described_mapping(values)
 
     def __getitem__(self, key: str) -> Any:
         return self._values[key]
@@ -48,15 +48,16 @@ class Config(MutableMapping[str, Any]):
         else:
             self[name] = value
 
-    def update(self, *others: Any, allow_val_change: bool | None = None, **more: Any) -> None:  # noqa: ARG002
+    def update(self, values: Any = None, allow_val_change: bool | None = None, **more: Any) -> None:  # type: ignore[override]  # noqa: ARG002
         """Set several values in one event; a namespace (argparse) is taken too."""
-        ready = config_values({**{k: v for other in others for k, v in as_mapping(other).items()}, **more})
+        ready = described_mapping({**as_mapping(values), **more})
         self._values.update(ready)
         self._send(ready, [])
 
     def setdefaults(self, values: Any) -> None:
         """Set what is not set yet."""
-        self.update({key: value for key, value in config_values(as_mapping(values)).items() if key not in self._values})
+        defaults = described_mapping(as_mapping(values))
+        self.update({key: value for key, value in defaults.items() if key not in self._values})
 
     def as_dict(self) -> dict[str, Any]:
         """Return a copy as a plain dict."""
@@ -72,15 +73,3 @@ def as_mapping(values: Any) -> Mapping[Any, Any]:
     if hasattr(values, "__dict__"):
         return dict(vars(values))
     return dict(values)
-
-
-def config_values(values: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return a mapping in JSON's types."""
-    return {key_text(key): _config_value(value) for key, value in values.items()}
-
-
-def _config_value(value: Any) -> Any:
-    try:
-        return json_ready(value)
-    except UnstorableError:
-        return str(value)

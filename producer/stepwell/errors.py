@@ -1,6 +1,7 @@
 """The errors of the SDK.
 
 StepwellError (`stepwell.Error`)
+├── UsageError         a call that has no meaning now: log() before init() or after finish()
 ├── SettingsError      settings that can't be used: names the setting and the rule
 ├── JournalError       a journal that can't be written or read
 │   └── NotAJournalError   the file is no journal of ours, or of a newer version
@@ -17,6 +18,10 @@ from __future__ import annotations
 
 class StepwellError(Exception):
     """Base of every error of the SDK."""
+
+
+class UsageError(StepwellError):
+    """A call that has no meaning now: before `init()`, or after `finish()`."""
 
 
 class SettingsError(StepwellError, ValueError):

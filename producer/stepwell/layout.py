@@ -19,9 +19,14 @@ BOOL_CODE: Final = "?"
 
 
 class Layout:
-    """One shape of rows; `last_values` are those of the newest row (immutable scalars, so a reference is enough)."""
+    """One shape of rows.
 
-    __slots__ = ("codes", "keys", "last_values", "newest", "pack", "record_bytes", "tag")
+    Attributes:
+        last_values: those of the newest row (immutable scalars, so a reference is enough).
+        followed: the places of the values that a summary is kept of, each with what keeps it.
+    """
+
+    __slots__ = ("codes", "followed", "keys", "last_values", "newest", "pack", "record_bytes", "tag")
 
     def __init__(self, tag: int, keys: tuple[str, ...], codes: str) -> None:
         row = struct.Struct(ROW_HEAD + codes)
@@ -32,6 +37,7 @@ class Layout:
         self.record_bytes = row.size + 8
         self.last_values: tuple[Any, ...] | None = None
         self.newest = -1
+        self.followed: tuple[tuple[int, Any], ...] = ()
 
     def code_runs(self) -> list[tuple[str, int, int]]:
         """Return the stretches of equal codes as (code, first key, one past the last key)."""

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from stepwell.batches import cut, outgoing
 from stepwell.journal import JournalInfo, Position
 from stepwell.reader import Reader
-from stepwell_schemas.codec import encode
+from stepwell.terminal import say
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.limits import SEND_BATCH_BYTES
 
@@ -26,6 +26,9 @@ class Pump:
 
     A failed send raises aiokafka's KafkaError; a new pump from the acknowledged position goes on, and what was sent
     twice counts once, since events carry their session and sequence.
+
+    Attributes:
+        refusal: what could not be made an event and was passed over, "" when all could.
     """
 
     def __init__(
@@ -42,14 +45,21 @@ class Pump:
         self._key = RunPath(info.entity, info.project, info.run_id).kafka_key
         self._reader = reader
         self._acknowledge = acknowledge
+        self.refusal = ""
         self._waiting: deque[tuple[asyncio.Future[object], Position]] = deque()
 
     async def send(self, data: mmap.mmap | bytes, end: int) -> bool:
         """Send what lies before `end`, at most READ_BYTES of it; False when there was nothing more."""
         before = self._reader.position
         items = self._reader.read(data, end, READ_BYTES)
-        for event, after in outgoing(cut(items), self._info, before.sequence):
-            future = await self._producer.send(self._topic, encode(event), key=self._key)
+        for payload, after, error in outgoing(cut(items), self._info, before.sequence):
+            if error:
+                self.refusal = f"records before {after.sequence:,} can't be sent: {error}"
+                say(f"{self._info.run_id}: {self.refusal}")
+                future = asyncio.get_running_loop().create_future()
+                future.set_result(None)
+            else:
+                future = await self._producer.send(self._topic, payload, key=self._key)
             self._waiting.append((future, after))
             if len(self._waiting) >= IN_FLIGHT:
                 await self._settle_one()

@@ -15,7 +15,7 @@ class Receipt(NamedTuple):
         conflicts: asked steps below the current one. rejected: values that could not be stored.
         dropped: records there was no room for.
         journal: the journal file; None once it was delivered whole and removed.
-        error: why not everything is delivered, "" otherwise.
+        error: why not everything is delivered or could be, "" otherwise.
     """
 
     run: str
@@ -35,7 +35,7 @@ class Receipt(NamedTuple):
         parts += [f"{self.rejected:,} values not storable"] if self.rejected else []
         parts += [f"{self.dropped:,} dropped"] if self.dropped else []
         line = ", ".join(parts)
+        line += f" ({self.error})" if self.error else ""
         if self.pending:
-            line += f" ({self.error})" if self.error else ""
             line += f"; deliver them with: stepwell sync {self.journal}"
         return line

@@ -12,23 +12,44 @@ from collections.abc import Mapping
 from time import time_ns
 from typing import Any, Final
 
+from stepwell.errors import UsageError
 from stepwell.journal import RECORD_HEAD, TAG_ROW, Journal
 from stepwell.layout import Layout, codes_of
-from stepwell.summaries import Followed, Metric
+from stepwell.summaries import Followed, Metric, plain_scalar
 from stepwell.terminal import say
-from stepwell.values import cells_of
+from stepwell.values import Cell, cells_of
 from stepwell_schemas.errors import KeyRuleError
 from stepwell_schemas.keys import check_key, fold_key
-from stepwell_schemas.limits import MAX_STEP
+from stepwell_schemas.limits import MAX_STEP, SEND_BATCH_BYTES
 from stepwell_schemas.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TRUE, NO_STEP, check_step
 
 MAX_LAYOUTS: Final = 1_024
 """Shapes kept in memory; a run whose keys never repeat logs through the JSON records instead."""
 
+ROW_MAX_BYTES: Final = 2 * SEND_BATCH_BYTES
+"""Keys and values of one journal row; a larger one is written as several at its step, so that each fits an event."""
+
+_VALUE_BYTES: Final = 16
+_UTF8_BYTES: Final = 4
+
 Shape = tuple[tuple[str, ...], tuple[type, ...]]
 
 _pack_head = RECORD_HEAD.pack_into
 _crc32 = zlib.crc32
+
+
+def parts_of_row(cells: dict[str, Cell]) -> list[dict[str, Cell]]:
+    """Cut a row's cells, in order, into parts of at most ROW_MAX_BYTES (or one cell); at least one, maybe empty."""
+    parts: list[dict[str, Cell]] = [{}]
+    used = 0
+    for key, (kind, value) in cells.items():
+        size = _VALUE_BYTES + _UTF8_BYTES * (len(key) + (len(value) if isinstance(value, str) else _VALUE_BYTES))
+        if used + size > ROW_MAX_BYTES and parts[-1]:
+            parts.append({})
+            used = 0
+        parts[-1][key] = kind, value
+        used += size
+    return parts
 
 
 class RowLog:
@@ -53,9 +74,10 @@ class RowLog:
         self._metrics: list[Metric] = []
         self._followed: dict[str, Followed | None] = {}
         self._in_child = False
+        self._finished = False
 
     def log(self, data: Mapping[str, Any], step: int | None, commit: bool | None) -> None:
-        """Write one row. Raises: TypeError when `data` is no mapping, StepError."""
+        """Write one row. Raises: TypeError when `data` is no mapping, StepError, UsageError."""
         if type(data) is not dict:
             if not isinstance(data, Mapping):
                 raise TypeError(f"log() takes a dict of metrics, not {type(data).__name__}")
@@ -93,8 +115,8 @@ class RowLog:
                     self.current += 1
             else:
                 self._move(asked, code)
-        if self._metrics:
-            self._follow(data.items())
+        for place, followed in layout.followed:
+            followed.add(values[place])
         return None
 
     def _move(self, asked: int, code: int) -> None:
@@ -114,6 +136,8 @@ class RowLog:
 
     def _new_layout(self, shape: Shape) -> Layout | None:
         keys, kinds = shape
+        if self._finished:
+            raise UsageError(f"{self._label}: the run is finished; init() starts another, or goes on with resume=")
         if self._in_child:
             self._warn("child", f"{self._label}: a forked process can't log to its parent's run; call init()")
             return None
@@ -125,31 +149,43 @@ class RowLog:
                 check_key(key)
         except KeyRuleError:
             return None
+        if sum(len(key.encode()) + _VALUE_BYTES for key in keys) > ROW_MAX_BYTES:
+            return None
         self._note_spellings(keys)
         with self.journal.lock:
             layout = self._layouts.get(shape) or self.journal.define(keys, codes)
             if layout is not None:
                 self._layouts[shape] = layout
+                layout.followed = self._followed_of(keys)
         return layout
 
     def _log_slowly(self, data: Mapping[Any, Any], asked: int, code: int) -> None:
         cells = cells_of(data, self._refuse)
         self._note_spellings(cells)
-        row = {"t": time_ns() // 1000, "s": asked, "c": code, "d": cells}
+        *first, last = parts_of_row(cells)
         journal = self.journal
         with journal.lock:
-            number = journal.sequence
-            if not journal.append_json(TAG_ROW, row):
-                return
-            for key, (_, value) in cells.items():
-                self._slow_values[key] = (number, value)
-            self.rows += 1
-            if asked == NO_STEP:
-                self.current += code != COMMIT_FALSE
-            else:
-                self._move(asked, code)
-        if self._metrics:
-            self._follow((key, value) for key, (kind, value) in cells.items() if kind in {"number", "bool", "string"})
+            now = time_ns() // 1000
+            # The parts of a row too large for one event stay at its step; the last one moves on as the call asks.
+            for part in first:
+                self._append_cells(part, now, asked, COMMIT_FALSE)
+            self.rows += self._append_cells(last, now, asked, code)
+        for key, (kind, value) in cells.items() if self._metrics else ():
+            if kind != "other" and (followed := self._follower(key)):
+                followed.add(value)
+
+    def _append_cells(self, cells: dict[str, Cell], now: int, asked: int, code: int) -> bool:
+        """Append a row as JSON; False when it was dropped. The caller holds the lock."""
+        number = self.journal.sequence
+        if not self.journal.append_json(TAG_ROW, {"t": now, "s": asked, "c": code, "d": cells}):
+            return False
+        for key, (_, value) in cells.items():
+            self._slow_values[key] = (number, value)
+        if asked == NO_STEP:
+            self.current += code != COMMIT_FALSE
+        else:
+            self._move(asked, code)
+        return True
 
     def _refuse(self, key: str, kind: str, rule: str) -> None:
         self.rejected += 1
@@ -167,6 +203,13 @@ class RowLog:
             self._warned.add(about)
             say(message)
 
+    def finish(self) -> None:
+        """Take no more rows: later calls raise UsageError. What was logged stays readable."""
+        with self.journal.lock:
+            self._slow_values = self._newest_values()
+            self._layouts.clear()
+            self._finished = True
+
     def in_child(self) -> None:
         """In a forked child: say, at the first call only, that its rows go nowhere."""
         self._layouts.clear()
@@ -174,33 +217,32 @@ class RowLog:
 
     def define(self, metric: Metric) -> None:
         """Follow what `define_metric` asks for from now on."""
-        self._metrics = [known for known in self._metrics if known.name != metric.name] + [metric]
-        self._followed.clear()
+        with self.journal.lock:
+            self._metrics = [known for known in self._metrics if known.name != metric.name]
+            if metric.summary:
+                self._metrics.append(metric)
+            self._followed.clear()
+            for layout in self._layouts.values():
+                layout.followed = self._followed_of(layout.keys)
 
-    def _follow(self, items: Any) -> None:
-        for key, value in items:
-            if key not in self._followed:
-                rules = [metric for metric in self._metrics if metric.matches(key) and metric.summary]
-                exact = sorted(rules, key=lambda metric: metric.glob)
-                self._followed[key] = Followed(exact[0]) if exact else None
-            followed = self._followed[key]
-            if followed is not None:
-                try:
-                    followed.add(value)
-                except (TypeError, ValueError, RuntimeError):
-                    continue
+    def _followed_of(self, keys: tuple[str, ...]) -> tuple[tuple[int, Followed], ...]:
+        if not self._metrics:
+            return ()
+        found = ((place, self._follower(key)) for place, key in enumerate(keys))
+        return tuple((place, followed) for place, followed in found if followed is not None)
+
+    def _follower(self, key: str) -> Followed | None:
+        """Return what keeps the summary of a key; its own definition goes before a glob's."""
+        if key not in self._followed:
+            rules = sorted((metric for metric in self._metrics if metric.matches(key)), key=lambda metric: metric.glob)
+            self._followed[key] = Followed(rules[0]) if rules else None
+        return self._followed[key]
 
     def last_values(self) -> dict[str, Any]:
         """Return every key's summary as logged: its last value, or what its definition asks for."""
         with self.journal.lock:
-            newest = dict(self._slow_values)
-            for layout in self._layouts.values():
-                if layout.last_values is None:
-                    continue
-                for key, value in zip(layout.keys, layout.last_values, strict=True):
-                    if key not in newest or newest[key][0] < layout.newest:
-                        newest[key] = (layout.newest, value)
-        found = {key: _plain(value) for key, (_, value) in newest.items()}
+            newest = self._newest_values()
+        found = {key: plain_scalar(value) for key, (_, value) in newest.items()}
         for key, followed in list(self._followed.items()):
             if followed is not None:
                 result = followed.result()
@@ -209,6 +251,10 @@ class RowLog:
                     del found[key]
         return found
 
-
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
+    def _newest_values(self) -> dict[str, tuple[int, Any]]:
+        newest = dict(self._slow_values)
+        for layout in self._layouts.values():
+            for key, value in zip(layout.keys, layout.last_values or (), strict=False):
+                if key not in newest or newest[key][0] < layout.newest:
+                    newest[key] = (layout.newest, value)
+        return newest

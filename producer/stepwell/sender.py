@@ -38,6 +38,7 @@ class Sender(threading.Thread):
         self._journal = journal
         self._settings = settings
         self._error = ""
+        self._refusal = ""
         self._told = False
         self._draining = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -46,8 +47,8 @@ class Sender(threading.Thread):
 
     @property
     def error(self) -> str:
-        """Why nothing is delivered now; "" when all is well."""
-        return self._error
+        """Why nothing is delivered now, or something could not be; "" when all is well."""
+        return self._error or self._refusal
 
     def drain(self, timeout: float) -> None:
         """Deliver what is there, for at most `timeout` seconds, and stop."""
@@ -128,6 +129,7 @@ class Sender(threading.Thread):
                         await self._pause(settings.poll_seconds)
         finally:
             pump.forget()
+            self._refusal = pump.refusal or self._refusal
             await producer.stop()
 
     def _fail(self, error: str) -> None:

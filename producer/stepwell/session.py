@@ -9,13 +9,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
 
 from stepwell.configuration import Config
+from stepwell.descriptions import parts_of, tags_of, text_of
+from stepwell.errors import UsageError
 from stepwell.journal import TAG_EVENT, Journal
 from stepwell.receipt import Receipt
 from stepwell.rowlog import RowLog
-from stepwell.summaries import SUMMARY_RULES, Metric, Summary
+from stepwell.summaries import Metric, Summary, make_metric
 from stepwell.terminal import say
 from stepwell_schemas.identifiers import RunPath
-from stepwell_schemas.keys import check_key
 
 if TYPE_CHECKING:
     from stepwell.start import Plan
@@ -55,11 +56,12 @@ class Run:
         self._name, self._notes = plan.name, plan.notes
         self._pid = os.getpid()
         self.start_time = time.time()
+        first, *others = parts_of(self._config.as_dict(), self._refuse_description)
         self._event(
             "RunStarted",
             writer=plan.writer,
             display_name=plan.name,
-            config=self._config.as_dict(),
+            config=first,
             tags=list(plan.tags),
             notes=plan.notes,
             group=plan.group,
@@ -69,6 +71,8 @@ class Run:
             host=plan.host,
             pid=self._pid,
         )
+        for values in others:
+            self._event("RunUpdated", config=values)
 
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
         """Log one row of metrics; values are taken now.
@@ -83,6 +87,7 @@ class Run:
 
         Raises:
             TypeError: when `data` is no mapping. StepError: when `step` is no integer within ±2^62.
+            UsageError: when the run is finished.
         """
         self._rows.log(data, step, commit)
 
@@ -105,6 +110,7 @@ class Run:
             return self._receipt
         self._event("RunFinished", exit_code=code, state=state)
         journal, rows = self._journal, self._rows
+        rows.finish()
         journal.close()
         self._delivery.drain(timeout)
         delivered = journal.acknowledged.sequence
@@ -147,21 +153,16 @@ class Run:
             goal: `minimize` or `maximize`, for `best`.
 
         Raises:
-            KeyRuleError: for a name that can't be a key. ValueError: for an unknown summary.
+            KeyRuleError: for a name or step metric that can't be a key. ValueError: for an unknown summary or goal.
         """
-        check_key(name)
-        rules = tuple(rule.strip() for rule in summary.split(",")) if summary else ()
-        if unknown := set(rules) - SUMMARY_RULES:
-            raise ValueError(f"summary {sorted(unknown)}: must be of {', '.join(sorted(SUMMARY_RULES))}")
-        x_axis = step_metric.name if isinstance(step_metric, Metric) else step_metric
-        metric = Metric(name, x_axis, tuple(rule for rule in rules if rule != "copy"), goal, bool(hidden))
+        metric = make_metric(name, step_metric, summary, goal, hidden)
         self._metrics[name] = metric
         self._rows.define(metric)
         definition = {
             "name": name,
-            "step_metric": x_axis,
+            "step_metric": metric.step_metric,
             "summary": summary,
-            "goal": goal,
+            "goal": metric.goal,
             "hidden": metric.hidden,
             "glob": metric.glob,
         }
@@ -169,13 +170,20 @@ class Run:
         return metric
 
     def _event(self, event: str, **fields: Any) -> None:
+        if self._receipt is not None:
+            raise UsageError(f"{self.id}: the run is finished; init() starts another, or goes on with resume=")
         self._journal.append_json(TAG_EVENT, {"event": event, "timestamp": time.time_ns() // 1000, **fields})
 
     def _send_config(self, values: dict[str, Any], removed: list[str]) -> None:
-        self._event("RunUpdated", config=values, config_remove=removed)
+        for part in parts_of(values, self._refuse_description):
+            self._event("RunUpdated", config=part, config_remove=removed)
 
     def _send_summary(self, values: dict[str, Any], removed: list[str]) -> None:
-        self._event("RunUpdated", summary=values, summary_remove=removed)
+        for part in parts_of(values, self._refuse_description):
+            self._event("RunUpdated", summary=part, summary_remove=removed)
+
+    def _refuse_description(self, key: str, rule: str) -> None:
+        say(f"{self.id}: {key[:80]!r} of config or summary is not stored: {rule}")
 
     def abandon_in_child(self) -> None:
         """In a forked child: leave the parent's journal alone."""
@@ -256,8 +264,8 @@ class Run:
 
     @name.setter
     def name(self, value: str) -> None:
-        self._name = value
-        self._event("RunUpdated", display_name=value)
+        self._name = text_of("name", value)
+        self._event("RunUpdated", display_name=self._name)
 
     @property
     def notes(self) -> str:
@@ -266,8 +274,8 @@ class Run:
 
     @notes.setter
     def notes(self, value: str) -> None:
-        self._notes = value
-        self._event("RunUpdated", notes=value)
+        self._notes = text_of("notes", value)
+        self._event("RunUpdated", notes=self._notes)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -276,7 +284,7 @@ class Run:
 
     @tags.setter
     def tags(self, values: Any) -> None:
-        self._tags = tuple(str(tag) for tag in values)
+        self._tags = tags_of(values)
         self._event("RunUpdated", tags=list(self._tags))
 
     @property

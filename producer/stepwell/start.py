@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from stepwell.configuration import as_mapping, config_values
+from stepwell.configuration import as_mapping
+from stepwell.descriptions import described_mapping, tags_of, text_of
 from stepwell.errors import ResumeError, SettingsError
 from stepwell.journal import Journal, JournalInfo
 from stepwell.scratch import ScratchJournal
@@ -124,16 +125,15 @@ def make_plan(arguments: Mapping[str, Any], settings: ProducerSettings, resume: 
         run_id = _auto_id(settings.dir, entity, project)
     path = RunPath.checked(entity, project, run_id or new_id())
     first_step, resumed = (0, False) if mode == "disabled" else _resume(path, resume_rule, settings, mode)
-    tags = arguments.get("tags") or ()
     return Plan(
         path=path,
-        writer=_or(arguments.get("writer"), settings.writer),
-        name=arguments.get("name") or path.run_id,
-        notes=arguments.get("notes") or "",
-        tags=(tags,) if isinstance(tags, str) else tuple(str(tag) for tag in tags),
-        group=arguments.get("group") or "",
-        job_type=arguments.get("job_type") or "",
-        config=config_values(as_mapping(arguments.get("config"))),
+        writer=text_of("writer", _or(arguments.get("writer"), settings.writer)),
+        name=text_of("name", arguments.get("name")) or path.run_id,
+        notes=text_of("notes", arguments.get("notes")),
+        tags=tags_of(arguments.get("tags")),
+        group=text_of("group", arguments.get("group")),
+        job_type=text_of("job_type", arguments.get("job_type")),
+        config=described_mapping(as_mapping(arguments.get("config"))),
         mode=mode,
         base_url=settings.base_url.rstrip("/"),
         quiet=settings.quiet or mode == "disabled",

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from stepwell.values import UnstorableError, json_ready, key_text
+from stepwell.descriptions import described_mapping
+from stepwell_schemas.keys import check_key
 
 SUMMARY_RULES = frozenset({"min", "max", "mean", "last", "first", "best", "copy", "none"})
+GOALS = frozenset({None, "minimize", "maximize"})
 
 
 class Metric(NamedTuple):
@@ -34,6 +36,20 @@ class Metric(NamedTuple):
         return fnmatchcase(key, self.name) if self.glob else key == self.name
 
 
+def make_metric(name: str, step_metric: Any, summary: str | None, goal: str | None, hidden: bool | None) -> Metric:
+    """Return a definition as `define_metric` was asked for it. Raises: KeyRuleError, ValueError."""
+    check_key(name)
+    x_axis = step_metric.name if isinstance(step_metric, Metric) else step_metric
+    if x_axis is not None:
+        check_key(x_axis)
+    rules = tuple(rule.strip() for rule in summary.split(",")) if summary else ()
+    if unknown := set(rules) - SUMMARY_RULES:
+        raise ValueError(f"summary {sorted(unknown)}: must be of {', '.join(sorted(SUMMARY_RULES))}")
+    if goal not in GOALS:
+        raise ValueError(f"goal {goal!r}: must be minimize or maximize")
+    return Metric(name, x_axis, tuple(rule for rule in rules if rule != "copy"), goal, bool(hidden))
+
+
 class Followed:
     """The running minimum, maximum, mean, first and last of one key's numbers (NaN left out)."""
 
@@ -45,6 +61,7 @@ class Followed:
 
     def add(self, value: Any) -> None:
         """Take one more value."""
+        value = plain_scalar(value)
         self._seen.setdefault("first", value)
         self._seen["last"] = value
         if isinstance(value, str) or value != value:
@@ -62,6 +79,11 @@ class Followed:
             known["mean"] = self._total / self._count
             known["best"] = known["max" if (self._metric.goal or "min").startswith("max") else "min"]
         return {rule: known[rule] for rule in self._metric.summary if rule in known}
+
+
+def plain_scalar(value: Any) -> Any:
+    """Return a scalar of numpy as Python's own."""
+    return value.item() if hasattr(value, "item") else value
 
 
 class Summary(MutableMapping[str, Any]):
@@ -111,11 +133,7 @@ class Summary(MutableMapping[str, Any]):
             self[name] = value
 
     def update(self, *others: Any, **more: Any) -> None:
-        """Set several values in one event. Raises: TypeError for a value that has no JSON."""
-        given = {key_text(key): value for key, value in dict(*others, **more).items()}
-        try:
-            ready = {key: json_ready(value) for key, value in given.items()}
-        except UnstorableError as error:
-            raise TypeError(f"summary: {error}") from error
+        """Set several values in one event; what has no JSON is set as its `str`."""
+        ready = described_mapping(dict(*others, **more))
         self._explicit.update(ready)
         self._send(ready, [])

@@ -112,6 +112,7 @@ async def _sync_one(path: Path, producer: AIOKafkaProducer, topic: str, progress
             continue
         await pump.settle()
         progress(path.name, len(data), len(data))
+        error_text = pump.refusal
     except KafkaError as error:
         error_text = f"{type(error).__name__}: {error}"
         pump.forget()

@@ -3,7 +3,7 @@
 | given | stored |
 |---|---|
 | bool | bool |
-| int of any size, float, NaN, ±Inf | number; integers beyond 2^53 keep their exact text |
+| int of up to 640 digits, float, NaN, ±Inf | number; integers beyond 2^53 keep their exact text |
 | scalars and 1-element arrays of numpy, torch, jax, … | as their `.item()` |
 | Decimal, Fraction | number: exact where integral, else the nearest float64 |
 | timedelta | number of seconds |
@@ -39,6 +39,9 @@ Refuse = Callable[[str, str, str], None]
 """Told of a value that can't be stored: its key, its type, the rule."""
 
 _MAX_DEPTH: Final = 32
+_MAX_DIGITS: Final = 640
+"""Digits of an integer: the most that Python turns into text whatever `sys.set_int_max_str_digits` says."""
+_MAX_INT_BITS: Final = int(_MAX_DIGITS / math.log10(2))
 _MAX_TEXT: Final = f"must have at most {TEXT_MAX_BYTES:,} bytes of UTF-8"
 
 
@@ -60,11 +63,12 @@ def key_text(key: Any) -> str:
 
 def _flatten(prefix: str, data: Mapping[Any, Any], cells: dict[str, Cell], refuse: Refuse, depth: int) -> None:
     for raw_key, value in data.items():
-        key = prefix + key_text(raw_key)
-        if isinstance(value, Mapping) and value and depth < _MAX_DEPTH:
-            _flatten(f"{key}.", value, cells, refuse, depth + 1)
-            continue
+        key = f"{prefix}{type(raw_key).__name__}"
         try:
+            key = prefix + key_text(raw_key)
+            if isinstance(value, Mapping) and value and depth < _MAX_DEPTH:
+                _flatten(f"{key}.", value, cells, refuse, depth + 1)
+                continue
             check_key(key)
             cells[key] = cell_of(value)
         except KeyRuleError as error:
@@ -111,7 +115,7 @@ def plain_of(value: Any) -> Any:
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
-        return int(value)
+        return _checked_int(int(value))
     if isinstance(value, float):
         return float(value)
     if isinstance(value, str):
@@ -121,12 +125,21 @@ def plain_of(value: Any) -> Any:
     return _plain_of_rarer(value)
 
 
+def _checked_int(value: int) -> int:
+    if value.bit_length() > _MAX_INT_BITS:
+        raise UnstorableError(f"integers may have at most {_MAX_DIGITS} digits")
+    return value
+
+
 def _plain_of_rarer(value: Any) -> Any:
     if isinstance(value, Decimal):
+        # Asked first: 1E+999999999 is a small Decimal, and an int of 400 MB.
+        if value.is_finite() and value.adjusted() >= _MAX_DIGITS:
+            raise UnstorableError(f"integers may have at most {_MAX_DIGITS} digits")
         integral = value.is_finite() and value == value.to_integral_value()
         return int(value) if integral else float(value)
     if isinstance(value, Fraction):
-        return int(value) if value.denominator == 1 else float(value)
+        return _checked_int(int(value)) if value.denominator == 1 else float(value)
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     if isinstance(value, timedelta):
@@ -155,6 +168,11 @@ def _plain_of_array(value: Any) -> Any:
     if count > TEXT_MAX_BYTES:
         raise UnstorableError(_MAX_TEXT)
     return value.tolist()
+
+
+def whole_text(text: str) -> str:
+    """Return a text in which lone surrogates (of undecodable file names, say), which UTF-8 has not, are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def json_ready(value: Any, depth: int = 0) -> Any:

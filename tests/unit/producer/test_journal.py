@@ -23,6 +23,7 @@ from stepwell.errors import NotAJournalError
 from stepwell.journal import HEADER_BYTES, START, Journal, JournalInfo, Position, read_header
 from stepwell.reader import JsonRow, MetaEvent, Reader, Rows
 from stepwell.rowlog import RowLog
+from stepwell_schemas.codec import decode
 from stepwell_schemas.limits import MIB
 
 _INFO = JournalInfo("e", "p", "r", "session", "")
@@ -100,7 +101,9 @@ def test_any_cut_covers_every_record_once_and_in_order(
     reader = Reader(check=True)
     cuts = cut(reader.read(written, len(written), len(written)), max_bytes, max_rows)
     following = 0
-    for event, after in outgoing(cuts, _INFO, 0):
+    for payload, after, error in outgoing(cuts, _INFO, 0):
+        assert not error
+        event = decode(payload)
         assert event.sequence == following
         assert event.records <= max_rows
         following += event.records
