@@ -57,7 +57,8 @@ SELECT
     max(last_number) AS number, max(last_text) AS text,
     number.1 AS number_step, number.2 AS number_version, number.3 AS number_value,
     text.1 AS text_step, text.2 AS text_version, text.3 AS text_value,
-    min(value_min) AS low, max(value_max) AS high, sum(value_sum) / sum(not_nan) AS mean,
+    sum(value_sum) / sum(not_nan) AS mean,
+    if(sum(not_nan) = 0, nan, min(value_min)) AS low, if(sum(not_nan) = 0, nan, max(value_max)) AS high,
     max(rewritten) AS rewritten
 FROM {{db}}.series WHERE {_OF_PROJECT} AND run_id IN {{run_ids:Array(String)}}
 GROUP BY run_id, key, kind ORDER BY run_id, key, kind

@@ -54,6 +54,12 @@ async def test_the_summary_follows_definitions_and_hands(service: Service, run: 
     }
 
 
+async def test_the_extremes_of_nothing_but_nan_are_nan(service: Service, run: RunWriter) -> None:
+    run.numbers("loss", range(3), [float("nan")] * 3)
+    run.document(metric_definitions=[{"name": "loss", "summary": "min,max,mean"}])
+    assert (await service.json(RUN))["summary"] == {"loss": {"min": "NaN", "max": "NaN", "mean": "NaN"}}
+
+
 async def test_an_overwritten_extreme_leaves_the_summary(service: Service, run: RunWriter) -> None:
     run.numbers("loss", [0, 1], [100.0, 1.0]).numbers("loss", [0], [2.0])
     run.document(metric_definitions=[{"name": "loss", "summary": "max"}])
