@@ -31,11 +31,15 @@ SHOWN = (
     "SELECT * FROM {db}.runs ORDER BY ALL",
     "SELECT * FROM {db}.step_conflicts ORDER BY ALL",
     # Rows that a repeated insert would double, although the views above would not show it.
-    "SELECT count() FROM {db}.points_number",
-    "SELECT count() FROM {db}.step_conflict_log",
+    "SELECT key, step, version FROM {db}.points_number GROUP BY ALL HAVING count() > 1",
     "SELECT key, sum(points), sum(value_sum), max(rewritten) FROM {db}.series GROUP BY key ORDER BY key",
     "SELECT sum(log_rows), sum(points), sum(conflicts), sum(repeated), sum(missing) FROM {db}.run_activity",
 )
+
+GROWING_DEATHS = 9
+
+# Of a producer that numbers nothing: only the writer's restored step tells where it goes.
+A_FOREIGN_EVENT = LogEvent(**PATH._asdict(), writer="foreign", data={"f": 1.0}, timestamp=4_500)
 
 
 class DeathError(Exception):
@@ -69,7 +73,7 @@ def shown(store: Store) -> list[list[dict[str, Any]]]:
 
 
 def a_log(sequence: int) -> list[Event]:
-    """Return 9 records of every sort from a sequence number on: two spellings, a conflict, a merge, a string."""
+    """Return 9 numbered records and one without: two spellings, a conflict, a merge, a string, a document."""
     run: dict[str, Any] = {**PATH._asdict(), "session": "s"}
     return [
         RunUpdated(**run, sequence=sequence, config=f'{{"at": {sequence}}}', timestamp=1_000),
@@ -77,12 +81,16 @@ def a_log(sequence: int) -> list[Event]:
         LogEvent(**run, sequence=sequence + 5, step=0, data={"A": 1.0, "note": f"at {sequence}"}, timestamp=2_000),
         LogEvent(**run, sequence=sequence + 6, commit=False, data={"new": 1.0}, timestamp=3_000),
         LogEvent(**run, sequence=sequence + 7, data={"new": 2.0}, timestamp=4_000),
+        A_FOREIGN_EVENT,
         RunFinished(**run, sequence=sequence + 8, timestamp=5_000 + sequence),
     ]
 
 
 async def die_at_every_insert(broker: str, topics: Topics, store: Store, *, after: bool) -> int:
-    """Start ingestors that die at the first insert, then at the second, …; return how many died."""
+    """Start ingestors that die at the first insert, then at the second, …; return how many died.
+
+    The log grows meanwhile: who only reads on from the committed offset would cut another flush.
+    """
     for deaths in range(50):
         ingestor = Ingestor(settings_of(broker, topics), DyingStore(store, deaths, after=after))
         task = asyncio.create_task(ingestor.run())
@@ -94,6 +102,8 @@ async def die_at_every_insert(broker: str, topics: Topics, store: Store, *, afte
             await task
             return deaths
         assert isinstance(task.exception(), DeathError)
+        if deaths < GROWING_DEATHS:
+            await send(broker, topics.events, [encode(A_FOREIGN_EVENT)])
     raise AssertionError("the flush never ended")
 
 
