@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
 from stepwell_schemas.settings import KafkaSettings
 
-_EVENTS_CONFIG = {"max.message.bytes": str(MAX_EVENT_BYTES + MIB), "retention.ms": "-1"}
+# A record batch holds an event and its framing. A dead letter holds the event it was and headers besides.
+_EVENTS_CONFIG: Final = {"max.message.bytes": str(MAX_EVENT_BYTES + MIB), "retention.ms": "-1"}
+_DEADLETTERS_CONFIG: Final = {"max.message.bytes": str(MAX_EVENT_BYTES + 2 * MIB), "retention.ms": "-1"}
 
 
 async def create_topics(settings: KafkaSettings, partitions: int, replication: int = 1) -> list[str]:
@@ -23,15 +27,17 @@ async def create_topics(settings: KafkaSettings, partitions: int, replication: i
     admin = AIOKafkaAdminClient(**settings.kafka_connection())
     await admin.start()
     try:
-        wanted = {settings.events_topic: partitions, settings.deadletters_topic: 1}
-        missing = [name for name in wanted if name not in set(await admin.list_topics())]
-        answer = await admin.create_topics(
-            [NewTopic(name, wanted[name], replication, topic_configs=_EVENTS_CONFIG) for name in missing]
-        )
+        wanted = [
+            NewTopic(settings.events_topic, partitions, replication, topic_configs=_EVENTS_CONFIG),
+            NewTopic(settings.deadletters_topic, 1, replication, topic_configs=_DEADLETTERS_CONFIG),
+        ]
+        there = set(await admin.list_topics())
+        missing = [topic for topic in wanted if topic.name not in there]
+        answer = await admin.create_topics(missing)
         for topic, code, *message in answer.topic_errors:
             error = for_code(code)
             if code and error is not TopicAlreadyExistsError:
                 raise error(f"{topic}: {message[0] if message else ''}")
-        return missing
+        return [topic.name for topic in missing]
     finally:
         await admin.close()

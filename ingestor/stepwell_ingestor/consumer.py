@@ -101,6 +101,8 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
             except IllegalStateError:
                 # A rebalance under way has taken the partition; its end brings a new start.
                 return
+            # What came since the failed flush lies behind the gap; it comes again.
+            owned.buffer = PartitionBuffer()
         owned.buffer.start, owned.buffer.planned_end = start, planned_end
         owned.ready = True
         if planned_end is not None:

@@ -18,10 +18,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import MessageSizeTooLargeError
 
 from stepwell_ingestor import metrics
 from stepwell_ingestor.loading import load_states
@@ -143,23 +144,29 @@ class Flusher:
             wait = min(2 * wait, self._retry_seconds)
 
     async def _bury(self, dead: Sequence[DeadLetter]) -> None:
-        sent = []
-        for letter in dead:
-            headers = {
-                "reason": str(letter.reason),
-                "detail": letter.detail[:_DETAIL_MAX_CHARS],
-                "topic": self._partition.topic,
-                "partition": str(self._partition.partition),
-                "offset": str(letter.message.offset),
-                "timestamp": str(letter.message.timestamp),
-            }
-            sent.append(
-                await self._producer.send(
-                    self._deadletters_topic,
-                    letter.message.value,
-                    key=letter.message.key,
-                    headers=[(name, value.encode("utf-8", "replace")) for name, value in headers.items()],
-                )
-            )
+        sent = [(letter, await self._send(letter, letter.message.value)) for letter in dead]
+        for letter, delivered in sent:
+            try:
+                await delivered
+            except MessageSizeTooLargeError:
+                # The headers make it larger than the event was. Its bytes are still where the headers say.
+                _log.error("a dead letter is too large for its topic: sent without value", offset=letter.message.offset)
+                await (await self._send(letter, None))
             metrics.count_dead_letter(str(letter.reason))
-        await asyncio.gather(*sent)
+
+    async def _send(self, letter: DeadLetter, value: bytes | None) -> asyncio.Future[Any]:
+        headers = {
+            "reason": str(letter.reason),
+            "detail": letter.detail[:_DETAIL_MAX_CHARS],
+            "topic": self._partition.topic,
+            "partition": str(self._partition.partition),
+            "offset": str(letter.message.offset),
+            "timestamp": str(letter.message.timestamp),
+        }
+        delivered: asyncio.Future[Any] = await self._producer.send(
+            self._deadletters_topic,
+            value,
+            key=letter.message.key,
+            headers=[(name, text.encode("utf-8", "replace")) for name, text in headers.items()],
+        )
+        return delivered
