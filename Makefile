@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test lint bench docs lock clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -32,6 +32,9 @@ lint: $(STAMP) ## ruff, mypy --strict and the import contract
 
 bench: $(STAMP) ## run the benchmarks and print their figures
 	PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
+
+docs: $(STAMP) ## renew the README's table of settings from the models
+	$(BIN)/python -m stepwell_deploy.settings_table README.md
 
 lock: ## renew the pinned versions
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

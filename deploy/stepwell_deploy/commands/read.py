@@ -16,6 +16,12 @@ from stepwell_schemas.identifiers import RunPath
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 _SHOWN_SUMMARY_KEYS = 4
+_NO_RUNS = """No runs yet. Log one from Python:
+
+    import stepwell
+    with stepwell.init(project="tour") as run:
+        for step in range(1000):
+            run.log({"loss": 1 / (step + 1)})"""
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +52,7 @@ def runs(
     if as_json:
         typer.echo(json.dumps(found))
         return
-    Console().print(runs_table(found) if found else "No runs yet. Log one: docs/tour in the README shows how.")
+    Console().print(runs_table(found) if found else _NO_RUNS, highlight=False)
 
 
 def _projects(service: ServiceClient, project: str | None) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import plotext
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from stepwell_deploy.commands.read import runs_table
 from stepwell_deploy.service_client import ServiceClient, run_url
@@ -48,7 +49,7 @@ def print_report(console: Console, service: ServiceClient, short: list[RunPath],
     console.print(runs_table([service.get(run_url(path)) for path in [*short, long.path]]))
     view, seconds = _timed_view(service, long.path)
     console.rule(f"Loss of {long.steps:,} steps, drawn from {len(view['step']):,} points")
-    _print_curve(view)
+    _print_curve(console, view)
     console.rule("How long it took")
     console.print(_durations(long, seconds))
     for question, statement in _QUERIES:
@@ -68,13 +69,13 @@ def _timed_view(service: ServiceClient, path: RunPath) -> tuple[dict[str, Any], 
     return view, sorted(seconds)[_VIEWS // 2]
 
 
-def _print_curve(view: dict[str, Any]) -> None:
+def _print_curve(console: Console, view: dict[str, Any]) -> None:
     plotext.clear_figure()
     plotext.theme("clear")
     plotext.plot_size(_PLOT_WIDTH, _PLOT_HEIGHT)
     plotext.plot(view["step"], view["mean"] or view["value"], marker="braille")
     plotext.xlabel("step")
-    print(plotext.build())
+    console.print(Text(plotext.uncolorize(plotext.build())))
 
 
 def _durations(long: LongRun, view_seconds: float) -> Table:

@@ -36,6 +36,7 @@ _START_SECONDS: Final = 300.0
 _STORE_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.05
+_PIPED_WIDTH: Final = 120
 
 
 class LongRun(NamedTuple):
@@ -54,7 +55,8 @@ def run_demo(folder: Path, steps: int, serve_on: bool) -> None:
     Raises:
         StepwellDeployError: when the stack does not come up.
     """
-    console = Console()
+    # Into a file or a pipe there is no width to keep to, and tables of 80 columns are hard to read.
+    console = Console() if sys.stdout.isatty() else Console(width=_PIPED_WIDTH)
     with _stack(folder, console) as url:
         os.environ["STEPWELL_BASE_URL"] = url
         digits = load_digits()

@@ -1,0 +1,70 @@
+"""The README's table of settings, made from the settings models, so that it can't say what they don't.
+
+    python -m stepwell_deploy.settings_table README.md
+
+writes it between the two markers of the file.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
+
+from stepwell.settings import ProducerSettings
+from stepwell_deploy.settings import DeploySettings
+from stepwell_ingestor.settings import IngestorSettings
+from stepwell_query.settings import QuerySettings
+
+BEGIN: Final = "<!-- settings: made by `make docs` -->"
+END: Final = "<!-- end of settings -->"
+
+_SERVICES: Final[dict[str, type[BaseSettings]]] = {
+    "SDK": ProducerSettings,
+    "ingestor": IngestorSettings,
+    "query": QuerySettings,
+    "`up`, CLI": DeploySettings,
+}
+
+
+def settings_table() -> str:
+    """Return a Markdown table with a row for each environment variable: default, who reads it, meaning."""
+    rows: dict[str, tuple[FieldInfo, list[str]]] = {}
+    for service, model in _SERVICES.items():
+        for name, field in model.model_fields.items():
+            rows.setdefault(name, (field, []))[1].append(service)
+    lines = ["| variable | default | read by | meaning |", "|---|---|---|---|"]
+    for name, (field, services) in sorted(rows.items()):
+        cells = (f"`STEPWELL_{name.upper()}`", _default(field), ", ".join(services), _cell(field.description or ""))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _default(field: FieldInfo) -> str:
+    value: Any = field.default
+    if field.default_factory is not None or value is None:
+        return ""
+    shown = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return f"`{_cell(shown)}`" if shown else ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def with_table(document: str) -> str:
+    """Return a document with the table between its markers. Raises: ValueError when it has no markers."""
+    before, found, rest = document.partition(BEGIN)
+    _, found_end, after = rest.partition(END)
+    if not found or not found_end:
+        raise ValueError(f"the document has no markers {BEGIN} … {END}")
+    return f"{before}{BEGIN}\n{settings_table()}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    file = Path(sys.argv[1])
+    file.write_text(with_table(file.read_text("utf-8")), "utf-8")

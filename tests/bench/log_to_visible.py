@@ -1,0 +1,80 @@
+"""How long a row takes from `log()` until `history` shows it, at the default settings, through a running stack."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import stepwell
+from stepwell_deploy.errors import ServiceRefusedError
+from stepwell_deploy.processes import start_child, stop_child
+from stepwell_deploy.service_client import ServiceClient, run_url
+from stepwell_schemas.identifiers import RunPath
+
+_ROWS = 20
+_GOAL_SECONDS = 2.0
+_START_SECONDS = 120.0
+_STOP_SECONDS = 30.0
+_POLL_SECONDS = 0.01
+_PATH = RunPath("bench", "bench", "visible")
+
+
+def main() -> None:
+    """Print the median and the slowest of some rows, each logged when the one before it was visible."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "up.log"
+        command = [sys.executable, "-m", "stepwell_deploy", "up", "--dir", f"{folder}/server", "--port", "0"]
+        stack = start_child(command, log)
+        try:
+            _measure(_url(log), Path(folder))
+        finally:
+            stop_child(stack, _STOP_SECONDS)
+
+
+def _url(log: Path) -> str:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        for line in log.read_text().splitlines():
+            if line.startswith("ready "):
+                return line.removeprefix("ready ")
+        time.sleep(_POLL_SECONDS)
+    raise SystemExit(f"the stack did not start: {log.read_text()}")
+
+
+def _measure(url: str, folder: Path) -> None:
+    run = stepwell.init(*_PATH[:2], id=_PATH.run_id, dir=folder, settings={"base_url": url})
+    seconds = []
+    with ServiceClient(url) as service:
+        run.log({"x": 0.0})  # the run itself must be there before it can be asked for
+        _wait(service, 0, optional=True)
+        for row in range(1, _ROWS + 1):
+            began = time.perf_counter()
+            run.log({"x": float(row)})
+            _wait(service, row)
+            seconds.append(time.perf_counter() - began)
+    run.finish(quiet=True)
+    median, slowest = statistics.median(seconds), max(seconds)
+    print(f"log() until visible in history: median {median:.2f} s, slowest {slowest:.2f} s of {_ROWS}")
+    print(f"slowest / goal of {_GOAL_SECONDS:g} s: {slowest / _GOAL_SECONDS:.2f}")
+
+
+def _wait(service: ServiceClient, row: int, *, optional: bool = False) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            rows = service.get(run_url(_PATH, "history"), key="x", samples=_ROWS + 1)["rows"]
+        except ServiceRefusedError:
+            if not optional:
+                raise
+            rows = []
+        if any(found["_step"] == row for found in rows):
+            return
+        time.sleep(_POLL_SECONDS)
+    raise SystemExit(f"row {row} did not become visible")
+
+
+if __name__ == "__main__":
+    main()

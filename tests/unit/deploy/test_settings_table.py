@@ -1,0 +1,29 @@
+"""The README's table of settings is that of the models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stepwell_deploy.settings_table import settings_table, with_table
+
+README = Path(__file__).parents[3] / "README.md"
+
+
+def test_the_readme_says_what_the_models_say() -> None:
+    text = README.read_text("utf-8")
+    assert text == with_table(text), "renew it with `make docs`"
+
+
+def test_every_setting_has_a_meaning() -> None:
+    for line in settings_table().splitlines()[2:]:
+        variable, _, services, meaning = [cell.strip() for cell in line.strip("|").split(" | ")]
+        assert variable.startswith("`STEPWELL_"), line
+        assert services, line
+        assert meaning.rstrip("|").strip().endswith("."), line
+
+
+def test_a_document_without_markers_is_left_alone() -> None:
+    with pytest.raises(ValueError, match="no markers"):
+        with_table("# Nothing here")
