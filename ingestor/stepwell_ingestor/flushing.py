@@ -162,7 +162,7 @@ class Flusher:
             "partition": str(self._partition.partition),
             "offset": str(letter.message.offset),
             "timestamp": str(letter.message.timestamp),
-        }
+        } | ({"stored": "partly"} if letter.partly else {})
         delivered: asyncio.Future[Any] = await self._producer.send(
             self._deadletters_topic,
             value,

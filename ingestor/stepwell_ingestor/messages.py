@@ -20,17 +20,29 @@ LATEST_TIMESTAMP: Final = 2**53
 """Microseconds since the epoch that an event may name (1970 to 2255, within DateTime64's range); instead of one
 outside, the Kafka record's own time is stored."""
 
+REDRIVEN_HEADER: Final = "redriven"
+"""The header by which a dead letter that is sent again names its origin."""
+
 _MICROSECONDS_A_MILLISECOND: Final = 1_000
 _COMMIT_CODES: Final = bytes([COMMIT_FALSE, COMMIT_TRUE, COMMIT_DEFAULT])
 
 
 class Message(NamedTuple):
-    """A Kafka record of one partition; `timestamp` is the record's, in milliseconds since the epoch."""
+    """A Kafka record of one partition; `timestamp` is the record's, in milliseconds since the epoch.
+
+    `origin` is `topic/partition/offset` of the event that a dead letter was made of, where it was redriven.
+    """
 
     offset: int
     timestamp: int
     key: bytes | None
     value: bytes
+    origin: str = ""
+
+
+def origin_of(headers: Iterable[tuple[str, bytes]]) -> str:
+    """Return where a redriven record came from first, "" for all others."""
+    return next((value.decode("utf-8", "replace") for name, value in headers if name == REDRIVEN_HEADER), "")
 
 
 class Received(NamedTuple):
@@ -43,11 +55,12 @@ class Received(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """A message that can't be used, or not wholly, and why."""
+    """A message that can't be used, and why; `partly`: what of it could be used is stored."""
 
     message: Message
     reason: DeadLetterReason
     detail: str
+    partly: bool = False
 
 
 def receive(codec: Codec, message: Message) -> Received:

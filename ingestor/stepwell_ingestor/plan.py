@@ -17,11 +17,11 @@ import pyarrow as pa
 from stepwell_ingestor.log_events import as_batch
 from stepwell_ingestor.messages import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, DeadLetter, Received
 from stepwell_ingestor.points import Columns, Int64s, tables_of
-from stepwell_ingestor.rows import Activity, Conflict, run_tables
+from stepwell_ingestor.rows import Activity, Conflict, Session, run_tables
 from stepwell_ingestor.series import SeriesPart, parts_of, series_table
 from stepwell_ingestor.state import RunDocument, RunState, SeriesId
 from stepwell_schemas.errors import DeadLetterReason, KeyRuleError
-from stepwell_schemas.events import U32_BYTES, Block, Event, LogBatch, LogEvent, RunFinished, RunStarted, RunUpdated
+from stepwell_schemas.events import U32_BYTES, Block, LogBatch, LogEvent, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.keys import check_key, fold_key
 from stepwell_schemas.kinds import MEDIA_KINDS, Kind
@@ -46,19 +46,22 @@ class FlushPlan:
 
 @dataclass
 class _Flush:
-    """What planning has gathered so far."""
+    """What planning has gathered so far; `part` is what the event at hand does."""
 
     states: dict[RunPath, RunState]
     columns: list[Columns] = field(default_factory=list)
     series: dict[tuple[RunPath, SeriesId], SeriesPart] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
     activity: dict[RunPath, Activity] = field(default_factory=dict)
+    sessions: dict[Session, Activity] = field(default_factory=dict)
+    part: Activity = field(default_factory=Activity)
     documents: dict[RunPath, int] = field(default_factory=dict)
     spellings: list[tuple[RunPath, str, str, int]] = field(default_factory=list)
     dead: dict[int, DeadLetter] = field(default_factory=dict)
 
     def refuse(self, item: Received, reason: DeadLetterReason, detail: str) -> None:
         """Note what of an event can't be stored; however much it is, the event becomes one dead letter."""
+        self.part.dead_letters = 1
         known = self.dead.get(item.message.offset)
         if known is None:
             self.dead[item.message.offset] = DeadLetter(item.message, reason, detail)
@@ -84,7 +87,10 @@ def plan_flush(
     tables = tables_of(flush.columns)
     if flush.series:
         tables["series"] = series_table(flush.series)
-    tables |= run_tables(flush.states, before, flush.activity, flush.conflicts, flush.documents, flush.spellings, end)
+    tables |= run_tables(
+        flush.states, before, flush.activity, flush.sessions,
+        flush.conflicts, flush.documents, flush.spellings, end,
+    )  # fmt: skip
     return FlushPlan(
         tables=tables,
         dead=[flush.dead[offset] for offset in sorted(flush.dead)],
@@ -96,12 +102,30 @@ def plan_flush(
 
 
 def _take(flush: _Flush, item: Received) -> None:
+    flush.part = Activity()
+    flush.part.saw(item.message.offset, item.timestamp)
+    session, sequence = _place(item)
+    skipped = _skip_repeated(flush, item, session, sequence)
+    if skipped < item.event.records or not item.event.records:
+        _store(flush, item, skipped)
+    flush.activity.setdefault(item.path, Activity()).add(flush.part)
+    if session and sequence >= 0:
+        writer = item.event.writer if isinstance(item.event, LogBatch | LogEvent | RunStarted) else ""
+        flush.sessions.setdefault(Session(item.path, session, writer), Activity()).add(flush.part)
+    if flush.part.dead_letters and flush.part.points:
+        offset = item.message.offset
+        flush.dead[offset] = flush.dead[offset]._replace(partly=True)
+
+
+def _place(item: Received) -> tuple[str, int]:
+    """Return the session of an event and its first record's number there; a dead letter sent again is its own."""
+    if item.message.origin:
+        return f"redriven {item.message.origin}", 0
+    return item.event.session, item.event.sequence
+
+
+def _store(flush: _Flush, item: Received, skipped: int) -> None:
     state = flush.states[item.path]
-    activity = flush.activity.setdefault(item.path, Activity())
-    activity.saw(item.message.offset, item.timestamp)
-    skipped = _skip_repeated(state, activity, item.event)
-    if skipped >= item.event.records and item.event.records:
-        return
     version = item.message.offset << VERSION_ROW_BITS
     if state.document is None:
         state.document = RunDocument(item.path.run_id, created_at=item.timestamp, started_at=item.timestamp)
@@ -114,15 +138,16 @@ def _take(flush: _Flush, item: Received) -> None:
         _take_document(flush, item, state.document)
 
 
-def _skip_repeated(state: RunState, activity: Activity, event: Event) -> int:
+def _skip_repeated(flush: _Flush, item: Received, session: str, sequence: int) -> int:
     """Return how many of the event's records were there before; its session moves on behind it."""
-    if not event.session or event.sequence < 0:
+    if not session or sequence < 0:
         return 0
-    following = state.sessions.get(event.session, 0)
-    skipped = min(max(following - event.sequence, 0), event.records)
-    activity.repeated += skipped
-    activity.missing += max(event.sequence - following, 0)
-    state.sessions[event.session] = max(following, event.sequence + event.records)
+    sessions, records = flush.states[item.path].sessions, item.event.records
+    following = sessions.get(session, 0)
+    skipped = min(max(following - sequence, 0), records)
+    flush.part.repeated += skipped
+    flush.part.missing += max(sequence - following, 0)
+    sessions[session] = max(following, sequence + records)
     return skipped
 
 
@@ -145,12 +170,14 @@ def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) ->
     state, rows = flush.states[item.path], batch.rows
     asked = None if batch.steps is None else np.frombuffer(batch.steps, "<i8")[skipped:]
     commits = None if batch.commits is None else np.frombuffer(batch.commits, np.int8)[skipped:]
-    resolved = resolve(state.writers.get(batch.writer, 0), asked, commits, rows - skipped)
-    state.writers[batch.writer] = resolved.current
+    # A dead letter sent again comes late: the steps it asks for are free, and move no writer.
+    late = bool(item.message.origin) and asked is not None
+    resolved = resolve(0 if late else state.writers.get(batch.writer, 0), asked, commits, rows - skipped)
+    if not late:
+        state.writers[batch.writer] = resolved.current
     timestamps = _usable_times(np.frombuffer(batch.timestamps, "<i8"), item.timestamp)
     versions = np.arange(rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)
-    activity = flush.activity[item.path]
-    activity.logged(resolved.steps, timestamps[skipped:])
+    flush.part.logged(resolved.steps, timestamps[skipped:])
     if asked is not None:
         for row in np.flatnonzero(resolved.conflicts).tolist():
             place = row + skipped
@@ -160,7 +187,7 @@ def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) ->
                     int(timestamps[place]), int(versions[place]),
                 )
             )  # fmt: skip
-            activity.conflicts += 1
+            flush.part.conflicts += 1
     # Rows before `skipped` are not resolved; the padding keeps row numbers those of the batch.
     steps = np.concatenate([np.zeros(skipped, np.int64), resolved.steps]) if skipped else resolved.steps
     # In the order of rows: a batch cut elsewhere must find the same first spelling of a key.
@@ -197,7 +224,7 @@ def _take_block(
         *_block_values(block, len(rows), len(rows) - len(kept), places),
     )  # fmt: skip
     flush.columns.append(columns)
-    flush.activity[item.path].points += len(keys) * len(kept)
+    flush.part.points += len(keys) * len(kept)
     _add_series(flush, item.path, columns)
 
 

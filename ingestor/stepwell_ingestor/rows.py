@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ NOT_THERE = -1
 
 _MILLISECONDS = pa.timestamp("ms", "UTC")
 _NO_LAST_STEP = -(2**63)
+_COUNTS: Final = ("log_rows", "points", "conflicts", "repeated", "missing", "dead_letters")
 
 
 class Conflict(NamedTuple):
@@ -34,7 +35,7 @@ class Conflict(NamedTuple):
 
 @dataclass
 class Activity:
-    """What a flush adds to what is known of one run's doings; timestamps in µs."""
+    """What events add to what is known of one run's doings; timestamps in µs."""
 
     first_timestamp: int = 2**62
     last_timestamp: int = 0
@@ -44,7 +45,17 @@ class Activity:
     conflicts: int = 0
     repeated: int = 0
     missing: int = 0
+    dead_letters: int = 0
     last_offset: int = 0
+
+    def add(self, other: Activity) -> None:
+        """Take in what later events did."""
+        self.first_timestamp = min(self.first_timestamp, other.first_timestamp)
+        self.last_timestamp = max(self.last_timestamp, other.last_timestamp)
+        self.last_step = max(self.last_step, other.last_step)
+        self.last_offset = max(self.last_offset, other.last_offset)
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def saw(self, offset: int, timestamp: int) -> None:
         """Take in an event."""
@@ -61,10 +72,19 @@ class Activity:
             self.last_timestamp = max(self.last_timestamp, int(timestamps.max()))
 
 
+class Session(NamedTuple):
+    """A journal of one writer of a run, or a dead letter that was sent again."""
+
+    path: RunPath
+    name: str
+    writer: str
+
+
 def run_tables(
     states: Mapping[RunPath, RunState],
     before: Mapping[RunPath, RunState],
     activity: Mapping[RunPath, Activity],
+    sessions: Mapping[Session, Activity],
     conflicts: Sequence[Conflict],
     documents: Mapping[RunPath, int],
     spellings: Sequence[tuple[RunPath, str, str, int]],
@@ -77,6 +97,8 @@ def run_tables(
         "run_documents": _documents({path: (_known(states[path]), documents[path]) for path in documents}),
         "key_spellings": _spellings(spellings),
         "run_states": _states(states, before, end),
+        # Last, so that what a receipt says is stored can be read.
+        "session_activity": _sessions(sessions, states),
     }
     return {name: table for name, table in tables.items() if len(table)}
 
@@ -109,8 +131,23 @@ def _activity(activity: Mapping[RunPath, Activity]) -> pa.Table:
         }
         | {
             name: pa.array([getattr(part, name) for part in parts], pa.uint64())
-            for name in ("log_rows", "points", "conflicts", "repeated", "missing")
+            for name in _COUNTS
+            if name != "dead_letters"
         }
+    )
+
+
+def _sessions(sessions: Mapping[Session, Activity], states: Mapping[RunPath, RunState]) -> pa.Table:
+    parts = list(sessions.values())
+    reached = [states[session.path].sessions.get(session.name, 0) for session in sessions]
+    return pa.table(
+        _paths([session.path for session in sessions])
+        | {
+            "session": pa.array([session.name for session in sessions], pa.string()),
+            "writer": pa.array([session.writer for session in sessions], pa.string()),
+            "next_sequence": pa.array(reached, pa.int64()),
+        }
+        | {name: pa.array([getattr(part, name) for part in parts], pa.uint64()) for name in _COUNTS}
     )
 
 

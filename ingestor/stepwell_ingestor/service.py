@@ -16,7 +16,7 @@ from stepwell_ingestor import metrics
 from stepwell_ingestor.batching import FlushPolicy
 from stepwell_ingestor.consumer import Owned, Ownership
 from stepwell_ingestor.flushing import Flusher
-from stepwell_ingestor.messages import Message
+from stepwell_ingestor.messages import Message, origin_of
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.codec import Codec
@@ -121,7 +121,7 @@ class Ingestor:
         fetched = await self._consumer.getmany(timeout_ms=_POLL_MILLISECONDS)
         now = time.monotonic()
         for partition, records in fetched.items():
-            messages = [Message(r.offset, r.timestamp, r.key, r.value or b"") for r in records]
+            messages = [Message(r.offset, r.timestamp, r.key, r.value or b"", origin_of(r.headers)) for r in records]
             self._owned.partitions[partition].buffer.add(messages, now)
         for partition, owned in list(self._owned.partitions.items()):
             if owned.task is not None and owned.task.done():

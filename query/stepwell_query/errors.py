@@ -3,6 +3,7 @@
 QueryError
 ├── NotFoundError           404   what the path names does not exist
 │   ├── RunNotFoundError
+│   ├── SessionNotFoundError
 │   └── ProjectNotFoundError
 └── RequestError            422   a parameter that can't be used: its field, value, rule and remedy
     └── SqlRefusedError           a statement that is not read-only, or reaches beyond Stepwell's database
@@ -29,6 +30,16 @@ class RunNotFoundError(NotFoundError):
         super().__init__(
             f"there is no run {str(run)!r}; a run appears with its first event, "
             f"GET /api/v1/projects/{{entity}}/{{project}}/runs lists them"
+        )
+
+
+class SessionNotFoundError(NotFoundError):
+    """Nothing of this session is stored."""
+
+    def __init__(self, run: RunPath, session: str) -> None:
+        super().__init__(
+            f"nothing of a session {session!r} of {str(run)!r} is stored; it appears with its first flush, "
+            f"GET /api/v1/runs/{{entity}}/{{project}}/{{run_id}}/sessions lists them"
         )
 
 

@@ -13,6 +13,7 @@ from stepwell_query.encode import Format, json_bytes, table_bytes
 from stepwell_query.parameters import FormatQuery, RunsQuery
 from stepwell_query.run_info import read_run
 from stepwell_query.runs import Order, read_projects, read_runs
+from stepwell_query.sessions import read_session, read_sessions
 from stepwell_schemas.identifiers import check_identifier
 
 router = APIRouter(prefix="/api/v1", tags=["runs"])
@@ -49,6 +50,18 @@ async def metrics(path: Run, query: Annotated[FormatQuery, Query()], context: Sh
         return json_bytes({"metrics": found}) if fmt is Format.JSON else table_bytes(_table(found), fmt)
 
     return encoded(await context.in_thread(read), fmt)
+
+
+@router.get("/runs/{entity}/{project}/{run_id}/sessions")
+async def sessions(path: Run, context: Shared) -> Response:
+    """List the sessions that logged to a run, each with what became of its records."""
+    return await _json(context, lambda: {"sessions": read_sessions(context.store, path)})
+
+
+@router.get("/runs/{entity}/{project}/{run_id}/sessions/{session}")
+async def session(path: Run, session: str, context: Shared) -> Response:
+    """Say what became of one session's records: what a receipt is made of; 404 while nothing of it is stored."""
+    return await _json(context, lambda: read_session(context.store, path, session))
 
 
 def _table(metrics: list[dict[str, Any]]) -> pa.Table:

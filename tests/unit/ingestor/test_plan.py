@@ -164,6 +164,53 @@ def test_partial_rows_of_a_series_add_up(logged: list[Call], flushes: list[int])
         assert max(tuple(part["last_number"].values()) for part in parts)[2] == shown[key, max(steps)]
 
 
+@given(calls, cuts, cuts, cuts)
+def test_the_account_of_a_session_adds_up(
+    logged: list[Call], batches: list[int], again: list[int], flushes: list[int]
+) -> None:
+    plans = flushed(received(pieces(logged, batches) + pieces(logged, again)), flushes)
+    rows = [row for plan in plans if "session_activity" in plan.tables for row in session_rows(plan)]
+    total = {
+        name: sum(row[name] for row in rows) for name in ("log_rows", "points", "conflicts", "repeated", "missing")
+    }
+    assert total == {
+        "log_rows": len(logged),
+        "points": len(logged),
+        "conflicts": len(modelled(logged)[1]),
+        "repeated": len(logged),
+        "missing": 0,
+    }
+    assert max((row["next_sequence"] for row in rows), default=0) == len(logged)
+
+
+def session_rows(plan: FlushPlan) -> list[dict[str, Any]]:
+    """Return a flush's rows about sessions."""
+    rows: list[dict[str, Any]] = plan.tables["session_activity"].to_pylist()
+    return rows
+
+
+def test_a_dead_letter_sent_again_counts_once_and_keeps_its_step() -> None:
+    reached = LogEvent(**PATH._asdict(), step=9, data={"x": 9.0})
+    lost = LogEvent(**PATH._asdict(), session="s", sequence=0, step=4, data={"x": 4.0})
+    following = LogEvent(**PATH._asdict(), session="s", sequence=1, step=10, data={"x": 10.0})
+    items = received([reached, following, lost, lost, LogEvent(**PATH._asdict(), data={"x": 0.5})])
+    for place in (2, 3):
+        items[place] = items[place]._replace(message=items[place].message._replace(origin="events/0/7"))
+    plans = flushed(items, [1, 3])
+    assert stored(plans) == {("x", 4): 4.0, ("x", 9): 9.0, ("x", 10): 0.5}
+    assert (conflicts(plans), sum(plan.repeated for plan in plans)) == ([], 1)
+
+
+def test_a_dead_letter_says_whether_part_of_it_is_stored() -> None:
+    events = [
+        LogEvent(**PATH._asdict(), data={"good": 1.0, "": 2.0}),
+        LogEvent(**PATH._asdict(), session="s", sequence=0, data={"": 2.0}),
+    ]
+    (plan,) = flushed(received(events), [])
+    assert [(letter.reason, letter.partly) for letter in plan.dead] == [("bad_key", True), ("bad_key", False)]
+    assert [(row["session"], row["dead_letters"], row["points"]) for row in session_rows(plan)] == [("s", 1, 0)]
+
+
 def test_a_run_is_known_by_its_events() -> None:
     events = [
         LogEvent(**PATH._asdict(), data={"x": 1.0}, timestamp=5_000),
