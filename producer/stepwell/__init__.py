@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from stepwell.errors import StepwellError
 from stepwell.errors import StepwellError as Error
+from stepwell.plan import VERSION
 from stepwell.receipt import Receipt
 from stepwell.session import FINISH_TIMEOUT_SECONDS, Run
-from stepwell.start import VERSION, current_run, start_run
+from stepwell.start import current_run, start_run
 from stepwell.summaries import Metric
 from stepwell_schemas.errors import IdentifierError, KeyRuleError, StepError
 

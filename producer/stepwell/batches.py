@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stepwell.journal import JournalInfo, Position
+from stepwell.journal_format import JournalInfo, Position
 from stepwell.layout import BOOL_CODE, INT_CODE, Layout
 from stepwell.reader import Item, JsonRow, MetaEvent, Rows
 from stepwell_schemas.codec import encode

@@ -1,79 +1,53 @@
 """The journal: an append-only, memory-mapped file that holds everything a session logged.
 
 What `log()` wrote belongs to the kernel at once and survives a SIGKILL of the process. The file is what the sender
-and `stepwell sync` read; its format, all little-endian:
-
-    header (4,096 bytes): magic, version, CRC and length of a JSON text (run path, session, writer), the acknowledged
-                          position with a CRC of its own
-    record: u32 length of the whole record, u32 CRC-32 of the body seeded with the length, body
-    body:   u32 tag, then by tag: 0 a layout's definition, 1 a row as JSON, 2 an event as JSON, from 16 on a packed row
-
-The length is written last and 0 ends the journal, so a torn tail is never taken for a record. Rows and events are
-numbered 0, 1, 2, …: the `sequence` of the wire. Definitions have no number.
+and `stepwell sync` read; its format is in `journal_format`.
 
 The bound applies to bytes not yet acknowledged. The disk's blocks are allocated before they are written to, so a full
-disk is an outcome here and not a SIGBUS. A forked child never writes into its parent's mapping: what it appends is
-dropped.
+disk is an outcome here and not a SIGBUS. A folder that is deleted takes nothing away while the process lives. A forked
+child never writes into its parent's mapping: it gets a journal of its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import os
-import struct
 import threading
 import time
 import zlib
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
-from stepwell.errors import JournalError, NotAJournalError
+from stepwell import locks
+from stepwell.errors import JournalError
+from stepwell.journal_format import (
+    FIRST_LAYOUT_TAG,
+    HEADER_BYTES,
+    RECORD_HEAD,
+    START,
+    TAG,
+    TAG_LAYOUT,
+    JournalInfo,
+    Position,
+    write_acknowledged,
+    write_header,
+)
 from stepwell.layout import Layout
+from stepwell.terminal import say
 from stepwell_schemas.limits import KIB, MIB
-
-MAGIC: Final = b"STEPWJNL"
-VERSION: Final = 1
-HEADER_BYTES: Final = 4 * KIB
-HEADER: Final = struct.Struct("<8sIII")
-ACKNOWLEDGED: Final = struct.Struct("<QQI")
-ACKNOWLEDGED_AT: Final = 32
-TEXT_AT: Final = 64
-
-RECORD_HEAD: Final = struct.Struct("<II")
-TAG: Final = struct.Struct("<I")
-TAG_LAYOUT: Final = 0
-TAG_ROW: Final = 1
-TAG_EVENT: Final = 2
-FIRST_LAYOUT_TAG: Final = 16
 
 _FIRST_BYTES: Final = MIB
 _GROW_BYTES: Final = 64 * MIB
+_LEAST_GROW_BYTES: Final = 64 * KIB
 _BLOCK_POLL_SECONDS: Final = 0.01
+_FULL_DISK_POLL_SECONDS: Final = 1.0
+_LAST_EVENT_BYTES: Final = MIB
 _pack_head = RECORD_HEAD.pack_into
 _crc32 = zlib.crc32
 
 FullPolicy = Literal["block", "drop"]
-
-
-class JournalInfo(NamedTuple):
-    """Whose records a journal holds."""
-
-    entity: str
-    project: str
-    run_id: str
-    session: str
-    writer: str
-
-
-class Position(NamedTuple):
-    """A place between two records: the byte offset, and the number of the next numbered record."""
-
-    offset: int
-    sequence: int
-
-
-START: Final = Position(HEADER_BYTES, 0)
 
 
 class Journal:
@@ -82,7 +56,7 @@ class Journal:
     Attributes:
         lock: held around an append; reentrant, because a signal handler may log while the main thread does.
         end: the offset after the last record. sequence: the number the next record gets.
-        dropped: records the bound or a full disk left no room for.
+        dropped: records the bound or a full disk left no room for. problem: why, "" while nothing was dropped.
     """
 
     def __init__(self, path: Path, info: JournalInfo, max_bytes: int, when_full: FullPolicy) -> None:
@@ -93,24 +67,41 @@ class Journal:
         self.end = HEADER_BYTES
         self.sequence = 0
         self.dropped = 0
+        self.problem = ""
         self.acknowledged = START
         self.sender_alive = False
         self._max_bytes = max_bytes
         self._when_full = when_full
         self._layouts = 0
-        self._pid = os.getpid()
-        text = json.dumps(info._asdict()).encode()
+        self._owner: int | None = None
+        self._size = 0
+        self._grow_again_at = 0.0
+        self._file = -1
+        self.limit = 0
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            self._size = 0
+            self._file, self._owner = self._open()
             self.map = self._enlarge(_FIRST_BYTES)
+            write_header(self.map, info)
         except OSError as error:
-            raise JournalError(f"can't create the journal {path}: {error.strerror}; set STEPWELL_DIR") from error
+            self._give_up()
+            raise JournalError(f"can't create the journal {path}: {error.strerror}") from error
+        except JournalError:
+            self._give_up()
+            raise
         self.limit = self._size
-        self.map[TEXT_AT : TEXT_AT + len(text)] = text
-        self.acknowledge(START)
-        HEADER.pack_into(self.map, 0, MAGIC, VERSION, len(text), zlib.crc32(text))
+
+    def _open(self) -> tuple[int, int | None]:
+        """Return the file's descriptor, and the lock that says its owner lives. Raises: OSError."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), locks.hold(self.path)
+
+    def _give_up(self) -> None:
+        """Leave nothing behind of a journal that could not be created."""
+        created = self._file >= 0
+        self.release()
+        if created:
+            with contextlib.suppress(OSError):
+                self.path.unlink(missing_ok=True)
 
     def _enlarge(self, size: int) -> mmap.mmap:
         os.posix_fallocate(self._file, self._size, size - self._size)
@@ -119,16 +110,17 @@ class Journal:
 
     def append(self, body: bytes) -> bool:
         """Append a numbered record; False when it was dropped. The caller holds the lock."""
-        start = self.end
         size = len(body) + 8
-        if start + size + 8 > self.limit and not self.make_room(size):
+        if self.end + size + 8 > self.limit and not self.make_room(size):
             return False
+        crc = _crc32(body, size)
         start = self.end
-        # Reserved first: a signal handler that logs between these lines gets a place of its own.
+        # Reserved first: a signal handler that logs between these lines gets a place of its own. None of them lets an
+        # exception in (a KeyboardInterrupt comes at calls, and after them), so a reserved place is always filled.
         self.end = start + size
         self.sequence += 1
         self.map[start + 8 : start + size] = body
-        _pack_head(self.map, start, size, _crc32(body, size))
+        _pack_head(self.map, start, size, crc)
         return True
 
     def append_json(self, tag: int, value: Any) -> bool:
@@ -155,18 +147,33 @@ class Journal:
             self.dropped += 1
             return False
         if self.end + size - self.acknowledged.offset > self._max_bytes and not self._wait_for_room(size):
-            self.dropped += 1
+            return self._drop(f"the journal holds {self._max_bytes:,} bytes that are not delivered, its bound")
+        if self.end + size + 8 > self._size and not self._grow(size):
             return False
-        if self.end + size + 8 > self._size:
-            grown = max(min(2 * self._size, self._size + _GROW_BYTES), self.end + size + _FIRST_BYTES)
-            try:
-                # A new mapping and not a resize: readers may still hold views of the old one.
-                self.map = self._enlarge(grown)
-            except OSError:
-                self.dropped += 1
-                return False
         self._set_limit()
         return True
+
+    def _grow(self, size: int) -> bool:
+        """Make the file larger, by little where the disk has no more; False when it is full."""
+        error: OSError | None = None
+        least = self.end + size + 8
+        if time.monotonic() >= self._grow_again_at:
+            for grown in (max(min(2 * self._size, self._size + _GROW_BYTES), least + _FIRST_BYTES), least):
+                try:
+                    # A new mapping and not a resize: readers may still hold views of the old one.
+                    self.map = self._enlarge(-(-grown // _LEAST_GROW_BYTES) * _LEAST_GROW_BYTES)
+                    return True
+                except OSError as failed:
+                    error = failed
+            self._grow_again_at = time.monotonic() + _FULL_DISK_POLL_SECONDS
+        return self._drop(f"{self.path} can't grow: {error.strerror}" if error else self.problem)
+
+    def _drop(self, problem: str) -> bool:
+        self.dropped += 1
+        if not self.problem:
+            self.problem = problem
+            say(f"{self.info.run_id}: {problem}; training goes on, rows are dropped and counted until there is room")
+        return False
 
     def _wait_for_room(self, size: int) -> bool:
         """Wait while a living sender may still make room; without one, waiting would never end."""
@@ -184,39 +191,51 @@ class Journal:
         self.acknowledged = position
         write_acknowledged(self.map, position)
 
+    def stop_waiting(self) -> None:
+        """Before the end: nobody waits for room any more, and the last event has some beyond the bound."""
+        self._when_full = "drop"
+        self._max_bytes += _LAST_EVENT_BYTES
+
     def close(self) -> None:
-        """Take no more records. What is mapped stays readable until the last view of it is gone."""
+        """Take no more records; they stay readable, and the file its owner's, until `release()`."""
         with self.lock:
-            if self.limit:
-                self.limit = 0
+            self.limit = 0
+
+    @property
+    def deleted(self) -> bool:
+        """Whether somebody has deleted the file; what is mapped is still there."""
+        return self._file >= 0 and os.fstat(self._file).st_nlink == 0
+
+    def save(self) -> None:
+        """Write the journal to its path again, after somebody deleted it there. Raises: OSError."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.touch(0o600)
+        self.path.write_bytes(memoryview(self.map)[: self.end])
+
+    def release(self) -> None:
+        """Let go of the file: it may be delivered by others now. What is mapped stays readable."""
+        with self.lock:
+            self.limit = 0
+            locks.release(self._owner)
+            self._owner = None
+            if self._file >= 0:
                 os.close(self._file)
+                self._file = -1
 
     def abandon_in_child(self) -> None:
         """In a forked child: never write here again, and don't wait for a lock that nobody here will release."""
         self.lock = threading.RLock()
-        self.limit = 0
+        self.sender_alive = False
+        self.release()
 
 
-def write_acknowledged(mapping: mmap.mmap, position: Position) -> None:
-    """Write the acknowledged position into a journal's header."""
-    packed = struct.pack("<QQ", *position)
-    ACKNOWLEDGED.pack_into(mapping, ACKNOWLEDGED_AT, *position, zlib.crc32(packed))
+class MemoryJournal(Journal):
+    """A journal where no folder takes one: delivered like any other, but gone with the process."""
 
+    def _open(self) -> tuple[int, int | None]:
+        return os.memfd_create(self.info.session), None
 
-def read_header(data: mmap.mmap | bytes, name: str = "the file") -> tuple[JournalInfo, Position]:
-    """Return whose journal it is and the acknowledged position (the start, where that is torn).
-
-    Raises:
-        NotAJournalError: when the header is not one of ours.
-    """
-    if len(data) < HEADER_BYTES:
-        raise NotAJournalError(f"{name} is no journal: {len(data)} bytes are less than a header")
-    magic, version, length, crc = HEADER.unpack_from(data)
-    if magic != MAGIC or version != VERSION:
-        raise NotAJournalError(f"{name} is no journal of version {VERSION}")
-    text = bytes(data[TEXT_AT : TEXT_AT + length])
-    if zlib.crc32(text) != crc or TEXT_AT + length > HEADER_BYTES:
-        raise NotAJournalError(f"{name}: the journal's header is damaged")
-    offset, sequence, position_crc = ACKNOWLEDGED.unpack_from(data, ACKNOWLEDGED_AT)
-    valid = zlib.crc32(struct.pack("<QQ", offset, sequence)) == position_crc and HEADER_BYTES <= offset <= len(data)
-    return JournalInfo(**json.loads(text)), Position(offset, sequence) if valid else START
+    @property
+    def deleted(self) -> bool:
+        """Never: there is no file."""
+        return False

@@ -23,10 +23,11 @@ class Layout:
 
     Attributes:
         last_values: those of the newest row (immutable scalars, so a reference is enough).
+        rows: how many were written.
         followed: the places of the values that a summary is kept of, each with what keeps it.
     """
 
-    __slots__ = ("codes", "followed", "keys", "last_values", "newest", "pack", "record_bytes", "tag")
+    __slots__ = ("codes", "followed", "keys", "last_values", "newest", "pack", "record_bytes", "rows", "tag")
 
     def __init__(self, tag: int, keys: tuple[str, ...], codes: str) -> None:
         row = struct.Struct(ROW_HEAD + codes)
@@ -37,6 +38,7 @@ class Layout:
         self.record_bytes = row.size + 8
         self.last_values: tuple[Any, ...] | None = None
         self.newest = -1
+        self.rows = 0
         self.followed: tuple[tuple[int, Any], ...] = ()
 
     def code_runs(self) -> list[tuple[str, int, int]]:

@@ -11,7 +11,7 @@ from typing import Final
 from aiokafka import AIOKafkaProducer
 
 from stepwell.batches import cut, outgoing
-from stepwell.journal import JournalInfo, Position
+from stepwell.journal_format import JournalInfo, Position
 from stepwell.reader import Reader
 from stepwell.terminal import say
 from stepwell_schemas.identifiers import RunPath

@@ -2,6 +2,10 @@
 
 A `Reader` only moves forward. It keeps the layouts it has met, so one that begins at an acknowledged position first
 walks over what lies before it to learn the definitions.
+
+Behind a damaged record nothing is read, even where later records are whole: how many rows the damage took is not known,
+so later rows without a step of their own would go to steps they were not logged at. A value at a wrong step is worse
+than one that is reported missing and still in the file.
 """
 
 from __future__ import annotations
@@ -15,8 +19,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stepwell.journal import (
-    FIRST_LAYOUT_TAG,
+from stepwell.journal_format import (
     RECORD_HEAD,
     START,
     TAG,
@@ -58,6 +61,19 @@ class MetaEvent(NamedTuple):
 Item = Rows | JsonRow | MetaEvent
 
 
+class Damage(NamedTuple):
+    """The byte from which on a journal can't be read, and how many bytes it has from there."""
+
+    offset: int
+    bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"damaged at byte {self.offset:,}: everything before it can be read, {self.bytes:,} bytes from there on "
+            "can't"
+        )
+
+
 class Reader:
     """Reads records in order; `position` is the next one's. With `check`, every CRC is verified."""
 
@@ -67,13 +83,47 @@ class Reader:
         self.position = START
 
     def skip_to(self, data: mmap.mmap | bytes, position: Position) -> None:
-        """Go forward to `position`, learning the layouts on the way; stays at the last record before it."""
-        while self.position.sequence < position.sequence:
+        """Go forward to `position`, a place between two records, learning the layouts on the way.
+
+        Damage on the way is passed over: what lies there was delivered, and the number of what follows is known.
+        """
+        while self.position.offset < position.offset:
             before = self.position
             for _ in self.read(data, position.offset, position.offset):
                 pass
             if self.position == before:
                 break
+        self.position = position
+
+    def damage(self, data: mmap.mmap | bytes) -> Damage | None:
+        """Say what makes the record at `position`, where reading has ended, the last one; None at a journal's end.
+
+        A place that was reserved but not filled when the process died is no damage: its `log()` had not returned. It
+        has no length, and no whole record behind it.
+        """
+        offset = self.position.offset
+        used = used_bytes(data)
+        if used <= offset:
+            return None
+        head = bytes(data[offset : offset + RECORD_HEAD.size])
+        if any(head) or self._has_record(data, offset + RECORD_HEAD.size, used):
+            return Damage(offset, used - offset)
+        return None
+
+    def _has_record(self, data: mmap.mmap | bytes, first: int, used: int) -> bool:
+        """Whether a whole record begins anywhere in [first, used)."""
+        tags = [TAG_LAYOUT, TAG_ROW, TAG_EVENT, *self._layouts]
+        for start in range(first, max(first, used - _HEAD_BYTES), _WINDOW_BYTES):
+            window = np.frombuffer(data, "u1", min(_WINDOW_BYTES + _HEAD_BYTES, used - start), start)
+            for shift in range(4):
+                words = window[shift : shift + (len(window) - shift) // 4 * 4].view("<u4")
+                sizes, found = words[:-2], words[2:]
+                likely = (sizes >= _HEAD_BYTES) & (sizes <= used - start) & np.isin(found, tags)
+                for word in np.flatnonzero(likely).tolist():
+                    at, size = start + shift + 4 * word, int(sizes[word])
+                    if at + size <= used and _is_whole(data, at, size):
+                        return True
+        return False
 
     def read(self, data: mmap.mmap | bytes, end: int, max_bytes: int) -> Iterator[Item]:
         """Yield what lies before `end`, until about `max_bytes` of it were read; stops for good at a torn record."""
@@ -85,7 +135,7 @@ class Reader:
             size, tag = head
             offset, sequence = self.position
             after = offset + size
-            if tag >= FIRST_LAYOUT_TAG:
+            if tag > TAG_EVENT:
                 known = self._layouts.get(tag)
                 if known is None or known[0].record_bytes != size:
                     return
@@ -110,10 +160,10 @@ class Reader:
         offset = self.position.offset
         if offset + _HEAD_BYTES > end:
             return None
-        size, crc = RECORD_HEAD.unpack_from(data, offset)
+        size, _ = RECORD_HEAD.unpack_from(data, offset)
         if size < _HEAD_BYTES or offset + size > end:
             return None
-        if self._check and zlib.crc32(memoryview(data)[offset + RECORD_HEAD.size : offset + size], size) != crc:
+        if self._check and not _is_whole(data, offset, size):
             return None
         (tag,) = TAG.unpack_from(data, offset + RECORD_HEAD.size)
         return size, tag
@@ -135,6 +185,24 @@ class Reader:
                     count = row
                     break
         return Rows(layout, array[:count], offset + count * size)
+
+
+def used_bytes(data: mmap.mmap | bytes) -> int:
+    """Return where the file's content ends: what lies behind it was allocated and never written to."""
+    end = len(data)
+    while end > 0:
+        start = max(0, end - _WINDOW_BYTES)
+        content = bytes(data[start:end]).rstrip(b"\0")
+        if content:
+            return start + len(content)
+        end = start
+    return 0
+
+
+def _is_whole(data: mmap.mmap | bytes, offset: int, size: int) -> bool:
+    size_there, crc = RECORD_HEAD.unpack_from(data, offset)
+    body = memoryview(data)[offset + RECORD_HEAD.size : offset + size]
+    return bool(size_there == size and zlib.crc32(body, size) == crc)
 
 
 def row_dtype(layout: Layout) -> np.dtype[Any]:

@@ -1,4 +1,4 @@
-"""What `finish()` hands back: how much was logged, and how much of it is known to be delivered."""
+"""What `finish()` hands back: how much was logged, how much of it is delivered, and what is known to be stored."""
 
 from __future__ import annotations
 
@@ -10,32 +10,48 @@ class Receipt(NamedTuple):
     """The account of one session of a run.
 
     Attributes:
-        logged: `log()` calls written. delivered, pending: records (rows and events) that the brokers have
-            acknowledged, and those still only in the journal.
-        conflicts: asked steps below the current one. rejected: values that could not be stored.
-        dropped: records there was no room for.
+        logged, points: `log()` calls and values written. delivered, pending: records (rows and events) that the
+            brokers have acknowledged, and those still only in the journal.
+        stored: values of this session that the service has stored; None where it could not be asked.
+        stored_note: why it was not, or why its account is not whole; "" otherwise.
+        conflicts: asked steps below the current one. dead_letters: events that could not be used.
+        rejected: values that could not be stored. dropped: records there was no room for.
+        recovered: records delivered of earlier sessions and of forked processes.
         journal: the journal file; None once it was delivered whole and removed.
         error: why not everything is delivered or could be, "" otherwise.
     """
 
     run: str
     logged: int = 0
+    points: int = 0
     delivered: int = 0
     pending: int = 0
+    stored: int | None = None
+    stored_note: str = ""
     conflicts: int = 0
+    dead_letters: int = 0
     rejected: int = 0
     dropped: int = 0
+    recovered: int = 0
     journal: Path | None = None
     error: str = ""
 
     def __str__(self) -> str:
-        parts = [f"{self.run}: {self.logged:,} rows logged, {self.delivered:,} records delivered"]
-        named = (("pending", self.pending), ("step conflicts", self.conflicts))
+        parts = [f"{self.run}: {self.logged:,} rows ({self.points:,} points) logged"]
+        parts.append(f"{self.delivered:,} records delivered")
+        parts += [] if self.stored is None else [f"{self.stored:,} points stored"]
+        parts += [f"stored: {self.stored_note}"] if self.stored_note else []
+        named = (
+            ("pending", self.pending),
+            ("step conflicts", self.conflicts),
+            ("dead letters", self.dead_letters),
+            ("values not storable", self.rejected),
+            ("dropped", self.dropped),
+            ("records recovered", self.recovered),
+        )
         parts += [f"{count:,} {name}" for name, count in named if count]
-        parts += [f"{self.rejected:,} values not storable"] if self.rejected else []
-        parts += [f"{self.dropped:,} dropped"] if self.dropped else []
         line = ", ".join(parts)
         line += f" ({self.error})" if self.error else ""
-        if self.pending:
+        if self.pending and self.journal:
             line += f"; deliver them with: stepwell sync {self.journal}"
         return line

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import time_ns
 from typing import Any, Final
 
 from stepwell.errors import UsageError
-from stepwell.journal import RECORD_HEAD, TAG_ROW, Journal
+from stepwell.journal import Journal
+from stepwell.journal_format import RECORD_HEAD, TAG_ROW
 from stepwell.layout import Layout, codes_of
 from stepwell.summaries import Followed, Metric, plain_scalar
 from stepwell.terminal import say
@@ -57,7 +58,7 @@ class RowLog:
 
     Attributes:
         current: the step the next `log()` writes at. conflicts: steps that were asked for below it.
-        rejected: values that could not be stored. rows: calls written.
+        rejected: values that could not be stored.
     """
 
     def __init__(self, journal: Journal, current: int, label: str) -> None:
@@ -65,7 +66,10 @@ class RowLog:
         self.current = current
         self.conflicts = 0
         self.rejected = 0
-        self.rows = 0
+        self._slow_rows = self._slow_points = 0
+        # The ingestor's writer may stand elsewhere (a new writer at 0, an old one on its last row): the first row
+        # without a step of its own says where this session begins.
+        self._unpinned = current > 0
         self._label = label
         self._layouts: dict[Shape, Layout] = {}
         self._slow_values: dict[str, tuple[int, Any]] = {}
@@ -73,8 +77,18 @@ class RowLog:
         self._warned: set[str] = set()
         self._metrics: list[Metric] = []
         self._followed: dict[str, Followed | None] = {}
-        self._in_child = False
+        self._before_first: Callable[[], None] | None = None
         self._finished = False
+
+    @property
+    def rows(self) -> int:
+        """The calls written."""
+        return self._slow_rows + sum(layout.rows for layout in list(self._layouts.values()))
+
+    @property
+    def points(self) -> int:
+        """The values written."""
+        return self._slow_points + sum(layout.rows * len(layout.keys) for layout in list(self._layouts.values()))
 
     def log(self, data: Mapping[str, Any], step: int | None, commit: bool | None) -> None:
         """Write one row. Raises: TypeError when `data` is no mapping, StepError, UsageError."""
@@ -101,15 +115,16 @@ class RowLog:
         with journal.lock:
             if journal.end + size + 8 > journal.limit and not journal.make_room(size):
                 return None
+            crc = _crc32(body, size)
             start = journal.end
-            # Reserved first: a signal handler that logs between these lines gets a place of its own.
+            # Reserved, then filled, without a call in between: see Journal.append.
             journal.end = start + size
             layout.newest = journal.sequence
             journal.sequence += 1
             layout.last_values = values
             journal.map[start + 8 : start + size] = body
-            _pack_head(journal.map, start, size, _crc32(body, size))
-            self.rows += 1
+            layout.rows += 1
+            _pack_head(journal.map, start, size, crc)
             if step is None:
                 if code:
                     self.current += 1
@@ -138,8 +153,9 @@ class RowLog:
         keys, kinds = shape
         if self._finished:
             raise UsageError(f"{self._label}: the run is finished; init() starts another, or goes on with resume=")
-        if self._in_child:
-            self._warn("child", f"{self._label}: a forked process can't log to its parent's run; call init()")
+        if self._before_first is not None:
+            self._before_first()
+        if self._unpinned:
             return None
         codes = codes_of(kinds)
         if codes is None or len(self._layouts) >= MAX_LAYOUTS or not all(type(key) is str for key in keys):
@@ -160,6 +176,8 @@ class RowLog:
         return layout
 
     def _log_slowly(self, data: Mapping[Any, Any], asked: int, code: int) -> None:
+        if self._before_first is not None:
+            self._before_first()
         cells = cells_of(data, self._refuse)
         self._note_spellings(cells)
         *first, last = parts_of_row(cells)
@@ -169,7 +187,7 @@ class RowLog:
             # The parts of a row too large for one event stay at its step; the last one moves on as the call asks.
             for part in first:
                 self._append_cells(part, now, asked, COMMIT_FALSE)
-            self.rows += self._append_cells(last, now, asked, code)
+            self._slow_rows += self._append_cells(last, now, asked, code)
         for key, (kind, value) in cells.items() if self._metrics else ():
             if kind != "other" and (followed := self._follower(key)):
                 followed.add(value)
@@ -177,10 +195,15 @@ class RowLog:
     def _append_cells(self, cells: dict[str, Cell], now: int, asked: int, code: int) -> bool:
         """Append a row as JSON; False when it was dropped. The caller holds the lock."""
         number = self.journal.sequence
+        if self._unpinned and asked == NO_STEP:
+            asked = self.current
+            code = COMMIT_TRUE if code != COMMIT_FALSE else COMMIT_FALSE
         if not self.journal.append_json(TAG_ROW, {"t": now, "s": asked, "c": code, "d": cells}):
             return False
         for key, (_, value) in cells.items():
             self._slow_values[key] = (number, value)
+        self._slow_points += len(cells)
+        self._unpinned = self._unpinned and asked < self.current
         if asked == NO_STEP:
             self.current += code != COMMIT_FALSE
         else:
@@ -207,13 +230,22 @@ class RowLog:
         """Take no more rows: later calls raise UsageError. What was logged stays readable."""
         with self.journal.lock:
             self._slow_values = self._newest_values()
+            self._slow_rows, self._slow_points = self.rows, self.points
             self._layouts.clear()
             self._finished = True
 
-    def in_child(self) -> None:
-        """In a forked child: say, at the first call only, that its rows go nowhere."""
+    def in_child(self, before_first: Callable[[], None]) -> None:
+        """In a forked child: forget the parent's account, and call `before_first` when a row is to be written."""
+        self._slow_values = {key: (-1, value) for key, (_, value) in self._newest_values().items()}
         self._layouts.clear()
-        self._in_child = True
+        self._slow_rows = self._slow_points = self.conflicts = self.rejected = 0
+        self._before_first = before_first
+
+    def begin(self, journal: Journal) -> None:
+        """In a forked child: write to its own journal from now on."""
+        self.journal = journal
+        self._unpinned = True
+        self._before_first = None
 
     def define(self, metric: Metric) -> None:
         """Follow what `define_metric` asks for from now on."""

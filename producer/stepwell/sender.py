@@ -7,40 +7,86 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stepwell.journal import Journal
+from stepwell.orphans import Orphans
 from stepwell.terminal import say
 
 if TYPE_CHECKING:
+    from aiokafka import AIOKafkaProducer
+
+    from stepwell.pump import Pump
     from stepwell.settings import ProducerSettings
 
 _STOP_GRACE_SECONDS: Final = 1.0
 _START_TIMEOUT_SECONDS: Final = 10.0
+_ORPHANS_POLL_SECONDS: Final = 2.0
+
+
+class Delivery(Protocol):
+    """Who delivers the journal while the run goes on: the sender, or nobody."""
+
+    @property
+    def error(self) -> str:
+        """Why nothing is delivered now; "" when all is well."""
+
+    @property
+    def recovered(self) -> int:
+        """The records delivered of journals that others left behind."""
+
+    def start(self) -> None:
+        """Begin to deliver."""
+
+    def forked(self) -> None:
+        """From now on, look for what forked children leave behind."""
+
+    def drain(self, timeout: float) -> None:
+        """Deliver what is there, for at most `timeout` seconds, and stop."""
 
 
 class NoDelivery:
     """Nobody delivers: offline and disabled runs."""
 
     error = ""
+    recovered = 0
+
+    def start(self) -> None:
+        """There is nothing to begin."""
+
+    def forked(self) -> None:
+        """What children leave behind stays in the folder."""
 
     def drain(self, timeout: float) -> None:
         """There is nothing to wait for."""
 
 
-class Sender(threading.Thread):
-    """Delivers `journal` from its acknowledged position on, until it is drained or its time is up."""
+class _Loop(asyncio.SelectorEventLoop):
+    """Looks names up in its own thread: at the interpreter's end, when runs drain, no other thread can be had."""
 
-    def __init__(self, journal: Journal, settings: ProducerSettings) -> None:
-        super().__init__(name="stepwell-sender", daemon=True)
+    async def getaddrinfo(self, host: Any, port: Any, **more: Any) -> Any:
+        return socket.getaddrinfo(host, port, **more)
+
+
+class Sender:
+    """Delivers what earlier sessions left, then `journal`, until it is drained or its time is up."""
+
+    def __init__(self, journal: Journal, settings: ProducerSettings, orphans: Orphans | None) -> None:
+        self._thread = threading.Thread(target=self._run, name="stepwell-sender", daemon=True)
         self._journal = journal
         self._settings = settings
+        self._orphans = orphans
+        self._has_forked = False
+        self._look_again_at = 0.0
         self._error = ""
         self._refusal = ""
         self._told = False
         self._draining = False
+        self._drained = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._wake: asyncio.Event | None = None
@@ -48,29 +94,48 @@ class Sender(threading.Thread):
     @property
     def error(self) -> str:
         """Why nothing is delivered now, or something could not be; "" when all is well."""
-        return self._error or self._refusal
+        return self._error or self._refusal or (self._orphans.problem if self._orphans else "")
+
+    @property
+    def recovered(self) -> int:
+        """The records delivered of journals that others left behind."""
+        return self._orphans.delivered if self._orphans else 0
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._journal.sender_alive = True
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # no more threads, or the interpreter is ending
+            self._journal.sender_alive = False
+            self._fail(f"the sender can't start: {error}")
+
+    def forked(self) -> None:
+        """From now on, look for what forked children leave behind."""
+        self._has_forked = True
 
     def drain(self, timeout: float) -> None:
         """Deliver what is there, for at most `timeout` seconds, and stop."""
+        if not self._thread.is_alive():
+            return
         self._draining = True
         self._call(lambda: self._wake.set() if self._wake else None)
-        self.join(max(0.0, timeout))
-        if self.is_alive():
+        self._thread.join(max(0.0, timeout))
+        if self._thread.is_alive():
             self._error = self._error or f"not delivered within {timeout:g} s"
             self._call(lambda: self._task.cancel() if self._task else None)
-            self.join(_STOP_GRACE_SECONDS)
+            self._thread.join(_STOP_GRACE_SECONDS)
 
     def _call(self, action: Callable[[], object]) -> None:
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended in the meantime
                 self._loop.call_soon_threadsafe(action)
 
-    def run(self) -> None:
+    def _run(self) -> None:
         """Run the loop until everything is delivered after `drain`."""
-        self._journal.sender_alive = True
         try:
-            with contextlib.suppress(asyncio.CancelledError):
-                asyncio.run(self._main())
+            with contextlib.suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=_Loop) as runner:
+                runner.run(self._main())
         except Exception as error:
             # The boundary of the thread: whatever it is, the journal has everything and training goes on.
             self._fail(f"the sender stopped: {type(error).__name__}: {error}")
@@ -88,7 +153,7 @@ class Sender(threading.Thread):
 
         from stepwell.errors import NotConnectedError
 
-        while not self._delivered():
+        while not self._drained:
             try:
                 await self._deliver()
                 return
@@ -97,9 +162,6 @@ class Sender(threading.Thread):
                 if self._draining and isinstance(error, NotConnectedError | TimeoutError):
                     return
             await self._pause(self._settings.retry_seconds)
-
-    def _delivered(self) -> bool:
-        return self._draining and self._journal.acknowledged.sequence >= self._journal.sequence
 
     async def _pause(self, seconds: float) -> None:
         if self._wake is not None and not self._wake.is_set():
@@ -121,16 +183,35 @@ class Sender(threading.Thread):
         pump = Pump(producer, settings.events_topic, journal.info, reader, journal.acknowledge)
         self._recover()
         try:
-            while not self._delivered():
-                end = journal.end
-                if not await pump.send(journal.map, end):
-                    await pump.settle()
-                    if not self._delivered():
-                        await self._pause(settings.poll_seconds)
+            # First, so that the order in Kafka is the order of logging.
+            await self._deliver_orphans(producer, settings.events_topic)
+            while not self._drained:
+                await self._deliver_once(producer, settings.events_topic, pump, reader)
         finally:
             pump.forget()
             self._refusal = pump.refusal or self._refusal
             await producer.stop()
+
+    async def _deliver_once(self, producer: AIOKafkaProducer, topic: str, pump: Pump, reader: Any) -> None:
+        """Send what is there, and wait where there is nothing; sets `_drained` behind the last record."""
+        draining, end = self._draining, self._journal.end
+        if await pump.send(self._journal.map, end):
+            return
+        await pump.settle()
+        if self._has_forked and (draining or time.monotonic() >= self._look_again_at):
+            self._look_again_at = time.monotonic() + _ORPHANS_POLL_SECONDS
+            await self._deliver_orphans(producer, topic)
+        if not draining:
+            await self._pause(self._settings.poll_seconds)
+            return
+        self._drained = True
+        damage = reader.damage(self._journal.map)
+        if damage is not None:
+            self._fail(f"the journal {self._journal.path} is {damage}")
+
+    async def _deliver_orphans(self, producer: AIOKafkaProducer, topic: str) -> None:
+        if self._orphans is not None:
+            await self._orphans.deliver(producer, topic)
 
     def _fail(self, error: str) -> None:
         self._error = error

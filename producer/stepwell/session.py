@@ -2,59 +2,59 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from stepwell.configuration import Config
-from stepwell.descriptions import parts_of, tags_of, text_of
-from stepwell.errors import UsageError
-from stepwell.journal import TAG_EVENT, Journal
+from stepwell.descriptions import parts_of
+from stepwell.errors import JournalError, UsageError
+from stepwell.journal_format import TAG_EVENT
+from stepwell.opening import Opened
+from stepwell.plan import Plan
 from stepwell.receipt import Receipt
 from stepwell.rowlog import RowLog
+from stepwell.run_view import RunView
+from stepwell.stored import Stored, ask_stored
 from stepwell.summaries import Metric, Summary, make_metric
 from stepwell.terminal import say
-from stepwell_schemas.identifiers import RunPath
 
 if TYPE_CHECKING:
-    from stepwell.start import Plan
+    from stepwell.settings import ProducerSettings
 
 FINISH_TIMEOUT_SECONDS: Final = 60.0
 State = Literal["finished", "failed", "crashed"]
+Opener = Callable[[Plan], Opened]
 
 
-class Delivery(Protocol):
-    """Who delivers the journal while the run goes on: the sender, or nobody."""
-
-    @property
-    def error(self) -> str:
-        """Why nothing is delivered now; "" when all is well."""
-
-    def drain(self, timeout: float) -> None:
-        """Deliver what is there, for at most `timeout` seconds, and stop."""
-
-
-class Run:
+class Run(RunView):
     """A run that is being logged. Use it as a context manager, or call `finish()`.
 
-    A forked child (a data loader's worker) that calls `log()` changes nothing: what it logs is dropped, with one
-    warning; it may call `init()` for a run or writer of its own.
+    A forked child (a data loader's worker) may log too: at its first call it gets a session of its own, as a writer
+    named after its process, which begins at the step its parent had at the fork. It does not end the run; what it could
+    not deliver itself before it ended, its parent delivers.
     """
 
-    def __init__(self, plan: Plan, journal: Journal, delivery: Delivery) -> None:
+    def __init__(self, plan: Plan, settings: ProducerSettings, opener: Opener) -> None:
+        """Open the session, write its start, and begin to deliver. Raises: JournalError."""
         self._plan = plan
-        self._journal = journal
-        self._delivery = delivery
-        self._rows = RowLog(journal, plan.first_step, plan.path.run_id)
+        self._settings = settings
+        self._opener = opener
+        self._journal, self._delivery = opener(plan)
+        self._rows = RowLog(self._journal, plan.first_step, plan.path.run_id)
         self._config = Config(self._send_config, plan.config)
         self._summary = Summary(self._rows.last_values, self._send_summary)
         self._receipt: Receipt | None = None
         self._metrics: dict[str, Metric] = {}
         self._tags = tuple(plan.tags)
         self._name, self._notes = plan.name, plan.notes
-        self._pid = os.getpid()
+        self._inherited: Any = None
+        self._kept_alive: Any = None
+        self._begin_lock = threading.Lock()
         self.start_time = time.time()
         first, *others = parts_of(self._config.as_dict(), self._refuse_description)
         self._event(
@@ -69,10 +69,11 @@ class Run:
             resumed=plan.resumed,
             client=plan.client,
             host=plan.host,
-            pid=self._pid,
+            pid=os.getpid(),
         )
         for values in others:
             self._event("RunUpdated", config=values)
+        self._delivery.start()
 
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
         """Log one row of metrics; values are taken now.
@@ -94,45 +95,71 @@ class Run:
     def finish(
         self, exit_code: int | None = None, quiet: bool | None = None, timeout: float = FINISH_TIMEOUT_SECONDS
     ) -> Receipt:
-        """End the run, wait at most `timeout` seconds for delivery, and account for it in one line.
+        """End the run, wait at most `timeout` seconds until it is delivered and stored, and account for it in one line.
 
-        A second call returns the same receipt. In a forked child nothing happens.
+        A second call returns the same receipt. In a forked child it ends what the child logged, and not the run.
         """
         if self._receipt is not None:
             return self._receipt
-        code = exit_code or 0
-        return self._finish("failed" if code else "finished", code, quiet, timeout)
-
-    def _finish(self, state: State, code: int, quiet: bool | None, timeout: float) -> Receipt:
-        if os.getpid() != self._pid:
+        if self._inherited is not None:
             return Receipt(self.path)
-        if self._receipt is not None:
-            return self._receipt
-        self._event("RunFinished", exit_code=code, state=state)
+        code = exit_code or 0
+        deadline = time.monotonic() + timeout
         journal, rows = self._journal, self._rows
+        journal.stop_waiting()
+        if not self._plan.forked:
+            self._event("RunFinished", exit_code=code, state="failed" if code else "finished")
         rows.finish()
         journal.close()
         self._delivery.drain(timeout)
-        delivered = journal.acknowledged.sequence
-        pending = journal.sequence - delivered
-        if not pending and not self._plan.keep_journal:
-            journal.path.unlink(missing_ok=True)
-        if self._plan.auto_file:
-            self._plan.auto_file.unlink(missing_ok=True)
-        self._receipt = Receipt(
-            self.path,
-            logged=rows.rows,
-            delivered=delivered,
-            pending=pending,
-            conflicts=rows.conflicts,
-            rejected=rows.rejected,
-            dropped=journal.dropped,
-            journal=journal.path if journal.path.exists() else None,
-            error=self._delivery.error,
-        )
+        stored = self._ask_stored(deadline - time.monotonic())
+        self._receipt = self._account(stored)
         if not (self._plan.quiet if quiet is None else quiet):
             say(str(self._receipt))
         return self._receipt
+
+    def _ask_stored(self, seconds: float) -> Stored:
+        delivered = self._journal.acknowledged.sequence
+        if self._plan.mode != "online" or not delivered:
+            return Stored()
+        return ask_stored(self._settings, self._plan.path, self._journal.info.session, delivered, seconds)
+
+    def _account(self, stored: Stored) -> Receipt:
+        """Let go of the journal, which goes where it was delivered whole, and return the receipt."""
+        journal, rows = self._journal, self._rows
+        delivered = journal.acknowledged.sequence
+        pending = journal.sequence - delivered
+        error = self._delivery.error or journal.problem
+        if journal.deleted:
+            error = error or "the journal was deleted while the run went on"
+            if pending or self._plan.keep_journal:
+                try:
+                    journal.save()
+                except OSError as failed:
+                    error = f"the journal was deleted and can't be written again: {failed.strerror}"
+        elif not pending and not self._plan.keep_journal:
+            with contextlib.suppress(OSError):
+                journal.path.unlink(missing_ok=True)
+        journal.release()
+        if self._plan.auto_file:
+            with contextlib.suppress(OSError):
+                self._plan.auto_file.unlink(missing_ok=True)
+        return Receipt(
+            self.path,
+            logged=rows.rows,
+            points=rows.points,
+            delivered=delivered,
+            pending=pending,
+            stored=stored.points,
+            stored_note=stored.note,
+            conflicts=rows.conflicts if stored.points is None else stored.conflicts,
+            dead_letters=stored.dead_letters,
+            rejected=rows.rejected,
+            dropped=journal.dropped,
+            recovered=self._delivery.recovered,
+            journal=journal.path if journal.path.exists() else None,
+            error=error,
+        )
 
     def define_metric(
         self,
@@ -172,6 +199,8 @@ class Run:
     def _event(self, event: str, **fields: Any) -> None:
         if self._receipt is not None:
             raise UsageError(f"{self.id}: the run is finished; init() starts another, or goes on with resume=")
+        if self._inherited is not None:
+            self._begin_in_child()
         self._journal.append_json(TAG_EVENT, {"event": event, "timestamp": time.time_ns() // 1000, **fields})
 
     def _send_config(self, values: dict[str, Any], removed: list[str]) -> None:
@@ -185,10 +214,32 @@ class Run:
     def _refuse_description(self, key: str, rule: str) -> None:
         say(f"{self.id}: {key[:80]!r} of config or summary is not stored: {rule}")
 
-    def abandon_in_child(self) -> None:
-        """In a forked child: leave the parent's journal alone."""
+    def after_fork(self) -> None:
+        """In the parent: expect children to leave journals behind."""
+        self._delivery.forked()
+
+    def in_child(self) -> None:
+        """In a forked child: leave the parent's journal alone, and begin a session at the first call that logs."""
         self._journal.abandon_in_child()
-        self._rows.in_child()
+        # What the parent's threads hold was copied without them: kept, so that nothing closes it here.
+        self._inherited = (self._delivery, self._inherited)
+        self._begin_lock = threading.Lock()
+        self._rows.in_child(self._begin_in_child)
+
+    def _begin_in_child(self) -> None:
+        with self._begin_lock:
+            if self._inherited is None:
+                return
+            plan = self._plan.in_child(os.getpid(), self._rows.current)
+            try:
+                journal, delivery = self._opener(plan)
+            except JournalError as error:
+                say(f"{self.id}: {error}: what process {os.getpid()} logs is dropped")
+                journal, delivery = self._journal, self._delivery
+            self._kept_alive, self._inherited = self._inherited, None
+            self._plan, self._journal, self._delivery = plan, journal, delivery
+            self._rows.begin(journal)
+            delivery.start()
 
     def __enter__(self) -> Self:
         return self
@@ -201,128 +252,3 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<stepwell.Run {self.path}>"
-
-    @property
-    def finished(self) -> bool:
-        """Whether `finish()` was called."""
-        return self._receipt is not None
-
-    @property
-    def config(self) -> Config:
-        """What the run was configured with."""
-        return self._config
-
-    @property
-    def summary(self) -> Summary:
-        """Each metric's last value, or what `define_metric` says."""
-        return self._summary
-
-    @property
-    def step(self) -> int:
-        """The step that the next `log()` writes at."""
-        return self._rows.current
-
-    @property
-    def starting_step(self) -> int:
-        """The step at which this session began; above 0 after a resume."""
-        return self._plan.first_step
-
-    @property
-    def id(self) -> str:
-        """The run's id."""
-        return self._plan.path.run_id
-
-    @property
-    def entity(self) -> str:
-        """Who the run belongs to."""
-        return self._plan.path.entity
-
-    @property
-    def project(self) -> str:
-        """The run's project."""
-        return self._plan.path.project
-
-    @property
-    def path(self) -> str:
-        """`entity/project/run_id`."""
-        return str(self._plan.path)
-
-    @property
-    def run_path(self) -> RunPath:
-        """The path in its parts."""
-        return self._plan.path
-
-    @property
-    def writer(self) -> str:
-        """This process's name among the run's writers."""
-        return self._plan.writer
-
-    @property
-    def name(self) -> str:
-        """The display name."""
-        return self._name
-
-    @name.setter
-    def name(self, value: str) -> None:
-        self._name = text_of("name", value)
-        self._event("RunUpdated", display_name=self._name)
-
-    @property
-    def notes(self) -> str:
-        """The notes."""
-        return self._notes
-
-    @notes.setter
-    def notes(self, value: str) -> None:
-        self._notes = text_of("notes", value)
-        self._event("RunUpdated", notes=self._notes)
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """The tags."""
-        return self._tags
-
-    @tags.setter
-    def tags(self, values: Any) -> None:
-        self._tags = tags_of(values)
-        self._event("RunUpdated", tags=list(self._tags))
-
-    @property
-    def group(self) -> str:
-        """The group of runs it belongs to."""
-        return self._plan.group
-
-    @property
-    def job_type(self) -> str:
-        """What kind of job it is."""
-        return self._plan.job_type
-
-    @property
-    def resumed(self) -> bool:
-        """Whether this session goes on with an earlier run."""
-        return self._plan.resumed
-
-    @property
-    def dir(self) -> str:
-        """The folder of the run's files."""
-        return str(self._journal.path.parent.parent)
-
-    @property
-    def journal_path(self) -> str:
-        """The journal file of this session."""
-        return str(self._journal.path)
-
-    @property
-    def offline(self) -> bool:
-        """Whether nothing is sent while the run goes on."""
-        return self._plan.mode == "offline"
-
-    @property
-    def disabled(self) -> bool:
-        """Whether nothing is kept at all."""
-        return self._plan.mode == "disabled"
-
-    @property
-    def url(self) -> str:
-        """Where the service shows the run."""
-        return f"{self._plan.base_url}/runs/{self.path}"

@@ -1,29 +1,24 @@
 """Delivering journals later: offline runs, and what a run could not send.
 
-Resumable, since the acknowledged position is kept in the journal; idempotent, since events carry their session and
-sequence; safe on the journal of a run that is still logging, which simply has more records the next time.
+Resumable and idempotent (see `delivery`); safe on the journal of a run that is still logging, which simply has more
+records the next time. The journals of a run are delivered in the order of their sessions.
 """
 
 from __future__ import annotations
 
 import asyncio
-import mmap
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from stepwell import locks
 from stepwell.connection import REMEDY, find_brokers, open_producer
-from stepwell.errors import NotAJournalError, NotConnectedError
-from stepwell.journal import Position, read_header, write_acknowledged
-from stepwell.pump import Pump
-from stepwell.reader import Reader
+from stepwell.delivery import JournalFile, Progress, silent
+from stepwell.errors import JournalError, NotConnectedError
 from stepwell.settings import ProducerSettings
-
-Progress = Callable[[str, int, int], None]
-"""Told of a journal's name, and how many bytes of its file are done, of how many."""
 
 
 class SyncResult(NamedTuple):
@@ -60,17 +55,22 @@ def sync(
     """
     chosen = settings or ProducerSettings()
     journals = find_journals([Path(path) for path in paths] or [chosen.dir])
-    return asyncio.run(_sync_all(journals, chosen, progress or _silent)) if journals else []
-
-
-def _silent(name: str, done: int, total: int) -> None:
-    del name, done, total
+    return asyncio.run(_sync_all(journals, chosen, progress or silent)) if journals else []
 
 
 def find_journals(paths: Iterable[Path]) -> list[Path]:
-    """Return the journal files at `paths`, oldest first, each once."""
+    """Return the journal files at `paths`, the oldest session first, each once; what is no journal comes last."""
     found = {file for path in paths for file in (path.rglob("*.journal") if path.is_dir() else [path])}
-    return sorted(found, key=lambda file: (file.stat().st_mtime if file.exists() else 0.0, str(file)))
+    return sorted(found, key=lambda file: (_started(file), str(file)))
+
+
+def _started(path: Path) -> float:
+    """Return when the session began. The file's own times would not do: delivering it changes them."""
+    try:
+        with JournalFile(path) as file:
+            return file.info.started
+    except JournalError:
+        return float("inf")
 
 
 async def _sync_all(journals: list[Path], settings: ProducerSettings, progress: Progress) -> list[SyncResult]:
@@ -80,40 +80,36 @@ async def _sync_all(journals: list[Path], settings: ProducerSettings, progress: 
     except NotConnectedError as error:
         return [SyncResult(path, error=f"{error}; {REMEDY}") for path in journals]
     try:
-        return [await _sync_one(path, producer, found.events_topic, progress) for path in journals]
+        results: list[SyncResult] = []
+        broken = ""
+        for path in journals:
+            # What could not be sent to the end must not be overtaken by a later session of the same run.
+            if broken:
+                results.append(SyncResult(path, error=f"not tried after: {broken}"))
+                continue
+            result, broken = await _sync_one(path, producer, found.events_topic, progress)
+            results.append(result)
+        return results
     finally:
         await producer.stop()
 
 
-async def _sync_one(path: Path, producer: AIOKafkaProducer, topic: str, progress: Progress) -> SyncResult:
+async def _sync_one(path: Path, producer: AIOKafkaProducer, topic: str, progress: Progress) -> tuple[SyncResult, str]:
+    """Return what became of a journal, and why the brokers take nothing more, "" while they do."""
+    lock = locks.claim(path, beside_others=True)
     try:
-        with path.open("r+b") as file:
-            data = mmap.mmap(file.fileno(), 0)
-    except (OSError, ValueError) as error:
-        return SyncResult(path, error=f"can't read {path}: {error}")
-    try:
-        info, start = read_header(data, str(path))
-    except NotAJournalError as error:
-        return SyncResult(path, error=str(error))
-    run = f"{info.entity}/{info.project}/{info.run_id}"
-    reader = Reader(check=True)
-    reader.skip_to(data, start)
-    reached = [start]
-
-    def acknowledge(position: Position) -> None:
-        reached[0] = position
-        write_acknowledged(data, position)
-        progress(path.name, position.offset, len(data))
-
-    pump = Pump(producer, topic, info, reader, acknowledge)
-    error_text = ""
-    try:
-        while await pump.send(data, len(data)):
-            continue
-        await pump.settle()
-        progress(path.name, len(data), len(data))
-        error_text = pump.refusal
-    except KafkaError as error:
-        error_text = f"{type(error).__name__}: {error}"
-        pump.forget()
-    return SyncResult(path, run, reached[0].sequence - start.sequence, reached[0].sequence, error_text)
+        with JournalFile(path) as file:
+            broken = ""
+            try:
+                await file.deliver(producer, topic, progress)
+            except KafkaError as error:
+                broken = f"{type(error).__name__}: {error}"
+            # A living session writes on while it is read: what looks damaged is its next record.
+            damage = f"the journal {path} is {file.damage}" if file.damage is not None and lock is not None else ""
+            run = f"{file.info.entity}/{file.info.project}/{file.info.run_id}"
+            sent = file.reached.sequence - file.start.sequence
+            return SyncResult(path, run, sent, file.reached.sequence, broken or damage or file.refusal), broken
+    except JournalError as error:
+        return SyncResult(path, error=str(error)), ""
+    finally:
+        locks.release(lock)

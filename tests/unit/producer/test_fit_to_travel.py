@@ -17,7 +17,7 @@ import stepwell
 from stepwell.batches import Cut, cut, outgoing
 from stepwell.descriptions import described, parts_of
 from stepwell.errors import SettingsError
-from stepwell.journal import JournalInfo, read_header
+from stepwell.journal_format import JournalInfo, read_header
 from stepwell.reader import MetaEvent, Reader
 from stepwell.rowlog import ROW_MAX_BYTES, parts_of_row
 from stepwell_schemas.codec import decode

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import struct
 import subprocess
@@ -20,7 +19,8 @@ from hypothesis import strategies as st
 
 from stepwell.batches import cut, outgoing
 from stepwell.errors import NotAJournalError
-from stepwell.journal import HEADER_BYTES, START, Journal, JournalInfo, Position, read_header
+from stepwell.journal import Journal
+from stepwell.journal_format import HEADER_BYTES, START, JournalInfo, Position, read_header
 from stepwell.reader import JsonRow, MetaEvent, Reader, Rows
 from stepwell.rowlog import RowLog
 from stepwell_schemas.codec import decode
@@ -170,20 +170,34 @@ def test_what_was_logged_survives_a_kill(tmp_path: Path) -> None:
     assert _logged(file.read_bytes()) == [{"row": row} for row in range(1000)]
 
 
-def test_a_forked_child_does_not_write_into_its_parents_journal(tmp_path: Path) -> None:
+def test_a_forked_child_writes_a_journal_of_its_own(tmp_path: Path) -> None:
     script = """
 import os, sys, stepwell
 run = stepwell.init(project="p", mode="offline", dir=sys.argv[1])
 run.log({"row": 0})
+child = os.fork()
+if child == 0:
+    run.log({"row": -1}); run.log({"row": -2}); run.config.lr = 1; run.finish(); os._exit(0)
 if os.fork() == 0:
-    run.log({"row": -1}); run.finish(); os._exit(0)
-os.wait()
+    run.finish(); os._exit(0)
+os.wait(); os.wait()
 run.log({"row": 1})
 run.finish(quiet=True)
+print(child)
 """
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], timeout=60, check=True, env=dict(os.environ))
-    (file,) = tmp_path.rglob("*.journal")
-    data = file.read_bytes()
-    assert _logged(data) == [{"row": 0}, {"row": 1}]
-    metas = [item for item in Reader(check=True).read(data, len(data), len(data)) if isinstance(item, MetaEvent)]
-    assert [item.fields["event"] for item in metas] == ["RunStarted", "RunFinished"]
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    child = subprocess.run(command, timeout=60, check=True, capture_output=True, text=True).stdout.strip()
+    files = {read_header(file.read_bytes())[0].writer: file.read_bytes() for file in tmp_path.rglob("*.journal")}
+    assert set(files) == {"", f"fork-{child}"}
+    assert _logged(files[""]) == [{"row": 0}, {"row": 1}]
+    assert _events(files[""]) == ["RunStarted", "RunFinished"]
+    child_data = files[f"fork-{child}"]
+    assert _logged(child_data) == [{"row": -1}, {"row": -2}]
+    assert _events(child_data) == ["RunUpdated"]
+    items = Reader(check=True).read(child_data, len(child_data), len(child_data))
+    assert [item.row["s"] for item in items if isinstance(item, JsonRow)] == [1]
+
+
+def _events(data: bytes) -> list[str]:
+    items = Reader(check=True).read(data, len(data), len(data))
+    return [item.fields["event"] for item in items if isinstance(item, MetaEvent)]

@@ -1,0 +1,109 @@
+"""The journal's file format, and its header. All little-endian:
+
+    header (8,192 bytes, in two halves): magic, version, CRC and length of a JSON text (`JournalInfo`); the acknowledged
+                          position with a CRC of its own (first half only); the second half repeats the text, so that
+                          no single damaged byte makes a journal unreadable
+    record: u32 length of the whole record, u32 CRC-32 of the body seeded with the length, body
+    body:   u32 tag, then by tag: 0 a layout's definition, 1 a row as JSON, 2 an event as JSON, from 16 on a packed row
+
+The length is written last and 0 ends the journal, so a torn tail is never taken for a record. Rows and events are
+numbered 0, 1, 2, …: the `sequence` of the wire. Definitions have no number.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import struct
+import zlib
+from typing import Final, NamedTuple
+
+from stepwell.errors import JournalError, NotAJournalError
+from stepwell_schemas.limits import KIB
+
+MAGIC: Final = b"STEPWJNL"
+VERSION: Final = 2
+HEADER_BYTES: Final = 8 * KIB
+HALVES: Final = (0, HEADER_BYTES // 2)
+HEADER: Final = struct.Struct("<8sIII")
+ACKNOWLEDGED: Final = struct.Struct("<QQI")
+ACKNOWLEDGED_AT: Final = 32
+TEXT_AT: Final = 64
+TEXT_MAX_BYTES: Final = HALVES[1] - TEXT_AT
+
+RECORD_HEAD: Final = struct.Struct("<II")
+TAG: Final = struct.Struct("<I")
+TAG_LAYOUT: Final = 0
+TAG_ROW: Final = 1
+TAG_EVENT: Final = 2
+FIRST_LAYOUT_TAG: Final = 16
+
+
+class JournalInfo(NamedTuple):
+    """Whose records a journal holds.
+
+    Attributes:
+        started: when the session began, in µs since the epoch: a run's journals are delivered in this order.
+        first_step: the step the session began at. keep: whether the file stays once it was delivered whole.
+    """
+
+    entity: str
+    project: str
+    run_id: str
+    session: str
+    writer: str
+    started: int = 0
+    first_step: int = 0
+    keep: bool = False
+
+
+class Position(NamedTuple):
+    """A place between two records: the byte offset, and the number of the next numbered record."""
+
+    offset: int
+    sequence: int
+
+
+START: Final = Position(HEADER_BYTES, 0)
+
+
+def write_header(mapping: mmap.mmap, info: JournalInfo) -> None:
+    """Write a new journal's header. Raises: JournalError when the names are too long for it."""
+    text = json.dumps(info._asdict(), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    if len(text) > TEXT_MAX_BYTES:
+        raise JournalError(f"writer {info.writer[:40]!r}…: a name of {len(info.writer):,} characters is too long")
+    write_acknowledged(mapping, START)
+    for half in reversed(HALVES):
+        mapping[half + TEXT_AT : half + TEXT_AT + len(text)] = text
+        HEADER.pack_into(mapping, half, MAGIC, VERSION, len(text), zlib.crc32(text))
+
+
+def write_acknowledged(mapping: mmap.mmap, position: Position) -> None:
+    """Write the acknowledged position into a journal's header."""
+    packed = struct.pack("<QQ", *position)
+    ACKNOWLEDGED.pack_into(mapping, ACKNOWLEDGED_AT, *position, zlib.crc32(packed))
+
+
+def read_acknowledged(data: mmap.mmap | bytes) -> Position:
+    """Return the acknowledged position; the start, where it is torn or damaged."""
+    offset, sequence, crc = ACKNOWLEDGED.unpack_from(data, ACKNOWLEDGED_AT)
+    valid = zlib.crc32(struct.pack("<QQ", offset, sequence)) == crc and HEADER_BYTES <= offset <= len(data)
+    return Position(offset, sequence) if valid else START
+
+
+def read_header(data: mmap.mmap | bytes, name: str = "the file") -> tuple[JournalInfo, Position]:
+    """Return whose journal it is and the acknowledged position (the start, where that is torn).
+
+    Raises:
+        NotAJournalError: when the header is not one of ours.
+    """
+    if len(data) < HEADER_BYTES:
+        raise NotAJournalError(f"{name} is no journal: {len(data)} bytes are less than a header")
+    heads = [HEADER.unpack_from(data, half) for half in HALVES]
+    if all(magic != MAGIC or version != VERSION for magic, version, _, _ in heads):
+        raise NotAJournalError(f"{name} is no journal of version {VERSION}")
+    for half, (magic, version, length, crc) in zip(HALVES, heads, strict=True):
+        text = bytes(data[half + TEXT_AT : half + TEXT_AT + min(length, TEXT_MAX_BYTES)])
+        if (magic, version) == (MAGIC, VERSION) and zlib.crc32(text) == crc:
+            return JournalInfo(**json.loads(text.decode("utf-8", "surrogatepass"))), read_acknowledged(data)
+    raise NotAJournalError(f"{name}: the journal's header is damaged")

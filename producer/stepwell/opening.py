@@ -1,0 +1,79 @@
+"""Opening what a session writes to: its journal, in the first place that takes one, and who delivers it."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stepwell.errors import JournalError
+from stepwell.journal import Journal, MemoryJournal
+from stepwell.journal_format import JournalInfo
+from stepwell.orphans import Orphans, journal_name
+from stepwell.plan import Plan
+from stepwell.scratch import ScratchJournal
+from stepwell.terminal import say
+from stepwell_schemas.limits import MIB
+
+if TYPE_CHECKING:
+    from stepwell.sender import Delivery
+    from stepwell.settings import ProducerSettings
+
+_SESSION_BYTES: Final = 8
+_MEMORY_MAX_BYTES: Final = 256 * MIB
+_REMEDY: Final = "set STEPWELL_DIR to a folder that can be written"
+
+
+class Opened(NamedTuple):
+    """A session's journal, and who delivers it."""
+
+    journal: Journal
+    delivery: Delivery
+
+
+def open_session(plan: Plan, settings: ProducerSettings) -> Opened:
+    """Open a session; `delivery` is not started yet. Raises: JournalError, offline where nothing can be written."""
+    # Imported here, since asyncio would be a third of what `import stepwell` costs.
+    from stepwell.sender import NoDelivery, Sender
+
+    info = JournalInfo(
+        *plan.path,
+        secrets.token_hex(_SESSION_BYTES),
+        plan.writer,
+        started=time.time_ns() // 1000,
+        first_step=plan.first_step,
+        keep=plan.keep_journal,
+    )
+    if plan.mode == "disabled":
+        return Opened(ScratchJournal(info), NoDelivery())
+    folder = settings.dir.absolute() / "journals"
+    journal = _open_journal(folder, info, settings, memory=plan.mode == "online")
+    if plan.mode == "offline":
+        return Opened(journal, NoDelivery())
+    orphans = None if plan.forked else Orphans(folder, plan.path, plan.writer)
+    return Opened(journal, Sender(journal, settings, orphans))
+
+
+def _open_journal(folder: Path, info: JournalInfo, settings: ProducerSettings, *, memory: bool) -> Journal:
+    """Create the journal: in its folder, else in a temporary one, else in memory. Raises: JournalError."""
+    name = f"{journal_name(info.run_id)}-{info.session}.journal"
+    bound, policy = settings.journal_max_bytes, settings.journal_when_full
+    try:
+        return Journal(folder / name, info, bound, policy)
+    except JournalError as error:
+        first = error
+    try:
+        journal = Journal(Path(tempfile.mkdtemp(prefix="stepwell-")) / name, info, bound, policy)
+    except (OSError, JournalError):
+        if not memory:
+            raise JournalError(f"{first}; {_REMEDY}") from first
+    else:
+        say(f"{info.run_id}: {first}; it is {journal.path} instead; {_REMEDY}")
+        return journal
+    say(
+        f"{info.run_id}: {first}; it is kept in memory instead, and what is not delivered when this process ends is "
+        f"lost; {_REMEDY}"
+    )
+    return MemoryJournal(folder / name, info, min(bound, _MEMORY_MAX_BYTES), policy)
