@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from stepwell_ingestor.buffering import PartitionBuffer
+from stepwell_ingestor.clients import Kafka
 from stepwell_ingestor.flushing import Flusher
 from stepwell_schemas.errors import StoreUnavailableError
 
@@ -34,24 +34,16 @@ class Owned:
     rewind_to: int | None = None
 
 
-class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
+class Ownership:
     """The partitions that the group gave to this member.
 
     aiokafka logs and forgets what its callbacks raise. So they only note what changed; what can fail is done by
     `read_plans`, which the ingest loop calls until nothing is left to do.
     """
 
-    def __init__(
-        self,
-        group: str,
-        consumer: AIOKafkaConsumer,
-        admin: AIOKafkaAdminClient,
-        make_flusher: Callable[[TopicPartition], Flusher],
-    ) -> None:
+    def __init__(self, kafka: Kafka, make_flusher: Callable[[TopicPartition], Flusher]) -> None:
         self.partitions: dict[TopicPartition, Owned] = {}
-        self._group = group
-        self._consumer = consumer
-        self._admin = admin
+        self._kafka = kafka
         self._make_flusher = make_flusher
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
@@ -84,20 +76,19 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
         if not new:
             return
         try:
-            committed = await self._admin.list_consumer_group_offsets(self._group, partitions=list(new))
+            committed = await self._kafka.committed(list(new))
         except KafkaError as error:
             _log.warning("the broker does not tell what is committed; asking again", error=str(error))
             return
         for partition, owned in new.items():
             if self.partitions.get(partition) is owned:
-                left = committed.get(partition)
-                start, plan = (left.offset, left.metadata) if left is not None and left.offset >= 0 else (None, "")
+                start, plan = committed[partition]
                 self._begin(partition, owned, start, int(plan) if plan else None)
 
     def _begin(self, partition: TopicPartition, owned: Owned, start: int | None, planned_end: int | None) -> None:
         if owned.rewind_to is not None:
             try:
-                self._consumer.seek(partition, owned.rewind_to if start is None else start)
+                self._kafka.seek(partition, owned.rewind_to if start is None else start)
             except IllegalStateError:
                 # A rebalance under way has taken the partition; its end brings a new start.
                 return
@@ -113,13 +104,14 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
 
         A partition with an unfinished plan is read on: its flush needs all of the plan, and frees memory.
         """
+        assigned = self._kafka.assignment()
         full = sum(owned.buffer.bytes for owned in self.partitions.values()) >= limit_bytes
         for partition, owned in self.partitions.items():
             pause = full and not owned.buffer.is_empty and owned.buffer.planned_end is None
-            if pause == owned.paused or partition not in self._consumer.assignment():
+            if pause == owned.paused or partition not in assigned:
                 continue
             if pause:
-                self._consumer.pause(partition)
+                self._kafka.pause(partition)
             else:
-                self._consumer.resume(partition)
+                self._kafka.resume(partition)
             owned.paused = pause

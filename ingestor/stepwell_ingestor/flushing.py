@@ -21,10 +21,11 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 import structlog
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 
 from stepwell_ingestor import metrics
+from stepwell_ingestor.clients import Kafka
 from stepwell_ingestor.loading import load_states
 from stepwell_ingestor.messages import DeadLetter, Message, receive_all
 from stepwell_ingestor.plan import FlushPlan, plan_flush
@@ -79,8 +80,7 @@ class Flusher:
         partition: TopicPartition,
         *,
         store: Store,
-        commit: Callable[[int, str], Awaitable[None]],
-        producer: AIOKafkaProducer,
+        kafka: Kafka,
         deadletters_topic: str,
         codec: Codec,
         runs_in_memory: int,
@@ -88,8 +88,7 @@ class Flusher:
     ) -> None:
         self._partition = partition
         self._store = store
-        self._commit = commit
-        self._producer = producer
+        self._kafka = kafka
         self._deadletters_topic = deadletters_topic
         self._codec = codec
         self._states = StateCache(runs_in_memory)
@@ -113,12 +112,12 @@ class Flusher:
         first = messages[0].offset
         plan = await self._patiently(partial(self._plan, messages, end))
         if not planned:
-            await self._commit(first, str(end))
+            await self._kafka.commit(self._partition, first, str(end))
         for table, rows in plan.tables.items():
             token = insert_token(self._partition, messages, end, table)
             await self._patiently(partial(self._store.insert, table, rows, token))
         await self._bury(plan.dead)
-        await self._commit(end, "")
+        await self._kafka.commit(self._partition, end, "")
         self._states.put(plan.states)
         return plan
 
@@ -154,7 +153,7 @@ class Flusher:
                 await (await self._send(letter, None))
             metrics.count_dead_letter(str(letter.reason))
 
-    async def _send(self, letter: DeadLetter, value: bytes | None) -> asyncio.Future[Any]:
+    async def _send(self, letter: DeadLetter, value: bytes | None) -> Awaitable[Any]:
         headers = {
             "reason": str(letter.reason),
             "detail": letter.detail[:_DETAIL_MAX_CHARS],
@@ -163,10 +162,5 @@ class Flusher:
             "offset": str(letter.message.offset),
             "timestamp": str(letter.message.timestamp),
         } | ({"stored": "partly"} if letter.partly else {})
-        delivered: asyncio.Future[Any] = await self._producer.send(
-            self._deadletters_topic,
-            value,
-            key=letter.message.key,
-            headers=[(name, text.encode("utf-8", "replace")) for name, text in headers.items()],
-        )
-        return delivered
+        packed = [(name, text.encode("utf-8", "replace")) for name, text in headers.items()]
+        return await self._kafka.send(self._deadletters_topic, value, letter.message.key, packed)

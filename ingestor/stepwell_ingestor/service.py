@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import partial
 from typing import Final, NamedTuple
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stepwell_ingestor import metrics
 from stepwell_ingestor.batching import FlushPolicy
+from stepwell_ingestor.clients import AiokafkaClients, Kafka
 from stepwell_ingestor.consumer import Owned, Ownership
 from stepwell_ingestor.flushing import Flusher
-from stepwell_ingestor.messages import Message, origin_of
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.codec import Codec
 from stepwell_schemas.errors import StoreUnavailableError
-from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
 
-_POLL_MILLISECONDS: Final = 50
+_POLL_SECONDS: Final = 0.05
 _DRAIN_SECONDS: Final = 30.0
-# A topic that is created, or grows, after the start is noticed within this time.
-_METADATA_MILLISECONDS: Final = 2_000
 _log = structlog.get_logger()
 
 
@@ -52,36 +47,21 @@ class Ingestor:
     committed then: the next ingestor begins with the same flush.
     """
 
-    def __init__(self, settings: IngestorSettings, store: Store) -> None:
+    def __init__(self, settings: IngestorSettings, store: Store, kafka: Kafka | None = None) -> None:
         self._settings = settings
         self._store = store
+        self._kafka = AiokafkaClients(settings) if kafka is None else kafka
         self._policy = FlushPolicy(settings.ingestor_flush_bytes, settings.ingestor_flush_seconds)
         self._last_flush_at: float | None = None
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
-        self._consumer = AIOKafkaConsumer(
-            **settings.kafka_connection(),
-            group_id=settings.ingestor_group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            metadata_max_age_ms=_METADATA_MILLISECONDS,
-            fetch_max_bytes=2 * MAX_EVENT_BYTES,
-            max_partition_fetch_bytes=MAX_EVENT_BYTES + MIB,
-        )
-        self._producer = AIOKafkaProducer(
-            **settings.kafka_connection(), acks="all", enable_idempotence=True, max_request_size=2 * MAX_EVENT_BYTES
-        )
-        self._admin = AIOKafkaAdminClient(**settings.kafka_connection())
-        self._owned = Ownership(settings.ingestor_group, self._consumer, self._admin, self._make_flusher)
+        self._owned = Ownership(self._kafka, self._make_flusher)
         metrics.gauge("stepwell_ingestor_buffer_limit_bytes", settings.ingestor_buffer_bytes)
 
     async def run(self) -> None:
         """Take part in the group until `stop()`; what is buffered then is stored first."""
         try:
-            for client in (self._admin, self._producer, self._consumer):
-                await client.start()
-            self._consumer.subscribe([self._settings.events_topic], listener=self._owned)
+            await self._kafka.start(self._settings.events_topic, self._owned)
             while not self._stopping.is_set():
                 await self._turn()
             await self._drain()
@@ -89,9 +69,7 @@ class Ingestor:
             for owned in self._owned.partitions.values():
                 if owned.task is not None:
                     owned.task.cancel()
-            await self._consumer.stop()
-            await self._producer.stop()
-            await self._admin.close()
+            await self._kafka.stop()
             self._ended.set()
 
     async def stop(self) -> None:
@@ -102,10 +80,9 @@ class Ingestor:
     def status(self) -> IngestorStatus:
         """Return what is held and not settled."""
         owned = self._owned.partitions
-        assigned = self._consumer.assignment()
         lag = 0
         for partition, part in owned.items():
-            end = self._consumer.highwater(partition) if partition in assigned else None
+            end = self._kafka.highwater(partition)
             if end is not None and part.buffer.next_offset is not None:
                 lag += max(end - part.buffer.next_offset, 0)
         return IngestorStatus(
@@ -118,10 +95,9 @@ class Ingestor:
 
     async def _turn(self) -> None:
         await self._owned.read_plans()
-        fetched = await self._consumer.getmany(timeout_ms=_POLL_MILLISECONDS)
-        now = time.monotonic()
-        for partition, records in fetched.items():
-            messages = [Message(r.offset, r.timestamp, r.key, r.value or b"", origin_of(r.headers)) for r in records]
+        fetched = await self._kafka.poll(_POLL_SECONDS)
+        now = asyncio.get_running_loop().time()
+        for partition, messages in fetched.items():
             self._owned.partitions[partition].buffer.add(messages, now)
         for partition, owned in list(self._owned.partitions.items()):
             if owned.task is not None and owned.task.done():
@@ -134,8 +110,10 @@ class Ingestor:
 
     async def _flush_when_due(self, partition: TopicPartition, owned: Owned, now: float) -> None:
         # Only a plan needs the position, and asking for it waits while a rebalance goes on.
-        position = 0 if owned.buffer.planned_end is None else await self._consumer.position(partition)
-        if owned.buffer.is_due(self._policy, position, now) and self._owned.partitions.get(partition) is owned:
+        position = 0 if owned.buffer.planned_end is None else await self._kafka.position(partition)
+        if position is None or self._owned.partitions.get(partition) is not owned:
+            return
+        if owned.buffer.is_due(self._policy, position, now):
             owned.task = asyncio.create_task(self._flush(owned))
 
     def _settle(self, partition: TopicPartition, task: asyncio.Task[None]) -> None:
@@ -148,7 +126,7 @@ class Ingestor:
     async def _flush(self, owned: Owned) -> None:
         portion = owned.buffer.portion(self._policy)
         plan = await owned.flusher.flush(portion.messages, portion.end, portion.planned)
-        owned.buffer.settle(portion, time.monotonic())
+        owned.buffer.settle(portion, asyncio.get_running_loop().time())
         self._last_flush_at = time.time()
         metrics.count("stepwell_ingestor_events", len(portion.messages))
         metrics.count("stepwell_ingestor_points", plan.points)
@@ -181,13 +159,9 @@ class Ingestor:
         return Flusher(
             partition,
             store=self._store,
-            commit=partial(self._commit, partition),
-            producer=self._producer,
+            kafka=self._kafka,
             deadletters_topic=self._settings.deadletters_topic,
             codec=Codec(),
             runs_in_memory=self._settings.ingestor_runs_in_memory,
             retry_seconds=self._settings.ingestor_retry_seconds,
         )
-
-    async def _commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
-        await self._consumer.commit({partition: (offset, plan)})

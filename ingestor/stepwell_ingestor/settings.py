@@ -12,6 +12,13 @@ class IngestorSettings(KafkaSettings, StoreSettings):
     """The ingestor's settings: its consumer group, how much it takes at once and how long it waits."""
 
     ingestor_group: str = Field("stepwell-ingestor", description="The consumer group that the ingestors form.")
+    ingestor_session_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds without a sign of life after which the group gives an ingestor's partitions to another. "
+        "Shorter, a pause of the machine looks like a death; longer, a dead ingestor's events wait longer. "
+        "The broker's `group.min.session.timeout.ms` (6 s unless set) is the least.",
+    )
     ingestor_flush_seconds: float = Field(
         0.5, gt=0, description="Seconds after which what a partition's buffer holds is stored, however little it is."
     )

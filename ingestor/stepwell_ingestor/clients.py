@@ -1,0 +1,199 @@
+"""What the ingest loop asks of Kafka, and the aiokafka clients that answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import CommitFailedError, GroupCoordinatorNotAvailableError, IllegalStateError
+from aiokafka.structs import OffsetAndMetadata
+
+from stepwell_ingestor.messages import Message, origin_of
+from stepwell_ingestor.settings import IngestorSettings
+from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
+
+# A topic that is created, or grows, after the start is noticed within this time.
+_METADATA_MILLISECONDS: Final = 2_000
+_HEARTBEATS_A_SESSION: Final = 3
+_MILLISECONDS: Final = 1_000
+
+
+class Committed(NamedTuple):
+    """What the group has committed of a partition: the next offset, None before the first; the plan, "" for none."""
+
+    offset: int | None
+    plan: str
+
+
+class Rebalanced(Protocol):
+    """Who is told what the group gives to this member and takes away; must not raise."""
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Begin to hold partitions."""
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Let partitions go; the group waits for the end of this call, for as long as a session lasts."""
+
+
+class Kafka(Protocol):
+    """A member of a consumer group, and a producer. What fails raises a `KafkaError`."""
+
+    async def start(self, topic: str, rebalanced: Rebalanced) -> None:
+        """Connect, and join the group for a topic."""
+
+    async def stop(self) -> None:
+        """Leave the group and disconnect."""
+
+    async def poll(self, seconds: float) -> Mapping[TopicPartition, list[Message]]:
+        """Return what was read, waiting for it up to `seconds`; a member that does not ask leaves its group."""
+
+    async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Committed]:
+        """Return what is committed of each of these partitions."""
+
+    async def commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
+        """Commit an offset with its plan, as the member that the group gave the partition to and as no other."""
+
+    async def position(self, partition: TopicPartition) -> int | None:
+        """Return the offset that is read next, None for a partition that is not this member's. Waits for rebalances."""
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from an offset. Raises: IllegalStateError when the partition is not this member's."""
+
+    def pause(self, partition: TopicPartition) -> None:
+        """Read no more of a partition."""
+
+    def resume(self, partition: TopicPartition) -> None:
+        """Read a paused partition again."""
+
+    def assignment(self) -> set[TopicPartition]:
+        """Return the partitions that are this member's now."""
+
+    def highwater(self, partition: TopicPartition) -> int | None:
+        """Return the end of a partition's log as last heard, None while nothing was heard or it is another's."""
+
+    async def send(
+        self, topic: str, value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, bytes]]
+    ) -> Awaitable[Any]:
+        """Put a message on its way; the answer is done when the broker has it."""
+
+
+class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
+    """`Kafka` over aiokafka: a consumer, a producer and an admin client."""
+
+    def __init__(self, settings: IngestorSettings) -> None:
+        self._group = settings.ingestor_group
+        self._consumer = AIOKafkaConsumer(
+            **settings.kafka_connection(),
+            group_id=settings.ingestor_group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            metadata_max_age_ms=_METADATA_MILLISECONDS,
+            fetch_max_bytes=2 * MAX_EVENT_BYTES,
+            max_partition_fetch_bytes=MAX_EVENT_BYTES + MIB,
+            session_timeout_ms=round(settings.ingestor_session_seconds * _MILLISECONDS),
+            heartbeat_interval_ms=round(settings.ingestor_session_seconds * _MILLISECONDS / _HEARTBEATS_A_SESSION),
+        )
+        self._producer = AIOKafkaProducer(
+            **settings.kafka_connection(), acks="all", enable_idempotence=True, max_request_size=2 * MAX_EVENT_BYTES
+        )
+        self._admin = AIOKafkaAdminClient(**settings.kafka_connection())
+        self._rebalanced: Rebalanced
+        self._membership: tuple[int, str] | None = None
+
+    async def start(self, topic: str, rebalanced: Rebalanced) -> None:
+        """Connect, and join the group for a topic."""
+        self._rebalanced = rebalanced
+        for client in (self._admin, self._producer, self._consumer):
+            await client.start()
+        self._consumer.subscribe([topic], listener=self)
+
+    async def stop(self) -> None:
+        """Leave the group and disconnect."""
+        await self._consumer.stop()
+        await self._producer.stop()
+        await self._admin.close()
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Remember as whom the partitions were given to this member. Runs before their first message can come."""
+        self._membership = self._present_membership()
+        await self._rebalanced.on_partitions_assigned(assigned)
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Pass it on."""
+        await self._rebalanced.on_partitions_revoked(revoked)
+
+    async def poll(self, seconds: float) -> Mapping[TopicPartition, list[Message]]:
+        """Return what was read, waiting for it up to `seconds`."""
+        fetched = await self._consumer.getmany(timeout_ms=round(seconds * _MILLISECONDS))
+        return {
+            partition: [Message(r.offset, r.timestamp, r.key, r.value or b"", origin_of(r.headers)) for r in records]
+            for partition, records in fetched.items()
+        }
+
+    async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Committed]:
+        """Return what is committed of each of these partitions."""
+        found = await self._admin.list_consumer_group_offsets(self._group, partitions=list(partitions))
+        # A broker that just lost, or is still loading, the group answers with nothing, and aiokafka drops its error
+        # code. For a partition without a commit the answer is -1: what is missing is not known, not absent.
+        if any(partition not in found for partition in partitions):
+            raise GroupCoordinatorNotAvailableError("the group's broker does not tell what is committed")
+        return {
+            partition: Committed(found[partition].offset, found[partition].metadata)
+            if found[partition].offset >= 0
+            else Committed(None, "")
+            for partition in partitions
+        }
+
+    async def commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
+        """Commit an offset with its plan, as the member that the group gave the partition to and as no other."""
+        # aiokafka's own `commit` signs with whatever membership it has when the request leaves: none at all once the
+        # group threw this member out, which the broker takes while the group is empty, or a later one after a retry.
+        # Either would undo what the partition's next owner has committed.
+        coordinator = self._consumer._coordinator
+        await coordinator.ensure_coordinator_known()
+        if self._membership is None or self._present_membership() != self._membership:
+            raise CommitFailedError("the group gave the partition to this member before it threw it out")
+        await coordinator._do_commit_offsets(None, {partition: OffsetAndMetadata(offset, plan)})
+
+    def _present_membership(self) -> tuple[int, str]:
+        coordinator = self._consumer._coordinator
+        return coordinator.generation, coordinator.member_id
+
+    async def position(self, partition: TopicPartition) -> int | None:
+        """Return the offset that is read next, None for a partition that is not this member's."""
+        try:
+            position: int = await self._consumer.position(partition)
+        except IllegalStateError:
+            return None
+        return position
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from an offset."""
+        self._consumer.seek(partition, offset)
+
+    def pause(self, partition: TopicPartition) -> None:
+        """Read no more of a partition."""
+        self._consumer.pause(partition)
+
+    def resume(self, partition: TopicPartition) -> None:
+        """Read a paused partition again."""
+        self._consumer.resume(partition)
+
+    def assignment(self) -> set[TopicPartition]:
+        """Return the partitions that are this member's now."""
+        return set(self._consumer.assignment())
+
+    def highwater(self, partition: TopicPartition) -> int | None:
+        """Return the end of a partition's log as last heard."""
+        end: int | None = self._consumer.highwater(partition) if partition in self.assignment() else None
+        return end
+
+    async def send(
+        self, topic: str, value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, bytes]]
+    ) -> Awaitable[Any]:
+        """Put a message on its way."""
+        on_its_way: Awaitable[Any] = await self._producer.send(topic, value, key=key, headers=list(headers))
+        return on_its_way
