@@ -11,6 +11,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -18,6 +19,9 @@ import pytest
 from stepwell_schemas.clickhouse import Store, connect
 from stepwell_schemas.migrate import migrate
 from support.stack import Stack, Topics
+
+if TYPE_CHECKING:
+    from support.sdk import Served
 
 # A first example pays for imports, and the machines are noisy: time is what benchmarks look at.
 hypothesis.settings.register_profile("stepwell", deadline=None)
@@ -104,3 +108,12 @@ def store(request: pytest.FixtureRequest, open_store: Callable[[str], Store]) ->
 def chdb_store(open_store: Callable[[str], Store]) -> Store:
     """The test's database, embedded in this process."""
     return open_store("chdb")
+
+
+@pytest.fixture
+def sdk(broker: str, topics: Topics, chdb_store: Store, tmp_path: Path) -> Iterator[Served]:
+    """A broker, an ingestor and a query service for training scripts that run as processes of their own."""
+    from support.sdk import served
+
+    with served(broker, topics, chdb_store, tmp_path) as running:
+        yield running

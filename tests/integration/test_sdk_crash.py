@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from stepwell_schemas.clickhouse import Store
-from support.sdk import Served, eventually, served
-from support.stack import Topics
+from support.sdk import Served, eventually
 
 _ROWS = 3_000
 
@@ -37,56 +33,50 @@ run.finish()
 """
 
 
-@pytest.fixture
-def service(broker: str, topics: Topics, chdb_store: Store, tmp_path: Path) -> Iterator[Served]:
-    with served(broker, topics, chdb_store, tmp_path) as running:
-        yield running
-
-
 def _rows(count: int) -> list[tuple[int, float]]:
     return [(row, float(row)) for row in range(count)]
 
 
 @pytest.mark.parametrize("delivered", ["0", "1", "2000"])
-def test_the_next_init_delivers_what_a_killed_one_left(service: Served, delivered: str) -> None:
-    service.run(_KILLED, "0", str(_ROWS), "online", delivered, code=-signal.SIGKILL)
-    assert len(service.journals()) == 1
-    out, _ = service.run(_NEXT, "allow", str(_ROWS), str(_ROWS + 10))
+def test_the_next_init_delivers_what_a_killed_one_left(sdk: Served, delivered: str) -> None:
+    sdk.run(_KILLED, "0", str(_ROWS), "online", delivered, code=-signal.SIGKILL)
+    assert len(sdk.journals()) == 1
+    out, _ = sdk.run(_NEXT, "allow", str(_ROWS), str(_ROWS + 10))
     assert int(out.split()[0]) == _ROWS
-    eventually(lambda: service.numbers("row"), _rows(_ROWS + 10))
-    assert service.count("step_conflicts") == 0
-    assert service.state() == "finished"
-    assert service.journals() == []
+    eventually(lambda: sdk.numbers("row"), _rows(_ROWS + 10))
+    assert sdk.count("step_conflicts") == 0
+    assert sdk.state() == "finished"
+    assert sdk.journals() == []
 
 
-def test_a_chain_of_killed_and_offline_sessions_is_delivered_in_its_order(service: Served) -> None:
+def test_a_chain_of_killed_and_offline_sessions_is_delivered_in_its_order(sdk: Served) -> None:
     away = {"STEPWELL_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}
     for session in range(4):
         mode = "online" if session % 2 else "offline"
         arguments = (str(session * 100), "100", mode)
-        service.run(_KILLED, *arguments, code=-signal.SIGKILL, STEPWELL_BASE_URL="http://127.0.0.1:9", **away)
-    assert len(service.journals()) == 4
-    out, _ = service.run(_NEXT, "must", "400", "500")
+        sdk.run(_KILLED, *arguments, code=-signal.SIGKILL, STEPWELL_BASE_URL="http://127.0.0.1:9", **away)
+    assert len(sdk.journals()) == 4
+    out, _ = sdk.run(_NEXT, "must", "400", "500")
     assert int(out.split()[0]) == 400
-    eventually(lambda: service.numbers("row"), _rows(500))
-    assert service.count("step_conflicts") == 0
+    eventually(lambda: sdk.numbers("row"), _rows(500))
+    assert sdk.count("step_conflicts") == 0
 
 
-def test_without_resume_the_rows_of_a_killed_session_come_first_all_the_same(service: Served) -> None:
-    service.run(_KILLED, "0", "100", "online", code=-signal.SIGKILL)
-    service.run(_NEXT, "", "100", "200")
-    eventually(lambda: service.numbers("row"), _rows(200))
+def test_without_resume_the_rows_of_a_killed_session_come_first_all_the_same(sdk: Served) -> None:
+    sdk.run(_KILLED, "0", "100", "online", code=-signal.SIGKILL)
+    sdk.run(_NEXT, "", "100", "200")
+    eventually(lambda: sdk.numbers("row"), _rows(200))
 
 
-def test_a_living_session_is_left_alone(service: Served) -> None:
+def test_a_living_session_is_left_alone(sdk: Served) -> None:
     script = _KILLED.replace("os.kill(", 'print("logged", flush=True); sys.stdin.read(); os.kill(')
     away = {"STEPWELL_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9", "STEPWELL_BASE_URL": "http://127.0.0.1:9"}
-    with service.start(script, "0", "100", "offline", **away) as living:
+    with sdk.start(script, "0", "100", "offline", **away) as living:
         assert living.stdout is not None
         assert living.stdout.readline() == "logged\n"
-        service.run(_NEXT, "", "0", "0")
-        assert len(service.journals()) == 1
+        sdk.run(_NEXT, "", "0", "0")
+        assert len(sdk.journals()) == 1
         living.kill()
         living.communicate()
-    service.run(_NEXT, "", "0", "0")
-    eventually(lambda: service.numbers("row"), _rows(100))
+    sdk.run(_NEXT, "", "0", "0")
+    eventually(lambda: sdk.numbers("row"), _rows(100))

@@ -34,16 +34,22 @@ class Served:
     environment: dict[str, str]
     folder: Path
 
-    def start(self, script: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        """Start a training script."""
+    def start(self, script: str | Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a training script, given as its text or its file."""
         env = {**os.environ, **self.environment, **environment}
-        command = [sys.executable, "-c", script, *arguments]
-        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        code = [str(script)] if isinstance(script, Path) else ["-c", script]
+        return subprocess.Popen(
+            [sys.executable, *code, *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
-    def run(self, script: str, *arguments: str, code: int = 0, **environment: str) -> tuple[str, str]:
+    def run(self, script: str | Path, *arguments: str, code: int = 0, **environment: str) -> tuple[str, str]:
         """Run a training script to its end, which must have the exit code; return what it printed, and its stderr."""
         with self.start(script, *arguments, **environment) as process:
-            out, err = process.communicate(timeout=_DEADLINE_SECONDS)
+            try:
+                out, err = process.communicate(timeout=_DEADLINE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
         assert process.returncode == code, err
         return out, err
 
