@@ -1,7 +1,8 @@
 """The errors of the ingestor.
 
 StepwellIngestorError
-└── PlanError    a committed plan names offsets that the topic no longer holds
+├── PlanError       a committed plan names offsets that the topic no longer holds
+└── LandingError    ClickHouse takes an insert and does not show its rows
 """
 
 from __future__ import annotations
@@ -13,3 +14,7 @@ class StepwellIngestorError(Exception):
 
 class PlanError(StepwellIngestorError):
     """A committed plan names offsets that the topic no longer holds: Kafka's retention is too short."""
+
+
+class LandingError(StepwellIngestorError):
+    """ClickHouse says that it took an insert, and does not show its rows."""

@@ -1,7 +1,8 @@
 """Carries out one flush so that it counts exactly once, whatever dies in between.
 
 1. Commit the first offset `a` with the plan, the end `b`, as metadata.
-2. Insert each table's rows under a token made of topic, partition, a, b, the table and the first record.
+2. Insert each table's rows under a token made of topic, partition, a, b, the table and the first record. Where a
+   reply was lost, or the plan was left by an owner before, look whether they are there (see `landing`).
 3. Put dead letters to their topic; wait for the broker.
 4. Commit `b`.
 
@@ -20,12 +21,15 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final, TypeVar
 
+import pyarrow as pa
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 
 from stepwell_ingestor import metrics
 from stepwell_ingestor.clients import Kafka
+from stepwell_ingestor.errors import LandingError
+from stepwell_ingestor.landing import has_landed
 from stepwell_ingestor.loading import load_states
 from stepwell_ingestor.messages import DeadLetter, Message, receive_all
 from stepwell_ingestor.plan import FlushPlan, plan_flush
@@ -36,6 +40,7 @@ from stepwell_schemas.errors import StoreUnavailableError
 from stepwell_schemas.identifiers import RunPath
 
 _FIRST_RETRY_SECONDS: Final = 0.1
+_TOKENS: Final = 3
 _DETAIL_MAX_CHARS: Final = 1_000
 _log = structlog.get_logger()
 T = TypeVar("T")
@@ -107,15 +112,16 @@ class Flusher:
         Raises:
             StoreUnavailableError: when ClickHouse could not be reached and the flush was given up.
             StoreError: when ClickHouse refuses a statement; nothing is committed then.
+            LandingError: when what was inserted does not show.
             KafkaError: when the broker refuses a commit, as after a rebalance.
         """
         first = messages[0].offset
-        plan = await self._patiently(partial(self._plan, messages, end))
+        plan, _ = await self._patiently(partial(self._plan, messages, end))
         if not planned:
             await self._kafka.commit(self._partition, first, str(end))
         for table, rows in plan.tables.items():
             token = insert_token(self._partition, messages, end, table)
-            await self._patiently(partial(self._store.insert, table, rows, token))
+            await self._insert(table, rows, token, first, doubtful=planned)
         await self._bury(plan.dead)
         await self._kafka.commit(self._partition, end, "")
         self._states.put(plan.states)
@@ -128,11 +134,27 @@ class Flusher:
         states |= load_states(self._store, paths - states.keys(), messages[0].offset)
         return plan_flush(received, dead, states, end)
 
-    async def _patiently(self, work: Callable[[], T]) -> T:
-        wait = _FIRST_RETRY_SECONDS
+    async def _insert(self, table: str, rows: pa.Table, token: str, first: int, *, doubtful: bool) -> None:
+        """Insert rows once; `doubtful` says that an insert under this token may have been begun before."""
+        for number in range(1, _TOKENS + 1):
+            numbered = token if number == 1 else f"{token}:{number}"
+            _, repeated = await self._patiently(partial(self._store.insert, table, rows, numbered))
+            doubtful = doubtful or repeated
+            if not doubtful:
+                return
+            landed, _ = await self._patiently(partial(has_landed, self._store, table, rows, first))
+            if landed:
+                return
+            metrics.count("stepwell_ingestor_inserts_repaired")
+            _log.warning("ClickHouse noted an insert and lost its rows; inserting them again", table=table, token=token)
+        raise LandingError(f"table {table}: rows were inserted {_TOKENS} times (token {token}) and do not show")
+
+    async def _patiently(self, work: Callable[[], T]) -> tuple[T, bool]:
+        """Return what `work` gives, and whether it took more than one try."""
+        wait, repeated = _FIRST_RETRY_SECONDS, False
         while True:
             try:
-                return await asyncio.to_thread(work)
+                return await asyncio.to_thread(work), repeated
             except StoreUnavailableError as error:
                 if self._given_up.is_set():
                     raise
@@ -140,7 +162,7 @@ class Flusher:
                 _log.warning("ClickHouse can't be reached; trying again", seconds=wait, error=str(error))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._given_up.wait(), wait)
-            wait = min(2 * wait, self._retry_seconds)
+            wait, repeated = min(2 * wait, self._retry_seconds), True
 
     async def _bury(self, dead: Sequence[DeadLetter]) -> None:
         sent = [(letter, await self._send(letter, letter.message.value)) for letter in dead]

@@ -13,6 +13,7 @@ CounterName = Literal[
     "stepwell_ingestor_step_conflicts",
     "stepwell_ingestor_flushes",
     "stepwell_ingestor_store_retries",
+    "stepwell_ingestor_inserts_repaired",
 ]
 GaugeName = Literal[
     "stepwell_ingestor_lag_events",
@@ -29,6 +30,7 @@ _COUNTERS: Final[dict[CounterName, str]] = {
     "stepwell_ingestor_step_conflicts": "Calls that asked for a step below their writer's current one.",
     "stepwell_ingestor_flushes": "Flushes stored and committed.",
     "stepwell_ingestor_store_retries": "Tries that failed because ClickHouse could not be reached.",
+    "stepwell_ingestor_inserts_repaired": "Inserts that ClickHouse noted and lost when it was killed, made again.",
 }
 _GAUGES: Final[dict[GaugeName, str]] = {
     "stepwell_ingestor_lag_events": "Events in the log that are not settled, over the partitions of this ingestor.",

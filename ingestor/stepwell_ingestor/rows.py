@@ -146,6 +146,7 @@ def _sessions(sessions: Mapping[Session, Activity], states: Mapping[RunPath, Run
             "session": pa.array([session.name for session in sessions], pa.string()),
             "writer": pa.array([session.writer for session in sessions], pa.string()),
             "next_sequence": pa.array(reached, pa.int64()),
+            "last_offset": pa.array([part.last_offset for part in parts], pa.int64()),
         }
         | {name: pa.array([getattr(part, name) for part in parts], pa.uint64()) for name in _COUNTS}
     )

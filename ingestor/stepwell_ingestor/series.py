@@ -14,6 +14,7 @@ from stepwell_ingestor.points import Columns
 from stepwell_ingestor.state import SeriesId
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.kinds import Kind
+from stepwell_schemas.limits import VERSION_ROW_BITS
 
 
 @dataclass
@@ -30,6 +31,7 @@ class SeriesPart:
     value_sum: float
     not_nan: int
     last: tuple[int, int, float | str]
+    last_offset: int
 
     def add(self, other: SeriesPart) -> None:
         """Take in a later part of the same series."""
@@ -43,6 +45,7 @@ class SeriesPart:
         self.value_sum += other.value_sum
         self.not_nan += other.not_nan
         self.last = other.last if other.last[:2] >= self.last[:2] else self.last
+        self.last_offset = max(self.last_offset, other.last_offset)
 
 
 def parts_of(columns: Columns) -> list[SeriesPart]:
@@ -55,7 +58,7 @@ def parts_of(columns: Columns) -> list[SeriesPart]:
     return [
         SeriesPart(
             first, last, rows, repeated, version, *figures[number],
-            (last, last_version, columns.values[(number + 1) * rows - 1]),
+            (last, last_version, columns.values[(number + 1) * rows - 1]), last_version >> VERSION_ROW_BITS,
         )
         for number in range(len(columns.keys))
     ]  # fmt: skip
@@ -97,6 +100,7 @@ def series_table(parts: Mapping[tuple[RunPath, SeriesId], SeriesPart]) -> pa.Tab
         "not_nan": pa.array([part.not_nan for part in flush], pa.uint64()),
         "last_number": _last(flush, pa.array(numbers, pa.float64())),
         "last_text": _last(flush, pa.array(texts, pa.string())),
+        "last_offset": pa.array([part.last_offset for part in flush], pa.int64()),
     }
     return pa.table(columns)
 

@@ -42,9 +42,9 @@ class IngestorStatus(NamedTuple):
 class Ingestor:
     """Runs until `stop()`. Several of them, in any processes, share the partitions of the topic.
 
-    `run()` raises what makes going on pointless: a statement that ClickHouse refuses (`StoreError`), a plan whose
-    events the log no longer holds (`PlanError`), a broker that refuses this client (`KafkaError`). Nothing is
-    committed then: the next ingestor begins with the same flush.
+    `run()` raises what makes going on pointless: a statement that ClickHouse refuses (`StoreError`) or takes without
+    effect (`LandingError`), a plan whose events the log no longer holds (`PlanError`), a broker that refuses this
+    client (`KafkaError`). Nothing is committed then: the next ingestor begins with the same flush.
     """
 
     def __init__(self, settings: IngestorSettings, store: Store, kafka: Kafka | None = None) -> None:

@@ -67,6 +67,23 @@ class DyingStore(Store):
             raise DeathError
 
 
+class LosingStore(DyingStore):
+    """Dies at the first insert into each table, and leaves it as a kill between its note of a token and the rows."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store, 0, after=True)
+        self.lost: list[str] = []
+
+    def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
+        """Insert into the real store; the first time, lose the rows and die."""
+        self._store.insert(table, rows, token)
+        if table not in self.lost:
+            self.lost.append(table)
+            # A mutation takes the rows and leaves the note, as that kill does.
+            self._store.command(f"ALTER TABLE {{db}}.{table} DELETE WHERE 1 SETTINGS mutations_sync = 1")
+            raise DeathError
+
+
 def shown(store: Store) -> list[list[dict[str, Any]]]:
     """Return everything that a reader can see."""
     return [store.query(sql).to_pylist() for sql in SHOWN]
@@ -86,25 +103,48 @@ def a_log(sequence: int) -> list[Event]:
     ]
 
 
+async def ingest_until_settled(ingestor: Ingestor) -> bool:
+    """Run an ingestor until it holds nothing more; False when it died before."""
+    task = asyncio.create_task(ingestor.run())
+    settled = asyncio.create_task(until_settled(ingestor))
+    await asyncio.wait({task, settled}, return_when=asyncio.FIRST_COMPLETED)
+    settled.cancel()
+    if not task.done():
+        await ingestor.stop()
+        await task
+        return True
+    assert isinstance(task.exception(), DeathError)
+    return False
+
+
 async def die_at_every_insert(broker: str, topics: Topics, store: Store, *, after: bool) -> int:
     """Start ingestors that die at the first insert, then at the second, …; return how many died.
 
     The log grows meanwhile: who only reads on from the committed offset would cut another flush.
     """
     for deaths in range(50):
-        ingestor = Ingestor(settings_of(broker, topics), DyingStore(store, deaths, after=after))
-        task = asyncio.create_task(ingestor.run())
-        settled = asyncio.create_task(until_settled(ingestor))
-        await asyncio.wait({task, settled}, return_when=asyncio.FIRST_COMPLETED)
-        settled.cancel()
-        if not task.done():
-            await ingestor.stop()
-            await task
+        if await ingest_until_settled(Ingestor(settings_of(broker, topics), DyingStore(store, deaths, after=after))):
             return deaths
-        assert isinstance(task.exception(), DeathError)
         if deaths < GROWING_DEATHS:
             await send(broker, topics.events, [encode(A_FOREIGN_EVENT)])
     raise AssertionError("the flush never ended")
+
+
+async def test_rows_that_clickhouse_noted_and_lost_are_inserted_again(
+    broker: str, topics: Topics, chdb_store: Store, open_reference: Callable[[], Store]
+) -> None:
+    await send(broker, topics.events, [encode(event) for event in a_log(0)])
+    losing = LosingStore(chdb_store)
+    while not await ingest_until_settled(Ingestor(settings_of(broker, topics), losing)):
+        continue
+    assert {"points_number", "points_string", "series", "run_activity", "session_activity"} <= set(losing.lost)
+    assert {"run_states", "run_documents", "step_conflict_log", "key_spellings"} <= set(losing.lost)
+    reference = open_reference()
+    fresh = settings_of(broker, topics, ingestor_group=f"reference-{topics.events}")
+    async with ingesting(fresh, reference) as ingestor:
+        await until_settled(ingestor)
+    assert shown(chdb_store) == shown(reference)
+    assert shown(chdb_store)[0]
 
 
 async def until_settled(ingestor: Ingestor) -> None:
