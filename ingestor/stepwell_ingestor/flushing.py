@@ -31,7 +31,7 @@ from stepwell_ingestor.clients import Kafka
 from stepwell_ingestor.errors import LandingError
 from stepwell_ingestor.landing import has_landed
 from stepwell_ingestor.loading import load_states
-from stepwell_ingestor.messages import DeadLetter, Message, receive_all
+from stepwell_ingestor.messages import REDRIVEN_HEADER, DeadLetter, Message, receive_all
 from stepwell_ingestor.plan import FlushPlan, plan_flush
 from stepwell_ingestor.state import RunState
 from stepwell_schemas.clickhouse import Store
@@ -184,5 +184,9 @@ class Flusher:
             "offset": str(letter.message.offset),
             "timestamp": str(letter.message.timestamp),
         } | ({"stored": "partly"} if letter.partly else {})
+        if letter.message.origin:
+            headers[REDRIVEN_HEADER] = letter.message.origin
         packed = [(name, text.encode("utf-8", "replace")) for name, text in headers.items()]
-        return await self._kafka.send(self._deadletters_topic, value, letter.message.key, packed)
+        # aiokafka sends no message that has neither value nor key.
+        key = letter.message.key or b"" if value is None else letter.message.key
+        return await self._kafka.send(self._deadletters_topic, value, key, packed)

@@ -108,6 +108,9 @@ def _take(flush: _Flush, item: Received) -> None:
     skipped = _skip_repeated(flush, item, session, sequence)
     if skipped < item.event.records or not item.event.records:
         _store(flush, item, skipped)
+    if item.message.origin and flush.part.dead_letters and not flush.part.points:
+        # Nothing of it is stored: sent again, when its values can be, it must not count as a repetition.
+        flush.states[item.path].sessions.pop(session)
     flush.activity.setdefault(item.path, Activity()).add(flush.part)
     if session and sequence >= 0:
         writer = item.event.writer if isinstance(item.event, LogBatch | LogEvent | RunStarted) else ""

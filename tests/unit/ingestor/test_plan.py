@@ -201,6 +201,18 @@ def test_a_dead_letter_sent_again_counts_once_and_keeps_its_step() -> None:
     assert (conflicts(plans), sum(plan.repeated for plan in plans)) == ([], 1)
 
 
+def test_a_dead_letter_sent_again_in_vain_is_taken_when_it_can_be() -> None:
+    lost = LogEvent(**PATH._asdict(), data={"": 1.0})
+    usable = LogEvent(**PATH._asdict(), data={"x": 1.0})
+    items = [
+        item._replace(message=item.message._replace(origin="events/0/7"))
+        for item in received([lost, lost, usable, usable])
+    ]
+    plans = flushed(items, [1])
+    assert [letter.message.offset for plan in plans for letter in plan.dead] == [0, 1]
+    assert ([key for key, _ in stored(plans)], sum(plan.repeated for plan in plans)) == (["x"], 1)
+
+
 def test_a_dead_letter_says_whether_part_of_it_is_stored() -> None:
     events = [
         LogEvent(**PATH._asdict(), data={"good": 1.0, "": 2.0}),
