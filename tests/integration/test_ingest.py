@@ -9,8 +9,6 @@ import fastavro
 import numpy as np
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import OffsetAndMetadata
 
 from stepwell_schemas.clickhouse import Store
@@ -19,7 +17,7 @@ from stepwell_schemas.events import Block, LogEvent, RunFinished, RunStarted
 from stepwell_schemas.kinds import Kind
 from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
 from support.ingest import PATH, a_batch, counted, ingesting, numbers, read_all, send, settings_of, until
-from support.stack import Topics
+from support.stack import Topics, limit_topic
 
 pytestmark = pytest.mark.anyio
 
@@ -117,24 +115,14 @@ async def test_poison_that_fills_its_topic_s_limit_does_not_stop_its_partition(
     if small_topic:
         await limit_topic(broker, topics.deadletters, MIB)
     async with ingesting(settings_of(broker, topics), chdb_store):
-        await send(broker, topics.events, [good, largest, b"small poison", good])
+        await send(broker, topics.events, [good, largest, b"small poison", largest, good])
         await until(lambda: len(numbers(chdb_store).get("x", [])), 2)
-        letters = await read_all(broker, topics.deadletters, 2)
+        letters = await read_all(broker, topics.deadletters, 3)
     assert sorted((dict(letter.headers)["offset"], letter.value) for letter in letters) == [
         (b"1", None if small_topic else largest),
         (b"2", b"small poison"),
+        (b"3", None if small_topic else largest),
     ]
-
-
-async def limit_topic(broker: str, topic: str, max_bytes: int) -> None:
-    """Set the largest message that a topic takes."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
-    await admin.start()
-    try:
-        config = {"max.message.bytes": str(max_bytes)}
-        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, config)])
-    finally:
-        await admin.close()
 
 
 async def test_an_unfinished_flush_is_repeated_and_counts_once(broker: str, topics: Topics, chdb_store: Store) -> None:

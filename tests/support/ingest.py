@@ -49,7 +49,7 @@ async def ingesting(settings: IngestorSettings, store: Store) -> AsyncIterator[I
         await task
 
 
-async def send(broker: str, topic: str, values: list[bytes], key: bytes = PATH.kafka_key) -> None:
+async def send(broker: str, topic: str, values: list[bytes], key: bytes | None = PATH.kafka_key) -> None:
     """Send message values under one key, in order."""
     async with AIOKafkaProducer(bootstrap_servers=broker, max_request_size=2**24) as producer:
         for value in values:

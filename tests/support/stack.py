@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
 from stepwell_deploy.clickhouse_http import ClickHouseHttp
 from stepwell_deploy.kafka import LocalKafka
 from stepwell_deploy.topics import create_topics
@@ -71,3 +74,14 @@ class Topics:
             kafka_bootstrap_servers=broker, events_topic=self.events, deadletters_topic=self.deadletters
         )
         await create_topics(settings, _PARTITIONS)
+
+
+async def limit_topic(broker: str, topic: str, max_bytes: int) -> None:
+    """Set the largest message that a topic takes."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    await admin.start()
+    try:
+        config = {"max.message.bytes": str(max_bytes)}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, config)])
+    finally:
+        await admin.close()
