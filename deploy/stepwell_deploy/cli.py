@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from stepwell_deploy.commands import deliver, read, serve, show
+from stepwell_deploy.commands import deadletters, deliver, read, serve, show
 from stepwell_deploy.commands.failures import EXPECTED_FAILURES, sentence
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ serve.register(app)
 show.register(app)
 read.register(app)
 deliver.register(app)
+deadletters.register(app)
 
 
 def main() -> None:

@@ -3,7 +3,9 @@
 StepwellDeployError
 ├── PortInUseError       another program listens on a port that a service needs
 ├── FolderInUseError     another process works in the data folder
-├── BrokerError          the local Kafka broker did not start, or died
+├── BrokerError          Kafka did not start, died, can't be reached or refuses
+├── NoLetterError        a name that no dead letter has
+├── LetterError          a dead letter that can't be sent again
 ├── StackError           the local stack did not come up
 └── ServiceRefusedError  the query service refused a request
 """
@@ -32,7 +34,18 @@ class FolderInUseError(StepwellDeployError):
 
 
 class BrokerError(StepwellDeployError):
-    """The local Kafka broker did not start, or died."""
+    """Kafka did not start, died, can't be reached or refuses."""
+
+
+class NoLetterError(StepwellDeployError):
+    """A name that no dead letter has."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"there is no dead letter {name!r}: {why}")
+
+
+class LetterError(StepwellDeployError):
+    """A dead letter that can't be sent again; others may."""
 
 
 class StackError(StepwellDeployError):

@@ -45,6 +45,11 @@ def origin_of(headers: Iterable[tuple[str, bytes]]) -> str:
     return next((value.decode("utf-8", "replace") for name, value in headers if name == REDRIVEN_HEADER), "")
 
 
+def redriven_session(origin: str) -> str:
+    """Return the name of the session that redriven records of one origin are: taken once, however often they come."""
+    return f"{REDRIVEN_HEADER} {origin}"
+
+
 class Received(NamedTuple):
     """A message that is an event: of which run, and when it was made, in microseconds since the epoch."""
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from stepwell_ingestor.log_events import as_batch
-from stepwell_ingestor.messages import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, DeadLetter, Received
+from stepwell_ingestor.messages import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, DeadLetter, Received, redriven_session
 from stepwell_ingestor.points import Columns, Int64s, tables_of
 from stepwell_ingestor.rows import Activity, Conflict, Session, run_tables
 from stepwell_ingestor.series import SeriesPart, parts_of, series_table
@@ -123,7 +123,7 @@ def _take(flush: _Flush, item: Received) -> None:
 def _place(item: Received) -> tuple[str, int]:
     """Return the session of an event and its first record's number there; a dead letter sent again is its own."""
     if item.message.origin:
-        return f"redriven {item.message.origin}", 0
+        return redriven_session(item.message.origin), 0
     return item.event.session, item.event.sequence
 
 
