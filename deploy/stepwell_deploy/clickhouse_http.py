@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hmac
 import json
+import socket
 import sys
 import threading
 import time
 from base64 import b64decode
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Self
@@ -103,6 +104,17 @@ class _Server(ThreadingHTTPServer):
         self.folder = folder
         self.credentials = credentials
         self.engine = connect(f"chdb://{folder.resolve()}", "default", pool_size=1)
+        self._connections: set[Any] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread of its own."""
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget a connection that ended."""
+        self._connections.discard(request)
+        super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Report what went wrong in a handler, except a client that went away."""
@@ -110,8 +122,11 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
     def server_close(self) -> None:
-        """Close the socket and let go of the engine."""
+        """Close the socket, end the connections that clients keep open, and let go of the engine."""
         super().server_close()
+        for connection in list(self._connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self.engine.close()
 
 

@@ -154,12 +154,16 @@ class Flusher:
         wait, repeated = _FIRST_RETRY_SECONDS, False
         while True:
             try:
-                return await asyncio.to_thread(work), repeated
+                done = await asyncio.to_thread(work)
             except StoreUnavailableError as error:
+                metrics.gauge("stepwell_ingestor_store_alarm", not self._given_up.is_set())
                 if self._given_up.is_set():
                     raise
                 metrics.count("stepwell_ingestor_store_retries")
                 _log.warning("ClickHouse can't be reached; trying again", seconds=wait, error=str(error))
+            else:
+                metrics.gauge("stepwell_ingestor_store_alarm", 0)
+                return done, repeated
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._given_up.wait(), wait)
             wait, repeated = min(2 * wait, self._retry_seconds), True

@@ -21,6 +21,9 @@ GaugeName = Literal[
     "stepwell_ingestor_buffer_limit_bytes",
     "stepwell_ingestor_paused_partitions",
     "stepwell_ingestor_last_flush_timestamp_seconds",
+    "stepwell_ingestor_deadletter_share",
+    "stepwell_ingestor_deadletter_alarm",
+    "stepwell_ingestor_store_alarm",
 ]
 
 _COUNTERS: Final[dict[CounterName, str]] = {
@@ -38,6 +41,9 @@ _GAUGES: Final[dict[GaugeName, str]] = {
     "stepwell_ingestor_buffer_limit_bytes": "Bytes of events beyond which partitions are paused.",
     "stepwell_ingestor_paused_partitions": "Partitions that are paused because ClickHouse does not keep up.",
     "stepwell_ingestor_last_flush_timestamp_seconds": "When a flush was last committed, in seconds since the epoch.",
+    "stepwell_ingestor_deadletter_share": "Share of dead letters among the last 1,000 events.",
+    "stepwell_ingestor_deadletter_alarm": "1 while that share is too large.",
+    "stepwell_ingestor_store_alarm": "1 while events wait because ClickHouse can't be reached.",
 }
 
 _counters: Final = {name: Counter(name, text) for name, text in _COUNTERS.items()}

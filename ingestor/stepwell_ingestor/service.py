@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stepwell_ingestor import metrics
+from stepwell_ingestor.alarms import DeadLetterAlarm
 from stepwell_ingestor.batching import FlushPolicy
 from stepwell_ingestor.clients import AiokafkaClients, Kafka
 from stepwell_ingestor.consumer import Owned, Ownership
@@ -53,6 +54,7 @@ class Ingestor:
         self._kafka = AiokafkaClients(settings) if kafka is None else kafka
         self._policy = FlushPolicy(settings.ingestor_flush_bytes, settings.ingestor_flush_seconds)
         self._last_flush_at: float | None = None
+        self._alarm = DeadLetterAlarm(settings.ingestor_deadletter_alarm_share)
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._owned = Ownership(self._kafka, self._make_flusher)
@@ -133,6 +135,7 @@ class Ingestor:
         metrics.count("stepwell_ingestor_repeated_records", plan.repeated)
         metrics.count("stepwell_ingestor_step_conflicts", plan.conflicts)
         metrics.count("stepwell_ingestor_flushes")
+        self._alarm.report(portion.messages, plan.dead)
         metrics.gauge("stepwell_ingestor_last_flush_timestamp_seconds", self._last_flush_at)
 
     def _report(self) -> None:

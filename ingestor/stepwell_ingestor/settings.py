@@ -36,3 +36,9 @@ class IngestorSettings(KafkaSettings, StoreSettings):
     ingestor_retry_seconds: float = Field(
         5.0, gt=0, description="The longest wait between two tries while ClickHouse can't be reached."
     )
+    ingestor_deadletter_alarm_share: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="The alarm rings when more than this share of the last 1,000 events are dead letters, 20 at least.",
+    )

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from stepwell_deploy.alarms import ringing
 from stepwell_deploy.commands.read import JsonFlag, open_service
 from stepwell_deploy.settings import DeploySettings
 
@@ -30,9 +31,9 @@ def read_metrics(text: str) -> dict[str, float]:
 
 
 def status(as_json: JsonFlag = False) -> None:
-    """Show whether the service is ready, and its metrics: lag, last flush, what was stored and what was not.
+    """Show whether the service is ready, its metrics (lag, last flush, what was stored and what was not), and alarms.
 
-    Exit code 1 when it is not ready.
+    Exit code 1 when it is not ready; an alarm alone leaves it at 0.
 
     Examples: `stepwell status` · `stepwell status --json`
     """
@@ -40,7 +41,13 @@ def status(as_json: JsonFlag = False) -> None:
     with open_service(settings) as service:
         readiness = service.readiness()
         samples = read_metrics(service.metrics_text())
-    report: dict[str, Any] = {"service": settings.base_url, "ready": readiness.is_success, "metrics": samples}
+    alarms = ringing(samples)
+    report: dict[str, Any] = {
+        "service": settings.base_url,
+        "ready": readiness.is_success,
+        "alarms": [alarm._asdict() for alarm in alarms],
+        "metrics": samples,
+    }
     if as_json:
         typer.echo(json.dumps(report))
     else:
@@ -51,6 +58,8 @@ def status(as_json: JsonFlag = False) -> None:
             if "_bucket" not in name and "_created" not in name:
                 table.add_row(name, f"{value:,.6g}")
         Console().print(table)
+        for alarm in alarms:
+            Console().print(f"[bold red]ALARM[/bold red] {alarm.text}", highlight=False, soft_wrap=True)
     if not readiness.is_success:
         raise typer.Exit(1)
 
