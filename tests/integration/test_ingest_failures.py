@@ -197,7 +197,7 @@ async def test_events_wait_for_clickhouse_and_the_group_is_kept(
     settings = settings_of(broker, topics, ingestor_retry_seconds=0.2, ingestor_buffer_bytes=2 * 8 * 2**20)
     async with ingesting(settings, store) as ingestor:
         await send(broker, topics.events, [encode(a_batch(0, 3))])
-        await until(counted(chdb_store, "numbers"), 6)
+        await until_settled(ingestor)
         server.stop()
         await send(broker, topics.events, [encode(a_batch(3, 3)), encode(a_batch(6, 3))])
         await until(lambda: ingestor.status().lag_events, 2)
