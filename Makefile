@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs lock clean
+.PHONY: help demo test lint bench soak docs lock clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -29,6 +29,9 @@ lint: $(STAMP) ## ruff, mypy --strict and the import contract
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+soak: $(STAMP) ## kill, pause and cut off real processes on fresh seeds: make soak SEEDS=50 [FIRST=1]
+	PYTHONPATH=tests $(BIN)/python -m faults --seeds $(or $(SEEDS),10) $(if $(FIRST),--first $(FIRST)) $(ARGS)
 
 bench: $(STAMP) ## run the benchmarks and print their figures
 	PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)

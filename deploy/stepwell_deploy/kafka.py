@@ -8,7 +8,7 @@ import subprocess
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -47,13 +47,28 @@ class LocalKafka:
     """One broker, its folder and its process. Start it from the main thread: it dies with this process.
 
     The folder keeps the log from one start to the next. Nothing here is thread-safe.
+
+    Args:
+        folder: where its log, its properties and what it prints are.
+        port: where it listens; 0 takes a free one.
+        heap_mb: the JVM's heap.
+        host: the address it listens on.
+        properties: further properties of the broker, which go before those set here.
     """
 
-    def __init__(self, folder: Path, port: int = 0, heap_mb: int = 512, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int = 0,
+        heap_mb: int = 512,
+        host: str = "127.0.0.1",
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
         self._folder = folder
         self._heap_mb = heap_mb
         self._host = host
         self._wanted_port = port
+        self._properties = dict(properties or {})
         self._process: subprocess.Popen[bytes] | None = None
         self.port = port
 
@@ -119,6 +134,7 @@ class LocalKafka:
             "group.initial.rebalance.delay.ms": "0",
             "message.max.bytes": str(_MAX_MESSAGE_BYTES),
             "replica.fetch.max.bytes": str(_MAX_MESSAGE_BYTES),
+            **self._properties,
         }
         file = self._folder / "server.properties"
         file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))

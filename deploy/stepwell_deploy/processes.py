@@ -7,14 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
 
 
-def start_child(command: Sequence[str], output: Path) -> subprocess.Popen[bytes]:
+def start_child(
+    command: Sequence[str], output: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start a child that is killed when this process dies, however it dies; its output is appended to a file.
 
     The kernel's parent-death signal does this on Linux; call it from the main thread, since the signal follows the
@@ -37,6 +39,7 @@ def start_child(command: Sequence[str], output: Path) -> subprocess.Popen[bytes]
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            env=environment,
             start_new_session=True,
             preexec_fn=die_with_parent,
         )

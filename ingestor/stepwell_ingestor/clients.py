@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import CommitFailedError, GroupCoordinatorNotAvailableError, IllegalStateError
+from aiokafka.errors import (
+    CommitFailedError,
+    GroupCoordinatorNotAvailableError,
+    IllegalStateError,
+    KafkaConnectionError,
+)
 from aiokafka.structs import OffsetAndMetadata
 
 from stepwell_ingestor.messages import Message, origin_of
@@ -18,6 +25,8 @@ from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
 _METADATA_MILLISECONDS: Final = 2_000
 _HEARTBEATS_A_SESSION: Final = 3
 _MILLISECONDS: Final = 1_000
+_START_RETRY_SECONDS: Final = 2.0
+_log = structlog.get_logger()
 
 
 class Committed(NamedTuple):
@@ -106,10 +115,10 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
         self._membership: tuple[int, str] | None = None
 
     async def start(self, topic: str, rebalanced: Rebalanced) -> None:
-        """Connect, and join the group for a topic."""
+        """Connect, for as long as no broker can be reached, and join the group for a topic."""
         self._rebalanced = rebalanced
         for client in (self._admin, self._producer, self._consumer):
-            await client.start()
+            await _started(client)
         self._consumer.subscribe([topic], listener=self)
 
     async def stop(self) -> None:
@@ -199,3 +208,13 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
         """Put a message on its way."""
         on_its_way: Awaitable[Any] = await self._producer.send(topic, value, key=key, headers=list(headers))
         return on_its_way
+
+
+async def _started(client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient) -> None:
+    while True:
+        try:
+            await client.start()
+            return
+        except KafkaConnectionError as error:
+            _log.warning("no broker can be reached; trying again", seconds=_START_RETRY_SECONDS, error=str(error))
+        await asyncio.sleep(_START_RETRY_SECONDS)

@@ -45,6 +45,7 @@ class Ownership:
         self.partitions: dict[TopicPartition, Owned] = {}
         self._kafka = kafka
         self._make_flusher = make_flusher
+        self._told = False
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Begin to hold partitions. Runs before their first message can come."""
@@ -78,8 +79,11 @@ class Ownership:
         try:
             committed = await self._kafka.committed(list(new))
         except KafkaError as error:
-            _log.warning("the broker does not tell what is committed; asking again", error=str(error))
+            if not self._told:
+                self._told = True
+                _log.warning("the broker does not tell what is committed; asking again", error=str(error))
             return
+        self._told = False
         for partition, owned in new.items():
             if self.partitions.get(partition) is owned:
                 start, plan = committed[partition]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import structlog
@@ -43,6 +44,8 @@ class IngestorStatus(NamedTuple):
 class Ingestor:
     """Runs until `stop()`. Several of them, in any processes, share the partitions of the topic.
 
+    A broker or a ClickHouse that can't be reached is waited for, however long.
+
     `run()` raises what makes going on pointless: a statement that ClickHouse refuses (`StoreError`) or takes without
     effect (`LandingError`), a plan whose events the log no longer holds (`PlanError`), a broker that refuses this
     client (`KafkaError`). Nothing is committed then: the next ingestor begins with the same flush.
@@ -63,7 +66,7 @@ class Ingestor:
     async def run(self) -> None:
         """Take part in the group until `stop()`; what is buffered then is stored first."""
         try:
-            await self._kafka.start(self._settings.events_topic, self._owned)
+            await self._start()
             while not self._stopping.is_set():
                 await self._turn()
             await self._drain()
@@ -73,6 +76,16 @@ class Ingestor:
                     owned.task.cancel()
             await self._kafka.stop()
             self._ended.set()
+
+    async def _start(self) -> None:
+        starting = asyncio.create_task(self._kafka.start(self._settings.events_topic, self._owned))
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not starting.done():
+            starting.cancel()
+        with suppress(asyncio.CancelledError):
+            await starting
 
     async def stop(self) -> None:
         """Ask `run()` to store what is buffered and end; returns when it has."""

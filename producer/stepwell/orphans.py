@@ -63,7 +63,7 @@ def _info_of(path: Path) -> JournalInfo | None:
 
 
 def last_step(orphans: Iterable[Orphan]) -> int:
-    """Return the last step that these journals, oldest first, logged a row at; -1 when none did."""
+    """Return the last step that these journals, oldest first, logged a row at or began behind; -1 for none."""
     import numpy as np
 
     from stepwell.reader import JsonRow, Reader, Rows
@@ -72,7 +72,8 @@ def last_step(orphans: Iterable[Orphan]) -> int:
     last = -1
     current: dict[str, int] = {}
     for path, info in orphans:
-        at = max(current.get(info.writer, 0), info.first_step)
+        # A session that logged nothing yet knows all the same behind which step it began.
+        at, last = max(current.get(info.writer, 0), info.first_step), max(last, info.first_step - 1)
         try:
             with path.open("rb") as file:
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

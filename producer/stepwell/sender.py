@@ -85,6 +85,7 @@ class Sender:
         self._error = ""
         self._refusal = ""
         self._told = False
+        self._was_connected = False
         self._draining = False
         self._drained = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -159,7 +160,8 @@ class Sender:
                 return
             except (KafkaError, NotConnectedError, OSError, TimeoutError) as error:
                 self._fail(str(error) or type(error).__name__)
-                if self._draining and isinstance(error, NotConnectedError | TimeoutError):
+                # Brokers that were there come back; where none ever was, nobody waits at the end.
+                if self._draining and not self._was_connected:
                     return
             await self._pause(self._settings.retry_seconds)
 
@@ -181,6 +183,7 @@ class Sender:
         reader = Reader(check=False)
         reader.skip_to(journal.map, journal.acknowledged)
         pump = Pump(producer, settings.events_topic, journal.info, reader, journal.acknowledge)
+        self._was_connected = True
         self._recover()
         try:
             # First, so that the order in Kafka is the order of logging.

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from faults.proxy import Proxy
 from stepwell_deploy.clickhouse_http import ClickHouseHttp
 from stepwell_ingestor.service import Ingestor
 from stepwell_schemas.clickhouse import Store, connect
@@ -207,6 +208,22 @@ async def test_events_wait_for_clickhouse_and_the_group_is_kept(
         await until(lambda: ingestor.status().lag_events, 0)
     again.stop()
     store.close()
+
+
+async def test_a_broker_that_comes_late_is_waited_for(broker: str, topics: Topics, chdb_store: Store) -> None:
+    proxy = Proxy()
+    settings = settings_of(f"127.0.0.1:{proxy.port}", topics)
+    stopped = Ingestor(settings, chdb_store)
+    running = asyncio.create_task(stopped.run())
+    await asyncio.sleep(0.5)
+    await asyncio.wait_for(stopped.stop(), 5)
+    await running
+    async with ingesting(settings, chdb_store):
+        await send(broker, topics.events, [encode(a_batch(0, 3))])
+        await asyncio.sleep(0.5)
+        proxy.target = int(broker.rpartition(":")[2])
+        await until(counted(chdb_store, "numbers"), 6)
+    proxy.stop()
 
 
 async def test_a_refused_insert_is_loud_and_commits_nothing(broker: str, topics: Topics, chdb_store: Store) -> None:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
 
 from stepwell_deploy.settings import DeploySettings
+
+if TYPE_CHECKING:
+    from stepwell_schemas.clickhouse import Store
+    from stepwell_schemas.settings import StoreSettings
+
+_RETRY_SECONDS: Final = 2.0
 
 DirOption = Annotated[Path | None, typer.Option("--dir", help="The folder that keeps the data.")]
 PortOption = Annotated[int | None, typer.Option(help="The service's port; 0 takes a free one.")]
@@ -54,18 +61,15 @@ def up(folder: DirOption = None, port: PortOption = None) -> None:
 def ingest() -> None:
     """Run one ingestor: a member of the consumer group that stores events in ClickHouse.
 
-    Where Kafka and ClickHouse are, the environment says.
+    It waits for either while it can't be reached. Where Kafka and ClickHouse are, the environment says.
 
     Examples: `STEPWELL_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 stepwell ingest`
     """
     from stepwell_ingestor.service import Ingestor
     from stepwell_ingestor.settings import IngestorSettings
-    from stepwell_schemas.clickhouse import connect
 
     settings = IngestorSettings()
-    store = connect(
-        settings.clickhouse_dsn.get_secret_value(), settings.clickhouse_database, settings.clickhouse_pool_size
-    )
+    store = _connect_patiently(settings)
 
     async def run() -> None:
         ingestor = Ingestor(settings, store)
@@ -80,6 +84,20 @@ def ingest() -> None:
         asyncio.run(run())
     finally:
         store.close()
+
+
+def _connect_patiently(settings: StoreSettings) -> Store:
+    from stepwell_schemas.clickhouse import connect
+    from stepwell_schemas.errors import StoreUnavailableError
+
+    while True:
+        try:
+            return connect(
+                settings.clickhouse_dsn.get_secret_value(), settings.clickhouse_database, settings.clickhouse_pool_size
+            )
+        except StoreUnavailableError as error:
+            typer.echo(f"{error}; trying again", err=True)
+        time.sleep(_RETRY_SECONDS)
 
 
 def query(port: PortOption = None) -> None:

@@ -1,0 +1,81 @@
+"""What must be stored, in plain Python: the step rule, later values win, one metric a key whatever its case."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+class Value(NamedTuple):
+    """A stored value: its kind, and what the view of that kind shows of it (numbers by their bits)."""
+
+    kind: str
+    shown: Any
+
+
+@dataclass
+class RunModel:
+    """One run: the values by kind, key and step, and what was counted on the way."""
+
+    values: dict[str, dict[str, dict[int, Any]]] = field(default_factory=dict)
+    conflicts: list[tuple[str, int, int]] = field(default_factory=list)
+    log_rows: int = 0
+    points: int = 0
+    last_step: int = -1
+    _current: dict[str, int] = field(default_factory=dict)
+    _spellings: dict[str, str] = field(default_factory=dict)
+
+    def begin(self, writer: str, step: int) -> None:
+        """Begin a session of a writer at a step."""
+        self._current[writer] = step
+
+    def log(self, writer: str, data: Mapping[str, Any], jump: int | None, at: int | None, commit: bool | None) -> int:
+        """Take a call; return how many values it had."""
+        current = self._current.get(writer, 0)
+        asked = at if jump is None else max(current + jump, 0)
+        if asked is not None and asked >= current:
+            step = asked
+            self._current[writer] = step + 1 if commit else step
+        else:
+            step = current
+            if asked is not None:
+                self.conflicts.append((writer, asked, step))
+            self._current[writer] = step if commit is False else step + 1
+        self.log_rows += 1
+        self.last_step = max(self.last_step, step)
+        cells = flat(data)
+        for key, (kind, shown) in cells.items():
+            stored = self._spellings.setdefault(key.casefold(), key)
+            self.values.setdefault(kind, {}).setdefault(stored, {})[step] = shown
+        self.points += len(cells)
+        return len(cells)
+
+
+def flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
+    """Return the values of a call by their dotted keys."""
+    found: dict[str, Value] = {}
+    for key, value in data.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = _value(value)
+    return found
+
+
+def _value(value: Any) -> Value:
+    if isinstance(value, bool):
+        return Value("bools", value)
+    if isinstance(value, int | float):
+        exact = str(value) if isinstance(value, int) and int(float(value)) != value else ""
+        return Value("numbers", (bits(float(value)), exact))
+    if isinstance(value, str):
+        return Value("strings", value)
+    return Value("others", json.loads(json.dumps(value)))
+
+
+def bits(value: float) -> int:
+    """Return the 64 bits of a number: they tell NaN and -0.0."""
+    return int(struct.unpack("<q", struct.pack("<d", value))[0])

@@ -1,0 +1,55 @@
+"""The faults of a seed: what is done to which process, and when."""
+
+from __future__ import annotations
+
+import random
+from typing import Final, Literal, NamedTuple
+
+Action = Literal["kill", "strike", "pause", "terminate", "reset"]
+"""`strike` kills the engine at the moment it has noted an insert's token; the others are what their names say."""
+
+# (action, part, weight, least and most seconds that it lasts). A session of the consumer group lasts 2 s: pauses of an
+# ingestor go beyond it, so that it comes back as one whose partitions are another's.
+_KINDS: Final[tuple[tuple[Action, str, int, float, float], ...]] = (
+    ("kill", "ingestor", 6, 0.0, 2.0),
+    ("pause", "ingestor", 4, 0.3, 5.0),
+    ("terminate", "ingestor", 1, 0.0, 0.0),
+    ("kill", "engine", 3, 0.0, 2.0),
+    ("strike", "engine", 3, 0.0, 2.0),
+    ("pause", "engine", 1, 0.2, 2.0),
+    ("kill", "broker", 1, 0.0, 2.0),
+    ("pause", "broker", 1, 0.3, 4.0),
+    ("kill", "query", 1, 0.0, 1.0),
+    ("kill", "trainer", 6, 0.0, 0.0),
+    ("pause", "trainer", 2, 0.2, 2.0),
+    ("reset", "broker", 2, 0.0, 0.0),
+    ("reset", "engine", 3, 0.0, 0.0),
+)
+_FAULTS: Final = (10, 16)
+_LEAST_GAP_SECONDS: Final = 0.05
+_MOST_GAP_SECONDS: Final = 1.2
+
+
+class Fault(NamedTuple):
+    """After `gap` seconds, do `action` to a part (`number` chooses among several) for `seconds`."""
+
+    gap: float
+    action: Action
+    part: str
+    number: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"+{self.gap:.2f}s {self.action} {self.part}{self.number} {self.seconds:.1f}s"
+
+
+def faults(seed: int) -> list[Fault]:
+    """Return the faults of a seed, in their order."""
+    draw = random.Random(f"{seed} faults")
+    weights = [weight for _, _, weight, _, _ in _KINDS]
+    found = []
+    for _ in range(draw.randint(*_FAULTS)):
+        action, part, _, least, most = draw.choices(_KINDS, weights)[0]
+        gap = draw.uniform(_LEAST_GAP_SECONDS, _MOST_GAP_SECONDS)
+        found.append(Fault(gap, action, part, draw.randrange(1_000), draw.uniform(least, most)))
+    return found

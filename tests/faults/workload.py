@@ -1,0 +1,85 @@
+"""What is logged under a seed: every call is a function of the seed, its writer and its number, and of nothing else.
+
+The training script that makes the calls and the model that says what must come of them both draw from here; they share
+no other code.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any, Final, NamedTuple
+
+RANKS: Final = 2
+SOLO_CALLS: Final = 1_200
+RANK_CALLS: Final = 600
+FOREIGN_EVENTS: Final = 300
+_ODD_FLOATS: Final = (math.nan, math.inf, -math.inf, -0.0, 5e-324)
+_TEXTS: Final = ("", "ünï 🚀", "a\nb", "x" * 3_000)
+
+
+class Call(NamedTuple):
+    """One `log()` call. `jump`: the asked step relative to the current one; `at`: an absolute one; None: neither."""
+
+    data: dict[str, Any]
+    jump: int | None = None
+    at: int | None = None
+    commit: bool | None = None
+
+
+class Writer(NamedTuple):
+    """A training process: its run, its name among the run's writers, how many calls it makes."""
+
+    run: str
+    name: str
+    calls: int
+
+    def call(self, seed: int, number: int) -> Call:
+        """Return the call of a number."""
+        return _rank_call(seed, self.name, number) if self.name else _solo_call(seed, number)
+
+
+def writers() -> list[Writer]:
+    """Return the training processes of a seed."""
+    return [Writer("solo", "", SOLO_CALLS), *(Writer("ranks", f"rank{n}", RANK_CALLS) for n in range(RANKS))]
+
+
+def _solo_call(seed: int, number: int) -> Call:
+    """Any kind of value, merges at one step, jumps, steps that lie behind, and keys in another case."""
+    draw = random.Random(f"{seed} solo {number}")
+    data: dict[str, Any] = {"call": number, "Loss" if draw.random() < 0.1 else "loss": draw.random()}
+    if draw.random() < 0.3:
+        data["mixed"] = draw.choice([draw.random(), draw.choice(_TEXTS), True, [number, None], *_ODD_FLOATS])
+    if draw.random() < 0.2:
+        data["big"] = 2**60 + number
+    if draw.random() < 0.2:
+        data["deep"] = {"a": number, "b": {"c": bool(number % 2)}}
+    jump = draw.choices([None, 0, draw.randrange(1, 5), -draw.randrange(1, 9)], [85, 5, 5, 5])[0]
+    return Call(data, jump=jump, commit=draw.choices([None, False, True], [85, 10, 5])[0])
+
+
+def _rank_call(seed: int, name: str, number: int) -> Call:
+    """Interleaved steps; keys of the writer's own, and one that all write, each at its steps."""
+    rank = int(name.removeprefix("rank"))
+    draw = random.Random(f"{seed} {name} {number}")
+    return Call({f"{name}/loss": draw.random(), "shared": number + rank / 10}, at=number * RANKS + rank)
+
+
+class ForeignEvent(NamedTuple):
+    """What a producer in another language sends: the bytes' recipe, its number in its session, how often it is sent."""
+
+    number: int
+    data: dict[str, float]
+    poison: bool
+    times: int
+
+
+def foreign_event(seed: int, number: int) -> ForeignEvent:
+    """Return the foreign producer's event of a number; some are poison, some are sent several times."""
+    draw = random.Random(f"{seed} foreign {number}")
+    return ForeignEvent(
+        number,
+        {"f": draw.random(), "number": float(number)},
+        poison=draw.random() < 0.05,
+        times=draw.choices([1, 2, 3], [80, 15, 5])[0],
+    )
