@@ -11,6 +11,8 @@ from faults.compare import compare
 from faults.harness import Harness, Result
 from faults.producers import project
 
+# Two seeds and what they start take a minute and a half on a quiet machine.
+pytestmark = pytest.mark.timeout(600)
 _SEEDS = (2, 12)
 
 
