@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from stepwell_deploy.commands import deadletters, deliver, read, serve, show
+from stepwell_deploy.commands import deadletters, deliver, read, serve, show, verify
 from stepwell_deploy.commands.failures import EXPECTED_FAILURES, sentence
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ show.register(app)
 read.register(app)
 deliver.register(app)
 deadletters.register(app)
+verify.register(app)
 
 
 def main() -> None:

@@ -7,7 +7,8 @@ StepwellDeployError
 ├── NoLetterError        a name that no dead letter has
 ├── LetterError          a dead letter that can't be sent again
 ├── StackError           the local stack did not come up
-└── ServiceRefusedError  the query service refused a request
+├── ServiceRefusedError  the query service refused a request
+└── NotComparableError   a run's log and tables can't be compared
 """
 
 from __future__ import annotations
@@ -54,3 +55,7 @@ class StackError(StepwellDeployError):
 
 class ServiceRefusedError(StepwellDeployError):
     """The query service refused a request; the text is its own."""
+
+
+class NotComparableError(StepwellDeployError):
+    """A run's journals, log and tables can't be compared; the text says why."""

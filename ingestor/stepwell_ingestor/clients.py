@@ -36,6 +36,28 @@ class Committed(NamedTuple):
     plan: str
 
 
+def message_of(record: Any) -> Message:
+    """Return aiokafka's record as what the planner takes."""
+    return Message(record.offset, record.timestamp, record.key, record.value or b"", origin_of(record.headers))
+
+
+async def committed_of(
+    admin: AIOKafkaAdminClient, group: str, partitions: Sequence[TopicPartition]
+) -> Mapping[TopicPartition, Committed]:
+    """Return what a group has committed of each of these partitions. Raises: KafkaError, also while it is not known."""
+    found = await admin.list_consumer_group_offsets(group, partitions=list(partitions))
+    # A broker that just lost, or is still loading, the group answers with nothing, and aiokafka drops its error
+    # code. For a partition without a commit the answer is -1: what is missing is not known, not absent.
+    if any(partition not in found for partition in partitions):
+        raise GroupCoordinatorNotAvailableError("the group's broker does not tell what is committed")
+    return {
+        partition: Committed(found[partition].offset, found[partition].metadata)
+        if found[partition].offset >= 0
+        else Committed(None, "")
+        for partition in partitions
+    }
+
+
 class Rebalanced(Protocol):
     """Who is told what the group gives to this member and takes away; must not raise."""
 
@@ -139,24 +161,11 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
     async def poll(self, seconds: float) -> Mapping[TopicPartition, list[Message]]:
         """Return what was read, waiting for it up to `seconds`."""
         fetched = await self._consumer.getmany(timeout_ms=round(seconds * _MILLISECONDS))
-        return {
-            partition: [Message(r.offset, r.timestamp, r.key, r.value or b"", origin_of(r.headers)) for r in records]
-            for partition, records in fetched.items()
-        }
+        return {partition: [message_of(record) for record in records] for partition, records in fetched.items()}
 
     async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Committed]:
         """Return what is committed of each of these partitions."""
-        found = await self._admin.list_consumer_group_offsets(self._group, partitions=list(partitions))
-        # A broker that just lost, or is still loading, the group answers with nothing, and aiokafka drops its error
-        # code. For a partition without a commit the answer is -1: what is missing is not known, not absent.
-        if any(partition not in found for partition in partitions):
-            raise GroupCoordinatorNotAvailableError("the group's broker does not tell what is committed")
-        return {
-            partition: Committed(found[partition].offset, found[partition].metadata)
-            if found[partition].offset >= 0
-            else Committed(None, "")
-            for partition in partitions
-        }
+        return await committed_of(self._admin, self._group, partitions)
 
     async def commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
         """Commit an offset with its plan, as the member that the group gave the partition to and as no other."""

@@ -2,7 +2,8 @@
 
 StepwellIngestorError
 ├── PlanError       a committed plan names offsets that the topic no longer holds
-└── LandingError    ClickHouse takes an insert and does not show its rows
+├── LandingError    ClickHouse takes an insert and does not show its rows
+└── ReplayError     a run's log can't be replayed
 """
 
 from __future__ import annotations
@@ -18,3 +19,7 @@ class PlanError(StepwellIngestorError):
 
 class LandingError(StepwellIngestorError):
     """ClickHouse says that it took an insert, and does not show its rows."""
+
+
+class ReplayError(StepwellIngestorError):
+    """A run's log can't be read, or says too little for a replay."""
