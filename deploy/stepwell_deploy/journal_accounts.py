@@ -50,9 +50,14 @@ class JournalCheck(NamedTuple):
 
 
 def find_accounts(folder: Path, run: RunPath) -> list[JournalAccount]:
-    """Return the journals of a run in a folder, the oldest session first."""
-    found = (_account(path, run) for path in find_journals([folder]))
-    return [account for account in found if account is not None]
+    """Return the journals of a run in a folder, the oldest session first; of copies of one, the longest."""
+    longest: dict[str, JournalAccount] = {}
+    for path in find_journals([folder]):
+        account = _account(path, run)
+        if account is not None:
+            known = longest.setdefault(account.info.session, account)
+            longest[account.info.session] = max(known, account, key=lambda one: one.records)
+    return list(longest.values())
 
 
 def check_journal(account: JournalAccount, session: SessionTally, *, whole: bool) -> JournalCheck | None:

@@ -9,6 +9,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,7 +50,8 @@ class ReplayProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is None:
+        # A child that died has nothing to close.
+        with suppress(BrokenProcessPool):
             self._pool.submit(_close).result()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._folder.cleanup()

@@ -187,7 +187,7 @@ def conclude(
     points = sum(one.points for one in log.series.values())
     verdict = Verdict.NOT_COMPARABLE if partly else Verdict.SAME
     if differences:
-        verdict = Verdict.DIFFERENT
+        verdict, notes = Verdict.DIFFERENT, [*notes, *([partly] if partly else [])]
     return Report(run, verdict, points, len(log.series), journals, tuple(differences), tuple(notes), partly)
 
 

@@ -25,6 +25,7 @@ from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
 
 _POLL_MILLISECONDS: Final = 1_000
 _SILENT_POLLS: Final = 30
+_FETCH_MILLISECONDS: Final = 50
 _COMMITTED_TRIES: Final = 20
 _RETRY_SECONDS: Final = 0.25
 
@@ -56,6 +57,8 @@ class RunLog:
             enable_auto_commit=False,
             # An offset that retention has taken away must be an error: reading on elsewhere would leave events out.
             auto_offset_reset="none",
+            # Questions for offsets wait behind a fetch that waits for events.
+            fetch_max_wait_ms=_FETCH_MILLISECONDS,
             isolation_level="read_committed",
             fetch_max_bytes=2 * MAX_EVENT_BYTES,
             max_partition_fetch_bytes=MAX_EVENT_BYTES + MIB,

@@ -110,7 +110,7 @@ def _value_bits(block: Block, rows: int) -> UInt64s:
     if block.kind is Kind.NUMBER:
         bits = np.frombuffer(block.packed, "<u8").copy()
         for exact in block.exact:
-            bits[exact.index] += np.uint64(_text_hash(exact.text))
+            bits[exact.index] ^= np.uint64(_text_hash(exact.text))
     elif block.kind is Kind.BOOL:
         bits = np.frombuffer(block.packed, np.uint8).astype(np.uint64)
     else:

@@ -66,6 +66,8 @@ def test_the_tour_works_line_by_line(service: str, tmp_path: Path) -> None:
     assert [rows[0]["train/loss"], rows[-1]["train/loss"]] == [1.0, 1 / 1000]
     statement = "SELECT key, count, last_step FROM metrics WHERE run_id = 'first'"
     assert "1000" in run(service, tmp_path, str(STEPWELL), "sql", statement)
+    same = "the same: 2,000 points of 2 series, log and tables"
+    assert same in run(service, tmp_path, str(STEPWELL), "verify", "me/tour/first")
     assert "train/loss" in run(service, tmp_path, sys.executable, "-c", readme_script(1))
     status = json.loads(run(service, tmp_path, str(STEPWELL), "status", "--json"))
     assert status["ready"]

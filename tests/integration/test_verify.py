@@ -8,21 +8,22 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.structs import OffsetAndMetadata
 
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.codec import encode
 from stepwell_schemas.events import LogEvent
 from stepwell_schemas.identifiers import RunPath
-from support.ingest import ingesting, send, settings_of
+from support.ingest import counted, ingesting, send, settings_of, until
 from support.sdk import Served, eventually, serving
-from support.stack import Topics
+from support.stack import Stack, Topics
 
 STEPWELL = Path(sys.executable).parent / "stepwell"
 RUN = RunPath("me", "p", "run")
@@ -42,14 +43,13 @@ run.finish()
 """
 
 _LOGGING = """
-import sys, threading, stepwell
+import pathlib, sys, time, stepwell
 run = stepwell.init(id="run")
-stop = threading.Event()
-threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
 row = 0
-while not stop.wait(0.002):
+while not pathlib.Path(sys.argv[1]).exists():
     run.log({"row": row})
     row += 1
+    time.sleep(0.002)
     if row == 100:
         print("logging", flush=True)
 run.finish()
@@ -100,4 +100,273 @@ def test_what_was_logged_is_the_same_everywhere(rich: Served) -> None:
 
 def test_a_row_that_is_gone_is_named(rich: Served) -> None:
     rich.store.command("DELETE FROM {db}.points_number WHERE key = 'loss' AND step = 100")
-    assert differences(verified(rich, 1)) == [("loss", "number", "points", None, 203, 202)]
+    # The series was written twice at a step, so that the view `metrics` counts its rows.
+    assert differences(verified(rich, 1)) == [
+        ("loss", "number", "points", None, 202, 201),
+        ("loss", "number", "count in metrics", None, 202, 201),
+    ]
+
+
+def test_a_value_that_changed_is_named_by_its_bits(rich: Served) -> None:
+    change = (
+        "INSERT INTO {db}.points_number SELECT * REPLACE (reinterpretAsFloat64({bits:UInt64}) AS value,"
+        " version + 1 AS version) FROM {db}.points_number FINAL WHERE key = 'loss' AND isNaN(value)"
+    )
+    rich.store.command(change, {"bits": 0x7FF8_0000_0000_0001})
+    ((key, kind, what, journal, log, tables),) = differences(verified(rich, 1))
+    assert (key, kind, what, journal) == ("loss", "number", "steps, values or timestamps", None)
+    assert log != tables
+
+
+def test_what_counts_twice_or_was_forgotten_is_named(rich: Served) -> None:
+    twice = "INSERT INTO {db}.series SELECT * FROM {db}.series WHERE key = 'ok'"
+    rich.store.command(twice)
+    rich.store.command("DELETE FROM {db}.step_conflict_log WHERE run_id = 'run'")
+    rich.store.command("DELETE FROM {db}.points_string WHERE key = 'note'")
+    assert differences(verified(rich, 1)) == [
+        ("note", "string", "points", None, 1, 0),
+        ("note", "string", "count in metrics", None, 1, 0),
+        ("ok", "bool", "count in metrics", None, 200, 400),
+        ("", "", "step conflicts", None, 1, 0),
+    ]
+
+
+def test_a_journal_that_was_kept_is_compared_too(sdk: Served) -> None:
+    sdk.run(_RICH, STEPWELL_KEEP_JOURNAL="true")
+    eventually(sdk.state, "finished")
+    report = verified(sdk, 0)
+    assert (report["journals"], report["differences"], report["notes"]) == (1, [], [])
+    assert verified(sdk, 0, STEPWELL_DIR=str(sdk.folder / "nowhere"))["journals"] == 0
+
+
+def test_rows_of_a_journal_that_nobody_sends_are_named(rich: Served) -> None:
+    rich.run(_KILLED, code=-signal.SIGKILL)
+    (journal,) = rich.journals()
+    session = journal.stem.rpartition("-")[2]
+    report = verified(rich, 1)
+    assert differences(report) == [
+        ("", "", f"records of session {session}", 6, 0, None),
+        ("late", "number", "points not sent", 5, None, None),
+    ]
+
+
+def test_a_run_that_logs_meanwhile_raises_no_alarm(sdk: Served, tmp_path: Path) -> None:
+    stop = tmp_path / "stop"
+    with sdk.start(_LOGGING, str(stop)) as training:
+        assert training.stdout is not None
+        assert training.stdout.readline() == "logging\n"
+        eventually(lambda: sdk.count("numbers") > 0, True)
+        for _ in range(2):
+            report = verified(sdk, 0)
+            assert (report["verdict"], report["series"]) == ("same", 1)
+            assert report["points"] > 0
+        stop.touch()
+        rows = int(training.communicate()[0])
+    eventually(sdk.state, "finished")
+    assert verified(sdk, 0)["points"] == rows
+
+
+def test_what_can_not_be_compared_says_why(sdk: Served) -> None:
+    assert "no run me/p/run" in verified(sdk, 2)["reason"]
+    assert "must have the form entity/project/run_id" in verified(sdk, 2, "run")["reason"]
+    away = {"STEPWELL_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}
+    assert "Kafka does not answer" in verified(sdk, 2, **away)["reason"]
+    assert "no Stepwell service answers" in verified(sdk, 2, STEPWELL_BASE_URL="http://127.0.0.1:9")["reason"]
+
+
+@pytest.fixture
+def alone(broker: str, topics: Topics, chdb_store: Store, tmp_path: Path) -> Iterator[Served]:
+    """A service without an ingestor: tests let one run when they want."""
+    with serving(chdb_store) as url:
+        environment = {
+            "STEPWELL_KAFKA_BOOTSTRAP_SERVERS": broker,
+            "STEPWELL_EVENTS_TOPIC": topics.events,
+            "STEPWELL_BASE_URL": url,
+            "STEPWELL_DIR": str(tmp_path),
+        }
+        yield Served(chdb_store, environment, tmp_path)
+
+
+def foreign(value: float, run: RunPath = RUN, **changes: Any) -> bytes:
+    """Return a message of a producer that numbers nothing."""
+    return encode(LogEvent(**run._asdict(), data={"f": value}, timestamp=int(value) * 1_000_000 + 999, **changes))
+
+
+def ingest(sdk: Served, topics: Topics, points: int) -> None:
+    """Let an ingestor run until so many numbers are stored."""
+
+    async def run() -> None:
+        settings = settings_of(sdk.environment["STEPWELL_KAFKA_BOOTSTRAP_SERVERS"], topics)
+        async with ingesting(settings, sdk.store):
+            await until(counted(sdk.store, "numbers"), points)
+
+    asyncio.run(run())
+
+
+def sent(broker: str, topics: Topics, values: list[bytes], key: bytes = RUN.kafka_key) -> None:
+    """Send messages."""
+    asyncio.run(send(broker, topics.events, values, key))
+
+
+def partition_of(broker: str, topics: Topics, key: bytes) -> int:
+    """Return the partition that a key names."""
+
+    async def ask() -> int:
+        async with AIOKafkaProducer(bootstrap_servers=broker) as producer:
+            return int((await producer.send_and_wait(topics.events, b"", key=key)).partition)
+
+    return asyncio.run(ask())
+
+
+def test_a_foreign_writer_is_compared_and_what_is_behind_is_no_difference(
+    broker: str, topics: Topics, alone: Served
+) -> None:
+    neighbour = RunPath("me", "p", "neighbour")
+    values = [foreign(1), b"poison", foreign(2), foreign(7, neighbour), foreign(3, step=0), foreign(4, step=9)]
+    sent(broker, topics, values)
+    assert "committed nothing" in verified(alone, 2)["reason"]
+    ingest(alone, topics, 5)
+    sent(broker, topics, [foreign(5), foreign(6), b"poison"])
+    report = verified(alone, 0)
+    assert (report["points"], report["series"]) == (4, 1)
+    assert report["notes"] == [
+        "not ingested yet: 2 events of the run, of 3 in its partition",
+        "in the dead letters, wholly or partly: 1 event of the run",
+    ]
+
+
+def test_a_run_that_its_producer_put_elsewhere_is_found(broker: str, topics: Topics, alone: Served) -> None:
+    here = partition_of(broker, topics, RUN.kafka_key)
+    other = next(key for key in map(str.encode, "abcdef") if partition_of(broker, topics, key) != here)
+    sent(broker, topics, [foreign(1), foreign(2)], other)
+    ingest(alone, topics, 2)
+    assert verified(alone, 0)["points"] == 2
+    sent(broker, topics, [foreign(3)])
+    ingest(alone, topics, 3)
+    assert "partitions 0, 1" in verified(alone, 2)["reason"]
+
+
+def test_a_flush_that_is_under_way_raises_no_alarm(broker: str, topics: Topics, alone: Served) -> None:
+    sent(broker, topics, [foreign(1), foreign(2)])
+    ingest(alone, topics, 2)
+    sent(broker, topics, [foreign(3)])
+    ingest(alone, topics, 3)
+    # As if the last flush had only planned and stored: its rows are there, its end is not committed.
+    partition = TopicPartition(topics.events, partition_of(broker, topics, RUN.kafka_key))
+    commit(broker, f"group-{topics.events}", partition, 2, "3")
+    report = verified(alone, 0)
+    assert (report["points"], report["notes"][0]) == (
+        2, "left out: steps from 2 on, which are being stored right now"
+    )  # fmt: skip
+    alone.store.command("DELETE FROM {db}.points_number WHERE step = 1")
+    assert differences(verified(alone, 1)) == [
+        ("f", "number", "points", None, 2, 1),
+        ("f", "number", "last step", None, 1, 0),
+    ]
+
+
+def commit(broker: str, group: str, partition: TopicPartition, offset: int, plan: str) -> None:
+    """Commit as an ingestor does."""
+
+    async def run() -> None:
+        async with AIOKafkaConsumer(bootstrap_servers=broker, group_id=group, enable_auto_commit=False) as consumer:
+            consumer.assign([partition])
+            await consumer.commit({partition: OffsetAndMetadata(offset, plan)})
+
+    asyncio.run(run())
+
+
+def test_a_log_without_its_beginning_is_compared_as_far_as_it_goes(broker: str, topics: Topics, alone: Served) -> None:
+    sent(broker, topics, [foreign(value) for value in range(6)])
+    ingest(alone, topics, 6)
+    drop_before(broker, TopicPartition(topics.events, partition_of(broker, topics, RUN.kafka_key)), 4)
+    report = verified(alone, 2)
+    assert (report["points"], report["notes"], report["differences"]) == (2, [], [])
+    assert "compared from step 4 on: no difference" in report["reason"]
+    alone.store.command("DELETE FROM {db}.points_number WHERE step = 5")
+    report = verified(alone, 2)
+    assert report["notes"] == [
+        "not comparable: f number points: 2 in the log from there on, 1 in the tables",
+        "not comparable: f number last step: 5 in the log from there on, 4 in the tables",
+    ]
+    assert report["differences"] == []
+
+
+def test_what_others_lost_makes_a_run_s_log_no_shorter(broker: str, topics: Topics, alone: Served) -> None:
+    sent(broker, topics, [foreign(1, RunPath("me", "p", "earlier")), foreign(2), foreign(3)])
+    ingest(alone, topics, 3)
+    drop_before(broker, TopicPartition(topics.events, partition_of(broker, topics, RUN.kafka_key)), 1)
+    report = verified(alone, 0)
+    assert (report["points"], report["notes"]) == (2, [])
+
+
+def test_a_log_that_is_gone_is_no_difference(broker: str, topics: Topics, alone: Served) -> None:
+    sent(broker, topics, [foreign(1), foreign(2)])
+    ingest(alone, topics, 2)
+    drop_before(broker, TopicPartition(topics.events, partition_of(broker, topics, RUN.kafka_key)), 2)
+    assert "no longer holds any event" in verified(alone, 2)["reason"]
+
+
+def drop_before(broker: str, partition: TopicPartition, offset: int) -> None:
+    """Take the log's beginning away, as retention does."""
+
+    async def drop() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+        await admin.start()
+        try:
+            await admin.delete_records({partition: RecordsToDelete(offset)})
+        finally:
+            await admin.close()
+
+    asyncio.run(drop())
+
+
+def test_tables_are_read_straight_where_the_environment_names_them(
+    broker: str, topics: Topics, alone: Served, stack: Stack
+) -> None:
+    sent(broker, topics, [foreign(1), foreign(2)])
+    ingest(alone, topics, 2)
+    del alone.environment["STEPWELL_BASE_URL"]
+    alone.environment["STEPWELL_CLICKHOUSE_DATABASE"] = alone.store.database
+    assert verified(alone, 0, STEPWELL_CLICKHOUSE_DSN=stack.dsn("http"))["points"] == 2
+
+
+def test_an_engine_of_its_own_is_read_beside_the_scratch_engine(
+    broker: str, topics: Topics, alone: Served, tmp_path: Path
+) -> None:
+    script = """
+import asyncio, sys
+from stepwell_ingestor.service import Ingestor
+from stepwell_ingestor.settings import IngestorSettings
+from stepwell_schemas.clickhouse import connect
+from stepwell_schemas.migrate import migrate
+
+async def ingest(store):
+    ingestor = Ingestor(IngestorSettings(), store)
+    task = asyncio.create_task(ingestor.run())
+    while not store.query("SELECT count() AS n FROM {db}.numbers").column("n")[0].as_py() == 2:
+        await asyncio.sleep(0.1)
+    await ingestor.stop()
+    await task
+
+with connect(sys.argv[1]) as store:
+    migrate(store)
+    asyncio.run(ingest(store))
+"""
+    sent(broker, topics, [foreign(1), foreign(2)])
+    dsn = f"chdb://{tmp_path}/engine"
+    del alone.environment["STEPWELL_BASE_URL"]
+    alone.run(script, dsn, STEPWELL_INGESTOR_GROUP=f"group-{topics.events}")
+    assert verified(alone, 0, STEPWELL_CLICKHOUSE_DSN=dsn)["points"] == 2
+
+
+def test_people_get_a_table(rich: Served) -> None:
+    rich.store.command("DELETE FROM {db}.points_bool WHERE step = 3")
+    group = f"group-{rich.environment['STEPWELL_EVENTS_TOPIC']}"
+    env = {**os.environ, **rich.environment, "STEPWELL_INGESTOR_GROUP": group, "COLUMNS": "120"}
+    done = subprocess.run([str(STEPWELL), "verify", str(RUN)], env=env, capture_output=True, text=True, check=False)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert lines[0] == ["key", "kind", "what", "differs", "in", "journal", "in", "log", "in", "tables"]
+    assert lines[1] == ["ok", "bool", "points", "200", "199"]
+    assert done.stdout.splitlines()[-1] == "different: 1 difference between log and tables"

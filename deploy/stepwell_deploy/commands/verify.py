@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape, render
 from rich.table import Table
 
 from stepwell_deploy.commands.failures import EXPECTED_FAILURES, sentence
@@ -72,11 +73,15 @@ def _report(run: str, folder: Path | None) -> Report:
         with _tables() as tables:
             return verify_run(path, find_log(), tables, folder or ProducerSettings().dir)
     except EXPECTED_FAILURES as error:
-        return not_comparable(run, sentence(error))
+        return not_comparable(run, render(sentence(error)).plain)
     except (StepwellIngestorError, StepwellError) as error:
         return not_comparable(run, str(error))
     except KafkaError as error:
         return not_comparable(run, f"Kafka does not answer as it should: {type(error).__name__}: {error}")
+    except Exception as error:
+        # Python's own exit code for what nobody expected is 1, which would say that something differs.
+        traceback.print_exc()
+        raise typer.Exit(2) from error
 
 
 @contextmanager
