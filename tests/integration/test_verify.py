@@ -154,13 +154,15 @@ def test_a_run_that_logs_meanwhile_raises_no_alarm(sdk: Served, tmp_path: Path) 
     stop = tmp_path / "stop"
     with sdk.start(_LOGGING, str(stop)) as training:
         assert training.stdout is not None
-        assert training.stdout.readline() == "logging\n"
-        eventually(lambda: sdk.count("numbers") > 0, True)
-        for _ in range(2):
-            report = verified(sdk, 0)
-            assert (report["verdict"], report["series"]) == ("same", 1)
-            assert report["points"] > 0
-        stop.touch()
+        try:
+            assert training.stdout.readline() == "logging\n"
+            eventually(lambda: sdk.count("numbers") > 0, True)
+            for _ in range(2):
+                report = verified(sdk, 0)
+                assert (report["verdict"], report["series"]) == ("same", 1)
+                assert report["points"] > 0
+        finally:
+            stop.touch()
         rows = int(training.communicate()[0])
     eventually(sdk.state, "finished")
     assert verified(sdk, 0)["points"] == rows
