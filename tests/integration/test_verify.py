@@ -168,6 +168,21 @@ def test_a_run_that_logs_meanwhile_raises_no_alarm(sdk: Served, tmp_path: Path) 
     assert verified(sdk, 0)["points"] == rows
 
 
+def test_records_of_an_open_session_are_a_note(rich: Served, tmp_path: Path) -> None:
+    stop = tmp_path / "stop"
+    with rich.start(_LOGGING, str(stop), STEPWELL_MODE="offline") as training:
+        assert training.stdout is not None
+        try:
+            assert training.stdout.readline() == "logging\n"
+            report = verified(rich, 0)
+        finally:
+            stop.touch()
+        training.communicate()
+    assert report["journals"] == 1
+    (note,) = report["notes"]
+    assert "is still open" in note
+
+
 def test_what_can_not_be_compared_says_why(sdk: Served) -> None:
     assert "no run me/p/run" in verified(sdk, 2)["reason"]
     assert "must have the form entity/project/run_id" in verified(sdk, 2, "run")["reason"]
