@@ -229,7 +229,7 @@ async def redrive(
         async for letter in letters:
             if letter.partly_stored and not partly_stored:
                 done.partly_stored.append(letter.name)
-            elif letter.first_origin in origins:
+            elif letter.origin is not None and letter.first_origin in origins:
                 done.same_event.append(letter.name)
             else:
                 origins.add(letter.first_origin)

@@ -166,7 +166,9 @@ def describe(event: Event) -> Iterator[tuple[str, str]]:
         if event.step is not None:
             yield "steps asked for", str(event.step)
         yield "keys", ", ".join(event.data)
-    columns = {"rows", "steps", "blocks", "data", "timestamps", "commits", "step"}
+    columns = {"rows", "steps", "blocks", "timestamps", "commits", "step"} | (
+        {"data"} if isinstance(event, LogEvent) else set()
+    )
     for name, value in event.model_dump(exclude=columns, exclude_defaults=True).items():
         yield name, f"{len(value):,} bytes" if isinstance(value, bytes) else _text(value)
 

@@ -205,13 +205,16 @@ def test_a_record_that_no_ingestor_has_put_there_is_listed_and_not_sent(
             headers = [("topic", b"nowhere"), ("partition", b"0"), ("offset", b"0")]
             await producer.send_and_wait(topics.deadletters, b"stray", headers=[("reason", b"[/bold] \x1b[31m")])
             await producer.send_and_wait(topics.deadletters, b"lost", headers=headers)
+            await producer.send_and_wait(topics.deadletters, b"stray")
 
     asyncio.run(put())
     table = command("list").stdout.decode()
     assert "[/bold] \\x1b[31m" in table
     assert "nowhere/0/0" in table
     assert "0 not sent: its headers name no topic" in command("redrive", "0", code=1).stderr.decode()
-    assert "1 not sent: Kafka has no topic nowhere" in command("redrive", "--all", code=1).stderr.decode()
+    problems = command("redrive", "--all", code=1).stderr.decode()
+    assert "1 not sent: Kafka has no topic nowhere" in problems
+    assert "2 not sent: its headers name no topic" in problems
 
 
 def test_without_settings_of_its_own_the_service_is_asked(
