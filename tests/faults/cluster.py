@@ -236,13 +236,11 @@ class Cluster:
 
         That is before the rows are in their table: see `stepwell_ingestor.landing`.
         """
-        before, until = self._noted(), now + _STRIKE_SECONDS
-        while time.monotonic() < until and self._noted() == before:
+        logs = list(self._notes.glob("*/*/deduplication_logs/*"))
+        before, until = _bytes_in(logs), now + _STRIKE_SECONDS
+        while time.monotonic() < until and _bytes_in(logs) == before:
             continue
         self.engine.kill(time.monotonic(), down_seconds)
-
-    def _noted(self) -> int:
-        return sum(log.stat().st_size for log in self._notes.glob("*/*/deduplication_logs/*"))
 
     def supervise(self) -> None:
         """Start what is down and due, let go on what was paused for long enough."""
@@ -261,6 +259,13 @@ class Cluster:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
+
+
+def _bytes_in(files: Sequence[Path]) -> int:
+    try:
+        return sum(file.stat().st_size for file in files)
+    except FileNotFoundError:  # the engine has begun a new one
+        return -1
 
 
 @contextmanager
