@@ -258,6 +258,7 @@ class Cluster:
             except StoreError:
                 if time.monotonic() > deadline:
                     raise
+                self.supervise()
                 time.sleep(0.1)
 
 
