@@ -19,6 +19,7 @@ from stepwell_schemas.codec import encode
 from stepwell_schemas.errors import StoreRejectedError
 from stepwell_schemas.events import Event, LogEvent, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.limits import MAX_EVENT_BYTES
 from stepwell_schemas.migrate import migrate
 from support.ingest import PATH, a_batch, counted, ingesting, numbers, send, settings_of, until
 from support.stack import Stack, Topics
@@ -208,6 +209,38 @@ async def test_events_wait_for_clickhouse_and_the_group_is_kept(
         await until(lambda: ingestor.status().lag_events, 0)
     again.stop()
     store.close()
+
+
+async def test_memory_is_bounded_while_clickhouse_is_away(
+    broker: str, topics: Topics, stack: Stack, chdb_store: Store
+) -> None:
+    rows, events = 60_000, 36
+    size = len(encode(a_batch(0, rows)))
+    limit = 2 * MAX_EVENT_BYTES
+    proxy = Proxy()
+    proxy.target = int(stack.dsn("http").rpartition(":")[2])
+    dsn = stack.dsn("http").replace(f":{proxy.target}", f":{proxy.port}")
+    store = connect(dsn, chdb_store.database)
+    settings = settings_of(broker, topics, ingestor_retry_seconds=0.2, ingestor_buffer_bytes=limit)
+    async with ingesting(settings, store) as ingestor:
+        await until(lambda: ingestor.status().partitions, 2)
+        server, proxy.target = proxy.target, 9
+        proxy.reset()
+        for number in range(events):
+            await send(broker, topics.events, [encode(a_batch(number * rows, rows))])
+        await until(lambda: ingestor.status().paused, 1)
+        most = 0
+        for _ in range(20):
+            most = max(most, ingestor.status().buffered_bytes)
+            await asyncio.sleep(0.05)
+        assert limit <= most < limit + 2 * MAX_EVENT_BYTES + size, "the limit, and what one read may bring beyond it"
+        assert most < events * size
+        assert ingestor.status().partitions == 2, "a paused member stays in its group"
+        proxy.target = server
+        await until(counted(chdb_store, "numbers"), 2 * rows * events)
+        await until(lambda: (ingestor.status().paused, ingestor.status().lag_events), (0, 0))
+    store.close()
+    proxy.stop()
 
 
 async def test_a_broker_that_comes_late_is_waited_for(broker: str, topics: Topics, chdb_store: Store) -> None:
