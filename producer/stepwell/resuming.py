@@ -6,6 +6,7 @@ that crashed before it could deliver goes on behind its last `log()`.
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 AUTO_FILE: Final = "resume-auto"
 _ASK_TIMEOUT_SECONDS: Final = 10.0
+_RESTART_SECONDS: Final = 3.0
+_RETRY_SECONDS: Final = 0.5
 _RULES: Final = {"allow": "allow", "must": "must", "never": "never", "auto": "auto", True: "auto", False: "", None: ""}
 
 
@@ -53,7 +56,7 @@ def begin(path: RunPath, rule: str, settings: ProducerSettings, mode: str) -> Be
         return Beginning()
     orphans = find_orphans(settings.dir.absolute() / "journals", path)
     try:
-        stored = _stored_step(path, settings)
+        stored = _stored_step_soon(path, settings, mode)
     except ApiError as error:
         if rule == "must" and mode == "online" and not orphans:
             raise ResumeError(f"resume='must', but {error}") from error
@@ -68,6 +71,18 @@ def begin(path: RunPath, rule: str, settings: ProducerSettings, mode: str) -> Be
     if rule == "never":
         raise ResumeError(f"resume='never', but the run {path} exists")
     return Beginning(max(-1 if stored is None else stored, last_step(orphans)) + 1, resumed=True)
+
+
+def _stored_step_soon(path: RunPath, settings: ProducerSettings, mode: str) -> int | None:
+    """Return the stored step; a service that is just starting again is asked until it answers, for some seconds."""
+    deadline = time.monotonic() + (_RESTART_SECONDS if mode == "online" else 0.0)
+    while True:
+        try:
+            return _stored_step(path, settings)
+        except ApiError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_RETRY_SECONDS)
 
 
 def _stored_step(path: RunPath, settings: ProducerSettings) -> int | None:

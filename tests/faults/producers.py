@@ -152,6 +152,9 @@ class Trainer:
             data, jump, at, commit = self.writer.call(self._seed, number)
             points += self._model.log(self.writer.name, data, jump, at, commit)
         self._first += rows
+        if code is None and self._first == self.writer.calls:
+            # Killed while it finished: what it did not deliver, nobody but a sync will.
+            self._syncing = True
         if code == 0:
             assert self._first == self.writer.calls
             self.receipts.append({**said[-1], "wanted_points": points})
