@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak docs lock clean
+.PHONY: help demo test simulate soak lint bench docs lock clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -23,6 +23,9 @@ demo: $(STAMP) ## set up everything and train for real: four runs, a million ste
 
 test: $(STAMP) ## set up everything and run all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+simulate: $(STAMP) ## the ingest loop under seeded faults in virtual time: SEEDS=2000 FIRST=0
+	PYTHONPATH=tests $(BIN)/python -m simulation --first $(or $(FIRST),0) --seeds $(or $(SEEDS),2000) $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy --strict and the import contract
 	$(BIN)/ruff check .

@@ -134,7 +134,7 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
         )
         self._admin = AIOKafkaAdminClient(**settings.kafka_connection())
         self._rebalanced: Rebalanced
-        self._membership: tuple[int, str] | None = None
+        self._given: dict[TopicPartition, tuple[int, str]] = {}
 
     async def start(self, topic: str, rebalanced: Rebalanced) -> None:
         """Connect, for as long as no broker can be reached, and join the group for a topic."""
@@ -151,7 +151,7 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Remember as whom the partitions were given to this member. Runs before their first message can come."""
-        self._membership = self._present_membership()
+        self._given = dict.fromkeys(assigned, self._present_membership())
         await self._rebalanced.on_partitions_assigned(assigned)
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
@@ -171,11 +171,12 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
         """Commit an offset with its plan, as the member that the group gave the partition to and as no other."""
         # aiokafka's own `commit` signs with whatever membership it has when the request leaves: none at all once the
         # group threw this member out, which the broker takes while the group is empty, or a later one after a retry.
-        # Either would undo what the partition's next owner has committed.
+        # And the broker looks at the membership alone, not at whose the partition is. Each would undo what the
+        # partition's next owner has committed.
         coordinator = self._consumer._coordinator
         await coordinator.ensure_coordinator_known()
-        if self._membership is None or self._present_membership() != self._membership:
-            raise CommitFailedError("the group gave the partition to this member before it threw it out")
+        if self._given.get(partition) != self._present_membership():
+            raise CommitFailedError("the group has taken the partition from this member, or has thrown it out")
         await coordinator._do_commit_offsets(None, {partition: OffsetAndMetadata(offset, plan)})
 
     def _present_membership(self) -> tuple[int, str]:

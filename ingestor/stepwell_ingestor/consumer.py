@@ -23,7 +23,7 @@ class Owned:
     """One partition: what it holds in memory and the flush under way.
 
     Messages may come before the plan that an owner before left was read; nothing is flushed until `ready`.
-    `rewind_to` is the first offset to read again after a flush that failed, None where reading just goes on.
+    `rewind_to` is the first offset to read again after a flush that failed, where nothing was committed before.
     """
 
     flusher: Flusher
@@ -57,12 +57,14 @@ class Ownership:
         leaving = [self.partitions.pop(partition) for partition in revoked if partition in self.partitions]
         for owned in leaving:
             owned.flusher.give_up()
-        for owned in leaving:
-            if owned.task is not None:
-                try:
-                    await owned.task
-                except (KafkaError, StoreUnavailableError) as error:
-                    _log.info("left a flush to the partition's next owner", error=str(error))
+        tasks = [owned.task for owned in leaving if owned.task is not None]
+        if tasks:
+            await asyncio.wait(tasks)  # all of them: one that fails must not let another go on behind the rebalance
+        for task in tasks:
+            try:
+                task.result()
+            except (KafkaError, StoreUnavailableError) as error:
+                _log.info("left a flush to the partition's next owner", error=str(error))
 
     def retake(self, partition: TopicPartition) -> None:
         """Begin a partition anew after a flush that the broker did not let end: what is committed tells from where."""
@@ -90,13 +92,15 @@ class Ownership:
                 self._begin(partition, owned, start, int(plan) if plan else None)
 
     def _begin(self, partition: TopicPartition, owned: Owned, start: int | None, planned_end: int | None) -> None:
-        if owned.rewind_to is not None:
+        first = owned.rewind_to if start is None else start
+        if first is not None:
             try:
-                self._kafka.seek(partition, owned.rewind_to if start is None else start)
+                self._kafka.seek(partition, first)
             except IllegalStateError:
                 # A rebalance under way has taken the partition; its end brings a new start.
                 return
-            # What came since the failed flush lies behind the gap; it comes again.
+            # What came before lies behind a gap, or before `first`: aiokafka looks its position up on its own, and
+            # in the meantime another member may have gone on from there. It comes again.
             owned.buffer = PartitionBuffer()
         owned.buffer.start, owned.buffer.planned_end = start, planned_end
         owned.ready = True

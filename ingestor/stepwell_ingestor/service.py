@@ -165,11 +165,17 @@ class Ingestor:
             _log.warning("stopped before everything read was stored", error=repr(error))
 
     async def _flush_everything(self) -> None:
-        for owned in list(self._owned.partitions.values()):
+        for partition, owned in list(self._owned.partitions.items()):
             if owned.task is not None:
                 await owned.task
-            while owned.ready and owned.buffer.planned_end is None and not owned.buffer.is_empty:
-                await self._flush(owned)
+            # A rebalance may take the partition away in the meantime; it waits for `owned.task`, and for no other.
+            while self._may_drain(partition, owned):
+                owned.task = asyncio.create_task(self._flush(owned))
+                await owned.task
+
+    def _may_drain(self, partition: TopicPartition, owned: Owned) -> bool:
+        still_owned = self._owned.partitions.get(partition) is owned
+        return still_owned and owned.ready and owned.buffer.planned_end is None and not owned.buffer.is_empty
 
     def _make_flusher(self, partition: TopicPartition) -> Flusher:
         return Flusher(

@@ -1,0 +1,31 @@
+"""Adds up schedules, and says of those that failed how to see them again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from simulation.schedule import Outcome, run_schedule
+
+
+def replay_command(seed: int, *, overtaking: bool = False) -> str:
+    """Return the command that runs one schedule again and shows its trace."""
+    return f"make simulate FIRST={seed} SEEDS=1 ARGS='--trace{' --overtaking' if overtaking else ''}'"
+
+
+def failure(outcome: Outcome, *, overtaking: bool = False) -> str:
+    """Return what a failed schedule says: its seed, what differed, and how to see it again."""
+    lines = [f"seed {outcome.seed}: {len(outcome.differences.problems)} differences", *outcome.differences.problems]
+    return "\n  ".join([*lines, f"again: {replay_command(outcome.seed, overtaking=overtaking)}"])
+
+
+def run_some(seeds: Iterable[int], overtaking: bool) -> tuple[Counter[str], list[str]]:
+    """Run schedules one after the other; return what they add up to, and what the failed ones say."""
+    counts, failures = Counter[str](), list[str]()
+    for seed in seeds:
+        outcome = run_schedule(seed, overtaking=overtaking)
+        counts += outcome.counts
+        counts += Counter(schedules=1, lost=outcome.differences.lost, doubled=outcome.differences.doubled)
+        if outcome.differences.problems:
+            failures.append(failure(outcome, overtaking=overtaking))
+    return counts, failures

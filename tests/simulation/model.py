@@ -1,0 +1,106 @@
+"""What a log must leave behind, in plain Python: each record of a session once, the step rule, later values win."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Path = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One `log()` call; `timestamp` in microseconds since the epoch."""
+
+    data: Mapping[str, Any]
+    step: int | None
+    commit: bool | None
+    timestamp: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an event says of a run besides values: config entries, and the state it brings the run into, if any."""
+
+    config: Mapping[str, Any]
+    removed: Sequence[str] = ()
+    state: str | None = None
+
+
+@dataclass
+class RunModel:
+    """One run: the values by kind, key and step, its document, and what was counted on the way."""
+
+    values: dict[tuple[str, str], dict[int, Any]] = field(default_factory=dict)
+    conflicts: list[tuple[str, int, int]] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    state: str = "running"
+    log_rows: int = 0
+    points: int = 0
+    repeated: int = 0
+    missing: int = 0
+    sessions: dict[str, int] = field(default_factory=dict)
+    _current: dict[str, int] = field(default_factory=dict)
+    _spellings: dict[str, str] = field(default_factory=dict)
+
+    def take(self, writer: str, session: str, sequence: int, records: Sequence[Call | Change]) -> None:
+        """Take an event; records of a numbered one that were there before count as repeated."""
+        if session:
+            following = self.sessions.get(session, 0)
+            self.missing += max(sequence - following, 0)
+            skipped = min(max(following - sequence, 0), len(records))
+            self.repeated += skipped
+            self.sessions[session] = max(following, sequence + len(records))
+            records = records[skipped:]
+        for record in records:
+            if isinstance(record, Call):
+                self._log(writer, record)
+            else:
+                self._change(record)
+
+    def _log(self, writer: str, call: Call) -> None:
+        current = self._current.get(writer, 0)
+        if call.step is not None and call.step >= current:
+            step = call.step
+            self._current[writer] = step + (call.commit is True)
+        else:
+            step = current
+            self._current[writer] = step + (call.commit is not False)
+            if call.step is not None:
+                self.conflicts.append((writer, call.step, step))
+        self.log_rows += 1
+        for key, value in call.data.items():
+            if key:
+                kind, shown = kind_of(value)
+                stored = self._spellings.setdefault(key.casefold(), key)
+                self.values.setdefault((kind, stored), {})[step] = shown
+                self.points += 1
+
+    def _change(self, change: Change) -> None:
+        if change.state == "running":
+            # A start knows of nothing to remove.
+            self.config |= change.config
+        else:
+            kept = {key: value for key, value in self.config.items() if key not in change.removed}
+            self.config = kept | dict(change.config)
+        self.state = change.state or self.state
+
+
+def kind_of(value: Any) -> tuple[str, Any]:
+    """Return a value's kind, and what is compared of it: numbers by their bits and exact text, others as they are."""
+    if isinstance(value, bool):
+        return "bool", value
+    if isinstance(value, int | float):
+        exact = str(value) if isinstance(value, int) and int(float(value)) != value else ""
+        return "number", (bits(float(value)), exact)
+    if isinstance(value, str):
+        return "string", value
+    return "other", json.dumps(value)
+
+
+def bits(value: float) -> int:
+    """Return the 64 bits of a number: they tell NaN and -0.0."""
+    return int(struct.unpack("<q", struct.pack("<d", value))[0])
