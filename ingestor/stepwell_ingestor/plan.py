@@ -173,8 +173,9 @@ def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) ->
     state, rows = flush.states[item.path], batch.rows
     asked = None if batch.steps is None else np.frombuffer(batch.steps, "<i8")[skipped:]
     commits = None if batch.commits is None else np.frombuffer(batch.commits, np.int8)[skipped:]
-    # A dead letter sent again comes late: the steps it asks for are free, and move no writer.
-    late = bool(item.message.origin) and asked is not None
+    # A dead letter sent again comes late: the steps it asks for are free, and move no writer. Where its first row asks
+    # for none, that row and what follows it go on from where the writer is.
+    late = bool(item.message.origin) and asked is not None and len(asked) > 0 and asked[0] != NO_STEP
     resolved = resolve(0 if late else state.writers.get(batch.writer, 0), asked, commits, rows - skipped)
     if not late:
         state.writers[batch.writer] = resolved.current

@@ -19,6 +19,14 @@ class IngestorSettings(KafkaSettings, StoreSettings):
         "Shorter, a pause of the machine looks like a death; longer, a dead ingestor's events wait longer. "
         "The broker's `group.min.session.timeout.ms` (6 s unless set) is the least.",
     )
+    ingestor_metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="Port on which `stepwell ingest` serves its own `/metrics`; 0: none. `stepwell up` has them at the "
+        "service's `/metrics`.",
+    )
+    ingestor_metrics_host: str = Field("127.0.0.1", description="Address for that port.")
     ingestor_flush_seconds: float = Field(
         0.5, gt=0, description="Seconds after which what a partition's buffer holds is stored, however little it is."
     )

@@ -10,21 +10,29 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from faults.cluster import STEPWELL, Cluster, Part
+from faults.cluster import STEPWELL, Part
 from faults.model import RunModel
 from faults.workload import FOREIGN_EVENTS, Writer, foreign_event
 from stepwell.reader import JsonRow, Reader, Rows
 from stepwell_schemas.codec import encode
 from stepwell_schemas.events import LogEvent
 from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.settings import KafkaSettings
 
 FOREIGN_RUN: Final = "foreign"
 _FOREIGN_PAUSE_SECONDS: Final = 0.02
+
+
+class Target(Protocol):
+    """What is logged to: how its producers find it."""
+
+    settings: KafkaSettings
+    environment: dict[str, str]
 
 
 class Trainer:
@@ -34,14 +42,14 @@ class Trainer:
     most the one that was under way.
     """
 
-    def __init__(self, cluster: Cluster, seed: int, writer: Writer, model: RunModel, folder: Path) -> None:
+    def __init__(self, target: Target, seed: int, writer: Writer, model: RunModel, folder: Path) -> None:
         self.writer = writer
         self.killed = 0
         self.exits: list[int] = []
         self.receipts: list[dict[str, Any]] = []
         self.done = False
         self._environment = {
-            **cluster.environment,
+            **target.environment,
             "STEPWELL_ENTITY": "faults",
             "STEPWELL_PROJECT": project(seed),
             "STEPWELL_DIR": str(folder),
@@ -125,7 +133,7 @@ class Trainer:
 
     def _open_journal(self) -> None:
         # Held open: whoever delivers it may remove it.
-        if self._journal is None and (said := self._lines()):
+        if self._journal is None and not self._syncing and (said := self._lines()):
             self._journal = Path(said[0]["journal"]).open("rb")  # noqa: SIM115 - closed in _account
 
     def _account(self, code: int | None) -> None:
@@ -180,10 +188,10 @@ def rows_in(file: Any) -> int:
 class Foreign:
     """Sends numbered `LogEvent`s, some twice, and poison between them; sends again whatever failed."""
 
-    def __init__(self, cluster: Cluster, seed: int, model: RunModel) -> None:
+    def __init__(self, target: Target, seed: int, model: RunModel) -> None:
         self.poison: set[bytes] = set()
         self.done = False
-        self._cluster = cluster
+        self._target = target
         self._seed = seed
         self._model = model
         self._stop = threading.Event()
@@ -232,9 +240,9 @@ class Foreign:
         while not self._stop.is_set():
             try:
                 if producer is None:
-                    producer = AIOKafkaProducer(**self._cluster.settings.kafka_connection(), request_timeout_ms=3_000)
+                    producer = AIOKafkaProducer(**self._target.settings.kafka_connection(), request_timeout_ms=3_000)
                     await producer.start()
-                await producer.send_and_wait(self._cluster.settings.events_topic, payload, key=key)
+                await producer.send_and_wait(self._target.settings.events_topic, payload, key=key)
                 return producer
             except KafkaError:
                 if producer is not None:

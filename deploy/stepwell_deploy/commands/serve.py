@@ -69,6 +69,8 @@ def ingest() -> None:
     from stepwell_ingestor.settings import IngestorSettings
 
     settings = IngestorSettings()
+    if settings.ingestor_metrics_port:
+        _serve_metrics(settings.ingestor_metrics_host, settings.ingestor_metrics_port)
     store = _connect_patiently(settings)
 
     async def run() -> None:
@@ -84,6 +86,14 @@ def ingest() -> None:
         asyncio.run(run())
     finally:
         store.close()
+
+
+def _serve_metrics(host: str, port: int) -> None:
+    from prometheus_client import start_http_server
+
+    from stepwell_deploy.folder import claim_port
+
+    start_http_server(claim_port(host, port, "set STEPWELL_INGESTOR_METRICS_PORT to another"), host)
 
 
 def _connect_patiently(settings: StoreSettings) -> Store:

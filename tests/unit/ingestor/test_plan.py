@@ -201,6 +201,14 @@ def test_a_dead_letter_sent_again_counts_once_and_keeps_its_step() -> None:
     assert (conflicts(plans), sum(plan.repeated for plan in plans)) == ([], 1)
 
 
+def test_a_batch_sent_again_whose_first_row_asks_for_no_step_overwrites_nothing() -> None:
+    logged = [LogEvent(**PATH._asdict(), data={"a": float(step)}) for step in range(3)]
+    lost = as_log_batch([Call("a", 8.0, None), Call("a", 9.0, 20)], 0)
+    items = received([*logged, lost])
+    items[3] = items[3]._replace(message=items[3].message._replace(origin="events/0/7"))
+    assert stored(flushed(items, [])) == {("a", 0): 0.0, ("a", 1): 1.0, ("a", 2): 2.0, ("a", 3): 8.0, ("a", 20): 9.0}
+
+
 def test_a_dead_letter_sent_again_in_vain_is_taken_when_it_can_be() -> None:
     lost = LogEvent(**PATH._asdict(), data={"": 1.0})
     usable = LogEvent(**PATH._asdict(), data={"x": 1.0})
