@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate soak lint bench docs lock clean
+.PHONY: help demo test simulate mutants soak lint bench docs lock clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -26,6 +26,9 @@ test: $(STAMP) ## set up everything and run all tests
 
 simulate: $(STAMP) ## the ingest loop under seeded faults in virtual time: SEEDS=2000 FIRST=0
 	PYTHONPATH=tests $(BIN)/python -m simulation --first $(or $(FIRST),0) --seeds $(or $(SEEDS),2000) $(ARGS)
+
+mutants: $(STAMP) ## break the exactly-once machinery line by line, and see the tests notice
+	PYTHONPATH=tests $(BIN)/python -m mutants $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy --strict and the import contract
 	$(BIN)/ruff check .

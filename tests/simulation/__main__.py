@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from typing import Final
 
@@ -30,6 +31,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many processes share them")
     parser.add_argument("--overtaking", action="store_true", help="commit requests land that the client has given up")
     parser.add_argument("--trace", action="store_true", help="print what happened in each schedule")
+    parser.add_argument("--fail-fast", action="store_true", help="end soon after a schedule has failed")
     options = parser.parse_args()
     seeds = range(options.first, options.first + options.seeds)
     if options.trace:
@@ -39,9 +41,14 @@ def main() -> int:
     parts = [seeds[number::_PARTS] for number in range(min(_PARTS, len(seeds)))]
     counts, failures = Counter[str](), list[str]()
     with ProcessPoolExecutor(min(options.processes, len(parts)), get_context("spawn")) as pool:
-        for part, failed in pool.map(run_some, parts, [options.overtaking] * len(parts)):
+        for part, failed in pool.map(
+            partial(run_some, overtaking=options.overtaking, fail_fast=options.fail_fast), parts
+        ):
             counts += part
             failures += failed
+            if failures and options.fail_fast:
+                pool.shutdown(cancel_futures=True)
+                break
     seconds = time.monotonic() - began
     print(*failures[:_SHOWN], sep="\n")
     print(f"{counts['schedules']:,} schedules in {seconds:.1f} s ({counts['schedules'] / seconds:.1f}/s)")

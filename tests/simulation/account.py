@@ -19,8 +19,11 @@ def failure(outcome: Outcome, *, overtaking: bool = False) -> str:
     return "\n  ".join([*lines, f"again: {replay_command(outcome.seed, overtaking=overtaking)}"])
 
 
-def run_some(seeds: Iterable[int], overtaking: bool) -> tuple[Counter[str], list[str]]:
-    """Run schedules one after the other; return what they add up to, and what the failed ones say."""
+def run_some(seeds: Iterable[int], overtaking: bool, fail_fast: bool = False) -> tuple[Counter[str], list[str]]:
+    """Run schedules one after the other; return what they add up to, and what the failed ones say.
+
+    `fail_fast` ends behind the first that fails.
+    """
     counts, failures = Counter[str](), list[str]()
     for seed in seeds:
         outcome = run_schedule(seed, overtaking=overtaking)
@@ -28,4 +31,6 @@ def run_some(seeds: Iterable[int], overtaking: bool) -> tuple[Counter[str], list
         counts += Counter(schedules=1, lost=outcome.differences.lost, doubled=outcome.differences.doubled)
         if outcome.differences.problems:
             failures.append(failure(outcome, overtaking=overtaking))
+            if fail_fast:
+                break
     return counts, failures

@@ -1,0 +1,179 @@
+"""The mutations: exact replacements in the sources, and the tests that are to notice each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+_INGESTOR: Final = "ingestor/stepwell_ingestor"
+_PRODUCER: Final = "producer/stepwell"
+_COMMIT_PLAN: Final = """        if not planned:
+            await self._kafka.commit(self._partition, first, str(end))
+"""
+_INSERT_ALL: Final = """        for table, rows in plan.tables.items():
+            token = insert_token(self._partition, messages, end, table)
+            await self._insert(table, rows, token, first, doubtful=planned)
+"""
+_BURY: Final = "        await self._bury(plan.dead)\n"
+_COMMIT_END: Final = '        await self._kafka.commit(self._partition, end, "")\n'
+_PUT: Final = "        self._states.put(plan.states)\n"
+_TOKEN: Final = 'return f"{partition.topic}:{partition.partition}:{first.offset}:{end}:{record}:{table}"'
+_INDENT: Final = 16 * " "
+_SIGNED: Final = "if self._given.get(partition) != self._present_membership():"
+
+CLIENTS: Final = ("tests/integration/test_kafka_clients.py",)
+PUMP: Final = ("tests/unit/producer/test_pump.py",)
+TOKENS: Final = ("tests/unit/ingestor/test_tokens.py",)
+
+
+class Edit(NamedTuple):
+    """An exact replacement; `old` must be in the file once."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One way to break it. `tests`: the pytest files that are to fail, none for the simulation."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    tests: tuple[str, ...] = ()
+
+
+def _flushing(old: str, new: str) -> Edit:
+    return Edit(f"{_INGESTOR}/flushing.py", old, new)
+
+
+MUTATIONS: Final = (
+    Mutation("the plan is not committed", (_flushing(_COMMIT_PLAN, ""),)),
+    Mutation(
+        "the plan is ignored at the start",
+        (Edit(f"{_INGESTOR}/consumer.py", "owned, start, int(plan) if plan else None)", "owned, start, None)"),),
+    ),
+    Mutation("a token names only the table", (_flushing(_TOKEN, "return table"),)),
+    Mutation("a token is random", (_flushing(_TOKEN, "return str(hash(object()))"),)),
+    Mutation("a token leaves out the end", (_flushing(_TOKEN, _TOKEN.replace("{end}:", "")),), TOKENS),
+    Mutation(
+        "records that were there before are not skipped",
+        (Edit(f"{_INGESTOR}/plan.py", "skipped = min(max(following - sequence, 0), records)", "skipped = 0"),),
+    ),
+    Mutation(
+        "a session's sequence does not move on",
+        (
+            Edit(
+                f"{_INGESTOR}/plan.py",
+                "sessions[session] = max(following, sequence + records)",
+                "sessions[session] = following",
+            ),
+        ),
+    ),
+    Mutation(
+        "states are restored as of now",
+        (
+            Edit(
+                f"{_INGESTOR}/loading.py",
+                'row["number"] if row["offset"] <= offset else row["previous_number"]',
+                'row["number"]',
+            ),
+        ),
+    ),
+    Mutation(
+        "the end is committed before the inserts",
+        (_flushing(_INSERT_ALL + _BURY + _COMMIT_END, _COMMIT_END + _INSERT_ALL + _BURY),),
+    ),
+    Mutation(
+        "the end is committed before the dead letters are sent",
+        (_flushing(_BURY + _COMMIT_END, _COMMIT_END + _BURY),),
+    ),
+    Mutation(
+        "dead letters are not waited for", (_flushing("                await delivered\n", "                pass\n"),)
+    ),
+    Mutation(
+        "states are kept although the flush failed",
+        (
+            _flushing(_COMMIT_END + _PUT, _COMMIT_END),
+            _flushing(_COMMIT_PLAN, _PUT + _COMMIT_PLAN),
+            Edit(
+                f"{_INGESTOR}/consumer.py", "anew = Owned(self._make_flusher(partition),", "anew = Owned(owned.flusher,"
+            ),
+        ),
+    ),
+    Mutation(
+        "what was before a flush is not remembered",
+        (
+            Edit(
+                f"{_INGESTOR}/rows.py",
+                "(path, scope, name, number, old.get(name, NOT_THERE))",
+                "(path, scope, name, number, NOT_THERE)",
+            ),
+        ),
+    ),
+    Mutation(
+        "a partition is begun anew without a seek",
+        (Edit(f"{_INGESTOR}/consumer.py", "self._kafka.seek(partition, first)", "pass"),),
+    ),
+    Mutation(
+        "versions don't grow with the offset",
+        (
+            Edit(
+                f"{_INGESTOR}/plan.py",
+                "np.arange(rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)",
+                "np.arange(rows, dtype=np.uint64)",
+            ),
+        ),
+    ),
+    Mutation(
+        "a doubtful insert is not looked for",
+        (_flushing("            if not doubtful:\n                return\n", "            return\n"),),
+    ),
+    Mutation(
+        "a drain goes on behind a rebalance",
+        (
+            Edit(
+                f"{_INGESTOR}/service.py",
+                "still_owned = self._owned.partitions.get(partition) is owned",
+                "still_owned = True",
+            ),
+            Edit(
+                f"{_INGESTOR}/service.py",
+                f"{_INDENT}owned.task = asyncio.create_task(self._flush(owned))\n{_INDENT}await owned.task\n",
+                f"{_INDENT}await self._flush(owned)\n",
+            ),
+            # The other guard, as the simulated clients have it: a commit for another's partition is refused.
+            Edit(
+                "tests/simulation/client.py",
+                "self._given = dict.fromkeys(self._assigned, self._present)",
+                "self._given = dict.fromkeys(self._broker.logs, self._present)",
+            ),
+        ),
+    ),
+    Mutation(
+        "a member that was thrown out commits",
+        (Edit(f"{_INGESTOR}/clients.py", _SIGNED, "if partition not in self._given:"),),
+        CLIENTS,
+    ),
+    Mutation(
+        "a member commits for another's partition",
+        (Edit(f"{_INGESTOR}/clients.py", _SIGNED, "if self._present_membership()[1] == '':"),),
+        CLIENTS,
+    ),
+    Mutation(
+        "the SDK acknowledges before the broker's answer",
+        (
+            Edit(
+                f"{_PRODUCER}/pump.py",
+                "        await future\n        self._waiting.popleft()\n        self._acknowledge(after)\n",
+                "        self._acknowledge(after)\n        await future\n        self._waiting.popleft()\n",
+            ),
+        ),
+        PUMP,
+    ),
+    Mutation(
+        "the SDK numbers what it sends again from 0",
+        (Edit(f"{_PRODUCER}/pump.py", "self._info, before.sequence)", "self._info, 0)"),),
+        PUMP,
+    ),
+)
