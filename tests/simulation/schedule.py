@@ -122,7 +122,7 @@ class _Schedule:
     def _strike(self) -> None:
         """Let something happen to somebody."""
         rng, world = self.world.rng, self.world
-        what = rng.choices(("kill", "pause", "leave", "start", "store away"), (6, 5, 2, 3, 1))[0]
+        what = rng.choices(("kill", "pause", "leave", "start", "store away"), (6, 5, 4, 3, 1))[0]
         if what == "start" and len(self._running) < _MOST_INGESTORS:
             self._start()
         if what == "store away":
@@ -132,6 +132,9 @@ class _Schedule:
         process = rng.choice(list(self._running))
         if what == "leave":
             self._leave(process)
+            if rng.random() < 0.5:
+                # A rolling restart: the next one joins while this one drains.
+                self._start()
             return
         moment = rng.choice(("step", "request", "request"))
         count = rng.randint(1, _MOST_STEPS if moment == "step" else _MOST_REQUESTS)
