@@ -40,7 +40,7 @@ from stepwell_schemas.errors import StoreUnavailableError
 from stepwell_schemas.identifiers import RunPath
 
 _FIRST_RETRY_SECONDS: Final = 0.1
-_TOKENS: Final = 3
+_TOKENS: Final = 10
 _DETAIL_MAX_CHARS: Final = 1_000
 _log = structlog.get_logger()
 T = TypeVar("T")
