@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stepwell_schemas.events import RunFinished, RunStarted, RunUpdated
+from stepwell_schemas.keys import fold_key
 
 SeriesId = tuple[str, str]
 """A series within its run: its key, as stored, and its kind."""
@@ -88,18 +89,29 @@ class RunState:
     """A run's ingest state.
 
     `writers`: each writer's current step. `sessions`: each journal's next sequence number. `spellings`: the stored
-    key of each folded key. `last_steps`: the last step of each series. All of it is a function of the log before
-    some offset.
+    key of each folded key. `stored_as`: the stored key of each spelling that was seen. `last_steps`: the last step of
+    each series. All of it is a function of the log before some offset.
     """
 
     writers: dict[str, int] = field(default_factory=dict)
     sessions: dict[str, int] = field(default_factory=dict)
     spellings: dict[str, str] = field(default_factory=dict)
+    stored_as: dict[str, str] = field(default_factory=dict)
     last_steps: dict[SeriesId, int] = field(default_factory=dict)
     document: RunDocument | None = None
+
+    def stored_key(self, key: str) -> tuple[str, str]:
+        """Return the spelling that a key is stored under, and what it folds to where it is seen for the first time."""
+        stored = self.stored_as.get(key)
+        if stored is not None:
+            return stored, ""
+        folded = fold_key(key)
+        stored = self.stored_as[key] = self.spellings.setdefault(folded, key)
+        return stored, folded
 
     def copy(self) -> RunState:
         """Return a state that changes on its own."""
         return RunState(
-            dict(self.writers), dict(self.sessions), dict(self.spellings), dict(self.last_steps), self.document
-        )
+            dict(self.writers), dict(self.sessions), dict(self.spellings), dict(self.stored_as),
+            dict(self.last_steps), self.document,
+        )  # fmt: skip

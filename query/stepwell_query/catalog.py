@@ -51,7 +51,10 @@ SELECT key, kind, first_step, last_step, count FROM {{db}}.metrics WHERE {OF_RUN
 """
 
 _SPELLINGS: Final = f"""
-SELECT argMin(spelling, first) AS key, arraySort(groupArray(spelling)) AS spellings FROM
+SELECT
+    argMin(spelling, first) AS key,
+    arraySort((spelling, first) -> first, groupArray(spelling), groupArray(first)) AS spellings
+FROM
 (
     SELECT folded, spelling, min(first_version) AS first
     FROM {{db}}.key_spellings WHERE {OF_RUN} GROUP BY folded, spelling
@@ -141,7 +144,7 @@ def find_series(store: Store, run: RunPath, keys: Sequence[str]) -> FoundSeries:
 
 
 def read_metrics(store: Store, run: RunPath) -> list[dict[str, Any]]:
-    """Return every metric of a run with its exact count, and a key's spellings where it has several.
+    """Return every metric of a run with its exact count, and its key's spellings in the order they came up.
 
     Raises:
         RunNotFoundError: when there is no such run.

@@ -146,9 +146,12 @@ async def test_a_scan_of_keys_and_steps(service: Service, run: RunWriter) -> Non
 
 
 async def test_metrics_list_kinds_extents_and_spellings(service: Service, run: RunWriter) -> None:
-    run.numbers("loss", [5, 9], [1.0, 2.0]).strings("loss", [1], ["x"]).spelling("loss", "LOSS")
+    run.numbers("loss", [5, 9], [1.0, 2.0]).strings("loss", [1], ["x"]).numbers("a", [0], [1.0])
+    run.spelling("loss", "LOSS", "Loss")
     found = (await service.json(RUN, "metrics"))["metrics"]
+    assert [metric["spellings"] for metric in found] == [["a"], *2 * [["loss", "LOSS", "Loss"]]]
     assert [(m["key"], m["kind"], m["first_step"], m["last_step"], m["count"]) for m in found] == [
+        ("a", "number", 0, 0, 1),
         ("loss", "number", 5, 9, 2),
         ("loss", "string", 1, 1, 1),
     ]
