@@ -25,12 +25,11 @@ from stepwell_schemas.events import U32_BYTES, Block, LogBatch, LogEvent, RunFin
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.keys import check_key
 from stepwell_schemas.kinds import MEDIA_KINDS, Kind
-from stepwell_schemas.limits import VERSION_ROW_BITS
+from stepwell_schemas.limits import MAX_BATCH_ROWS, VERSION_ROW_BITS
 from stepwell_schemas.steps import NO_STEP, resolve
 
 _JSON_KINDS: Final = MEDIA_KINDS | {Kind.OTHER}
 _DETAIL_CHARS: Final = 1_000
-_LAST_ROW: Final = (1 << VERSION_ROW_BITS) - 1
 
 
 @dataclass
@@ -223,7 +222,7 @@ def _take_block(
     kept = rows[int(np.searchsorted(rows, skipped)) :]
     if not len(kept):
         return
-    places, keys = _stored_keys(flush, item, block, len(rows))
+    places, keys, taken = _stored_keys(flush, item, block, len(rows))
     if not keys:
         return
     columns = Columns(
@@ -231,14 +230,15 @@ def _take_block(
         *_block_values(block, len(rows), len(rows) - len(kept), places),
     )  # fmt: skip
     flush.columns.append(columns)
-    flush.part.points += len(keys) * len(kept)
+    flush.part.points += taken * len(kept)
     _add_series(flush, item.path, columns)
 
 
-def _stored_keys(flush: _Flush, item: Received, block: Block, rows: int) -> tuple[list[int], list[str]]:
-    """Return the places of the keys that can be stored, and the spelling each is stored under."""
+def _stored_keys(flush: _Flush, item: Received, block: Block, rows: int) -> tuple[list[int], list[str], int]:
+    """Return the places of the keys to store, the spelling each is stored under, and how many keys can be stored."""
     state = flush.states[item.path]
     places: dict[str, int] = {}
+    taken = 0
     for place, key in enumerate(block.keys):
         try:
             check_key(key)
@@ -248,15 +248,16 @@ def _stored_keys(flush: _Flush, item: Received, block: Block, rows: int) -> tupl
         if block.kind in _JSON_KINDS and not all(map(_is_json, block.texts[place * rows : (place + 1) * rows])):
             flush.refuse(item, DeadLetterReason.BAD_VALUE, f"key {key!r}: a value is no JSON")
             continue
-        # Two spellings of one metric in a block are one value: the later one, as it is within a step.
+        # Of two spellings of one metric in a block the later one overwrites the other, as it does within a step.
         stored, folded = state.stored_key(key)
         places[stored] = place
+        taken += 1
         if folded:
             # Versions tell which of an event's spellings came first.
-            version = item.message.offset << VERSION_ROW_BITS | min(flush.new_spellings, _LAST_ROW)
+            version = item.message.offset << VERSION_ROW_BITS | min(flush.new_spellings, MAX_BATCH_ROWS - 1)
             flush.spellings.append((item.path, folded, key, version))
             flush.new_spellings += 1
-    return list(places.values()), list(places)
+    return list(places.values()), list(places), taken
 
 
 def _is_json(text: str) -> bool:

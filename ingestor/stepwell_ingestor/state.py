@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from stepwell_schemas.events import RunFinished, RunStarted, RunUpdated
+from stepwell_schemas.events import MetricDefinition, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.keys import fold_key
 
 SeriesId = tuple[str, str]
@@ -61,10 +61,7 @@ class RunDocument:
             summary=_merged(self.summary, json_object(event.summary), event.summary_remove),
             tags=self.tags if event.tags is None else tuple(event.tags),
             notes=self.notes if event.notes is None else event.notes,
-            metric_definitions={
-                **self.metric_definitions,
-                **{definition.name: definition.model_dump() for definition in event.metrics},
-            },
+            metric_definitions=_redefined(self.metric_definitions, event.metrics),
         )
 
     def finished(self, event: RunFinished, at: int) -> RunDocument:
@@ -78,6 +75,12 @@ def json_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"must be a JSON object, not {type(value).__name__}")
     return value
+
+
+def _redefined(known: Mapping[str, Mapping[str, Any]], new: Sequence[MetricDefinition]) -> dict[str, Mapping[str, Any]]:
+    """Return the definitions in the order they were made: one that is made again comes last."""
+    made = {definition.name: definition.model_dump() for definition in new}
+    return {**{name: one for name, one in known.items() if name not in made}, **made}
 
 
 def _merged(known: Mapping[str, Any], new: Mapping[str, Any], removed: list[str]) -> dict[str, Any]:
