@@ -69,7 +69,7 @@ def _figures(columns: Columns) -> list[tuple[float, float, float, int]]:
         return [(math.inf, -math.inf, 0.0, 0)] * len(columns.keys)
     values = columns.values.reshape(len(columns.keys), len(columns.steps))
     there = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         sums = np.sum(values, axis=1, where=there)
     lows = np.min(values, axis=1, where=there, initial=np.inf)
     highs = np.max(values, axis=1, where=there, initial=-np.inf)

@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 import httpx
 
+from stepwell.arrays import as_logged
 from stepwell.errors import ApiError, RunNotFoundError
 from stepwell.settings import ProducerSettings
 from stepwell_schemas.errors import IdentifierError
 from stepwell_schemas.identifiers import RunPath
-from stepwell_schemas.other import TYPE, read_other
 
 _TIMEOUT_SECONDS: Final = 60.0
 _PAGE_RUNS: Final = 50
@@ -238,24 +238,7 @@ def run_url(path: RunPath, below: str = "") -> str:
 
 def _row(row: Mapping[str, Any]) -> Row:
     """Return a row with the lists and arrays that were logged."""
-    return {key: _logged(value) for key, value in row.items()}
-
-
-def _logged(value: Any) -> Any:
-    # An object that does not say what it is is a reference to media, or of another producer.
-    if isinstance(value, list) or (isinstance(value, dict) and TYPE in value):
-        return read_other(value, _array)
-    return value
-
-
-def _array(found: Mapping[str, Any]) -> Any:
-    from stepwell.arrays import read_array
-
-    try:
-        return read_array(found, lambda item: read_other(item, _array))
-    except (ValueError, TypeError, LookupError):
-        # Of another producer: it says that it is an array, and is none.
-        return dict(found)
+    return {key: as_logged(value) for key, value in row.items()}
 
 
 def _check(answer: httpx.Response) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from stepwell_schemas.other import TYPE, float_json
+from stepwell_schemas.other import TYPE, float_json, read_other
 
 _WIDE: Final = frozenset({"float128", "float96", "complex256", "complex192", "longdouble", "clongdouble"})
 """Types of more digits than float64 has; their values travel as decimal text."""
@@ -98,12 +98,33 @@ def _mapped(values: Any, depth: int, leaf: Callable[[Any], Any]) -> Any:
     return leaf(values) if depth == 0 else [_mapped(item, depth - 1, leaf) for item in values]
 
 
-def read_array(found: Mapping[str, Any], read: Callable[[Any], Any]) -> Any:
-    """Return the numpy array that `array_json` wrote; `read` is the way back of its `ready`.
+def as_logged(value: Any) -> Any:
+    """Return the list or array that a value of parsed JSON stands for; any other value is itself.
+
+    An object that does not say what it is is a reference to media, or of another producer.
+    """
+    if isinstance(value, list) or (isinstance(value, dict) and TYPE in value):
+        return read_other(value, _array)
+    return value
+
+
+def _array(found: Mapping[str, Any]) -> Any:
+    try:
+        return read_array(found)
+    except (ValueError, TypeError, LookupError):
+        # Of another producer: it says that it is an array, and is none.
+        return dict(found)
+
+
+def read_array(found: Mapping[str, Any]) -> Any:
+    """Return the numpy array that `array_json` wrote.
 
     A type that numpy does not know (`bfloat16`) becomes the one that numpy finds for the values.
     """
     import numpy as np
+
+    def read(item: Any) -> Any:
+        return read_other(item, _array)
 
     shape = tuple(found["shape"])
     values = found["values"]

@@ -6,12 +6,14 @@ scalars under string keys takes the slower way through `values.cells_of`.
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from collections.abc import Callable, Mapping
 from time import time_ns
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from stepwell.arrays import as_logged
 from stepwell.defined import Defined, plain_scalar, with_step_metrics
 from stepwell.errors import UsageError
 from stepwell.journal import Journal
@@ -53,6 +55,17 @@ def parts_of_row(cells: dict[str, Cell]) -> list[dict[str, Cell]]:
         parts[-1][key] = kind, value
         used += size
     return parts
+
+
+class JsonText(NamedTuple):
+    """The JSON of a list, an array or None that was logged."""
+
+    text: str
+
+
+def _plain(value: Any) -> Any:
+    """Return what a remembered value was."""
+    return as_logged(json.loads(value.text)) if isinstance(value, JsonText) else plain_scalar(value)
 
 
 class RowLog:
@@ -194,9 +207,9 @@ class RowLog:
             for part in first:
                 self._append_cells(part, now, asked, COMMIT_FALSE)
             self._slow_rows += self._append_cells(last, now, asked, code)
-        for key, (_, value) in cells.items() if self._defined else ():
+        for key, (kind, value) in cells.items() if self._defined else ():
             for follower in self._defined.followers(key):
-                follower.add(value)
+                follower.add(as_logged(json.loads(value)) if kind == "other" else value)
 
     def _append_cells(self, cells: dict[str, Cell], now: int, asked: int, code: int) -> bool:
         """Append a row as JSON; False when it was dropped. The caller holds the lock."""
@@ -206,8 +219,8 @@ class RowLog:
             code = COMMIT_TRUE if code != COMMIT_FALSE else COMMIT_FALSE
         if not self.journal.append_json(TAG_ROW, {"t": now, "s": asked, "c": code, "d": cells}):
             return False
-        for key, (_, value) in cells.items():
-            self._slow_values[key] = (number, value)
+        for key, (kind, value) in cells.items():
+            self._slow_values[key] = (number, JsonText(value) if kind == "other" else value)
         self._slow_points += len(cells)
         self._unpinned = self._unpinned and asked < self.current
         if asked == NO_STEP:
@@ -273,7 +286,7 @@ class RowLog:
             shown = self._spellings.get(fold_key(key), key)
             if shown not in last or last[shown][0] <= number:
                 last[shown] = number, value
-        found = {key: self._defined.summary(key, plain_scalar(value)) for key, (_, value) in last.items()}
+        found = {key: self._defined.summary(key, _plain(value)) for key, (_, value) in last.items()}
         return {key: value for key, value in found.items() if value is not LEFT_OUT}
 
     def _newest_values(self) -> dict[str, tuple[int, Any]]:

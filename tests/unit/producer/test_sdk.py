@@ -72,7 +72,7 @@ def test_values_are_taken_at_the_call(run: stepwell.Run) -> None:
     run.log({"list": values, "array": array})
     values.append(2)
     array[...] = 9
-    assert dict(run.summary) == {"list": "[1]", "array": 1.5}
+    assert dict(run.summary) == {"list": [1], "array": 1.5}
 
 
 def test_steps_follow_the_rule(run: stepwell.Run) -> None:
