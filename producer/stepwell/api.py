@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -104,9 +104,7 @@ class Api:
                 if answer.is_error:
                     answer.read()
                 _check(answer)
-                for line in answer.iter_lines():
-                    if line:
-                        yield json.loads(line)
+                yield from map(json.loads, _lines(answer.iter_bytes()))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from error
 
@@ -234,6 +232,16 @@ def run_url(path: RunPath, below: str = "") -> str:
     """Return the address of a run below `/api/v1`, each part percent-encoded."""
     parts = "/".join(quote(part, safe="") for part in path)
     return f"runs/{parts}/{below}" if below else f"runs/{parts}"
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield lines that end in a newline; texts may hold whatever else Unicode ends lines with."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
 
 
 def _row(row: Mapping[str, Any]) -> Row:

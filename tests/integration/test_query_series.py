@@ -297,7 +297,7 @@ async def test_an_unknown_run_is_404(service: Service, store: Store) -> None:
 
 async def test_without_an_axis_each_metric_is_drawn_over_its_own(service: Service, run: RunWriter) -> None:
     run.numbers("loss", range(10), np.arange(10.0)).numbers("acc", range(10), np.arange(10.0))
-    run.numbers("Epoch", range(0, 10, 2), np.arange(5.0)).strings("name", [1], ["x"])
+    run.numbers("Epoch", range(0, 10, 2), np.arange(5.0)).spelling("Epoch").strings("name", [1], ["x"])
     definitions = [
         {"name": "*", "glob": True, "step_metric": "epoch"},
         {"name": "acc", "step_metric": "never logged"},
