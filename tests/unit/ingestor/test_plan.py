@@ -18,7 +18,7 @@ from stepwell_schemas.codec import Codec, encode
 from stepwell_schemas.events import Block, Event, LogBatch, LogEvent, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.keys import fold_key
-from stepwell_schemas.kinds import Kind
+from stepwell_schemas.kinds import Kind, exact_text
 from stepwell_schemas.steps import NO_STEP, advance
 
 PATH = RunPath("e", "p", "r")
@@ -273,6 +273,13 @@ def test_an_event_with_broken_json_is_a_dead_letter_and_changes_nothing() -> Non
     (plan,) = flushed(received([RunStarted(**PATH._asdict(), config="[1]")]), [])
     assert [letter.reason for letter in plan.dead] == ["bad_value"]
     assert plan.states[PATH].document is not None
+
+
+@given(st.lists(st.sampled_from([1, 2**53 + 1, -(2**62) - 1]), min_size=1, max_size=6), cuts)
+def test_a_series_keeps_the_digits_of_its_last_integer(logged: list[int], flushes: list[int]) -> None:
+    plans = flushed(received([LogEvent(**PATH._asdict(), data={"n": value}) for value in logged]), flushes)
+    rows = [row for plan in plans for row in plan.tables["series"].to_pylist()]
+    assert max(tuple(row["last_text"].values()) for row in rows)[2] == exact_text(logged[-1])
 
 
 def test_every_kind_goes_to_its_table() -> None:
