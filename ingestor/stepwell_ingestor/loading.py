@@ -46,9 +46,11 @@ def load_states(store: Store, paths: Collection[RunPath], offset: int) -> dict[R
         number = row["number"] if row["offset"] <= offset else row["previous_number"]
         if number != NOT_THERE:
             (state.writers if row["scope"] == "writer" else state.sessions)[row["name"]] = number
-    for state, row in rows("folded, spelling, first_version", "key_spellings FINAL"):
+    for state, row in sorted(
+        rows("folded, spelling, first_version", "key_spellings FINAL"), key=lambda found: found[1]["first_version"]
+    ):
         if row["first_version"] < offset << VERSION_ROW_BITS:
-            state.spellings[row["folded"]] = row["spelling"]
+            state.stored_as[row["spelling"]] = state.spellings.setdefault(row["folded"], row["spelling"])
     for state, row in rows("key, kind, last_step", "series FINAL"):
         state.last_steps[row["key"], row["kind"]] = row["last_step"]
     for state, row in rows("* EXCEPT (entity, project, run_id)", "run_documents FINAL"):

@@ -23,9 +23,9 @@ from stepwell_ingestor.state import RunDocument, RunState, SeriesId
 from stepwell_schemas.errors import DeadLetterReason, KeyRuleError
 from stepwell_schemas.events import U32_BYTES, Block, LogBatch, LogEvent, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.identifiers import RunPath
-from stepwell_schemas.keys import check_key, fold_key
+from stepwell_schemas.keys import check_key
 from stepwell_schemas.kinds import MEDIA_KINDS, Kind
-from stepwell_schemas.limits import VERSION_ROW_BITS
+from stepwell_schemas.limits import MAX_BATCH_ROWS, VERSION_ROW_BITS
 from stepwell_schemas.steps import NO_STEP, resolve
 
 _JSON_KINDS: Final = MEDIA_KINDS | {Kind.OTHER}
@@ -46,7 +46,7 @@ class FlushPlan:
 
 @dataclass
 class _Flush:
-    """What planning has gathered so far; `part` is what the event at hand does."""
+    """What planning has gathered so far; `part` and `new_spellings` are what the event at hand does."""
 
     states: dict[RunPath, RunState]
     columns: list[Columns] = field(default_factory=list)
@@ -55,6 +55,7 @@ class _Flush:
     activity: dict[RunPath, Activity] = field(default_factory=dict)
     sessions: dict[Session, Activity] = field(default_factory=dict)
     part: Activity = field(default_factory=Activity)
+    new_spellings: int = 0
     documents: dict[RunPath, int] = field(default_factory=dict)
     spellings: list[tuple[RunPath, str, str, int]] = field(default_factory=list)
     dead: dict[int, DeadLetter] = field(default_factory=dict)
@@ -103,6 +104,7 @@ def plan_flush(
 
 def _take(flush: _Flush, item: Received) -> None:
     flush.part = Activity()
+    flush.new_spellings = 0
     flush.part.saw(item.message.offset, item.timestamp)
     session, sequence = _place(item)
     skipped = _skip_repeated(flush, item, session, sequence)
@@ -220,7 +222,7 @@ def _take_block(
     kept = rows[int(np.searchsorted(rows, skipped)) :]
     if not len(kept):
         return
-    places, keys = _stored_keys(flush, item, block, len(rows))
+    places, keys, taken = _stored_keys(flush, item, block, len(rows))
     if not keys:
         return
     columns = Columns(
@@ -228,30 +230,34 @@ def _take_block(
         *_block_values(block, len(rows), len(rows) - len(kept), places),
     )  # fmt: skip
     flush.columns.append(columns)
-    flush.part.points += len(keys) * len(kept)
+    flush.part.points += taken * len(kept)
     _add_series(flush, item.path, columns)
 
 
-def _stored_keys(flush: _Flush, item: Received, block: Block, rows: int) -> tuple[list[int], list[str]]:
-    """Return the places of the keys that can be stored, and the spelling each is stored under."""
+def _stored_keys(flush: _Flush, item: Received, block: Block, rows: int) -> tuple[list[int], list[str], int]:
+    """Return the places of the keys to store, the spelling each is stored under, and how many keys can be stored."""
     state = flush.states[item.path]
-    version = item.message.offset << VERSION_ROW_BITS
-    places, stored = [], []
+    places: dict[str, int] = {}
+    taken = 0
     for place, key in enumerate(block.keys):
         try:
-            folded = fold_key(check_key(key))
+            check_key(key)
         except KeyRuleError as error:
             flush.refuse(item, DeadLetterReason.BAD_KEY, str(error))
             continue
         if block.kind in _JSON_KINDS and not all(map(_is_json, block.texts[place * rows : (place + 1) * rows])):
             flush.refuse(item, DeadLetterReason.BAD_VALUE, f"key {key!r}: a value is no JSON")
             continue
-        if folded not in state.spellings:
-            state.spellings[folded] = key
+        # Of two spellings of one metric in a block the later one overwrites the other, as it does within a step.
+        stored, folded = state.stored_key(key)
+        places[stored] = place
+        taken += 1
+        if folded:
+            # Versions tell which of an event's spellings came first.
+            version = item.message.offset << VERSION_ROW_BITS | min(flush.new_spellings, MAX_BATCH_ROWS - 1)
             flush.spellings.append((item.path, folded, key, version))
-        places.append(place)
-        stored.append(state.spellings[folded])
-    return places, stored
+            flush.new_spellings += 1
+    return list(places.values()), list(places), taken
 
 
 def _is_json(text: str) -> bool:

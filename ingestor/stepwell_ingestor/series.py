@@ -19,7 +19,10 @@ from stepwell_schemas.limits import VERSION_ROW_BITS
 
 @dataclass
 class SeriesPart:
-    """What a flush adds to one series; the extremes and the sum leave NaN out."""
+    """What a flush adds to one series; the extremes and the sum leave NaN out.
+
+    `exact` has the digits of the last value where that is an integer that float64 can't hold.
+    """
 
     first_step: int
     last_step: int
@@ -32,6 +35,7 @@ class SeriesPart:
     not_nan: int
     last: tuple[int, int, float | str]
     last_offset: int
+    exact: str = ""
 
     def add(self, other: SeriesPart) -> None:
         """Take in a later part of the same series."""
@@ -44,7 +48,8 @@ class SeriesPart:
         self.value_max = max(self.value_max, other.value_max)
         self.value_sum += other.value_sum
         self.not_nan += other.not_nan
-        self.last = other.last if other.last[:2] >= self.last[:2] else self.last
+        if other.last[:2] >= self.last[:2]:
+            self.last, self.exact = other.last, other.exact
         self.last_offset = max(self.last_offset, other.last_offset)
 
 
@@ -59,6 +64,7 @@ def parts_of(columns: Columns) -> list[SeriesPart]:
         SeriesPart(
             first, last, rows, repeated, version, *figures[number],
             (last, last_version, columns.values[(number + 1) * rows - 1]), last_version >> VERSION_ROW_BITS,
+            columns.exact.get((number + 1) * rows - 1, ""),
         )
         for number in range(len(columns.keys))
     ]  # fmt: skip
@@ -69,7 +75,7 @@ def _figures(columns: Columns) -> list[tuple[float, float, float, int]]:
         return [(math.inf, -math.inf, 0.0, 0)] * len(columns.keys)
     values = columns.values.reshape(len(columns.keys), len(columns.steps))
     there = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         sums = np.sum(values, axis=1, where=there)
     lows = np.min(values, axis=1, where=there, initial=np.inf)
     highs = np.max(values, axis=1, where=there, initial=-np.inf)
@@ -82,7 +88,7 @@ def series_table(parts: Mapping[tuple[RunPath, SeriesId], SeriesPart]) -> pa.Tab
     rows = list(parts.items())
     flush = [part for _, part in rows]
     numbers = [part.last[2] if isinstance(part.last[2], float) else 0.0 for part in flush]
-    texts = [part.last[2] if isinstance(part.last[2], str) else "" for part in flush]
+    texts = [part.last[2] if isinstance(part.last[2], str) else part.exact for part in flush]
     columns: dict[str, Any] = {
         "entity": [path.entity for (path, _), _ in rows],
         "project": [path.project for (path, _), _ in rows],

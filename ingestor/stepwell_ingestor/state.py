@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from stepwell_schemas.events import RunFinished, RunStarted, RunUpdated
+from stepwell_schemas.events import MetricDefinition, RunFinished, RunStarted, RunUpdated
+from stepwell_schemas.keys import fold_key
 
 SeriesId = tuple[str, str]
 """A series within its run: its key, as stored, and its kind."""
@@ -60,10 +61,7 @@ class RunDocument:
             summary=_merged(self.summary, json_object(event.summary), event.summary_remove),
             tags=self.tags if event.tags is None else tuple(event.tags),
             notes=self.notes if event.notes is None else event.notes,
-            metric_definitions={
-                **self.metric_definitions,
-                **{definition.name: definition.model_dump() for definition in event.metrics},
-            },
+            metric_definitions=_redefined(self.metric_definitions, event.metrics),
         )
 
     def finished(self, event: RunFinished, at: int) -> RunDocument:
@@ -79,6 +77,12 @@ def json_object(text: str) -> dict[str, Any]:
     return value
 
 
+def _redefined(known: Mapping[str, Mapping[str, Any]], new: Sequence[MetricDefinition]) -> dict[str, Mapping[str, Any]]:
+    """Return the definitions in the order they were made: one that is made again comes last."""
+    made = {definition.name: definition.model_dump() for definition in new}
+    return {**{name: one for name, one in known.items() if name not in made}, **made}
+
+
 def _merged(known: Mapping[str, Any], new: Mapping[str, Any], removed: list[str]) -> dict[str, Any]:
     return {key: value for key, value in {**known, **new}.items() if key not in set(removed) - set(new)}
 
@@ -88,18 +92,29 @@ class RunState:
     """A run's ingest state.
 
     `writers`: each writer's current step. `sessions`: each journal's next sequence number. `spellings`: the stored
-    key of each folded key. `last_steps`: the last step of each series. All of it is a function of the log before
-    some offset.
+    key of each folded key. `stored_as`: the stored key of each spelling that was seen. `last_steps`: the last step of
+    each series. All of it is a function of the log before some offset.
     """
 
     writers: dict[str, int] = field(default_factory=dict)
     sessions: dict[str, int] = field(default_factory=dict)
     spellings: dict[str, str] = field(default_factory=dict)
+    stored_as: dict[str, str] = field(default_factory=dict)
     last_steps: dict[SeriesId, int] = field(default_factory=dict)
     document: RunDocument | None = None
+
+    def stored_key(self, key: str) -> tuple[str, str]:
+        """Return the spelling that a key is stored under, and what it folds to where it is seen for the first time."""
+        stored = self.stored_as.get(key)
+        if stored is not None:
+            return stored, ""
+        folded = fold_key(key)
+        stored = self.stored_as[key] = self.spellings.setdefault(folded, key)
+        return stored, folded
 
     def copy(self) -> RunState:
         """Return a state that changes on its own."""
         return RunState(
-            dict(self.writers), dict(self.sessions), dict(self.spellings), dict(self.last_steps), self.document
-        )
+            dict(self.writers), dict(self.sessions), dict(self.spellings), dict(self.stored_as),
+            dict(self.last_steps), self.document,
+        )  # fmt: skip

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
 
+from stepwell.arrays import as_logged
 from stepwell.errors import ApiError, RunNotFoundError
 from stepwell.settings import ProducerSettings
 from stepwell_schemas.errors import IdentifierError
@@ -17,7 +18,8 @@ from stepwell_schemas.identifiers import RunPath
 _TIMEOUT_SECONDS: Final = 60.0
 _PAGE_RUNS: Final = 50
 _NOT_FOUND: Final = 404
-_SPECIAL: Final = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+# NaN and ±Inf as words, which Python's JSON reads as floats: so a text "NaN" stays a text.
+_EXACT: Final = {"nan": "literal"}
 
 Row = dict[str, Any]
 
@@ -47,7 +49,7 @@ class Api:
             RunNotFoundError: when there is none. IdentifierError: for a path that can't be one.
         """
         run_path = path if isinstance(path, RunPath) else self._run_path(path)
-        return ApiRun(self, run_path, self.get(run_url(run_path)))
+        return ApiRun(self, run_path, self.get(run_url(run_path), **_EXACT))
 
     def _run_path(self, path: str) -> RunPath:
         parts = path.strip("/").split("/")
@@ -74,7 +76,7 @@ class Api:
         found: list[ApiRun] = []
         cursor: str | None = None
         while True:
-            page = self.get(address, order=order.removeprefix("+"), limit=per_page, cursor=cursor)
+            page = self.get(address, order=order.removeprefix("+"), limit=per_page, cursor=cursor, **_EXACT)
             runs = [ApiRun(self, RunPath(i["entity"], i["project"], i["run_id"]), i) for i in page["runs"]]
             found += [run for run in runs if run.matches(filters or {})]
             cursor = page.get("next")
@@ -102,9 +104,7 @@ class Api:
                 if answer.is_error:
                     answer.read()
                 _check(answer)
-                for line in answer.iter_lines():
-                    if line:
-                        yield json.loads(line)
+                yield from map(json.loads, _lines(answer.iter_bytes()))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from error
 
@@ -166,7 +166,7 @@ class ApiRun:
     @property
     def summary(self) -> Row:
         """Each metric's last value, or what `define_metric` says."""
-        return _numbers(self.info.get("summary") or {})
+        return _row(self.info.get("summary") or {})
 
     @property
     def lastHistoryStep(self) -> int:  # noqa: N802 - wandb's name
@@ -187,8 +187,8 @@ class ApiRun:
             keys: the metrics; default: all. x_axis: the column that comes first.
         """
         wanted = None if keys is None else [*keys, *([] if x_axis.startswith("_") else [x_axis])]
-        answer = self._api.get(run_url(self.run_path, "history"), samples=samples, key=wanted)
-        rows = [_numbers(row) for row in answer["rows"]]
+        answer = self._api.get(run_url(self.run_path, "history"), samples=samples, key=wanted, **_EXACT)
+        rows = [_row(row) for row in answer["rows"]]
         if not pandas:
             return rows
         try:
@@ -209,9 +209,9 @@ class ApiRun:
         """Yield every row in step order, unsampled; with `keys`, those that hold all of them (as wandb does)."""
         given = None if keys is None else [key for key in keys if not key.startswith("_")]
         address = run_url(self.run_path, "scan")
-        lines = self._api.lines(address, key=given, min_step=min_step, max_step=max_step, page_size=page_size)
-        for line in lines:
-            row = _numbers(line)
+        bounds = {"min_step": min_step, "max_step": max_step}
+        for line in self._api.lines(address, key=given, page_size=page_size, **bounds, **_EXACT):
+            row = _row(line)
             if keys is None:
                 yield row
             elif all(key in row for key in keys):
@@ -234,9 +234,19 @@ def run_url(path: RunPath, below: str = "") -> str:
     return f"runs/{parts}/{below}" if below else f"runs/{parts}"
 
 
-def _numbers(row: Mapping[str, Any]) -> Row:
-    """Return a row with NaN and ±Inf, which JSON has only as text, as floats again."""
-    return {key: _SPECIAL.get(value, value) if isinstance(value, str) else value for key, value in row.items()}
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield lines that end in a newline; texts may hold whatever else Unicode ends lines with."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def _row(row: Mapping[str, Any]) -> Row:
+    """Return a row with the lists and arrays that were logged."""
+    return {key: as_logged(value) for key, value in row.items()}
 
 
 def _check(answer: httpx.Response) -> None:

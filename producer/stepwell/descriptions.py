@@ -39,7 +39,7 @@ def described(value: Any, depth: int = 0) -> Any:
     if isinstance(value, list | tuple) and depth < _MAX_DEPTH:
         return [described(item, depth + 1) for item in value]
     try:
-        ready = json_ready(value)
+        ready = json_ready(value, exact=False)
     except Exception:
         # UnstorableError, or whatever a foreign object raises when it is read.
         return _as_text(value)

@@ -24,10 +24,11 @@ class Layout:
     Attributes:
         last_values: those of the newest row (immutable scalars, so a reference is enough).
         rows: how many were written.
-        followed: the places of the values that a summary is kept of, each with what keeps it.
+        followed: the places of the values that a definition is about, each with what takes them.
+        missing: the step metrics that its keys are drawn against and that it lacks.
     """
 
-    __slots__ = ("codes", "followed", "keys", "last_values", "newest", "pack", "record_bytes", "rows", "tag")
+    __slots__ = ("codes", "followed", "keys", "last_values", "missing", "newest", "pack", "record_bytes", "rows", "tag")
 
     def __init__(self, tag: int, keys: tuple[str, ...], codes: str) -> None:
         row = struct.Struct(ROW_HEAD + codes)
@@ -40,6 +41,7 @@ class Layout:
         self.newest = -1
         self.rows = 0
         self.followed: tuple[tuple[int, Any], ...] = ()
+        self.missing: tuple[Any, ...] = ()
 
     def code_runs(self) -> list[tuple[str, int, int]]:
         """Return the stretches of equal codes as (code, first key, one past the last key)."""

@@ -6,19 +6,23 @@ scalars under string keys takes the slower way through `values.cells_of`.
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from collections.abc import Callable, Mapping
 from time import time_ns
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from stepwell.arrays import as_logged
+from stepwell.defined import Defined, plain_scalar, with_step_metrics
 from stepwell.errors import UsageError
 from stepwell.journal import Journal
 from stepwell.journal_format import RECORD_HEAD, TAG_ROW
 from stepwell.layout import Layout, codes_of
-from stepwell.summaries import Followed, Metric, plain_scalar
+from stepwell.summaries import Metric
 from stepwell.terminal import say
-from stepwell.values import Cell, cells_of
+from stepwell.values import Cell, cell_of, cells_of
+from stepwell_schemas.definitions import LEFT_OUT
 from stepwell_schemas.errors import KeyRuleError
 from stepwell_schemas.keys import check_key, fold_key
 from stepwell_schemas.limits import MAX_STEP, SEND_BATCH_BYTES
@@ -53,6 +57,17 @@ def parts_of_row(cells: dict[str, Cell]) -> list[dict[str, Cell]]:
     return parts
 
 
+class JsonText(NamedTuple):
+    """The JSON of a list, an array or None that was logged."""
+
+    text: str
+
+
+def _plain(value: Any) -> Any:
+    """Return what a remembered value was."""
+    return as_logged(json.loads(value.text)) if isinstance(value, JsonText) else plain_scalar(value)
+
+
 class RowLog:
     """Writes the rows of one writer. Safe to call from any thread.
 
@@ -75,8 +90,7 @@ class RowLog:
         self._slow_values: dict[str, tuple[int, Any]] = {}
         self._spellings: dict[str, str] = {}
         self._warned: set[str] = set()
-        self._metrics: list[Metric] = []
-        self._followed: dict[str, Followed | None] = {}
+        self._defined = Defined()
         self._before_first: Callable[[], None] | None = None
         self._finished = False
 
@@ -106,6 +120,8 @@ class RowLog:
             layout = self._layouts.get(shape) or self._new_layout(shape)
             if layout is None:
                 return self._log_slowly(data, asked, code)
+            if layout.missing and len(synced := with_step_metrics(data, layout.missing)) > len(data):
+                return self.log(synced, step, commit)
             body = layout.pack(layout.tag, time_ns() // 1000, asked, code, *values)
         except (struct.error, OverflowError, TypeError):
             # Integers beyond 64 bits, or keys that can't be hashed: exact all the same, as JSON.
@@ -172,13 +188,16 @@ class RowLog:
             layout = self._layouts.get(shape) or self.journal.define(keys, codes)
             if layout is not None:
                 self._layouts[shape] = layout
-                layout.followed = self._followed_of(keys)
+                self._follow(layout)
         return layout
 
     def _log_slowly(self, data: Mapping[Any, Any], asked: int, code: int) -> None:
         if self._before_first is not None:
             self._before_first()
         cells = cells_of(data, self._refuse)
+        for axis in self._defined.missing(cells):
+            if axis.value is not None:
+                cells[axis.key] = cell_of(axis.value)
         self._note_spellings(cells)
         *first, last = parts_of_row(cells)
         journal = self.journal
@@ -188,9 +207,9 @@ class RowLog:
             for part in first:
                 self._append_cells(part, now, asked, COMMIT_FALSE)
             self._slow_rows += self._append_cells(last, now, asked, code)
-        for key, (kind, value) in cells.items() if self._metrics else ():
-            if kind != "other" and (followed := self._follower(key)):
-                followed.add(value)
+        for key, (kind, value) in cells.items() if self._defined else ():
+            for follower in self._defined.followers(key):
+                follower.add(as_logged(json.loads(value)) if kind == "other" else value)
 
     def _append_cells(self, cells: dict[str, Cell], now: int, asked: int, code: int) -> bool:
         """Append a row as JSON; False when it was dropped. The caller holds the lock."""
@@ -200,8 +219,8 @@ class RowLog:
             code = COMMIT_TRUE if code != COMMIT_FALSE else COMMIT_FALSE
         if not self.journal.append_json(TAG_ROW, {"t": now, "s": asked, "c": code, "d": cells}):
             return False
-        for key, (_, value) in cells.items():
-            self._slow_values[key] = (number, value)
+        for key, (kind, value) in cells.items():
+            self._slow_values[key] = (number, JsonText(value) if kind == "other" else value)
         self._slow_points += len(cells)
         self._unpinned = self._unpinned and asked < self.current
         if asked == NO_STEP:
@@ -219,7 +238,7 @@ class RowLog:
         for key in keys:
             first = self._spellings.setdefault(fold_key(key), key)
             if first != key:
-                self._warn(f"spelling {first}", f"{self._label}: {key!r} is the metric {first!r} (case does not count)")
+                self._warn(f"spelling {key}", f"{self._label}: {key!r} is the metric {first!r} (case does not count)")
 
     def _warn(self, about: str, message: str) -> None:
         if about not in self._warned:
@@ -250,38 +269,25 @@ class RowLog:
     def define(self, metric: Metric) -> None:
         """Follow what `define_metric` asks for from now on."""
         with self.journal.lock:
-            self._metrics = [known for known in self._metrics if known.name != metric.name]
-            if metric.summary:
-                self._metrics.append(metric)
-            self._followed.clear()
+            self._defined.define(metric)
             for layout in self._layouts.values():
-                layout.followed = self._followed_of(layout.keys)
+                self._follow(layout)
 
-    def _followed_of(self, keys: tuple[str, ...]) -> tuple[tuple[int, Followed], ...]:
-        if not self._metrics:
-            return ()
-        found = ((place, self._follower(key)) for place, key in enumerate(keys))
-        return tuple((place, followed) for place, followed in found if followed is not None)
-
-    def _follower(self, key: str) -> Followed | None:
-        """Return what keeps the summary of a key; its own definition goes before a glob's."""
-        if key not in self._followed:
-            rules = sorted((metric for metric in self._metrics if metric.matches(key)), key=lambda metric: metric.glob)
-            self._followed[key] = Followed(rules[0]) if rules else None
-        return self._followed[key]
+    def _follow(self, layout: Layout) -> None:
+        layout.followed = self._defined.places(layout.keys)
+        layout.missing = self._defined.missing(layout.keys)
 
     def last_values(self) -> dict[str, Any]:
-        """Return every key's summary as logged: its last value, or what its definition asks for."""
+        """Return every metric's summary as logged: its last value, or what its definition asks for."""
         with self.journal.lock:
             newest = self._newest_values()
-        found = {key: plain_scalar(value) for key, (_, value) in newest.items()}
-        for key, followed in list(self._followed.items()):
-            if followed is not None:
-                result = followed.result()
-                found[key] = result
-                if not result:
-                    del found[key]
-        return found
+        last: dict[str, tuple[int, Any]] = {}
+        for key, (number, value) in newest.items():
+            shown = self._spellings.get(fold_key(key), key)
+            if shown not in last or last[shown][0] <= number:
+                last[shown] = number, value
+        found = {key: self._defined.summary(key, _plain(value)) for key, (_, value) in last.items()}
+        return {key: value for key, value in found.items() if value is not LEFT_OUT}
 
     def _newest_values(self) -> dict[str, tuple[int, Any]]:
         newest = dict(self._slow_values)

@@ -165,30 +165,35 @@ class Run(RunView):
         self,
         name: str,
         step_metric: Any = None,
-        step_sync: bool | None = None,  # noqa: ARG002 - wandb's argument; x values are joined by step anyway
+        step_sync: bool | None = None,
         hidden: bool | None = None,
         summary: str | None = None,
-        overwrite: bool | None = None,  # noqa: ARG002 - the newest definition always holds
+        overwrite: bool | None = None,
         goal: str | None = None,
     ) -> Metric:
         """Say how a metric is drawn and summed up.
 
+        A key's own definition goes before a pattern's, and of several patterns the one defined last holds.
+
         Args:
-            name: a key, or a glob such as `val/*`.
+            name: a key, or a pattern such as `val/*`.
             step_metric: the key it is drawn against. hidden: not drawn by default.
-            summary: one or more of min, max, mean, last, first, best, none, separated by commas.
+            step_sync: add the newest value of `step_metric` to rows that lack it; the default, unless False.
+            summary: one or more of min, max, mean, best, first, last, copy, none, separated by commas.
+            overwrite: forget what earlier calls said of `name`; else what this call leaves out stays.
             goal: `minimize` or `maximize`, for `best`.
 
         Raises:
             KeyRuleError: for a name or step metric that can't be a key. ValueError: for an unknown summary or goal.
         """
-        metric = make_metric(name, step_metric, summary, goal, hidden)
+        before = None if overwrite else self._metrics.get(name)
+        metric = make_metric(name, step_metric, summary, goal, hidden, step_sync, before)
         self._metrics[name] = metric
         self._rows.define(metric)
         definition = {
             "name": name,
             "step_metric": metric.step_metric,
-            "summary": summary,
+            "summary": ",".join(metric.summary) or None,
             "goal": metric.goal,
             "hidden": metric.hidden,
             "glob": metric.glob,

@@ -7,83 +7,48 @@ Last values are not kept at every call: they are looked up in the layouts when s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any
 
 from stepwell.descriptions import described_mapping
+from stepwell_schemas.definitions import GOALS, SUMMARY_RULES
+from stepwell_schemas.definitions import Definition as Metric
 from stepwell_schemas.keys import check_key
 
-SUMMARY_RULES = frozenset({"min", "max", "mean", "last", "first", "best", "copy", "none"})
-GOALS = frozenset({None, "minimize", "maximize"})
+__all__ = ["Metric", "Summary", "make_metric"]
 
 
-class Metric(NamedTuple):
-    """What `define_metric` was told of a metric; `name` may be a glob ending in `*`."""
+def make_metric(
+    name: str,
+    step_metric: Any,
+    summary: str | None,
+    goal: str | None,
+    hidden: bool | None,
+    step_sync: bool | None,
+    before: Metric | None,
+) -> Metric:
+    """Return a definition as `define_metric` was asked for it; what it leaves open is as it was `before`.
 
-    name: str
-    step_metric: str | None = None
-    summary: tuple[str, ...] = ()
-    goal: str | None = None
-    hidden: bool = False
-
-    @property
-    def glob(self) -> bool:
-        """Whether the name stands for many keys."""
-        return "*" in self.name
-
-    def matches(self, key: str) -> bool:
-        """Whether the definition is about `key`."""
-        return fnmatchcase(key, self.name) if self.glob else key == self.name
-
-
-def make_metric(name: str, step_metric: Any, summary: str | None, goal: str | None, hidden: bool | None) -> Metric:
-    """Return a definition as `define_metric` was asked for it. Raises: KeyRuleError, ValueError."""
+    Raises:
+        KeyRuleError: for a name or step metric that can't be a key. ValueError: for an unknown summary or goal.
+    """
     check_key(name)
+    before = before or Metric(name)
     x_axis = step_metric.name if isinstance(step_metric, Metric) else step_metric
     if x_axis is not None:
         check_key(x_axis)
-    rules = tuple(rule.strip() for rule in summary.split(",")) if summary else ()
-    if unknown := set(rules) - SUMMARY_RULES:
-        raise ValueError(f"summary {sorted(unknown)}: must be of {', '.join(sorted(SUMMARY_RULES))}")
-    if goal not in GOALS:
+    rules = tuple(rule.strip().lower() for rule in summary.split(",")) if summary else ()
+    if unknown := set(rules) - set(SUMMARY_RULES):
+        raise ValueError(f"summary {sorted(unknown)}: must be of {', '.join(SUMMARY_RULES)}")
+    if goal is not None and goal not in GOALS:
         raise ValueError(f"goal {goal!r}: must be minimize or maximize")
-    return Metric(name, x_axis, tuple(rule for rule in rules if rule != "copy"), goal, bool(hidden))
-
-
-class Followed:
-    """The running minimum, maximum, mean, first and last of one key's numbers (NaN left out)."""
-
-    def __init__(self, metric: Metric) -> None:
-        self._metric = metric
-        self._count = 0
-        self._total = 0.0
-        self._seen: dict[str, Any] = {}
-
-    def add(self, value: Any) -> None:
-        """Take one more value."""
-        value = plain_scalar(value)
-        self._seen.setdefault("first", value)
-        self._seen["last"] = value
-        if isinstance(value, str) or value != value:
-            return
-        self._count += 1
-        self._total += float(value)
-        seen = self._seen
-        seen["min"] = value if "min" not in seen or value < seen["min"] else seen["min"]
-        seen["max"] = value if "max" not in seen or value > seen["max"] else seen["max"]
-
-    def result(self) -> dict[str, Any]:
-        """Return what the definition asks for, by rule."""
-        known = dict(self._seen)
-        if self._count:
-            known["mean"] = self._total / self._count
-            known["best"] = known["max" if (self._metric.goal or "min").startswith("max") else "min"]
-        return {rule: known[rule] for rule in self._metric.summary if rule in known}
-
-
-def plain_scalar(value: Any) -> Any:
-    """Return a scalar of numpy as Python's own."""
-    return value.item() if hasattr(value, "item") else value
+    return Metric(
+        name=name,
+        step_metric=x_axis or before.step_metric,
+        summary=rules or before.summary,
+        goal=goal or before.goal,
+        hidden=before.hidden if hidden is None else hidden,
+        step_sync=before.step_sync if step_sync is None else step_sync,
+    )
 
 
 class Summary(MutableMapping[str, Any]):

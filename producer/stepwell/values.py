@@ -4,17 +4,18 @@
 |---|---|
 | bool | bool |
 | int of up to 640 digits, float, NaN, ±Inf | number; integers beyond 2^53 keep their exact text |
-| scalars and 1-element arrays of numpy, torch, jax, … | as their `.item()` |
+| scalars and 1-element arrays of numpy, torch, jax, TensorFlow, … | as their one value |
 | Decimal, Fraction | number: exact where integral, else the nearest float64 |
-| timedelta | number of seconds |
-| str; datetime, date, time | string; ISO 8601 |
+| timedelta, numpy.timedelta64 | number of seconds |
+| str; datetime, date, time, numpy.datetime64 | string; ISO 8601 |
 | bytes | string, where they are UTF-8 |
 | Enum | as its value |
-| None, lists, tuples, sets, arrays, complex | other, as JSON |
+| None, lists, tuples, sets, complex | other, as JSON |
+| arrays | other, as JSON with their dtype and shape |
 | dict | one metric for each leaf, keys joined by "." |
 | anything else, texts over TEXT_MAX_BYTES, keys that break the key rule | not stored: warned about once, counted |
 
-No library is imported for it: an array is told by what it can do.
+No library is imported for it: see `stepwell.arrays`. The JSON is that of `stepwell_schemas.other`.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from stepwell.arrays import array_json, host_array, is_array, kind_of, scalar_of
 from stepwell_schemas.errors import KeyRuleError
 from stepwell_schemas.keys import check_key
 from stepwell_schemas.limits import TEXT_MAX_BYTES
+from stepwell_schemas.other import dict_json, float_json, text_json
 
 Cell = tuple[str, Any]
 """A kind (`number`, `string`, `bool`, `other`) and the plain value: int or float, text, bool, JSON text."""
@@ -43,6 +46,12 @@ _MAX_DIGITS: Final = 640
 """Digits of an integer: the most that Python turns into text whatever `sys.set_int_max_str_digits` says."""
 _MAX_INT_BITS: Final = int(_MAX_DIGITS / math.log10(2))
 _MAX_TEXT: Final = f"must have at most {TEXT_MAX_BYTES:,} bytes of UTF-8"
+
+
+class Array(NamedTuple):
+    """An array of none or several elements, as an object with `tolist()`, still to be made JSON."""
+
+    value: Any
 
 
 class UnstorableError(ValueError):
@@ -151,23 +160,20 @@ def _plain_of_rarer(value: Any) -> Any:
             return value.decode()
         except UnicodeDecodeError:
             raise UnstorableError("bytes must be UTF-8 text") from None
-    if hasattr(value, "shape") and hasattr(value, "tolist"):
-        return _plain_of_array(value)
-    if hasattr(value, "item") and callable(value.item):
-        return plain_of(value.item())
+    if is_array(value):
+        return _plain_of_array(host_array(value))
     raise UnstorableError(f"values of {type(value).__module__}.{type(value).__qualname__} have no kind")
 
 
 def _plain_of_array(value: Any) -> Any:
-    if hasattr(value, "detach"):
-        value = value.detach()
     count = math.prod(value.shape)
+    if kind_of(value) == "V" and value.dtype.names:
+        raise UnstorableError("structured arrays have no kind: log each field on its own")
     if count == 1:
-        item = value.item()
-        return [item.real, item.imag] if isinstance(item, complex) else plain_of(item)
+        return plain_of(scalar_of(value))
     if count > TEXT_MAX_BYTES:
         raise UnstorableError(_MAX_TEXT)
-    return value.tolist()
+    return Array(value)
 
 
 def whole_text(text: str) -> str:
@@ -175,21 +181,34 @@ def whole_text(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def json_ready(value: Any, depth: int = 0) -> Any:
+def json_ready(value: Any, depth: int = 0, *, exact: bool = True) -> Any:
     """Return a value in JSON's types; NaN and ±Inf as the strings "NaN", "Infinity", "-Infinity".
+
+    Args:
+        value: what `plain_of` takes. depth: how deep it is nested.
+        exact: mark what could be mistaken for something else, and what arrays are (see `stepwell_schemas.other`).
 
     Raises:
         UnstorableError: when something in it has no JSON, or it is nested too deep.
     """
     if depth > _MAX_DEPTH:
         raise UnstorableError(f"must be nested at most {_MAX_DEPTH} deep")
-    plain = plain_of(value)
-    if isinstance(plain, float) and not math.isfinite(plain):
-        return "NaN" if math.isnan(plain) else "Infinity" if plain > 0 else "-Infinity"
+
+    def inner(item: Any) -> Any:
+        return json_ready(item, depth + 1, exact=exact)
+
+    plain = value if isinstance(value, Array) else plain_of(value)
+    if isinstance(plain, Array):
+        return array_json(plain.value, inner) if exact else inner(plain.value.tolist())
+    if isinstance(plain, float):
+        return float_json(plain)
+    if isinstance(plain, str):
+        return text_json(plain) if exact else plain
     if isinstance(plain, Mapping):
-        return {key_text(key): json_ready(item, depth + 1) for key, item in plain.items()}
+        items = {key_text(key): inner(item) for key, item in plain.items()}
+        return dict_json(items) if exact else items
     if isinstance(plain, list | tuple | range):
-        return [json_ready(item, depth + 1) for item in plain]
+        return [inner(item) for item in plain]
     if isinstance(plain, set | frozenset):
-        return sorted((json_ready(item, depth + 1) for item in plain), key=repr)
+        return sorted((inner(item) for item in plain), key=repr)
     return plain

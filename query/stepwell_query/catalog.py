@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
+
 from stepwell_query.errors import RunNotFoundError
 from stepwell_schemas.clickhouse import Store
+from stepwell_schemas.definitions import Definition
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.keys import fold_key
 from stepwell_schemas.kinds import Kind
@@ -50,8 +53,13 @@ _COUNTED: Final = f"""
 SELECT key, kind, first_step, last_step, count FROM {{db}}.metrics WHERE {OF_RUN} ORDER BY key, kind
 """
 
+_DEFINITIONS: Final = f"SELECT metric_definitions FROM {{db}}.run_documents FINAL WHERE {OF_RUN}"
+
 _SPELLINGS: Final = f"""
-SELECT argMin(spelling, first) AS key, arraySort(groupArray(spelling)) AS spellings FROM
+SELECT
+    argMin(spelling, first) AS key,
+    arraySort((spelling, first) -> first, groupArray(spelling), groupArray(first)) AS spellings
+FROM
 (
     SELECT folded, spelling, min(first_version) AS first
     FROM {{db}}.key_spellings WHERE {OF_RUN} GROUP BY folded, spelling
@@ -140,8 +148,14 @@ def find_series(store: Store, run: RunPath, keys: Sequence[str]) -> FoundSeries:
     )
 
 
+def read_definitions(store: Store, run: RunPath) -> list[Definition]:
+    """Return what `define_metric` was told, in order; empty for a run without a document. Raises: StoreError."""
+    rows = store.query(_DEFINITIONS, run_parameters(run)).to_pylist()
+    return [Definition.read(one) for row in rows for one in orjson.loads(row["metric_definitions"] or "[]")]
+
+
 def read_metrics(store: Store, run: RunPath) -> list[dict[str, Any]]:
-    """Return every metric of a run with its exact count, and a key's spellings where it has several.
+    """Return every metric of a run with its exact count, and its key's spellings in the order they came up.
 
     Raises:
         RunNotFoundError: when there is no such run.

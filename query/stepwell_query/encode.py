@@ -1,12 +1,15 @@
 """Answers as bytes: JSON, NDJSON, CSV, Arrow and Parquet.
 
-JSON has no NaN and no infinities: they are the strings "NaN", "Infinity" and "-Infinity". Integers that float64
-can't hold, and JSON that users logged, are written as the very text that was stored.
+JSON has no NaN and no infinities: they are the strings "NaN", "Infinity" and "-Infinity", or, where a client asks for
+it, the words NaN, Infinity and -Infinity, which many parsers of JSON read as floats: so a text "NaN" is told from a
+number. Integers that float64 can't hold, and JSON that users logged, are written as the very text that was stored.
 """
 
 from __future__ import annotations
 
 import io
+import json
+import math
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, Final
@@ -17,6 +20,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
+
+from stepwell_schemas.other import float_json
 
 _OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 _NDJSON_ROWS: Final = 10_000
@@ -30,6 +35,13 @@ class Format(StrEnum):
     CSV = "csv"
     ARROW = "arrow"
     PARQUET = "parquet"
+
+
+class NotFinite(StrEnum):
+    """How JSON writes NaN and ±Inf: as `text`, or as bare words (`literal`)."""
+
+    TEXT = "text"
+    LITERAL = "literal"
 
 
 MEDIA_TYPES: Final = {
@@ -46,24 +58,23 @@ def json_bytes(value: Any) -> bytes:
     return orjson.dumps(value, option=_OPTIONS)
 
 
-def json_floats(values: NDArray[np.float64]) -> NDArray[np.float64] | list[float | str]:
+def json_floats(values: NDArray[np.float64], odd: NotFinite = NotFinite.TEXT) -> NDArray[np.float64] | list[Any]:
     """Return float64[n] as JSON takes it: as it is when all are finite, else a list with their names as text."""
-    odd = np.flatnonzero(~np.isfinite(values))
-    if not odd.size:
+    places = np.flatnonzero(~np.isfinite(values))
+    if not places.size:
         return np.ascontiguousarray(values)
-    named: list[float | str] = values.tolist()
-    for index in odd.tolist():
-        named[index] = json_float(float(values[index]))
+    named: list[Any] = values.tolist()
+    for index in places.tolist():
+        named[index] = json_float(float(values[index]), odd)
     return named
 
 
-def json_float(value: float) -> float | str:
+def json_float(value: float, odd: NotFinite = NotFinite.TEXT) -> Any:
     """Return one float as JSON takes it."""
-    if value != value:
-        return "NaN"
-    if value in {float("inf"), float("-inf")}:
-        return "Infinity" if value > 0 else "-Infinity"
-    return value
+    if math.isfinite(value):
+        return value
+    name = float_json(value)
+    return name if odd is NotFinite.TEXT else orjson.Fragment(str(name))
 
 
 def json_text(text: str) -> Any:
@@ -71,8 +82,18 @@ def json_text(text: str) -> Any:
     try:
         orjson.loads(text)
     except orjson.JSONDecodeError:
-        return text
+        # orjson knows no integers beyond float64's range.
+        return orjson.Fragment(text) if is_json(text) else text
     return orjson.Fragment(text)
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is JSON, integers of any size included."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def exact_integer(text: str) -> orjson.Fragment:

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stepwell_query.encode import Format
+from stepwell_query.encode import Format, NotFinite
 from stepwell_query.errors import RequestError
 from stepwell_query.history import SAMPLES_MAX
-from stepwell_query.series_model import POINTS_MAX, Axis, Sampling, SeriesRequest
+from stepwell_query.series_model import POINTS_MAX, Sampling, SeriesRequest
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.keys import check_key
 from stepwell_schemas.limits import IDENTIFIER_MAX_CHARS
@@ -22,6 +22,13 @@ _TEXT_MAX = 100_000
 
 StepBound = Annotated[int | None, Field(ge=0, le=_INT64_MAX)]
 AnyFormat = Annotated[Format | None, Field(description="How to encode the answer; without it, as Accept prefers.")]
+Nan = Annotated[
+    NotFinite,
+    Field(
+        description="How JSON writes NaN and the infinities: as the texts `NaN`, `Infinity`, `-Infinity`, or as bare"
+        " words, for parsers that read those as floats; only so is a text `NaN` told from a number."
+    ),
+]
 
 
 class Parameters(BaseModel):
@@ -36,12 +43,14 @@ class SeriesParameters(Parameters):
     points: int = Field(1_000, ge=1, le=POINTS_MAX, description="Points of each series, at most.")
     low: StepBound = Field(None, alias="from", description="First step, included.")
     high: StepBound = Field(None, alias="to", description="Last step, included.")
-    x: str = Field(
-        Axis.STEP,
+    x: str | None = Field(
+        None,
         max_length=_TEXT_MAX,
         description="The x axis: `_step`, `_timestamp` (seconds since the epoch), `_runtime` (seconds since the run"
-        " began), or the key of a number; then the points are those at whose step it was logged too.",
+        " began), or the key of a number; then the points are those at whose step it was logged too. None: of each"
+        " metric the number that `define_metric` named, else `_step`.",
     )
+    nan: Nan = NotFinite.TEXT
     sampling: Sampling = Field(Sampling.BUCKETS, description="`buckets`, or `raw` for every row, up to 10,000.")
 
     def of_keys(self, keys: Sequence[str], settings: QuerySettings, runs: int = 1) -> SeriesRequest:
@@ -81,6 +90,12 @@ class RowsQuery(Parameters):
     keys: str = Field("", max_length=_TEXT_MAX, description="Keys separated by commas; the same as several `key`.")
     min_step: StepBound = Field(None, description="First step, included.")
     max_step: StepBound = Field(None, description="Last step, included.")
+    nan: Nan = NotFinite.TEXT
+    exact: bool = Field(
+        False,
+        description="Add to a table (Arrow, CSV, Parquet) a column `KEY (exact)` for each number: the digits of"
+        " integers that float64 can't hold. JSON always writes them whole.",
+    )
     format: AnyFormat = None
 
     def all_keys(self) -> list[str]:
@@ -111,6 +126,13 @@ class RunsQuery(Parameters):
     )
     limit: int = Field(50, ge=1, le=RUNS_MAX, description="Runs of one page.")
     cursor: str | None = Field(None, max_length=_TEXT_MAX, description="The `next` of the page before.")
+    nan: Nan = NotFinite.TEXT
+
+
+class RunQuery(Parameters):
+    """The query of GET run."""
+
+    nan: Nan = NotFinite.TEXT
 
 
 class FormatQuery(Parameters):

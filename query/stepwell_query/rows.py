@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stepwell_query.catalog import SeriesInfo
-from stepwell_query.encode import exact_integer, json_floats, json_text
+from stepwell_query.encode import NotFinite, exact_integer, json_floats, json_text
 from stepwell_schemas.kinds import Kind
 
 STEP: Final = "_step"
@@ -63,7 +63,7 @@ class StepRows:
     tables: Sequence[Values]
     started_ms: int
 
-    def as_json(self) -> list[dict[str, Any]]:
+    def as_json(self, odd: NotFinite = NotFinite.TEXT) -> list[dict[str, Any]]:
         """Return the rows as JSON takes them, by step; keys in the order of `series`."""
         columns = [
             np.concatenate([getattr(table, name) for table in self.tables] or [np.empty(0, np.int64)])
@@ -75,7 +75,7 @@ class StepRows:
         # Of two kinds of one key at one step, the later version comes later, and a dict keeps the later value.
         place = self._places()[series]
         order = np.lexsort((version, place, step))
-        values = _picked([value for table in self.tables for value in _json_values(table, self.series)], order)
+        values = _picked([value for table in self.tables for value in _json_values(table, self.series, odd)], order)
         names = [f"{info.key} ({info.kind})" if info.key in RESERVED else info.key for info in self.series]
         keys = _picked(names, series[order])
         step, time = step[order], time[order]
@@ -106,11 +106,12 @@ class StepRows:
         complete = steps[keys == len(set(places.tolist()))]
         return StepRows(self.series, [table.at(complete) for table in self.tables], self.started_ms)
 
-    def as_table(self) -> pa.Table:
-        """Return the rows as a table with a column for each series; see `column_names`."""
+    def as_table(self, *, exact: bool = False) -> pa.Table:
+        """Return the rows as a table with the columns of `table_schema`."""
         steps = np.unique(np.concatenate([table.step for table in self.tables] or [np.empty(0, np.int64)]))
         times = np.zeros(len(steps), np.int64)
         columns: dict[int, pa.Array] = {}
+        digits: dict[int, pa.Array] = {}
         for table in self.tables:
             rows = np.searchsorted(steps, table.step)
             np.maximum.at(times, rows, table.time)
@@ -120,6 +121,9 @@ class StepRows:
             for index in np.unique(numbers).tolist():
                 chosen = order[np.searchsorted(numbers, index) : np.searchsorted(numbers, index, "right")]
                 columns[index] = _scattered(table.value, chosen, rows[chosen], len(steps))
+                if exact and table.exact is not None:
+                    texts = _scattered(table.exact, chosen, rows[chosen], len(steps))
+                    digits[index] = pa.compute.if_else(pa.compute.equal(texts, ""), None, texts)
         fixed = [
             pa.array(steps),
             pa.array(times / _MILLISECONDS),
@@ -129,7 +133,12 @@ class StepRows:
             columns[index] if index in columns else pa.nulls(len(steps), arrow_type(info.kind))
             for index, info in enumerate(self.series)
         ]
-        return pa.table([*fixed, *logged], schema=table_schema(self.series))
+        exacts = [
+            digits.get(index, pa.nulls(len(steps), pa.string()))
+            for index, info in enumerate(self.series)
+            if exact and info.kind is Kind.NUMBER
+        ]
+        return pa.table([*fixed, *logged, *exacts], schema=table_schema(self.series, exact=exact))
 
     def _places(self) -> NDArray[np.int64]:
         """Return int64[series]: the order of a series' key among the keys."""
@@ -137,21 +146,45 @@ class StepRows:
         return np.array([first.setdefault(info.key, len(first)) for info in self.series], np.int64)
 
 
-def table_schema(series: Sequence[SeriesInfo]) -> pa.Schema:
-    """Return the schema of `StepRows.as_table`."""
-    fixed = [(STEP, pa.int64()), (TIMESTAMP, pa.float64()), (RUNTIME, pa.float64())]
-    return pa.schema([*fixed, *zip(column_names(series), [arrow_type(info.kind) for info in series], strict=True)])
+def table_schema(series: Sequence[SeriesInfo], *, exact: bool = False) -> pa.Schema:
+    """Return the schema of `StepRows.as_table`: three columns of the row, then one for each series.
+
+    The metadata of a series' column say its `key` and `kind`. With `exact`, each number has one more column behind them
+    all, named `KEY (exact)`, with the digits of integers that float64 can't hold, null elsewhere.
+    """
+    fixed = [pa.field(STEP, pa.int64()), pa.field(TIMESTAMP, pa.float64()), pa.field(RUNTIME, pa.float64())]
+    names = column_names(series)
+    logged = [_field(name, info, arrow_type(info.kind)) for name, info in zip(names, series, strict=True)]
+    numbers = [info for info in series if exact and info.kind is Kind.NUMBER]
+    taken = {*RESERVED, *names}
+    exacts = [_field(_free(f"{info.key} (exact)", taken), info, pa.string()) for info in numbers]
+    return pa.schema([*fixed, *logged, *exacts])
+
+
+def _field(name: str, info: SeriesInfo, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, metadata={"key": info.key, "kind": str(info.kind)})
 
 
 def column_names(series: Sequence[SeriesInfo]) -> list[str]:
-    """Return a column name for each series: its key, with the kind in brackets for a key's second kind."""
-    seen = set(RESERVED)
+    """Return a column name for each series: its key, with the kind in brackets for a key's second kind.
+
+    A name that another key has already is followed by as many `'` as make it a new one.
+    """
+    taken = set(RESERVED)
+    keys = {info.key for info in series} - RESERVED
     names = []
     for info in series:
-        name = info.key if info.key not in seen else f"{info.key} ({info.kind})"
-        seen.add(name)
-        names.append(name)
+        free = info.key not in taken
+        names.append(_free(info.key, taken) if free else _free(f"{info.key} ({info.kind})", taken | keys))
+        taken.add(names[-1])
     return names
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "'"
+    taken.add(name)
+    return name
 
 
 def arrow_type(kind: Kind) -> pa.DataType:
@@ -166,9 +199,9 @@ def _picked(values: list[Any], order: NDArray[np.int64]) -> list[Any]:
     return picked
 
 
-def _json_values(table: Values, series: Sequence[SeriesInfo]) -> list[Any]:
+def _json_values(table: Values, series: Sequence[SeriesInfo], odd: NotFinite) -> list[Any]:
     if pa.types.is_float64(table.value.type):
-        numbers = json_floats(table.value.to_numpy())
+        numbers = json_floats(table.value.to_numpy(), odd)
         return _with_exact(numbers if isinstance(numbers, list) else numbers.tolist(), table.exact)
     values: list[Any] = table.value.to_pylist()
     if pa.types.is_string(table.value.type):

@@ -11,10 +11,11 @@ from typing import Any, Final
 import orjson
 
 from stepwell_query.catalog import OF_RUN, run_parameters
-from stepwell_query.encode import exact_integer, json_float, json_text
+from stepwell_query.encode import NotFinite, exact_integer, json_text
 from stepwell_query.errors import RunNotFoundError
-from stepwell_query.summary import SeriesStats, rules_of, summarize
+from stepwell_query.summary import SeriesStats, json_object, summarize
 from stepwell_schemas.clickhouse import Store
+from stepwell_schemas.definitions import Definition, definition_of
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.kinds import Kind
 
@@ -72,7 +73,7 @@ GROUP BY key
 """
 
 
-def read_run(store: Store, run: RunPath) -> dict[str, Any]:
+def read_run(store: Store, run: RunPath, odd: NotFinite = NotFinite.TEXT) -> dict[str, Any]:
     """Return the RunInfo of one run.
 
     Raises:
@@ -82,10 +83,10 @@ def read_run(store: Store, run: RunPath) -> dict[str, Any]:
     rows = store.query(_DOCUMENT_OF_RUN, run_parameters(run)).to_pylist()
     if not rows:
         raise RunNotFoundError(run)
-    return run_infos(store, rows)[0]
+    return run_infos(store, rows, odd)[0]
 
 
-def run_infos(store: Store, documents: Sequence[Row]) -> list[dict[str, Any]]:
+def run_infos(store: Store, documents: Sequence[Row], odd: NotFinite = NotFinite.TEXT) -> list[dict[str, Any]]:
     """Return the RunInfos of runs of one project, of rows as `DOCUMENTS_OF_PROJECT` gives them. Raises: StoreError."""
     if not documents:
         return []
@@ -97,12 +98,13 @@ def run_infos(store: Store, documents: Sequence[Row]) -> list[dict[str, Any]]:
     stats: dict[str, list[Row]] = {}
     for row in store.query(_STATS, parameters).to_pylist():
         stats.setdefault(row["run_id"], []).append(row)
-    return [_run_info(store, document, stats.get(document["run_id"], [])) for document in documents]
+    return [_run_info(store, document, stats.get(document["run_id"], []), odd) for document in documents]
 
 
-def _run_info(store: Store, row: Row, stats: list[Row]) -> dict[str, Any]:
+def _run_info(store: Store, row: Row, stats: list[Row], odd: NotFinite) -> dict[str, Any]:
     run = RunPath(row["entity"], row["project"], row["run_id"])
-    definitions = _list(row["metric_definitions"])
+    stored = _list(row["metric_definitions"])
+    definitions = [Definition.read(one) for one in stored]
     logged = row["log_rows"] > 0
     return {
         **run._asdict(),
@@ -111,7 +113,7 @@ def _run_info(store: Store, row: Row, stats: list[Row]) -> dict[str, Any]:
         "state": row["state"],
         "exit_code": row["exit_code"],
         "config": json_text(row["config"] or "{}"),
-        "summary": summarize(_stats(store, run, stats, definitions), definitions, _object(row["summary"])),
+        "summary": summarize(_stats(store, run, stats, definitions), definitions, json_object(row["summary"]), odd),
         "tags": row["tags"],
         "notes": row["notes"],
         "group": row["run_group"],
@@ -126,17 +128,17 @@ def _run_info(store: Store, row: Row, stats: list[Row]) -> dict[str, Any]:
         "points": row["points"],
         "log_rows": row["log_rows"],
         "step_conflicts": row["step_conflicts"],
-        "metric_definitions": definitions,
+        "metric_definitions": stored,
         "complete_to": {"step": row["last_step"] if logged else -1, "offset": row["last_offset"]},
     }
 
 
-def _stats(store: Store, run: RunPath, rows: list[Row], definitions: list[Row]) -> Iterable[SeriesStats]:
+def _stats(store: Store, run: RunPath, rows: list[Row], definitions: list[Definition]) -> Iterable[SeriesStats]:
     """Return the stats of a run's series; those that flushes can't add up are taken from the rows."""
     recounted = [
         row["key"]
         for row in rows
-        if row["kind"] == Kind.NUMBER and _needs_rows(row, rules_of(row["key"], definitions)[0])
+        if row["kind"] == Kind.NUMBER and _needs_rows(row, definition_of(row["key"], definitions))
     ]
     exact: dict[str, Row] = {}
     if recounted:
@@ -145,7 +147,8 @@ def _stats(store: Store, run: RunPath, rows: list[Row], definitions: list[Row]) 
     return [_series_stats(row, exact.get(row["key"])) for row in rows]
 
 
-def _needs_rows(row: Row, rules: frozenset[str]) -> bool:
+def _needs_rows(row: Row, definition: Definition) -> bool:
+    rules = set(definition.summary)
     return "first" in rules or bool(row["rewritten"] and rules & {"min", "max", "mean", "best"})
 
 
@@ -162,7 +165,7 @@ def _series_stats(row: Row, exact: Row | None) -> SeriesStats:
         key=row["key"],
         kind=kind,
         at=number_at,
-        last=exact_integer(integer) if integer else json_float(row["number_value"]),
+        last=exact_integer(integer) if integer else row["number_value"],
         low=values["low"],
         high=values["high"],
         mean=values["mean"],
@@ -185,12 +188,6 @@ def iso_time(milliseconds: int | None) -> str | None:
         return None
     text = datetime.fromtimestamp(milliseconds / 1_000, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
-
-
-def _object(text: str) -> dict[str, Any]:
-    """Return a stored JSON object, an empty one where something else is stored."""
-    value = orjson.loads(text or "{}")
-    return value if isinstance(value, dict) else {}
 
 
 def _list(text: str) -> list[Row]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from stepwell_query.encode import NotFinite
 from stepwell_query.errors import ProjectNotFoundError, RequestError
 from stepwell_query.run_info import DOCUMENTS_OF_PROJECT, iso_time, run_infos
 from stepwell_schemas.clickhouse import Store
@@ -91,7 +92,15 @@ def read_projects(store: Store) -> list[dict[str, Any]]:
     return [{**row, "last_activity": iso_time(row["last_activity"])} for row in rows]
 
 
-def read_runs(store: Store, entity: str, project: str, order: Order, limit: int, cursor: str | None) -> dict[str, Any]:
+def read_runs(
+    store: Store,
+    entity: str,
+    project: str,
+    order: Order,
+    limit: int,
+    cursor: str | None,
+    odd: NotFinite = NotFinite.TEXT,
+) -> dict[str, Any]:
     """Return one page of a project's runs.
 
     Raises:
@@ -118,4 +127,4 @@ def read_runs(store: Store, entity: str, project: str, order: Order, limit: int,
     page = rows[:limit]
     more = len(rows) > limit
     following = str(Cursor(str(order), page[-1][column], page[-1]["run_id"])) if more else None
-    return {"runs": run_infos(store, page), "next": following, "total": total}
+    return {"runs": run_infos(store, page, odd), "next": following, "total": total}

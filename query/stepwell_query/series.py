@@ -16,12 +16,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stepwell_query.catalog import OF_RUN, SeriesInfo, find_series, progress, run_parameters
+from stepwell_query.catalog import OF_RUN, SeriesInfo, find_series, progress, read_definitions, run_parameters
 from stepwell_query.errors import RequestError
 from stepwell_query.sampling import BucketPlan, bucket_plan, clip
 from stepwell_query.series_model import POINTS_MAX, Axis, Points, RunSeries, Sampling, SeriesRequest, SeriesView
 from stepwell_schemas.clickhouse import Store
+from stepwell_schemas.definitions import definition_of
 from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.keys import fold_key
 from stepwell_schemas.kinds import Kind
 
 _DRAWN_TABLES: Final = {Kind.NUMBER: "points_number", Kind.BOOL: "points_bool"}
@@ -45,14 +47,35 @@ def read_series(store: Store, run: RunPath, request: SeriesRequest, max_seconds:
     found = find_series(store, run, request.keys)
     drawn = [info for info in found.series if info.kind in _DRAWN_TABLES]
     undrawn = [info for info in found.series if info.kind not in _DRAWN_TABLES]
-    reader = _Reader(store, run, request, _x_metric(store, run, request.x), reached.started_ms, max_seconds)
-    views = reader.views(drawn)
-    return RunSeries(run, request, views, undrawn, found.unknown, reached)
+    views: dict[SeriesInfo, SeriesView] = {}
+    for x, series in _by_axis(store, run, request.x, drawn).items():
+        reader = _Reader(store, run, request, x, reached.started_ms, max_seconds)
+        views |= zip(series, reader.views(series), strict=True)
+    return RunSeries(run, request, [views[info] for info in drawn], undrawn, found.unknown, reached)
 
 
-def _x_metric(store: Store, run: RunPath, x: str) -> SeriesInfo | None:
+def _by_axis(
+    store: Store, run: RunPath, asked: str | None, series: list[SeriesInfo]
+) -> dict[str | SeriesInfo, list[SeriesInfo]]:
+    """Return the series by what they are drawn over: one of `Axis`, or a metric."""
+    if asked is not None:
+        return {_x_metric(store, run, asked): series}
+    definitions = read_definitions(store, run)
+    names = {info: definition_of(info.key, definitions).step_metric or Axis.STEP for info in series}
+    wanted = sorted({name for name in names.values() if name not in set(Axis)})
+    found = find_series(store, run, wanted).series if wanted else []
+    numbers = {fold_key(info.key): info for info in found if info.kind is Kind.NUMBER}
+    axes: dict[str | SeriesInfo, list[SeriesInfo]] = {}
+    for info, name in names.items():
+        x = name if name in set(Axis) else numbers.get(fold_key(name), Axis.STEP)
+        # A metric over itself is one over its steps.
+        axes.setdefault(Axis.STEP if x == info else x, []).append(info)
+    return axes
+
+
+def _x_metric(store: Store, run: RunPath, x: str) -> str | SeriesInfo:
     if x in set(Axis):
-        return None
+        return x
     numbers = [info for info in find_series(store, run, [x]).series if info.kind is Kind.NUMBER]
     if not numbers:
         rule = "is neither _step, _timestamp or _runtime nor a number that the run logged"
@@ -68,14 +91,15 @@ class _Reader:
         store: Store,
         run: RunPath,
         request: SeriesRequest,
-        x: SeriesInfo | None,
+        x: str | SeriesInfo,
         started_ms: int,
         max_seconds: float,
     ) -> None:
         self._store = store
         self._run = run
         self._request = request
-        self._x = x
+        self._axis = x if isinstance(x, str) else x.key
+        self._x = None if isinstance(x, str) else x
         self._started_ms = started_ms
         self._limits = f"SETTINGS max_execution_time = {max_seconds:f}"
 
@@ -90,7 +114,9 @@ class _Reader:
             short = {i: plan for i, plan in plans.items() if not plan.shift and series[i].kind is kind}
             points |= self._raw(kind, series, short)
         return [
-            SeriesView(info, plans.get(index, BucketPlan(info.first, info.last, 0)), points.get(index, _NO_POINTS))
+            SeriesView(
+                self._axis, info, plans.get(index, BucketPlan(info.first, info.last, 0)), points.get(index, _NO_POINTS)
+            )
             for index, info in enumerate(series)
         ]
 
@@ -167,21 +193,21 @@ class _Reader:
     def _x_of_last(self) -> str:
         if self._x is not None:
             return ", argMax(x, step) AS x"
-        return "" if self._request.x == Axis.STEP else ", toUnixTimestamp64Milli(argMax(timestamp, step)) AS x"
+        return "" if self._axis == Axis.STEP else ", toUnixTimestamp64Milli(argMax(timestamp, step)) AS x"
 
     @property
     def _x_of_row(self) -> str:
         if self._x is not None:
             return ", x"
-        return "" if self._request.x == Axis.STEP else ", toUnixTimestamp64Milli(timestamp) AS x"
+        return "" if self._axis == Axis.STEP else ", toUnixTimestamp64Milli(timestamp) AS x"
 
     def _x_values(self, table: pa.Table) -> NDArray[Any]:
-        if self._request.x == Axis.STEP:
+        if self._x is not None:
+            return _column(table, "x")
+        if self._axis == Axis.STEP:
             return _column(table, "last")
         x = _column(table, "x")
-        if self._request.x == Axis.TIMESTAMP:
-            return x / _MILLISECONDS
-        return (x - self._started_ms) / _MILLISECONDS if self._request.x == Axis.RUNTIME else x
+        return (x if self._axis == Axis.TIMESTAMP else x - self._started_ms) / _MILLISECONDS
 
     def _bucket_points(self, table: pa.Table) -> Points:
         value, total, finite = (_column(table, name) for name in ("value", "total", "finite"))

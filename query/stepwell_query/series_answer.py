@@ -9,25 +9,25 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stepwell_query.encode import json_floats
+from stepwell_query.encode import NotFinite, json_floats
 from stepwell_query.series_model import RunSeries, Sampling, SeriesView
 
 
-def series_json(answer: RunSeries) -> dict[str, Any]:
+def series_json(answer: RunSeries, odd: NotFinite = NotFinite.TEXT) -> dict[str, Any]:
     """Return the document of one run's series, its arrays as `json_bytes` takes them."""
     return {
         "run": str(answer.run),
         "x": answer.request.x,
         "points": answer.request.points,
         "sampling": answer.request.sampling,
-        "series": [_view_json(view) for view in answer.views],
+        "series": [_view_json(view, odd) for view in answer.views],
         "unknown_keys": answer.unknown,
         "undrawn": [{"key": info.key, "kind": info.kind} for info in answer.undrawn],
         "complete_to": answer.progress.as_json(),
     }
 
 
-def _view_json(view: SeriesView) -> dict[str, Any]:
+def _view_json(view: SeriesView, odd: NotFinite) -> dict[str, Any]:
     points = view.points
     sampled = view.plan.shift > 0
     return {
@@ -39,25 +39,26 @@ def _view_json(view: SeriesView) -> dict[str, Any]:
         "first_step": view.info.first,
         "last_step": view.info.last,
         "count": view.count,
-        "x": _numbers(points.x),
-        "step": _numbers(points.step),
-        "value": _numbers(points.value),
-        "min": _numbers(points.low),
-        "max": _numbers(points.high),
-        "mean": _numbers(points.mean),
-        "counts": _numbers(points.rows),
-        "nans": _numbers(points.nans),
+        "x_axis": view.x,
+        "x": _numbers(points.x, odd),
+        "step": _numbers(points.step, odd),
+        "value": _numbers(points.value, odd),
+        "min": _numbers(points.low, odd),
+        "max": _numbers(points.high, odd),
+        "mean": _numbers(points.mean, odd),
+        "counts": _numbers(points.rows, odd),
+        "nans": _numbers(points.nans, odd),
     }
 
 
-def _numbers(values: NDArray[Any]) -> Any:
+def _numbers(values: NDArray[Any], odd: NotFinite) -> Any:
     if values.dtype.kind == "f":
-        return json_floats(values)
+        return json_floats(values, odd)
     return np.ascontiguousarray(values)
 
 
 def series_table(answers: Iterable[RunSeries]) -> pa.Table:
-    """Return a table with a row for each point: run, key, kind, x, step, value, min, max, mean, counts, nans."""
+    """Return a table with a row for each point: its run, key, kind and x axis, and what `Points` has of it."""
     parts = [_view_table(answer, view) for answer in answers for view in answer.views]
     return pa.concat_tables(parts) if parts else _SCHEMA.empty_table()
 
@@ -68,6 +69,7 @@ _SCHEMA = pa.schema(
         ("key", pa.string()),
         ("kind", pa.string()),
         ("bucket_width", pa.int64()),
+        ("x_axis", pa.string()),
         ("x", pa.float64()),
         ("step", pa.int64()),
         ("value", pa.float64()),
@@ -88,6 +90,7 @@ def _view_table(answer: RunSeries, view: SeriesView) -> pa.Table:
         pa.repeat(view.info.key, count),
         pa.repeat(str(view.info.kind), count),
         pa.repeat(pa.scalar(min(view.plan.width, 2**63 - 1), pa.int64()), count),
+        pa.repeat(view.x, count),
         pa.array(points.x.astype(np.float64)),
         *(
             pa.array(values)

@@ -37,14 +37,15 @@ class Axis(StrEnum):
 class SeriesRequest:
     """What is asked of one run: at most `points` points for each key, from step `low` to `high`, both included.
 
-    `x` is one of `Axis`, or the key of a number: then the points are those at whose step it was logged too.
+    `x` is one of `Axis`, or the key of a number: then the points are those at whose step it was logged too. None stands
+    for each metric's own: what `define_metric` names, where the run logged that as a number, else the step.
     """
 
     keys: Sequence[str]
     points: int = 1_000
     low: int | None = None
     high: int | None = None
-    x: str = Axis.STEP
+    x: str | None = None
     sampling: Sampling = Sampling.BUCKETS
 
 
@@ -64,8 +65,9 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class SeriesView:
-    """One series as it will be drawn; `info` has the extents of the whole series, `plan` those of the view."""
+    """One series as it will be drawn over `x`; `info` has the extents of the whole series, `plan` those of the view."""
 
+    x: str
     info: SeriesInfo
     plan: BucketPlan
     points: Points

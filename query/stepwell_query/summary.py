@@ -2,21 +2,23 @@
 
 The last value of every metric holds, unless `define_metric` says otherwise, and values that were set by hand hold
 over both. A metric defined with `summary="min,max"` has an object with these: `{"min": 0.1, "max": 2.3}`; `best`
-is the min, or the max where the goal is `maximize`; `none` leaves the metric out (all as in wandb).
+is the min, or the max where the goal is `maximize`; `none` leaves the metric out. It is made of what is stored, so a
+run whose process died has one too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any
 
-from stepwell_query.encode import json_float
-from stepwell_schemas.keys import fold_key
+from stepwell_query.encode import NotFinite, exact_integer, json_float
+from stepwell_schemas.definitions import LEFT_OUT, Definition, definition_of
 from stepwell_schemas.kinds import Kind
+from stepwell_schemas.other import FLOATS
 
-_PLAIN: Final = frozenset({"last", "copy"})
+_INT64 = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,56 +38,43 @@ class SeriesStats:
     first: float | None = None
 
 
-def rules_of(key: str, definitions: Iterable[Mapping[str, Any]]) -> tuple[frozenset[str], str]:
-    """Return the summary rules that hold for a key, and its goal; a definition by name holds over one by pattern."""
-    folded = fold_key(key)
-    chosen: Mapping[str, Any] = {}
-    for definition in definitions:
-        name = fold_key(str(definition.get("name", "")))
-        if not definition.get("glob"):
-            if name == folded:
-                chosen = definition
-                break
-        elif not chosen and fnmatchcase(folded, _pattern(name)):
-            chosen = definition
-    rules = {part.strip() for part in (chosen.get("summary") or "").split(",")} - {""}
-    return frozenset(rules), chosen.get("goal") or "minimize"
-
-
 def summarize(
-    stats: Iterable[SeriesStats], definitions: list[Mapping[str, Any]], by_hand: Mapping[str, Any]
+    stats: Iterable[SeriesStats],
+    definitions: Sequence[Definition],
+    by_hand: Mapping[str, Any],
+    odd: NotFinite = NotFinite.TEXT,
 ) -> dict[str, Any]:
-    """Return the summary, keys in the order of `stats`, then those set by hand alone."""
+    """Return the summary as JSON takes it, keys in the order of `stats`, then those set by hand alone."""
     latest: dict[str, SeriesStats] = {}
     for series in stats:
         if series.key not in latest or latest[series.key].at < series.at:
             latest[series.key] = series
-    summary = {}
-    for key, series in latest.items():
-        rules, goal = rules_of(key, definitions)
-        if "none" not in rules:
-            summary[key] = _value(series, rules, goal)
-    return summary | dict(by_hand)
+    values = {key: _value(series, definition_of(key, definitions), odd) for key, series in latest.items()}
+    summary = {key: value for key, value in values.items() if value is not LEFT_OUT}
+    return summary | {key: _by_hand(value, odd) for key, value in by_hand.items()}
 
 
-def _value(series: SeriesStats, rules: frozenset[str], goal: str) -> Any:
-    if rules <= _PLAIN or series.kind is not Kind.NUMBER:
-        return series.last
-    values = {
-        "min": series.low,
-        "max": series.high,
-        "mean": series.mean,
-        "best": series.high if goal.startswith("max") else series.low,
-        "first": series.first,
-        "last": series.last,
-    }
-    return {
-        name: json_float(value) if isinstance(value, float) else value
-        for name, value in values.items()
-        if name in rules
-    }
+def _value(series: SeriesStats, definition: Definition, odd: NotFinite) -> Any:
+    last = json_float(series.last, odd) if isinstance(series.last, float) else series.last
+    if series.kind is not Kind.NUMBER:
+        return LEFT_OUT if "none" in definition.summary else last
+    figures = {"min": series.low, "max": series.high, "mean": series.mean, "first": series.first}
+    shown = {name: json_float(value, odd) if isinstance(value, float) else value for name, value in figures.items()}
+    return definition.summarized({**shown, "last": last}, last)
 
 
-def _pattern(name: str) -> str:
-    """Return the pattern with `*` as its only special character."""
-    return name.replace("[", "[[]").replace("?", "[?]")
+def _by_hand(value: Any, odd: NotFinite) -> Any:
+    """Return a value that was set by hand; its floats that JSON does not have are stored as texts."""
+    if isinstance(value, str) and odd is NotFinite.LITERAL and value in FLOATS:
+        return json_float(FLOATS[value], odd)
+    if isinstance(value, int) and not -_INT64 <= value < _INT64:
+        return exact_integer(str(value))
+    if isinstance(value, dict):
+        return {key: _by_hand(item, odd) for key, item in value.items()}
+    return [_by_hand(item, odd) for item in value] if isinstance(value, list) else value
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Return a stored JSON object, an empty one where something else is stored."""
+    value = json.loads(text or "{}")
+    return value if isinstance(value, dict) else {}

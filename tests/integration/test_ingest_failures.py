@@ -36,6 +36,7 @@ SHOWN = (
     "SELECT key, step, version FROM {db}.points_number GROUP BY ALL HAVING count() > 1",
     "SELECT key, sum(points), sum(value_sum), max(rewritten) FROM {db}.series GROUP BY key ORDER BY key",
     "SELECT sum(log_rows), sum(points), sum(conflicts), sum(repeated), sum(missing) FROM {db}.run_activity",
+    "SELECT folded, spelling, min(first_version) FROM {db}.key_spellings GROUP BY ALL ORDER BY ALL",
 )
 
 GROWING_DEATHS = 9

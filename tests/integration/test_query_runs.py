@@ -146,9 +146,49 @@ async def test_a_scan_of_keys_and_steps(service: Service, run: RunWriter) -> Non
 
 
 async def test_metrics_list_kinds_extents_and_spellings(service: Service, run: RunWriter) -> None:
-    run.numbers("loss", [5, 9], [1.0, 2.0]).strings("loss", [1], ["x"]).spelling("loss", "LOSS")
+    run.numbers("loss", [5, 9], [1.0, 2.0]).strings("loss", [1], ["x"]).numbers("a", [0], [1.0])
+    run.spelling("loss", "LOSS", "Loss")
     found = (await service.json(RUN, "metrics"))["metrics"]
+    assert [metric["spellings"] for metric in found] == [["a"], *2 * [["loss", "LOSS", "Loss"]]]
     assert [(m["key"], m["kind"], m["first_step"], m["last_step"], m["count"]) for m in found] == [
+        ("a", "number", 0, 0, 1),
         ("loss", "number", 5, 9, 2),
         ("loss", "string", 1, 1, 1),
     ]
+
+
+async def test_a_key_of_two_kinds_has_both_everywhere(service: Service, run: RunWriter) -> None:
+    run.numbers("loss", [0, 1, 3], [1.0, float("nan"), 3.0]).strings("loss", [1, 2], ["NaN", "NaN"])
+    run.numbers("loss (string)", [0], [7.0]).integers("big", [0], [LARGE])
+    rows = (await service.json(RUN, "history", key="loss"))["rows"]
+    # At step 1 the text was logged later than the number.
+    assert [(row["_step"], row["loss"]) for row in rows] == [(0, 1.0), (1, "NaN"), (2, "NaN"), (3, 3.0)]
+    series = await service.json(RUN, "series", key="loss")
+    assert [(one["kind"], one["value"]) for one in series["series"]] == [("number", [1.0, "NaN", 3.0])]
+    assert series["undrawn"] == [{"key": "loss", "kind": "string"}]
+    answer = await service.get(RUN, "history", format="arrow", exact="true")
+    table = pa.ipc.open_stream(io.BytesIO(answer.content)).read_all()
+    assert table.column_names[3:] == [
+        "big", "loss", "loss (string)'", "loss (string)", "big (exact)", "loss (exact)", "loss (string) (exact)",
+    ]  # fmt: skip
+    assert table.column("loss (string)'").to_pylist() == [None, "NaN", "NaN", None]
+    assert table.column("big (exact)").to_pylist() == [str(LARGE), None, None, None]
+    field = table.schema.field("loss (string)'")
+    assert field.metadata == {b"key": b"loss", b"kind": b"string"}
+
+
+async def test_nan_as_a_word_is_told_from_a_text(service: Service, run: RunWriter) -> None:
+    run.numbers("loss", [0, 1], [float("-inf"), float("nan")]).strings("text", [1], ["NaN"])
+    run.texts("list", Kind.OTHER, [1], [f"[{10**400}]"])
+    run.document(summary={"by hand": "NaN", "large": 2**64, "note": "x"})
+    rows = (await service.get(RUN, "scan", nan="literal")).text.splitlines()
+    assert '"loss":-Infinity' in rows[0]
+    assert '"loss":NaN' in rows[1]
+    assert '"text":"NaN"' in rows[1]
+    assert f'"list":[{10**400}]' in rows[1]
+    info = (await service.get(RUN, nan="literal")).text
+    assert f'"loss":NaN,"text":"NaN","by hand":NaN,"large":{2**64}' in info
+    page = (await service.client.get("/api/v1/projects/me/digits/runs", params={"nan": "literal"})).text
+    assert '"loss":NaN' in page
+    assert (await service.json(RUN))["summary"]["loss"] == "NaN"
+    assert (await service.get(RUN, nan="none")).status_code == 422

@@ -293,3 +293,36 @@ async def test_an_unknown_run_is_404(service: Service, store: Store) -> None:
     answer = await service.get(RunPath("me", "digits", "none"), "series", key="loss")
     assert (answer.status_code, answer.json()["type"]) == (404, "urn:stepwell:problem:not-found")
     assert isinstance(answer, httpx.Response)
+
+
+async def test_without_an_axis_each_metric_is_drawn_over_its_own(service: Service, run: RunWriter) -> None:
+    run.numbers("loss", range(10), np.arange(10.0)).numbers("acc", range(10), np.arange(10.0))
+    run.numbers("Epoch", range(0, 10, 2), np.arange(5.0)).spelling("Epoch").strings("name", [1], ["x"])
+    definitions = [
+        {"name": "*", "glob": True, "step_metric": "epoch"},
+        {"name": "acc", "step_metric": "never logged"},
+        {"name": "flag", "step_metric": "name"},
+        {"name": "when", "step_metric": "_runtime"},
+    ]
+    run.document(metric_definitions=definitions)
+    run.bools("flag", [3], [True]).numbers("when", [4], [1.0])
+    found = (await service.json(RUN, "series", key=["loss", "acc", "epoch", "flag", "when"]))["series"]
+    axes = {series["key"]: (series["x_axis"], series["x"]) for series in found}
+    assert [series["key"] for series in found] == ["loss", "acc", "Epoch", "flag", "when"]
+    assert axes == {
+        "loss": ("Epoch", [0, 1, 2, 3, 4]),
+        "acc": ("_step", [*range(10)]),
+        "Epoch": ("_step", [*range(0, 10, 2)]),
+        "flag": ("_step", [3]),
+        "when": ("_runtime", [4 * STEP_MS / 1_000]),
+    }
+    named = (await service.json(RUN, "series", key="loss", x="_step"))["series"][0]
+    assert (named["x_axis"], len(named["x"])) == ("_step", 10)
+    table = pa.ipc.open_stream(io.BytesIO((await service.get(RUN, "series", key="loss", format="arrow")).content))
+    assert set(table.read_all().column("x_axis").to_pylist()) == {"Epoch"}
+
+
+async def test_series_write_nan_as_asked(service: Service, run: RunWriter) -> None:
+    run.numbers("loss", range(3), [math.nan, math.inf, 1.0])
+    assert '"value":[NaN,Infinity,1.0]' in (await service.get(RUN, "series", key="loss", nan="literal")).text
+    assert '"value":["NaN","Infinity",1.0]' in (await service.get(RUN, "series", key="loss")).text

@@ -64,6 +64,9 @@ def test_the_tour_works_line_by_line(service: str, tmp_path: Path) -> None:
     history = ("history", "me/tour/first", "--key", "train/loss", "--samples", "10")
     rows = json.loads(run(service, tmp_path, str(STEPWELL), *history, "--json"))
     assert [rows[0]["train/loss"], rows[-1]["train/loss"]] == [1.0, 1 / 1000]
+    metrics = json.loads(run(service, tmp_path, str(STEPWELL), "metrics", "me/tour/first", "--json"))
+    assert [(metric["key"], metric["count"]) for metric in metrics] == [("train/accuracy", 1000), ("train/loss", 1000)]
+    assert "train/loss" in run(service, tmp_path, str(STEPWELL), "metrics", "me/tour/first")
     statement = "SELECT key, count, last_step FROM metrics WHERE run_id = 'first'"
     assert "1000" in run(service, tmp_path, str(STEPWELL), "sql", statement)
     same = "the same: 2,000 points of 2 series, log and tables"

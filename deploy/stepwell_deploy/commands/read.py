@@ -1,4 +1,4 @@
-"""Commands that read: runs, history, sql."""
+"""Commands that read: runs, metrics, history, sql."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ _NO_RUNS = """No runs yet. Log one from Python:
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.command()(runs)
+    app.command()(metrics)
     app.command()(history)
     app.command()(sql)
 
@@ -78,6 +79,22 @@ def runs_table(found: list[dict[str, Any]]) -> Table:
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)[:24]
+
+
+def metrics(run: Annotated[str, typer.Argument(help="entity/project/run_id")], as_json: JsonFlag = False) -> None:
+    """List what a run has logged: each key with each of its kinds, its steps, and the spellings it came in.
+
+    Examples: `stepwell metrics me/digits/abc123` · `stepwell metrics me/digits/abc123 --json`
+    """
+    path = RunPath.parse(run)
+    with open_service(DeploySettings()) as service:
+        found = service.get(run_url(path, "metrics"))["metrics"]
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    columns = ["key", "kind", "first_step", "last_step", "count"]
+    rows = [[*(metric[column] for column in columns), "  ".join(metric["spellings"][1:])] for metric in found]
+    Console().print(_rows_table([*columns, "also spelled"], rows))
 
 
 def history(

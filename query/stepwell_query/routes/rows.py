@@ -14,7 +14,7 @@ from stepwell_query.context import Run, Shared, chosen_format, encoded
 from stepwell_query.encode import MEDIA_TYPES, Format, csv_bytes, json_bytes, json_lines, table_bytes
 from stepwell_query.history import History, HistoryRequest, read_history
 from stepwell_query.metrics import SCAN_ROWS
-from stepwell_query.parameters import HistoryQuery, ScanQuery
+from stepwell_query.parameters import HistoryQuery, RowsQuery, ScanQuery
 from stepwell_query.rows import table_schema
 from stepwell_query.scan import Scan, ScanRequest, begin_scan
 from stepwell_schemas.identifiers import RunPath
@@ -39,22 +39,22 @@ async def history(path: Run, query: Annotated[HistoryQuery, Query()], context: S
         found = read_history(
             context.store, path, asked, max_seconds=settings.query_max_seconds, max_cells=settings.query_max_cells
         )
-        return _history_bytes(path, asked, found, fmt)
+        return _history_bytes(path, asked, found, fmt, query)
 
     return encoded(await context.in_thread(read), fmt)
 
 
-def _history_bytes(path: RunPath, asked: HistoryRequest, found: History, fmt: Format) -> bytes:
+def _history_bytes(path: RunPath, asked: HistoryRequest, found: History, fmt: Format, query: RowsQuery) -> bytes:
     if fmt is Format.NDJSON:
-        return json_lines(found.rows.as_json())
+        return json_lines(found.rows.as_json(query.nan))
     if fmt is not Format.JSON:
-        return table_bytes(found.rows.as_table(), fmt)
+        return table_bytes(found.rows.as_table(exact=query.exact), fmt)
     return json_bytes(
         {
             "run": str(path),
             "samples": asked.samples,
             "sampled": found.sampled,
-            "rows": found.rows.as_json(),
+            "rows": found.rows.as_json(query.nan),
             "unknown_keys": found.unknown,
             "complete_to": found.progress.as_json(),
         }
@@ -83,20 +83,20 @@ async def scan(path: Run, query: Annotated[ScanQuery, Query()], context: Shared,
         "stepwell-complete-to-step": str(begun.progress.step),
         "stepwell-complete-to-offset": str(begun.progress.offset),
     }
-    chunks: AsyncIterator[bytes] = context.each_in_thread(_chunks(begun, fmt))
+    chunks: AsyncIterator[bytes] = context.each_in_thread(_chunks(begun, fmt, query))
     return StreamingResponse(chunks, media_type=MEDIA_TYPES[fmt], headers=headers)
 
 
-def _chunks(begun: Scan, fmt: Format) -> Iterator[bytes]:
+def _chunks(begun: Scan, fmt: Format, query: RowsQuery) -> Iterator[bytes]:
     if fmt is Format.NDJSON:
         for page in begun.pages:
-            rows = page.as_json()
+            rows = page.as_json(query.nan)
             SCAN_ROWS.inc(len(rows))
             if rows:
                 yield json_lines(rows)
         return
-    tables = (page.as_table() for page in begun.pages)
-    schema = table_schema(begun.series)
+    tables = (page.as_table(exact=query.exact) for page in begun.pages)
+    schema = table_schema(begun.series, exact=query.exact)
     yield from _csv(tables, schema) if fmt is Format.CSV else _arrow(tables, schema)
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from stepwell_query.catalog import read_metrics
 from stepwell_query.context import Run, Shared, chosen_format, encoded
 from stepwell_query.encode import Format, json_bytes, table_bytes
-from stepwell_query.parameters import FormatQuery, RunsQuery
+from stepwell_query.parameters import FormatQuery, RunQuery, RunsQuery
 from stepwell_query.run_info import read_run
 from stepwell_query.runs import Order, read_projects, read_runs
 from stepwell_query.sessions import read_session, read_sessions
@@ -31,13 +31,15 @@ async def runs(entity: str, project: str, query: Annotated[RunsQuery, Query()], 
     check_identifier("entity", entity)
     check_identifier("project", project)
     order = Order.parse(query.order)
-    return await _json(context, lambda: read_runs(context.store, entity, project, order, query.limit, query.cursor))
+    return await _json(
+        context, lambda: read_runs(context.store, entity, project, order, query.limit, query.cursor, query.nan)
+    )
 
 
 @router.get("/runs/{entity}/{project}/{run_id}")
-async def run(path: Run, context: Shared) -> Response:
+async def run(path: Run, query: Annotated[RunQuery, Query()], context: Shared) -> Response:
     """Describe one run: state, config, summary, and how far it is stored."""
-    return await _json(context, lambda: read_run(context.store, path))
+    return await _json(context, lambda: read_run(context.store, path, query.nan))
 
 
 @router.get("/runs/{entity}/{project}/{run_id}/metrics")

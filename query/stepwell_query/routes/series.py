@@ -31,7 +31,11 @@ async def series(path: Run, query: Annotated[RunSeriesQuery, Query()], context: 
 
     def read() -> bytes:
         answer = read_series(context.store, path, asked, context.settings.query_max_seconds)
-        return json_bytes(series_json(answer)) if fmt is Format.JSON else table_bytes(series_table([answer]), fmt)
+        return (
+            json_bytes(series_json(answer, query.nan))
+            if fmt is Format.JSON
+            else table_bytes(series_table([answer]), fmt)
+        )
 
     return encoded(await context.in_thread(read), fmt)
 
@@ -58,7 +62,7 @@ async def many_series(
                 unknown.append(str(path))
         if fmt is not Format.JSON:
             return table_bytes(series_table(answers), fmt)
-        found: dict[str, Any] = {"runs": [series_json(answer) for answer in answers], "unknown_runs": unknown}
+        found: dict[str, Any] = {"runs": [series_json(answer, body.nan) for answer in answers], "unknown_runs": unknown}
         return json_bytes(found)
 
     return encoded(await context.in_thread(read), fmt)

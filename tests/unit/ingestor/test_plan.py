@@ -18,7 +18,7 @@ from stepwell_schemas.codec import Codec, encode
 from stepwell_schemas.events import Block, Event, LogBatch, LogEvent, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.keys import fold_key
-from stepwell_schemas.kinds import Kind
+from stepwell_schemas.kinds import Kind, exact_text
 from stepwell_schemas.steps import NO_STEP, advance
 
 PATH = RunPath("e", "p", "r")
@@ -165,6 +165,28 @@ def test_partial_rows_of_a_series_add_up(logged: list[Call], flushes: list[int])
 
 
 @given(calls, cuts, cuts, cuts)
+def test_every_spelling_is_noted_once_and_the_first_one_has_the_lowest_version(
+    logged: list[Call], batches: list[int], again: list[int], flushes: list[int]
+) -> None:
+    plans = flushed(received(pieces(logged, batches) + pieces(logged, again)), flushes)
+    tables = [plan.tables["key_spellings"] for plan in plans if "key_spellings" in plan.tables]
+    noted = [(row["first_version"], row["folded"], row["spelling"]) for table in tables for row in table.to_pylist()]
+    in_order = list(dict.fromkeys(call.key for call in logged))
+    assert [spelling for _, _, spelling in sorted(noted)] == in_order
+    assert len({version for version, *_ in noted}) == len(in_order)
+    assert {folded for _, folded, _ in noted} == {fold_key(key) for key in in_order}
+
+
+def test_two_spellings_in_one_block_are_one_value_the_later_one() -> None:
+    block = Block(kind=Kind.NUMBER, keys=["Loss", "x", "loss"], packed=np.arange(6.0).tobytes())
+    batch = LogBatch(**PATH._asdict(), rows=2, timestamps=bytes(16), blocks=[block])
+    (plan,) = flushed(received([batch]), [])
+    assert plan.points == 4
+    rows = [(row["key"], row["step"], row["value"]) for row in plan.tables["points_number"].to_pylist()]
+    assert rows == [("Loss", 0, 4.0), ("Loss", 1, 5.0), ("x", 0, 2.0), ("x", 1, 3.0)]
+
+
+@given(calls, cuts, cuts, cuts)
 def test_the_account_of_a_session_adds_up(
     logged: list[Call], batches: list[int], again: list[int], flushes: list[int]
 ) -> None:
@@ -251,6 +273,13 @@ def test_an_event_with_broken_json_is_a_dead_letter_and_changes_nothing() -> Non
     (plan,) = flushed(received([RunStarted(**PATH._asdict(), config="[1]")]), [])
     assert [letter.reason for letter in plan.dead] == ["bad_value"]
     assert plan.states[PATH].document is not None
+
+
+@given(st.lists(st.sampled_from([1, 2**53 + 1, -(2**62) - 1]), min_size=1, max_size=6), cuts)
+def test_a_series_keeps_the_digits_of_its_last_integer(logged: list[int], flushes: list[int]) -> None:
+    plans = flushed(received([LogEvent(**PATH._asdict(), data={"n": value}) for value in logged]), flushes)
+    rows = [row for plan in plans for row in plan.tables["series"].to_pylist()]
+    assert max(tuple(row["last_text"].values()) for row in rows)[2] == exact_text(logged[-1])
 
 
 def test_every_kind_goes_to_its_table() -> None:

@@ -46,7 +46,7 @@ def run(tmp_path: Path) -> Iterator[stepwell.Run]:
         (_Color.RED, ("string", "red")),
         (None, ("other", "null")),
         ([1, float("nan"), "é"], ("other", '[1, "NaN", "é"]')),
-        (np.array([[1, 2]]), ("other", "[[1, 2]]")),
+        (np.array([[1, 2]]), ("other", '{"_type": "array", "dtype": "int64", "shape": [1, 2], "values": [[1, 2]]}')),
         (1 + 2j, ("other", "[1.0, 2.0]")),
     ],
 )
@@ -72,7 +72,7 @@ def test_values_are_taken_at_the_call(run: stepwell.Run) -> None:
     run.log({"list": values, "array": array})
     values.append(2)
     array[...] = 9
-    assert dict(run.summary) == {"list": "[1]", "array": 1.5}
+    assert dict(run.summary) == {"list": [1], "array": 1.5}
 
 
 def test_steps_follow_the_rule(run: stepwell.Run) -> None:

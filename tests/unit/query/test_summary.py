@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from stepwell_query.summary import SeriesStats, summarize
+from stepwell_schemas.definitions import Definition
 from stepwell_schemas.kinds import Kind
 
 LOSS = SeriesStats("Loss", Kind.NUMBER, (9, 9), 0.5, low=0.1, high=2.0, mean=0.7, first=2.0)
@@ -26,20 +26,19 @@ def test_the_last_value_holds() -> None:
         ({"summary": "mean, last"}, {"mean": 0.7, "last": 0.5}),
         ({"summary": "best"}, {"best": 0.1}),
         ({"summary": "best", "goal": "maximize"}, {"best": 2.0}),
-        ({"summary": "last"}, 0.5),
+        ({"summary": "last"}, {"last": 0.5}),
+        ({"summary": "copy"}, 0.5),
+        ({"summary": "first,copy"}, {"first": 2.0}),
         ({"summary": None}, 0.5),
     ],
 )
 def test_a_definition_chooses_what_is_shown(definition: dict[str, Any], expected: object) -> None:
-    definitions: list[Mapping[str, Any]] = [{"name": "loss", **definition}]
+    definitions = [Definition.read({"name": "loss", **definition})]
     assert summarize([LOSS], definitions, {}) == {"Loss": expected}
 
 
 def test_a_pattern_holds_where_no_name_does() -> None:
-    definitions: list[Mapping[str, Any]] = [
-        {"name": "*", "glob": True, "summary": "none"},
-        {"name": "loss", "summary": "max"},
-    ]
+    definitions = [Definition("loss", summary=("max",)), Definition("*", summary=("none",))]
     assert summarize([LOSS, NAME], definitions, {}) == {"Loss": {"max": 2.0}}
 
 

@@ -1,0 +1,191 @@
+"""Arrays and scalars of libraries: what is stored of them, and what is made of it again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis.extra import numpy as npst
+
+import stepwell
+from stepwell.arrays import as_logged
+from stepwell.values import cell_of
+
+_TEXT_ARRAY = np.array([["NaN"], ["é"]], "U3")
+
+
+class _Type:
+    """A dtype as torch's: its text is all it says."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+
+class _Tensor:
+    """A tensor as torch's: it has to be detached before it can be read."""
+
+    dtype = _Type("torch.bfloat16")
+
+    def __init__(self, values: Any, *, grad: bool = True) -> None:
+        self.shape = np.shape(values)
+        self._values, self._grad = values, grad
+
+    def detach(self) -> _Tensor:
+        return _Tensor(self._values, grad=False)
+
+    def tolist(self) -> Any:
+        assert not self._grad
+        return self._values
+
+    def item(self) -> Any:
+        assert not self._grad
+        return np.ravel(self._values).tolist()[0]
+
+
+class _EagerTensor:
+    """A tensor as TensorFlow's: it becomes numpy's."""
+
+    def __init__(self, values: Any) -> None:
+        self._array = np.array(values, np.float32)
+        self.shape = self._array.shape
+
+    def numpy(self) -> Any:
+        return self._array[()]
+
+
+class _ElsewhereTensor(_Tensor):
+    """A tensor on a device that holds no values."""
+
+    def tolist(self) -> Any:
+        raise NotImplementedError("Cannot copy out of meta tensor")
+
+    def item(self) -> Any:
+        raise RuntimeError("Tensor.item() cannot be called on meta tensors")
+
+    def detach(self) -> _Tensor:
+        return self
+
+
+def read(value: Any) -> Any:
+    """Return what becomes of a value once it was stored as JSON."""
+    kind, text = cell_of(value)
+    assert kind == "other"
+    return as_logged(json.loads(text))
+
+
+@given(
+    npst.arrays(
+        npst.scalar_dtypes().filter(lambda dtype: dtype.kind not in "SU" and dtype.isnative),
+        npst.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3).filter(lambda shape: np.prod(shape) != 1),
+    )
+)
+def test_an_array_comes_back_with_its_type_and_shape(array: np.ndarray[Any, Any]) -> None:
+    found = read(array)
+    assert (found.dtype, found.shape) == (array.dtype, array.shape)
+    np.testing.assert_array_equal(found, array)
+    if array.dtype.kind == "f":
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(array))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        _TEXT_ARRAY,
+        np.array([b"a", "é".encode()]),
+        np.array([{"_type": 1}, "NaN", float("inf"), [1, [2]], None], object),
+        np.array([np.longdouble("0.1"), np.longdouble(2) ** -16000]),
+        np.array([np.clongdouble(1 + 2j)] * 2),
+        np.array([1, 2], ">i4"),
+        np.zeros((2, 0)),
+    ],
+    ids=lambda array: str(array.dtype),
+)
+def test_rarer_arrays_come_back(array: np.ndarray[Any, Any]) -> None:
+    found = read(array)
+    assert (found.dtype, found.shape) == (array.dtype.newbyteorder("="), array.shape)
+    assert found.tolist() == array.tolist()
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        (_Tensor(1.5), ("number", 1.5)),
+        (_Tensor([[True]]), ("bool", True)),
+        (_EagerTensor(0.5), ("number", 0.5)),
+        (_EagerTensor([[2]]), ("number", 2.0)),
+        (np.longdouble("0.1"), ("number", 0.1)),
+        (np.clongdouble(1 + 2j), ("other", "[1.0, 2.0]")),
+        (np.datetime64("2026-01-02T03:04:05.123456789"), ("string", "2026-01-02T03:04:05.123456789")),
+        (np.array(["NaT"], "datetime64[s]"), ("string", "NaT")),
+        (np.timedelta64(1500, "ms"), ("number", 1.5)),
+        (np.str_("x"), ("string", "x")),
+        (np.array(["x"]), ("string", "x")),
+        (np.float16(0.1), ("number", 0.0999755859375)),
+        (np.uint64(2**64 - 1), ("number", 2**64 - 1)),
+        (pd.Timestamp("2026-01-02"), ("string", "2026-01-02T00:00:00")),
+        (pd.Series([3]), ("number", 3)),
+    ],
+    ids=str,
+)
+def test_a_scalar_is_its_one_value(value: Any, cell: tuple[str, Any]) -> None:
+    found = cell_of(value)
+    assert (found, type(found[1])) == (cell, type(cell[1]))
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "shape"),
+    [
+        (_Tensor([[1.0, 2.0], [3.0, float("nan")]]), "bfloat16", [2, 2]),
+        (_EagerTensor([1, 2]), "float32", [2]),
+        (pd.Series([1.5, 2.5]), "float64", [2]),
+        (pd.Series(pd.to_datetime(["2026-01-02", None])), "datetime64", [2]),
+    ],
+    ids=["torch", "tensorflow", "pandas", "pandas times"],
+)
+def test_arrays_of_libraries_are_told_by_what_they_can_do(value: Any, dtype: str, shape: list[int]) -> None:
+    text = cell_of(value)[1]
+    document = json.loads(text)
+    assert document["dtype"].startswith(dtype)
+    assert document["shape"] == shape
+    assert as_logged(document).shape == tuple(shape)
+
+
+def test_an_object_that_is_no_array_after_all_is_left_as_it_is() -> None:
+    for found in (
+        {"_type": "array", "dtype": "float64", "shape": [3], "values": [1.0]},
+        {"_type": "array", "dtype": "int8", "shape": [1], "values": ["x"]},
+        {"_type": "array", "dtype": "int8"},
+        {"_type": "other", "value": [1]},
+        {"sha256": "NaN"},
+    ):
+        assert as_logged(found) == found
+
+
+def test_what_cannot_be_read_is_said_once_and_counted_and_the_rest_is_logged(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bad = {
+        "meta": _ElsewhereTensor(1.0),
+        "many": _ElsewhereTensor([1.0, 2.0]),
+        "fields": np.zeros(2, [("a", "i4")]),
+        "frame": pd.DataFrame({"a": [1]}),
+        "lone": "\ud800",
+    }
+    with stepwell.init(project="p", mode="offline", dir=tmp_path) as run:
+        capfd.readouterr()
+        for _ in range(3):
+            run.log({**bad, "fine": 1})
+        lines = capfd.readouterr().err.splitlines()
+        receipt = run.finish(quiet=True)
+    assert (receipt.logged, receipt.points, receipt.rejected) == (3, 3, 15)
+    assert len(lines) == len(bad)
+    for key, value in bad.items():
+        assert len([line for line in lines if repr(key) in line and type(value).__name__ in line]) == 1
