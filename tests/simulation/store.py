@@ -19,8 +19,8 @@ Row = dict[str, Any]
 TOKEN_WINDOW: Final = 1_000
 """Blocks of a table whose tokens are remembered."""
 
-# The ingestor's last try to insert a block: ClickHouse killed at that one moment three times is its operator's to see.
-_LAST_TRY: Final = ":3"
+# A ClickHouse that is killed at that one moment ten times in turn is left out: the ingestor gives up then, loudly.
+_LAST_TRY: Final = ":10"
 
 _STATE_QUERY: Final = re.compile(r"SELECT entity, project, run_id, .* FROM \{db\}\.(\w+) FINAL WHERE entity IN ")
 _LANDED_QUERY: Final = re.compile(r"SELECT count\(\) > 0 OR .* AS landed FROM \{db\}\.(\w+) WHERE ")
