@@ -43,6 +43,8 @@ class Trainer:
         self._environment = {
             **cluster.environment,
             "STEPWELL_ENTITY": "faults",
+            "STEPWELL_SYSTEM_SECONDS": "0",
+            "STEPWELL_CONSOLE": "off",
             "STEPWELL_PROJECT": project(seed),
             "STEPWELL_DIR": str(folder),
         }
