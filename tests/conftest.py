@@ -37,6 +37,13 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(autouse=True)
+def _runs_keep_their_own_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests count what runs log; those of system metrics and console output switch them on."""
+    monkeypatch.setenv("STEPWELL_SYSTEM_SECONDS", "0")
+    monkeypatch.setenv("STEPWELL_CONSOLE", "off")
+
+
+@pytest.fixture(autouse=True)
 def _units_are_alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if not request.path.is_relative_to(UNIT):
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -33,6 +35,16 @@ class ServiceClient:
         """Return the JSON answer of GET `/api/v1/{path}`; parameters that are None are left out."""
         given = {name: value for name, value in parameters.items() if value is not None}
         return _answer(self._client.get(f"/api/v1/{path}", params=given)).json()
+
+    def lines(self, path: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        """Yield the rows of the ndjson answer of GET `/api/v1/{path}`; parameters that are None are left out."""
+        given = {name: value for name, value in parameters.items() if value is not None}
+        headers = {"Accept": "application/x-ndjson"}
+        with self._client.stream("GET", f"/api/v1/{path}", params=given, headers=headers) as answer:
+            if answer.is_error:
+                answer.read()
+            for line in _answer(answer).iter_lines():
+                yield json.loads(line)
 
     def post(self, path: str, body: dict[str, Any], accept: str = "application/json") -> httpx.Response:
         """Return the answer of POST `/api/v1/{path}`."""

@@ -39,7 +39,7 @@ from stepwell_ingestor.figures import (
     read_spellings,
     read_step_at,
 )
-from stepwell_ingestor.replay import Beginning, Replay
+from stepwell_ingestor.replay import Ahead, Beginning, Replay
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_ingestor.tally import SessionTally
 from stepwell_schemas.clickhouse import Store
@@ -126,6 +126,8 @@ def _verify(
     unsent, notes = compare_journals(checks)
     if differences:
         _refuse_scattered(replay, beginning)
+    if settled.bounds.own and kept_step is None:
+        notes.append("left out: system metrics and console lines, whose steps are counted for themselves")
     if settled.bounds.last != Bounds().last:
         notes.append(f"left out: steps from {settled.bounds.last + 1:,} on, which are being stored right now")
     if rest.behind:
@@ -150,17 +152,19 @@ def _outcome(differences: list[Difference]) -> str:
 
 def _settle(run: RunPath, replay: ReplayProcess, tables: Ask, first: int) -> Settled:
     """Read log and tables until both are of the same state, or the steps that keep them apart are known."""
-    whole = Bounds(first)
+    # A log without its beginning does not say at which step a stream beside the run's own rows stood.
+    whole = Bounds(first, own=first != Bounds().first)
     for _ in range(_QUIET_TRIES):
         replay.ask(Replay.store_until, replay.ask(Replay.reach).settled)
-        stored, lowest = _stored(run, replay, tables, whole)
-        if lowest is None:
+        stored, ahead = _stored(run, replay, tables, whole)
+        if ahead.first_step is None and (whole.own or not ahead.beside):
             return Settled(replay.ask(Replay.figures, whole), stored, whole)
         time.sleep(_QUIET_SECONDS)
     for _ in range(_BOUNDED_TRIES):
-        bounds = whole if lowest is None else Bounds(first, lowest - 1)
-        stored, lowest = _stored(run, replay, tables, bounds)
-        if lowest is None or lowest > bounds.last:
+        lowest = ahead.first_step
+        bounds = Bounds(first, Bounds().last if lowest is None else lowest - 1, own=True)
+        stored, ahead = _stored(run, replay, tables, bounds)
+        if ahead.first_step is None or ahead.first_step > bounds.last:
             log = replay.ask(Replay.figures, bounds)
             if not log.series and not stored.series:
                 break
@@ -168,11 +172,11 @@ def _settle(run: RunPath, replay: ReplayProcess, tables: Ask, first: int) -> Set
     raise NotComparableError("steps are written all over the run right now; ask again when it rests")
 
 
-def _stored(run: RunPath, replay: ReplayProcess, tables: Ask, bounds: Bounds) -> tuple[Figures, int | None]:
-    """Return the tables' figures, and the lowest step that may have changed in them since the replayed part."""
+def _stored(run: RunPath, replay: ReplayProcess, tables: Ask, bounds: Bounds) -> tuple[Figures, Ahead]:
+    """Return the tables' figures, and what may have changed in them since the replayed part."""
     stored = read_figures(tables, run, bounds)
     begun = replay.ask(Replay.reach).begun
-    return stored, replay.ask(Replay.look_ahead, begun).first_step
+    return stored, replay.ask(Replay.look_ahead, begun)
 
 
 def _seed(run: RunPath, replay: ReplayProcess, tables: Ask, beginning: Beginning) -> int:

@@ -32,9 +32,10 @@ _POINTS: Final = " UNION ALL ".join(
     f"SELECT toString(key) AS key, {kind} AS kind, step, timestamp, {digest} AS hash FROM {view} WHERE {_WITHIN}"
     for view, kind, digest in _VIEWS
 )
+_OF_OWN: Final = f"key NOT IN (SELECT toString(key) FROM metrics WHERE {_OF_RUN} AND stream != '')"
 _SERIES: Final = (
     "SELECT key, kind, count() AS points, min(step) AS first_step, max(step) AS last_step, sum(hash) AS digest"
-    f" FROM ({_POINTS}) GROUP BY key, kind"
+    f" FROM ({_POINTS}) WHERE {{condition}} GROUP BY key, kind"
 )
 _METRICS: Final = (
     "SELECT toString(key) AS key, toString(kind) AS kind, count AS points, first_step, last_step"
@@ -47,16 +48,17 @@ _CONFLICTS: Final = (
 _CREATED: Final = f"SELECT toUnixTimestamp64Milli(created_at) AS at FROM runs WHERE {_OF_RUN}"
 _STEP_AT: Final = (
     f"SELECT min(step) AS step, count() AS points FROM ({_POINTS})"
-    " WHERE toUnixTimestamp64Milli(timestamp) >= {since:Int64}"
+    f" WHERE toUnixTimestamp64Milli(timestamp) >= {{since:Int64}} AND {_OF_OWN}"
 )
 _SPELLINGS: Final = f"SELECT DISTINCT toString(key) AS key FROM metrics WHERE {_OF_RUN}"
 
 
 class Bounds(NamedTuple):
-    """The steps that are compared, both ends included."""
+    """The steps that are compared, both ends included; `own`: only what the run itself logged, no stream beside it."""
 
     first: int = -(2**63)
     last: int = 2**63 - 1
+    own: bool = False
 
     @property
     def open(self) -> bool:
@@ -101,8 +103,9 @@ NOTHING: Final = Figures({}, {}, ConflictFigures())
 
 def read_figures(ask: Ask, run: RunPath, bounds: Bounds) -> Figures:
     """Return the figures of a run's steps within the bounds; whatever `ask` raises passes through."""
-    within = {**run._asdict(), **bounds._asdict()}
-    series = {(row.pop("key"), row.pop("kind")): SeriesFigures(**row) for row in ask(_SERIES, within)}
+    within = {**run._asdict(), "first": bounds.first, "last": bounds.last}
+    statement = _SERIES.replace("{condition}", _OF_OWN if bounds.own else "1")
+    series = {(row.pop("key"), row.pop("kind")): SeriesFigures(**row) for row in ask(statement, within)}
     (conflicts,) = ask(_CONFLICTS, within)
     if not bounds.open:
         return Figures(series, None, ConflictFigures(**conflicts))
@@ -122,6 +125,7 @@ def read_spellings(ask: Ask, run: RunPath) -> list[str]:
 
 
 def read_step_at(ask: Ask, run: RunPath, since: int) -> int | None:
-    """Return the lowest step with a point made at `since` or later (ms since the epoch), None where there is none."""
-    (found,) = ask(_STEP_AT, {**run._asdict(), **Bounds()._asdict(), "since": since})
+    """Return the lowest step at which the run itself logged at `since` (ms since the epoch) or later, None for none."""
+    every = Bounds()
+    (found,) = ask(_STEP_AT, {**run._asdict(), "first": every.first, "last": every.last, "since": since})
     return int(found["step"]) if found["points"] else None

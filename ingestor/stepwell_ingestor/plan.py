@@ -27,6 +27,7 @@ from stepwell_schemas.keys import check_key
 from stepwell_schemas.kinds import MEDIA_KINDS, Kind
 from stepwell_schemas.limits import MAX_BATCH_ROWS, VERSION_ROW_BITS
 from stepwell_schemas.steps import NO_STEP, resolve
+from stepwell_schemas.streams import DEFAULT, stream_of
 
 _JSON_KINDS: Final = MEDIA_KINDS | {Kind.OTHER}
 _DETAIL_CHARS: Final = 1_000
@@ -113,9 +114,10 @@ def _take(flush: _Flush, item: Received) -> None:
     if item.message.origin and flush.part.dead_letters and not flush.part.points:
         # Nothing of it is stored: sent again, when its values can be, it must not count as a repetition.
         flush.states[item.path].sessions.pop(session)
-    flush.activity.setdefault(item.path, Activity()).add(flush.part)
+    writer = item.event.writer if isinstance(item.event, LogBatch | LogEvent | RunStarted) else ""
+    own = stream_of(writer) == DEFAULT
+    flush.activity.setdefault(item.path, Activity()).add(flush.part if own else flush.part.beside())
     if session and sequence >= 0:
-        writer = item.event.writer if isinstance(item.event, LogBatch | LogEvent | RunStarted) else ""
         flush.sessions.setdefault(Session(item.path, session, writer), Activity()).add(flush.part)
     if flush.part.dead_letters and flush.part.points:
         offset = item.message.offset
@@ -198,7 +200,7 @@ def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) ->
     steps = np.concatenate([np.zeros(skipped, np.int64), resolved.steps]) if skipped else resolved.steps
     # In the order of rows: a batch cut elsewhere must find the same first spelling of a key.
     for block in sorted(batch.blocks, key=_first_row):
-        _take_block(flush, item, block, skipped, (steps, timestamps, versions))
+        _take_block(flush, item, block, skipped, (steps, timestamps, versions), stream_of(batch.writer))
 
 
 def _first_row(block: Block) -> int:
@@ -211,7 +213,12 @@ def _usable_times(timestamps: Int64s, instead: int) -> Int64s:
 
 
 def _take_block(
-    flush: _Flush, item: Received, block: Block, skipped: int, rows_of: tuple[Int64s, Int64s, np.ndarray]
+    flush: _Flush,
+    item: Received,
+    block: Block,
+    skipped: int,
+    rows_of: tuple[Int64s, Int64s, np.ndarray],
+    stream: str,
 ) -> None:
     steps, timestamps, versions = rows_of
     rows = np.arange(len(steps)) if block.rows is None else np.frombuffer(block.rows, "<u4").astype(np.int64)
@@ -231,7 +238,7 @@ def _take_block(
     )  # fmt: skip
     flush.columns.append(columns)
     flush.part.points += taken * len(kept)
-    _add_series(flush, item.path, columns)
+    _add_series(flush, item.path, columns, stream)
 
 
 def _stored_keys(flush: _Flush, item: Received, block: Block, rows: int) -> tuple[list[int], list[str], int]:
@@ -286,9 +293,9 @@ def _block_values(block: Block, rows: int, skipped: int, places: list[int]) -> t
     return kept.ravel(), exact
 
 
-def _add_series(flush: _Flush, path: RunPath, columns: Columns) -> None:
+def _add_series(flush: _Flush, path: RunPath, columns: Columns, stream: str) -> None:
     last_steps = flush.states[path].last_steps
-    for key, part in zip(columns.keys, parts_of(columns), strict=True):
+    for key, part in zip(columns.keys, parts_of(columns, stream), strict=True):
         if not isinstance(part.last[2], str):
             part.last = (part.last[0], part.last[1], float(part.last[2]))
         series = (key, str(columns.kind))

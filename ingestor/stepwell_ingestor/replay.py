@@ -23,9 +23,9 @@ from stepwell_schemas.events import LogBatch, LogEvent
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.keys import fold_key
 from stepwell_schemas.migrate import migrate
+from stepwell_schemas.streams import DEFAULT, stream_of
 
 _DATABASE: Final = "replay"
-_STEPS: Final = {"series": "first_step", "step_conflict_log": "step"}
 _MICROSECONDS_A_MILLISECOND: Final = 1_000
 
 
@@ -50,10 +50,14 @@ class Reach(NamedTuple):
 
 
 class Ahead(NamedTuple):
-    """Events of the run that are not settled, and the lowest step that they touch (None: no step)."""
+    """Events of the run that are not settled, and the lowest step of its own rows that they touch (None: no step).
+
+    `beside`: they have rows of a stream beside the run's own, which counts its steps for itself.
+    """
 
     events: int
     first_step: int | None
+    beside: bool
 
 
 class Rest(NamedTuple):
@@ -156,9 +160,11 @@ class Replay:
         async for piece in self._log.read(self._partition, self._position, end):
             items += piece.received
         plan = self._plan(items)
-        tables = [(plan.tables[name], column) for name, column in _STEPS.items() if name in plan.tables]
-        steps = [min(table.column(column).to_pylist()) for table, column in tables]
-        return Ahead(len(items), min(steps, default=None))
+        series = plan.tables["series"].to_pylist() if "series" in plan.tables else []
+        conflicts = plan.tables["step_conflict_log"].to_pylist() if "step_conflict_log" in plan.tables else []
+        steps = [row["first_step"] for row in series if row["stream"] == DEFAULT]
+        steps += [row["step"] for row in conflicts]
+        return Ahead(len(items), min(steps, default=None), any(row["stream"] != DEFAULT for row in series))
 
     async def figures(self, bounds: Bounds) -> Figures:
         """Return the figures of what was replayed. Raises: StoreError."""
@@ -204,8 +210,11 @@ class Replay:
     def _plan(self, items: list[Received]) -> FlushPlan:
         before = self._state.copy()
         for item in items:
-            if self._seed_step is not None and isinstance(item.event, LogBatch | LogEvent):
-                before.writers.setdefault(item.event.writer, self._seed_step)
+            event = item.event
+            if self._seed_step is None or not isinstance(event, LogBatch | LogEvent):
+                continue
+            if stream_of(event.writer) == DEFAULT:
+                before.writers.setdefault(event.writer, self._seed_step)
         end = items[-1].message.offset + 1 if items else self._position
         return plan_flush(items, [], {self._run: before}, end)
 

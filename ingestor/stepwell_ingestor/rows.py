@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -56,6 +56,10 @@ class Activity:
         self.last_offset = max(self.last_offset, other.last_offset)
         for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def beside(self) -> Activity:
+        """Return what rows of a stream beside the run's own add to what is known of the run: a sign of life."""
+        return replace(self, last_step=_NO_LAST_STEP, log_rows=0, points=0)
 
     def saw(self, offset: int, timestamp: int) -> None:
         """Take in an event."""

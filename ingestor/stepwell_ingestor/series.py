@@ -15,6 +15,7 @@ from stepwell_ingestor.state import SeriesId
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.kinds import Kind
 from stepwell_schemas.limits import VERSION_ROW_BITS
+from stepwell_schemas.streams import DEFAULT
 
 
 @dataclass
@@ -22,6 +23,7 @@ class SeriesPart:
     """What a flush adds to one series; the extremes and the sum leave NaN out.
 
     `exact` has the digits of the last value where that is an integer that float64 can't hold.
+    `stream` is DEFAULT once a row of the run's own has it.
     """
 
     first_step: int
@@ -36,6 +38,7 @@ class SeriesPart:
     last: tuple[int, int, float | str]
     last_offset: int
     exact: str = ""
+    stream: str = DEFAULT
 
     def add(self, other: SeriesPart) -> None:
         """Take in a later part of the same series."""
@@ -51,10 +54,11 @@ class SeriesPart:
         if other.last[:2] >= self.last[:2]:
             self.last, self.exact = other.last, other.exact
         self.last_offset = max(self.last_offset, other.last_offset)
+        self.stream = min(self.stream, other.stream)
 
 
-def parts_of(columns: Columns) -> list[SeriesPart]:
-    """Return the part of each key of some columns."""
+def parts_of(columns: Columns, stream: str = DEFAULT) -> list[SeriesPart]:
+    """Return the part of each key of some columns that rows of `stream` logged."""
     steps, rows = columns.steps, len(columns.steps)
     repeated = bool((steps[1:] <= steps[:-1]).any())
     first, last, version = int(steps[0]), int(steps[-1]), int(columns.versions[0])
@@ -64,7 +68,7 @@ def parts_of(columns: Columns) -> list[SeriesPart]:
         SeriesPart(
             first, last, rows, repeated, version, *figures[number],
             (last, last_version, columns.values[(number + 1) * rows - 1]), last_version >> VERSION_ROW_BITS,
-            columns.exact.get((number + 1) * rows - 1, ""),
+            columns.exact.get((number + 1) * rows - 1, ""), stream,
         )
         for number in range(len(columns.keys))
     ]  # fmt: skip
@@ -107,6 +111,7 @@ def series_table(parts: Mapping[tuple[RunPath, SeriesId], SeriesPart]) -> pa.Tab
         "last_number": _last(flush, pa.array(numbers, pa.float64())),
         "last_text": _last(flush, pa.array(texts, pa.string())),
         "last_offset": pa.array([part.last_offset for part in flush], pa.int64()),
+        "stream": [part.stream for part in flush],
     }
     return pa.table(columns)
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import httpx
 
 from stepwell.arrays import as_logged
+from stepwell.console.reading import ConsoleLine, first_of_last, lines_of
 from stepwell.errors import ApiError, RunNotFoundError
 from stepwell.settings import ProducerSettings
 from stepwell_schemas.errors import IdentifierError
@@ -179,15 +180,22 @@ class ApiRun:
         return list(self._api.get(run_url(self.run_path, "metrics"))["metrics"])
 
     def history(
-        self, samples: int = 500, keys: Sequence[str] | None = None, x_axis: str = "_step", pandas: bool = True
+        self,
+        samples: int = 500,
+        keys: Sequence[str] | None = None,
+        x_axis: str = "_step",
+        pandas: bool = True,
+        stream: str = "default",
     ) -> Any:
         """Return about `samples` rows, sampled: a pandas DataFrame (where pandas is installed), else a list of dicts.
 
         Args:
-            keys: the metrics; default: all. x_axis: the column that comes first.
+            keys: the metrics; default: all of the stream's. x_axis: the column that comes first.
+            stream: `default`, what the run itself logged; `system`, its system metrics; `console`, what it printed.
         """
         wanted = None if keys is None else [*keys, *([] if x_axis.startswith("_") else [x_axis])]
-        answer = self._api.get(run_url(self.run_path, "history"), samples=samples, key=wanted, **_EXACT)
+        address = run_url(self.run_path, "history")
+        answer = self._api.get(address, samples=samples, key=wanted, stream=stream, **_EXACT)
         rows = [_row(row) for row in answer["rows"]]
         if not pandas:
             return rows
@@ -205,17 +213,30 @@ class ApiRun:
         page_size: int = 1000,
         min_step: int | None = None,
         max_step: int | None = None,
+        stream: str = "default",
     ) -> Iterator[Row]:
-        """Yield every row in step order, unsampled; with `keys`, those that hold all of them (as wandb does)."""
+        """Yield every row in step order, unsampled; with `keys`, those that hold all of them (as wandb does).
+
+        Without keys, the rows of a stream; see `history`.
+        """
         given = None if keys is None else [key for key in keys if not key.startswith("_")]
         address = run_url(self.run_path, "scan")
-        bounds = {"min_step": min_step, "max_step": max_step}
-        for line in self._api.lines(address, key=given, page_size=page_size, **bounds, **_EXACT):
+        asked = {"min_step": min_step, "max_step": max_step, "stream": stream}
+        for line in self._api.lines(address, key=given, page_size=page_size, **asked, **_EXACT):
             row = _row(line)
             if keys is None:
                 yield row
             elif all(key in row for key in keys):
                 yield {key: row[key] for key in keys}
+
+    def system_metrics(self, samples: int = 500, pandas: bool = True) -> Any:
+        """Return about `samples` samples of the system metrics, by time; `stepwell.system` has the units."""
+        return self.history(samples, x_axis="_timestamp", pandas=pandas, stream="system")
+
+    def console(self, lines: int | None = None) -> list[ConsoleLine]:
+        """Return what the run printed, the last `lines` lines of it or all."""
+        first = None if lines is None else first_of_last(self.metrics(), lines)
+        return list(lines_of(self.scan_history(min_step=first, stream="console")))
 
     def matches(self, filters: Mapping[str, Any]) -> bool:
         """Whether the run's attributes equal `filters`; `config.x` and `summary.x` look inside."""

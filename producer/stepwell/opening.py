@@ -16,6 +16,7 @@ from stepwell.plan import Plan
 from stepwell.scratch import ScratchJournal
 from stepwell.terminal import say
 from stepwell_schemas.limits import MIB
+from stepwell_schemas.streams import stream_writer
 
 if TYPE_CHECKING:
     from stepwell.sender import Delivery
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _SESSION_BYTES: Final = 8
 _MEMORY_MAX_BYTES: Final = 256 * MIB
+STREAM_MAX_BYTES: Final = 256 * MIB
+"""Bytes that a stream's journal may hold that were not delivered yet; beyond it, its rows are dropped."""
+
 _REMEDY: Final = "set STEPWELL_DIR to a folder that can be written"
 
 
@@ -54,6 +58,20 @@ def open_session(plan: Plan, settings: ProducerSettings) -> Opened:
         return Opened(journal, NoDelivery())
     orphans = None if plan.forked else Orphans(folder, plan.path, plan.writer)
     return Opened(journal, Sender(journal, settings, orphans))
+
+
+def open_stream(plan: Plan, main: Journal, stream: str) -> Journal:
+    """Open the journal of a stream beside a session's rows, in the folder of its journal. Raises: JournalError."""
+    session = secrets.token_hex(_SESSION_BYTES)
+    info = JournalInfo(
+        *plan.path,
+        session,
+        stream_writer(plan.writer, stream),
+        started=time.time_ns() // 1000,
+        keep=plan.keep_journal,
+    )
+    path = main.path.with_name(f"{journal_name(info.run_id)}-{session}.journal")
+    return Journal(path, info, STREAM_MAX_BYTES, "drop")
 
 
 def _open_journal(folder: Path, info: JournalInfo, settings: ProducerSettings, *, memory: bool) -> Journal:

@@ -63,15 +63,21 @@ def _info_of(path: Path) -> JournalInfo | None:
 
 
 def last_step(orphans: Iterable[Orphan]) -> int:
-    """Return the last step that these journals, oldest first, logged a row at or began behind; -1 for none."""
+    """Return the last step that these journals, oldest first, logged a row at or began behind; -1 for none.
+
+    Those of streams beside the run's own rows count their steps for themselves.
+    """
     import numpy as np
 
     from stepwell.reader import JsonRow, Reader, Rows
     from stepwell_schemas.steps import resolve
+    from stepwell_schemas.streams import DEFAULT, stream_of
 
     last = -1
     current: dict[str, int] = {}
     for path, info in orphans:
+        if stream_of(info.writer) != DEFAULT:
+            continue
         # A session that logged nothing yet knows all the same behind which step it began.
         at, last = max(current.get(info.writer, 0), info.first_step), max(last, info.first_step - 1)
         try:

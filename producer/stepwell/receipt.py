@@ -17,6 +17,8 @@ class Receipt(NamedTuple):
         conflicts: asked steps below the current one. dead_letters: events that could not be used.
         rejected: values that could not be stored. dropped: records there was no room for.
         recovered: records delivered of earlier sessions and of forked processes.
+        lines_dropped: lines of the console output that were printed and not kept.
+        pending_beside: records of system metrics and console output that are still only in `journals_beside`.
         journal: the journal file; None once it was delivered whole and removed.
         error: why not everything is delivered or could be, "" otherwise.
     """
@@ -33,6 +35,9 @@ class Receipt(NamedTuple):
     rejected: int = 0
     dropped: int = 0
     recovered: int = 0
+    lines_dropped: int = 0
+    pending_beside: int = 0
+    journals_beside: tuple[Path, ...] = ()
     journal: Path | None = None
     error: str = ""
 
@@ -48,10 +53,14 @@ class Receipt(NamedTuple):
             ("values not storable", self.rejected),
             ("dropped", self.dropped),
             ("records recovered", self.recovered),
+            ("console lines not kept", self.lines_dropped),
+            ("records of system metrics and console pending", self.pending_beside),
         )
         parts += [f"{count:,} {name}" for name, count in named if count]
         line = ", ".join(parts)
         line += f" ({self.error})" if self.error else ""
-        if self.pending and self.journal:
-            line += f"; deliver them with: stepwell sync {self.journal}"
+        journals = [self.journal] if self.pending and self.journal else []
+        journals += self.journals_beside if self.pending_beside else []
+        if journals:
+            line += f"; deliver them with: stepwell sync {' '.join(map(str, journals))}"
         return line

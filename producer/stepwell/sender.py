@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from stepwell.journal import Journal
 from stepwell.orphans import Orphans
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
 
     from stepwell.pump import Pump
+    from stepwell.reader import Reader
     from stepwell.settings import ProducerSettings
 
 _STOP_GRACE_SECONDS: Final = 1.0
@@ -42,6 +43,9 @@ class Delivery(Protocol):
     def start(self) -> None:
         """Begin to deliver."""
 
+    def also(self, journal: Journal) -> None:
+        """Deliver another journal of this session's too."""
+
     def forked(self) -> None:
         """From now on, look for what forked children leave behind."""
 
@@ -58,11 +62,31 @@ class NoDelivery:
     def start(self) -> None:
         """There is nothing to begin."""
 
+    def also(self, journal: Journal) -> None:
+        """It stays in the folder."""
+
     def forked(self) -> None:
         """What children leave behind stays in the folder."""
 
     def drain(self, timeout: float) -> None:
         """There is nothing to wait for."""
+
+
+class _Lane(NamedTuple):
+    """A journal on its way to the brokers."""
+
+    journal: Journal
+    reader: Reader
+    pump: Pump
+
+
+def _lane(journal: Journal, producer: AIOKafkaProducer, topic: str) -> _Lane:
+    from stepwell.pump import Pump
+    from stepwell.reader import Reader
+
+    reader = Reader(check=False)
+    reader.skip_to(journal.map, journal.acknowledged)
+    return _Lane(journal, reader, Pump(producer, topic, journal.info, reader, journal.acknowledge))
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -80,6 +104,7 @@ class Sender:
         self._journal = journal
         self._settings = settings
         self._orphans = orphans
+        self._journals = [journal]
         self._has_forked = False
         self._look_again_at = 0.0
         self._error = ""
@@ -110,6 +135,10 @@ class Sender:
         except RuntimeError as error:  # no more threads, or the interpreter is ending
             self._journal.sender_alive = False
             self._fail(f"the sender can't start: {error}")
+
+    def also(self, journal: Journal) -> None:
+        """Deliver another journal too, beside the session's own."""
+        self._journals.append(journal)
 
     def forked(self) -> None:
         """From now on, look for what forked children leave behind."""
@@ -174,33 +203,33 @@ class Sender:
 
     async def _deliver(self) -> None:
         from stepwell.connection import find_brokers, open_producer
-        from stepwell.pump import Pump
-        from stepwell.reader import Reader
 
         settings = await find_brokers(self._settings)
         producer = await asyncio.wait_for(open_producer(settings), _START_TIMEOUT_SECONDS)
-        journal = self._journal
-        reader = Reader(check=False)
-        reader.skip_to(journal.map, journal.acknowledged)
-        pump = Pump(producer, settings.events_topic, journal.info, reader, journal.acknowledge)
+        lanes: list[_Lane] = []
         self._was_connected = True
         self._recover()
         try:
             # First, so that the order in Kafka is the order of logging.
             await self._deliver_orphans(producer, settings.events_topic)
             while not self._drained:
-                await self._deliver_once(producer, settings.events_topic, pump, reader)
+                await self._deliver_once(producer, settings.events_topic, lanes)
         finally:
-            pump.forget()
-            self._refusal = pump.refusal or self._refusal
+            for lane in lanes:
+                lane.pump.forget()
+                self._refusal = lane.pump.refusal or self._refusal
             await producer.stop()
 
-    async def _deliver_once(self, producer: AIOKafkaProducer, topic: str, pump: Pump, reader: Any) -> None:
+    async def _deliver_once(self, producer: AIOKafkaProducer, topic: str, lanes: list[_Lane]) -> None:
         """Send what is there, and wait where there is nothing; sets `_drained` behind the last record."""
-        draining, end = self._draining, self._journal.end
-        if await pump.send(self._journal.map, end):
+        # In this order: what was logged before the drain lies before these ends.
+        draining = self._draining
+        lanes += [_lane(journal, producer, topic) for journal in self._journals[len(lanes) :]]
+        ends = [lane.journal.end for lane in lanes]
+        if any([await lane.pump.send(lane.journal.map, end) for lane, end in zip(lanes, ends, strict=True)]):
             return
-        await pump.settle()
+        for lane in lanes:
+            await lane.pump.settle()
         if self._has_forked and (draining or time.monotonic() >= self._look_again_at):
             self._look_again_at = time.monotonic() + _ORPHANS_POLL_SECONDS
             await self._deliver_orphans(producer, topic)
@@ -208,9 +237,10 @@ class Sender:
             await self._pause(self._settings.poll_seconds)
             return
         self._drained = True
-        damage = reader.damage(self._journal.map)
-        if damage is not None:
-            self._fail(f"the journal {self._journal.path} is {damage}")
+        for journal, reader, _ in lanes:
+            damage = reader.damage(journal.map)
+            if damage is not None:
+                self._fail(f"the journal {journal.path} is {damage}")
 
     async def _deliver_orphans(self, producer: AIOKafkaProducer, topic: str) -> None:
         if self._orphans is not None:

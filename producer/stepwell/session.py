@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
+from stepwell.beside import Beside
 from stepwell.configuration import Config
 from stepwell.descriptions import parts_of
 from stepwell.errors import JournalError, UsageError
@@ -74,6 +75,8 @@ class Run(RunView):
         for values in others:
             self._event("RunUpdated", config=values)
         self._delivery.start()
+        self._beside = Beside(plan, settings, self._journal, self._delivery)
+        self._beside.start()
 
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
         """Log one row of metrics; values are taken now.
@@ -106,6 +109,7 @@ class Run(RunView):
         code = exit_code or 0
         deadline = time.monotonic() + timeout
         journal, rows = self._journal, self._rows
+        self._beside.stop()
         journal.stop_waiting()
         if not self._plan.forked:
             self._event("RunFinished", exit_code=code, state="failed" if code else "finished")
@@ -141,6 +145,7 @@ class Run(RunView):
             with contextlib.suppress(OSError):
                 journal.path.unlink(missing_ok=True)
         journal.release()
+        beside = self._beside.account()
         if self._plan.auto_file:
             with contextlib.suppress(OSError):
                 self._plan.auto_file.unlink(missing_ok=True)
@@ -157,6 +162,9 @@ class Run(RunView):
             rejected=rows.rejected,
             dropped=journal.dropped,
             recovered=self._delivery.recovered,
+            lines_dropped=self._beside.lines_dropped,
+            pending_beside=sum(account.pending for account in beside),
+            journals_beside=tuple(account.journal for account in beside if account.journal is not None),
             journal=journal.path if journal.path.exists() else None,
             error=error,
         )
@@ -226,6 +234,7 @@ class Run(RunView):
     def in_child(self) -> None:
         """In a forked child: leave the parent's journal alone, and begin a session at the first call that logs."""
         self._journal.abandon_in_child()
+        self._beside.abandon_in_child()
         # What the parent's threads hold was copied without them: kept, so that nothing closes it here.
         self._inherited = (self._delivery, self._inherited)
         self._begin_lock = threading.Lock()

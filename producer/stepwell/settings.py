@@ -6,9 +6,9 @@ import getpass
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from stepwell.errors import SettingsError
 from stepwell_schemas.limits import MIB
@@ -20,6 +20,10 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
+
+
+_WANDBS_WRAP: Final = ("wrap", "wrap_raw", "wrap_emu")
+"""wandb's ways of listening to `sys.stdout`; ours is one of them."""
 
 
 class ProducerSettings(KafkaSettings):
@@ -48,7 +52,30 @@ class ProducerSettings(KafkaSettings):
     compression: Literal["lz4", "zstd", "none"] = Field("lz4", description="How batches are compressed for Kafka.")
     poll_seconds: float = Field(0.05, gt=0, le=10, description="How often the sender looks for new rows, in seconds.")
     retry_seconds: float = Field(2.0, gt=0, le=300, description="Time between attempts to reach the brokers, seconds.")
+    system_seconds: float = Field(
+        15.0, ge=0, le=86_400, description="Seconds between two samples of the system metrics; 0: none are taken."
+    )
+    console: Literal["auto", "redirect", "off"] = Field(
+        "auto",
+        description="What a run keeps of its console output: auto, what Python's sys.stdout and sys.stderr write;"
+        " redirect, what file descriptors 1 and 2 get, so that of subprocesses and C code too; off, nothing.",
+    )
     quiet: bool = Field(False, description="Say nothing but warnings.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_wandbs_names(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        taken = dict(given)
+        seconds = taken.pop("x_stats_sampling_interval", None)
+        if seconds is not None:
+            taken["system_seconds"] = seconds
+        if taken.pop("x_disable_stats", None):
+            taken["system_seconds"] = 0.0
+        if taken.get("console") in _WANDBS_WRAP:
+            taken["console"] = "auto"
+        return taken
 
 
 def make_settings(

@@ -21,6 +21,7 @@ from stepwell.plan import Plan
 from stepwell.resuming import AUTO_FILE, auto_id, begin, resume_rule
 from stepwell.session import FINISH_TIMEOUT_SECONDS, Run
 from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.streams import DEFAULT, stream_of
 
 if TYPE_CHECKING:
     from stepwell.settings import ProducerSettings
@@ -89,7 +90,7 @@ def make_plan(arguments: Mapping[str, Any], settings: ProducerSettings, resume: 
     first_step, resumed = begin(path, rule, settings, mode)
     return Plan(
         path=path,
-        writer=text_of("writer", _or(arguments.get("writer"), settings.writer)),
+        writer=_writer(_or(arguments.get("writer"), settings.writer)),
         name=text_of("name", arguments.get("name")) or path.run_id,
         notes=text_of("notes", arguments.get("notes")),
         tags=tags_of(arguments.get("tags")),
@@ -105,6 +106,13 @@ def make_plan(arguments: Mapping[str, Any], settings: ProducerSettings, resume: 
         host=socket.gethostname(),
         auto_file=settings.dir / AUTO_FILE if rule == "auto" else None,
     )
+
+
+def _writer(given: Any) -> str:
+    writer = text_of("writer", given)
+    if stream_of(writer) != DEFAULT:
+        raise SettingsError(f"writer {writer!r}: names that end in //system or //console are Stepwell's own")
+    return writer
 
 
 def _or(given: Any, default: str) -> Any:

@@ -16,6 +16,7 @@ from stepwell_schemas.definitions import Definition
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.keys import fold_key
 from stepwell_schemas.kinds import Kind
+from stepwell_schemas.streams import DEFAULT
 
 OF_RUN: Final = "entity = {entity:String} AND project = {project:String} AND run_id = {run_id:String}"
 """The condition that every table's sort key begins with."""
@@ -33,7 +34,8 @@ FROM {{db}}.run_activity WHERE {OF_RUN}
 """
 
 _SERIES: Final = f"""
-SELECT key, kind, min(first_step) AS first, max(last_step) AS last, sum(points) AS rows, max(rewritten) AS rewritten
+SELECT key, kind, min(first_step) AS first, max(last_step) AS last, sum(points) AS rows, max(rewritten) AS rewritten,
+    min(stream) AS stream
 FROM {{db}}.series WHERE {OF_RUN} AND {{condition}}
 GROUP BY key, kind ORDER BY key, kind
 """
@@ -50,7 +52,7 @@ GROUP BY folded
 
 
 _COUNTED: Final = f"""
-SELECT key, kind, first_step, last_step, count FROM {{db}}.metrics WHERE {OF_RUN} ORDER BY key, kind
+SELECT key, kind, first_step, last_step, count, stream FROM {{db}}.metrics WHERE {OF_RUN} ORDER BY key, kind
 """
 
 _DEFINITIONS: Final = f"SELECT metric_definitions FROM {{db}}.run_documents FINAL WHERE {OF_RUN}"
@@ -87,7 +89,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class SeriesInfo:
-    """One metric of a run: a key with a kind. `rows` is exact unless `rewritten`, when it is an upper bound."""
+    """One metric of a run: a key with a kind. `rows` is exact unless `rewritten`, when it is an upper bound.
+
+    `stream` is DEFAULT for what the run itself logged, else the stream beside it.
+    """
 
     key: str
     kind: Kind
@@ -95,6 +100,7 @@ class SeriesInfo:
     last: int
     rows: int
     rewritten: bool
+    stream: str = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,26 @@ class FoundSeries:
 
     series: list[SeriesInfo]
     unknown: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The series that a request for rows is about.
+
+    `named` says that it named their keys, and rows must have all of them; `unknown` are those that name no metric. Else
+    they are all of a stream's: of the run's own, the tables hold `others` beside, whose keys are to be left out.
+    """
+
+    series: list[SeriesInfo]
+    unknown: list[str]
+    named: bool
+    others: list[str]
+    stream: str = DEFAULT
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the series, each once."""
+        return list(dict.fromkeys(info.key for info in self.series))
 
 
 def run_parameters(run: RunPath) -> dict[str, Any]:
@@ -154,6 +180,17 @@ def read_definitions(store: Store, run: RunPath) -> list[Definition]:
     return [Definition.read(one) for row in rows for one in orjson.loads(row["metric_definitions"] or "[]")]
 
 
+def select(store: Store, run: RunPath, keys: Sequence[str], stream: str = DEFAULT) -> Selection:
+    """Return the series that `keys` name, of any stream; without keys, all of `stream`. Raises: StoreError."""
+    if keys:
+        found = find_series(store, run, keys)
+        return Selection(found.series, found.unknown, named=True, others=[])
+    series = all_series(store, run)
+    own = [info for info in series if info.stream == stream]
+    others = list(dict.fromkeys(info.key for info in series if info.stream != stream))
+    return Selection(own, [], named=False, others=others, stream=stream)
+
+
 def read_metrics(store: Store, run: RunPath) -> list[dict[str, Any]]:
     """Return every metric of a run with its exact count, and its key's spellings in the order they came up.
 
@@ -187,5 +224,5 @@ def _first_spellings(store: Store, run: RunPath, keys: list[str]) -> dict[str, s
 
 def _info(row: dict[str, Any]) -> SeriesInfo:
     return SeriesInfo(
-        row["key"], Kind(row["kind"]), row["first"], row["last"], row["rows"], rewritten=bool(row["rewritten"])
+        row["key"], Kind(row["kind"]), row["first"], row["last"], row["rows"], bool(row["rewritten"]), row["stream"]
     )

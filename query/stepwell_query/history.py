@@ -1,8 +1,9 @@
 """`history`: a run's rows by step, sampled jointly to a given number.
 
-Without keys, a row is every step at which the run logged anything; with keys, every step that has a value for all
-of them (as in wandb). At most `samples` rows: all of them; else the steps are cut into `samples - 1` even buckets,
-of which each gives its last row, and the very first row comes in front. So the same request gives the same rows.
+Without keys, a row is every step at which the run (or the stream beside it that is asked for) logged anything; with
+keys, every step that has a value for all of them (as in wandb). At most `samples` rows: all of them; else the steps
+are cut into `samples - 1` even buckets, of which each gives its last row, and the very first row comes in front. So
+the same request gives the same rows.
 """
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
@@ -11,15 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from stepwell_query.catalog import Progress, SeriesInfo, all_series, find_series, progress
+from stepwell_query.catalog import Progress, SeriesInfo, progress, select
 from stepwell_query.errors import RequestError
 from stepwell_query.rows import RESERVED, StepRows
 from stepwell_query.sampling import clip, step_buckets
 from stepwell_query.values import Source
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.streams import DEFAULT
 
 SAMPLES_MAX: Final = 10_000
 """Rows of one history answer; `scan` streams all."""
@@ -30,12 +32,13 @@ _MASK_KEYS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class HistoryRequest:
-    """At most `samples` (2 or more) rows from step `low` to `high`, both included; no keys: all of the run's."""
+    """At most `samples` (2 or more) rows from step `low` to `high`, both included; no keys: all of the stream's."""
 
     keys: Sequence[str]
     samples: int = 500
     low: int | None = None
     high: int | None = None
+    stream: str = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,11 @@ def read_history(store: Store, run: RunPath, request: HistoryRequest, *, max_sec
     """
     reached = progress(store, run)
     keys = [key for key in request.keys if key not in RESERVED]
-    found = find_series(store, run, keys) if keys else None
-    series = all_series(store, run) if found is None else found.series
+    found = select(store, run, keys, request.stream)
+    series, unknown = found.series, found.unknown
     _check_cells(request.samples, len(series), max_cells)
-    unknown = [] if found is None else found.unknown
-    source = Source(store, run, series, chosen=bool(keys), max_seconds=max_seconds)
-    extent = None if unknown else _extent(series, request, joint=bool(keys))
+    source = Source(store, run, found, max_seconds)
+    extent = None if unknown else _extent(series, request, joint=found.named)
     steps, sampled = _steps(source, extent, request.samples) if extent else ([], False)
     values = source.values("step IN {steps:Array(Int64)}", steps=steps) if steps else []
     return History(StepRows(series, values, reached.started_ms), sampled, unknown, reached)
@@ -93,7 +95,7 @@ def _steps(source: Source, extent: tuple[int, int], samples: int) -> tuple[list[
     """Return the steps of the chosen rows, ascending, and whether there are more rows than those."""
     first, last = extent
     parameters = source.parameters(low=first, high=last)
-    rows = _row_steps(source, parameters)
+    rows = _row_steps(source)
     # DISTINCT … LIMIT ends as soon as it has found one row too many.
     sql = f"SELECT DISTINCT step FROM {rows} LIMIT {samples + 1:d} {source.limits}"
     steps: list[int] = source.store.query(sql, parameters).column("step").to_pylist()
@@ -107,11 +109,11 @@ def _steps(source: Source, extent: tuple[int, int], samples: int) -> tuple[list[
     return sorted({*chosen.column("last").to_pylist(), chosen.column("first")[0].as_py()}), True
 
 
-def _row_steps(source: Source, parameters: dict[str, Any]) -> str:
+def _row_steps(source: Source) -> str:
     """Return a subquery of the steps of the rows; a step may come several times."""
     steps = "step BETWEEN {low:Int64} AND {high:Int64}"
-    keys = parameters.get("keys", [])
-    if len(keys) <= 1:
+    keys = source.selection.keys
+    if not source.selection.named or len(keys) <= 1:
         return source.of_tables("step", steps)
     if len(keys) > _MASK_KEYS:
         has_all = f"uniqExact(key) = {len(keys):d}"

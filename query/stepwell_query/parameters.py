@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,7 @@ from stepwell_query.series_model import POINTS_MAX, Sampling, SeriesRequest
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.keys import check_key
 from stepwell_schemas.limits import IDENTIFIER_MAX_CHARS
+from stepwell_schemas.streams import DEFAULT
 
 RUNS_MAX = 1_000
 _INT64_MAX = 2**63 - 1
@@ -96,12 +97,21 @@ class RowsQuery(Parameters):
         description="Add to a table (Arrow, CSV, Parquet) a column `KEY (exact)` for each number: the digits of"
         " integers that float64 can't hold. JSON always writes them whole.",
     )
+    stream: Literal["default", "system", "console"] = Field(
+        "default",
+        description="Without keys: `default`, what the run itself logged; `system`, its system metrics; `console`, the"
+        " lines it printed. Each has steps of its own.",
+    )
     format: AnyFormat = None
 
     def all_keys(self) -> list[str]:
         """Return the keys asked for, in order. Raises: RequestError, KeyRuleError."""
         check_range("min_step", self.min_step, "max_step", self.max_step)
         return [check_key(key) for key in [*self.key, *(part for part in self.keys.split(",") if part)]]
+
+    def stream_name(self) -> str:
+        """Return the stream as the tables name it."""
+        return DEFAULT if self.stream == "default" else self.stream
 
 
 class HistoryQuery(RowsQuery):

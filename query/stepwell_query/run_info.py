@@ -62,7 +62,7 @@ SELECT
     if(sum(not_nan) = 0, nan, min(value_min)) AS low, if(sum(not_nan) = 0, nan, max(value_max)) AS high,
     max(rewritten) AS rewritten
 FROM {{db}}.series WHERE {_OF_PROJECT} AND run_id IN {{run_ids:Array(String)}}
-GROUP BY run_id, key, kind ORDER BY run_id, key, kind
+GROUP BY run_id, key, kind HAVING min(stream) = '' ORDER BY run_id, key, kind
 """
 
 _FROM_ROWS: Final = f"""

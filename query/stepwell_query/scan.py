@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from stepwell_query.catalog import Progress, SeriesInfo, all_series, find_series, progress
+from stepwell_query.catalog import Progress, Selection, SeriesInfo, progress, select
 from stepwell_query.errors import RequestError
 from stepwell_query.rows import RESERVED, StepRows
 from stepwell_query.sampling import bucket_shift, clip
 from stepwell_query.values import Source
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.streams import DEFAULT
 
 _BUCKETS: Final = 2**14
 """Buckets of one count: 256 KiB of answer, and windows of 200,000 values for 3 × 10^9 values before a recount."""
@@ -29,12 +30,13 @@ _ANY_STEP: Final = "step BETWEEN {low:Int64} AND {high:Int64}"
 
 @dataclass(frozen=True, slots=True)
 class ScanRequest:
-    """Rows from step `low` to `high`, both included; with keys, the rows that have a value for each of them."""
+    """Rows of a stream from step `low` to `high`, both ends included; with keys, those that have all of them."""
 
     keys: Sequence[str]
     low: int | None = None
     high: int | None = None
     page_rows: int | None = None
+    stream: str = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,9 @@ def begin_scan(store: Store, run: RunPath, request: ScanRequest, *, max_seconds:
     """
     reached = progress(store, run)
     keys = [key for key in request.keys if key not in RESERVED]
-    series = _named(store, run, keys) if keys else all_series(store, run)
-    source = Source(store, run, series, chosen=bool(keys), max_seconds=max_seconds)
+    selection = _selected(store, run, keys, request.stream)
+    series = selection.series
+    source = Source(store, run, selection, max_seconds)
     if request.page_rows is not None:
         most_values = min(most_values, request.page_rows * max(1, len(series)))
     extent = _extent(series, request)
@@ -95,12 +98,12 @@ def begin_scan(store: Store, run: RunPath, request: ScanRequest, *, max_seconds:
     return Scan(series, pages, reached)
 
 
-def _named(store: Store, run: RunPath, keys: list[str]) -> list[SeriesInfo]:
-    found = find_series(store, run, keys)
+def _selected(store: Store, run: RunPath, keys: list[str], stream: str) -> Selection:
+    found = select(store, run, keys, stream)
     if found.unknown:
         rule = "is no metric that the run has logged"
         raise RequestError("key", found.unknown[0], rule, f"GET /api/v1/runs/{run}/metrics lists what it logged")
-    return found.series
+    return found
 
 
 def _extent(series: Sequence[SeriesInfo], request: ScanRequest) -> tuple[int, int] | None:
@@ -128,5 +131,5 @@ def _pages(source: Source, first: Window | None, planned: Iterator[Window], star
     window = first
     while window is not None:
         rows = StepRows(source.series, source.values(_ANY_STEP, low=window.first, high=window.last), started_ms)
-        yield rows.with_all_keys() if source.chosen else rows
+        yield rows.with_all_keys() if source.selection.named else rows
         window = next(planned, None)

@@ -11,11 +11,12 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from stepwell_query.catalog import OF_RUN, SeriesInfo, run_parameters
+from stepwell_query.catalog import OF_RUN, Selection, SeriesInfo, run_parameters
 from stepwell_query.rows import Values
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.kinds import MEDIA_KINDS, Kind
+from stepwell_schemas.streams import DEFAULT
 
 _TABLES: Final = {
     Kind.NUMBER: "points_number",
@@ -28,13 +29,17 @@ _NO_SERIES: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Some series of one run; `chosen` says that they are named, so that others must be left out by key."""
+    """Some series of one run."""
 
     store: Store
     run: RunPath
-    series: Sequence[SeriesInfo]
-    chosen: bool
+    selection: Selection
     max_seconds: float
+
+    @property
+    def series(self) -> Sequence[SeriesInfo]:
+        """The series."""
+        return self.selection.series
 
     @property
     def limits(self) -> str:
@@ -43,8 +48,15 @@ class Source:
 
     def parameters(self, **more: Any) -> dict[str, Any]:
         """Return the parameters of a statement over this source."""
-        keys = {"keys": list(dict.fromkeys(info.key for info in self.series))} if self.chosen else {}
-        return run_parameters(self.run) | keys | more
+        if self._by_key:
+            more["keys"] = self.selection.keys
+        elif self.selection.others:
+            more["others"] = self.selection.others
+        return run_parameters(self.run) | more
+
+    @property
+    def _by_key(self) -> bool:
+        return self.selection.named or self.selection.stream != DEFAULT
 
     def of_tables(self, columns: str, condition: str) -> str:
         """Return a subquery of `columns` over every table that holds values of the series."""
@@ -61,7 +73,10 @@ class Source:
         return [kind for kind in Kind if kind in present]
 
     def _of_table(self, columns: str, kind: Kind, condition: str) -> str:
-        keys = " AND key IN {keys:Array(String)}" if self.chosen else ""
+        keys = " AND key IN {keys:Array(String)}" if self._by_key else ""
+        # The others are few; the run's own keys may be many thousands.
+        if self.selection.others and not self._by_key:
+            keys = " AND key NOT IN {others:Array(String)}"
         # The kind is one of our own names, and its table's only: the media share one.
         media = f" AND kind = '{kind}'" if kind in MEDIA_KINDS else ""
         return f"SELECT {columns} FROM {{db}}.{_TABLES[kind]} WHERE {OF_RUN}{keys}{media} AND {condition}"

@@ -51,6 +51,8 @@ class Trainer:
         self._environment = {
             **target.environment,
             "STEPWELL_ENTITY": "faults",
+            "STEPWELL_SYSTEM_SECONDS": "0",
+            "STEPWELL_CONSOLE": "off",
             "STEPWELL_PROJECT": project(seed),
             "STEPWELL_DIR": str(folder),
         }

@@ -17,6 +17,7 @@ from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.keys import fold_key
 from stepwell_schemas.kinds import MEDIA_KINDS, Kind, exact_text
 from stepwell_schemas.limits import VERSION_ROW_BITS
+from stepwell_schemas.streams import DEFAULT
 
 BEGIN_MS: Final = 1_700_000_000_000
 """When every run of the tests began, in milliseconds since the epoch."""
@@ -38,6 +39,7 @@ class RunWriter:
     run: RunPath
     offset: int = 0
     last_steps: dict[tuple[str, Kind], int] = field(default_factory=dict)
+    current_stream: str = DEFAULT
 
     def document(self, **columns: Any) -> Self:
         """Write the run's document; `config`, `summary` and `metric_definitions` are plain values here."""
@@ -126,6 +128,8 @@ class RunWriter:
         return versions
 
     def _activity(self, steps: NDArray[np.int64], points: int) -> None:
+        if self.current_stream:
+            return
         row = self.run._asdict()
         table = pa.Table.from_pylist([row])
         columns = {
@@ -139,6 +143,11 @@ class RunWriter:
         for name, column in columns.items():
             table = table.append_column(name, column)
         self.store.insert("run_activity", table)
+
+    def stream(self, name: str) -> Self:
+        """Write the series from here on as those of a stream beside the run's own rows."""
+        self.current_stream = name
+        return self
 
     def _series(
         self,
@@ -167,6 +176,7 @@ class RunWriter:
             "last_number": _last(last[0], last[1], pa.array([number], pa.float64())),
             "last_text": _last(last[0], last[1], pa.array([text], pa.string())),
         }
+        columns["stream"] = pa.array([self.current_stream])
         self.store.insert("series", pa.table(columns))
 
 

@@ -101,15 +101,18 @@ def history(
     run: Annotated[str, typer.Argument(help="entity/project/run_id")],
     keys: Annotated[list[str] | None, typer.Option("--key", "-k", help="A metric; repeat for several.")] = None,
     samples: Annotated[int, typer.Option(help="Rows, spread evenly over the run.")] = 50,
+    system: Annotated[bool, typer.Option("--system", help="The system metrics, by their own steps.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Show a run's history: rows by step.
 
-    Examples: `stepwell history me/digits/abc123` · `stepwell history me/digits/abc123 -k loss -k accuracy --samples 10`
+    Examples: `stepwell history me/digits/abc123 -k loss -k accuracy --samples 10` ·
+    `stepwell history me/digits/abc123 --system`
     """
     path = RunPath.parse(run)
     with open_service(DeploySettings()) as service:
-        rows = service.get(run_url(path, "history"), key=keys, samples=samples)["rows"]
+        stream = "system" if system else "default"
+        rows = service.get(run_url(path, "history"), key=keys, samples=samples, stream=stream)["rows"]
     if as_json:
         typer.echo(json.dumps(rows))
         return

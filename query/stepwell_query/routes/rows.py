@@ -32,7 +32,7 @@ async def history(path: Run, query: Annotated[HistoryQuery, Query()], context: S
     seconds since the run began.
     """
     fmt = chosen_format(request, query.format, tuple(Format))
-    asked = HistoryRequest(query.all_keys(), query.samples, query.min_step, query.max_step)
+    asked = HistoryRequest(query.all_keys(), query.samples, query.min_step, query.max_step, query.stream_name())
     settings = context.settings
 
     def read() -> bytes:
@@ -69,7 +69,7 @@ async def scan(path: Run, query: Annotated[ScanQuery, Query()], context: Shared,
     not whole: go on with `min_step` after the last row.
     """
     fmt = chosen_format(request, query.format, _STREAMED)
-    asked = ScanRequest(query.all_keys(), query.min_step, query.max_step, query.page_size)
+    asked = ScanRequest(query.all_keys(), query.min_step, query.max_step, query.page_size, query.stream_name())
     settings = context.settings
     begun = await context.in_thread(
         begin_scan,

@@ -74,6 +74,7 @@ def _table(metrics: list[dict[str, Any]]) -> pa.Table:
             ("first_step", pa.int64()),
             ("last_step", pa.int64()),
             ("count", pa.int64()),
+            ("stream", pa.string()),
             ("spellings", pa.list_(pa.string())),
         ]
     )

@@ -282,6 +282,46 @@ def test_a_series_keeps_the_digits_of_its_last_integer(logged: list[int], flushe
     assert max(tuple(row["last_text"].values()) for row in rows)[2] == exact_text(logged[-1])
 
 
+def test_a_stream_beside_the_run_s_rows_counts_its_own_steps_and_not_among_them() -> None:
+    def logged(writer: str, key: str, rows: int) -> LogBatch:
+        batch = as_log_batch([Call(key, float(row), None) for row in range(rows)], 0)
+        return batch.model_copy(update={"writer": writer, "session": writer or "s"})
+
+    events = [logged("", "loss", 3), logged("//system", "system/cpu", 50), logged("", "system/cpu", 0)]
+    mixed = [*events, LogEvent(**PATH._asdict(), writer="w", data={"system/cpu": 7.0})]
+    (plan,) = flushed(received(events), [])
+    assert [step for key, step in stored([plan]) if key == "system/cpu"] == list(range(50))
+    (activity,) = plan.tables["run_activity"].to_pylist()
+    assert (activity["last_step"], activity["log_rows"], activity["points"]) == (2, 3, 3)
+    assert {row["session"]: (row["log_rows"], row["points"]) for row in session_rows(plan)} == {
+        "s": (3, 3),
+        "//system": (50, 50),
+    }
+    assert streams([plan]) == {"loss": "", "system/cpu": "system"}
+    for places in ([], [2], [3]):
+        assert streams(flushed(received(mixed), places))["system/cpu"] == ""
+
+
+def streams(plans: Sequence[FlushPlan]) -> dict[str, str]:
+    """Return each key's stream, as the table of series adds it up."""
+    found: dict[str, str] = {}
+    for plan in plans:
+        for row in plan.tables["series"].to_pylist() if "series" in plan.tables else []:
+            found[row["key"]] = min(found.get(row["key"], row["stream"]), row["stream"])
+    return found
+
+
+def test_a_sign_of_life_is_all_that_a_stream_says_of_a_run() -> None:
+    beside = as_log_batch([Call("system/cpu", 1.0, None)], 0)
+    late = np.array([9_000_000], "<i8").tobytes()
+    beside = beside.model_copy(update={"writer": "//system", "timestamps": late, "timestamp": 9_000_000})
+    (plan,) = flushed(received([beside]), [])
+    (activity,) = plan.tables["run_activity"].to_pylist()
+    assert activity["log_rows"] == 0
+    assert activity["last_step"] < -(2**62)
+    assert activity["last_timestamp"].timestamp() == 9
+
+
 def test_every_kind_goes_to_its_table() -> None:
     data: dict[str, Any] = {"n": 1, "s": "x", "b": False, "o": None, "m": {"kind": "image", "json": "{}"}}
     (plan,) = flushed(received([LogEvent(**PATH._asdict(), data=data)]), [])

@@ -1,0 +1,151 @@
+"""What a session keeps beside its rows by itself: system metrics and console output, as its settings say.
+
+Each is a part of its own, with a thread and a stream; none is in a disabled run, nor in a forked child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from stepwell.console.capture import Capture
+from stepwell.journal import Journal
+from stepwell.opening import open_stream
+from stepwell.plan import Plan
+from stepwell.streamlog import StreamAccount, StreamLog
+from stepwell.system.sampler import Sampler
+from stepwell.terminal import say
+from stepwell_schemas.errors import KeyRuleError
+from stepwell_schemas.keys import check_key
+from stepwell_schemas.streams import CONSOLE, SYSTEM, stream_key
+
+if TYPE_CHECKING:
+    from stepwell.sender import Delivery
+    from stepwell.settings import ProducerSettings
+
+_NAMES: Final = ("stdout", "stderr")
+_LABELS: Final = {SYSTEM: "system metrics", CONSOLE: "console output"}
+
+
+class Beside:
+    """The streams beside a session's rows."""
+
+    def __init__(self, plan: Plan, settings: ProducerSettings, journal: Journal, delivery: Delivery) -> None:
+        self._plan = plan
+        self._settings = settings
+        self._journal = journal
+        self._delivery = delivery
+        self._logs: list[StreamLog] = []
+        self._sampler: Sampler | None = None
+        self._capture: Capture | None = None
+        self._endings: list[Callable[[], None]] = []
+
+    @property
+    def lines_dropped(self) -> int:
+        """Lines that were printed and not kept."""
+        return 0 if self._capture is None else self._capture.dropped
+
+    def start(self) -> None:
+        """Begin what the settings ask for. What can't begin is said, and training goes on without it."""
+        if self._plan.mode == "disabled":
+            return
+        try:
+            if self._settings.system_seconds:
+                self._start_system(self._settings.system_seconds)
+            if self._settings.console != "off":
+                self._start_console(redirected=self._settings.console == "redirect")
+        except RuntimeError as error:  # no more threads, or the interpreter is ending
+            say(f"{self._plan.path.run_id}: no system metrics or console output: {error}")
+
+    def _start_system(self, seconds: float) -> None:
+        log = self._stream(SYSTEM)
+        keys: dict[str, str] = {}
+
+        def write(metrics: dict[str, float], at: int) -> bool:
+            for name in metrics.keys() - keys:
+                keys[name] = self._key(SYSTEM, name)
+            return log.write({keys[name]: ("number", value) for name, value in metrics.items()}, at)
+
+        self._sampler = Sampler(seconds, _existing(self._journal.path), write)
+        self._sampler.start()
+
+    def _start_console(self, *, redirected: bool) -> None:
+        log = self._stream(CONSOLE)
+        keys = {name: self._key(CONSOLE, name) for name in _NAMES}
+
+        def write(name: str, line: str, at: int, stays: bool) -> bool:
+            return log.write({keys[name]: ("string", line)}, at, stays=stays)
+
+        self._capture = Capture(write)
+        self._capture.start()
+        if redirected:
+            self._redirect(self._capture)
+            return
+        for name in _NAMES:
+            self._listen(name, self._capture)
+
+    def _listen(self, name: str, capture: Capture) -> None:
+        from stepwell.console.tap import listen
+
+        try:
+            self._endings.append(listen(name, capture.put))
+        except TypeError as error:
+            say(f"{self._plan.path.run_id}: {error}; its lines are not kept")
+
+    def _redirect(self, capture: Capture) -> None:
+        from stepwell.console.redirect import redirect
+
+        try:
+            ending, apart = redirect(capture)
+        except OSError as error:
+            say(f"{self._plan.path.run_id}: output can't be redirected ({error}); sys.stdout and sys.stderr are heard")
+            apart = list(_NAMES)
+        else:
+            self._endings.append(ending)
+        for name in apart:
+            self._listen(name, capture)
+
+    def _stream(self, stream: str) -> StreamLog:
+        label = f"{self._plan.path.run_id}: {_LABELS[stream]}"
+        log = StreamLog(label, lambda: open_stream(self._plan, self._journal, stream), self._delivery.also)
+        self._logs.append(log)
+        return log
+
+    def _key(self, stream: str, name: str) -> str:
+        try:
+            return check_key(stream_key(self._plan.writer, stream, name))
+        except KeyRuleError:
+            # A writer whose name no key may have: its values share a key with those of writers like it.
+            return stream_key("", stream, name)
+
+    def stop(self) -> None:
+        """End, within seconds; everything that was taken is in the journals then."""
+        for ending in self._endings:
+            ending()
+        self._endings.clear()
+        parts: tuple[Any, ...] = (self._capture, self._sampler)
+        for part in parts:
+            if part is not None:
+                part.stop()
+        for log in self._logs:
+            log.close()
+
+    def account(self) -> list[StreamAccount]:
+        """Let go of the journals, and return what became of each."""
+        return [log.account(keep=self._plan.keep_journal) for log in self._logs]
+
+    def abandon_in_child(self) -> None:
+        """In a forked child: neither sample nor listen, and leave the parent's journals alone."""
+        for ending in self._endings:
+            with contextlib.suppress(OSError):
+                ending()
+        self._endings.clear()
+        for log in self._logs:
+            log.abandon_in_child()
+
+
+def _existing(path: Path) -> Path:
+    """Return the nearest folder above a path that is there."""
+    return next((folder for folder in path.parents if folder.exists()), Path())

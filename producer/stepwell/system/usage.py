@@ -1,0 +1,109 @@
+"""What the operating system counts, and the metrics that two readings of it give. Reads with psutil; no threads."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+Metrics = dict[str, float]
+"""Values by name, without the stream's prefix."""
+
+PROBLEMS = (psutil.Error, OSError, AttributeError, ValueError, RuntimeError, NotImplementedError)
+"""What psutil raises where a system does not tell, or a process ends meanwhile."""
+
+
+class Reading(NamedTuple):
+    """Counters that only grow, as of `at` (seconds); a name or process that could not be read is not there.
+
+    `busy`, `idle`: seconds of all cores. `bytes_moved`: by metric name. `processor`: seconds by process (id, begin).
+    """
+
+    at: float
+    busy: float = 0.0
+    idle: float = 0.0
+    bytes_moved: dict[str, int] = {}  # noqa: RUF012 - a NamedTuple's default, never changed
+    processor: dict[tuple[int, float], float] = {}  # noqa: RUF012 - likewise
+
+
+def rates(before: Reading, now: Reading) -> Metrics:
+    """Return what two readings say of the time between them."""
+    seconds = now.at - before.at
+    if seconds <= 0:
+        return {}
+    found: Metrics = {}
+    cores = (now.busy - before.busy) + (now.idle - before.idle)
+    if cores > 0:
+        found["cpu"] = min(max(100.0 * (now.busy - before.busy) / cores, 0.0), 100.0)
+    for name, count in now.bytes_moved.items():
+        # A counter that began anew (an interface that was taken away) says nothing this time.
+        if name in before.bytes_moved and count >= before.bytes_moved[name]:
+            found[name] = (count - before.bytes_moved[name]) / seconds
+    if now.processor:
+        used = (spent - before.processor.get(process, 0.0) for process, spent in now.processor.items())
+        found["process.cpu"] = 100.0 * sum(max(one, 0.0) for one in used) / seconds
+    return found
+
+
+def read(at: float, process: psutil.Process, folder: Path) -> tuple[Reading, Metrics]:
+    """Read the counters, and what needs no second reading. Raises nothing of psutil's."""
+    busy, idle = 0.0, 0.0
+    moved: dict[str, int] = {}
+    processor: dict[tuple[int, float], float] = {}
+    levels: Metrics = {}
+    with contextlib.suppress(*PROBLEMS):
+        busy, idle = _cores()
+    for counters in (_disks, _networks):
+        with contextlib.suppress(*PROBLEMS):
+            moved |= counters()
+    with contextlib.suppress(*PROBLEMS):
+        levels |= _memory()
+    with contextlib.suppress(*PROBLEMS):
+        levels |= _disk(folder)
+    with contextlib.suppress(*PROBLEMS):
+        processor, own = _processes(process)
+        levels |= own
+    return Reading(at, busy, idle, moved, processor), levels
+
+
+def _cores() -> tuple[float, float]:
+    times = psutil.cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    # The guests' time is part of the users' already.
+    return sum(times) - idle - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0), idle
+
+
+def _disks() -> dict[str, int]:
+    counted = psutil.disk_io_counters()
+    return {} if counted is None else {"disk.read": counted.read_bytes, "disk.written": counted.write_bytes}
+
+
+def _networks() -> dict[str, int]:
+    counted = psutil.net_io_counters()
+    return {"network.sent": counted.bytes_sent, "network.received": counted.bytes_recv}
+
+
+def _memory() -> Metrics:
+    memory = psutil.virtual_memory()
+    return {"memory": memory.percent, "memory.available": float(memory.available)}
+
+
+def _disk(folder: Path) -> Metrics:
+    return {"disk": psutil.disk_usage(str(folder)).percent}
+
+
+def _processes(process: psutil.Process) -> tuple[dict[tuple[int, float], float], Metrics]:
+    processor: dict[tuple[int, float], float] = {}
+    memory = threads = 0
+    for one in (process, *process.children(recursive=True)):
+        try:
+            with one.oneshot():
+                times = one.cpu_times()
+                memory += one.memory_info().rss
+                threads += one.num_threads()
+                processor[one.pid, one.create_time()] = times.user + times.system
+        except PROBLEMS:
+            continue  # it has ended meanwhile, or is another user's
+    return processor, {"process.memory": float(memory), "process.threads": float(threads)}

@@ -1,0 +1,254 @@
+"""System metrics and console output of real processes: stored beside a run's rows, and never among them."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import stepwell
+from support.sdk import Served, eventually
+
+_ON = {"STEPWELL_SYSTEM_SECONDS": "0.2", "STEPWELL_CONSOLE": "auto"}
+_REDIRECT = {"STEPWELL_CONSOLE": "redirect"}
+_STEPWELL = Path(sys.executable).parent / "stepwell"
+
+
+def _lines(sdk: Served, run: str = "run") -> list[tuple[str, str]]:
+    found = sdk.store.query(
+        "SELECT key, value FROM {db}.strings WHERE run_id = {run:String} AND startsWith(key, 'console/') ORDER BY step",
+        {"run": run},
+    ).to_pylist()
+    return [(row["key"].removeprefix("console/"), row["value"]) for row in found]
+
+
+_BOTH = """
+import sys, time, stepwell
+run = stepwell.init(id="run", resume="allow", config={"lr": 1})
+print("first step", run.step)
+for row in range(10):
+    run.log({"row": row})
+    sys.stderr.write(f"\\r{row}/10")
+    time.sleep(0.1)
+print("", file=sys.stderr)
+receipt = run.finish(quiet=True)
+print(receipt.logged, receipt.points, receipt.stored, receipt.pending, receipt.conflicts, receipt.delivered)
+"""
+
+
+def test_neither_moves_what_the_run_itself_logged(sdk: Served) -> None:
+    for session in range(2):
+        out, err = sdk.run(_BOTH, code=0, **_ON)
+        assert out == f"first step {10 * session}\n10 10 10 0 0 12\n"
+        assert "\r9/10" in err
+    eventually(lambda: [step for step, _ in sdk.numbers("row")], list(range(20)))
+    eventually(
+        lambda: [line for line in _lines(sdk) if line[0] == "stdout"], [("stdout", f"first step {s}") for s in (0, 10)]
+    )
+    run = stepwell.Api(sdk.environment["STEPWELL_BASE_URL"]).run("me/p/run")
+    assert (run.lastHistoryStep, run.info["points"], run.info["log_rows"]) == (19, 20, 20)
+    assert (run.summary, run.config) == ({"row": 9.0}, {"lr": 1})
+    assert [set(row) - {"_step", "_timestamp", "_runtime"} for row in run.history(pandas=False)] == [{"row"}] * 20
+    samples = run.system_metrics(pandas=False)
+    assert [row["_step"] for row in samples] == list(range(len(samples)))
+    assert len(samples) >= 4
+    assert {"system/cpu", "system/memory", "system/network.sent", "system/process.memory"} <= set(samples[-1])
+    assert [line.text for line in run.console() if line.stream == "stdout"] == ["first step 0", "first step 10"]
+    assert [line.text for line in run.console(lines=2) if line.stream == "stderr"][-1] == "9/10"
+    assert sdk.journals() == []
+
+
+def test_it_is_shown_on_the_command_line(sdk: Served) -> None:
+    sdk.run(_BOTH, code=0, **_ON)
+    eventually(lambda: len(_lines(sdk)) >= 2, True)
+    env = {**os.environ, **sdk.environment, "COLUMNS": "400"}
+
+    def shown(*arguments: str) -> tuple[str, str]:
+        done = subprocess.run(
+            [str(_STEPWELL), *arguments], env=env, capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout, done.stderr
+
+    out, err = shown("console", "me/p/run", "--follow")
+    assert out == "first step 0\n"
+    assert err.splitlines()[-1] == "9/10"
+    assert '"text": "first step 0"' in shown("console", "me/p/run", "--json")[0]
+    assert shown("console", "me/p/run", "--lines", "0") == ("", "")
+    assert "system/memory" in shown("history", "me/p/run", "--system")[0]
+    assert "system/memory" not in shown("history", "me/p/run")[0]
+
+
+_RANK = """
+import sys, time, stepwell
+run = stepwell.init(id="run", writer=sys.argv[1])
+print("I am", sys.argv[1])
+time.sleep(1)
+"""
+
+
+def test_writers_of_one_run_keep_theirs_apart(sdk: Served) -> None:
+    processes = [sdk.start(_RANK, f"rank{rank}", **_ON) for rank in range(2)]
+    for process in processes:
+        process.communicate(timeout=60)
+    eventually(lambda: sorted(_lines(sdk)), [(f"rank{rank}/stdout", f"I am rank{rank}") for rank in range(2)])
+    for rank in range(2):
+        assert sdk.numbers(f"system/rank{rank}/memory")
+    _, err = sdk.run("import stepwell\nstepwell.init(writer='rank1//system')", code=1)
+    assert "end in //system" in err
+
+
+_ALL_SOURCES = """
+import ctypes, os, subprocess, sys, stepwell
+run = stepwell.init(id="run")
+print("python")
+subprocess.run(["sh", "-c", "echo shell; echo shell-err >&2"])
+libc = ctypes.CDLL(None)
+libc.puts(b"from C"), libc.fflush(None)
+os.write(2, b"bytes \\xff\\n")
+if os.fork() == 0:
+    print("child", flush=True)
+    os._exit(0)
+os.wait()
+print("tty", sys.stdout.isatty())
+run.finish(quiet=True)
+print("after")
+"""
+
+
+def test_a_redirect_hears_subprocesses_and_c_code_and_leaves_no_child(sdk: Served) -> None:
+    process = sdk.start(_ALL_SOURCES, **_REDIRECT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    seen = ["python", "shell", "from C", "child", "tty False"]
+    assert out.splitlines() == [*seen, "after"]
+    eventually(lambda: [text for name, text in _lines(sdk) if name == "stdout"], seen)
+    eventually(lambda: [text for name, text in _lines(sdk) if name == "stderr"], ["shell-err", "bytes \ufffd"])
+
+
+def test_a_redirected_terminal_stays_one(sdk: Served) -> None:
+    master, slave = pty.openpty()
+    env = {**os.environ, **sdk.environment, **_REDIRECT}
+    with subprocess.Popen([sys.executable, "-c", _ALL_SOURCES], env=env, stdout=slave, stderr=slave) as process:
+        os.close(slave)
+        shown = b""
+        try:
+            while piece := os.read(master, 4096):
+                shown += piece
+        except OSError:
+            pass  # the end of a terminal
+    os.close(master)
+    assert process.returncode == 0
+    assert b"tty True\r\nafter\r\n" in shown
+    eventually(lambda: ("stdout", "tty True") in _lines(sdk), True)
+
+
+_HELD = """
+import ctypes, os, sys, stepwell
+run = stepwell.init(id="run", mode=sys.argv[1])
+libc = ctypes.PyDLL(None)  # keeps the interpreter's lock while it prints
+line = b"x" * 1000
+for number in range(2000):
+    libc.puts(line)
+libc.fflush(None)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_c_code_that_holds_the_interpreter_never_stops_and_a_kill_loses_no_output(sdk: Served) -> None:
+    out, _ = sdk.run(_HELD, "offline", code=-signal.SIGKILL, **_REDIRECT)
+    assert out == ("x" * 1000 + "\n") * 2000
+
+
+_KILLED = """
+import os, sys, time, stepwell
+run = stepwell.init(id="run")
+for row in range(200):
+    print("line", row)
+    run.log({"row": row})
+print("last", file=sys.stderr)
+log = run._beside._logs[-1]
+while log._journal is None or log._journal.sequence < 201:
+    time.sleep(0.01)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_a_kill_loses_no_line_that_is_in_the_journal(sdk: Served, away: bool) -> None:
+    gone = (
+        {"STEPWELL_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9", "STEPWELL_BASE_URL": "http://127.0.0.1:9"} if away else {}
+    )
+    sdk.run(_KILLED, code=-signal.SIGKILL, STEPWELL_CONSOLE="auto", **gone)
+    out, _ = sdk.run(
+        "import stepwell\nrun = stepwell.init(id='run', resume='must')\nprint(run.step)\nrun.finish(quiet=True)"
+    )
+    assert out == "200\n"
+    wanted = [*(("stdout", f"line {row}") for row in range(200)), ("stderr", "last")]
+    eventually(lambda: _lines(sdk), wanted)
+    assert sdk.journals() == []
+
+
+_FORKED = """
+import os, sys, threading, time, stepwell
+run = stepwell.init(id="run")
+print("parent", flush=True)
+for child in range(3):
+    pid = os.fork()
+    if pid == 0:
+        print("child", child, flush=True)
+        run.log({"child": child})
+        names = {thread.name for thread in threading.enumerate()}
+        print("threads", not names & {"stepwell-system", "stepwell-console"}, flush=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
+time.sleep(1)
+run.finish(quiet=True)
+print("end", "write" in vars(sys.stdout))
+"""
+
+
+def test_forked_children_neither_sample_nor_listen(sdk: Served) -> None:
+    out, _ = sdk.run(_FORKED, code=0, **_ON)
+    assert out.splitlines() == [
+        "parent",
+        *[f"{line}" for child in range(3) for line in (f"child {child}", "threads True")],
+        "end False",
+    ]
+    eventually(lambda: _lines(sdk), [("stdout", "parent")])
+    eventually(lambda: len(sdk.numbers("child")) + len(sdk.journals()), 1)
+    samples = sdk.numbers("system/memory")
+    assert samples
+    assert [step for step, _ in samples] == list(range(len(samples)))
+
+
+_OFFLINE = """
+import stepwell, time
+run = stepwell.init(id="run", mode="offline", settings=stepwell.Settings(x_stats_sampling_interval=0.1, console="wrap"))
+print("offline")
+run.log({"a": 1})
+time.sleep(1)
+receipt = run.finish()
+assert receipt.pending_beside and len(receipt.journals_beside) == 2, receipt
+other = stepwell.init(id="none", mode="offline", settings=stepwell.Settings(console="off", x_disable_stats=True))
+print("unheard")
+time.sleep(0.5)
+assert other.finish().journals_beside == ()
+disabled = stepwell.init(id="disabled", mode="disabled", settings={"system_seconds": 0.1, "console": "redirect"})
+import threading
+assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("stepwell")]
+"""
+
+
+def test_an_offline_run_keeps_them_for_sync_and_each_can_be_switched_off(sdk: Served) -> None:
+    _, err = sdk.run(_OFFLINE)
+    command = next(line for line in err.splitlines() if "me/p/run" in line).partition("deliver them with: stepwell ")[2]
+    env = {**os.environ, **sdk.environment}
+    subprocess.run([str(_STEPWELL), *command.split()], env=env, timeout=60, check=True, capture_output=True)
+    eventually(lambda: _lines(sdk), [("stdout", "offline")])
+    eventually(lambda: len(sdk.numbers("system/memory")) > 2, True)
+    assert _lines(sdk, "none") == []
