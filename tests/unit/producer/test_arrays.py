@@ -146,7 +146,7 @@ def test_a_scalar_is_its_one_value(value: Any, cell: tuple[str, Any]) -> None:
         (_Tensor([[1.0, 2.0], [3.0, float("nan")]]), "bfloat16", [2, 2]),
         (_EagerTensor([1, 2]), "float32", [2]),
         (pd.Series([1.5, 2.5]), "float64", [2]),
-        (pd.Series(pd.to_datetime(["2026-01-02", None])), "datetime64", [2]),
+        (pd.Series([pd.Timestamp("2026-01-02"), pd.NaT]), "datetime64", [2]),
     ],
     ids=["torch", "tensorflow", "pandas", "pandas times"],
 )
