@@ -6,6 +6,7 @@ Each is a part of its own, with a thread and a stream; none is in a disabled run
 from __future__ import annotations
 
 import contextlib
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -119,6 +120,11 @@ class Beside:
         except KeyRuleError:
             # A writer whose name no key may have: its values share a key with those of writers like it.
             return stream_key("", stream, name)
+
+    def note(self, error: BaseException) -> None:
+        """Keep the traceback of what ends the run, which Python prints when nobody listens any more."""
+        if self._capture is not None:
+            self._capture.put("stderr", "".join(traceback.format_exception(error)))
 
     def stop(self) -> None:
         """End, within seconds; everything that was taken is in the journals then."""

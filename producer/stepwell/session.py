@@ -262,6 +262,8 @@ class Run(RunView):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         ended_well = error is None or (isinstance(error, SystemExit) and error.code in {None, 0})
+        if error is not None and not isinstance(error, SystemExit) and self._receipt is None:
+            self._beside.note(error)
         self.finish(exit_code=0 if ended_well else 1)
 
     def __repr__(self) -> str:

@@ -45,7 +45,7 @@ def test_neither_moves_what_the_run_itself_logged(sdk: Served) -> None:
     for session in range(2):
         out, err = sdk.run(_BOTH, code=0, **_ON)
         assert out == f"first step {10 * session}\n10 10 10 0 0 12\n"
-        assert "\r9/10" in err
+        assert err.splitlines()[-2:] == ["8/10", "9/10"]
     eventually(lambda: [step for step, _ in sdk.numbers("row")], list(range(20)))
     eventually(
         lambda: [line for line in _lines(sdk) if line[0] == "stdout"], [("stdout", f"first step {s}") for s in (0, 10)]
@@ -121,11 +121,11 @@ print("after")
 
 
 def test_a_redirect_hears_subprocesses_and_c_code_and_leaves_no_child(sdk: Served) -> None:
-    process = sdk.start(_ALL_SOURCES, **_REDIRECT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
+    env = {**os.environ, **sdk.environment, **_REDIRECT}
+    done = subprocess.run([sys.executable, "-c", _ALL_SOURCES], env=env, capture_output=True, timeout=60, check=True)
     seen = ["python", "shell", "from C", "child", "tty False"]
-    assert out.splitlines() == [*seen, "after"]
+    assert done.stdout.decode().splitlines() == [*seen, "after"]
+    assert done.stderr == b"shell-err\nbytes \xff\n"
     eventually(lambda: [text for name, text in _lines(sdk) if name == "stdout"], seen)
     eventually(lambda: [text for name, text in _lines(sdk) if name == "stderr"], ["shell-err", "bytes \ufffd"])
 
@@ -191,6 +191,26 @@ def test_a_kill_loses_no_line_that_is_in_the_journal(sdk: Served, away: bool) ->
     wanted = [*(("stdout", f"line {row}") for row in range(200)), ("stderr", "last")]
     eventually(lambda: _lines(sdk), wanted)
     assert sdk.journals() == []
+
+
+_FAILING = """
+import sys, stepwell
+def fail():
+    raise ValueError("no such batch")
+if sys.argv[1] == "with":
+    with stepwell.init(id=sys.argv[1]):
+        fail()
+stepwell.init(id=sys.argv[1])
+fail()
+"""
+
+
+@pytest.mark.parametrize("way", ["with", "hook"])
+def test_the_traceback_of_a_failed_run_is_kept_once(sdk: Served, way: str) -> None:
+    sdk.run(_FAILING, way, code=1, STEPWELL_CONSOLE="auto")
+    eventually(lambda: ("stderr", "ValueError: no such batch") in _lines(sdk, way), True)
+    assert _lines(sdk, way)[0] == ("stderr", "Traceback (most recent call last):")
+    assert [text for _, text in _lines(sdk, way)].count("ValueError: no such batch") == 1
 
 
 _FORKED = """

@@ -168,6 +168,26 @@ def test_a_run_that_logs_meanwhile_raises_no_alarm(sdk: Served, tmp_path: Path) 
     assert verified(sdk, 0)["points"] == rows
 
 
+def test_system_metrics_that_keep_coming_are_left_out_until_the_run_has_ended(sdk: Served, tmp_path: Path) -> None:
+    stop = tmp_path / "stop"
+    with sdk.start(_LOGGING, str(stop), STEPWELL_SYSTEM_SECONDS="0.05", STEPWELL_CONSOLE="auto") as training:
+        assert training.stdout is not None
+        try:
+            assert training.stdout.readline() == "logging\n"
+            eventually(lambda: len(sdk.numbers("system/memory")) > 5, True)
+            report = verified(sdk, 0)
+            assert (report["verdict"], report["series"]) == ("same", 1)
+            assert report["points"] > len(sdk.numbers("system/memory"))
+            assert any("system metrics" in note for note in report["notes"])
+        finally:
+            stop.touch()
+        training.communicate()
+    eventually(sdk.state, "finished")
+    whole = verified(sdk, 0)
+    assert whole["verdict"] == "same"
+    assert whole["series"] > 5
+
+
 def test_records_of_an_open_session_are_a_note(rich: Served, tmp_path: Path) -> None:
     stop = tmp_path / "stop"
     with rich.start(_LOGGING, str(stop), STEPWELL_MODE="offline") as training:
