@@ -181,7 +181,7 @@ def test_two_spellings_in_one_block_are_one_value_the_later_one() -> None:
     block = Block(kind=Kind.NUMBER, keys=["Loss", "x", "loss"], packed=np.arange(6.0).tobytes())
     batch = LogBatch(**PATH._asdict(), rows=2, timestamps=bytes(16), blocks=[block])
     (plan,) = flushed(received([batch]), [])
-    assert plan.points == 4
+    assert (plan.points, plan.tables["run_activity"].column("points").to_pylist()) == (4, [6])
     rows = [(row["key"], row["step"], row["value"]) for row in plan.tables["points_number"].to_pylist()]
     assert rows == [("Loss", 0, 4.0), ("Loss", 1, 5.0), ("x", 0, 2.0), ("x", 1, 3.0)]
 
