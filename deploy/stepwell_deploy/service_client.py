@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
+from stepwell.api import ndjson_lines
 from stepwell_deploy.errors import ServiceRefusedError
 from stepwell_schemas.identifiers import RunPath
 
@@ -43,8 +44,7 @@ class ServiceClient:
         with self._client.stream("GET", f"/api/v1/{path}", params=given, headers=headers) as answer:
             if answer.is_error:
                 answer.read()
-            for line in _answer(answer).iter_lines():
-                yield json.loads(line)
+            yield from map(json.loads, ndjson_lines(_answer(answer).iter_bytes()))
 
     def post(self, path: str, body: dict[str, Any], accept: str = "application/json") -> httpx.Response:
         """Return the answer of POST `/api/v1/{path}`."""

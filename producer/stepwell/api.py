@@ -105,7 +105,7 @@ class Api:
                 if answer.is_error:
                     answer.read()
                 _check(answer)
-                yield from map(json.loads, _lines(answer.iter_bytes()))
+                yield from map(json.loads, ndjson_lines(answer.iter_bytes()))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from error
 
@@ -236,7 +236,8 @@ class ApiRun:
     def console(self, lines: int | None = None) -> list[ConsoleLine]:
         """Return what the run printed, the last `lines` lines of it or all."""
         first = None if lines is None else first_of_last(self.metrics(), lines)
-        return list(lines_of(self.scan_history(min_step=first, stream="console")))
+        # Not as `scan_history` reads them: a line that says NaN is no number.
+        return list(lines_of(self._api.lines(run_url(self.run_path, "scan"), min_step=first, stream="console")))
 
     def matches(self, filters: Mapping[str, Any]) -> bool:
         """Whether the run's attributes equal `filters`; `config.x` and `summary.x` look inside."""
@@ -255,7 +256,7 @@ def run_url(path: RunPath, below: str = "") -> str:
     return f"runs/{parts}/{below}" if below else f"runs/{parts}"
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def ndjson_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield lines that end in a newline; texts may hold whatever else Unicode ends lines with."""
     rest = b""
     for chunk in chunks:
