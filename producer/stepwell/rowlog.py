@@ -12,16 +12,18 @@ from collections.abc import Callable, Mapping
 from time import time_ns
 from typing import Any, Final
 
-from stepwell.errors import UsageError
+from stepwell.errors import NoRoomError, UsageError
 from stepwell.journal import Journal
 from stepwell.journal_format import RECORD_HEAD, TAG_ROW
 from stepwell.layout import Layout, codes_of
+from stepwell.media.files import Files
 from stepwell.summaries import Followed, Metric, plain_scalar
 from stepwell.terminal import say
 from stepwell.values import Cell, cells_of
 from stepwell_schemas.errors import KeyRuleError
 from stepwell_schemas.keys import check_key, fold_key
-from stepwell_schemas.limits import MAX_STEP, SEND_BATCH_BYTES
+from stepwell_schemas.kinds import SCALAR_KINDS
+from stepwell_schemas.limits import MAX_STEP, MEDIA_MAX_BYTES, SEND_BATCH_BYTES
 from stepwell_schemas.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TRUE, NO_STEP, check_step
 
 MAX_LAYOUTS: Final = 1_024
@@ -61,8 +63,9 @@ class RowLog:
         rejected: values that could not be stored.
     """
 
-    def __init__(self, journal: Journal, current: int, label: str) -> None:
+    def __init__(self, journal: Journal, current: int, label: str, media_max_bytes: int = MEDIA_MAX_BYTES) -> None:
         self.journal = journal
+        self._files = Files(journal, media_max_bytes)
         self.current = current
         self.conflicts = 0
         self.rejected = 0
@@ -178,7 +181,10 @@ class RowLog:
     def _log_slowly(self, data: Mapping[Any, Any], asked: int, code: int) -> None:
         if self._before_first is not None:
             self._before_first()
-        cells = cells_of(data, self._refuse)
+        try:
+            cells = cells_of(data, self._refuse, self._files.keep)
+        except NoRoomError:
+            return
         self._note_spellings(cells)
         *first, last = parts_of_row(cells)
         journal = self.journal
@@ -189,7 +195,7 @@ class RowLog:
                 self._append_cells(part, now, asked, COMMIT_FALSE)
             self._slow_rows += self._append_cells(last, now, asked, code)
         for key, (kind, value) in cells.items() if self._metrics else ():
-            if kind != "other" and (followed := self._follower(key)):
+            if kind in SCALAR_KINDS and kind != "other" and (followed := self._follower(key)):
                 followed.add(value)
 
     def _append_cells(self, cells: dict[str, Cell], now: int, asked: int, code: int) -> bool:
@@ -244,6 +250,7 @@ class RowLog:
     def begin(self, journal: Journal) -> None:
         """In a forked child: write to its own journal from now on."""
         self.journal = journal
+        self._files = self._files.of(journal)
         self._unpinned = True
         self._before_first = None
 

@@ -11,6 +11,7 @@
 | bytes | string, where they are UTF-8 |
 | Enum | as its value |
 | None, lists, tuples, sets, arrays, complex | other, as JSON |
+| media (`stepwell.Image`, …), a list of media of one kind | their kind; the reference to their files as JSON |
 | dict | one metric for each leaf, keys joined by "." |
 | anything else, texts over TEXT_MAX_BYTES, keys that break the key rule | not stored: warned about once, counted |
 
@@ -28,12 +29,14 @@ from enum import Enum
 from fractions import Fraction
 from typing import Any, Final
 
+from stepwell.errors import NoRoomError, UnstorableError
+from stepwell.media.base import Keep, Media
 from stepwell_schemas.errors import KeyRuleError
 from stepwell_schemas.keys import check_key
 from stepwell_schemas.limits import TEXT_MAX_BYTES
 
 Cell = tuple[str, Any]
-"""A kind (`number`, `string`, `bool`, `other`) and the plain value: int or float, text, bool, JSON text."""
+"""A kind (`number`, `string`, `bool`, `other`, a media kind), and the value: number, text, bool, JSON text."""
 
 Refuse = Callable[[str, str, str], None]
 """Told of a value that can't be stored: its key, its type, the rule."""
@@ -45,14 +48,14 @@ _MAX_INT_BITS: Final = int(_MAX_DIGITS / math.log10(2))
 _MAX_TEXT: Final = f"must have at most {TEXT_MAX_BYTES:,} bytes of UTF-8"
 
 
-class UnstorableError(ValueError):
-    """A value that can't be stored; the message is the rule."""
+def cells_of(data: Mapping[Any, Any], refuse: Refuse, keep: Keep) -> dict[str, Cell]:
+    """Return the cells of one `log()` call by key; what can't be stored is told to `refuse` and left out.
 
-
-def cells_of(data: Mapping[Any, Any], refuse: Refuse) -> dict[str, Cell]:
-    """Return the cells of one `log()` call by key; what can't be stored is told to `refuse` and left out."""
+    Raises:
+        NoRoomError: when `keep` finds no room for a media file: the whole call is to be dropped.
+    """
     cells: dict[str, Cell] = {}
-    _flatten("", data, cells, refuse, 0)
+    _flatten("", data, cells, (refuse, keep), 0)
     return cells
 
 
@@ -61,16 +64,21 @@ def key_text(key: Any) -> str:
     return str.__str__(key) if isinstance(key, str) else str(key)
 
 
-def _flatten(prefix: str, data: Mapping[Any, Any], cells: dict[str, Cell], refuse: Refuse, depth: int) -> None:
+def _flatten(
+    prefix: str, data: Mapping[Any, Any], cells: dict[str, Cell], tools: tuple[Refuse, Keep], depth: int
+) -> None:
+    refuse, keep = tools
     for raw_key, value in data.items():
         key = f"{prefix}{type(raw_key).__name__}"
         try:
             key = prefix + key_text(raw_key)
             if isinstance(value, Mapping) and value and depth < _MAX_DEPTH:
-                _flatten(f"{key}.", value, cells, refuse, depth + 1)
+                _flatten(f"{key}.", value, cells, tools, depth + 1)
                 continue
             check_key(key)
-            cells[key] = cell_of(value)
+            cells[key] = media_cell(value, keep) or cell_of(value)
+        except NoRoomError:
+            raise
         except KeyRuleError as error:
             refuse(key, type(value).__name__, error.rule)
         except UnstorableError as error:
@@ -78,6 +86,26 @@ def _flatten(prefix: str, data: Mapping[Any, Any], cells: dict[str, Cell], refus
         except Exception as error:
             # Foreign objects may raise anything when they are read (a freed tensor, a lazy array); training goes on.
             refuse(key, type(value).__name__, f"reading it raised {type(error).__name__}: {error}")
+
+
+def media_cell(value: Any, keep: Keep) -> Cell | None:
+    """Return the kind and the reference of media, or of a list of media of one kind; None for all other values.
+
+    Raises:
+        UnstorableError: when the media can't be read. NoRoomError: see `Keep`.
+    """
+    if isinstance(value, Media):
+        kind, reference = value.kind, value.take(keep)
+    elif isinstance(value, list | tuple) and value and isinstance(value[0], Media):
+        kind = value[0].kind
+        if not all(isinstance(item, Media) and item.kind is kind for item in value):
+            raise UnstorableError(f"a list that begins with {kind} must hold nothing else")
+        reference = {"items": [item.take(keep) for item in value]}
+    else:
+        return None
+    text = json.dumps(json_ready(reference), ensure_ascii=False, allow_nan=False)
+    _check_text(text)
+    return str(kind), text
 
 
 def cell_of(value: Any) -> Cell:
