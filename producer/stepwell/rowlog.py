@@ -182,7 +182,7 @@ class RowLog:
         if self._before_first is not None:
             self._before_first()
         try:
-            cells = cells_of(data, self._refuse, self._files.keep)
+            cells = cells_of(data, self._refuse, self._files)
         except NoRoomError:
             return
         self._note_spellings(cells)

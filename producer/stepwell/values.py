@@ -11,7 +11,7 @@
 | bytes | string, where they are UTF-8 |
 | Enum | as its value |
 | None, lists, tuples, sets, arrays, complex | other, as JSON |
-| media (`stepwell.Image`, …), a list of media of one kind | their kind; the reference to their files as JSON |
+| media (`stepwell.Image`, figures, …), a list of media of one kind | their kind; the reference to their files, JSON |
 | dict | one metric for each leaf, keys joined by "." |
 | anything else, texts over TEXT_MAX_BYTES, keys that break the key rule | not stored: warned about once, counted |
 
@@ -30,7 +30,8 @@ from fractions import Fraction
 from typing import Any, Final
 
 from stepwell.errors import NoRoomError, UnstorableError
-from stepwell.media.base import Keep, Media
+from stepwell.media.base import Keep
+from stepwell.media.foreign import as_media
 from stepwell_schemas.errors import KeyRuleError
 from stepwell_schemas.keys import check_key
 from stepwell_schemas.limits import TEXT_MAX_BYTES
@@ -94,15 +95,20 @@ def media_cell(value: Any, keep: Keep) -> Cell | None:
     Raises:
         UnstorableError: when the media can't be read. NoRoomError: see `Keep`.
     """
-    if isinstance(value, Media):
-        kind, reference = value.kind, value.take(keep)
-    elif isinstance(value, list | tuple) and value and isinstance(value[0], Media):
-        kind = value[0].kind
-        if not all(isinstance(item, Media) and item.kind is kind for item in value):
+    if isinstance(value, list | tuple):
+        first = as_media(value[0]) if value else None
+        if first is None:
+            return None
+        kind, items = first.kind, [as_media(item) for item in value]
+        references = [item.take(keep) for item in items if item is not None and item.kind is kind]
+        if len(references) != len(items):
             raise UnstorableError(f"a list that begins with {kind} must hold nothing else")
-        reference = {"items": [item.take(keep) for item in value]}
+        reference: dict[str, Any] = {"items": references}
     else:
-        return None
+        media = as_media(value)
+        if media is None:
+            return None
+        kind, reference = media.kind, media.take(keep)
     text = json.dumps(json_ready(reference), ensure_ascii=False, allow_nan=False)
     _check_text(text)
     return str(kind), text

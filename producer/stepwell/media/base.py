@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from stepwell_schemas.kinds import Kind
+from stepwell_schemas.limits import MEDIA_MAX_BYTES
 
 Keep = Callable[[bytes, str], str]
 """Stores a file's bytes, of a content type, before the row that refers to them; once a session.
@@ -38,6 +39,11 @@ class Media(ABC):
             UnstorableError: when it can't be stored; the message is the rule that it breaks.
             OSError: when a file can't be read. NoRoomError: see `Keep`.
         """
+
+
+def limit_of(keep: Keep) -> int:
+    """Return the bytes that a file may have, so that a larger one is not even read."""
+    return int(getattr(keep, "max_bytes", MEDIA_MAX_BYTES))
 
 
 def file_reference(keep: Keep, data: bytes, content_type: str) -> dict[str, Any]:

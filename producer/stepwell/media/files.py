@@ -17,26 +17,26 @@ _HEAD_MAX_BYTES: Final = KIB
 
 
 class Files:
-    """The files of one journal. Safe to call from any thread."""
+    """The files of one journal: a `Keep`. Safe to call from any thread."""
 
     def __init__(self, journal: Journal, max_bytes: int) -> None:
         self._journal = journal
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._kept: set[str] = set()
 
     def of(self, journal: Journal) -> Files:
         """Return the same for another journal, which holds no files yet."""
-        return Files(journal, self._max_bytes)
+        return Files(journal, self.max_bytes)
 
-    def keep(self, data: bytes, content_type: str) -> str:
+    def __call__(self, data: bytes, content_type: str) -> str:
         """Put a file into the journal, unless it is there; return its SHA-256.
 
         Raises:
             UnstorableError: when it is larger than the bound. NoRoomError: when the journal has no room for it.
         """
-        if len(data) > self._max_bytes:
+        if len(data) > self.max_bytes:
             raise UnstorableError(
-                f"the file has {len(data):,} bytes; at most {self._max_bytes:,} are taken (STEPWELL_MEDIA_MAX_BYTES)"
+                f"the file has {len(data):,} bytes; at most {self.max_bytes:,} are taken (STEPWELL_MEDIA_MAX_BYTES)"
             )
         sha256 = hashlib.sha256(data).hexdigest()
         if sha256 not in self._kept:
