@@ -7,7 +7,7 @@
         run.log({"loss": train(batch)})
     run.finish()
 
-Names, arguments and behaviour follow `wandb`: `import stepwell as wandb` runs a script that logs scalars unchanged.
+Names, arguments and behaviour follow `wandb`: `import stepwell as wandb` runs a training script unchanged.
 Importing it is quick; what is heavy (numpy, pydantic, the Kafka client) is imported when a run starts.
 """
 

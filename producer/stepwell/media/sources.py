@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -65,7 +66,7 @@ class Source:
             assert self._content is not None  # noqa: S101 - a source is one or the other
             content = self._content.get()
         else:
-            _check_size(self._path, limit_of(keep))
+            _check(self._path, limit_of(keep))
             content = self._path.read_bytes()
         if not content:
             raise UnstorableError(f"{self.name or 'the file'} is empty")
@@ -84,11 +85,15 @@ def _read_open(file: Any) -> bytes:
     return content.encode() if isinstance(content, str) else bytes(content)
 
 
-def _check_size(path: Path, limit: int) -> None:
-    """Look before reading: a file over the limit must not fill the memory first."""
-    size = path.stat().st_size
-    if size > limit:
-        raise UnstorableError(f"{path} has {size:,} bytes; at most {limit:,} are taken (STEPWELL_MEDIA_MAX_BYTES)")
+def _check(path: Path, limit: int) -> None:
+    """Look before reading: a pipe would never end, and a file over the limit would fill the memory first."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise UnstorableError(f"{path} is no file")
+    if status.st_size > limit:
+        raise UnstorableError(
+            f"{path} has {status.st_size:,} bytes; at most {limit:,} are taken (STEPWELL_MEDIA_MAX_BYTES)"
+        )
 
 
 def chosen_format(given: str | None, source: Source, known: dict[str, str]) -> str:
