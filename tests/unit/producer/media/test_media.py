@@ -199,6 +199,17 @@ def test_foreign_objects_are_what_stands_for_them() -> None:
     assert b"<!DOCTYPE html>" in page
 
 
+def test_panel_and_holoviews_write_their_own_pages() -> None:
+    import holoviews
+    import panel
+
+    holoviews.extension("bokeh")
+    for value in (panel.Column("# Title"), holoviews.Curve([1, 2, 3])):
+        media = as_media(value)
+        assert isinstance(media, stepwell.Html)
+        assert b"<!DOCTYPE html>" in taken(media)[1]
+
+
 @pytest.mark.parametrize(
     ("media", "rule"),
     [
