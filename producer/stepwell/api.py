@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
 
+from stepwell.api_media import StoredFile, StoredMedia, media_of
 from stepwell.arrays import as_logged
 from stepwell.console.reading import ConsoleLine, first_of_last, lines_of
 from stepwell.errors import ApiError, RunNotFoundError
 from stepwell.settings import ProducerSettings
 from stepwell_schemas.errors import IdentifierError
 from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.keys import fold_key
+from stepwell_schemas.kinds import MEDIA_KINDS
 
 _TIMEOUT_SECONDS: Final = 60.0
 _PAGE_RUNS: Final = 50
@@ -98,14 +102,30 @@ class Api:
     def lines(self, address: str, **parameters: Any) -> Iterator[Row]:
         """Yield the rows of a streamed ndjson answer. Raises: ApiError, RunNotFoundError."""
         given = {name: value for name, value in parameters.items() if value is not None}
+        with self._stream(address, given, "application/x-ndjson") as answer:
+            yield from map(json.loads, ndjson_lines(answer.iter_bytes()))
+
+    def chunks(self, address: str) -> Iterator[bytes]:
+        """Yield the bytes of a streamed answer. Raises: ApiError, RunNotFoundError."""
+        with self._stream(address, {}, "*/*") as answer:
+            yield from answer.iter_bytes()
+
+    def headers(self, address: str) -> Mapping[str, str]:
+        """Return the headers of an answer, whose body is left unread. Raises: ApiError, RunNotFoundError."""
+        # Not HEAD: its answer would not say what is wrong.
+        with self._stream(address, {}, "*/*") as answer:
+            return answer.headers
+
+    @contextmanager
+    def _stream(self, address: str, given: Row, accepted: str) -> Iterator[httpx.Response]:
         url = f"{self.base_url}/api/v1/{address}"
-        headers = {**self._headers, "Accept": "application/x-ndjson"}
+        headers = {**self._headers, "Accept": accepted}
         try:
             with httpx.stream("GET", url, params=given, headers=headers, timeout=self._timeout) as answer:
                 if answer.is_error:
                     answer.read()
                 _check(answer)
-                yield from map(json.loads, ndjson_lines(answer.iter_bytes()))
+                yield answer
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from error
 
@@ -238,6 +258,24 @@ class ApiRun:
         first = None if lines is None else first_of_last(self.metrics(), lines)
         # Not as `scan_history` reads them: a line that says NaN is no number.
         return list(lines_of(self._api.lines(run_url(self.run_path, "scan"), min_step=first, stream="console")))
+
+    def media(self, key: str, step: int | None = None) -> list[StoredMedia]:
+        """Return the media logged under a key, in step order (of one step, where it is given); lists item by item.
+
+        Each has `step`, `kind`, `reference`, `read()` and `save(path)`. Raises: ApiError when the key has no media.
+        """
+        folded = fold_key(key)
+        found = [metric for metric in self.metrics() if fold_key(metric["key"]) == folded]
+        kinds = [str(metric["kind"]) for metric in found]
+        if not MEDIA_KINDS & set(kinds):
+            raise ApiError(f"no media were logged under {key!r}" + (f", but {', '.join(kinds)}" if kinds else ""))
+        stored = str(found[0]["key"])
+        lines = self._api.lines(run_url(self.run_path, "scan"), key=[stored], min_step=step, max_step=step)
+        return list(media_of(self._api, stored, kinds, lines))
+
+    def file(self, name: str) -> StoredFile:
+        """Return a file by the SHA-256 of its content, or a name that holds it. Raises: ApiError."""
+        return StoredFile(self._api, name)
 
     def matches(self, filters: Mapping[str, Any]) -> bool:
         """Whether the run's attributes equal `filters`; `config.x` and `summary.x` look inside."""

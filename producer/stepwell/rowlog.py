@@ -15,17 +15,19 @@ from typing import Any, Final, NamedTuple
 
 from stepwell.arrays import as_logged
 from stepwell.defined import Defined, plain_scalar, with_step_metrics
-from stepwell.errors import UsageError
+from stepwell.errors import NoRoomError, UsageError
 from stepwell.journal import Journal
 from stepwell.journal_format import RECORD_HEAD, TAG_ROW
 from stepwell.layout import Layout, codes_of
+from stepwell.media.files import Files
 from stepwell.summaries import Metric
 from stepwell.terminal import say
 from stepwell.values import Cell, cell_of, cells_of
 from stepwell_schemas.definitions import LEFT_OUT
 from stepwell_schemas.errors import KeyRuleError
 from stepwell_schemas.keys import check_key, fold_key
-from stepwell_schemas.limits import MAX_STEP, SEND_BATCH_BYTES
+from stepwell_schemas.kinds import SCALAR_KINDS
+from stepwell_schemas.limits import MAX_STEP, MEDIA_MAX_BYTES, SEND_BATCH_BYTES
 from stepwell_schemas.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TRUE, NO_STEP, check_step
 
 MAX_LAYOUTS: Final = 1_024
@@ -76,8 +78,9 @@ class RowLog:
         rejected: values that could not be stored.
     """
 
-    def __init__(self, journal: Journal, current: int, label: str) -> None:
+    def __init__(self, journal: Journal, current: int, label: str, media_max_bytes: int = MEDIA_MAX_BYTES) -> None:
         self.journal = journal
+        self._files = Files(journal, media_max_bytes)
         self.current = current
         self.conflicts = 0
         self.rejected = 0
@@ -194,7 +197,10 @@ class RowLog:
     def _log_slowly(self, data: Mapping[Any, Any], asked: int, code: int) -> None:
         if self._before_first is not None:
             self._before_first()
-        cells = cells_of(data, self._refuse)
+        try:
+            cells = cells_of(data, self._refuse, self._files)
+        except NoRoomError:
+            return
         for axis in self._defined.missing(cells):
             if axis.value is not None:
                 cells[axis.key] = cell_of(axis.value)
@@ -207,7 +213,8 @@ class RowLog:
             for part in first:
                 self._append_cells(part, now, asked, COMMIT_FALSE)
             self._slow_rows += self._append_cells(last, now, asked, code)
-        for key, (kind, value) in cells.items() if self._defined else ():
+        scalars = {key: cell for key, cell in cells.items() if cell[0] in SCALAR_KINDS} if self._defined else {}
+        for key, (kind, value) in scalars.items():
             for follower in self._defined.followers(key):
                 follower.add(as_logged(json.loads(value)) if kind == "other" else value)
 
@@ -263,6 +270,7 @@ class RowLog:
     def begin(self, journal: Journal) -> None:
         """In a forked child: write to its own journal from now on."""
         self.journal = journal
+        self._files = self._files.of(journal)
         self._unpinned = True
         self._before_first = None
 
