@@ -127,7 +127,7 @@ def test_a_second_init_finishes_or_returns_the_earlier_run(run: stepwell.Run, tm
 
 
 def test_importing_is_light() -> None:
-    heavy = "{'numpy', 'pydantic', 'aiokafka', 'httpx'}"
+    heavy = "{'numpy', 'pydantic', 'aiokafka', 'httpx', 'psutil', 'traceback'}"
     script = f"import sys, stepwell; print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert found.stdout.strip() == "[]"
