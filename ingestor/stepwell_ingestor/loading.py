@@ -45,7 +45,8 @@ def load_states(store: Store, paths: Collection[RunPath], offset: int) -> dict[R
     for state, row in rows("scope, name, offset, number, previous_number", "run_states FINAL"):
         number = row["number"] if row["offset"] <= offset else row["previous_number"]
         if number != NOT_THERE:
-            (state.writers if row["scope"] == "writer" else state.sessions)[row["name"]] = number
+            scopes = {"writer": state.writers, "session": state.sessions, "run": state.counters}
+            scopes[row["scope"]][row["name"]] = number
     for state, row in sorted(
         rows("folded, spelling, first_version", "key_spellings FINAL"), key=lambda found: found[1]["first_version"]
     ):

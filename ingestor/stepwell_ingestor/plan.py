@@ -172,6 +172,8 @@ def _take_document(flush: _Flush, item: Received, document: RunDocument) -> None
     try:
         if isinstance(event, RunStarted):
             state.document = document.started(event, item.timestamp)
+            if event.resumed:
+                state.resume(event.writer)
         elif isinstance(event, RunUpdated):
             state.document = document.updated(event)
         elif isinstance(event, RunFinished):
@@ -202,6 +204,8 @@ def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) ->
     resolved = resolve(0 if late else state.writers.get(batch.writer, 0), asked, commits, rows - skipped)
     if not late:
         state.writers[batch.writer] = resolved.current
+    if len(resolved.steps) and stream_of(batch.writer) == DEFAULT:
+        state.reached(int(resolved.steps.max()))
     timestamps = _usable_times(np.frombuffer(batch.timestamps, "<i8"), item.timestamp)
     versions = np.arange(rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)
     flush.part.logged(resolved.steps, timestamps[skipped:])

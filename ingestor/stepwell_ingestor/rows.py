@@ -232,6 +232,7 @@ def _states(states: Mapping[RunPath, RunState], before: Mapping[RunPath, RunStat
         for scope, new, old in (
             ("writer", state.writers, before[path].writers),
             ("session", state.sessions, before[path].sessions),
+            ("run", state.counters, before[path].counters),
         )
         for name, number in new.items()
         if old.get(name) != number

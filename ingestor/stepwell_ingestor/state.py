@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from stepwell_schemas.events import MetricDefinition, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.keys import fold_key
@@ -87,11 +87,15 @@ def _merged(known: Mapping[str, Any], new: Mapping[str, Any], removed: list[str]
     return {key: value for key, value in {**known, **new}.items() if key not in set(removed) - set(new)}
 
 
+NEXT_STEP: Final = "next_step"
+
+
 @dataclass
 class RunState:
     """A run's ingest state.
 
-    `writers`: each writer's current step. `sessions`: each journal's next sequence number. `spellings`: the stored
+    `writers`: each writer's current step. `counters`: `next_step`, the one behind the last that the run itself logged
+    at. `sessions`: each journal's next sequence number. `spellings`: the stored
     key of each folded key. `stored_as`: the stored key of each spelling that was seen. `last_steps`: the last step of
     each series. All of it is a function of the log before some offset.
     """
@@ -102,6 +106,15 @@ class RunState:
     stored_as: dict[str, str] = field(default_factory=dict)
     last_steps: dict[SeriesId, int] = field(default_factory=dict)
     document: RunDocument | None = None
+    counters: dict[str, int] = field(default_factory=dict)
+
+    def reached(self, step: int) -> None:
+        """Note that the run itself logged at a step."""
+        self.counters[NEXT_STEP] = max(self.counters.get(NEXT_STEP, 0), step + 1)
+
+    def resume(self, writer: str) -> None:
+        """Let a writer go on behind the last step of the run: it must not write into a row of an earlier session."""
+        self.writers[writer] = max(self.writers.get(writer, 0), self.counters.get(NEXT_STEP, 0))
 
     def stored_key(self, key: str) -> tuple[str, str]:
         """Return the spelling that a key is stored under, and what it folds to where it is seen for the first time."""
@@ -116,5 +129,5 @@ class RunState:
         """Return a state that changes on its own."""
         return RunState(
             dict(self.writers), dict(self.sessions), dict(self.spellings), dict(self.stored_as),
-            dict(self.last_steps), self.document,
+            dict(self.last_steps), self.document, dict(self.counters),
         )  # fmt: skip

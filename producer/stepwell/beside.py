@@ -6,25 +6,24 @@ Each is a part of its own, with a thread and a stream; none is in a disabled run
 from __future__ import annotations
 
 import contextlib
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from stepwell.console.capture import Capture
 from stepwell.journal import Journal
 from stepwell.opening import open_stream
 from stepwell.plan import Plan
 from stepwell.streamlog import StreamAccount, StreamLog
-from stepwell.system.sampler import Sampler
 from stepwell.terminal import say
 from stepwell_schemas.errors import KeyRuleError
 from stepwell_schemas.keys import check_key
 from stepwell_schemas.streams import CONSOLE, SYSTEM, stream_key
 
 if TYPE_CHECKING:
+    from stepwell.console.capture import Capture
     from stepwell.sender import Delivery
     from stepwell.settings import ProducerSettings
+    from stepwell.system.sampler import Sampler
 
 _NAMES: Final = ("stdout", "stderr")
 _LABELS: Final = {SYSTEM: "system metrics", CONSOLE: "console output"}
@@ -61,6 +60,8 @@ class Beside:
             say(f"{self._plan.path.run_id}: no system metrics or console output: {error}")
 
     def _start_system(self, seconds: float) -> None:
+        from stepwell.system.sampler import Sampler
+
         log = self._stream(SYSTEM)
         keys: dict[str, str] = {}
 
@@ -73,6 +74,8 @@ class Beside:
         self._sampler.start()
 
     def _start_console(self, *, redirected: bool) -> None:
+        from stepwell.console.capture import Capture
+
         log = self._stream(CONSOLE)
         keys = {name: self._key(CONSOLE, name) for name in _NAMES}
 
@@ -124,6 +127,9 @@ class Beside:
     def note(self, error: BaseException) -> None:
         """Keep the traceback of what ends the run, which Python prints when nobody listens any more."""
         if self._capture is not None:
+            # Imported here, since it would be a fifth of what `import stepwell` costs.
+            import traceback
+
             self._capture.put("stderr", "".join(traceback.format_exception(error)))
 
     def stop(self) -> None:

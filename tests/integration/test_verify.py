@@ -168,6 +168,7 @@ def test_a_run_that_logs_meanwhile_raises_no_alarm(sdk: Served, tmp_path: Path) 
     assert verified(sdk, 0)["points"] == rows
 
 
+@pytest.mark.timeout(300)
 def test_system_metrics_that_keep_coming_are_left_out_until_the_run_has_ended(sdk: Served, tmp_path: Path) -> None:
     stop = tmp_path / "stop"
     with sdk.start(_LOGGING, str(stop), STEPWELL_SYSTEM_SECONDS="0.05", STEPWELL_CONSOLE="auto") as training:

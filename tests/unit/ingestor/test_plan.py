@@ -211,6 +211,22 @@ def session_rows(plan: FlushPlan) -> list[dict[str, Any]]:
     return rows
 
 
+@given(cuts)
+def test_a_resumed_run_writes_into_no_row_of_its_earlier_sessions(flushes: list[int]) -> None:
+    """Not even by a first call whose step is too low, after a session that ended standing on an asked step."""
+    items = received(
+        [
+            LogEvent(**PATH._asdict(), step=73, data={"x": 1.0}),
+            LogEvent(**PATH._asdict(), writer="//system", step=900, data={"system/cpu": 1.0}),
+            RunStarted(**PATH._asdict(), resumed=True),
+            LogEvent(**PATH._asdict(), step=69, data={"x": 2.0}),
+        ]
+    )
+    plans = flushed(items, flushes)
+    assert [(key, step) for key, step in stored(plans) if key == "x"] == [("x", 73), ("x", 74)]
+    assert [(asked, step) for *_, asked, step in conflicts(plans)] == [(69, 74)]
+
+
 def test_a_dead_letter_sent_again_counts_once_and_keeps_its_step() -> None:
     reached = LogEvent(**PATH._asdict(), step=9, data={"x": 9.0})
     lost = LogEvent(**PATH._asdict(), session="s", sequence=0, step=4, data={"x": 4.0})

@@ -131,7 +131,10 @@ def test_a_second_init_finishes_or_returns_the_earlier_run(run: stepwell.Run, tm
 
 
 def test_importing_is_light() -> None:
-    heavy = "{'numpy', 'pydantic', 'aiokafka', 'httpx', 'PIL', 'matplotlib', 'plotly', 'bokeh', 'imageio_ffmpeg'}"
+    heavy = (
+        "{'numpy', 'pydantic', 'aiokafka', 'httpx', 'psutil', 'traceback', 'PIL', 'matplotlib', 'plotly', 'bokeh',"
+        " 'imageio_ffmpeg'}"
+    )
     script = f"import sys, stepwell; print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert found.stdout.strip() == "[]"
