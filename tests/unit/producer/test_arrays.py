@@ -92,7 +92,9 @@ def test_an_array_comes_back_with_its_type_and_shape(array: np.ndarray[Any, Any]
     assert (found.dtype, found.shape) == (array.dtype, array.shape)
     np.testing.assert_array_equal(found, array)
     if array.dtype.kind == "f":
-        np.testing.assert_array_equal(np.signbit(found), np.signbit(array))
+        # The sign of a NaN is part of its payload, which JSON does not have.
+        there = ~np.isnan(array)
+        np.testing.assert_array_equal(np.signbit(found)[there], np.signbit(array)[there])
 
 
 @pytest.mark.parametrize(
