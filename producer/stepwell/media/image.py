@@ -100,11 +100,11 @@ class Image(Media):
 
 
 def _drawn(data: Any, mode: str | None) -> Any:
-    """Return data as a PIL image of its own. Raises: UnstorableError."""
+    """Return data as a PIL image. Raises: UnstorableError."""
     library = library_of(data)
     if library == "matplotlib":
         return _figure_image(data)
-    image = data.copy() if library == "PIL" else pillow().fromarray(image_pixels(data))
+    image = data if library == "PIL" else pillow().fromarray(image_pixels(data))
     return image if mode is None else image.convert(mode)
 
 

@@ -40,6 +40,10 @@ class _File(Media):
         return {**file_reference(keep, self._data, "text/html"), "caption": "c"}
 
 
+class _Picture(_File):
+    kind = Kind.IMAGE
+
+
 class _Gone(Media):
     kind = Kind.IMAGE
 
@@ -95,7 +99,7 @@ def test_a_file_travels_once_a_session() -> None:
 def test_a_list_of_one_kind_is_one_value() -> None:
     with _logging() as (log, journal):
         one, two = _File(b"1"), _File(b"2")
-        log.log({"two": [one, two], "mixed": [one, _Gone()], "with": [one, 3]}, None, None)
+        log.log({"two": [one, two], "mixed": [one, _Picture(b"3")], "with": [one, 3]}, None, None)
         cells = _cells(_events(journal))
     assert [(key, [item["size"] for item in value["items"]]) for key, _, value in cells] == [("two", [1, 1])]
     assert log.rejected == 2
@@ -127,3 +131,11 @@ def test_a_disabled_run_takes_media_of_any_size() -> None:
     log = RowLog(ScratchJournal(_INFO), 0, "r")
     log.log({"file": _File(b"x" * 3 * MIB), "loss": 1.0}, None, None)
     assert (log.rows, log.current) == (1, 1)
+
+
+def test_a_file_larger_than_the_bound_never_waits_for_room(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.journal", _INFO, MIB, "block")
+    journal.sender_alive = True
+    RowLog(journal, 0, "r").log({"file": _File(b"x" * 2 * MIB)}, None, None)
+    journal.close()
+    assert (journal.dropped, journal.sequence) == (1, 0)
