@@ -7,15 +7,16 @@
         run.log({"loss": train(batch)})
     run.finish()
 
-Names, arguments and behaviour follow `wandb`: `import stepwell as wandb` runs a script that logs scalars unchanged.
+Names, arguments and behaviour follow `wandb`: `import stepwell as wandb` runs a training script unchanged.
 Importing it is quick; what is heavy (numpy, pydantic, the Kafka client) is imported when a run starts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from stepwell.errors import StepwellError
 from stepwell.errors import StepwellError as Error
@@ -29,6 +30,15 @@ from stepwell_schemas.errors import IdentifierError, KeyRuleError, StepError
 if TYPE_CHECKING:
     from stepwell.api import Api
     from stepwell.configuration import Config
+    from stepwell.media.audio import Audio
+    from stepwell.media.histogram import Histogram
+    from stepwell.media.html import Html
+    from stepwell.media.image import Image
+    from stepwell.media.molecule import Molecule
+    from stepwell.media.object3d import Object3D
+    from stepwell.media.overlays import BoundingBoxes2D, Classes, ImageMask
+    from stepwell.media.plotly import Plotly
+    from stepwell.media.video import Video
     from stepwell.settings import ProducerSettings as Settings
     from stepwell.summaries import Summary
 
@@ -37,6 +47,21 @@ if TYPE_CHECKING:
     summary: Summary
 
 __version__ = VERSION
+
+_DATA_TYPES: Final = {
+    "Audio": "audio",
+    "BoundingBoxes2D": "overlays",
+    "Classes": "overlays",
+    "Histogram": "histogram",
+    "Html": "html",
+    "Image": "image",
+    "ImageMask": "overlays",
+    "Molecule": "molecule",
+    "Object3D": "object3d",
+    "Plotly": "plotly",
+    "Video": "video",
+}
+"""The data types by the module of `stepwell.media` that is imported when one is first asked for."""
 
 
 def init(
@@ -162,19 +187,32 @@ def __getattr__(name: str) -> Any:
         from stepwell.settings import ProducerSettings
 
         return ProducerSettings
+    if name in _DATA_TYPES:
+        return getattr(import_module(f"stepwell.media.{_DATA_TYPES[name]}"), name)
     raise AttributeError(f"module 'stepwell' has no attribute {name!r}")
 
 
 __all__ = [
     "Api",
+    "Audio",
+    "BoundingBoxes2D",
+    "Classes",
     "Error",
+    "Histogram",
+    "Html",
     "IdentifierError",
+    "Image",
+    "ImageMask",
     "KeyRuleError",
     "Metric",
+    "Molecule",
+    "Object3D",
+    "Plotly",
     "Receipt",
     "Run",
     "Settings",
     "StepError",
+    "Video",
     "__version__",
     "config",
     "define_metric",

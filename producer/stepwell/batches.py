@@ -11,9 +11,19 @@ from numpy.typing import NDArray
 
 from stepwell.journal_format import JournalInfo, Position
 from stepwell.layout import BOOL_CODE, INT_CODE, Layout
-from stepwell.reader import Item, JsonRow, MetaEvent, Rows
+from stepwell.reader import Item, JsonRow, MediaPiece, MetaEvent, Rows
 from stepwell_schemas.codec import encode
-from stepwell_schemas.events import Block, Event, Exact, LogBatch, MetricDefinition, RunFinished, RunStarted, RunUpdated
+from stepwell_schemas.events import (
+    Block,
+    Event,
+    Exact,
+    LogBatch,
+    MediaChunk,
+    MetricDefinition,
+    RunFinished,
+    RunStarted,
+    RunUpdated,
+)
 from stepwell_schemas.kinds import Kind, as_float, exact_text
 from stepwell_schemas.limits import FLOAT64_EXACT_INT, MAX_BATCH_ROWS, MAX_EVENT_BYTES, SEND_BATCH_BYTES
 from stepwell_schemas.steps import COMMIT_DEFAULT, NO_STEP
@@ -31,7 +41,7 @@ class Outgoing(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """What goes into one event: a meta event, or rows (slices of stretches, JSON rows) that make one batch."""
+    """What goes into one event: a meta event, a media piece, or rows (slices of stretches, JSON rows) of one batch."""
 
     items: list[Item]
     rows: int
@@ -44,7 +54,7 @@ def cut(items: Iterable[Item], max_bytes: int = SEND_BATCH_BYTES, max_rows: int 
     rows = used = 0
     layouts: set[int] = set()
     for item in items:
-        if isinstance(item, MetaEvent):
+        if isinstance(item, MetaEvent | MediaPiece):
             if rows:
                 yield Cut(pending, rows, pending[-1].end)
                 pending, rows, used, layouts = [], 0, 0, set()
@@ -109,7 +119,11 @@ def outgoing(cuts: Iterable[Cut], info: JournalInfo, sequence: int) -> Iterator[
 def event_of(piece: Cut, info: JournalInfo, sequence: int) -> Event:
     """Return the event of a piece whose first record has number `sequence`. Raises: ValueError, TypeError, KeyError."""
     first = piece.items[0]
-    return meta_event(first, info, sequence) if isinstance(first, MetaEvent) else batch(piece, info, sequence)
+    if isinstance(first, MetaEvent):
+        return meta_event(first, info, sequence)
+    if isinstance(first, MediaPiece):
+        return MediaChunk(**_address(info, sequence), **first.head, data=first.data)
+    return batch(piece, info, sequence)
 
 
 def meta_event(item: MetaEvent, info: JournalInfo, sequence: int) -> Event:

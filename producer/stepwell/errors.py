@@ -10,6 +10,10 @@ StepwellError (`stepwell.Error`)
 └── ApiError           the query service could not be asked, or refused
     └── RunNotFoundError   there is no such run
 
+Inside `log()`, which reports them and goes on:
+├── UnstorableError (ValueError)  a value that can't be stored
+└── NoRoomError                   the journal has no room for a media file
+
 Errors of the shared rules (`stepwell_schemas.errors`) pass through: IdentifierError and StepError are ValueErrors.
 """
 
@@ -50,3 +54,11 @@ class ApiError(StepwellError):
 
 class RunNotFoundError(ApiError):
     """The service knows no such run."""
+
+
+class UnstorableError(ValueError):
+    """A value that can't be stored; the message is the rule."""
+
+
+class NoRoomError(Exception):
+    """The journal has no room for a media file: the call that logs it is dropped, as any row without room."""

@@ -17,6 +17,7 @@ import os
 import threading
 import time
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -129,6 +130,11 @@ class Journal:
         with self.lock:
             return self.append(body)
 
+    def append_all(self, bodies: Iterable[bytes], size: int) -> bool:
+        """Append numbered records of at most `size` bytes together, or none; False when they were dropped, as one."""
+        with self.lock:
+            return self.make_room(size) and all(self.append(body) for body in bodies)
+
     def define(self, keys: tuple[str, ...], codes: str) -> Layout | None:
         """Append a layout's definition and return the layout; None when there was no room for it."""
         with self.lock:
@@ -146,7 +152,8 @@ class Journal:
         if self.limit == 0:
             self.dropped += 1
             return False
-        if self.end + size - self.acknowledged.offset > self._max_bytes and not self._wait_for_room(size):
+        bounded = self.end + size - self.acknowledged.offset > self._max_bytes
+        if bounded and (size > self._max_bytes or not self._wait_for_room(size)):
             return self._drop(f"the journal holds {self._max_bytes:,} bytes that are not delivered, its bound")
         if self.end + size + 8 > self._size and not self._grow(size):
             return False

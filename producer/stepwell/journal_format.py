@@ -4,10 +4,12 @@
                           position with a CRC of its own (first half only); the second half repeats the text, so that
                           no single damaged byte makes a journal unreadable
     record: u32 length of the whole record, u32 CRC-32 of the body seeded with the length, body
-    body:   u32 tag, then by tag: 0 a layout's definition, 1 a row as JSON, 2 an event as JSON, from 16 on a packed row
+    body:   u32 tag, then by tag: 0 a layout's definition, 1 a row as JSON, 2 an event as JSON, 3 a piece of a media
+            file (u32 length of a JSON head, the head, the bytes), from 16 on a packed row
 
-The length is written last and 0 ends the journal, so a torn tail is never taken for a record. Rows and events are
-numbered 0, 1, 2, …: the `sequence` of the wire. Definitions have no number.
+The length is written last and 0 ends the journal, so a torn tail is never taken for a record. Rows, events and pieces
+are numbered 0, 1, 2, …: the `sequence` of the wire. Definitions have no number. The pieces of a file lie before the
+row that refers to it.
 """
 
 from __future__ import annotations
@@ -33,9 +35,11 @@ TEXT_MAX_BYTES: Final = HALVES[1] - TEXT_AT
 
 RECORD_HEAD: Final = struct.Struct("<II")
 TAG: Final = struct.Struct("<I")
+MEDIA_HEAD: Final = struct.Struct("<I")
 TAG_LAYOUT: Final = 0
 TAG_ROW: Final = 1
 TAG_EVENT: Final = 2
+TAG_MEDIA: Final = 3
 FIRST_LAYOUT_TAG: Final = 16
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import struct
 import zlib
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
@@ -20,11 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepwell.journal_format import (
+    MEDIA_HEAD,
     RECORD_HEAD,
     START,
     TAG,
     TAG_EVENT,
     TAG_LAYOUT,
+    TAG_MEDIA,
     TAG_ROW,
     Position,
 )
@@ -58,7 +61,15 @@ class MetaEvent(NamedTuple):
     end: int
 
 
-Item = Rows | JsonRow | MetaEvent
+class MediaPiece(NamedTuple):
+    """A piece of a media file: its `sha256`, `index`, `count`, `size`, `content_type` and `timestamp`; the bytes."""
+
+    head: dict[str, Any]
+    data: bytes
+    end: int
+
+
+Item = Rows | JsonRow | MetaEvent | MediaPiece
 
 
 class Damage(NamedTuple):
@@ -112,7 +123,7 @@ class Reader:
 
     def _has_record(self, data: mmap.mmap | bytes, first: int, used: int) -> bool:
         """Whether a whole record begins anywhere in [first, used)."""
-        tags = [TAG_LAYOUT, TAG_ROW, TAG_EVENT, *self._layouts]
+        tags = [TAG_LAYOUT, TAG_ROW, TAG_EVENT, TAG_MEDIA, *self._layouts]
         for start in range(first, max(first, used - _HEAD_BYTES), _WINDOW_BYTES):
             window = np.frombuffer(data, "u1", min(_WINDOW_BYTES + _HEAD_BYTES, used - start), start)
             for shift in range(4):
@@ -135,7 +146,7 @@ class Reader:
             size, tag = head
             offset, sequence = self.position
             after = offset + size
-            if tag > TAG_EVENT:
+            if tag > TAG_MEDIA:
                 known = self._layouts.get(tag)
                 if known is None or known[0].record_bytes != size:
                     return
@@ -144,8 +155,9 @@ class Reader:
                 yield rows
                 continue
             try:
-                value = json.loads(bytes(data[offset + _HEAD_BYTES : after]).decode("utf-8", "surrogatepass"))
-            except ValueError:
+                text, content = _text_and_content(bytes(data[offset + _HEAD_BYTES : after]), tag)
+                value = json.loads(text.decode("utf-8", "surrogatepass"))
+            except (ValueError, struct.error):
                 return
             self.position = Position(after, sequence + (tag != TAG_LAYOUT))
             if tag == TAG_LAYOUT:
@@ -155,6 +167,8 @@ class Reader:
                 yield JsonRow(value, size, after)
             elif tag == TAG_EVENT:
                 yield MetaEvent(value, after)
+            elif tag == TAG_MEDIA:
+                yield MediaPiece(value, content, after)
 
     def _head(self, data: mmap.mmap | bytes, end: int) -> tuple[int, int] | None:
         offset = self.position.offset
@@ -185,6 +199,15 @@ class Reader:
                     count = row
                     break
         return Rows(layout, array[:count], offset + count * size)
+
+
+def _text_and_content(body: bytes, tag: int) -> tuple[bytes, bytes]:
+    """Return a record's JSON, and what lies behind it. Raises: struct.error where the body is too short."""
+    if tag != TAG_MEDIA:
+        return body, b""
+    (length,) = MEDIA_HEAD.unpack_from(body)
+    start = MEDIA_HEAD.size + length
+    return body[MEDIA_HEAD.size : start], body[start:]
 
 
 def used_bytes(data: mmap.mmap | bytes) -> int:

@@ -15,18 +15,22 @@ from typing import Any, Final, NamedTuple
 
 from stepwell.arrays import as_logged
 from stepwell.defined import Defined, plain_scalar, with_step_metrics
-from stepwell.errors import UsageError
+from stepwell.errors import NoRoomError, UsageError
 from stepwell.journal import Journal
 from stepwell.journal_format import RECORD_HEAD, TAG_ROW
 from stepwell.layout import Layout, codes_of
+from stepwell.media.files import Files
 from stepwell.summaries import Metric
 from stepwell.terminal import say
 from stepwell.values import Cell, cell_of, cells_of
 from stepwell_schemas.definitions import LEFT_OUT
 from stepwell_schemas.errors import KeyRuleError
 from stepwell_schemas.keys import check_key, fold_key
-from stepwell_schemas.limits import MAX_STEP, SEND_BATCH_BYTES
+from stepwell_schemas.limits import MAX_STEP, MEDIA_MAX_BYTES, SEND_BATCH_BYTES
 from stepwell_schemas.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TRUE, NO_STEP, check_step
+
+_PLAIN_KINDS: Final = frozenset({"number", "string", "bool"})
+"""The kinds whose cells hold the value itself; all others hold its JSON."""
 
 MAX_LAYOUTS: Final = 1_024
 """Shapes kept in memory; a run whose keys never repeat logs through the JSON records instead."""
@@ -58,7 +62,7 @@ def parts_of_row(cells: dict[str, Cell]) -> list[dict[str, Cell]]:
 
 
 class JsonText(NamedTuple):
-    """The JSON of a list, an array or None that was logged."""
+    """The JSON of a list, an array, None or media that were logged."""
 
     text: str
 
@@ -76,8 +80,9 @@ class RowLog:
         rejected: values that could not be stored.
     """
 
-    def __init__(self, journal: Journal, current: int, label: str) -> None:
+    def __init__(self, journal: Journal, current: int, label: str, media_max_bytes: int = MEDIA_MAX_BYTES) -> None:
         self.journal = journal
+        self._files = Files(journal, media_max_bytes)
         self.current = current
         self.conflicts = 0
         self.rejected = 0
@@ -194,7 +199,10 @@ class RowLog:
     def _log_slowly(self, data: Mapping[Any, Any], asked: int, code: int) -> None:
         if self._before_first is not None:
             self._before_first()
-        cells = cells_of(data, self._refuse)
+        try:
+            cells = cells_of(data, self._refuse, self._files)
+        except NoRoomError:
+            return
         for axis in self._defined.missing(cells):
             if axis.value is not None:
                 cells[axis.key] = cell_of(axis.value)
@@ -209,7 +217,7 @@ class RowLog:
             self._slow_rows += self._append_cells(last, now, asked, code)
         for key, (kind, value) in cells.items() if self._defined else ():
             for follower in self._defined.followers(key):
-                follower.add(as_logged(json.loads(value)) if kind == "other" else value)
+                follower.add(value if kind in _PLAIN_KINDS else as_logged(json.loads(value)))
 
     def _append_cells(self, cells: dict[str, Cell], now: int, asked: int, code: int) -> bool:
         """Append a row as JSON; False when it was dropped. The caller holds the lock."""
@@ -220,7 +228,7 @@ class RowLog:
         if not self.journal.append_json(TAG_ROW, {"t": now, "s": asked, "c": code, "d": cells}):
             return False
         for key, (kind, value) in cells.items():
-            self._slow_values[key] = (number, JsonText(value) if kind == "other" else value)
+            self._slow_values[key] = (number, value if kind in _PLAIN_KINDS else JsonText(value))
         self._slow_points += len(cells)
         self._unpinned = self._unpinned and asked < self.current
         if asked == NO_STEP:
@@ -263,6 +271,7 @@ class RowLog:
     def begin(self, journal: Journal) -> None:
         """In a forked child: write to its own journal from now on."""
         self.journal = journal
+        self._files = self._files.of(journal)
         self._unpinned = True
         self._before_first = None
 

@@ -46,7 +46,7 @@ class Run(RunView):
         self._settings = settings
         self._opener = opener
         self._journal, self._delivery = opener(plan)
-        self._rows = RowLog(self._journal, plan.first_step, plan.path.run_id)
+        self._rows = RowLog(self._journal, plan.first_step, plan.path.run_id, settings.media_max_bytes)
         self._config = Config(self._send_config, plan.config)
         self._summary = Summary(self._rows.last_values, self._send_summary)
         self._receipt: Receipt | None = None

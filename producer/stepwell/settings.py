@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from stepwell.errors import SettingsError
-from stepwell_schemas.limits import MIB
+from stepwell_schemas.limits import MEDIA_MAX_BYTES, MIB
 from stepwell_schemas.settings import KafkaSettings
 
 
@@ -48,6 +48,7 @@ class ProducerSettings(KafkaSettings):
         "drop",
         description="At that bound: drop rows and count them, or block log() while a sender may still make room.",
     )
+    media_max_bytes: int = Field(MEDIA_MAX_BYTES, ge=1, description="Bytes of the largest media file that is logged.")
     keep_journal: bool = Field(False, description="Keep a journal that was delivered whole.")
     compression: Literal["lz4", "zstd", "none"] = Field("lz4", description="How batches are compressed for Kafka.")
     poll_seconds: float = Field(0.05, gt=0, le=10, description="How often the sender looks for new rows, in seconds.")

@@ -12,6 +12,7 @@
 | Enum | as its value |
 | None, lists, tuples, sets, complex | other, as JSON |
 | arrays | other, as JSON with their dtype and shape |
+| media (`stepwell.Image`, figures, …), a list of media of one kind | their kind; the reference to their files, JSON |
 | dict | one metric for each leaf, keys joined by "." |
 | anything else, texts over TEXT_MAX_BYTES, keys that break the key rule | not stored: warned about once, counted |
 
@@ -30,13 +31,16 @@ from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
 from stepwell.arrays import array_json, host_array, is_array, kind_of, scalar_of
+from stepwell.errors import NoRoomError, UnstorableError
+from stepwell.media.base import Keep
+from stepwell.media.foreign import as_media
 from stepwell_schemas.errors import KeyRuleError
 from stepwell_schemas.keys import check_key
 from stepwell_schemas.limits import TEXT_MAX_BYTES
 from stepwell_schemas.other import dict_json, float_json, text_json
 
 Cell = tuple[str, Any]
-"""A kind (`number`, `string`, `bool`, `other`) and the plain value: int or float, text, bool, JSON text."""
+"""A kind (`number`, `string`, `bool`, `other`, a media kind), and the value: number, text, bool, JSON text."""
 
 Refuse = Callable[[str, str, str], None]
 """Told of a value that can't be stored: its key, its type, the rule."""
@@ -54,14 +58,14 @@ class Array(NamedTuple):
     value: Any
 
 
-class UnstorableError(ValueError):
-    """A value that can't be stored; the message is the rule."""
+def cells_of(data: Mapping[Any, Any], refuse: Refuse, keep: Keep) -> dict[str, Cell]:
+    """Return the cells of one `log()` call by key; what can't be stored is told to `refuse` and left out.
 
-
-def cells_of(data: Mapping[Any, Any], refuse: Refuse) -> dict[str, Cell]:
-    """Return the cells of one `log()` call by key; what can't be stored is told to `refuse` and left out."""
+    Raises:
+        NoRoomError: when `keep` finds no room for a media file: the whole call is to be dropped.
+    """
     cells: dict[str, Cell] = {}
-    _flatten("", data, cells, refuse, 0)
+    _flatten("", data, cells, (refuse, keep), 0)
     return cells
 
 
@@ -70,16 +74,21 @@ def key_text(key: Any) -> str:
     return str.__str__(key) if isinstance(key, str) else str(key)
 
 
-def _flatten(prefix: str, data: Mapping[Any, Any], cells: dict[str, Cell], refuse: Refuse, depth: int) -> None:
+def _flatten(
+    prefix: str, data: Mapping[Any, Any], cells: dict[str, Cell], tools: tuple[Refuse, Keep], depth: int
+) -> None:
+    refuse, keep = tools
     for raw_key, value in data.items():
         key = f"{prefix}{type(raw_key).__name__}"
         try:
             key = prefix + key_text(raw_key)
             if isinstance(value, Mapping) and value and depth < _MAX_DEPTH:
-                _flatten(f"{key}.", value, cells, refuse, depth + 1)
+                _flatten(f"{key}.", value, cells, tools, depth + 1)
                 continue
             check_key(key)
-            cells[key] = cell_of(value)
+            cells[key] = media_cell(value, keep) or cell_of(value)
+        except NoRoomError:
+            raise
         except KeyRuleError as error:
             refuse(key, type(value).__name__, error.rule)
         except UnstorableError as error:
@@ -87,6 +96,31 @@ def _flatten(prefix: str, data: Mapping[Any, Any], cells: dict[str, Cell], refus
         except Exception as error:
             # Foreign objects may raise anything when they are read (a freed tensor, a lazy array); training goes on.
             refuse(key, type(value).__name__, f"reading it raised {type(error).__name__}: {error}")
+
+
+def media_cell(value: Any, keep: Keep) -> Cell | None:
+    """Return the kind and the reference of media, or of a list of media of one kind; None for all other values.
+
+    Raises:
+        UnstorableError: when the media can't be read. NoRoomError: see `Keep`.
+    """
+    if isinstance(value, list | tuple):
+        first = as_media(value[0]) if value else None
+        if first is None:
+            return None
+        kind, items = first.kind, [as_media(item) for item in value]
+        references = [item.take(keep) for item in items if item is not None and item.kind is kind]
+        if len(references) != len(items):
+            raise UnstorableError(f"a list that begins with {kind} must hold nothing else")
+        reference: dict[str, Any] = {"items": references}
+    else:
+        media = as_media(value)
+        if media is None:
+            return None
+        kind, reference = media.kind, media.take(keep)
+    text = json.dumps(json_ready(reference, exact=False), ensure_ascii=False, allow_nan=False)
+    _check_text(text)
+    return str(kind), text
 
 
 def cell_of(value: Any) -> Cell:

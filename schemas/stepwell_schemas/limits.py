@@ -39,6 +39,15 @@ the framing come on top, and batches of 1 MiB already run at the broker's full s
 MEDIA_CHUNK_BYTES: Final = MAX_EVENT_BYTES // 8
 """Media bytes in one MediaChunk."""
 
+MEDIA_MAX_PIECES: Final = 2**16
+"""MediaChunks of one file: 64 GiB in pieces of MEDIA_CHUNK_BYTES."""
+
+CONTENT_TYPE_MAX_CHARS: Final = 128
+"""Characters of a media file's content type; the registered ones have fewer than 100."""
+
+MEDIA_MAX_BYTES: Final = 1024 * MIB - 1
+"""Bytes of one media file that the SDK takes unless set otherwise; a file is read into memory to be logged."""
+
 TEXT_MAX_BYTES: Final = MAX_EVENT_BYTES // 8
 """UTF-8 bytes of one string value, or of the JSON of one `other` value."""
 

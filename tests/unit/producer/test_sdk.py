@@ -20,6 +20,10 @@ from stepwell.values import cell_of, cells_of
 from stepwell_schemas.limits import TEXT_MAX_BYTES
 
 
+def _keep(data: bytes, content_type: str) -> str:
+    raise AssertionError("no media are logged here")
+
+
 class _Color(Enum):
     RED = "red"
 
@@ -57,13 +61,13 @@ def test_each_value_has_a_documented_outcome(value: Any, cell: tuple[str, Any]) 
 def test_what_cannot_be_stored_is_refused_and_the_rest_kept() -> None:
     refused: list[str] = []
     data = {"ok": 1, "object": object(), "": 1, "k" * 2000: 1, "long": "x" * (TEXT_MAX_BYTES + 1), "lone": "\ud800"}
-    cells = cells_of(data, lambda key, kind, rule: refused.append(key))
+    cells = cells_of(data, lambda key, kind, rule: refused.append(key), _keep)
     assert cells == {"ok": ("number", 1)}
     assert refused == ["object", "", "k" * 2000, "long", "lone"]
 
 
 def test_nested_dicts_and_other_keys_become_text_keys() -> None:
-    assert list(cells_of({"a": {"b": 1, 2: {"c": 3}}, True: 4}, lambda *_: None)) == ["a.b", "a.2.c", "True"]
+    assert list(cells_of({"a": {"b": 1, 2: {"c": 3}}, True: 4}, lambda *_: None, _keep)) == ["a.b", "a.2.c", "True"]
 
 
 def test_values_are_taken_at_the_call(run: stepwell.Run) -> None:
@@ -127,7 +131,7 @@ def test_a_second_init_finishes_or_returns_the_earlier_run(run: stepwell.Run, tm
 
 
 def test_importing_is_light() -> None:
-    heavy = "{'numpy', 'pydantic', 'aiokafka', 'httpx'}"
+    heavy = "{'numpy', 'pydantic', 'aiokafka', 'httpx', 'PIL', 'matplotlib', 'plotly', 'bokeh', 'imageio_ffmpeg'}"
     script = f"import sys, stepwell; print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert found.stdout.strip() == "[]"

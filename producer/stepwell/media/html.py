@@ -1,0 +1,88 @@
+"""`Html`: a page of its own, from text, a file, or a chart that its library writes as a page."""
+
+from __future__ import annotations
+
+import re
+import sys
+from io import BytesIO, StringIO
+from typing import Any, ClassVar, Final
+
+from stepwell.errors import UnstorableError
+from stepwell.media.base import Keep, Media, file_reference
+from stepwell.media.foreign import library_of
+from stepwell.media.sources import Source, Taken, is_source
+from stepwell_schemas.kinds import Kind
+
+_ENDINGS: Final = (".html", ".htm")
+_HEAD: Final = re.compile(rb"<head(\s[^>]*)?>", re.IGNORECASE)
+_HTML: Final = re.compile(rb"<html(\s[^>]*)?>", re.IGNORECASE)
+_DOCTYPE: Final = re.compile(rb"\s*<!doctype[^>]*>", re.IGNORECASE)
+# Links open outside the frame; the page's own rules, which come later, hold over these.
+_INJECTED: Final = (
+    b'<base target="_blank"><meta charset="utf-8"><style>body{margin:0;font-family:system-ui,sans-serif}</style>'
+)
+
+
+class Html(Media):
+    """A page, shown in a frame that can run its scripts and reach nothing of the page around it.
+
+    Args:
+        data: text; a path to a .html file (read when it is logged); bytes; an open file; a Bokeh, Panel or HoloViews
+            object, which its library writes as a page now.
+        inject: put a base element and a plain style before the page's own head.
+        data_is_not_path: take text as text whatever it looks like.
+    """
+
+    kind: ClassVar[Kind] = Kind.HTML
+
+    def __init__(self, data: Any, inject: bool = True, data_is_not_path: bool = False) -> None:
+        self._inject = inject
+        self._source: Source | None = None
+        self._text: Taken[bytes] | None = None
+        if isinstance(data, str) and (data_is_not_path or not _is_path(data)):
+            self._text = Taken(data.encode)
+        elif is_source(data):
+            self._source = Source(data)
+        else:
+            self._text = Taken(lambda: _page_of(data).encode())
+
+    def take(self, keep: Keep) -> dict[str, Any]:
+        """Store the page; see `Media.take`."""
+        if self._text is not None:
+            content = self._text.get()
+        else:
+            assert self._source is not None  # noqa: S101 - a page has text or a source
+            content = self._source.read(keep)
+        return file_reference(keep, _with_head(content) if self._inject else content, "text/html")
+
+
+def _is_path(text: str) -> bool:
+    """Say whether text names a file: it ends as pages do, and is neither markup nor more than a line."""
+    return text.lower().endswith(_ENDINGS) and "<" not in text and "\n" not in text
+
+
+def _with_head(content: bytes) -> bytes:
+    for pattern, before, after in ((_HEAD, b"", b""), (_HTML, b"<head>", b"</head>"), (_DOCTYPE, b"", b"")):
+        match = pattern.match(content) if pattern is _DOCTYPE else pattern.search(content)
+        if match is not None:
+            return content[: match.end()] + before + _INJECTED + after + content[match.end() :]
+    return _INJECTED + content
+
+
+def _page_of(chart: Any) -> str:
+    """Return a chart as a page, written by its own library. Raises: UnstorableError when it has none."""
+    library = library_of(chart)
+    if library == "bokeh":
+        from bokeh.embed import file_html
+        from bokeh.resources import CDN
+
+        return str(file_html(chart, CDN))
+    if library == "panel":
+        text = StringIO()
+        chart.save(text)
+        return text.getvalue()
+    if library == "holoviews":
+        page = BytesIO()
+        sys.modules["holoviews"].save(chart, page, fmt="html")
+        return page.getvalue().decode()
+    raise UnstorableError(f"a {type(chart).__name__} is no page: give text, a path or an open file")

@@ -1,0 +1,152 @@
+"""`Image`: pixels, a figure or an image file; with boxes and masks over it."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any, ClassVar, Final, NamedTuple
+
+from stepwell.errors import UnstorableError
+from stepwell.media.arrays import image_pixels
+from stepwell.media.base import Keep, Media, file_reference
+from stepwell.media.foreign import library_of
+from stepwell.media.overlays import BoundingBoxes2D, Classes, ImageMask
+from stepwell.media.pillow import pillow
+from stepwell.media.sources import Source, Taken, is_source
+from stepwell_schemas.kinds import Kind
+
+_FILE_TYPES: Final = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "bmp": "BMP", "gif": "GIF", "webp": "WEBP"}
+_SVG: Final = "image/svg+xml"
+
+
+class _Encoded(NamedTuple):
+    """An image file: bytes, media type, format and size in pixels (0 where it is not known)."""
+
+    content: bytes
+    content_type: str
+    format: str
+    width: int = 0
+    height: int = 0
+
+
+class Image(Media):
+    """An image.
+
+    Args:
+        data_or_path: an array or tensor (H×W, H×W×C, C×H×W; see `stepwell.media.arrays.to_uint8` for its range), a
+            PIL image, a matplotlib figure, axes or `pyplot` itself, a path (read when it is logged), the bytes of an
+            image file, an open one, or another Image.
+        mode: PIL's mode of the pixels; default: by the channels.
+        caption: shown below it. grouping: how many images belong together.
+        classes: names of class ids. boxes, masks: what is drawn over it, by name.
+        file_type: how pixels are written: png (default), jpg, bmp, gif, webp.
+    """
+
+    kind: ClassVar[Kind] = Kind.IMAGE
+
+    def __init__(
+        self,
+        data_or_path: Any,
+        mode: str | None = None,
+        caption: str | None = None,
+        grouping: int | None = None,
+        classes: Classes | Sequence[Mapping[str, Any]] | None = None,
+        boxes: Mapping[str, BoundingBoxes2D | Mapping[str, Any]] | None = None,
+        masks: Mapping[str, ImageMask | Mapping[str, Any]] | None = None,
+        file_type: str | None = None,
+    ) -> None:
+        self._source: Source | None = None
+        self._pixels: Taken[_Encoded] | None = None
+        self._caption, self._grouping = caption, grouping
+        if isinstance(data_or_path, Image):
+            self._source, self._pixels = data_or_path._source, data_or_path._pixels
+            self._caption = data_or_path._caption if caption is None else caption
+        elif is_source(data_or_path):
+            self._source = Source(data_or_path)
+        else:
+            self._pixels = Taken(lambda: _encode(_drawn(data_or_path, mode), file_type))
+        self._classes = classes if classes is None or isinstance(classes, Classes) else Classes(classes)
+        self._boxes = {
+            key: box if isinstance(box, BoundingBoxes2D) else BoundingBoxes2D(box, key)
+            for key, box in (boxes or {}).items()
+        }
+        self._masks = {
+            key: mask if isinstance(mask, ImageMask) else ImageMask(mask, key) for key, mask in (masks or {}).items()
+        }
+
+    def take(self, keep: Keep) -> dict[str, Any]:
+        """Store the image and its masks; see `Media.take`."""
+        if self._pixels is not None:
+            image = self._pixels.get()
+        else:
+            assert self._source is not None  # noqa: S101 - an image has pixels or a source
+            image = _recognized(self._source.read(keep), self._source)
+        # Masks first: an image whose mask can't be stored leaves no file that nothing refers to.
+        masks = {key: mask.take(keep) for key, mask in self._masks.items()}
+        boxes = {key: box.take() for key, box in self._boxes.items()}
+        reference = {
+            "width": image.width or None,
+            "height": image.height or None,
+            "format": image.format,
+            "caption": None if self._caption is None else str(self._caption),
+            "grouping": self._grouping,
+            "classes": None if self._classes is None else self._classes.names(),
+            "boxes": boxes or None,
+            "masks": masks or None,
+        }
+        known = {name: value for name, value in reference.items() if value is not None}
+        return {**file_reference(keep, image.content, image.content_type), **known}
+
+
+def _drawn(data: Any, mode: str | None) -> Any:
+    """Return data as a PIL image. Raises: UnstorableError."""
+    library = library_of(data)
+    if library == "matplotlib":
+        return _figure_image(data)
+    image = data if library == "PIL" else pillow().fromarray(image_pixels(data))
+    return image if mode is None else image.convert(mode)
+
+
+def _figure_image(artist: Any) -> Any:
+    """Return a matplotlib figure, axes, other artist, or pyplot's current figure, as a PIL image."""
+    figure = artist.gcf() if hasattr(artist, "gcf") else artist
+    if not hasattr(figure, "savefig") and hasattr(figure, "get_figure"):
+        figure = figure.get_figure()
+    if not hasattr(figure, "savefig"):
+        raise UnstorableError(f"a matplotlib {type(artist).__name__} that belongs to no figure can't be drawn")
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png")
+    image = pillow().open(buffer)
+    image.load()
+    return image
+
+
+def _encode(image: Any, file_type: str | None) -> _Encoded:
+    name = (file_type or "png").lower()
+    if name not in _FILE_TYPES:
+        raise UnstorableError(f"file_type {file_type!r}: must be one of {', '.join(_FILE_TYPES)}")
+    kind = _FILE_TYPES[name]
+    if kind == "JPEG" and image.mode not in {"L", "RGB", "CMYK"}:
+        # JPEG has no transparency and no palette.
+        image = image.convert("RGB")
+    buffer = BytesIO()
+    image.save(buffer, kind)
+    return _Encoded(buffer.getvalue(), f"image/{kind.lower()}", name, *image.size)
+
+
+def _recognized(content: bytes, source: Source) -> _Encoded:
+    """Return what an image file is, by its bytes where Pillow is there, else by its name. Raises: UnstorableError."""
+    if source.extension == "svg" or content.lstrip()[:4].lower() == b"<svg":
+        return _Encoded(content, _SVG, "svg")
+    try:
+        library = pillow()
+    except UnstorableError:
+        guessed = mimetypes.guess_type(source.name)[0] or "application/octet-stream"
+        return _Encoded(content, guessed, source.extension)
+    try:
+        with library.open(BytesIO(content)) as image:
+            kind = str(image.format)
+            return _Encoded(content, library.MIME.get(kind, "image/*"), kind.lower(), *image.size)
+    except (OSError, ValueError, SyntaxError, library.DecompressionBombError) as error:
+        raise UnstorableError(f"{source.name or 'the file'} is no image: {error}") from error

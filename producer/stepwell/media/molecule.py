@@ -1,0 +1,47 @@
+"""`Molecule`: files of chemistry."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+from stepwell.media.base import Keep, Media, file_reference
+from stepwell.media.sources import Source, chosen_format
+from stepwell_schemas.kinds import Kind
+
+_FORMATS: Final = {
+    "pdb": "chemical/x-pdb",
+    "pqr": "chemical/x-pqr",
+    "mmcif": "chemical/x-mmcif",
+    "mcif": "chemical/x-mmcif",
+    "cif": "chemical/x-cif",
+    "sdf": "chemical/x-mdl-sdfile",
+    "sd": "chemical/x-mdl-sdfile",
+    "gro": "chemical/x-gromacs",
+    "mol2": "chemical/x-mol2",
+    "mmtf": "chemical/x-mmtf",
+}
+
+
+class Molecule(Media):
+    """A molecule.
+
+    Args:
+        data_or_path: a path (read when it is logged), the text or the bytes of a file, or an open one; of pdb, pqr,
+            mmcif, mcif, cif, sdf, sd, gro, mol2 or mmtf. Text is told from a path by its line breaks.
+        caption: shown below it.
+        file_type: the format, where no name says it.
+    """
+
+    kind: ClassVar[Kind] = Kind.MOLECULE
+
+    def __init__(self, data_or_path: Any, caption: str | None = None, file_type: str | None = None) -> None:
+        is_text = isinstance(data_or_path, str) and "\n" in data_or_path
+        self._source = Source(data_or_path.encode() if is_text else data_or_path)
+        self._caption = caption
+        self._file_type = file_type
+
+    def take(self, keep: Keep) -> dict[str, Any]:
+        """Store the file; see `Media.take`."""
+        form = chosen_format(self._file_type, self._source, _FORMATS)
+        reference = {**file_reference(keep, self._source.read(keep), _FORMATS[form]), "format": form}
+        return reference if self._caption is None else {**reference, "caption": str(self._caption)}

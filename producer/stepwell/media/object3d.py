@@ -1,0 +1,101 @@
+"""`Object3D`: point clouds, and files of 3D scenes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Self
+
+from stepwell.errors import UnstorableError
+from stepwell.media.arrays import as_array
+from stepwell.media.base import Keep, Media, file_reference
+from stepwell.media.sources import Source, Taken, chosen_format, is_source
+from stepwell.values import json_ready
+from stepwell_schemas.kinds import Kind
+
+_POINTS: Final = "pts.json"
+_FORMATS: Final = {
+    "obj": "model/obj",
+    "gltf": "model/gltf+json",
+    "glb": "model/gltf-binary",
+    "babylon": "application/json",
+    "stl": "model/stl",
+    _POINTS: "application/json",
+}
+_COLUMNS: Final = {3, 4, 6}
+_SCENE: Final = "lidar/beta"
+_SCENE_PARTS: Final = ("points", "boxes", "vectors")
+
+
+class Object3D(Media):
+    """Something in three dimensions.
+
+    Args:
+        data_or_path: points as [n, 3] (x, y, z), [n, 4] (and a category 1…14) or [n, 6] (and r, g, b); a scene, a dict
+            of `type` "lidar/beta" with `points`, `boxes` and `vectors`; a path (read when it is logged) or an open
+            file, of obj, gltf, glb, babylon, stl or pts.json.
+        caption: shown below it.
+        file_type: the format of an open file or of bytes.
+    """
+
+    kind: ClassVar[Kind] = Kind.OBJECT3D
+
+    def __init__(self, data_or_path: Any, caption: str | None = None, file_type: str | None = None) -> None:
+        self._caption = caption
+        self._file_type = file_type
+        self._source = Source(data_or_path) if is_source(data_or_path) else None
+        self._points = None if self._source else Taken(lambda: _points_json(data_or_path))
+
+    @classmethod
+    def from_file(cls, data_or_path: Any, file_type: str | None = None) -> Self:
+        """Return the object of a file, given as a path or open."""
+        return cls(data_or_path, file_type=file_type)
+
+    @classmethod
+    def from_numpy(cls, data: Any) -> Self:
+        """Return a point cloud."""
+        return cls(data)
+
+    @classmethod
+    def from_point_cloud(
+        cls,
+        points: Any,
+        boxes: Any = (),
+        vectors: Any = (),
+        point_cloud_type: str = _SCENE,
+    ) -> Self:
+        """Return a scene of points, boxes and vectors."""
+        return cls(
+            {"type": point_cloud_type, "points": points, "boxes": boxes, "vectors": () if vectors is None else vectors}
+        )
+
+    def take(self, keep: Keep) -> dict[str, Any]:
+        """Store the object; see `Media.take`."""
+        if self._points is not None:
+            content, form = self._points.get(), _POINTS
+        else:
+            assert self._source is not None  # noqa: S101 - an object has points or a source
+            form = chosen_format(self._file_type, self._source, _FORMATS)
+            content = self._source.read(keep)
+        reference = {**file_reference(keep, content, _FORMATS[form]), "format": form}
+        return reference if self._caption is None else {**reference, "caption": str(self._caption)}
+
+
+def _points_json(data: Any) -> bytes:
+    if isinstance(data, Mapping):
+        if data.get("type") != _SCENE:
+            raise UnstorableError(f"type {data.get('type')!r}: a scene's type is {_SCENE!r}")
+        scene = {part: _listed(data.get(part, [])) for part in _SCENE_PARTS}
+        return _json({"type": _SCENE, **scene})
+    points = as_array(data)
+    if points.ndim != 2 or points.shape[1] not in _COLUMNS or points.dtype.kind not in "iuf":
+        raise UnstorableError(f"shape {list(points.shape)}: points are numbers [n, 3], [n, 4] or [n, 6]")
+    return _json(points.tolist())
+
+
+def _listed(part: Any) -> Any:
+    return part.tolist() if hasattr(part, "tolist") else part
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(json_ready(value, exact=False), separators=(",", ":"), allow_nan=False).encode()

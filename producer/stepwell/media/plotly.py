@@ -1,0 +1,41 @@
+"""`Plotly`: an interactive figure, as Plotly's own JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from stepwell.errors import UnstorableError
+from stepwell.media.base import Keep, Media, file_reference
+from stepwell.media.sources import Taken
+from stepwell.values import json_ready
+from stepwell_schemas.kinds import Kind
+
+CONTENT_TYPE = "application/vnd.plotly.v1+json"
+
+
+class Plotly(Media):
+    """A Plotly figure: the figure itself, or its JSON as text or as a dict with `data` and `layout`."""
+
+    kind: ClassVar[Kind] = Kind.PLOTLY
+
+    def __init__(self, val: Any) -> None:
+        self._taken = Taken(lambda: _json_of(val))
+
+    def take(self, keep: Keep) -> dict[str, Any]:
+        """Store the figure; see `Media.take`."""
+        return file_reference(keep, self._taken.get(), CONTENT_TYPE)
+
+
+def _json_of(value: Any) -> bytes:
+    if hasattr(value, "to_plotly_json") and hasattr(value, "to_json"):
+        # The library's own encoder: arrays, dates and NaN become what its page understands.
+        return str(value.to_json()).encode()
+    try:
+        figure = json.loads(value) if isinstance(value, str | bytes) else value
+    except ValueError as error:
+        raise UnstorableError(f"the figure's text is no JSON: {error}") from error
+    if not isinstance(figure, Mapping) or "data" not in figure:
+        raise UnstorableError("must be a Plotly figure, or its JSON with data and layout; a matplotlib one is an Image")
+    return json.dumps(json_ready(figure, exact=False), ensure_ascii=False, allow_nan=False).encode()

@@ -1,0 +1,250 @@
+"""Sound, video, pages, scenes, molecules, histograms and figures: what is stored of each, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import wave
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from bokeh.plotting import figure as bokeh_figure
+from PIL import Image as PILImage
+
+import stepwell
+from stepwell.errors import UnstorableError
+from stepwell.media.base import Media
+from stepwell.media.foreign import as_media
+from support.keeping import Kept, taken
+
+mpl.use("agg")
+
+
+@pytest.mark.parametrize(
+    ("samples", "stored"),
+    [
+        (np.array([0.0, 1.0, -1.0, 2.0]), np.array([0, 32767, -32767, 32767], "<i2")),
+        ([0.5, -0.5], np.array([16384, -16384], "<i2")),
+        (np.array([[1, 2], [3, 4]], np.int16), np.array([[1, 2], [3, 4]], "<i2")),
+        (np.array([1, -(2**31)], np.int32), np.array([1, -(2**31)], "<i4")),
+        (np.array([0, 255], np.uint8), np.array([0, 255], np.uint8)),
+        (np.array([1, -2], ">i2"), np.array([1, -2], "<i2")),
+        ([1, 99_999], np.array([1, 32767], "<i2")),
+    ],
+)
+def test_samples_are_a_wav(samples: Any, stored: Any) -> None:
+    reference, content = taken(stepwell.Audio(samples, sample_rate=8_000, caption="c"))
+    with wave.open(io.BytesIO(content)) as file:
+        assert file.readframes(9) == stored.tobytes()
+    channels = 1 if stored.ndim == 1 else 2
+    described = {"sample_rate": 8000, "channels": channels, "duration": len(stored) / 8000, "caption": "c"}
+    assert described.items() <= reference.items()
+    assert reference["content_type"] == "audio/wav"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "content_type"),
+    [
+        ("a.mp3", b"ID3...", "audio/mpeg"),
+        ("a.flac", b"fLaC", "audio/flac"),
+        ("a.m4a", b"....", "audio/mp4"),
+        ("a.wav", b"RIFF....WAVEnot pcm", "audio/wav"),
+    ],
+)
+def test_sound_files_are_stored_byte_for_byte(tmp_path: Path, name: str, content: bytes, content_type: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    reference, stored = taken(stepwell.Audio(tmp_path / name, sample_rate=7))
+    assert (stored, reference["content_type"], reference["sample_rate"]) == (content, content_type, 7)
+
+
+FRAMES = (np.arange(3 * 3 * 4 * 6, dtype=np.uint8) % 7 * 40).reshape(3, 3, 4, 6)
+
+
+def frames_of(content: bytes) -> list[Any]:
+    """Return the frames of a GIF."""
+    with PILImage.open(io.BytesIO(content)) as image:
+        found = []
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            found.append(np.asarray(image.convert("RGB")))
+        return found
+
+
+def test_frames_are_a_gif_pixel_for_pixel() -> None:
+    reference, content = taken(stepwell.Video(FRAMES, fps=10, caption="c"))
+    assert np.array_equal(np.stack(frames_of(content)), np.moveaxis(FRAMES, 1, 3))
+    described = {"format": "gif", "width": 6, "height": 4, "frames": 3, "fps": 10, "caption": "c"}
+    assert described.items() <= reference.items()
+    assert reference["content_type"] == "image/gif"
+
+
+def test_a_batch_of_videos_is_side_by_side() -> None:
+    batch = np.stack([FRAMES[:, :1], FRAMES[:, 1:2], FRAMES[:, 2:]])
+    reference, content = taken(stepwell.Video(batch))
+    assert (reference["width"], reference["height"]) == (12, 8)
+    first = frames_of(content)[0][:, :, 0]
+    assert np.array_equal(first[:4, :6], FRAMES[0, 0])
+    assert np.array_equal(first[:4, 6:], FRAMES[0, 1])
+    assert np.array_equal(first[4:, :6], FRAMES[0, 2])
+    assert not first[4:, 6:].any()
+
+
+@pytest.mark.parametrize(("form", "start"), [("mp4", b"ftyp"), ("webm", b"webm"), ("ogg", b"OggS")])
+def test_frames_are_encoded_as_asked(form: str, start: bytes) -> None:
+    odd = np.zeros((3, 1, 31, 33), np.float32)
+    reference, content = taken(stepwell.Video(odd, format=form))
+    assert start in content[:64]
+    assert (reference["content_type"], reference["width"], reference["fps"]) == (f"video/{form}", 33, 4)
+
+
+def test_video_files_are_stored_byte_for_byte(tmp_path: Path) -> None:
+    (tmp_path / "v.mp4").write_bytes(b"....ftyp")
+    for given, form in ((str(tmp_path / "v.mp4"), None), (io.BytesIO(b"....ftyp"), "mp4")):
+        reference, content = taken(stepwell.Video(given, format=form))
+        assert (content, reference["content_type"], reference["format"]) == (b"....ftyp", "video/mp4", "mp4")
+
+
+HEAD = '<base target="_blank"><meta charset="utf-8"><style>body{margin:0;font-family:system-ui,sans-serif}</style>'
+
+
+@pytest.mark.parametrize(
+    ("page", "stored"),
+    [
+        ("<p>é</p>", f"{HEAD}<p>é</p>"),
+        ("<HTML lang='x'><p>", f"<HTML lang='x'><head>{HEAD}</head><p>"),
+        ("<html><head id=1><title></title></head><header>", f"<html><head id=1>{HEAD}<title></title></head><header>"),
+        ("<!doctype html><header>", f"<!doctype html>{HEAD}<header>"),
+    ],
+)
+def test_a_page_is_stored_with_a_head_or_as_it_is(tmp_path: Path, page: str, stored: str) -> None:
+    (tmp_path / "p.html").write_text(page, "utf-8")
+    values = [page, page.encode(), io.StringIO(page), tmp_path / "p.html", str(tmp_path / "p.html")]
+    for value in values:
+        assert taken(stepwell.Html(value))[1].decode() == stored
+        reference, content = taken(stepwell.Html(value, inject=False))
+        assert (content.decode(), reference["content_type"]) == (page, "text/html")
+    assert taken(stepwell.Html("p.html", inject=False, data_is_not_path=True))[1] == b"p.html"
+
+
+def test_points_and_scenes_are_json() -> None:
+    points = np.array([[0.5, 1, 2], [3, float("nan"), 5]])
+    reference, content = taken(stepwell.Object3D(points, caption="c"))
+    assert json.loads(content) == [[0.5, 1, 2], [3, "NaN", 5]]
+    assert {"format": "pts.json", "content_type": "application/json", "caption": "c"}.items() <= reference.items()
+    scene = stepwell.Object3D.from_point_cloud(points=points[:1], boxes=[{"corners": [[0, 0, 0]], "label": "b"}])
+    assert json.loads(taken(scene)[1]) == {
+        "type": "lidar/beta", "points": [[0.5, 1, 2]], "boxes": [{"corners": [[0, 0, 0]], "label": "b"}], "vectors": []
+    }  # fmt: skip
+    assert taken(stepwell.Object3D.from_numpy(points))[1] == content
+
+
+def test_scenes_and_molecules_of_files_are_stored_byte_for_byte(tmp_path: Path) -> None:
+    (tmp_path / "x.GLB").write_bytes(b"glTF")
+    (tmp_path / "x.pts.json").write_bytes(b"[[1,2,3]]")
+    assert taken(stepwell.Object3D(tmp_path / "x.GLB"))[0]["content_type"] == "model/gltf-binary"
+    assert taken(stepwell.Object3D(str(tmp_path / "x.pts.json")))[0]["format"] == "pts.json"
+    assert taken(stepwell.Object3D.from_file(io.StringIO("o x"), "obj"))[1] == b"o x"
+    (tmp_path / "m.pdb").write_text("ATOM")
+    assert taken(stepwell.Molecule(tmp_path / "m.pdb"))[0]["content_type"] == "chemical/x-pdb"
+    with (tmp_path / "m.pdb").open() as file:
+        assert taken(stepwell.Molecule(file))[1] == b"ATOM"
+    reference, content = taken(stepwell.Molecule("a\nb\n", file_type="sdf", caption="c"))
+    assert (content, reference["format"], reference["caption"]) == (b"a\nb\n", "sdf", "c")
+
+
+def test_a_histogram_counts_as_numpy_does() -> None:
+    values = np.random.default_rng(0).normal(size=(10, 10))
+    counts, edges = np.histogram(values, bins=20)
+    expected = {"bins": edges.tolist(), "counts": counts.tolist()}
+    histogram = stepwell.Histogram(values, num_bins=20)
+    assert histogram.take(Kept()) == expected
+    assert stepwell.Histogram(np_histogram=(counts, edges)).take(Kept()) == expected
+    assert (histogram.bins, histogram.histogram) == (edges.tolist(), counts.tolist())
+    assert stepwell.Histogram([True, 1, float("nan"), float("inf")], num_bins=1).take(Kept()) == {
+        "bins": [0.5, 1.5], "counts": [2], "not_finite": 2
+    }  # fmt: skip
+
+
+def test_figures_are_their_library_s_json() -> None:
+    figure = go.Figure(go.Scatter(x=[1, 2], y=[3, None]))
+    reference, content = taken(stepwell.Plotly(figure))
+    assert json.loads(content) == json.loads(str(figure.to_json()))
+    assert reference["content_type"] == "application/vnd.plotly.v1+json"
+    document = {"data": [{"y": [1, float("nan")]}], "layout": {}}
+    assert json.loads(taken(stepwell.Plotly(document))[1]) == {"data": [{"y": [1, "NaN"]}], "layout": {}}
+    assert json.loads(taken(stepwell.Plotly('{"data": []}'))[1]) == {"data": []}
+
+
+def test_foreign_objects_are_what_stands_for_them() -> None:
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots()
+    chart = bokeh_figure()
+    chart.line([1, 2], [3, 4])
+    values: list[tuple[Any, str]] = [
+        (figure, "Image"), (axes, "Image"), (pyplot, "Image"), (PILImage.new("L", (1, 1)), "Image"),
+        (go.Figure(), "Plotly"), (chart, "Html"),
+    ]  # fmt: skip
+    for foreign, name in values:
+        assert type(as_media(foreign)).__name__ == name
+    others: list[Any] = [1, "x", np.zeros(3), None, {}, json]
+    assert [as_media(other) for other in others] == [None] * 6
+    pyplot.close(figure)
+    page = taken(stepwell.Html(chart))[1]
+    assert b"bokeh" in page
+    assert b"<!DOCTYPE html>" in page
+
+
+def test_panel_and_holoviews_write_their_own_pages() -> None:
+    import holoviews
+    import panel
+
+    holoviews.extension("bokeh")
+    for value in (panel.Column("# Title"), holoviews.Curve([1, 2, 3])):
+        media = as_media(value)
+        assert isinstance(media, stepwell.Html)
+        assert b"<!DOCTYPE html>" in taken(media)[1]
+
+
+@pytest.mark.parametrize(
+    ("media", "rule"),
+    [
+        (stepwell.Audio([0.0]), "sample_rate None"),
+        (stepwell.Audio(np.zeros((2, 2, 2)), 8_000), r"shape \[2, 2, 2\]"),
+        (stepwell.Audio(np.array(["a"]), 8_000), "samples must be"),
+        (stepwell.Audio(b""), "is empty"),
+        (stepwell.Video(np.zeros((2, 2))), "shape"),
+        (stepwell.Video(np.zeros((2, 3, 4, 4)), format="avi"), "format 'avi'"),
+        (stepwell.Video(b"...."), "name it with file_type="),
+        (stepwell.Html(3), "a int is no page"),
+        (stepwell.Object3D(np.zeros((2, 5))), r"shape \[2, 5\]"),
+        (stepwell.Object3D({"type": "x"}), "type 'x'"),
+        (stepwell.Object3D(b"..", file_type="doc"), "format 'doc'"),
+        (stepwell.Molecule(b"..", file_type="doc"), "format 'doc'"),
+        (stepwell.Histogram([1], num_bins=513), "num_bins 513: must be 1 … 512"),
+        (stepwell.Histogram(), "needs values"),
+        (stepwell.Histogram(["a"]), "must be numbers"),
+        (stepwell.Histogram(np_histogram=([1], [1])), "1 counts need 2 edges"),
+        (stepwell.Histogram(np_histogram=([1] * 513, [1] * 514)), "513 bins"),
+        (stepwell.Plotly("{"), "no JSON"),
+        (stepwell.Plotly({"layout": {}}), "must be a Plotly figure"),
+    ],
+)
+def test_what_cannot_be_stored_is_found_when_it_is_logged(media: Media, rule: str) -> None:
+    with pytest.raises(UnstorableError, match=rule):
+        media.take(Kept())
+
+
+def test_a_page_that_vanished_is_no_text() -> None:
+    with pytest.raises(FileNotFoundError, match=r"gone\.html"):
+        stepwell.Html("/nowhere/gone.html").take(Kept())
+
+
+def test_the_summary_has_the_reference(tmp_path: Path) -> None:
+    with stepwell.init(mode="offline", dir=tmp_path, settings={"quiet": True}) as run:
+        run.log({"h": stepwell.Histogram([1, 2], num_bins=1), "loss": 1.0})
+        assert run.summary["h"] == {"bins": [1.0, 2.0], "counts": [2]}
