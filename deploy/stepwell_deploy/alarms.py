@@ -24,4 +24,8 @@ def ringing(samples: Mapping[str, float]) -> list[Alarm]:
         waiting = samples.get("stepwell_ingestor_lag_events", 0.0)
         text = f"ClickHouse can't be reached; {waiting:,.0f} events wait in Kafka and are stored when it answers"
         alarms.append(Alarm("store_unreachable", text))
+    if samples.get("stepwell_ingestor_media_alarm"):
+        waiting = samples.get("stepwell_ingestor_lag_events", 0.0)
+        text = f"the media store can't be reached; {waiting:,.0f} events wait in Kafka and are stored when it answers"
+        alarms.append(Alarm("media_unreachable", text))
     return alarms

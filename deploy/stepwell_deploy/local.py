@@ -12,6 +12,7 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import uvicorn
@@ -55,7 +56,7 @@ def run_local(settings: DeploySettings, ready: Callable[[LocalAddresses], None],
     port = claim_port(settings.host, settings.port, _PORT_REMEDY)
     settings = settings.model_copy(update={"port": port})
     with ExitStack() as stack:
-        folder = stack.enter_context(locked_folder(settings.server_dir.expanduser().resolve()))
+        folder = stack.enter_context(locked_folder(_folder_of(settings)))
         broker = LocalKafka(folder / "kafka", settings.kafka_port, settings.kafka_heap_mb)
         stack.callback(broker.stop)
         broker.start(progress)
@@ -78,6 +79,10 @@ def run_local(settings: DeploySettings, ready: Callable[[LocalAddresses], None],
         progress("stopping")
 
 
+def _folder_of(settings: DeploySettings) -> Path:
+    return settings.server_dir.expanduser().resolve()
+
+
 async def _serve(
     settings: DeploySettings, store: Store, addresses: LocalAddresses, ready: Callable[[LocalAddresses], None]
 ) -> None:
@@ -85,10 +90,12 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
+    given = IngestorSettings()
     kafka = {"kafka_bootstrap_servers": addresses.broker}
-    ingestor_settings = IngestorSettings().model_copy(update=kafka)
+    own = {} if "media_url" in given.model_fields_set else {"media_url": str(_folder_of(settings) / "media")}
+    ingestor_settings = given.model_copy(update=kafka | own)
     await create_topics(ingestor_settings, settings.events_partitions)
-    query_settings = QuerySettings().model_copy(update=kafka)
+    query_settings = QuerySettings().model_copy(update=kafka | own)
     async with (
         _running_ingestor(Ingestor(ingestor_settings, store)) as ingesting,
         _running_service(query_settings, store, settings.host, settings.port),

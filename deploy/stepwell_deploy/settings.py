@@ -21,7 +21,7 @@ class DeploySettings(BaseSettings):
     port: int = Field(8420, ge=0, le=65535, description="The port `up` and `query` listen on; 0: a free one.")
     server_dir: Path = Field(
         Path("~/.stepwell/server"),
-        description="The folder in which `up` keeps the broker's log and the engine's tables.",
+        description="The folder in which `up` keeps the broker's log, the engine's tables and the media files.",
     )
     kafka_port: int = Field(0, ge=0, le=65535, description="The port of the broker that `up` starts; 0: a free one.")
     kafka_heap_mb: int = Field(512, ge=128, description="Heap of the broker that `up` starts, in MiB.")

@@ -1,14 +1,15 @@
 """Carries out one flush so that it counts exactly once, whatever dies in between.
 
-1. Commit the first offset `a` with the plan, the end `b`, as metadata.
-2. Insert each table's rows under a token made of topic, partition, a, b, the table and the first record. Where a
+1. Put the media files into their store: whatever comes later, a row finds the files it refers to.
+2. Commit the first offset `a` with the plan, the end `b`, as metadata.
+3. Insert each table's rows under a token made of topic, partition, a, b, the table and the first record. Where a
    reply was lost, or the plan was left by an owner before, look whether they are there (see `landing`).
-3. Put dead letters to their topic; wait for the broker.
-4. Commit `b`.
+4. Put dead letters to their topic; wait for the broker.
+5. Commit `b`.
 
-Whoever owns the partition after a crash finds the plan, reads exactly [a, b) again and repeats steps 2 to 4: what
-had landed is dropped by ClickHouse under its token, what had not lands. A dead letter may come twice; its headers
-name the offset it came from.
+Whoever owns the partition after a crash finds the plan, reads exactly [a, b) again and repeats the steps: files that
+are there stay, rows that had landed are dropped by ClickHouse under their token, what had not lands. A dead letter may
+come twice; its headers name the offset it came from.
 """
 
 from __future__ import annotations
@@ -31,13 +32,15 @@ from stepwell_ingestor.clients import Kafka
 from stepwell_ingestor.errors import LandingError
 from stepwell_ingestor.landing import has_landed
 from stepwell_ingestor.loading import load_states
-from stepwell_ingestor.messages import REDRIVEN_HEADER, DeadLetter, Message, receive_all
+from stepwell_ingestor.media import store_media
+from stepwell_ingestor.messages import REDRIVEN_HEADER, DeadLetter, Message, Received, receive_all
 from stepwell_ingestor.plan import FlushPlan, plan_flush
 from stepwell_ingestor.state import RunState
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.codec import Codec
-from stepwell_schemas.errors import StoreUnavailableError
+from stepwell_schemas.errors import MediaUnavailableError, StoreUnavailableError
 from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.media_store import MediaStore
 
 _FIRST_RETRY_SECONDS: Final = 0.1
 _TOKENS: Final = 10
@@ -85,6 +88,7 @@ class Flusher:
         partition: TopicPartition,
         *,
         store: Store,
+        media: MediaStore,
         kafka: Kafka,
         deadletters_topic: str,
         codec: Codec,
@@ -93,6 +97,7 @@ class Flusher:
     ) -> None:
         self._partition = partition
         self._store = store
+        self._media = media
         self._kafka = kafka
         self._deadletters_topic = deadletters_topic
         self._codec = codec
@@ -101,22 +106,22 @@ class Flusher:
         self._given_up = asyncio.Event()
 
     def give_up(self) -> None:
-        """Try no more where ClickHouse can't be reached: the partition goes to another owner."""
+        """Try no more where a store can't be reached: the partition goes to another owner."""
         self._given_up.set()
 
     async def flush(self, messages: Sequence[Message], end: int, planned: bool) -> FlushPlan:
         """Store the messages of [first offset, end); `planned` says that this plan is committed already.
 
-        Retries for as long as ClickHouse can't be reached, or until `give_up`.
+        Retries for as long as ClickHouse or the media store can't be reached, or until `give_up`.
 
         Raises:
-            StoreUnavailableError: when ClickHouse could not be reached and the flush was given up.
+            StoreUnavailableError: when one of them could not be reached and the flush was given up.
             StoreError: when ClickHouse refuses a statement; nothing is committed then.
             LandingError: when what was inserted does not show.
             KafkaError: when the broker refuses a commit, as after a rebalance.
         """
         first = messages[0].offset
-        plan, _ = await self._patiently(partial(self._plan, messages, end))
+        plan = await self._plan(messages, end)
         if not planned:
             await self._kafka.commit(self._partition, first, str(end))
         for table, rows in plan.tables.items():
@@ -127,42 +132,53 @@ class Flusher:
         self._states.put(plan.states)
         return plan
 
-    def _plan(self, messages: Sequence[Message], end: int) -> FlushPlan:
-        received, dead = receive_all(self._codec, messages)
+    async def _plan(self, messages: Sequence[Message], end: int) -> FlushPlan:
+        received, dead = await asyncio.to_thread(receive_all, self._codec, messages)
+        refused, _ = await self._patiently(partial(store_media, self._media, received))
+        states, _ = await self._in_thread(self._load, received, messages[0].offset)
+        return await asyncio.to_thread(plan_flush, received, dead, states, end, refused)
+
+    def _load(self, received: Sequence[Received], first: int) -> dict[RunPath, RunState]:
         paths = {item.path for item in received}
         states = self._states.known(paths)
-        states |= load_states(self._store, paths - states.keys(), messages[0].offset)
-        return plan_flush(received, dead, states, end)
+        return states | load_states(self._store, paths - states.keys(), first)
 
     async def _insert(self, table: str, rows: pa.Table, token: str, first: int, *, doubtful: bool) -> None:
         """Insert rows once; `doubtful` says that an insert under this token may have been begun before."""
         for number in range(1, _TOKENS + 1):
             numbered = token if number == 1 else f"{token}:{number}"
-            _, repeated = await self._patiently(partial(self._store.insert, table, rows, numbered))
+            _, repeated = await self._in_thread(self._store.insert, table, rows, numbered)
             doubtful = doubtful or repeated
             if not doubtful:
                 return
-            landed, _ = await self._patiently(partial(has_landed, self._store, table, rows, first))
+            landed, _ = await self._in_thread(has_landed, self._store, table, rows, first)
             if landed:
                 return
             metrics.count("stepwell_ingestor_inserts_repaired")
             _log.warning("ClickHouse noted an insert and lost its rows; inserting them again", table=table, token=token)
         raise LandingError(f"table {table}: rows were inserted {_TOKENS} times (token {token}) and do not show")
 
-    async def _patiently(self, work: Callable[[], T]) -> tuple[T, bool]:
+    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> tuple[T, bool]:
+        """Call what asks ClickHouse, patiently."""
+        return await self._patiently(partial(asyncio.to_thread, function, *arguments))
+
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
         """Return what `work` gives, and whether it took more than one try."""
         wait, repeated = _FIRST_RETRY_SECONDS, False
+        missed: StoreUnavailableError | None = None
         while True:
             try:
-                done = await asyncio.to_thread(work)
+                done = await work()
             except StoreUnavailableError as error:
-                metrics.gauge("stepwell_ingestor_store_alarm", not self._given_up.is_set())
+                missed = error
+                metrics.gauge(_alarm(missed), not self._given_up.is_set())
                 if self._given_up.is_set():
                     raise
-                metrics.count("stepwell_ingestor_store_retries")
-                _log.warning("ClickHouse can't be reached; trying again", seconds=wait, error=str(error))
+                metrics.count(_retries(missed))
+                _log.warning("a store can't be reached; trying again", seconds=wait, error=str(error))
             else:
-                metrics.gauge("stepwell_ingestor_store_alarm", 0)
+                if missed is not None:
+                    metrics.gauge(_alarm(missed), 0)
                 return done, repeated
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._given_up.wait(), wait)
@@ -194,3 +210,13 @@ class Flusher:
         # aiokafka sends no message that has neither value nor key.
         key = letter.message.key or b"" if value is None else letter.message.key
         return await self._kafka.send(self._deadletters_topic, value, key, packed)
+
+
+def _alarm(error: StoreUnavailableError) -> metrics.GaugeName:
+    media = isinstance(error, MediaUnavailableError)
+    return "stepwell_ingestor_media_alarm" if media else "stepwell_ingestor_store_alarm"
+
+
+def _retries(error: StoreUnavailableError) -> metrics.CounterName:
+    media = isinstance(error, MediaUnavailableError)
+    return "stepwell_ingestor_media_retries" if media else "stepwell_ingestor_store_retries"

@@ -20,7 +20,7 @@ _BY_VERSION: Final = f"bitShiftRight(version, {VERSION_ROW_BITS})"
 
 # From which offset of the run's partition a row's newest part comes.
 _OFFSETS: Final = {
-    **dict.fromkeys([*TABLES.values(), "run_documents", "step_conflict_log"], _BY_VERSION),
+    **dict.fromkeys([*TABLES.values(), "run_documents", "step_conflict_log", "media_files"], _BY_VERSION),
     "key_spellings": f"bitShiftRight(first_version, {VERSION_ROW_BITS})",
     "run_states": "offset - 1",
     **dict.fromkeys(["series", "run_activity", "session_activity"], "last_offset"),
@@ -37,7 +37,7 @@ def has_landed(store: Store, table: str, rows: pa.Table, first: int) -> bool:
     Raises:
         StoreError: when ClickHouse can't be read.
     """
-    among = [name for name in ("entity", "project", "run_id", "key") if name in rows.column_names]
+    among = [name for name in ("sha256", "entity", "project", "run_id", "key") if name in rows.column_names]
     conditions = [f"{name} = {{{name}:String}}" for name in among]
     sql = (
         f"SELECT count() > 0 OR (SELECT any(engine) FROM system.tables WHERE database = currentDatabase()"  # noqa: S608

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -12,7 +13,7 @@ from stepwell_schemas.errors import DeadLetterReason, IdentifierError, StepError
 from stepwell_schemas.events import NO_SEQUENCE, Event, LogBatch, LogEvent, Media, MediaChunk
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.kinds import MEDIA_KINDS
-from stepwell_schemas.limits import MAX_STEP
+from stepwell_schemas.limits import CONTENT_TYPE_MAX_CHARS, MAX_STEP, MEDIA_MAX_PIECES
 from stepwell_schemas.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TRUE, NO_STEP, check_step
 
 EARLIEST_TIMESTAMP: Final = 0
@@ -83,9 +84,9 @@ def receive(codec: Codec, message: Message) -> Received:
         raise UnusableEventError(DeadLetterReason.BAD_IDENTIFIER, str(error)) from error
     except StepError as error:
         raise UnusableEventError(DeadLetterReason.BAD_STEP, str(error)) from error
-    if isinstance(event, MediaChunk):
-        raise UnusableEventError(DeadLetterReason.UNSUPPORTED_EVENT, "this version stores no media files")
     _check_values(event)
+    if isinstance(event, MediaChunk):
+        _check_chunk(event)
     timestamp = event.timestamp
     if not EARLIEST_TIMESTAMP <= timestamp <= LATEST_TIMESTAMP:
         timestamp = max(message.timestamp, 0) * _MICROSECONDS_A_MILLISECOND
@@ -112,6 +113,24 @@ def _check_values(event: Event) -> None:
             if isinstance(value, Media) and value.kind not in MEDIA_KINDS:
                 detail = f"key {key[:80]!r}: {value.kind} is no kind of media"
                 raise UnusableEventError(DeadLetterReason.BAD_VALUE, detail)
+
+
+def _check_chunk(chunk: MediaChunk) -> None:
+    """Check a piece of a media file, and a file that came in one piece against its name."""
+    size, kind = len(chunk.data), chunk.content_type
+    rule = ""
+    if chunk.count > MEDIA_MAX_PIECES:
+        rule = f"count {chunk.count}: a file has at most {MEDIA_MAX_PIECES:,} pieces"
+    elif chunk.index >= chunk.count:
+        rule = f"index {chunk.index}: must be less than count {chunk.count}"
+    elif chunk.count == 1 and size != chunk.size:
+        rule = f"size {chunk.size}: the file has {size:,} bytes"
+    elif chunk.count == 1 and hashlib.sha256(chunk.data).hexdigest() != chunk.sha256:
+        rule = f"sha256 {chunk.sha256}: the file has the SHA-256 {hashlib.sha256(chunk.data).hexdigest()}"
+    elif len(kind) > CONTENT_TYPE_MAX_CHARS or not (kind.isascii() and kind.isprintable()):
+        rule = f"content_type {kind[:40]!r}: at most {CONTENT_TYPE_MAX_CHARS} printable ASCII characters"
+    if rule:
+        raise UnusableEventError(DeadLetterReason.BAD_MEDIA, rule)
 
 
 def receive_all(codec: Codec, messages: Iterable[Message]) -> tuple[list[Received], list[DeadLetter]]:

@@ -14,6 +14,7 @@ CounterName = Literal[
     "stepwell_ingestor_flushes",
     "stepwell_ingestor_store_retries",
     "stepwell_ingestor_inserts_repaired",
+    "stepwell_ingestor_media_retries",
 ]
 GaugeName = Literal[
     "stepwell_ingestor_lag_events",
@@ -24,6 +25,7 @@ GaugeName = Literal[
     "stepwell_ingestor_deadletter_share",
     "stepwell_ingestor_deadletter_alarm",
     "stepwell_ingestor_store_alarm",
+    "stepwell_ingestor_media_alarm",
 ]
 
 _COUNTERS: Final[dict[CounterName, str]] = {
@@ -33,6 +35,7 @@ _COUNTERS: Final[dict[CounterName, str]] = {
     "stepwell_ingestor_step_conflicts": "Calls that asked for a step below their writer's current one.",
     "stepwell_ingestor_flushes": "Flushes stored and committed.",
     "stepwell_ingestor_store_retries": "Tries that failed because ClickHouse could not be reached.",
+    "stepwell_ingestor_media_retries": "Tries that failed because the media store could not be reached.",
     "stepwell_ingestor_inserts_repaired": "Inserts that ClickHouse noted and lost when it was killed, made again.",
 }
 _GAUGES: Final[dict[GaugeName, str]] = {
@@ -44,6 +47,7 @@ _GAUGES: Final[dict[GaugeName, str]] = {
     "stepwell_ingestor_deadletter_share": "Share of dead letters among the last 1,000 events.",
     "stepwell_ingestor_deadletter_alarm": "1 while that share is too large.",
     "stepwell_ingestor_store_alarm": "1 while events wait because ClickHouse can't be reached.",
+    "stepwell_ingestor_media_alarm": "1 while events wait because the media store can't be reached.",
 }
 
 _counters: Final = {name: Counter(name, text) for name, text in _COUNTERS.items()}

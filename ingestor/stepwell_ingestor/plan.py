@@ -6,7 +6,6 @@ them alone, not on how it was cut into flushes: planning [a, c) at once or as [a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,22 +13,21 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from stepwell_ingestor.blocks import JSON_KINDS, block_values, first_row, is_json
 from stepwell_ingestor.log_events import as_batch
 from stepwell_ingestor.messages import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, DeadLetter, Received, redriven_session
 from stepwell_ingestor.points import Columns, Int64s, tables_of
-from stepwell_ingestor.rows import Activity, Conflict, Session, run_tables
+from stepwell_ingestor.rows import Activity, Conflict, MediaFile, Session, media_table, run_tables
 from stepwell_ingestor.series import SeriesPart, parts_of, series_table
 from stepwell_ingestor.state import RunDocument, RunState, SeriesId
 from stepwell_schemas.errors import DeadLetterReason, KeyRuleError
-from stepwell_schemas.events import U32_BYTES, Block, LogBatch, LogEvent, RunFinished, RunStarted, RunUpdated
+from stepwell_schemas.events import Block, LogBatch, LogEvent, MediaChunk, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.keys import check_key
-from stepwell_schemas.kinds import MEDIA_KINDS, Kind
 from stepwell_schemas.limits import MAX_BATCH_ROWS, VERSION_ROW_BITS
 from stepwell_schemas.steps import NO_STEP, resolve
 from stepwell_schemas.streams import DEFAULT, stream_of
 
-_JSON_KINDS: Final = MEDIA_KINDS | {Kind.OTHER}
 _DETAIL_CHARS: Final = 1_000
 
 
@@ -50,6 +48,8 @@ class _Flush:
     """What planning has gathered so far; `part` and `new_spellings` are what the event at hand does."""
 
     states: dict[RunPath, RunState]
+    refused: Mapping[int, str]
+    files: list[MediaFile] = field(default_factory=list)
     columns: list[Columns] = field(default_factory=list)
     series: dict[tuple[RunPath, SeriesId], SeriesPart] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
@@ -72,7 +72,11 @@ class _Flush:
 
 
 def plan_flush(
-    received: Sequence[Received], dead: Sequence[DeadLetter], before: Mapping[RunPath, RunState], end: int
+    received: Sequence[Received],
+    dead: Sequence[DeadLetter],
+    before: Mapping[RunPath, RunState],
+    end: int,
+    refused: Mapping[int, str] | None = None,
 ) -> FlushPlan:
     """Plan the events of one partition before offset `end`, in their order.
 
@@ -81,14 +85,17 @@ def plan_flush(
         dead: what could not be read; part of the plan so that it is delivered with it.
         before: the state of every run in `received` as of the first offset; not changed.
         end: the offset after the last one, as of which the plan's states hold.
+        refused: why the media files that some events complete could not be stored, by the events' offsets.
     """
-    flush = _Flush({path: state.copy() for path, state in before.items()})
+    flush = _Flush({path: state.copy() for path, state in before.items()}, refused or {})
     flush.dead.update({letter.message.offset: letter for letter in dead})
     for item in received:
         _take(flush, item)
     tables = tables_of(flush.columns)
     if flush.series:
         tables["series"] = series_table(flush.series)
+    if flush.files:
+        tables["media_files"] = media_table(flush.files)
     tables |= run_tables(
         flush.states, before, flush.activity, flush.sessions,
         flush.conflicts, flush.documents, flush.spellings, end,
@@ -141,6 +148,8 @@ def _store(flush: _Flush, item: Received, skipped: int) -> None:
         _take_batch(flush, item, item.event, skipped)
     elif isinstance(item.event, LogEvent):
         _take_batch(flush, item, as_batch(item.event, item.timestamp), 0)
+    elif isinstance(item.event, MediaChunk):
+        _take_media(flush, item, item.event)
     else:
         _take_document(flush, item, state.document)
 
@@ -173,6 +182,16 @@ def _take_document(flush: _Flush, item: Received, document: RunDocument) -> None
     flush.documents[item.path] = item.message.offset << VERSION_ROW_BITS
 
 
+def _take_media(flush: _Flush, item: Received, chunk: MediaChunk) -> None:
+    """Note a file where its last piece came; the bytes are stored by now."""
+    refusal = flush.refused.get(item.message.offset)
+    if refusal is not None:
+        flush.refuse(item, DeadLetterReason.BAD_MEDIA, refusal)
+    elif chunk.index == chunk.count - 1:
+        version = item.message.offset << VERSION_ROW_BITS
+        flush.files.append(MediaFile(item.path, chunk.sha256, chunk.size, chunk.content_type, version))
+
+
 def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) -> None:
     state, rows = flush.states[item.path], batch.rows
     asked = None if batch.steps is None else np.frombuffer(batch.steps, "<i8")[skipped:]
@@ -199,12 +218,8 @@ def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) ->
     # Rows before `skipped` are not resolved; the padding keeps row numbers those of the batch.
     steps = np.concatenate([np.zeros(skipped, np.int64), resolved.steps]) if skipped else resolved.steps
     # In the order of rows: a batch cut elsewhere must find the same first spelling of a key.
-    for block in sorted(batch.blocks, key=_first_row):
+    for block in sorted(batch.blocks, key=first_row):
         _take_block(flush, item, block, skipped, (steps, timestamps, versions), stream_of(batch.writer))
-
-
-def _first_row(block: Block) -> int:
-    return 0 if block.rows is None else int.from_bytes(block.rows[:U32_BYTES], "little")
 
 
 def _usable_times(timestamps: Int64s, instead: int) -> Int64s:
@@ -234,7 +249,7 @@ def _take_block(
         return
     columns = Columns(
         item.path, block.kind, keys, steps[kept], timestamps[kept], versions[kept],
-        *_block_values(block, len(rows), len(rows) - len(kept), places),
+        *block_values(block, len(rows), len(rows) - len(kept), places),
     )  # fmt: skip
     flush.columns.append(columns)
     flush.part.points += taken * len(kept)
@@ -252,7 +267,7 @@ def _stored_keys(flush: _Flush, item: Received, block: Block, rows: int) -> tupl
         except KeyRuleError as error:
             flush.refuse(item, DeadLetterReason.BAD_KEY, str(error))
             continue
-        if block.kind in _JSON_KINDS and not all(map(_is_json, block.texts[place * rows : (place + 1) * rows])):
+        if block.kind in JSON_KINDS and not all(map(is_json, block.texts[place * rows : (place + 1) * rows])):
             flush.refuse(item, DeadLetterReason.BAD_VALUE, f"key {key!r}: a value is no JSON")
             continue
         # Of two spellings of one metric in a block the later one overwrites the other, as it does within a step.
@@ -265,32 +280,6 @@ def _stored_keys(flush: _Flush, item: Received, block: Block, rows: int) -> tupl
             flush.spellings.append((item.path, folded, key, version))
             flush.new_spellings += 1
     return list(places.values()), list(places), taken
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _block_values(block: Block, rows: int, skipped: int, places: list[int]) -> tuple[object, dict[int, str]]:
-    """Return the values of the kept keys and rows, one key after the other, and the exact integers among them."""
-    if block.kind not in {Kind.NUMBER, Kind.BOOL}:
-        return [text for place in places for text in block.texts[place * rows + skipped : (place + 1) * rows]], {}
-    values = np.frombuffer(block.packed, "<f8" if block.kind is Kind.NUMBER else np.uint8)
-    if not skipped and len(places) == len(block.keys):
-        return values, {exact.index: exact.text for exact in block.exact}
-    kept = values.reshape(len(block.keys), rows)[places, skipped:]
-    width = rows - skipped
-    columns = {place: number for number, place in enumerate(places)}
-    exact = {
-        columns[one.index // rows] * width + one.index % rows - skipped: one.text
-        for one in block.exact
-        if one.index // rows in columns and one.index % rows >= skipped
-    }
-    return kept.ravel(), exact
 
 
 def _add_series(flush: _Flush, path: RunPath, columns: Columns, stream: str) -> None:

@@ -33,6 +33,16 @@ class Conflict(NamedTuple):
     version: int
 
 
+class MediaFile(NamedTuple):
+    """A media file that a run logged, by its content: bytes, media type, and the version of its row."""
+
+    path: RunPath
+    sha256: str
+    size: int
+    content_type: str
+    version: int
+
+
 @dataclass
 class Activity:
     """What events add to what is known of one run's doings; timestamps in µs."""
@@ -105,6 +115,19 @@ def run_tables(
         "session_activity": _sessions(sessions, states),
     }
     return {name: table for name, table in tables.items() if len(table)}
+
+
+def media_table(files: Sequence[MediaFile]) -> pa.Table:
+    """Return files as rows of the table `media_files`."""
+    return pa.table(
+        _paths([file.path for file in files])
+        | {
+            "sha256": pa.array([file.sha256 for file in files], pa.string()),
+            "size": pa.array([file.size for file in files], pa.uint64()),
+            "content_type": pa.array([file.content_type for file in files], pa.string()),
+            "version": pa.array([file.version for file in files], pa.uint64()),
+        }
+    )
 
 
 def _known(state: RunState) -> RunDocument:

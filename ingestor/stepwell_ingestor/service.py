@@ -21,6 +21,7 @@ from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.codec import Codec
 from stepwell_schemas.errors import StoreUnavailableError
+from stepwell_schemas.media_store import MediaStore
 
 _POLL_SECONDS: Final = 0.05
 _DRAIN_SECONDS: Final = 30.0
@@ -44,16 +45,19 @@ class IngestorStatus(NamedTuple):
 class Ingestor:
     """Runs until `stop()`. Several of them, in any processes, share the partitions of the topic.
 
-    A broker or a ClickHouse that can't be reached is waited for, however long.
+    A broker, a ClickHouse or a media store that can't be reached is waited for, however long.
 
     `run()` raises what makes going on pointless: a statement that ClickHouse refuses (`StoreError`) or takes without
     effect (`LandingError`), a plan whose events the log no longer holds (`PlanError`), a broker that refuses this
     client (`KafkaError`). Nothing is committed then: the next ingestor begins with the same flush.
     """
 
-    def __init__(self, settings: IngestorSettings, store: Store, kafka: Kafka | None = None) -> None:
+    def __init__(
+        self, settings: IngestorSettings, store: Store, kafka: Kafka | None = None, media: MediaStore | None = None
+    ) -> None:
         self._settings = settings
         self._store = store
+        self._media = MediaStore(settings.media_url) if media is None else media
         self._kafka = AiokafkaClients(settings) if kafka is None else kafka
         self._policy = FlushPolicy(settings.ingestor_flush_bytes, settings.ingestor_flush_seconds)
         self._last_flush_at: float | None = None
@@ -181,6 +185,7 @@ class Ingestor:
         return Flusher(
             partition,
             store=self._store,
+            media=self._media,
             kafka=self._kafka,
             deadletters_topic=self._settings.deadletters_topic,
             codec=Codec(),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
-from stepwell_schemas.settings import KafkaSettings, StoreSettings
+from stepwell_schemas.settings import KafkaSettings, MediaSettings, StoreSettings
 
 
-class IngestorSettings(KafkaSettings, StoreSettings):
+class IngestorSettings(KafkaSettings, StoreSettings, MediaSettings):
     """The ingestor's settings: its consumer group, how much it takes at once and how long it waits."""
 
     ingestor_group: str = Field("stepwell-ingestor", description="The consumer group that the ingestors form.")

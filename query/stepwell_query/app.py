@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stepwell_query import problems
 from stepwell_query.context import Context
 from stepwell_query.metrics import IN_PROGRESS, REQUEST_SECONDS, REQUESTS
-from stepwell_query.routes import rows, runs, series, service, sql
+from stepwell_query.routes import media, rows, runs, series, service, sql
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse import Store
 
@@ -42,7 +42,7 @@ def create_app(settings: QuerySettings, store: Store) -> FastAPI:
     )
     app.state.context = Context(settings, store)
     problems.install(app)
-    for module in (service, runs, series, rows, sql):
+    for module in (service, runs, series, rows, media, sql):
         app.include_router(module.router)
     app.add_middleware(Observed)
     return app
@@ -71,7 +71,8 @@ class Observed:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 # Answers change as runs go on: caches may keep them, and must ask before they use them again.
-                message["headers"] = [*message["headers"], (b"cache-control", b"no-cache"), (b"vary", b"accept")]
+                if not any(name == b"cache-control" for name, _ in message["headers"]):
+                    message["headers"] = [*message["headers"], (b"cache-control", b"no-cache"), (b"vary", b"accept")]
             await send(message)
 
         with IN_PROGRESS.track_inprogress():

@@ -15,17 +15,22 @@ from stepwell_query.errors import RequestError
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.media_store import MediaStore
 
 T = TypeVar("T")
 _END: Any = object()
 
 
 class Context:
-    """The parts that all requests share. At most `query_concurrency` requests read at once; others wait."""
+    """The parts that all requests share: settings, ClickHouse, the media files.
+
+    At most `query_concurrency` requests read at once; others wait.
+    """
 
     def __init__(self, settings: QuerySettings, store: Store) -> None:
         self.settings = settings
         self.store = store
+        self.media = MediaStore(settings.media_url)
         self._limiter = anyio.CapacityLimiter(settings.query_concurrency)
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:

@@ -4,7 +4,9 @@ QueryError
 ├── NotFoundError           404   what the path names does not exist
 │   ├── RunNotFoundError
 │   ├── SessionNotFoundError
-│   └── ProjectNotFoundError
+│   ├── ProjectNotFoundError
+│   └── MediaNotFoundError
+├── RangeError              416   a range of bytes that lies outside the file
 └── RequestError            422   a parameter that can't be used: its field, value, rule and remedy
     └── SqlRefusedError           a statement that is not read-only, or reaches beyond Stepwell's database
 """
@@ -53,6 +55,18 @@ class ProjectNotFoundError(NotFoundError):
             f"there is no project {entity + '/' + project!r}; a project appears with its first run, "
             f"GET /api/v1/projects lists them"
         )
+
+
+class MediaNotFoundError(NotFoundError):
+    """The bytes of a media file are not here; the message says why."""
+
+
+class RangeError(QueryError):
+    """A range of bytes that lies outside the file of `size` bytes."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        super().__init__(f"the file has {size:,} bytes; ask for a range within them")
 
 
 class RequestError(QueryError):

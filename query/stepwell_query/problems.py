@@ -11,8 +11,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from stepwell_query.errors import NotFoundError, RequestError
-from stepwell_schemas.errors import RuleError, StoreError, StoreRejectedError
+from stepwell_query.errors import NotFoundError, RangeError, RequestError
+from stepwell_schemas.errors import MediaUnavailableError, RuleError, StoreError, StoreRejectedError
 
 PROBLEM_TYPE: Final = "application/problem+json"
 _SHOWN_CHARS: Final = 200
@@ -63,6 +63,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RuleError, _on_rule_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(NotFoundError, _on_not_found)
+    app.add_exception_handler(RangeError, _on_range_error)
     app.add_exception_handler(StoreError, _on_store_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(Exception, _on_unexpected)
@@ -121,6 +122,13 @@ async def _on_not_found(_: Request, error: Exception) -> Response:
     return problem(404, "not-found", "There is no such thing", str(error))
 
 
+async def _on_range_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RangeError)  # noqa: S101 - what the handler is registered for
+    answer = problem(416, "range", "The range lies outside the file", str(error))
+    answer.headers["content-range"] = f"bytes */{error.size}"
+    return answer
+
+
 async def _on_store_error(_: Request, error: Exception) -> Response:
     if isinstance(error, StoreRejectedError):
         if error.code in _LIMIT_CODES:
@@ -129,6 +137,9 @@ async def _on_store_error(_: Request, error: Exception) -> Response:
             return _unusable([field_error("request", None, rule, remedy)])
         _log.error("clickhouse refused a statement of the service", error=str(error))
         return problem(500, "store-rejected", "ClickHouse refused a statement of the service", str(error))
+    if isinstance(error, MediaUnavailableError):
+        _log.warning("the media store is not available", error=str(error))
+        return problem(503, "media-unavailable", "The media store is not available now; try again", str(error))
     _log.warning("clickhouse is not available", error=str(error))
     return problem(503, "store-unavailable", "ClickHouse is not available now; try again", str(error))
 

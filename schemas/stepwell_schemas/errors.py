@@ -8,6 +8,7 @@ StepwellSchemaError
 ├── RegistryError                       the schema registry did not answer as it should
 └── StoreError                          ClickHouse
     ├── StoreUnavailableError           not reachable now: the same call may succeed later
+    │   └── MediaUnavailableError       the same of the object store that holds media files
     ├── StoreRejectedError              the engine refused the statement: a retry will not help
     └── StoreInUseError                 the embedded engine's folder belongs to another process
 """
@@ -57,7 +58,7 @@ class DeadLetterReason(StrEnum):
     BAD_KEY = "bad_key"
     BAD_STEP = "bad_step"
     BAD_VALUE = "bad_value"
-    UNSUPPORTED_EVENT = "unsupported_event"
+    BAD_MEDIA = "bad_media"
 
 
 class UnusableEventError(StepwellSchemaError):
@@ -79,6 +80,10 @@ class StoreError(StepwellSchemaError):
 
 class StoreUnavailableError(StoreError):
     """ClickHouse can't be reached now; the same call may succeed later."""
+
+
+class MediaUnavailableError(StoreUnavailableError):
+    """The object store with the media files did not do what it was asked; the same call may succeed later."""
 
 
 class StoreRejectedError(StoreError):

@@ -1,14 +1,19 @@
-"""Settings that several services share: how to reach Kafka and ClickHouse. Each service's model builds on them."""
+"""Settings that several services share: how to reach Kafka, ClickHouse and the media files.
+
+Each service's model builds on them.
+"""
 
 from __future__ import annotations
 
 import ssl
-from typing import Any, Literal
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENVIRONMENT = SettingsConfigDict(env_prefix="STEPWELL_", extra="ignore", validate_default=True, frozen=True)
+MEDIA_SCHEMES: Final = ("file", "s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "memory")
 
 
 class KafkaSettings(BaseSettings):
@@ -59,3 +64,23 @@ class StoreSettings(BaseSettings):
     )
     clickhouse_database: str = Field("stepwell", description="The database that holds Stepwell's tables and views.")
     clickhouse_pool_size: int = Field(4, ge=1, le=64, description="ClickHouse calls a process makes at once.")
+
+
+class MediaSettings(BaseSettings):
+    """Where media files are kept; the ingestors and the query services must name the same place."""
+
+    model_config = ENVIRONMENT
+
+    media_url: str = Field(
+        "~/.stepwell/media",
+        description="Where media files are kept: a folder, or an object store such as `s3://bucket/prefix`, `gs://…`, "
+        "`az://…`, whose credentials come from its own variables (`AWS_…`). `up` keeps them in its own folder.",
+    )
+
+    @field_validator("media_url")
+    @classmethod
+    def _known_place(cls, url: str) -> str:
+        scheme = urlsplit(url).scheme
+        if not url or (scheme and scheme not in MEDIA_SCHEMES):
+            raise ValueError(f"{url!r} must be a folder, or a URL that begins with one of {', '.join(MEDIA_SCHEMES)}")
+        return url

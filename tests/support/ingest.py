@@ -18,6 +18,7 @@ from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.events import Block, LogBatch
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.kinds import Kind
+from stepwell_schemas.media_store import MediaStore
 from support.stack import Topics
 
 _DEADLINE_SECONDS = 30.0
@@ -37,9 +38,11 @@ def settings_of(broker: str, topics: Topics, **changes: Any) -> IngestorSettings
 
 
 @asynccontextmanager
-async def ingesting(settings: IngestorSettings, store: Store) -> AsyncIterator[Ingestor]:
+async def ingesting(
+    settings: IngestorSettings, store: Store, media: MediaStore | None = None
+) -> AsyncIterator[Ingestor]:
     """Run an ingestor while the block runs."""
-    ingestor = Ingestor(settings, store)
+    ingestor = Ingestor(settings, store, media=media)
     task = asyncio.create_task(ingestor.run())
     task.add_done_callback(lambda done: done.exception() and pytest.fail(repr(done.exception())))
     try:

@@ -84,7 +84,8 @@ class Served:
 @contextmanager
 def served(broker: str, topics: Topics, store: Store, folder: Path) -> Iterator[Served]:
     """Ingest and serve while the block runs."""
-    with ingesting_in_thread(broker, topics, store), serving(store) as url:
+    media_url = str(folder / "media")
+    with ingesting_in_thread(broker, topics, store, media_url), serving(store, media_url=media_url) as url:
         environment = {
             "STEPWELL_KAFKA_BOOTSTRAP_SERVERS": broker,
             "STEPWELL_EVENTS_TOPIC": topics.events,
@@ -97,13 +98,13 @@ def served(broker: str, topics: Topics, store: Store, folder: Path) -> Iterator[
 
 
 @contextmanager
-def ingesting_in_thread(broker: str, topics: Topics, store: Store) -> Iterator[None]:
+def ingesting_in_thread(broker: str, topics: Topics, store: Store, media_url: str) -> Iterator[None]:
     """Run an ingestor in a thread of its own while the block runs."""
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
 
     async def ingest() -> None:
-        async with ingesting(settings_of(broker, topics), store):
+        async with ingesting(settings_of(broker, topics, media_url=media_url), store):
             await stop.wait()
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(ingest()))
@@ -117,9 +118,10 @@ def ingesting_in_thread(broker: str, topics: Topics, store: Store) -> Iterator[N
 
 
 @contextmanager
-def serving(store: Store) -> Iterator[str]:
+def serving(store: Store, **settings: Any) -> Iterator[str]:
     """Answer queries on a socket while the block runs; gives the base URL."""
-    server = uvicorn.Server(uvicorn.Config(create_app(QuerySettings(), store), port=0, log_level="warning"))
+    app = create_app(QuerySettings(**settings), store)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,12 @@ def steps(*asked: int) -> bytes:
     return np.array(asked, "<i8").tobytes()
 
 
+def a_chunk(data: bytes, **changes: Any) -> MediaChunk:
+    """Return a media file in one piece."""
+    fields = {"sha256": hashlib.sha256(data).hexdigest(), "index": 0, "count": 1, "size": len(data), "data": data}
+    return MediaChunk(**{**PATH._asdict(), **fields, **changes})
+
+
 DEEP = "[" * 100_000 + "]" * 100_000
 UNUSABLE: list[tuple[Event, str]] = [
     (LogEvent(entity="a/b", project="p", run_id="r", data={}), "bad_identifier"),
@@ -70,7 +77,11 @@ UNUSABLE: list[tuple[Event, str]] = [
     (a_batch(2, blocks=[one_number(rows=b"\2\0\0\0")]), "bad_value"),
     (RunStarted(**PATH._asdict(), config="[]"), "bad_value"),
     (RunUpdated(**PATH._asdict(), summary=DEEP), "bad_value"),
-    (MediaChunk(**PATH._asdict(), sha256="0" * 64, index=0, count=1, size=1, data=b"x"), "unsupported_event"),
+    (a_chunk(b"x", sha256="0" * 64), "bad_media"),
+    (a_chunk(b"x", size=2), "bad_media"),
+    (a_chunk(b"x", index=1), "bad_media"),
+    (a_chunk(b"x", count=2**16 + 1), "bad_media"),
+    (a_chunk(b"x", content_type="text/\n"), "bad_media"),
 ]
 
 
