@@ -1,0 +1,122 @@
+"""Media read back: the values of a key, step by step, and their files."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from stepwell.errors import ApiError
+from stepwell_schemas.kinds import MEDIA_KINDS
+
+if TYPE_CHECKING:
+    from stepwell.api_http import ApiHttp
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_ENDINGS: Final = {"application/vnd.plotly.v1+json": ".plotly.json", "audio/wav": ".wav", "image/jpeg": ".jpg"}
+
+
+class StoredFile:
+    """A file as the service has it, by the SHA-256 of its content.
+
+    Attributes:
+        name, size, mimetype, url: its name (the SHA-256), its bytes' count, its media type, its address.
+    """
+
+    def __init__(self, api: ApiHttp, name: str) -> None:
+        """Ask the service for it. Raises: ApiError when the name holds no SHA-256, or there is no such file."""
+        found = _SHA256.search(name)
+        if found is None:
+            raise ApiError(f"{name!r} names no file: files are named by the 64 digits of their SHA-256")
+        self._api = api
+        self.name = found[0]
+        self.url = f"{api.base_url}/api/v1/media/{self.name}"
+        headers = api.headers(f"media/{self.name}")
+        self.size = int(headers["content-length"])
+        self.mimetype = headers["content-type"].partition(";")[0]
+
+    def read(self) -> bytes:
+        """Return the content. Raises: ApiError."""
+        return b"".join(self._api.chunks(f"media/{self.name}"))
+
+    def download(self, root: str | os.PathLike[str] = ".", replace: bool = False, exist_ok: bool = False) -> Path:
+        """Write the file into the folder `root`, under its name, and return its path.
+
+        Raises:
+            ValueError: when it is there, and neither `replace` nor `exist_ok` is given. ApiError.
+        """
+        path = Path(root) / f"{self.name}{ending_of(self.mimetype)}"
+        if path.exists() and not replace:
+            if exist_ok:
+                return path
+            raise ValueError(f"{path} is there; give replace=True or exist_ok=True")
+        return save(self._api, self.name, path)
+
+
+class StoredMedia:
+    """A media value of a run.
+
+    Attributes:
+        key, kind, step: where it was logged. reference: what is known of it; see docs/data-types.md.
+    """
+
+    def __init__(self, api: ApiHttp, key: str, kind: str, step: int, reference: Mapping[str, Any]) -> None:
+        self._api = api
+        self.key = key
+        self.kind = kind
+        self.step = step
+        self.reference = dict(reference)
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.key!r} at step {self.step}>"
+
+    def read(self) -> bytes:
+        """Return its file's content. Raises: ApiError, also when it has no file (a histogram)."""
+        return b"".join(self._api.chunks(f"media/{self._sha256()}"))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write its file, in a folder under a name made of key and step, and return the path. Raises: ApiError."""
+        sha256, target = self._sha256(), Path(path)
+        if target.is_dir():
+            safe = re.sub(r"[^\w.-]+", "_", self.key)
+            target /= f"{safe}-{self.step}-{sha256[:8]}{ending_of(str(self.reference['content_type']))}"
+        return save(self._api, sha256, target)
+
+    def _sha256(self) -> str:
+        if "sha256" not in self.reference:
+            raise ApiError(f"a {self.kind} has no file; `reference` holds all of it")
+        return str(self.reference["sha256"])
+
+
+def media_of(api: ApiHttp, key: str, kinds: list[str], rows: Iterator[Mapping[str, Any]]) -> Iterator[StoredMedia]:
+    """Yield the media among rows; `kinds` are the key's kinds as the service lists them; lists item by item."""
+    # A key of several kinds has a column for each: the first under its name, the others with their kind.
+    columns = {key if number == 0 else f"{key} ({kind})": kind for number, kind in enumerate(kinds)}
+    for row in rows:
+        for column, kind in columns.items():
+            if kind in MEDIA_KINDS and column in row:
+                value = row[column]
+                for reference in value.get("items", [value]):
+                    yield StoredMedia(api, key, kind, row["_step"], reference)
+
+
+def ending_of(content_type: str) -> str:
+    """Return the ending of a file's name by its media type, "" where none is known."""
+    return _ENDINGS.get(content_type) or mimetypes.guess_extension(content_type) or ""
+
+
+def save(api: ApiHttp, sha256: str, path: Path) -> Path:
+    """Write a file's content to a path, whole or not at all. Raises: ApiError, OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            for chunk in api.chunks(f"media/{sha256}"):
+                file.write(chunk)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
