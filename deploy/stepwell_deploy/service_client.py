@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
-from stepwell.api import ndjson_lines
+from stepwell.api_http import ndjson_lines
 from stepwell_deploy.errors import ServiceRefusedError
 from stepwell_schemas.identifiers import RunPath
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-import httpx
-
+from stepwell.api_http import ApiHttp
 from stepwell.api_media import StoredFile, StoredMedia, media_of
 from stepwell.arrays import as_logged
 from stepwell.console.reading import ConsoleLine, first_of_last, lines_of
-from stepwell.errors import ApiError, RunNotFoundError
+from stepwell.errors import ApiError
 from stepwell.settings import ProducerSettings
 from stepwell_schemas.errors import IdentifierError
 from stepwell_schemas.identifiers import RunPath
@@ -22,14 +19,13 @@ from stepwell_schemas.kinds import MEDIA_KINDS
 
 _TIMEOUT_SECONDS: Final = 60.0
 _PAGE_RUNS: Final = 50
-_NOT_FOUND: Final = 404
 # NaN and ±Inf as words, which Python's JSON reads as floats: so a text "NaN" stays a text.
 _EXACT: Final = {"nan": "literal"}
 
 Row = dict[str, Any]
 
 
-class Api:
+class Api(ApiHttp):
     """The query service at `base_url` (default: STEPWELL_BASE_URL). Calls raise ApiError."""
 
     def __init__(
@@ -41,11 +37,11 @@ class Api:
     ) -> None:
         settings = ProducerSettings()
         key = api_key or settings.api_key.get_secret_value()
-        self.base_url = str(base_url or (overrides or {}).get("base_url") or settings.base_url).rstrip("/")
+        super().__init__(
+            str(base_url or (overrides or {}).get("base_url") or settings.base_url), key, timeout or _TIMEOUT_SECONDS
+        )
         self.default_entity = settings.entity
         self.default_project = settings.project
-        self._timeout = timeout or _TIMEOUT_SECONDS
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
     def run(self, path: str | RunPath) -> ApiRun:
         """Return a run by `entity/project/run_id` (or `project/run_id`, or `run_id`).
@@ -87,50 +83,6 @@ class Api:
             cursor = page.get("next")
             if not cursor:
                 return found
-
-    def get(self, address: str, **parameters: Any) -> Any:
-        """Return the JSON answer of GET `/api/v1/{address}`. Raises: ApiError, RunNotFoundError."""
-        given = {name: value for name, value in parameters.items() if value is not None}
-        url = f"{self.base_url}/api/v1/{address}"
-        try:
-            answer = httpx.get(url, params=given, headers=self._headers, timeout=self._timeout)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise self._unreachable(error) from error
-        _check(answer)
-        return answer.json()
-
-    def lines(self, address: str, **parameters: Any) -> Iterator[Row]:
-        """Yield the rows of a streamed ndjson answer. Raises: ApiError, RunNotFoundError."""
-        given = {name: value for name, value in parameters.items() if value is not None}
-        with self._stream(address, given, "application/x-ndjson") as answer:
-            yield from map(json.loads, ndjson_lines(answer.iter_bytes()))
-
-    def chunks(self, address: str) -> Iterator[bytes]:
-        """Yield the bytes of a streamed answer. Raises: ApiError, RunNotFoundError."""
-        with self._stream(address, {}, "*/*") as answer:
-            yield from answer.iter_bytes()
-
-    def headers(self, address: str) -> Mapping[str, str]:
-        """Return the headers of an answer, whose body is left unread. Raises: ApiError, RunNotFoundError."""
-        # Not HEAD: its answer would not say what is wrong.
-        with self._stream(address, {}, "*/*") as answer:
-            return answer.headers
-
-    @contextmanager
-    def _stream(self, address: str, given: Row, accepted: str) -> Iterator[httpx.Response]:
-        url = f"{self.base_url}/api/v1/{address}"
-        headers = {**self._headers, "Accept": accepted}
-        try:
-            with httpx.stream("GET", url, params=given, headers=headers, timeout=self._timeout) as answer:
-                if answer.is_error:
-                    answer.read()
-                _check(answer)
-                yield answer
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise self._unreachable(error) from error
-
-    def _unreachable(self, error: Exception) -> ApiError:
-        return ApiError(f"no answer from {self.base_url} ({type(error).__name__}: {error}); is `stepwell up` running?")
 
 
 class ApiRun:
@@ -249,16 +201,6 @@ class ApiRun:
             elif all(key in row for key in keys):
                 yield {key: row[key] for key in keys}
 
-    def system_metrics(self, samples: int = 500, pandas: bool = True) -> Any:
-        """Return about `samples` samples of the system metrics, by time; `stepwell.system` has the units."""
-        return self.history(samples, x_axis="_timestamp", pandas=pandas, stream="system")
-
-    def console(self, lines: int | None = None) -> list[ConsoleLine]:
-        """Return what the run printed, the last `lines` lines of it or all."""
-        first = None if lines is None else first_of_last(self.metrics(), lines)
-        # Not as `scan_history` reads them: a line that says NaN is no number.
-        return list(lines_of(self._api.lines(run_url(self.run_path, "scan"), min_step=first, stream="console")))
-
     def media(self, key: str, step: int | None = None) -> list[StoredMedia]:
         """Return the media logged under a key, in step order (of one step, where it is given); lists item by item.
 
@@ -277,6 +219,16 @@ class ApiRun:
         """Return a file by the SHA-256 of its content, or a name that holds it. Raises: ApiError."""
         return StoredFile(self._api, name)
 
+    def system_metrics(self, samples: int = 500, pandas: bool = True) -> Any:
+        """Return about `samples` samples of the system metrics, by time; `stepwell.system` has the units."""
+        return self.history(samples, x_axis="_timestamp", pandas=pandas, stream="system")
+
+    def console(self, lines: int | None = None) -> list[ConsoleLine]:
+        """Return what the run printed, the last `lines` lines of it or all."""
+        first = None if lines is None else first_of_last(self.metrics(), lines)
+        # Not as `scan_history` reads them: a line that says NaN is no number.
+        return list(lines_of(self._api.lines(run_url(self.run_path, "scan"), min_step=first, stream="console")))
+
     def matches(self, filters: Mapping[str, Any]) -> bool:
         """Whether the run's attributes equal `filters`; `config.x` and `summary.x` look inside."""
         for name, wanted in filters.items():
@@ -294,29 +246,6 @@ def run_url(path: RunPath, below: str = "") -> str:
     return f"runs/{parts}/{below}" if below else f"runs/{parts}"
 
 
-def ndjson_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield lines that end in a newline; texts may hold whatever else Unicode ends lines with."""
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
-    if rest:
-        yield rest
-
-
 def _row(row: Mapping[str, Any]) -> Row:
     """Return a row with the lists and arrays that were logged."""
     return {key: as_logged(value) for key, value in row.items()}
-
-
-def _check(answer: httpx.Response) -> None:
-    if not answer.is_error:
-        return
-    try:
-        problem = answer.json()
-        words = str(problem.get("detail") or problem.get("title"))
-        words += "".join(f"; {error['field']}: {error.get('rule', '')}" for error in problem.get("errors", ()))
-    except (ValueError, AttributeError, TypeError, KeyError):
-        words = answer.text[:200]
-    kind = RunNotFoundError if answer.status_code == _NOT_FOUND else ApiError
-    raise kind(f"{answer.status_code} from {answer.url}: {words}")

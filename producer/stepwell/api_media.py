@@ -13,7 +13,7 @@ from stepwell.errors import ApiError
 from stepwell_schemas.kinds import MEDIA_KINDS
 
 if TYPE_CHECKING:
-    from stepwell.api import Api
+    from stepwell.api_http import ApiHttp
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _ENDINGS: Final = {"application/vnd.plotly.v1+json": ".plotly.json", "audio/wav": ".wav", "image/jpeg": ".jpg"}
@@ -26,7 +26,7 @@ class StoredFile:
         name, size, mimetype, url: its name (the SHA-256), its bytes' count, its media type, its address.
     """
 
-    def __init__(self, api: Api, name: str) -> None:
+    def __init__(self, api: ApiHttp, name: str) -> None:
         """Ask the service for it. Raises: ApiError when the name holds no SHA-256, or there is no such file."""
         found = _SHA256.search(name)
         if found is None:
@@ -63,7 +63,7 @@ class StoredMedia:
         key, kind, step: where it was logged. reference: what is known of it; see docs/data-types.md.
     """
 
-    def __init__(self, api: Api, key: str, kind: str, step: int, reference: Mapping[str, Any]) -> None:
+    def __init__(self, api: ApiHttp, key: str, kind: str, step: int, reference: Mapping[str, Any]) -> None:
         self._api = api
         self.key = key
         self.kind = kind
@@ -91,7 +91,7 @@ class StoredMedia:
         return str(self.reference["sha256"])
 
 
-def media_of(api: Api, key: str, kinds: list[str], rows: Iterator[Mapping[str, Any]]) -> Iterator[StoredMedia]:
+def media_of(api: ApiHttp, key: str, kinds: list[str], rows: Iterator[Mapping[str, Any]]) -> Iterator[StoredMedia]:
     """Yield the media among rows; `kinds` are the key's kinds as the service lists them; lists item by item."""
     # A key of several kinds has a column for each: the first under its name, the others with their kind.
     columns = {key if number == 0 else f"{key} ({kind})": kind for number, kind in enumerate(kinds)}
@@ -108,7 +108,7 @@ def ending_of(content_type: str) -> str:
     return _ENDINGS.get(content_type) or mimetypes.guess_extension(content_type) or ""
 
 
-def save(api: Api, sha256: str, path: Path) -> Path:
+def save(api: ApiHttp, sha256: str, path: Path) -> Path:
     """Write a file's content to a path, whole or not at all. Raises: ApiError, OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")

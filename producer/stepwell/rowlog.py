@@ -26,9 +26,11 @@ from stepwell.values import Cell, cell_of, cells_of
 from stepwell_schemas.definitions import LEFT_OUT
 from stepwell_schemas.errors import KeyRuleError
 from stepwell_schemas.keys import check_key, fold_key
-from stepwell_schemas.kinds import SCALAR_KINDS
 from stepwell_schemas.limits import MAX_STEP, MEDIA_MAX_BYTES, SEND_BATCH_BYTES
 from stepwell_schemas.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TRUE, NO_STEP, check_step
+
+_PLAIN_KINDS: Final = frozenset({"number", "string", "bool"})
+"""The kinds whose cells hold the value itself; all others hold its JSON."""
 
 MAX_LAYOUTS: Final = 1_024
 """Shapes kept in memory; a run whose keys never repeat logs through the JSON records instead."""
@@ -60,7 +62,7 @@ def parts_of_row(cells: dict[str, Cell]) -> list[dict[str, Cell]]:
 
 
 class JsonText(NamedTuple):
-    """The JSON of a list, an array or None that was logged."""
+    """The JSON of a list, an array, None or media that were logged."""
 
     text: str
 
@@ -213,10 +215,9 @@ class RowLog:
             for part in first:
                 self._append_cells(part, now, asked, COMMIT_FALSE)
             self._slow_rows += self._append_cells(last, now, asked, code)
-        scalars = {key: cell for key, cell in cells.items() if cell[0] in SCALAR_KINDS} if self._defined else {}
-        for key, (kind, value) in scalars.items():
+        for key, (kind, value) in cells.items() if self._defined else ():
             for follower in self._defined.followers(key):
-                follower.add(as_logged(json.loads(value)) if kind == "other" else value)
+                follower.add(value if kind in _PLAIN_KINDS else as_logged(json.loads(value)))
 
     def _append_cells(self, cells: dict[str, Cell], now: int, asked: int, code: int) -> bool:
         """Append a row as JSON; False when it was dropped. The caller holds the lock."""
@@ -227,7 +228,7 @@ class RowLog:
         if not self.journal.append_json(TAG_ROW, {"t": now, "s": asked, "c": code, "d": cells}):
             return False
         for key, (kind, value) in cells.items():
-            self._slow_values[key] = (number, JsonText(value) if kind == "other" else value)
+            self._slow_values[key] = (number, value if kind in _PLAIN_KINDS else JsonText(value))
         self._slow_points += len(cells)
         self._unpinned = self._unpinned and asked < self.current
         if asked == NO_STEP:

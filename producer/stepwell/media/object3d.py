@@ -98,4 +98,4 @@ def _listed(part: Any) -> Any:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(json_ready(value), separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(json_ready(value, exact=False), separators=(",", ":"), allow_nan=False).encode()

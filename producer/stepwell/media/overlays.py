@@ -45,7 +45,7 @@ class BoundingBoxes2D:
         return self._taken.get()
 
     def _checked(self, val: Mapping[str, Any]) -> dict[str, Any]:
-        boxes = [json_ready(box) for box in val["box_data"]]
+        boxes = [json_ready(box, exact=False) for box in val["box_data"]]
         for number, box in enumerate(boxes):
             rule = _box_rule(box)
             if rule:

@@ -38,4 +38,4 @@ def _json_of(value: Any) -> bytes:
         raise UnstorableError(f"the figure's text is no JSON: {error}") from error
     if not isinstance(figure, Mapping) or "data" not in figure:
         raise UnstorableError("must be a Plotly figure, or its JSON with data and layout; a matplotlib one is an Image")
-    return json.dumps(json_ready(figure), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(json_ready(figure, exact=False), ensure_ascii=False, allow_nan=False).encode()

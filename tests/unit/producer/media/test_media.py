@@ -242,3 +242,9 @@ def test_what_cannot_be_stored_is_found_when_it_is_logged(media: Media, rule: st
 def test_a_page_that_vanished_is_no_text() -> None:
     with pytest.raises(FileNotFoundError, match=r"gone\.html"):
         stepwell.Html("/nowhere/gone.html").take(Kept())
+
+
+def test_the_summary_has_the_reference(tmp_path: Path) -> None:
+    with stepwell.init(mode="offline", dir=tmp_path, settings={"quiet": True}) as run:
+        run.log({"h": stepwell.Histogram([1, 2], num_bins=1), "loss": 1.0})
+        assert run.summary["h"] == {"bins": [1.0, 2.0], "counts": [2]}

@@ -1,0 +1,90 @@
+"""How `Api` asks the query service, and what becomes of its refusals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import httpx
+
+from stepwell.errors import ApiError, RunNotFoundError
+
+_NOT_FOUND: Final = 404
+
+
+class ApiHttp:
+    """Requests to the service at `base_url`, with a key ("" for none); `timeout` in seconds."""
+
+    def __init__(self, base_url: str, key: str, timeout: float) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._timeout = timeout
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+
+    def get(self, address: str, **parameters: Any) -> Any:
+        """Return the JSON answer of GET `/api/v1/{address}`. Raises: ApiError, RunNotFoundError."""
+        given = {name: value for name, value in parameters.items() if value is not None}
+        url = f"{self.base_url}/api/v1/{address}"
+        try:
+            answer = httpx.get(url, params=given, headers=self._headers, timeout=self._timeout)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from error
+        _check(answer)
+        return answer.json()
+
+    def lines(self, address: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a streamed ndjson answer. Raises: ApiError, RunNotFoundError."""
+        given = {name: value for name, value in parameters.items() if value is not None}
+        with self._stream(address, given, "application/x-ndjson") as answer:
+            yield from map(json.loads, ndjson_lines(answer.iter_bytes()))
+
+    def chunks(self, address: str) -> Iterator[bytes]:
+        """Yield the bytes of a streamed answer. Raises: ApiError, RunNotFoundError."""
+        with self._stream(address, {}, "*/*") as answer:
+            yield from answer.iter_bytes()
+
+    def headers(self, address: str) -> Mapping[str, str]:
+        """Return the headers of an answer, whose body is left unread. Raises: ApiError, RunNotFoundError."""
+        # Not HEAD: its answer would not say what is wrong.
+        with self._stream(address, {}, "*/*") as answer:
+            return answer.headers
+
+    @contextmanager
+    def _stream(self, address: str, given: Mapping[str, Any], accepted: str) -> Iterator[httpx.Response]:
+        url = f"{self.base_url}/api/v1/{address}"
+        headers = {**self._headers, "Accept": accepted}
+        try:
+            with httpx.stream("GET", url, params=given, headers=headers, timeout=self._timeout) as answer:
+                if answer.is_error:
+                    answer.read()
+                _check(answer)
+                yield answer
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> ApiError:
+        return ApiError(f"no answer from {self.base_url} ({type(error).__name__}: {error}); is `stepwell up` running?")
+
+
+def ndjson_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield lines that end in a newline; texts may hold whatever else Unicode ends lines with."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def _check(answer: httpx.Response) -> None:
+    if not answer.is_error:
+        return
+    try:
+        problem = answer.json()
+        words = str(problem.get("detail") or problem.get("title"))
+        words += "".join(f"; {error['field']}: {error.get('rule', '')}" for error in problem.get("errors", ()))
+    except (ValueError, AttributeError, TypeError, KeyError):
+        words = answer.text[:200]
+    kind = RunNotFoundError if answer.status_code == _NOT_FOUND else ApiError
+    raise kind(f"{answer.status_code} from {answer.url}: {words}")
