@@ -28,6 +28,7 @@ from stepwell.summaries import Metric
 from stepwell_schemas.errors import IdentifierError, KeyRuleError, StepError
 
 if TYPE_CHECKING:
+    from stepwell import plot
     from stepwell.api import Api
     from stepwell.configuration import Config
     from stepwell.media.audio import Audio
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from stepwell.media.object3d import Object3D
     from stepwell.media.overlays import BoundingBoxes2D, Classes, ImageMask
     from stepwell.media.plotly import Plotly
+    from stepwell.media.table import Table
     from stepwell.media.video import Video
     from stepwell.settings import ProducerSettings as Settings
     from stepwell.summaries import Summary
@@ -59,6 +61,7 @@ _DATA_TYPES: Final = {
     "Molecule": "molecule",
     "Object3D": "object3d",
     "Plotly": "plotly",
+    "Table": "table",
     "Video": "video",
 }
 """The data types by the module of `stepwell.media` that is imported when one is first asked for."""
@@ -187,6 +190,8 @@ def __getattr__(name: str) -> Any:
         from stepwell.settings import ProducerSettings
 
         return ProducerSettings
+    if name == "plot":
+        return import_module("stepwell.plot")
     if name in _DATA_TYPES:
         return getattr(import_module(f"stepwell.media.{_DATA_TYPES[name]}"), name)
     raise AttributeError(f"module 'stepwell' has no attribute {name!r}")
@@ -212,6 +217,7 @@ __all__ = [
     "Run",
     "Settings",
     "StepError",
+    "Table",
     "Video",
     "__version__",
     "config",
@@ -220,6 +226,7 @@ __all__ = [
     "init",
     "log",
     "login",
+    "plot",
     "run",
     "summary",
 ]
