@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from stepwell.api_http import ApiHttp
-from stepwell.api_media import StoredFile, StoredMedia, media_of
+from stepwell.api_media import StoredFile, StoredMedia, media_of, table_of
 from stepwell.arrays import as_logged
 from stepwell.console.reading import ConsoleLine, first_of_last, lines_of
 from stepwell.errors import ApiError
@@ -15,7 +15,10 @@ from stepwell.settings import ProducerSettings
 from stepwell_schemas.errors import IdentifierError
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.keys import fold_key
-from stepwell_schemas.kinds import MEDIA_KINDS
+from stepwell_schemas.kinds import MEDIA_KINDS, Kind
+
+if TYPE_CHECKING:
+    from stepwell.media.table import Table
 
 _TIMEOUT_SECONDS: Final = 60.0
 _PAGE_RUNS: Final = 50
@@ -214,6 +217,17 @@ class ApiRun:
         stored = str(found[0]["key"])
         lines = self._api.lines(run_url(self.run_path, "scan"), key=[stored], min_step=step, max_step=step)
         return list(media_of(self._api, stored, kinds, lines))
+
+    def table(self, key: str, step: int | None = None) -> Table:
+        """Return the last table logged under a key (at a step, where it is given); media cells as `media` gives them.
+
+        Its `get_dataframe()` is a pandas DataFrame. Raises: ApiError when there is none, or pyarrow is missing.
+        """
+        tables = [media for media in self.media(key, step) if media.kind == Kind.TABLE]
+        if not tables:
+            where = "" if step is None else f" at step {step}"
+            raise ApiError(f"no table was logged under {key!r}{where}")
+        return table_of(self._api, tables[-1])
 
     def file(self, name: str) -> StoredFile:
         """Return a file by the SHA-256 of its content, or a name that holds it. Raises: ApiError."""

@@ -9,14 +9,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from stepwell.errors import ApiError
+from stepwell.errors import ApiError, UnstorableError
 from stepwell_schemas.kinds import MEDIA_KINDS
 
 if TYPE_CHECKING:
     from stepwell.api_http import ApiHttp
+    from stepwell.media.table import Table
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_ENDINGS: Final = {"application/vnd.plotly.v1+json": ".plotly.json", "audio/wav": ".wav", "image/jpeg": ".jpg"}
+_ENDINGS: Final = {
+    "application/vnd.apache.parquet": ".parquet",
+    "application/vnd.plotly.v1+json": ".plotly.json",
+    "audio/wav": ".wav",
+    "image/jpeg": ".jpg",
+}
 
 
 class StoredFile:
@@ -101,6 +107,23 @@ def media_of(api: ApiHttp, key: str, kinds: list[str], rows: Iterator[Mapping[st
                 value = row[column]
                 for reference in value.get("items", [value]):
                     yield StoredMedia(api, key, kind, row["_step"], reference)
+
+
+def table_of(api: ApiHttp, stored: StoredMedia) -> Table:
+    """Return a stored table. Raises: ApiError, also when pyarrow is missing."""
+    from stepwell.media import parquet
+    from stepwell.media.table import Table
+
+    def media(reference: Mapping[str, Any]) -> StoredMedia:
+        known = {name: value for name, value in reference.items() if name != "kind"}
+        return StoredMedia(api, stored.key, str(reference["kind"]), stored.step, known)
+
+    content = stored.read()
+    try:
+        names, columns = parquet.read(content, media)
+    except UnstorableError as error:
+        raise ApiError(str(error)) from error
+    return Table(columns=names, data=list(zip(*columns, strict=True)), allow_mixed_types=True)
 
 
 def ending_of(content_type: str) -> str:

@@ -24,21 +24,10 @@ from pyarrow import parquet as pq
 import stepwell
 from stepwell.errors import UnstorableError
 from stepwell.media import parquet
+from support.keeping import Kept
 
 NAN = float("nan")
 AWARE = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=timezone(timedelta(hours=2)))
-
-
-class Kept:
-    """The files that a `Keep` was given."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, tuple[bytes, str]] = {}
-
-    def __call__(self, data: bytes, content_type: str) -> str:
-        sha256 = hashlib.sha256(data).hexdigest()
-        self.files[sha256] = data, content_type
-        return sha256
 
 
 def _reference(found: Mapping[str, Any]) -> Any:
@@ -49,9 +38,7 @@ def through(table: stepwell.Table) -> tuple[dict[str, Any], list[list[Any]]]:
     """Return a table's reference, and its columns as they come back."""
     kept = Kept()
     reference = table.take(kept)
-    data, content_type = kept.files[reference["sha256"]]
-    assert (len(data), content_type) == (reference["size"], reference["content_type"])
-    names, columns = parquet.read(data, _reference)
+    names, columns = parquet.read(kept.content(reference), _reference)
     assert names == reference["columns"]
     return reference, columns
 
@@ -97,7 +84,7 @@ def same(one: Any, other: Any) -> bool:
 def test_cells_come_back_as_they_were(cells: list[Any], kind: str) -> None:
     kept = Kept()
     reference = stepwell.Table(columns=["c"], data=[[cell] for cell in cells]).take(kept)
-    data = kept.files[reference["sha256"]][0]
+    data = kept.content(reference)
     assert str(pq.read_schema(io.BytesIO(data)).field("c").type) == kind
     (column,) = parquet.read(data, _reference)[1]
     if cells and isinstance(cells[0], list):
@@ -156,7 +143,7 @@ def test_media_cells_are_references_and_their_files_are_kept() -> None:
     kept = Kept()
     reference = table.take(kept)
     assert reference["column_types"] == ["image", "list of image", "mixed"]
-    data = kept.files[reference["sha256"]][0]
+    data = kept.content(reference)
     metadata = pq.read_schema(io.BytesIO(data)).metadata[b"stepwell"]
     assert json.loads(metadata) == {"columns": {"one": "media", "many": "media", "mixed": "json"}}
     one, many, mixed = parquet.read(data, _reference)[1]
@@ -191,7 +178,7 @@ def test_a_table_is_taken_as_it_is_then() -> None:
     cell.append(2)
     table.add_row([3])
     second = table.take(kept)
-    found = [parquet.read(kept.files[one["sha256"]][0], _reference)[1] for one in (first, second)]
+    found = [parquet.read(kept.content(one), _reference)[1] for one in (first, second)]
     assert found == [[[[1]]], [[[1, 2], [3]]]]
 
 
