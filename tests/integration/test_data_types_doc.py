@@ -38,7 +38,10 @@ def test_the_examples_do_what_they_say(sdk: Served, tmp_path: Path, monkeypatch:
         **dict.fromkeys(["cloud", "scan"], "object3d"),
         **dict.fromkeys(["weights", "counts"], "histogram"),
         "tone": "audio",
-        "plotly": "plotly",
+        **dict.fromkeys(["plotly", "charts/loss", "charts/both", "charts/roc", "charts/confusion"], "plotly"),
+        "samples": "table",
         "protein": "molecule",
     }
+    assert isinstance(names["first"], bytes)
+    assert names["first"].startswith(b"\x89PNG")
     assert Path(str(names["path"])).read_bytes() == Path("cat.jpg").read_bytes()

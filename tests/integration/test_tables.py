@@ -57,7 +57,7 @@ def pixels(stored: Any) -> Any:
 
 def test_tables_come_back_cell_for_cell(sdk: Served, tmp_path: Path) -> None:
     receipt = log_all(sdk)
-    assert (receipt.logged, receipt.stored) == (6, 6)
+    assert (receipt.points, receipt.stored) == (6, 6)
     run = stepwell.Api(sdk.environment["STEPWELL_BASE_URL"]).run("me/p/run")
 
     assert run.table("table").data == [[1], [2]]
@@ -97,7 +97,8 @@ def test_tables_come_back_cell_for_cell(sdk: Served, tmp_path: Path) -> None:
 def test_sql_sees_name_step_shape_and_reference(sdk: Served) -> None:
     log_all(sdk)
     rows = sdk.store.query(
-        "SELECT key, step, JSONExtractUInt(value, 'rows') AS rows, JSONExtract(value, 'columns', 'Array(String)') AS columns,"
+        "SELECT key, step, JSONExtractUInt(value, 'rows') AS rows,"
+        " JSONExtract(value, 'columns', 'Array(String)') AS columns,"
         " JSONExtract(value, 'column_types', 'Array(String)') AS types FROM {db}.media"
         " WHERE run_id = 'run' AND kind = 'table' ORDER BY key, step"
     ).to_pylist()

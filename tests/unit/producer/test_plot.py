@@ -137,10 +137,12 @@ def test_curves_are_wandbs(seed: int, count: int) -> None:
     true = np.concatenate([np.arange(count), random.integers(0, count, 20)])
     probs = random.dirichlet(np.ones(count), len(true))
     names = [f"class {number}" for number in range(count)]
-    for ours, theirs, columns in (
+    # Their annotations know lists alone.
+    pairs: list[tuple[Any, Any, tuple[int, int]]] = [
         (plot.roc_curve, wandb.plot.roc_curve, (1, 2)),
         (plot.pr_curve, wandb.plot.pr_curve, (2, 1)),
-    ):
+    ]
+    for ours, theirs, columns in pairs:
         drawn = traces_of(ours(true, probs, labels=names))
         rows = theirs(true, probs, labels=names).table.data
         for name in names:
