@@ -183,6 +183,17 @@ def test_names_classes_and_areas() -> None:
     assert len(traces_of(plot.pr_curve(_TRUE, _PROBS, interp_size=5))["1 (average 0.750)"][0]) == 5
 
 
+def test_a_long_curve_is_drawn_from_some_of_its_points() -> None:
+    random = np.random.default_rng(0)
+    scores, true = random.random(50_000), random.integers(0, 2, 50_000)
+    drawn = traces_of(plot.roc_curve(true, np.stack([1 - scores, scores], 1), classes_to_plot=[1]))
+    ((name, (x, y)), _) = drawn.items()
+    assert name == f"1 (area {metrics.roc_auc_score(true, scores):.3f})"
+    assert (len(x), x[0], y[0], x[-1], y[-1]) == (5_000, 0, 0, 1, 1)
+    points = set(zip(*metrics.roc_curve(true, scores)[:2], strict=True))
+    assert set(zip(x, y, strict=True)) <= points
+
+
 def test_one_class_alone_leaves_gaps() -> None:
     x, y = traces_of(plot.roc_curve([1, 1], [[0.1, 0.9], [0.2, 0.8]]))["1"]
     assert set(x) == {None}

@@ -58,6 +58,7 @@ def same(one: Any, other: Any) -> bool:
         ([1, None, -(2**63), 2**63 - 1], "int64"),
         ([2**64 - 1, 0], "uint64"),
         ([2**70, 1], "string"),
+        ([2**53 + 1, 0.5], "string"),
         ([1.5, NAN, None, math.inf, -0.0], "double"),
         ([True, False, None], "bool"),
         (["a", "", None, "NaN", "é\n"], "string"),
