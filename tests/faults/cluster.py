@@ -74,7 +74,8 @@ class Part:
             self.resume()
 
     def start(self) -> None:
-        """Start it."""
+        """Start it. It must not run: a process that nobody knows of would be left behind."""
+        assert self._process is None
         self._expected = False
         self._resume_at = None
         self._process = start_child(self._command, self._log, self._environment)
@@ -219,10 +220,8 @@ class Cluster:
         """Start everything, and create the topics and the tables."""
         self.broker.supervise(time.monotonic())
         asyncio.run(create_topics(self.settings, PARTITIONS))
-        self.engine.start()
+        self.supervise()
         self.store().close()
-        for part in (*self.ingestors, self.query):
-            part.start()
 
     def stop(self) -> None:
         """Stop everything."""
