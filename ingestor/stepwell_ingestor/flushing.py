@@ -35,15 +35,19 @@ from stepwell_ingestor.loading import load_states
 from stepwell_ingestor.media import store_media
 from stepwell_ingestor.messages import REDRIVEN_HEADER, DeadLetter, Message, Received, receive_all
 from stepwell_ingestor.plan import FlushPlan, plan_flush
+from stepwell_ingestor.rolling import statements
 from stepwell_ingestor.state import RunState
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.codec import Codec
 from stepwell_schemas.errors import MediaUnavailableError, StoreUnavailableError
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.media_store import MediaStore
+from stepwell_schemas.rollups import LEVELS
 
 _FIRST_RETRY_SECONDS: Final = 0.1
 _TOKENS: Final = 10
+# The table that says how far a series has come. It says so once the rollups are there.
+_REACHED: Final = "series"
 _DETAIL_MAX_CHARS: Final = 1_000
 _log = structlog.get_logger()
 T = TypeVar("T")
@@ -125,6 +129,8 @@ class Flusher:
         if not planned:
             await self._kafka.commit(self._partition, first, str(end))
         for table, rows in plan.tables.items():
+            if table == _REACHED:
+                await self._roll(plan, end)
             token = insert_token(self._partition, messages, end, table)
             await self._insert(table, rows, token, first, doubtful=planned)
         await self._bury(plan.dead)
@@ -136,7 +142,7 @@ class Flusher:
         received, dead = await asyncio.to_thread(receive_all, self._codec, messages)
         refused, _ = await self._patiently(partial(store_media, self._media, received))
         states, _ = await self._in_thread(self._load, received, messages[0].offset)
-        return await asyncio.to_thread(plan_flush, received, dead, states, end, refused)
+        return await asyncio.to_thread(plan_flush, received, dead, states, end, refused, LEVELS)
 
     def _load(self, received: Sequence[Received], first: int) -> dict[RunPath, RunState]:
         paths = {item.path for item in received}
@@ -157,6 +163,15 @@ class Flusher:
             metrics.count("stepwell_ingestor_inserts_repaired")
             _log.warning("ClickHouse noted an insert and lost its rows; inserting them again", table=table, token=token)
         raise LandingError(f"table {table}: rows were inserted {_TOKENS} times (token {token}) and do not show")
+
+    async def _roll(self, plan: FlushPlan, end: int) -> None:
+        """Compute the buckets that the flush's points closed or changed. Repeated, it changes nothing."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        for statement in statements(plan.rollups, end, LEVELS):
+            await self._in_thread(self._store.command, statement.sql, statement.parameters)
+            metrics.count("stepwell_ingestor_rollup_statements")
+        metrics.count("stepwell_ingestor_rollup_seconds", clock() - began)
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> tuple[T, bool]:
         """Call what asks ClickHouse, patiently."""

@@ -1,6 +1,6 @@
 -- Buckets of `2^level` steps of every number's series, so that a view of any length reads few rows: see `stepwell_schemas.rollups`.
 -- A row is a pure function of the points it stands for and is computed from them anew whenever they change; of two rows of a
--- bucket the one that has seen the newer version holds. No deduplication: computing a bucket twice changes nothing.
+-- bucket the one of the later flush holds (`version`: its end). No deduplication: computing a bucket twice changes nothing.
 CREATE TABLE IF NOT EXISTS {db}.rollups
 (
     entity LowCardinality(String),
