@@ -28,6 +28,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 
 from stepwell_ingestor import metrics
+from stepwell_ingestor.buckets import OpenBuckets
 from stepwell_ingestor.clients import Kafka
 from stepwell_ingestor.errors import LandingError
 from stepwell_ingestor.landing import has_landed
@@ -35,17 +36,18 @@ from stepwell_ingestor.loading import load_states
 from stepwell_ingestor.media import store_media
 from stepwell_ingestor.messages import REDRIVEN_HEADER, DeadLetter, Message, Received, receive_all
 from stepwell_ingestor.plan import FlushPlan, plan_flush
-from stepwell_ingestor.rolling import statements
 from stepwell_ingestor.state import RunState
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.codec import Codec
 from stepwell_schemas.errors import MediaUnavailableError, StoreUnavailableError
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.media_store import MediaStore
-from stepwell_schemas.rollups import LEVELS
+from stepwell_schemas.rollups import LEVELS, TABLE
 
 _FIRST_RETRY_SECONDS: Final = 0.1
 _TOKENS: Final = 10
+# Half a kilobyte each.
+_OPEN_SERIES: Final = 200_000
 # The table that says how far a series has come. It says so once the rollups are there.
 _REACHED: Final = "series"
 _DETAIL_MAX_CHARS: Final = 1_000
@@ -64,7 +66,10 @@ def insert_token(partition: TopicPartition, messages: Sequence[Message], end: in
 
 
 class StateCache:
-    """The states of recently seen runs; the least recently used ones are left to be loaded again."""
+    """The states of recently seen runs; the least recently used ones are left to be loaded again.
+
+    Of fewer of them, what their series' open buckets have come to.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -82,6 +87,12 @@ class StateCache:
         excess = len(self._states) - self._limit
         for path in list(islice(self._states, max(excess, 0))):
             del self._states[path]
+        series = sum(len(state.open_buckets.places) for state in self._states.values())
+        for state in islice(self._states.values(), max(len(self._states) - len(states), 0)):
+            if series <= _OPEN_SERIES:
+                break
+            series -= len(state.open_buckets.places)
+            state.open_buckets = OpenBuckets()
 
 
 class Flusher:
@@ -165,10 +176,14 @@ class Flusher:
         raise LandingError(f"table {table}: rows were inserted {_TOKENS} times (token {token}) and do not show")
 
     async def _roll(self, plan: FlushPlan, end: int) -> None:
-        """Compute the buckets that the flush's points closed or changed. Repeated, it changes nothing."""
+        """Store the rollups that the flush's points closed or changed. Done twice it changes nothing: no token."""
         clock = asyncio.get_running_loop().time
         began = clock()
-        for statement in statements(plan.rollups, end, LEVELS):
+        told = plan.rolling.table(end)
+        if told is not None:
+            await self._in_thread(self._store.insert, TABLE, told)
+            metrics.count("stepwell_ingestor_rollup_rows", len(told))
+        for statement in plan.rolling.statements(end):
             await self._in_thread(self._store.command, statement.sql, statement.parameters)
             metrics.count("stepwell_ingestor_rollup_statements")
         metrics.count("stepwell_ingestor_rollup_seconds", clock() - began)

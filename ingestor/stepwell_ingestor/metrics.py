@@ -15,6 +15,7 @@ CounterName = Literal[
     "stepwell_ingestor_store_retries",
     "stepwell_ingestor_inserts_repaired",
     "stepwell_ingestor_media_retries",
+    "stepwell_ingestor_rollup_rows",
     "stepwell_ingestor_rollup_statements",
     "stepwell_ingestor_rollup_seconds",
 ]
@@ -39,7 +40,8 @@ _COUNTERS: Final[dict[CounterName, str]] = {
     "stepwell_ingestor_store_retries": "Tries that failed because ClickHouse could not be reached.",
     "stepwell_ingestor_media_retries": "Tries that failed because the media store could not be reached.",
     "stepwell_ingestor_inserts_repaired": "Inserts that ClickHouse noted and lost when it was killed, made again.",
-    "stepwell_ingestor_rollup_statements": "Statements that computed buckets of rollups from what was stored.",
+    "stepwell_ingestor_rollup_rows": "Rows of rollups told from the flushes' own points.",
+    "stepwell_ingestor_rollup_statements": "Statements that computed rows of rollups from what was stored.",
     "stepwell_ingestor_rollup_seconds": "Seconds that flushes took for rollups.",
 }
 _GAUGES: Final[dict[GaugeName, str]] = {

@@ -17,7 +17,7 @@ from stepwell_ingestor.blocks import JSON_KINDS, block_values, first_row, is_jso
 from stepwell_ingestor.log_events import as_batch
 from stepwell_ingestor.messages import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, DeadLetter, Received, redriven_session
 from stepwell_ingestor.points import Columns, Int64s, tables_of
-from stepwell_ingestor.rolling import touched
+from stepwell_ingestor.rolling import Rolling, roll
 from stepwell_ingestor.rows import Activity, Conflict, MediaFile, Session, media_table, run_tables
 from stepwell_ingestor.series import SeriesPart, parts_of, series_table
 from stepwell_ingestor.state import RunDocument, RunState, SeriesId
@@ -26,7 +26,7 @@ from stepwell_schemas.events import Block, LogBatch, LogEvent, MediaChunk, RunFi
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.keys import check_key
 from stepwell_schemas.limits import MAX_BATCH_ROWS, VERSION_ROW_BITS
-from stepwell_schemas.rollups import LEVELS, Buckets
+from stepwell_schemas.rollups import LEVELS
 from stepwell_schemas.steps import NO_STEP, resolve
 from stepwell_schemas.streams import DEFAULT, stream_of
 
@@ -37,11 +37,11 @@ _DETAIL_CHARS: Final = 1_000
 class FlushPlan:
     """What a flush stores: rows by table in the order of insertion, dead letters, and the states after it.
 
-    `rollups`: the buckets to compute by level, behind the tables of points and before all others.
+    `rolling` comes behind the tables of points and before all others.
     """
 
     tables: dict[str, pa.Table]
-    rollups: dict[int, list[Buckets]]
+    rolling: Rolling
     dead: list[DeadLetter]
     states: dict[RunPath, RunState]
     points: int
@@ -110,7 +110,7 @@ def plan_flush(
     )  # fmt: skip
     return FlushPlan(
         tables=tables,
-        rollups=touched(flush.columns, before, levels),
+        rolling=roll(flush.columns, before, flush.states, levels),
         dead=[flush.dead[offset] for offset in sorted(flush.dead)],
         states=flush.states,
         points=sum(part.points for part in flush.series.values()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from stepwell_schemas.clickhouse import Store
@@ -67,11 +68,13 @@ def row_together(parts: Sequence[Row]) -> Row:
 
 
 def comparable(rows: Mapping[Place, Row]) -> dict[Place, Row]:
-    """Return rows with their floats by their bits, NaN as one: what is equal then is the same."""
-    return {place: {name: _bits(row[name]) for name in VALUES} for place, row in rows.items()}
+    """Return rows with floats by their bits, NaN as one, and times in milliseconds: what is equal then is the same."""
+    return {place: {name: _plain(row[name]) for name in VALUES} for place, row in rows.items()}
 
 
-def _bits(value: Any) -> Any:
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return round(value.timestamp() * 1_000)
     if not isinstance(value, float):
         return value
     return "nan" if math.isnan(value) else struct.pack(">d", value).hex()
