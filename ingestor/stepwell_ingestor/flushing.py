@@ -28,6 +28,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 
 from stepwell_ingestor import metrics
+from stepwell_ingestor.buckets import OpenBuckets
 from stepwell_ingestor.clients import Kafka
 from stepwell_ingestor.errors import LandingError
 from stepwell_ingestor.landing import has_landed
@@ -41,9 +42,14 @@ from stepwell_schemas.codec import Codec
 from stepwell_schemas.errors import MediaUnavailableError, StoreUnavailableError
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.media_store import MediaStore
+from stepwell_schemas.rollups import LEVELS, TABLE
 
 _FIRST_RETRY_SECONDS: Final = 0.1
 _TOKENS: Final = 10
+# Half a kilobyte each.
+_OPEN_SERIES: Final = 200_000
+# The table that says how far a series has come. It says so once the rollups are there.
+_REACHED: Final = "series"
 _DETAIL_MAX_CHARS: Final = 1_000
 _log = structlog.get_logger()
 T = TypeVar("T")
@@ -60,7 +66,10 @@ def insert_token(partition: TopicPartition, messages: Sequence[Message], end: in
 
 
 class StateCache:
-    """The states of recently seen runs; the least recently used ones are left to be loaded again."""
+    """The states of recently seen runs; the least recently used ones are left to be loaded again.
+
+    Of fewer of them, what their series' open buckets have come to.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -78,6 +87,12 @@ class StateCache:
         excess = len(self._states) - self._limit
         for path in list(islice(self._states, max(excess, 0))):
             del self._states[path]
+        series = sum(len(state.open_buckets.places) for state in self._states.values())
+        for state in islice(self._states.values(), max(len(self._states) - len(states), 0)):
+            if series <= _OPEN_SERIES:
+                break
+            series -= len(state.open_buckets.places)
+            state.open_buckets = OpenBuckets()
 
 
 class Flusher:
@@ -125,6 +140,8 @@ class Flusher:
         if not planned:
             await self._kafka.commit(self._partition, first, str(end))
         for table, rows in plan.tables.items():
+            if table == _REACHED:
+                await self._roll(plan, end)
             token = insert_token(self._partition, messages, end, table)
             await self._insert(table, rows, token, first, doubtful=planned)
         await self._bury(plan.dead)
@@ -136,7 +153,7 @@ class Flusher:
         received, dead = await asyncio.to_thread(receive_all, self._codec, messages)
         refused, _ = await self._patiently(partial(store_media, self._media, received))
         states, _ = await self._in_thread(self._load, received, messages[0].offset)
-        return await asyncio.to_thread(plan_flush, received, dead, states, end, refused)
+        return await asyncio.to_thread(plan_flush, received, dead, states, end, refused, LEVELS)
 
     def _load(self, received: Sequence[Received], first: int) -> dict[RunPath, RunState]:
         paths = {item.path for item in received}
@@ -157,6 +174,19 @@ class Flusher:
             metrics.count("stepwell_ingestor_inserts_repaired")
             _log.warning("ClickHouse noted an insert and lost its rows; inserting them again", table=table, token=token)
         raise LandingError(f"table {table}: rows were inserted {_TOKENS} times (token {token}) and do not show")
+
+    async def _roll(self, plan: FlushPlan, end: int) -> None:
+        """Store the rollups that the flush's points closed or changed. Done twice it changes nothing: no token."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        told = plan.rolling.table(end)
+        if told is not None:
+            await self._in_thread(self._store.insert, TABLE, told)
+            metrics.count("stepwell_ingestor_rollup_rows", len(told))
+        for statement in plan.rolling.statements(end):
+            await self._in_thread(self._store.command, statement.sql, statement.parameters)
+            metrics.count("stepwell_ingestor_rollup_statements")
+        metrics.count("stepwell_ingestor_rollup_seconds", clock() - began)
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> tuple[T, bool]:
         """Call what asks ClickHouse, patiently."""

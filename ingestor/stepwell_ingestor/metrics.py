@@ -15,6 +15,9 @@ CounterName = Literal[
     "stepwell_ingestor_store_retries",
     "stepwell_ingestor_inserts_repaired",
     "stepwell_ingestor_media_retries",
+    "stepwell_ingestor_rollup_rows",
+    "stepwell_ingestor_rollup_statements",
+    "stepwell_ingestor_rollup_seconds",
 ]
 GaugeName = Literal[
     "stepwell_ingestor_lag_events",
@@ -37,6 +40,9 @@ _COUNTERS: Final[dict[CounterName, str]] = {
     "stepwell_ingestor_store_retries": "Tries that failed because ClickHouse could not be reached.",
     "stepwell_ingestor_media_retries": "Tries that failed because the media store could not be reached.",
     "stepwell_ingestor_inserts_repaired": "Inserts that ClickHouse noted and lost when it was killed, made again.",
+    "stepwell_ingestor_rollup_rows": "Rows of rollups told from the flushes' own points.",
+    "stepwell_ingestor_rollup_statements": "Statements that computed rows of rollups from what was stored.",
+    "stepwell_ingestor_rollup_seconds": "Seconds that flushes took for rollups.",
 }
 _GAUGES: Final[dict[GaugeName, str]] = {
     "stepwell_ingestor_lag_events": "Events in the log that are not settled, over the partitions of this ingestor.",

@@ -17,6 +17,7 @@ from stepwell_ingestor.blocks import JSON_KINDS, block_values, first_row, is_jso
 from stepwell_ingestor.log_events import as_batch
 from stepwell_ingestor.messages import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, DeadLetter, Received, redriven_session
 from stepwell_ingestor.points import Columns, Int64s, tables_of
+from stepwell_ingestor.rolling import Rolling, roll
 from stepwell_ingestor.rows import Activity, Conflict, MediaFile, Session, media_table, run_tables
 from stepwell_ingestor.series import SeriesPart, parts_of, series_table
 from stepwell_ingestor.state import RunDocument, RunState, SeriesId
@@ -25,6 +26,7 @@ from stepwell_schemas.events import Block, LogBatch, LogEvent, MediaChunk, RunFi
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.keys import check_key
 from stepwell_schemas.limits import MAX_BATCH_ROWS, VERSION_ROW_BITS
+from stepwell_schemas.rollups import LEVELS
 from stepwell_schemas.steps import NO_STEP, resolve
 from stepwell_schemas.streams import DEFAULT, stream_of
 
@@ -33,9 +35,13 @@ _DETAIL_CHARS: Final = 1_000
 
 @dataclass
 class FlushPlan:
-    """What a flush stores: rows by table in the order of insertion, dead letters, and the states after it."""
+    """What a flush stores: rows by table in the order of insertion, dead letters, and the states after it.
+
+    `rolling` comes behind the tables of points and before all others.
+    """
 
     tables: dict[str, pa.Table]
+    rolling: Rolling
     dead: list[DeadLetter]
     states: dict[RunPath, RunState]
     points: int
@@ -77,6 +83,7 @@ def plan_flush(
     before: Mapping[RunPath, RunState],
     end: int,
     refused: Mapping[int, str] | None = None,
+    levels: Sequence[int] = LEVELS,
 ) -> FlushPlan:
     """Plan the events of one partition before offset `end`, in their order.
 
@@ -86,6 +93,7 @@ def plan_flush(
         before: the state of every run in `received` as of the first offset; not changed.
         end: the offset after the last one, as of which the plan's states hold.
         refused: why the media files that some events complete could not be stored, by the events' offsets.
+        levels: of the rollups.
     """
     flush = _Flush({path: state.copy() for path, state in before.items()}, refused or {})
     flush.dead.update({letter.message.offset: letter for letter in dead})
@@ -102,6 +110,7 @@ def plan_flush(
     )  # fmt: skip
     return FlushPlan(
         tables=tables,
+        rolling=roll(flush.columns, before, flush.states, levels),
         dead=[flush.dead[offset] for offset in sorted(flush.dead)],
         states=flush.states,
         points=sum(part.points for part in flush.series.values()),

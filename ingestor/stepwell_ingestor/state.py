@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from stepwell_ingestor.buckets import OpenBuckets
 from stepwell_schemas.events import MetricDefinition, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.keys import fold_key
 
@@ -97,7 +98,8 @@ class RunState:
     `writers`: each writer's current step. `counters`: `next_step`, the one behind the last that the run itself logged
     at. `sessions`: each journal's next sequence number. `spellings`: the stored
     key of each folded key. `stored_as`: the stored key of each spelling that was seen. `last_steps`: the last step of
-    each series. All of it is a function of the log before some offset.
+    each series. `open_buckets`: what the open buckets of its numbers' rollups have come to. All of it is a function of
+    the log before some offset, or not known of `open_buckets`, which is not stored.
     """
 
     writers: dict[str, int] = field(default_factory=dict)
@@ -107,6 +109,7 @@ class RunState:
     last_steps: dict[SeriesId, int] = field(default_factory=dict)
     document: RunDocument | None = None
     counters: dict[str, int] = field(default_factory=dict)
+    open_buckets: OpenBuckets = field(default_factory=OpenBuckets, compare=False)
 
     def reached(self, step: int) -> None:
         """Note that the run itself logged at a step."""
@@ -129,5 +132,5 @@ class RunState:
         """Return a state that changes on its own."""
         return RunState(
             dict(self.writers), dict(self.sessions), dict(self.spellings), dict(self.stored_as),
-            dict(self.last_steps), self.document, dict(self.counters),
+            dict(self.last_steps), self.document, dict(self.counters), self.open_buckets,
         )  # fmt: skip

@@ -119,7 +119,8 @@ class Store:
     def command(self, sql: str, parameters: Parameters | None = None) -> None:
         """Run a statement whose result is of no interest, such as DDL. Works before the database exists."""
         with self._client(PASSING_INSERT_CODES) as client:
-            client.command(self._text(sql), _dict(parameters), use_database=False)
+            # Not the driver's `command`: it would put parameters of any length into the URL.
+            client.raw_query(self._text(sql), _dict(parameters), use_database=False)
 
     def close(self) -> None:
         """Release the connections; the embedded engine ends with the process's last store. Idempotent."""

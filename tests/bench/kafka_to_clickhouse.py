@@ -1,18 +1,24 @@
-"""Ingest: how fast events become rows, beside the same Arrow tables inserted straight into the same tables.
+"""Ingest: how fast events become rows and rollups, beside the same without rollups, and beside inserts of points alone.
 
-Events are decoded, planned and inserted as a flush does it, without the broker's part, so that the ratio says what
-Stepwell's own work costs. Both sides run in one process, one after the other, in turns.
+Events are decoded, planned and inserted as a flush does it, without the broker's part, so that the ratios say what
+Stepwell's own work costs. All sides run in one process, flush by flush in turns.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median
+from unittest.mock import patch
 
 import numpy as np
 
+import stepwell_ingestor.plan
 from stepwell_ingestor.messages import Message, receive_all
-from stepwell_ingestor.plan import plan_flush
+from stepwell_ingestor.plan import FlushPlan, plan_flush
+from stepwell_ingestor.rolling import Rolling
 from stepwell_ingestor.state import RunState
 from stepwell_schemas.clickhouse import Store, connect
 from stepwell_schemas.codec import Codec, encode
@@ -20,12 +26,13 @@ from stepwell_schemas.events import Block, LogBatch
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.kinds import Kind
 from stepwell_schemas.migrate import migrate
+from stepwell_schemas.rollups import LEVELS, TABLE
 
 _PATH = RunPath("bench", "ingest", "run")
 _KEYS = [f"train/metric_{number:02d}" for number in range(50)]
 _ROWS = 2_500
 _EVENTS_A_FLUSH = 8
-_FLUSHES = 5
+_FLUSHES = 20
 
 
 def events() -> list[bytes]:
@@ -46,38 +53,80 @@ def events() -> list[bytes]:
     return encoded
 
 
-def ingest(store: Store, encoded: list[bytes]) -> tuple[float, float]:
-    """Store all events flush by flush; return seconds with our own work, and of the same inserts alone."""
-    states = {_PATH: RunState()}
-    whole = straight = 0.0
-    for flush in range(_FLUSHES):
-        first = flush * _EVENTS_A_FLUSH
+def ingest(store: Store, messages: list[Message], states: dict[RunPath, RunState], rolled: bool) -> FlushPlan:
+    """Store the events of a flush as the ingestor does, with rollups or without."""
+    received, dead = receive_all(Codec(), messages)
+    end = messages[-1].offset + 1
+    if rolled:
+        plan = plan_flush(received, dead, states, end)
+    else:
+        with patch.object(stepwell_ingestor.plan, "roll", lambda *_: Rolling(LEVELS)):
+            plan = plan_flush(received, dead, states, end)
+    told = plan.rolling.table(end)
+    for table, rows in plan.tables.items():
+        store.insert(table, rows, f"{end}:{table}")
+    if told is not None:
+        store.insert(TABLE, told)
+    for statement in plan.rolling.statements(end):
+        store.command(statement.sql, statement.parameters)
+    return plan
+
+
+class Spent:
+    """Seconds of each flush on the clock, and of all processors, the engine's threads included."""
+
+    def __init__(self) -> None:
+        self.wall: list[float] = []
+        self.processor: list[float] = []
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Add what the block takes."""
+        wall, processor = time.perf_counter(), time.process_time()
+        yield
+        self.wall.append(time.perf_counter() - wall)
+        self.processor.append(time.process_time() - processor)
+
+
+def compare(rolled: Store, plain: Store, encoded: list[bytes]) -> dict[str, Spent]:
+    """Store all events three ways, flush by flush in turns."""
+    spent = {"with rollups": Spent(), "without": Spent(), "points alone": Spent()}
+    states, plain_states = {_PATH: RunState()}, {_PATH: RunState()}
+    for first in range(0, len(encoded), _EVENTS_A_FLUSH):
         messages = [Message(first + n, 0, None, encoded[first + n]) for n in range(_EVENTS_A_FLUSH)]
-        began = time.perf_counter()
-        received, dead = receive_all(Codec(), messages)
-        plan = plan_flush(received, dead, states, first + _EVENTS_A_FLUSH)
-        for table, rows in plan.tables.items():
-            store.insert(table, rows, f"{flush}:{table}")
-        whole += time.perf_counter() - began
+        with spent["with rollups"].measured():
+            plan = ingest(rolled, messages, states, True)
         states = plan.states
-        began = time.perf_counter()
-        store.insert("points_number", plan.tables["points_number"], f"straight:{flush}")
-        straight += time.perf_counter() - began
-    return whole, straight
+        with spent["without"].measured():
+            plain_states = ingest(plain, messages, plain_states, False).states
+        with spent["points alone"].measured():
+            plain.insert("points_number", plan.tables["points_number"], f"straight:{first}")
+    return spent
 
 
 def main() -> None:
-    """Print points a second, and the ratio to straight inserts."""
+    """Print points a second, and the ratios."""
     encoded = events()
-    points = _FLUSHES * _EVENTS_A_FLUSH * _ROWS * len(_KEYS)
+    points = len(encoded) * _ROWS * len(_KEYS)
     with tempfile.TemporaryDirectory() as folder:
-        store = connect(f"chdb://{folder}", "bench")
-        migrate(store)
+        rolled, plain = (connect(f"chdb://{folder}", name) for name in ("rolled", "plain"))
+        migrate(rolled)
+        migrate(plain)
         # The first flush of a process pays for imports.
         plan_flush(receive_all(Codec(), [Message(0, 0, None, encoded[0])])[0], [], {_PATH: RunState()}, 1)
-        whole, straight = ingest(store, encoded)
-        store.close()
-    print(f"{points:,} points in flushes of {points // _FLUSHES:,}")
-    print(f"decode, plan, insert  {points / whole / 1e6:5.2f} M points/s")
-    print(f"same rows, straight   {points / straight / 1e6:5.2f} M points/s")
-    print(f"ratio                 {straight / whole:5.2f}  (to reach: 0.5)")
+        spent = compare(rolled, plain, encoded)
+        rolled.close()
+        plain.close()
+    print(f"{points:,} points of {len(_KEYS)} metrics in flushes of {_EVENTS_A_FLUSH * _ROWS * len(_KEYS):,}")
+    for name, one in spent.items():
+        wall, processor = (points / len(one.wall) / median(seconds) / 1e6 for seconds in (one.wall, one.processor))
+        print(f"{name:14} {wall:5.2f} M points/s, {processor:5.2f} M a second of processor time")
+    whole, without, alone = spent.values()
+    print(f"with rollups / without       {ratio(without.wall, whole.wall):5.2f}  (to reach: 0.85)")
+    print(f"  the same, processor time   {ratio(without.processor, whole.processor):5.2f}")
+    print(f"with rollups / points alone  {ratio(alone.wall, whole.wall):5.2f}  (to reach: 0.5)")
+
+
+def ratio(one: list[float], other: list[float]) -> float:
+    """Return the median ratio of what was measured in turns."""
+    return median(a / b for a, b in zip(one, other, strict=True))

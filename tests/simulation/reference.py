@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 
 from simulation.broker import Broker
 from simulation.model import RunModel, bits
+from simulation.rollups import differences
 from simulation.store import Row
 from simulation.workload import Entry
 from stepwell_ingestor.messages import DeadLetter, receive_all
@@ -82,6 +83,9 @@ def compare(found: Tables, broker: Broker, entries: Sequence[Entry]) -> Differen
         rows = Counter(tuple(row[name] for name in (*_RUN, *key, version)) for row in found.get(table, ()))
         _note(problems, f"{table}: rows twice", Counter({row: count for row, count in rows.items() if count > 1}))
     problems += _against_model(found, entries)
+    rollups = differences(found.get("rollups", ()), found.get("points_number", ()))
+    if rollups:
+        problems.append(f"{len(rollups)} rollups differ: {rollups[:_SHOWN]}"[:2_000])
     problems += _buried(broker, dead, entries)
     points = sum(len(wanted[table]) for table in POINTS)
     return Differences(points, sum(lost[t] for t in POINTS), sum(doubled[t] for t in POINTS), problems)

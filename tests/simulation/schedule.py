@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+from unittest.mock import patch
 
 import structlog
 from aiokafka import TopicPartition
@@ -16,9 +17,11 @@ from simulation.broker import Broker
 from simulation.client import SimulatedKafka
 from simulation.clock import Process, VirtualLoop
 from simulation.reference import Differences, compare
+from simulation.rollups import LEVELS
 from simulation.store import SimulatedStore
 from simulation.workload import Entry, Workload
 from simulation.world import SESSION_SECONDS, Faults, World
+from stepwell_ingestor import flushing
 from stepwell_ingestor.service import Ingestor
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.errors import StoreRejectedError
@@ -182,7 +185,7 @@ def run_schedule(seed: int, *, overtaking: bool = False) -> Outcome:
     loop = VirtualLoop()
     # Tasks of killed processes are never finished, and their futures never looked at.
     loop.set_exception_handler(lambda *_: None)
-    with structlog.testing.capture_logs():
+    with structlog.testing.capture_logs(), patch.object(flushing, "LEVELS", LEVELS):
         schedule = _Schedule(seed, loop, overtaking=overtaking)
         try:
             loop.run_until_complete(schedule.run())

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from simulation.rollups import closed_before, computed
 from simulation.world import World
 from stepwell_schemas.clickhouse import Parameters, Store
 from stepwell_schemas.errors import StoreRejectedError, StoreUnavailableError
@@ -94,8 +95,24 @@ class SimulatedStore(Store):
                 self._world.counts["blocks lost by ClickHouse"] += 1
                 self._world.note(f"lose {token}")
                 raise StoreUnavailableError("killed between the note of the token and the rows")
+            if table == "series":
+                points, rollups = self.tables["points_number"], self.tables["rollups"]
+                self._world.problems += closed_before(rows.to_pylist(), points, rollups)
             self.tables[table] += rows.to_pylist()
             self._world.note(f"insert {token} {len(rows)}")
+        if chance(faults.insert_after):
+            raise StoreUnavailableError("the answer was lost")
+
+    def command(self, sql: str, parameters: Parameters | None = None) -> None:
+        """Compute buckets of rollups; or fail, before or after."""
+        faults, chance = self._world.faults, self._world.chance
+        self._reached(faults.insert_before)
+        if chance(faults.insert_refused):
+            raise StoreRejectedError("refused")
+        rows = computed(sql, parameters or {}, self._visible)
+        self.tables["rollups"] += rows
+        self._world.counts["rollups"] += len(rows)
+        self._world.note(f"compute {len(rows)}")
         if chance(faults.insert_after):
             raise StoreUnavailableError("the answer was lost")
 

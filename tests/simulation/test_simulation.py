@@ -33,6 +33,7 @@ def test_the_schedules_have_what_they_are_for() -> None:
     counts = sum((run_once(seeds, overtaking=False)[0] for seeds in PARTS), start=Counter[str]())
     for what in ("kills", "pauses", "leaves", "zombie commits refused", "inserts dropped", "blocks lost by ClickHouse"):
         assert counts[what] > 0, what
+    assert counts["rollups"] > len(SEEDS)
     assert counts["flushes"] > 5 * len(SEEDS)
     assert counts["points"] > counts["events"]
 
