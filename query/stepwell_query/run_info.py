@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from stepwell_schemas.kinds import Kind
 
 Row = Mapping[str, Any]
 
-_OF_PROJECT: Final = "entity = {entity:String} AND project = {project:String}"
+_OF_RUNS: Final = "entity = {entity:String} AND project = {project:String} AND run_id IN {run_ids:Array(String)}"
 
 _DOCUMENTS: Final = """
 SELECT
@@ -47,8 +47,7 @@ LEFT JOIN
 ) AS a USING (run_id)
 """
 
-DOCUMENTS_OF_PROJECT: Final = _DOCUMENTS.replace("{condition}", _OF_PROJECT)
-"""Every run of a project with its activity; times in milliseconds since the epoch."""
+_DOCUMENTS_OF_RUNS: Final = _DOCUMENTS.replace("{condition}", _OF_RUNS)
 
 _DOCUMENT_OF_RUN: Final = _DOCUMENTS.replace("{condition}", OF_RUN)
 
@@ -58,12 +57,19 @@ SELECT
     max(last_number) AS number, max(last_text) AS text,
     number.1 AS number_step, number.2 AS number_version, number.3 AS number_value,
     text.1 AS text_step, text.2 AS text_version, text.3 AS text_value,
+    {{figures}}
+FROM {{db}}.series WHERE {_OF_RUNS}
+GROUP BY run_id, key, kind HAVING min(stream) = '' ORDER BY run_id, key, kind
+"""
+
+_FIGURES: Final = """
     sum(value_sum) / sum(not_nan) AS mean,
     if(sum(not_nan) = 0, nan, min(value_min)) AS low, if(sum(not_nan) = 0, nan, max(value_max)) AS high,
     max(rewritten) AS rewritten
-FROM {{db}}.series WHERE {_OF_PROJECT} AND run_id IN {{run_ids:Array(String)}}
-GROUP BY run_id, key, kind HAVING min(stream) = '' ORDER BY run_id, key, kind
 """
+
+# Where nothing was defined, summaries are last values alone.
+_NO_FIGURES: Final = "nan AS mean, nan AS low, nan AS high, 0 AS rewritten"
 
 _FROM_ROWS: Final = f"""
 SELECT
@@ -86,19 +92,48 @@ def read_run(store: Store, run: RunPath, odd: NotFinite = NotFinite.TEXT) -> dic
     return run_infos(store, rows, odd)[0]
 
 
-def run_infos(store: Store, documents: Sequence[Row], odd: NotFinite = NotFinite.TEXT) -> list[dict[str, Any]]:
-    """Return the RunInfos of runs of one project, of rows as `DOCUMENTS_OF_PROJECT` gives them. Raises: StoreError."""
-    if not documents:
+def read_documents(store: Store, entity: str, project: str, run_ids: Sequence[str]) -> list[Row]:
+    """Return the documents of a project's runs with their activity, in the order of the ids. Raises: StoreError."""
+    if not run_ids:
         return []
+    among = {"entity": entity, "project": project, "run_ids": list(run_ids)}
+    found = {row["run_id"]: row for row in store.query(_DOCUMENTS_OF_RUNS, among).to_pylist()}
+    return [found[run_id] for run_id in run_ids if run_id in found]
+
+
+def run_infos(
+    store: Store,
+    documents: Sequence[Row],
+    odd: NotFinite = NotFinite.TEXT,
+    keys: Collection[str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return the RunInfos of runs of one project, of their documents.
+
+    Args:
+        keys: the metrics whose summary is wanted, as they are stored; None: all.
+
+    Raises:
+        StoreError: when ClickHouse does not answer.
+    """
+    stats = _read_stats(store, documents, keys) if documents and keys != [] else {}
+    return [_run_info(store, document, stats.get(document["run_id"], []), odd) for document in documents]
+
+
+def _read_stats(store: Store, documents: Sequence[Row], keys: Collection[str] | None) -> dict[str, list[Row]]:
     parameters = {
         "entity": documents[0]["entity"],
         "project": documents[0]["project"],
         "run_ids": [row["run_id"] for row in documents],
     }
+    defined = any(row["metric_definitions"] not in {"", "[]"} for row in documents)
+    sql = _STATS.replace("{figures}", _FIGURES if defined else _NO_FIGURES)
+    if keys is not None:
+        sql = sql.replace("GROUP BY", "AND key IN {keys:Array(String)} GROUP BY")
+        parameters["keys"] = list(keys)
     stats: dict[str, list[Row]] = {}
-    for row in store.query(_STATS, parameters).to_pylist():
+    for row in store.query(sql, parameters).to_pylist():
         stats.setdefault(row["run_id"], []).append(row)
-    return [_run_info(store, document, stats.get(document["run_id"], []), odd) for document in documents]
+    return stats
 
 
 def _run_info(store: Store, row: Row, stats: list[Row], odd: NotFinite) -> dict[str, Any]:
