@@ -56,3 +56,10 @@ class RunsQuery(Parameters):
         if not text:
             return None
         return parse_dict(self.filter) if text.startswith("{") else parse_filter(self.filter)
+
+
+class ColumnsQuery(Parameters):
+    """The query of GET columns."""
+
+    search: str = Field("", max_length=_TEXT_MAX, description="Words that the column's name must hold, in any case.")
+    limit: int = Field(100, ge=1, le=COLUMNS_MAX, description="Columns, at most.")

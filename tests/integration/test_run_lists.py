@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stepwell_query.column_search import search_columns
 from stepwell_query.encode import NotFinite, json_bytes
-from stepwell_query.filters.text import quoted_ref
+from stepwell_query.filters.text import parse_ref, quoted_ref
 from stepwell_query.filters.tree import All, AnyOf, Compare, Exists, Has, Matches, Node, Not, Ref, Sign, Source, terms
 from stepwell_query.run_columns import MISSING, at_path
 from stepwell_query.run_statement import read_facts
@@ -329,3 +330,73 @@ def in_order(whole: dict[str, Any], by: Ref, *, reverse: bool) -> str:
     for number in whole:
         ranked.setdefault(rank(value(number)), []).append(number)
     return "".join("".join(sorted(ranked[place], key=within, reverse=reverse)) for place in sorted(ranked))
+
+
+def columns_found(store: Store, search: str) -> dict[str, int]:
+    """Return the names that a search finds, with how many runs have them."""
+    found = search_columns(store, "me", "digits", search, 500)
+    assert found["total"] == len(found["columns"])
+    return {column["name"]: column["runs"] for column in found["columns"]}
+
+
+def test_every_column_is_found_by_words(runs: Store) -> None:
+    everything = columns_found(runs, "")
+    assert columns_found(runs, "CONFIG opt") == {"config.opt": 2, "config.opt.name": 4, "config.opt.eps": 1}
+    assert columns_found(runs, "loss") == {
+        "summary.loss": 3, "summary.loss.min": 3, "summary.loss.mean": 3, "summary.loss.best": 3,
+    }  # fmt: skip
+    assert columns_found(runs, "gone") == {}
+    assert everything["summary.only/some"] == 3
+    assert next(iter(everything)) in {"summary.note", "summary.ok", "summary.big", "config.lr", "summary.acc"}
+    assert {parse_ref(name, "columns").name for name in everything} >= {ODD, "lr", "flag", "best.acc"}
+
+
+def test_a_list_shows_the_columns_that_are_asked_for(runs: Store) -> None:
+    names = ["config.opt.name", "summary.LOSS.min", quoted_ref(Ref(Source.CONFIG, ODD)), "summary.acc", "config.lr"]
+    with_columns = RunsQuery(order="run_id", columns=names).request()
+    page = json.loads(json_bytes(read_runs(runs, "me", "digits", with_columns)))
+    assert page["columns"] == {"shown": names, "total": 5}
+    values = [info["values"] for info in page["runs"]]
+    assert values[1] == {"summary.LOSS.min": 0.2, "summary.acc": 0.5, "config.lr": 1}
+    assert values[5] == {names[2]: "x", "summary.acc": 0.5, "config.lr": LARGE + 1}
+    assert values[7]["summary.acc"] == "NaN"
+    assert values[9] == {"summary.acc": 0.5}
+    assert not {"config", "summary"} & page["runs"][0].keys()
+
+
+def test_five_hundred_columns_are_shown_and_all_are_stored(chdb_store: Store) -> None:
+    with gathered(chdb_store) as gathering:
+        for number in range(3):
+            config = {"lr": number, "deep": {f"k{place}": place for place in range(400)}, f"own{number}": 2**70}
+            writer = RunWriter(gathering, RunPath("me", "digits", f"r{number}"))
+            writer.document(config=config, summary={f"s{place}": place for place in range(200)})
+    page = json.loads(json_bytes(read_runs(chdb_store, "me", "digits", RunsQuery().request())))
+    assert page["columns"]["total"] == 604
+    assert len(page["columns"]["shown"]) == 500
+    first = page["runs"][0]
+    assert first["partial"]
+    assert len(first["config"]["deep"]) == 400
+    assert "own2" not in first["config"]
+    assert len(first["summary"]) == 99
+    assert ids(chdb_store, "config.own1 exists and summary.s199 = 199") == "1"
+    assert columns_found(chdb_store, "config own") == {"config.own0": 1, "config.own1": 1, "config.own2": 1}
+
+
+def test_pages_stay_right_while_runs_come(chdb_store: Store) -> None:
+    def write(*names: str) -> None:
+        with gathered(chdb_store) as gathering:
+            for name in names:
+                RunWriter(gathering, RunPath("me", "digits", name)).document(config={"lr": int(name[1:])})
+
+    write("r10", "r20", "r30", "r40", "r50", "r60")
+    seen: list[str] = []
+    cursor = None
+    for coming in ("r05", "r45", "r25", "r70"):
+        asked = RunsQuery(order="config.lr", limit=2, cursor=cursor).request()
+        page = read_runs(chdb_store, "me", "digits", asked)
+        seen += [info["run_id"] for info in page["runs"]]
+        cursor = page["next"]
+        write(coming)
+        if cursor is None:
+            break
+    assert seen == ["r10", "r20", "r30", "r40", "r45", "r50", "r60"]

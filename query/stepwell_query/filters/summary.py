@@ -23,7 +23,7 @@ DICT: Final = "dict"
 FROM_ROWS: Final = frozenset({"first", "min", "max", "mean"})
 """Figures that rows must give: the first always, the others where a step was written twice."""
 
-_FIGURES: Final = ("min", "max", "mean", "best", "first", "last")
+FIGURES: Final = ("min", "max", "mean", "best", "first", "last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Candidate:
 def keys_of(path: str) -> list[str]:
     """Return the keys of metrics that a path may mean: itself, and the one whose figure it may be."""
     parent, _, figure = path.rpartition(".")
-    return [path, parent] if parent and figure in _FIGURES else [path]
+    return [path, parent] if parent and figure in FIGURES else [path]
 
 
 def candidates(path: str, facts: Facts) -> list[Candidate]:
@@ -77,7 +77,7 @@ def candidates(path: str, facts: Facts) -> list[Candidate]:
     for key in keys_of(path):
         figure = "" if key == path else path[len(key) + 1 :]
         spellings = facts.spelled(key)
-        hows = [(text, _how(key, figure, text)) for text in facts.definitions]
+        hows = [(text, outcome(key, figure, text)) for text in facts.definitions]
         special = [(text, how) for text, how in hows if how != (NONE if figure else LAST)]
         if spellings and (special or not figure):
             texts, outcomes = zip(*special, strict=True) if special else ((), ())
@@ -90,7 +90,8 @@ def folded_keys(paths: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(fold_key(key) for path in paths for key in keys_of(path)))
 
 
-def _how(key: str, figure: str, text: str) -> str:
+def outcome(key: str, figure: str, text: str) -> str:
+    """Return what a metric, or a figure of it, is in the summary of a run with these definitions, as stored."""
     definition = definition_of(key, _definitions(text))
     if "none" in definition.summary:
         return NONE

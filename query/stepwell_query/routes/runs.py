@@ -8,12 +8,13 @@ import pyarrow as pa
 from fastapi import APIRouter, Query, Request, Response
 
 from stepwell_query.catalog import read_metrics
+from stepwell_query.column_search import search_columns
 from stepwell_query.context import Run, Shared, chosen_format, encoded
 from stepwell_query.encode import Format, json_bytes, table_bytes
 from stepwell_query.parameters import FormatQuery, RunQuery
 from stepwell_query.run_info import read_run
-from stepwell_query.runs import read_projects, read_runs
-from stepwell_query.runs_parameters import RunsQuery
+from stepwell_query.runs import check_project, read_projects, read_runs
+from stepwell_query.runs_parameters import ColumnsQuery, RunsQuery
 from stepwell_query.sessions import read_session, read_sessions
 from stepwell_schemas.identifiers import check_identifier
 
@@ -37,6 +38,23 @@ async def runs(entity: str, project: str, query: Annotated[RunsQuery, Query()], 
     check_identifier("project", project)
     asked = query.request()
     return await _json(context, lambda: read_runs(context.store, entity, project, asked))
+
+
+@router.get("/projects/{entity}/{project}/runs/columns")
+async def columns(entity: str, project: str, query: Annotated[ColumnsQuery, Query()], context: Shared) -> Response:
+    """List the columns that config and summary make in a project's runs, those of most runs first.
+
+    Each has the `name` to filter, order and choose columns by, the `kinds` of its values, and how many `runs` have it.
+    `total` counts all that were found.
+    """
+    check_identifier("entity", entity)
+    check_identifier("project", project)
+
+    def read() -> dict[str, Any]:
+        check_project(context.store, entity, project)
+        return search_columns(context.store, entity, project, query.search, query.limit)
+
+    return await _json(context, read)
 
 
 @router.get("/runs/{entity}/{project}/{run_id}")

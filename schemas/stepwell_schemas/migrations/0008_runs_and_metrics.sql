@@ -1,7 +1,7 @@
 -- What `config` and the summary set by hand hold, a row for each path of keys (`optimizer.lr`), so that a project's runs
 -- are filtered and ordered by one path without reading the others. The path '' is the document itself: a row counts
--- while its version is that one's. `kind` is `number`, `string`, `bool`, `null`, `list`, `dict` (an empty one) or `inner`
--- (a dict with keys, which have rows of their own). `number`: also of the texts NaN, Infinity and -Infinity; a bool's is
+-- while its version is that one's. `kind` is `number`, `string`, `bool`, `null`, `list`, `dict` or `inner` (a dict
+-- whose keys have rows of their own). `number`: also of the texts NaN, Infinity and -Infinity; a bool's is
 -- 0 or 1. `text`: a string as it is, of all else its JSON.
 CREATE TABLE IF NOT EXISTS {db}.run_values
 (
@@ -26,7 +26,7 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.run_values_of_documents TO {db}.run_
 SELECT
     entity, project, source, node.1 AS path, run_id,
     multiIf(
-        node.2 = '{', 'inner', node.2 = '{}', 'dict', startsWith(node.2, '{'), 'inner', startsWith(node.2, '['), 'list',
+        node.2 = '{', 'inner', startsWith(node.2, '{'), 'dict', startsWith(node.2, '['), 'list',
         startsWith(node.2, '"'), 'string', node.2 = 'null', 'null', node.2 IN ('true', 'false'), 'bool', 'number'
     ) AS kind,
     multiIf(
