@@ -13,19 +13,22 @@ from typing import Final
 
 from stepwell_query.filters.fields import FIELDS, FieldKind
 from stepwell_query.filters.sql import Bound, Typed
-from stepwell_query.filters.summary import DICT, FROM_ROWS, LAST, NONE, Candidate, Facts, candidates, folded_keys
+from stepwell_query.filters.summary import DICT, FROM_ROWS, LAST, NONE, Candidate, Facts, candidates, keys_of
 from stepwell_query.filters.tree import Ref, Source
 from stepwell_schemas.clickhouse import Store
+from stepwell_schemas.keys import fold_key
 
 OF_PROJECT: Final = "entity = {entity:String} AND project = {project:String}"
 
-_SPELLINGS: Final = f"""
-SELECT DISTINCT key FROM {{db}}.series WHERE {OF_PROJECT}
-    AND (lower(key) IN {{folded:Array(String)}} OR length(key) != lengthUTF8(key))
-"""
-
-_DEFINITIONS: Final = f"""
-SELECT DISTINCT metric_definitions FROM {{db}}.run_documents WHERE {OF_PROJECT} AND metric_definitions NOT IN ('', '[]')
+_FACTS: Final = f"""
+SELECT 'key' AS what, key AS name FROM {{db}}.series
+WHERE {OF_PROJECT} AND (lower(key) IN {{folded:Array(String)}} OR length(key) != lengthUTF8(key)) GROUP BY key
+UNION ALL
+SELECT DISTINCT 'by hand', path FROM {{db}}.run_values
+WHERE {OF_PROJECT} AND source = 'summary' AND path IN {{paths:Array(String)}}
+UNION ALL
+SELECT DISTINCT 'definitions', metric_definitions FROM {{db}}.run_documents
+WHERE {OF_PROJECT} AND metric_definitions NOT IN ('', '[]')
 """
 
 _DOCUMENTS: Final = f"""
@@ -47,12 +50,8 @@ LEFT JOIN
 ) AS a ON a.run_id = d.run_id
 """
 
-_KIND: Final = """multiIf(
-    kind != 'other', if(kind IN ('number', 'string', 'bool'), kind::String, 'media'),
-    startsWith(text, '['), 'list', text = 'null', 'null', 'dict')"""
-
-# What is known of a metric of a run, the parts of all flushes put together. The text of a number is its digits, where
-# float64 can't hold them; it is of the same value when it is of the same row.
+# A metric's value is that of its last row, by step and version, among the parts of all flushes. The text of a number is
+# its digits, where float64 can't hold them, when it is of the same row.
 _SERIES: Final = f"""
 LEFT JOIN
 (
@@ -60,20 +59,21 @@ LEFT JOIN
     FROM
     (
         SELECT
-            run_id, key, kind, max(last_number) AS n, max(last_text) AS t,
-            (n.1, n.2) AS number_at, (t.1, t.2) AS text_at,
+            run_id, key, kind, stream, value_min, value_max, value_sum, not_nan,
+            (last_number.1, last_number.2) AS number_at, (last_text.1, last_text.2) AS text_at,
             if(kind = 'number', number_at, greatest(number_at, text_at)) AS at,
-            if(kind = 'number' AND number_at != text_at, '', t.3) AS text,
-            multiIf(kind = 'number', n.3, kind = 'bool', toFloat64(text = 'true' OR n.3 != 0), 0) AS number,
-            {_KIND} AS shown,
-            if(sum(not_nan) = 0, nan, min(value_min)) AS low, if(sum(not_nan) = 0, nan, max(value_max)) AS high,
-            sum(value_sum) / sum(not_nan) AS mean, max(rewritten) AS rewritten
+            if(kind != 'number' OR number_at = text_at, last_text.3, '') AS text,
+            last_number.3 AS number
         FROM {{db}}.series WHERE {OF_PROJECT} AND key IN {{keys}}
-        GROUP BY run_id, key, kind HAVING min(stream) = ''
     )
     GROUP BY run_id
 ) AS s ON s.run_id = d.run_id
 """
+
+_FIGURE: Final = "if(sumIf(not_nan, {of}) = 0, nan, {figure})"
+_LOW: Final = _FIGURE.replace("{figure}", "minIf(value_min, {of})")
+_HIGH: Final = _FIGURE.replace("{figure}", "maxIf(value_max, {of})")
+_MEAN: Final = "sumIf(value_sum, {of}) / sumIf(not_nan, {of})"
 
 _ROWS: Final = f"""
 LEFT JOIN
@@ -94,6 +94,10 @@ LEFT JOIN
 ) AS {{alias}} ON {{alias}}.run_id = d.run_id
 """
 
+_KIND: Final = (
+    "multiIf({of}.1 IN ('number', 'string', 'bool'), {of}.1, {of}.1 != 'other', 'media',"
+    " startsWith({of}.3, '['), 'list', {of}.3 = 'null', 'null', 'dict')"
+)
 _NOTHING: Final = "('', 0., '')"
 
 
@@ -102,10 +106,12 @@ def read_facts(store: Store, entity: str, project: str, refs: Iterable[Ref]) -> 
     paths = [ref.name for ref in refs if ref.source is Source.SUMMARY]
     if not paths:
         return Facts()
-    scope = {"entity": entity, "project": project}
-    keys = store.query(_SPELLINGS, {**scope, "folded": folded_keys(paths)}).column("key")
-    definitions = store.query(_DEFINITIONS, scope).column("metric_definitions")
-    return Facts(tuple(keys.to_pylist()), tuple(definitions.to_pylist()))
+    every = list(dict.fromkeys(key for path in paths for key in keys_of(path)))
+    asked = {"entity": entity, "project": project, "folded": [fold_key(key) for key in every], "paths": every}
+    found: dict[str, list[str]] = {"key": [], "by hand": [], "definitions": []}
+    for row in store.query(_FACTS, asked).to_pylist():
+        found[row["what"]].append(row["name"])
+    return Facts(tuple(found["key"]), tuple(found["definitions"]), frozenset(found["by hand"]))
 
 
 class RunStatement:
@@ -171,37 +177,43 @@ class RunStatement:
 
     def _summary(self, path: str) -> str:
         """Return the expression of a path of the summary."""
-        by_hand = self._value_of(Source.SUMMARY, path)
-        cases = [f"({by_hand}).1 != '', {by_hand}"]
+        cases = []
+        if path in self._facts.by_hand:
+            by_hand = self._value_of(Source.SUMMARY, path)
+            cases.append(f"({by_hand}).1 != '', {by_hand}")
         for candidate in candidates(path, self._facts):
             value, there = self._metric(candidate)
-            if candidate.figure:
+            if candidate.figure and candidate.key in self._facts.by_hand:
                 there += f" AND ({self._value_of(Source.SUMMARY, candidate.key)}).1 = ''"
             cases.append(f"{there}, {value}")
-        return f"multiIf({', '.join(cases)}, {_NOTHING})"
+        return f"multiIf({', '.join(cases)}, {_NOTHING})" if cases else _NOTHING
 
     def _metric(self, candidate: Candidate) -> tuple[str, str]:
         """Return the expressions of a metric's value or figure, and of whether a run has it."""
-        s = f"s.m{len(self._metrics)}"
+        m = f"s.m{len(self._metrics)}"
         self._metrics.append(candidate)
-        how = f"'{candidate.otherwise}'"
+        there, how = f"{m}.1 != ''", f"'{candidate.otherwise}'"
         if candidate.definitions:
             texts, hows = (self.bound(list(part), "Array(String)") for part in (candidate.definitions, candidate.hows))
             how = f"transform(d.metric_definitions, {texts}, {hows}, '{candidate.otherwise}')"
+            there += f" AND {how} != '{NONE}'"
+        number = f"if({m}.1 = 'bool', toFloat64({m}.3 = 'true' OR {m}.2 != 0), {m}.2)"
         if not candidate.figure:
-            value = f"if({how} = '{DICT}' AND {s}.2 = 'number', ('{DICT}', 0., ''), ({s}.2, {s}.3, {s}.4))"
-            return value, f"{s}.2 != '' AND {how} != '{NONE}'"
-        low, high, mean, first = f"{s}.5", f"{s}.6", f"{s}.7", "nan"
+            value = f"({_KIND.replace('{of}', m)}, {number}, {m}.3)"
+            if not candidate.definitions:
+                return value, there
+            return f"if({how} = '{DICT}' AND {m}.1 = 'number', ('{DICT}', 0., ''), {value})", there
+        low, high, mean, first = f"{m}_low", f"{m}_high", f"{m}_mean", "nan"
         if candidate.from_rows:
             x = self._rows(candidate)
-            low, high, mean = (f"if({x}.found, {x}.{name}, {s}.{place})" for name, place in _FIGURE_PLACES)
+            low, high, mean = (f"if({x}.found, {x}.{name}, {m}_{name})" for name in ("low", "high", "mean"))
             first = f"{x}.first"
         figure = (
             f"multiIf({how} = 'min', {low}, {how} = 'max', {high}, {how} = 'mean', {mean}, {how} = 'first', {first},"
-            f" {s}.3)"
+            f" {m}.2)"
         )
-        text = f"if({how} = '{LAST}', {s}.4, '')"
-        return f"('number', {figure}, {text})", f"{s}.2 = 'number' AND {how} != '{NONE}'"
+        text = f"if({how} = '{LAST}', {m}.3, '')"
+        return f"('number', {figure}, {text})", f"{there} AND {m}.1 = 'number'"
 
     def _rows(self, candidate: Candidate) -> str:
         alias = f"x{len(self._from_rows)}"
@@ -222,16 +234,19 @@ class RunStatement:
         if not self._metrics:
             return ""
         every = list(dict.fromkeys(spelling for candidate in self._metrics for spelling in candidate.spellings))
-        columns = [
-            f"maxIf((at, shown, number, text, low, high, mean), key IN"
-            f" {self.bound(list(candidate.spellings), 'Array(String)')}) AS m{place}"
-            for place, candidate in enumerate(self._metrics)
-        ]
+        columns = []
+        for place, candidate in enumerate(self._metrics):
+            among = f"key IN {self.bound(list(candidate.spellings), 'Array(String)')}"
+            # A key of a stream beside the run's own is no metric, unless the run logs it too.
+            own = f"minIf(stream, {among}) = ''"
+            last = f"argMaxIf((kind::String, number, text), at, {among})"
+            columns.append(f"if({own}, {last}, ('', 0., '')) AS m{place}")
+            if candidate.figure:
+                numbers = f"kind = 'number' AND {among}"
+                figures = {"low": _LOW, "high": _HIGH, "mean": _MEAN}
+                columns += [f"{text.replace('{of}', numbers)} AS m{place}_{name}" for name, text in figures.items()]
         keys = self.bound(every, "Array(String)")
         return _SERIES.replace("{columns}", ", ".join(columns)).replace("{keys}", keys)
-
-
-_FIGURE_PLACES: Final = (("low", 5), ("high", 6), ("mean", 7))
 
 
 def _field(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from stepwell_query.documents import read_documents
 from stepwell_query.encode import NotFinite
 from stepwell_query.errors import ProjectNotFoundError, RequestError
 from stepwell_query.filters.sql import condition
@@ -18,7 +19,7 @@ from stepwell_query.filters.summary import Facts, keys_of
 from stepwell_query.filters.text import quoted_ref
 from stepwell_query.filters.tree import FilterError, Node, Ref, Source, terms
 from stepwell_query.run_columns import COLUMNS_MAX, MISSING, at_path, chosen_columns, pruned
-from stepwell_query.run_info import iso_time, read_documents, run_infos
+from stepwell_query.run_info import iso_time, run_infos
 from stepwell_query.run_order import Order, Place, read_cursor, write_cursor
 from stepwell_query.run_statement import OF_PROJECT, RunStatement, read_facts
 from stepwell_query.summary import json_object, stored_value

@@ -8,10 +8,12 @@ import operator
 import re
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stepwell_ingestor.landing import has_landed
 from stepwell_query.column_search import search_columns
 from stepwell_query.encode import NotFinite, json_bytes
 from stepwell_query.filters.text import parse_ref, quoted_ref
@@ -22,6 +24,7 @@ from stepwell_query.runs import find_runs, read_runs
 from stepwell_query.runs_parameters import RunsQuery
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.migrate import migrations
 from support.points import BEGIN_MS, RunWriter, gathered
 
 LARGE = 2**53
@@ -400,3 +403,23 @@ def test_pages_stay_right_while_runs_come(chdb_store: Store) -> None:
         if cursor is None:
             break
     assert seen == ["r10", "r20", "r30", "r40", "r45", "r50", "r60"]
+
+
+def test_a_document_has_landed_when_it_can_be_filtered_by(chdb_store: Store) -> None:
+    RunWriter(chdb_store, RunPath("me", "digits", "r0")).document(config={"lr": 1})
+    rows = pa.table({"entity": ["me"], "project": ["digits"], "run_id": ["r0"]})
+    assert has_landed(chdb_store, "run_documents", rows, 1)
+    assert not has_landed(chdb_store, "run_documents", rows, 2)
+    chdb_store.command("TRUNCATE TABLE {db}.run_values")
+    assert not has_landed(chdb_store, "run_documents", rows, 1)
+
+
+def test_documents_of_an_older_version_are_taken_over(chdb_store: Store) -> None:
+    RunWriter(chdb_store, RunPath("me", "digits", "r0")).document(config={"lr": 1})
+    for table in ("run_values", "run_texts"):
+        chdb_store.command(f"TRUNCATE TABLE {{db}}.{table}")
+    assert ids(chdb_store, "config.lr = 1") == ""
+    (migration,) = [one for one in migrations() if one.number == 8]
+    for statement in migration.statements:
+        chdb_store.command(statement)
+    assert ids(chdb_store, "config.lr = 1") == "0"

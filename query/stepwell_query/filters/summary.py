@@ -9,7 +9,7 @@ project's runs have; the statement gets the outcome as a parameter.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -28,11 +28,14 @@ FIGURES: Final = ("min", "max", "mean", "best", "first", "last")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a project's runs know of metrics: the stored spellings of keys that were asked for, and the lists of
-    definitions that runs have, as stored."""
+    """What a project's runs have of what is asked for: stored spellings of keys, and paths that some run set by hand.
+
+    `definitions` are the lists of definitions of all runs, as stored.
+    """
 
     spellings: tuple[str, ...] = ()
     definitions: tuple[str, ...] = ()
+    by_hand: frozenset[str] = frozenset()
 
     def spelled(self, key: str) -> tuple[str, ...]:
         """Return the spellings in which runs store a key."""
@@ -83,11 +86,6 @@ def candidates(path: str, facts: Facts) -> list[Candidate]:
             texts, outcomes = zip(*special, strict=True) if special else ((), ())
             found.append(Candidate(key, spellings, figure, tuple(texts), tuple(outcomes)))
     return found
-
-
-def folded_keys(paths: Iterable[str]) -> list[str]:
-    """Return what the spellings of every key that the paths may mean fold to."""
-    return list(dict.fromkeys(fold_key(key) for path in paths for key in keys_of(path)))
 
 
 def outcome(key: str, figure: str, text: str) -> str:

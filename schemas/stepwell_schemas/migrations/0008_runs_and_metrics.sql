@@ -66,7 +66,24 @@ FROM
 ARRAY JOIN arrayFilter((node, place) -> place = 1, nodes, arrayEnumerateUniq(arrayMap(node -> node.1, nodes))) AS node
 SETTINGS allow_simdjson = 0;
 
--- So that the view is fed with the documents that are there.
+-- The texts of documents again, in small granules: those of a page's runs are read without their neighbours' megabytes.
+CREATE TABLE IF NOT EXISTS {db}.run_texts
+(
+    entity LowCardinality(String),
+    project LowCardinality(String),
+    run_id String,
+    config String CODEC(ZSTD(1)),
+    summary String CODEC(ZSTD(1)),
+    version UInt64
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY (entity, project, run_id)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity_bytes = 65536;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.run_texts_of_documents TO {db}.run_texts AS
+SELECT entity, project, run_id, config, summary, version FROM {db}.run_documents;
+
+-- So that both views are fed with the documents that are there.
 INSERT INTO {db}.run_documents SETTINGS insert_deduplicate = 0 SELECT * FROM {db}.run_documents FINAL;
 
 -- Each part of `series` holds its rows a second time by key, so that one metric of all runs of a project is read alone.
@@ -80,6 +97,10 @@ ALTER TABLE {db}.series ADD PROJECTION IF NOT EXISTS by_key
     ORDER BY entity, project, key, kind, run_id
 );
 ALTER TABLE {db}.series MATERIALIZE PROJECTION by_key;
+
+-- Which keys a project has, whatever the number of its runs.
+ALTER TABLE {db}.series ADD PROJECTION IF NOT EXISTS keys (SELECT entity, project, key GROUP BY entity, project, key);
+ALTER TABLE {db}.series MATERIALIZE PROJECTION keys;
 
 -- `count` is exact: it is added up over flushes, and counted from the rows where a step was written twice. A union and
 -- inner joins, since conditions on a run and a key reach every part of these, and no part of an IN or an outer join.
