@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from stepwell.api_http import ApiHttp
 from stepwell.api_media import StoredFile, StoredMedia, media_of, table_of
+from stepwell.api_runs import Runs
 from stepwell.arrays import as_logged
 from stepwell.console.reading import ConsoleLine, first_of_last, lines_of
 from stepwell.errors import ApiError
@@ -65,27 +67,34 @@ class Api(ApiHttp):
     def runs(
         self,
         path: str | None = None,
-        filters: Mapping[str, Any] | None = None,
+        filters: str | Mapping[str, Any] | None = None,
         order: str = "+created_at",
         per_page: int = _PAGE_RUNS,
-    ) -> list[ApiRun]:
-        """Return the runs of `entity/project` (or `project`), those whose attributes equal `filters`.
+    ) -> Runs[ApiRun]:
+        """Return the runs of `entity/project` (or `project`) that pass a filter, read page by page as they are used.
 
         Args:
-            filters: for example `{"state": "finished", "config.lr": 0.1}`. order: `+` or `-` and a field.
+            filters: wandb's dicts, `{"config.lr": {"$gt": 0.1}, "$or": [...]}`, or the language of docs/runs.md,
+                `'config.lr > 0.1 and tags has "x"'`.
+            order: a field, `config.KEY` or `summary.KEY`, with a `-` in front to reverse.
+            per_page: runs read at a time.
+
+        Raises:
+            ApiError: when the service can't use them; it says why, and what would be right.
         """
         parts = (path or self.default_project).strip("/").split("/")
         entity, project = parts if len(parts) == 2 else (self.default_entity, parts[0])
         address = f"projects/{quote(entity, safe='')}/{quote(project, safe='')}/runs"
-        found: list[ApiRun] = []
-        cursor: str | None = None
-        while True:
-            page = self.get(address, order=order.removeprefix("+"), limit=per_page, cursor=cursor, **_EXACT)
-            runs = [ApiRun(self, RunPath(i["entity"], i["project"], i["run_id"]), i) for i in page["runs"]]
-            found += [run for run in runs if run.matches(filters or {})]
-            cursor = page.get("next")
-            if not cursor:
-                return found
+        wanted = filters if isinstance(filters, str) or filters is None else json.dumps(filters)
+        asked = {"filter": wanted or None, "order": order.removeprefix("+"), "limit": per_page, **_EXACT}
+
+        def page(cursor: str | None) -> Any:
+            return self.get(address, cursor=cursor, **asked)
+
+        def made(info: Mapping[str, Any]) -> ApiRun:
+            return ApiRun(self, RunPath(info["entity"], info["project"], info["run_id"]), info)
+
+        return Runs(page, made)
 
 
 class ApiRun:
@@ -137,12 +146,18 @@ class ApiRun:
     @property
     def config(self) -> Row:
         """What the run was configured with."""
-        return dict(self.info.get("config") or {})
+        return dict(self._whole().get("config") or {})
 
     @property
     def summary(self) -> Row:
         """Each metric's last value, or what `define_metric` says."""
-        return _row(self.info.get("summary") or {})
+        return _row(self._whole().get("summary") or {})
+
+    def _whole(self) -> Mapping[str, Any]:
+        """Return the document with all of config and summary, of which a list of runs shows 500 columns."""
+        if self.info.get("partial"):
+            self.info = self._api.get(run_url(self.run_path), **_EXACT)
+        return self.info
 
     @property
     def lastHistoryStep(self) -> int:  # noqa: N802 - wandb's name
@@ -242,16 +257,6 @@ class ApiRun:
         first = None if lines is None else first_of_last(self.metrics(), lines)
         # Not as `scan_history` reads them: a line that says NaN is no number.
         return list(lines_of(self._api.lines(run_url(self.run_path, "scan"), min_step=first, stream="console")))
-
-    def matches(self, filters: Mapping[str, Any]) -> bool:
-        """Whether the run's attributes equal `filters`; `config.x` and `summary.x` look inside."""
-        for name, wanted in filters.items():
-            head, _, inside = name.partition(".")
-            document = {"config": self.config, "summary": self.summary, "summary_metrics": self.summary}.get(head)
-            found = self.info.get(name) if document is None or not inside else document.get(inside)
-            if found != wanted:
-                return False
-        return True
 
 
 def run_url(path: RunPath, below: str = "") -> str:

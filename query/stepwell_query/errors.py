@@ -8,7 +8,8 @@ QueryError
 │   └── MediaNotFoundError
 ├── RangeError              416   a range of bytes that lies outside the file
 └── RequestError            422   a parameter that can't be used: its field, value, rule and remedy
-    └── SqlRefusedError           a statement that is not read-only, or reaches beyond Stepwell's database
+    ├── SqlRefusedError           a statement that is not read-only, or reaches beyond Stepwell's database
+    └── FilterError               a filter of runs that can't be understood (in `filters.tree`)
 """
 
 from __future__ import annotations
@@ -70,9 +71,13 @@ class RangeError(QueryError):
 
 
 class RequestError(QueryError):
-    """A parameter that can't be used; says which rule it breaks and what to do instead."""
+    """A parameter that can't be used; says which rule it breaks and what to do instead.
 
-    def __init__(self, field: str, value: object, rule: str, remedy: str) -> None:
+    `column` is the place in the value where it breaks the rule, from 1, where there is one.
+    """
+
+    def __init__(self, field: str, value: object, rule: str, remedy: str, column: int | None = None) -> None:
+        self.column = column
         self.field = field
         self.value = value
         self.rule = rule
@@ -83,5 +88,5 @@ class RequestError(QueryError):
 class SqlRefusedError(RequestError):
     """A statement that is not read-only, or reaches beyond Stepwell's database."""
 
-    def __init__(self, sql: str, rule: str, remedy: str) -> None:
-        super().__init__("sql", sql, rule, remedy)
+    def __init__(self, sql: str, rule: str, remedy: str, column: int | None = None) -> None:
+        super().__init__("sql", sql, rule, remedy, column)

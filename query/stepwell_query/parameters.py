@@ -13,10 +13,8 @@ from stepwell_query.history import SAMPLES_MAX
 from stepwell_query.series_model import POINTS_MAX, Sampling, SeriesRequest
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.keys import check_key
-from stepwell_schemas.limits import IDENTIFIER_MAX_CHARS
 from stepwell_schemas.streams import DEFAULT
 
-RUNS_MAX = 1_000
 _INT64_MAX = 2**63 - 1
 # Longer than any key; what is wrong with it is said by the key rule.
 _TEXT_MAX = 100_000
@@ -124,19 +122,6 @@ class ScanQuery(RowsQuery):
     """The query of GET scan."""
 
     page_size: int | None = Field(None, ge=1, le=1_000_000, description="Rows to read and send at a time, about.")
-
-
-class RunsQuery(Parameters):
-    """The query of GET runs."""
-
-    order: str = Field(
-        "-created_at",
-        max_length=IDENTIFIER_MAX_CHARS,
-        description="`created_at`, `name` or `last_activity`; a `-` in front reverses.",
-    )
-    limit: int = Field(50, ge=1, le=RUNS_MAX, description="Runs of one page.")
-    cursor: str | None = Field(None, max_length=_TEXT_MAX, description="The `next` of the page before.")
-    nan: Nan = NotFinite.TEXT
 
 
 class RunQuery(Parameters):

@@ -76,7 +76,8 @@ def _unusable(errors: Sequence[FieldError]) -> Response:
 
 async def _on_request_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)  # noqa: S101 - what the handler is registered for
-    return _unusable([field_error(error.field, error.value, error.rule, error.remedy)])
+    described = field_error(error.field, error.value, error.rule, error.remedy)
+    return _unusable([described if error.column is None else described | {"column": error.column}])
 
 
 async def _on_rule_error(_: Request, error: Exception) -> Response:

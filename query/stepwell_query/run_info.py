@@ -1,76 +1,19 @@
 """What the service says of a run, made of its stored document, its activity and its series."""
 
-# ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
-
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
-from stepwell_query.catalog import OF_RUN, run_parameters
-from stepwell_query.encode import NotFinite, exact_integer, json_text
+from stepwell_query.documents import Row, read_documents
+from stepwell_query.encode import NotFinite, json_text
 from stepwell_query.errors import RunNotFoundError
-from stepwell_query.summary import SeriesStats, json_object, summarize
+from stepwell_query.summaries import read_summaries
 from stepwell_schemas.clickhouse import Store
-from stepwell_schemas.definitions import Definition, definition_of
 from stepwell_schemas.identifiers import RunPath
-from stepwell_schemas.kinds import Kind
-
-Row = Mapping[str, Any]
-
-_OF_PROJECT: Final = "entity = {entity:String} AND project = {project:String}"
-
-_DOCUMENTS: Final = """
-SELECT
-    d.entity AS entity, d.project AS project, d.run_id AS run_id,
-    if(d.display_name = '', d.run_id, d.display_name) AS name,
-    d.state AS state, d.exit_code AS exit_code, d.config AS config, d.summary AS summary, d.tags AS tags,
-    d.notes AS notes, d.run_group AS run_group, d.job_type AS job_type,
-    d.metric_definitions AS metric_definitions, d.client AS client, d.host AS host,
-    toUnixTimestamp64Milli(d.created_at) AS created_at,
-    toUnixTimestamp64Milli(d.started_at) AS started_at,
-    toUnixTimestamp64Milli(d.finished_at) AS finished_at,
-    greatest(toUnixTimestamp64Milli(d.started_at), a.last_timestamp) AS heartbeat_at,
-    a.last_step AS last_step, a.log_rows AS log_rows, a.points AS points, a.conflicts AS step_conflicts,
-    if(a.flushes = 0, -1, a.last_offset) AS last_offset
-FROM (SELECT * FROM {db}.run_documents FINAL WHERE {condition}) AS d
-LEFT JOIN
-(
-    SELECT
-        run_id, max(last_step) AS last_step, sum(log_rows) AS log_rows, sum(points) AS points, count() AS flushes,
-        sum(conflicts) AS conflicts, max(last_offset) AS last_offset,
-        toUnixTimestamp64Milli(max(last_timestamp)) AS last_timestamp
-    FROM {db}.run_activity WHERE {condition} GROUP BY run_id
-) AS a USING (run_id)
-"""
-
-DOCUMENTS_OF_PROJECT: Final = _DOCUMENTS.replace("{condition}", _OF_PROJECT)
-"""Every run of a project with its activity; times in milliseconds since the epoch."""
-
-_DOCUMENT_OF_RUN: Final = _DOCUMENTS.replace("{condition}", OF_RUN)
-
-_STATS: Final = f"""
-SELECT
-    run_id, key, kind,
-    max(last_number) AS number, max(last_text) AS text,
-    number.1 AS number_step, number.2 AS number_version, number.3 AS number_value,
-    text.1 AS text_step, text.2 AS text_version, text.3 AS text_value,
-    sum(value_sum) / sum(not_nan) AS mean,
-    if(sum(not_nan) = 0, nan, min(value_min)) AS low, if(sum(not_nan) = 0, nan, max(value_max)) AS high,
-    max(rewritten) AS rewritten
-FROM {{db}}.series WHERE {_OF_PROJECT} AND run_id IN {{run_ids:Array(String)}}
-GROUP BY run_id, key, kind HAVING min(stream) = '' ORDER BY run_id, key, kind
-"""
-
-_FROM_ROWS: Final = f"""
-SELECT
-    key, argMin(value, step) AS first, min(value) AS low, max(value) AS high, avgIf(value, NOT isNaN(value)) AS mean
-FROM {{db}}.points_number FINAL WHERE {OF_RUN} AND key IN {{keys:Array(String)}}
-GROUP BY key
-"""
 
 
 def read_run(store: Store, run: RunPath, odd: NotFinite = NotFinite.TEXT) -> dict[str, Any]:
@@ -80,31 +23,32 @@ def read_run(store: Store, run: RunPath, odd: NotFinite = NotFinite.TEXT) -> dic
         RunNotFoundError: when there is no such run.
         StoreError: when ClickHouse does not answer.
     """
-    rows = store.query(_DOCUMENT_OF_RUN, run_parameters(run)).to_pylist()
-    if not rows:
-        raise RunNotFoundError(run)
-    return run_infos(store, rows, odd)[0]
-
-
-def run_infos(store: Store, documents: Sequence[Row], odd: NotFinite = NotFinite.TEXT) -> list[dict[str, Any]]:
-    """Return the RunInfos of runs of one project, of rows as `DOCUMENTS_OF_PROJECT` gives them. Raises: StoreError."""
+    documents = read_documents(store, run.entity, run.project, [run.run_id])
     if not documents:
-        return []
-    parameters = {
-        "entity": documents[0]["entity"],
-        "project": documents[0]["project"],
-        "run_ids": [row["run_id"] for row in documents],
-    }
-    stats: dict[str, list[Row]] = {}
-    for row in store.query(_STATS, parameters).to_pylist():
-        stats.setdefault(row["run_id"], []).append(row)
-    return [_run_info(store, document, stats.get(document["run_id"], []), odd) for document in documents]
+        raise RunNotFoundError(run)
+    return run_infos(store, documents, odd)[0]
 
 
-def _run_info(store: Store, row: Row, stats: list[Row], odd: NotFinite) -> dict[str, Any]:
+def run_infos(
+    store: Store,
+    documents: Sequence[Row],
+    odd: NotFinite = NotFinite.TEXT,
+    keys: Collection[str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return the RunInfos of runs of one project, of their documents.
+
+    Args:
+        keys: the metrics whose summary is wanted, as they are stored; None: all.
+
+    Raises:
+        StoreError: when ClickHouse does not answer.
+    """
+    summaries = read_summaries(store, documents, odd, keys)
+    return [_run_info(document, summaries[document["run_id"]]) for document in documents]
+
+
+def _run_info(row: Row, summary: Mapping[str, Any]) -> dict[str, Any]:
     run = RunPath(row["entity"], row["project"], row["run_id"])
-    stored = _list(row["metric_definitions"])
-    definitions = [Definition.read(one) for one in stored]
     logged = row["log_rows"] > 0
     return {
         **run._asdict(),
@@ -113,7 +57,7 @@ def _run_info(store: Store, row: Row, stats: list[Row], odd: NotFinite) -> dict[
         "state": row["state"],
         "exit_code": row["exit_code"],
         "config": json_text(row["config"] or "{}"),
-        "summary": summarize(_stats(store, run, stats, definitions), definitions, json_object(row["summary"]), odd),
+        "summary": summary,
         "tags": row["tags"],
         "notes": row["notes"],
         "group": row["run_group"],
@@ -128,58 +72,9 @@ def _run_info(store: Store, row: Row, stats: list[Row], odd: NotFinite) -> dict[
         "points": row["points"],
         "log_rows": row["log_rows"],
         "step_conflicts": row["step_conflicts"],
-        "metric_definitions": stored,
+        "metric_definitions": _list(row["metric_definitions"]),
         "complete_to": {"step": row["last_step"] if logged else -1, "offset": row["last_offset"]},
     }
-
-
-def _stats(store: Store, run: RunPath, rows: list[Row], definitions: list[Definition]) -> Iterable[SeriesStats]:
-    """Return the stats of a run's series; those that flushes can't add up are taken from the rows."""
-    recounted = [
-        row["key"]
-        for row in rows
-        if row["kind"] == Kind.NUMBER and _needs_rows(row, definition_of(row["key"], definitions))
-    ]
-    exact: dict[str, Row] = {}
-    if recounted:
-        found = store.query(_FROM_ROWS, {**run_parameters(run), "keys": recounted}).to_pylist()
-        exact = {row["key"]: row for row in found}
-    return [_series_stats(row, exact.get(row["key"])) for row in rows]
-
-
-def _needs_rows(row: Row, definition: Definition) -> bool:
-    rules = set(definition.summary)
-    return "first" in rules or bool(row["rewritten"] and rules & {"min", "max", "mean", "best"})
-
-
-def _series_stats(row: Row, exact: Row | None) -> SeriesStats:
-    kind = Kind(row["kind"])
-    number_at = row["number_step"], row["number_version"]
-    text_at = row["text_step"], row["text_version"]
-    if kind is not Kind.NUMBER:
-        return SeriesStats(row["key"], kind, max(number_at, text_at), _last(kind, row))
-    values = exact or row
-    # Beside a number, the text is the exact one of an integer; it counts when it is of the same value.
-    integer = row["text_value"] if text_at == number_at else ""
-    return SeriesStats(
-        key=row["key"],
-        kind=kind,
-        at=number_at,
-        last=exact_integer(integer) if integer else row["number_value"],
-        low=values["low"],
-        high=values["high"],
-        mean=values["mean"],
-        first=None if exact is None else exact["first"],
-    )
-
-
-def _last(kind: Kind, row: Row) -> Any:
-    match kind:
-        case Kind.STRING:
-            return row["text_value"]
-        case Kind.BOOL:
-            return row["text_value"] == "true" or bool(row["number_value"])
-    return json_text(row["text_value"])
 
 
 def iso_time(milliseconds: int | None) -> str | None:

@@ -4,22 +4,30 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
+from stepwell_query.documents import read_documents
 from stepwell_query.encode import NotFinite
 from stepwell_query.errors import ProjectNotFoundError, RequestError
-from stepwell_query.run_info import DOCUMENTS_OF_PROJECT, iso_time, run_infos
+from stepwell_query.filters.sql import condition
+from stepwell_query.filters.summary import Facts, keys_of
+from stepwell_query.filters.text import quoted_ref
+from stepwell_query.filters.tree import FilterError, Node, Ref, Source, terms
+from stepwell_query.run_columns import COLUMNS_MAX, MISSING, at_path, chosen_columns, pruned
+from stepwell_query.run_info import iso_time, run_infos
+from stepwell_query.run_order import Order, Place, read_cursor, write_cursor
+from stepwell_query.run_statement import OF_PROJECT, RunStatement, read_facts
+from stepwell_query.summary import json_object, stored_value
 from stepwell_schemas.clickhouse import Store
+from stepwell_schemas.errors import StoreRejectedError
+from stepwell_schemas.keys import fold_key
 
-ORDERS: Final = {"created_at": "Int64", "name": "String", "last_activity": "Int64"}
-"""What runs can be ordered by, and the type of a value of it; a `-` in front reverses."""
-
-_COLUMNS: Final = {"created_at": "created_at", "name": "name", "last_activity": "heartbeat_at"}
+_REGEX_CODE: Final = 427
 
 _PROJECTS: Final = """
 SELECT
@@ -36,54 +44,31 @@ FROM
 GROUP BY entity, project HAVING runs > 0 ORDER BY last_activity DESC, entity, project
 """
 
-_COUNT: Final = """
-SELECT uniqExact(run_id) AS runs FROM {db}.run_documents WHERE entity = {entity:String} AND project = {project:String}
-"""
+_ANY: Final = f"SELECT 1 AS found FROM {{db}}.run_documents WHERE {OF_PROJECT} LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """An order of runs; runs that are equal in it are ordered by their id."""
+class RunsRequest:
+    """Which runs of a project, in which order, and what of their config and summary.
 
-    by: str
-    descending: bool
+    `columns`: None, whatever they have, COLUMNS_MAX at most; else these, and no others.
+    """
 
-    @classmethod
-    def parse(cls, text: str) -> Order:
-        """Read `name`, `-created_at` and the like. Raises: RequestError."""
-        name = text.removeprefix("-").removeprefix("+")
-        if name not in ORDERS:
-            known = ", ".join(ORDERS)
-            raise RequestError("order", text, "is no order of runs", f"send one of {known}; a - in front reverses")
-        return cls(name, text.startswith("-"))
-
-    def __str__(self) -> str:
-        return f"-{self.by}" if self.descending else self.by
+    filter: Node | None
+    order: Order
+    limit: int
+    cursor: str | None = None
+    columns: tuple[Ref, ...] | None = None
+    odd: NotFinite = NotFinite.TEXT
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
-    """The place of the last run of a page in its order: the next page begins behind it."""
+class FoundRuns:
+    """The places of a page's runs, how many runs pass the filter in all, and whether there are more behind."""
 
-    order: str
-    value: int | str
-    run_id: str
-
-    def __str__(self) -> str:
-        return base64.urlsafe_b64encode(orjson.dumps([self.order, self.value, self.run_id])).decode().rstrip("=")
-
-    @classmethod
-    def parse(cls, text: str, order: Order) -> Cursor:
-        """Read a cursor that an earlier page gave. Raises: RequestError when it is none, or of another order."""
-        try:
-            named, value, run_id = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        except (binascii.Error, ValueError, TypeError):
-            named, value, run_id = None, None, None
-        expected = str if ORDERS[order.by] == "String" else int
-        if named != str(order) or type(value) is not expected or not isinstance(run_id, str):
-            remedy = "send the `next` of a page that you asked for in the same order, or no cursor"
-            raise RequestError("cursor", text, "is no cursor of this list", remedy)
-        return cls(named, value, run_id)
+    places: list[Place]
+    total: int
+    more: bool
 
 
 def read_projects(store: Store) -> list[dict[str, Any]]:
@@ -92,39 +77,117 @@ def read_projects(store: Store) -> list[dict[str, Any]]:
     return [{**row, "last_activity": iso_time(row["last_activity"])} for row in rows]
 
 
-def read_runs(
-    store: Store,
-    entity: str,
-    project: str,
-    order: Order,
-    limit: int,
-    cursor: str | None,
-    odd: NotFinite = NotFinite.TEXT,
-) -> dict[str, Any]:
+def check_project(store: Store, entity: str, project: str) -> None:
+    """Raise ProjectNotFoundError when a project has no runs. Raises: StoreError."""
+    if not store.query(_ANY, {"entity": entity, "project": project}).num_rows:
+        raise ProjectNotFoundError(entity, project)
+
+
+def read_runs(store: Store, entity: str, project: str, asked: RunsRequest) -> dict[str, Any]:
     """Return one page of a project's runs.
 
     Raises:
         ProjectNotFoundError: when the project has no runs.
-        RequestError: when the cursor is not of this list.
+        RequestError: when the cursor is not of this list, or a regular expression is none.
         StoreError: when ClickHouse does not answer.
     """
-    parameters: dict[str, Any] = {"entity": entity, "project": project}
-    total = store.query(_COUNT, parameters).column("runs")[0].as_py()
-    if not total:
-        raise ProjectNotFoundError(entity, project)
-    column, direction = _COLUMNS[order.by], "DESC" if order.descending else "ASC"
-    behind = ""
-    if cursor is not None:
-        place = Cursor.parse(cursor, order)
-        parameters |= {"value": place.value, "after": place.run_id}
-        compared = "<" if order.descending else ">"
-        behind = f"WHERE ({column}, run_id) {compared} ({{value:{ORDERS[order.by]}}}, {{after:String}})"
-    rows = store.query(
-        f"SELECT * FROM ({DOCUMENTS_OF_PROJECT}) {behind}"
-        f" ORDER BY {column} {direction}, run_id {direction} LIMIT {limit + 1:d}",
-        parameters,
-    ).to_pylist()
-    page = rows[:limit]
-    more = len(rows) > limit
-    following = str(Cursor(str(order), page[-1][column], page[-1]["run_id"])) if more else None
-    return {"runs": run_infos(store, page, odd), "next": following, "total": total}
+    place = None if asked.cursor is None else read_cursor(asked.cursor, asked.order)
+    refs = [term.ref for term in terms(asked.filter)] if asked.filter is not None else []
+    facts = read_facts(store, entity, project, [*refs, asked.order.by, *(asked.columns or ())])
+    found = find_runs(store, entity, project, asked, place, facts)
+    if not found.places:
+        check_project(store, entity, project)
+    documents = read_documents(store, entity, project, [place.run_id for place in found.places])
+    infos = run_infos(store, documents, asked.odd, _keys(asked.columns, facts))
+    if asked.columns is None:
+        columns, total = _cut(infos, documents)
+    else:
+        columns, total = [quoted_ref(ref) for ref in asked.columns], len(asked.columns)
+        for info, document in zip(infos, documents, strict=True):
+            _choose(info, document, asked.columns, asked.odd)
+    following = write_cursor(asked.order, found.places[-1]) if found.more else None
+    shown = {"shown": columns, "total": total}
+    return {"runs": infos, "next": following, "total": found.total, "columns": shown}
+
+
+def find_runs(
+    store: Store, entity: str, project: str, asked: RunsRequest, place: Place | None, facts: Facts
+) -> FoundRuns:
+    """Return the runs of one page, those behind `place`. Raises: FilterError, StoreError."""
+    refs = [term.ref for term in terms(asked.filter)] if asked.filter is not None else []
+    statement = RunStatement(entity, project, [*refs, asked.order.by], facts)
+    passing = "" if asked.filter is None else f"WHERE {condition(asked.filter, statement.of, statement.bound)}"
+    matching = (
+        f"SELECT run_id, {asked.order.columns(statement.of(asked.order.by))}, count() OVER () AS total"
+        f" FROM ({statement.source()}) {passing}"
+    )
+    behind = "" if place is None else f"WHERE {asked.order.behind(place, statement.bound)}"
+    sql = f"SELECT * FROM ({matching}) {behind} ORDER BY {asked.order.clause()} LIMIT {asked.limit + 1:d}"
+    try:
+        rows = store.query(sql, statement.bound.values).to_pylist()
+    except StoreRejectedError as error:
+        if error.code != _REGEX_CODE:
+            raise
+        rule, remedy = "a regular expression can't be read by RE2", "correct it; RE2 knows no look-around"
+        raise FilterError("", f"{rule}: {_reason(error)}", remedy) from error
+    if not rows and place is not None:
+        first = RunsRequest(asked.filter, asked.order, limit=1)
+        return FoundRuns([], find_runs(store, entity, project, first, None, facts).total, more=False)
+    places = [Place(row["rank"], row["number"], row["text"], row["run_id"]) for row in rows[: asked.limit]]
+    return FoundRuns(places, rows[0]["total"] if rows else 0, more=len(rows) > asked.limit)
+
+
+def check_columns(refs: Sequence[Ref]) -> tuple[Ref, ...]:
+    """Return columns as they may be asked for. Raises: RequestError."""
+    for ref in refs:
+        if ref.source is Source.FIELD:
+            raise RequestError("columns", ref.name, "is a field, which every run comes with", "leave it out")
+    if len(refs) > COLUMNS_MAX:
+        rule = f"{len(refs):,} columns are more than {COLUMNS_MAX}"
+        raise RequestError("columns", len(refs), rule, "ask for fewer, or for one run whole")
+    return tuple(dict.fromkeys(refs))
+
+
+def _keys(columns: Sequence[Ref] | None, facts: Facts) -> list[str] | None:
+    """Return the stored keys of the metrics that columns are about; None: all."""
+    if columns is None:
+        return None
+    paths = [ref.name for ref in columns if ref.source is Source.SUMMARY]
+    return list(dict.fromkeys(spelling for path in paths for key in keys_of(path) for spelling in facts.spelled(key)))
+
+
+def _choose(info: dict[str, Any], document: Mapping[str, Any], columns: Collection[Ref], odd: NotFinite) -> None:
+    """Put the values of columns in the place of a run's config and summary."""
+    config, by_hand = json_object(document["config"]), json_object(document["summary"])
+    del info["config"]
+    # The keys of metrics are the same whatever their case.
+    metrics = {fold_key(key): value for key, value in info.pop("summary").items()}
+    values = info["values"] = {}
+    for ref in columns:
+        found = at_path(config if ref.source is Source.CONFIG else by_hand, ref.name)
+        if found is not MISSING:
+            values[quoted_ref(ref)] = stored_value(found, odd)
+        elif ref.source is Source.SUMMARY and (found := at_path(metrics, fold_key(ref.name))) is not MISSING:
+            values[quoted_ref(ref)] = found
+
+
+def _cut(infos: list[dict[str, Any]], documents: Sequence[Mapping[str, Any]]) -> tuple[list[str], int]:
+    """Leave COLUMNS_MAX columns in the runs' config and summary; return their names, and how many there are."""
+    configs = [json_object(document["config"]) for document in documents]
+    contents = [
+        {Source.CONFIG: config, Source.SUMMARY: info["summary"]} for config, info in zip(configs, infos, strict=True)
+    ]
+    columns, total = chosen_columns(contents)
+    if total > len(columns):
+        kept = {source: {path for of, path in columns if of is source} for source in (Source.CONFIG, Source.SUMMARY)}
+        for info, config in zip(infos, configs, strict=True):
+            left = pruned(config, kept[Source.CONFIG]), pruned(info["summary"], kept[Source.SUMMARY])
+            info["partial"] = left != (config, info["summary"])
+            # Integers of any size, which orjson does not know.
+            info["config"], info["summary"] = orjson.Fragment(json.dumps(left[0])), left[1]
+    return [quoted_ref(Ref(source, path)) for source, path in columns], total
+
+
+def _reason(error: StoreRejectedError) -> str:
+    text = str(error)
+    return text.split("DB::Exception: ")[-1].split(" (CANNOT_COMPILE_REGEXP)")[0][:300]

@@ -51,7 +51,7 @@ def summarize(
             latest[series.key] = series
     values = {key: _value(series, definition_of(key, definitions), odd) for key, series in latest.items()}
     summary = {key: value for key, value in values.items() if value is not LEFT_OUT}
-    return summary | {key: _by_hand(value, odd) for key, value in by_hand.items()}
+    return summary | {key: stored_value(value, odd) for key, value in by_hand.items()}
 
 
 def _value(series: SeriesStats, definition: Definition, odd: NotFinite) -> Any:
@@ -63,15 +63,15 @@ def _value(series: SeriesStats, definition: Definition, odd: NotFinite) -> Any:
     return definition.summarized({**shown, "last": last}, last)
 
 
-def _by_hand(value: Any, odd: NotFinite) -> Any:
-    """Return a value that was set by hand; its floats that JSON does not have are stored as texts."""
+def stored_value(value: Any, odd: NotFinite) -> Any:
+    """Return a value of config, or of a summary set by hand; its floats that JSON does not have are stored as texts."""
     if isinstance(value, str) and odd is NotFinite.LITERAL and value in FLOATS:
         return json_float(FLOATS[value], odd)
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
         return exact_integer(str(value))
     if isinstance(value, dict):
-        return {key: _by_hand(item, odd) for key, item in value.items()}
-    return [_by_hand(item, odd) for item in value] if isinstance(value, list) else value
+        return {key: stored_value(item, odd) for key, item in value.items()}
+    return [stored_value(item, odd) for item in value] if isinstance(value, list) else value
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from stepwell_query.app import create_app
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
-from support.points import RunWriter
+from support.points import RunWriter, gathered
 
 _DEADLINE_SECONDS = 20
 _RUN = RunPath("me", "digits", "one")
@@ -48,6 +48,31 @@ def test_a_run_is_read_back(api: stepwell.Api) -> None:
     assert [metric["key"] for metric in run.metrics()] == ["loss"]
     assert [found.id for found in api.runs("me/digits")] == ["one"]
     assert api.runs("me/digits", filters={"config.none": 1}) == []
+
+
+def test_runs_are_filtered_ordered_and_read_as_they_are_used(api: stepwell.Api, chdb_store: Store) -> None:
+    with gathered(chdb_store) as gathering:
+        for number in range(5):
+            writer = RunWriter(gathering, RunPath("me", "sweep", f"r{number}"))
+            writer.document(config={"lr": number / 10, "opt": {"name": "adam"}}, tags=["x"] if number else [])
+            writer.numbers("val/loss", [0], [1.0 - number / 10])
+    found = api.runs(
+        "me/sweep", {"config.lr": {"$gte": 0.1}, "config.opt.name": "adam"}, "+summary_metrics.val/loss", 2
+    )
+    assert len(found) == 4
+    assert found[0].id == "r4"
+    assert [run.id for run in found[1:3]] == ["r3", "r2"]
+    assert [run.config["lr"] for run in found] == [0.4, 0.3, 0.2, 0.1]
+    assert [run.id for run in api.runs("me/sweep", 'tags has "x" and config.lr < 0.3', "-created_at")] == ["r2", "r1"]
+    with pytest.raises(ApiError, match="column 11"):
+        api.runs("me/sweep", "config.lr 0.1")
+
+
+def test_a_run_of_a_list_has_all_of_its_config(api: stepwell.Api, chdb_store: Store) -> None:
+    wide = {f"k{number}": number for number in range(700)}
+    RunWriter(chdb_store, RunPath("me", "wide", "one")).document(config=wide)
+    (run,) = api.runs("me/wide")
+    assert run.config == wide
 
 
 def test_a_run_that_is_not_there(api: stepwell.Api) -> None:

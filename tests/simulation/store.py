@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from simulation.rollups import closed_before, computed
 from simulation.world import World
+from stepwell_ingestor.landing import FED
 from stepwell_schemas.clickhouse import Parameters, Store
 from stepwell_schemas.errors import StoreRejectedError, StoreUnavailableError
 from stepwell_schemas.limits import VERSION_ROW_BITS
@@ -25,6 +26,8 @@ _LAST_TRY: Final = ":10"
 
 _STATE_QUERY: Final = re.compile(r"SELECT entity, project, run_id, .* FROM \{db\}\.(\w+) FINAL WHERE entity IN ")
 _LANDED_QUERY: Final = re.compile(r"SELECT count\(\) > 0 OR .* AS landed FROM \{db\}\.(\w+) WHERE ")
+# What a view fills is there with what it is filled from.
+_SOURCES: Final = {fed: table for table, tables in FED.items() for fed in tables}
 _RUN: Final = ("entity", "project", "run_id")
 _KEYS: Final = {
     "run_states": (*_RUN, "scope", "name"),
@@ -74,7 +77,7 @@ class SimulatedStore(Store):
         if found := _STATE_QUERY.match(sql):
             return Answer(_final(found[1], self._visible(found[1]), asked))
         if found := _LANDED_QUERY.match(sql):
-            return Answer([{"landed": _landed(self._visible(found[1]), asked)}])
+            return Answer([{"landed": _landed(self._visible(_SOURCES.get(found[1], found[1])), asked)}])
         raise AssertionError(f"the simulated store does not know this query; teach it: {sql}")
 
     def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +30,27 @@ STEP_MS: Final = 10
 _LAST_TIMED_STEP: Final = 10**9
 
 _TIME: Final = pa.timestamp("ms", "UTC")
+
+
+class _Gathering:
+    """Takes the inserts of writers, and makes one of each table's."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, list[pa.Table]] = {}
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        """Keep rows for later."""
+        self.tables.setdefault(table, []).append(rows)
+
+
+@contextmanager
+def gathered(store: Store) -> Iterator[Store]:
+    """Give a store to write many runs to: what writers insert in the block is inserted at its end, at once."""
+    gathering = _Gathering()
+    yield cast("Store", gathering)
+    for table, parts in gathering.tables.items():
+        whole = pa.concat_tables(parts, promote_options="default")
+        store.insert(table, whole.unify_dictionaries())
 
 
 @dataclass
@@ -70,7 +92,7 @@ class RunWriter:
         with np.errstate(invalid="ignore"):
             total = float(there.sum())
         last = (int(at[-1]), versions[-1].as_py(), float(numbers[-1]))
-        self._series(key, Kind.NUMBER, at, (low, high, total, len(there)), last)
+        self._series(key, Kind.NUMBER, at, (low, high, total, len(there)), last, "" if exact is None else exact[-1])
         return self
 
     def integers(self, key: str, steps: ArrayLike, values: Sequence[int]) -> Self:
@@ -156,11 +178,12 @@ class RunWriter:
         steps: NDArray[np.int64],
         figures: tuple[float, float, float, int] = (math.inf, -math.inf, 0.0, 0),
         last: tuple[int, int, float | str] = (0, 0, ""),
+        exact: str = "",
     ) -> None:
         before = self.last_steps.get((key, kind), -1)
         rewritten = int(steps[0]) <= before or bool((np.diff(steps) <= 0).any())
         self.last_steps[key, kind] = max(before, int(steps[-1]))
-        number, text = (last[2], "") if isinstance(last[2], float) else (0.0, last[2])
+        number, text = (last[2], exact) if isinstance(last[2], float) else (0.0, last[2])
         low, high, total, not_nan = figures
         columns = {
             **_repeated({**self.run._asdict(), "key": key, "kind": str(kind)}, 1),

@@ -39,21 +39,34 @@ def open_service(settings: DeploySettings) -> ServiceClient:
 
 def runs(
     project: Annotated[str | None, typer.Argument(help="entity/project; all projects when left out.")] = None,
-    limit: Annotated[int, typer.Option(help="Runs shown for each project, newest first.")] = 20,
+    filter_: Annotated[str, typer.Option("--filter", "-f", help="Which runs: the language of docs/runs.md.")] = "",
+    order: Annotated[
+        str, typer.Option(help="A field, config.KEY or summary.KEY; a - in front reverses.")
+    ] = "-created_at",
+    columns: Annotated[
+        list[str] | None, typer.Option("--column", "-c", help="config.KEY or summary.KEY to show; repeat for several.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Runs shown for each project.")] = 20,
     as_json: JsonFlag = False,
 ) -> None:
-    """List runs, newest first.
+    """List runs, newest first, or those that pass a filter, in any order.
 
-    Examples: `stepwell runs` · `stepwell runs me/digits --limit 5` · `stepwell runs me/digits --json`
+    Examples: `stepwell runs` · `stepwell runs me/digits --limit 5` · `stepwell runs me/digits --json` ·
+    `stepwell runs me/digits --filter 'config.lr > 0.1 and tags has "x"' --order summary.val/loss -c config.lr`
     """
     with open_service(DeploySettings()) as service:
         found: list[dict[str, Any]] = []
         for entity, name in _projects(service, project):
-            found += service.get(project_url(entity, name), limit=limit)["runs"]
+            asked = {"filter": filter_ or None, "order": order, "columns": columns or None, "limit": limit}
+            found += service.get(project_url(entity, name), **asked)["runs"]
     if as_json:
         typer.echo(json.dumps(found))
         return
-    Console().print(runs_table(found) if found else _NO_RUNS, highlight=False)
+    Console().print(runs_table(found) if found else _no_runs(filter_), highlight=False)
+
+
+def _no_runs(filter_: str) -> str:
+    return f"No run passes the filter {filter_}" if filter_ else _NO_RUNS
 
 
 def _projects(service: ServiceClient, project: str | None) -> list[tuple[str, str]]:
@@ -66,14 +79,20 @@ def _projects(service: ServiceClient, project: str | None) -> list[tuple[str, st
 
 
 def runs_table(found: list[dict[str, Any]]) -> Table:
-    """Return runs as a table: path, state, steps, and their first summary values."""
+    """Return runs as a table: path, state, steps, and the columns that were asked for or the first summary values."""
     table = Table(box=None, pad_edge=False)
     for column, justify in (("run", "left"), ("name", "left"), ("state", "left"), ("last step", "right")):
         table.add_column(column, justify="right" if justify == "right" else "left", overflow="fold")
-    table.add_column("summary", overflow="fold")
+    chosen = list(dict.fromkeys(name for run in found for name in run.get("values", ())))
+    for name in chosen or ["summary"]:
+        table.add_column(name, overflow="fold")
     for run in found:
-        values = [f"{key} {_short(value)}" for key, value in list(run["summary"].items())[:_SHOWN_SUMMARY_KEYS]]
-        table.add_row(run["path"], run["name"], run["state"], f"{run['last_step']:,}", "  ".join(values))
+        if "values" in run:
+            values = [_short(run["values"][name]) if name in run["values"] else "" for name in chosen]
+        else:
+            first = list(run["summary"].items())[:_SHOWN_SUMMARY_KEYS]
+            values = ["  ".join(f"{key} {_short(value)}" for key, value in first)]
+        table.add_row(run["path"], run["name"], run["state"], f"{run['last_step']:,}", *values)
     return table
 
 

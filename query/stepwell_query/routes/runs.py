@@ -8,11 +8,13 @@ import pyarrow as pa
 from fastapi import APIRouter, Query, Request, Response
 
 from stepwell_query.catalog import read_metrics
+from stepwell_query.column_search import search_columns
 from stepwell_query.context import Run, Shared, chosen_format, encoded
 from stepwell_query.encode import Format, json_bytes, table_bytes
-from stepwell_query.parameters import FormatQuery, RunQuery, RunsQuery
+from stepwell_query.parameters import FormatQuery, RunQuery
 from stepwell_query.run_info import read_run
-from stepwell_query.runs import Order, read_projects, read_runs
+from stepwell_query.runs import check_project, read_projects, read_runs
+from stepwell_query.runs_parameters import ColumnsQuery, RunsQuery
 from stepwell_query.sessions import read_session, read_sessions
 from stepwell_schemas.identifiers import check_identifier
 
@@ -27,13 +29,32 @@ async def projects(context: Shared) -> Response:
 
 @router.get("/projects/{entity}/{project}/runs")
 async def runs(entity: str, project: str, query: Annotated[RunsQuery, Query()], context: Shared) -> Response:
-    """List a project's runs, page by page: `next` is the cursor of the next page, null on the last."""
+    """List a project's runs that pass a filter, in an order, page by page: `next` is the cursor of the next page.
+
+    `total` counts the runs that pass. `columns` says which columns of config and summary are shown, and how many there
+    are. A run that comes or changes between two pages moves no other run from one page to the next.
+    """
     check_identifier("entity", entity)
     check_identifier("project", project)
-    order = Order.parse(query.order)
-    return await _json(
-        context, lambda: read_runs(context.store, entity, project, order, query.limit, query.cursor, query.nan)
-    )
+    asked = query.request()
+    return await _json(context, lambda: read_runs(context.store, entity, project, asked))
+
+
+@router.get("/projects/{entity}/{project}/runs/columns")
+async def columns(entity: str, project: str, query: Annotated[ColumnsQuery, Query()], context: Shared) -> Response:
+    """List the columns that config and summary make in a project's runs, those of most runs first.
+
+    Each has the `name` to filter, order and choose columns by, the `kinds` of its values, and how many `runs` have it.
+    `total` counts all that were found.
+    """
+    check_identifier("entity", entity)
+    check_identifier("project", project)
+
+    def read() -> dict[str, Any]:
+        check_project(context.store, entity, project)
+        return search_columns(context.store, entity, project, query.search, query.limit)
+
+    return await _json(context, read)
 
 
 @router.get("/runs/{entity}/{project}/{run_id}")

@@ -11,8 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from stepwell_query.context import Shared
 from stepwell_query.history import SAMPLES_MAX
 from stepwell_query.metrics import exposition
-from stepwell_query.parameters import RUNS_MAX
 from stepwell_query.problems import problem
+from stepwell_query.runs_parameters import RUNS_MAX
 from stepwell_query.series_model import POINTS_MAX
 from stepwell_schemas.errors import StoreError
 from stepwell_schemas.limits import KEY_MAX_CHARS, MAX_EVENT_BYTES, MAX_STEP
