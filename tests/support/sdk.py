@@ -119,10 +119,10 @@ def ingesting_in_thread(broker: str, topics: Topics, store: Store, media_url: st
 
 
 @contextmanager
-def serving(store: Store, **settings: Any) -> Iterator[str]:
+def serving(store: Store, port: int = 0, **settings: Any) -> Iterator[str]:
     """Answer queries on a socket while the block runs; gives the base URL."""
     app = create_app(QuerySettings(**settings), store)
-    server = Server(app, uvicorn.Config(app, port=0, log_level="warning"))
+    server = Server(app, uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -21,6 +21,7 @@ async function draw() {
   const plotly = /** @type {any} */ (window).Plotly;
   const axis = { gridcolor: colors.grid, zerolinecolor: colors.grid, linecolor: colors.grid, automargin: true };
   // What the figure says itself holds over the theme, but for the size: the panel's.
+  /** @type {Record<string, any>} */
   const layout = {
     paper_bgcolor: "transparent",
     plot_bgcolor: "transparent",
@@ -32,7 +33,7 @@ async function draw() {
     autosize: true,
   };
   for (const name of Object.keys(layout).concat("xaxis", "yaxis")) {
-    if (/^[xy]axis\d*$/.test(name)) layout[name] = { ...axis, .../** @type {object} */ (layout[name] ?? {}) };
+    if (/^[xy]axis\d*$/.test(name)) layout[name] = { ...axis, ...layout[name] };
   }
   try {
     await plotly.react(place, figure.data, layout, { responsive: true, displaylogo: false });

@@ -130,6 +130,7 @@ export class LinePanel extends Panel {
     this.describe(lines, axis);
     this.place.dataset.lines = String(lines.length);
     this.place.dataset.points = String(lines.reduce((sum, line) => sum + line.x.length, 0));
+    this.place.dataset.sampled = String(lines.some((line) => line.sampled));
     const waiting = !this.whole.size && drawn.length > 0;
     this.element.classList.toggle("waiting", waiting);
     if (!lines.length && !waiting) this.say("The runs shown have not logged this.");
