@@ -48,7 +48,7 @@ def test_sections_by_the_first_or_every_slash_fold_and_are_searched(window: Open
     view.drawn("loss", 3)
     heads = view.page.locator(".section-head .section-name")
     expect(heads).to_have_text(["Charts", "train", "val", "system"])
-    view.page.get_by_role("button", name="sections by every /").click()
+    view.page.get_by_role("button", name="every /").click()
     expect(heads).to_have_text(["Charts", "train/disc", "train/gen", "val", "system"])
     view.section("train/disc").click()
     expect(view.section("train/disc")).to_have_attribute("aria-expanded", "false")

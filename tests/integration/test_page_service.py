@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import pyarrow as pa
 import pytest
 
 from stepwell_query.page import Page
+from stepwell_query.tables import CONTENT_TYPE
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
 from support.points import RunWriter
@@ -105,3 +107,15 @@ def test_news_of_runs_come_as_events_until_the_service_stops(chdb_store: Store) 
 async def test_a_name_that_can_be_no_project_is_refused(service: Service) -> None:
     answer = await service.client.get("/api/v1/projects/me/%20p/events")
     assert answer.status_code == 422
+
+
+async def test_rows_are_given_of_tables_alone(service: Service, chdb_store: Store) -> None:
+    for sha256, size, content_type in (("a" * 64, 10, "text/html"), ("b" * 64, 2**40, CONTENT_TYPE)):
+        row = {"sha256": sha256, "size": size, "content_type": content_type, **RUN._asdict(), "version": 1}
+        chdb_store.insert("media_files", pa.Table.from_pylist([row]))
+    other = await service.client.get(f"/api/v1/media/{'a' * 64}/rows")
+    assert (other.status_code, "is no table but text/html" in other.text) == (422, True)
+    large = await service.client.get(f"/api/v1/media/{'b' * 64}/rows")
+    assert (large.status_code, "download /api/v1/media/bbb" in large.text) == (422, True)
+    assert (await service.client.get(f"/api/v1/media/{'c' * 64}/rows")).status_code == 404
+    assert (await service.client.get(f"/api/v1/media/{'a' * 64}/rows?limit=0")).status_code == 422

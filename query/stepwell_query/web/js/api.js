@@ -187,6 +187,11 @@ export function mediaUrl(sha256) {
   return `${ROOT}/media/${sha256}`;
 }
 
+/** @param {string} sha256 @returns {Promise<object>} a Plotly figure */
+export function figure(sha256) {
+  return ask(`/media/${sha256}`);
+}
+
 /**
  * @typedef {object} TablePage
  * @property {{name: string, type: string}[]} columns

@@ -23,9 +23,13 @@ import { h, icon } from "./dom.js";
 
 const HEAD = 40;
 const HEIGHT = 264;
+const TALL = 380;
 const GAP = 12;
 const LEAST_WIDTH = 290;
 const MARGIN = 200;
+
+/** Kinds that need more room than a curve. */
+const WIDE = new Set(["table", "html", "plotly"]);
 
 export class Grid {
   /**
@@ -75,11 +79,7 @@ export class Grid {
       items.push({ id, top, height: HEAD, left: 0, width, panel: null, section, folded });
       top += HEAD;
       if (folded) continue;
-      section.panels.forEach((panel, at) => {
-        const place = { top: top + Math.floor(at / columns) * (HEIGHT + GAP), left: (at % columns) * (each + GAP) };
-        items.push({ id: panel.id, ...place, height: HEIGHT, width: each, panel, section, folded });
-      });
-      top += Math.ceil(section.panels.length / columns) * (HEIGHT + GAP) + GAP;
+      top = flow(section, folded, top, columns, each, items) + GAP;
     }
     this.items = items;
     this.element.style.height = `${top}px`;
@@ -149,6 +149,35 @@ export class Grid {
     this.nodes.clear();
     this.element.remove();
   }
+}
+
+/**
+ * Place a section's panels row by row; a row is as high as its highest panel. Return where it ends.
+ * @param {Section} section
+ * @param {boolean} folded
+ * @param {number} top
+ * @param {number} columns
+ * @param {number} each width of a column
+ * @param {Item[]} into
+ */
+function flow(section, folded, top, columns, each, into) {
+  let column = 0;
+  let high = 0;
+  for (const panel of section.panels) {
+    const wide = WIDE.has(panel.kind);
+    const span = wide ? Math.min(2, columns) : 1;
+    if (column + span > columns) {
+      top += high + GAP;
+      column = 0;
+      high = 0;
+    }
+    const height = wide ? TALL : HEIGHT;
+    const width = each * span + GAP * (span - 1);
+    into.push({ id: panel.id, top, height, left: column * (each + GAP), width, panel, section, folded });
+    column += span;
+    high = Math.max(high, height);
+  }
+  return top + high + GAP;
 }
 
 /** What must be made anew when it changes. @param {Item} item */

@@ -10,14 +10,14 @@ const SEARCH_MS = 120;
 
 /** @type {Record<SmoothKind, {label: string, most: number, step: number, usual: number}>} */
 const SMOOTHINGS = {
-  none: { label: "No smoothing", most: 0, step: 1, usual: 0 },
-  ema: { label: "Exponential average", most: 0.999, step: 0.001, usual: 0.6 },
-  average: { label: "Running average", most: 101, step: 2, usual: 11 },
-  gaussian: { label: "Gaussian", most: 50, step: 0.5, usual: 4 },
+  none: { label: "no smoothing", most: 0, step: 1, usual: 0 },
+  ema: { label: "exponential", most: 0.999, step: 0.001, usual: 0.6 },
+  average: { label: "running average", most: 101, step: 2, usual: 11 },
+  gaussian: { label: "gaussian", most: 50, step: 0.5, usual: 4 },
 };
 
 const AXES = [
-  ["", "x: as each metric has it"],
+  ["", "x: automatic"],
   ["_step", "x: step"],
   ["_runtime", "x: relative time"],
   ["_timestamp", "x: wall time"],
@@ -47,7 +47,7 @@ export class Toolbar {
     this.logx = toggle("log x", "Logarithmic x axis", () => store.set({ logx: !store.view.logx }, { step: true }));
     this.logy = toggle("log y", "Logarithmic y axis of all charts", () => store.set({ logy: !store.view.logy }, { step: true }));
     this.outliers = toggle("no outliers", "Leave out outliers when scaling the y axis", () => store.set({ outliers: !store.view.outliers }, { step: true }));
-    this.sections = toggle("sections by every /", "Name sections by all of a key before its last /", () =>
+    this.sections = toggle("every /", "Name sections by all of a key before its last /", () =>
       store.set({ sections: store.view.sections === "all" ? "first" : "all" }, { step: true }),
     );
     this.element = h(
@@ -110,7 +110,7 @@ export class Toolbar {
 
 /** A zoom is a range of the x axis that it was made on. @param {ViewState} view */
 function withoutZoom(view) {
-  return Object.fromEntries(Object.entries(view.panels).map(([key, { log }]) => [key, { log }]));
+  return Object.fromEntries(Object.entries(view.panels).map(([key, { log, step }]) => [key, { log, step }]));
 }
 
 /** @param {string} text @param {string} title @param {() => void} onclick */

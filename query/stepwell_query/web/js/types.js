@@ -56,6 +56,7 @@
  * @typedef {object} PanelView What a person set on one panel.
  * @property {boolean} [log] logarithmic y axis
  * @property {[number, number]} [zoom] range on the x axis
+ * @property {number} [step] of media; none: the last one
  *
  * @typedef {object} ViewState All that a link to the page carries.
  * @property {string} q search over metrics

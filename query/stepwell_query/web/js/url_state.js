@@ -48,7 +48,7 @@ export function formatView(view) {
   const colors = Object.entries(view.colors).map(([run, color]) => `${encoded(run)}:${color.replace("#", "")}`);
   if (colors.length) put("colors", colors.join(","));
   for (const [key, panel] of Object.entries(view.panels)) {
-    const marks = [panel.log === undefined ? "" : panel.log ? "log" : "linear", panel.zoom ? panel.zoom.join("..") : ""];
+    const marks = [panel.log === undefined ? "" : panel.log ? "log" : "linear", panel.zoom ? panel.zoom.join("..") : "", panel.step === undefined ? "" : `@${panel.step}`];
     if (marks.some(Boolean)) put("p", [encoded(key), ...marks.filter(Boolean)].join(";"));
   }
   return parts.length ? `?${parts.join("&")}` : "";
@@ -126,6 +126,7 @@ function readPanel(view, [key, ...marks]) {
   for (const mark of marks) {
     const [low, high] = mark.split("..").map(Number);
     if (mark === "log" || mark === "linear") panel.log = mark === "log";
+    else if (/^@\d+$/.test(mark)) panel.step = Number(mark.slice(1));
     else if (Number.isFinite(low) && Number.isFinite(high) && low < high) panel.zoom = [low, high];
   }
   view.panels[decoded(key)] = panel;
