@@ -83,6 +83,15 @@ export function run(entity, project, run) {
 }
 
 /**
+ * Return what one run has logged, its other streams included.
+ * @param {Run} of
+ * @returns {Promise<{key: string, kind: string, last_step: number, stream: string}[]>}
+ */
+export async function runMetrics(of) {
+  return (await ask(`/runs/${path(of.entity, of.project, of.run_id)}/metrics`)).metrics;
+}
+
+/**
  * Return what some runs have logged together, sorted by key.
  * @param {string} entity
  * @param {string} project
@@ -165,7 +174,7 @@ export function floats(values) {
 /**
  * Return a run's rows that have a key, sampled evenly.
  * @param {Run} of
- * @param {{key?: string, samples?: number, min_step?: number, stream?: string}} asked
+ * @param {{key?: string, samples?: number, min_step?: number, max_step?: number, stream?: string}} asked
  * @param {AbortSignal} [signal]
  * @returns {Promise<{rows: Record<string, any>[], sampled: boolean, complete_to: {offset: number}}>}
  */

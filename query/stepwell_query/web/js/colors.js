@@ -24,16 +24,6 @@ export function colorOf(number) {
 }
 
 /**
- * Return the colour of a named thing, such as a class or a group.
- * @param {string} name
- */
-export function colorOfName(name) {
-  let hash = 7;
-  for (const char of name) hash = (hash * 31 + /** @type {number} */ (char.codePointAt(0))) % 1_000_003;
-  return colorOf(hash);
-}
-
-/**
  * Return a colour with a share of it left.
  * @param {string} color `#rrggbb`
  * @param {number} share 0 to 1

@@ -11,7 +11,7 @@ import { toggleTheme } from "./theme.js";
 export function showHeader(top, crumbs) {
   fill(
     top,
-    h("a", { class: "brand", href: "/" }, mark(), h("span", {}, "Stepwell")),
+    h("a", { class: "brand", href: "/", "aria-label": "Stepwell: all projects" }, mark(), h("span", {}, "Stepwell")),
     h(
       "nav",
       { class: "crumbs", "aria-label": "You are here" },

@@ -51,7 +51,8 @@ export class LinePanel extends Panel {
   get view() {
     const view = this.space.store.view;
     const own = view.panels[this.spec.key] ?? {};
-    return { view, zoom: own.zoom ?? null, log: own.log ?? view.logy };
+    const x = view.x || (this.spec.timed ? "_runtime" : "");
+    return { view, x, zoom: own.zoom ?? null, log: own.log ?? view.logy };
   }
 
   toggleLog() {
@@ -64,9 +65,9 @@ export class LinePanel extends Panel {
   }
 
   update() {
-    const { view } = this.view;
+    const { x } = this.view;
     const runs = this.space.drawn().flatMap((one) => one.runs);
-    const wanted = { key: this.spec.key, x: view.x, points: this.large ? POINTS_LARGE : POINTS, parts: runs.map((run) => ({ run })) };
+    const wanted = { key: this.spec.key, x, points: this.large ? POINTS_LARGE : POINTS, parts: runs.map((run) => ({ run })) };
     const asked = JSON.stringify(wanted);
     if (asked !== this.asked) {
       this.asked = asked;
@@ -98,7 +99,7 @@ export class LinePanel extends Panel {
 
   /** Ask for what a zoom shows, down to the rows themselves. */
   askPart() {
-    const { zoom, view } = this.view;
+    const { zoom, x } = this.view;
     if (!zoom) {
       this.cancelPart?.();
       this.cancelPart = null;
@@ -107,7 +108,7 @@ export class LinePanel extends Panel {
       return;
     }
     const parts = [...this.whole].flatMap(([run, points]) => partOf(run, points, zoom));
-    const wanted = { key: this.spec.key, x: view.x, points: this.large ? POINTS_LARGE : POINTS, parts };
+    const wanted = { key: this.spec.key, x, points: this.large ? POINTS_LARGE : POINTS, parts };
     const asked = JSON.stringify(wanted);
     if (!parts.length || asked === this.askedPart) return;
     this.askedPart = asked;

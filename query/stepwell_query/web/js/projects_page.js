@@ -12,7 +12,7 @@ export async function showProjects(top, main, connection) {
   const show = async () => {
     try {
       const { projects } = await api.projects();
-      fill(main, projects.length ? listOf(projects) : nothingLogged("", ""));
+      fill(main, projects.length ? [listOf(projects)] : [h("h1", { class: "unseen" }, "Projects"), nothingLogged("", "")]);
     } catch (error) {
       fill(main, failed(/** @type {Error} */ (error).message, show));
     }

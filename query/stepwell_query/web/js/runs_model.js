@@ -1,7 +1,7 @@
 /** The runs of a project, as far as they are loaded: which are found, shown, grouped, and how they are coloured. */
 
 import * as api from "./api.js";
-import { colorOf, colorOfName } from "./colors.js";
+import { colorOf } from "./colors.js";
 import { groupOf, sorted } from "./fields.js";
 import { runFilter } from "./run_filter.js";
 
@@ -27,6 +27,8 @@ export class RunsModel {
     /** @type {Map<string, Run>} */
     this.byId = new Map();
     this.total = 0;
+    /** @type {string | null} the id of the only run that is waited for */
+    this.awaited = null;
     /** @type {string | null} */
     this.next = null;
     /** @type {Set<() => void>} */
@@ -35,11 +37,24 @@ export class RunsModel {
     this.placesOf = null;
     /** @type {Map<string, number>} */
     this.placeById = new Map();
+    /** @type {Run[] | null} */
+    this.groupsFor = null;
+    this.groupedBy = "";
+    /** @type {string[]} */
+    this.groupNames = [];
   }
 
   /** @param {() => void} call */
   on(call) {
     this.listeners.add(call);
+  }
+
+  /**
+   * Whether news of a run are news here.
+   * @param {string} _ its id
+   */
+  concerns(_) {
+    return true;
   }
 
   changed() {
@@ -124,7 +139,7 @@ export class RunsModel {
     return groupsOf(shown, view.group).map(({ name, runs }) => ({
       id: name,
       name,
-      color: view.colors[name] ?? colorOfName(name),
+      color: this.groupColor(name, view),
       runs: runs.map((run) => run.path),
       group: true,
     }));
@@ -137,6 +152,17 @@ export class RunsModel {
     return colorOf(this.total - 1 - place);
   }
 
+  /** @param {string} name of a group @param {ViewState} view */
+  groupColor(name, view) {
+    if (this.groupsFor !== this.runs || this.groupedBy !== view.group) {
+      this.groupsFor = this.runs;
+      this.groupedBy = view.group;
+      const natural = new Intl.Collator("en", { numeric: true });
+      this.groupNames = groupsOf(this.runs, view.group).map((group) => group.name).sort(natural.compare);
+    }
+    return view.colors[name] ?? colorOf(this.groupNames.indexOf(name));
+  }
+
   /** The place of each run among all, the newest first. */
   get places() {
     if (this.placesOf !== this.runs) {
@@ -144,6 +170,39 @@ export class RunsModel {
       this.placeById = new Map(this.runs.map((run, place) => [run.run_id, place]));
     }
     return this.placeById;
+  }
+}
+
+/** One run alone, with the same ways to ask: what its own page shows. */
+export class SingleRun extends RunsModel {
+  /** @param {string} entity @param {string} project @param {string} run */
+  constructor(entity, project, run) {
+    super(entity, project);
+    this.id = run;
+    this.awaited = run;
+  }
+
+  /** @param {string} id */
+  concerns(id) {
+    return id === this.id;
+  }
+
+  async load() {
+    this.take({ runs: [await api.run(this.entity, this.project, this.id)], next: null, total: 1 }, []);
+  }
+
+  async refresh() {
+    await this.load();
+  }
+
+  /** @param {ViewState} _ */
+  shown(_) {
+    return this.runs;
+  }
+
+  /** @param {ViewState} view @returns {Drawn[]} */
+  drawn(view) {
+    return this.runs.map((run) => ({ id: run.run_id, name: run.name, color: this.color(run, view), runs: [run.path], group: false }));
   }
 }
 

@@ -6,7 +6,6 @@ import { fieldsOf, usualColumns, valueOf } from "./fields.js";
 import { ago, count, duration, shown, time } from "./format.js";
 import { href } from "./header.js";
 import { groupsOf } from "./runs_model.js";
-import { colorOfName } from "./colors.js";
 
 /** @typedef {import("./types.js").Run} Run */
 /** @typedef {import("./workspace.js").Workspace} Workspace */
@@ -185,7 +184,7 @@ export class RunsTable {
     check.checked = on === ids.length;
     check.indeterminate = on > 0 && on < ids.length;
     const swatch = h("span", { class: "swatch group-swatch" });
-    swatch.style.background = store.view.colors[group] ?? colorOfName(group);
+    swatch.style.background = this.space.runs.groupColor(group, store.view);
     return h(
       "tr",
       { class: "group-row" },

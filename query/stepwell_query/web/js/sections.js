@@ -8,6 +8,7 @@
  * @property {string} key
  * @property {string} kind "line" for what is drawn as a curve, else the kind of the values
  * @property {string} label the key without its section
+ * @property {boolean} timed whether its steps are samples in time, so that time is its x axis
  */
 
 /**
@@ -75,7 +76,7 @@ export function sectionsOf(metrics, by, search) {
       sections.set(place, section);
     }
     const label = name === CHARTS && !metric.key.startsWith(`${CHARTS}/`) ? metric.key : metric.key.slice(name.length + 1);
-    section.panels.push({ id, key: metric.key, kind, label: label || metric.key });
+    section.panels.push({ id, key: metric.key, kind, label: label || metric.key, timed: quiet });
   }
   const natural = new Intl.Collator("en", { numeric: true });
   for (const section of sections.values()) section.panels.sort((a, b) => natural.compare(a.key, b.key));

@@ -5,6 +5,7 @@ import { fill, h } from "./dom.js";
 import { failed, nothingLogged } from "./empty.js";
 import { Enlarged } from "./enlarged.js";
 import { Grid } from "./grid.js";
+import { onKey } from "./keyboard.js";
 import { Live } from "./live.js";
 import { makePanel } from "./panels.js";
 import { RunsTable } from "./runs_table.js";
@@ -36,7 +37,7 @@ export class Workspace {
     this.table = list ? new RunsTable(this) : null;
     this.message = h("div", { class: "message" });
     this.charts = h("div", { class: "charts" }, this.toolbar.element, this.message);
-    this.element = h("div", { class: list ? "workspace" : "workspace alone" }, this.table?.element, this.charts);
+    this.element = h("div", { class: list ? "workspace" : "workspace alone" }, list ? h("h1", { class: "unseen" }, runs.project) : null, this.table?.element, this.charts);
     fill(main, this.element);
     this.grid = new Grid(this.charts, (spec) => makePanel(spec, this), (section) => this.fold(section));
     this.enlarged = new Enlarged(this);
@@ -44,6 +45,7 @@ export class Workspace {
     this.metrics = [];
     this.metricsFor = "";
     this.known = false;
+    this.stream = "";
     /** @type {import("./types.js").Run[] | null} */
     this.drawnFor = null;
     this.drawnKey = "";
@@ -58,7 +60,16 @@ export class Workspace {
     runs.on(() => this.changed(new Set(["runs"])));
     connection.onHealed(() => this.heal());
     this.live = new Live(runs.entity, runs.project, (moved) => this.moved(moved));
+    this.keys();
     void this.load();
+  }
+
+  keys() {
+    const { table, toolbar, store } = this;
+    onKey("/", "Search metrics", () => toolbar.search.focus());
+    if (!table) return;
+    onKey("r", "Search runs", () => table.search.focus());
+    onKey("t", "Runs as a table, or beside the charts", () => store.set({ table: !store.view.table }, { step: true }));
   }
 
   async load() {
@@ -134,14 +145,27 @@ export class Workspace {
 
   showSections() {
     const { view } = this.store;
-    const sections = sectionsOf(this.metrics, view.sections, view.q);
-    this.grid.show(sections.map((section) => ({ section, folded: isFolded(section, view.fold) && !view.q })));
-    const logged = this.metrics.some((metric) => metric.stream !== "console");
+    const metrics = this.stream ? this.metrics.filter((metric) => metric.stream === this.stream) : this.metrics;
+    const sections = sectionsOf(metrics, view.sections, view.q);
+    const open = !!view.q || !!this.stream;
+    this.grid.show(sections.map((section) => ({ section, folded: !open && isFolded(section, view.fold) })));
+    const logged = metrics.some((metric) => metric.stream !== "console");
     if (sections.length) fill(this.message);
-    else if (!this.runs.runs.length) fill(this.message, nothingLogged(this.runs.entity, this.runs.project));
+    else if (!this.runs.runs.length) fill(this.message, nothingLogged(this.runs.entity, this.runs.project, this.runs.awaited));
     else if (!this.shownRuns().length) fill(this.message, h("section", { class: "empty" }, h("h2", {}, "No runs are shown"), h("p", {}, "Tick some in the list of runs, or change its search.")));
     else if (logged) fill(this.message, h("section", { class: "empty" }, h("h2", {}, "No metric matches"), h("p", {}, `Nothing that the shown runs logged matches ${view.q}.`)));
+    else if (this.stream) fill(this.message, h("section", { class: "empty" }, h("h2", {}, "No system metrics"), h("p", {}, "They are taken every 15 seconds unless STEPWELL_SYSTEM_SECONDS says otherwise.")));
     else if (this.metricsFor) fill(this.message, nothingLogged(this.runs.entity, this.runs.project, this.runs.runs.length === 1 ? this.runs.runs[0].run_id : null));
+  }
+
+  /**
+   * Show the metrics of a stream alone; "": all.
+   * @param {string} stream
+   */
+  showStream(stream) {
+    if (this.stream === stream) return;
+    this.stream = stream;
+    this.showSections();
   }
 
   /** @param {Section} section */
@@ -158,7 +182,7 @@ export class Workspace {
   moved(moved) {
     const { entity, project } = this.runs;
     this.source.moved(moved.map(({ run_id, offset }) => [`${entity}/${project}/${run_id}`, offset]));
-    for (const one of moved) this.news.set(one.run_id, one);
+    for (const one of moved) if (this.runs.concerns(one.run_id)) this.news.set(one.run_id, one);
     this.compare();
   }
 
