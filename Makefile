@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+ASSETS := query/stepwell_query/web/vendor/.filled
+READY := $(STAMP) $(ASSETS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate mutants soak lint bench docs lock clean
+.PHONY: help assets demo test simulate mutants soak lint bench docs lock clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -18,10 +20,16 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $(STAMP)
 
-demo: $(STAMP) ## set up everything and train for real: four runs, a million steps
+$(ASSETS): query/package-lock.json query/page_assets.py | $(STAMP)
+	$(BIN)/python query/page_assets.py
+
+assets: $(READY) ## the libraries that the page serves, from the npm registry
+
+demo: $(READY) ## set up everything and train for real: four runs, a million steps
 	$(BIN)/stepwell demo --dir .stepwell/demo $(ARGS)
 
-test: $(STAMP) ## set up everything and run all tests
+test: $(READY) ## set up everything and run all tests
+	@$(BIN)/python tests/support/chromium.py
 	$(BIN)/python -m pytest $(ARGS)
 
 simulate: $(STAMP) ## the ingest loop under seeded faults in virtual time: SEEDS=2000 FIRST=0
@@ -30,16 +38,17 @@ simulate: $(STAMP) ## the ingest loop under seeded faults in virtual time: SEEDS
 mutants: $(STAMP) ## break the exactly-once machinery line by line, and see the tests notice
 	PYTHONPATH=tests $(BIN)/python -m mutants $(ARGS)
 
-lint: $(STAMP) ## ruff, mypy --strict and the import contract
+lint: $(READY) ## ruff, mypy --strict, the import contract, and tsc for the page
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	PATH="$(CURDIR)/$(BIN):$$PATH" query/node_modules/.bin/tsc -p query
 
 soak: $(STAMP) ## kill, pause and cut off real processes on fresh seeds: make soak SEEDS=50 [FIRST=1]
 	PYTHONPATH=tests $(BIN)/python -m faults --seeds $(or $(SEEDS),10) $(if $(FIRST),--first $(FIRST)) $(ARGS)
 
-bench: $(STAMP) ## run the benchmarks and print their figures
+bench: $(READY) ## run the benchmarks and print their figures
 	PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
 
 docs: $(STAMP) ## renew the README's table of settings from the models
@@ -50,4 +59,4 @@ lock: ## renew the pinned versions
 		--no-header --extra test --extra lint pyproject.toml -o requirements.lock
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) .stepwell build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .stepwell build dist query/node_modules query/stepwell_query/web/vendor .mypy_cache .pytest_cache .ruff_cache .hypothesis

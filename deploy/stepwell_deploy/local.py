@@ -26,6 +26,7 @@ from stepwell_deploy.topics import create_topics
 from stepwell_ingestor.service import Ingestor
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_query.app import create_app
+from stepwell_query.server import Server
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse import Store, connect
 from stepwell_schemas.migrate import migrate
@@ -115,7 +116,7 @@ async def _running_ingestor(ingestor: Ingestor) -> AsyncIterator[asyncio.Task[No
         await task
 
 
-class _Service(uvicorn.Server):
+class _Service(Server):
     """The service without a hand on the process's signals: on them the whole stack drains, in its order."""
 
     @contextmanager
@@ -125,7 +126,8 @@ class _Service(uvicorn.Server):
 
 @asynccontextmanager
 async def _running_service(settings: QuerySettings, store: Store, host: str, port: int) -> AsyncIterator[None]:
-    server = _Service(uvicorn.Config(create_app(settings, store), host=host, port=port, log_level="warning"))
+    app = create_app(settings, store)
+    server = _Service(app, uvicorn.Config(app, host=host, port=port, log_level="warning"))
     task = asyncio.create_task(server.serve(), name="service")
     try:
         while not server.started:

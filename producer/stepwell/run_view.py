@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from stepwell.descriptions import tags_of, text_of
 from stepwell.plan import Plan
@@ -162,4 +163,4 @@ class RunView(ABC):
     @property
     def url(self) -> str:
         """Where the service shows the run."""
-        return f"{self._plan.base_url}/runs/{self.path}"
+        return f"{self._plan.base_url}/{quote(str(self.path))}"

@@ -20,6 +20,7 @@ from stepwell.opening import Opened, open_session
 from stepwell.plan import Plan
 from stepwell.resuming import AUTO_FILE, auto_id, begin, resume_rule
 from stepwell.session import FINISH_TIMEOUT_SECONDS, Run
+from stepwell.terminal import say
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.streams import DEFAULT, stream_of
 
@@ -64,6 +65,8 @@ def start_run(arguments: Mapping[str, Any], settings: ProducerSettings, reinit: 
     _Current.live.append(run)
     _Current.live[:] = [live for live in _Current.live if not live.finished]
     _finish_with_worker()
+    if plan.mode == "online" and not plan.quiet:
+        say(f"{plan.path}: its page is {run.url}")
     return run
 
 

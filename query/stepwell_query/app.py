@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stepwell_query import problems
 from stepwell_query.context import Context
 from stepwell_query.metrics import IN_PROGRESS, REQUEST_SECONDS, REQUESTS
-from stepwell_query.routes import media, rows, runs, series, service, sql
+from stepwell_query.routes import events, media, metrics, page, rows, runs, series, service, sql, tables
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse import Store
 
@@ -42,7 +42,8 @@ def create_app(settings: QuerySettings, store: Store) -> FastAPI:
     )
     app.state.context = Context(settings, store)
     problems.install(app)
-    for module in (service, runs, series, rows, media, sql):
+    # The page last: its addresses would take those of others.
+    for module in (service, runs, metrics, series, rows, media, tables, events, sql, page):
         app.include_router(module.router)
     app.add_middleware(Observed)
     return app

@@ -10,19 +10,23 @@ import anyio
 import anyio.to_thread
 from fastapi import Depends, Request, Response
 
+from stepwell_query.changes import Changes, Position, read_positions
 from stepwell_query.encode import MEDIA_TYPES, Format
 from stepwell_query.errors import RequestError
 from stepwell_query.settings import QuerySettings
+from stepwell_query.tables import TableCache
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.limits import MIB
 from stepwell_schemas.media_store import MediaStore
 
 T = TypeVar("T")
 _END: Any = object()
+_TABLES_BYTES = 256 * MIB
 
 
 class Context:
-    """The parts that all requests share: settings, ClickHouse, the media files.
+    """The parts that all requests share: settings, ClickHouse, the media files, tables read, news of runs.
 
     At most `query_concurrency` requests read at once; others wait.
     """
@@ -31,7 +35,12 @@ class Context:
         self.settings = settings
         self.store = store
         self.media = MediaStore(settings.media_url)
+        self.changes = Changes(self._positions)
+        self.tables = TableCache(_TABLES_BYTES)
         self._limiter = anyio.CapacityLimiter(settings.query_concurrency)
+
+    async def _positions(self, entity: str, project: str) -> dict[str, Position]:
+        return await self.in_thread(read_positions, self.store, entity, project)
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Call a blocking function in a thread."""

@@ -8,6 +8,7 @@ import structlog
 import uvicorn
 
 from stepwell_query.app import create_app
+from stepwell_query.server import Server
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse import connect
 
@@ -21,13 +22,15 @@ def serve(settings: QuerySettings) -> None:
     configure_logging(settings.query_log_level)
     dsn = settings.clickhouse_dsn.get_secret_value()
     with connect(dsn, settings.clickhouse_database, settings.clickhouse_pool_size) as store:
-        uvicorn.run(
-            create_app(settings, store),
+        app = create_app(settings, store)
+        config = uvicorn.Config(
+            app,
             host=settings.query_host,
             port=settings.query_port,
             log_level=settings.query_log_level,
             access_log=False,
         )
+        Server(app, config).run()
 
 
 def configure_logging(level: str) -> None:

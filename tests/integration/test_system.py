@@ -16,7 +16,7 @@ import stepwell
 from support.sdk import Served, eventually
 
 _ON = {"STEPWELL_SYSTEM_SECONDS": "0.2", "STEPWELL_CONSOLE": "auto"}
-_REDIRECT = {"STEPWELL_CONSOLE": "redirect"}
+_REDIRECT = {"STEPWELL_CONSOLE": "redirect", "STEPWELL_QUIET": "true"}
 _STEPWELL = Path(sys.executable).parent / "stepwell"
 
 

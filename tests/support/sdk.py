@@ -17,6 +17,7 @@ from typing import Any
 import uvicorn
 
 from stepwell_query.app import create_app
+from stepwell_query.server import Server
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse import Store
 from support.ingest import ingesting, settings_of
@@ -118,10 +119,10 @@ def ingesting_in_thread(broker: str, topics: Topics, store: Store, media_url: st
 
 
 @contextmanager
-def serving(store: Store, **settings: Any) -> Iterator[str]:
+def serving(store: Store, port: int = 0, **settings: Any) -> Iterator[str]:
     """Answer queries on a socket while the block runs; gives the base URL."""
     app = create_app(QuerySettings(**settings), store)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    server = Server(app, uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

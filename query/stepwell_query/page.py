@@ -1,0 +1,122 @@
+"""The web page's files: their one version, their compressed forms, and the headers that fence the page in.
+
+Every file lies below `/-/assets/<version>/`, where the version is a hash of them all: a browser may keep a file for
+good, and a new release is a new address. The document itself is asked for each time (by its ETag).
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import cramjam
+
+WEB: Final = Path(__file__).with_name("web")
+ASSETS: Final = "/-/assets"
+"""Below it lie the page's files; no entity is called `-`."""
+
+_DOCUMENT: Final = "index.html"
+_NEEDED: Final = ("vendor/uPlot.js", "vendor/plotly.js")
+_TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_BROTLI_LEVEL: Final = 9
+_MODULE: Final = re.compile(r"js/.+\.js")
+
+PAGE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self'; "
+    "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""The page runs its own files only, and is shown in no other page."""
+
+FRAME_POLICY: Final = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src data: blob:; font-src data:; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+"""What draws users' figures does so in an origin of its own, and reaches nothing over the network but its scripts."""
+
+
+class AssetsMissingError(Exception):
+    """The page's libraries are not there; says what to do."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file, as it is served; `encodings` are its forms by content coding."""
+
+    name: str
+    content: bytes
+    forms: dict[str, bytes] = field(default_factory=dict, compare=False)
+
+    @property
+    def content_type(self) -> str:
+        """The media type, by the name's ending."""
+        return _TYPES[Path(self.name).suffix]
+
+    @cached_property
+    def etag(self) -> str:
+        """A weak validator: the same for every coding."""
+        return f'W/"{hashlib.sha256(self.content).hexdigest()[:32]}"'
+
+    def encoded(self, accepted: str) -> tuple[bytes, str]:
+        """Return the bytes and their coding ("" for none), as an Accept-Encoding header allows; each is made once."""
+        codings = {part.split(";")[0].strip() for part in accepted.lower().split(",") if "q=0" not in part.split(";")}
+        for coding in ("br", "gzip"):
+            if coding in codings:
+                if coding not in self.forms:
+                    self.forms[coding] = _compress(self.content, coding)
+                return self.forms[coding], coding
+        return self.content, ""
+
+
+def _compress(content: bytes, coding: str) -> bytes:
+    if coding == "br":
+        return bytes(cramjam.brotli.compress(content, level=_BROTLI_LEVEL))
+    return gzip.compress(content, mtime=0)
+
+
+@dataclass(frozen=True)
+class Page:
+    """All files of the page by name, their version, and the document that starts it."""
+
+    version: str
+    assets: Mapping[str, Asset]
+    document: Asset
+
+    @classmethod
+    def read(cls, folder: Path = WEB) -> Page:
+        """Read the files of a folder. Raises: AssetsMissingError when the libraries were not brought."""
+        missing = [name for name in _NEEDED if not (folder / name).is_file()]
+        if missing:
+            raise AssetsMissingError(f"the page's libraries are missing ({', '.join(missing)}): run `make assets`")
+        assets = {asset.name: asset for asset in _files(folder)}
+        digest = hashlib.sha256()
+        for name in sorted(assets):
+            digest.update(name.encode() + b"\0" + assets[name].content + b"\0")
+        version = digest.hexdigest()[:16]
+        return cls(version, assets, _document(folder, version, sorted(assets)))
+
+
+def _files(folder: Path) -> Iterator[Asset]:
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and path.suffix in _TYPES and name != _DOCUMENT:
+            yield Asset(name, path.read_bytes())
+
+
+def _document(folder: Path, version: str, names: list[str]) -> Asset:
+    """Return the document, with the files' address, and every module named so that none waits for another."""
+    base = f"{ASSETS}/{version}"
+    modules = [name for name in names if _MODULE.fullmatch(name)]
+    preloads = "\n".join(f'<link rel="modulepreload" href="{base}/{name}">' for name in modules)
+    text = (folder / _DOCUMENT).read_text(encoding="utf-8")
+    return Asset(_DOCUMENT, text.replace("{{assets}}", base).replace("{{preloads}}", preloads).encode())

@@ -1,0 +1,59 @@
+"""The web page: its document at the addresses of projects and runs, and its files."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from fastapi import APIRouter, Request, Response
+from starlette.exceptions import HTTPException
+
+from stepwell_query.page import ASSETS, FRAME_POLICY, PAGE_POLICY, Asset, AssetsMissingError, Page
+from stepwell_query.problems import problem
+
+router = APIRouter(tags=["page"], include_in_schema=False)
+
+_RESERVED = frozenset({"api", "-"})
+"""First parts of paths that are no entities here: what is unknown below them is a 404, not a page."""
+
+_SAFETY = {"x-content-type-options": "nosniff", "referrer-policy": "same-origin"}
+_FOR_GOOD = "public, max-age=31536000, immutable"
+
+
+@cache
+def _page() -> Page:
+    return Page.read()
+
+
+@router.get("/")
+@router.get("/{entity}/{project}")
+@router.get("/{entity}/{project}/{run_id}")
+async def document(request: Request, entity: str = "") -> Response:
+    """Return the page; which project or run it shows, its scripts read from the address."""
+    if entity in _RESERVED:
+        raise HTTPException(404)
+    try:
+        page = _page()
+    except AssetsMissingError as error:
+        return problem(503, "page-incomplete", "The page can't be shown", str(error))
+    return _answer(request, page.document, {"content-security-policy": PAGE_POLICY, "cache-control": "no-cache"})
+
+
+@router.get(ASSETS + "/{version}/{name:path}")
+async def asset(version: str, name: str, request: Request) -> Response:
+    """Return one of the page's files, to be kept for good under this address."""
+    page = _page()
+    found = page.assets.get(name)
+    if version != page.version or found is None:
+        raise HTTPException(404)
+    policy = {"content-security-policy": FRAME_POLICY} if name.endswith(".html") else {}
+    return _answer(request, found, {"cache-control": _FOR_GOOD, **policy})
+
+
+def _answer(request: Request, file: Asset, headers: dict[str, str]) -> Response:
+    headers = {**_SAFETY, **headers, "etag": file.etag, "vary": "accept-encoding"}
+    if file.etag in [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]:
+        return Response(status_code=304, headers=headers)
+    content, coding = file.encoded(request.headers.get("accept-encoding", ""))
+    if coding:
+        headers["content-encoding"] = coding
+    return Response(content, headers=headers, media_type=file.content_type)

@@ -1,0 +1,21 @@
+"""The HTTP server: uvicorn, which tells the application that it stops before it waits for answers to end."""
+
+from __future__ import annotations
+
+import socket
+
+import uvicorn
+from fastapi import FastAPI
+
+
+class Server(uvicorn.Server):
+    """Serves the application; streams of events, which have no end of their own, end when it stops."""
+
+    def __init__(self, app: FastAPI, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, then stop as uvicorn does: requests under way are answered first."""
+        self._app.state.context.changes.close()
+        await super().shutdown(sockets)

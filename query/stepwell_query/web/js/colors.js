@@ -1,0 +1,34 @@
+/** Which colour a run has. Pure. */
+
+const PALETTE = [
+  "#3b78e7",
+  "#e8710a",
+  "#129e5e",
+  "#d93a7c",
+  "#8a5cf0",
+  "#0a9ba8",
+  "#c58b00",
+  "#d23f31",
+  "#5f7f1d",
+  "#b04fc0",
+  "#2d8ac7",
+  "#9a6a4b",
+];
+
+/**
+ * Return the colour of the run that was the `number`th of its project: a new run changes no older one's.
+ * @param {number} number
+ */
+export function colorOf(number) {
+  return PALETTE[((number % PALETTE.length) + PALETTE.length) % PALETTE.length];
+}
+
+/**
+ * Return a colour with a share of it left.
+ * @param {string} color `#rrggbb`
+ * @param {number} share 0 to 1
+ */
+export function faint(color, share) {
+  const alpha = Math.round(share * 255);
+  return `${color}${alpha.toString(16).padStart(2, "0")}`;
+}

@@ -1,0 +1,33 @@
+/** Figures of Plotly, drawn in frames of no origin; Plotly is loaded there alone, when there is a figure. */
+
+import { figure as figureOf } from "./api.js";
+import { h } from "./dom.js";
+import { onTheme, themed } from "./theme.js";
+
+const FRAME = new URL("../frame/plotly.html", import.meta.url).pathname;
+
+/**
+ * @param {any} value the figure's reference
+ * @param {{name: string}} shown
+ */
+export function plotlyView(value, shown) {
+  const frame = h("iframe", { class: "figure", src: FRAME, sandbox: "allow-scripts", title: value.caption ?? shown.name });
+  const figure = figureOf(value.sha256);
+  const hand = async () => {
+    const colors = { text: themed("--text"), grid: themed("--line"), panel: themed("--panel") };
+    // The frame has no origin that a message could be for.
+    frame.contentWindow?.postMessage({ figure: await figure, colors }, "*");
+  };
+  const hear = (/** @type {MessageEvent} */ event) => {
+    if (event.source !== frame.contentWindow) return;
+    if (event.data.ready) void hand().catch((error) => frame.replaceWith(h("div", { class: "missing" }, String(error.message))));
+    else if (event.data.drawn !== undefined) frame.dataset.drawn = String(event.data.drawn);
+  };
+  addEventListener("message", hear);
+  const offTheme = onTheme(() => void hand());
+  const leave = () => {
+    removeEventListener("message", hear);
+    offTheme();
+  };
+  return { element: frame, leave };
+}

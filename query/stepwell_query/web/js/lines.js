@@ -1,0 +1,166 @@
+/** What a line chart draws, made of sampled series. Pure. */
+
+import { grouped } from "./groups.js";
+import { smoothed } from "./smoothing.js";
+
+/** @typedef {import("./types.js").Line} Line */
+/** @typedef {import("./types.js").Points} Points */
+/** @typedef {import("./types.js").Smooth} Smooth */
+
+/**
+ * @typedef {object} Drawn One run, or a group of them, as it is named and coloured.
+ * @property {string} id
+ * @property {string} name
+ * @property {string} color
+ * @property {string[]} runs paths; several: a group, drawn as mean ± standard deviation
+ * @property {boolean} group
+ */
+
+/**
+ * Return the lines of a panel.
+ * @param {Drawn[]} drawn
+ * @param {Map<string, Points[]>} found by run
+ * @param {Smooth} smooth
+ * @returns {Line[]}
+ */
+export function linesOf(drawn, found, smooth) {
+  const lines = drawn.flatMap((one) =>
+    one.group ? groupLine(one, found) : (found.get(one.runs[0]) ?? []).filter((points) => points.x.length).map((points) => runLine(one, points)),
+  );
+  return smooth.kind === "none" ? lines : lines.map((line) => ({ ...line, raw: line.y, y: smoothed(line.y, smooth) }));
+}
+
+/** @param {Drawn} drawn @param {Points} given @returns {Line} */
+function runLine(drawn, given) {
+  const points = ascending(given);
+  const kind = points.kind === "bool" ? " (bool)" : "";
+  return {
+    id: drawn.id + kind,
+    name: drawn.name + kind,
+    color: drawn.color,
+    x: points.x,
+    y: points.sampled ? points.mean : points.value,
+    raw: null,
+    low: points.sampled ? points.min : null,
+    high: points.sampled ? points.max : null,
+    step: points.step,
+    counts: points.counts,
+    nans: points.nans,
+    last: points.value,
+    sampled: points.sampled,
+    dash: points.kind === "bool",
+    band: "min–max",
+  };
+}
+
+/** @param {Drawn} drawn @param {Map<string, Points[]>} found @returns {Line[]} */
+function groupLine(drawn, found) {
+  const curves = drawn.runs
+    .flatMap((run) => found.get(run) ?? [])
+    .filter((points) => points.kind !== "bool" && points.x.length)
+    .map((points) => ascending(points))
+    .map((points) => ({ x: points.x, y: points.sampled ? points.mean : points.value }));
+  if (!curves.length) return [];
+  const { x, mean, low, high, counts } = grouped(curves);
+  return [
+    {
+      id: drawn.id,
+      name: `${drawn.name} (${curves.length})`,
+      color: drawn.color,
+      x,
+      y: mean,
+      raw: null,
+      low,
+      high,
+      step: x,
+      counts,
+      nans: new Array(x.length).fill(0),
+      last: mean,
+      sampled: true,
+      dash: false,
+      band: "± std",
+    },
+  ];
+}
+
+/**
+ * A metric on the x axis may go back, as an epoch does that is logged again: points are drawn from left to right.
+ * @param {Points} points
+ * @returns {Points}
+ */
+export function ascending(points) {
+  const { x } = points;
+  let sorted = true;
+  for (let at = 1; at < x.length && sorted; at += 1) sorted = x[at] >= x[at - 1];
+  if (sorted && !x.some(Number.isNaN)) return points;
+  const order = x.map((_, at) => at).filter((at) => !Number.isNaN(x[at]));
+  order.sort((a, b) => x[a] - x[b] || a - b);
+  /** @param {number[]} values */
+  const picked = (values) => order.map((at) => values[at]);
+  return {
+    ...points,
+    x: picked(x),
+    step: picked(points.step),
+    value: picked(points.value),
+    min: picked(points.min),
+    max: picked(points.max),
+    mean: picked(points.mean),
+    counts: picked(points.counts),
+    nans: picked(points.nans),
+  };
+}
+
+/**
+ * Return which steps a range of the x axis holds, one point more on each side; null when none.
+ * @param {Points[]} points of one run over its whole length
+ * @param {[number, number]} zoom
+ * @returns {[number, number] | null}
+ */
+export function stepsWithin(points, [low, high]) {
+  let from = Infinity;
+  let to = -Infinity;
+  for (const one of points) {
+    one.x.forEach((x, at) => {
+      if (x < low || x > high) return;
+      from = Math.min(from, at ? one.step[at - 1] : one.step[at]);
+      to = Math.max(to, one.step[at + 1] ?? one.step[at]);
+    });
+    // A range between two points lies in the later one's bucket.
+    if (from > to) {
+      const after = one.x.findIndex((x) => x > high);
+      if (after > 0) [from, to] = [one.step[after - 1], one.step[after]];
+    }
+  }
+  return from <= to ? [from, to] : null;
+}
+
+/**
+ * Return the extent of y of what lies within a range of x.
+ * @param {Line[]} lines
+ * @param {number} low
+ * @param {number} high
+ * @param {{positive: boolean, outliers: boolean}} options `positive`: only what a logarithm has; `outliers`: leave out
+ *   the highest and the lowest hundredth of the curve, and the envelope
+ * @returns {[number, number] | null}
+ */
+export function extent(lines, low, high, { positive, outliers }) {
+  /** @type {number[]} */
+  const values = [];
+  for (const line of lines) {
+    for (let at = 0; at < line.x.length; at += 1) {
+      if (line.x[at] < low || line.x[at] > high) continue;
+      values.push(line.y[at]);
+      if (outliers) continue;
+      if (line.raw) values.push(line.raw[at]);
+      if (line.low && line.high && !(positive && line.low[at] <= 0)) values.push(line.low[at], line.high[at]);
+    }
+  }
+  const there = values.filter((value) => Number.isFinite(value) && !(positive && value <= 0));
+  if (!there.length) return null;
+  if (outliers && there.length > 20) {
+    there.sort((a, b) => a - b);
+    const cut = Math.ceil(there.length / 100);
+    return [there[cut], there[there.length - 1 - cut]];
+  }
+  return there.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [Infinity, -Infinity]);
+}

@@ -1,0 +1,34 @@
+/** Shows what the address names: all projects, a project, or a run. */
+
+import { Connection } from "./connection.js";
+import { href, showHeader } from "./header.js";
+import { onKey, startKeyboard } from "./keyboard.js";
+import { showProjects } from "./projects_page.js";
+import { RunPage } from "./run_page.js";
+import { RunsModel, SingleRun } from "./runs_model.js";
+import { Store } from "./state.js";
+import { startTheme, toggleTheme } from "./theme.js";
+import { Workspace } from "./workspace.js";
+
+const top = /** @type {HTMLElement} */ (document.getElementById("top"));
+const main = /** @type {HTMLElement} */ (document.getElementById("main"));
+const banner = /** @type {HTMLElement} */ (document.getElementById("banner"));
+
+startTheme();
+startKeyboard();
+onKey("d", "Dark or light", toggleTheme);
+const connection = new Connection(banner);
+const [entity, project, run] = location.pathname.split("/").filter(Boolean).map(decodeURIComponent);
+
+if (!entity || !project) {
+  void showProjects(top, main, connection);
+} else {
+  document.title = `${run ?? project} · Stepwell`;
+  showHeader(top, [
+    { name: entity, href: "/" },
+    { name: project, href: href(entity, project) },
+    ...(run ? [{ name: run, href: href(entity, project, run) }] : []),
+  ]);
+  if (run) new RunPage(main, new SingleRun(entity, project, run), new Store(), connection);
+  else new Workspace(main, new RunsModel(entity, project), new Store(), connection, { list: true });
+}

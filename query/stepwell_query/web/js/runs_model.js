@@ -1,0 +1,222 @@
+/** The runs of a project, as far as they are loaded: which are found, shown, grouped, and how they are coloured. */
+
+import * as api from "./api.js";
+import { colorOf } from "./colors.js";
+import { groupOf, sorted } from "./fields.js";
+import { runFilter } from "./run_filter.js";
+
+/** @typedef {import("./types.js").Run} Run */
+/** @typedef {import("./types.js").ViewState} ViewState */
+/** @typedef {import("./lines.js").Drawn} Drawn */
+
+const FIRST_PAGE = 50;
+const PAGE = 500;
+const RUNS_MAX = 5_000;
+
+/** Runs that are drawn when nobody has chosen: the newest. */
+export const SHOWN = 10;
+const METRICS_RUNS_MAX = 1_000;
+
+export class RunsModel {
+  /** @param {string} entity @param {string} project */
+  constructor(entity, project) {
+    this.entity = entity;
+    this.project = project;
+    /** @type {Run[]} newest first */
+    this.runs = [];
+    /** @type {Map<string, Run>} */
+    this.byId = new Map();
+    this.total = 0;
+    /** @type {string | null} the id of the only run that is waited for */
+    this.awaited = null;
+    /** @type {string | null} */
+    this.next = null;
+    /** @type {Set<() => void>} */
+    this.listeners = new Set();
+    /** @type {Run[] | null} */
+    this.placesOf = null;
+    /** @type {Map<string, number>} */
+    this.placeById = new Map();
+    /** @type {Run[] | null} */
+    this.groupsFor = null;
+    this.groupedBy = "";
+    /** @type {string[]} */
+    this.groupNames = [];
+  }
+
+  /** @param {() => void} call */
+  on(call) {
+    this.listeners.add(call);
+  }
+
+  /**
+   * Whether news of a run are news here.
+   * @param {string} _ its id
+   */
+  concerns(_) {
+    return true;
+  }
+
+  changed() {
+    for (const call of [...this.listeners]) call();
+  }
+
+  /** Load the newest runs, then the others, page by page. */
+  async load() {
+    this.take(await api.runs(this.entity, this.project, { limit: FIRST_PAGE }), []);
+    void this.loadRest();
+  }
+
+  async loadRest() {
+    while (this.next && this.runs.length < RUNS_MAX) {
+      this.take(await api.runs(this.entity, this.project, { limit: PAGE, cursor: this.next }), this.runs);
+    }
+  }
+
+  /** @param {{runs: Run[], next: string | null, total: number}} page @param {Run[]} before */
+  take(page, before) {
+    this.next = page.next;
+    this.total = page.total;
+    this.adopt([...before, ...page.runs]);
+  }
+
+  /** @param {Run[]} runs newest first */
+  adopt(runs) {
+    this.byId = new Map(runs.map((run) => [run.run_id, run]));
+    this.runs = [...this.byId.values()];
+    this.changed();
+  }
+
+  /**
+   * Read again what has moved on; new runs come in front.
+   * @param {string[]} ids
+   */
+  async refresh(ids) {
+    if (ids.length > 5 || ids.some((id) => !this.byId.has(id))) {
+      const page = await api.runs(this.entity, this.project, { limit: Math.min(PAGE, Math.max(FIRST_PAGE, ids.length)) });
+      const fresh = new Set(page.runs.map((run) => run.run_id));
+      this.total = page.total;
+      this.adopt([...page.runs, ...this.runs.filter((run) => !fresh.has(run.run_id))]);
+      return;
+    }
+    const again = await Promise.all(ids.map((id) => api.run(this.entity, this.project, id)));
+    const byId = new Map(again.map((run) => [run.run_id, run]));
+    this.adopt(this.runs.map((run) => byId.get(run.run_id) ?? run));
+  }
+
+  /**
+   * Return the runs that are searched for, in the chosen order.
+   * @param {ViewState} view
+   */
+  found(view) {
+    const test = runFilter(view.rq);
+    return sorted(this.runs.filter(test), view.sort);
+  }
+
+  /**
+   * Return the runs that are drawn: those chosen, else the newest ones; of them those searched for.
+   * @param {ViewState} view
+   */
+  shown(view) {
+    const found = this.found(view);
+    if (view.show) {
+      const chosen = new Set(view.show);
+      return found.filter((run) => chosen.has(run.run_id)).slice(0, METRICS_RUNS_MAX);
+    }
+    return found.slice(0, SHOWN);
+  }
+
+  /**
+   * Return what is drawn: each run, or, where runs are grouped, each group.
+   * @param {ViewState} view
+   * @returns {Drawn[]}
+   */
+  drawn(view) {
+    const shown = this.shown(view);
+    if (!view.group) {
+      return shown.map((run) => ({ id: run.run_id, name: run.name, color: this.color(run, view), runs: [run.path], group: false }));
+    }
+    return groupsOf(shown, view.group).map(({ name, runs }) => ({
+      id: name,
+      name,
+      color: this.groupColor(name, view),
+      runs: runs.map((run) => run.path),
+      group: true,
+    }));
+  }
+
+  /** @param {Run} run @param {ViewState} view */
+  color(run, view) {
+    if (view.colors[run.run_id]) return view.colors[run.run_id];
+    const place = this.places.get(run.run_id) ?? 0;
+    return colorOf(this.total - 1 - place);
+  }
+
+  /** @param {string} name of a group @param {ViewState} view */
+  groupColor(name, view) {
+    if (this.groupsFor !== this.runs || this.groupedBy !== view.group) {
+      this.groupsFor = this.runs;
+      this.groupedBy = view.group;
+      const natural = new Intl.Collator("en", { numeric: true });
+      this.groupNames = groupsOf(this.runs, view.group).map((group) => group.name).sort(natural.compare);
+    }
+    return view.colors[name] ?? colorOf(this.groupNames.indexOf(name));
+  }
+
+  /** The place of each run among all, the newest first. */
+  get places() {
+    if (this.placesOf !== this.runs) {
+      this.placesOf = this.runs;
+      this.placeById = new Map(this.runs.map((run, place) => [run.run_id, place]));
+    }
+    return this.placeById;
+  }
+}
+
+/** One run alone, with the same ways to ask: what its own page shows. */
+export class SingleRun extends RunsModel {
+  /** @param {string} entity @param {string} project @param {string} run */
+  constructor(entity, project, run) {
+    super(entity, project);
+    this.id = run;
+    this.awaited = run;
+  }
+
+  /** @param {string} id */
+  concerns(id) {
+    return id === this.id;
+  }
+
+  async load() {
+    this.take({ runs: [await api.run(this.entity, this.project, this.id)], next: null, total: 1 }, []);
+  }
+
+  async refresh() {
+    await this.load();
+  }
+
+  /** @param {ViewState} _ */
+  shown(_) {
+    return this.runs;
+  }
+
+  /** @param {ViewState} view @returns {Drawn[]} */
+  drawn(view) {
+    return this.runs.map((run) => ({ id: run.run_id, name: run.name, color: this.color(run, view), runs: [run.path], group: false }));
+  }
+}
+
+/**
+ * Return runs by the group that they are in, in the order in which groups come up.
+ * @param {Run[]} runs
+ * @param {string} field
+ */
+export function groupsOf(runs, field) {
+  /** @type {Map<string, Run[]>} */
+  const groups = new Map();
+  for (const run of runs) {
+    const name = groupOf(run, field);
+    groups.set(name, [...(groups.get(name) ?? []), run]);
+  }
+  return [...groups].map(([name, members]) => ({ name, runs: members }));
+}

@@ -1,0 +1,264 @@
+"""Curves (V2): zoom down to the rows, exact values, axes, smoothing, NaN, spikes, live runs; what fails and heals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Locator, expect
+
+from browser.window import Site, Window, project_url
+from support.sdk import serving
+
+Open = Callable[..., Window]
+STEPS = 100_000
+SPIKE_AT = 70_001
+SPIKE = 123.0625
+COLOR = (59, 120, 231)
+"""The first run of a project has the first colour."""
+
+
+@pytest.fixture(scope="module")
+def long(site: Site) -> str:
+    """A project of one run of many steps, with a spike and a place of NaN."""
+    steps = np.arange(STEPS)
+    noisy = 2 + np.sin(steps / 9_000) + np.random.default_rng(0).normal(0, 0.1, STEPS)
+    spiky = noisy.copy()
+    spiky[SPIKE_AT] = SPIKE
+    broken = noisy.copy()
+    broken[40_000:41_000] = math.nan
+    writer = site.writer("long", "one", display_name="one")
+    writer.numbers("spiky", steps, spiky).numbers("broken", steps, broken).numbers("epoch", steps, steps // 100)
+    writer.numbers("few", [0, 10, 20], [0.1, 0.1 + 0.2, 1e-9])
+    site.writer("long", "two", display_name="two").numbers("few", [5, 30], [2.0, 3.0])
+    return project_url("long", "?show=one,two")
+
+
+def drag(view: Window, chart: Locator, low: float, high: float) -> None:
+    """Drag over a part of a chart's plot, given as shares of its width."""
+    box = chart.locator(".u-over").bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    view.page.mouse.move(box["x"] + box["width"] * low, y)
+    view.page.mouse.down()
+    view.page.mouse.move(box["x"] + box["width"] * high, y, steps=3)
+    view.page.mouse.up()
+
+
+def hover(view: Window, chart: Locator, share: float, height: float = 0.5) -> Locator:
+    """Move the mouse over a chart; return the tooltip."""
+    box = chart.locator(".u-over").bounding_box()
+    assert box is not None
+    view.page.mouse.move(box["x"] + box["width"] * share, box["y"] + box["height"] * height)
+    tooltip = view.page.locator(".tooltip")
+    expect(tooltip).to_be_visible()
+    return tooltip
+
+
+def pixel(chart: Locator, share: float, from_bottom: int) -> tuple[int, int, int]:
+    """Return the colour of a chart's pixel, at a share of the plot's width and so many pixels above its foot."""
+    found: list[int] = chart.evaluate(
+        """(chart, [share, up]) => {
+          const canvas = chart.querySelector("canvas");
+          const [over, all] = [chart.querySelector(".u-over").getBoundingClientRect(), canvas.getBoundingClientRect()];
+          const x = (over.left - all.left + over.width * share) * (canvas.width / all.width);
+          const y = (over.bottom - all.top - up) * (canvas.height / all.height);
+          return [...canvas.getContext("2d").getImageData(Math.round(x), Math.round(y), 1, 1).data];
+        }""",
+        [share, from_bottom],
+    )
+    return found[0], found[1], found[2]
+
+
+def test_a_zoom_asks_again_down_to_the_rows_and_comes_back(window: Open, long: str) -> None:
+    view = window(long)
+    chart = view.drawn("spiky", 1)
+    expect(chart).to_have_attribute("data-sampled", "true")
+    whole = view.picture("spiky")
+    asked = len(view.asked)
+    drag(view, chart, 0.25, 0.75)
+    view.has_address("p=spiky;")
+    for _ in range(7):
+        if chart.get_attribute("data-sampled") == "false":
+            break
+        before = view.page.url
+        drag(view, chart, 0.4, 0.6)
+        expect(view.page).not_to_have_url(before)
+        view.picture("spiky")
+    expect(chart).to_have_attribute("data-sampled", "false")
+    assert all("series" in url for url in view.asked[asked:] if "/api/" in url)
+    close = view.picture("spiky")
+    view.page.reload()
+    chart = view.drawn("spiky", 1)
+    expect(chart).to_have_attribute("data-sampled", "false")
+    assert view.picture("spiky") == close
+    chart.locator(".u-over").dblclick()
+    expect(chart).to_have_attribute("data-sampled", "true")
+    assert view.picture("spiky") == whole
+
+
+def test_no_spike_is_lost_and_the_band_says_how_far_it_goes(window: Open, long: str) -> None:
+    view = window(long)
+    chart = view.drawn("spiky", 1)
+    tooltip = hover(view, chart, SPIKE_AT / STEPS)
+    expect(tooltip).to_contain_text(f"… {SPIKE}")
+    expect(tooltip).to_contain_text("mean of 128")
+
+
+def test_the_tooltip_has_exact_values_of_all_runs_and_cursors_are_in_step(window: Open, long: str) -> None:
+    view = window(long)
+    chart = view.drawn("few", 2)
+    tooltip = hover(view, chart, 1 / 3)
+    expect(tooltip).to_contain_text("step 10")
+    expect(tooltip).to_contain_text("0.30000000000000004")
+    expect(tooltip).to_contain_text("two")
+    expect(view.panel("epoch").locator(".u-cursor-x")).to_be_visible()
+    chart.focus()
+    view.page.keyboard.press("ArrowRight")
+    expect(tooltip).to_contain_text("1e-9")
+
+
+def test_nan_is_marked_where_it_is(window: Open, long: str) -> None:
+    view = window(long)
+    chart = view.drawn("broken", 1)
+    view.picture("broken")
+    share = 40_500 / STEPS
+    assert pixel(chart, share, 2) == COLOR
+    assert pixel(chart, share + 0.2, 2) != COLOR
+    expect(hover(view, chart, share)).to_contain_text("128 × NaN")
+
+
+def test_the_envelope_is_drawn_below_the_line(window: Open, long: str) -> None:
+    view = window(long, dark=True)
+    view.drawn("broken", 1)
+    drawn = view.picture("broken")
+    view.page.evaluate("() => new Promise(requestAnimationFrame)")
+    tooltip = hover(view, view.drawn("broken", 1), 0.1)
+    expect(tooltip).to_contain_text("mean of 128")
+    low, high = (float(part) for part in tooltip.inner_text().split("·")[1].split("…"))
+    assert low < high
+    assert drawn != view.picture("epoch")
+
+
+@pytest.mark.parametrize(
+    ("axis", "note"), [("_runtime", "over runtime"), ("_timestamp", "over timestamp"), ("epoch", "over epoch")]
+)
+def test_any_metric_or_time_on_the_x_axis(window: Open, long: str, axis: str, note: str) -> None:
+    view = window(long, allowed=("422",))
+    view.drawn("few", 2)
+    before = view.picture("spiky")
+    view.page.get_by_label("x axis").select_option(axis)
+    chart = view.drawn("spiky", 1)
+    expect(view.panel("spiky").locator(".panel-note")).to_have_text(note)
+    assert view.picture("spiky") != before
+    if axis == "epoch":
+        # The run that has no epoch has no points over it; the other one has.
+        view.drawn("few", 1)
+        drag(view, chart, 0.5, 0.53)
+        view.has_address("p=spiky;")
+        view.picture("spiky")
+        drag(view, chart, 0.4, 0.6)
+        expect(chart).to_have_attribute("data-sampled", "false")
+        expect(hover(view, chart, 0.5)).to_contain_text("epoch")
+
+
+def test_scales_and_smoothing_change_the_picture_and_stay_in_the_address(window: Open, long: str) -> None:
+    view = window(long)
+    view.drawn("spiky", 1)
+    pictures = {view.picture("spiky")}
+    view.panel("spiky").hover()
+    view.panel("spiky").get_by_role("button", name="log", exact=True).click()
+    view.has_address("p=spiky;log")
+    pictures.add(view.picture("spiky"))
+    view.page.get_by_role("button", name="no outliers").click()
+    pictures.add(view.picture("spiky"))
+    view.page.get_by_role("button", name="log x").click()
+    pictures.add(view.picture("spiky"))
+    kind = view.page.get_by_label("Smoothing", exact=True)
+    amount = view.page.get_by_label("Amount of smoothing")
+    for name in ("ema", "average", "gaussian"):
+        kind.select_option(name)
+        view.has_address(f"smooth={name}:")
+        pictures.add(view.picture("spiky"))
+        amount.press("ArrowRight")
+        pictures.add(view.picture("spiky"))
+    assert len(pictures) == 10
+    expect(hover(view, view.drawn("spiky", 1), 0.5)).to_contain_text("not smoothed")
+
+
+def test_one_panel_over_the_whole_window(window: Open, long: str) -> None:
+    view = window(long)
+    view.drawn("spiky", 1)
+    view.panel("spiky").hover()
+    view.page.get_by_role("button", name="Enlarge spiky").click()
+    dialog = view.page.get_by_role("dialog", name="spiky")
+    expect(dialog.locator(".chart")).to_have_attribute("data-lines", "1")
+    view.has_address("full=line%3Aspiky")
+    expect(hover(view, dialog.locator(".chart"), 0.5)).to_contain_text("one")
+    view.page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+
+_TRAINING = """
+import os, sys, time, stepwell
+run = stepwell.init(project="live", id="run", name="live run")
+for step in range(3_000):
+    run.log({"loss": 1 / (step + 1)})
+    if step == 999:
+        while not os.path.exists(sys.argv[1]):
+            time.sleep(0.02)
+run.finish()
+"""
+
+
+def test_a_live_run_moves_by_itself_and_only_it_is_asked_for_again(window: Open, site: Site, tmp_path: Path) -> None:
+    site.writer("live", "old", display_name="old run", state="finished").numbers("loss", range(50), np.ones(50))
+    view = window(project_url("live"))
+    view.drawn("loss", 1)
+    seen = tmp_path / "seen"
+    with site.sdk.start(_TRAINING, str(seen)) as process:
+        chart = view.drawn("loss", 2)
+        expect(chart).to_have_attribute("data-points", "1050")
+        asked: list[Any] = []
+        view.page.on(
+            "request", lambda request: asked.append(request.post_data_json) if "series" in request.url else None
+        )
+        seen.touch()
+        # Of 3,000 rows a sample of 750, of 4 each.
+        expect(chart).to_have_attribute("data-points", "800")
+        process.communicate(timeout=60)
+    expect(view.page.locator(".runs-table .state.finished")).to_have_count(2)
+    assert {run for body in asked for run in body["runs"]} == {"me/live/run"}
+    assert view.asked.count(site.url + "/me/live") == 1
+
+
+def test_a_lost_connection_shows_and_heals(window: Open, site: Site) -> None:
+    site.writer("healing", "one", display_name="one").numbers("loss", [0, 1], [1.0, 2.0])
+    with serving(site.sdk.store) as url:
+        view = window(
+            url + project_url("healing"), allowed=("left the site", "ERR_CONNECTION_REFUSED", "Failed to load")
+        )
+        view.drawn("loss", 1)
+        banner = view.page.locator("#banner")
+        expect(banner).to_be_hidden()
+    expect(banner).to_be_visible()
+    site.writer("healing", "two", display_name="two").numbers("loss", [0, 1], [1.0, 2.0])
+    with serving(site.sdk.store, port=int(url.rpartition(":")[2])):
+        expect(banner).to_be_hidden()
+        view.drawn("loss", 2)
+        view.page.goto("about:blank")
+
+
+def test_what_fails_is_said_and_can_be_tried_again(window: Open, site: Site) -> None:
+    site.writer("failing", "one", display_name="one").numbers("a", [0], [1.0]).numbers("b", [0], [1.0])
+    with serving(site.sdk.store, query_max_series=1) as url:
+        view = window(url + project_url("failing"), allowed=("left the site", "422"))
+        panel = view.panel("a")
+        expect(panel).to_contain_text("are more than 1 series")
+        with view.page.expect_request("**/api/v1/series"):
+            panel.get_by_role("button", name="Try again").click()
+        view.page.goto("about:blank")

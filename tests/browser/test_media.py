@@ -1,0 +1,173 @@
+"""Media (V3): the slider, runs side by side, tables, sound, video, figures; pages that can't leave their frame."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import FrameLocator, Page, expect
+
+from browser.window import Site, Window, project_url
+from support.sdk import eventually
+
+Open = Callable[..., Window]
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def media(site: Site) -> str:
+    """Two runs with media of every kind, logged by a real script."""
+    site.sdk.run(HERE / "log_media.py")
+    eventually(lambda: site.sdk.state("bright"), "finished")
+    return project_url("media")
+
+
+def only(window: Open, media: str, key: str, **options: object) -> Window:
+    """Open the page with one panel."""
+    return window(f"{media}?q=^{key}$", **options)
+
+
+def test_images_of_runs_stand_side_by_side_and_a_slider_walks_their_steps(window: Open, media: str) -> None:
+    view = only(window, media, "picture")
+    panel = view.panel("picture")
+    expect(panel.locator(".tile-name")).to_have_text(["bright", "dim"])
+    expect(panel.locator(".caption")).to_have_text(["step 2 of bright", "step 2 of dim"])
+    slider = panel.get_by_role("slider", name="Step of picture")
+    slider.press("ArrowLeft")
+    expect(panel.locator(".caption")).to_have_text(["step 1 of bright", "step 1 of dim"])
+    view.has_address("p=picture;@1")
+    view.page.reload()
+    expect(panel.locator(".caption")).to_have_text(["step 1 of bright", "step 1 of dim"])
+    image = panel.get_by_role("img", name="step 1 of dim")
+    assert image.evaluate("async (image) => { await image.decode(); return image.naturalWidth }") == 16
+    slider.press("End")
+    expect(panel.locator(".caption").first).to_have_text("step 2 of bright")
+    view.page.get_by_role("checkbox", name="Show dim").uncheck()
+    expect(panel.locator(".tile-name")).to_have_text(["bright"])
+
+
+def test_boxes_and_masks_lie_over_the_image(window: Open, media: str) -> None:
+    view = only(window, media, "seen")
+    tile = view.panel("seen").locator(".tile").first
+    expect(tile.locator("svg.over rect")).to_have_attribute("x", "4")
+    expect(tile.locator("svg.over text")).to_have_text("cat, sure 0.9")
+    canvas = tile.locator("canvas.over")
+    read = "(canvas, [x, y]) => canvas.getContext('2d').getImageData(x, y, 1, 1).data[3]"
+    expect(canvas).to_have_attribute("aria-label", "Mask: cat")
+    for _ in range(50):
+        if canvas.evaluate(read, [5, 5]):
+            break
+        view.page.evaluate("() => new Promise(requestAnimationFrame)")
+    assert canvas.evaluate(read, [5, 5]) > 0
+    assert canvas.evaluate(read, [1, 1]) == 0
+
+
+def test_sound_and_video_play(window: Open, media: str) -> None:
+    view = window(f"{media}?q=^(tone|walk|several|cloud|list|said|weights)$", size=(1280, 1_800))
+    sound = view.panel("tone").locator("audio").first
+    played = "async (one) => { one.muted = true; await one.play(); return one.duration }"
+    assert sound.evaluate(played) == pytest.approx(0.5)
+    video = view.panel("walk").locator("video").first
+    assert video.evaluate(played) == pytest.approx(1.0, abs=0.2)
+    expect(view.panel("several").locator(".tile").first.locator("img")).to_have_count(2)
+    expect(view.panel("cloud").get_by_role("link", name="Download")).to_have_count(2)
+    expect(view.panel("list").locator(".text").first).to_have_text('[1,"two",null]')
+    expect(view.panel("said").locator("section").first.locator(".text")).to_have_text(["line 2", "line 1", "line 0"])
+    expect(view.panel("weights").locator("svg.bars").first.locator("rect")).to_have_count(16)
+
+
+def test_figures_are_drawn_with_their_legends(window: Open, media: str) -> None:
+    view = window(f"{media}?q=^(plotly|lines)$&show=dim")
+    for key, names in (("lines", ["train", "test"]), ("plotly", ["a", "b"])):
+        frame = view.panel(key).locator("iframe")
+        expect(frame).to_have_attribute("data-drawn", "2")
+        expect(frame.content_frame.locator(".legendtext")).to_have_text(names)
+    # Plotly is loaded by the frames alone.
+    assert view.page.evaluate("() => 'Plotly' in window") is False
+    view.page.get_by_role("button", name="Light or dark").click()
+    text = view.panel("plotly").locator("iframe").content_frame.locator(".xtick text").first
+    expect(text).to_have_css("fill", "rgb(228, 233, 239)")
+
+
+def test_tables_are_paged_sorted_and_filtered_with_media_in_their_cells(window: Open, media: str) -> None:
+    view = only(window, f"{media}", "samples", size=(1280, 900))
+    tile = view.panel("samples").locator(".tile").first
+    rows = tile.locator("tbody tr")
+    expect(rows).to_have_count(25)
+    expect(tile.get_by_role("status")).to_have_text("1–25 of 60")
+    expect(rows.first.locator("img")).to_have_count(1)
+    expect(rows.first.locator("iframe").content_frame.locator("body")).to_contain_text("0 runs")
+    tile.get_by_role("button", name="id").click()
+    tile.get_by_role("button", name="id").click()
+    expect(rows.first.locator("td").first).to_have_text("59")
+    tile.get_by_role("button", name="Further rows").click()
+    tile.get_by_role("button", name="Further rows").click()
+    expect(tile.get_by_role("status")).to_have_text("51–60 of 60")
+    tile.get_by_role("searchbox").fill("ROW 3")
+    expect(tile.get_by_role("status")).to_have_text("1–9 of 9 found of 60")
+
+
+_ESCAPE = HERE / "escape.html"
+
+_ESCAPING = """
+import sys, stepwell
+run = stepwell.init(project="escape", id="run", name="run")
+run.log({"page": stepwell.Html(sys.argv[1], inject=False)})
+run.finish()
+"""
+
+
+def outcome(page: FrameLocator | Page) -> dict[str, str]:
+    """Return what a page found that tried to get out."""
+    out = page.locator("#out")
+    expect(out).not_to_be_empty()
+    found: dict[str, str] = json.loads(out.inner_text())
+    return found
+
+
+def test_a_page_reaches_neither_the_page_around_it_nor_cookies_nor_the_service(window: Open, site: Site) -> None:
+    site.sdk.run(_ESCAPING, str(_ESCAPE))
+    eventually(lambda: site.sdk.state("run"), "finished")
+    # What it tries is refused, and the browser says so.
+    allowed = (
+        "Refused",
+        "refused",
+        "violates",
+        "Blocked",
+        "sandbox",
+        "Unsafe attempt",
+        "CORS",
+        "ERR_",
+        "Access to fetch",
+    )
+    view = window(project_url("escape"), allowed=allowed)
+    view.page.context.add_cookies([{"name": "secret", "value": "1", "url": site.url}])
+    frame = view.panel("page").locator("iframe")
+    expect(frame).to_have_attribute("sandbox", "allow-scripts")
+    found = outcome(frame.content_frame)
+    _is_kept_in(found)
+    for name in ("parent", "opener", "top"):
+        assert found[name] == "refused SecurityError", found
+    assert view.page.url.startswith(site.url + "/me/escape")
+    assert len(view.context.pages) == 1
+    # Opened by its own address, where it is its own parent, the file is as far from everything.
+    address = frame.get_attribute("src")
+    assert address is not None
+    direct = window(address, allowed=allowed)
+    direct.page.context.add_cookies([{"name": "secret", "value": "1", "url": site.url}])
+    direct.page.reload()
+    _is_kept_in(outcome(direct.page))
+    assert direct.page.url == site.url + address
+
+
+def _is_kept_in(found: dict[str, str]) -> None:
+    """Fail unless every attempt was in vain."""
+    assert found["origin"] == "null"
+    for name in ("cookie", "storage"):
+        assert found[name] == "refused SecurityError", found
+    assert found["open"] in {"null", "refused SecurityError"}, found
+    for name in ("fetch", "blind", "write"):
+        assert found[name] == "refused TypeError", found
+    assert found["frame"] != "read", found

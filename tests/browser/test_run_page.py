@@ -1,0 +1,191 @@
+"""A run's own page, groups of runs, and the page for everybody (V7): keyboard, screen readers, dark, a phone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from browser.window import Site, Window, project_url
+from support.points import BEGIN_MS
+from support.sdk import eventually
+
+Open = Callable[..., Window]
+AXE = Path(__file__).parents[2] / "query" / "node_modules" / "axe-core" / "axe.min.js"
+
+_SCRIPT = """
+import sys, stepwell
+run = stepwell.init(
+    project="pages", id="run", name="a run of its own", config={"lr": 0.25, "model": {"depth": 7}}, tags=["paper"],
+    notes="first try", settings={"console": "auto", "system_seconds": 0.2},
+)
+print("hello from the script")
+print("a warning", file=sys.stderr)
+for step in range(50):
+    run.log({"train/loss": 1 / (step + 1)})
+run.log({"page": stepwell.Html("<p>hello</p>")})
+run.log({"train/loss": 9.0}, step=3)
+import time
+time.sleep(1.5)
+run.finish()
+"""
+
+
+@pytest.fixture(scope="module")
+def run(site: Site) -> str:
+    """A run with config, console output, system metrics, a file and a step conflict."""
+    site.sdk.run(_SCRIPT)
+    eventually(lambda: site.sdk.state("run"), "finished")
+    eventually(lambda: site.sdk.count("step_conflicts"), 1)
+    return "/me/pages/run"
+
+
+def test_a_runs_page_has_everything_that_is_known_of_it(window: Open, site: Site, run: str) -> None:
+    view = window(run)
+    view.drawn("train/loss", 1)
+    expect(view.page.get_by_role("heading", level=1)).to_have_text("a run of its own")
+    tab = view.page.get_by_role("tab")
+    tab.filter(has_text="Overview").click()
+    view.has_address("tab=overview")
+    expect(view.page.get_by_role("table", name="Config").get_by_role("row", name="model.depth")).to_contain_text("7")
+    expect(view.page.get_by_role("table", name="Summary").get_by_role("row", name="train/loss")).to_contain_text("9")
+    expect(view.page.locator(".about")).to_contain_text("first try")
+    tab.filter(has_text="System").click()
+    view.drawn("system/cpu", 1)
+    expect(view.panel("system/cpu").locator(".panel-note")).to_have_text("over runtime")
+    expect(view.panel("train/loss")).to_have_count(0)
+    tab.filter(has_text="Console").click()
+    expect(view.page.locator(".console .line")).to_have_text(["hello from the script\n", "a warning\n"])
+    expect(view.page.locator(".console .error")).to_have_text("a warning\n")
+    tab.filter(has_text="Files").click()
+    link = view.page.get_by_role("link", name="page", exact=True)
+    address = link.get_attribute("href")
+    assert address is not None
+    assert b"<p>hello</p>" in view.page.request.get(site.url + address).body()
+    tab.filter(has_text="Step conflicts (1)").click()
+    expect(view.page.locator(".list-tab tbody tr")).to_contain_text("(the only one)351")
+    view.page.reload()
+    expect(view.page.locator(".list-tab tbody tr")).to_have_count(1)
+    tab.filter(has_text="Step conflicts").press("ArrowRight")
+    view.drawn("train/loss", 1)
+
+
+def test_a_run_that_is_not_there_yet_says_how_to_begin_it(window: Open) -> None:
+    view = window("/me/pages/later", allowed=("404",))
+    expect(view.page.get_by_role("heading", name="No visualization data logged yet")).to_be_visible()
+    expect(view.page.locator("pre").last).to_contain_text('id="later"')
+
+
+@pytest.fixture(scope="module")
+def groups(site: Site) -> str:
+    """A project of two groups of runs with curves that are known."""
+    for number in range(4):
+        config = {"optimizer": "adam" if number < 2 else "sgd"}
+        writer = site.writer("groups", f"r{number}", config=config, state="finished", created_ms=BEGIN_MS + number)
+        writer.numbers("loss", range(10), np.full(10, float(number)))
+    return project_url("groups", "?group=config.optimizer")
+
+
+def test_groups_are_drawn_as_mean_and_deviation(window: Open, groups: str) -> None:
+    view = window(groups)
+    chart = view.drawn("loss", 2)
+    expect(view.panel("loss").locator(".legend li")).to_have_text(["sgd (2)", "adam (2)"])
+    chart.focus()
+    view.page.keyboard.press("ArrowRight")
+    tooltip = view.page.locator(".tooltip")
+    expect(tooltip.locator(".tooltip-value")).to_have_text(["2.5", "0.5"])
+    expect(tooltip.locator(".tooltip-notes").first).to_have_text("± 0.5 · 2 runs")
+    view.page.get_by_role("checkbox", name="Show group adam").uncheck()
+    view.drawn("loss", 1)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("page", ["charts", "table", "run", "projects", "empty", "phone"])
+def test_screen_readers_find_a_name_for_everything(window: Open, run: str, groups: str, page: str, dark: bool) -> None:
+    addresses = {
+        "charts": groups,
+        "table": groups + "&table=1",
+        "run": run + "?tab=overview",
+        "projects": "/",
+        "empty": project_url("nothing here"),
+        "phone": groups,
+    }
+    view = window(addresses[page], dark=dark, size=(400, 800) if page == "phone" else (1280, 800), allowed=("404",))
+    ready = {
+        "projects": "table.plain tbody tr",
+        "empty": ".empty pre",
+        "run": ".about dd",
+        "table": ".runs-table td.number",
+    }
+    expect(view.page.locator(ready.get(page, '.chart[data-lines="2"]')).first).to_be_attached()
+    # As a file: the page's policy refuses scripts that are not its own.
+    view.page.evaluate(AXE.read_text())
+    found = view.page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
+    problems = {one["id"]: [node["html"][:200] for node in one["nodes"]] for one in found["violations"]}
+    assert not problems, problems
+    assert len(found["passes"]) > 5
+
+
+def test_the_keyboard_reaches_everything(window: Open, groups: str) -> None:
+    view = window(groups.split("?")[0])
+    view.drawn("loss", 4)
+    view.page.keyboard.press("/")
+    expect(view.page.get_by_role("searchbox", name="Search metrics")).to_be_focused()
+    view.page.keyboard.type("d/t")
+    expect(view.page.locator("html")).to_have_attribute("data-theme", "light")
+    view.has_address("q=d/t")
+    view.page.get_by_role("searchbox", name="Search metrics").fill("")
+    view.drawn("loss", 4)
+    expect(view.page).not_to_have_url(re.compile("q="))
+    view.page.locator("body").click(position={"x": 700, "y": 790})
+    view.page.keyboard.press("?")
+    expect(view.page.get_by_role("dialog", name="Keys")).to_contain_text("Search runs")
+    view.page.keyboard.press("Escape")
+    view.page.keyboard.press("d")
+    expect(view.page.locator("html")).to_have_attribute("data-theme", "dark")
+    view.page.reload()
+    expect(view.page.locator("html")).to_have_attribute("data-theme", "dark")
+    view.drawn("loss", 4)
+    view.page.keyboard.press("t")
+    view.has_address("table=1")
+    view.page.keyboard.press("t")
+    # Tab alone leads from the top to a chart, whose points the arrows walk.
+    reached = []
+    for _ in range(60):
+        view.page.keyboard.press("Tab")
+        reached.append(view.page.evaluate("() => document.activeElement.getAttribute('aria-label') ?? ''"))
+        if reached[-1].startswith("loss: "):
+            break
+    assert reached[-1].startswith("loss: 4 lines"), reached
+    view.page.keyboard.press("ArrowRight")
+    expect(view.page.get_by_role("status").filter(has_text="step 0")).to_be_visible()
+
+
+def test_dark_mode_is_the_systems_and_reaches_the_charts(window: Open, groups: str) -> None:
+    light = window(groups)
+    light.drawn("loss", 2)
+    dark = window(groups, dark=True)
+    dark.drawn("loss", 2)
+    assert dark.page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 27)"
+    assert light.picture("loss") != dark.picture("loss")
+
+
+def test_it_is_usable_on_a_phone(window: Open, groups: str, run: str) -> None:
+    for address, ready in (
+        (groups, ".chart[data-lines='2']"),
+        (run + "?tab=overview", ".about dd"),
+        (groups + "&table=1", "td"),
+    ):
+        view = window(address, size=(400, 800))
+        expect(view.page.locator(ready).first).to_be_visible()
+        wide = view.page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
+        assert wide[0] <= wide[1] == 400
+    view = window(groups, size=(400, 800))
+    box = view.drawn("loss", 2).bounding_box()
+    assert box is not None
+    assert box["width"] > 300
+    assert box["y"] + box["height"] < 800

@@ -1,0 +1,202 @@
+"""A project's page: sections and search (V1), curves (V2), what to do first (V4), the runs (V5), the address (V6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from playwright.sync_api import expect
+
+from browser.window import Site, Window, project_url
+from stepwell_query.run_metrics import read_run_metrics
+from support.points import BEGIN_MS, RunWriter
+
+Open = Callable[..., Window]
+PROJECT = "the tour's 🚀 project"
+
+
+@pytest.fixture(scope="module")
+def tour(site: Site) -> str:
+    """A project of three runs with curves, tags and configs."""
+    for number, (rate, tag, state) in enumerate(
+        [(0.1, "paper", "finished"), (0.03, "old", "failed"), (0.3, "paper", "running")]
+    ):
+        noise = np.random.default_rng(number)
+        config = {"lr": rate, "model": {"depth": 4 + number}}
+        writer = site.writer(
+            PROJECT,
+            f"run {number}",
+            display_name=f"rate {rate}",
+            config=config,
+            tags=[tag],
+            state=state,
+            created_ms=BEGIN_MS + number * 1_000,
+        )
+        length = (3_000, 5_000, 800)[number]
+        steps = np.arange(length)
+        for key in ("train/gen/loss", "train/disc/loss", "val/loss", "loss"):
+            writer.numbers(key, steps, np.exp(-steps / length * 3) + noise.normal(0, 0.03, length))
+        writer.stream("system").numbers("system/cpu", steps[:20], noise.random(20))
+    return project_url(PROJECT)
+
+
+def test_sections_by_the_first_or_every_slash_fold_and_are_searched(window: Open, tour: str) -> None:
+    # What is not in view does not exist: the window holds all sections.
+    view = window(tour, size=(1280, 2_400))
+    view.drawn("loss", 3)
+    heads = view.page.locator(".section-head .section-name")
+    expect(heads).to_have_text(["Charts", "train", "val", "system"])
+    view.page.get_by_role("button", name="every /").click()
+    expect(heads).to_have_text(["Charts", "train/disc", "train/gen", "val", "system"])
+    view.section("train/disc").click()
+    expect(view.section("train/disc")).to_have_attribute("aria-expanded", "false")
+    expect(view.panel("train/disc/loss")).to_have_count(0)
+    # The system's metrics are there for whoever opens them.
+    expect(view.panel("system/cpu")).to_have_count(0)
+    view.section("system").click()
+    view.drawn("system/cpu", 3)
+    view.page.reload()
+    expect(view.section("train/disc")).to_have_attribute("aria-expanded", "false")
+    search = view.page.get_by_role("searchbox", name="Search metrics")
+    search.fill("^(VAL|train/gen)/")
+    expect(heads).to_have_text(["train/gen", "val"])
+    search.fill("no such metric")
+    expect(view.page.get_by_role("heading", name="No metric matches")).to_be_visible()
+
+
+def test_all_selected_runs_are_drawn_with_a_legend(window: Open, tour: str) -> None:
+    view = window(tour, size=(1280, 1_600))
+    view.drawn("val/loss", 3)
+    expect(view.panel("val/loss").locator(".legend li")).to_have_text(["rate 0.3", "rate 0.03", "rate 0.1"])
+    view.page.get_by_role("checkbox", name="Show rate 0.03", exact=True).uncheck()
+    view.drawn("val/loss", 2)
+    view.page.get_by_role("checkbox", name="Show all runs found").check()
+    view.drawn("val/loss", 3)
+
+
+def test_panels_of_one_screen_are_asked_for_together(window: Open, tour: str) -> None:
+    view = window(tour, size=(1280, 1_600))
+    view.drawn("val/loss", 3)
+    assert len([url for url in view.asked if url.endswith("/api/v1/series")]) == 1
+
+
+def test_the_address_shows_a_colleague_the_same_picture(window: Open, tour: str) -> None:
+    view = window(tour)
+    view.drawn("loss", 3)
+    view.page.get_by_role("checkbox", name="Show rate 0.03", exact=True).uncheck()
+    view.page.get_by_label("Smoothing", exact=True).select_option("ema")
+    view.page.get_by_role("button", name="log y").click()
+    view.drawn("loss", 2)
+    picture = view.picture("loss")
+    view.has_address("smooth=ema:0.6", "show=", "logy=1")
+    address = view.page.url
+    colleague = window(address)
+    colleague.drawn("loss", 2)
+    assert colleague.picture("loss") == picture
+    colleague.page.reload()
+    colleague.drawn("loss", 2)
+    assert colleague.picture("loss") == picture
+    colleague.page.get_by_role("button", name="log y").click()
+    assert colleague.picture("loss") != picture
+    colleague.page.go_back()
+    assert colleague.picture("loss") == picture
+
+
+def test_runs_are_searched_sorted_grouped_and_coloured(window: Open, tour: str) -> None:
+    view = window(tour)
+    view.drawn("loss", 3)
+    names = view.page.locator(".runs-table .run-name a")
+    expect(names).to_have_text(["rate 0.3", "rate 0.03", "rate 0.1"])
+    search = view.page.get_by_role("searchbox", name="Search runs")
+    search.fill("tag:paper config.lr<0.2")
+    expect(names).to_have_text(["rate 0.1"])
+    view.drawn("loss", 1)
+    search.fill("")
+    view.page.get_by_label("Order of runs").select_option("config.lr")
+    expect(names).to_have_text(["rate 0.03", "rate 0.1", "rate 0.3"])
+    before = view.picture("loss")
+    color = view.page.get_by_label("Colour of rate 0.1", exact=True)
+    color.evaluate("(input) => { input.value = '#ff0000'; input.dispatchEvent(new Event('change')) }")
+    view.has_address("ff0000")
+    assert view.picture("loss") != before
+    view.page.get_by_label("Group runs").select_option("tags")
+    expect(view.page.locator(".group-row .run-line span[title]")).to_have_text(["old", "paper"])
+    view.drawn("loss", 2)
+    expect(view.panel("loss").locator(".legend li")).to_have_text(["old (1)", "paper (2)"])
+
+
+def test_runs_as_a_table_with_columns_of_choice(window: Open, tour: str) -> None:
+    view = window(tour)
+    view.page.get_by_role("button", name="Runs as a table").click()
+    heads = view.page.locator(".runs-table thead th[scope=col] button")
+    expect(heads.filter(has_text="model.depth")).to_have_count(1)
+    expect(view.page.locator(".runs-table tbody tr").first).to_contain_text("running")
+    view.page.get_by_role("button", name="Choose columns").click()
+    dialog = view.page.get_by_role("dialog", name="Choose columns")
+    dialog.get_by_role("button", name="None").click()
+    dialog.get_by_role("searchbox").fill("^config.lr$")
+    dialog.get_by_role("checkbox", name="config.lr").check()
+    dialog.get_by_role("button", name="Show these").click()
+    expect(heads).to_have_text(["name", "lr"])
+    heads.filter(has_text="lr").click()
+    expect(view.page.locator(".runs-table tbody td.number")).to_have_text(["0.03", "0.1", "0.3"])
+    view.has_address("columns=config.lr", "sort=config.lr")
+
+
+def test_wide_configs_offer_500_columns_and_find_the_rest(window: Open, site: Site) -> None:
+    site.writer("wide", "a", config={f"key{number:04d}": number for number in range(1_200)})
+    view = window(project_url("wide", "?table=1"))
+    view.page.get_by_role("button", name="Choose columns").click()
+    dialog = view.page.get_by_role("dialog", name="Choose columns")
+    expect(dialog.get_by_role("checkbox")).to_have_count(500)
+    expect(dialog.get_by_role("status")).to_contain_text("search for them")
+    dialog.get_by_role("searchbox").fill("key1199")
+    expect(dialog.get_by_role("checkbox")).to_have_count(1)
+
+
+def test_before_anything_is_logged_it_says_what_to_do_and_then_shows_it(window: Open, site: Site) -> None:
+    view = window(project_url("fresh"), allowed=("404",))
+    expect(view.page.get_by_role("heading", name="No visualization data logged yet")).to_be_visible()
+    expect(view.page.locator("pre").first).to_contain_text(f"export STEPWELL_BASE_URL={site.url}")
+    expect(view.page.locator("pre").last).to_contain_text('stepwell.init(entity="me", project="fresh")')
+    writer = site.writer("fresh", "first", display_name="the first")
+    expect(view.page.locator(".runs-table .run-name a")).to_have_text(["the first"])
+    expect(view.page.locator("pre").last).to_contain_text('id="first", resume="allow"')
+    writer.numbers("loss", range(10), np.ones(10))
+    view.drawn("loss", 1)
+    expect(view.page.get_by_role("heading", name="No visualization data logged yet")).to_have_count(0)
+
+
+def test_projects_are_listed(window: Open, tour: str) -> None:
+    view = window("/")
+    view.page.get_by_role("searchbox", name="Search projects").fill("tour's")
+    view.page.get_by_role("link", name=PROJECT).click()
+    view.drawn("loss", 3)
+    expect(view.page.get_by_role("link", name=PROJECT)).to_have_attribute("aria-current", "page")
+
+
+def test_two_thousand_metrics_do_not_slow_the_first_screen(window: Open, site: Site) -> None:
+    writer = site.writer("many", "wide")
+    _write_metrics(writer, 2_000)
+    assert len(read_run_metrics(site.sdk.store, "me", "many", ["wide"])["key"]) == 2_000
+    view = window(project_url("many"))
+    view.drawn("group00/metric0", 1)
+    assert view.page.locator(".grid article").count() < 40
+    requests = [url for url in view.asked if url.endswith("/series")]
+    assert len(requests) == 1
+    view.page.locator(".charts").evaluate("(charts) => charts.scrollTo(0, charts.scrollHeight)")
+    view.drawn("group99/metric19", 1)
+    assert view.page.locator(".grid article").count() < 40
+
+
+def _write_metrics(writer: RunWriter, count: int) -> None:
+    """Write many short series by two inserts."""
+    keys = [f"group{number // 20:02d}/metric{number % 20}" for number in range(count)]
+    writer.numbers(keys[0], [0, 1], [0.0, 1.0])
+    for table in ("points_number", "series"):
+        sql = f"SELECT * FROM {{db}}.{table} WHERE project = 'many' ORDER BY ALL LIMIT 1"
+        one = writer.store.query(sql)
+        place = one.column_names.index("key")
+        writer.store.insert(table, pa.concat_tables([one] * (count - 1)).set_column(place, "key", pa.array(keys[1:])))

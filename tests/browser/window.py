@@ -1,0 +1,130 @@
+"""A window of the browser, and what happened in it that should not: errors, refusals, foreign requests."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from stepwell_schemas.identifiers import RunPath
+from support.points import RunWriter
+from support.sdk import Served
+
+SIZE: Final = (1280, 800)
+WAIT_MS: Final = 15_000
+expect.set_options(timeout=WAIT_MS)
+
+
+@dataclass
+class Site:
+    """The service under test."""
+
+    sdk: Served
+
+    @property
+    def url(self) -> str:
+        """The address of the page."""
+        return self.sdk.environment["STEPWELL_BASE_URL"]
+
+    def writer(self, project: str, run_id: str, **document: Any) -> RunWriter:
+        """Begin a run, straight in the tables."""
+        return RunWriter(self.sdk.store, RunPath("me", project, run_id)).document(**document)
+
+
+class Window:
+    """A page in a context of its own. `allowed`: texts of console errors and answers that the test provokes."""
+
+    def __init__(
+        self,
+        browser: Browser,
+        site: Site,
+        address: str,
+        *,
+        size: tuple[int, int] = SIZE,
+        dark: bool = False,
+        allowed: tuple[str, ...] = (),
+    ) -> None:
+        self.site = site
+        # The tests read canvases back, which Chromium advises about.
+        self.allowed = ("willReadFrequently", *allowed)
+        self.wrong: list[str] = []
+        self.asked: list[str] = []
+        self.context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme="dark" if dark else "light",
+            reduced_motion="reduce",
+        )
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(WAIT_MS)
+        self.page.on("console", lambda message: self._note(message.type in {"error", "warning"}, message.text))
+        self.page.on("pageerror", lambda error: self._note(True, str(error)))
+        self.page.on("request", lambda request: self._asked(request.url))
+        self.page.goto(address if address.startswith("http") else site.url + address)
+
+    def _asked(self, url: str) -> None:
+        self.asked.append(url)
+        own = url.startswith((self.site.url + "/", "data:", "blob:", "about:"))
+        self._note(not own, f"a request left the site: {url}")
+
+    def _note(self, wrong: bool, text: str) -> None:
+        if wrong:
+            self.wrong.append(text)
+
+    def check(self) -> None:
+        """Fail when anything happened that the test did not allow."""
+        found = [text for text in self.wrong if not any(one in text for one in self.allowed)]
+        assert not found, found
+
+    def close(self) -> None:
+        """Close the window."""
+        self.context.close()
+
+    def has_address(self, *parts: str) -> None:
+        """Wait until the address has these parts, in any order."""
+        ahead = "".join(f"(?=.*{re.escape(part)})" for part in parts)
+        expect(self.page).to_have_url(re.compile(f"^{ahead}.*$"))
+
+    def panel(self, key: str) -> Locator:
+        """Return the panel of a metric."""
+        return self.page.locator(f'.grid article[data-key="{key}"]')
+
+    def drawn(self, key: str, lines: int) -> Locator:
+        """Wait until a panel has drawn as many lines; return its chart."""
+        chart = self.panel(key).locator(".chart")
+        expect(chart).to_have_attribute("data-lines", str(lines))
+        return chart
+
+    def picture(self, key: str) -> str:
+        """Return a hash of the pixels that a chart has drawn."""
+        canvas = self.panel(key).locator("canvas").first
+        # Twice over two frames the same: what uPlot draws in the next frame is there.
+        pixels = canvas.evaluate(
+            """async (canvas) => {
+              const frame = () => new Promise((done) => requestAnimationFrame(() => done(canvas.toDataURL())));
+              let before = null;
+              for (let at = 0; at < 100; at += 1) {
+                const now = await frame();
+                if (now === before) return now;
+                before = now;
+              }
+              throw new Error("the chart never rests");
+            }"""
+        )
+        return hashlib.sha256(pixels.encode()).hexdigest()
+
+    def section(self, name: str) -> Locator:
+        """Return the head of a section."""
+        return self.page.locator(".section-head", has=self.page.get_by_text(name, exact=True))
+
+    def labels(self) -> list[str]:
+        """Return the titles of the panels in view, in order."""
+        return self.page.locator(".grid .panel-title").all_inner_texts()
+
+
+def project_url(project: str, query: str = "") -> str:
+    """Return the address of a project's page."""
+    return f"/me/{quote(project, safe='')}{query}"

@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { aligned, nearest } from "../../../query/stepwell_query/web/js/align.js";
+import { grouped, union } from "../../../query/stepwell_query/web/js/groups.js";
+import { ascending, extent, linesOf, stepsWithin } from "../../../query/stepwell_query/web/js/lines.js";
+
+const points = (x, value, more = {}) => ({
+  key: "k", kind: "number", axis: "_step", sampled: false, width: 1, x, step: x, value, min: value, max: value, mean: value,
+  counts: x.map(() => 1), nans: value.map((one) => (Number.isNaN(one) ? 1 : 0)), ...more,
+});
+const none = { kind: "none", amount: 0 };
+const one = (id) => ({ id, name: id, color: "#000000", runs: [id], group: false });
+
+test("a run's line draws rows as they are, and means with an envelope where it was sampled", () => {
+  const raw = linesOf([one("a")], new Map([["a", [points([0, 1], [3, 4])]]]), none);
+  assert.deepEqual([raw[0].y, raw[0].low], [[3, 4], null]);
+  const sampled = points([3, 7], [3, 4], { sampled: true, mean: [1, 2], min: [0, 0], max: [9, 9] });
+  const [line] = linesOf([one("a")], new Map([["a", [sampled]]]), none);
+  assert.deepEqual([line.y, line.low, line.high, line.last], [[1, 2], [0, 0], [9, 9], [3, 4]]);
+});
+
+test("smoothing keeps what it smoothed", () => {
+  const [line] = linesOf([one("a")], new Map([["a", [points([0, 1], [1, 0])]]]), { kind: "ema", amount: 0.5 });
+  assert.deepEqual(line.raw, [1, 0]);
+  assert.ok(Math.abs(line.y[1] - 1 / 3) < 1e-12);
+});
+
+test("columns share one x: no point is told from a gap", () => {
+  const lines = linesOf([one("a"), one("b")], new Map([["a", [points([0, 2], [1, NaN])]], ["b", [points([1, 2], [5, -6])]]]), none);
+  assert.deepEqual(aligned(lines, false), { x: [0, 1, 2], columns: [[1, undefined, null], [undefined, 5, -6]] });
+  assert.deepEqual(aligned(lines, true).columns[1], [undefined, 5, null]);
+});
+
+test("the nearest point is found", () => {
+  assert.deepEqual([nearest([], 1), nearest([0, 10, 20], 14), nearest([0, 10], 99), nearest([0, 10], -5)], [-1, 1, 1, 0]);
+});
+
+test("points over a metric that goes back are put in its order", () => {
+  const found = ascending(points([2, 1, NaN, 3], [20, 10, 99, 30], { step: [0, 1, 2, 3] }));
+  assert.deepEqual([found.x, found.value, found.step], [[1, 2, 3], [10, 20, 30], [1, 0, 3]]);
+});
+
+test("a group's mean and deviation count a run only within its own range", () => {
+  const found = grouped([{ x: [0, 2, 4], y: [0, 2, 4] }, { x: [0, 1, 2], y: [2, 3, 4] }, { x: [4], y: [NaN] }]);
+  assert.deepEqual(found.x, [0, 1, 2, 4]);
+  assert.deepEqual(found.mean, [1, 2, 3, 4]);
+  assert.deepEqual(found.high, [2, 3, 4, 4]);
+  assert.deepEqual(found.counts, [2, 2, 2, 1]);
+});
+
+test("a group of large values keeps their digits", () => {
+  const found = grouped([{ x: [0], y: [1e9 + 1] }, { x: [0], y: [1e9 - 1] }]);
+  assert.deepEqual([found.mean, found.high[0] - found.mean[0]], [[1e9], 1]);
+});
+
+test("grids that are the same are not merged again", () => {
+  const x = [1, 2, 3];
+  assert.equal(union([x, [1, 2, 3]]), x);
+  assert.deepEqual(union([[1, 3], [2, 3, 4]]), [1, 2, 3, 4]);
+  assert.deepEqual(union([]), []);
+});
+
+test("a zoom over another axis names the steps that it shows, one point more on each side", () => {
+  const over = points([10, 20, 30, 40], [0, 0, 0, 0], { step: [1, 2, 3, 4], axis: "_timestamp" });
+  assert.deepEqual(stepsWithin([over], [15, 35]), [1, 4]);
+  assert.deepEqual(stepsWithin([over], [21, 29]), [2, 3]);
+  assert.equal(stepsWithin([over], [50, 60]), null);
+});
+
+test("the y axis holds the envelope, and leaves out outliers where it is told to", () => {
+  const value = Array.from({ length: 100 }, (_, at) => at % 10);
+  value[50] = 1e6;
+  const x = value.map((_, at) => at);
+  const lines = linesOf([one("a")], new Map([["a", [points(x, value)]]]), none);
+  assert.deepEqual(extent(lines, -Infinity, Infinity, { positive: false, outliers: false }), [0, 1e6]);
+  assert.ok(extent(lines, -Infinity, Infinity, { positive: false, outliers: true })[1] < 10);
+  assert.deepEqual(extent(lines, 0, 5, { positive: true, outliers: false }), [1, 5]);
+  assert.equal(extent(lines, 1000, 2000, { positive: false, outliers: false }), null);
+});

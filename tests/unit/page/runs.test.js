@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fieldsOf, groupOf, sorted, usualColumns, valueOf } from "../../../query/stepwell_query/web/js/fields.js";
+import { runFilter } from "../../../query/stepwell_query/web/js/run_filter.js";
+
+const run = (id, more = {}) => ({
+  run_id: id, name: id, state: "finished", tags: [], notes: "", group: "", config: {}, summary: {},
+  created_at: "2026-01-01T00:00:00Z", started_at: "2026-01-01T00:00:00Z", finished_at: "2026-01-01T00:01:40Z", ...more,
+});
+const runs = [
+  run("a", { config: { lr: 0.1, model: { depth: 9 } }, summary: { "val/loss": 0.5 }, tags: ["paper"] }),
+  run("b", { config: { lr: 0.03, model: { depth: 10 }, "model.width": 3 }, state: "running" }),
+  run("c", { config: { lr: { value: 1 } }, summary: { "val/loss": "NaN" } }),
+];
+const ids = (found) => found.map((one) => one.run_id).join("");
+
+test("values are found inside, by whole names first, and wandb's wrapping is taken off", () => {
+  assert.equal(valueOf(runs[0], "config.model.depth"), 9);
+  assert.equal(valueOf(runs[1], "config.model.width"), 3);
+  assert.equal(valueOf(runs[2], "config.lr"), 1);
+  assert.equal(valueOf(runs[0], "config.model.depth.deeper"), undefined);
+  assert.equal(valueOf(runs[0], "runtime"), 100);
+});
+
+test("fields are the runs' own, then config's and summary's", () => {
+  const fields = fieldsOf(runs);
+  assert.ok(fields.indexOf("state") < fields.indexOf("config.lr"));
+  assert.ok(fields.includes("config.model.depth") && fields.includes("summary.val/loss"));
+  assert.ok(usualColumns(fields).length < 20);
+});
+
+test("runs are sorted by numbers as numbers; those without come last either way", () => {
+  assert.equal(ids(sorted(runs, "config.lr")), "bac");
+  assert.equal(ids(sorted(runs, "-config.lr")), "cab");
+  assert.equal(ids(sorted(runs, "config.model.depth")), "abc");
+  assert.equal(ids(sorted(runs, "-config.model.depth")), "bac");
+});
+
+test("a search has words and conditions, all of which must hold", () => {
+  const found = (text) => ids(runs.filter(runFilter(text)));
+  assert.equal(found("config.lr>0.05"), "ac");
+  assert.equal(found("config.lr>0.05 state=finished tag:paper"), "a");
+  assert.equal(found("state!=running"), "ac");
+  assert.equal(found("[ab]"), "ab");
+  assert.equal(found("summary.val/loss<=0.5"), "a");
+  assert.equal(found("config.nothing=1"), "");
+  assert.equal(found('"no such words"'), "");
+});
+
+test("groups are named by the value", () => {
+  assert.equal(groupOf(runs[0], "config.lr"), "0.1");
+  assert.equal(groupOf(runs[0], "tags"), "paper");
+  assert.equal(groupOf(runs[1], "tags"), "(none)");
+});

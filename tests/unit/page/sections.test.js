@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { isFolded, matcher, sectionOf, sectionsOf } from "../../../query/stepwell_query/web/js/sections.js";
+
+const metric = (key, kind = "number", stream = "") => ({ key, kind, stream, first: 0, last: 1, runs: 1 });
+
+test("a section is what stands before the first slash, or the last", () => {
+  assert.equal(sectionOf("train/gen/loss", "first"), "train");
+  assert.equal(sectionOf("train/gen/loss", "all"), "train/gen");
+  assert.equal(sectionOf("loss", "first"), "Charts");
+  assert.equal(sectionOf("/loss", "first"), "Charts");
+});
+
+test("keys without a section come first, the system's last and folded; names in natural order", () => {
+  const found = sectionsOf([metric("a/x10"), metric("a/x9"), metric("loss"), metric("system/cpu", "number", "system")], "first", "");
+  assert.deepEqual(found.map((one) => [one.name, one.quiet]), [["Charts", false], ["a", false], ["system", true]]);
+  assert.deepEqual(found[1].panels.map((one) => one.label), ["x9", "x10"]);
+  assert.ok(isFolded(found[2], []) && !isFolded(found[2], ["system"]) && isFolded(found[1], ["a"]));
+});
+
+test("numbers and bools of one key are one panel, each other kind has its own; the console has none", () => {
+  const found = sectionsOf([metric("k"), metric("k", "bool"), metric("k", "image"), metric("console/stdout", "string", "console")], "first", "");
+  assert.deepEqual(found.flatMap((one) => one.panels.map((panel) => panel.id)), ["line:k", "image:k"]);
+});
+
+test("a search is a regular expression in any case, or plain text where it is none", () => {
+  assert.ok(matcher("^TRAIN/.*ss$")("train/loss"));
+  assert.ok(!matcher("^loss")("train/loss"));
+  assert.ok(matcher("a(b")("xA(B"));
+  assert.equal(sectionsOf([metric("train/loss"), metric("val/loss")], "first", "^val").length, 1);
+});

@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ema, gaussian, runningAverage, smoothed } from "../../../query/stepwell_query/web/js/smoothing.js";
+
+const near = (found, wanted) => found.forEach((value, at) => assert.ok(Math.abs(value - wanted[at]) < 1e-12, `${found} is not ${wanted}`));
+
+test("the exponential average is debiased: a constant stays, and the first value is itself", () => {
+  near(ema([5, 5, 5], 0.9), [5, 5, 5]);
+  near(ema([1, 0], 0.5), [1, 1 / 3]);
+});
+
+test("the running average takes what is there at the ends", () => {
+  near(runningAverage([1, 2, 6, 7], 3), [1.5, 3, 5, 6.5]);
+  near(runningAverage([1, 2, 3], 1), [1, 2, 3]);
+});
+
+test("the gaussian keeps a constant and spreads a spike evenly", () => {
+  near(gaussian([2, 2, 2, 2], 1.5), [2, 2, 2, 2]);
+  const [before, at, after] = gaussian([0, 0, 0, 0, 1, 0, 0, 0, 0], 1).slice(3, 6);
+  near([before], [after]);
+  assert.ok(at > before && at < 1);
+});
+
+test("NaN and the infinities stay and touch nothing beside them", () => {
+  for (const kind of ["ema", "average", "gaussian"]) {
+    const amount = kind === "ema" ? 0.9 : 3;
+    const found = smoothed([1, NaN, 1, Infinity, 1], { kind, amount });
+    assert.ok(Number.isNaN(found[1]));
+    assert.equal(found[3], Infinity);
+    near([found[0], found[2], found[4]], [1, 1, 1]);
+  }
+});
+
+test("without smoothing the values are the same", () => {
+  const values = [3, 1];
+  assert.equal(smoothed(values, { kind: "none", amount: 0 }), values);
+  assert.equal(ema(values, 0), values);
+});

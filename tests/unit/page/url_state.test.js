@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { defaultView, formatView, parseView } from "../../../query/stepwell_query/web/js/url_state.js";
+
+const everything = {
+  q: "loss|ac&=c",
+  rq: "config.lr>0.1 a+b",
+  sections: "all",
+  fold: ["a/b", "c,d"],
+  x: "train/épo ch",
+  smooth: { kind: "ema", amount: 0.65 },
+  logx: true,
+  logy: true,
+  outliers: true,
+  show: ["run 1", "r,2", "🚀"],
+  sort: "-config.lr",
+  group: "config.model.name",
+  columns: ["config.a b", "summary.x/y"],
+  colors: { "r:1": "#a0b1c2" },
+  panels: { "train/loss;x": { log: true, zoom: [-1.5, 2e21] }, plain: { log: false } },
+  full: "line:train/loss",
+  table: true,
+  tab: "system",
+};
+
+test("a view comes back from its address", () => {
+  assert.deepEqual(parseView(formatView(everything)), everything);
+});
+
+test("what is as by default is left out", () => {
+  assert.equal(formatView(defaultView()), "");
+  assert.deepEqual(parseView(""), defaultView());
+});
+
+test("no run shown is told from the usual ones", () => {
+  assert.deepEqual(parseView(formatView({ ...defaultView(), show: [] })).show, []);
+});
+
+test("what can't be read is as by default", () => {
+  const view = parseView("?smooth=magic:1&colors=a:red&p=k;5..1&sections=x&%=%E0%A4%A&nonsense&q=%E0%A4%A");
+  assert.deepEqual(view.smooth, { kind: "none", amount: 0 });
+  assert.deepEqual([view.colors, view.panels, view.sections, view.q], [{}, { k: {} }, "first", "%E0%A4%A"]);
+});
+
+test("the address is stable: the same view has the same one", () => {
+  assert.equal(formatView(parseView(formatView(everything))), formatView(everything));
+});
