@@ -2,6 +2,7 @@
 
 StepwellError (`stepwell.Error`)
 ├── UsageError         a call that has no meaning now: log() before init() or after finish()
+│   └── UnsupportedError   something of wandb's that Stepwell has not; the message says what to do instead
 ├── SettingsError      settings that can't be used: names the setting and the rule
 ├── JournalError       a journal that can't be written or read
 │   └── NotAJournalError   the file is no journal of ours, or of a newer version
@@ -28,6 +29,10 @@ class UsageError(StepwellError):
     """A call that has no meaning now: before `init()`, or after `finish()`."""
 
 
+class UnsupportedError(UsageError):
+    """Something that wandb has and Stepwell has not; the message says what to do instead."""
+
+
 class SettingsError(StepwellError, ValueError):
     """A setting has a value that can't be used."""
 
@@ -50,6 +55,10 @@ class NotConnectedError(StepwellError):
 
 class ApiError(StepwellError):
     """The query service could not be asked, or refused; the message has its words."""
+
+
+CommError = ApiError
+"""wandb's name."""
 
 
 class RunNotFoundError(ApiError):
