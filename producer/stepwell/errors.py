@@ -9,7 +9,8 @@ StepwellError (`stepwell.Error`)
 ├── ResumeError        `resume=` asks for what the service does not have
 ├── NotConnectedError  neither brokers nor a service can be reached now
 └── ApiError           the query service could not be asked, or refused
-    └── RunNotFoundError   there is no such run
+    ├── RunNotFoundError   there is no such run
+    └── MediaMissingError  the bytes of a media file are not there; its `state` says why
 
 Inside `log()`, which reports them and goes on:
 ├── UnstorableError (ValueError)  a value that can't be stored
@@ -63,6 +64,19 @@ CommError = ApiError
 
 class RunNotFoundError(ApiError):
     """The service knows no such run."""
+
+
+class MediaMissingError(ApiError):
+    """The bytes of a media file are not there.
+
+    Attributes:
+        state: `pending`, a logged value refers to them and they have not come; `unknown`, none does; `gone`, they were
+            stored and are no more.
+    """
+
+    def __init__(self, state: str, message: str) -> None:
+        self.state = state
+        super().__init__(message)
 
 
 class UnstorableError(ValueError):

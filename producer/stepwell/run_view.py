@@ -184,7 +184,7 @@ class RunView(ABC):
     @property
     def project_url(self) -> str:
         """Where the service shows the project."""
-        return f"{self._plan.base_url}/projects/{self.entity}/{self.project}"
+        return self.url.rpartition("/")[0]
 
     @property
     def url(self) -> str:
