@@ -18,13 +18,17 @@ from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 
-from stepwell.errors import StepwellError
+from stepwell import errors
+from stepwell.alerts import AlertLevel
+from stepwell.errors import CommError, StepwellError, UnsupportedError, UsageError
 from stepwell.errors import StepwellError as Error
 from stepwell.plan import VERSION
 from stepwell.receipt import Receipt
 from stepwell.session import FINISH_TIMEOUT_SECONDS, Run
 from stepwell.start import current_run, start_run
 from stepwell.summaries import Metric
+from stepwell.terminal import say
+from stepwell.wandb_names import absent, check_arguments, stand_in
 from stepwell_schemas.errors import IdentifierError, KeyRuleError, StepError
 
 if TYPE_CHECKING:
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
     from stepwell.media.html import Html
     from stepwell.media.image import Image
     from stepwell.media.molecule import Molecule
-    from stepwell.media.object3d import Object3D
+    from stepwell.media.object3d import Object3D, box3d
     from stepwell.media.overlays import BoundingBoxes2D, Classes, ImageMask
     from stepwell.media.plotly import Plotly
     from stepwell.media.table import Table
@@ -49,6 +53,31 @@ if TYPE_CHECKING:
     summary: Summary
 
 __version__ = VERSION
+
+
+class BeforeInit:
+    """What `stepwell.config` and `stepwell.summary` are before `init()`: whatever is asked of them is an error."""
+
+    def __init__(self, name: str) -> None:
+        object.__setattr__(self, "_name", name)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise self._error(f".{name}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise self._error(f".{name}")
+
+    def __getitem__(self, key: str) -> Any:
+        raise self._error(f"[{key!r}]")
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        raise self._error(f"[{key!r}]")
+
+    def _error(self, what: str) -> StepwellError:
+        return UsageError(f"call stepwell.init() before stepwell.{object.__getattribute__(self, '_name')}{what}")
+
 
 _DATA_TYPES: Final = {
     "Audio": "audio",
@@ -85,12 +114,12 @@ def init(
     force: bool | None = None,  # noqa: ARG001
     reinit: bool | str | None = None,
     resume: bool | str | None = None,
-    resume_from: str | None = None,  # noqa: ARG001
-    fork_from: str | None = None,  # noqa: ARG001
-    save_code: bool | None = None,  # noqa: ARG001
-    tensorboard: bool | None = None,  # noqa: ARG001
-    sync_tensorboard: bool | None = None,  # noqa: ARG001
-    monitor_gym: bool | None = None,  # noqa: ARG001
+    resume_from: str | None = None,
+    fork_from: str | None = None,
+    save_code: bool | None = None,
+    tensorboard: bool | None = None,
+    sync_tensorboard: bool | None = None,
+    monitor_gym: bool | None = None,
     settings: Settings | Mapping[str, Any] | None = None,
     anonymous: Any = None,  # noqa: ARG001
     writer: str | None = None,
@@ -108,16 +137,26 @@ def init(
         settings: `Settings` or a dict of them, above the environment.
         writer: this process's name, where several processes log to one run.
 
-    The other arguments are wandb's, taken and not used.
+    The other arguments are wandb's and not followed, which is said where they ask for something.
 
     Raises:
         IdentifierError: naming the part of the path, the value and the rule. ResumeError: when resuming is not
             possible as asked. SettingsError: for a setting that can't be used. JournalError: when the journal can't
-            be created.
+            be created. UnsupportedError: for `resume_from` and `fork_from`. TypeError: for a config that is no mapping.
     """
     from stepwell.configuration import as_mapping
     from stepwell.settings import make_settings
 
+    check_arguments(
+        {
+            "resume_from": resume_from,
+            "fork_from": fork_from,
+            "save_code": save_code,
+            "tensorboard": tensorboard,
+            "sync_tensorboard": sync_tensorboard,
+            "monitor_gym": monitor_gym,
+        }
+    )
     chosen = dict(as_mapping(config))
     if config_include_keys:
         chosen = {key: value for key, value in chosen.items() if key in config_include_keys}
@@ -170,6 +209,28 @@ def login(*_: Any, **__: Any) -> bool:
     return True
 
 
+def alert(title: str, text: str = "", level: str | AlertLevel | None = None, wait_duration: Any = None) -> None:
+    """Say something that somebody should know; see `Run.alert`. Raises: Error before `init()`."""
+    _required("alert").alert(title, text, level, wait_duration)
+
+
+def teardown(exit_code: int | None = None) -> None:
+    """Finish the current run; wandb's name for it at the end of a process."""
+    finish(exit_code)
+
+
+join = finish
+
+
+def termlog(string: str = "", newline: bool = True, repeat: bool = True, prefix: bool = True) -> None:
+    """Print a line to stderr, as wandb does for libraries; the other arguments are wandb's and not used."""
+    del newline, repeat, prefix
+    say(string)
+
+
+termwarn = termerror = termlog
+
+
 def _required(what: str) -> Run:
     open_run = current_run()
     if open_run is None:
@@ -181,7 +242,8 @@ def __getattr__(name: str) -> Any:
     if name == "run":
         return current_run()
     if name in {"config", "summary"}:
-        return getattr(_required(name), name)
+        open_run = current_run()
+        return BeforeInit(name) if open_run is None else getattr(open_run, name)
     if name == "Api":
         from stepwell.api import Api
 
@@ -192,16 +254,30 @@ def __getattr__(name: str) -> Any:
         return ProducerSettings
     if name == "plot":
         return import_module("stepwell.plot")
+    if name == "Config":
+        from stepwell.configuration import Config
+
+        return Config
+    if name == "box3d":
+        from stepwell.media.object3d import box3d
+
+        return box3d
     if name in _DATA_TYPES:
         return getattr(import_module(f"stepwell.media.{_DATA_TYPES[name]}"), name)
-    raise AttributeError(f"module 'stepwell' has no attribute {name!r}")
+    found = stand_in(name)
+    if found is None:
+        raise AttributeError(absent(name))
+    return found
 
 
 __all__ = [
+    "AlertLevel",
     "Api",
     "Audio",
     "BoundingBoxes2D",
     "Classes",
+    "CommError",
+    "Config",
     "Error",
     "Histogram",
     "Html",
@@ -218,15 +294,25 @@ __all__ = [
     "Settings",
     "StepError",
     "Table",
+    "UnsupportedError",
+    "UsageError",
     "Video",
     "__version__",
+    "alert",
+    "box3d",
     "config",
     "define_metric",
+    "errors",
     "finish",
     "init",
+    "join",
     "log",
     "login",
     "plot",
     "run",
     "summary",
+    "teardown",
+    "termerror",
+    "termlog",
+    "termwarn",
 ]

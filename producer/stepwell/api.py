@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from stepwell.api_http import ApiHttp
-from stepwell.api_media import StoredFile, StoredMedia, media_of, table_of
+from stepwell.api_media import StoredFile, StoredMedia, chosen, file_of, media_of, table_of
 from stepwell.api_runs import Runs
 from stepwell.arrays import as_logged
 from stepwell.console.reading import ConsoleLine, first_of_last, lines_of
@@ -245,8 +245,45 @@ class ApiRun:
         return table_of(self._api, tables[-1])
 
     def file(self, name: str) -> StoredFile:
-        """Return a file by the SHA-256 of its content, or a name that holds it. Raises: ApiError."""
-        return StoredFile(self._api, name)
+        """Return a file by the SHA-256 of its content, or a name that holds it. Raises: ApiError, MediaMissingError."""
+        return file_of(self._api, name)
+
+    def files(
+        self, names: Sequence[str] | None = None, pattern: str | None = None, per_page: int = _PAGE_RUNS
+    ) -> list[StoredFile]:
+        """Return the files of the run's media, key by key: those of these names, or of a pattern such as `%.png`.
+
+        A name is `media/<kind>/<key>_<step>_<SHA-256>.png`. Media in cells are not among them: `table` gives these.
+        """
+        del per_page
+        keys = {str(metric["key"]) for metric in self.metrics() if metric["kind"] in MEDIA_KINDS}
+        logged = (media for key in sorted(keys) for media in self.media(key))
+        return chosen((file for media in logged for file in media.files()), names, pattern)
+
+    @property
+    def url(self) -> str:
+        """Where the service shows the run."""
+        return f"{self._api.base_url}/{run_url(self.run_path).partition('/')[2]}"
+
+    @property
+    def notes(self) -> str:
+        """The notes."""
+        return str(self.info.get("notes") or "")
+
+    @property
+    def group(self) -> str:
+        """The group of runs it belongs to."""
+        return str(self.info.get("group") or "")
+
+    @property
+    def job_type(self) -> str:
+        """What kind of job it is."""
+        return str(self.info.get("job_type") or "")
+
+    @property
+    def created_at(self) -> str:
+        """When it began, ISO 8601 in UTC."""
+        return str(self.info.get("created_at") or "")
 
     def system_metrics(self, samples: int = 500, pandas: bool = True) -> Any:
         """Return about `samples` samples of the system metrics, by time; `stepwell.system` has the units."""

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import httpx
 
-from stepwell.errors import ApiError, RunNotFoundError
+from stepwell.errors import ApiError, MediaMissingError, RunNotFoundError
 
 _NOT_FOUND: Final = 404
+_MEDIA: Final = "urn:stepwell:problem:media-"
 
 
 class ApiHttp:
@@ -80,11 +81,15 @@ def ndjson_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def _check(answer: httpx.Response) -> None:
     if not answer.is_error:
         return
+    missing = ""
     try:
         problem = answer.json()
+        missing = str(problem.get("type", "")).partition(_MEDIA)[2]
         words = str(problem.get("detail") or problem.get("title"))
         words += "".join(f"; {error['field']}: {error.get('rule', '')}" for error in problem.get("errors", ()))
     except (ValueError, AttributeError, TypeError, KeyError):
         words = answer.text[:200]
+    if missing:
+        raise MediaMissingError(missing, f"{answer.status_code} from {answer.url}: {words}")
     kind = RunNotFoundError if answer.status_code == _NOT_FOUND else ApiError
     raise kind(f"{answer.status_code} from {answer.url}: {words}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import mimetypes
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from stepwell.errors import ApiError, UnstorableError
+from stepwell.errors import ApiError, MediaMissingError, UnstorableError
 from stepwell_schemas.kinds import MEDIA_KINDS
 
 if TYPE_CHECKING:
@@ -25,41 +25,62 @@ _ENDINGS: Final = {
 }
 
 
-class StoredFile:
-    """A file as the service has it, by the SHA-256 of its content.
+class StoredFile(NamedTuple):
+    """A file of the service's.
 
     Attributes:
-        name, size, mimetype, url: its name (the SHA-256), its bytes' count, its media type, its address.
+        name: where it was logged, or its SHA-256. size: bytes. mimetype: its media type.
     """
 
-    def __init__(self, api: ApiHttp, name: str) -> None:
-        """Ask the service for it. Raises: ApiError when the name holds no SHA-256, or there is no such file."""
-        found = _SHA256.search(name)
-        if found is None:
-            raise ApiError(f"{name!r} names no file: files are named by the 64 digits of their SHA-256")
-        self._api = api
-        self.name = found[0]
-        self.url = f"{api.base_url}/api/v1/media/{self.name}"
-        headers = api.headers(f"media/{self.name}")
-        self.size = int(headers["content-length"])
-        self.mimetype = headers["content-type"].partition(";")[0]
+    api: ApiHttp
+    sha256: str
+    name: str
+    size: int
+    mimetype: str
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"{self.api.base_url}/api/v1/media/{self.sha256}"
 
     def read(self) -> bytes:
-        """Return the content. Raises: ApiError."""
-        return b"".join(self._api.chunks(f"media/{self.name}"))
+        """Return the content. Raises: ApiError; MediaMissingError when it is not there."""
+        return b"".join(self.api.chunks(f"media/{self.sha256}"))
 
     def download(self, root: str | os.PathLike[str] = ".", replace: bool = False, exist_ok: bool = False) -> Path:
-        """Write the file into the folder `root`, under its name, and return its path.
+        """Write the file below the folder `root`, under its name, and return its path.
 
         Raises:
             ValueError: when it is there, and neither `replace` nor `exist_ok` is given. ApiError.
         """
-        path = Path(root) / f"{self.name}{ending_of(self.mimetype)}"
+        ending = ending_of(self.mimetype)
+        path = Path(root) / (self.name if self.name.endswith(ending) else f"{self.name}{ending}")
         if path.exists() and not replace:
             if exist_ok:
                 return path
             raise ValueError(f"{path} is there; give replace=True or exist_ok=True")
-        return save(self._api, self.name, path)
+        return save(self.api, self.sha256, path)
+
+
+def file_of(api: ApiHttp, name: str) -> StoredFile:
+    """Return the file whose SHA-256 is in a name.
+
+    Raises:
+        ApiError: when there is none in it. MediaMissingError: when the service has no such file.
+    """
+    found = _SHA256.search(name)
+    if found is None:
+        raise ApiError(f"{name!r} names no file: files are named by the 64 digits of their SHA-256")
+    headers = api.headers(f"media/{found[0]}")
+    return StoredFile(api, found[0], name, int(headers["content-length"]), headers["content-type"].partition(";")[0])
+
+
+def chosen(files: Iterable[StoredFile], names: Iterable[str] | None, pattern: str | None) -> list[StoredFile]:
+    """Return the files of these names, or of a pattern of SQL's LIKE: `%` is any text, `_` any character."""
+    wanted = None if names is None else set(names)
+    parts = re.split("([%_])", pattern or "%")
+    like = re.compile("".join({"%": ".*", "_": "."}.get(part) or re.escape(part) for part in parts), re.DOTALL)
+    return [file for file in files if (wanted is None or file.name in wanted) and like.fullmatch(file.name)]
 
 
 class StoredMedia:
@@ -80,15 +101,46 @@ class StoredMedia:
         return f"<{self.kind} {self.key!r} at step {self.step}>"
 
     def read(self) -> bytes:
-        """Return its file's content. Raises: ApiError, also when it has no file (a histogram)."""
+        """Return its file's content.
+
+        Raises:
+            ApiError: also when it has no file (a histogram). MediaMissingError: when the bytes are not there (yet).
+        """
         return b"".join(self._api.chunks(f"media/{self._sha256()}"))
+
+    @property
+    def state(self) -> str:
+        """Whether its file is `stored`; else `pending`, the bytes have not come (yet), or `gone`, they are no more.
+
+        Asks the service each time. Raises: ApiError.
+        """
+        try:
+            self._api.headers(f"media/{self._sha256()}")
+        except MediaMissingError as error:
+            return error.state
+        return "stored"
+
+    def files(self) -> list[StoredFile]:
+        """Return its file, and those of an image's masks; none of a histogram. Their names tell where it was logged."""
+        masks = {f".{_safe(name)}": mask for name, mask in dict(self.reference.get("masks", {})).items()}
+        found = {"": self.reference, **masks}
+        return [
+            StoredFile(
+                self._api,
+                str(one["sha256"]),
+                f"media/{self.kind}/{_safe(self.key)}_{self.step}_{one['sha256']}{mask}{ending_of(str(one['content_type']))}",
+                int(one["size"]),
+                str(one["content_type"]),
+            )
+            for mask, one in found.items()
+            if "sha256" in one
+        ]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write its file, in a folder under a name made of key and step, and return the path. Raises: ApiError."""
         sha256, target = self._sha256(), Path(path)
         if target.is_dir():
-            safe = re.sub(r"[^\w.-]+", "_", self.key)
-            target /= f"{safe}-{self.step}-{sha256[:8]}{ending_of(str(self.reference['content_type']))}"
+            target /= f"{_safe(self.key)}-{self.step}-{sha256[:8]}{ending_of(str(self.reference['content_type']))}"
         return save(self._api, sha256, target)
 
     def _sha256(self) -> str:
@@ -124,6 +176,11 @@ def table_of(api: ApiHttp, stored: StoredMedia) -> Table:
     except UnstorableError as error:
         raise ApiError(str(error)) from error
     return Table(columns=names, data=list(zip(*columns, strict=True)), allow_mixed_types=True)
+
+
+def _safe(text: str) -> str:
+    """Return a key as a part of a file's name, without what would lead elsewhere."""
+    return re.sub(r"[^\w.-]+", "_", text)
 
 
 def ending_of(content_type: str) -> str:

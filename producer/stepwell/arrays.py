@@ -15,6 +15,10 @@ _WIDE: Final = frozenset({"float128", "float96", "complex256", "complex192", "lo
 """Types of more digits than float64 has; their values travel as decimal text."""
 
 
+_ADDED: Final = 2
+"""What numpy says of types that ml_dtypes (jax) adds to it."""
+
+
 def is_array(value: Any) -> bool:
     """Whether a value is an array or a scalar of an array library."""
     return hasattr(value, "shape") and any(hasattr(value, name) for name in ("tolist", "to_list", "numpy"))
@@ -119,7 +123,8 @@ def _array(found: Mapping[str, Any]) -> Any:
 def read_array(found: Mapping[str, Any]) -> Any:
     """Return the numpy array that `array_json` wrote.
 
-    A type that numpy does not know (`bfloat16`) becomes the one that numpy finds for the values.
+    A type that numpy does not know (`bfloat16`, unless ml_dtypes is imported) becomes the one that it finds for the
+    values.
     """
     import numpy as np
 
@@ -131,8 +136,10 @@ def read_array(found: Mapping[str, Any]) -> Any:
     try:
         dtype = np.dtype(found["dtype"])
     except TypeError:
-        loose = _mapped(values, len(shape), read)
-        return np.array(loose).reshape(shape)
+        return np.array(_mapped(values, len(shape), read)).reshape(shape)
+    if dtype.isbuiltin == _ADDED:
+        # Such types take no texts for NaN; what they rounded to is exact in what numpy finds.
+        return np.array(_mapped(values, len(shape), read)).astype(dtype).reshape(shape)
     if dtype.kind == "c":
         parts = np.array(values, np.longdouble if found["dtype"] in _WIDE else np.float64).reshape(*shape, 2)
         array = np.empty(shape, dtype)

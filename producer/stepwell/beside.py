@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from stepwell.settings import ProducerSettings
     from stepwell.system.sampler import Sampler
 
-_NAMES: Final = ("stdout", "stderr")
+STDOUT: Final = "stdout"
+STDERR: Final = "stderr"
+_NAMES: Final = (STDOUT, STDERR)
 _LABELS: Final = {SYSTEM: "system metrics", CONSOLE: "console output"}
 
 
@@ -124,13 +126,17 @@ class Beside:
             # A writer whose name no key may have: its values share a key with those of writers like it.
             return stream_key("", stream, name)
 
+    def put(self, name: str, text: str) -> None:
+        """Keep text as a stream's output, where console output is kept."""
+        if self._capture is not None:
+            self._capture.put(name, text)
+
     def note(self, error: BaseException) -> None:
         """Keep the traceback of what ends the run, which Python prints when nobody listens any more."""
-        if self._capture is not None:
-            # Imported here, since it would be a fifth of what `import stepwell` costs.
-            import traceback
+        # Imported here, since it would be a fifth of what `import stepwell` costs.
+        import traceback
 
-            self._capture.put("stderr", "".join(traceback.format_exception(error)))
+        self.put(STDERR, "".join(traceback.format_exception(error)))
 
     def stop(self) -> None:
         """End, within seconds; everything that was taken is in the journals then."""

@@ -66,10 +66,18 @@ class Config(MutableMapping[str, Any]):
 
 def as_mapping(values: Any) -> Mapping[Any, Any]:
     """Return a config argument (None, a mapping, pairs or a namespace) as a mapping. Raises: TypeError."""
+    if isinstance(values, str | bytes):
+        raise TypeError(
+            f"config {values[:80]!r}: must be a dict, a namespace or pairs; of a file, give what a parser reads: "
+            "config=yaml.safe_load(open(path))"
+        )
     if values is None:
         return {}
     if isinstance(values, Mapping):
         return values
     if hasattr(values, "__dict__"):
         return dict(vars(values))
-    return dict(values)
+    try:
+        return dict(values)
+    except (TypeError, ValueError):
+        raise TypeError(f"config must be a dict, a namespace or pairs, not {type(values).__name__}") from None

@@ -2,13 +2,15 @@
 
 StepwellError (`stepwell.Error`)
 ├── UsageError         a call that has no meaning now: log() before init() or after finish()
+│   └── UnsupportedError   something of wandb's that Stepwell has not; the message says what to do instead
 ├── SettingsError      settings that can't be used: names the setting and the rule
 ├── JournalError       a journal that can't be written or read
 │   └── NotAJournalError   the file is no journal of ours, or of a newer version
 ├── ResumeError        `resume=` asks for what the service does not have
 ├── NotConnectedError  neither brokers nor a service can be reached now
 └── ApiError           the query service could not be asked, or refused
-    └── RunNotFoundError   there is no such run
+    ├── RunNotFoundError   there is no such run
+    └── MediaMissingError  the bytes of a media file are not there; its `state` says why
 
 Inside `log()`, which reports them and goes on:
 ├── UnstorableError (ValueError)  a value that can't be stored
@@ -26,6 +28,10 @@ class StepwellError(Exception):
 
 class UsageError(StepwellError):
     """A call that has no meaning now: before `init()`, or after `finish()`."""
+
+
+class UnsupportedError(UsageError):
+    """Something that wandb has and Stepwell has not; the message says what to do instead."""
 
 
 class SettingsError(StepwellError, ValueError):
@@ -52,8 +58,25 @@ class ApiError(StepwellError):
     """The query service could not be asked, or refused; the message has its words."""
 
 
+CommError = ApiError
+"""wandb's name."""
+
+
 class RunNotFoundError(ApiError):
     """The service knows no such run."""
+
+
+class MediaMissingError(ApiError):
+    """The bytes of a media file are not there.
+
+    Attributes:
+        state: `pending`, a logged value refers to them and they have not come; `unknown`, none does; `gone`, they were
+            stored and are no more.
+    """
+
+    def __init__(self, state: str, message: str) -> None:
+        self.state = state
+        super().__init__(message)
 
 
 class UnstorableError(ValueError):

@@ -15,6 +15,7 @@ from stepwell.orphans import Orphans, journal_name
 from stepwell.plan import Plan
 from stepwell.scratch import ScratchJournal
 from stepwell.terminal import say
+from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.limits import MIB
 from stepwell_schemas.streams import stream_writer
 
@@ -72,6 +73,19 @@ def open_stream(plan: Plan, main: Journal, stream: str) -> Journal:
     )
     path = main.path.with_name(f"{journal_name(info.run_id)}-{session}.journal")
     return Journal(path, info, STREAM_MAX_BYTES, "drop")
+
+
+def files_folder(folder: Path | None, run: RunPath) -> Path:
+    """Return a new or known folder for a run's own files: below `folder`, else (or for None) a temporary one."""
+    if folder is not None:
+        path = folder.absolute().joinpath("files", *(journal_name(part) for part in run))
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            say(f"{run}: can't make the folder {path}: {error.strerror}; run.dir is a temporary one")
+        else:
+            return path
+    return Path(tempfile.mkdtemp(prefix="stepwell-"))
 
 
 def _open_journal(folder: Path, info: JournalInfo, settings: ProducerSettings, *, memory: bool) -> Journal:

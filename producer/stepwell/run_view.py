@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from stepwell.descriptions import tags_of, text_of
+from stepwell.opening import files_folder
 from stepwell.plan import Plan
 from stepwell_schemas.identifiers import RunPath
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from stepwell.journal import Journal
     from stepwell.receipt import Receipt
     from stepwell.rowlog import RowLog
+    from stepwell.settings import ProducerSettings
     from stepwell.summaries import Summary
 
 
@@ -30,6 +33,8 @@ class RunView(ABC):
     _name: str
     _notes: str
     _tags: tuple[str, ...]
+    _settings: ProducerSettings
+    _folder: Path | None = None
 
     @abstractmethod
     def _event(self, event: str, **fields: Any) -> None:
@@ -137,8 +142,10 @@ class RunView(ABC):
 
     @property
     def dir(self) -> str:
-        """The folder of the run's files."""
-        return str(self._journal.path.parent.parent)
+        """A folder for the script's own files of this run, made when first asked for; nothing in it is sent."""
+        if self._folder is None:
+            self._folder = files_folder(None if self.disabled else self._settings.dir, self._plan.path)
+        return str(self._folder)
 
     @property
     def journal_path(self) -> str:
@@ -159,6 +166,26 @@ class RunView(ABC):
     def disabled(self) -> bool:
         """Whether nothing is kept at all."""
         return self._plan.mode == "disabled"
+
+    @property
+    def settings(self) -> ProducerSettings:
+        """The settings of this session."""
+        return self._settings
+
+    @property
+    def sweep_id(self) -> None:
+        """None: there are no sweeps."""
+        return None
+
+    @property
+    def sweep_url(self) -> None:
+        """None: there are no sweeps."""
+        return None
+
+    @property
+    def project_url(self) -> str:
+        """Where the service shows the project."""
+        return self.url.rpartition("/")[0]
 
     @property
     def url(self) -> str:

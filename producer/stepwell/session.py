@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from stepwell.beside import Beside
+from stepwell.alerts import AlertLevel, Alerts
+from stepwell.beside import STDERR, STDOUT, Beside
 from stepwell.configuration import Config
 from stepwell.descriptions import parts_of
 from stepwell.errors import JournalError, UsageError
@@ -23,6 +24,7 @@ from stepwell.run_view import RunView
 from stepwell.stored import Stored, ask_stored
 from stepwell.summaries import Metric, Summary, make_metric
 from stepwell.terminal import say
+from stepwell.wandb_names import stand_in
 
 if TYPE_CHECKING:
     from stepwell.settings import ProducerSettings
@@ -51,6 +53,7 @@ class Run(RunView):
         self._summary = Summary(self._rows.last_values, self._send_summary)
         self._receipt: Receipt | None = None
         self._metrics: dict[str, Metric] = {}
+        self._alerts = Alerts()
         self._tags = tuple(plan.tags)
         self._name, self._notes = plan.name, plan.notes
         self._inherited: Any = None
@@ -208,6 +211,36 @@ class Run(RunView):
         }
         self._event("RunUpdated", metrics=[definition])
         return metric
+
+    def alert(
+        self, title: str, text: str = "", level: str | AlertLevel | None = None, wait_duration: Any = None
+    ) -> None:
+        """Say something that somebody should know: a line on stderr, kept with the run's console output.
+
+        Args:
+            title, text: what. level: INFO (default), WARN or ERROR.
+            wait_duration: seconds, or a timedelta, for which further alerts of this title are left out; default: 60 s.
+
+        Raises:
+            ValueError: for another level. TypeError: for another wait.
+        """
+        line = self._alerts.line(time.monotonic(), str(title), str(text), level, wait_duration)
+        if line and not self.disabled:
+            say(f"{self.id}: {line}")
+            self._beside.put(STDERR, f"{line}\n")
+
+    def write_logs(self, text: str) -> None:
+        """Add text to the run's console output, as if the script had printed it, and print nothing."""
+        self._beside.put(STDOUT, text if text.endswith("\n") else f"{text}\n")
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Return what takes the place of wandb's further calls; see `stepwell.wandb_names`."""
+            found = stand_in(name)
+            if found is None:
+                raise AttributeError(f"a run has no attribute {name!r}")
+            return found
 
     def _event(self, event: str, **fields: Any) -> None:
         if self._receipt is not None:

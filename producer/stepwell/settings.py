@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Mapping
+from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -11,6 +12,7 @@ from typing import Any, Final, Literal
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from stepwell.errors import SettingsError
+from stepwell.wandb_names import SETTINGS_ELSEWHERE, say_once
 from stepwell_schemas.limits import MEDIA_MAX_BYTES, MIB
 from stepwell_schemas.settings import KafkaSettings
 
@@ -24,6 +26,13 @@ def _user() -> str:
 
 _WANDBS_WRAP: Final = ("wrap", "wrap_raw", "wrap_emu")
 """wandb's ways of listening to `sys.stdout`; ours is one of them."""
+
+
+_WANDBS_OTHER_NAMES: Final = {"silent": "quiet", "root_dir": "dir"}
+"""wandb's names for settings that are there."""
+
+_TYPO: Final = 0.8
+"""How alike a name that is none must be to a setting's, from 0 to 1, to be taken for a slip."""
 
 
 class ProducerSettings(KafkaSettings):
@@ -63,19 +72,40 @@ class ProducerSettings(KafkaSettings):
     )
     quiet: bool = Field(False, description="Say nothing but warnings.")
 
+    def __init__(self, **given: Any) -> None:
+        """Take settings above the environment. Raises: SettingsError, naming the setting and the rule."""
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            name = "_".join(str(part) for part in first["loc"])
+            rule = first["msg"].removeprefix("Value error, ")
+            raise SettingsError(f"setting {name} (STEPWELL_{name.upper()}): {rule}" if name else rule) from error
+
     @model_validator(mode="before")
     @classmethod
     def _take_wandbs_names(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
         taken = dict(given)
+        for name, where in SETTINGS_ELSEWHERE.items():
+            if taken.pop(name, None):
+                raise ValueError(f"{name} is wandb's setting and not there: {where}")
+        for name, ours in _WANDBS_OTHER_NAMES.items():
+            if taken.get(name) is not None:
+                taken[ours] = taken.pop(name)
         seconds = taken.pop("x_stats_sampling_interval", None)
         if seconds is not None:
             taken["system_seconds"] = seconds
-        if taken.pop("x_disable_stats", None):
+        if taken.pop("x_disable_stats", None) or taken.pop("_disable_stats", None):
             taken["system_seconds"] = 0.0
         if taken.get("console") in _WANDBS_WRAP:
             taken["console"] = "auto"
+        for name in taken.keys() - cls.model_fields.keys():
+            if close := get_close_matches(name, cls.model_fields, 1, _TYPO):
+                raise ValueError(f"there is no setting {name!r}; is it {close[0]}?")
+            if not name.startswith(("x_", "_")):
+                say_once(f"the setting {name} is not Stepwell's and changes nothing")
         return taken
 
 
@@ -84,11 +114,6 @@ def make_settings(
 ) -> ProducerSettings:
     """Return the settings of a run: what `init()` was given above the environment. Raises: SettingsError."""
     over = {} if folder is None else {"dir": Path(folder)}
-    try:
-        if isinstance(given, ProducerSettings):
-            return given.model_copy(update=over)
-        return ProducerSettings(**{**dict(given or {}), **over})
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        name = "_".join(str(part) for part in first["loc"])
-        raise SettingsError(f"setting {name} (STEPWELL_{name.upper()}): {first['msg']}") from error
+    if isinstance(given, ProducerSettings):
+        return given.model_copy(update=over)
+    return ProducerSettings(**{**dict(given or {}), **over})

@@ -21,6 +21,7 @@ from stepwell.plan import Plan
 from stepwell.resuming import AUTO_FILE, auto_id, begin, resume_rule
 from stepwell.session import FINISH_TIMEOUT_SECONDS, Run
 from stepwell.terminal import say
+from stepwell.wandb_names import check_environment
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.streams import DEFAULT, stream_of
 
@@ -55,6 +56,8 @@ def start_run(arguments: Mapping[str, Any], settings: ProducerSettings, reinit: 
     if earlier is not None and reinit in _KEEP_REINIT and reinit is not None:
         return earlier
     plan = make_plan(arguments, settings, resume)
+    if plan.mode != "disabled":
+        check_environment(os.environ)
     if earlier is not None and reinit != "create_new":
         earlier.finish()
     run = Run(plan, settings, lambda wanted: _open(wanted, settings))

@@ -95,7 +95,8 @@ def _flatten(
             refuse(key, type(value).__name__, str(error))
         except Exception as error:
             # Foreign objects may raise anything when they are read (a freed tensor, a lazy array); training goes on.
-            refuse(key, type(value).__name__, f"reading it raised {type(error).__name__}: {error}")
+            what = str(error).partition("\n")[0]
+            refuse(key, type(value).__name__, f"reading it raised {type(error).__name__}: {what}")
 
 
 def media_cell(value: Any, keep: Keep) -> Cell | None:

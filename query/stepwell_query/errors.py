@@ -14,6 +14,8 @@ QueryError
 
 from __future__ import annotations
 
+from typing import Literal
+
 from stepwell_schemas.identifiers import RunPath
 
 
@@ -59,7 +61,16 @@ class ProjectNotFoundError(NotFoundError):
 
 
 class MediaNotFoundError(NotFoundError):
-    """The bytes of a media file are not here; the message says why."""
+    """The bytes of a media file are not here.
+
+    Attributes:
+        state: `pending`, a logged value refers to them and they have not come; `unknown`, none does; `gone`, they were
+            stored and are no more.
+    """
+
+    def __init__(self, state: Literal["pending", "unknown", "gone"], message: str) -> None:
+        self.state = state
+        super().__init__(message)
 
 
 class RangeError(QueryError):

@@ -65,8 +65,8 @@ def read_media_file(store: Store, sha256: str, max_seconds: float) -> MediaFile:
     if references:
         first = references[0]
         where = f"run {first['run']} refers to it (key {first['key']!r}, step {first['step']})"
-        raise MediaNotFoundError(f"file {sha256} has not arrived: {where}, but its bytes are not here yet")
-    raise MediaNotFoundError(f"file {sha256} is not known: no logged value refers to it")
+        raise MediaNotFoundError("pending", f"file {sha256} has not arrived: {where}, but its bytes are not here yet")
+    raise MediaNotFoundError("unknown", f"file {sha256} is not known: no logged value refers to it")
 
 
 def span_of(header: str | None, size: int) -> Span:

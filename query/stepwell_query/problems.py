@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from stepwell_query.errors import NotFoundError, RangeError, RequestError
+from stepwell_query.errors import MediaNotFoundError, NotFoundError, RangeError, RequestError
 from stepwell_schemas.errors import MediaUnavailableError, RuleError, StoreError, StoreRejectedError
 
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -120,6 +120,8 @@ def _of_pydantic(entry: dict[str, Any]) -> FieldError:
 
 
 async def _on_not_found(_: Request, error: Exception) -> Response:
+    if isinstance(error, MediaNotFoundError):
+        return problem(404, f"media-{error.state}", "The file is not here", str(error))
     return problem(404, "not-found", "There is no such thing", str(error))
 
 

@@ -42,6 +42,8 @@ def test_the_examples_do_what_they_say(sdk: Served, tmp_path: Path, monkeypatch:
         "samples": "table",
         "protein": "molecule",
     }
+    pictures = sorted(path.name.partition("_")[0] for path in Path("pictures/media/image").iterdir())
+    assert pictures == ["curve", "field", "seen", "seen", "several"]
     assert isinstance(names["first"], bytes)
     assert names["first"].startswith(b"\x89PNG")
     assert Path(str(names["path"])).read_bytes() == Path("cat.jpg").read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import signal
@@ -20,7 +21,7 @@ from matplotlib.figure import Figure
 from PIL import Image as PILImage
 
 import stepwell
-from stepwell.errors import ApiError
+from stepwell.errors import ApiError, MediaMissingError
 from stepwell_schemas.limits import MEDIA_CHUNK_BYTES
 from support.keeping import Kept
 from support.sdk import Served, eventually
@@ -106,13 +107,31 @@ def test_each_type_comes_back_as_it_was_logged(sdk: Served, tmp_path: Path) -> N
     assert (file.size, file.mimetype) == (image.reference["size"], "image/png")
     path = file.download(tmp_path)
     assert path.read_bytes() == image.read()
+    assert path == tmp_path / file.name
     with pytest.raises(ValueError, match="is there"):
         file.download(tmp_path)
     assert file.download(tmp_path, exist_ok=True) == path
     with pytest.raises(ApiError, match="no media were logged under 'loss', but number"):
         run.media("loss")
-    with pytest.raises(ApiError, match="no logged value refers to it"):
+    with pytest.raises(MediaMissingError, match="no logged value refers to it"):
         run.file("0" * 64)
+    with pytest.raises(ApiError, match=r"'cat\.png' names no file"):
+        run.file("cat.png")
+    check_files(run, tmp_path / "all")
+
+
+def check_files(run: stepwell.api.ApiRun, folder: Path) -> None:
+    """See that each file of the run is listed, and is what it says."""
+    files = run.files()
+    assert len(files) == 2 * sum(len([content for _, content in expected(make())]) for make in MEDIA.values())
+    for file in files:
+        found = file.download(folder, exist_ok=True)
+        assert found == folder / file.name
+        assert (found.stat().st_size, hashlib.sha256(found.read_bytes()).hexdigest()) == (file.size, file.sha256)
+        assert run.file(file.name)[3:] == file[3:]
+    (sound, _) = run.files(pattern="media/audio/%.wav")
+    assert run.files(names=[sound.name]) == [sound]
+    assert run.files(pattern="%.mp3") == run.files(names=[]) == []
 
 
 def test_sql_and_history_give_the_references(sdk: Served) -> None:

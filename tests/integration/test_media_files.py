@@ -148,6 +148,8 @@ async def test_a_file_that_is_not_here_is_explained(
         "is gone",
     ]
     assert all(text in answer.json()["detail"] for text, answer in zip(expected, answers, strict=False))
+    types = ["media-pending", "media-unknown", "media-gone", "bad-parameter"]
+    assert [answer.json()["type"] for answer in answers] == [f"urn:stepwell:problem:{name}" for name in types]
 
 
 async def test_a_hash_that_lies_is_a_dead_letter_among_good_neighbours(

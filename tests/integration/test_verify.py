@@ -1,14 +1,23 @@
-"""`stepwell verify` over the real parts: the same is called the same, and each thing that differs is named."""
+"""`stepwell verify` over the real parts: the same is called the same, and each thing that differs is named.
+
+Most tests call what the command calls, in this process, and fork the replay's process from a server that has imported
+everything: a command and its child start in 3 s of processor time, which two tests spend. Training scripts are
+processes only where they are killed.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +26,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import OffsetAndMetadata
 
+import stepwell
+from stepwell_deploy.commands.verify import report_on
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.codec import encode
 from stepwell_schemas.events import LogEvent
@@ -28,33 +39,7 @@ from support.stack import Stack, Topics
 STEPWELL = Path(sys.executable).parent / "stepwell"
 RUN = RunPath("me", "p", "run")
 _SECONDS = 90.0
-
-_RICH = """
-import math, stepwell
-run = stepwell.init(id="run", config={"lr": 0.1})
-for row in range(200):
-    run.log({"loss": row / 7, "ok": row % 2 == 0})
-run.log({"loss": math.nan, "big": 2**62 + 1, "list": [1, 2]})
-run.log({"LOSS": -0.0, "note": "fünf"}, step=300)
-run.log({"note": "merged", "loss": 5.0}, step=300)
-run.log({"loss": 1.0}, step=7)
-run.log({"loss": "now a text"})
-run.finish()
-"""
-
-_LOGGING = """
-import pathlib, sys, time, stepwell
-run = stepwell.init(id="run")
-row = 0
-while not pathlib.Path(sys.argv[1]).exists():
-    run.log({"row": row})
-    row += 1
-    time.sleep(0.002)
-    if row == 100:
-        print("logging", flush=True)
-run.finish()
-print(row)
-"""
+_ROW_SECONDS = 0.1
 
 _KILLED = """
 import os, signal, stepwell
@@ -65,16 +50,73 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+def log_rich(sdk: Served, **settings: Any) -> None:
+    """Log a run with merges, a conflict, a key of two kinds, NaN, a second spelling and an integer beyond float64."""
+    with stepwell.init(id="run", config={"lr": 0.1}, settings={**sdk.settings, "quiet": True, **settings}) as run:
+        for row in range(200):
+            run.log({"loss": row / 7, "ok": row % 2 == 0})
+        run.log({"loss": math.nan, "big": 2**62 + 1, "list": [1, 2]})
+        run.log({"LOSS": -0.0, "note": "fünf"}, step=300)
+        run.log({"note": "merged", "loss": 5.0}, step=300)
+        run.log({"loss": 1.0}, step=7)
+        run.log({"loss": "now a text"})
+
+
+@contextmanager
+def logging_meanwhile(sdk: Served, **settings: Any) -> Iterator[list[int]]:
+    """Let another thread log rows while the block runs; gives how many, once it has ended."""
+    stopped = threading.Event()
+    rows: list[int] = []
+
+    def log() -> None:
+        with stepwell.init(id="run", settings={**sdk.settings, "quiet": True, **settings}) as run:
+            row = 0
+            while not stopped.wait(_ROW_SECONDS):
+                run.log({"row": row})
+                row += 1
+        rows.append(row)
+
+    thread = threading.Thread(target=log)
+    thread.start()
+    try:
+        yield rows
+    finally:
+        stopped.set()
+        thread.join(_SECONDS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _replays_are_forked_from_a_server() -> Iterator[None]:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["stepwell_deploy.replay_process", "pandas"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stepwell_deploy.replay_process.get_context", lambda _: context)
+        yield
+
+
 def verified(sdk: Served, code: int, run: str = str(RUN), **environment: str) -> dict[str, Any]:
-    """Return the report of `stepwell verify --json`, which must end with the exit code."""
-    group = f"group-{sdk.environment['STEPWELL_EVENTS_TOPIC']}"
-    env = {**os.environ, **sdk.environment, "STEPWELL_INGESTOR_GROUP": group, **environment}
-    command = [str(STEPWELL), "verify", run, "--json"]
+    """Return the report that `stepwell verify` would show, which must have the exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**environment_of(sdk), **environment}.items():
+            patch.setenv(name, value)
+        report = report_on(run, None)
+    assert report.exit_code == code, report
+    found: dict[str, Any] = json.loads(json.dumps(report.as_json()))
+    return found
+
+
+def environment_of(sdk: Served) -> dict[str, str]:
+    """Return what names the service and the ingestors' group."""
+    return {**sdk.environment, "STEPWELL_INGESTOR_GROUP": f"group-{sdk.environment['STEPWELL_EVENTS_TOPIC']}"}
+
+
+def verify_command(sdk: Served, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command itself, which must say nothing on stderr."""
+    env = {**os.environ, **environment_of(sdk), "COLUMNS": "120", **environment}
+    command = [str(STEPWELL), "verify", str(RUN), *arguments]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_SECONDS, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
     assert not done.stderr
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report
+    return done
 
 
 def differences(report: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -84,8 +126,8 @@ def differences(report: dict[str, Any]) -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def rich(sdk: Served) -> Served:
-    """A run with merges, a conflict, a key of two kinds, NaN, a second spelling and an integer beyond float64."""
-    sdk.run(_RICH)
+    """A service that has stored the run of `log_rich`."""
+    log_rich(sdk)
     eventually(sdk.state, "finished")
     return sdk
 
@@ -132,7 +174,7 @@ def test_what_counts_twice_or_was_forgotten_is_named(rich: Served) -> None:
 
 
 def test_a_journal_that_was_kept_is_compared_too(sdk: Served) -> None:
-    sdk.run(_RICH, STEPWELL_KEEP_JOURNAL="true")
+    log_rich(sdk, keep_journal=True)
     eventually(sdk.state, "finished")
     report = verified(sdk, 0)
     assert (report["journals"], report["differences"], report["notes"]) == (1, [], [])
@@ -150,55 +192,35 @@ def test_rows_of_a_journal_that_nobody_sends_are_named(rich: Served) -> None:
     ]
 
 
-def test_a_run_that_logs_meanwhile_raises_no_alarm(sdk: Served, tmp_path: Path) -> None:
-    stop = tmp_path / "stop"
-    with sdk.start(_LOGGING, str(stop)) as training:
-        assert training.stdout is not None
-        try:
-            assert training.stdout.readline() == "logging\n"
-            eventually(lambda: sdk.count("numbers") > 0, True)
-            for _ in range(2):
-                report = verified(sdk, 0)
-                assert (report["verdict"], report["series"]) == ("same", 1)
-                assert report["points"] > 0
-        finally:
-            stop.touch()
-        rows = int(training.communicate()[0])
+def test_a_run_that_logs_meanwhile_raises_no_alarm(sdk: Served) -> None:
+    with logging_meanwhile(sdk) as rows:
+        eventually(lambda: sdk.count("numbers") > 0, True)
+        report = verified(sdk, 0)
+        assert (report["verdict"], report["series"]) == ("same", 1)
+        assert report["points"] > 0
     eventually(sdk.state, "finished")
-    assert verified(sdk, 0)["points"] == rows
+    assert verified(sdk, 0)["points"] == rows[0]
 
 
-@pytest.mark.timeout(300)
-def test_system_metrics_that_keep_coming_are_left_out_until_the_run_has_ended(sdk: Served, tmp_path: Path) -> None:
-    stop = tmp_path / "stop"
-    with sdk.start(_LOGGING, str(stop), STEPWELL_SYSTEM_SECONDS="0.05", STEPWELL_CONSOLE="auto") as training:
-        assert training.stdout is not None
-        try:
-            assert training.stdout.readline() == "logging\n"
-            eventually(lambda: len(sdk.numbers("system/memory")) > 5, True)
-            report = verified(sdk, 0)
-            assert (report["verdict"], report["series"]) == ("same", 1)
-            assert report["points"] > len(sdk.numbers("system/memory"))
-            assert any("system metrics" in note for note in report["notes"])
-        finally:
-            stop.touch()
-        training.communicate()
+def test_system_metrics_that_keep_coming_are_left_out_until_the_run_has_ended(sdk: Served) -> None:
+    with logging_meanwhile(sdk, system_seconds=0.1, console="auto"):
+        print("a line")
+        eventually(lambda: len(sdk.numbers("system/memory")) > 5, True)
+        report = verified(sdk, 0)
+        assert (report["verdict"], report["series"]) == ("same", 1)
+        assert report["points"] > len(sdk.numbers("system/memory"))
+        assert any("system metrics" in note for note in report["notes"])
     eventually(sdk.state, "finished")
     whole = verified(sdk, 0)
     assert whole["verdict"] == "same"
     assert whole["series"] > 5
 
 
-def test_records_of_an_open_session_are_a_note(rich: Served, tmp_path: Path) -> None:
-    stop = tmp_path / "stop"
-    with rich.start(_LOGGING, str(stop), STEPWELL_MODE="offline") as training:
-        assert training.stdout is not None
-        try:
-            assert training.stdout.readline() == "logging\n"
-            report = verified(rich, 0)
-        finally:
-            stop.touch()
-        training.communicate()
+def test_records_of_an_open_session_are_a_note(rich: Served) -> None:
+    with stepwell.init(id="run", mode="offline", settings={**rich.settings, "quiet": True}) as run:
+        for row in range(100):
+            run.log({"row": row})
+        report = verified(rich, 0)
     assert report["journals"] == 1
     (note,) = report["notes"]
     assert "is still open" in note
@@ -394,14 +416,15 @@ with connect(sys.argv[1]) as store:
     dsn = f"chdb://{tmp_path}/engine"
     del alone.environment["STEPWELL_BASE_URL"]
     alone.run(script, dsn, STEPWELL_INGESTOR_GROUP=f"group-{topics.events}")
-    assert verified(alone, 0, STEPWELL_CLICKHOUSE_DSN=dsn)["points"] == 2
+    done = verify_command(alone, "--json", STEPWELL_CLICKHOUSE_DSN=dsn)
+    assert done.returncode == 0, done.stdout
+    report = json.loads(done.stdout)
+    assert (report["verdict"], report["points"], report["series"]) == ("same", 2, 1)
 
 
 def test_people_get_a_table(rich: Served) -> None:
     rich.store.command("DELETE FROM {db}.points_bool WHERE step = 3")
-    group = f"group-{rich.environment['STEPWELL_EVENTS_TOPIC']}"
-    env = {**os.environ, **rich.environment, "STEPWELL_INGESTOR_GROUP": group, "COLUMNS": "120"}
-    done = subprocess.run([str(STEPWELL), "verify", str(RUN)], env=env, capture_output=True, text=True, check=False)
+    done = verify_command(rich)
     lines = [line.split() for line in done.stdout.splitlines()]
     assert done.returncode == 1
     assert lines[0] == ["key", "kind", "what", "differs", "in", "journal", "in", "log", "in", "tables"]

@@ -46,7 +46,7 @@ def verify(
 
     Examples: `stepwell verify me/digits/abc123` · `stepwell verify me/digits/abc123 --json`
     """
-    report = _report(run, folder)
+    report = report_on(run, folder)
     if as_json:
         typer.echo(json.dumps(report.as_json()))
     else:
@@ -54,8 +54,12 @@ def verify(
     raise typer.Exit(report.exit_code)
 
 
-def _report(run: str, folder: Path | None) -> Report:
-    """Return the report; what keeps a comparison from being made is its reason."""
+def report_on(run: str, folder: Path | None) -> Report:
+    """Return the report on a run; what keeps a comparison from being made is its reason.
+
+    Raises:
+        typer.Exit: with code 2, where nothing can be said at all.
+    """
     try:
         from aiokafka.errors import KafkaError
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any, Final
 
+from stepwell.errors import UnstorableError
 from stepwell.media.base import Media
 
 _IMAGES: Final = {"matplotlib", "PIL"}
@@ -26,6 +27,16 @@ def library_of(value: Any) -> str:
         return ""
     names = [value.__name__] if isinstance(value, ModuleType) else [base.__module__ for base in type(value).__mro__]
     return next((root for name in names if (root := name.partition(".")[0]) in _LIBRARIES), "")
+
+
+def figure_of(artist: Any) -> Any:
+    """Return the figure of a matplotlib figure, axes, other artist, or of pyplot. Raises: UnstorableError."""
+    figure = artist.gcf() if hasattr(artist, "gcf") else artist
+    if not hasattr(figure, "savefig") and hasattr(figure, "get_figure"):
+        figure = figure.get_figure()
+    if not hasattr(figure, "savefig"):
+        raise UnstorableError(f"a matplotlib {type(artist).__name__} that belongs to no figure can't be drawn")
+    return figure
 
 
 def as_media(value: Any) -> Media | None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 from stepwell.errors import UnstorableError
 from stepwell.media.arrays import image_pixels
 from stepwell.media.base import Keep, Media, file_reference
-from stepwell.media.foreign import library_of
+from stepwell.media.foreign import figure_of, library_of
 from stepwell.media.overlays import BoundingBoxes2D, Classes, ImageMask
 from stepwell.media.pillow import pillow
 from stepwell.media.sources import Source, Taken, is_source
@@ -75,13 +75,22 @@ class Image(Media):
             key: mask if isinstance(mask, ImageMask) else ImageMask(mask, key) for key, mask in (masks or {}).items()
         }
 
+    @property
+    def image(self) -> Any:
+        """The pixels as a PIL image; a path is read now. Raises: UnstorableError; OSError, when it can't be read."""
+        image = pillow().open(BytesIO(self._encoded(lambda *_: "").content))
+        image.load()
+        return image
+
+    def _encoded(self, keep: Keep) -> _Encoded:
+        if self._pixels is not None:
+            return self._pixels.get()
+        assert self._source is not None  # noqa: S101 - an image has pixels or a source
+        return _recognized(self._source.read(keep), self._source)
+
     def take(self, keep: Keep) -> dict[str, Any]:
         """Store the image and its masks; see `Media.take`."""
-        if self._pixels is not None:
-            image = self._pixels.get()
-        else:
-            assert self._source is not None  # noqa: S101 - an image has pixels or a source
-            image = _recognized(self._source.read(keep), self._source)
+        image = self._encoded(keep)
         # Masks first: an image whose mask can't be stored leaves no file that nothing refers to.
         masks = {key: mask.take(keep) for key, mask in self._masks.items()}
         boxes = {key: box.take() for key, box in self._boxes.items()}
@@ -109,14 +118,8 @@ def _drawn(data: Any, mode: str | None) -> Any:
 
 
 def _figure_image(artist: Any) -> Any:
-    """Return a matplotlib figure, axes, other artist, or pyplot's current figure, as a PIL image."""
-    figure = artist.gcf() if hasattr(artist, "gcf") else artist
-    if not hasattr(figure, "savefig") and hasattr(figure, "get_figure"):
-        figure = figure.get_figure()
-    if not hasattr(figure, "savefig"):
-        raise UnstorableError(f"a matplotlib {type(artist).__name__} that belongs to no figure can't be drawn")
     buffer = BytesIO()
-    figure.savefig(buffer, format="png")
+    figure_of(artist).savefig(buffer, format="png")
     image = pillow().open(buffer)
     image.load()
     return image

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
+from stepwell.media import chemistry
 from stepwell.media.base import Keep, Media, file_reference
 from stepwell.media.sources import Source, chosen_format
 from stepwell_schemas.kinds import Kind
@@ -20,6 +22,12 @@ _FORMATS: Final = {
     "mol2": "chemical/x-mol2",
     "mmtf": "chemical/x-mmtf",
 }
+
+
+class _Written(NamedTuple):
+    """What reads like an open file whose content is made when it is read."""
+
+    read: Callable[[], str]
 
 
 class Molecule(Media):
@@ -39,6 +47,41 @@ class Molecule(Media):
         self._source = Source(data_or_path.encode() if is_text else data_or_path)
         self._caption = caption
         self._file_type = file_type
+
+    @classmethod
+    def from_rdkit(
+        cls,
+        data_or_path: Any,
+        caption: str | None = None,
+        convert_to_3d_and_optimize: bool = True,
+        mmff_optimize_molecule_max_iterations: int = 200,
+    ) -> Self:
+        """Return a molecule of RDKit, as a pdb file; the same one every time.
+
+        Args:
+            data_or_path: RDKit's `Mol`, or a path that it reads: mol, sdf (its first molecule) or pdb.
+            convert_to_3d_and_optimize: add hydrogens and give it a shape in space, in at most
+                `mmff_optimize_molecule_max_iterations` rounds.
+        """
+        rounds = mmff_optimize_molecule_max_iterations if convert_to_3d_and_optimize else 0
+        return cls(_Written(lambda: chemistry.pdb_of(data_or_path, rounds)), caption, "pdb")
+
+    @classmethod
+    def from_smiles(
+        cls,
+        data: str,
+        caption: str | None = None,
+        sanitize: bool = True,
+        convert_to_3d_and_optimize: bool = True,
+        mmff_optimize_molecule_max_iterations: int = 200,
+    ) -> Self:
+        """Return the molecule that a SMILES text means, by RDKit; see `from_rdkit`.
+
+        Args:
+            sanitize: let RDKit check that it is reasonable.
+        """
+        rounds = mmff_optimize_molecule_max_iterations if convert_to_3d_and_optimize else 0
+        return cls(_Written(lambda: chemistry.pdb_of(chemistry.of_smiles(data, sanitize), rounds)), caption, "pdb")
 
     def take(self, keep: Keep) -> dict[str, Any]:
         """Store the file; see `Media.take`."""

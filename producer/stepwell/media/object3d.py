@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import product
 from typing import Any, ClassVar, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stepwell.errors import UnstorableError
 from stepwell.media.arrays import as_array
@@ -25,6 +29,7 @@ _FORMATS: Final = {
 _COLUMNS: Final = {3, 4, 6}
 _SCENE: Final = "lidar/beta"
 _SCENE_PARTS: Final = ("points", "boxes", "vectors")
+_UNIT_CORNERS: Final = np.array(list(product((-0.5, 0.5), repeat=3)))
 
 
 class Object3D(Media):
@@ -79,6 +84,44 @@ class Object3D(Media):
             content = self._source.read(keep)
         reference = {**file_reference(keep, content, _FORMATS[form]), "format": form}
         return reference if self._caption is None else {**reference, "caption": str(self._caption)}
+
+
+def box3d(
+    *,
+    center: Any,
+    size: Any,
+    orientation: Any,
+    color: Any,
+    label: str | None = None,
+    score: float | None = None,
+) -> dict[str, Any]:
+    """Return a box for `Object3D.from_point_cloud`, made of its middle, its size and its rotation.
+
+    Args:
+        center: x, y, z. size: the lengths of its sides. orientation: a quaternion [r, x, y, z] of any length above 0.
+        color: r, g, b. label, score: what it shows.
+
+    Raises:
+        ValueError: when one of them has another shape, or the quaternion is 0.
+    """
+    middle, sides, quaternion = (as_array(part).astype(np.float64) for part in (center, size, orientation))
+    for name, part, wanted in (("center", middle, 3), ("size", sides, 3), ("orientation", quaternion, 4)):
+        if part.shape != (wanted,):
+            raise ValueError(f"{name} has shape {list(part.shape)}: must be [{wanted}]")
+    length = np.linalg.norm(quaternion)
+    if not length > 0:
+        raise ValueError(f"orientation {quaternion.tolist()}: must be a quaternion that is not 0")
+    corners = middle + (sides * _UNIT_CORNERS) @ _rotation(quaternion / length)
+    return {"corners": corners.tolist(), "label": label, "color": _listed(color), "score": score}
+
+
+def _rotation(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the matrix that turns row vectors as a quaternion [r, x, y, z] of length 1 does."""
+    r, *vector = quaternion.tolist()
+    x, y, z = vector
+    across = np.array([[0, z, -y], [-z, 0, x], [y, -x, 0]])
+    turned: NDArray[np.float64] = np.eye(3) + 2 * r * across + 2 * across @ across
+    return turned
 
 
 def _points_json(data: Any) -> bytes:

@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from enum import Enum
-from fractions import Fraction
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from stepwell.arrays import host_array, is_array, scalar_of
 from stepwell.errors import StepwellError, UnstorableError
 from stepwell.media import parquet
 from stepwell.media.base import Keep, Media, file_reference
-from stepwell.media.foreign import as_media
+from stepwell.media.cells import ANY, UNKNOWN, cell_of, common_type, named_type, type_of
 from stepwell_schemas.kinds import Kind
 
 _DEFAULT_COLUMNS: Final = ("Input", "Output", "Expected")
-_ANY, _UNKNOWN = "mixed", ""
-_MISSING: Final = frozenset({"NAType", "NaTType"})
-"""What pandas has in place of a missing value."""
-
-# The first that fits: bool is an int, and datetime a date, to Python.
-_TYPES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
-    (bool, "bool"),
-    ((int, float, Decimal, Fraction), "number"),
-    (str, "string"),
-    ((bytes, bytearray), "bytes"),
-    ((datetime, np.datetime64), "datetime"),
-    (date, "date"),
-    (time, "time"),
-    ((timedelta, np.timedelta64), "timedelta"),
-    (Mapping, "dict"),
-    ((list, tuple, set, frozenset, range), "list"),
-)
-_NUMPY_TYPES: Final = {"b": "bool", "i": "number", "u": "number", "f": "number", "U": "string", "M": "datetime"}
 
 
 class Table(Media):
@@ -78,10 +55,11 @@ class Table(Media):
             columns, given = _of_frame(given)
         self.columns: list[str | int] = list(_DEFAULT_COLUMNS if columns is None else columns)
         self.data: list[list[Any]] = []
+        self._logged = False
         _check_names(self.columns, ValueError)
         self._optional = _for_each(optional, self.columns, "optional")
-        types = _for_each(_ANY if allow_mixed_types else dtype, self.columns, "dtype")
-        self._types = [_named_type(one) for one in types]
+        types = _for_each(ANY if allow_mixed_types else dtype, self.columns, "dtype")
+        self._types = [named_type(one) for one in types]
         for row in given:
             self.add_data(*row)
 
@@ -92,7 +70,7 @@ class Table(Media):
                 f"row {len(self.data)} has {len(data)} values, but the table has {len(self.columns)} columns: "
                 f"{', '.join(map(repr, self.columns))}"
             )
-        row = [_cell(value) for value in data]
+        row = [cell_of(value) for value in data]
         types = [self._checked(place, cell, len(self.data)) for place, cell in enumerate(row)]
         self._types = types
         self.data.append(row)
@@ -107,14 +85,14 @@ class Table(Media):
         Raises:
             ValueError: when the name is there, or the length is another one. TypeError: for cells of several types.
         """
-        cells = [_cell(value) for value in data]
+        cells = [cell_of(value) for value in data]
         if self.columns and len(cells) != len(self.data):
             raise ValueError(f"column {name!r} has {len(cells)} values, but the table has {len(self.data)} rows")
         _check_names([*self.columns, name], ValueError)
         if not self.columns:
             self.data = [[] for _ in cells]
         self.columns.append(name)
-        self._types.append(_UNKNOWN)
+        self._types.append(UNKNOWN)
         self._optional.append(optional)
         try:
             for row, cell in enumerate(cells):
@@ -126,13 +104,88 @@ class Table(Media):
         for cells_of_row, cell in zip(self.data, cells, strict=True):
             cells_of_row.append(cell)
 
+    def add_computed_columns(self, fn: Callable[[int, dict[str | int, Any]], Mapping[str, Any]]) -> None:
+        """Add columns that are made of each row.
+
+        Args:
+            fn: takes a row's number, from 0, and its cells by column; returns the new cells by the new columns' names,
+                the same for each row.
+
+        Raises:
+            ValueError: when a row has other names than the first one, or a name is there. TypeError: when `fn` returns
+                no mapping, or cells of several types. No column is added then.
+        """
+        rows = [fn(number, dict(zip(self.columns, row, strict=True))) for number, row in self.iterrows()]
+        for number, row in enumerate(rows):
+            if not isinstance(row, Mapping):
+                raise TypeError(f"row {number}: the new cells must be a dict, not {type(row).__name__}")
+            if row.keys() != rows[0].keys():
+                raise ValueError(f"row {number} has the new columns {list(row)}, and the first row {list(rows[0])}")
+        names = list(rows[0]) if rows else []
+        _check_names([*self.columns, *names], ValueError)
+        before = len(self.columns)
+        try:
+            for name in names:
+                self.add_column(name, [row[name] for row in rows])
+        except TypeError:
+            for cells in self.data:
+                del cells[before:]
+            del self.columns[before:], self._types[before:], self._optional[before:]
+            raise
+
+    def cast(self, col_name: str | int, dtype: Any, optional: bool = False) -> str:
+        """Let a column hold cells of one type from now on; its name is returned.
+
+        Args:
+            dtype: see `Table`. optional: whether cells may be None.
+
+        Raises:
+            ValueError: when there is no such column. TypeError: when a cell is of another type; nothing changes then.
+        """
+        place = self._place(col_name)
+        before = self._types[place], self._optional[place]
+        self._types[place], self._optional[place] = named_type(dtype), optional
+        try:
+            for number, row in self.iterrows():
+                self._types[place] = self._checked(place, row[place], number)
+        except TypeError:
+            self._types[place], self._optional[place] = before
+            raise
+        return self._types[place]
+
+    def get_index(self) -> list[int]:
+        """Return the rows' numbers, from 0."""
+        return list(range(len(self.data)))
+
+    def index_ref(self, index: int) -> int:
+        """Return a row's number as it is: rows of two tables are joined where they are read. Raises: IndexError."""
+        if not 0 <= index < len(self.data):
+            raise IndexError(f"row {index}: the table has {len(self.data)} rows")
+        return index
+
+    def set_pk(self, col_name: str | int) -> None:
+        """Only check that the column is there: tables are joined where they are read. Raises: ValueError."""
+        self._place(col_name)
+
+    def set_fk(self, col_name: str | int, table: Table, table_col: str | int) -> None:
+        """Only check that both columns are there: tables are joined where they are read. Raises: ValueError."""
+        self._place(col_name)
+        table._place(table_col)
+
+    def has_been_logged(self) -> bool:
+        """Whether the table was logged; it may be logged again."""
+        return self._logged
+
+    def _place(self, name: str | int) -> int:
+        if name not in self.columns:
+            raise ValueError(f"column {name!r} is not there; there are {', '.join(map(repr, self.columns))}")
+        return self.columns.index(name)
+
     def get_column(self, name: str | int, convert_to: str | None = None) -> Any:
         """Return a column's cells as a list; as an array with `convert_to="numpy"`. Raises: ValueError."""
         if convert_to not in {None, "numpy"}:
             raise ValueError(f"convert_to {convert_to!r}: must be None or 'numpy'")
-        if name not in self.columns:
-            raise ValueError(f"column {name!r} is not there; there are {', '.join(map(repr, self.columns))}")
-        place = self.columns.index(name)
+        place = self._place(name)
         cells = [row[place] for row in self.data]
         return np.array(cells) if convert_to else cells
 
@@ -157,7 +210,8 @@ class Table(Media):
             if len(row) != len(names):
                 raise UnstorableError(f"row {number} has {len(row)} values, but the table has {len(names)} columns")
         columns = [[row[place] for row in self.data] for place in range(len(names))]
-        shape = {"columns": names, "column_types": [_common_type(cells) for cells in columns], "rows": len(self.data)}
+        shape = {"columns": names, "column_types": [common_type(cells) for cells in columns], "rows": len(self.data)}
+        self._logged = True
         return {**file_reference(keep, parquet.write(names, columns, keep), parquet.CONTENT_TYPE), **shape}
 
     def _checked(self, place: int, cell: Any, row: int) -> str:
@@ -167,10 +221,10 @@ class Table(Media):
             if not self._optional[place]:
                 raise TypeError(f"column {name!r}, row {row}: is None, and the column is not optional")
             return wanted
-        found = _type_of(cell)
-        if wanted in {_ANY, found}:
+        found = type_of(cell)
+        if wanted in {ANY, found}:
             return wanted
-        if wanted != _UNKNOWN:
+        if wanted != UNKNOWN:
             raise TypeError(
                 f"column {name!r}, row {row}: is of type {found}, but the column holds {wanted}; "
                 "allow_mixed_types=True takes both"
@@ -190,65 +244,6 @@ def _of_frame(frame: Any) -> tuple[list[str | int], Iterable[Sequence[Any]]]:
             columns.append([None if gone else cell for cell, gone in zip(series.tolist(), series.isna(), strict=True)])
     names = [name if isinstance(name, str | int) else str(name) for name in pandas.columns]
     return names, zip(*columns, strict=True)
-
-
-def _cell(value: Any) -> Any:
-    """Return a cell as it is kept: foreign figures as media, scalars of array libraries as Python's."""
-    if value is None or type(value) in {bool, int, float, str}:
-        return value
-    media = as_media(value)
-    if media is not None:
-        return media
-    if isinstance(value, Enum):
-        return _cell(value.value)
-    if type(value).__name__ in _MISSING or (isinstance(value, np.datetime64 | np.timedelta64) and np.isnat(value)):
-        return None
-    if isinstance(value, np.datetime64 | np.timedelta64):
-        # Of units that Python has not, numpy's item is a bare integer.
-        item = value.item()
-        return value if isinstance(item, int) else item
-    if is_array(value):
-        array = host_array(value)
-        return scalar_of(array) if array.shape == () else array
-    return value
-
-
-def _type_of(cell: Any) -> str:
-    if isinstance(cell, Media):
-        return str(cell.kind)
-    if parquet.is_media_cell(cell):
-        return f"list of {cell[0].kind}"
-    for types, name in _TYPES:
-        if isinstance(cell, types):
-            return name
-    return "array" if is_array(cell) else f"{type(cell).__module__}.{type(cell).__qualname__}"
-
-
-def _common_type(cells: list[Any]) -> str:
-    """Return the type of a column's cells: "null" where all are None, "mixed" where they differ."""
-    found = {_type_of(cell) for cell in cells if cell is not None}
-    return "null" if not found else found.pop() if len(found) == 1 else _ANY
-
-
-def _named_type(dtype: Any) -> str:
-    """Return the name of a type that a column is declared to hold. Raises: TypeError."""
-    if dtype is None or dtype is Any:
-        return _UNKNOWN if dtype is None else _ANY
-    if dtype == _ANY:
-        return _ANY
-    if isinstance(dtype, type):
-        if issubclass(dtype, Media):
-            return str(dtype.kind)
-        if issubclass(dtype, np.generic) and np.dtype(dtype).kind in _NUMPY_TYPES:
-            return _NUMPY_TYPES[np.dtype(dtype).kind]
-        if issubclass(dtype, np.ndarray):
-            return "array"
-        for types, name in _TYPES:
-            if issubclass(dtype, types):
-                return name
-    raise TypeError(
-        f"dtype {dtype!r}: must be a type (int, float, str, bool, datetime, list, dict, an array's, media's)"
-    )
 
 
 def _for_each(given: Any, columns: Sequence[Any], name: str) -> list[Any]:

@@ -18,7 +18,8 @@ router = APIRouter(prefix="/api/v1", tags=["media"])
 async def media(sha256: str, context: Shared, request: Request) -> Response:
     """Return a media file, as the references of media values name it; one range of bytes where `Range` asks for it.
 
-    404 says whether a logged value refers to the file (it is on its way) or none does.
+    404 says why, in its `type` too: `media-pending`, a logged value refers to the file, whose bytes have not come;
+    `media-gone`, it was stored and is no more; `media-unknown`, no logged value refers to it.
     """
     path = file_path(check_sha256(sha256))
     file = await context.in_thread(read_media_file, context.store, sha256, context.settings.query_max_seconds)
@@ -36,7 +37,8 @@ async def media(sha256: str, context: Shared, request: Request) -> Response:
     wanted = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
     span = span_of(wanted, file.size)
     if await context.media.size(path) is None:
-        raise MediaNotFoundError(f"file {sha256} is gone: it was stored, and the media store has it no more")
+        gone = f"file {sha256} is gone: it was stored, and the media store has it no more"
+        raise MediaNotFoundError("gone", gone)
     headers["content-length"] = str(span.end - span.start)
     if span.partial:
         headers["content-range"] = f"bytes {span.start}-{span.end - 1}/{file.size}"

@@ -1,4 +1,7 @@
-"""Arrays and scalars of libraries: what is stored of them, and what is made of it again."""
+"""Arrays and scalars of libraries: what is stored of them, and what is made of it again.
+
+numpy, pandas, jax and ml_dtypes are real; torch is `support.torch_like`; of TensorFlow there is what is touched.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,39 +21,9 @@ from hypothesis.extra import numpy as npst
 import stepwell
 from stepwell.arrays import as_logged
 from stepwell.values import cell_of
+from support.torch_like import Tensor
 
 _TEXT_ARRAY = np.array([["NaN"], ["é"]], "U3")
-
-
-class _Type:
-    """A dtype as torch's: its text is all it says."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __str__(self) -> str:
-        return self._text
-
-
-class _Tensor:
-    """A tensor as torch's: it has to be detached before it can be read."""
-
-    dtype = _Type("torch.bfloat16")
-
-    def __init__(self, values: Any, *, grad: bool = True) -> None:
-        self.shape = np.shape(values)
-        self._values, self._grad = values, grad
-
-    def detach(self) -> _Tensor:
-        return _Tensor(self._values, grad=False)
-
-    def tolist(self) -> Any:
-        assert not self._grad
-        return self._values
-
-    def item(self) -> Any:
-        assert not self._grad
-        return np.ravel(self._values).tolist()[0]
 
 
 class _EagerTensor:
@@ -59,19 +35,6 @@ class _EagerTensor:
 
     def numpy(self) -> Any:
         return self._array[()]
-
-
-class _ElsewhereTensor(_Tensor):
-    """A tensor on a device that holds no values."""
-
-    def tolist(self) -> Any:
-        raise NotImplementedError("Cannot copy out of meta tensor")
-
-    def item(self) -> Any:
-        raise RuntimeError("Tensor.item() cannot be called on meta tensors")
-
-    def detach(self) -> _Tensor:
-        return self
 
 
 def read(value: Any) -> Any:
@@ -119,8 +82,21 @@ def test_rarer_arrays_come_back(array: np.ndarray[Any, Any]) -> None:
 @pytest.mark.parametrize(
     ("value", "cell"),
     [
-        (_Tensor(1.5), ("number", 1.5)),
-        (_Tensor([[True]]), ("bool", True)),
+        (Tensor(1.5, np.float32, requires_grad=True), ("number", 1.5)),
+        (Tensor([[True]]), ("bool", True)),
+        (Tensor(2**40), ("number", 2**40)),
+        (Tensor([0.1], np.float16, device="cuda:0"), ("number", 0.0999755859375)),
+        (Tensor([0.1], ml_dtypes.bfloat16, device="cuda:0", requires_grad=True), ("number", 0.10009765625)),
+        (Tensor(1 + 2j), ("other", "[1.0, 2.0]")),
+        (jnp.float32(0.5), ("number", 0.5)),
+        (jnp.array([[3]]), ("number", 3)),
+        (jnp.array(True), ("bool", True)),
+        (jnp.bfloat16(0.1), ("number", 0.10009765625)),
+        (jnp.float8_e4m3fn(1.5), ("number", 1.5)),
+        (jnp.int4(-3), ("number", -3)),
+        (jnp.complex64(1 + 2j), ("other", "[1.0, 2.0]")),
+        (jax.grad(lambda x: x * x)(3.0), ("number", 6.0)),
+        (ml_dtypes.bfloat16(0.1), ("number", 0.10009765625)),
         (_EagerTensor(0.5), ("number", 0.5)),
         (_EagerTensor([[2]]), ("number", 2.0)),
         (np.longdouble("0.1"), ("number", 0.1)),
@@ -145,12 +121,16 @@ def test_a_scalar_is_its_one_value(value: Any, cell: tuple[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("value", "dtype", "shape"),
     [
-        (_Tensor([[1.0, 2.0], [3.0, float("nan")]]), "bfloat16", [2, 2]),
+        (Tensor([[1.0, 2.0], [3.0, float("nan")]], ml_dtypes.bfloat16, requires_grad=True), "bfloat16", [2, 2]),
+        (Tensor([1, 2], np.int32, device="cuda:0"), "int32", [2]),
+        (jnp.arange(4, dtype=jnp.float32).reshape(2, 2), "float32", [2, 2]),
+        (jnp.array([1, 2], jnp.bfloat16), "bfloat16", [2]),
+        (jnp.zeros((0, 2)), "float32", [0, 2]),
         (_EagerTensor([1, 2]), "float32", [2]),
         (pd.Series([1.5, 2.5]), "float64", [2]),
         (pd.Series([pd.Timestamp("2026-01-02"), pd.NaT]), "datetime64", [2]),
     ],
-    ids=["torch", "tensorflow", "pandas", "pandas times"],
+    ids=["torch", "torch on a GPU", "jax", "jax bfloat16", "jax empty", "tensorflow", "pandas", "pandas times"],
 )
 def test_arrays_of_libraries_are_told_by_what_they_can_do(value: Any, dtype: str, shape: list[int]) -> None:
     text = cell_of(value)[1]
@@ -175,8 +155,9 @@ def test_what_cannot_be_read_is_said_once_and_counted_and_the_rest_is_logged(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     bad = {
-        "meta": _ElsewhereTensor(1.0),
-        "many": _ElsewhereTensor([1.0, 2.0]),
+        "meta": Tensor(1.0, device="meta"),
+        "many": Tensor([1.0, 2.0], device="meta"),
+        "key": jax.random.key(0),
         "fields": np.zeros(2, [("a", "i4")]),
         "frame": pd.DataFrame({"a": [1]}),
         "lone": "\ud800",
@@ -187,7 +168,30 @@ def test_what_cannot_be_read_is_said_once_and_counted_and_the_rest_is_logged(
             run.log({**bad, "fine": 1})
         lines = capfd.readouterr().err.splitlines()
         receipt = run.finish(quiet=True)
-    assert (receipt.logged, receipt.points, receipt.rejected) == (3, 3, 15)
+    assert (receipt.logged, receipt.points, receipt.rejected) == (3, 3, 3 * len(bad))
     assert len(lines) == len(bad)
     for key, value in bad.items():
         assert len([line for line in lines if repr(key) in line and type(value).__name__ in line]) == 1
+
+
+def test_what_is_traced_has_no_value_yet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with stepwell.init(project="p", mode="offline", dir=tmp_path, settings={"quiet": True}) as run:
+
+        @jax.jit
+        def step(x: Any) -> Any:
+            run.log({"x": x, "fine": 1})
+            return x
+
+        step(1.0)
+        assert dict(run.summary) == {"fine": 1}
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "Tracer) is not stored: reading it raised ConcretizationTypeError: Abstract tracer value" in line
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"])
+def test_types_of_ml_dtypes_come_back_where_it_is_there(name: str) -> None:
+    values = [1, 2, 3] if "int" in name else [0.1, -0.0, float("nan")]
+    array = np.array(values, np.float32).astype(np.dtype(getattr(ml_dtypes, name)))
+    found = read(array)
+    assert (found.dtype, found.shape) == (array.dtype, array.shape)
+    assert found.tobytes() == array.tobytes()

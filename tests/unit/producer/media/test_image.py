@@ -7,7 +7,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import matplotlib as mpl
+import ml_dtypes
 import numpy as np
 import pytest
 from PIL import Image as PILImage
@@ -16,6 +18,7 @@ import stepwell
 from stepwell.errors import UnstorableError
 from stepwell.media.arrays import image_pixels, to_uint8
 from support.keeping import Kept, taken
+from support.torch_like import Tensor
 
 mpl.use("agg")
 
@@ -66,25 +69,19 @@ def test_arrays_become_the_same_pixels(array: Any, expected: Any) -> None:
 
 
 def test_a_tensor_has_its_channels_first() -> None:
-    class Tensor:
-        """Stands for torch's, which is too large to install for this: channels first whatever the sizes."""
-
-        def __init__(self, array: Any) -> None:
-            self._array = array
-
-        def detach(self) -> Tensor:
-            return self
-
-        def cpu(self) -> Tensor:
-            return self
-
-        def numpy(self) -> Any:
-            return self._array
-
-    Tensor.__module__ = "torch"
     array = np.arange(3 * 4 * 3, dtype=np.uint8).reshape(3, 4, 3)
-    assert np.array_equal(image_pixels(Tensor(array)), np.moveaxis(array, 0, 2))
+    for tensor in (Tensor(array), Tensor(array, device="cuda:0")):
+        assert np.array_equal(image_pixels(tensor), np.moveaxis(array, 0, 2))
     assert np.array_equal(image_pixels(array), array)
+    floats = Tensor(array / 255, ml_dtypes.bfloat16, device="cuda:0", requires_grad=True)
+    assert np.abs(image_pixels(floats).astype(int) - np.moveaxis(array, 0, 2)).max() <= 1
+    assert np.array_equal(image_pixels(jnp.array(array)), array)
+
+
+def test_an_image_can_be_looked_at(tmp_path: Path) -> None:
+    PILImage.fromarray(RGB).save(tmp_path / "a.png")
+    for image in (stepwell.Image(RGB), stepwell.Image(tmp_path / "a.png")):
+        assert np.array_equal(np.asarray(image.image), RGB)
 
 
 def test_what_is_changed_afterwards_never_shows(tmp_path: Path) -> None:

@@ -156,6 +156,46 @@ def test_scenes_and_molecules_of_files_are_stored_byte_for_byte(tmp_path: Path) 
     assert (content, reference["format"], reference["caption"]) == (b"a\nb\n", "sdf", "c")
 
 
+def test_molecules_of_rdkit_are_the_same_file_every_time(tmp_path: Path) -> None:
+    from rdkit import Chem
+
+    ethanol = Chem.MolFromSmiles("CCO")
+    reference, content = taken(stepwell.Molecule.from_smiles("CCO", caption="ethanol"))
+    assert (reference["format"], reference["caption"]) == ("pdb", "ethanol")
+    assert Chem.MolFromPDBBlock(content.decode(), removeHs=False).GetNumAtoms() == 9
+    assert taken(stepwell.Molecule.from_rdkit(ethanol))[1] == content
+    flat = taken(stepwell.Molecule.from_smiles("CCO", convert_to_3d_and_optimize=False))[1]
+    assert Chem.MolFromPDBBlock(flat.decode()).GetNumAtoms() == 3
+    with Chem.SDWriter(str(tmp_path / "m.sdf")) as writer:
+        writer.write(ethanol)
+    Chem.MolToMolFile(ethanol, str(tmp_path / "m.mol"))
+    (tmp_path / "m.pdb").write_bytes(flat)
+    for ending in ("sdf", "mol", "pdb"):
+        path = tmp_path / f"m.{ending}"
+        assert taken(stepwell.Molecule.from_rdkit(path, convert_to_3d_and_optimize=False))[1].count(b"HETATM") == 3
+    (tmp_path / "bad.sdf").write_text("no molecule")
+    for molecule, words in (
+        (stepwell.Molecule.from_smiles("nope("), r"'nope\(' is no SMILES"),
+        (stepwell.Molecule.from_rdkit(3), "must be a molecule of RDKit or a path, not int"),
+        (stepwell.Molecule.from_rdkit("m.doc"), "m.doc: RDKit reads files of mol, pdb and sdf"),
+        (stepwell.Molecule.from_rdkit(tmp_path / "bad.sdf"), "bad.sdf holds no molecule"),
+    ):
+        with pytest.raises(UnstorableError, match=words):
+            molecule.take(Kept())
+    with pytest.raises(FileNotFoundError, match=r"gone\.sdf"):
+        stepwell.Molecule.from_rdkit(str(tmp_path / "gone.sdf")).take(Kept())
+
+
+def test_a_matplotlib_figure_is_converted_where_it_is_asked_for() -> None:
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots()
+    axes.plot([1, 2, 3], [1, 4, 9])
+    content = json.loads(taken(stepwell.Plotly(figure))[1])
+    assert content["data"][0]["y"] == [1.0, 4.0, 9.0]
+    pyplot.close(figure)
+
+
 def test_a_histogram_counts_as_numpy_does() -> None:
     values = np.random.default_rng(0).normal(size=(10, 10))
     counts, edges = np.histogram(values, bins=20)

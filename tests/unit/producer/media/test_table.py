@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -25,6 +26,7 @@ import stepwell
 from stepwell.errors import UnstorableError
 from stepwell.media import parquet
 from support.keeping import Kept
+from support.torch_like import Tensor
 
 NAN = float("nan")
 AWARE = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=timezone(timedelta(hours=2)))
@@ -203,6 +205,68 @@ def test_rows_and_columns_as_wandb_has_them() -> None:
     made = stepwell.Table(columns=[])
     made.add_column("only", [1, 2])
     assert made.data == [[1], [2]]
+
+
+def test_columns_are_computed_of_each_row_or_not_at_all() -> None:
+    table = stepwell.Table(columns=["x", "y"], data=[[3, 1], [4, 6]])
+    table.add_computed_columns(lambda number, row: {"n": number, "d": row["x"] - row["y"]})
+    assert (table.columns, table.data) == (["x", "y", "n", "d"], [[3, 1, 0, 2], [4, 6, 1, -2]])
+    refused: list[tuple[Any, type[Exception], str]] = [
+        (lambda number, row: {str(number): 1}, ValueError, r"row 1 has the new columns \['1'\], and the first row"),
+        (lambda number, row: {"z": 1, "x": 2}, ValueError, "column 'x' is there twice"),
+        (lambda number, row: {"ok": 1, "z": number or "first"}, TypeError, "column 'z', row 1: is of type number"),
+        (lambda number, row: number, TypeError, "row 0: the new cells must be a dict, not int"),
+    ]
+    for compute, error, words in refused:
+        with pytest.raises(error, match=words):
+            table.add_computed_columns(compute)
+    assert (table.columns, table.data[0]) == (["x", "y", "n", "d"], [3, 1, 0, 2])
+    table.add_data(1, 2, 3, 4)
+    empty = stepwell.Table(columns=["x"])
+    empty.add_computed_columns(lambda number, row: {"y": 1})
+    assert empty.columns == ["x"]
+
+
+def test_a_column_is_cast_or_left_as_it_was() -> None:
+    table = stepwell.Table(columns=["a", "b"], data=[[1, "x"], [2, None]])
+    assert table.cast("b", str, optional=True) == "string"
+    for name, dtype, optional, words in (
+        ("a", str, True, "'a', row 0: is of type number"),
+        ("b", str, False, "'b', row 1: is None"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            table.cast(name, dtype, optional)
+    with pytest.raises(ValueError, match="'c' is not there; there are 'a', 'b'"):
+        table.cast("c", int)
+    table.cast("a", float)
+    table.add_data(1.5, None)
+    with pytest.raises(TypeError, match="holds number"):
+        table.add_data("y", None)
+
+
+def test_rows_and_keys_of_other_tables_are_numbers() -> None:
+    table = stepwell.Table(columns=["a"], data=[["x"], ["y"]])
+    assert (table.get_index(), table.index_ref(1), table.has_been_logged()) == ([0, 1], 1, False)
+    table.set_pk("a")
+    stepwell.Table(columns=["b"]).set_fk("b", table, "a")
+    with pytest.raises(ValueError, match="column 'z' is not there"):
+        table.set_pk("z")
+    with pytest.raises(ValueError, match="column 'z' is not there"):
+        table.set_fk("a", table, "z")
+    with pytest.raises(IndexError, match="row 2: the table has 2 rows"):
+        table.index_ref(2)
+    table.take(Kept())
+    assert table.has_been_logged()
+
+
+def test_tensors_are_cells() -> None:
+    row = [Tensor(1.5, np.float32, requires_grad=True), Tensor([1, 2], np.int32, device="cuda:0"), jnp.array([0.5])]
+    table = stepwell.Table(columns=["one", "many", "jax"], data=[row])
+    reference, columns = through(table)
+    assert reference["column_types"] == ["number", "array", "array"]
+    assert columns[0] == [1.5]
+    assert same(columns[1][0], np.array([1, 2], np.int32))
+    assert same(columns[2][0], np.array([0.5], np.float32))
 
 
 def test_a_data_frame_becomes_a_table_without_its_index() -> None:
