@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -24,35 +25,36 @@ class Buckets:
 
     `owner` numbers the series. `step`, `value` and `time` (milliseconds since the epoch) are the last row's. `low` and
     `high` leave NaN out and are NaN where all is; `low_step` and `high_step` say where they first occurred. `total` is
-    the sum of the `finite` values, `nans` counts NaN, `rows` all. `time`, `low_step` and `high_step` are zeros where
+    the sum of the `finite` values, `nans` counts NaN, `rows` all. `time`, and the extremes' steps, are None where
     nobody asked for them.
     """
 
     owner: Int64s
     step: Int64s
     value: Float64s
-    time: Int64s
     low: Float64s
-    low_step: Int64s
     high: Float64s
-    high_step: Int64s
     total: Float64s
     finite: Int64s
     nans: Int64s
     rows: Int64s
+    time: Int64s | None = None
+    low_step: Int64s | None = None
+    high_step: Int64s | None = None
 
     @classmethod
     def empty(cls) -> Buckets:
         """Return no buckets."""
         ints, floats = np.empty(0, np.int64), np.empty(0, np.float64)
-        return cls(ints, ints, floats, ints, floats, ints, floats, ints, floats, ints, ints, ints)
+        return cls(ints, ints, floats, floats, floats, floats, ints, ints, ints)
 
     def __len__(self) -> int:
         return len(self.owner)
 
     def take(self, chosen: Any) -> Buckets:
         """Return the chosen buckets: a slice, a mask or places."""
-        return Buckets(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        columns: Any = [None if column is None else column[chosen] for column in _columns(self)]
+        return Buckets(*columns)
 
     def owned(self, owner: Int64s) -> Buckets:
         """Return the same buckets under other numbers of their series."""
@@ -77,23 +79,34 @@ class Buckets:
         return np.diff(np.concatenate(([0], np.cumsum(column)))[ends])
 
 
+_columns = attrgetter(*(field.name for field in fields(Buckets)))
+
+
 def concatenated(parts: Sequence[Buckets]) -> Buckets:
     """Return the buckets of all parts, sorted; a series may have buckets in several."""
+    parts = [part for part in parts if len(part)]
     if not parts:
         return Buckets.empty()
-    columns = (np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Buckets))
-    whole = parts[0] if len(parts) == 1 else Buckets(*columns)
-    later = whole.owner[1:] > whole.owner[:-1]
-    if (later | ((whole.owner[1:] == whole.owner[:-1]) & (whole.step[1:] > whole.step[:-1]))).all():
+    columns = zip(*(_columns(part) for part in parts), strict=True)
+    whole = parts[0] if len(parts) == 1 else Buckets(*[_joined(column) for column in columns])
+    if in_order(whole.owner, whole.step):
         return whole
     return whole.take(np.lexsort((whole.step, whole.owner)))
 
 
-def of_points(owner: Int64s, step: Int64s, value: Float64s, time: Int64s, shifts: Int64s, extremes: bool) -> Buckets:
+def in_order(owner: Int64s, step: Int64s) -> bool:
+    """Whether rows are sorted by series, then by step."""
+    same = owner[1:] == owner[:-1]
+    return bool(((owner[1:] > owner[:-1]) | (same & (step[1:] >= step[:-1]))).all())
+
+
+def of_points(
+    owner: Int64s, step: Int64s, value: Float64s, time: Int64s | None, shifts: Int64s, extremes: bool
+) -> Buckets:
     """Bring points, sorted by series and step, to buckets of `2**shifts[owner]` steps.
 
     Args:
-        time: int64[n], or empty where nobody wants it. extremes: whether the extremes' steps are wanted.
+        time: int64[n], None where nobody wants it. extremes: whether the extremes' steps are wanted.
     """
     if not len(owner):
         return Buckets.empty()
@@ -101,18 +114,17 @@ def of_points(owner: Int64s, step: Int64s, value: Float64s, time: Int64s, shifts
     total = value if finite.all() else np.where(finite, value, 0.0)
     starts, ends = _runs(owner, step >> shifts[owner])
     rows = ends - starts + 1
-    none = np.zeros(len(starts), np.int64)
     low, high = np.fmin.reduceat(value, starts), np.fmax.reduceat(value, starts)
     return Buckets(
-        owner[starts], step[ends], value[ends], time[ends] if len(time) else none,
-        low, _first_at(step, value, low, starts, rows) if extremes else none,
-        high, _first_at(step, value, high, starts, rows) if extremes else none,
-        _sums(total, starts), np.add.reduceat(finite, starts, dtype=np.int64),
-        np.add.reduceat(np.isnan(value), starts, dtype=np.int64), rows,
+        owner[starts], step[ends], value[ends], low, high, _sums(total, starts),
+        np.add.reduceat(finite, starts, dtype=np.int64), np.add.reduceat(np.isnan(value), starts, dtype=np.int64), rows,
+        None if time is None else time[ends],
+        _first_at(step, value, low, starts, rows) if extremes else None,
+        _first_at(step, value, high, starts, rows) if extremes else None,
     )  # fmt: skip
 
 
-def widened(buckets: Buckets, shifts: Int64s, extremes: bool) -> Buckets:
+def widened(buckets: Buckets, shifts: Int64s) -> Buckets:
     """Bring buckets to wider ones of `2**shifts[owner]` steps, each of which holds whole ones of them."""
     if not len(buckets):
         return buckets
@@ -121,19 +133,24 @@ def widened(buckets: Buckets, shifts: Int64s, extremes: bool) -> Buckets:
         return buckets
     parts = ends - starts + 1
     low, high = np.fmin.reduceat(buckets.low, starts), np.fmax.reduceat(buckets.high, starts)
-    none = np.zeros(len(starts), np.int64)
+    low_step, high_step = buckets.low_step, buckets.high_step
     return Buckets(
-        buckets.owner[starts], buckets.step[ends], buckets.value[ends], buckets.time[ends],
-        low, _first_at(buckets.low_step, buckets.low, low, starts, parts) if extremes else none,
-        high, _first_at(buckets.high_step, buckets.high, high, starts, parts) if extremes else none,
-        _sums(buckets.total, starts), np.add.reduceat(buckets.finite, starts),
-        np.add.reduceat(buckets.nans, starts), np.add.reduceat(buckets.rows, starts),
+        buckets.owner[starts], buckets.step[ends], buckets.value[ends], low, high, _sums(buckets.total, starts),
+        np.add.reduceat(buckets.finite, starts), np.add.reduceat(buckets.nans, starts),
+        np.add.reduceat(buckets.rows, starts),
+        None if buckets.time is None else buckets.time[ends],
+        None if low_step is None else _first_at(low_step, buckets.low, low, starts, parts),
+        None if high_step is None else _first_at(high_step, buckets.high, high, starts, parts),
     )  # fmt: skip
 
 
 def means(buckets: Buckets) -> Float64s:
     """Return the mean of each bucket's finite values, and its last value where it has none."""
     return np.where(buckets.finite > 0, buckets.total / np.maximum(buckets.finite, 1), buckets.value)
+
+
+def _joined(columns: Sequence[Any]) -> Any:
+    return None if columns[0] is None else np.concatenate(columns)
 
 
 def _sums(values: Float64s, starts: Int64s) -> Float64s:

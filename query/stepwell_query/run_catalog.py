@@ -26,21 +26,20 @@ SELECT
     entity, project, run_id, max(last_step) AS step, max(last_offset) AS offset, sum(log_rows) AS log_rows,
     sum(points) AS points, toUnixTimestamp64Milli(min(first_timestamp)) AS first_ms,
     toUnixTimestamp64Milli(max(last_timestamp)) AS last_ms
-FROM {{db}}.run_activity WHERE {_OF_RUNS} GROUP BY entity, project, run_id
+FROM {{db}}.run_activity PREWHERE {_OF_RUNS} GROUP BY entity, project, run_id
 """
 
 _DOCUMENTS: Final = f"""
 SELECT
-    entity, project, run_id, toUnixTimestamp64Milli(created_at) AS created_ms, metric_definitions, config, tags,
-    run_group, job_type
-FROM {{db}}.run_documents FINAL WHERE {_OF_RUNS}
+    entity, project, run_id, toUnixTimestamp64Milli(created_at) AS created_ms, metric_definitions
+FROM {{db}}.run_documents FINAL PREWHERE {_OF_RUNS}
 """
 
 _SERIES: Final = f"""
 SELECT entity, project, run_id, key, kind, min(first_step) AS first, max(last_step) AS last, sum(points) AS rows,
     max(rewritten) AS rewritten, min(stream) AS stream
-FROM {{db}}.series WHERE {_OF_RUNS} AND key IN {{keys:Array(String)}}
-GROUP BY entity, project, run_id, key, kind ORDER BY entity, project, run_id, key, kind
+FROM {{db}}.series PREWHERE {_OF_RUNS} AND key IN {{keys:Array(String)}}
+GROUP BY entity, project, run_id, key, kind
 """
 
 _FIRST_SPELLINGS: Final = f"""
@@ -68,14 +67,10 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What is known of a run besides its values; `config` is JSON."""
+    """What is known of a run besides its values, as far as views need it."""
 
     created_ms: int
     definitions: list[Definition]
-    config: str
-    tags: list[str]
-    group: str
-    job_type: str
 
 
 def read_activity(store: Store, runs: Sequence[RunPath]) -> dict[RunPath, Activity]:
@@ -91,12 +86,10 @@ def read_documents(store: Store, runs: Sequence[RunPath]) -> dict[RunPath, Docum
     """Return the documents of those runs that have one. Raises: StoreError."""
     return {
         run: Document(
-            row["created_ms"],
-            [Definition.read(one) for one in orjson.loads(row["metric_definitions"] or "[]")],
-            row["config"], row["tags"], row["run_group"], row["job_type"],
+            row["created_ms"], [Definition.read(one) for one in orjson.loads(row["metric_definitions"] or "[]")]
         )
         for run, row in _by_run(store, _DOCUMENTS, runs)
-    }  # fmt: skip
+    }
 
 
 def progress_of(activity: Activity | None, document: Document | None) -> Progress:
@@ -132,6 +125,9 @@ def _by_key(store: Store, runs: Sequence[RunPath], keys: Sequence[str]) -> Found
             row["key"], Kind(row["kind"]), row["first"], row["last"], row["rows"], bool(row["rewritten"]), row["stream"]
         )
         found[run].setdefault(info.key, []).append(info)
+    for series in found.values():
+        for infos in series.values():
+            infos.sort(key=lambda info: info.kind)
     return found
 
 

@@ -15,25 +15,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stepwell_query.buckets import Buckets, Int64s, concatenated, of_points, widened
+from stepwell_query.buckets import Buckets, Int64s, concatenated, in_order, of_points, widened
 from stepwell_query.cover import POINTS
-from stepwell_query.readings import Batch, Form, Reading, batches
+from stepwell_query.readings import OF_PROJECT, Batch, Form, Reading, batches
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.kinds import Kind
-from stepwell_schemas.rollups import LEVEL_BITS, LEVELS
+from stepwell_schemas.rollups import LEVELS
 
 DRAWN_TABLES: Final = {Kind.NUMBER: "points_number", Kind.BOOL: "points_bool"}
 
-_OF_PROJECT: Final = "entity = {entity:String} AND project = {project:String}"
-_OF_SERIES: Final = f"{_OF_PROJECT} AND (run_id, key) IN {{series:Array(Tuple(String, String))}}"
 _STEPS: Final = "step BETWEEN {low:Int64} AND {high:Int64}"
-# Looked up once a block for each of the few names in it, and not for each row.
-_CELL: Final = (
-    "toUInt32(transform(run_id, {runs:Array(String)}, range(length({runs:Array(String)})), 0)"
-    " * length({keys:Array(String)})"
-    " + transform(key, {keys:Array(String)}, range(length({keys:Array(String)})), 0)) AS cell"
-)
 _IN_ORDER: Final = "ORDER BY entity, project, run_id, key, step"
+# Said outright: finding out by itself what to read first costs ClickHouse half of a short statement's time.
+_WHERE: Final = "PREWHERE"
 _ROLLUP_COLUMNS: Final = (
     "level, bucket, version, last_step, last_value, min_value, max_value, total, finite, nans, count"
 )
@@ -74,7 +68,7 @@ class RowReader:
             near = [other for other in others if other.run[:2] == (form.entity, form.project)]
             tables = sorted({other.info.kind for other in near})
             steps = " UNION ALL ".join(
-                f"SELECT run_id, step FROM {{db}}.{DRAWN_TABLES[kind]} WHERE {_OF_PROJECT}"
+                f"SELECT run_id, step FROM {{db}}.{DRAWN_TABLES[kind]} {_WHERE} {OF_PROJECT}"
                 f" AND (run_id, key) IN {{{kind}_others:Array(Tuple(String, String))}} AND {_STEPS}"
                 for kind in tables
             )
@@ -82,8 +76,7 @@ class RowReader:
                 f"{kind}_others": [(other.run.run_id, other.info.key) for other in near if other.info.kind is kind]
                 for kind in tables
             }
-            condition = f"{_OF_SERIES} AND {_STEPS} AND (run_id, step) IN ({steps})"
-            part = self._points(form, batch, None, condition, **named)
+            part = self._points(form, batch, None, f" AND (run_id, step) IN ({steps})", **named)
             parts.append(part.owned(batch.owners[part.owner]))
         return concatenated(parts)
 
@@ -92,79 +85,77 @@ class RowReader:
             return self._grouped(form, batch)
         if form.level == POINTS:
             return self._points(form, batch, limit)
-        parts = [*self._rollups(form, batch), *self._edges(form, batch)]
-        return widened(concatenated(parts), batch.shifts, self._extremes)
+        return widened(concatenated([*self._rollups(form, batch), *self._edges(form, batch)]), batch.shifts)
 
-    def _points(
-        self, form: Form, batch: Batch, limit: int | None, condition: str = f"{_OF_SERIES} AND {_STEPS}", **more: Any
-    ) -> Buckets:
+    def _points(self, form: Form, batch: Batch, limit: int | None, further: str = "", **more: Any) -> Buckets:
+        chosen, named = batch.chosen()
         limited = "" if limit is None else f"LIMIT {limit:d} BY run_id, key"
         table = self._query(
-            f"SELECT {self._point_columns(form.kind)} FROM {_table(form.kind, form.rewritten)}"
-            f" WHERE {condition} {_IN_ORDER} {limited}",
+            f"SELECT {self._point_columns(form, batch)} FROM {_table(form.kind, form.rewritten)}"
+            f" {_WHERE} {chosen} AND {_STEPS}{further} {_IN_ORDER} {limited}",
             batch,
+            **named,
             **batch.range(),
             **more,
         )
         return self._of_points(table, batch, batch.shifts)
 
     def _rollups(self, form: Form, batch: Batch) -> Iterator[Buckets]:
-        edges = [(*edge[:2], level, edge[2]) for level in LEVELS if level < form.level for edge in batch.edges(level)]
-        extent = batch.extent(form.level)
-        chosen = []
-        if extent is not None:
-            chosen.append(
-                f"{_OF_SERIES} AND level = {{level:UInt8}} AND bucket BETWEEN {{first:Int64}} AND {{last:Int64}}"
+        conditions: list[str] = []
+        named: dict[str, Any] = {}
+        if (extent := batch.extent(form.level)) is not None:
+            chosen, named = batch.chosen()
+            conditions.append(
+                f"{chosen} AND level = {form.level:d} AND bucket BETWEEN {{first:Int64}} AND {{last:Int64}}"
             )
-        if edges:
-            place = f"(run_id, key, level, intDiv(bucket, {1 << LEVEL_BITS}))"
-            chosen.append(f"{_OF_PROJECT} AND {place} IN {{edges:Array(Tuple(String, String, UInt8, Int64))}}")
-        if not chosen:
+            named |= {"first": extent[0], "last": extent[1]}
+        if (edges := batch.edges([level for level in LEVELS if level < form.level])) is not None:
+            conditions.append(edges[0])
+            named |= edges[1]
+        if not conditions:
             return
         more = ", toUnixTimestamp64Milli(last_timestamp) AS time" if self._times else ""
         more += ", min_step, max_step" if self._extremes else ""
-        sql = f"SELECT {_CELL}, {_ROLLUP_COLUMNS}{more} FROM {{db}}.rollups WHERE {' OR '.join(chosen)}"
-        first, last = extent or (0, 0)
-        yield self._of_rollups(self._query(sql, batch, level=form.level, first=first, last=last, edges=edges), batch)
+        sql = f"SELECT {batch.cell}, {_ROLLUP_COLUMNS}{more} FROM {{db}}.rollups {_WHERE} {' OR '.join(conditions)}"
+        yield self._of_rollups(self._query(sql, batch, **named), batch)
 
     def _edges(self, form: Form, batch: Batch) -> Iterator[Buckets]:
         for rewritten in (False, True):
-            edges = batch.edges(POINTS, rewritten)
-            if not edges:
+            edges = batch.edges([POINTS], rewritten)
+            if edges is None:
                 continue
             # The first condition is cheap, and leaves few rows for the second, which chooses the granules.
             table = self._query(
-                f"SELECT {self._point_columns(form.kind)} FROM {_table(form.kind, rewritten)}"
-                f" PREWHERE bitShiftRight(step, {LEVELS[0]}) IN {{parents:Array(Int64)}} WHERE {_OF_PROJECT}"
-                f" AND (run_id, key, intDiv(step, {1 << LEVELS[0]})) IN {{edges:Array(Tuple(String, String, Int64))}}"
-                f" {_IN_ORDER}",
+                f"SELECT {self._point_columns(form, batch)} FROM {_table(form.kind, rewritten)}"
+                f" {_WHERE} bitShiftRight(step, {LEVELS[0]}) IN {{ends:Array(Int64)}} WHERE {edges[0]}",
                 batch,
-                edges=edges,
-                parents=sorted({parent for *_, parent in edges}),
+                ends=batch.ends(),
+                **edges[1],
             )
-            yield self._of_points(table, batch, np.zeros_like(batch.shifts))
+            yield self._of_points(table, batch, batch.shifts)
 
     def _grouped(self, form: Form, batch: Batch) -> Buckets:
         """Read booleans by buckets; their sums are exact in any order."""
         time = ", toUnixTimestamp64Milli(argMax(timestamp, step)) AS time" if self._times else ""
         steps = ", argMin(step, (value, step)) AS min_step, argMax(step, (value, -step)) AS max_step"
-        rows = f"SELECT {_CELL}, step, timestamp, value FROM {_table(form.kind, form.rewritten)}"
+        chosen, named = batch.chosen()
+        rows = f"SELECT {batch.cell}, step, timestamp, value FROM {_table(form.kind, form.rewritten)}"
         table = self._query(
             f"SELECT cell, max(step) AS last, toFloat64(argMax(value, step)) AS last_value,"
             f" toFloat64(min(value)) AS low, toFloat64(max(value)) AS high, toFloat64(sum(value)) AS total,"
             f" count() AS rows{time}{steps if self._extremes else ''}"
-            f" FROM ({rows} WHERE {_OF_SERIES} AND {_STEPS}) WHERE step <= {{highs:Array(Int64)}}[cell + 1]"
+            f" FROM ({rows} {_WHERE} {chosen} AND {_STEPS}) WHERE step <= {{highs:Array(Int64)}}[cell + 1]"
             f" GROUP BY cell, bitShiftRight(step, {form.grouped:d}) ORDER BY cell, last",
             batch,
             highs=batch.highs(),
+            **named,
             **batch.range(),
         )
-        none, count = np.zeros(table.num_rows, np.int64), _ints(table, "rows")
-        low_step, high_step = self._extreme_steps(table)
+        count = _ints(table, "rows")
         return Buckets(
             batch.local(_column(table, "cell")), _ints(table, "last"), _column(table, "last_value"),
-            _ints(table, "time") if self._times else none, _column(table, "low"), low_step, _column(table, "high"),
-            high_step, _column(table, "total"), count, none, count,
+            _column(table, "low"), _column(table, "high"), _column(table, "total"),
+            count, np.zeros_like(count), count, *self._optional(table),
         )  # fmt: skip
 
     def _of_rollups(self, table: pa.Table, batch: Batch) -> Buckets:
@@ -175,31 +166,35 @@ class RowReader:
         # Of several rows of a bucket, the one that has seen the newest version holds.
         later = (owner[kept][1:] != owner[kept][:-1]) | (start[kept][1:] != start[kept][:-1])
         kept = kept[np.append(later, True)] if len(kept) else kept
-        low_step, high_step = self._extreme_steps(table)
-        return Buckets(
+        rows = Buckets(
             owner, _ints(table, "last_step"), _column(table, "last_value"),
-            _ints(table, "time") if self._times else np.zeros_like(owner),
-            _column(table, "min_value"), low_step, _column(table, "max_value"), high_step,
-            _column(table, "total"), _ints(table, "finite"), _ints(table, "nans"), _ints(table, "count"),
-        ).take(kept)  # fmt: skip
+            *(_column(table, name) for name in ("min_value", "max_value", "total")),
+            *(_ints(table, name) for name in ("finite", "nans", "count")),
+            *self._optional(table),
+        )  # fmt: skip
+        return widened(rows.take(kept), batch.shifts)
 
     def _of_points(self, table: pa.Table, batch: Batch, shifts: Int64s) -> Buckets:
         owner, step, value = batch.local(_column(table, "cell")), _ints(table, "step"), _column(table, "value")
-        time = _ints(table, "time") if self._times else np.zeros_like(step)
+        time = _ints(table, "time") if self._times else None
         covered = batch.covered(owner, POINTS, step)
         if not covered.all():
-            owner, step, value, time = owner[covered], step[covered], value[covered], time[covered]
+            owner, step, value = owner[covered], step[covered], value[covered]
+            time = None if time is None else time[covered]
+        if not in_order(owner, step):
+            order = np.lexsort((step, owner))
+            owner, step, value = owner[order], step[order], value[order]
+            time = None if time is None else time[order]
         return of_points(owner, step, value, time, shifts, self._extremes)
 
-    def _extreme_steps(self, table: pa.Table) -> tuple[Int64s, Int64s]:
-        if not self._extremes:
-            none = np.zeros(table.num_rows, np.int64)
-            return none, none
-        return _ints(table, "min_step"), _ints(table, "max_step")
+    def _optional(self, table: pa.Table) -> list[Int64s | None]:
+        """Return the columns `time`, `low_step` and `high_step`."""
+        times = [_ints(table, "time") if self._times else None]
+        return times + [_ints(table, name) if self._extremes else None for name in ("min_step", "max_step")]
 
-    def _point_columns(self, kind: Kind) -> str:
-        value = "value" if kind is Kind.NUMBER else "toFloat64(value) AS value"
-        return f"{_CELL}, step, {value}{_TIME if self._times else ''}"
+    def _point_columns(self, form: Form, batch: Batch) -> str:
+        value = "value" if form.kind is Kind.NUMBER else "toFloat64(value) AS value"
+        return f"{batch.cell}, step, {value}{_TIME if self._times else ''}"
 
     def _query(self, sql: str, batch: Batch, **more: Any) -> pa.Table:
         return self._store.query(f"{sql} {self._limits}", batch.parameters() | more)

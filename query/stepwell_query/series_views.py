@@ -104,9 +104,10 @@ def _split(wanted: Sequence[Wanted], readings: Sequence[Reading], buckets: Bucke
 
 
 def _points(one: Wanted, buckets: Buckets) -> Points:
+    times = np.empty(0) if buckets.time is None else buckets.time
     match one.x:
         case Axis.TIMESTAMP:
-            return Points(buckets.time / _MILLISECONDS, buckets)
+            return Points(times / _MILLISECONDS, buckets)
         case Axis.RUNTIME:
-            return Points((buckets.time - one.started_ms) / _MILLISECONDS, buckets)
+            return Points((times - one.started_ms) / _MILLISECONDS, buckets)
     return Points(buckets.step, buckets)

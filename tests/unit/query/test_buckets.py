@@ -64,7 +64,7 @@ def test_points_become_the_models_buckets(series: Series, shift: int) -> None:
 @given(some_series, st.integers(0, 6), st.integers(0, 6))
 def test_wider_buckets_are_those_of_the_points(series: Series, shift: int, more: int) -> None:
     shifts = np.full(len(series), shift + more)
-    assert_same(widened(buckets_of(series, shift), shifts, extremes=True), model(series, shift + more))
+    assert_same(widened(buckets_of(series, shift), shifts), model(series, shift + more))
 
 
 @given(some_series, st.integers(0, 8), st.randoms(use_true_random=False))
@@ -87,4 +87,4 @@ def test_a_mean_is_that_of_the_finite_values_and_overflow_is_infinite() -> None:
     assert means(buckets_of([{0: math.inf, 1: -math.inf}], 2)).tolist() == [-math.inf]
     assert means(buckets_of([{0: 1e308, 1: 1e308}], 2)).tolist() == [math.inf]
     assert not len(concatenated([]))
-    assert not len(widened(Buckets.empty(), np.zeros(1, np.int64), extremes=True))
+    assert not len(widened(Buckets.empty(), np.zeros(1, np.int64)))
