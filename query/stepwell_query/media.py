@@ -69,6 +69,11 @@ def read_media_file(store: Store, sha256: str, max_seconds: float) -> MediaFile:
     raise MediaNotFoundError("unknown", f"file {sha256} is not known: no logged value refers to it")
 
 
+def gone(sha256: str) -> MediaNotFoundError:
+    """Return the error that says that a file was stored and its bytes are no more."""
+    return MediaNotFoundError("gone", f"file {sha256} is gone: it was stored, and the media store has it no more")
+
+
 def span_of(header: str | None, size: int) -> Span:
     """Return which bytes a Range header asks for: one range in bytes; of anything else, the whole file.
 

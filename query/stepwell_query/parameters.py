@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,14 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from stepwell_query.encode import Format, NotFinite
 from stepwell_query.errors import RequestError
 from stepwell_query.history import SAMPLES_MAX
-from stepwell_query.series_model import POINTS_MAX, Sampling, SeriesRequest
-from stepwell_query.settings import QuerySettings
 from stepwell_schemas.keys import check_key
 from stepwell_schemas.streams import DEFAULT
 
 _INT64_MAX = 2**63 - 1
 # Longer than any key; what is wrong with it is said by the key rule.
-_TEXT_MAX = 100_000
+TEXT_MAX = 100_000
 
 StepBound = Annotated[int | None, Field(ge=0, le=_INT64_MAX)]
 AnyFormat = Annotated[Format | None, Field(description="How to encode the answer; without it, as Accept prefers.")]
@@ -36,57 +33,11 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
 
 
-class SeriesParameters(Parameters):
-    """What a series request says besides runs and keys."""
-
-    points: int = Field(1_000, ge=1, le=POINTS_MAX, description="Points of each series, at most.")
-    low: StepBound = Field(None, alias="from", description="First step, included.")
-    high: StepBound = Field(None, alias="to", description="Last step, included.")
-    x: str | None = Field(
-        None,
-        max_length=_TEXT_MAX,
-        description="The x axis: `_step`, `_timestamp` (seconds since the epoch), `_runtime` (seconds since the run"
-        " began), or the key of a number; then the points are those at whose step it was logged too. None: of each"
-        " metric the number that `define_metric` named, else `_step`.",
-    )
-    nan: Nan = NotFinite.TEXT
-    sampling: Sampling = Field(Sampling.BUCKETS, description="`buckets`, or `raw` for every row, up to 10,000.")
-
-    def of_keys(self, keys: Sequence[str], settings: QuerySettings, runs: int = 1) -> SeriesRequest:
-        """Return the request for one run's keys. Raises: RequestError, KeyRuleError."""
-        check_range("from", self.low, "to", self.high)
-        if not keys:
-            raise RequestError("key", None, "is required", "name at least one: key=loss")
-        checked = [check_key(key) for key in keys]
-        x = "_timestamp" if self.x == "_wall" else self.x
-        if runs * len(keys) > settings.query_max_series:
-            rule = f"{runs:,} runs × {len(keys):,} keys are more than {settings.query_max_series:,} series"
-            raise RequestError("key", None, rule, "split the request")
-        if runs * len(keys) * self.points > settings.query_max_cells:
-            rule = f"{runs * len(keys):,} series × {self.points:,} points are more than {settings.query_max_cells:,}"
-            raise RequestError("points", self.points, rule, "ask for fewer points, or split the request")
-        return SeriesRequest(checked, self.points, self.low, self.high, x, self.sampling)
-
-
-class RunSeriesQuery(SeriesParameters):
-    """The query of GET series."""
-
-    key: list[str] = Field([], description="A metric's key; repeat it for several.")
-    format: AnyFormat = None
-
-
-class ManySeriesBody(SeriesParameters):
-    """The body of POST series."""
-
-    runs: list[str] = Field(min_length=1, description="Paths of runs, `entity/project/run_id`.")
-    keys: list[str] = Field(min_length=1, description="Keys of metrics, the same for every run.")
-
-
 class RowsQuery(Parameters):
     """What history and scan have in common."""
 
     key: list[str] = Field([], description="A key that rows must have; repeat it for several. None: rows of any keys.")
-    keys: str = Field("", max_length=_TEXT_MAX, description="Keys separated by commas; the same as several `key`.")
+    keys: str = Field("", max_length=TEXT_MAX, description="Keys separated by commas; the same as several `key`.")
     min_step: StepBound = Field(None, description="First step, included.")
     max_step: StepBound = Field(None, description="Last step, included.")
     nan: Nan = NotFinite.TEXT

@@ -28,26 +28,27 @@ def series_json(answer: RunSeries, odd: NotFinite = NotFinite.TEXT) -> dict[str,
 
 
 def _view_json(view: SeriesView, odd: NotFinite) -> dict[str, Any]:
-    points = view.points
-    sampled = view.plan.shift > 0
+    buckets = view.points.buckets
     return {
         "key": view.info.key,
         "kind": view.info.kind,
-        "sampled": sampled,
-        "sampling": Sampling.BUCKETS if sampled else Sampling.RAW,
+        "sampled": view.sampling is not Sampling.RAW,
+        "sampling": view.sampling,
         "bucket_width": view.plan.width,
+        "x_width": view.x_width,
         "first_step": view.info.first,
         "last_step": view.info.last,
         "count": view.count,
+        "nan_count": view.nans,
         "x_axis": view.x,
-        "x": _numbers(points.x, odd),
-        "step": _numbers(points.step, odd),
-        "value": _numbers(points.value, odd),
-        "min": _numbers(points.low, odd),
-        "max": _numbers(points.high, odd),
-        "mean": _numbers(points.mean, odd),
-        "counts": _numbers(points.rows, odd),
-        "nans": _numbers(points.nans, odd),
+        "x": _numbers(view.points.x, odd),
+        "step": _numbers(buckets.step, odd),
+        "value": _numbers(buckets.value, odd),
+        "min": _numbers(buckets.low, odd),
+        "max": _numbers(buckets.high, odd),
+        "mean": _numbers(view.points.mean, odd),
+        "counts": _numbers(buckets.rows, odd),
+        "nans": _numbers(buckets.nans, odd),
     }
 
 
@@ -83,18 +84,20 @@ _SCHEMA = pa.schema(
 
 
 def _view_table(answer: RunSeries, view: SeriesView) -> pa.Table:
-    points = view.points
-    count = len(points.step)
+    buckets = view.points.buckets
+    count = len(buckets)
     columns = [
         pa.repeat(str(answer.run), count),
         pa.repeat(view.info.key, count),
         pa.repeat(str(view.info.kind), count),
         pa.repeat(pa.scalar(min(view.plan.width, 2**63 - 1), pa.int64()), count),
         pa.repeat(view.x, count),
-        pa.array(points.x.astype(np.float64)),
+        pa.array(view.points.x.astype(np.float64)),
         *(
             pa.array(values)
-            for values in (points.step, points.value, points.low, points.high, points.mean, points.rows, points.nans)
+            for values in (
+                buckets.step, buckets.value, buckets.low, buckets.high, view.points.mean, buckets.rows, buckets.nans
+            )
         ),
-    ]
+    ]  # fmt: skip
     return pa.table(columns, schema=_SCHEMA)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from stepwell_query.buckets import Buckets, Float64s, means
 from stepwell_query.catalog import Progress, SeriesInfo
 from stepwell_query.sampling import BucketPlan
 from stepwell_schemas.identifiers import RunPath
@@ -19,9 +20,11 @@ POINTS_MAX: Final = 10_000
 
 
 class Sampling(StrEnum):
-    """How a series becomes few points: `buckets` as `sampling.py` says, `raw` not at all."""
+    """How a series becomes few points: see docs/sampling.md."""
 
     BUCKETS = "buckets"
+    LTTB = "lttb"
+    RANDOM = "random"
     RAW = "raw"
 
 
@@ -35,10 +38,11 @@ class Axis(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SeriesRequest:
-    """What is asked of one run: at most `points` points for each key, from step `low` to `high`, both included.
+    """What is asked of each run: at most `points` points for each key, from step `low` to `high`, both included.
 
     `x` is one of `Axis`, or the key of a number: then the points are those at whose step it was logged too. None stands
     for each metric's own: what `define_metric` names, where the run logged that as a number, else the step.
+    `smoothing` is the weight of the exponential moving average, from 0 (none) up to 1, not included.
     """
 
     keys: Sequence[str]
@@ -47,35 +51,39 @@ class SeriesRequest:
     high: int | None = None
     x: str | None = None
     sampling: Sampling = Sampling.BUCKETS
+    seed: int = 0
+    smoothing: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """n points in columns: x float64[n], the rest as `sampling.py` says; int64[n] steps ascending and counts."""
+    """n points in columns, ascending by x: x float64[n] or int64[n]; the rest as `buckets.py` says."""
 
     x: NDArray[Any]
-    step: NDArray[np.int64]
-    value: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    rows: NDArray[np.int64]
-    nans: NDArray[np.int64]
+    buckets: Buckets
+
+    @property
+    def mean(self) -> Float64s:
+        """The mean of each point's finite values; its value where it has none."""
+        return means(self.buckets)
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesView:
-    """One series as it will be drawn over `x`; `info` has the extents of the whole series, `plan` those of the view."""
+    """One series as it will be drawn over `x`; `info` has the extents of the whole series, `plan` those of the view.
+
+    `sampling` says how it was sampled: RAW where the points are all rows there are. `count` is the rows that the view
+    stands for, `nans` how many of them are NaN. `x_width` is the width of buckets that were cut on the x axis.
+    """
 
     x: str
     info: SeriesInfo
     plan: BucketPlan
     points: Points
-
-    @property
-    def count(self) -> int:
-        """Rows that the view stands for."""
-        return int(self.points.rows.sum())
+    sampling: Sampling
+    count: int
+    nans: int
+    x_width: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +96,8 @@ class RunSeries:
     undrawn: list[SeriesInfo]
     unknown: list[str]
     progress: Progress
+
+
+def empty_points() -> Points:
+    """Return no points."""
+    return Points(np.empty(0, np.float64), Buckets.empty())

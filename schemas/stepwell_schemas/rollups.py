@@ -26,6 +26,9 @@ from stepwell_schemas.identifiers import RunPath
 LEVELS: Final = (7, 12, 17, 22, 27)
 """Binary logarithms of the widths, in steps. Below 128 steps a row of rollups costs as much as the points it saves."""
 
+LEVEL_BITS: Final = 5
+"""How far levels are apart."""
+
 TABLE: Final = "rollups"
 VALUES: Final = (
     "first_step", "first_value", "last_step", "last_value", "last_timestamp", "min_step", "min_value", "max_step",

@@ -19,6 +19,7 @@ from stepwell_schemas.keys import fold_key
 from stepwell_schemas.kinds import MEDIA_KINDS, Kind, exact_text
 from stepwell_schemas.limits import VERSION_ROW_BITS
 from stepwell_schemas.streams import DEFAULT
+from support.rollups import fill_rollups
 
 BEGIN_MS: Final = 1_700_000_000_000
 """When every run of the tests began, in milliseconds since the epoch."""
@@ -87,6 +88,8 @@ class RunWriter:
         at, numbers = np.asarray(steps, np.int64), np.asarray(values, np.float64)
         more = {} if exact is None else {"exact": pa.array(exact, pa.string())}
         versions = self._points("points_number", key, at, pa.array(numbers), more)
+        before = self.last_steps.get((key, Kind.NUMBER), -1)
+        fill_rollups(self.store, self.run, key, before, int(at.min()), int(at.max()))
         there = numbers[~np.isnan(numbers)]
         low, high = (float(there.min()), float(there.max())) if len(there) else (math.inf, -math.inf)
         with np.errstate(invalid="ignore"):

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from stepwell_schemas.clickhouse import Store
-from stepwell_schemas.rollups import LEVELS, VALUES
+from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.rollups import LEVELS, VALUES, closed, level_below, storing
 
 Place = tuple[str, int, int]
 """Key, level and bucket."""
@@ -105,3 +106,21 @@ def wanted_rollups(store: Store, run: str, levels: Sequence[int] = LEVELS) -> di
     for key, points in series.items():
         found |= rollups_of(key, points, levels)
     return found
+
+
+def fill_rollups(store: Store, run: RunPath, key: str, before: int, first: int, last: int) -> None:
+    """Compute the closed buckets of a series that had reached step `before` (-1: none) and got `first`..`last`."""
+    reached = max(before, last)
+    for level in LEVELS:
+        start, end = min(closed(level, max(before, 0)), first >> level), closed(level, reached)
+        if start >= end:
+            return
+        below = level_below(level)
+        place = "step" if below is None else "bucket"
+        bits = level - (below or 0)
+        chosen = (
+            "entity = {entity:String} AND project = {project:String} AND run_id = {run_id:String}"
+            f" AND key = {{key:String}} AND {place} >= {{low:Int64}} AND {place} < {{high:Int64}}"
+        )
+        bounds = {"key": key, "low": start << bits, "high": end << bits, "version": reached}
+        store.command(storing(level, below, chosen), run._asdict() | bounds)

@@ -6,8 +6,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
 
 from stepwell_query.context import Shared
-from stepwell_query.errors import MediaNotFoundError
-from stepwell_query.media import check_sha256, read_media_file, safety_headers, span_of
+from stepwell_query.media import check_sha256, gone, read_media_file, safety_headers, span_of
 from stepwell_schemas.media_store import file_path
 
 router = APIRouter(prefix="/api/v1", tags=["media"])
@@ -37,8 +36,7 @@ async def media(sha256: str, context: Shared, request: Request) -> Response:
     wanted = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
     span = span_of(wanted, file.size)
     if await context.media.size(path) is None:
-        gone = f"file {sha256} is gone: it was stored, and the media store has it no more"
-        raise MediaNotFoundError("gone", gone)
+        raise gone(sha256)
     headers["content-length"] = str(span.end - span.start)
     if span.partial:
         headers["content-range"] = f"bytes {span.start}-{span.end - 1}/{file.size}"

@@ -7,8 +7,9 @@ from pydantic import Field
 
 from stepwell_query.context import Shared, encoded
 from stepwell_query.encode import Format, json_bytes
-from stepwell_query.parameters import RUNS_MAX, Parameters
+from stepwell_query.parameters import Parameters
 from stepwell_query.run_metrics import read_run_metrics
+from stepwell_query.runs_parameters import RUNS_MAX
 from stepwell_schemas.identifiers import check_identifier
 
 router = APIRouter(prefix="/api/v1", tags=["runs"])

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from stepwell_query.context import Context, Shared, encoded
 from stepwell_query.encode import Format, json_bytes
-from stepwell_query.errors import MediaNotFoundError, RequestError
-from stepwell_query.media import check_sha256, read_media_file
+from stepwell_query.errors import RequestError
+from stepwell_query.media import check_sha256, gone, read_media_file
 from stepwell_query.parameters import Parameters
 from stepwell_query.tables import CONTENT_TYPE, TABLE_MAX_BYTES, TableRequest, read_table, table_page
 from stepwell_schemas.media_store import file_path
@@ -55,7 +55,7 @@ async def _table(sha256: str, context: Context) -> pa.Table:
         raise RequestError("sha256", sha256, rule, f"download /api/v1/media/{sha256}, a Parquet file")
     path = file_path(sha256)
     if await context.media.size(path) is None:
-        raise MediaNotFoundError(f"file {sha256} is gone: it was stored, and the media store has it no more")
+        raise gone(sha256)
     content = b"".join([part async for part in context.media.read(path, 0, file.size)])
     table = await context.in_thread(read_table, content)
     context.tables.put(sha256, table)

@@ -1,0 +1,175 @@
+"""Rows of several series brought down to buckets of `2**shift` steps. Pure, columnar, over all series at once.
+
+Bits do not depend on the order in which ClickHouse's threads and parts gave the rows: they are sorted by series and
+step before a sum is taken. -0.0 and 0.0 are one value, whichever of the two a minimum shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64s = NDArray[np.int64]
+Float64s = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """n buckets in columns, each of what a series has in a range of steps; sorted by series, then by step.
+
+    `owner` numbers the series. `step`, `value` and `time` (milliseconds since the epoch) are the last row's. `low` and
+    `high` leave NaN out and are NaN where all is; `low_step` and `high_step` say where they first occurred. `total` is
+    the sum of the `finite` values, `nans` counts NaN, `rows` all. `time`, and the extremes' steps, are None where
+    nobody asked for them.
+    """
+
+    owner: Int64s
+    step: Int64s
+    value: Float64s
+    low: Float64s
+    high: Float64s
+    total: Float64s
+    finite: Int64s
+    nans: Int64s
+    rows: Int64s
+    time: Int64s | None = None
+    low_step: Int64s | None = None
+    high_step: Int64s | None = None
+
+    @classmethod
+    def empty(cls) -> Buckets:
+        """Return no buckets."""
+        ints, floats = np.empty(0, np.int64), np.empty(0, np.float64)
+        return cls(ints, ints, floats, floats, floats, floats, ints, ints, ints)
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    def take(self, chosen: Any) -> Buckets:
+        """Return the chosen buckets: a slice, a mask or places."""
+        columns: Any = [None if column is None else column[chosen] for column in _columns(self)]
+        return Buckets(*columns)
+
+    def owned(self, owner: Int64s) -> Buckets:
+        """Return the same buckets under other numbers of their series."""
+        return replace(self, owner=owner)
+
+    def split(self, owners: int) -> list[Buckets]:
+        """Return the buckets of each series."""
+        bounds = self.bounds(owners).tolist()
+        return [self.take(slice(start, end)) for start, end in pairwise(bounds)]
+
+    def bounds(self, owners: int) -> Int64s:
+        """Return where each series' buckets begin, and the end: int64[owners + 1]."""
+        return np.searchsorted(self.owner, np.arange(owners + 1))
+
+    def counts(self, owners: int) -> Int64s:
+        """Return the rows that each series' buckets stand for."""
+        return self.sums(self.rows, owners)
+
+    def sums(self, column: Int64s, owners: int) -> Int64s:
+        """Return the sum of a column for each series."""
+        ends = self.bounds(owners)
+        return np.diff(np.concatenate(([0], np.cumsum(column)))[ends])
+
+
+_columns = attrgetter(*(field.name for field in fields(Buckets)))
+
+
+def concatenated(parts: Sequence[Buckets]) -> Buckets:
+    """Return the buckets of all parts, sorted; a series may have buckets in several."""
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return Buckets.empty()
+    columns = zip(*(_columns(part) for part in parts), strict=True)
+    whole = parts[0] if len(parts) == 1 else Buckets(*[_joined(column) for column in columns])
+    if in_order(whole.owner, whole.step):
+        return whole
+    return whole.take(np.lexsort((whole.step, whole.owner)))
+
+
+def in_order(owner: Int64s, step: Int64s) -> bool:
+    """Whether rows are sorted by series, then by step."""
+    same = owner[1:] == owner[:-1]
+    return bool(((owner[1:] > owner[:-1]) | (same & (step[1:] >= step[:-1]))).all())
+
+
+def of_points(
+    owner: Int64s, step: Int64s, value: Float64s, time: Int64s | None, shifts: Int64s, extremes: bool
+) -> Buckets:
+    """Bring points, sorted by series and step, to buckets of `2**shifts[owner]` steps.
+
+    Args:
+        time: int64[n], None where nobody wants it. extremes: whether the extremes' steps are wanted.
+    """
+    if not len(owner):
+        return Buckets.empty()
+    finite = np.isfinite(value)
+    total = value if finite.all() else np.where(finite, value, 0.0)
+    starts, ends = _runs(owner, step >> shifts[owner])
+    rows = ends - starts + 1
+    low, high = np.fmin.reduceat(value, starts), np.fmax.reduceat(value, starts)
+    return Buckets(
+        owner[starts], step[ends], value[ends], low, high, _sums(total, starts),
+        np.add.reduceat(finite, starts, dtype=np.int64), np.add.reduceat(np.isnan(value), starts, dtype=np.int64), rows,
+        None if time is None else time[ends],
+        _first_at(step, value, low, starts, rows) if extremes else None,
+        _first_at(step, value, high, starts, rows) if extremes else None,
+    )  # fmt: skip
+
+
+def widened(buckets: Buckets, shifts: Int64s) -> Buckets:
+    """Bring buckets to wider ones of `2**shifts[owner]` steps, each of which holds whole ones of them."""
+    if not len(buckets):
+        return buckets
+    starts, ends = _runs(buckets.owner, buckets.step >> shifts[buckets.owner])
+    if len(starts) == len(buckets):
+        return buckets
+    parts = ends - starts + 1
+    low, high = np.fmin.reduceat(buckets.low, starts), np.fmax.reduceat(buckets.high, starts)
+    low_step, high_step = buckets.low_step, buckets.high_step
+    return Buckets(
+        buckets.owner[starts], buckets.step[ends], buckets.value[ends], low, high, _sums(buckets.total, starts),
+        np.add.reduceat(buckets.finite, starts), np.add.reduceat(buckets.nans, starts),
+        np.add.reduceat(buckets.rows, starts),
+        None if buckets.time is None else buckets.time[ends],
+        None if low_step is None else _first_at(low_step, buckets.low, low, starts, parts),
+        None if high_step is None else _first_at(high_step, buckets.high, high, starts, parts),
+    )  # fmt: skip
+
+
+def means(buckets: Buckets) -> Float64s:
+    """Return the mean of each bucket's finite values, and its last value where it has none."""
+    return np.where(buckets.finite > 0, buckets.total / np.maximum(buckets.finite, 1), buckets.value)
+
+
+def _joined(columns: Sequence[Any]) -> Any:
+    return None if columns[0] is None else np.concatenate(columns)
+
+
+def _sums(values: Float64s, starts: Int64s) -> Float64s:
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums: Float64s = np.add.reduceat(values, starts)
+    return sums
+
+
+def _runs(owner: Int64s, bucket: Int64s) -> tuple[Int64s, Int64s]:
+    """Return the places of the first and the last of each run of rows that agree in both."""
+    if not len(owner):
+        return owner, owner
+    changes = (owner[1:] != owner[:-1]) | (bucket[1:] != bucket[:-1])
+    starts = np.flatnonzero(np.concatenate(([True], changes)))
+    return starts, np.append(starts[1:], len(owner)) - 1
+
+
+def _first_at(step: Int64s, value: Float64s, wanted: Float64s, starts: Int64s, counts: Int64s) -> Int64s:
+    """Return, of each run of rows, the step of the first whose value is the wanted one; 0 where that is NaN."""
+    places = np.where(value == np.repeat(wanted, counts), np.arange(len(value)), len(value))
+    first = np.minimum.reduceat(places, starts)
+    return np.where(first < len(value), step[np.minimum(first, len(value) - 1)], 0)

@@ -1,0 +1,72 @@
+"""The parameters of requests for series."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from stepwell_query.encode import NotFinite
+from stepwell_query.errors import RequestError
+from stepwell_query.parameters import TEXT_MAX, AnyFormat, Nan, Parameters, StepBound, check_range
+from stepwell_query.series_model import POINTS_MAX, Sampling, SeriesRequest
+from stepwell_query.settings import QuerySettings
+from stepwell_schemas.keys import check_key
+
+
+class SeriesParameters(Parameters):
+    """What a series request says besides runs and keys."""
+
+    points: int = Field(1_000, ge=1, le=POINTS_MAX, description="Points of each series, at most.")
+    low: StepBound = Field(None, alias="from", description="First step, included.")
+    high: StepBound = Field(None, alias="to", description="Last step, included.")
+    x: str | None = Field(
+        None,
+        max_length=TEXT_MAX,
+        description="The x axis: `_step`, `_timestamp` (seconds since the epoch), `_runtime` (seconds since the run"
+        " began), or the key of a number; then the points are those at whose step it was logged too. None: of each"
+        " metric the number that `define_metric` named, else `_step`.",
+    )
+    nan: Nan = NotFinite.TEXT
+    sampling: Sampling = Field(
+        Sampling.BUCKETS,
+        description="`buckets`: last value, min, max and mean of even buckets of steps. `lttb`: rows that keep the"
+        " shape. `random`: rows drawn by `seed`. `raw`: every row, up to 10,000.",
+    )
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="Of `random`: another seed, other rows.")
+    smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Weight of an exponential moving average over the whole series, without bias to 0 at its begin;"
+        " its values are added as `smoothed`. 0: none.",
+    )
+
+    def of_keys(self, keys: Sequence[str], settings: QuerySettings, runs: int = 1) -> SeriesRequest:
+        """Return the request for one run's keys. Raises: RequestError, KeyRuleError."""
+        check_range("from", self.low, "to", self.high)
+        if not keys:
+            raise RequestError("key", None, "is required", "name at least one: key=loss")
+        checked = [check_key(key) for key in keys]
+        x = "_timestamp" if self.x == "_wall" else self.x
+        if runs * len(keys) > settings.query_max_series:
+            rule = f"{runs:,} runs × {len(keys):,} keys are more than {settings.query_max_series:,} series"
+            raise RequestError("key", None, rule, "split the request")
+        if runs * len(keys) * self.points > settings.query_max_cells:
+            rule = f"{runs * len(keys):,} series × {self.points:,} points are more than {settings.query_max_cells:,}"
+            raise RequestError("points", self.points, rule, "ask for fewer points, or split the request")
+        return SeriesRequest(checked, self.points, self.low, self.high, x, self.sampling, self.seed, self.smoothing)
+
+
+class RunSeriesQuery(SeriesParameters):
+    """The query of GET series."""
+
+    key: list[str] = Field([], description="A metric's key; repeat it for several.")
+    format: AnyFormat = None
+
+
+class ManySeriesBody(SeriesParameters):
+    """The body of POST series."""
+
+    runs: list[str] = Field(min_length=1, description="Paths of runs, `entity/project/run_id`.")
+    keys: list[str] = Field(min_length=1, description="Keys of metrics, the same for every run.")
