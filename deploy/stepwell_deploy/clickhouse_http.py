@@ -2,8 +2,9 @@
 
 Speaks what clickhouse-connect, curl and BI tools use: the statement in `query=` or the body, `param_x` parameters,
 settings in the URL, inserts of any format in the body, Basic or X-ClickHouse-User credentials, compressed bodies,
-and errors with their code in a header. Guests (no user, or `default` without a password) read; the configured user
-writes. Arrow streams are sent block by block; an answer in another format is held in memory before it is sent.
+and errors with their code in a header. Guests (no user, or `default` without a password) read within limits; the
+configured user writes. Formats whose blocks can be joined are sent block by block; an answer in another one is held in
+memory before it is sent.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import cramjam
 
 from stepwell_deploy.embedded_statements import Answer, run
 from stepwell_deploy.folder import claim_port
+from stepwell_deploy.guests import Limits
 from stepwell_deploy.http_statements import Request, StatementError, form_fields
 from stepwell_schemas.clickhouse import connect
 
@@ -45,13 +47,17 @@ class ClickHouseHttp:
         port: the port to listen on; 0 takes a free one, see `port` after `start`.
         user: who may write.
         password: the password of `user`.
+        limits: what one statement of a guest may take.
     """
 
-    def __init__(self, folder: Path, host: str, port: int, user: str, password: str) -> None:
+    def __init__(
+        self, folder: Path, host: str, port: int, user: str, password: str, limits: Limits | None = None
+    ) -> None:
         self.host = host
         self.port = port
         self._folder = folder
         self._credentials = (user, password)
+        self._limits = limits or Limits()
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -77,7 +83,7 @@ class ClickHouseHttp:
         """
         if self.port:
             claim_port(self.host, self.port, "set STEPWELL_CLICKHOUSE_PORT to another, or to 0 for a free one")
-        self._server = _Server((self.host, self.port), self._folder, self._credentials)
+        self._server = _Server((self.host, self.port), self._folder, self._credentials, self._limits)
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="clickhouse-http")
         self._thread.start()
@@ -99,8 +105,9 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], folder: Path, credentials: tuple[str, str]) -> None:
+    def __init__(self, address: tuple[str, int], folder: Path, credentials: tuple[str, str], limits: Limits) -> None:
         super().__init__(address, _Handler)
+        self.limits = limits
         self.folder = folder
         self.credentials = credentials
         self.engine = connect(f"chdb://{folder.resolve()}", "default", pool_size=1)
@@ -168,13 +175,14 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             writer = self._is_writer(fields) and writing_method
             form = self.headers.get("X-ClickHouse-Format")
+            fields.setdefault("database", self.headers.get("X-ClickHouse-Database", ""))
             content_type = self.headers.get("Content-Type", "")
             # Long parameters come in a form, since they would not fit into a URL.
             if content_type.startswith("multipart/form-data"):
                 fields |= form_fields(content_type, body)
                 body = b""
             started = time.perf_counter_ns()
-            answer = run(self.server.folder, Request.parse(fields, body, form), writer)
+            answer = run(self.server.folder, Request.parse(fields, body, form), writer, self.server.limits)
         except StatementError as error:
             self._fail(error)
             return

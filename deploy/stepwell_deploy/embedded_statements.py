@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -15,13 +15,14 @@ from typing import Any, Final
 import chdb
 import pyarrow as pa
 
+from stepwell_deploy.guests import Limits, check_settings, check_statement
 from stepwell_deploy.http_statements import Insert, Request, StatementError, literal, quoted_name
 from stepwell_schemas.errors import StoreRejectedError
-from stepwell_schemas.readonly import check_read_only
 
 _SYNTAX_CODE: Final = 62
-# The one format of which whole blocks can be joined, without holding the result, to what the protocol promises.
-_STREAMED: Final = "ArrowStream"
+# Of this one each block is a whole stream.
+_ARROW: Final = "ArrowStream"
+_NOT_STREAMED: Final = "Streaming query is not supported"
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,10 @@ class Answer:
     insert: bool
 
 
-def run(folder: Path, request: Request, writer: bool) -> Answer:
-    """Run a statement on a handle of its own, so that no setting outlives it; guests only read.
+def run(folder: Path, request: Request, writer: bool, limits: Limits) -> Answer:
+    """Run a statement on a handle of its own, so that no setting outlives it; guests only read, within `limits`.
 
-    A writer that sets `readonly` is held to the guests' rule too.
+    A writer that sets `readonly` is held to the guests' rule too, but not to their limits.
 
     Raises:
         StatementError: with the engine's code.
@@ -47,18 +48,21 @@ def run(folder: Path, request: Request, writer: bool) -> Answer:
     try:
         if not request.statement.strip():
             raise StatementError(f"Code: {_SYNTAX_CODE}. DB::Exception: Empty query. (SYNTAX_ERROR)", _SYNTAX_CODE)
-        if readonly != "0":
-            check_read_only(request.statement.decode())
+        settings = dict(request.settings) if writer else check_settings(request, limits)
         # Untyped in chdb.
         connect: Any = chdb.connect
         with ExitStack() as stack:
             handle = connect(str(folder))
             stack.callback(handle.close)
-            _prepare(handle, request, readonly)
+            if request.database:
+                handle.query(f"USE {quoted_name(request.database)}")
+            if readonly != "0":
+                check_statement(handle, request)
+            _set(handle, settings, readonly)
             insert = request.insert()
             if insert is not None:
                 return _insert(handle, request, insert)
-            if request.result_format() == _STREAMED:
+            if request.streamed():
                 return _stream(handle, request, stack)
             return _query(handle, request)
     except StoreRejectedError as error:
@@ -72,13 +76,10 @@ def run(folder: Path, request: Request, writer: bool) -> Answer:
         raise StatementError(str(error)[match.start() if match else 0 :], int(match[1]) if match else 0) from error
 
 
-def _prepare(handle: Any, request: Request, readonly: str) -> None:
-    if request.database:
-        handle.query(f"USE {quoted_name(request.database)}")
+def _set(handle: Any, settings: Mapping[str, str], readonly: str) -> None:
     # `readonly` last, since nothing can be set after it.
-    settings = {name: value for name, value in request.settings.items() if name != "readonly"}
-    settings["readonly"] = readonly
-    handle.query("SET " + ", ".join(f"{name} = {literal(value)}" for name, value in settings.items()))
+    ordered = {**{name: value for name, value in settings.items() if name != "readonly"}, "readonly": readonly}
+    handle.query("SET " + ", ".join(f"{name} = {literal(value)}" for name, value in ordered.items()))
 
 
 def _query(handle: Any, request: Request) -> Answer:
@@ -88,14 +89,28 @@ def _query(handle: Any, request: Request) -> Answer:
 
 def _stream(handle: Any, request: Request, stack: ExitStack) -> Answer:
     """Answer block by block: what is held in memory is a block, not the result; the answer takes over `stack`."""
-    result = handle.send_query(request.statement, _STREAMED, params=dict(request.parameters))
+    form = request.result_format() or request.form
+    try:
+        result = handle.send_query(request.statement, form, params=dict(request.parameters))
+    except RuntimeError as error:
+        # SHOW, DESCRIBE and the like give no blocks.
+        if _NOT_STREAMED not in str(error):
+            raise
+        return _query(handle, request)
     stack.callback(result.close)
     # The first block tells whether the statement runs at all, while an error can still be the answer.
     first = next(result, None)
     if first is None:
         result.close()
         return _query(handle, request)
-    return Answer(_one_stream(first, result, stack.pop_all()), _STREAMED, 0, 0, insert=False)
+    joined = _one_stream if form == _ARROW else _blocks
+    return Answer(joined(first, result, stack.pop_all()), form, 0, 0, insert=False)
+
+
+def _blocks(first: Any, rest: Iterator[Any], stack: ExitStack) -> Generator[bytes, None, None]:
+    with stack:
+        for block in chain([first], rest):
+            yield block.bytes()
 
 
 def _one_stream(first: Any, rest: Iterator[Any], stack: ExitStack) -> Generator[bytes, None, None]:

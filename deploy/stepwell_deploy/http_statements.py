@@ -21,7 +21,18 @@ _PROTOCOL_FIELDS: Final = frozenset(
         "cancel_http_readonly_queries_on_client_close",
     }
 )
+_ESCAPED: Final = str.maketrans(
+    {"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0", "\b": "\\b", "\f": "\\f", "'": "\\'"}
+)
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+STREAMED: Final = frozenset(
+    {
+        *("ArrowStream", "Native", "RowBinary", "TabSeparated", "TSV", "TabSeparatedRaw", "TSVRaw", "CSV"),
+        *("JSONEachRow", "JSONLines", "NDJSON", "JSONStringsEachRow", "JSONCompactEachRow", "LineAsString", "RawBLOB"),
+    }
+)
+"""Formats of which whole blocks can be joined to what the protocol promises, so that no answer is held in memory."""
+
 _FORMAT = re.compile(rb"\bFORMAT\s+(\w+)\s*(?:SETTINGS\b.*)?;?\s*\Z", re.IGNORECASE | re.DOTALL)
 _ROWS = re.compile(rb"\A[\s(]*(?:SELECT|WITH|SHOW|DESC|DESCRIBE|EXPLAIN|EXISTS)\b", re.IGNORECASE)
 _INSERT = re.compile(
@@ -91,12 +102,21 @@ class Request:
             return None
         return Insert(match["into"], match["settings"] or b"", match["form"], match.end())
 
+    def streamed(self) -> bool:
+        """Whether the answer is sent as it is made: its format is one of which blocks can be joined."""
+        return self.result_format() in STREAMED
+
     def result_format(self) -> str | None:
         """Return the format of the rows that the statement answers with; None when it answers with none."""
         if _ROWS.match(self.statement) is None:
             return None
         named = _FORMAT.search(self.statement)
         return named[1].decode() if named else self.form
+
+
+def parameter(text: str) -> str:
+    """Return a text as the engine takes the value of a `{name:String}` parameter."""
+    return text.translate(_ESCAPED)
 
 
 def form_fields(content_type: str, body: bytes) -> dict[str, str]:

@@ -20,6 +20,7 @@ import uvicorn
 from stepwell_deploy.clickhouse_http import ClickHouseHttp
 from stepwell_deploy.errors import StackError
 from stepwell_deploy.folder import claim_port, locked_folder
+from stepwell_deploy.guests import Limits
 from stepwell_deploy.kafka import LocalKafka, Progress, silent
 from stepwell_deploy.settings import DeploySettings
 from stepwell_deploy.topics import create_topics
@@ -66,8 +67,10 @@ def run_local(settings: DeploySettings, ready: Callable[[LocalAddresses], None],
         store = connect(f"chdb://{engine}", StoreSettings().clickhouse_database)
         stack.callback(store.close)
         migrate(store)
+        given = QuerySettings()
+        limits = Limits(given.sql_max_seconds, given.sql_max_memory_bytes, given.sql_max_bytes)
         clickhouse = ClickHouseHttp(
-            engine, settings.host, settings.clickhouse_port, _CLICKHOUSE_USER, secrets.token_urlsafe()
+            engine, settings.host, settings.clickhouse_port, _CLICKHOUSE_USER, secrets.token_urlsafe(), limits
         )
         stack.enter_context(clickhouse)
         addresses = LocalAddresses(

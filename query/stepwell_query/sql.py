@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from stepwell_query.errors import RequestError, SqlRefusedError
 from stepwell_query.settings import QuerySettings
-from stepwell_query.sql_rules import check_canonical, check_tree
+from stepwell_query.sql_rules import check_canonical, check_tree, only
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.errors import StoreRejectedError
 
@@ -50,7 +50,8 @@ def prepare(store: Store, sql: str, parameters: Mapping[str, Any]) -> Statement:
         raise SqlRefusedError(sql, f"is longer than {SQL_MAX_CHARS:,} characters", "send values as parameters")
     _check_parameters(parameters)
     canonical = _canonical(store, sql)
-    check_canonical(canonical)
+    allowed = only(store.database)
+    check_canonical(canonical, allowed)
     used = {name: value for name, value in parameters.items() if f"{{{name}:" in canonical}
     try:
         # The format that is asked for becomes part of the tree: a tree is printed as plain lines in any case.
@@ -58,7 +59,7 @@ def prepare(store: Store, sql: str, parameters: Mapping[str, Any]) -> Statement:
     except StoreRejectedError as error:
         raise _refused(canonical, error) from error
     functions = store.query(f"SELECT lower(name) AS name FROM system.table_functions {_CHECK_LIMITS}")  # noqa: S608
-    check_tree(canonical, printed, store.database, set(functions.column("name").to_pylist()))
+    check_tree(canonical, printed, allowed, set(functions.column("name").to_pylist()))
     return Statement(canonical, used, uuid.uuid4().hex)
 
 

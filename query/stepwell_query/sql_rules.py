@@ -1,4 +1,7 @@
-"""Which statements `/api/v1/sql` runs: one statement that reads Stepwell's database, and nothing beside it. Pure.
+"""Which statements strangers may run: one statement that reads Stepwell's database, and nothing beside it. Pure.
+
+`/api/v1/sql` gives the database alone. The ClickHouse port of `stepwell up` gives its guests more (`guests_of`), since
+tools ask about tables, types and functions before they show anything.
 
 The decision is made on what ClickHouse's own parser understood, never on the text that was sent: the statement as
 the engine writes it down again (`formatQuerySingleLine`, one statement or an error, comments gone, keywords in
@@ -26,14 +29,34 @@ _REACHING_OUT: Final = re.compile(
     r"|hostname|fullhostname|fqdn|tcpport|serveruuid|displayname|showcertificate|sleep\w*|catboostevaluate|ai[a-z]+"
     r"|addressto\w+|demangle|zookeeper\w*|transaction\w+|currentrequesturl|buildid|trap|eval\w*"
 )
+# Of these, tools ask some when they connect; they tell nothing that a guest does not know.
+_ASKED_BY_TOOLS: Final = re.compile(r"hostname|fullhostname|fqdn|displayname|serveruuid|getsetting|getsettingordefault")
 _IN: Final = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?")
 _ROOTS: Final = frozenset(
     {"SelectWithUnionQuery", "Explain", "DescribeQuery", "ShowTables", "ShowCreateTableQuery", "ExistsTableQuery"}
 )
-_READING: Final = _ROOTS | {"SelectQuery", "SelectIntersectExceptQuery", "TablesInSelectQuery"}
+_READING: Final = {"SelectQuery", "SelectIntersectExceptQuery", "TablesInSelectQuery"}
+_GUEST_ROOTS: Final = _ROOTS | {
+    *("ShowColumns", "ShowIndexes", "ShowFunctions", "ShowEngineQuery", "ShowSetting"),
+    *("ShowCreateViewQuery", "ShowCreateDatabaseQuery", "ExistsDatabaseQuery", "ExistsViewQuery"),
+}
+_NOT_SHOWN: Final = ("SHOW MERGES", "SHOW FILESYSTEM")
+_SYSTEM_TABLES: Final = frozenset(
+    {
+        *("databases", "tables", "columns", "views", "data_skipping_indices", "projections", "parts", "clusters"),
+        *("functions", "aggregate_function_combinators", "table_functions", "table_engines", "database_engines"),
+        *("data_type_families", "formats", "settings", "settings_changes", "time_zones", "collations", "keywords"),
+        *("one", "numbers", "numbers_mt", "zeros", "zeros_mt", "contributors", "licenses", "build_options"),
+        *("dictionaries", "completions"),
+    }
+)
+"""What guests read of the database `system`: what there is to ask and how. Not: what others ask, who they are, what the
+server is doing, and where its files lie."""
+
+_INFORMATION_SCHEMA: Final = "information_schema"
 _QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.|'')*'|`(?P<name>(?:[^`\\]|\\.|``)*)`", re.DOTALL)
 _OUTFILE: Final = re.compile(r"\bINTO OUTFILE\b")
-_FORMAT: Final = re.compile(r"\bFORMAT (?:\w+|``)(?: SETTINGS .*)?$")
+_FORMAT: Final = re.compile(r"\bFORMAT (?:\w+|`+)(?: SETTINGS .*)?$")
 _IDENTIFIER_PARAMETER: Final = re.compile(r"\{\w+:Identifier\}")
 _NODE: Final = re.compile(r"(?P<indent> *)(?P<kind>\S+) ?(?P<text>.*?)(?: \(children \d+\))?$", re.DOTALL)
 _ALIAS: Final = re.compile(r" \(alias .*\)$", re.DOTALL)
@@ -41,6 +64,47 @@ _PLAIN_NAME: Final = re.compile(r"\w+")
 
 _READ_REMEDY: Final = "send one SELECT, WITH, SHOW TABLES, SHOW CREATE TABLE, EXISTS, DESCRIBE or EXPLAIN"
 _TABLE_REMEDY: Final = "read the public views (runs, metrics, numbers, strings, bools, others, media, step_conflicts)"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What may be read.
+
+    Attributes:
+        database: where names without a database are looked up. only: the only database that may be read, besides
+            `system`; None: any. system: the tables of `system` that may be read. roots: the kinds of statements.
+        formats: whether a statement may choose its answer's FORMAT.
+        spared: functions that are not refused although they reach out.
+    """
+
+    database: str
+    only: str | None
+    system: frozenset[str] = frozenset()
+    roots: frozenset[str] = _ROOTS
+    formats: bool = False
+    spared: re.Pattern[str] = re.compile(r"(?!)")
+
+    def table(self, name: str) -> bool:
+        """Whether a table may be read; `name` as the tree has it, with or without its database."""
+        parts = name.split(".")
+        if len(parts) > 2 or any(not part for part in parts):
+            return False
+        database, table = parts if len(parts) == 2 else (self.database, parts[0])
+        if database == "system":
+            return table in self.system
+        if database.lower() == _INFORMATION_SCHEMA:
+            return bool(self.system)
+        return (self.only is None or database == self.only) and _PLAIN_NAME.fullmatch(table) is not None
+
+
+def only(database: str) -> Allowed:
+    """Return what `/api/v1/sql` allows: one database."""
+    return Allowed(database, database)
+
+
+def guests_of(database: str) -> Allowed:
+    """Return what guests of the ClickHouse port may read who look up names in `database`."""
+    return Allowed(database, None, _SYSTEM_TABLES, _GUEST_ROOTS, formats=True, spared=_ASKED_BY_TOOLS)
 
 
 @dataclass(slots=True)
@@ -58,9 +122,14 @@ class Node:
             yield from child.walk()
 
 
-def check_canonical(sql: str) -> None:
-    """Refuse what shows in the text that the engine wrote. Raises: SqlRefusedError."""
-    bare = _QUOTED.sub(lambda match: "''" if match["name"] is None else "``", sql)
+def check_canonical(sql: str, allowed: Allowed) -> str:
+    """Refuse what shows in the text that the engine wrote; return it without the FORMAT that guests may choose.
+
+    Raises:
+        SqlRefusedError: when it takes a name from a parameter, writes a file, or chooses a format where it may not.
+    """
+    # Of the same length, so that places in it are places in the text.
+    bare = _QUOTED.sub(lambda match: "`" * len(match[0]) if match["name"] is not None else "'" * len(match[0]), sql)
     if any("\\" in (match["name"] or "") for match in _QUOTED.finditer(sql)):
         # The tree prints names as they are: one with a line break could pass for other nodes.
         raise SqlRefusedError(sql, "has a name with control characters or backslashes", "use plain names")
@@ -68,31 +137,35 @@ def check_canonical(sql: str) -> None:
         raise SqlRefusedError(sql, "takes a name from a parameter", "write names into the statement")
     if _OUTFILE.search(bare):
         raise SqlRefusedError(sql, "writes a file", "take the answer, and leave INTO OUTFILE out")
-    if _FORMAT.search(bare):
+    chosen = _FORMAT.search(bare)
+    if chosen is None:
+        return sql
+    if not allowed.formats:
         raise SqlRefusedError(sql, "chooses its own format", "leave FORMAT out, and choose by format= or Accept")
+    return sql[: chosen.start()]
 
 
-def check_tree(sql: str, printed: str, database: str, table_functions: Set[str]) -> None:
+def check_tree(sql: str, printed: str, allowed: Allowed, table_functions: Set[str]) -> None:
     """Refuse what shows in the syntax tree.
 
     Args:
         sql: the statement, for the error.
         printed: the tree as `EXPLAIN AST` prints it.
-        database: the only database that may be read.
+        allowed: what may be read.
         table_functions: the names of all table functions that the engine has, in lower case.
 
     Raises:
-        SqlRefusedError: when the statement does more than read tables of `database`.
+        SqlRefusedError: when the statement does more than read what is allowed.
     """
     root = parse_tree(printed)
-    if root.kind not in _ROOTS:
+    if root.kind not in allowed.roots:
         raise SqlRefusedError(sql, "does not read", _READ_REMEDY)
     if root.kind == "Explain" and root.children and root.children[0].kind == "Set":
         # The options of EXPLAIN itself; settings of the statement stand further down.
         del root.children[0]
     for node in root.walk():
-        _check_node(sql, node, database, table_functions - TABLE_FUNCTIONS)
-    _check_root(sql, root, database)
+        _check_node(sql, node, allowed, table_functions - TABLE_FUNCTIONS)
+    _check_root(sql, root, allowed)
 
 
 def parse_tree(printed: str) -> Node:
@@ -112,45 +185,49 @@ def parse_tree(printed: str) -> Node:
     return root.children[0] if root.children else root
 
 
-def _check_node(sql: str, node: Node, database: str, forbidden: Set[str]) -> None:
+def _check_node(sql: str, node: Node, allowed: Allowed, forbidden: Set[str]) -> None:
     match node.kind:
         case "Set":
-            raise SqlRefusedError(sql, "changes settings", "leave SETTINGS out; the service sets the limits")
+            raise SqlRefusedError(sql, "changes settings", "leave SETTINGS out; the limits are set")
         case "TableIdentifier":
-            _check_table(sql, node.text, database)
+            _check_table(sql, node.text, allowed)
         case "Function":
-            _check_function(sql, node, database, forbidden)
-        case kind if kind.endswith("Query") and kind not in _READING:
+            _check_function(sql, node, allowed, forbidden)
+        case kind if kind.endswith("Query") and kind not in _READING | allowed.roots:
             raise SqlRefusedError(sql, "does more than read", _READ_REMEDY)
 
 
-def _check_function(sql: str, node: Node, database: str, forbidden: Set[str]) -> None:
+def _check_function(sql: str, node: Node, allowed: Allowed, forbidden: Set[str]) -> None:
     name = node.text.split(" ")[0].lower()
-    if name in forbidden or _REACHING_OUT.fullmatch(name):
+    reaching = _REACHING_OUT.fullmatch(name) and not allowed.spared.fullmatch(name)
+    if name in forbidden or reaching:
         raise SqlRefusedError(sql, f"uses {name}(), which reaches beyond Stepwell's tables", _TABLE_REMEDY)
     if _IN.fullmatch(name):
         # The right side of IN may name a table, which the tree shows as a plain identifier.
         arguments = node.children[0].children[1:] if node.children else []
         for argument in arguments:
             if argument.kind == "Identifier" and "." in argument.text:
-                _check_table(sql, argument.text, database)
+                _check_table(sql, argument.text, allowed)
 
 
-def _check_table(sql: str, name: str, database: str) -> None:
-    parts = name.split(".")
-    own = len(parts) == 1 or (len(parts) == 2 and parts[0] == database)
-    if not own or _PLAIN_NAME.fullmatch(parts[-1]) is None:
-        raise SqlRefusedError(sql, f"reads {name}, which is not in the database {database}", _TABLE_REMEDY)
+def _check_table(sql: str, name: str, allowed: Allowed) -> None:
+    if allowed.table(name):
+        return
+    if allowed.only is None:
+        raise SqlRefusedError(sql, f"reads {name}, which guests may not", _TABLE_REMEDY)
+    raise SqlRefusedError(sql, f"reads {name}, which is not in the database {allowed.only}", _TABLE_REMEDY)
 
 
-def _check_root(sql: str, root: Node, database: str) -> None:
-    # The last child names the answer's format, which the service has chosen.
+def _check_root(sql: str, root: Node, allowed: Allowed) -> None:
+    # The last child names the answer's format, which was chosen for printing the tree.
     named = [child.text for child in root.children if child.kind == "Identifier"][:-1]
     match root.kind:
         case "Explain" if root.text == "EXPLAIN AST":
             raise SqlRefusedError(sql, "prints a syntax tree", "send EXPLAIN SYNTAX, or EXPLAIN QUERY TREE")
-        case "ShowTables":
-            if not sql.startswith(("SHOW TABLES", "SHOW FULL TABLES")) or named not in ([], [database]):
+        case "ShowTables" if allowed.only is not None:
+            if not sql.startswith(("SHOW TABLES", "SHOW FULL TABLES")) or named not in ([], [allowed.only]):
                 raise SqlRefusedError(sql, "shows what is not in Stepwell's database", _READ_REMEDY)
-        case "ShowCreateTableQuery" | "ExistsTableQuery":
-            _check_table(sql, ".".join(named), database)
+        case "ShowTables" if sql.startswith(_NOT_SHOWN):
+            raise SqlRefusedError(sql, "shows what the server is doing", _READ_REMEDY)
+        case "ShowCreateTableQuery" | "ExistsTableQuery" if named:
+            _check_table(sql, ".".join(named), allowed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 
 import httpx
 import pyarrow as pa
@@ -124,31 +123,6 @@ def test_ping_and_plain_statements_by_curl(stack: Stack) -> None:
     assert httpx.get(f"{guest}/ping").text == "Ok.\n"
     assert httpx.post(f"{guest}/", content="SELECT 1 + 1").text == "2\n"
     assert httpx.get(f"{guest}/", params={"query": "SELECT {x:UInt8}", "param_x": "7"}).text == "7\n"
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "CREATE TABLE t (a Int8) ENGINE = Memory",
-        "INSERT INTO schema_migrations FORMAT CSV\n1,2,3",
-        "DROP DATABASE {database}",
-        "SET readonly = 0",
-        "SELECT 1 SETTINGS readonly = 0",
-        "SELECT * FROM file('/etc/passwd', 'CSV')",
-        "SELECT file('/etc/passwd')",
-        "SELECT * FROM url('http://127.0.0.1:9/', 'CSV')",
-        "SELECT * FROM remote('127.0.0.1', 'system.one')",
-        "SELECT 1 INTO OUTFILE '/tmp/stepwell-guest'",
-        "KILL QUERY WHERE 1",
-    ],
-)
-def test_guests_only_read(stack: Stack, open_store: Callable[[str], Store], statement: str) -> None:
-    database = open_store("http").database
-    answer = httpx.post(
-        f"{stack.guest_dsn()}/", params={"database": database}, content=statement.replace("{database}", database)
-    )
-    assert answer.is_client_error
-    assert answer.headers["X-ClickHouse-Exception-Code"]
 
 
 def test_a_wrong_password_is_told(stack: Stack) -> None:
