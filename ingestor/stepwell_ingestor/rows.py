@@ -106,11 +106,12 @@ def run_tables(
 ) -> dict[str, pa.Table]:
     """Return the rows about runs, by table; tables without rows are left out. `documents` gives versions."""
     tables = {
-        "run_activity": _activity(activity),
         "step_conflict_log": _conflicts(conflicts),
         "run_documents": _documents({path: (_known(states[path]), documents[path]) for path in documents}),
         "key_spellings": _spellings(spellings),
         "run_states": _states(states, before, end),
+        # After all that views are made of: what says how far a run is stored promises no more than can be read.
+        "run_activity": _activity(activity),
         # Last, so that what a receipt says is stored can be read.
         "session_activity": _sessions(sessions, states),
     }

@@ -150,7 +150,7 @@ def means(buckets: Buckets) -> Float64s:
 
 
 def _joined(columns: Sequence[Any]) -> Any:
-    return None if columns[0] is None else np.concatenate(columns)
+    return None if any(column is None for column in columns) else np.concatenate(columns)
 
 
 def _sums(values: Float64s, starts: Int64s) -> Float64s:

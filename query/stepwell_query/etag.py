@@ -31,5 +31,4 @@ def has_tag(if_none_match: str | None, tag: str) -> bool:
     """Whether an If-None-Match header names the tag, as RFC 9110 compares them: weakly."""
     if if_none_match is None:
         return False
-    named = [part.strip().removeprefix("W/") for part in if_none_match.split(",")]
-    return tag in named or named == ["*"]
+    return tag in [part.strip().removeprefix("W/") for part in if_none_match.split(",")]

@@ -19,26 +19,28 @@ from stepwell_schemas.kinds import Kind
 
 Found = dict[RunPath, dict[str, list[SeriesInfo]]]
 
-_OF_RUNS: Final = "(entity, project, run_id) IN {runs:Array(Tuple(String, String, String))}"
+OF_RUNS: Final = "(entity, project, run_id) IN {runs:Array(Tuple(String, String, String))}"
+"""The condition of several runs, of any projects."""
+
 
 _ACTIVITY: Final = f"""
 SELECT
     entity, project, run_id, max(last_step) AS step, max(last_offset) AS offset, sum(log_rows) AS log_rows,
     sum(points) AS points, toUnixTimestamp64Milli(min(first_timestamp)) AS first_ms,
     toUnixTimestamp64Milli(max(last_timestamp)) AS last_ms
-FROM {{db}}.run_activity PREWHERE {_OF_RUNS} GROUP BY entity, project, run_id
+FROM {{db}}.run_activity PREWHERE {OF_RUNS} GROUP BY entity, project, run_id
 """
 
 _DOCUMENTS: Final = f"""
 SELECT
     entity, project, run_id, toUnixTimestamp64Milli(created_at) AS created_ms, metric_definitions
-FROM {{db}}.run_documents FINAL PREWHERE {_OF_RUNS}
+FROM {{db}}.run_documents FINAL PREWHERE {OF_RUNS}
 """
 
 _SERIES: Final = f"""
 SELECT entity, project, run_id, key, kind, min(first_step) AS first, max(last_step) AS last, sum(points) AS rows,
     max(rewritten) AS rewritten, min(stream) AS stream
-FROM {{db}}.series PREWHERE {_OF_RUNS} AND key IN {{keys:Array(String)}}
+FROM {{db}}.series PREWHERE {OF_RUNS} AND key IN {{keys:Array(String)}}
 GROUP BY entity, project, run_id, key, kind
 """
 
@@ -46,7 +48,7 @@ _FIRST_SPELLINGS: Final = f"""
 SELECT entity, project, run_id, folded, argMin(spelling, first) AS spelling FROM
 (
     SELECT entity, project, run_id, folded, spelling, min(first_version) AS first
-    FROM {{db}}.key_spellings WHERE {_OF_RUNS} AND folded IN {{folded:Array(String)}}
+    FROM {{db}}.key_spellings WHERE {OF_RUNS} AND folded IN {{folded:Array(String)}}
     GROUP BY entity, project, run_id, folded, spelling
 )
 GROUP BY entity, project, run_id, folded

@@ -13,6 +13,7 @@ from stepwell_query.run_catalog import Activity, Document, Found, find_in_runs, 
 from stepwell_query.series_model import Axis, RunSeries, Sampling, SeriesRequest, SeriesView
 from stepwell_query.series_rows import DRAWN_TABLES
 from stepwell_query.series_views import Viewer
+from stepwell_query.smoother import with_averages
 from stepwell_query.wanted import Wanted
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.definitions import definition_of
@@ -51,8 +52,10 @@ def read_series(
         for info in series[run]
         if info.kind in DRAWN_TABLES
     ]
+    found_views = Viewer(store, request, max_seconds).views(wanted)
+    found_views = with_averages(store, request, max_seconds, wanted, found_views)
     views: dict[RunPath, list[SeriesView]] = {run: [] for run in known}
-    for one, view in zip(wanted, Viewer(store, request, max_seconds).views(wanted), strict=True):
+    for one, view in zip(wanted, found_views, strict=True):
         views[one.run].append(view)
     return [
         RunSeries(

@@ -20,6 +20,8 @@ def series_json(answer: RunSeries, odd: NotFinite = NotFinite.TEXT) -> dict[str,
         "x": answer.request.x,
         "points": answer.request.points,
         "sampling": answer.request.sampling,
+        "seed": answer.request.seed,
+        "smoothing": answer.request.smoothing,
         "series": [_view_json(view, odd) for view in answer.views],
         "unknown_keys": answer.unknown,
         "undrawn": [{"key": info.key, "kind": info.kind} for info in answer.undrawn],
@@ -28,7 +30,8 @@ def series_json(answer: RunSeries, odd: NotFinite = NotFinite.TEXT) -> dict[str,
 
 
 def _view_json(view: SeriesView, odd: NotFinite) -> dict[str, Any]:
-    buckets = view.points.buckets
+    buckets, smoothed = view.points.buckets, view.smoothed
+    average = {} if smoothed is None else {"smoothed": _numbers(smoothed.values, odd), "smoothed_width": smoothed.width}
     return {
         "key": view.info.key,
         "kind": view.info.kind,
@@ -49,6 +52,7 @@ def _view_json(view: SeriesView, odd: NotFinite) -> dict[str, Any]:
         "mean": _numbers(view.points.mean, odd),
         "counts": _numbers(buckets.rows, odd),
         "nans": _numbers(buckets.nans, odd),
+        **average,
     }
 
 
@@ -59,7 +63,10 @@ def _numbers(values: NDArray[Any], odd: NotFinite) -> Any:
 
 
 def series_table(answers: Iterable[RunSeries]) -> pa.Table:
-    """Return a table with a row for each point: its run, key, kind and x axis, and what `Points` has of it."""
+    """Return a table with a row for each point: its run, key, kind and x axis, and what `Points` has of it.
+
+    The column `smoothed` is there where the request asks for averages.
+    """
     parts = [_view_table(answer, view) for answer in answers for view in answer.views]
     return pa.concat_tables(parts) if parts else _SCHEMA.empty_table()
 
@@ -100,4 +107,8 @@ def _view_table(answer: RunSeries, view: SeriesView) -> pa.Table:
             )
         ),
     ]  # fmt: skip
-    return pa.table(columns, schema=_SCHEMA)
+    table = pa.table(columns, schema=_SCHEMA)
+    if not answer.request.smoothing:
+        return table
+    averages = np.full(count, np.nan) if view.smoothed is None else view.smoothed.values
+    return table.append_column("smoothed", pa.array(averages))

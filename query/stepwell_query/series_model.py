@@ -69,6 +69,14 @@ class Points:
 
 
 @dataclass(frozen=True, slots=True)
+class Smoothed:
+    """float64[n]: the moving average as of each point's step, made of buckets of `width` steps; 1: of the rows."""
+
+    values: Float64s
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesView:
     """One series as it will be drawn over `x`; `info` has the extents of the whole series, `plan` those of the view.
 
@@ -84,6 +92,7 @@ class SeriesView:
     count: int
     nans: int
     x_width: float | None = None
+    smoothed: Smoothed | None = None
 
 
 @dataclass(frozen=True, slots=True)

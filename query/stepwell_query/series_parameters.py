@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic import Field
 
 from stepwell_query.encode import NotFinite
 from stepwell_query.errors import RequestError
+from stepwell_query.groups import FIELDS, check_group_by
 from stepwell_query.parameters import TEXT_MAX, AnyFormat, Nan, Parameters, StepBound, check_range
 from stepwell_query.series_model import POINTS_MAX, Sampling, SeriesRequest
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.keys import check_key
 
 
-class SeriesParameters(Parameters):
-    """What a series request says besides runs and keys."""
+class ViewParameters(Parameters):
+    """What a request for views says besides runs and keys."""
 
     points: int = Field(1_000, ge=1, le=POINTS_MAX, description="Points of each series, at most.")
     low: StepBound = Field(None, alias="from", description="First step, included.")
     high: StepBound = Field(None, alias="to", description="Last step, included.")
+    nan: Nan = NotFinite.TEXT
+
+    def of_keys(self, keys: Sequence[str], settings: QuerySettings, runs: int = 1) -> SeriesRequest:
+        """Return the request for one run's keys. Raises: RequestError, KeyRuleError."""
+        check_range("from", self.low, "to", self.high)
+        if not keys:
+            raise RequestError("key", None, "is required", "name at least one: key=loss")
+        checked = [check_key(key) for key in keys]
+        if runs * len(keys) > settings.query_max_series:
+            rule = f"{runs:,} runs × {len(keys):,} keys are more than {settings.query_max_series:,} series"
+            raise RequestError("key", None, rule, "split the request")
+        if runs * len(keys) * self.points > settings.query_max_cells:
+            rule = f"{runs * len(keys):,} series × {self.points:,} points are more than {settings.query_max_cells:,}"
+            raise RequestError("points", self.points, rule, "ask for fewer points, or split the request")
+        return SeriesRequest(checked, self.points, self.low, self.high)
+
+
+class SeriesParameters(ViewParameters):
+    """What a request for series says besides runs and keys."""
+
     x: str | None = Field(
         None,
         max_length=TEXT_MAX,
@@ -27,7 +49,6 @@ class SeriesParameters(Parameters):
         " began), or the key of a number; then the points are those at whose step it was logged too. None: of each"
         " metric the number that `define_metric` named, else `_step`.",
     )
-    nan: Nan = NotFinite.TEXT
     sampling: Sampling = Field(
         Sampling.BUCKETS,
         description="`buckets`: last value, min, max and mean of even buckets of steps. `lttb`: rows that keep the"
@@ -44,18 +65,9 @@ class SeriesParameters(Parameters):
 
     def of_keys(self, keys: Sequence[str], settings: QuerySettings, runs: int = 1) -> SeriesRequest:
         """Return the request for one run's keys. Raises: RequestError, KeyRuleError."""
-        check_range("from", self.low, "to", self.high)
-        if not keys:
-            raise RequestError("key", None, "is required", "name at least one: key=loss")
-        checked = [check_key(key) for key in keys]
         x = "_timestamp" if self.x == "_wall" else self.x
-        if runs * len(keys) > settings.query_max_series:
-            rule = f"{runs:,} runs × {len(keys):,} keys are more than {settings.query_max_series:,} series"
-            raise RequestError("key", None, rule, "split the request")
-        if runs * len(keys) * self.points > settings.query_max_cells:
-            rule = f"{runs * len(keys):,} series × {self.points:,} points are more than {settings.query_max_cells:,}"
-            raise RequestError("points", self.points, rule, "ask for fewer points, or split the request")
-        return SeriesRequest(checked, self.points, self.low, self.high, x, self.sampling, self.seed, self.smoothing)
+        request = super().of_keys(keys, settings, runs)
+        return replace(request, x=x, sampling=self.sampling, seed=self.seed, smoothing=self.smoothing)
 
 
 class RunSeriesQuery(SeriesParameters):
@@ -70,3 +82,21 @@ class ManySeriesBody(SeriesParameters):
 
     runs: list[str] = Field(min_length=1, description="Paths of runs, `entity/project/run_id`.")
     keys: list[str] = Field(min_length=1, description="Keys of metrics, the same for every run.")
+
+
+class GroupsBody(ViewParameters):
+    """The body of POST groups."""
+
+    runs: list[str] = Field(min_length=1, description="Paths of runs, `entity/project/run_id`.")
+    keys: list[str] = Field(min_length=1, description="Keys of metrics.")
+    group_by: str | None = Field(
+        None,
+        max_length=TEXT_MAX,
+        description=f"`config.KEY` (`config.optimizer.lr` looks inside), {', '.join(f'`{name}`' for name in FIELDS)}."
+        " None: all runs are one group.",
+    )
+
+    def of_runs(self, settings: QuerySettings, runs: int) -> SeriesRequest:
+        """Return the request for every run. Raises: RequestError, KeyRuleError."""
+        check_group_by(self.group_by)
+        return self.of_keys(self.keys, settings, runs)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from stepwell_query.buckets import Buckets, concatenated
+from stepwell_query.buckets import Buckets, Int64s, concatenated
 from stepwell_query.catalog import SeriesInfo
+from stepwell_query.errors import RequestError
+from stepwell_query.lttb import BUCKETS_A_POINT, candidates, largest_triangles
 from stepwell_query.metric_views import MetricViewer
 from stepwell_query.readings import Reading
 from stepwell_query.sampling import BucketPlan, bucket_plan, clip
@@ -17,6 +19,9 @@ from stepwell_query.series_model import POINTS_MAX, Axis, Points, Sampling, Seri
 from stepwell_query.series_rows import RowReader
 from stepwell_query.wanted import Wanted, check_raw, no_view
 from stepwell_schemas.clickhouse import Store
+
+RANDOM_ROWS: Final = 50_000_000
+"""Rows that random sampling may look at in one request: it can leave out none."""
 
 _MILLISECONDS: Final = 1_000.0
 
@@ -31,75 +36,112 @@ class Viewer:
 
     def views(self, wanted: Sequence[Wanted]) -> list[SeriesView]:
         """Return a view of each series, in order. Raises: RequestError, StoreError."""
-        views = [no_view(one, self._request) for one in wanted]
+        views: dict[int, SeriesView] = {}
         over_steps: list[int] = []
         over_metrics: list[int] = []
         for place, one in enumerate(wanted):
-            if self._plan(one) is not None:
+            if self._extent(one) is None:
+                views[place] = no_view(one, self._request)
+            else:
                 (over_metrics if isinstance(one.x, SeriesInfo) else over_steps).append(place)
         for places, method in ((over_steps, self._over_steps), (over_metrics, self._over_metrics)):
             found = method([wanted[place] for place in places]) if places else []
-            for place, view in zip(places, found, strict=True):
-                views[place] = view
-        return views
+            views |= zip(places, found, strict=True)
+        return [views[place] for place in range(len(wanted))]
 
-    def _plan(self, one: Wanted) -> BucketPlan | None:
-        """Return how a series is cut; None where none of its steps is asked for."""
-        extent = clip(one.info.first, one.info.last, self._request.low, self._request.high)
-        if extent is None or one.x is None:
-            return None
-        if self._request.sampling is Sampling.RAW:
-            return BucketPlan(*extent, 0)
-        return bucket_plan(*extent, one.info.rows, self._request.points)
-
-    def _readings(self, wanted: Sequence[Wanted]) -> list[Reading]:
-        plans = [(one, self._plan(one)) for one in wanted]
-        return [Reading(one.run, one.info, plan.first, plan.last, plan.shift) for one, plan in plans if plan]
-
-    def _over_steps(self, wanted: Sequence[Wanted]) -> list[SeriesView]:
-        reader = RowReader(self._store, self._max_seconds, times=any(one.x != Axis.STEP for one in wanted))
-        readings = self._readings(wanted)
-        raw = self._request.sampling is Sampling.RAW
-        buckets = reader.read(readings, POINTS_MAX + 1 if raw else None)
-        if raw:
-            check_raw(readings, buckets.counts(len(readings)))
-        buckets, readings = self._rows_of_few(reader, readings, buckets)
-        return _split(wanted, readings, buckets)
+    def _extent(self, one: Wanted) -> tuple[int, int] | None:
+        """Return the asked steps of a series; None where it has none of them, or nothing to be drawn over."""
+        return None if one.x is None else clip(one.info.first, one.info.last, self._request.low, self._request.high)
 
     def _over_metrics(self, wanted: Sequence[Wanted]) -> list[SeriesView]:
         return MetricViewer(self._store, self._request, self._max_seconds).views(wanted)
 
-    def _rows_of_few(
-        self, reader: RowReader, readings: list[Reading], buckets: Buckets
-    ) -> tuple[Buckets, list[Reading]]:
+    def _over_steps(self, wanted: Sequence[Wanted]) -> list[SeriesView]:
+        sampling, points = self._request.sampling, self._request.points
+        reader = RowReader(
+            self._store,
+            self._max_seconds,
+            times=any(one.x != Axis.STEP for one in wanted),
+            extremes=sampling is Sampling.LTTB,
+        )
+        if sampling is Sampling.RAW:
+            return _views(wanted, self._raw(reader, wanted), sampling, points)
+        buckets = points * BUCKETS_A_POINT if sampling is Sampling.LTTB else points
+        whole = self._rows_of_few(reader, self._bucketed(reader, wanted, buckets))
+        long = np.flatnonzero(whole.counts > points)
+        if sampling is Sampling.BUCKETS or not len(long):
+            return _views(wanted, whole, sampling, points)
+        chosen = whole.buckets.take(np.isin(whole.buckets.owner, long))
+        if sampling is Sampling.LTTB:
+            rows = largest_triangles(candidates(chosen, len(wanted)), len(wanted), points)
+        else:
+            rows = self._random(reader, whole, long)
+        others = whole.buckets.take(~np.isin(whole.buckets.owner, long))
+        return _views(wanted, replace(whole, buckets=concatenated([others, rows])), sampling, points)
+
+    def _raw(self, reader: RowReader, wanted: Sequence[Wanted]) -> _Read:
+        readings = [Reading(one.run, one.info, *extent, 0) for one in wanted if (extent := self._extent(one))]
+        found = _Read.of(readings, reader.read(readings, POINTS_MAX + 1))
+        check_raw(readings, found.counts)
+        return found
+
+    def _bucketed(self, reader: RowReader, wanted: Sequence[Wanted], buckets: int) -> _Read:
+        plans = [(one, bucket_plan(*extent, one.info.rows, buckets)) for one in wanted if (extent := self._extent(one))]
+        readings = [Reading(one.run, one.info, plan.first, plan.last, plan.shift) for one, plan in plans]
+        return _Read.of(readings, reader.read(readings))
+
+    def _rows_of_few(self, reader: RowReader, found: _Read) -> _Read:
         """Read what turned out to have no more rows than points asked for again, as the rows themselves."""
-        counts = buckets.counts(len(readings))
-        few = [place for place, one in enumerate(readings) if one.shift and counts[place] <= self._request.points]
+        readings = list(found.readings)
+        few = [place for place, one in enumerate(readings) if one.shift and found.counts[place] <= self._request.points]
         if not few:
-            return buckets, readings
-        readings = list(readings)
+            return found
         for place in few:
             readings[place] = replace(readings[place], shift=0)
         rows = reader.read([readings[place] for place in few])
-        others = buckets.take(~np.isin(buckets.owner, few))
-        return concatenated([others, rows.owned(np.array(few)[rows.owner])]), readings
+        others = found.buckets.take(~np.isin(found.buckets.owner, few))
+        return _Read.of(readings, concatenated([others, rows.owned(np.array(few)[rows.owner])]))
+
+    def _random(self, reader: RowReader, whole: _Read, long: Int64s) -> Buckets:
+        total = int(whole.counts[long].sum())
+        if total > RANDOM_ROWS:
+            rule = f"looks at every row, and there are {total:,} of the {RANDOM_ROWS:,} that it may look at"
+            raise RequestError("sampling", "random", rule, "narrow from and to, or take sampling=lttb or buckets")
+        readings = [replace(whole.readings[place], shift=0) for place in long]
+        rows = reader.read_random(readings, whole.counts[long], self._request.points, self._request.seed)
+        return rows.owned(long[rows.owner])
 
 
-def _split(wanted: Sequence[Wanted], readings: Sequence[Reading], buckets: Buckets) -> list[SeriesView]:
-    """Return the view of each series; the buckets are those of all."""
-    bounds = buckets.bounds(len(readings)).tolist()
-    counts, nans = buckets.counts(len(readings)).tolist(), buckets.sums(buckets.nans, len(readings)).tolist()
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was read of each reading, and how many rows and NaN it stands for."""
+
+    readings: list[Reading]
+    buckets: Buckets
+    counts: Int64s
+    nans: Int64s
+
+    @classmethod
+    def of(cls, readings: list[Reading], buckets: Buckets) -> _Read:
+        owners = len(readings)
+        return cls(readings, buckets, buckets.counts(owners), buckets.sums(buckets.nans, owners))
+
+
+def _views(wanted: Sequence[Wanted], found: _Read, sampling: Sampling, points: int) -> list[SeriesView]:
+    """Return the view of each series; those with no more rows than points are not sampled."""
+    parts = found.buckets.split(len(wanted))
+    counts, nans = found.counts.tolist(), found.nans.tolist()
     return [
         SeriesView(
             str(one.x),
             one.info,
             BucketPlan(reading.low, reading.high, reading.shift),
-            _points(one, buckets.take(slice(bounds[place], bounds[place + 1]))),
-            Sampling.BUCKETS if reading.shift else Sampling.RAW,
+            _points(one, part),
+            Sampling.RAW if counts[place] <= points else sampling,
             counts[place],
             nans[place],
         )
-        for place, (one, reading) in enumerate(zip(wanted, readings, strict=True))
+        for place, (one, reading, part) in enumerate(zip(wanted, found.readings, parts, strict=True))
     ]
 
 

@@ -11,11 +11,13 @@ from stepwell_query.context import Context, Run, Shared, chosen_format, encoded
 from stepwell_query.encode import Format, json_bytes, table_bytes
 from stepwell_query.errors import RunNotFoundError
 from stepwell_query.etag import entity_tag, has_tag
+from stepwell_query.groups import read_groups
+from stepwell_query.groups_answer import groups_json, groups_table
 from stepwell_query.parameters import AnyFormat
 from stepwell_query.run_catalog import Activity, read_activity
 from stepwell_query.series import read_series
 from stepwell_query.series_answer import series_json, series_table
-from stepwell_query.series_parameters import ManySeriesBody, RunSeriesQuery, SeriesParameters
+from stepwell_query.series_parameters import GroupsBody, ManySeriesBody, RunSeriesQuery, ViewParameters
 from stepwell_schemas.identifiers import RunPath
 
 router = APIRouter(prefix="/api/v1", tags=["series"])
@@ -77,11 +79,38 @@ async def many_series(
     return await _answer(context, request, paths, body, fmt, read)
 
 
+@router.post("/groups", responses={304: {"description": "Nothing has changed."}})
+async def groups(
+    body: GroupsBody,
+    context: Shared,
+    request: Request,
+    named: Annotated[AnyFormat, Query(alias="format")] = None,
+) -> Response:
+    """Return metrics of many runs summed up by group, over buckets of steps that all runs share.
+
+    A run counts in a bucket with the mean of its finite values there. `mean`, `min`, `max` and `std` (of a sample) are
+    of those, `count` is how many runs they are of, `low` and `high` are the extremes of all values. Nothing is
+    interpolated or carried on where a run has no values. It only reads: `If-None-Match` works as for GET.
+    """
+    fmt = chosen_format(request, named, tuple(Format))
+    paths = [RunPath.parse(path) for path in dict.fromkeys(body.runs)]
+    asked = body.of_runs(context.settings, len(paths))
+
+    def read(activity: Stored) -> bytes:
+        seconds = context.settings.query_max_seconds
+        answer = read_groups(context.store, paths, activity, asked, body.group_by, seconds)
+        if fmt is not Format.JSON:
+            return table_bytes(groups_table(answer), fmt)
+        return json_bytes(groups_json(answer, body.group_by, body.points, body.nan))
+
+    return await _answer(context, request, paths, body, fmt, read)
+
+
 async def _answer(
     context: Context,
     request: Request,
     paths: Sequence[RunPath],
-    asked: SeriesParameters,
+    asked: ViewParameters,
     fmt: Format,
     read: Callable[[Stored], bytes],
 ) -> Response:

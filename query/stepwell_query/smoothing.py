@@ -1,0 +1,80 @@
+"""Exponential moving averages over whole series, without bias to 0 at their begin, as in TensorBoard and wandb. Pure.
+
+With weight w, the average after the values v_1 … v_n is sum(w^(n-i) v_i) / sum(w^(n-i)). A value that is not finite
+does not count. A bucket of c values with mean m counts as c values m.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from stepwell_query.buckets import Buckets, Float64s, Int64s, means
+from stepwell_schemas.rollups import LEVELS
+
+
+def moving_averages(buckets: Buckets, owners: int, weight: float) -> Float64s:
+    """Return the average of each series after each of its buckets; NaN before its first finite value.
+
+    Args:
+        buckets: all of the series from their first steps on. weight: w, above 0 and below 1.
+    """
+    if not len(buckets):
+        return np.empty(0, np.float64)
+    counts = buckets.finite
+    factors = np.exp(math.log(weight) * counts)
+    starts = buckets.bounds(owners)[:-1]
+    # Where a series begins, nothing of the one before it may be left.
+    factors[starts[starts < len(buckets)]] = 0.0
+    terms = -np.expm1(math.log(weight) * counts) * np.where(counts > 0, means(buckets), 0.0)
+    seen = np.cumsum(counts)
+    before = np.concatenate(([0], seen))[starts]
+    shares = -np.expm1(math.log(weight) * (seen - before[buckets.owner]))
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.where(shares > 0, _recurrence(factors, terms) / np.where(shares > 0, shares, 1.0), np.nan)
+
+
+def _recurrence(factors: Float64s, terms: Float64s) -> Float64s:
+    """Return s of s[i] = factors[i] * s[i - 1] + terms[i], from s[-1] = 0 on.
+
+    The values are laid out in columns, all of which go down their rows at once, as if each began at 0; then what the
+    columns before have left is added.
+    """
+    count = len(terms)
+    rows = max(math.isqrt(count), 1)
+    columns = -(-count // rows)
+    factor = np.ones(rows * columns)
+    value = np.zeros(rows * columns)
+    factor[:count], value[:count] = factors, terms
+    factor = np.ascontiguousarray(factor.reshape(columns, rows).T)
+    value = np.ascontiguousarray(value.reshape(columns, rows).T)
+    with np.errstate(under="ignore", over="ignore", invalid="ignore"):
+        for row in range(1, rows):
+            value[row] += factor[row] * value[row - 1]
+            factor[row] *= factor[row - 1]
+        left = np.zeros(columns)
+        for column, (end, shrinking) in enumerate(zip(value[-1].tolist(), factor[-1].tolist(), strict=True)):
+            if column + 1 < columns:
+                left[column + 1] = end + shrinking * left[column]
+        value += factor * left
+    return np.ascontiguousarray(value.T).ravel()[:count]
+
+
+def at_steps(buckets: Buckets, averages: Float64s, steps: Sequence[Int64s]) -> list[Float64s]:
+    """Return the averages of each series as of some steps: after the last bucket that ends at a step or before it."""
+    found = []
+    for own, values, asked in zip(
+        buckets.split(len(steps)), np.split(averages, buckets.bounds(len(steps))[1:-1]), steps, strict=True
+    ):
+        at = np.searchsorted(own.step, asked, "right") - 1
+        found.append(np.append(values, np.nan)[at])
+    return found
+
+
+def finest(steps: int, rows: int, limit: int) -> int:
+    """Return the finest level, 0 for rows, of which a range has at most `limit`; the widest where none has so few."""
+    if min(rows, steps) <= limit:
+        return 0
+    return next((level for level in LEVELS if steps >> level <= limit), LEVELS[-1])
