@@ -106,8 +106,8 @@ MUTATIONS: Final = (
         (
             Edit(
                 f"{_INGESTOR}/rows.py",
-                "(path, scope, name, number, old.get(name, NOT_THERE))",
-                "(path, scope, name, number, NOT_THERE)",
+                "(*path, scope, name, end, number, old.get(name, NOT_THERE))",
+                "(*path, scope, name, end, number, NOT_THERE)",
             ),
         ),
     ),
