@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections import Counter
 from collections.abc import Iterable
 
@@ -17,6 +19,22 @@ def failure(outcome: Outcome, *, overtaking: bool = False) -> str:
     """Return what a failed schedule says: its seed, what differed, and how to see it again."""
     lines = [f"seed {outcome.seed}: {len(outcome.differences.problems)} differences", *outcome.differences.problems]
     return "\n  ".join([*lines, f"again: {replay_command(outcome.seed, overtaking=overtaking)}"])
+
+
+class _NoPandas:
+    """Hides pandas: pyarrow imports it, for a second or more, wherever it is installed; nothing here needs it."""
+
+    @staticmethod
+    def find_spec(name: str, path: object, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def prepare() -> None:
+    """Make this process fit for schedules, and for little else."""
+    sys.meta_path.insert(0, _NoPandas)
+    # What was imported stays: it need not be looked through whenever a schedule has left garbage.
+    gc.freeze()
 
 
 def run_some(seeds: Iterable[int], overtaking: bool, fail_fast: bool = False) -> tuple[Counter[str], list[str]]:

@@ -73,7 +73,8 @@ class SimulatedKafka:
         await self._stable.wait()
         if fetched := self._fetched():
             return fetched
-        await asyncio.sleep(self._world.rng.uniform(seconds / 2, seconds))
+        # An answer never comes before its time, and on a busy machine later.
+        await asyncio.sleep(self._world.rng.uniform(seconds, 2 * seconds))
         await self._stable.wait()
         return self._fetched()
 
@@ -150,16 +151,19 @@ class SimulatedKafka:
             return
 
     def _position(self, partition: TopicPartition) -> int:
-        return self._positions.setdefault(partition, self._broker.committed[partition].offset or 0)
+        position = self._positions.get(partition)
+        if position is None:
+            position = self._positions[partition] = self._broker.committed[partition].offset or 0
+        return position
 
     def _fetched(self) -> dict[TopicPartition, list[Message]]:
         fetched = {}
         for partition in self._assigned:
-            if partition in self._paused or self._world.chance(self._world.faults.empty):
-                continue
-            log = self._broker.logs[partition]
+            log, position = self._broker.logs[partition], self._position(partition)
             self._highwater[partition] = log.end
-            messages = log.read(self._position(partition), self._world.rng.randint(1, _MOST_RECORDS))
+            if partition in self._paused or position >= log.end or self._world.chance(self._world.faults.empty):
+                continue
+            messages = log.read(position, self._world.rng.randint(1, _MOST_RECORDS))
             if messages:
                 self._positions[partition] = messages[-1].offset + 1
                 fetched[partition] = messages

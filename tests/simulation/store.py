@@ -9,12 +9,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from simulation.rows import Row, rows_of
 from simulation.world import World
 from stepwell_schemas.clickhouse import Parameters, Store
 from stepwell_schemas.errors import StoreRejectedError, StoreUnavailableError
 from stepwell_schemas.limits import VERSION_ROW_BITS
-
-Row = dict[str, Any]
 
 TOKEN_WINDOW: Final = 1_000
 """Blocks of a table whose tokens are remembered."""
@@ -94,7 +93,7 @@ class SimulatedStore(Store):
                 self._world.counts["blocks lost by ClickHouse"] += 1
                 self._world.note(f"lose {token}")
                 raise StoreUnavailableError("killed between the note of the token and the rows")
-            self.tables[table] += rows.to_pylist()
+            self.tables[table] += rows_of(table, rows)
             self._world.note(f"insert {token} {len(rows)}")
         if chance(faults.insert_after):
             raise StoreUnavailableError("the answer was lost")

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from simulation.account import run_some
+from simulation.rows import Row, rows_of
 from simulation.schedule import run_schedule
+from simulation.workload import Workload
+from stepwell_ingestor.messages import receive_all
+from stepwell_ingestor.plan import plan_flush
+from stepwell_ingestor.state import RunState
+from stepwell_schemas.codec import Codec
 
 TESTS = Path(__file__).parents[1]
 SEEDS = range(160)
@@ -35,6 +44,26 @@ def test_the_schedules_have_what_they_are_for() -> None:
         assert counts[what] > 0, what
     assert counts["flushes"] > 5 * len(SEEDS)
     assert counts["points"] > counts["events"]
+
+
+def shown(rows: Sequence[Row]) -> str:
+    """Return rows in words: NaN is not equal to itself, and UTC has several names."""
+    return repr(
+        [
+            {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
+            for row in rows
+        ]
+    )
+
+
+def test_rows_are_what_pyarrow_says_they_are() -> None:
+    workload = Workload(random.Random(7), 1)
+    messages = [workload.draw().message._replace(offset=offset) for offset in range(200)]
+    received, dead = receive_all(Codec(), messages)
+    tables = plan_flush(received, dead, {item.path: RunState() for item in received}, len(messages)).tables
+    assert {"points_number", "points_bool", "series", "run_documents", "step_conflict_log"} <= tables.keys()
+    for name, table in tables.items():
+        assert shown(rows_of(name, table)) == shown(table.to_pylist()), name
 
 
 def digest() -> str:
