@@ -29,6 +29,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from stepwell_ingestor import metrics
 from stepwell_ingestor.clients import Kafka
+from stepwell_ingestor.committing import commit
 from stepwell_ingestor.errors import LandingError
 from stepwell_ingestor.landing import has_landed
 from stepwell_ingestor.loading import load_states
@@ -118,17 +119,17 @@ class Flusher:
             StoreUnavailableError: when one of them could not be reached and the flush was given up.
             StoreError: when ClickHouse refuses a statement; nothing is committed then.
             LandingError: when what was inserted does not show.
-            KafkaError: when the broker refuses a commit, as after a rebalance.
+            KafkaError: when the broker refuses a commit, as after a rebalance, or it is in doubt.
         """
         first = messages[0].offset
         plan = await self._plan(messages, end)
         if not planned:
-            await self._kafka.commit(self._partition, first, str(end))
+            await commit(self._kafka, self._partition, first, str(end))
         for table, rows in plan.tables.items():
             token = insert_token(self._partition, messages, end, table)
             await self._insert(table, rows, token, first, doubtful=planned)
         await self._bury(plan.dead)
-        await self._kafka.commit(self._partition, end, "")
+        await commit(self._kafka, self._partition, end, "")
         self._states.put(plan.states)
         return plan
 

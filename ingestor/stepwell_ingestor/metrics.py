@@ -15,6 +15,7 @@ CounterName = Literal[
     "stepwell_ingestor_store_retries",
     "stepwell_ingestor_inserts_repaired",
     "stepwell_ingestor_media_retries",
+    "stepwell_ingestor_rejoins",
 ]
 GaugeName = Literal[
     "stepwell_ingestor_lag_events",
@@ -36,6 +37,7 @@ _COUNTERS: Final[dict[CounterName, str]] = {
     "stepwell_ingestor_flushes": "Flushes stored and committed.",
     "stepwell_ingestor_store_retries": "Tries that failed because ClickHouse could not be reached.",
     "stepwell_ingestor_media_retries": "Tries that failed because the media store could not be reached.",
+    "stepwell_ingestor_rejoins": "Times that the group was left and joined anew because a commit was not answered.",
     "stepwell_ingestor_inserts_repaired": "Inserts that ClickHouse noted and lost when it was killed, made again.",
 }
 _GAUGES: Final[dict[GaugeName, str]] = {

@@ -50,7 +50,7 @@ class Outcome:
 
 
 class _Schedule:
-    def __init__(self, seed: int, loop: VirtualLoop, *, overtaking: bool) -> None:
+    def __init__(self, seed: int, loop: VirtualLoop) -> None:
         self.world = World(seed, loop)
         rng = self.world.rng
         partitions = [TopicPartition(_TOPIC, number) for number in range(rng.randint(1, 3))]
@@ -62,7 +62,6 @@ class _Schedule:
         self._partitions = partitions
         self._workload = Workload(rng, len(partitions))
         self._running: dict[Process, Ingestor] = {}
-        self._overtaking = overtaking
         # Limits far below what the settings allow, so that logs of some events are cut, and partitions paused.
         self._settings = _settings().model_copy(
             update={
@@ -79,7 +78,7 @@ class _Schedule:
     async def run(self) -> None:
         """Let the log grow under faults; then let everything recover and come to rest."""
         rng = self.world.rng
-        self.world.faults = Faults.drawn(rng, overtaking=self._overtaking)
+        self.world.faults = Faults.drawn(rng)
         for _ in range(rng.randint(1, 2)):
             self._start()
         left = rng.randint(5, 40)
@@ -179,15 +178,15 @@ class _Schedule:
             self.world.problems.append(f"{process.name} ended with {error!r}")
 
 
-def run_schedule(seed: int, *, overtaking: bool = False) -> Outcome:
-    """Run the schedule of a seed; `overtaking` lets commit requests land that the client has given up.
+def run_schedule(seed: int) -> Outcome:
+    """Run the schedule of a seed.
 
     Returns:
         what happened; the same for the same seed, whatever the machine and its load.
     """
     loop = VirtualLoop()  # type: ignore[abstract]  # what it lacks, nothing here asks for
     with structlog.testing.capture_logs():
-        schedule = _Schedule(seed, loop, overtaking=overtaking)
+        schedule = _Schedule(seed, loop)
         try:
             loop.run_until_complete(schedule.run())
         finally:

@@ -34,13 +34,15 @@ run_once = cache(run_some)
 
 @pytest.mark.parametrize("seeds", PARTS, ids=str)
 def test_no_schedule_loses_or_doubles_anything(seeds: range) -> None:
-    _, failures = run_once(seeds, overtaking=False)
+    _, failures = run_once(seeds)
     assert not failures, "\n".join(failures)
 
 
 def test_the_schedules_have_what_they_are_for() -> None:
-    counts = sum((run_once(seeds, overtaking=False)[0] for seeds in PARTS), start=Counter[str]())
-    for what in ("kills", "pauses", "leaves", "zombie commits refused", "inserts dropped", "blocks lost by ClickHouse"):
+    counts = sum((run_once(seeds)[0] for seeds in PARTS), start=Counter[str]())
+    for what in ("kills", "pauses", "leaves", "late commits", "rejoins", "zombie commits refused"):
+        assert counts[what] > 0, what
+    for what in ("inserts dropped", "blocks lost by ClickHouse"):
         assert counts[what] > 0, what
     assert counts["flushes"] > 5 * len(SEEDS)
     assert counts["points"] > counts["events"]
