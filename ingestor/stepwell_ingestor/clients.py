@@ -11,12 +11,15 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     CommitFailedError,
+    CorrelationIdError,
     GroupCoordinatorNotAvailableError,
     IllegalStateError,
     KafkaConnectionError,
+    RequestTimedOutError,
 )
 from aiokafka.structs import OffsetAndMetadata
 
+from stepwell_ingestor.errors import CommitInDoubtError
 from stepwell_ingestor.messages import Message, origin_of
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
@@ -26,6 +29,8 @@ _METADATA_MILLISECONDS: Final = 2_000
 _HEARTBEATS_A_SESSION: Final = 3
 _MILLISECONDS: Final = 1_000
 _START_RETRY_SECONDS: Final = 2.0
+# What aiokafka raises when a request may have left and no answer came.
+_UNANSWERED: Final = (RequestTimedOutError, KafkaConnectionError, CorrelationIdError)
 _log = structlog.get_logger()
 
 
@@ -84,7 +89,17 @@ class Kafka(Protocol):
         """Return what is committed of each of these partitions."""
 
     async def commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
-        """Commit an offset with its plan, as the member that the group gave the partition to and as no other."""
+        """Commit an offset with its plan, as the member that the group gave the partition to and as no other.
+
+        Raises: CommitInDoubtError when it was sent and not answered; any other KafkaError when it was not done.
+        """
+
+    async def rejoin(self, partition: TopicPartition) -> None:
+        """Leave the group, if this member still is the one that the partition was given to, and join it anew.
+
+        Returns when the group was told. If that was in vain, the session's end does it; until the member has joined,
+        it commits nothing, and by then the group refuses what it sent before.
+        """
 
     async def position(self, partition: TopicPartition) -> int | None:
         """Return the offset that is read next, None for a partition that is not this member's. Waits for rebalances."""
@@ -177,7 +192,17 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
         await coordinator.ensure_coordinator_known()
         if self._given.get(partition) != self._present_membership():
             raise CommitFailedError("the group has taken the partition from this member, or has thrown it out")
-        await coordinator._do_commit_offsets(None, {partition: OffsetAndMetadata(offset, plan)})
+        try:
+            await coordinator._do_commit_offsets(None, {partition: OffsetAndMetadata(offset, plan)})
+        except _UNANSWERED as error:
+            raise CommitInDoubtError(f"the broker has not answered a commit: {error!r}") from error
+
+    async def rejoin(self, partition: TopicPartition) -> None:
+        """Leave the group as the member that the partition was given to; aiokafka joins it anew by itself."""
+        coordinator = self._consumer._coordinator
+        await coordinator.ensure_coordinator_known()
+        if self._given.get(partition) == self._present_membership():
+            await coordinator._maybe_leave_group()
 
     def _present_membership(self) -> tuple[int, str]:
         coordinator = self._consumer._coordinator

@@ -1,12 +1,15 @@
 """The errors of the ingestor.
 
 StepwellIngestorError
-├── PlanError       a committed plan names offsets that the topic no longer holds
-├── LandingError    ClickHouse takes an insert and does not show its rows
-└── ReplayError     a run's log can't be replayed
+├── PlanError            a committed plan names offsets that the topic no longer holds
+├── LandingError         ClickHouse takes an insert and does not show its rows
+├── ReplayError          a run's log can't be replayed
+└── CommitInDoubtError   whether the broker has carried out a commit, or will, is not known; a KafkaError too
 """
 
 from __future__ import annotations
+
+from aiokafka.errors import KafkaError
 
 
 class StepwellIngestorError(Exception):
@@ -23,3 +26,7 @@ class LandingError(StepwellIngestorError):
 
 class ReplayError(StepwellIngestorError):
     """A run's log can't be read, or says too little for a replay."""
+
+
+class CommitInDoubtError(StepwellIngestorError, KafkaError):  # type: ignore[misc]
+    """A commit was sent and not answered: the broker has carried it out, will do so later, or never heard of it."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -30,6 +30,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from stepwell_ingestor import metrics
 from stepwell_ingestor.buckets import OpenBuckets
 from stepwell_ingestor.clients import Kafka
+from stepwell_ingestor.committing import commit
 from stepwell_ingestor.errors import LandingError
 from stepwell_ingestor.landing import has_landed
 from stepwell_ingestor.loading import load_states
@@ -75,7 +76,7 @@ class StateCache:
         self._limit = limit
         self._states: dict[RunPath, RunState] = {}
 
-    def known(self, paths: set[RunPath]) -> dict[RunPath, RunState]:
+    def known(self, paths: Iterable[RunPath]) -> dict[RunPath, RunState]:
         """Return the states that are here, of the runs asked for."""
         return {path: self._states[path] for path in paths if path in self._states}
 
@@ -133,19 +134,19 @@ class Flusher:
             StoreUnavailableError: when one of them could not be reached and the flush was given up.
             StoreError: when ClickHouse refuses a statement; nothing is committed then.
             LandingError: when what was inserted does not show.
-            KafkaError: when the broker refuses a commit, as after a rebalance.
+            KafkaError: when the broker refuses a commit, as after a rebalance, or it is in doubt.
         """
         first = messages[0].offset
         plan = await self._plan(messages, end)
         if not planned:
-            await self._kafka.commit(self._partition, first, str(end))
+            await commit(self._kafka, self._partition, first, str(end))
         for table, rows in plan.tables.items():
             if table == _REACHED:
                 await self._roll(plan, end)
             token = insert_token(self._partition, messages, end, table)
             await self._insert(table, rows, token, first, doubtful=planned)
         await self._bury(plan.dead)
-        await self._kafka.commit(self._partition, end, "")
+        await commit(self._kafka, self._partition, end, "")
         self._states.put(plan.states)
         return plan
 
@@ -156,9 +157,10 @@ class Flusher:
         return await asyncio.to_thread(plan_flush, received, dead, states, end, refused, LEVELS)
 
     def _load(self, received: Sequence[Received], first: int) -> dict[RunPath, RunState]:
-        paths = {item.path for item in received}
+        # In the order of the log and not of a set, since the order is that in which states are left out later.
+        paths = dict.fromkeys(item.path for item in received)
         states = self._states.known(paths)
-        return states | load_states(self._store, paths - states.keys(), first)
+        return states | load_states(self._store, [path for path in paths if path not in states], first)
 
     async def _insert(self, table: str, rows: pa.Table, token: str, first: int, *, doubtful: bool) -> None:
         """Insert rows once; `doubtful` says that an insert under this token may have been begun before."""

@@ -18,6 +18,7 @@ CounterName = Literal[
     "stepwell_ingestor_rollup_rows",
     "stepwell_ingestor_rollup_statements",
     "stepwell_ingestor_rollup_seconds",
+    "stepwell_ingestor_rejoins",
 ]
 GaugeName = Literal[
     "stepwell_ingestor_lag_events",
@@ -39,6 +40,7 @@ _COUNTERS: Final[dict[CounterName, str]] = {
     "stepwell_ingestor_flushes": "Flushes stored and committed.",
     "stepwell_ingestor_store_retries": "Tries that failed because ClickHouse could not be reached.",
     "stepwell_ingestor_media_retries": "Tries that failed because the media store could not be reached.",
+    "stepwell_ingestor_rejoins": "Times that the group was left and joined anew because a commit was not answered.",
     "stepwell_ingestor_inserts_repaired": "Inserts that ClickHouse noted and lost when it was killed, made again.",
     "stepwell_ingestor_rollup_rows": "Rows of rollups told from the flushes' own points.",
     "stepwell_ingestor_rollup_statements": "Statements that computed rows of rollups from what was stored.",

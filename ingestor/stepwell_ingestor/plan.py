@@ -236,8 +236,9 @@ def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) ->
 
 
 def _usable_times(timestamps: Int64s, instead: int) -> Int64s:
-    outside = (timestamps < EARLIEST_TIMESTAMP) | (timestamps > LATEST_TIMESTAMP)
-    return np.where(outside, instead, timestamps) if outside.any() else timestamps
+    if not len(timestamps) or (timestamps.min() >= EARLIEST_TIMESTAMP and timestamps.max() <= LATEST_TIMESTAMP):
+        return timestamps
+    return np.where((timestamps < EARLIEST_TIMESTAMP) | (timestamps > LATEST_TIMESTAMP), instead, timestamps)
 
 
 def _take_block(
@@ -249,23 +250,28 @@ def _take_block(
     stream: str,
 ) -> None:
     steps, timestamps, versions = rows_of
-    rows = np.arange(len(steps)) if block.rows is None else np.frombuffer(block.rows, "<u4").astype(np.int64)
-    if len(rows) and (int(rows[-1]) >= len(steps) or bool((rows[1:] <= rows[:-1]).any())):
-        detail = f"block of {len(block.keys)} keys: its rows are not ascending numbers below {len(steps)}"
-        flush.refuse(item, DeadLetterReason.BAD_VALUE, detail)
+    rows, left_out = len(steps), skipped
+    kept: slice | Int64s = slice(skipped, None)
+    if block.rows is not None:
+        numbers = np.frombuffer(block.rows, "<u4").astype(np.int64)
+        rows = len(numbers)
+        if rows and (int(numbers[-1]) >= len(steps) or bool((numbers[1:] <= numbers[:-1]).any())):
+            detail = f"block of {len(block.keys)} keys: its rows are not ascending numbers below {len(steps)}"
+            flush.refuse(item, DeadLetterReason.BAD_VALUE, detail)
+            return
+        left_out = int(np.searchsorted(numbers, skipped))
+        kept = numbers[left_out:]
+    if left_out >= rows:
         return
-    kept = rows[int(np.searchsorted(rows, skipped)) :]
-    if not len(kept):
-        return
-    places, keys, taken = _stored_keys(flush, item, block, len(rows))
+    places, keys, taken = _stored_keys(flush, item, block, rows)
     if not keys:
         return
     columns = Columns(
         item.path, block.kind, keys, steps[kept], timestamps[kept], versions[kept],
-        *block_values(block, len(rows), len(rows) - len(kept), places),
+        *block_values(block, rows, left_out, places),
     )  # fmt: skip
     flush.columns.append(columns)
-    flush.part.points += taken * len(kept)
+    flush.part.points += taken * (rows - left_out)
     _add_series(flush, item.path, columns, stream)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from stepwell_ingestor.arrow import MILLISECONDS, PATH_FIELDS, fixed
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.kinds import MEDIA_KINDS, Kind
 
@@ -46,13 +48,14 @@ class Names:
     def __init__(self) -> None:
         self._codes: dict[str, int] = {}
 
-    def code(self, name: str) -> int:
-        """Return the code of a name."""
-        return self._codes.setdefault(name, len(self._codes))
+    def codes(self, names: Iterable[str]) -> NDArray[np.int32]:
+        """Return the codes of names."""
+        known = self._codes
+        return np.array([known.setdefault(name, len(known)) for name in names], np.int32)
 
     def column(self, codes: NDArray[np.int32]) -> pa.DictionaryArray:
         """Return the column whose entries have these codes."""
-        return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(self._codes), pa.string()))
+        return pa.DictionaryArray.from_arrays(fixed(codes, pa.int32()), pa.array(list(self._codes), pa.string()))
 
 
 def tables_of(columns: list[Columns]) -> dict[str, pa.Table]:
@@ -65,33 +68,54 @@ def tables_of(columns: list[Columns]) -> dict[str, pa.Table]:
 
 
 def _table(name: str, parts: list[Columns]) -> pa.Table:
-    sizes = [len(part.keys) * len(part.steps) for part in parts]
-    columns: dict[str, Any] = {}
-    for field in ("entity", "project", "run_id"):
-        names = Names()
-        codes = np.array([names.code(getattr(part.path, field)) for part in parts], np.int32)
-        columns[field] = names.column(np.repeat(codes, sizes))
-    keys = Names()
-    columns["key"] = keys.column(
-        np.concatenate([np.repeat(np.array([keys.code(key) for key in p.keys], np.int32), len(p.steps)) for p in parts])
-    )
+    rows = np.array([len(part.steps) for part in parts])
+    keys_of = np.array([len(part.keys) for part in parts])
+    sizes = rows * keys_of
+    columns: dict[str, Any] = _path_columns(parts, sizes)
+    columns["key"] = _named((key for part in parts for key in part.keys), np.repeat(rows, keys_of))
     if name == "points_media":
-        kinds = Names()
-        codes = np.array([kinds.code(part.kind) for part in parts], np.int32)
-        columns["kind"] = kinds.column(np.repeat(codes, sizes))
-    columns["step"] = np.concatenate([np.tile(part.steps, len(part.keys)) for part in parts])
-    milliseconds = [np.tile(part.timestamps // _MICROSECONDS_A_MILLISECOND, len(part.keys)) for part in parts]
-    columns["timestamp"] = pa.array(np.concatenate(milliseconds)).cast(pa.timestamp("ms", "UTC"))
+        columns["kind"] = _named((part.kind for part in parts), sizes)
+    columns["step"] = fixed(_each_key([part.steps for part in parts], parts), pa.int64())
+    milliseconds = [part.timestamps // _MICROSECONDS_A_MILLISECOND for part in parts]
+    columns["timestamp"] = fixed(_each_key(milliseconds, parts), MILLISECONDS)
     columns["value"] = _values(name, parts)
     if name == "points_number" and any(part.exact for part in parts):
-        columns["exact"] = _exact(parts, sizes)
-    columns["version"] = np.concatenate([np.tile(part.versions, len(part.keys)) for part in parts])
-    return pa.table(columns)
+        columns["exact"] = _exact(parts, sizes.tolist())
+    columns["version"] = fixed(_each_key([part.versions for part in parts], parts), pa.uint64())
+    return pa.Table.from_arrays(list(columns.values()), list(columns))
 
 
-def _values(table: str, parts: list[Columns]) -> Any:
+def _path_columns(parts: list[Columns], sizes: NDArray[np.int64]) -> dict[str, pa.DictionaryArray]:
+    paths: dict[RunPath, int] = {}
+    codes = np.repeat(np.array([paths.setdefault(part.path, len(paths)) for part in parts], np.int32), sizes)
+    columns = {}
+    for field, names in zip(PATH_FIELDS, zip(*paths, strict=True), strict=True):
+        dictionary = Names()
+        # As a rule a flush is of one run, or of runs that differ in each name.
+        of_paths = dictionary.codes(names)
+        columns[field] = dictionary.column(codes if of_paths[-1] == len(paths) - 1 else of_paths[codes])
+    return columns
+
+
+def _named(names: Iterable[str], times: NDArray[np.int64]) -> pa.DictionaryArray:
+    """Return a column of names, each as many times as is said."""
+    dictionary = Names()
+    return dictionary.column(np.repeat(dictionary.codes(names), times))
+
+
+def _each_key(columns: list[NDArray[Any]], parts: list[Columns]) -> NDArray[Any]:
+    """Return what rows have in common as a column of values: once for each key of their part."""
+    return np.concatenate(
+        [
+            column if len(part.keys) == 1 else np.tile(column, len(part.keys))
+            for column, part in zip(columns, parts, strict=True)
+        ]
+    )
+
+
+def _values(table: str, parts: list[Columns]) -> pa.Array:
     if table == "points_number":
-        return np.concatenate([part.values for part in parts])
+        return fixed(np.concatenate([part.values for part in parts]), pa.float64())
     if table == "points_bool":
         return pa.array(np.concatenate([part.values for part in parts]).astype(np.bool_))
     return pa.array([text for part in parts for text in part.values], pa.string())

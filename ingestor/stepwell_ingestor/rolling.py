@@ -137,12 +137,10 @@ def _table(told: Sequence[Told], version: int) -> pa.Table:
     columns: dict[str, Any] = {}
     for name in ("entity", "project", "run_id"):
         names = Names()
-        codes = np.array([names.code(getattr(part.path, name)) for part in told], np.int32)
+        codes = names.codes(getattr(part.path, name) for part in told)
         columns[name] = names.column(np.repeat(codes, sizes))
     keys = Names()
-    columns["key"] = keys.column(
-        np.concatenate([np.array([keys.code(key) for key in part.keys], np.int32)[part.places] for part in told])
-    )
+    columns["key"] = keys.column(np.concatenate([keys.codes(part.keys)[part.places] for part in told]))
     columns["level"] = np.repeat(np.array([part.level for part in told], np.uint8), sizes)
     for name in ("bucket", *VALUES):
         columns[name] = np.ascontiguousarray(rows[name])

@@ -3,23 +3,53 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from stepwell_ingestor.arrow import MILLISECONDS, PATH_FIELDS, row_type, table_of
 from stepwell_ingestor.state import RunDocument, RunState
 from stepwell_schemas.identifiers import RunPath
 
 NOT_THERE = -1
 """What stands for "before this flush, it was not there" in the table of states."""
 
-_MILLISECONDS = pa.timestamp("ms", "UTC")
 _NO_LAST_STEP = -(2**63)
 _COUNTS: Final = ("log_rows", "points", "conflicts", "repeated", "missing", "dead_letters")
+_DOCUMENT_TEXTS: Final = ("display_name", "state", "notes", "run_group", "job_type", "client", "host")
+_counts: Final[Callable[[Activity], tuple[int, ...]]] = attrgetter(*_COUNTS)
+_document_texts: Final[Callable[[RunDocument], tuple[str, ...]]] = attrgetter(*_DOCUMENT_TEXTS)
+
+_TEXT, _I64, _U64 = pa.string(), pa.int64(), pa.uint64()
+_ACTIVITY: Final = row_type(
+    PATH_FIELDS
+    | {"first_timestamp": MILLISECONDS, "last_timestamp": MILLISECONDS, "last_step": _I64, "last_offset": _I64}
+    | dict.fromkeys(_COUNTS[:-1], _U64)
+)
+_SESSION: Final = row_type(
+    PATH_FIELDS
+    | {"session": _TEXT, "writer": _TEXT, "next_sequence": _I64, "last_offset": _I64}
+    | dict.fromkeys(_COUNTS, _U64)
+)
+_CONFLICT: Final = row_type(
+    PATH_FIELDS | {"writer": _TEXT, "asked_step": _I64, "step": _I64, "timestamp": MILLISECONDS, "version": _U64}
+)
+_DOCUMENT: Final = row_type(
+    PATH_FIELDS
+    | dict.fromkeys(_DOCUMENT_TEXTS, _TEXT)
+    | {"exit_code": pa.int32(), "config": _TEXT, "summary": _TEXT, "tags": pa.list_(_TEXT), "metric_definitions": _TEXT}
+    | {"created_at": MILLISECONDS, "started_at": MILLISECONDS, "finished_at": MILLISECONDS, "version": _U64}
+)
+_SPELLING: Final = row_type(PATH_FIELDS | {"folded": _TEXT, "spelling": _TEXT, "first_version": _U64})
+_STATE: Final = row_type(
+    PATH_FIELDS | {"scope": _TEXT, "name": _TEXT, "offset": _I64, "number": _I64, "previous_number": _I64}
+)
+_FILE: Final = row_type(PATH_FIELDS | {"sha256": _TEXT, "size": _U64, "content_type": _TEXT, "version": _U64})
 
 
 class Conflict(NamedTuple):
@@ -64,8 +94,12 @@ class Activity:
         self.last_timestamp = max(self.last_timestamp, other.last_timestamp)
         self.last_step = max(self.last_step, other.last_step)
         self.last_offset = max(self.last_offset, other.last_offset)
-        for name in _COUNTS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.log_rows += other.log_rows
+        self.points += other.points
+        self.conflicts += other.conflicts
+        self.repeated += other.repeated
+        self.missing += other.missing
+        self.dead_letters += other.dead_letters
 
     def beside(self) -> Activity:
         """Return what rows of a stream beside the run's own add to what is known of the run: a sign of life."""
@@ -106,29 +140,30 @@ def run_tables(
 ) -> dict[str, pa.Table]:
     """Return the rows about runs, by table; tables without rows are left out. `documents` gives versions."""
     tables = {
-        "step_conflict_log": _conflicts(conflicts),
-        "run_documents": _documents({path: (_known(states[path]), documents[path]) for path in documents}),
-        "key_spellings": _spellings(spellings),
-        "run_states": _states(states, before, end),
+        "step_conflict_log": ([_conflict(conflict) for conflict in conflicts], _CONFLICT),
+        "run_documents": (
+            [_document(path, _known(states[path]), version) for path, version in documents.items()],
+            _DOCUMENT,
+        ),
+        "key_spellings": ([(*path, *spelling) for path, *spelling in spellings], _SPELLING),
+        "run_states": (_states(states, before, end), _STATE),
         # After all that views are made of: what says how far a run is stored promises no more than can be read.
-        "run_activity": _activity(activity),
+        "run_activity": ([_activity(path, part) for path, part in activity.items()], _ACTIVITY),
         # Last, so that what a receipt says is stored can be read.
-        "session_activity": _sessions(sessions, states),
+        "session_activity": (
+            [
+                _session(session, part, states[session.path].sessions.get(session.name, 0))
+                for session, part in sessions.items()
+            ],
+            _SESSION,
+        ),
     }
-    return {name: table for name, table in tables.items() if len(table)}
+    return {name: table_of(rows, fields) for name, (rows, fields) in tables.items() if rows}
 
 
 def media_table(files: Sequence[MediaFile]) -> pa.Table:
     """Return files as rows of the table `media_files`."""
-    return pa.table(
-        _paths([file.path for file in files])
-        | {
-            "sha256": pa.array([file.sha256 for file in files], pa.string()),
-            "size": pa.array([file.size for file in files], pa.uint64()),
-            "content_type": pa.array([file.content_type for file in files], pa.string()),
-            "version": pa.array([file.version for file in files], pa.uint64()),
-        }
-    )
+    return table_of([(*path, *file) for path, *file in files], _FILE)
 
 
 def _known(state: RunState) -> RunDocument:
@@ -136,99 +171,39 @@ def _known(state: RunState) -> RunDocument:
     return state.document
 
 
-def _paths(paths: Sequence[RunPath]) -> dict[str, Any]:
-    return {
-        field: pa.array([getattr(path, field) for path in paths], pa.string())
-        for field in ("entity", "project", "run_id")
-    }
+def _milliseconds(microseconds: int | None) -> int | None:
+    return None if microseconds is None else microseconds // 1_000
 
 
-def _times(microseconds: Sequence[int | None]) -> pa.Array:
-    return pa.array([None if at is None else at // 1_000 for at in microseconds], pa.int64()).cast(_MILLISECONDS)
+def _activity(path: RunPath, part: Activity) -> tuple[Any, ...]:
+    return (
+        *path, _milliseconds(part.first_timestamp), _milliseconds(part.last_timestamp), part.last_step,
+        part.last_offset, *_counts(part)[:-1],
+    )  # fmt: skip
 
 
-def _activity(activity: Mapping[RunPath, Activity]) -> pa.Table:
-    parts = list(activity.values())
-    return pa.table(
-        _paths(list(activity))
-        | {
-            "first_timestamp": _times([part.first_timestamp for part in parts]),
-            "last_timestamp": _times([part.last_timestamp for part in parts]),
-            "last_step": pa.array([part.last_step for part in parts], pa.int64()),
-            "last_offset": pa.array([part.last_offset for part in parts], pa.int64()),
-        }
-        | {
-            name: pa.array([getattr(part, name) for part in parts], pa.uint64())
-            for name in _COUNTS
-            if name != "dead_letters"
-        }
-    )
+def _session(session: Session, part: Activity, reached: int) -> tuple[Any, ...]:
+    return (*session.path, session.name, session.writer, reached, part.last_offset, *_counts(part))
 
 
-def _sessions(sessions: Mapping[Session, Activity], states: Mapping[RunPath, RunState]) -> pa.Table:
-    parts = list(sessions.values())
-    reached = [states[session.path].sessions.get(session.name, 0) for session in sessions]
-    return pa.table(
-        _paths([session.path for session in sessions])
-        | {
-            "session": pa.array([session.name for session in sessions], pa.string()),
-            "writer": pa.array([session.writer for session in sessions], pa.string()),
-            "next_sequence": pa.array(reached, pa.int64()),
-            "last_offset": pa.array([part.last_offset for part in parts], pa.int64()),
-        }
-        | {name: pa.array([getattr(part, name) for part in parts], pa.uint64()) for name in _COUNTS}
-    )
+def _conflict(conflict: Conflict) -> tuple[Any, ...]:
+    path, writer, asked, step, timestamp, version = conflict
+    return (*path, writer, asked, step, _milliseconds(timestamp), version)
 
 
-def _conflicts(conflicts: Sequence[Conflict]) -> pa.Table:
-    return pa.table(
-        _paths([conflict.path for conflict in conflicts])
-        | {
-            "writer": pa.array([conflict.writer for conflict in conflicts], pa.string()),
-            "asked_step": pa.array([conflict.asked_step for conflict in conflicts], pa.int64()),
-            "step": pa.array([conflict.step for conflict in conflicts], pa.int64()),
-            "timestamp": _times([conflict.timestamp for conflict in conflicts]),
-            "version": pa.array([conflict.version for conflict in conflicts], pa.uint64()),
-        }
-    )
+def _document(path: RunPath, document: RunDocument, version: int) -> tuple[Any, ...]:
+    return (
+        *path, *_document_texts(document), document.exit_code, json.dumps(dict(document.config)),
+        json.dumps(dict(document.summary)), document.tags, json.dumps(list(document.metric_definitions.values())),
+        _milliseconds(document.created_at), _milliseconds(document.started_at), _milliseconds(document.finished_at),
+        version,
+    )  # fmt: skip
 
 
-def _documents(documents: Mapping[RunPath, tuple[RunDocument, int]]) -> pa.Table:
-    known = [document for document, _ in documents.values()]
-    texts = ("display_name", "state", "notes", "run_group", "job_type", "client", "host")
-    return pa.table(
-        _paths(list(documents))
-        | {name: pa.array([getattr(document, name) for document in known], pa.string()) for name in texts}
-        | {
-            "exit_code": pa.array([document.exit_code for document in known], pa.int32()),
-            "config": pa.array([json.dumps(dict(document.config)) for document in known], pa.string()),
-            "summary": pa.array([json.dumps(dict(document.summary)) for document in known], pa.string()),
-            "tags": pa.array([list(document.tags) for document in known], pa.list_(pa.string())),
-            "metric_definitions": pa.array(
-                [json.dumps(list(document.metric_definitions.values())) for document in known], pa.string()
-            ),
-            "created_at": _times([document.created_at for document in known]),
-            "started_at": _times([document.started_at for document in known]),
-            "finished_at": _times([document.finished_at for document in known]),
-            "version": pa.array([version for _, version in documents.values()], pa.uint64()),
-        }
-    )
-
-
-def _spellings(spellings: Sequence[tuple[RunPath, str, str, int]]) -> pa.Table:
-    return pa.table(
-        _paths([path for path, *_ in spellings])
-        | {
-            "folded": pa.array([folded for _, folded, _, _ in spellings], pa.string()),
-            "spelling": pa.array([spelling for _, _, spelling, _ in spellings], pa.string()),
-            "first_version": pa.array([version for *_, version in spellings], pa.uint64()),
-        }
-    )
-
-
-def _states(states: Mapping[RunPath, RunState], before: Mapping[RunPath, RunState], end: int) -> pa.Table:
-    changed = [
-        (path, scope, name, number, old.get(name, NOT_THERE))
+def _states(states: Mapping[RunPath, RunState], before: Mapping[RunPath, RunState], end: int) -> list[tuple[Any, ...]]:
+    """Return every number that this flush changed, with what it was before."""
+    return [
+        (*path, scope, name, end, number, old.get(name, NOT_THERE))
         for path, state in states.items()
         for scope, new, old in (
             ("writer", state.writers, before[path].writers),
@@ -238,13 +213,3 @@ def _states(states: Mapping[RunPath, RunState], before: Mapping[RunPath, RunStat
         for name, number in new.items()
         if old.get(name) != number
     ]
-    return pa.table(
-        _paths([path for path, *_ in changed])
-        | {
-            "scope": pa.array([scope for _, scope, *_ in changed], pa.string()),
-            "name": pa.array([name for _, _, name, *_ in changed], pa.string()),
-            "offset": pa.array([end] * len(changed), pa.int64()),
-            "number": pa.array([number for *_, number, _ in changed], pa.int64()),
-            "previous_number": pa.array([previous for *_, previous in changed], pa.int64()),
-        }
-    )

@@ -5,17 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
+from stepwell_ingestor.arrow import PATH_FIELDS, row_type, table_of
 from stepwell_ingestor.points import Columns
 from stepwell_ingestor.state import SeriesId
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.kinds import Kind
 from stepwell_schemas.limits import VERSION_ROW_BITS
 from stepwell_schemas.streams import DEFAULT
+
+_TEXT, _I64, _U64, _F64 = pa.string(), pa.int64(), pa.uint64(), pa.float64()
+_SERIES: Final = row_type(
+    PATH_FIELDS
+    | {"key": _TEXT, "kind": _TEXT, "first_step": _I64, "last_step": _I64, "points": _U64, "rewritten": pa.uint8()}
+    | {"first_version": _U64, "value_min": _F64, "value_max": _F64, "value_sum": _F64, "not_nan": _U64}
+    | {
+        name: row_type({"step": _I64, "version": _U64, "value": value})
+        for name, value in (("last_number", _F64), ("last_text", _TEXT))
+    }
+    | {"last_offset": _I64, "stream": _TEXT}
+)
 
 
 @dataclass
@@ -60,7 +73,7 @@ class SeriesPart:
 def parts_of(columns: Columns, stream: str = DEFAULT) -> list[SeriesPart]:
     """Return the part of each key of some columns that rows of `stream` logged."""
     steps, rows = columns.steps, len(columns.steps)
-    repeated = bool((steps[1:] <= steps[:-1]).any())
+    repeated = rows > 1 and bool((steps[1:] <= steps[:-1]).any())
     first, last, version = int(steps[0]), int(steps[-1]), int(columns.versions[0])
     last_version = int(columns.versions[-1])
     figures = _figures(columns)
@@ -77,6 +90,12 @@ def parts_of(columns: Columns, stream: str = DEFAULT) -> list[SeriesPart]:
 def _figures(columns: Columns) -> list[tuple[float, float, float, int]]:
     if columns.kind is not Kind.NUMBER:
         return [(math.inf, -math.inf, 0.0, 0)] * len(columns.keys)
+    if len(columns.steps) == 1:
+        # As plain `log()` calls come: a dozen calls of numpy for a value each would be most of their planning.
+        return [
+            (value, value, value, 1) if value == value else (math.inf, -math.inf, 0.0, 0)
+            for value in columns.values.tolist()
+        ]
     values = columns.values.reshape(len(columns.keys), len(columns.steps))
     there = ~np.isnan(values)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -89,34 +108,14 @@ def _figures(columns: Columns) -> list[tuple[float, float, float, int]]:
 
 def series_table(parts: Mapping[tuple[RunPath, SeriesId], SeriesPart]) -> pa.Table:
     """Return the parts as rows of the table `series`."""
-    rows = list(parts.items())
-    flush = [part for _, part in rows]
-    numbers = [part.last[2] if isinstance(part.last[2], float) else 0.0 for part in flush]
-    texts = [part.last[2] if isinstance(part.last[2], str) else part.exact for part in flush]
-    columns: dict[str, Any] = {
-        "entity": [path.entity for (path, _), _ in rows],
-        "project": [path.project for (path, _), _ in rows],
-        "run_id": [path.run_id for (path, _), _ in rows],
-        "key": [key for (_, (key, _)), _ in rows],
-        "kind": [kind for (_, (_, kind)), _ in rows],
-        "first_step": pa.array([part.first_step for part in flush], pa.int64()),
-        "last_step": pa.array([part.last_step for part in flush], pa.int64()),
-        "points": pa.array([part.points for part in flush], pa.uint64()),
-        "rewritten": pa.array([int(part.rewritten) for part in flush], pa.uint8()),
-        "first_version": pa.array([part.first_version for part in flush], pa.uint64()),
-        "value_min": [part.value_min for part in flush],
-        "value_max": [part.value_max for part in flush],
-        "value_sum": [part.value_sum for part in flush],
-        "not_nan": pa.array([part.not_nan for part in flush], pa.uint64()),
-        "last_number": _last(flush, pa.array(numbers, pa.float64())),
-        "last_text": _last(flush, pa.array(texts, pa.string())),
-        "last_offset": pa.array([part.last_offset for part in flush], pa.int64()),
-        "stream": [part.stream for part in flush],
-    }
-    return pa.table(columns)
+    return table_of([_row(path, series, part) for (path, series), part in parts.items()], _SERIES)
 
 
-def _last(flush: list[SeriesPart], values: pa.Array) -> pa.StructArray:
-    steps = pa.array([part.last[0] for part in flush], pa.int64())
-    versions = pa.array([part.last[1] for part in flush], pa.uint64())
-    return pa.StructArray.from_arrays([steps, versions, values], ["step", "version", "value"])
+def _row(path: RunPath, series: SeriesId, part: SeriesPart) -> tuple[Any, ...]:
+    step, version, last = part.last
+    number, text = (0.0, last) if isinstance(last, str) else (last, part.exact)
+    return (
+        *path, *series, part.first_step, part.last_step, part.points, int(part.rewritten), part.first_version,
+        part.value_min, part.value_max, part.value_sum, part.not_nan,
+        (step, version, number), (step, version, text), part.last_offset, part.stream,
+    )  # fmt: skip

@@ -61,6 +61,7 @@ class Ingestor:
         self._kafka = AiokafkaClients(settings) if kafka is None else kafka
         self._policy = FlushPolicy(settings.ingestor_flush_bytes, settings.ingestor_flush_seconds)
         self._last_flush_at: float | None = None
+        self._reported: IngestorStatus | None = None
         self._alarm = DeadLetterAlarm(settings.ingestor_deadletter_alarm_share)
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
@@ -157,6 +158,9 @@ class Ingestor:
 
     def _report(self) -> None:
         status = self.status()
+        if status == self._reported:
+            return
+        self._reported = status
         metrics.gauge("stepwell_ingestor_lag_events", status.lag_events)
         metrics.gauge("stepwell_ingestor_buffered_bytes", status.buffered_bytes)
         metrics.gauge("stepwell_ingestor_paused_partitions", status.paused)

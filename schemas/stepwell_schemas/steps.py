@@ -13,6 +13,7 @@ The commit flag has three states because its default depends on whether a step w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stepwell_schemas.errors import StepError
@@ -29,6 +30,7 @@ COMMIT_FALSE: Final = 0
 COMMIT_TRUE: Final = 1
 COMMIT_DEFAULT: Final = 2
 _COMMIT_CODES: Final = {False: COMMIT_FALSE, True: COMMIT_TRUE, None: COMMIT_DEFAULT}
+_COMMIT_FLAGS: Final[Sequence[bool | None]] = (False, True, None)
 
 
 class StepDecision(NamedTuple):
@@ -93,6 +95,12 @@ def resolve(
     """
     import numpy as np
 
+    if rows == 1:
+        # As plain `log()` calls come, by the thousand.
+        step_asked = NO_STEP if asked is None else int(asked[0])
+        flag = None if commits is None else _COMMIT_FLAGS[commits[0]]
+        step, after, conflict = advance(current, None if step_asked == NO_STEP else step_asked, flag)
+        return ResolvedSteps(np.array([step]), np.array([conflict]), after)
     if asked is None:
         moves = np.ones(rows, np.int64) if commits is None else (commits != COMMIT_FALSE).astype(np.int64)
         steps = current + np.cumsum(moves) - moves
@@ -135,10 +143,9 @@ def _resolve_one_by_one(
 
     conflicts = np.zeros(len(steps), np.bool_)
     current = int(before[first])
-    flags: list[bool | None] = [False, True, None]
     for row in range(first, len(steps)):
         step_asked = int(asked[row])
-        flag = None if commits is None else flags[commits[row]]
+        flag = None if commits is None else _COMMIT_FLAGS[commits[row]]
         decision = advance(current, None if step_asked == NO_STEP else step_asked, flag)
         steps[row], current, conflicts[row] = decision
     return ResolvedSteps(steps, conflicts, current)

@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError
 
 from stepwell_ingestor.clients import AiokafkaClients, Committed
+from support.group import Assigned, member, until_polled
 from support.ingest import settings_of
 from support.stack import Topics
 
 pytestmark = pytest.mark.anyio
-
-DEADLINE_SECONDS = 60.0
-
-
-class Assigned:
-    """Notes what the group gives to a member."""
-
-    def __init__(self) -> None:
-        self.partitions: set[TopicPartition] | None = None
-
-    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        self.partitions = assigned
-
-    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        self.partitions = None
-
-
-@asynccontextmanager
-async def member(broker: str, topics: Topics) -> AsyncIterator[tuple[AiokafkaClients, Assigned]]:
-    """A member of the test's group."""
-    clients, assigned = AiokafkaClients(settings_of(broker, topics)), Assigned()
-    await clients.start(topics.events, assigned)
-    try:
-        yield clients, assigned
-    finally:
-        await clients.stop()
-
-
-async def until(holds: Callable[[], bool], *polled: AiokafkaClients) -> None:
-    """Poll until something holds: a member that does not ask takes part in no rebalance."""
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not holds():
-            await asyncio.gather(*(clients.poll(0.05) for clients in polled))
 
 
 def held(assigned: Assigned) -> int:
@@ -57,8 +21,8 @@ def held(assigned: Assigned) -> int:
 
 async def test_a_member_that_was_thrown_out_commits_nothing(broker: str, topics: Topics) -> None:
     partition = TopicPartition(topics.events, 0)
-    async with member(broker, topics) as (clients, assigned):
-        await until(lambda: partition in (assigned.partitions or ()), clients)
+    async with member(AiokafkaClients(settings_of(broker, topics)), topics) as (clients, assigned):
+        await until_polled(lambda: partition in (assigned.partitions or ()), clients)
         await clients.commit(partition, 0, "7")
         # As after a pause beyond the session: the group is empty, and the broker takes the commits of anybody.
         await clients._consumer._coordinator._maybe_leave_group()
@@ -69,8 +33,10 @@ async def test_a_member_that_was_thrown_out_commits_nothing(broker: str, topics:
 
 async def test_a_member_commits_for_no_other_s_partition(broker: str, topics: Topics) -> None:
     partition = TopicPartition(topics.events, 0)
-    async with member(broker, topics) as first, member(broker, topics) as second:
-        await until(lambda: held(first[1]) == held(second[1]) == 1, first[0], second[0])
+    settings = settings_of(broker, topics)
+    one, two = member(AiokafkaClients(settings), topics), member(AiokafkaClients(settings), topics)
+    async with one as first, two as second:
+        await until_polled(lambda: held(first[1]) == held(second[1]) == 1, first[0], second[0])
         owner, other = (first, second) if partition in (first[1].partitions or ()) else (second, first)
         await owner[0].commit(partition, 0, "7")
         with pytest.raises(CommitFailedError, match="taken the partition"):

@@ -8,20 +8,21 @@ from typing import Final, NamedTuple
 _INGESTOR: Final = "ingestor/stepwell_ingestor"
 _PRODUCER: Final = "producer/stepwell"
 _COMMIT_PLAN: Final = """        if not planned:
-            await self._kafka.commit(self._partition, first, str(end))
+            await commit(self._kafka, self._partition, first, str(end))
 """
 _INSERT_ALL: Final = """        for table, rows in plan.tables.items():
             token = insert_token(self._partition, messages, end, table)
             await self._insert(table, rows, token, first, doubtful=planned)
 """
 _BURY: Final = "        await self._bury(plan.dead)\n"
-_COMMIT_END: Final = '        await self._kafka.commit(self._partition, end, "")\n'
+_COMMIT_END: Final = '        await commit(self._kafka, self._partition, end, "")\n'
 _PUT: Final = "        self._states.put(plan.states)\n"
 _TOKEN: Final = 'return f"{partition.topic}:{partition.partition}:{first.offset}:{end}:{record}:{table}"'
 _INDENT: Final = 16 * " "
 _SIGNED: Final = "if self._given.get(partition) != self._present_membership():"
 
 CLIENTS: Final = ("tests/integration/test_kafka_clients.py",)
+FENCE: Final = ("tests/integration/test_overtaken_commits.py",)
 PUMP: Final = ("tests/unit/producer/test_pump.py",)
 TOKENS: Final = ("tests/unit/ingestor/test_tokens.py",)
 
@@ -106,8 +107,8 @@ MUTATIONS: Final = (
         (
             Edit(
                 f"{_INGESTOR}/rows.py",
-                "(path, scope, name, number, old.get(name, NOT_THERE))",
-                "(path, scope, name, number, NOT_THERE)",
+                "(*path, scope, name, end, number, old.get(name, NOT_THERE))",
+                "(*path, scope, name, end, number, NOT_THERE)",
             ),
         ),
     ),
@@ -149,6 +150,36 @@ MUTATIONS: Final = (
                 "self._given = dict.fromkeys(self._broker.logs, self._present)",
             ),
         ),
+    ),
+    Mutation(
+        "a commit in doubt is followed by others of the same member",
+        (Edit(f"{_INGESTOR}/committing.py", "        await kafka.rejoin(partition)\n", ""),),
+    ),
+    Mutation(
+        "a commit in doubt counts as done",
+        (
+            Edit(
+                f"{_INGESTOR}/committing.py",
+                "if await _is_done(kafka, partition, Committed(offset, plan)):",
+                "if True:",
+            ),
+        ),
+    ),
+    Mutation(
+        "a lost connection leaves no doubt",
+        (Edit(f"{_INGESTOR}/clients.py", "(RequestTimedOutError, KafkaConnectionError, CorrelationIdError)", "()"),),
+        FENCE,
+    ),
+    Mutation(
+        "the group is not left",
+        (
+            Edit(
+                f"{_INGESTOR}/clients.py",
+                "            await coordinator._maybe_leave_group()\n",
+                "            return\n",
+            ),
+        ),
+        FENCE,
     ),
     Mutation(
         "a member that was thrown out commits",

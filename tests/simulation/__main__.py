@@ -12,13 +12,13 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Final
 
-from simulation.account import run_some
+from simulation.account import prepare, run_some
 from simulation.schedule import run_schedule
 
 _SHOWN: Final = 3
 _PARTS: Final = 32
 _COLUMNS: Final = (
-    "kills", "pauses", "leaves", "zombie commits refused", "flushes", "inserts dropped",
+    "kills", "pauses", "leaves", "late commits", "rejoins", "zombie commits refused", "flushes", "inserts dropped",
     "blocks lost by ClickHouse", "events", "points", "lost", "doubled",
 )  # fmt: skip
 
@@ -28,22 +28,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m simulation", description=__doc__)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=2_000, help="how many seeds")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many processes share them")
-    parser.add_argument("--overtaking", action="store_true", help="commit requests land that the client has given up")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many processes share them")
     parser.add_argument("--trace", action="store_true", help="print what happened in each schedule")
     parser.add_argument("--fail-fast", action="store_true", help="end soon after a schedule has failed")
     options = parser.parse_args()
     seeds = range(options.first, options.first + options.seeds)
     if options.trace:
         for seed in seeds:
-            print(*run_schedule(seed, overtaking=options.overtaking).trace, sep="\n")
+            print(*run_schedule(seed).trace, sep="\n")
     began = time.monotonic()
     parts = [seeds[number::_PARTS] for number in range(min(_PARTS, len(seeds)))]
     counts, failures = Counter[str](), list[str]()
-    with ProcessPoolExecutor(min(options.processes, len(parts)), get_context("spawn")) as pool:
-        for part, failed in pool.map(
-            partial(run_some, overtaking=options.overtaking, fail_fast=options.fail_fast), parts
-        ):
+    with ProcessPoolExecutor(min(options.jobs, len(parts)), get_context("spawn"), prepare) as pool:
+        for part, failed in pool.map(partial(run_some, fail_fast=options.fail_fast), parts):
             counts += part
             failures += failed
             if failures and options.fail_fast:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from aiokafka import TopicPartition
@@ -19,10 +21,14 @@ _REJOIN_SECONDS: Final = 1.5 * SESSION_SECONDS
 
 
 class SortedSet(set[TopicPartition]):
-    """Gives its elements in order: that of a set changes with Python's hash seed."""
+    """Gives its elements in order: that of a set changes with Python's hash seed. Nothing is added later."""
+
+    def __init__(self, elements: Iterable[TopicPartition] = ()) -> None:
+        super().__init__(elements)
+        self._order = sorted(super().__iter__())
 
     def __iter__(self) -> Iterator[TopicPartition]:
-        return iter(sorted(super().__iter__()))
+        return iter(self._order)
 
 
 @dataclass
@@ -39,7 +45,8 @@ class Log:
 
     def read(self, position: int, limit: int) -> list[Message]:
         """Return at most `limit` records from an offset on."""
-        return [message for message in self.messages if message.offset >= position][:limit]
+        first = bisect_left(self.messages, position, key=attrgetter("offset"))
+        return self.messages[first : first + limit]
 
     @property
     def settled_at(self) -> int | None:

@@ -22,6 +22,7 @@ from simulation.broker import Broker, DeadLetterRecord, Membership, SortedSet
 from simulation.clock import Process
 from simulation.world import SESSION_SECONDS, World
 from stepwell_ingestor.clients import Committed, Rebalanced
+from stepwell_ingestor.errors import CommitInDoubtError
 from stepwell_ingestor.messages import Message
 
 _HEARTBEAT_SECONDS: Final = SESSION_SECONDS / 3
@@ -73,7 +74,8 @@ class SimulatedKafka:
         await self._stable.wait()
         if fetched := self._fetched():
             return fetched
-        await asyncio.sleep(self._world.rng.uniform(seconds / 2, seconds))
+        # An answer never comes before its time, and on a busy machine later.
+        await asyncio.sleep(self._world.rng.uniform(seconds, 2 * seconds))
         await self._stable.wait()
         return self._fetched()
 
@@ -95,12 +97,30 @@ class SimulatedKafka:
 
         if chance(faults.commit_before):
             await self._world.fail(self._process, NodeNotReadyError())
-        elif chance(faults.overtaken):
-            # The request waits somewhere on its way, while the client has given it up.
-            self._world.later(self._world.rng.uniform(0.05, 2 * SESSION_SECONDS), self._land_late, land)
-            await self._world.fail(self._process, RequestTimedOutError(), after=0.01)
+        elif chance(faults.commit_late):
+            # The request waits somewhere on its way, or never arrives; the client gives it up.
+            if self._world.rng.random() < 0.8:
+                self._world.later(self._world.rng.uniform(0.05, 2 * SESSION_SECONDS), self._land_late, land)
+            await self._world.fail(self._process, CommitInDoubtError("no answer"), after=0.01)
         else:
-            await self._ask(land, lost=RequestTimedOutError() if chance(faults.commit_after) else None)
+            await self._ask(
+                land, lost=CommitInDoubtError("the answer was lost") if chance(faults.commit_after) else None
+            )
+
+    async def rejoin(self, partition: TopicPartition) -> None:
+        """Leave the group, or fail to, and join it anew under another name."""
+        left = self._present
+        if self._given.get(partition) != left:
+            return
+        self._world.counts["rejoins"] += 1
+        if self._world.chance(self._world.faults.leave):
+            with suppress(KafkaError):
+                await self._world.fail(self._process, RequestTimedOutError())
+        else:
+            await self._ask(lambda: self._broker.leave(left.member))
+        if self._present == left:
+            self._present = _OUTSIDE
+            self._rejoin.set()
 
     async def position(self, partition: TopicPartition) -> int | None:
         """Return the offset that is read next, None for a partition that is another's; waits for rebalances."""
@@ -143,23 +163,24 @@ class SimulatedKafka:
         return await self._world.request(self._process, work, answer_lost=lost)
 
     def _land_late(self, land: Callable[[], None]) -> None:
-        self._world.counts["commits that came late"] += 1
-        try:
+        self._world.counts["late commits"] += 1
+        with suppress(CommitFailedError):
             land()
-        except CommitFailedError:
-            return
 
     def _position(self, partition: TopicPartition) -> int:
-        return self._positions.setdefault(partition, self._broker.committed[partition].offset or 0)
+        position = self._positions.get(partition)
+        if position is None:
+            position = self._positions[partition] = self._broker.committed[partition].offset or 0
+        return position
 
     def _fetched(self) -> dict[TopicPartition, list[Message]]:
         fetched = {}
         for partition in self._assigned:
-            if partition in self._paused or self._world.chance(self._world.faults.empty):
-                continue
-            log = self._broker.logs[partition]
+            log, position = self._broker.logs[partition], self._position(partition)
             self._highwater[partition] = log.end
-            messages = log.read(self._position(partition), self._world.rng.randint(1, _MOST_RECORDS))
+            if partition in self._paused or position >= log.end or self._world.chance(self._world.faults.empty):
+                continue
+            messages = log.read(position, self._world.rng.randint(1, _MOST_RECORDS))
             if messages:
                 self._positions[partition] = messages[-1].offset + 1
                 fetched[partition] = messages

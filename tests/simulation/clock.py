@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import selectors
-from collections.abc import Callable
+import itertools
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from concurrent.futures import Executor
 from contextvars import Context, ContextVar
-from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, Unpack
+from heapq import heappop, heappush
+from typing import Any, Protocol, TypeVar, TypeVarTuple, Unpack
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -70,79 +72,128 @@ class Threads(Protocol):
         """Do it some time later."""
 
 
-class _Selector(selectors.SelectSelector):
-    """Waits by moving the clock."""
+class _Step(asyncio.TimerHandle):
+    """A callback that is due at a time; run if its process, where it has one, may run."""
 
-    now = 0.0
+    __slots__ = ("_process",)
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise RuntimeError("the simulation waits for something that never comes")
-        self.now += max(timeout, 0.0)
-        return []
-
-
-class _Step(Generic[*Ts]):
-    """A callback of a process, run if the process may run."""
-
-    __slots__ = ("_callback", "_process", "handle")
-
-    def __init__(self, process: Process, callback: Callable[[Unpack[Ts]], object]) -> None:
+    def __init__(
+        self, when: float, process: Process | None, callback: Callable[..., object], args: Any, context: Context
+    ) -> None:
+        # asyncio's own initializer, which looks for a caller to blame, would cost more than most callbacks do.
+        self._when = when
         self._process = process
         self._callback = callback
-        self.handle: asyncio.Handle
+        self._args = args
+        self._context = context
+        self._cancelled = False
 
-    def __call__(self, *args: *Ts) -> None:
+    def cancel(self) -> None:
+        """Do not run it."""
+        self._cancelled = True
+
+    def run(self) -> None:
+        """Run it, or keep it for when its process goes on."""
         process = self._process
-        if process.alive and not process.stopped:
-            process.reached("step")
-        if not process.alive:
+        if self._cancelled:
             return
-        if process.stopped:
-            process.hold(self._go_on)
-        else:
-            self._callback(*args)
+        if process is not None:
+            if process.alive and not process.stopped:
+                process.reached("step")
+            if not process.alive:
+                return
+            if process.stopped:
+                process.hold(self.run)
+                return
+        self._context.run(self._callback, *self._args)
 
-    def _go_on(self) -> None:
-        if not self.handle.cancelled():
-            self.handle._run()
 
+class VirtualLoop(asyncio.AbstractEventLoop):
+    """Time passes only when nothing is left to do; work for threads is done by `threads`, in the loop.
 
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """Time passes only when nothing is left to do; work for threads is done by `threads`, in the loop."""
+    As little of a loop as tasks and futures need: most of a schedule is callbacks that do next to nothing.
+    """
 
     threads: Threads
 
     def __init__(self) -> None:
-        self._virtual = _Selector()
-        super().__init__(self._virtual)
+        self._now = 0.0
+        self._ready: deque[_Step] = deque()
+        self._timers: list[tuple[float, int, _Step]] = []
+        self._numbers = itertools.count()
 
     def time(self) -> float:
         """Return the virtual seconds since the loop was made."""
-        return self._virtual.now
+        return self._now
 
     def call_soon(
         self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         """Run a callback next, as a step of the process in whose context it runs."""
-        process = PROCESS.get() if context is None else context.get(PROCESS)
-        if process is None:
-            return super().call_soon(callback, *args, context=context)
-        step = _Step(process, callback)
-        step.handle = super().call_soon(step, *args, context=context)
-        return step.handle
+        context = contextvars.copy_context() if context is None else context
+        step = _Step(self._now, context.get(PROCESS), callback, args, context)
+        self._ready.append(step)
+        return step
+
+    def call_later(
+        self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Run a callback after some seconds, as a step of the process in whose context it runs."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(
         self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Run a callback at a time, as a step of the process in whose context it runs."""
-        process = PROCESS.get() if context is None else context.get(PROCESS)
-        if process is None:
-            return super().call_at(when, callback, *args, context=context)
-        step = _Step(process, callback)
-        handle = super().call_at(when, step, *args, context=context)
-        step.handle = handle
-        return handle
+        context = contextvars.copy_context() if context is None else context
+        step = _Step(when, context.get(PROCESS), callback, args, context)
+        heappush(self._timers, (when, next(self._numbers), step))
+        return step
+
+    def run_until_complete(self, future: Coroutine[Any, Any, T]) -> T:  # type: ignore[override]
+        """Run until a coroutine has ended. What a callback raises ends it."""
+        task = self.create_task(future)
+        asyncio._set_running_loop(self)
+        try:
+            while not task.done():
+                self._next().run()
+        finally:
+            asyncio._set_running_loop(None)
+        return task.result()
+
+    def _next(self) -> _Step:
+        if self._ready:
+            return self._ready.popleft()
+        if not self._timers:
+            raise RuntimeError("the simulation waits for something that never comes")
+        when, _, step = heappop(self._timers)
+        self._now = max(self._now, when)
+        return step
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """Return a future of this loop."""
+        return asyncio.Future(loop=self)
+
+    def create_task(
+        self,
+        coro: Coroutine[Any, Any, T] | Generator[Any, None, T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+    ) -> asyncio.Task[T]:
+        """Return a task of this loop."""
+        return asyncio.Task(coro, loop=self, name=name, context=context)
+
+    def call_exception_handler(self, context: Mapping[str, Any]) -> None:
+        """Say nothing: tasks of killed processes are never finished, and their futures never looked at."""
+
+    def get_debug(self) -> bool:
+        """Say no."""
+        return False
+
+    def is_closed(self) -> bool:
+        """Say no: there is nothing to close."""
+        return False
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts

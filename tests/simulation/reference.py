@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from simulation.broker import Broker
 from simulation.model import RunModel, bits
 from simulation.rollups import differences
-from simulation.store import Row
+from simulation.rows import Row, rows_of
 from simulation.workload import Entry
 from stepwell_ingestor.messages import DeadLetter, receive_all
 from stepwell_ingestor.plan import plan_flush
@@ -99,7 +99,7 @@ def _planned_at_once(broker: Broker) -> tuple[dict[str, list[Row]], dict[TopicPa
         plan = plan_flush(received, unreadable, {item.path: RunState() for item in received}, log.settled_at or 0)
         dead[partition] = plan.dead
         for table, rows in plan.tables.items():
-            tables[table] += rows.to_pylist()
+            tables[table] += rows_of(table, rows)
     return tables, dead
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 from unittest.mock import patch
 
@@ -36,6 +37,11 @@ _QUIET_SECONDS: Final = 10 * SESSION_SECONDS
 _LOOK_SECONDS: Final = 0.25
 
 
+@cache
+def _settings() -> IngestorSettings:
+    return IngestorSettings(kafka_bootstrap_servers="simulated")
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a schedule did and what differed."""
@@ -47,7 +53,7 @@ class Outcome:
 
 
 class _Schedule:
-    def __init__(self, seed: int, loop: VirtualLoop, *, overtaking: bool) -> None:
+    def __init__(self, seed: int, loop: VirtualLoop) -> None:
         self.world = World(seed, loop)
         rng = self.world.rng
         partitions = [TopicPartition(_TOPIC, number) for number in range(rng.randint(1, 3))]
@@ -59,9 +65,8 @@ class _Schedule:
         self._partitions = partitions
         self._workload = Workload(rng, len(partitions))
         self._running: dict[Process, Ingestor] = {}
-        self._overtaking = overtaking
         # Limits far below what the settings allow, so that logs of some events are cut, and partitions paused.
-        self._settings = IngestorSettings(kafka_bootstrap_servers="simulated").model_copy(
+        self._settings = _settings().model_copy(
             update={
                 "events_topic": _TOPIC,
                 "deadletters_topic": "deadletters",
@@ -76,7 +81,7 @@ class _Schedule:
     async def run(self) -> None:
         """Let the log grow under faults; then let everything recover and come to rest."""
         rng = self.world.rng
-        self.world.faults = Faults.drawn(rng, overtaking=self._overtaking)
+        self.world.faults = Faults.drawn(rng)
         for _ in range(rng.randint(1, 2)):
             self._start()
         left = rng.randint(5, 40)
@@ -176,17 +181,15 @@ class _Schedule:
             self.world.problems.append(f"{process.name} ended with {error!r}")
 
 
-def run_schedule(seed: int, *, overtaking: bool = False) -> Outcome:
-    """Run the schedule of a seed; `overtaking` lets commit requests land that the client has given up.
+def run_schedule(seed: int) -> Outcome:
+    """Run the schedule of a seed.
 
     Returns:
         what happened; the same for the same seed, whatever the machine and its load.
     """
-    loop = VirtualLoop()
-    # Tasks of killed processes are never finished, and their futures never looked at.
-    loop.set_exception_handler(lambda *_: None)
+    loop = VirtualLoop()  # type: ignore[abstract]  # what it lacks, nothing here asks for
     with structlog.testing.capture_logs(), patch.object(flushing, "LEVELS", LEVELS):
-        schedule = _Schedule(seed, loop, overtaking=overtaking)
+        schedule = _Schedule(seed, loop)
         try:
             loop.run_until_complete(schedule.run())
         finally:
@@ -208,4 +211,3 @@ def _bury(loop: VirtualLoop, processes: Sequence[Process]) -> None:
         coroutine = task.get_coro()
         if coroutine is not None:
             coroutine.close()
-    loop.close()

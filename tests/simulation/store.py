@@ -10,13 +10,12 @@ from typing import Any, Final
 import pyarrow as pa
 
 from simulation.rollups import closed_before, computed
+from simulation.rows import Row, rows_of
 from simulation.world import World
 from stepwell_ingestor.landing import FED
 from stepwell_schemas.clickhouse import Parameters, Store
 from stepwell_schemas.errors import StoreRejectedError, StoreUnavailableError
 from stepwell_schemas.limits import VERSION_ROW_BITS
-
-Row = dict[str, Any]
 
 TOKEN_WINDOW: Final = 1_000
 """Blocks of a table whose tokens are remembered."""
@@ -98,10 +97,11 @@ class SimulatedStore(Store):
                 self._world.counts["blocks lost by ClickHouse"] += 1
                 self._world.note(f"lose {token}")
                 raise StoreUnavailableError("killed between the note of the token and the rows")
+            new = rows_of(table, rows)
             if table == "series":
                 points, rollups = self.tables["points_number"], self.tables["rollups"]
-                self._world.problems += closed_before(rows.to_pylist(), points, rollups)
-            self.tables[table] += rows.to_pylist()
+                self._world.problems += closed_before(new, points, rollups)
+            self.tables[table] += new
             self._world.note(f"insert {token} {len(rows)}")
         if chance(faults.insert_after):
             raise StoreUnavailableError("the answer was lost")

@@ -25,7 +25,8 @@ class Faults:
     `*_before`: it fails and nothing was done; `*_after`: it was done, and its reply is lost. `insert_lost`: ClickHouse
     is killed between its note of a token and the rows. `insert_refused`: no retry helps, and the ingestor ends.
     `slow`: a request takes up to four sessions. `dropped`: a dead process's request never arrives. `empty`: a poll
-    gives nothing of a partition. `overtaken`: a commit request is given up, and arrives later all the same.
+    gives nothing of a partition. `commit_late`: a commit is given up, and comes later all the same, or never.
+    `leave`: the group does not hear that a member leaves.
     """
 
     commit_before: float = 0.0
@@ -42,22 +43,22 @@ class Faults:
     slow: float = 0.0
     dropped: float = 0.0
     empty: float = 0.0
-    overtaken: float = 0.0
+    commit_late: float = 0.0
+    leave: float = 0.0
 
     @classmethod
-    def drawn(cls, rng: random.Random, *, overtaking: bool) -> Faults:
+    def drawn(cls, rng: random.Random) -> Faults:
         """Draw a mixture in which most faults are absent, and some are frequent."""
         faults = cls(
             **{
                 name: rng.choice((0.0, 0.0, 0.02, 0.1, 0.3))
                 for name in cls.__dataclass_fields__
-                if name not in {"slow", "overtaken", "insert_lost", "insert_refused"}
+                if name not in {"slow", "insert_lost", "insert_refused"}
             }
         )
         faults.slow = rng.choice((0.0, 0.0, 0.01, 0.05))
         faults.insert_lost = rng.choice((0.0, 0.0, 0.05))
         faults.insert_refused = rng.choice((0.0, 0.0, 0.0, 0.02))
-        faults.overtaken = rng.choice((0.05, 0.2)) if overtaking else 0.0
         return faults
 
 

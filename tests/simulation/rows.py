@@ -1,0 +1,52 @@
+"""Rows of Arrow tables as Python sees them, many times faster than pyarrow gives some of their types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final
+
+import pyarrow as pa
+
+Row = dict[str, Any]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_readers: dict[tuple[str, int], list[Callable[[pa.Array], list[Any]]]] = {}
+
+
+def rows_of(name: str, table: pa.Table) -> list[Row]:
+    """Return the rows of a table, as its `to_pylist` does: times as datetimes in UTC.
+
+    Tables of one name and as many columns have the same types.
+    """
+    readers = _readers.get((name, table.num_columns))
+    if readers is None:
+        readers = _readers[name, table.num_columns] = [_reader(field.type) for field in table.schema]
+    names = table.column_names
+    return [
+        dict(zip(names, row, strict=True))
+        for batch in table.to_batches()
+        for row in zip(*(read(column) for read, column in zip(readers, batch.columns, strict=True)), strict=True)
+    ]
+
+
+def _reader(data_type: pa.DataType) -> Callable[[pa.Array], list[Any]]:
+    if pa.types.is_dictionary(data_type):
+        return _decoded
+    # Of each value pyarrow asks which time zone it is that is called UTC.
+    return _times if pa.types.is_timestamp(data_type) else pa.Array.to_pylist
+
+
+def _decoded(column: pa.Array) -> list[Any]:
+    names = column.dictionary.to_pylist()
+    return [names[code] for code in column.indices.to_pylist()]
+
+
+def _times(column: pa.Array) -> list[Any]:
+    return [None if at is None else _datetime(at) for at in column.view(pa.int64()).to_pylist()]
+
+
+@lru_cache(65_536)
+def _datetime(milliseconds: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=milliseconds)
