@@ -1,6 +1,8 @@
 """What a session keeps beside its rows by itself: system metrics and console output, as its settings say.
 
-Each is a part of its own, with a thread and a stream; none is in a disabled run, nor in a forked child.
+Each is a part of its own, with a thread and a stream; none is in a disabled run. Of a forked child, the lines that it
+prints are kept where `sys.stdout` and `sys.stderr` are listened to: without a thread, under a writer's name of its own,
+numbered from where its parent's were at the fork.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from stepwell_schemas.keys import check_key
 from stepwell_schemas.streams import CONSOLE, SYSTEM, stream_key
 
 if TYPE_CHECKING:
-    from stepwell.console.capture import Capture
+    from stepwell.console.capture import Capture, Write
+    from stepwell.console.child import ChildLines
     from stepwell.sender import Delivery
     from stepwell.settings import ProducerSettings
     from stepwell.system.sampler import Sampler
@@ -31,6 +34,13 @@ _NAMES: Final = (STDOUT, STDERR)
 _LABELS: Final = {SYSTEM: "system metrics", CONSOLE: "console output"}
 
 
+class _Nobody:
+    """Delivers nothing: the parent looks for what a forked child leaves behind."""
+
+    def also(self, journal: Journal) -> None:
+        """It stays in the folder."""
+
+
 class Beside:
     """The streams beside a session's rows."""
 
@@ -38,11 +48,14 @@ class Beside:
         self._plan = plan
         self._settings = settings
         self._journal = journal
-        self._delivery = delivery
+        self._delivery: Delivery | _Nobody = delivery
         self._logs: list[StreamLog] = []
         self._sampler: Sampler | None = None
-        self._capture: Capture | None = None
+        self._capture: Capture | ChildLines | None = None
         self._endings: list[Callable[[], None]] = []
+        self._heard: list[str] = []
+        self._in_child = False
+        self._console: StreamLog | None = None
 
     @property
     def lines_dropped(self) -> int:
@@ -78,13 +91,7 @@ class Beside:
     def _start_console(self, *, redirected: bool) -> None:
         from stepwell.console.capture import Capture
 
-        log = self._stream(CONSOLE)
-        keys = {name: self._key(CONSOLE, name) for name in _NAMES}
-
-        def write(name: str, line: str, at: int, stays: bool) -> bool:
-            return log.write({keys[name]: ("string", line)}, at, stays=stays)
-
-        self._capture = Capture(write)
+        self._capture = Capture(self._console_writer(0))
         self._capture.start()
         if redirected:
             self._redirect(self._capture)
@@ -92,11 +99,21 @@ class Beside:
         for name in _NAMES:
             self._listen(name, self._capture)
 
-    def _listen(self, name: str, capture: Capture) -> None:
+    def _console_writer(self, first_step: int) -> Write:
+        log = self._console = self._stream(CONSOLE, first_step)
+        keys = {name: self._key(CONSOLE, name) for name in _NAMES}
+
+        def write(name: str, line: str, at: int, stays: bool) -> bool:
+            return log.write({keys[name]: ("string", line)}, at, stays=stays)
+
+        return write
+
+    def _listen(self, name: str, capture: Capture | ChildLines) -> None:
         from stepwell.console.tap import listen
 
         try:
             self._endings.append(listen(name, capture.put))
+            self._heard.append(name)
         except TypeError as error:
             say(f"{self._plan.path.run_id}: {error}; its lines are not kept")
 
@@ -113,11 +130,19 @@ class Beside:
         for name in apart:
             self._listen(name, capture)
 
-    def _stream(self, stream: str) -> StreamLog:
+    def _stream(self, stream: str, first_step: int = 0) -> StreamLog:
         label = f"{self._plan.path.run_id}: {_LABELS[stream]}"
-        log = StreamLog(label, lambda: open_stream(self._plan, self._journal, stream), self._delivery.also)
+        log = StreamLog(label, lambda: open_stream(self._plan, self._journal, stream), self._deliver, first_step)
         self._logs.append(log)
         return log
+
+    def _deliver(self, journal: Journal) -> None:
+        self._delivery.also(journal)
+        if self._in_child:
+            # Imported here, since that module imports this one.
+            from stepwell.start import finish_with_worker
+
+            finish_with_worker()
 
     def _key(self, stream: str, name: str) -> str:
         try:
@@ -139,7 +164,14 @@ class Beside:
         self.put(STDERR, "".join(traceback.format_exception(error)))
 
     def stop(self) -> None:
-        """End, within seconds; everything that was taken is in the journals then."""
+        """End, within seconds; everything that was taken is in the journals then.
+
+        A forked child goes on listening: multiprocessing prints a worker's traceback after what ends it.
+        """
+        if self._in_child:
+            if self._capture is not None:
+                self._capture.stop()
+            return
         for ending in self._endings:
             ending()
         self._endings.clear()
@@ -151,17 +183,43 @@ class Beside:
             log.close()
 
     def account(self) -> list[StreamAccount]:
-        """Let go of the journals, and return what became of each."""
+        """Let go of the journals, and return what became of each; a forked child's are its parent's to deliver."""
+        if self._in_child:
+            return []
         return [log.account(keep=self._plan.keep_journal) for log in self._logs]
 
-    def abandon_in_child(self) -> None:
-        """In a forked child: neither sample nor listen, and leave the parent's journals alone."""
+    def in_child(self, plan: Plan) -> None:
+        """In a forked child, whose plan is given: leave the parent's journals alone, sample nothing, and listen anew.
+
+        What is printed is delivered by the parent once the child has ended, or by `begin_in_child`.
+        """
+        heard, self._heard = self._heard, []
         for ending in self._endings:
             with contextlib.suppress(OSError):
                 ending()
         self._endings.clear()
         for log in self._logs:
             log.abandon_in_child()
+        first_step = 0 if self._console is None else self._console.current
+        if self._capture is not None:
+            first_step += self._capture.waiting_in_child()
+        self._sampler = self._capture = None
+        self._plan, self._in_child, self._delivery = plan, True, _Nobody()
+        if not heard or self._console is None:
+            return
+        from stepwell.console.child import ChildLines
+
+        self._logs = []
+        self._capture = ChildLines(self._console_writer(first_step))
+        for name in heard:
+            self._listen(name, self._capture)
+
+    def begin_in_child(self, delivery: Delivery) -> None:
+        """In a forked child that logs itself from now on: deliver what it prints, too."""
+        self._delivery = delivery
+        for log in self._logs:
+            if log.journal is not None:
+                delivery.also(log.journal)
 
 
 def _existing(path: Path) -> Path:

@@ -17,6 +17,7 @@ from stepwell.errors import JournalError
 from stepwell.journal_format import JournalInfo, read_header
 from stepwell.terminal import say
 from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.streams import DEFAULT, stream_of
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
@@ -71,7 +72,6 @@ def last_step(orphans: Iterable[Orphan]) -> int:
 
     from stepwell.reader import JsonRow, Reader, Rows
     from stepwell_schemas.steps import resolve
-    from stepwell_schemas.streams import DEFAULT, stream_of
 
     last = -1
     current: dict[str, int] = {}
@@ -148,7 +148,8 @@ class Orphans:
                 await file.deliver(producer, topic)
             finally:
                 self.delivered += file.reached.sequence - file.start.sequence
-        if file.reached != file.start:
+        # Of a child that only printed, there is nothing to say.
+        if file.reached != file.start and not (FORK_MARK in file.info.writer and stream_of(file.info.writer)):
             sent = file.reached.sequence - file.start.sequence
             say(f"{self._run}: {sent:,} records that an earlier session or a forked process left are delivered")
         if file.damage is not None:

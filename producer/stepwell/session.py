@@ -108,6 +108,7 @@ class Run(RunView):
         if self._receipt is not None:
             return self._receipt
         if self._inherited is not None:
+            self._beside.stop()
             return Receipt(self.path)
         code = exit_code or 0
         deadline = time.monotonic() + timeout
@@ -267,7 +268,7 @@ class Run(RunView):
     def in_child(self) -> None:
         """In a forked child: leave the parent's journal alone, and begin a session at the first call that logs."""
         self._journal.abandon_in_child()
-        self._beside.abandon_in_child()
+        self._beside.in_child(self._plan.in_child(os.getpid(), self._rows.current))
         # What the parent's threads hold was copied without them: kept, so that nothing closes it here.
         self._inherited = (self._delivery, self._inherited)
         self._begin_lock = threading.Lock()
@@ -287,6 +288,7 @@ class Run(RunView):
             self._plan, self._journal, self._delivery = plan, journal, delivery
             self._rows.begin(journal)
             delivery.start()
+            self._beside.begin_in_child(delivery)
 
     def __enter__(self) -> Self:
         return self

@@ -67,7 +67,7 @@ def start_run(arguments: Mapping[str, Any], settings: ProducerSettings, reinit: 
     _Current.run = run
     _Current.live.append(run)
     _Current.live[:] = [live for live in _Current.live if not live.finished]
-    _finish_with_worker()
+    finish_with_worker()
     if plan.mode == "online" and not plan.quiet:
         say(f"{plan.path}: its page is {run.url}")
     return run
@@ -75,7 +75,7 @@ def start_run(arguments: Mapping[str, Any], settings: ProducerSettings, reinit: 
 
 def _open(plan: Plan, settings: ProducerSettings) -> Opened:
     if plan.forked:
-        _finish_with_worker()
+        finish_with_worker()
     return open_session(plan, settings)
 
 
@@ -138,7 +138,7 @@ def _finish_all() -> None:
         run.finish(timeout=min(left, CHILD_EXIT_SECONDS) if run.forked else left)
 
 
-def _finish_with_worker() -> None:
+def finish_with_worker() -> None:
     """In a multiprocessing worker, whose end knows no atexit: have its open runs finished there too."""
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:

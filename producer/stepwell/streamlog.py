@@ -16,7 +16,7 @@ from stepwell.journal import Journal
 from stepwell.journal_format import TAG_ROW
 from stepwell.terminal import say
 from stepwell.values import Cell
-from stepwell_schemas.steps import COMMIT_DEFAULT, COMMIT_FALSE, NO_STEP
+from stepwell_schemas.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TRUE, NO_STEP
 
 
 class StreamAccount(NamedTuple):
@@ -27,45 +27,59 @@ class StreamAccount(NamedTuple):
 
 
 class StreamLog:
-    """The rows of one stream; its journal is opened with the first of them. Safe to call from one thread at a time."""
+    """The rows of one stream; its journal is opened with the first of them. Safe to call from one thread at a time.
 
-    def __init__(self, label: str, opener: Callable[[], Journal], deliver: Callable[[Journal], None]) -> None:
+    Attributes:
+        current: the step that the next row is written at, counted from `first_step`.
+        journal: where they are written; None while there was none.
+    """
+
+    def __init__(
+        self, label: str, opener: Callable[[], Journal], deliver: Callable[[Journal], None], first_step: int = 0
+    ) -> None:
+        self.current = first_step
+        self._begins = first_step > 0
         self._label = label
         self._opener = opener
         self._deliver = deliver
-        self._journal: Journal | None = None
+        self.journal: Journal | None = None
         self._closed = False
 
     def write(self, cells: Mapping[str, Cell], at: int, *, stays: bool = False) -> bool:
         """Write a row of time `at` (µs); the next one replaces it where it `stays`. False when it was dropped."""
-        if self._journal is None and not self._open():
+        if self.journal is None and not self._open():
             return False
-        commit = COMMIT_FALSE if stays else COMMIT_DEFAULT
-        journal = self._journal
-        return journal is not None and journal.append_json(TAG_ROW, {"t": at, "s": NO_STEP, "c": commit, "d": cells})
+        # The ingestor's writer stands at 0: the first row says where this one begins.
+        step, moves = (self.current, COMMIT_TRUE) if self._begins else (NO_STEP, COMMIT_DEFAULT)
+        row = {"t": at, "s": step, "c": COMMIT_FALSE if stays else moves, "d": cells}
+        if self.journal is None or not self.journal.append_json(TAG_ROW, row):
+            return False
+        self._begins = False
+        self.current += not stays
+        return True
 
     def _open(self) -> bool:
         if self._closed:
             return False
         try:
-            self._journal = self._opener()
+            self.journal = self._opener()
         except JournalError as error:
             self._closed = True
             say(f"{self._label} is not kept: {error}")
             return False
-        self._deliver(self._journal)
+        self._deliver(self.journal)
         return True
 
     def close(self) -> None:
         """Take no more rows."""
         self._closed = True
-        if self._journal is not None:
-            self._journal.stop_waiting()
-            self._journal.close()
+        if self.journal is not None:
+            self.journal.stop_waiting()
+            self.journal.close()
 
     def account(self, *, keep: bool) -> StreamAccount:
         """Let go of the journal, which goes where it was delivered whole, unless it is to be kept."""
-        journal = self._journal
+        journal = self.journal
         if journal is None:
             return StreamAccount()
         pending = journal.sequence - journal.acknowledged.sequence
@@ -81,5 +95,5 @@ class StreamLog:
     def abandon_in_child(self) -> None:
         """In a forked child: never write to the parent's journal."""
         self._closed = True
-        if self._journal is not None:
-            self._journal.abandon_in_child()
+        if self.journal is not None:
+            self.journal.abandon_in_child()

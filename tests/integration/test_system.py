@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 import stepwell
+from stepwell_deploy.commands.console import followed
+from stepwell_deploy.service_client import ServiceClient
+from stepwell_schemas.identifiers import RunPath
 from support.sdk import Served, eventually
 
 _ON = {"STEPWELL_SYSTEM_SECONDS": "0.2", "STEPWELL_CONSOLE": "auto"}
@@ -98,7 +101,8 @@ _RANK = """
 import sys, time, stepwell
 run = stepwell.init(id="run", writer=sys.argv[1])
 print("I am", sys.argv[1])
-time.sleep(1)
+while run._beside._logs[0].current == 0:
+    time.sleep(0.01)
 """
 
 
@@ -111,6 +115,40 @@ def test_writers_of_one_run_keep_theirs_apart(sdk: Served) -> None:
         eventually(partial(_is_sampled, sdk, f"system/rank{rank}/memory"), True)
     _, err = sdk.run("import stepwell\nstepwell.init(writer='rank1//system')", code=1)
     assert "end in //system" in err
+
+
+_TWO_WRITERS = """
+import sys, stepwell
+runs = {name: stepwell.init(id="run", writer=name, reinit="create_new") for name in ("a", "b")}
+for line in sys.stdin:
+    name, _, text = line.strip().partition(" ")
+    runs[name].write_logs(text.replace(",", "\\n"))
+"""
+
+
+def test_lines_of_a_writer_that_counts_lower_are_followed(sdk: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stepwell_deploy.commands.console._POLL_SECONDS", 0.05)
+    with (
+        sdk.start(_TWO_WRITERS, STEPWELL_CONSOLE="auto") as training,
+        ServiceClient(sdk.environment["STEPWELL_BASE_URL"]) as service,
+    ):
+        assert training.stdin is not None
+
+        def log(line: str) -> None:
+            assert training.stdin is not None
+            print(line, file=training.stdin, flush=True)
+
+        log("a one,two,three")
+        eventually(lambda: len(_lines(sdk)), 3)
+        lines = followed(service, RunPath("me", "p", "run"), 2)
+        assert next(lines)[2:] == ("a/stdout", "three")
+        log("b four")
+        found = next(lines)
+        assert (found.number, *found[2:]) == (0, "b/stdout", "four")
+        log("a five")
+        assert next(lines).text == "five"
+        training.communicate()
+        assert list(lines) == []
 
 
 _ALL_SOURCES = """
@@ -183,7 +221,7 @@ for row in range(200):
     run.log({"row": row})
 print("last", file=sys.stderr)
 log = run._beside._logs[-1]
-while log._journal is None or log._journal.sequence < 201:
+while log.journal is None or log.journal.sequence < 201:
     time.sleep(0.01)
 os.kill(os.getpid(), 9)
 """
@@ -225,32 +263,63 @@ def test_the_traceback_of_a_failed_run_is_kept_once(sdk: Served, way: str) -> No
 
 
 _FORKED = """
-import os, sys, threading, time, stepwell
+import multiprocessing, os, sys, threading, time, stepwell
+
+def work(number):
+    print("worker", number)
+    print("unfinished", number, end="")
+    if number == 1:
+        raise ValueError("no such worker")
+
 run = stepwell.init(id="run")
 print("parent", flush=True)
 for child in range(3):
     pid = os.fork()
     if pid == 0:
         print("child", child, flush=True)
-        run.log({"child": child})
+        if child == 1:
+            run.log({"child": child})
         names = {thread.name for thread in threading.enumerate()}
         print("threads", not names & {"stepwell-system", "stepwell-console"}, flush=True)
         os._exit(0)
     os.waitpid(pid, 0)
-time.sleep(1)
+workers = [multiprocessing.get_context("fork").Process(target=work, args=(number,)) for number in range(2)]
+for worker in workers:
+    worker.start()
+    worker.join()
+while run._beside._logs[0].current == 0:
+    time.sleep(0.01)
+print("parent again")
 run.finish(quiet=True)
 print("end", "write" in vars(sys.stdout))
 """
 
 
-def test_forked_children_neither_sample_nor_listen(sdk: Served) -> None:
-    out, _ = sdk.run(_FORKED, code=0, **_ON)
+def test_what_forked_children_print_is_kept_and_they_sample_nothing(sdk: Served) -> None:
+    out, err = sdk.run(_FORKED, code=0, **_ON)
+    shown = [line for child in range(3) for line in (f"child {child}", "threads True")]
     assert out.splitlines() == [
         "parent",
-        *[f"{line}" for child in range(3) for line in (f"child {child}", "threads True")],
+        *shown,
+        "worker 0",
+        "unfinished 0worker 1",
+        "unfinished 1parent again",
         "end False",
     ]
-    eventually(lambda: _lines(sdk), [("stdout", "parent")])
+    wanted = [*shown, *(f"{line} {worker}" for worker in range(2) for line in ("worker", "unfinished"))]
+    eventually(lambda: sorted(text for name, text in _lines(sdk) if name.endswith("/stdout")), sorted(wanted))
+    eventually(lambda: [text for name, text in _lines(sdk) if name == "stdout"], ["parent", "parent again"])
+    eventually(
+        lambda: [text for name, text in _lines(sdk) if name.endswith("/stderr")][-1:], ["ValueError: no such worker"]
+    )
+    # Numbered from where the parent's lines were at the fork: in order beside them.
+    run = stepwell.Api(sdk.environment["STEPWELL_BASE_URL"]).run("me/p/run")
+    lines = run.console()
+    assert lines[0][2:] == ("stdout", "parent")
+    assert all(line.number > 0 for line in lines[1:])
+    assert {line.stream for line in lines if line.text == "child 2"} != {"stdout"}
+    assert "records that an earlier session or a forked process left" in err
+    assert err.count("left are delivered") == 1
     eventually(lambda: len(sdk.numbers("child")) + len(sdk.journals()), 1)
     eventually(lambda: _is_sampled(sdk, "system/memory"), True)
     samples = sdk.numbers("system/memory")
@@ -262,7 +331,8 @@ import stepwell, time
 run = stepwell.init(id="run", mode="offline", settings=stepwell.Settings(x_stats_sampling_interval=0.1, console="wrap"))
 print("offline")
 run.log({"a": 1})
-time.sleep(1)
+while run._beside._logs[0].current < 3:
+    time.sleep(0.01)
 receipt = run.finish()
 assert receipt.pending_beside and len(receipt.journals_beside) == 2, receipt
 other = stepwell.init(id="none", mode="offline", settings=stepwell.Settings(console="off", x_disable_stats=True))

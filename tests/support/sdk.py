@@ -40,7 +40,12 @@ class Served:
         env = {**os.environ, **self.environment, **environment}
         code = [str(script)] if isinstance(script, Path) else ["-c", script]
         return subprocess.Popen(
-            [sys.executable, *code, *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, *code, *arguments],
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def run(self, script: str | Path, *arguments: str, code: int = 0, **environment: str) -> tuple[str, str]:

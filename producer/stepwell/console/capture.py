@@ -70,6 +70,10 @@ class Capture:
         with self._lock:
             self._gaps[name] = self._gaps.get(name, 0) + lines
 
+    def waiting_in_child(self) -> int:
+        """In a forked child, where nobody else runs: return how many lines had been taken and not written yet."""
+        return sum(text.count("\n") for _, text, _ in self._queue)
+
     def stop(self) -> None:
         """Write all that was taken, within a few seconds, and end."""
         self._stopped.set()
