@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from stepwell_deploy.commands import console, deadletters, deliver, read, serve, show, verify
+from stepwell_deploy.commands import console, deadletters, deliver, read, serve, show, sql, verify
 from stepwell_deploy.commands.failures import EXPECTED_FAILURES, sentence
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 serve.register(app)
 show.register(app)
 read.register(app)
+sql.register(app)
 console.register(app)
 deliver.register(app)
 deadletters.register(app)

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from base64 import b64decode
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,6 +29,7 @@ from stepwell_deploy.embedded_statements import Answer, run
 from stepwell_deploy.folder import claim_port
 from stepwell_deploy.guests import Limits
 from stepwell_deploy.http_statements import Request, StatementError, form_fields
+from stepwell_deploy.native_frames import frames
 from stepwell_schemas.clickhouse import connect
 
 # Many requests may bring a whole insert each; beyond this a body is a mistake.
@@ -184,9 +185,9 @@ class _Handler(BaseHTTPRequestHandler):
             started = time.perf_counter_ns()
             answer = run(self.server.folder, Request.parse(fields, body, form), writer, self.server.limits)
         except StatementError as error:
-            self._fail(error)
+            self._fail(error, framed=fields.get("compress") == "1")
             return
-        self._succeed(answer, fields.get("query_id", ""), time.perf_counter_ns() - started)
+        self._succeed(answer, fields, time.perf_counter_ns() - started)
 
     def _is_writer(self, fields: dict[str, str]) -> bool:
         """Tell a writer from a guest; raises StatementError for credentials that are neither's."""
@@ -240,18 +241,27 @@ class _Handler(BaseHTTPRequestHandler):
             pass
         return b"".join(parts)
 
-    def _succeed(self, answer: Answer, query_id: str, elapsed_ns: int) -> None:
-        count = ("written_rows", "written_bytes") if answer.insert else ("read_rows", "read_bytes")
-        summary = {count[0]: str(answer.rows), count[1]: str(answer.bytes_read), "elapsed_ns": str(elapsed_ns)}
+    def _succeed(self, answer: Answer, fields: Mapping[str, str], elapsed_ns: int) -> None:
+        counted = dict.fromkeys(("read_rows", "read_bytes", "written_rows", "written_bytes", "result_rows"), 0)
+        way = "written" if answer.insert else "read"
+        counted |= {f"{way}_rows": answer.rows, f"{way}_bytes": answer.bytes_read, "elapsed_ns": elapsed_ns}
+        if isinstance(answer.body, bytes):
+            # Some clients take an answer without them for one without rows.
+            counted |= {"result_rows": 0 if answer.insert else answer.rows, "result_bytes": len(answer.body)}
+        summary = {name: str(value) for name, value in counted.items()}
         headers = {
-            "X-ClickHouse-Query-Id": query_id.replace("\n", " ").replace("\r", " "),
+            "X-ClickHouse-Query-Id": fields.get("query_id", "").replace("\n", " ").replace("\r", " "),
             "X-ClickHouse-Timezone": "UTC",
             "X-ClickHouse-Summary": json.dumps(summary),
         }
         if answer.form is not None:
             headers["X-ClickHouse-Format"] = answer.form
+        framed = fields.get("compress") == "1"
         if not isinstance(answer.body, bytes):
-            self._send_chunks(answer.body, headers)
+            self._send_chunks(answer.body, headers, framed)
+            return
+        if framed:
+            self._send(200, b"".join(frames(answer.body)), headers)
             return
         encodings = {item.split(";")[0].strip() for item in self.headers.get("Accept-Encoding", "").split(",")}
         body = answer.body
@@ -261,12 +271,12 @@ class _Handler(BaseHTTPRequestHandler):
             body = bytes(cramjam.lz4.compress(body))
         self._send(200, body, headers)
 
-    def _fail(self, error: StatementError) -> None:
-        self._send(
-            _STATUS.get(error.code, 500), f"{error}\n".encode(), {"X-ClickHouse-Exception-Code": str(error.code)}
-        )
+    def _fail(self, error: StatementError, *, framed: bool = False) -> None:
+        body = f"{error}\n".encode()
+        content = b"".join(frames(body)) if framed else body
+        self._send(_STATUS.get(error.code, 500), content, {"X-ClickHouse-Exception-Code": str(error.code)})
 
-    def _send_chunks(self, chunks: Generator[bytes, None, None], headers: dict[str, str]) -> None:
+    def _send_chunks(self, chunks: Generator[bytes, None, None], headers: dict[str, str], framed: bool) -> None:
         self.send_response(200)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -275,8 +285,8 @@ class _Handler(BaseHTTPRequestHandler):
         with closing(chunks):
             try:
                 for chunk in chunks:
-                    if chunk:
-                        self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                    for part in frames(chunk) if framed else [chunk] if chunk else []:
+                        self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
                 self.wfile.write(b"0\r\n\r\n")
             except RuntimeError:
                 # The engine broke off: without the last chunk the client knows that its answer is not whole.

@@ -22,7 +22,7 @@ _FREE: Final = re.compile(
     r"|group_by|distinct|optimize|query_plan|use|prefer|cast|aggregate_functions|totals|exact|session_timezone|extremes"
     r"|final|log_comment|readonly|timeout_overflow_mode|result_overflow_mode|read_overflow_mode|send_timeout"
     r"|receive_timeout|enable_analyzer|short_circuit|count_distinct|transform_null_in|any_join|select_sequential"
-    r"|http_|cancel_http|async_insert|wait_|send_logs|decimal|compatibility|stream_)\w*"
+    r"|http_|network_|cancel_http|async_insert|wait_|send_logs|decimal|compatibility|stream_)\w*"
 )
 
 

@@ -60,13 +60,17 @@ class Insert(NamedTuple):
 
 @dataclass(frozen=True)
 class Request:
-    """One statement with what belongs to it; `statement` holds an insert's data too."""
+    """One statement with what belongs to it; `statement` holds an insert's data too.
+
+    `whole` says that the answer is to be sent when it is there to its end.
+    """
 
     statement: bytes
     form: str
     database: str
     parameters: Mapping[str, str]
     settings: Mapping[str, str]
+    whole: bool = False
 
     @classmethod
     def parse(cls, fields: Mapping[str, str], body: bytes, form: str | None) -> Self:
@@ -93,6 +97,7 @@ class Request:
             fields.get("database", ""),
             {name.removeprefix("param_"): value for name, value in fields.items() if name.startswith("param_")},
             settings,
+            fields.get("wait_end_of_query") == "1",
         )
 
     def insert(self) -> Insert | None:
@@ -104,7 +109,7 @@ class Request:
 
     def streamed(self) -> bool:
         """Whether the answer is sent as it is made: its format is one of which blocks can be joined."""
-        return self.result_format() in STREAMED
+        return not self.whole and self.result_format() in STREAMED
 
     def result_format(self) -> str | None:
         """Return the format of the rows that the statement answers with; None when it answers with none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from stepwell_query.encode import Format, json_bytes, json_columns, table_bytes
 from stepwell_query.errors import RequestError, SqlRefusedError
 from stepwell_query.settings import QuerySettings
 from stepwell_query.sql_rules import check_canonical, check_tree, only
@@ -18,6 +20,11 @@ from stepwell_schemas.errors import StoreRejectedError
 SQL_MAX_CHARS: Final = 100_000
 _SYNTAX_CODE: Final = 62
 _CANCELLED_CODE: Final = 394
+_MESSAGE: Final = re.compile(
+    r"DB::Exception: (.*?)(?: : In scope SELECT formatQuerySingleLine.*| \(for url .*)?$", re.DOTALL
+)
+_MESSAGE_CHARS: Final = 600
+_POSITION: Final = re.compile(r"failed at position (\d+)")
 _CHECK_LIMITS: Final = "SETTINGS max_execution_time = 5"
 
 _LIMITS: Final = {
@@ -92,6 +99,18 @@ def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table
     return table
 
 
+def answer_bytes(table: pa.Table, fmt: Format) -> bytes:
+    """Return an answer encoded; JSON has `columns` (name and type) and `rows` (arrays in the columns' order)."""
+    if fmt is not Format.JSON:
+        return table_bytes(table, fmt)
+    document = {
+        "columns": [{"name": field.name, "type": str(field.type)} for field in table.schema],
+        "rows": list(zip(*json_columns(table), strict=True)),
+        "row_count": table.num_rows,
+    }
+    return json_bytes(document)
+
+
 def cancel(store: Store, statement: Statement) -> None:
     """End a statement that is running, when whoever asked has gone. Raises: StoreError."""
     store.command("KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC", {"mark": statement.mark})
@@ -120,6 +139,23 @@ def _check_parameters(parameters: Mapping[str, Any]) -> None:
 def _refused(sql: str, error: StoreRejectedError) -> SqlRefusedError:
     if error.code == _CANCELLED_CODE:
         return SqlRefusedError(sql, "was cancelled", "send it again")
+    message = _message(error)
     if error.code == _SYNTAX_CODE:
-        return SqlRefusedError(sql, f"is not SQL that ClickHouse understands: {error}", "correct it; one statement")
-    return SqlRefusedError(sql, f"was refused by ClickHouse: {error}", "correct it")
+        return SqlRefusedError(
+            sql, f"is not SQL that ClickHouse understands: {message}", "correct it; one statement", _place(sql, message)
+        )
+    return SqlRefusedError(sql, f"was refused by ClickHouse: {message}", "correct it")
+
+
+def _message(error: StoreRejectedError) -> str:
+    """Return what ClickHouse says, without what the drivers and our own statement put around it."""
+    found = _MESSAGE.search(str(error))
+    text = found[1] if found else str(error)
+    return text if len(text) <= _MESSAGE_CHARS else f"{text[:_MESSAGE_CHARS]}…"
+
+
+def _place(sql: str, message: str) -> int | None:
+    """Return the character of the statement, from 1, at which ClickHouse stopped to understand it."""
+    found = _POSITION.search(message)
+    # ClickHouse counts bytes.
+    return len(sql.encode()[: int(found[1]) - 1].decode("utf-8", "ignore")) + 1 if found else None

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import anyio
+import httpx
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
+from stepwell_query.metrics import SQL_CANCELLED
 from stepwell_query.settings import QuerySettings
 from stepwell_query.sql import cancel, prepare
 from stepwell_query.sql import run as run_statement
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
+from support.ingest import until
 from support.points import RunWriter
 from support.query import Service, service_over
+from support.sdk import serving
 
 pytestmark = pytest.mark.anyio
 
@@ -234,11 +240,39 @@ async def test_other_formats(service: Service) -> None:
     assert pa.ipc.open_stream(arrow.content).read_all().column("step").to_pylist() == [0, 1, 2, 3, 4]
     csv = await service.client.post("/api/v1/sql", json=body, headers={"accept": "text/csv"})
     assert csv.text.splitlines()[:3] == ['"key","step","value"', '"loss",0,1', '"loss",1,nan']
+    parquet = await service.client.post("/api/v1/sql?format=parquet", json=body)
+    assert pyarrow.parquet.read_table(io.BytesIO(parquet.content)).column("step").to_pylist() == [0, 1, 2, 3, 4]
     ndjson = await service.client.post("/api/v1/sql?format=ndjson", json=body)
     assert ndjson.text.splitlines()[1] == '{"key":"loss","step":1,"value":"NaN"}'
 
 
-async def test_a_statement_ends_when_its_client_leaves(store: Store) -> None:
+@pytest.mark.parametrize(("sql", "column"), [("SELEC 1", 7), ("SELECT 'é' xx yy", 15), ("SELECT\n  a b c", 14)])
+async def test_an_error_has_clickhouses_place(service: Service, sql: str, column: int) -> None:
+    answer = await service.client.post("/api/v1/sql", json={"sql": sql})
+    error = answer.json()["errors"][0]
+    assert error["column"] == column
+    assert "Syntax error" in error["rule"]
+
+
+async def test_a_client_that_leaves_ends_its_statement(store: Store) -> None:
+    def running() -> int:
+        asked = (
+            "SELECT count() AS n FROM system.processes WHERE query LIKE '%sipHash64%' AND query NOT LIKE '%processes%'"
+        )
+        return int(store.query(asked).column("n")[0].as_py())
+
+    before = SQL_CANCELLED._value.get()
+    body = {"sql": "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"}
+    with serving(store, sql_max_seconds=60) as url, anyio.fail_after(40):
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client, anyio.create_task_group() as group:
+            group.start_soon(lambda: client.post("/api/v1/sql", json=body))
+            await until(running, 1)
+            group.cancel_scope.cancel()
+        await until(running, 0)
+    assert SQL_CANCELLED._value.get() == before + 1
+
+
+async def test_a_statement_that_runs_is_cancelled(store: Store) -> None:
     statement = prepare(store, "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)", {})
     ended = threading.Event()
 

@@ -1,9 +1,8 @@
-"""Commands that read: runs, metrics, history, sql."""
+"""Commands that read: runs, metrics, history."""
 
 from __future__ import annotations
 
 import json
-import os
 from typing import Annotated, Any
 
 import typer
@@ -29,7 +28,6 @@ def register(app: typer.Typer) -> None:
     app.command()(runs)
     app.command()(metrics)
     app.command()(history)
-    app.command()(sql)
 
 
 def open_service(settings: DeploySettings) -> ServiceClient:
@@ -113,7 +111,7 @@ def metrics(run: Annotated[str, typer.Argument(help="entity/project/run_id")], a
         return
     columns = ["key", "kind", "first_step", "last_step", "count"]
     rows = [[*(metric[column] for column in columns), "  ".join(metric["spellings"][1:])] for metric in found]
-    Console().print(_rows_table([*columns, "also spelled"], rows))
+    Console().print(rows_table([*columns, "also spelled"], rows))
 
 
 def history(
@@ -136,55 +134,11 @@ def history(
         typer.echo(json.dumps(rows))
         return
     columns = list(dict.fromkeys(key for row in rows for key in row if key not in {"_timestamp", "_runtime"}))
-    Console().print(_rows_table(columns, [[row.get(column) for column in columns] for row in rows]))
+    Console().print(rows_table(columns, [[row.get(column) for column in columns] for row in rows]))
 
 
-def sql(
-    statement: Annotated[str, typer.Argument(help="One SELECT over the public views.")],
-    as_json: JsonFlag = False,
-    output: Annotated[str, typer.Option("--format", help="table, json, csv or ndjson.")] = "table",
-) -> None:
-    """Ask ClickHouse: through the service when one is up, else straight at STEPWELL_CLICKHOUSE_DSN.
-
-    Examples: `stepwell sql "SELECT run_id, count() FROM numbers GROUP BY run_id"`
-    """
-    settings = DeploySettings()
-    columns, rows, text = _ask(settings, statement, "json" if as_json else output)
-    if text is not None:
-        typer.echo(text.rstrip("\n"))
-        return
-    Console().print(_rows_table(columns, rows))
-
-
-def _ask(settings: DeploySettings, statement: str, output: str) -> tuple[list[str], list[list[Any]], str | None]:
-    if "STEPWELL_CLICKHOUSE_DSN" in os.environ and "STEPWELL_BASE_URL" not in os.environ:
-        return _ask_store(statement, output)
-    accept = {"csv": "text/csv", "ndjson": "application/x-ndjson"}.get(output, "application/json")
-    with open_service(settings) as service:
-        answer = service.post("sql", {"sql": statement}, accept)
-    if output != "table":
-        return [], [], answer.text
-    body = answer.json()
-    return [column["name"] for column in body["columns"]], body["rows"], None
-
-
-def _ask_store(statement: str, output: str) -> tuple[list[str], list[list[Any]], str | None]:
-    from stepwell_schemas.clickhouse import connect
-    from stepwell_schemas.settings import StoreSettings
-
-    settings = StoreSettings()
-    store = connect(settings.clickhouse_dsn.get_secret_value(), settings.clickhouse_database, pool_size=1)
-    try:
-        formats = {"json": "JSON", "csv": "CSVWithNames", "ndjson": "JSONEachRow"}
-        if output in formats:
-            return [], [], store.query_bytes(statement, None, formats[output]).decode()
-        answer = store.query(statement)
-        return answer.column_names, [list(row.values()) for row in answer.to_pylist()], None
-    finally:
-        store.close()
-
-
-def _rows_table(columns: list[str], rows: list[list[Any]]) -> Table:
+def rows_table(columns: list[str], rows: list[list[Any]]) -> Table:
+    """Return rows as a table; columns of numbers are aligned to the right."""
     table = Table(box=None, pad_edge=False)
     for index, column in enumerate(columns):
         numeric = all(isinstance(row[index], int | float) for row in rows)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import pyarrow as pa
 import structlog
 from fastapi import APIRouter, Query, Request, Response
 
 from stepwell_query.context import Shared, chosen_format, encoded
-from stepwell_query.encode import Format, json_bytes, json_columns, table_bytes
+from stepwell_query.encode import Format
 from stepwell_query.metrics import SQL_CANCELLED
 from stepwell_query.parameters import AnyFormat, SqlBody
-from stepwell_query.sql import cancel, prepare, run
+from stepwell_query.sql import answer_bytes, cancel, prepare, run
 from stepwell_schemas.errors import StoreError
 
 router = APIRouter(prefix="/api/v1", tags=["sql"])
@@ -35,8 +34,7 @@ async def sql(
     statement = await context.in_thread(prepare, context.store, body.sql, body.parameters)
 
     def read() -> bytes:
-        table = run(context.store, statement, context.settings)
-        return json_bytes(_document(table)) if fmt is Format.JSON else table_bytes(table, fmt)
+        return answer_bytes(run(context.store, statement, context.settings), fmt)
 
     def gone() -> None:
         SQL_CANCELLED.inc()
@@ -46,11 +44,3 @@ async def sql(
             _log.warning("a statement whose client has gone could not be ended", error=str(error))
 
     return encoded(await context.while_wanted(request, read, gone), fmt)
-
-
-def _document(table: pa.Table) -> dict[str, object]:
-    return {
-        "columns": [{"name": field.name, "type": str(field.type)} for field in table.schema],
-        "rows": list(zip(*json_columns(table), strict=True)),
-        "row_count": table.num_rows,
-    }
