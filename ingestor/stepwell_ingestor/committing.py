@@ -18,8 +18,10 @@ from stepwell_ingestor.errors import CommitInDoubtError
 _log = structlog.get_logger()
 
 
-async def commit(kafka: Kafka, partition: TopicPartition, offset: int, plan: str) -> None:
+async def commit(kafka: Kafka, partition: TopicPartition, offset: int, plan: str, *, again: bool = False) -> None:
     """Commit an offset with its plan. One that is in doubt is found done, or can't be done any more after this raised.
+
+    `again` says that this was committed before: then it can't be seen whether it is done.
 
     Raises:
         CommitInDoubtError: when it is not known to be done; the member has left the group then, and joins it anew.
@@ -28,7 +30,7 @@ async def commit(kafka: Kafka, partition: TopicPartition, offset: int, plan: str
     try:
         await kafka.commit(partition, offset, plan)
     except CommitInDoubtError as error:
-        if await _is_done(kafka, partition, Committed(offset, plan)):
+        if not again and await _is_done(kafka, partition, Committed(offset, plan)):
             return
         metrics.count("stepwell_ingestor_rejoins")
         _log.warning("a commit is in doubt; leaving the group and joining it anew", offset=offset, error=str(error))

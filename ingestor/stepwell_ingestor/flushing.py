@@ -1,7 +1,8 @@
 """Carries out one flush so that it counts exactly once, whatever dies in between.
 
 1. Put the media files into their store: whatever comes later, a row finds the files it refers to.
-2. Commit the first offset `a` with the plan, the end `b`, as metadata.
+2. Load what is known of the runs as of the first offset `a`, plan the rows, and commit `a` with the plan, the end `b`,
+   as metadata. The broker takes that of the partition's owner alone: what was loaded before is what it is to be.
 3. Insert each table's rows under a token made of topic, partition, a, b, the table and the first record. Where a
    reply was lost, or the plan was left by an owner before, look whether they are there (see `landing`).
 4. Put dead letters to their topic; wait for the broker.
@@ -138,8 +139,8 @@ class Flusher:
         """
         first = messages[0].offset
         plan = await self._plan(messages, end)
-        if not planned:
-            await commit(self._kafka, self._partition, first, str(end))
+        # A plan that was found, too: who was frozen meanwhile may have read states of flushes behind this one.
+        await commit(self._kafka, self._partition, first, str(end), again=planned)
         for table, rows in plan.tables.items():
             if table == _REACHED:
                 await self._roll(plan, end)

@@ -7,9 +7,7 @@ from typing import Final, NamedTuple
 
 _INGESTOR: Final = "ingestor/stepwell_ingestor"
 _PRODUCER: Final = "producer/stepwell"
-_COMMIT_PLAN: Final = """        if not planned:
-            await commit(self._kafka, self._partition, first, str(end))
-"""
+_COMMIT_PLAN: Final = "        await commit(self._kafka, self._partition, first, str(end), again=planned)\n"
 _INSERT_ALL: Final = """        for table, rows in plan.tables.items():
             token = insert_token(self._partition, messages, end, table)
             await self._insert(table, rows, token, first, doubtful=planned)
@@ -24,6 +22,7 @@ _SIGNED: Final = "if self._given.get(partition) != self._present_membership():"
 CLIENTS: Final = ("tests/integration/test_kafka_clients.py",)
 FENCE: Final = ("tests/integration/test_overtaken_commits.py",)
 PUMP: Final = ("tests/unit/producer/test_pump.py",)
+FLUSHING: Final = ("tests/unit/ingestor/test_flushing.py",)
 TOKENS: Final = ("tests/unit/ingestor/test_tokens.py",)
 
 
@@ -50,6 +49,11 @@ def _flushing(old: str, new: str) -> Edit:
 
 MUTATIONS: Final = (
     Mutation("the plan is not committed", (_flushing(_COMMIT_PLAN, ""),)),
+    Mutation(
+        "a plan that is found is not committed again",
+        (_flushing(_COMMIT_PLAN, f"        if not planned:\n    {_COMMIT_PLAN}"),),
+        FLUSHING,
+    ),
     Mutation(
         "the plan is ignored at the start",
         (Edit(f"{_INGESTOR}/consumer.py", "owned, start, int(plan) if plan else None)", "owned, start, None)"),),
@@ -160,8 +164,8 @@ MUTATIONS: Final = (
         (
             Edit(
                 f"{_INGESTOR}/committing.py",
-                "if await _is_done(kafka, partition, Committed(offset, plan)):",
-                "if True:",
+                "if not again and await _is_done(",
+                "if True or await _is_done(",
             ),
         ),
     ),
