@@ -7,7 +7,7 @@ ASSETS := query/stepwell_query/web/vendor/.filled
 READY := $(STAMP) $(ASSETS)
 
 .DEFAULT_GOAL := help
-.PHONY: help assets demo test simulate mutants soak lint bench docs lock clean
+.PHONY: help assets screenshot demo test simulate mutants soak lint bench docs lock clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -50,6 +50,9 @@ soak: $(STAMP) ## kill, pause and cut off real processes on fresh seeds: make so
 
 bench: $(READY) ## run the benchmarks and print their figures
 	PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
+
+screenshot: $(READY) ## make the README's picture from the demo's page
+	$(BIN)/python tests/browser/screenshot.py $(ARGS)
 
 docs: $(STAMP) ## renew the README's table of settings from the models
 	$(BIN)/python -m stepwell_deploy.settings_table README.md

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import stepwell
+from stepwell_deploy.demo.pictures import confusion_chart, misread_table, weight_images
 from stepwell_deploy.demo.report import print_report
 from stepwell_deploy.demo.training import Digits, load_digits, train_by_batch, train_by_sample
 from stepwell_deploy.errors import PortInUseError, ServiceRefusedError, StackError
@@ -31,6 +32,7 @@ _LEARNING_RATES: Final = (0.03, 0.3, 3.0)
 _LONG_LEARNING_RATE: Final = 0.02
 _EPOCHS: Final = 20
 _BATCH_SIZE: Final = 64
+_PICTURE_EPOCHS: Final = 4
 _REFRESH_STEPS: Final = 10_000
 _START_SECONDS: Final = 300.0
 _STORE_SECONDS: Final = 120.0
@@ -66,7 +68,8 @@ def run_demo(folder: Path, steps: int, serve_on: bool) -> None:
             for path in short:
                 _wait_until_stored(service, path, None)
             print_report(console, service, short, long)
-        console.print(f"\nThe service is at [bold]{url}[/bold]  (API: {url}/docs)", highlight=False)
+        page = f"{url}/{_ENTITY}/{_PROJECT}"
+        console.print(f"\nLook at the runs: [bold]{page}[/bold]   (API: {url}/docs)", highlight=False)
         if serve_on:
             console.print("Ctrl-C stops it.")
             _wait_for_ctrl_c()
@@ -119,10 +122,18 @@ def _train_short(digits: Digits, rate: float) -> RunPath:
     run = _init(f"batches, rate {rate:g}", config)
     best = 0.0
     for result in train_by_batch(digits, rate, _EPOCHS, _BATCH_SIZE, seed=0):
-        values = {"train/loss": result.loss, "train/accuracy": result.accuracy, "epoch": result.epoch}
+        values: dict[str, Any] = {"train/loss": result.loss, "train/accuracy": result.accuracy, "epoch": result.epoch}
         if result.validation_loss is not None and result.validation_accuracy is not None:
             best = max(best, result.validation_accuracy)
             values |= {"validation/loss": result.validation_loss, "validation/accuracy": result.validation_accuracy}
+        if result.weights is not None and result.epoch % _PICTURE_EPOCHS == _PICTURE_EPOCHS - 1:
+            values["weights/by digit"] = weight_images(result.weights)
+            values["weights/all"] = stepwell.Histogram(result.weights, num_bins=40)
+            last = {
+                "validation/misread": misread_table(digits, result.weights),
+                "validation/confusion": confusion_chart(digits, result.weights),
+            }
+            values |= last if result.epoch == _EPOCHS - 1 else {}
         run.log(values)
     run.summary["best_validation_accuracy"] = best
     run.finish()

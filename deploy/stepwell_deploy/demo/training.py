@@ -29,13 +29,17 @@ class Digits(NamedTuple):
 
 
 class BatchResult(NamedTuple):
-    """What one mini-batch step measured; the validation figures are there after the last batch of an epoch."""
+    """What one mini-batch step measured; validation figures and a copy of the weights come with an epoch's last one.
+
+    The weights are float64[65, 10]: a column for each digit, a row for each pixel, and the bias.
+    """
 
     epoch: int
     loss: float
     accuracy: float
     validation_loss: float | None
     validation_accuracy: float | None
+    weights: Floats | None
 
 
 class SampleResult(NamedTuple):
@@ -73,7 +77,8 @@ def train_by_batch(
             validation: tuple[float, float] | tuple[None, None] = (None, None)
             if number == len(batches):
                 validation = _measure(_softmax(digits.validation_images @ weights), digits.validation_labels)
-            yield BatchResult(epoch, loss, accuracy, *validation)
+            copied = weights.copy() if number == len(batches) else None
+            yield BatchResult(epoch, loss, accuracy, validation[0], validation[1], copied)
 
 
 def train_by_sample(digits: Digits, learning_rate: float, steps: int, seed: int) -> Iterator[SampleResult]:
@@ -95,6 +100,11 @@ def train_by_sample(digits: Digits, learning_rate: float, steps: int, seed: int)
         scores *= learning_rate
         weights -= np.multiply.outer(scores, image)
         yield SampleResult(-float(np.log(max(chance, 1e-300))), accuracy)
+
+
+def chances_of(digits: Digits, weights: Floats) -> Floats:
+    """Return float64[n, 10]: how likely each validation image is each digit."""
+    return _softmax(digits.validation_images @ weights)
 
 
 def _softmax(scores: Floats) -> Floats:

@@ -36,6 +36,7 @@ export class LinePanel extends Panel {
     this.part = null;
     this.asked = "";
     this.askedPart = "";
+    this.picture = "";
     this.offTheme = onTheme(() => this.chart.redraw());
     this.update();
   }
@@ -83,7 +84,14 @@ export class LinePanel extends Panel {
       if (!runs.length) this.whole = new Map();
     }
     this.askPart();
-    this.draw();
+    // News of runs come once a second; most change nothing of what is drawn.
+    if (this.pictureOf() !== this.picture) this.draw();
+  }
+
+  /** All that a drawing depends on besides the points. */
+  pictureOf() {
+    const { view, x, zoom, log } = this.view;
+    return JSON.stringify([this.space.drawn(), x, zoom, log, view.smooth, view.logx, view.outliers]);
   }
 
   /** @param {import("./api.js").ApiError | null} error */
@@ -121,6 +129,7 @@ export class LinePanel extends Panel {
 
   draw() {
     const { view, zoom, log } = this.view;
+    this.picture = this.pictureOf();
     const found = zoom && this.part ? withEdges(this.whole, this.part) : this.whole;
     const drawn = this.space.drawn();
     const lines = linesOf(drawn, found, view.smooth);

@@ -144,23 +144,34 @@ export function stepsWithin(points, [low, high]) {
  * @returns {[number, number] | null}
  */
 export function extent(lines, low, high, { positive, outliers }) {
+  let least = Infinity;
+  let most = -Infinity;
   /** @type {number[]} */
-  const values = [];
+  const drawn = [];
+  /** @param {number} value */
+  const take = (value) => {
+    // NaN and the infinities fail both comparisons.
+    if (!(value > (positive ? 0 : -Infinity) && value < Infinity)) return;
+    if (outliers) drawn.push(value);
+    if (value < least) least = value;
+    if (value > most) most = value;
+  };
   for (const line of lines) {
     for (let at = 0; at < line.x.length; at += 1) {
       if (line.x[at] < low || line.x[at] > high) continue;
-      values.push(line.y[at]);
+      take(line.y[at]);
       if (outliers) continue;
-      if (line.raw) values.push(line.raw[at]);
-      if (line.low && line.high && !(positive && line.low[at] <= 0)) values.push(line.low[at], line.high[at]);
+      if (line.raw) take(line.raw[at]);
+      if (line.low && line.high) {
+        take(line.low[at]);
+        take(line.high[at]);
+      }
     }
   }
-  const there = values.filter((value) => Number.isFinite(value) && !(positive && value <= 0));
-  if (!there.length) return null;
-  if (outliers && there.length > 20) {
-    there.sort((a, b) => a - b);
-    const cut = Math.ceil(there.length / 100);
-    return [there[cut], there[there.length - 1 - cut]];
+  if (outliers && drawn.length > 20) {
+    drawn.sort((a, b) => a - b);
+    const cut = Math.ceil(drawn.length / 100);
+    return [drawn[cut], drawn[drawn.length - 1 - cut]];
   }
-  return there.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [Infinity, -Infinity]);
+  return least <= most ? [least, most] : null;
 }

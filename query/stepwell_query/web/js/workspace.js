@@ -115,7 +115,9 @@ export class Workspace {
     this.element.classList.toggle("as-table", !!this.table && view.table);
     if (["runs", "table", "columns", ...DRAWN_BY].some((name) => changed.has(name))) this.table?.update();
     void this.loadMetrics(false);
-    if (["runs", "q", "sections", "fold"].some((name) => changed.has(name))) this.showSections();
+    const sections = ["q", "sections", "fold"].some((name) => changed.has(name));
+    // With metrics on the screen, the runs' names and states change nothing here.
+    if (sections || !this.metrics.length) this.showSections();
     else if (changed.has("table")) this.grid.layout();
     for (const panel of this.grid.panels) panel.update();
     this.enlarged.update();
