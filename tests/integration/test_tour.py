@@ -65,13 +65,22 @@ def test_the_tour_works_line_by_line(service: str, tmp_path: Path) -> None:
     rows = json.loads(run(service, tmp_path, str(STEPWELL), *history, "--json"))
     assert [rows[0]["train/loss"], rows[-1]["train/loss"]] == [1.0, 1 / 1000]
     metrics = json.loads(run(service, tmp_path, str(STEPWELL), "metrics", "me/tour/first", "--json"))
-    assert [(metric["key"], metric["count"]) for metric in metrics] == [("train/accuracy", 1000), ("train/loss", 1000)]
+    assert [(metric["key"], metric["kind"], metric["count"]) for metric in metrics] == [
+        ("picture", "image", 1),
+        ("samples", "table", 1),
+        ("train/accuracy", "number", 1000),
+        ("train/loss", "number", 1000),
+    ]
     assert "train/loss" in run(service, tmp_path, str(STEPWELL), "metrics", "me/tour/first")
     statement = "SELECT key, count, last_step FROM metrics WHERE run_id = 'first'"
     assert "1000" in run(service, tmp_path, str(STEPWELL), "sql", statement)
-    same = "the same: 2,000 points of 2 series, log and tables"
+    same = "the same: 2,002 points of 4 series, log and tables"
     assert same in run(service, tmp_path, str(STEPWELL), "verify", "me/tour/first")
-    assert "train/loss" in run(service, tmp_path, sys.executable, "-c", readme_script(1))
+    printed = run(service, tmp_path, sys.executable, "-c", readme_script(1))
+    assert "train/loss" in printed
+    assert "<image 'samples' at step 1000>" in printed
+    (picture,) = tmp_path.glob("picture-1000-*.png")
+    assert picture.name in printed
     status = json.loads(run(service, tmp_path, str(STEPWELL), "status", "--json"))
     assert status["ready"]
 
