@@ -10,6 +10,7 @@ from urllib.parse import quote
 from stepwell.api_http import ApiHttp
 from stepwell.api_media import StoredFile, StoredMedia, chosen, file_of, media_of, table_of
 from stepwell.api_runs import Runs
+from stepwell.api_series import points_of
 from stepwell.arrays import as_logged
 from stepwell.console.reading import ConsoleLine, first_of_last, lines_of
 from stepwell.errors import ApiError
@@ -218,6 +219,26 @@ class ApiRun:
                 yield row
             elif all(key in row for key in keys):
                 yield {key: row[key] for key in keys}
+
+    def series(
+        self, keys: Sequence[str], points: int = 1000, x: str | None = None, pandas: bool = True, **asked: Any
+    ) -> Any:
+        """Return numbers by at most `points` points each, whatever their length: a DataFrame with a row for each point.
+
+        Its columns are `key`, `kind`, `x`, `step`, `value`, `min`, `max`, `mean`, `counts`, `nans`; `smoothed`, where
+        that is asked for; docs/sampling.md says what they mean. Without pandas, a list of the service's documents.
+
+        Args:
+            x: `_step`, `_timestamp`, `_runtime` or a metric. asked: `sampling`, `seed`, `smoothing`, and `min_step` and
+                `max_step`, both included.
+
+        Raises:
+            ApiError: when the run has no such numbers, or the service refuses a parameter.
+        """
+        steps = {name: asked.pop(own, None) for name, own in (("from", "min_step"), ("to", "max_step"))}
+        address = run_url(self.run_path, "series")
+        answer = self._api.get(address, key=list(keys), points=points, x=x, **steps, **asked, **_EXACT)
+        return points_of(answer, keys, pandas)
 
     def media(self, key: str, step: int | None = None) -> list[StoredMedia]:
         """Return the media logged under a key, in step order (of one step, where it is given); lists item by item.

@@ -15,6 +15,7 @@ and max; the mean is that of the finite values. With at most `points` rows in ra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -56,6 +57,20 @@ def bucket_plan(first: int, last: int, rows: int, points: int) -> BucketPlan:
     if rows <= points:
         return BucketPlan(first, last, 0)
     return BucketPlan(first, last, bucket_shift(first, last, points))
+
+
+def affordable(shifts: Sequence[int], rows: Sequence[int], least: int, budget: int) -> list[int]:
+    """Return the shifts of many series that are read at once, some raised to `least`, the narrowest that rollups serve.
+
+    Series of a shift between are read point by point. Where they have more than `budget` rows together, those of the
+    greatest shift are raised, as long as it takes: they lose the least of their points, a half or three quarters.
+    """
+    found = list(shifts)
+    for shift in range(least - 1, 0, -1):
+        if sum(count for count, own in zip(rows, found, strict=True) if 0 < own < least) <= budget:
+            break
+        found = [least if own == shift else own for own in found]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

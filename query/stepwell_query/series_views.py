@@ -14,14 +14,19 @@ from stepwell_query.errors import RequestError
 from stepwell_query.lttb import BUCKETS_A_POINT, candidates, largest_triangles
 from stepwell_query.metric_views import MetricViewer
 from stepwell_query.readings import Reading
-from stepwell_query.sampling import BucketPlan, bucket_plan, clip
+from stepwell_query.sampling import BucketPlan, affordable, bucket_plan, clip
 from stepwell_query.series_model import POINTS_MAX, Axis, Points, Sampling, SeriesRequest, SeriesView
 from stepwell_query.series_rows import RowReader
 from stepwell_query.wanted import Wanted, check_raw, no_view
 from stepwell_schemas.clickhouse import Store
+from stepwell_schemas.kinds import Kind
+from stepwell_schemas.rollups import LEVELS
 
 RANDOM_ROWS: Final = 50_000_000
 """Rows that random sampling may look at in one request: it can leave out none."""
+
+POINT_ROWS: Final = 8_000_000
+"""Rows of long series that one request reads point by point, about: beyond it, wider buckets are taken."""
 
 _MILLISECONDS: Final = 1_000.0
 
@@ -88,6 +93,10 @@ class Viewer:
     def _bucketed(self, reader: RowReader, wanted: Sequence[Wanted], buckets: int) -> _Read:
         plans = [(one, bucket_plan(*extent, one.info.rows, buckets)) for one in wanted if (extent := self._extent(one))]
         readings = [Reading(one.run, one.info, plan.first, plan.last, plan.shift) for one, plan in plans]
+        # Booleans have no rollups, and are not asked for by the thousand.
+        shifts = [one.shift if one.info.kind is Kind.NUMBER else 0 for one in readings]
+        raised = affordable(shifts, [one.rows for one in readings], LEVELS[0], POINT_ROWS)
+        readings = [replace(one, shift=max(shift, one.shift)) for one, shift in zip(readings, raised, strict=True)]
         return _Read.of(readings, reader.read(readings))
 
     def _rows_of_few(self, reader: RowReader, found: _Read) -> _Read:

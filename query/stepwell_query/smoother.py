@@ -17,7 +17,7 @@ from stepwell_query.smoothing import at_steps, finest, moving_averages
 from stepwell_query.wanted import Wanted
 from stepwell_schemas.clickhouse import Store
 
-SMOOTHED_ROWS: Final = 1_000_000
+SMOOTHED_ROWS: Final = 250_000
 """Rows (or buckets, of longer series) of one series that an average is made of."""
 
 SMOOTHED_ROWS_ALL: Final = 4_000_000

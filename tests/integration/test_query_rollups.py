@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from stepwell_query import series_views
 from stepwell_query.sampling import bucket_shift
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
@@ -143,3 +144,20 @@ async def test_views_of_every_level(service: Service, run: RunWriter) -> None:
         width = 1 << level if chosen.sum() > points else 1
         assert series["bucket_width"] in {width, width // 2 or 1}
         assert_same_points(points_of(series), model(steps[chosen], values[chosen], series["bucket_width"]))
+
+
+async def test_a_page_of_many_series_takes_wider_buckets_rather_than_all_points(
+    service: Service, run: RunWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"long": noisy(6_000, 1), "shorter": noisy(3_000, 2), "short": noisy(90, 3)}
+    for key, own in values.items():
+        run.numbers(key, np.arange(len(own)), own)
+    widths: list[list[int]] = []
+    for budget in (9_000, 8_999, 2_999):
+        monkeypatch.setattr(series_views, "POINT_ROWS", budget)
+        found = (await service.json(RUN, "series", key=list(values), points=100))["series"]
+        widths.append([series["bucket_width"] for series in found])
+        for series in found:
+            own = values[series["key"]]
+            assert_same_points(points_of(series), model(np.arange(len(own)), own, series["bucket_width"]))
+    assert widths == [[64, 32, 1], [128, 32, 1], [128, 128, 1]]

@@ -75,6 +75,22 @@ def test_a_run_of_a_list_has_all_of_its_config(api: stepwell.Api, chdb_store: St
     assert run.config == wide
 
 
+def test_series_are_drawn_from_few_points(api: stepwell.Api) -> None:
+    run = api.run("me/digits/one")
+    frame = run.series(["loss"], points=100, smoothing=0.5, max_step=999)
+    assert frame.columns.tolist() == [
+        "key", "kind", "x", "step", "value", "min", "max", "mean", "counts", "nans", "smoothed"
+    ]  # fmt: skip
+    assert (set(frame["key"]), frame["counts"].sum(), frame["step"].iloc[-1]) == ({"loss"}, 1_000, 999)
+    assert frame["min"].tolist() == [bucket * 16.0 for bucket in range(63)]
+    (series,) = run.series(["loss"], sampling="lttb", points=10, pandas=False, min_step=3)
+    assert (series["sampling"], len(series["step"])) == ("lttb", 10)
+    with pytest.raises(ApiError, match="nothing"):
+        run.series(["loss", "nothing"])
+    with pytest.raises(ApiError, match="sampling"):
+        run.series(["loss"], sampling="some")
+
+
 def test_a_run_that_is_not_there(api: stepwell.Api) -> None:
     with pytest.raises(RunNotFoundError):
         api.run("me/digits/none")
