@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from browser.window import Site, Window, project_url
 from stepwell_query.run_metrics import read_run_metrics
@@ -189,6 +189,24 @@ def test_two_thousand_metrics_do_not_slow_the_first_screen(window: Open, site: S
     view.page.locator(".charts").evaluate("(charts) => charts.scrollTo(0, charts.scrollHeight)")
     view.drawn("group99/metric19", 1)
     assert view.page.locator(".grid article").count() < 40
+
+
+def test_what_is_scrolled_away_is_not_waited_for(window: Open, site: Site) -> None:
+    writer = site.writer("far", "wide")
+    for number in range(60):
+        writer.numbers(f"group/metric{number:02d}", [0, 1], [0.0, 1.0])
+    # The first question is held back, so that there is time to scroll.
+    view = window("/")
+    held: list[Route] = []
+    view.page.route("**/api/v1/series", lambda route: route.continue_() if held else held.append(route))
+    view.page.goto(site.url + project_url("far"))
+    expect(view.panel("group/metric00")).to_be_visible()
+    with view.page.expect_event("requestfailed", lambda request: request.url.endswith("/series")) as given_up:
+        view.page.locator(".charts").evaluate("(charts) => charts.scrollTo(0, charts.scrollHeight)")
+    assert "group/metric00" in given_up.value.post_data_json["keys"]
+    assert "ABORTED" in str(given_up.value.failure)
+    expect(view.panel("group/metric59")).to_be_visible()
+    view.drawn("group/metric59", 1)
 
 
 def _write_metrics(writer: RunWriter, count: int) -> None:

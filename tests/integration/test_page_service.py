@@ -72,8 +72,9 @@ async def test_what_runs_logged_together(service: Service, chdb_store: Store) ->
     assert (found["kind"][2], found["first_step"][2], found["last_step"][2]) == ("number", 3, 9)
     found = (await service.client.post(url, json={"run_ids": ["one"]})).json()["metrics"]
     assert found["key"] == ["loss", "shared"]
-    refused = await service.client.post(url, json={"runs": []})
-    assert refused.status_code == 422
+    bodies: list[dict[str, list[str]]] = [{"runs": []}, {"run_ids": ["a/b"]}, {"run_ids": ["\ud800"]}]
+    for body in bodies:
+        assert (await service.client.post(url, content=json.dumps(body))).status_code == 422
 
 
 def test_news_of_runs_come_as_events_until_the_service_stops(chdb_store: Store) -> None:

@@ -19,7 +19,8 @@ _PATIENCE_SECONDS: Final = 15.0
 _RETRY_MS: Final = 1_000
 
 
-@router.get("/projects/{entity}/{project}/events", response_class=StreamingResponse)
+# Not in the schema: clients that are made of it read an answer to its end, and this one has none.
+@router.get("/projects/{entity}/{project}/events", response_class=StreamingResponse, include_in_schema=False)
 async def events(entity: str, project: str, context: Shared) -> StreamingResponse:
     """Stream which runs of a project have moved on, as server-sent events; the first names all of them.
 

@@ -30,6 +30,8 @@ async def run_metrics(entity: str, project: str, body: RunMetricsBody, context: 
     """
     check_identifier("entity", entity)
     check_identifier("project", project)
+    for run_id in body.run_ids:
+        check_identifier("run_ids", run_id)
 
     def read() -> bytes:
         return json_bytes({"metrics": read_run_metrics(context.store, entity, project, body.run_ids)})

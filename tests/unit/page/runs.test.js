@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fieldsOf, groupOf, sorted, usualColumns, valueOf } from "../../../query/stepwell_query/web/js/fields.js";
+import { Fields, groupOf, sorted, usualColumns, valueOf } from "../../../query/stepwell_query/web/js/fields.js";
 import { runFilter } from "../../../query/stepwell_query/web/js/run_filter.js";
 
 const run = (id, more = {}) => ({
@@ -23,7 +23,10 @@ test("values are found inside, by whole names first, and wandb's wrapping is tak
 });
 
 test("fields are the runs' own, then config's and summary's", () => {
-  const fields = fieldsOf(runs);
+  const catalog = new Fields();
+  assert.ok(catalog.add(runs));
+  assert.ok(!catalog.add(runs) && !catalog.add([{ ...runs[0] }]));
+  const fields = catalog.all;
   assert.ok(fields.indexOf("state") < fields.indexOf("config.lr"));
   assert.ok(fields.includes("config.model.depth") && fields.includes("summary.val/loss"));
   assert.ok(usualColumns(fields).length < 20);

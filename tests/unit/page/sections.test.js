@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { hiddenBy } from "../../../query/stepwell_query/web/js/definitions.js";
 import { isFolded, matcher, sectionOf, sectionsOf } from "../../../query/stepwell_query/web/js/sections.js";
 
 const metric = (key, kind = "number", stream = "") => ({ key, kind, stream, first: 0, last: 1, runs: 1 });
@@ -28,4 +29,13 @@ test("a search is a regular expression in any case, or plain text where it is no
   assert.ok(!matcher("^loss")("train/loss"));
   assert.ok(matcher("a(b")("xA(B"));
   assert.equal(sectionsOf([metric("train/loss"), metric("val/loss")], "first", "^val").length, 1);
+});
+
+test("a metric that was defined as hidden is, by its own name before a pattern, unless another run shows it", () => {
+  const definition = (name, hidden, glob = name.includes("*")) => ({ name, hidden, glob });
+  const run = (...metric_definitions) => ({ metric_definitions });
+  const hidden = hiddenBy([run(definition("Debug/*", true), definition("debug/kept", false)), run(), run()]);
+  assert.deepEqual(["debug/a", "debug/kept", "loss", "_debug/a"].map(hidden), [true, false, false, false]);
+  assert.ok(!hiddenBy([run(definition("a", true)), run(definition("a", false), definition("b", true))])("a"));
+  assert.ok(hiddenBy([run(definition("a.b", true))])("A.B") && !hiddenBy([run(definition("a.b", true))])("aXb"));
 });

@@ -63,19 +63,35 @@ function unwrapped(value) {
   return value;
 }
 
-/**
- * Return the fields of some runs: their own, then config's and summary's by name, nested ones with dots.
- * @param {Run[]} runs
- */
-export function fieldsOf(runs) {
-  const config = new Set();
-  const summary = new Set();
-  for (const run of runs) {
-    collect(run.config, "config.", config, DEPTH);
-    collect(run.summary, "summary.", summary, 2);
+/** The fields of runs: their own, then config's and summary's by name, nested ones with dots. */
+export class Fields {
+  constructor() {
+    /** @type {Set<string>} */
+    this.config = new Set();
+    /** @type {Set<string>} */
+    this.summary = new Set();
+    /** @type {WeakSet<Run>} */
+    this.seen = new WeakSet();
+    this.all = [...OWN];
   }
-  const natural = new Intl.Collator("en", { numeric: true });
-  return [...OWN, ...[...config].sort(natural.compare), ...[...summary].sort(natural.compare)];
+
+  /**
+   * Take in runs; those that were taken in before cost nothing. Return whether there are more fields now.
+   * @param {Run[]} runs
+   */
+  add(runs) {
+    const before = this.config.size + this.summary.size;
+    for (const run of runs) {
+      if (this.seen.has(run)) continue;
+      this.seen.add(run);
+      collect(run.config, "config.", this.config, DEPTH);
+      collect(run.summary, "summary.", this.summary, 2);
+    }
+    if (this.config.size + this.summary.size === before) return false;
+    const natural = new Intl.Collator("en", { numeric: true });
+    this.all = [...OWN, ...[...this.config].sort(natural.compare), ...[...this.summary].sort(natural.compare)];
+    return true;
+  }
 }
 
 /** @param {unknown} value @param {string} prefix @param {Set<string>} into @param {number} depth */

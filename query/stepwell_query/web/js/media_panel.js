@@ -46,7 +46,7 @@ export class MediaPanel extends Panel {
 
   /** @param {Set<string>} paths */
   moved(paths) {
-    for (const run of this.runs()) if (paths.has(run.path)) void this.rows.read(run);
+    for (const run of this.runs()) if (paths.has(run.path)) this.rows.again(run);
   }
 
   /** @param {number} at index of a step; at the last one, later steps are followed */

@@ -6,6 +6,7 @@ import { history } from "./api.js";
 /** @typedef {{step: number, value: any}} Row */
 
 const SAMPLES = 1_000;
+const AGAIN_MS = 2_000;
 
 export class RowsSource {
   /**
@@ -21,6 +22,8 @@ export class RowsSource {
     this.rows = new Map();
     /** @type {Map<string, AbortController>} */
     this.open = new Map();
+    /** @type {Map<string, number>} */
+    this.waiting = new Map();
     /** @type {Error | null} */
     this.error = null;
   }
@@ -32,7 +35,17 @@ export class RowsSource {
     for (const run of runs) if (!this.rows.has(run.path) && !this.open.has(run.path)) void this.read(run);
   }
 
-  /** Ask again for a run. @param {Run} run */
+  /** Ask again for a run that has moved on, now and then. @param {Run} run */
+  again(run) {
+    if (this.waiting.has(run.path) || !this.rows.has(run.path)) return;
+    const timer = window.setTimeout(() => {
+      this.waiting.delete(run.path);
+      void this.read(run);
+    }, AGAIN_MS);
+    this.waiting.set(run.path, timer);
+  }
+
+  /** @param {Run} run */
   async read(run) {
     this.open.get(run.path)?.abort();
     const controller = new AbortController();
@@ -52,6 +65,7 @@ export class RowsSource {
   }
 
   destroy() {
+    for (const timer of this.waiting.values()) clearTimeout(timer);
     for (const controller of this.open.values()) controller.abort();
   }
 }

@@ -12,6 +12,7 @@ import { runFilter } from "./run_filter.js";
 const FIRST_PAGE = 50;
 const PAGE = 500;
 const RUNS_MAX = 5_000;
+const FEW = 5;
 
 /** Runs that are drawn when nobody has chosen: the newest. */
 export const SHOWN = 10;
@@ -37,6 +38,11 @@ export class RunsModel {
     this.placesOf = null;
     /** @type {Map<string, number>} */
     this.placeById = new Map();
+    /** @type {Run[] | null} */
+    this.foundFor = null;
+    this.foundBy = "";
+    /** @type {Run[]} */
+    this.foundNow = [];
     /** @type {Run[] | null} */
     this.groupsFor = null;
     this.groupedBy = "";
@@ -88,20 +94,25 @@ export class RunsModel {
   }
 
   /**
-   * Read again what has moved on; new runs come in front.
+   * Read again what has moved on; new runs come in front. Many are read as pages of the newest, and of older ones a
+   * few; return the ids of those that were left out.
    * @param {string[]} ids
+   * @returns {Promise<string[]>}
    */
   async refresh(ids) {
-    if (ids.length > 5 || ids.some((id) => !this.byId.has(id))) {
-      const page = await api.runs(this.entity, this.project, { limit: Math.min(PAGE, Math.max(FIRST_PAGE, ids.length)) });
-      const fresh = new Set(page.runs.map((run) => run.run_id));
+    /** @type {Map<string, Run>} */
+    const fresh = new Map();
+    if (ids.length > FEW || ids.some((id) => !this.byId.has(id))) {
+      const page = await api.runs(this.entity, this.project, { limit: ids.length > FIRST_PAGE ? PAGE : FIRST_PAGE });
+      for (const run of page.runs) fresh.set(run.run_id, run);
       this.total = page.total;
-      this.adopt([...page.runs, ...this.runs.filter((run) => !fresh.has(run.run_id))]);
-      return;
     }
-    const again = await Promise.all(ids.map((id) => api.run(this.entity, this.project, id)));
-    const byId = new Map(again.map((run) => [run.run_id, run]));
-    this.adopt(this.runs.map((run) => byId.get(run.run_id) ?? run));
+    const rest = ids.filter((id) => !fresh.has(id) && this.byId.has(id));
+    const again = await Promise.all(rest.slice(0, FEW).map((id) => api.run(this.entity, this.project, id)));
+    for (const run of again) fresh.set(run.run_id, run);
+    const added = [...fresh.values()].filter((run) => !this.byId.has(run.run_id));
+    this.adopt([...added, ...this.runs.map((run) => fresh.get(run.run_id) ?? run)]);
+    return rest.slice(FEW);
   }
 
   /**
@@ -109,8 +120,12 @@ export class RunsModel {
    * @param {ViewState} view
    */
   found(view) {
-    const test = runFilter(view.rq);
-    return sorted(this.runs.filter(test), view.sort);
+    if (this.foundFor !== this.runs || this.foundBy !== `${view.sort} ${view.rq}`) {
+      this.foundFor = this.runs;
+      this.foundBy = `${view.sort} ${view.rq}`;
+      this.foundNow = sorted(this.runs.filter(runFilter(view.rq)), view.sort);
+    }
+    return this.foundNow;
   }
 
   /**
@@ -193,6 +208,7 @@ export class SingleRun extends RunsModel {
 
   async refresh() {
     await this.load();
+    return [];
   }
 
   /** @param {ViewState} _ */

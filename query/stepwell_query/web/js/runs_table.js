@@ -2,7 +2,7 @@
 
 import { chooseColumns } from "./columns.js";
 import { debounced, fill, h, iconButton } from "./dom.js";
-import { fieldsOf, usualColumns, valueOf } from "./fields.js";
+import { Fields, usualColumns, valueOf } from "./fields.js";
 import { ago, count, duration, shown, time } from "./format.js";
 import { href } from "./header.js";
 import { groupsOf } from "./runs_model.js";
@@ -54,13 +54,14 @@ export class RunsTable {
     );
     /** @type {Row[]} */
     this.rows = [];
-    /** @type {string[]} */
-    this.fields = [];
-    /** @type {Run[] | null} */
-    this.fieldsFor = null;
+    this.catalog = new Fields();
     this.scroller.addEventListener("scroll", () => this.renderRows(), { passive: true });
     this.sizes = new ResizeObserver(() => this.renderRows());
     this.sizes.observe(this.scroller);
+  }
+
+  get fields() {
+    return this.catalog.all;
   }
 
   shownColumns() {
@@ -71,11 +72,7 @@ export class RunsTable {
   update() {
     const { store, runs } = this.space;
     const { view } = store;
-    if (this.fieldsFor !== runs.runs) {
-      this.fieldsFor = runs.runs;
-      this.fields = fieldsOf(runs.runs);
-      this.options();
-    }
+    if (this.catalog.add(runs.runs) || !this.sort.options.length) this.options();
     if (document.activeElement !== this.search) this.search.value = view.rq;
     this.choose(this.sort, view.sort);
     this.choose(this.group, view.group);

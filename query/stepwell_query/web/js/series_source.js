@@ -24,7 +24,7 @@ import { ApiError, series } from "./api.js";
  */
 
 /** @typedef {(found: Map<string, Points[]>, error: ApiError | null) => void} Tell what is there by run; may come often */
-/** @typedef {{wanted: Wanted, tell: Tell, open: Set<Request>, error: ApiError | null}} Want */
+/** @typedef {{wanted: Wanted, tell: Tell, open: Set<Request>, error: ApiError | null, told: boolean}} Want */
 /** @typedef {{controller: AbortController, wants: Set<Want>}} Request */
 /** @typedef {{points: Points[], offset: number}} Kept */
 
@@ -32,7 +32,13 @@ const SERIES_MAX = 500;
 const CELLS_MAX = 1_000_000;
 const KEPT_MAX = 3_000;
 const REFRESH_MS = 800;
+
+/** How long a service rests between two refreshes, in the time that an answer takes it. */
+const REST = 2;
 const FRAME_MS = 8;
+
+/** Panels drawn anew in one frame: without a graphics card, handing a canvas to the screen costs as much as drawing it. */
+const FRAME_PANELS = 3;
 
 export class SeriesSource {
   constructor() {
@@ -48,6 +54,8 @@ export class SeriesSource {
     this.tells = [];
     this.framed = false;
     this.refreshing = 0;
+    /** Milliseconds that the last answer took. */
+    this.took = 0;
   }
 
   /**
@@ -57,7 +65,7 @@ export class SeriesSource {
    */
   want(wanted, tell) {
     /** @type {Want} */
-    const want = { wanted, tell, open: new Set(), error: null };
+    const want = { wanted, tell, open: new Set(), error: null, told: false };
     this.wants.add(want);
     this.ask(want);
     return () => {
@@ -80,7 +88,7 @@ export class SeriesSource {
     this.refreshing = window.setTimeout(() => {
       this.refreshing = 0;
       for (const want of this.wants) if (this.missing(want).length && !want.open.size) this.ask(want);
-    }, REFRESH_MS);
+    }, Math.max(REFRESH_MS, this.took * REST));
   }
 
   /** Ask again for what could not be had. */
@@ -120,7 +128,8 @@ export class SeriesSource {
     for (const want of due) {
       want.error = null;
       const missing = this.missing(want);
-      if (missing.length < want.wanted.parts.length) this.later(want);
+      // What is kept from before shows at once, also what is behind by now.
+      if (!want.told && want.wanted.parts.some((part) => this.kept.has(placeOf(want.wanted, part)))) this.later(want);
       for (const [run, asked] of byRange(want.wanted, missing)) {
         const found = groups.get(run) ?? { asked: { ...asked, keys: [] }, wants: new Set() };
         found.asked.keys = [...new Set([...found.asked.keys, ...asked.keys])];
@@ -141,8 +150,10 @@ export class SeriesSource {
     /** @type {Request} */
     const request = { controller: new AbortController(), wants };
     for (const want of wants) want.open.add(request);
+    const began = performance.now();
     try {
       await this.fetch(asked, request.controller.signal);
+      this.took = performance.now() - began;
     } catch (error) {
       if (request.controller.signal.aborted) return;
       for (const want of wants) want.error = error instanceof ApiError ? error : new ApiError(0, String(error));
@@ -203,6 +214,7 @@ export class SeriesSource {
   later(want) {
     this.tells.push(() => {
       if (!this.wants.has(want)) return;
+      want.told = true;
       /** @type {Map<string, Points[]>} */
       const found = new Map();
       for (const part of want.wanted.parts) {
@@ -216,7 +228,9 @@ export class SeriesSource {
 
   deliver() {
     const began = performance.now();
-    while (this.tells.length && performance.now() - began < FRAME_MS) this.tells.shift()?.();
+    for (let told = 0; told < FRAME_PANELS && this.tells.length && performance.now() - began < FRAME_MS; told += 1) {
+      this.tells.shift()?.();
+    }
     if (this.tells.length) this.frame();
   }
 }

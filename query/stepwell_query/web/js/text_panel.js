@@ -34,7 +34,7 @@ export class TextPanel extends Panel {
 
   /** @param {Set<string>} paths */
   moved(paths) {
-    for (const run of this.runs()) if (paths.has(run.path)) void this.rows.read(run);
+    for (const run of this.runs()) if (paths.has(run.path)) this.rows.again(run);
   }
 
   draw() {

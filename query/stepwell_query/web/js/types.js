@@ -26,6 +26,7 @@
  * @property {number} log_rows
  * @property {number} step_conflicts
  * @property {{step: number, offset: number}} complete_to
+ * @property {{name: string, glob: boolean, hidden: boolean | null}[]} metric_definitions
  *
  * @typedef {object} Metric A key with a kind, over the runs that are shown.
  * @property {string} key

@@ -1,6 +1,7 @@
 /** A project's page: its runs beside the charts of what they logged. Also the charts of one run's page. */
 
 import * as api from "./api.js";
+import { hiddenBy } from "./definitions.js";
 import { fill, h } from "./dom.js";
 import { failed, nothingLogged } from "./empty.js";
 import { Enlarged } from "./enlarged.js";
@@ -147,7 +148,9 @@ export class Workspace {
 
   showSections() {
     const { view } = this.store;
-    const metrics = this.stream ? this.metrics.filter((metric) => metric.stream === this.stream) : this.metrics;
+    // What a script hid is found by those who search for it.
+    const hidden = view.q ? () => false : hiddenBy(this.shownRuns());
+    const metrics = this.metrics.filter((metric) => (!this.stream || metric.stream === this.stream) && !hidden(metric.key));
     const sections = sectionsOf(metrics, view.sections, view.q);
     const open = !!view.q || !!this.stream;
     this.grid.show(sections.map((section) => ({ section, folded: !open && isFolded(section, view.fold) })));
@@ -211,7 +214,7 @@ export class Workspace {
     const paths = new Set(ids.map((id) => `${this.runs.entity}/${this.runs.project}/${id}`));
     for (const panel of this.grid.panels) panel.moved(paths);
     try {
-      await this.runs.refresh(ids);
+      for (const id of await this.runs.refresh(ids)) this.pending.add(id);
     } catch (error) {
       if (!(error instanceof api.ApiError)) throw error;
       // Told again with the next news, or when the connection heals.
