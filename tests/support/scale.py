@@ -13,7 +13,7 @@ from typing import Final
 from stepwell_query.catalog import OF_RUN
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
-from stepwell_schemas.rollups import LEVEL_BITS, LEVELS, closed, rollup_statement
+from stepwell_schemas.rollups import LEVEL_BITS, LEVELS, closed, level_below, storing
 
 _FLUSH_ROWS: Final = 5_000_000
 
@@ -100,7 +100,8 @@ class Scale:
     def _higher(self, run: RunPath, length: int, levels: Sequence[int]) -> None:
         for level in levels:
             end = closed(level, length - 1) << LEVEL_BITS
-            self._command(rollup_statement(level, f"{OF_RUN} AND bucket < {{end:Int64}}"), run, end=end)
+            chosen = f"{OF_RUN} AND bucket < {{end:Int64}}"
+            self._command(storing(level, level_below(level), chosen), run, end=end, version=length)
 
     def _known(self, run: RunPath, keys: Sequence[str], length: int, config: str) -> None:
         self._command(_SERIES, run, keys=keys, length=length)
