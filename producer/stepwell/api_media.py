@@ -38,6 +38,9 @@ class StoredFile(NamedTuple):
     size: int
     mimetype: str
 
+    def __repr__(self) -> str:
+        return f"<File {self.name} ({self.mimetype}, {self.size:,} bytes)>"
+
     @property
     def url(self) -> str:
         """Its address."""

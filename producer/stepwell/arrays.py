@@ -25,12 +25,19 @@ def is_array(value: Any) -> bool:
 
 
 def host_array(value: Any) -> Any:
-    """Return an array without its gradient, as an object with `tolist()`. Raises: whatever its library does."""
+    """Return an array without its gradient, as an object with `tolist()`. Raises: whatever its library does.
+
+    One with a mask becomes one of any objects, None where the mask is.
+    """
     if hasattr(value, "detach"):
         value = value.detach()
     if hasattr(value, "to_numpy"):
         # Columns of data frames: their own lists have no common form for missing values.
         return value.to_numpy()
+    if hasattr(value, "filled") and hasattr(value, "mask"):
+        objects = value.data.astype(object)
+        objects[value.mask] = None
+        return objects
     return value if hasattr(value, "tolist") else value.numpy()
 
 

@@ -9,8 +9,9 @@
 | timedelta, numpy.timedelta64 | number of seconds |
 | str; datetime, date, time, numpy.datetime64 | string; ISO 8601 |
 | bytes | string, where they are UTF-8 |
+| paths | string |
 | Enum | as its value |
-| None, lists, tuples, sets, complex | other, as JSON |
+| None, lists, tuples, deques, sets, complex | other, as JSON |
 | arrays | other, as JSON with their dtype and shape |
 | media (`stepwell.Image`, figures, …), a list of media of one kind | their kind; the reference to their files, JSON |
 | dict | one metric for each leaf, keys joined by "." |
@@ -23,11 +24,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
+from pathlib import PurePath
 from typing import Any, Final, NamedTuple
 
 from stepwell.arrays import array_json, host_array, is_array, kind_of, scalar_of
@@ -190,6 +193,10 @@ def _plain_of_rarer(value: Any) -> Any:
         return value.total_seconds()
     if isinstance(value, complex):
         return [value.real, value.imag]
+    if isinstance(value, deque):
+        return list(value)
+    if isinstance(value, PurePath):
+        return str(value)
     if isinstance(value, bytes | bytearray):
         try:
             return value.decode()

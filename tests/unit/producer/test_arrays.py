@@ -70,6 +70,7 @@ def test_an_array_comes_back_with_its_type_and_shape(array: np.ndarray[Any, Any]
         np.array([np.clongdouble(1 + 2j)] * 2),
         np.array([1, 2], ">i4"),
         np.zeros((2, 0)),
+        np.array([[1, None], [2, 3]], object),
     ],
     ids=lambda array: str(array.dtype),
 )
@@ -138,6 +139,13 @@ def test_arrays_of_libraries_are_told_by_what_they_can_do(value: Any, dtype: str
     assert document["dtype"].startswith(dtype)
     assert document["shape"] == shape
     assert as_logged(document).shape == tuple(shape)
+
+
+def test_what_a_mask_hides_is_none() -> None:
+    found = read(np.ma.masked_array([[1, 2], [3, 4]], [[False, True], [False, False]]))
+    assert (found.dtype, found.tolist()) == (np.dtype(object), [[1, None], [3, 4]])
+    assert cell_of(np.ma.masked_array([1], [True])) == ("other", "null")
+    assert cell_of(np.ma.masked_array([1.5], [False])) == ("number", 1.5)
 
 
 def test_an_object_that_is_no_array_after_all_is_left_as_it_is() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -52,6 +53,8 @@ def run(tmp_path: Path) -> Iterator[stepwell.Run]:
         ([1, float("nan"), "é"], ("other", '[1, "NaN", "é"]')),
         (np.array([[1, 2]]), ("other", '{"_type": "array", "dtype": "int64", "shape": [1, 2], "values": [[1, 2]]}')),
         (1 + 2j, ("other", "[1.0, 2.0]")),
+        (deque([1, 2], maxlen=2), ("other", "[1, 2]")),
+        (Path("a/b"), ("string", "a/b")),
     ],
 )
 def test_each_value_has_a_documented_outcome(value: Any, cell: tuple[str, Any]) -> None:
@@ -138,3 +141,20 @@ def test_importing_is_light() -> None:
     script = f"import sys, stepwell; print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_numbers_and_texts_need_no_media_library(tmp_path: Path) -> None:
+    script = f"""
+import sys
+absent = ("PIL", "pyarrow", "matplotlib", "plotly", "bokeh", "pandas", "imageio_ffmpeg", "soundfile", "rdkit")
+sys.modules.update(dict.fromkeys(absent))
+import numpy, stepwell
+run = stepwell.init(mode="offline", dir={str(tmp_path)!r}, settings={{"quiet": True}})
+run.log({{"loss": 1.0, "text": "x", "ok": True, "none": None, "list": [1], "array": numpy.zeros(3), "a": {{"b": 1}}}})
+run.define_metric("loss", summary="min")
+assert run.finish().rejected == 0
+print(sorted(name for name in sys.modules if name.startswith("stepwell.media.")))
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.strip() == "['stepwell.media.base', 'stepwell.media.files', 'stepwell.media.foreign']"
