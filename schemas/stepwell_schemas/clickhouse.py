@@ -141,8 +141,25 @@ class Store:
                 if client is None or self._closed:
                     client = self._new_client()
                 yield client
+        except StoreRejectedError:
+            client = self._instead_of(client)
+            raise
         finally:
             self._idle.put(client)
+
+    def _instead_of(self, client: Client | None) -> Client | None:
+        """Return the client for the next call after one whose call failed.
+
+        A handle of the embedded engine whose statement was cancelled may write the next answer in that one's format.
+        """
+        if client is None or self._embedded_path is None or self._closed:
+            return client
+        # First, so that the engine is never without a handle: it would end.
+        fresh = self._new_client()
+        with self._lock:
+            self._clients.remove(client)
+        client.close()
+        return fresh
 
     def _new_client(self) -> Client:
         if self._closed:

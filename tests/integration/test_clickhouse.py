@@ -83,23 +83,6 @@ def test_a_count_is_exact_where_a_step_was_written_twice(store: Store) -> None:
     assert [tuple(row.values()) for row in rows] == [('it\'s "k"', "number", 0, 2, 3), ("other", "number", 4, 8, 5)]
 
 
-def test_a_public_view_reads_only_the_granules_asked_for(chdb_store: Store) -> None:
-    chdb_store.command(
-        "INSERT INTO {db}.points_number (entity, project, run_id, key, step, value)"
-        " SELECT 'e', 'p', 'r', concat('k', toString(number % 50)), intDiv(number, 50), number FROM numbers(1000000)"
-    )
-    plan = chdb_store.query_bytes(
-        "EXPLAIN indexes = 1 SELECT value FROM {db}.numbers"
-        " WHERE entity = 'e' AND project = 'p' AND run_id = 'r' AND key = 'k7'",
-        None,
-        "TSVRaw",
-    ).decode()
-    granules = [line.strip() for line in plan.splitlines() if line.strip().startswith("Granules:")]
-    read, of = (int(part) for part in granules[-1].removeprefix("Granules: ").split("/"))
-    assert of > 100
-    assert read <= 5
-
-
 def test_a_server_that_does_not_answer_is_unavailable() -> None:
     with pytest.raises(StoreUnavailableError):
         connect("http://127.0.0.1:9", "stepwell")
