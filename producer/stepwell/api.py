@@ -251,8 +251,11 @@ class ApiRun:
         if not MEDIA_KINDS & set(kinds):
             raise ApiError(f"no media were logged under {key!r}" + (f", but {', '.join(kinds)}" if kinds else ""))
         stored = str(found[0]["key"])
-        lines = self._api.lines(run_url(self.run_path, "scan"), key=[stored], min_step=step, max_step=step)
-        return list(media_of(self._api, stored, kinds, lines))
+        address = run_url(self.run_path, "scan")
+        asked: Row = {"key": [stored], "min_step": step, "max_step": step}
+        # Rows have one value of a key at a step; tables have one of each kind.
+        rows = self._api.lines(address, **asked) if len(kinds) == 1 else self._api.table_rows(address, **asked)
+        return list(media_of(self._api, stored, kinds, rows))
 
     def table(self, key: str, step: int | None = None) -> Table:
         """Return the last table logged under a key (at a step, where it is given); media cells as `media` gives them.

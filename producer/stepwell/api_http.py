@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any, Final
 import httpx
 
 from stepwell.errors import ApiError, MediaMissingError, RunNotFoundError
+from stepwell_schemas.limits import TEXT_MAX_BYTES
 
 _NOT_FOUND: Final = 404
 _MEDIA: Final = "urn:stepwell:problem:media-"
@@ -39,6 +41,14 @@ class ApiHttp:
         given = {name: value for name, value in parameters.items() if value is not None}
         with self._stream(address, given, "application/x-ndjson") as answer:
             yield from map(json.loads, ndjson_lines(answer.iter_bytes()))
+
+    def table_rows(self, address: str, **parameters: Any) -> Iterator[dict[str, str]]:
+        """Yield the rows of a streamed CSV answer as texts by column. Raises: ApiError, RunNotFoundError."""
+        given = {name: value for name, value in parameters.items() if value is not None}
+        # The bound holds for the whole process: it is only ever raised.
+        csv.field_size_limit(max(csv.field_size_limit(), 2 * TEXT_MAX_BYTES))
+        with self._stream(address, given, "text/csv") as answer:
+            yield from csv.DictReader(f"{line.decode()}\n" for line in ndjson_lines(answer.iter_bytes()))
 
     def chunks(self, address: str) -> Iterator[bytes]:
         """Yield the bytes of a streamed answer. Raises: ApiError, RunNotFoundError."""

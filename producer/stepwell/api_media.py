@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mimetypes
 import os
 import re
@@ -158,10 +159,11 @@ def media_of(api: ApiHttp, key: str, kinds: list[str], rows: Iterator[Mapping[st
     columns = {key if number == 0 else f"{key} ({kind})": kind for number, kind in enumerate(kinds)}
     for row in rows:
         for column, kind in columns.items():
-            if kind in MEDIA_KINDS and column in row:
+            if kind in MEDIA_KINDS and row.get(column):
                 value = row[column]
+                value = json.loads(value) if isinstance(value, str) else value
                 for reference in value.get("items", [value]):
-                    yield StoredMedia(api, key, kind, row["_step"], reference)
+                    yield StoredMedia(api, key, kind, int(row["_step"]), reference)
 
 
 def table_of(api: ApiHttp, stored: StoredMedia) -> Table:

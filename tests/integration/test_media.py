@@ -180,6 +180,22 @@ def test_what_cannot_be_stored_costs_nothing_else(
         assert text in said
 
 
+def test_a_key_of_several_kinds_gives_its_media_of_each(sdk: Served) -> None:
+    with stepwell.init(id="run", settings={**sdk.settings, "quiet": True}) as run:
+        run.log({"x": 1.5})
+        run.log({"x": stepwell.Histogram([1, 2], num_bins=1)})
+        run.log({"x": [stepwell.Image(RGB), stepwell.Image(RGB)]}, step=2)
+        run.log({"x": 'a,\n"b"'}, step=2)
+        run.log({"x": stepwell.Histogram([3, 4], num_bins=1)}, step=2)
+        run.log({"x": 2}, step=2)
+    read = stepwell.Api(sdk.environment["STEPWELL_BASE_URL"]).run("me/p/run")
+    found = [(one.step, one.kind) for one in read.media("X")]
+    assert found == [(1, "histogram"), (2, "histogram"), (2, "image"), (2, "image")]
+    assert np.array_equal(pixels(read.media("x", step=2)[2].read()), RGB)
+    assert len(read.files()) == 2
+    assert [row["x"] for row in read.scan_history(keys=["x"])][-1] == 2
+
+
 KILLED = """
 import os, signal, stepwell
 run = stepwell.init(id="run", mode="offline")
