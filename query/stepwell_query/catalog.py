@@ -8,11 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from stepwell_query.errors import RunNotFoundError
 from stepwell_schemas.clickhouse import Store
-from stepwell_schemas.definitions import Definition
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.keys import fold_key
 from stepwell_schemas.kinds import Kind
@@ -54,8 +51,6 @@ GROUP BY folded
 _COUNTED: Final = f"""
 SELECT key, kind, first_step, last_step, count, stream FROM {{db}}.metrics WHERE {OF_RUN} ORDER BY key, kind
 """
-
-_DEFINITIONS: Final = f"SELECT metric_definitions FROM {{db}}.run_documents FINAL WHERE {OF_RUN}"
 
 _SPELLINGS: Final = f"""
 SELECT
@@ -172,12 +167,6 @@ def find_series(store: Store, run: RunPath, keys: Sequence[str]) -> FoundSeries:
         series=[info for name in names for info in found.get(name, [])],
         unknown=[key for key in asked if shown.get(key, key) not in found],
     )
-
-
-def read_definitions(store: Store, run: RunPath) -> list[Definition]:
-    """Return what `define_metric` was told, in order; empty for a run without a document. Raises: StoreError."""
-    rows = store.query(_DEFINITIONS, run_parameters(run)).to_pylist()
-    return [Definition.read(one) for row in rows for one in orjson.loads(row["metric_definitions"] or "[]")]
 
 
 def select(store: Store, run: RunPath, keys: Sequence[str], stream: str = DEFAULT) -> Selection:

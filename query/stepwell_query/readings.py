@@ -110,6 +110,11 @@ class Batch:
         """The shift of each reading."""
         return np.array([reading.shift for reading in self.readings])
 
+    @property
+    def rewritten(self) -> NDArray[np.bool_]:
+        """Whether each reading is of a series of which steps were written twice."""
+        return np.array([reading.info.rewritten for reading in self.readings])
+
     def parameters(self) -> dict[str, Any]:
         """Return the parameters that name the project, the runs and the keys."""
         first = self.readings[0].run
@@ -147,7 +152,7 @@ class Batch:
         return min(segment.first for segment in found), max(segment.end for segment in found) - 1
 
     def edges(self, levels: Sequence[int], rewritten: bool | None = None) -> tuple[str, dict[str, Any]] | None:
-        """Return the condition that chooses what is read of levels at the ranges' ends, None where nothing is.
+        """Return a condition for what is read of levels at the ranges' ends, None where nothing is; it may choose more.
 
         Args:
             levels: POINTS, or levels of rollups. rewritten: only of series of which that is so.

@@ -154,7 +154,8 @@ class RowReader:
                 ends=batch.ends(),
                 **edges[1],
             )
-            yield self._of_points(table, batch, batch.shifts)
+            # Few names say it all, and may name series besides, which the other statement reads.
+            yield self._of_points(table, batch, batch.shifts, batch.rewritten == rewritten)
 
     def _grouped(self, form: Form, batch: Batch) -> Buckets:
         """Read booleans by buckets; their sums are exact in any order."""
@@ -196,10 +197,14 @@ class RowReader:
         )  # fmt: skip
         return widened(rows.take(kept), batch.shifts)
 
-    def _of_points(self, table: pa.Table, batch: Batch, shifts: Int64s) -> Buckets:
+    def _of_points(
+        self, table: pa.Table, batch: Batch, shifts: Int64s, among: NDArray[np.bool_] | None = None
+    ) -> Buckets:
         owner, step, value = batch.local(_column(table, "cell")), _ints(table, "step"), _column(table, "value")
         time = _ints(table, "time") if self._times else None
         covered = batch.covered(owner, POINTS, step)
+        if among is not None:
+            covered &= among[owner]
         if not covered.all():
             owner, step, value = owner[covered], step[covered], value[covered]
             time = None if time is None else time[covered]

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from stepwell_query.buckets import Buckets, Float64s, Int64s, means
 from stepwell_schemas.rollups import LEVELS
+
+_COLUMN_ROWS: Final = 256
 
 
 def moving_averages(buckets: Buckets, owners: int, weight: float) -> Float64s:
@@ -33,33 +36,37 @@ def moving_averages(buckets: Buckets, owners: int, weight: float) -> Float64s:
     before = np.concatenate(([0], seen))[starts]
     shares = -np.expm1(math.log(weight) * (seen - before[buckets.owner]))
     with np.errstate(invalid="ignore", over="ignore"):
-        return np.where(shares > 0, _recurrence(factors, terms) / np.where(shares > 0, shares, 1.0), np.nan)
+        sums = _recurrence(factors, terms, buckets.bounds(owners))
+        return np.where(shares > 0, sums / np.where(shares > 0, shares, 1.0), np.nan)
 
 
-def _recurrence(factors: Float64s, terms: Float64s) -> Float64s:
-    """Return s of s[i] = factors[i] * s[i - 1] + terms[i], from s[-1] = 0 on.
+def _recurrence(factors: Float64s, terms: Float64s, bounds: Int64s) -> Float64s:
+    """Return s of s[i] = factors[i] * s[i - 1] + terms[i], from s[-1] = 0 on; factors are 0 where a series begins.
 
-    The values are laid out in columns, all of which go down their rows at once, as if each began at 0; then what the
-    columns before have left is added.
+    The values are laid out in columns of one length, all of which go down their rows at once, as if each began at 0;
+    then what the columns before have left is added. Each series begins a column of its own: so its bits depend neither
+    on other series nor on what comes later.
     """
-    count = len(terms)
-    rows = max(math.isqrt(count), 1)
-    columns = -(-count // rows)
-    factor = np.ones(rows * columns)
-    value = np.zeros(rows * columns)
-    factor[:count], value[:count] = factors, terms
-    factor = np.ascontiguousarray(factor.reshape(columns, rows).T)
-    value = np.ascontiguousarray(value.reshape(columns, rows).T)
+    sizes = np.diff(bounds)
+    columns = -(-sizes // _COLUMN_ROWS)
+    shifted = (np.cumsum(columns) - columns) * _COLUMN_ROWS - bounds[:-1]
+    places = np.arange(len(terms)) + np.repeat(shifted, sizes)
+    factor = np.ones((int(columns.sum()), _COLUMN_ROWS))
+    value = np.zeros_like(factor)
+    factor.ravel()[places], value.ravel()[places] = factors, terms
+    factor, value = np.ascontiguousarray(factor.T), np.ascontiguousarray(value.T)
     with np.errstate(under="ignore", over="ignore", invalid="ignore"):
-        for row in range(1, rows):
+        for row in range(1, _COLUMN_ROWS):
             value[row] += factor[row] * value[row - 1]
             factor[row] *= factor[row - 1]
-        left = np.zeros(columns)
+        left = np.zeros(value.shape[1])
+        rest = 0.0
         for column, (end, shrinking) in enumerate(zip(value[-1].tolist(), factor[-1].tolist(), strict=True)):
-            if column + 1 < columns:
-                left[column + 1] = end + shrinking * left[column]
+            left[column] = rest
+            rest = end + shrinking * rest
         value += factor * left
-    return np.ascontiguousarray(value.T).ravel()[:count]
+    found: Float64s = np.ascontiguousarray(value.T).ravel()[places]
+    return found
 
 
 def at_steps(buckets: Buckets, averages: Float64s, steps: Sequence[Int64s]) -> list[Float64s]:

@@ -52,6 +52,14 @@ def test_it_is_what_pandas_says_of_a_long_series() -> None:
         np.testing.assert_allclose(found, expected.to_numpy(), rtol=1e-11)
 
 
+def test_bits_depend_on_no_other_series_and_on_nothing_later() -> None:
+    values = np.random.default_rng(4).normal(size=3_000).tolist()
+    whole = moving_averages(rows_of([values]), 1, 0.97).tolist()
+    beside = moving_averages(rows_of([[1.0] * 700, values, [], [2.0] * 5]), 4, 0.97).tolist()
+    assert beside[700:3_700] == whole
+    assert moving_averages(rows_of([values[:1_234]]), 1, 0.97).tolist() == whole[:1_234]
+
+
 def test_a_bucket_counts_as_its_values() -> None:
     values = np.repeat(np.random.default_rng(2).normal(size=50), 128)
     rows = rows_of([values.tolist()])
