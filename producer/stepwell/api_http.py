@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import threading
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpx
 
@@ -17,20 +20,48 @@ _NOT_FOUND: Final = 404
 _MEDIA: Final = "urn:stepwell:problem:media-"
 
 
+class _Opened(NamedTuple):
+    """A client, the process that opened it, and the one it inherited, which is kept so that nothing closes it here."""
+
+    pid: int
+    client: httpx.Client
+    inherited: Any
+
+
 class ApiHttp:
-    """Requests to the service at `base_url`, with a key ("" for none); `timeout` in seconds."""
+    """Requests to the service at `base_url`, with a key ("" for none); `timeout` in seconds.
+
+    Connections are kept between requests, and closed with the object. Safe to call from any thread.
+    """
 
     def __init__(self, base_url: str, key: str, timeout: float) -> None:
         self.base_url = base_url.rstrip("/")
         self._timeout = timeout
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._opened: _Opened | None = None
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+    def _client(self) -> httpx.Client:
+        """Return the client; a forked child gets one of its own, since its parent goes on using what it inherited."""
+        with self._lock:
+            if self._opened is None or self._opened.pid != os.getpid():
+                client = httpx.Client(headers=self._headers, timeout=self._timeout)
+                weakref.finalize(self, client.close)
+                self._opened = _Opened(os.getpid(), client, self._opened)
+            return self._opened.client
 
     def get(self, address: str, **parameters: Any) -> Any:
         """Return the JSON answer of GET `/api/v1/{address}`. Raises: ApiError, RunNotFoundError."""
         given = {name: value for name, value in parameters.items() if value is not None}
         url = f"{self.base_url}/api/v1/{address}"
         try:
-            answer = httpx.get(url, params=given, headers=self._headers, timeout=self._timeout)
+            answer = self._client().get(url, params=given)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from error
         _check(answer)
@@ -57,16 +88,21 @@ class ApiHttp:
 
     def headers(self, address: str) -> Mapping[str, str]:
         """Return the headers of an answer, whose body is left unread. Raises: ApiError, RunNotFoundError."""
-        # Not HEAD: its answer would not say what is wrong.
+        try:
+            answer = self._client().head(f"{self.base_url}/api/v1/{address}")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from error
+        if answer.is_success:
+            return answer.headers
+        # An answer to HEAD does not say what is wrong.
         with self._stream(address, {}, "*/*") as answer:
             return answer.headers
 
     @contextmanager
     def _stream(self, address: str, given: Mapping[str, Any], accepted: str) -> Iterator[httpx.Response]:
         url = f"{self.base_url}/api/v1/{address}"
-        headers = {**self._headers, "Accept": accepted}
         try:
-            with httpx.stream("GET", url, params=given, headers=headers, timeout=self._timeout) as answer:
+            with self._client().stream("GET", url, params=given, headers={"Accept": accepted}) as answer:
                 if answer.is_error:
                     answer.read()
                 _check(answer)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import pickle
 import threading
 import time
 from collections.abc import Iterator
@@ -104,3 +106,20 @@ def test_a_run_that_is_not_there(api: stepwell.Api) -> None:
 def test_no_service_is_a_clear_error() -> None:
     with pytest.raises(ApiError, match="stepwell up"):
         stepwell.Api("http://127.0.0.1:9").run("me/digits/one")
+
+
+def test_connections_are_kept_closed_with_the_object_and_not_pickled(api: stepwell.Api) -> None:
+    run = api.run("me/digits/one")
+    client = api._client()
+    assert run.history(samples=2, pandas=False)
+    assert api._client() is client
+    again = pickle.loads(pickle.dumps(run))
+    assert again.history(samples=2, pandas=False) == run.history(samples=2, pandas=False)
+    assert again._api._client() is not client
+    other = stepwell.Api(api.base_url)
+    other.run("me/digits/one")
+    opened = other._client()
+    del other
+    gc.collect()
+    assert opened.is_closed
+    assert not client.is_closed
