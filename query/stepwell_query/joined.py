@@ -15,7 +15,7 @@ import numpy as np
 
 from stepwell_query.buckets import Buckets, Float64s, Int64s, of_points
 
-# Of a float64: 2**-1074 is the least positive one, and 2**1023 the greatest power of two. One bucket may be wider.
+# Of a float64: 2**-1074 is the least positive one, and 2**1023 the greatest power of two.
 _LEAST_EXPONENT = -1074
 _GREATEST_EXPONENT = 1023
 # A shift that brings all steps into one bucket.
@@ -23,7 +23,10 @@ _WHOLE = 63
 
 
 class Joined(NamedTuple):
-    """Points over x, ascending: `x` float64[n], `buckets`, and their `width` on the x axis; None: they are rows."""
+    """Points over x, ascending: `x` float64[n], `buckets`, and their `width` on the x axis.
+
+    A width of None: they are rows; of inf: all that is not below 0 is one bucket, and all that is.
+    """
 
     x: Float64s
     buckets: Buckets
@@ -62,7 +65,7 @@ def bucketed_over_x(x: Float64s, rows: Buckets, points: int) -> Joined:
     ends = np.append(np.flatnonzero(np.diff(bucket)), len(x) - 1)
     shifts = np.full(len(ends), _WHOLE)
     found = of_points(bucket, rows.step, rows.value, rows.time, shifts, extremes=False)
-    return Joined(x[ends], found.owned(np.zeros_like(found.owner)), math.ldexp(1.0, min(exponent, _GREATEST_EXPONENT)))
+    return Joined(x[ends], found.owned(np.zeros_like(found.owner)), _width(exponent))
 
 
 def x_exponent(low: float, high: float, points: int) -> int:
@@ -73,6 +76,10 @@ def x_exponent(low: float, high: float, points: int) -> int:
     while _places(low, high, exponent) > max(points, 2 if low < 0 <= high else 1):
         exponent += 1
     return exponent
+
+
+def _width(exponent: int) -> float:
+    return math.ldexp(1.0, exponent) if exponent <= _GREATEST_EXPONENT else math.inf
 
 
 def _places(low: float, high: float, exponent: int) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stepwell_query.encode import NotFinite, json_floats
+from stepwell_query.encode import NotFinite, json_float, json_floats
 from stepwell_query.series_model import RunSeries, Sampling, SeriesView
 
 
@@ -38,7 +38,7 @@ def _view_json(view: SeriesView, odd: NotFinite) -> dict[str, Any]:
         "sampled": view.sampling is not Sampling.RAW,
         "sampling": view.sampling,
         "bucket_width": view.plan.width,
-        "x_width": view.x_width,
+        "x_width": None if view.x_width is None else json_float(view.x_width, odd),
         "first_step": view.info.first,
         "last_step": view.info.last,
         "count": view.count,

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stepwell_query.buckets import Buckets, of_points
@@ -39,6 +39,8 @@ def test_few_buckets_and_no_wider_than_they_must_be(one: float, other: float, po
 
 
 @given(st.lists(st.tuples(finite, st.floats(width=32)), min_size=1, max_size=200), some_points)
+@example([(0.0, 0.0), (1.7e308, 0.0)], 1)
+@example([(-1.7e308, 0.0), (1.7e308, 0.0), (1.0, 0.0)], 1)
 def test_every_row_is_in_its_bucket(pairs: list[tuple[float, float]], points: int) -> None:
     x, values = np.array([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs])
     found = bucketed_over_x(x, rows_of(range(len(x)), values), points)
@@ -47,10 +49,11 @@ def test_every_row_is_in_its_bucket(pairs: list[tuple[float, float]], points: in
         assert sorted(x.tolist()) == found.x.tolist()
         return
     assert len(found.x) <= max(points, 2 if min(x) < 0 <= max(x) else 1)
-    assert (np.diff(found.x) > 0).all()
+    assert (found.x[1:] > found.x[:-1]).all()
     buckets: dict[int, list[tuple[float, int, float]]] = {}
     for step, (at, value) in enumerate(pairs):
-        buckets.setdefault(math.floor(Fraction(at) / Fraction(found.width)), []).append((at, step, value))
+        place = -int(at < 0) if math.isinf(found.width) else math.floor(Fraction(at) / Fraction(found.width))
+        buckets.setdefault(place, []).append((at, step, value))
     for number, bucket in enumerate(sorted(buckets)):
         rows = sorted(buckets[bucket])
         real = [value for *_, value in rows if not math.isnan(value)]
