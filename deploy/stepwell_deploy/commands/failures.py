@@ -6,10 +6,18 @@ import httpx
 from pydantic import ValidationError
 from rich.markup import escape
 
+from stepwell.errors import StepwellError
 from stepwell_deploy.errors import StepwellDeployError
 from stepwell_schemas.errors import StepwellSchemaError
 
-EXPECTED_FAILURES = (StepwellDeployError, StepwellSchemaError, httpx.HTTPError, ValidationError, ModuleNotFoundError)
+EXPECTED_FAILURES = (
+    StepwellDeployError,
+    StepwellError,
+    StepwellSchemaError,
+    httpx.HTTPError,
+    ValidationError,
+    ModuleNotFoundError,
+)
 
 
 def sentence(error: Exception) -> str:
