@@ -9,7 +9,15 @@ _INGESTOR: Final = "ingestor/stepwell_ingestor"
 _PRODUCER: Final = "producer/stepwell"
 _COMMIT_PLAN: Final = "        await commit(self._kafka, self._partition, first, str(end), again=planned)\n"
 _INSERT_ALL: Final = """        for table, rows in plan.tables.items():
+            if table == _REACHED:
+                await self._roll(plan, end)
             token = insert_token(self._partition, messages, end, table)
+            await self._insert(table, rows, token, first, doubtful=planned)
+"""
+_ROLL: Final = """            if table == _REACHED:
+                await self._roll(plan, end)
+"""
+_INSERT: Final = """            token = insert_token(self._partition, messages, end, table)
             await self._insert(table, rows, token, first, doubtful=planned)
 """
 _BURY: Final = "        await self._bury(plan.dead)\n"
@@ -88,6 +96,27 @@ MUTATIONS: Final = (
     Mutation(
         "the end is committed before the inserts",
         (_flushing(_INSERT_ALL + _BURY + _COMMIT_END, _COMMIT_END + _INSERT_ALL + _BURY),),
+    ),
+    Mutation(
+        "a series says how far it came before its rollups are there", (_flushing(_ROLL + _INSERT, _INSERT + _ROLL),)
+    ),
+    Mutation(
+        "rollups told from a flush are not stored",
+        (_flushing("await self._in_thread(self._store.insert, TABLE, told)", "pass"),),
+    ),
+    Mutation(
+        "late rows leave closed buckets as they are",
+        (
+            Edit(
+                f"{_INGESTOR}/rolling.py",
+                "rolling.choose(level, Buckets(path, _where(keys, ends == end), shut.tolist()))",
+                "pass",
+            ),
+        ),
+    ),
+    Mutation(
+        "open buckets are taken as known behind late rows",
+        (Edit(f"{_INGESTOR}/rolling.py", '            known["bucket"][late] = UNKNOWN\n', ""),),
     ),
     Mutation(
         "the end is committed before the dead letters are sent",

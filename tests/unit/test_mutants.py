@@ -1,0 +1,17 @@
+"""The mutations of `make mutants` fit the sources: each replaces text that is there, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mutants.catalog import MUTATIONS, Mutation
+
+_ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_mutation_finds_its_text(mutation: Mutation) -> None:
+    for edit in mutation.edits:
+        assert (_ROOT / edit.file).read_text().count(edit.old) == 1, edit.file
