@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from stepwell_deploy.commands import console, deadletters, deliver, read, serve, show, sql, verify
+from stepwell_deploy.commands import console, deadletters, deliver, read, rollups, serve, show, sql, verify
 from stepwell_deploy.commands.failures import EXPECTED_FAILURES, sentence
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ console.register(app)
 deliver.register(app)
 deadletters.register(app)
 verify.register(app)
+rollups.register(app)
 
 
 def main() -> None:

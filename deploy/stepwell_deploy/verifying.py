@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from stepwell_deploy.journal_accounts import JournalCheck
-from stepwell_ingestor.figures import Figures, SeriesKey
+from stepwell_ingestor.figures import Figures, RollupFigures, RollupKey, SeriesKey
 from stepwell_ingestor.replay import Beginning
 from stepwell_ingestor.tally import Tallies, Tally
+from stepwell_schemas.kinds import Kind
 
 Shown = int | str | None
 
@@ -105,6 +106,9 @@ def compare_tables(log: Figures, tables: Figures) -> list[Difference]:
     if log.metrics is not None and tables.metrics is not None:
         for name in sorted(log.metrics.keys() | tables.metrics.keys()):
             found += _metric(name, log, tables)
+    if log.rollups is not None and tables.rollups is not None:
+        for place in sorted(log.rollups.keys() | tables.rollups.keys()):
+            found += _rollups(place, log.rollups, tables.rollups)
     left, right = log.conflicts, tables.conflicts
     if left.calls != right.calls:
         found.append(Difference("", "", "step conflicts", log=left.calls, tables=right.calls))
@@ -140,6 +144,18 @@ def _metric(name: SeriesKey, log: Figures, tables: Figures) -> Iterator[Differen
         values = [None if side is None else getattr(side, field) for side in (left, right)]
         if values[0] != values[1]:
             yield Difference(*name, what, log=values[0], tables=values[1])
+
+
+def _rollups(
+    place: RollupKey, log: Mapping[RollupKey, RollupFigures], tables: Mapping[RollupKey, RollupFigures]
+) -> Iterator[Difference]:
+    left, right = (side.get(place, RollupFigures()) for side in (log, tables))
+    key, level = place
+    if left.buckets != right.buckets:
+        yield Difference(key, Kind.NUMBER, f"buckets of {1 << level:,} steps", log=left.buckets, tables=right.buckets)
+    elif left != right:
+        sides = {"log": _hex(left.digest), "tables": _hex(right.digest)}
+        yield Difference(key, Kind.NUMBER, f"what buckets of {1 << level:,} steps say", **sides)
 
 
 def compare_journals(checks: Iterable[JournalCheck]) -> tuple[list[Difference], list[str]]:

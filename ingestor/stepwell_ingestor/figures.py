@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.rollups import DIGEST
 
 Rows = list[dict[str, Any]]
 Ask = Callable[[str, Mapping[str, Any]], Rows]
@@ -15,6 +16,9 @@ Ask = Callable[[str, Mapping[str, Any]], Rows]
 
 SeriesKey = tuple[str, str]
 """A series within its run: key and kind."""
+
+RollupKey = tuple[str, int]
+"""The rollups of a series on a level: key and level."""
 
 _OF_RUN: Final = "entity = {entity:String} AND project = {project:String} AND run_id = {run_id:String}"
 _WITHIN: Final = f"{_OF_RUN} AND step BETWEEN {{first:Int64}} AND {{last:Int64}}"
@@ -50,6 +54,12 @@ _STEP_AT: Final = (
     f"SELECT min(step) AS step, count() AS points FROM ({_POINTS})"
     f" WHERE toUnixTimestamp64Milli(timestamp) >= {{since:Int64}} AND {_OF_OWN}"
 )
+_ROLLUPS: Final = (
+    f"SELECT toString(key) AS key, level, count() AS buckets, sum(cityHash64(bucket, {DIGEST})) AS digest"
+    f" FROM (SELECT * FROM rollups FINAL WHERE {_OF_RUN}) AS rolled INNER JOIN (SELECT key, max(last_step) AS reached"
+    f" FROM series WHERE kind = 'number' AND {_OF_RUN} GROUP BY key) AS reached_by USING (key)"
+    " WHERE bucket < bitShiftRight(reached, level) GROUP BY key, level"
+)
 _SPELLINGS: Final = f"SELECT DISTINCT toString(key) AS key FROM metrics WHERE {_OF_RUN}"
 
 
@@ -83,6 +93,13 @@ class MetricFigures(NamedTuple):
     last_step: int
 
 
+class RollupFigures(NamedTuple):
+    """What the rollups of closed buckets on one level come to."""
+
+    buckets: int = 0
+    digest: int = 0
+
+
 class ConflictFigures(NamedTuple):
     """What the recorded step conflicts come to."""
 
@@ -91,14 +108,18 @@ class ConflictFigures(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """What is stored of a run; `metrics` is None where only some of its steps were asked for."""
+    """What is stored of a run.
+
+    `metrics` and `rollups` (by key and level) are None where only some of its steps were asked for.
+    """
 
     series: dict[SeriesKey, SeriesFigures]
     metrics: dict[SeriesKey, MetricFigures] | None
     conflicts: ConflictFigures
+    rollups: dict[RollupKey, RollupFigures] | None = None
 
 
-NOTHING: Final = Figures({}, {}, ConflictFigures())
+NOTHING: Final = Figures({}, {}, ConflictFigures(), {})
 
 
 def read_figures(ask: Ask, run: RunPath, bounds: Bounds) -> Figures:
@@ -110,7 +131,8 @@ def read_figures(ask: Ask, run: RunPath, bounds: Bounds) -> Figures:
     if not bounds.open:
         return Figures(series, None, ConflictFigures(**conflicts))
     metrics = {(row.pop("key"), row.pop("kind")): MetricFigures(**row) for row in ask(_METRICS, run._asdict())}
-    return Figures(series, metrics, ConflictFigures(**conflicts))
+    rollups = {(row.pop("key"), row.pop("level")): RollupFigures(**row) for row in ask(_ROLLUPS, run._asdict())}
+    return Figures(series, metrics, ConflictFigures(**conflicts), rollups)
 
 
 def read_created(ask: Ask, run: RunPath) -> int | None:

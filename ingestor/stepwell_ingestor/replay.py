@@ -23,6 +23,7 @@ from stepwell_schemas.events import LogBatch, LogEvent
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.keys import fold_key
 from stepwell_schemas.migrate import migrate
+from stepwell_schemas.rollup_upkeep import fill_all
 from stepwell_schemas.streams import DEFAULT, stream_of
 
 _DATABASE: Final = "replay"
@@ -167,7 +168,8 @@ class Replay:
         return Ahead(len(items), min(steps, default=None), any(row["stream"] != DEFAULT for row in series))
 
     async def figures(self, bounds: Bounds) -> Figures:
-        """Return the figures of what was replayed. Raises: StoreError."""
+        """Return the figures of what was replayed, of rollups too. Raises: StoreError."""
+        fill_all(self._scratch)
         return read_figures(self._ask, self._run, bounds)
 
     async def rest(self) -> Rest:

@@ -2,17 +2,21 @@
 
 A migration is a file `migrations/NNNN_name.sql` of statements separated by `;` at a line's end, with `{db}` where
 the database's name belongs. Statements are idempotent (IF NOT EXISTS, OR REPLACE), since ClickHouse has no
-transaction over several of them: a migration that was cut off is run again whole.
+transaction over several of them: a migration that was cut off is run again whole. What data takes too long for one
+statement is done in pieces behind them (`_THEN`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from importlib import resources
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from stepwell_schemas.clickhouse import Store
+from stepwell_schemas.rollup_upkeep import fill_all
 
+_THEN: Final[Mapping[int, Callable[[Store], None]]] = {7: fill_all}
 _FILE_NAME = re.compile(r"(?P<number>[0-9]{4})_(?P<name>[a-z0-9_]+)\.sql")
 
 
@@ -60,6 +64,8 @@ def migrate(store: Store) -> list[Migration]:
     for migration in missing:
         for statement in migration.statements:
             store.command(statement)
+        if migration.number in _THEN:
+            _THEN[migration.number](store)
         store.command(
             "INSERT INTO {db}.schema_migrations (number, name) SELECT {number:UInt32}, {name:String}",
             {"number": migration.number, "name": migration.name},

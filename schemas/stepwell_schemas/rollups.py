@@ -36,7 +36,16 @@ VALUES: Final = (
 )  # fmt: skip
 """The columns that are a function of the points; the others are the row's place and its version."""
 
-_SERIES: Final = "entity, project, run_id, key"
+# Of two NaN the bits may differ.
+DIGEST: Final = "cityHash64({})".format(
+    ", ".join(
+        f"reinterpretAsUInt64(if(isNaN({name}), nan, {name}))" if name.endswith("value") or name == "total" else name
+        for name in VALUES
+    )
+)
+"""The SQL of a hash of what is a function of the points."""
+
+SERIES: Final = "entity, project, run_id, key"
 _BY_STEP: Final = "first_value", "last_value", "min_step", "min_value", "max_step", "max_value", "total"
 
 
@@ -85,15 +94,16 @@ def computing(level: int, below: int | None, chosen: Sequence[Buckets], version:
             f" AND run_id = {{run_id_{number}:String}} AND key IN {{keys_{number}:Array(String)}}"
             f" AND {bucket_of(level, below)} IN {{buckets_{number}:Array(Int64)}})"
         )
-    return Statement(storing(level, below, " OR ".join(conditions)), parameters)
+    return Statement(storing(computed(level, below, " OR ".join(conditions)), "{version:UInt64}"), parameters)
 
 
-def storing(level: int, below: int | None, condition: str) -> str:
-    """Return the SQL that computes and stores what `condition` chooses of the points, or of the level below."""
+def storing(rows: str, version: str) -> str:
+    """Return the SQL that stores the rows that a SELECT computes; it may be followed by further settings."""
+    columns = f"{SERIES}, level, bucket, {', '.join(VALUES)}"
     # A replicated table would drop a block that equals an earlier one, although others have come between.
     return (
-        f"INSERT INTO {{db}}.{TABLE} ({_SERIES}, level, bucket, {', '.join(VALUES)}, version)"
-        f" SELECT *, {{version:UInt64}} FROM ({computed(level, below, condition)}) SETTINGS insert_deduplicate = 0"
+        f"INSERT INTO {{db}}.{TABLE} ({columns}, version)"
+        f" SELECT {columns}, {version} FROM ({rows}) SETTINGS insert_deduplicate = 0"
     )
 
 
@@ -116,22 +126,23 @@ def computed(level: int, below: int | None, condition: str) -> str:
 
 def _of_points(level: int, condition: str) -> str:
     return f"""
-SELECT {_SERIES}, {level} AS level, rollup_bucket AS bucket,
+SELECT {SERIES}, toUInt8({level}) AS level, rollup_bucket AS bucket,
     steps[1] AS first_step, values[1] AS first_value, steps[-1] AS last_step, values[-1] AS last_value, last_timestamp,
     if(nans = count, 0, steps[lowest]) AS min_step, if(nans = count, nan, values[lowest]) AS min_value,
     if(nans = count, 0, steps[highest]) AS max_step, if(nans = count, nan, values[highest]) AS max_value,
     arraySum(arrayFilter(x -> isFinite(x), values)) AS total,
-    arrayCount(x -> isFinite(x), values) AS finite, count - length(numbers) AS nans, length(values) AS count
+    toUInt64(arrayCount(x -> isFinite(x), values)) AS finite, toUInt64(count - length(numbers)) AS nans,
+    length(values) AS count
 FROM
 (
-    SELECT {_SERIES}, rollup_bucket, last_timestamp, steps, values, arrayFilter(x -> NOT isNaN(x), values) AS numbers,
+    SELECT {SERIES}, rollup_bucket, last_timestamp, steps, values, arrayFilter(x -> NOT isNaN(x), values) AS numbers,
         indexOf(values, arrayMin(numbers)) AS lowest, indexOf(values, arrayMax(numbers)) AS highest
     FROM
     (
-        SELECT {_SERIES}, {bucket_of(level, None)} AS rollup_bucket, argMax(timestamp, step) AS last_timestamp,
+        SELECT {SERIES}, {bucket_of(level, None)} AS rollup_bucket, argMax(timestamp, step) AS last_timestamp,
             groupArray(step) AS at, arraySort(at) AS steps, arraySort((x, s) -> s, groupArray(value), at) AS values
         FROM {{db}}.points_number FINAL WHERE {condition}
-        GROUP BY {_SERIES}, rollup_bucket
+        GROUP BY {SERIES}, rollup_bucket
     )
 )"""
 
@@ -139,7 +150,7 @@ FROM
 def _of_rollups(level: int, below: int, condition: str) -> str:
     arrays = ", ".join(f"arraySort((x, b) -> b, groupArray({name}), at) AS {name}s" for name in _BY_STEP)
     return f"""
-SELECT {_SERIES}, {level} AS level, rollup_bucket AS bucket,
+SELECT {SERIES}, toUInt8({level}) AS level, rollup_bucket AS bucket,
     start AS first_step, first_values[1] AS first_value, end AS last_step, last_values[-1] AS last_value,
     time AS last_timestamp,
     if(nans = count, 0, min_steps[lowest]) AS min_step, if(nans = count, nan, min_values[lowest]) AS min_value,
@@ -151,11 +162,11 @@ FROM
         indexOf(max_values, arrayMax(arrayFilter(x -> NOT isNaN(x), max_values))) AS highest
     FROM
     (
-        SELECT {_SERIES}, {bucket_of(level, below)} AS rollup_bucket,
+        SELECT {SERIES}, {bucket_of(level, below)} AS rollup_bucket,
             min(first_step) AS start, max(last_step) AS end, argMax(last_timestamp, last_step) AS time,
             sum(finite) AS all_finite, sum(nans) AS all_nans, sum(count) AS all_count,
             groupArray(bucket) AS at, {arrays}
         FROM {{db}}.{TABLE} FINAL WHERE level = {below} AND ({condition})
-        GROUP BY {_SERIES}, rollup_bucket
+        GROUP BY {SERIES}, rollup_bucket
     )
 )"""

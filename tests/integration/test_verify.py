@@ -149,6 +149,16 @@ def test_a_row_that_is_gone_is_named(rich: Served) -> None:
     ]
 
 
+def test_rollups_that_are_wrong_are_named(rich: Served) -> None:
+    row = "SELECT * REPLACE (-0. AS min_value, 1000 AS version) FROM {db}.rollups WHERE key = 'loss' AND bucket = 0"
+    rich.store.command(f"INSERT INTO {{db}}.rollups {row}")
+    ((*place, log, tables),) = differences(verified(rich, 1))
+    assert place == ["loss", "number", "what buckets of 128 steps say", None]
+    assert log != tables
+    rich.store.command("DELETE FROM {db}.rollups WHERE key = 'loss' AND bucket = 0")
+    assert differences(verified(rich, 1)) == [("loss", "number", "buckets of 128 steps", None, 2, 1)]
+
+
 def test_a_value_that_changed_is_named_by_its_bits(rich: Served) -> None:
     change = (
         "INSERT INTO {db}.points_number SELECT * REPLACE (reinterpretAsFloat64({bits:UInt64}) AS value,"

@@ -13,7 +13,7 @@ LEVELS: Final = (1, 2, 4)
 """Levels of the simulation: buckets so narrow that its short logs close some on each."""
 
 _COMPUTING: Final = re.compile(
-    r"INSERT INTO \{db\}\.rollups .*? (\d+) AS level"
+    r"INSERT INTO \{db\}\.rollups .*? toUInt8\((\d+)\) AS level"
     r".* FROM \{db\}\.(?:points_number FINAL|rollups FINAL WHERE level = (\d+))",
     re.DOTALL,
 )

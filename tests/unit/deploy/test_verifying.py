@@ -25,6 +25,7 @@ from stepwell_ingestor.figures import (
     ConflictFigures,
     Figures,
     MetricFigures,
+    RollupFigures,
     SeriesFigures,
 )
 from stepwell_ingestor.replay import Beginning
@@ -34,13 +35,17 @@ LOSS = ("loss", "number")
 
 
 def stored(
-    series: SeriesFigures | None = None, metric: MetricFigures | None = None, conflicts: ConflictFigures | None = None
+    series: SeriesFigures | None = None,
+    metric: MetricFigures | None = None,
+    conflicts: ConflictFigures | None = None,
+    rollups: RollupFigures | None = None,
 ) -> Figures:
     """Return figures of one series, where they are not named those that agree."""
     return Figures(
         {LOSS: series or SeriesFigures(10, 0, 9, 77)},
         {LOSS: metric or MetricFigures(10, 0, 9)},
         conflicts or ConflictFigures(2, 5),
+        {("loss", 7): rollups or RollupFigures(3, 9)},
     )
 
 
@@ -67,6 +72,11 @@ def test_what_agrees_differs_in_nothing() -> None:
         (stored(metric=MetricFigures(20, 0, 9)), [Difference(*LOSS, "count in metrics", None, 10, 20)]),
         (stored(metric=MetricFigures(10, 0, 8)), [Difference(*LOSS, "last step in metrics", None, 9, 8)]),
         (stored(metric=MetricFigures(10, 1, 9)), [Difference(*LOSS, "first step in metrics", None, 0, 1)]),
+        (stored(rollups=RollupFigures(2, 9)), [Difference(*LOSS, "buckets of 128 steps", None, 3, 2)]),
+        (
+            stored(rollups=RollupFigures(3, 10)),
+            [Difference(*LOSS, "what buckets of 128 steps say", None, f"{9:016x}", f"{10:016x}")],
+        ),
         (stored(conflicts=ConflictFigures(1, 5)), [Difference("", "", "step conflicts", None, 2, 1)]),
         (
             stored(conflicts=ConflictFigures(2, 6)),
