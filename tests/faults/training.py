@@ -1,7 +1,8 @@
 """A training process of the fault tests: `python -m faults.training SEED RUN WRITER FIRST PROGRESS PAUSE_MS`.
 
 Makes the workload's calls from number FIRST on, and appends a byte to the file PROGRESS behind each call that returned.
-Prints a JSON line at its beginning (its first step, its journal) and its receipt at its end.
+Prints a JSON line at its beginning (its first step, its journal) and its receipt at its end. The journal is named by a
+hard link of its own, which is there still when the whole journal was delivered and removed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ def main() -> None:
     writer = next(writer for writer in writers() if (writer.run, writer.name) == (run_id, name))
     # A single writer goes on behind its last step; one of several asks for its own steps.
     run = stepwell.init(id=run_id, writer=name, resume=None if name else "allow")
-    print(json.dumps({"step": run.step, "journal": run.journal_path}), flush=True)
+    assert run.journal_path is not None
+    kept = f"{progress}.kept"
+    os.link(run.journal_path, kept)
+    print(json.dumps({"step": run.step, "journal": kept}), flush=True)
     done = os.open(progress, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for number in range(int(first), writer.calls):
         data, jump, at, commit = writer.call(int(seed), number)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
-from stepwell_schemas.rollups import LEVELS, VALUES, closed, level_below, storing
+from stepwell_schemas.rollups import LEVELS, VALUES, closed, computed, level_below, storing
 
 Place = tuple[str, int, int]
 """Key, level and bucket."""
@@ -123,4 +123,4 @@ def fill_rollups(store: Store, run: RunPath, key: str, before: int, first: int, 
             f" AND key = {{key:String}} AND {place} >= {{low:Int64}} AND {place} < {{high:Int64}}"
         )
         bounds = {"key": key, "low": start << bits, "high": end << bits, "version": reached}
-        store.command(storing(level, below, chosen), run._asdict() | bounds)
+        store.command(storing(computed(level, below, chosen), "{version:UInt64}"), run._asdict() | bounds)

@@ -13,7 +13,7 @@ from typing import Final
 from stepwell_query.catalog import OF_RUN
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
-from stepwell_schemas.rollups import LEVEL_BITS, LEVELS, closed, level_below, storing
+from stepwell_schemas.rollups import LEVEL_BITS, LEVELS, closed, computed, level_below, storing
 
 _FLUSH_ROWS: Final = 5_000_000
 
@@ -101,7 +101,8 @@ class Scale:
         for level in levels:
             end = closed(level, length - 1) << LEVEL_BITS
             chosen = f"{OF_RUN} AND bucket < {{end:Int64}}"
-            self._command(storing(level, level_below(level), chosen), run, end=end, version=length)
+            rows = computed(level, level_below(level), chosen)
+            self._command(storing(rows, "{version:UInt64}"), run, end=end, version=length)
 
     def _known(self, run: RunPath, keys: Sequence[str], length: int, config: str) -> None:
         self._command(_SERIES, run, keys=keys, length=length)
