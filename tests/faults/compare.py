@@ -1,4 +1,4 @@
-"""Comparing every public view, and what the physical tables add up to, with the model."""
+"""Comparing every public view, the rollups, and what the physical tables add up to, with the model."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from faults.model import RunModel, bits
 from stepwell_schemas.clickhouse import Store
+from support.rollups import ROLLUPS, Place, Point, by_place, comparable, rollups_of
 
 _VIEWS: Final = ("numbers", "strings", "bools", "others")
 _KINDS: Final = {"numbers": "number", "strings": "string", "bools": "bool", "others": "other"}
@@ -20,11 +21,15 @@ _SHOWN: Final = 5
 
 @dataclass
 class Account:
-    """What differs: points that are missing, points that are there twice or were never logged, anything else."""
+    """What differs: points that are missing, points that are there twice or were never logged, anything else.
+
+    `points` and `rollups` were compared.
+    """
 
     points: int = 0
     lost: int = 0
     invented: int = 0
+    rollups: int = 0
     differences: list[str] = field(default_factory=list)
 
     def note(self, what: str, wanted: Any, found: Any) -> None:
@@ -43,6 +48,7 @@ def compare(store: Store, project: str, models: Mapping[str, RunModel]) -> Accou
         _compare_metrics(account, store, where, model)
         _compare_run(account, store, where, model)
         _compare_physical(account, store, where, model)
+        _compare_rollups(account, store, where, model)
     return account
 
 
@@ -122,8 +128,26 @@ def _compare_physical(account: Account, store: Store, where: Mapping[str, str], 
         account.note(f"{where['run']} {key}: an extreme is missing", True, _holds(extremes.get(key), at))
 
 
+def _compare_rollups(account: Account, store: Store, where: Mapping[str, str], model: RunModel) -> None:
+    """The rollups of the model's values. When each was logged, the model does not know: the view does."""
+    sql = "SELECT key, step, toUnixTimestamp64Milli(timestamp) AS at FROM {db}.numbers WHERE here"
+    logged_at = {(row["key"], row["step"]): row["at"] for row in _rows(store, sql, where)}
+    wanted: dict[Place, Any] = {}
+    for key, at in model.values.get("numbers", {}).items():
+        points = {step: Point(_number(pattern), logged_at.get((key, step), 0)) for step, (pattern, _) in at.items()}
+        wanted |= comparable(rollups_of(key, points))
+    found = comparable(by_place(_rows(store, f"{ROLLUPS} WHERE here", where)))
+    account.rollups += len(wanted)
+    for place in sorted(wanted.keys() | found.keys()):
+        account.note(f"{where['run']} rollup {place}", wanted.get(place), found.get(place))
+
+
+def _number(pattern: int) -> float:
+    return float(struct.unpack("<d", struct.pack("<q", pattern))[0])
+
+
 def _holds(extremes: tuple[float, float] | None, at: Mapping[int, tuple[int, str]]) -> bool:
     """Whether the extremes hold all values (they may be wider: a value that was overwritten counts)."""
-    values = [struct.unpack("<d", struct.pack("<q", pattern))[0] for pattern, _ in at.values()]
+    values = [_number(pattern) for pattern, _ in at.values()]
     there = [value for value in values if not math.isnan(value)]
     return extremes is not None and (not there or (extremes[0] <= min(there) and max(there) <= extremes[1]))

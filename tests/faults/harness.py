@@ -50,7 +50,9 @@ class Result:
 
     def __str__(self) -> str:
         done = ", ".join(f"{count} {what}" for what, count in sorted(self.done.items()))
-        counts = f"{self.account.points:,} points, {self.account.lost} lost, {self.account.invented} duplicated"
+        account = self.account
+        counts = f"{account.points:,} points, {account.lost} lost, {account.invented} duplicated"
+        counts = f"{counts}, {account.rollups:,} rollups"
         line = f"seed {self.seed}: {'passed' if self.passed else 'FAILED'} in {self.seconds:.0f} s: {counts}; {done}"
         return "\n  ".join([line, *self.account.differences])
 

@@ -34,6 +34,7 @@ def results(cluster: Cluster) -> dict[int, Result]:
 def test_every_point_is_stored_once_whatever_dies(results: dict[int, Result], seed: int) -> None:
     result = results[seed]
     assert result.passed, f"{result}\nreplay it with: make soak SEEDS=1 FIRST={seed}"
+    assert result.account.rollups > 150
     assert sum(count for what, count in result.done.items() if what.endswith("kills")) >= 3
 
 

@@ -13,6 +13,9 @@ from typing import Any, Final, NamedTuple
 RANKS: Final = 2
 SOLO_CALLS: Final = 1_200
 RANK_CALLS: Final = 600
+RANK_STRIDE: Final = 5
+"""Steps between calls of the ranks: so far that rollups of two levels close."""
+
 FOREIGN_EVENTS: Final = 300
 _ODD_FLOATS: Final = (math.nan, math.inf, -math.inf, -0.0, 5e-324)
 _TEXTS: Final = ("", "ünï 🚀", "a\nb", "x" * 3_000)
@@ -62,7 +65,8 @@ def _rank_call(seed: int, name: str, number: int) -> Call:
     """Interleaved steps; keys of the writer's own, and one that all write, each at its steps."""
     rank = int(name.removeprefix("rank"))
     draw = random.Random(f"{seed} {name} {number}")
-    return Call({f"{name}/loss": draw.random(), "shared": number + rank / 10}, at=number * RANKS + rank)
+    step = (number * RANKS + rank) * RANK_STRIDE
+    return Call({f"{name}/loss": draw.random(), "shared": number + rank / 10}, at=step)
 
 
 class ForeignEvent(NamedTuple):

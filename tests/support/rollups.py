@@ -86,12 +86,12 @@ def by_place(rows: Iterable[Row]) -> dict[Place, Row]:
     return {(row["key"], row["level"], row["bucket"]): row for row in rows}
 
 
+ROLLUPS = f"SELECT key, level, bucket, {', '.join(VALUES)} FROM {{db}}.rollups FINAL"
+
+
 def stored_rollups(store: Store, run: str) -> dict[Place, Row]:
     """Return a run's rollups as they are stored, whether they are of closed buckets or not."""
-    sql = (
-        f"SELECT key, level, bucket, {', '.join(VALUES)} FROM {{db}}.rollups FINAL WHERE run_id = {{run:String}}"
-    ).replace("last_timestamp", "toUnixTimestamp64Milli(last_timestamp) AS last_timestamp")
-    return by_place(store.query(sql, {"run": run}).to_pylist())
+    return by_place(store.query(f"{ROLLUPS} WHERE run_id = {{run:String}}", {"run": run}).to_pylist())
 
 
 def wanted_rollups(store: Store, run: str, levels: Sequence[int] = LEVELS) -> dict[Place, Row]:
