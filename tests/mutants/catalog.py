@@ -10,10 +10,14 @@ _PRODUCER: Final = "producer/stepwell"
 _COMMIT_PLAN: Final = """        if not planned:
             await self._kafka.commit(self._partition, first, str(end))
 """
-_INSERT_ALL: Final = """        for table, rows in plan.tables.items():
-            token = insert_token(self._partition, messages, end, table)
+_ROLL: Final = """            if table == _REACHED:
+                await self._roll(plan, end)
+"""
+_INSERT: Final = """            token = insert_token(self._partition, messages, end, table)
             await self._insert(table, rows, token, first, doubtful=planned)
 """
+_INSERT_ALL: Final = f"""        for table, rows in plan.tables.items():
+{_ROLL}{_INSERT}"""
 _BURY: Final = "        await self._bury(plan.dead)\n"
 _COMMIT_END: Final = '        await self._kafka.commit(self._partition, end, "")\n'
 _PUT: Final = "        self._states.put(plan.states)\n"
@@ -23,6 +27,7 @@ _SIGNED: Final = "if self._given.get(partition) != self._present_membership():"
 
 CLIENTS: Final = ("tests/integration/test_kafka_clients.py",)
 PUMP: Final = ("tests/unit/producer/test_pump.py",)
+ROLLUPS: Final = ("tests/unit/ingestor/test_rolling.py",)
 TOKENS: Final = ("tests/unit/ingestor/test_tokens.py",)
 
 
@@ -45,6 +50,10 @@ class Mutation:
 
 def _flushing(old: str, new: str) -> Edit:
     return Edit(f"{_INGESTOR}/flushing.py", old, new)
+
+
+def _rolling(old: str, new: str) -> Edit:
+    return Edit(f"{_INGESTOR}/rolling.py", old, new)
 
 
 MUTATIONS: Final = (
@@ -128,6 +137,31 @@ MUTATIONS: Final = (
     Mutation(
         "a doubtful insert is not looked for",
         (_flushing("            if not doubtful:\n                return\n", "            return\n"),),
+    ),
+    Mutation("rollups are not computed", (_flushing(_ROLL, ""),)),
+    Mutation("a series has come so far before its rollups have", (_flushing(_ROLL + _INSERT, _INSERT + _ROLL),)),
+    Mutation(
+        "rollups come before their points",
+        (_flushing("if table == _REACHED:", "if table == next(iter(plan.tables)):"),),
+    ),
+    Mutation(
+        "statements for rollups run before their rows are there",
+        (
+            _flushing(
+                "        for statement in plan.rolling.statements(end):\n",
+                "        for statement in reversed(list(plan.rolling.statements(end))):\n",
+            ),
+        ),
+    ),
+    Mutation(
+        "buckets that late rows change stay as they are",
+        (_rolling("        if late.any():\n", "        if False:\n"),),
+        ROLLUPS,
+    ),
+    Mutation(
+        "the bucket of the last step before stays without a row",
+        (_rolling("apart = (of_prior < ends) & ~np.isin(of_prior, buckets)", "apart = of_prior < 0"),),
+        ROLLUPS,
     ),
     Mutation(
         "a drain goes on behind a rebalance",
