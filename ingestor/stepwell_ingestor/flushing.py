@@ -3,7 +3,8 @@
 1. Put the media files into their store: whatever comes later, a row finds the files it refers to.
 2. Load what is known of the runs as of the first offset `a`, plan the rows, and commit `a` with the plan, the end `b`,
    as metadata. The broker takes that of the partition's owner alone: what was loaded before is what it is to be.
-3. Insert each table's rows under a token made of topic, partition, a, b, the table and the first record. Where a
+3. Insert each table's rows under a token made of topic, partition, a, b, the table and the first record; behind the
+   points and before `series`, the rollups that they close or change (see `rolling`), which need no token. Where a
    reply was lost, or the plan was left by an owner before, look whether they are there (see `landing`).
 4. Put dead letters to their topic; wait for the broker.
 5. Commit `b`.

@@ -31,6 +31,7 @@ CLIENTS: Final = ("tests/integration/test_kafka_clients.py",)
 FENCE: Final = ("tests/integration/test_overtaken_commits.py",)
 PUMP: Final = ("tests/unit/producer/test_pump.py",)
 FLUSHING: Final = ("tests/unit/ingestor/test_flushing.py",)
+ROLLUPS: Final = ("tests/unit/ingestor/test_rolling.py",)
 TOKENS: Final = ("tests/unit/ingestor/test_tokens.py",)
 
 
@@ -99,6 +100,21 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a series says how far it came before its rollups are there", (_flushing(_ROLL + _INSERT, _INSERT + _ROLL),)
+    ),
+    Mutation(
+        "rollups come before their points",
+        (_flushing("if table == _REACHED:", "if table == next(iter(plan.tables)):"),),
+    ),
+    Mutation(
+        "the bucket of the last step before stays without a row",
+        (
+            Edit(
+                f"{_INGESTOR}/rolling.py",
+                "apart = (of_prior < ends) & ~np.isin(of_prior, buckets)",
+                "apart = of_prior < 0",
+            ),
+        ),
+        ROLLUPS,
     ),
     Mutation(
         "rollups told from a flush are not stored",
