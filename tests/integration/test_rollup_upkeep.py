@@ -29,7 +29,7 @@ RUNS = [RunPath("me", "p", "a's 🚀"), RunPath("me", "p", "b"), RunPath("me", "
 def write(store: Store, run: RunPath, seed: int, length: int) -> None:
     """Write two series with gaps, odd values and values that are overwritten."""
     rng = np.random.default_rng(seed)
-    writer = RunWriter(store, run).document()
+    writer = RunWriter(store, run, rolled=False).document()
     steps = np.concatenate([np.arange(length), np.arange(10**6, 10**6 + 200), [10**12]])
     for key in ("loss", "it's \\ a key"):
         values = rng.normal(size=len(steps))

@@ -56,10 +56,14 @@ def gathered(store: Store) -> Iterator[Store]:
 
 @dataclass
 class RunWriter:
-    """Writes one run's points; each call is a flush of its own, with a version above all earlier ones."""
+    """Writes one run's points; each call is a flush of its own, with a version above all earlier ones.
+
+    `rolled`: with the rollups that the ingestor would have stored.
+    """
 
     store: Store
     run: RunPath
+    rolled: bool = field(default=True, kw_only=True)
     offset: int = 0
     last_steps: dict[tuple[str, Kind], int] = field(default_factory=dict)
     current_stream: str = DEFAULT
@@ -88,8 +92,9 @@ class RunWriter:
         at, numbers = np.asarray(steps, np.int64), np.asarray(values, np.float64)
         more = {} if exact is None else {"exact": pa.array(exact, pa.string())}
         versions = self._points("points_number", key, at, pa.array(numbers), more)
-        before = self.last_steps.get((key, Kind.NUMBER), -1)
-        fill_rollups(self.store, self.run, key, before, int(at.min()), int(at.max()))
+        if self.rolled:
+            before = self.last_steps.get((key, Kind.NUMBER), -1)
+            fill_rollups(self.store, self.run, key, before, int(at.min()), int(at.max()))
         there = numbers[~np.isnan(numbers)]
         low, high = (float(there.min()), float(there.max())) if len(there) else (math.inf, -math.inf)
         with np.errstate(invalid="ignore"):
