@@ -105,7 +105,7 @@ def test_an_exception_ends_a_run_as_failed(broker: str, topics: Topics, settings
     assert (last.state, last.exit_code) == ("failed", 1)
 
 
-def test_an_unserved_run_trains_on_with_one_line(tmp_path: Path) -> None:
+def test_an_unserved_run_trains_on_with_one_line_more(tmp_path: Path) -> None:
     script = """
 import sys, stepwell
 run = stepwell.init(mode="online", dir=sys.argv[1], settings={"base_url": "http://127.0.0.1:9"})
@@ -116,6 +116,7 @@ assert receipt.pending == 3, receipt
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
     )
-    (line,) = done.stderr.splitlines()
+    page, line = done.stderr.splitlines()
+    assert "its page is http://127.0.0.1:9/" in page
     assert "stepwell up" in line
     assert "stepwell sync" in line
