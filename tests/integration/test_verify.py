@@ -218,7 +218,8 @@ def test_system_metrics_that_keep_coming_are_left_out_until_the_run_has_ended(sd
         eventually(lambda: len(sdk.numbers("system/memory")) > 5, True)
         report = verified(sdk, 0)
         assert (report["verdict"], report["series"]) == ("same", 1)
-        assert report["points"] > len(sdk.numbers("system/memory"))
+        # More than the samples that were waited for; both keep coming while it is asked.
+        assert report["points"] > 5
         assert any("system metrics" in note for note in report["notes"])
     eventually(sdk.state, "finished")
     whole = verified(sdk, 0)
