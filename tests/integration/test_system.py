@@ -140,6 +140,8 @@ def test_lines_of_a_writer_that_counts_lower_are_followed(sdk: Served, monkeypat
 
         log("a one,two,three")
         eventually(lambda: len(_lines(sdk)), 3)
+        # The service knows a run behind its first rows.
+        eventually(lambda: sdk.store.query("SELECT count() > 0 AS known FROM {db}.runs")["known"][0].as_py(), True)
         lines = followed(service, RunPath("me", "p", "run"), 2)
         assert next(lines)[2:] == ("a/stdout", "three")
         log("b four")
