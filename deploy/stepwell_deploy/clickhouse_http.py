@@ -26,10 +26,10 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import cramjam
 
 from stepwell_deploy.embedded_statements import Answer, run
+from stepwell_deploy.encodings import decompressed, frames
 from stepwell_deploy.folder import claim_port
 from stepwell_deploy.guests import Limits
 from stepwell_deploy.http_statements import Request, StatementError, form_fields
-from stepwell_deploy.native_frames import frames
 from stepwell_schemas.clickhouse import connect
 
 # Many requests may bring a whole insert each; beyond this a body is a mistake.
@@ -226,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
             if not 0 <= length <= _MAX_BODY_BYTES:
                 raise ValueError(f"it may have {_MAX_BODY_BYTES:,} bytes at most")
             content = self.rfile.read(length)
-        return _decompress(content, self.headers.get("Content-Encoding", ""))
+        return decompressed(content, self.headers.get("Content-Encoding", ""))
 
     def _chunks(self) -> bytes:
         parts: list[bytes] = []
@@ -300,18 +300,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
-
-
-def _decompress(content: bytes, encoding: str) -> bytes:
-    if encoding in {"", "identity"}:
-        return content
-    codecs: dict[str, Any] = {
-        "lz4": cramjam.lz4,
-        "zstd": cramjam.zstd,
-        "gzip": cramjam.gzip,
-        "deflate": cramjam.zlib,
-        "br": cramjam.brotli,
-    }
-    if encoding not in codecs:
-        raise ValueError(f"Content-Encoding {encoding!r} is unknown; known are {', '.join(codecs)}")
-    return bytes(codecs[encoding].decompress(content))

@@ -11,6 +11,7 @@ from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken, VisitError
 
 from stepwell_query.filters.fields import TermError, checked, ref_of
+from stepwell_query.filters.grammar import GRAMMAR, NAMES
 from stepwell_query.filters.tree import (
     MAX_CHARS,
     MAX_DEPTH,
@@ -30,73 +31,8 @@ from stepwell_query.filters.tree import (
     Value,
 )
 
-# Words are terminals of their own only where the grammar takes them: a key may be called `in`, a run `not`.
-_GRAMMAR: Final = r"""
-?start: _any
-_any: any
-?any: all (_OR all)*        -> any
-?all: part (_AND part)*     -> all
-?part: _NOT part            -> negated
-     | "(" any ")"
-     | term
-term: ref SIGN value        -> compare
-    | ref UNLIKE value      -> differ
-    | ref _IN values        -> one_of
-    | ref _NOT _IN values   -> none_of
-    | ref _HAS value        -> has
-    | ref _NOT _HAS value   -> has_not
-    | ref MATCH value       -> matches
-    | ref _EXISTS           -> exists
-    | ref _MISSING          -> missing
-ref: NAME ("." _key)*
-_key: KEY | TEXT | QUOTED
-values: "(" value ("," value)* ")"
-value: NUMBER | TEXT | CONSTANT | WORD
-
-SIGN: /<=|>=|==|=(?!~)|<(?!>)|>/
-UNLIKE: "!=" | "<>"
-MATCH: "!~" | "=~" | "~"
-_OR.2: /or\b/i | "||"
-_AND.2: /and\b/i | "&&"
-_NOT.2: /not\b/i | /!(?![=~])/
-_IN.2: /in\b/i
-_HAS.2: /has\b/i
-_EXISTS.2: /exists\b/i
-_MISSING.2: /missing\b/i
-NAME: /[^\W\d]\w*/
-KEY: /\w[\w\/:@%+#*-]*/
-NUMBER.2: /[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(?![\w.])/i
-CONSTANT.2: /(true|false|null|none|[+-]?(nan|inf|infinity))\b/i
-WORD: /[^\s"'`(),<>=!~]+/
-TEXT: /"(?:[^"\\]|\\.)*"/s | /'(?:[^'\\]|\\.)*'/s
-QUOTED: /`(?:[^`\\]|\\.)*`/s
-%ignore /\s+/
-"""
-_PARSER: Final = Lark(_GRAMMAR, parser="lalr", lexer="contextual", maybe_placeholders=False)
-_REFS: Final = Lark(_GRAMMAR, parser="lalr", lexer="contextual", maybe_placeholders=False, start="ref")
-
-_NAMES: Final = {
-    "SIGN": "=, !=, <, <=, >, >=",
-    "MATCH": "~",
-    "_OR": "or",
-    "_AND": "and",
-    "_NOT": "not",
-    "_IN": "in (…)",
-    "_HAS": "has",
-    "_EXISTS": "exists",
-    "_MISSING": "missing",
-    "NAME": "config.KEY, summary.KEY or a field",
-    "KEY": "a key",
-    "NUMBER": "a number",
-    "CONSTANT": "true, false or null",
-    "TEXT": 'a "text"',
-    "LPAR": "(",
-    "RPAR": ")",
-    "COMMA": ",",
-    "DOT": ".",
-    "$END": "the end",
-}
-"""How an error calls what could stand in a place; terminals that are left out go without saying."""
+_PARSER: Final = Lark(GRAMMAR, parser="lalr", lexer="contextual", maybe_placeholders=False)
+_REFS: Final = Lark(GRAMMAR, parser="lalr", lexer="contextual", maybe_placeholders=False, start="ref")
 
 _SIGNS: Final[dict[str, Sign]] = {"=": "=", "==": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
@@ -305,7 +241,7 @@ def _explain(text: str, error: UnexpectedInput) -> NoReturn:
         wanted = error.allowed or set()
     else:
         wanted = getattr(error, "accepts", None) or getattr(error, "expected", None) or set()
-    names = [name for terminal, name in _NAMES.items() if terminal in wanted]
+    names = [name for terminal, name in NAMES.items() if terminal in wanted]
     found = "the text ends" if not rest else f"{(rest.split() or [rest])[0][:40]!r} is not expected"
     if rest[:1] in {'"', "'", "`"} and isinstance(error, UnexpectedCharacters):
         found = f"the text that begins with {rest[:1]} has no end" if rest.count(rest[0]) < 2 else found
