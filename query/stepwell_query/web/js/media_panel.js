@@ -52,7 +52,7 @@ export class MediaPanel extends Panel {
   /** @param {number} at index of a step; at the last one, later steps are followed */
   choose(at) {
     const step = at === this.steps.length - 1 ? undefined : this.steps[at];
-    this.space.store.setPanel(this.spec.key, { step });
+    this.space.store.setPanel(this.spec.key, { step }, { often: true });
   }
 
   draw() {
