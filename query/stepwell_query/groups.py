@@ -16,7 +16,7 @@ from stepwell_query.errors import RequestError
 from stepwell_query.grouping import GroupBuckets, at_path, grouped, groups_of
 from stepwell_query.readings import Reading
 from stepwell_query.run_catalog import OF_RUNS, Activity, Found, find_in_runs, progress_of
-from stepwell_query.sampling import bucket_shift, clip
+from stepwell_query.sampling import bucket_shift, clip, filled_shift
 from stepwell_query.series_model import SeriesRequest
 from stepwell_query.series_rows import DRAWN_TABLES, RowReader
 from stepwell_schemas.clickhouse import Store
@@ -83,10 +83,20 @@ def read_groups(
     runs: Sequence[RunPath],
     activity: Mapping[RunPath, Activity],
     request: SeriesRequest,
-    group_by: str | None,
+    group_by: str | Mapping[RunPath, list[Any]] | None,
     max_seconds: float,
+    *,
+    filled: bool = False,
 ) -> Groups:
-    """Read series of runs by group; `activity` says how far the runs are stored. Raises: StoreError."""
+    """Read series of runs by group; `activity` says how far the runs are stored.
+
+    Args:
+        group_by: what of the runs names their groups, or the names of each run's groups.
+        filled: widen the buckets of a key until the middle one of its runs has a row in each.
+
+    Raises:
+        StoreError: when ClickHouse does not answer.
+    """
     known = [run for run in runs if run in activity]
     found = find_in_runs(store, known, request.keys)
     values, of_run = groups_of(_values(store, known, group_by))
@@ -94,17 +104,21 @@ def read_groups(
     return Groups(
         values,
         [[run for run in known if place in groups[run]] for place in range(len(values))],
-        _series(RowReader(store, max_seconds), _asked(known, found, request), groups, len(values), request),
+        _series(RowReader(store, max_seconds), _asked(known, found, request), groups, len(values), request, filled),
         [run for run in runs if run not in activity],
         [key for key in dict.fromkeys(request.keys) if not any(found[run][key] for run in known)],
         {run: progress_of(activity[run], None) for run in known},
     )
 
 
-def _values(store: Store, runs: Sequence[RunPath], group_by: str | None) -> list[list[Any]]:
+def _values(
+    store: Store, runs: Sequence[RunPath], group_by: str | Mapping[RunPath, list[Any]] | None
+) -> list[list[Any]]:
     """Return each run's values of what runs are grouped by; a run that has none has the value None."""
     if group_by is None:
         return [[None] for _ in runs]
+    if not isinstance(group_by, str):
+        return [group_by[run] for run in runs]
     column = "config" if group_by.startswith(_CONFIG) else _COLUMNS[group_by]
     sql = _DOCUMENTS.replace("{column}", column)
     rows = store.query(sql, {"runs": [tuple(run) for run in runs]}).to_pylist() if runs else []
@@ -136,12 +150,15 @@ def _series(
     groups: Mapping[RunPath, Sequence[int]],
     width: int,
     request: SeriesRequest,
+    filled: bool,
 ) -> list[GroupedSeries]:
     """Read all series at once; the buckets of group g of the n-th key are summed up as group n * width + g."""
     readings: list[Reading] = []
     members: list[tuple[int, int]] = []
     extents = [_extent([info for _, info in own.series], request) for own in asked]
     shifts = [bucket_shift(*extent, request.points) for extent in extents]
+    if filled:
+        shifts = [max(shift, _spacing(own)) for shift, own in zip(shifts, asked, strict=True)]
     for number, own in enumerate(asked):
         for run, info in own.series:
             members += [(len(readings), number * width + group) for group in groups[run]]
@@ -159,6 +176,12 @@ def _series(
         )
         for number, own in enumerate(asked)
     ]  # fmt: skip
+
+
+def _spacing(own: _Asked) -> int:
+    """Return the shift of buckets in each of which the middle one of a key's runs has a row, if its steps are even."""
+    series = [info for _, info in own.series]
+    return filled_shift([(info.last - info.first, info.rows) for info in series])
 
 
 def _extent(series: Sequence[SeriesInfo], request: SeriesRequest) -> tuple[int, int]:

@@ -45,6 +45,15 @@ def bucket_shift(first: int, last: int, points: int) -> int:
     return shift
 
 
+def filled_shift(series: Sequence[tuple[int, int]]) -> int:
+    """Return the shift of buckets that are as wide as the middle one of some series has steps between two rows.
+
+    `series`: of each, how many steps lie between its first and its last row, and how many rows it has.
+    """
+    spacings = sorted(max(1, -(-steps // (rows - 1))) for steps, rows in series if rows > 1)
+    return (spacings[(len(spacings) - 1) // 2] - 1).bit_length() if spacings else 0
+
+
 def clip(first: int, last: int, low: int | None, high: int | None) -> tuple[int, int] | None:
     """Return the part of the series' steps `first`..`last` within `low`..`high`, None when there is none."""
     start = first if low is None else max(first, low)

@@ -42,7 +42,8 @@ class SeriesRequest:
 
     `x` is one of `Axis`, or the key of a number: then the points are those at whose step it was logged too. None stands
     for each metric's own: what `define_metric` names, where the run logged that as a number, else the step.
-    `smoothing` is the weight of the exponential moving average, from 0 (none) up to 1, not included.
+    `smoothing` is the weight of the exponential moving average, from 0 (none) up to 1, not included: that of a row, or
+    of one of `smoothing_parts` even parts of the whole series.
     """
 
     keys: Sequence[str]
@@ -53,6 +54,7 @@ class SeriesRequest:
     sampling: Sampling = Sampling.BUCKETS
     seed: int = 0
     smoothing: float = 0.0
+    smoothing_parts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
+from typing import Any
 
 from pydantic import Field
 
@@ -13,6 +15,7 @@ from stepwell_query.groups import FIELDS, check_group_by
 from stepwell_query.parameters import TEXT_MAX, AnyFormat, Nan, Parameters, StepBound, check_range
 from stepwell_query.series_model import POINTS_MAX, Sampling, SeriesRequest
 from stepwell_query.settings import QuerySettings
+from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.keys import check_key
 
 
@@ -62,12 +65,26 @@ class SeriesParameters(ViewParameters):
         description="Weight of an exponential moving average over the whole series, without bias to 0 at its begin;"
         " its values are added as `smoothed`. 0: none.",
     )
+    smoothing_parts: int | None = Field(
+        None,
+        ge=1,
+        le=POINTS_MAX,
+        description="The weight is that of one of so many even parts of the whole series, where it has more rows: so"
+        " the average looks alike however many rows there are. None: of a row.",
+    )
 
     def of_keys(self, keys: Sequence[str], settings: QuerySettings, runs: int = 1) -> SeriesRequest:
         """Return the request for one run's keys. Raises: RequestError, KeyRuleError."""
         x = "_timestamp" if self.x == "_wall" else self.x
         request = super().of_keys(keys, settings, runs)
-        return replace(request, x=x, sampling=self.sampling, seed=self.seed, smoothing=self.smoothing)
+        return replace(
+            request,
+            x=x,
+            sampling=self.sampling,
+            seed=self.seed,
+            smoothing=self.smoothing,
+            smoothing_parts=self.smoothing_parts,
+        )
 
 
 class RunSeriesQuery(SeriesParameters):
@@ -87,7 +104,7 @@ class ManySeriesBody(SeriesParameters):
 class GroupsBody(ViewParameters):
     """The body of POST groups."""
 
-    runs: list[str] = Field(min_length=1, description="Paths of runs, `entity/project/run_id`.")
+    runs: list[str] = Field([], description="Paths of runs, `entity/project/run_id`; needed unless `groups` has them.")
     keys: list[str] = Field(min_length=1, description="Keys of metrics.")
     group_by: str | None = Field(
         None,
@@ -95,8 +112,36 @@ class GroupsBody(ViewParameters):
         description=f"`config.KEY` (`config.optimizer.lr` looks inside), {', '.join(f'`{name}`' for name in FIELDS)}."
         " None: all runs are one group.",
     )
+    groups: dict[str, list[str]] | None = Field(
+        None,
+        description="In place of `runs` and `group_by`: the paths of each group's runs, by the group's name. A run may"
+        " be in several.",
+    )
+    filled: bool = Field(
+        False,
+        description="Widen the buckets until a run has a row in each: to the steps between two rows, of the middle one"
+        " of a key's runs. So runs that log at different steps meet in one bucket.",
+    )
+
+    def paths(self) -> list[RunPath]:
+        """Return the runs, each once. Raises: RequestError, RunPathError."""
+        return [RunPath.parse(path) for path in dict.fromkeys([*self.runs, *chain(*(self.groups or {}).values())])]
+
+    def values(self) -> dict[RunPath, list[Any]] | None:
+        """Return the names of each run's groups, None where the service is to find groups. Raises: RunPathError."""
+        if self.groups is None:
+            return None
+        names: dict[RunPath, list[Any]] = {}
+        for name, runs in self.groups.items():
+            for run in dict.fromkeys(runs):
+                names.setdefault(RunPath.parse(run), []).append(name)
+        return names
 
     def of_runs(self, settings: QuerySettings, runs: int) -> SeriesRequest:
         """Return the request for every run. Raises: RequestError, KeyRuleError."""
+        if not runs:
+            raise RequestError("runs", None, "is required", "name runs, or groups of them in `groups`")
+        if self.groups is not None and (self.runs or self.group_by):
+            raise RequestError("groups", len(self.groups), "stands in place of runs and group_by", "leave those out")
         check_group_by(self.group_by)
         return self.of_keys(self.keys, settings, runs)

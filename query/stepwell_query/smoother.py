@@ -8,12 +8,12 @@ from typing import Final
 
 import numpy as np
 
-from stepwell_query.buckets import Buckets, concatenated
+from stepwell_query.buckets import Buckets, Float64s, concatenated
 from stepwell_query.readings import Reading
 from stepwell_query.sampling import BucketPlan
 from stepwell_query.series_model import SeriesRequest, SeriesView, Smoothed
 from stepwell_query.series_rows import RowReader
-from stepwell_query.smoothing import at_steps, finest, moving_averages
+from stepwell_query.smoothing import at_steps, finest, moving_averages, weight_of_row
 from stepwell_query.wanted import Wanted
 from stepwell_schemas.clickhouse import Store
 
@@ -36,12 +36,18 @@ def with_averages(
     reader = RowReader(store, max_seconds)
     parts = [_read(reader, [source[number] for source in sources]) for number in (0, 1)]
     whole = concatenated(parts)
-    averages = moving_averages(whole, len(drawn), request.smoothing)
+    averages = moving_averages(whole, len(drawn), _weights(request, [wanted[place].info.rows for place in drawn]))
     found = list(views)
     steps = [views[place].points.buckets.step for place in drawn]
     for place, (_, near), values in zip(drawn, sources, at_steps(whole, averages, steps), strict=True):
         found[place] = replace(views[place], smoothed=Smoothed(values, 1 << near.shift))
     return found
+
+
+def _weights(request: SeriesRequest, rows: Sequence[int]) -> Float64s:
+    parts = request.smoothing_parts
+    weights = [request.smoothing if parts is None else weight_of_row(request.smoothing, parts, own) for own in rows]
+    return np.array(weights, np.float64)
 
 
 def _source(one: Wanted, plan: BucketPlan, limit: int) -> tuple[Reading | None, Reading]:

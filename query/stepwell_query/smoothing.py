@@ -6,7 +6,6 @@ does not count. A bucket of c values with mean m counts as c values m.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,23 +17,24 @@ from stepwell_schemas.rollups import LEVELS
 _COLUMN_ROWS: Final = 256
 
 
-def moving_averages(buckets: Buckets, owners: int, weight: float) -> Float64s:
+def moving_averages(buckets: Buckets, owners: int, weight: float | Float64s) -> Float64s:
     """Return the average of each series after each of its buckets; NaN before its first finite value.
 
     Args:
-        buckets: all of the series from their first steps on. weight: w, above 0 and below 1.
+        buckets: all of the series from their first steps on. weight: w, above 0 and below 1; float64[owners]: of each.
     """
     if not len(buckets):
         return np.empty(0, np.float64)
     counts = buckets.finite
-    factors = np.exp(math.log(weight) * counts)
+    decay = np.broadcast_to(np.log(weight), owners)[buckets.owner] * counts
+    factors = np.exp(decay)
     starts = buckets.bounds(owners)[:-1]
     # Where a series begins, nothing of the one before it may be left.
     factors[starts[starts < len(buckets)]] = 0.0
-    terms = -np.expm1(math.log(weight) * counts) * np.where(counts > 0, means(buckets), 0.0)
+    terms = -np.expm1(decay) * np.where(counts > 0, means(buckets), 0.0)
     seen = np.cumsum(counts)
     before = np.concatenate(([0], seen))[starts]
-    shares = -np.expm1(math.log(weight) * (seen - before[buckets.owner]))
+    shares = -np.expm1(np.broadcast_to(np.log(weight), owners)[buckets.owner] * (seen - before[buckets.owner]))
     with np.errstate(invalid="ignore", over="ignore"):
         sums = _recurrence(factors, terms, buckets.bounds(owners))
         return np.where(shares > 0, sums / np.where(shares > 0, shares, 1.0), np.nan)
@@ -67,6 +67,14 @@ def _recurrence(factors: Float64s, terms: Float64s, bounds: Int64s) -> Float64s:
         value += factor * left
     found: Float64s = np.ascontiguousarray(value.T).ravel()[places]
     return found
+
+
+def weight_of_row(weight: float, parts: int, rows: int) -> float:
+    """Return the weight of a row that gives one of `parts` even parts of a series the weight `weight`.
+
+    A row is a part itself where there are no more of them.
+    """
+    return float(weight ** min(1.0, parts / rows)) if rows > 0 else weight
 
 
 def at_steps(buckets: Buckets, averages: Float64s, steps: Sequence[Int64s]) -> list[Float64s]:

@@ -190,6 +190,51 @@ def test_scales_and_smoothing_change_the_picture_and_stay_in_the_address(window:
     expect(hover(view, view.drawn("spiky", 1), 0.5)).to_contain_text("not smoothed")
 
 
+def test_a_smoothed_line_is_the_same_in_a_zoom(window: Open, long: str) -> None:
+    view = window(f"{long}&smooth=ema:0.9")
+    chart = view.drawn("broken", 1)
+    with view.page.expect_response("**/api/v1/series") as answered:
+        drag(view, chart, 0.5, 0.6)
+    body: Any = answered.value.request.post_data_json
+    assert (body["smoothing"], body["smoothing_parts"], body["from"] > 0) == (0.9, 1_000, True)
+    # What lies before the zoom bears on it: the service begins at the first step.
+    assert len(answered.value.json()["runs"][0]["series"][0]["smoothed"]) > 100
+    expect(chart).not_to_have_attribute("data-points", "782")
+    picture = view.picture("broken")
+    view.page.reload()
+    expect(view.drawn("broken", 1)).not_to_have_attribute("data-points", "782")
+    assert view.picture("broken") == picture
+
+
+def test_groups_are_summed_up_by_the_service(window: Open, site: Site) -> None:
+    steps = np.arange(20_000)
+    for number in range(4):
+        writer = site.writer("groups", f"run {number}", display_name=f"run {number}", config={"arm": number % 2})
+        for key in ("loss", "acc"):
+            writer.numbers(key, steps[: 20_000 - number], np.full(20_000 - number, float(number)))
+        writer.numbers("eval", np.arange(20) * 500 + number * 60, np.arange(20.0))
+    view = window(project_url("groups", "?group=config.arm"))
+    chart = view.drawn("loss", 2)
+    assert [url.rsplit("/", 1)[1] for url in view.asked if "/api/v1/" in url].count("groups") == 1
+    assert not [url for url in view.asked if url.endswith("/api/v1/series")]
+    # Arms are 0 and 2, and 1 and 3.
+    expect(hover(view, chart, 0.5)).to_contain_text("± 1.41")
+    expect(view.page.locator(".tooltip")).to_contain_text("2 runs")
+    # Runs that log at different steps meet in one bucket.
+    expect(hover(view, view.drawn("eval", 2), 0.5)).to_contain_text("2 runs")
+    with view.page.expect_request("**/api/v1/groups") as asked:
+        drag(view, chart, 0.25, 0.5)
+    body: Any = asked.value.post_data_json
+    assert body["groups"] == {
+        "0": ["me/groups/run 0", "me/groups/run 2"],
+        "1": ["me/groups/run 1", "me/groups/run 3"],
+    }
+    # Over another axis each run is asked for, and the page sums them up.
+    with view.page.expect_request("**/api/v1/series"):
+        view.page.get_by_label("x axis").select_option("_runtime")
+    expect(hover(view, view.drawn("loss", 2), 0.5)).to_contain_text("± 1.41")
+
+
 def test_one_panel_over_the_whole_window(window: Open, long: str) -> None:
     view = window(long)
     view.drawn("spiky", 1)

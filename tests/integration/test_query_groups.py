@@ -119,6 +119,28 @@ async def test_a_range_of_steps(service: Service, runs: Runs) -> None:
         assert_group(series["groups"][0], expected(runs, width, low, high))
 
 
+async def test_groups_of_choice_over_buckets_that_are_filled(service: Service, runs: Runs, chdb_store: Store) -> None:
+    paths = list(runs)
+    groups = {"short": [str(paths[4])], "long": [str(paths[0]), str(paths[5])], "both": [str(paths[0]), str(paths[4])]}
+    answer = (await ask(service, groups=groups, keys=["loss"], points=100)).json()
+    assert {group["value"]: set(group["runs"]) for group in answer["groups"]} == {
+        name: set(own) for name, own in groups.items()
+    }
+    (series,) = answer["series"]
+    for group in series["groups"]:
+        own = {path: runs[path] for path in paths if str(path) in groups[group["value"]]}
+        assert_group(group, expected(own, 512, 0, 49_999))
+    # Runs that log at different steps meet in buckets as wide as the steps between two rows.
+    sparse = {path(f"sparse {number}"): np.arange(20) * 100 + number * 37 for number in range(3)}
+    for run, steps in sparse.items():
+        RunWriter(chdb_store, run).document().numbers("eval", steps, steps * 1.0)
+    for filled, width, most in ((False, 2, 1), (True, 128, 3)):
+        query: dict[str, Any] = {"runs": [*map(str, sparse)], "keys": ["eval"], "points": 1_000, "filled": filled}
+        (series,) = (await ask(service, **query)).json()["series"]
+        (group,) = series["groups"]
+        assert (series["bucket_width"], max(group["count"])) == (width, most)
+
+
 async def test_what_is_unknown_is_said_and_other_runs_count(service: Service, runs: Runs, chdb_store: Store) -> None:
     RunWriter(chdb_store, path("other")).document().numbers("Acc", [1], [0.5]).spelling("Acc")
     paths = [*map(str, runs), str(path("other")), "me/groups/none"]
@@ -153,6 +175,9 @@ async def test_as_a_table_and_by_entity_tag(service: Service, runs: Runs) -> Non
         ({"group_by": "config."}, "group_by"),
         ({"keys": []}, "keys"),
         ({"runs": []}, "runs"),
+        ({"runs": [], "groups": {"a": []}}, "runs"),
+        ({"groups": {"a": ["me/groups/run 0"]}}, "groups"),
+        ({"runs": [], "groups": {"a": ["me/groups/run 0"]}, "group_by": "tags"}, "groups"),
         ({"x": "_step"}, "x"),
         ({"from": 5, "to": 4}, "to"),
         ({"points": 10_001}, "points"),

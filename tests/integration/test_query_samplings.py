@@ -125,6 +125,12 @@ async def test_smoothing_is_over_the_whole_series_before_sampling(service: Servi
         assert series["smoothed"] == pytest.approx(expected[series["step"]].tolist(), rel=1e-9)
     raw = await view(service, smoothing=0, points=50)
     assert "smoothed" not in raw
+    # The weight of a hundredth of the series is that of 200 rows, whatever of it is in view.
+    for query in queries[:2]:
+        series = await view(service, smoothing=0.99**200, smoothing_parts=100, **query)
+        assert series["smoothed"] == pytest.approx(expected[series["step"]].tolist(), rel=1e-9)
+    of_rows = await view(service, smoothing=0.99, smoothing_parts=10_000, to=100)
+    assert of_rows["smoothed"] == pytest.approx((await view(service, smoothing=0.99**0.5, to=100))["smoothed"])
     csv = (await service.get(RUN, "series", key="loss", points=50, smoothing=0.99, format="csv")).text
     assert csv.splitlines()[0].endswith('"smoothed"')
 

@@ -93,12 +93,13 @@ async def groups(
     interpolated or carried on where a run has no values. It only reads: `If-None-Match` works as for GET.
     """
     fmt = chosen_format(request, named, tuple(Format))
-    paths = [RunPath.parse(path) for path in dict.fromkeys(body.runs)]
+    paths = body.paths()
     asked = body.of_runs(context.settings, len(paths))
+    by = body.values() or body.group_by
 
     def read(activity: Stored) -> bytes:
         seconds = context.settings.query_max_seconds
-        answer = read_groups(context.store, paths, activity, asked, body.group_by, seconds)
+        answer = read_groups(context.store, paths, activity, asked, by, seconds, filled=body.filled)
         if fmt is not Format.JSON:
             return table_bytes(groups_table(answer), fmt)
         return json_bytes(groups_json(answer, body.group_by, body.points, body.nan))

@@ -9,6 +9,12 @@ test("the exponential average is debiased: a constant stays, and the first value
   near(ema([1, 0], 0.5), [1, 1 / 3]);
 });
 
+test("a value that counts several times is as that many values", () => {
+  const each = ema([1, 1, 1, 4, 4, 2], 0.8);
+  near(ema([1, 4, 2], 0.8, [3, 2, 1]), [each[2], each[4], each[5]]);
+  near(ema([3, 5], 0.8, [0, 1]), [3, 5]);
+});
+
 test("the running average takes what is there at the ends", () => {
   near(runningAverage([1, 2, 6, 7], 3), [1.5, 3, 5, 6.5]);
   near(runningAverage([1, 2, 3], 1), [1, 2, 3]);

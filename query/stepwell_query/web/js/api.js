@@ -126,16 +126,6 @@ export async function metrics(entity, project, ids) {
 }
 
 /**
- * @typedef {object} SeriesAsked
- * @property {string[]} runs paths
- * @property {string[]} keys
- * @property {number} points
- * @property {number} [from] first step
- * @property {number} [to] last step
- * @property {string} [x] none: each metric's own axis
- */
-
-/**
  * @typedef {object} RunSeries
  * @property {string} run
  * @property {Points[]} series
@@ -143,7 +133,7 @@ export async function metrics(entity, project, ids) {
  */
 
 /**
- * @param {SeriesAsked} asked
+ * @param {import("./series_question.js").Asked} asked
  * @param {AbortSignal} [signal]
  * @returns {Promise<RunSeries[]>}
  */
@@ -172,6 +162,44 @@ function pointsOf(one) {
     mean: floats(one.mean),
     counts: one.counts,
     nans: one.nans,
+    ...(one.smoothed ? { smoothed: floats(one.smoothed) } : {}),
+  };
+}
+
+/**
+ * Return series summed up by group: the mean as `value` and `mean`, and one standard deviation to each side of it as
+ * `min` and `max` (NaN where there is but one run); `counts` are the runs.
+ * @param {import("./series_question.js").Asked} asked
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<{points: Map<string, Points[]>, offsets: Map<string, number>}>} by group, and by run
+ */
+export async function groups(asked, signal) {
+  const answer = await ask("/groups", { body: asked, signal });
+  /** @type {Map<string, Points[]>} */
+  const points = new Map(answer.groups.map((/** @type {any} */ group) => [group.value, []]));
+  for (const series of answer.series) for (const group of series.groups) points.get(group.value)?.push(summedUp(series, group));
+  const reached = Object.entries(answer.complete_to).map(([run, to]) => /** @type {[string, number]} */ ([run, /** @type {any} */ (to).offset]));
+  return { points, offsets: new Map(reached) };
+}
+
+/** @param {any} series @param {any} group @returns {Points} */
+function summedUp(series, group) {
+  const mean = floats(group.mean);
+  const std = floats(group.std);
+  return {
+    key: series.key,
+    kind: series.kind,
+    axis: series.x_axis,
+    sampled: true,
+    width: series.bucket_width,
+    x: group.step,
+    step: group.step,
+    value: mean,
+    min: mean.map((value, at) => value - std[at]),
+    max: mean.map((value, at) => value + std[at]),
+    mean,
+    counts: group.count,
+    nans: new Array(mean.length).fill(0),
   };
 }
 

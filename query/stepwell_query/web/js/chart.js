@@ -236,7 +236,9 @@ function notesOf(line, at) {
   const notes = [];
   if (line.raw) notes.push(`not smoothed ${exact(line.raw[at])}`);
   if (line.band !== "min–max") {
-    notes.push(`± ${short((/** @type {number[]} */ (line.high)[at] - /** @type {number[]} */ (line.low)[at]) / 2)}`, `${line.counts[at]} runs`);
+    const spread = (/** @type {number[]} */ (line.high)[at] - /** @type {number[]} */ (line.low)[at]) / 2;
+    if (!Number.isNaN(spread)) notes.push(`± ${short(spread)}`);
+    notes.push(line.counts[at] === 1 ? "1 run" : `${line.counts[at]} runs`);
   } else if (line.counts[at] > 1) {
     const [low, high] = [/** @type {number[]} */ (line.low)[at], /** @type {number[]} */ (line.high)[at]];
     notes.push(`mean of ${count(line.counts[at])}`, `${exact(low)} … ${exact(high)}`, `last ${exact(line.last[at])}`);

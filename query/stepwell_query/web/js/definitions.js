@@ -1,4 +1,4 @@
-/** Which metrics a script wants not to be drawn, as `define_metric(hidden=True)` said. Pure. */
+/** What `define_metric` said of metrics: which are not to be drawn, and which are drawn over others. Pure. */
 
 /** @typedef {import("./types.js").Run} Run */
 
@@ -8,15 +8,34 @@
  * @returns {(key: string) => boolean}
  */
 export function hiddenBy(runs) {
-  const lists = [...new Set(runs.map((run) => JSON.stringify(run.metric_definitions ?? [])))]
-    .map((text) => /** @type {Run["metric_definitions"]} */ (JSON.parse(text)))
-    .filter((list) => list.some((one) => one.hidden));
-  if (!lists.length) return () => false;
-  const rules = lists.map((list) => list.map((one) => ({ ...one, matches: matcherOf(one) })));
+  const rules = rulesOf(runs, (one) => !!one.hidden);
+  if (!rules.length) return () => false;
   return (key) => {
     const said = rules.map((list) => definitionOf(key.toLowerCase(), list)).filter((one) => one !== null);
     return said.length > 0 && said.every((one) => one.hidden);
   };
+}
+
+/**
+ * Return a test of keys: whether any of the runs says that a key is drawn over another metric than the step.
+ * @param {Run[]} runs
+ * @returns {(key: string) => boolean}
+ */
+export function drawnOverOthers(runs) {
+  const rules = rulesOf(runs, (one) => !!one.step_metric && one.step_metric !== "_step");
+  return (key) => rules.some((list) => !["_step", "", null, undefined].includes(definitionOf(key.toLowerCase(), list)?.step_metric));
+}
+
+/**
+ * Return the different lists of definitions that runs have, of those that say anything of what is asked.
+ * @param {Run[]} runs
+ * @param {(definition: Run["metric_definitions"][number]) => boolean} says
+ */
+function rulesOf(runs, says) {
+  return [...new Set(runs.map((run) => JSON.stringify(run.metric_definitions ?? [])))]
+    .map((text) => /** @type {Run["metric_definitions"]} */ (JSON.parse(text)))
+    .filter((list) => list.some(says))
+    .map((list) => list.map((one) => ({ ...one, matches: matcherOf(one) })));
 }
 
 /** @param {Run["metric_definitions"][number]} definition @returns {(key: string) => boolean} */

@@ -1,5 +1,6 @@
 /**
- * Curves of several runs as one: mean ± standard deviation. Pure.
+ * Curves of several runs as one: mean ± standard deviation, over what the service sums nothing up by: another axis than
+ * the step. Pure.
  *
  * At each x that any of the runs has, the runs whose own range holds it count: with their value there, or with the one
  * on the straight line between their two nearest points. A run that ended counts no further, so that it bends nothing
@@ -12,7 +13,7 @@
  * @typedef {object} Grouped
  * @property {number[]} x
  * @property {number[]} mean
- * @property {number[]} low mean less one standard deviation (of the population)
+ * @property {number[]} low mean less one standard deviation (of a sample); NaN where there is but one run
  * @property {number[]} high
  * @property {number[]} counts runs at each x
  */
@@ -42,10 +43,7 @@ export function grouped(curves) {
     }
   }
   const mean = x.map((_, at) => (counts[at] ? firsts[at] + sums[at] / counts[at] : NaN));
-  const spread = x.map((_, at) => {
-    const off = sums[at] / counts[at];
-    return counts[at] ? Math.sqrt(Math.max(0, squares[at] / counts[at] - off * off)) : NaN;
-  });
+  const spread = x.map((_, at) => (counts[at] > 1 ? Math.sqrt(Math.max(0, squares[at] - sums[at] ** 2 / counts[at]) / (counts[at] - 1)) : NaN));
   return {
     x,
     mean,

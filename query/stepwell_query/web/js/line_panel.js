@@ -3,13 +3,15 @@
 import { Chart } from "./chart.js";
 import { h, iconButton } from "./dom.js";
 import { count, short } from "./format.js";
-import { linesOf, stepsWithin } from "./lines.js";
+import { linesOf, partsOf, stepsWithin } from "./lines.js";
 import { Panel } from "./panel.js";
+import { groupPlace } from "./series_question.js";
+import { ema } from "./smoothing.js";
 import { onTheme } from "./theme.js";
 
 /** @typedef {import("./types.js").Points} Points */
 /** @typedef {import("./types.js").ViewState} ViewState */
-/** @typedef {import("./series_source.js").Part} Part */
+/** @typedef {import("./series_question.js").Part} Part */
 
 const POINTS = 1000;
 const POINTS_LARGE = 2000;
@@ -66,26 +68,39 @@ export class LinePanel extends Panel {
   }
 
   update() {
-    const { x } = this.view;
-    const runs = this.space.drawn().flatMap((one) => one.runs);
-    const wanted = { key: this.spec.key, x, points: this.large ? POINTS_LARGE : POINTS, parts: runs.map((run) => ({ run })) };
+    const parts = this.parts();
+    const wanted = this.wanted(parts);
     const asked = JSON.stringify(wanted);
     if (asked !== this.asked) {
       this.asked = asked;
       this.askedPart = "";
       this.part = null;
       this.cancelWhole?.();
-      this.cancelWhole = runs.length
+      this.cancelWhole = parts.length
         ? this.space.source.want(wanted, (found, error) => {
             this.whole = found;
             this.heard(error);
           })
         : null;
-      if (!runs.length) this.whole = new Map();
+      if (!parts.length) this.whole = new Map();
     }
     this.askPart();
     // News of runs come once a second; most change nothing of what is drawn.
     if (this.pictureOf() !== this.picture) this.draw();
+  }
+
+  /** @returns {Part[]} */
+  parts() {
+    const { x } = this.view;
+    const bySteps = x === "_step" || (x === "" && !this.space.overOthers(this.spec.key));
+    return this.space.drawn().flatMap(({ id, runs, group }) =>
+      group && bySteps ? [{ of: groupPlace(id), group: id, runs: [...runs].sort() }] : runs.map((run) => ({ of: run, runs: [run] })),
+    );
+  }
+
+  /** @param {Part[]} parts @param {number} [smoothing] */
+  wanted(parts, smoothing) {
+    return { key: this.spec.key, x: this.view.x, points: this.large ? POINTS_LARGE : POINTS, parts, smoothing };
   }
 
   /** All that a drawing depends on besides the points. */
@@ -107,7 +122,7 @@ export class LinePanel extends Panel {
 
   /** Ask for what a zoom shows, down to the rows themselves. */
   askPart() {
-    const { zoom, x } = this.view;
+    const { zoom, view } = this.view;
     if (!zoom) {
       this.cancelPart?.();
       this.cancelPart = null;
@@ -115,8 +130,9 @@ export class LinePanel extends Panel {
       this.askedPart = "";
       return;
     }
-    const parts = [...this.whole].flatMap(([run, points]) => partOf(run, points, zoom));
-    const wanted = { key: this.spec.key, x, points: this.large ? POINTS_LARGE : POINTS, parts };
+    const parts = this.parts().flatMap((part) => partOf(part, this.whole.get(part.of) ?? [], zoom));
+    // What lies before a zoom bears on its average, and its points are of fewer rows than those of the whole.
+    const wanted = this.wanted(parts, view.smooth.kind === "ema" ? view.smooth.amount : undefined);
     const asked = JSON.stringify(wanted);
     if (!parts.length || asked === this.askedPart) return;
     this.askedPart = asked;
@@ -130,7 +146,7 @@ export class LinePanel extends Panel {
   draw() {
     const { view, zoom, log } = this.view;
     this.picture = this.pictureOf();
-    const found = zoom && this.part ? withEdges(this.whole, this.part) : this.whole;
+    const found = zoom && this.part ? withEdges(this.whole, this.part, view.smooth.kind === "ema" ? view.smooth.amount : 0) : this.whole;
     const drawn = this.space.drawn();
     const lines = linesOf(drawn, found, view.smooth);
     this.reset.hidden = !zoom;
@@ -164,32 +180,33 @@ export class LinePanel extends Panel {
   }
 }
 
-/** @param {string} run @param {Points[]} points @param {[number, number]} zoom @returns {Part[]} */
-function partOf(run, points, zoom) {
+/** @param {Part} part @param {Points[]} points its whole range @param {[number, number]} zoom @returns {Part[]} */
+function partOf(part, points, zoom) {
   if (!points.some((one) => one.sampled)) return [];
   if (points.every((one) => one.axis === "_step")) {
-    return [{ run, from: Math.max(0, Math.floor(zoom[0])), to: Math.max(0, Math.ceil(zoom[1])) }];
+    return [{ ...part, from: Math.max(0, Math.floor(zoom[0])), to: Math.max(0, Math.ceil(zoom[1])) }];
   }
   const steps = stepsWithin(points, zoom);
-  return steps ? [{ run, from: steps[0], to: steps[1] }] : [];
+  return steps ? [{ ...part, from: steps[0], to: steps[1] }] : [];
 }
 
 /**
  * Return the zoomed points, with one of the whole range on each side, so that a line goes on to the chart's edge.
  * @param {Map<string, Points[]>} whole
  * @param {Map<string, Points[]>} part
+ * @param {number} smoothing weight of the moving average
  */
-function withEdges(whole, part) {
+function withEdges(whole, part, smoothing) {
   return new Map(
-    [...whole].map(([run, points]) => {
-      const close = part.get(run);
-      return [run, close ? points.map((one) => edged(one, close.find((other) => other.kind === one.kind && other.key === one.key))) : points];
+    [...whole].map(([of, points]) => {
+      const close = part.get(of);
+      return [of, close ? points.map((one) => edged(one, close.find((other) => other.kind === one.kind && other.key === one.key), smoothing)) : points];
     }),
   );
 }
 
-/** @param {Points} whole @param {Points | undefined} part @returns {Points} */
-function edged(whole, part) {
+/** @param {Points} whole @param {Points | undefined} part @param {number} smoothing @returns {Points} */
+function edged(whole, part, smoothing) {
   if (!part || !part.step.length || !whole.sampled) return part?.step.length ? part : whole;
   const first = part.step[0] - (part.sampled ? part.width : 1);
   const last = part.step[part.step.length - 1];
@@ -197,7 +214,9 @@ function edged(whole, part) {
   while (before + 1 < whole.step.length && whole.step[before + 1] <= first) before += 1;
   const after = whole.step.findIndex((step, at) => step > last && step - whole.width >= last && at > before);
   /** @param {"x" | "step" | "value" | "min" | "max" | "mean" | "counts" | "nans"} name */
-  const joined = (name) => [...(before >= 0 ? [whole[name][before]] : []), ...part[name], ...(after >= 0 ? [whole[name][after]] : [])];
+  const joined = (name) => around(whole[name], part[name]);
+  /** @param {number[]} wide @param {number[]} close */
+  const around = (wide, close) => [...(before >= 0 ? [wide[before]] : []), ...close, ...(after >= 0 ? [wide[after]] : [])];
   return {
     ...part,
     x: joined("x"),
@@ -208,5 +227,6 @@ function edged(whole, part) {
     mean: joined("mean"),
     counts: joined("counts"),
     nans: joined("nans"),
+    ...(part.smoothed ? { smoothed: around(ema(whole.mean, smoothing, partsOf(whole)), part.smoothed) } : {}),
   };
 }

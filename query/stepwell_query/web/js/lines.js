@@ -1,7 +1,8 @@
 /** What a line chart draws, made of sampled series. Pure. */
 
 import { grouped } from "./groups.js";
-import { smoothed } from "./smoothing.js";
+import { groupPlace, SMOOTHING_PARTS } from "./series_question.js";
+import { ema, smoothed } from "./smoothing.js";
 
 /** @typedef {import("./types.js").Line} Line */
 /** @typedef {import("./types.js").Points} Points */
@@ -17,7 +18,7 @@ import { smoothed } from "./smoothing.js";
  */
 
 /**
- * Return the lines of a panel.
+ * Return the lines of a panel. What the service has smoothed over the whole series is drawn as it is.
  * @param {Drawn[]} drawn
  * @param {Map<string, Points[]>} found by run
  * @param {Smooth} smooth
@@ -27,7 +28,24 @@ export function linesOf(drawn, found, smooth) {
   const lines = drawn.flatMap((one) =>
     one.group ? groupLine(one, found) : (found.get(one.runs[0]) ?? []).filter((points) => points.x.length).map((points) => runLine(one, points)),
   );
-  return smooth.kind === "none" ? lines : lines.map((line) => ({ ...line, raw: line.y, y: smoothed(line.y, smooth) }));
+  if (smooth.kind === "none") return lines;
+  return lines.map((line) => ({ ...line, raw: line.y, y: smooth.kind === "ema" ? averaged(line, smooth.amount) : smoothed(line.y, smooth) }));
+}
+
+/** @param {Line} line @param {number} weight */
+function averaged(line, weight) {
+  return line.smooth ?? ema(line.y, weight, line.band === "min–max" ? partsOf(line) : undefined);
+}
+
+/**
+ * Return how many parts of its series each point stands for, as the service counts them for its moving average: a
+ * thousandth of the rows, or a row where there are fewer. So a curve is as smooth in whatever buckets it comes.
+ * @param {{counts: number[], nans: number[]}} points of the whole series
+ */
+export function partsOf({ counts, nans }) {
+  const rows = counts.reduce((sum, count) => sum + count, 0);
+  const share = Math.min(1, SMOOTHING_PARTS / rows);
+  return counts.map((count, at) => (count - nans[at]) * share);
 }
 
 /** @param {Drawn} drawn @param {Points} given @returns {Line} */
@@ -41,6 +59,7 @@ function runLine(drawn, given) {
     x: points.x,
     y: points.sampled ? points.mean : points.value,
     raw: null,
+    smooth: points.smoothed,
     low: points.sampled ? points.min : null,
     high: points.sampled ? points.max : null,
     step: points.step,
@@ -55,6 +74,8 @@ function runLine(drawn, given) {
 
 /** @param {Drawn} drawn @param {Map<string, Points[]>} found @returns {Line[]} */
 function groupLine(drawn, found) {
+  const summed = found.get(groupPlace(drawn.id));
+  if (summed) return summed.filter((points) => points.kind !== "bool" && points.x.length).map((points) => groupOf(drawn, points, Math.max(...points.counts)));
   const curves = drawn.runs
     .flatMap((run) => found.get(run) ?? [])
     .filter((points) => points.kind !== "bool" && points.x.length)
@@ -62,25 +83,33 @@ function groupLine(drawn, found) {
     .map((points) => ({ x: points.x, y: points.sampled ? points.mean : points.value }));
   if (!curves.length) return [];
   const { x, mean, low, high, counts } = grouped(curves);
-  return [
-    {
-      id: drawn.id,
-      name: `${drawn.name} (${curves.length})`,
-      color: drawn.color,
-      x,
-      y: mean,
-      raw: null,
-      low,
-      high,
-      step: x,
-      counts,
-      nans: new Array(x.length).fill(0),
-      last: mean,
-      sampled: true,
-      dash: false,
-      band: "± std",
-    },
-  ];
+  return [groupOf(drawn, { x, step: x, mean, min: low, max: high, counts, nans: new Array(x.length).fill(0) }, curves.length)];
+}
+
+/**
+ * @param {Drawn} drawn
+ * @param {Pick<Points, "x" | "step" | "mean" | "min" | "max" | "counts" | "nans">} points
+ * @param {number} runs that have the metric
+ * @returns {Line}
+ */
+function groupOf(drawn, { x, step, mean, min, max, counts, nans }, runs) {
+  return {
+    id: drawn.id,
+    name: `${drawn.name} (${runs})`,
+    color: drawn.color,
+    x,
+    y: mean,
+    raw: null,
+    low: min,
+    high: max,
+    step,
+    counts,
+    nans,
+    last: mean,
+    sampled: true,
+    dash: false,
+    band: "± std",
+  };
 }
 
 /**
@@ -107,6 +136,7 @@ export function ascending(points) {
     mean: picked(points.mean),
     counts: picked(points.counts),
     nans: picked(points.nans),
+    ...(points.smoothed ? { smoothed: picked(points.smoothed) } : {}),
   };
 }
 

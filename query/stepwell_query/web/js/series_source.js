@@ -3,33 +3,20 @@
  * has moved on. What was scrolled away is not waited for: its request is given up when nobody else wants it.
  */
 
-import { ApiError, series } from "./api.js";
+import { ApiError } from "./api.js";
+import { answerOf } from "./series_answer.js";
+import { placeOf, questions } from "./series_question.js";
 
 /** @typedef {import("./types.js").Points} Points */
-/** @typedef {import("./api.js").SeriesAsked} SeriesAsked */
+/** @typedef {import("./series_question.js").Asked} Asked */
+/** @typedef {import("./series_question.js").Part} Part */
+/** @typedef {import("./series_question.js").Wanted} Wanted */
 
-/**
- * @typedef {object} Part One run of what a panel wants.
- * @property {string} run the run's path
- * @property {number} [from] first step
- * @property {number} [to] last step
- */
-
-/**
- * @typedef {object} Wanted
- * @property {string} key
- * @property {string} x "" for the metric's own axis
- * @property {number} points
- * @property {Part[]} parts
- */
-
-/** @typedef {(found: Map<string, Points[]>, error: ApiError | null) => void} Tell what is there by run; may come often */
+/** @typedef {(found: Map<string, Points[]>, error: ApiError | null) => void} Tell what is there by part; may come often */
 /** @typedef {{wanted: Wanted, tell: Tell, open: Set<Request>, error: ApiError | null, told: boolean}} Want */
 /** @typedef {{controller: AbortController, wants: Set<Want>}} Request */
-/** @typedef {{points: Points[], offset: number}} Kept */
+/** @typedef {{points: Points[], offsets: Map<string, number>}} Kept `offsets`: to which each run is there */
 
-const SERIES_MAX = 500;
-const CELLS_MAX = 1_000_000;
 const KEPT_MAX = 3_000;
 const REFRESH_MS = 800;
 
@@ -116,43 +103,33 @@ export class SeriesSource {
   missing({ wanted }) {
     return wanted.parts.filter((part) => {
       const kept = this.kept.get(placeOf(wanted, part));
-      return !kept || kept.offset < (this.offsets.get(part.run) ?? -1);
+      return !kept || part.runs.some((run) => (kept.offsets.get(run) ?? -1) < (this.offsets.get(run) ?? -1));
     });
   }
 
   flush() {
     const due = [...this.due];
     this.due.clear();
-    /** @type {Map<string, {asked: SeriesAsked, wants: Set<Want>}>} */
-    const groups = new Map();
     for (const want of due) {
       want.error = null;
-      const missing = this.missing(want);
       // What is kept from before shows at once, also what is behind by now.
       if (!want.told && want.wanted.parts.some((part) => this.kept.has(placeOf(want.wanted, part)))) this.later(want);
-      for (const [run, asked] of byRange(want.wanted, missing)) {
-        const found = groups.get(run) ?? { asked: { ...asked, keys: [] }, wants: new Set() };
-        found.asked.keys = [...new Set([...found.asked.keys, ...asked.keys])];
-        found.wants.add(want);
-        groups.set(run, found);
-      }
     }
-    for (const { asked, wants } of groups.values()) {
-      for (const part of split(asked)) {
-        const keys = new Set(part.keys);
-        void this.send(part, new Set([...wants].filter((want) => keys.has(want.wanted.key))));
-      }
-    }
+    const asks = due.map((want) => ({ want, parts: this.missing(want) }));
+    for (const { asked, wants } of questions(asks)) void this.send(asked, wants);
   }
 
-  /** @param {SeriesAsked} asked @param {Set<Want>} wants */
+  /** @param {Asked} asked @param {Set<Want>} wants */
   async send(asked, wants) {
     /** @type {Request} */
     const request = { controller: new AbortController(), wants };
     for (const want of wants) want.open.add(request);
     const began = performance.now();
     try {
-      await this.fetch(asked, request.controller.signal);
+      for (const { place, points, offsets } of await answerOf(asked, request.controller.signal)) {
+        for (const [run, offset] of offsets) if (offset > (this.offsets.get(run) ?? -1)) this.offsets.set(run, offset);
+        this.keep(place, { points, offsets: this.reached(offsets) });
+      }
       this.took = performance.now() - began;
     } catch (error) {
       if (request.controller.signal.aborted) return;
@@ -167,37 +144,11 @@ export class SeriesSource {
   }
 
   /**
-   * @param {SeriesAsked} asked
-   * @param {AbortSignal} signal
+   * A run that is gone is not asked for again: it is there as far as was known.
+   * @param {Map<string, number>} offsets
    */
-  async fetch(asked, signal) {
-    try {
-      const answer = await series(asked, signal);
-      const found = new Map(answer.map((one) => [one.run, one]));
-      for (const run of asked.runs) {
-        const one = found.get(run);
-        const known = this.offsets.get(run) ?? -1;
-        // A run that is gone is not asked for again.
-        const offset = one ? one.offset : known;
-        if (offset > known) this.offsets.set(run, offset);
-        for (const key of asked.keys) {
-          const folded = key.toLowerCase();
-          const points = one ? one.series.filter((each) => each.key.toLowerCase() === folded) : [];
-          this.keep(placeOfAsked(asked, key, run), { points, offset });
-        }
-      }
-    } catch (error) {
-      const refused = error instanceof ApiError && error.status === 422 && error.errors.some((one) => one.field === "x");
-      if (!refused) throw error;
-      // A run that has not logged the metric of the x axis has no points on it; the others have.
-      if (asked.runs.length > 1) {
-        await Promise.all(asked.runs.map((run) => this.fetch({ ...asked, runs: [run] }, signal)));
-        return;
-      }
-      const [run] = asked.runs;
-      const offset = this.offsets.get(run) ?? -1;
-      for (const key of asked.keys) this.keep(placeOfAsked(asked, key, run), { points: [], offset });
-    }
+  reached(offsets) {
+    return new Map([...offsets].map(([run, offset]) => [run, offset < 0 ? (this.offsets.get(run) ?? -1) : offset]));
   }
 
   /** @param {string} place @param {Kept} kept */
@@ -219,7 +170,7 @@ export class SeriesSource {
       const found = new Map();
       for (const part of want.wanted.parts) {
         const kept = this.kept.get(placeOf(want.wanted, part));
-        if (kept) found.set(part.run, kept.points);
+        if (kept) found.set(part.of, kept.points);
       }
       want.tell(found, want.error);
     });
@@ -233,51 +184,4 @@ export class SeriesSource {
     }
     if (this.tells.length) this.frame();
   }
-}
-
-/** @param {{key: string, x: string, points: number}} wanted @param {Part} part */
-function placeOf(wanted, part) {
-  return [part.run, wanted.key, wanted.x, wanted.points, part.from ?? "", part.to ?? ""].join("\n");
-}
-
-/** @param {SeriesAsked} asked @param {string} key @param {string} run */
-function placeOfAsked(asked, key, run) {
-  return placeOf({ key, x: asked.x ?? "", points: asked.points }, { run, from: asked.from, to: asked.to });
-}
-
-/**
- * Return what to ask for, by what may be asked together: the same runs over the same range of steps.
- * @param {Wanted} wanted
- * @param {Part[]} parts
- * @returns {Map<string, SeriesAsked>}
- */
-function byRange(wanted, parts) {
-  /** @type {Map<string, SeriesAsked>} */
-  const ranges = new Map();
-  for (const { run, from, to } of parts) {
-    const range = `${from ?? ""}\n${to ?? ""}`;
-    const asked = ranges.get(range) ?? { runs: [], keys: [wanted.key], points: wanted.points, x: wanted.x || undefined, from, to };
-    asked.runs.push(run);
-    ranges.set(range, asked);
-  }
-  return new Map([...ranges.values()].map((asked) => [JSON.stringify({ ...asked, keys: [] }), asked]));
-}
-
-/**
- * Cut a question into such as the service answers.
- * @param {SeriesAsked} asked
- * @returns {SeriesAsked[]}
- */
-function split(asked) {
-  const most = Math.max(1, Math.min(SERIES_MAX, Math.floor(CELLS_MAX / asked.points)));
-  /** @type {SeriesAsked[]} */
-  const parts = [];
-  for (let run = 0; run < asked.runs.length; run += most) {
-    const runs = asked.runs.slice(run, run + most);
-    const keys = Math.max(1, Math.floor(most / runs.length));
-    for (let key = 0; key < asked.keys.length; key += keys) {
-      parts.push({ ...asked, runs, keys: asked.keys.slice(key, key + keys) });
-    }
-  }
-  return parts;
 }

@@ -25,18 +25,20 @@ export function smoothed(values, smooth) {
 /**
  * Exponential moving average, debiased: the first point is the first value, not a share of it.
  * @param {number[]} values
- * @param {number} weight
+ * @param {number} weight of the past
+ * @param {number[]} [parts] how often each value counts; without, once
  */
-export function ema(values, weight) {
+export function ema(values, weight, parts) {
   if (weight <= 0) return values;
-  const kept = Math.min(weight, 0.9999);
+  const once = Math.min(weight, 0.9999);
   let sum = 0;
   let share = 1;
-  return values.map((value) => {
+  return values.map((value, at) => {
     if (!Number.isFinite(value)) return value;
+    const kept = parts ? once ** parts[at] : once;
     sum = sum * kept + (1 - kept) * value;
     share *= kept;
-    return sum / (1 - share);
+    return share < 1 ? sum / (1 - share) : value;
   });
 }
 

@@ -26,7 +26,7 @@
  * @property {number} log_rows
  * @property {number} step_conflicts
  * @property {{step: number, offset: number}} complete_to
- * @property {{name: string, glob: boolean, hidden: boolean | null}[]} metric_definitions
+ * @property {{name: string, glob: boolean, hidden: boolean | null, step_metric?: string | null}[]} metric_definitions
  * @property {boolean} [partial] whether a list of runs left some of config and summary out
  * @property {Record<string, unknown>} [values] what was asked for by name of what was left out, by field
  * @property {number} [values_offset] how far the run was stored when `values` were read
@@ -53,6 +53,7 @@
  * @property {number[]} mean
  * @property {number[]} counts
  * @property {number[]} nans
+ * @property {number[]} [smoothed] the moving average over the whole series
  *
  * @typedef {"none" | "ema" | "average" | "gaussian"} SmoothKind
  * @typedef {{kind: SmoothKind, amount: number}} Smooth
@@ -89,6 +90,7 @@
  * @property {number[]} x
  * @property {number[]} y what is drawn
  * @property {number[] | null} raw what was smoothed
+ * @property {number[]} [smooth] the moving average that the service made of the whole series
  * @property {number[] | null} low
  * @property {number[] | null} high
  * @property {number[]} step

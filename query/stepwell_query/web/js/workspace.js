@@ -1,7 +1,7 @@
 /** A project's page: its runs beside the charts of what they logged. Also the charts of one run's page. */
 
 import * as api from "./api.js";
-import { hiddenBy } from "./definitions.js";
+import { drawnOverOthers, hiddenBy } from "./definitions.js";
 import { fill, h } from "./dom.js";
 import { failed, nothingLogged } from "./empty.js";
 import { Enlarged } from "./enlarged.js";
@@ -52,6 +52,9 @@ export class Workspace {
     this.drawnKey = "";
     /** @type {import("./lines.js").Drawn[]} */
     this.drawnNow = [];
+    /** @type {import("./lines.js").Drawn[] | null} */
+    this.othersFor = null;
+    this.othersNow = drawnOverOthers([]);
     /** @type {Map<string, import("./live.js").Moved>} */
     this.news = new Map();
     /** @type {Set<string>} */
@@ -102,6 +105,19 @@ export class Workspace {
       this.drawnNow = this.runs.drawn(this.store.view);
     }
     return this.drawnNow;
+  }
+
+  /**
+   * Whether any of the shown runs draws a metric over another one than the step.
+   * @param {string} key
+   */
+  overOthers(key) {
+    const drawn = this.drawn();
+    if (this.othersFor !== drawn) {
+      this.othersFor = drawn;
+      this.othersNow = drawnOverOthers(this.shownRuns());
+    }
+    return this.othersNow(key);
   }
 
   /** The runs that panels show, in order. */
