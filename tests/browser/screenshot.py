@@ -17,9 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from support import chromium
 
 IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
-_VIEW: Final = "?smooth=ema:0.6"
-_SIZE: Final = {"width": 1380, "height": 1180}
-_COLORS: Final = 128
+_VIEW: Final = "?q=%5Eloss%7Ctrain%7Cdigit&smooth=ema:0.6"
+_SIZE: Final = {"width": 1380, "height": 1080}
 _WAIT_MS: Final = 60_000
 
 
@@ -28,6 +27,10 @@ def shoot(page: Page, address: str) -> bytes:
     page.goto(address + _VIEW)
     expect(page.locator('article[data-key="loss"] .chart')).to_have_attribute("data-lines", "1", timeout=_WAIT_MS)
     expect(page.locator('article[data-key="train/loss"] .chart')).to_have_attribute("data-lines", "3", timeout=_WAIT_MS)
+    pictures = page.locator('article[data-key="weights/by digit"] img')
+    expect(pictures).to_have_count(30, timeout=_WAIT_MS)
+    for picture in pictures.all():
+        picture.evaluate("(image) => image.decode()")
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return page.screenshot()
 
@@ -53,8 +56,7 @@ def main() -> None:
                 service.terminate()
                 service.communicate()
     IMAGES.mkdir(parents=True, exist_ok=True)
-    # A palette is enough for a page of few colours, and a quarter of the size.
-    Image.open(io.BytesIO(picture)).convert("RGB").quantize(_COLORS).save(IMAGES / "page.png", optimize=True)
+    Image.open(io.BytesIO(picture)).convert("RGB").save(IMAGES / "page.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from support.points import RunWriter
 from support.sdk import Served
 
 SIZE: Final = (1280, 800)
-WAIT_MS: Final = 15_000
+WAIT_MS: Final = 40_000
 expect.set_options(timeout=WAIT_MS)
 
 

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Fields, groupOf, sorted, usualColumns, valueOf } from "../../../query/stepwell_query/web/js/fields.js";
 import { runFilter } from "../../../query/stepwell_query/web/js/run_filter.js";
+import { defaultView } from "../../../query/stepwell_query/web/js/url_state.js";
+import { lacking, literalWords, neededFields } from "../../../query/stepwell_query/web/js/wide_runs.js";
 
 const run = (id, more = {}) => ({
   run_id: id, name: id, state: "finished", tags: [], notes: "", group: "", config: {}, summary: {},
@@ -54,4 +56,24 @@ test("groups are named by the value", () => {
   assert.equal(groupOf(runs[0], "config.lr"), "0.1");
   assert.equal(groupOf(runs[0], "tags"), "paper");
   assert.equal(groupOf(runs[1], "tags"), "(none)");
+});
+
+test("what a view needs of config and summary is asked for by name, where a list of runs left it out", () => {
+  const view = { ...defaultView(), table: true, columns: ["state", "config.a"], sort: "-config.b", group: "tags", rq: "word summary.c>1 config.a=2" };
+  const fields = neededFields(view);
+  assert.deepEqual(fields, ["config.a", "config.b", "summary.c"]);
+  assert.deepEqual(neededFields({ ...view, table: false, sort: "name", rq: "" }), []);
+  const partial = (more) => run("p", { partial: true, complete_to: { step: 1, offset: 5 }, ...more });
+  const values = { "config.a": 1, "config.b": undefined, "summary.c": 2 };
+  const all = [run("whole"), partial({}), partial({ values, values_offset: 5 }), partial({ values, values_offset: 4 }), partial({ values: {}, values_offset: 5 })];
+  assert.deepEqual(lacking(all, fields), [all[1], all[3], all[4]]);
+  assert.deepEqual(lacking(all, []), []);
+  assert.equal(valueOf(all[2], "config.a"), 1);
+  assert.equal(valueOf(all[2], "config.b"), undefined);
+});
+
+test("the service searches columns by the words that an expression can't do without", () => {
+  assert.equal(literalWords("^config.lr$"), "config lr");
+  assert.equal(literalWords("val/loss"), "val/loss");
+  for (const expression of ["a|b", "colou?r", "a*", "[ab]c", "(x)", "\\d", "a{0,1}"]) assert.equal(literalWords(expression), "");
 });

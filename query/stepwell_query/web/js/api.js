@@ -56,10 +56,11 @@ function path(...parts) {
   return parts.map(encodeURIComponent).join("/");
 }
 
-/** @param {Record<string, string | number | boolean | undefined>} values */
+/** @param {Record<string, string | number | boolean | string[] | undefined>} values a list: the name once for each */
 function query(values) {
-  const there = Object.entries(values).filter(([, value]) => value !== undefined && value !== "");
-  return there.length ? `?${there.map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`).join("&")}` : "";
+  const each = Object.entries(values).flatMap(([name, value]) => (Array.isArray(value) ? value : [value]).map((one) => ({ name, one })));
+  const there = each.filter(({ one }) => one !== undefined && one !== "");
+  return there.length ? `?${there.map(({ name, one }) => `${name}=${encodeURIComponent(String(one))}`).join("&")}` : "";
 }
 
 /** @returns {Promise<{projects: {entity: string, project: string, runs: number, last_activity: string}[]}>} */
@@ -68,13 +69,26 @@ export function projects() {
 }
 
 /**
+ * Return one page of a project's runs. `columns`: these alone, as `values` in place of config and summary.
  * @param {string} entity
  * @param {string} project
- * @param {{limit?: number, cursor?: string}} [page]
- * @returns {Promise<{runs: Run[], next: string | null, total: number}>}
+ * @param {{limit?: number, cursor?: string, filter?: string, columns?: string[]}} [page]
+ * @returns {Promise<{runs: Run[], next: string | null, total: number, columns: {shown: string[], total: number}}>}
  */
 export function runs(entity, project, page = {}) {
   return ask(`/projects/${path(entity, project)}/runs${query({ order: "-created_at", ...page })}`);
+}
+
+/**
+ * Find columns of config and summary among all runs of a project.
+ * @param {string} entity
+ * @param {string} project
+ * @param {{search: string, limit: number}} asked `search`: words, all of which a column's name has
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<{columns: {source: string, key: string}[], total: number}>}
+ */
+export function runColumns(entity, project, asked, signal) {
+  return ask(`/projects/${path(entity, project)}/runs/columns${query(asked)}`, { signal });
 }
 
 /** @param {string} entity @param {string} project @param {string} run @returns {Promise<Run>} */

@@ -2,6 +2,7 @@
 
 import { aligned, nearest } from "./align.js";
 import { faint } from "./colors.js";
+import { drawEnvelopes, drawNaNs } from "./chart_paint.js";
 import { count, exact, short } from "./format.js";
 import { extent } from "./lines.js";
 import { hideTooltip, showTooltip } from "./tooltip.js";
@@ -18,9 +19,7 @@ import { themed } from "./theme.js";
  * @property {[number, number] | null} zoom
  */
 
-const ENVELOPE = 0.16;
 const RAW = 0.28;
-const NAN_SIZE = 5;
 const FONT = "11px system-ui, sans-serif";
 
 export class Chart {
@@ -116,8 +115,8 @@ export class Chart {
       ],
       series: [{}, ...this.lines.flatMap((one) => seriesOf(one))],
       hooks: {
-        drawClear: [(plot) => this.drawEnvelopes(plot)],
-        draw: [(plot) => this.drawNaNs(plot)],
+        drawClear: [(plot) => drawEnvelopes(plot, this.lines, this.view.logy)],
+        draw: [(plot) => drawNaNs(plot, this.lines)],
         setSelect: [(plot) => this.selected(plot)],
         setCursor: [(plot) => this.hover(plot)],
       },
@@ -209,64 +208,6 @@ export class Chart {
       const index = Math.max(0, Math.min(line.x.length - 1, from));
       this.hovered = true;
       plot.setCursor({ left: plot.valToPos(line.x[index], "x"), top: plot.valToPos(line.y[index], "y") });
-    }
-  }
-
-  /** @param {uPlot} plot */
-  drawEnvelopes(plot) {
-    const { ctx, bbox } = plot;
-    ctx.save();
-    ctx.beginPath();
-    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
-    ctx.clip();
-    for (const line of this.lines) if (line.low && line.high) this.drawEnvelope(plot, line, line.low, line.high);
-    ctx.restore();
-  }
-
-  /** @param {uPlot} plot @param {Line} line @param {number[]} low @param {number[]} high */
-  drawEnvelope(plot, line, low, high) {
-    const { ctx } = plot;
-    const floor = this.view.logy ? /** @type {number} */ (plot.scales.y.min) : -Infinity;
-    const top = plot.bbox.top + plot.bbox.height;
-    /** @param {number} value */
-    const y = (value) => (Math.max(value, floor) === Infinity ? plot.bbox.top : Math.min(plot.valToPos(Math.max(value, floor), "y", true), top + 10));
-    ctx.fillStyle = faint(line.color, ENVELOPE);
-    let from = 0;
-    while (from < line.x.length) {
-      while (from < line.x.length && Number.isNaN(low[from])) from += 1;
-      let to = from;
-      while (to < line.x.length && !Number.isNaN(low[to])) to += 1;
-      if (to - from > 1) {
-        const xs = line.x.slice(from, to).map((x) => plot.valToPos(x, "x", true));
-        ctx.beginPath();
-        xs.forEach((x, at) => ctx.lineTo(x, y(high[from + at])));
-        for (let at = xs.length - 1; at >= 0; at -= 1) ctx.lineTo(xs[at], y(low[from + at]));
-        ctx.fill();
-      }
-      from = to;
-    }
-  }
-
-  /**
-   * A mark at the foot of the chart wherever a line has NaN.
-   * @param {uPlot} plot
-   */
-  drawNaNs(plot) {
-    const { ctx, bbox } = plot;
-    const size = NAN_SIZE * devicePixelRatio;
-    const bottom = bbox.top + bbox.height;
-    for (const line of this.lines) {
-      ctx.fillStyle = line.color;
-      line.nans.forEach((nans, at) => {
-        if (!nans) return;
-        const x = plot.valToPos(line.x[at], "x", true);
-        if (x < bbox.left || x > bbox.left + bbox.width) return;
-        ctx.beginPath();
-        ctx.moveTo(x, bottom - size * 1.6);
-        ctx.lineTo(x + size, bottom);
-        ctx.lineTo(x - size, bottom);
-        ctx.fill();
-      });
     }
   }
 }

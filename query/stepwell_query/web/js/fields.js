@@ -19,14 +19,23 @@ export const COLUMNS_MAX = 500;
  * @returns {unknown}
  */
 export function valueOf(run, field) {
-  if (field.startsWith("config.")) return inside(run.config, field.slice(7));
-  if (field.startsWith("summary.")) return inside(run.summary, field.slice(8));
+  if (field.startsWith("config.")) return inside(run.config, field.slice(7)) ?? beyond(run, field);
+  if (field.startsWith("summary.")) return inside(run.summary, field.slice(8)) ?? beyond(run, field);
   if (field === "runtime") {
     const seconds = (Date.parse(run.finished_at ?? run.heartbeat_at) - Date.parse(run.started_at)) / 1000;
     return Number.isFinite(seconds) ? Math.max(0, seconds) : undefined;
   }
   const value = /** @type {Record<string, unknown>} */ (/** @type {unknown} */ (run))[field];
   return value === "" ? undefined : value;
+}
+
+/**
+ * What a list of runs left out, and was asked for by its name since.
+ * @param {Run} run
+ * @param {string} field
+ */
+function beyond(run, field) {
+  return run.values?.[field] ?? undefined;
 }
 
 /**

@@ -29,7 +29,8 @@ const LEAST_WIDTH = 290;
 const MARGIN = 200;
 
 /** Kinds that need more room than a curve. */
-const WIDE = new Set(["table", "html", "plotly"]);
+const TALLER = new Set(["table", "html", "plotly"]);
+const WIDER = new Set([...TALLER, "image"]);
 
 export class Grid {
   /**
@@ -164,14 +165,13 @@ function flow(section, folded, top, columns, each, into) {
   let column = 0;
   let high = 0;
   for (const panel of section.panels) {
-    const wide = WIDE.has(panel.kind);
-    const span = wide ? Math.min(2, columns) : 1;
+    const span = WIDER.has(panel.kind) ? Math.min(2, columns) : 1;
     if (column + span > columns) {
       top += high + GAP;
       column = 0;
       high = 0;
     }
-    const height = wide ? TALL : HEIGHT;
+    const height = TALLER.has(panel.kind) ? TALL : HEIGHT;
     const width = each * span + GAP * (span - 1);
     into.push({ id: panel.id, top, height, left: column * (each + GAP), width, panel, section, folded });
     column += span;

@@ -3,20 +3,17 @@
 import { h } from "./dom.js";
 import { count } from "./format.js";
 import { mediaView } from "./media_views.js";
-import { Panel } from "./panel.js";
-import { RowsSource, rowAt, stepsOf } from "./rows_source.js";
+import { RowsPanel } from "./rows_panel.js";
+import { rowAt, stepsOf } from "./rows_source.js";
 
 /** @typedef {import("./rows_source.js").Row} Row */
 /** @typedef {import("./types.js").Run} Run */
 /** @typedef {{element: HTMLElement, holder: HTMLElement, step: HTMLElement, shown: string, leave: () => void}} Tile */
 
-const RUNS_MAX = 24;
-
-export class MediaPanel extends Panel {
-  /** @param {ConstructorParameters<typeof Panel>} given */
+export class MediaPanel extends RowsPanel {
+  /** @param {ConstructorParameters<typeof RowsPanel>} given */
   constructor(...given) {
     super(...given);
-    this.rows = new RowsSource(this.spec.key, this.spec.kind, () => this.draw());
     this.tiles = h("div", { class: `tiles tiles-${this.spec.kind}`, tabindex: "0", role: "group", "aria-label": this.spec.key });
     this.slider = h("input", { type: "range", min: "0", step: "1", "aria-label": `Step of ${this.spec.key}`, oninput: () => this.choose(Number(this.slider.value)) });
     this.step = h("output", { class: "step" });
@@ -31,38 +28,20 @@ export class MediaPanel extends Panel {
 
   destroy() {
     super.destroy();
-    this.rows.destroy();
     for (const tile of this.byRun.values()) tile.leave();
-  }
-
-  runs() {
-    return this.space.shownRuns().slice(0, RUNS_MAX);
-  }
-
-  update() {
-    this.rows.want(this.runs());
-    this.draw();
-  }
-
-  /** @param {Set<string>} paths */
-  moved(paths) {
-    for (const run of this.runs()) if (paths.has(run.path)) this.rows.again(run);
   }
 
   /** @param {number} at index of a step; at the last one, later steps are followed */
   choose(at) {
     const step = at === this.steps.length - 1 ? undefined : this.steps[at];
-    this.space.store.setPanel(this.spec.key, { step });
+    this.space.store.setPanel(this.spec.key, { step }, { often: true });
   }
 
   draw() {
     if (this.gone) return;
     const runs = this.runs();
-    const there = runs.flatMap((run) => this.rows.rows.get(run.path) ?? []);
-    this.steps = stepsOf([there]);
-    if (this.rows.error && !there.length) return this.say(this.rows.error.message, () => this.update());
-    if (!there.length && !this.rows.open.size) return this.say("The runs shown have not logged this.");
-    this.quiet();
+    this.steps = stepsOf(runs.map((run) => this.rows.rows.get(run.path) ?? []));
+    this.explain();
     const wanted = this.space.store.view.panels[this.spec.key]?.step ?? Infinity;
     const at = Math.max(0, this.steps.findLastIndex((step) => step <= wanted));
     this.foot.hidden = this.steps.length < 2;

@@ -32,6 +32,14 @@ function words(text) {
   return [...text.matchAll(/(?:"[^"]*"?|\S)+/g)].map(([word]) => word.replaceAll('"', ""));
 }
 
+/**
+ * Return the fields of the conditions in a text.
+ * @param {string} text
+ */
+export function filterFields(text) {
+  return words(text).flatMap((word) => CONDITION.exec(word)?.[1] ?? []);
+}
+
 /** @param {string} word @returns {(run: Run) => boolean} */
 function testOf(word) {
   if (word.startsWith("tag:")) {

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { colorOf } from "./colors.js";
 import { groupOf, sorted } from "./fields.js";
 import { runFilter } from "./run_filter.js";
+import { lacking, neededFields, readValues } from "./wide_runs.js";
 
 /** @typedef {import("./types.js").Run} Run */
 /** @typedef {import("./types.js").ViewState} ViewState */
@@ -12,6 +13,7 @@ import { runFilter } from "./run_filter.js";
 const FIRST_PAGE = 50;
 const PAGE = 500;
 const RUNS_MAX = 5_000;
+const AGAIN_MS = 3_000;
 const FEW = 5;
 
 /** Runs that are drawn when nobody has chosen: the newest. */
@@ -48,6 +50,10 @@ export class RunsModel {
     this.groupedBy = "";
     /** @type {string[]} */
     this.groupNames = [];
+    this.reading = false;
+    this.readFields = "";
+    this.readAt = 0;
+    this.readTimer = 0;
   }
 
   /** @param {() => void} call */
@@ -88,9 +94,51 @@ export class RunsModel {
 
   /** @param {Run[]} runs newest first */
   adopt(runs) {
-    this.byId = new Map(runs.map((run) => [run.run_id, run]));
+    const before = this.byId;
+    const kept = (/** @type {Run} */ run) => {
+      const known = before.get(run.run_id);
+      return run.partial && !run.values && known?.values ? { ...run, values: known.values, values_offset: known.values_offset } : run;
+    };
+    this.byId = new Map(runs.map((run) => [run.run_id, kept(run)]));
     this.runs = [...this.byId.values()];
     this.changed();
+  }
+
+  /**
+   * See to it that runs have what a view needs of them, also what lists of runs leave out of wide configs.
+   * @param {ViewState} view
+   */
+  async need(view) {
+    const fields = neededFields(view);
+    const behind = lacking(this.runs, fields);
+    if (this.reading || !behind.length) return;
+    const wait = fields.join("\n") === this.readFields ? this.readAt + AGAIN_MS - Date.now() : 0;
+    if (wait > 0) {
+      this.readTimer ||= window.setTimeout(() => {
+        this.readTimer = 0;
+        this.changed();
+      }, wait);
+      return;
+    }
+    this.reading = true;
+    this.readFields = fields.join("\n");
+    try {
+      this.valued(await readValues(this.entity, this.project, behind, fields));
+    } catch (error) {
+      if (!(error instanceof api.ApiError)) throw error;
+    }
+    this.reading = false;
+    this.readAt = Date.now();
+    this.changed();
+  }
+
+  /** @param {Map<string, {values: Record<string, unknown>, offset: number}>} found by run */
+  valued(found) {
+    this.runs = this.runs.map((run) => {
+      const more = run.partial ? found.get(run.run_id) : undefined;
+      return more ? { ...run, values: { ...run.values, ...more.values }, values_offset: more.offset } : run;
+    });
+    this.byId = new Map(this.runs.map((run) => [run.run_id, run]));
   }
 
   /**

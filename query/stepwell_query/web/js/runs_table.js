@@ -39,7 +39,7 @@ export class RunsTable {
     this.group = h("select", { "aria-label": "Group runs", onchange: () => store.set({ group: this.group.value }, { step: true }) });
     this.total = h("span", { class: "runs-total" });
     this.wide = iconButton("table", "Runs as a table", () => store.set({ table: !store.view.table }, { step: true }), { "aria-pressed": "false" });
-    this.columns = iconButton("columns", "Choose columns", () => chooseColumns(this.fields, this.shownColumns(), (columns) => store.set({ columns }, { step: true })), { disabled: true });
+    this.columns = iconButton("columns", "Choose columns", () => chooseColumns(space.runs, this.fields, this.shownColumns(), (columns) => store.set({ columns }, { step: true })), { disabled: true });
     this.head = h("thead");
     this.body = h("tbody");
     this.table = h("table", { class: "runs-table", "aria-label": "Runs" }, this.head, this.body);

@@ -6,6 +6,12 @@ import { formatView, parseView } from "./url_state.js";
 /** @typedef {import("./types.js").PanelView} PanelView */
 /** @typedef {(view: ViewState, changed: Set<string>) => void} Listener */
 
+/**
+ * @typedef {object} How
+ * @property {boolean} [step] a change that Back undoes; others replace the address
+ * @property {boolean} [often] one of many in a row, as of a slider or a search
+ */
+
 const WRITE_MS = 200;
 
 export class Store {
@@ -15,32 +21,38 @@ export class Store {
     /** @type {Set<Listener>} */
     this.listeners = new Set();
     this.timer = 0;
-    addEventListener("popstate", () => this.adopt(parseView(location.search)));
+    addEventListener("popstate", () => {
+      this.settle();
+      this.adopt(parseView(location.search));
+    });
   }
 
   /**
-   * Change the view. `step`: a change that Back undoes; others (a slider, a search) replace the address.
+   * Change the view. The address says so before anything is drawn: who loads the page anew at once finds it.
    * @param {Partial<ViewState>} patch
-   * @param {{step?: boolean}} [options]
+   * @param {How} [how]
    */
-  set(patch, { step = false } = {}) {
-    if (step) this.write();
-    this.adopt({ ...this.view, ...patch });
-    clearTimeout(this.timer);
-    if (step) history.pushState(null, "", this.address());
+  set(patch, { step = false, often = false } = {}) {
+    const view = { ...this.view, ...patch };
+    if (step) {
+      this.write();
+      if (this.address(view) !== addressNow()) history.pushState(null, "", this.address(view));
+    }
     // Browsers refuse addresses that change at a slider's pace.
-    else this.timer = window.setTimeout(() => this.write(), WRITE_MS);
+    if (often) this.timer ||= window.setTimeout(() => this.write(), WRITE_MS);
+    else if (!step) this.write(view);
+    this.adopt(view);
   }
 
   /**
    * Change what is set on one panel.
    * @param {string} key
    * @param {PanelView} patch
-   * @param {{step?: boolean}} [options]
+   * @param {How} [how]
    */
-  setPanel(key, patch, options) {
+  setPanel(key, patch, how) {
     const panels = { ...this.view.panels, [key]: { ...this.view.panels[key], ...patch } };
-    this.set({ panels }, options);
+    this.set({ panels }, how);
   }
 
   /** @param {Listener} listener */
@@ -49,15 +61,19 @@ export class Store {
     return () => this.listeners.delete(listener);
   }
 
-  address() {
-    return location.pathname + formatView(this.view) + location.hash;
+  address(view = this.view) {
+    return location.pathname + formatView(view) + location.hash;
   }
 
-  write() {
+  /** Let no address be written later. */
+  settle() {
     clearTimeout(this.timer);
-    if (this.address() !== location.pathname + location.search + location.hash) {
-      history.replaceState(null, "", this.address());
-    }
+    this.timer = 0;
+  }
+
+  write(view = this.view) {
+    this.settle();
+    if (this.address(view) !== addressNow()) history.replaceState(null, "", this.address(view));
   }
 
   /** @param {ViewState} view */
@@ -68,4 +84,8 @@ export class Store {
     this.view = view;
     if (changed.size) for (const listener of [...this.listeners]) listener(view, /** @type {Set<string>} */ (changed));
   }
+}
+
+function addressNow() {
+  return location.pathname + location.search + location.hash;
 }

@@ -28,7 +28,7 @@ export class Toolbar {
   constructor(store) {
     this.store = store;
     this.axisKeys = "";
-    const search = debounced((/** @type {string} */ q) => store.set({ q }), SEARCH_MS);
+    const search = debounced((/** @type {string} */ q) => store.set({ q }, { often: true }), SEARCH_MS);
     this.search = h("input", {
       type: "search",
       class: "metric-search",
@@ -86,7 +86,7 @@ export class Toolbar {
   }
 
   chooseAmount() {
-    this.store.set({ smooth: { kind: this.store.view.smooth.kind, amount: Number(this.amount.value) } });
+    this.store.set({ smooth: { kind: this.store.view.smooth.kind, amount: Number(this.amount.value) } }, { often: true });
   }
 
   update() {

@@ -27,6 +27,9 @@
  * @property {number} step_conflicts
  * @property {{step: number, offset: number}} complete_to
  * @property {{name: string, glob: boolean, hidden: boolean | null}[]} metric_definitions
+ * @property {boolean} [partial] whether a list of runs left some of config and summary out
+ * @property {Record<string, unknown>} [values] what was asked for by name of what was left out, by field
+ * @property {number} [values_offset] how far the run was stored when `values` were read
  *
  * @typedef {object} Metric A key with a kind, over the runs that are shown.
  * @property {string} key

@@ -114,7 +114,10 @@ export class Workspace {
     if (!this.known) return;
     const { view } = this.store;
     this.element.classList.toggle("as-table", !!this.table && view.table);
-    if (["runs", "table", "columns", ...DRAWN_BY].some((name) => changed.has(name))) this.table?.update();
+    if (["runs", "table", "columns", ...DRAWN_BY].some((name) => changed.has(name))) {
+      this.table?.update();
+      void this.runs.need(view);
+    }
     void this.loadMetrics(false);
     const sections = ["q", "sections", "fold"].some((name) => changed.has(name));
     // With metrics on the screen, the runs' names and states change nothing here.
