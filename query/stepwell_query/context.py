@@ -8,13 +8,14 @@ from typing import Annotated, Any, TypeVar
 
 import anyio
 import anyio.to_thread
+import pyarrow as pa
 from fastapi import Depends, Request, Response
 
+from stepwell_query.cache import Cache
 from stepwell_query.changes import Changes, Position, read_positions
 from stepwell_query.encode import MEDIA_TYPES, Format
 from stepwell_query.errors import RequestError
 from stepwell_query.settings import QuerySettings
-from stepwell_query.tables import TableCache
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.limits import MIB
@@ -23,10 +24,14 @@ from stepwell_schemas.media_store import MediaStore
 T = TypeVar("T")
 _END: Any = object()
 _TABLES_BYTES = 256 * MIB
+# Of an entry besides its value, about: an empty one takes room too.
+_ENTRY_BYTES = 512
 
 
 class Context:
-    """The parts that all requests share: settings, ClickHouse, the media files, tables read, news of runs.
+    """The parts that all requests share: settings, ClickHouse, the media files, news of runs.
+
+    `tables` are those read lately, by their files' SHA-256, and `answers` those about series, by their entity tags.
 
     At most `query_concurrency` requests read at once; others wait.
     """
@@ -36,7 +41,8 @@ class Context:
         self.store = store
         self.media = MediaStore(settings.media_url)
         self.changes = Changes(self._positions)
-        self.tables = TableCache(_TABLES_BYTES)
+        self.tables: Cache[pa.Table] = Cache(_TABLES_BYTES, lambda table: table.nbytes + _ENTRY_BYTES)
+        self.answers: Cache[bytes] = Cache(settings.query_cache_bytes, lambda answer: len(answer) + _ENTRY_BYTES)
         self._limiter = anyio.CapacityLimiter(settings.query_concurrency)
 
     async def _positions(self, entity: str, project: str) -> dict[str, Position]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+import pyarrow as pa
 
 from stepwell_query.catalog import Progress, SeriesInfo
 from stepwell_schemas.clickhouse import Store
@@ -86,12 +87,19 @@ def read_activity(store: Store, runs: Sequence[RunPath]) -> dict[RunPath, Activi
 
 def read_documents(store: Store, runs: Sequence[RunPath]) -> dict[RunPath, Document]:
     """Return the documents of those runs that have one. Raises: StoreError."""
-    return {
-        run: Document(
-            row["created_ms"], [Definition.read(one) for one in orjson.loads(row["metric_definitions"] or "[]")]
-        )
-        for run, row in _by_run(store, _DOCUMENTS, runs)
-    }
+    return _documents(_by_run(store, _DOCUMENTS, runs))
+
+
+def read_documents_and_series(
+    store: Store, runs: Sequence[RunPath], keys: Iterable[str]
+) -> tuple[dict[RunPath, Document], Found]:
+    """Return what `read_documents` and `find_in_runs` do, read at once. Raises: StoreError."""
+    asked = list(dict.fromkeys(keys))
+    if not runs or not asked:
+        return read_documents(store, runs), find_in_runs(store, runs, asked)
+    named = _named(runs)
+    documents, series = store.queries([(_DOCUMENTS, named), (_SERIES, named | {"keys": asked})])
+    return _documents(_rows(documents)), _completed(store, runs, asked, _series(runs, _rows(series)))
 
 
 def progress_of(activity: Activity | None, document: Document | None) -> Progress:
@@ -107,7 +115,11 @@ def progress_of(activity: Activity | None, document: Document | None) -> Progres
 def find_in_runs(store: Store, runs: Sequence[RunPath], keys: Iterable[str]) -> Found:
     """Return what series of each run each key names, in any spelling of it, one for each kind. Raises: StoreError."""
     asked = list(dict.fromkeys(keys))
-    found = _by_key(store, runs, asked)
+    return _completed(store, runs, asked, _by_key(store, runs, asked))
+
+
+def _completed(store: Store, runs: Sequence[RunPath], asked: Sequence[str], found: Found) -> Found:
+    """Look for keys that were not found under other spellings, and return what each of those asked for names."""
     missing = {run: [key for key in asked if key not in found[run]] for run in runs}
     shown = _first_spellings(store, [run for run in runs if missing[run]], missing)
     others = {name for names in shown.values() for name in names.values()}
@@ -119,10 +131,12 @@ def find_in_runs(store: Store, runs: Sequence[RunPath], keys: Iterable[str]) -> 
 
 
 def _by_key(store: Store, runs: Sequence[RunPath], keys: Sequence[str]) -> Found:
+    return _series(runs, _by_run(store, _SERIES, runs, keys=keys) if keys else [])
+
+
+def _series(runs: Sequence[RunPath], rows: Iterable[tuple[RunPath, dict[str, Any]]]) -> Found:
     found: Found = {run: {} for run in runs}
-    if not keys:
-        return found
-    for run, row in _by_run(store, _SERIES, runs, keys=keys):
+    for run, row in rows:
         info = SeriesInfo(
             row["key"], Kind(row["kind"]), row["first"], row["last"], row["rows"], bool(row["rewritten"]), row["stream"]
         )
@@ -131,6 +145,15 @@ def _by_key(store: Store, runs: Sequence[RunPath], keys: Sequence[str]) -> Found
         for infos in series.values():
             infos.sort(key=lambda info: info.kind)
     return found
+
+
+def _documents(rows: Iterable[tuple[RunPath, dict[str, Any]]]) -> dict[RunPath, Document]:
+    return {
+        run: Document(
+            row["created_ms"], [Definition.read(one) for one in orjson.loads(row["metric_definitions"] or "[]")]
+        )
+        for run, row in rows
+    }
 
 
 def _first_spellings(
@@ -150,7 +173,12 @@ def _first_spellings(
 
 
 def _by_run(store: Store, sql: str, runs: Sequence[RunPath], **more: Any) -> list[tuple[RunPath, dict[str, Any]]]:
-    if not runs:
-        return []
-    rows = store.query(sql, {"runs": [tuple(run) for run in runs], **more}).to_pylist()
-    return [(RunPath(row["entity"], row["project"], row["run_id"]), row) for row in rows]
+    return _rows(store.query(sql, _named(runs) | more)) if runs else []
+
+
+def _named(runs: Sequence[RunPath]) -> dict[str, Any]:
+    return {"runs": [tuple(run) for run in runs]}
+
+
+def _rows(table: pa.Table) -> list[tuple[RunPath, dict[str, Any]]]:
+    return [(RunPath(row["entity"], row["project"], row["run_id"]), row) for row in table.to_pylist()]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from stepwell_query.catalog import SeriesInfo
 from stepwell_query.errors import RequestError
-from stepwell_query.run_catalog import Activity, Document, Found, find_in_runs, progress_of, read_documents
+from stepwell_query.run_catalog import Activity, Document, Found, find_in_runs, progress_of, read_documents_and_series
 from stepwell_query.series_model import Axis, RunSeries, Sampling, SeriesRequest, SeriesView
 from stepwell_query.series_rows import DRAWN_TABLES
 from stepwell_query.series_views import Viewer
@@ -38,10 +38,15 @@ def read_series(
         StoreError: when ClickHouse does not answer, or a limit is reached.
     """
     _check_axis(request)
-    documents = read_documents(store, runs) if _needs_documents(runs, activity, request) else {}
+    documents: dict[RunPath, Document] = {}
+    if _needs_documents(runs, activity, request):
+        documents, found = read_documents_and_series(store, runs, request.keys)
+    else:
+        found = find_in_runs(store, runs, request.keys)
     known = [run for run in runs if run in activity or run in documents]
-    x_names = _x_names(known, documents, request)
-    found = find_in_runs(store, known, [*request.keys, *x_names])
+    if x_names := _x_names(known, documents, request):
+        for run, series_of_x in find_in_runs(store, known, x_names).items():
+            found[run] = series_of_x | found[run]
     if request.x is not None and request.x not in _AXES and known:
         _check_found(known, request.x, found)
     series = {run: _unique(found[run], request.keys) for run in known}

@@ -9,7 +9,7 @@ one the series that are read point by point, each for all series of a project at
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +22,8 @@ from stepwell_query.readings import OF_PROJECT, Batch, Form, Reading, batches
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.kinds import Kind
 from stepwell_schemas.rollups import LEVELS
+
+Statement = tuple[str, dict[str, Any]]
 
 DRAWN_TABLES: Final = {Kind.NUMBER: "points_number", Kind.BOOL: "points_bool"}
 
@@ -105,7 +107,7 @@ class RowReader:
             return self._grouped(form, batch)
         if form.level == POINTS:
             return self._points(form, batch, limit)
-        return widened(concatenated([*self._rollups(form, batch), *self._edges(form, batch)]), batch.shifts)
+        return widened(concatenated(self._rolled(form, batch)), batch.shifts)
 
     def _points(
         self, form: Form, batch: Batch, limit: int | None, further: str = "", order: str = "step", **more: Any
@@ -122,7 +124,18 @@ class RowReader:
         )
         return self._of_points(table, batch, batch.shifts)
 
-    def _rollups(self, form: Form, batch: Batch) -> Iterator[Buckets]:
+    def _rolled(self, form: Form, batch: Batch) -> list[Buckets]:
+        """Read rollups and the points at the ranges' ends at once: on their own, they take each as long as both."""
+        rollups, edges = self._rollups(form, batch), self._edges(form, batch)
+        tables = self._store.queries([*rollups, *edges.values()])
+        found = [self._of_rollups(table, batch) for table in tables[: len(rollups)]]
+        for rewritten, table in zip(edges, tables[len(rollups) :], strict=True):
+            # Few names say it all, and may name series besides, which the other statement reads.
+            found.append(self._of_points(table, batch, batch.shifts, batch.rewritten == rewritten))
+        return found
+
+    def _rollups(self, form: Form, batch: Batch) -> list[Statement]:
+        """Return the statement that reads rollups, if one is needed."""
         conditions: list[str] = []
         named: dict[str, Any] = {}
         if (extent := batch.extent(form.level)) is not None:
@@ -135,27 +148,25 @@ class RowReader:
             conditions.append(edges[0])
             named |= edges[1]
         if not conditions:
-            return
+            return []
         more = ", toUnixTimestamp64Milli(last_timestamp) AS time" if self._times else ""
         more += ", min_step, max_step" if self._extremes else ""
         sql = f"SELECT {batch.cell}, {_ROLLUP_COLUMNS}{more} FROM {{db}}.rollups {_WHERE} {' OR '.join(conditions)}"
-        yield self._of_rollups(self._query(sql, batch, **named), batch)
+        return [self._statement(sql, batch, **named)]
 
-    def _edges(self, form: Form, batch: Batch) -> Iterator[Buckets]:
+    def _edges(self, form: Form, batch: Batch) -> dict[bool, Statement]:
+        """Return the statements that read the points at the ranges' ends, by whether their series are rewritten."""
+        statements: dict[bool, Statement] = {}
         for rewritten in (False, True):
             edges = batch.edges([POINTS], rewritten)
-            if edges is None:
-                continue
-            # The first condition is cheap, and leaves few rows for the second, which chooses the granules.
-            table = self._query(
-                f"SELECT {self._point_columns(form, batch)} FROM {_table(form.kind, rewritten)}"
-                f" {_WHERE} bitShiftRight(step, {LEVELS[0]}) IN {{ends:Array(Int64)}} WHERE {edges[0]}",
-                batch,
-                ends=batch.ends(),
-                **edges[1],
-            )
-            # Few names say it all, and may name series besides, which the other statement reads.
-            yield self._of_points(table, batch, batch.shifts, batch.rewritten == rewritten)
+            if edges is not None:
+                # The first condition is cheap, and leaves few rows for the second, which chooses the granules.
+                sql = (
+                    f"SELECT {self._point_columns(form, batch)} FROM {_table(form.kind, rewritten)}"
+                    f" {_WHERE} bitShiftRight(step, {LEVELS[0]}) IN {{ends:Array(Int64)}} WHERE {edges[0]}"
+                )
+                statements[rewritten] = self._statement(sql, batch, ends=batch.ends(), **edges[1])
+        return statements
 
     def _grouped(self, form: Form, batch: Batch) -> Buckets:
         """Read booleans by buckets; their sums are exact in any order."""
@@ -224,7 +235,10 @@ class RowReader:
         return f"{batch.cell}, step, {value}{_TIME if self._times else ''}"
 
     def _query(self, sql: str, batch: Batch, **more: Any) -> pa.Table:
-        return self._store.query(f"{sql} {self._limits}", batch.parameters() | more)
+        return self._store.query(*self._statement(sql, batch, **more))
+
+    def _statement(self, sql: str, batch: Batch, **more: Any) -> Statement:
+        return f"{sql} {self._limits}", batch.parameters() | more
 
 
 def _table(kind: Kind, rewritten: bool) -> str:

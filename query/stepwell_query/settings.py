@@ -28,6 +28,9 @@ class QuerySettings(KafkaSettings, StoreSettings, MediaSettings):
     query_max_cells: int = Field(
         2_000_000, ge=1, description="Values that one answer may hold: series × points, or samples × keys."
     )
+    query_cache_bytes: int = Field(
+        64 * MIB, ge=0, description="Bytes of answers about series kept for viewers who ask the same; 0: none."
+    )
     query_scan_values: int = Field(200_000, ge=1_000, description="Values that a scan holds in memory at a time.")
     sql_max_seconds: float = Field(30.0, gt=0, description="Seconds that a statement sent to /api/v1/sql may run.")
     sql_max_rows: int = Field(1_000_000, ge=1, description="Rows that the answer of /api/v1/sql may have.")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, Final
 
 import orjson
@@ -35,29 +33,6 @@ class TableRequest:
     descending: bool = False
     search: str = ""
     column: str | None = None
-
-
-class TableCache:
-    """Tables that were read lately, by their files' SHA-256, up to a size in memory."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._tables: OrderedDict[str, pa.Table] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, sha256: str) -> pa.Table | None:
-        """Return a table that is kept."""
-        with self._lock:
-            if sha256 in self._tables:
-                self._tables.move_to_end(sha256)
-            return self._tables.get(sha256)
-
-    def put(self, sha256: str, table: pa.Table) -> None:
-        """Keep a table, and let the longest unused go."""
-        with self._lock:
-            self._tables[sha256] = table
-            while len(self._tables) > 1 and sum(one.nbytes for one in self._tables.values()) > self._max_bytes:
-                self._tables.popitem(last=False)
 
 
 def read_table(content: bytes) -> pa.Table:

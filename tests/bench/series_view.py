@@ -48,8 +48,9 @@ Ask = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
 
 @asynccontextmanager
 async def served(store: Store) -> AsyncIterator[str]:
-    """Serve a store on a socket while the block runs; gives the address."""
-    config = uvicorn.Config(create_app(QuerySettings(), store), port=0, log_level="warning")
+    """Serve a store on a socket while the block runs; gives the address. No answer is kept: each is made anew."""
+    app = create_app(QuerySettings(query_cache_bytes=0), store)
+    config = uvicorn.Config(app, port=0, log_level="warning")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn tells by this flag alone

@@ -22,6 +22,12 @@ OTHER = RunPath("me", "tags", "other")
 
 @pytest.fixture
 def service(chdb_store: Store) -> Iterator[Service]:
+    with service_over(chdb_store, query_cache_bytes=1 << 20) as service:
+        yield service
+
+
+@pytest.fixture
+def cold(chdb_store: Store) -> Iterator[Service]:
     with service_over(chdb_store) as service:
         yield service
 
@@ -58,6 +64,29 @@ async def test_a_refresh_costs_one_statement_while_nothing_changes(
         assert again.headers["cache-control"] == "no-cache"
     assert counting.statements == 3
     assert (await service.get(RUN, "series", key="loss", headers={"if-none-match": '"x"'})).content == first.content
+
+
+async def test_another_viewer_is_answered_by_one_statement_while_nothing_changes(
+    service: Service, run: RunWriter, chdb_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await service.get(RUN, "series", key="loss")
+    counting = Counting(chdb_store, monkeypatch)
+    again = await service.get(RUN, "series", key="loss")
+    assert (again.content, again.headers["etag"]) == (first.content, first.headers["etag"])
+    assert counting.statements == 1
+    run.numbers("loss", [100], [7.0])
+    changed = (await service.get(RUN, "series", key="loss")).json()["series"][0]
+    assert changed["value"][-1] == 7.0
+
+
+async def test_a_service_without_a_cache_reads_again(
+    cold: Service, run: RunWriter, chdb_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = Counting(chdb_store, monkeypatch)
+    first = await cold.get(RUN, "series", key="loss")
+    once = counting.statements
+    assert (await cold.get(RUN, "series", key="loss")).content == first.content
+    assert counting.statements == 2 * once
 
 
 async def test_whatever_a_flush_stores_changes_the_tag(service: Service, run: RunWriter) -> None:

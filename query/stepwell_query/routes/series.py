@@ -115,13 +115,20 @@ async def _answer(
     fmt: Format,
     read: Callable[[Stored], bytes],
 ) -> Response:
-    """Answer by what `read` gives, or that it would be what the client has."""
+    """Answer by what `read` gives, or gave for the same tag, or that it would be what the client has."""
     held = request.headers.get("if-none-match")
 
     def answer() -> Response:
         activity = read_activity(context.store, paths)
         tag = entity_tag([request.url.path, fmt, asked.model_dump(mode="json")], paths, activity)
-        response = Response(status_code=304) if has_tag(held, tag) else encoded(read(activity), fmt)
+        if has_tag(held, tag):
+            response = Response(status_code=304)
+        else:
+            content = context.answers.get(tag)
+            if content is None:
+                content = read(activity)
+                context.answers.put(tag, content)
+            response = encoded(content, fmt)
         response.headers["etag"] = tag
         return response
 

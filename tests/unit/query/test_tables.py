@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from stepwell_query.encode import json_bytes
 from stepwell_query.errors import RequestError
-from stepwell_query.tables import TableCache, TableRequest, read_table, table_page
+from stepwell_query.tables import TableRequest, read_table, table_page
 
 MARKS = {"columns": {"image": "media", "any": "json"}}
 
@@ -89,13 +89,3 @@ def test_what_is_no_table_is_said() -> None:
     file = io.BytesIO()
     pq.write_table(a_table(), file)
     assert read_table(file.getvalue()).num_rows == 4
-
-
-def test_the_cache_lets_the_longest_unused_go() -> None:
-    table = pa.table({"value": pa.array(range(100), pa.int64())})
-    cache = TableCache(2 * table.nbytes)
-    cache.put("a", table)
-    cache.put("b", table)
-    assert cache.get("a") is not None
-    cache.put("c", table)
-    assert (cache.get("a") is not None, cache.get("b"), cache.get("c") is not None) == (True, None, True)
