@@ -98,7 +98,7 @@ def test_groups_are_drawn_as_mean_and_deviation(window: Open, groups: str) -> No
     view.page.keyboard.press("ArrowRight")
     tooltip = view.page.locator(".tooltip")
     expect(tooltip.locator(".tooltip-value")).to_have_text(["2.5", "0.5"])
-    expect(tooltip.locator(".tooltip-notes").first).to_have_text("± 0.5 · 2 runs")
+    expect(tooltip.locator(".tooltip-notes").first).to_have_text("± 0.7071 · 2 runs")
     view.page.get_by_role("checkbox", name="Show group adam").uncheck()
     view.drawn("loss", 1)
 
