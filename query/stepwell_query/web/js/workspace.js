@@ -96,6 +96,7 @@ export class Workspace {
   heal() {
     this.live?.open();
     if (!this.known) void this.load();
+    else if (this.runs.failed) void this.runs.loadRest();
     this.source.retry();
     void this.loadMetrics(true);
   }
