@@ -98,6 +98,8 @@ export class Workspace {
     if (!this.known) void this.load();
     else if (this.runs.failed) void this.runs.loadRest();
     this.source.retry();
+    for (const panel of this.grid.panels) panel.update();
+    this.enlarged.update();
     void this.loadMetrics(true);
   }
 
