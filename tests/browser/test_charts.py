@@ -200,9 +200,17 @@ def test_a_smoothed_line_is_the_same_in_a_zoom(window: Open, long: str) -> None:
     # What lies before the zoom bears on it: the service begins at the first step.
     assert len(answered.value.json()["runs"][0]["series"][0]["smoothed"]) > 100
     expect(chart).not_to_have_attribute("data-points", "782")
+    with view.page.expect_response("**/api/v1/series") as answered:
+        view.page.get_by_label("Amount of smoothing").press("ArrowRight")
+    body = answered.value.request.post_data_json
+    assert body["smoothing"] == 0.901
+    view.has_address("smooth=ema:0.901")
+    expect(chart).to_have_attribute("aria-busy", "false")
     picture = view.picture("broken")
     view.page.reload()
-    expect(view.drawn("broken", 1)).not_to_have_attribute("data-points", "782")
+    chart = view.drawn("broken", 1)
+    expect(chart).not_to_have_attribute("data-points", "782")
+    expect(chart).to_have_attribute("aria-busy", "false")
     assert view.picture("broken") == picture
 
 

@@ -16,6 +16,7 @@ import { onTheme } from "./theme.js";
 const POINTS = 1000;
 const POINTS_LARGE = 2000;
 const LEGEND_MAX = 6;
+const SLIDER_MS = 150;
 
 export class LinePanel extends Panel {
   /** @param {ConstructorParameters<typeof Panel>} given */
@@ -38,6 +39,7 @@ export class LinePanel extends Panel {
     this.part = null;
     this.asked = "";
     this.askedPart = "";
+    this.askedRange = "";
     this.picture = "";
     this.offTheme = onTheme(() => this.chart.redraw());
     this.update();
@@ -128,6 +130,7 @@ export class LinePanel extends Panel {
       this.cancelPart = null;
       this.part = null;
       this.askedPart = "";
+      this.place.setAttribute("aria-busy", "false");
       return;
     }
     const parts = this.parts().flatMap((part) => partOf(part, this.whole.get(part.of) ?? [], zoom));
@@ -135,12 +138,22 @@ export class LinePanel extends Panel {
     const wanted = this.wanted(parts, view.smooth.kind === "ema" ? view.smooth.amount : undefined);
     const asked = JSON.stringify(wanted);
     if (!parts.length || asked === this.askedPart) return;
+    const range = JSON.stringify(parts);
+    // A slider of smoothing asks when it rests, a zoom at once.
+    const wait = this.part && range === this.askedRange ? SLIDER_MS : 0;
     this.askedPart = asked;
+    this.askedRange = range;
     this.cancelPart?.();
-    this.cancelPart = this.space.source.want(wanted, (found, error) => {
-      if (!error) this.part = found;
-      this.draw();
-    });
+    const ask = () => {
+      this.cancelPart = this.space.source.want(wanted, (found, error) => {
+        if (!error) this.part = found;
+        this.place.setAttribute("aria-busy", "false");
+        this.draw();
+      });
+    };
+    this.place.setAttribute("aria-busy", "true");
+    const timer = window.setTimeout(ask, wait);
+    this.cancelPart = () => clearTimeout(timer);
   }
 
   draw() {
