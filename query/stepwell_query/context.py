@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any, TypeVar
@@ -71,19 +71,10 @@ class Context:
             # Not behind the limiter: the call that `gone` ends may hold its last place.
             await anyio.to_thread.run_sync(gone)
 
-        outcome: list[T | Exception] = []
-        async with anyio.create_task_group() as group:
-            group.start_soon(watch)
-            try:
-                outcome.append(await self.in_thread(function))
-            except Exception as error:
-                outcome.append(error)
-            group.cancel_scope.cancel()
+        outcome = await self._beside(watch, function)
         if left:
             raise ClientGoneError
-        if isinstance(outcome[0], Exception):
-            raise outcome[0]
-        return outcome[0]
+        return _result(outcome)
 
     async def each_in_thread(self, items: Generator[T], gone: Callable[[], None]) -> AsyncGenerator[T]:
         """Yield what a blocking generator yields, each item taken in a thread; it is closed at the end, in a thread.
@@ -103,16 +94,31 @@ class Context:
 
     async def _unless_cancelled(self, function: Callable[[], T], gone: Callable[[], None]) -> T:
         """Call a blocking function in a thread; when this is cancelled before it ends, call `gone` in another."""
-        outcome: list[T | Exception] = []
+        ended = False
+
+        def called() -> T:
+            nonlocal ended
+            try:
+                return function()
+            finally:
+                ended = True
 
         async def watch() -> None:
             try:
                 await anyio.sleep_forever()
             finally:
-                if not outcome:
+                if not ended:
                     with anyio.CancelScope(shield=True):
                         await anyio.to_thread.run_sync(gone)
 
+        outcome = await self._beside(watch, called)
+        # What failed because `gone` ended it is no failure.
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        return _result(outcome)
+
+    async def _beside(self, watch: Callable[[], Coroutine[Any, Any, None]], function: Callable[[], T]) -> T | Exception:
+        """Return how a blocking function ended, while which `watch` ran."""
+        outcome: list[T | Exception] = []
         async with anyio.create_task_group() as group:
             group.start_soon(watch)
             try:
@@ -121,10 +127,6 @@ class Context:
             except Exception as error:
                 outcome.append(error)
             group.cancel_scope.cancel()
-        # What failed because `gone` ended it is no failure.
-        await anyio.lowlevel.checkpoint_if_cancelled()
-        if isinstance(outcome[0], Exception):
-            raise outcome[0]
         return outcome[0]
 
 
@@ -139,6 +141,12 @@ class StreamedResponse(StreamingResponse):
         """Send the answer."""
         async with aclosing(self._items):
             await super().stream_response(send)
+
+
+def _result(outcome: T | Exception) -> T:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def context_of(request: Request) -> Context:
