@@ -50,9 +50,11 @@ class Scan:
         except ImportError as error:
             raise ApiError("scans come as Arrow, for which pyarrow is needed: pip install pyarrow") from error
         with self._api.streamed(self._address, self._asked, _ARROW) as answer:
-            with pa.ipc.open_stream(pa.PythonFile(_Received(answer.iter_bytes()), "r")) as reader:
+            received = ReceivedBytes(answer.iter_bytes())
+            with pa.ipc.open_stream(pa.PythonFile(received, "r")) as reader:
                 self.schema = reader.schema
                 yield from reader
+            received.drain()
             self.next = answer.headers["stepwell-next"]
 
     def table(self) -> pa.Table:
@@ -68,7 +70,7 @@ class Scan:
         return frame
 
 
-class _Received(io.RawIOBase):
+class ReceivedBytes(io.RawIOBase):
     """The bytes of an answer as a file to be read once."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
@@ -76,7 +78,13 @@ class _Received(io.RawIOBase):
         self._chunks = chunks
         self._rest = memoryview(b"")
 
+    def drain(self) -> None:
+        """Read what a reader left: an answer's end, without which its connection can't be used again."""
+        for _ in self._chunks:
+            pass
+
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def read(self, size: int = -1) -> bytes:
