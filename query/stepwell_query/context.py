@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
+from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pyarrow as pa
 from fastapi import Depends, Request, Response
+from starlette.responses import StreamingResponse
+from starlette.types import Send
 
 from stepwell_query.cache import Cache
 from stepwell_query.changes import Changes, Position, read_positions
 from stepwell_query.encode import MEDIA_TYPES, Format
-from stepwell_query.errors import RequestError
+from stepwell_query.errors import ClientGoneError, RequestError
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
@@ -24,6 +28,8 @@ from stepwell_schemas.media_store import MediaStore
 T = TypeVar("T")
 _END: Any = object()
 _TABLES_BYTES = 256 * MIB
+# What does not fit into the socket is moved within the transport's buffer with each part of it that does.
+_SENT_BYTES = MIB // 4
 # Of an entry besides its value, about: an empty one takes room too.
 _ENTRY_BYTES = 512
 
@@ -55,31 +61,101 @@ class Context:
     async def while_wanted(self, request: Request, function: Callable[[], T], gone: Callable[[], None]) -> T:
         """Call a blocking function in a thread; when the client leaves before it ends, call `gone` in another.
 
-        `gone` is to make the function end soon. The request must have been read whole.
+        `gone` is to make the function end soon. The request must have been read whole. Raises: ClientGoneError.
         """
+        left = False
 
         async def watch() -> None:
+            nonlocal left
             while (await request.receive())["type"] != "http.disconnect":
                 pass
+            left = True
             # Not behind the limiter: the call that `gone` ends may hold its last place.
             await anyio.to_thread.run_sync(gone)
 
+        outcome = await self._beside(watch, function)
+        if left:
+            raise ClientGoneError
+        return _result(outcome)
+
+    async def each_in_thread(self, items: Generator[T], gone: Callable[[], None]) -> AsyncGenerator[T]:
+        """Yield what a blocking generator yields, each item taken in a thread; it is closed at the end, in a thread.
+
+        When this is cancelled, or closed before the end, `gone` is called, which is to make the generator end soon.
+        """
+        whole = False
+        try:
+            while (item := await self._unless_cancelled(partial(next, items, _END), gone)) is not _END:
+                yield item
+            whole = True
+        finally:
+            with anyio.CancelScope(shield=True):
+                if not whole:
+                    await anyio.to_thread.run_sync(gone)
+                await anyio.to_thread.run_sync(items.close)
+
+    async def _unless_cancelled(self, function: Callable[[], T], gone: Callable[[], None]) -> T:
+        """Call a blocking function in a thread; when this is cancelled before it ends, call `gone` in another."""
+        ended = False
+
+        def called() -> T:
+            nonlocal ended
+            try:
+                return function()
+            finally:
+                ended = True
+
+        async def watch() -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                if not ended:
+                    with anyio.CancelScope(shield=True):
+                        await anyio.to_thread.run_sync(gone)
+
+        outcome = await self._beside(watch, called)
+        # What failed because `gone` ended it is no failure.
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        return _result(outcome)
+
+    async def _beside(self, watch: Callable[[], Coroutine[Any, Any, None]], function: Callable[[], T]) -> T | Exception:
+        """Return how a blocking function ended, while which `watch` ran."""
         outcome: list[T | Exception] = []
         async with anyio.create_task_group() as group:
             group.start_soon(watch)
             try:
+                # Threads can't be cancelled: it is waited for, however it ends.
                 outcome.append(await self.in_thread(function))
             except Exception as error:
                 outcome.append(error)
             group.cancel_scope.cancel()
-        if isinstance(outcome[0], Exception):
-            raise outcome[0]
         return outcome[0]
 
-    async def each_in_thread(self, items: Iterator[T]) -> AsyncIterator[T]:
-        """Yield the items of a blocking iterator, each taken in a thread."""
-        while (item := await self.in_thread(next, items, _END)) is not _END:
-            yield item
+
+class StreamedResponse(StreamingResponse):
+    """A streamed answer whose generator is closed as soon as the answer ends, however it does."""
+
+    def __init__(self, items: AsyncGenerator[bytes], media_type: str, headers: Mapping[str, str]) -> None:
+        super().__init__(_cut(items), media_type=media_type, headers=headers)
+        self._items = items
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the answer."""
+        async with aclosing(self._items):
+            await super().stream_response(send)
+
+
+def _result(outcome: T | Exception) -> T:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+async def _cut(items: AsyncGenerator[bytes]) -> AsyncGenerator[memoryview]:
+    async for item in items:
+        whole = memoryview(item)
+        for start in range(0, len(whole), _SENT_BYTES):
+            yield whole[start : start + _SENT_BYTES]
 
 
 def context_of(request: Request) -> Context:

@@ -6,6 +6,7 @@ QueryError
 │   ├── SessionNotFoundError
 │   ├── ProjectNotFoundError
 │   └── MediaNotFoundError
+├── ClientGoneError         499   whoever sent the request has left: nobody reads the answer
 ├── RangeError              416   a range of bytes that lies outside the file
 └── RequestError            422   a parameter that can't be used: its field, value, rule and remedy
     ├── SqlRefusedError           a statement that is not read-only, or reaches beyond Stepwell's database
@@ -71,6 +72,10 @@ class MediaNotFoundError(NotFoundError):
     def __init__(self, state: Literal["pending", "unknown", "gone"], message: str) -> None:
         self.state = state
         super().__init__(message)
+
+
+class ClientGoneError(QueryError):
+    """Whoever sent the request has left."""
 
 
 class RangeError(QueryError):

@@ -1,9 +1,9 @@
 """`history`: a run's rows by step, sampled jointly to a given number.
 
 Without keys, a row is every step at which the run (or the stream beside it that is asked for) logged anything; with
-keys, every step that has a value for all of them (as in wandb). At most `samples` rows: all of them; else the steps
-are cut into `samples - 1` even buckets, of which each gives its last row, and the very first row comes in front. So
-the same request gives the same rows.
+keys, every step that has a value for all of them (as in wandb), or, where the others are to be interpolated, for any of
+them. At most `samples` rows: all of them; else the steps are cut into `samples - 1` even buckets, of which each gives
+its last row, and the very first row comes in front. So the same request gives the same rows.
 """
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
@@ -16,9 +16,11 @@ from typing import Final
 
 from stepwell_query.catalog import Progress, SeriesInfo, progress, select
 from stepwell_query.errors import RequestError
-from stepwell_query.rows import RESERVED, StepRows
+from stepwell_query.interpolation import Interpolation, interpolated, lacking
+from stepwell_query.rows import RESERVED, StepRows, Values
 from stepwell_query.sampling import clip, step_buckets
-from stepwell_query.values import Source
+from stepwell_query.statements import Limits
+from stepwell_query.values import Source, TooManyValuesError
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.streams import DEFAULT
@@ -39,11 +41,12 @@ class HistoryRequest:
     low: int | None = None
     high: int | None = None
     stream: str = DEFAULT
+    interpolation: Interpolation | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The rows, and whether they are all there are (`sampled` False) in the range asked for."""
+    """The rows, and whether there are more in the range asked for (`sampled`)."""
 
     rows: StepRows
     sampled: bool
@@ -51,7 +54,7 @@ class History:
     progress: Progress
 
 
-def read_history(store: Store, run: RunPath, request: HistoryRequest, *, max_seconds: float, max_cells: int) -> History:
+def read_history(store: Store, run: RunPath, request: HistoryRequest, limits: Limits, max_cells: int) -> History:
     """Read the history of one run.
 
     Raises:
@@ -62,19 +65,40 @@ def read_history(store: Store, run: RunPath, request: HistoryRequest, *, max_sec
     reached = progress(store, run)
     keys = [key for key in request.keys if key not in RESERVED]
     found = select(store, run, keys, request.stream)
-    series, unknown = found.series, found.unknown
-    _check_cells(request.samples, len(series), max_cells)
-    source = Source(store, run, found, max_seconds)
-    extent = None if unknown else _extent(series, request, joint=found.named)
-    steps, sampled = _steps(source, extent, request.samples) if extent else ([], False)
-    values = source.values("step IN {steps:Array(Int64)}", steps=steps) if steps else []
-    return History(StepRows(series, values, reached.started_ms), sampled, unknown, reached)
+    _check_cells(request.samples, len(found.series), max_cells)
+    source = Source(store, run, found, limits, digits=True)
+    joint = found.named and request.interpolation is None
+    # Rows with all keys are none, where one of them was never logged.
+    extent = None if joint and found.unknown else _extent(found.series, request, joint=joint)
+    steps, sampled = _steps(source, extent, request.samples, joint=joint) if extent else ([], False)
+    values = _values(source, steps, request.samples) if steps else []
+    rows = StepRows.of(found.series, values, reached.started_ms)
+    if request.interpolation is not None and len(rows):
+        rows = _interpolated(source, rows, request.interpolation)
+    return History(rows, sampled, found.unknown, reached)
 
 
 def _check_cells(samples: int, series: int, max_cells: int) -> None:
     if samples * series > max_cells:
         rule = f"{samples:,} rows of {series:,} metrics are more than {max_cells:,} values"
         raise RequestError("samples", samples, rule, "name the keys you need, ask for fewer samples, or use scan")
+
+
+def _values(source: Source, steps: list[int], samples: int) -> list[Values]:
+    try:
+        return source.values("step IN {steps:Array(Int64)}", most_bytes=source.limits.max_bytes, steps=steps)
+    except TooManyValuesError:
+        rule = f"the rows hold more than {source.limits.max_bytes:,} bytes"
+        remedy = "name the keys you need, ask for fewer samples, or use scan"
+        raise RequestError("samples", samples, rule, remedy) from None
+
+
+def _interpolated(source: Source, rows: StepRows, how: Interpolation) -> StepRows:
+    wanting = lacking(rows, how)
+    if not wanting:
+        return interpolated(rows, [], how)
+    around = source.part(wanting).around(rows.steps.tolist(), {info.kind for info in wanting})
+    return interpolated(rows, around, how)
 
 
 def _extent(series: Sequence[SeriesInfo], request: HistoryRequest, *, joint: bool) -> tuple[int, int] | None:
@@ -91,29 +115,27 @@ def _extent(series: Sequence[SeriesInfo], request: HistoryRequest, *, joint: boo
     return clip(min(firsts.values()), max(lasts.values()), request.low, request.high)
 
 
-def _steps(source: Source, extent: tuple[int, int], samples: int) -> tuple[list[int], bool]:
+def _steps(source: Source, extent: tuple[int, int], samples: int, *, joint: bool) -> tuple[list[int], bool]:
     """Return the steps of the chosen rows, ascending, and whether there are more rows than those."""
     first, last = extent
-    parameters = source.parameters(low=first, high=last)
-    rows = _row_steps(source)
+    rows = _row_steps(source, joint=joint)
     # DISTINCT … LIMIT ends as soon as it has found one row too many.
-    sql = f"SELECT DISTINCT step FROM {rows} LIMIT {samples + 1:d} {source.limits}"
-    steps: list[int] = source.store.query(sql, parameters).column("step").to_pylist()
+    sql = f"SELECT DISTINCT step FROM {rows} LIMIT {samples + 1:d}"
+    steps: list[int] = source.query(sql, low=first, high=last).column("step").to_pylist()
     if len(steps) <= samples:
         return sorted(steps), False
     buckets = step_buckets(first, last, samples)
-    parameters |= {"multiplier": buckets.multiplier, "divisor": buckets.divisor}
     bucket = "intDiv((step - {low:Int64}) * {multiplier:Int64}, {divisor:Int64})"
-    sql = f"SELECT min(step) AS first, max(step) AS last FROM {rows} GROUP BY {bucket} ORDER BY last {source.limits}"
-    chosen = source.store.query(sql, parameters)
+    sql = f"SELECT min(step) AS first, max(step) AS last FROM {rows} GROUP BY {bucket} ORDER BY last"
+    chosen = source.query(sql, low=first, high=last, multiplier=buckets.multiplier, divisor=buckets.divisor)
     return sorted({*chosen.column("last").to_pylist(), chosen.column("first")[0].as_py()}), True
 
 
-def _row_steps(source: Source) -> str:
+def _row_steps(source: Source, *, joint: bool) -> str:
     """Return a subquery of the steps of the rows; a step may come several times."""
     steps = "step BETWEEN {low:Int64} AND {high:Int64}"
     keys = source.selection.keys
-    if not source.selection.named or len(keys) <= 1:
+    if not joint or len(keys) <= 1:
         return source.of_tables("step", steps)
     if len(keys) > _MASK_KEYS:
         has_all = f"uniqExact(key) = {len(keys):d}"

@@ -15,6 +15,8 @@ MetricName = Literal[
     "stepwell_query_requests_in_progress",
     # Statements of /api/v1/sql that were ended because whoever asked had gone.
     "stepwell_query_sql_cancelled_total",
+    # History and scan requests that were ended because whoever asked had gone.
+    "stepwell_query_rows_cancelled_total",
     # Rows that scans have sent.
     "stepwell_query_scan_rows_total",
 ]
@@ -43,6 +45,9 @@ REQUEST_SECONDS: Final = _histogram(
 IN_PROGRESS: Final = _gauge("stepwell_query_requests_in_progress", "Requests under way.")
 SQL_CANCELLED: Final = _counter(
     "stepwell_query_sql_cancelled_total", "Statements of /api/v1/sql ended because whoever asked had gone."
+)
+ROWS_CANCELLED: Final = _counter(
+    "stepwell_query_rows_cancelled_total", "History and scan requests ended because whoever asked had gone."
 )
 SCAN_ROWS: Final = _counter("stepwell_query_scan_rows_total", "Rows that scans have sent.")
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from stepwell_query.encode import Format, NotFinite
 from stepwell_query.errors import RequestError
-from stepwell_query.history import SAMPLES_MAX
-from stepwell_schemas.keys import check_key
-from stepwell_schemas.streams import DEFAULT
 
 _INT64_MAX = 2**63 - 1
-# Longer than any key; what is wrong with it is said by the key rule.
+# Longer than any key or cursor; what is wrong with it is said by their rules.
 TEXT_MAX = 100_000
 
 StepBound = Annotated[int | None, Field(ge=0, le=_INT64_MAX)]
@@ -31,48 +28,6 @@ class Parameters(BaseModel):
     """Base: a name that is not known is an error, not silence."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
-
-
-class RowsQuery(Parameters):
-    """What history and scan have in common."""
-
-    key: list[str] = Field([], description="A key that rows must have; repeat it for several. None: rows of any keys.")
-    keys: str = Field("", max_length=TEXT_MAX, description="Keys separated by commas; the same as several `key`.")
-    min_step: StepBound = Field(None, description="First step, included.")
-    max_step: StepBound = Field(None, description="Last step, included.")
-    nan: Nan = NotFinite.TEXT
-    exact: bool = Field(
-        False,
-        description="Add to a table (Arrow, CSV, Parquet) a column `KEY (exact)` for each number: the digits of"
-        " integers that float64 can't hold. JSON always writes them whole.",
-    )
-    stream: Literal["default", "system", "console"] = Field(
-        "default",
-        description="Without keys: `default`, what the run itself logged; `system`, its system metrics; `console`, the"
-        " lines it printed. Each has steps of its own.",
-    )
-    format: AnyFormat = None
-
-    def all_keys(self) -> list[str]:
-        """Return the keys asked for, in order. Raises: RequestError, KeyRuleError."""
-        check_range("min_step", self.min_step, "max_step", self.max_step)
-        return [check_key(key) for key in [*self.key, *(part for part in self.keys.split(",") if part)]]
-
-    def stream_name(self) -> str:
-        """Return the stream as the tables name it."""
-        return DEFAULT if self.stream == "default" else self.stream
-
-
-class HistoryQuery(RowsQuery):
-    """The query of GET history."""
-
-    samples: int = Field(500, ge=2, le=SAMPLES_MAX, description="Rows, at most.")
-
-
-class ScanQuery(RowsQuery):
-    """The query of GET scan."""
-
-    page_size: int | None = Field(None, ge=1, le=1_000_000, description="Rows to read and send at a time, about.")
 
 
 class RunQuery(Parameters):

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from stepwell_query.errors import MediaNotFoundError, NotFoundError, RangeError, RequestError
+from stepwell_query.errors import ClientGoneError, MediaNotFoundError, NotFoundError, RangeError, RequestError
 from stepwell_schemas.errors import MediaUnavailableError, RuleError, StoreError, StoreRejectedError
 
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -63,6 +63,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RuleError, _on_rule_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(NotFoundError, _on_not_found)
+    app.add_exception_handler(ClientGoneError, _on_client_gone)
     app.add_exception_handler(RangeError, _on_range_error)
     app.add_exception_handler(StoreError, _on_store_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -123,6 +124,11 @@ async def _on_not_found(_: Request, error: Exception) -> Response:
     if isinstance(error, MediaNotFoundError):
         return problem(404, f"media-{error.state}", "The file is not here", str(error))
     return problem(404, "not-found", "There is no such thing", str(error))
+
+
+async def _on_client_gone(_: Request, __: Exception) -> Response:
+    # As nginx notes it; it shows in the metrics alone.
+    return problem(499, "client-gone", "The client has left", "nobody reads this")
 
 
 async def _on_range_error(_: Request, error: Exception) -> Response:

@@ -1,227 +1,224 @@
-"""Rows by step, made of values by key: what `history` and `scan` answer. Pure, and columnar up to the last moment.
+"""Rows by step, made of values by key: what `history` and `scan` answer. Pure, and columnar: no loop over values.
 
 A row is all that a run logged at one step. It has `_step`, `_timestamp` (seconds since the epoch, of the row's
 latest value), `_runtime` (seconds since the run began), and a value for each key that was logged there. Where one
-step holds a key with two kinds, the value logged later is the row's.
+step holds a key with two kinds, the value logged later is the row's. `row_tables` and `row_json` write rows down.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from stepwell_query.catalog import SeriesInfo
-from stepwell_query.encode import NotFinite, exact_integer, json_floats, json_text
 from stepwell_schemas.kinds import Kind
 
 STEP: Final = "_step"
 TIMESTAMP: Final = "_timestamp"
 RUNTIME: Final = "_runtime"
 RESERVED: Final = frozenset({STEP, TIMESTAMP, RUNTIME})
-_MILLISECONDS: Final = 1_000.0
+
+Int64s = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+# Beyond this many steps for a value, sorting costs less than a mark for each step.
+_STEPS_A_VALUE: Final = 8
+_CELLS_A_SLOT: Final = 8
+_UINT16: Final = 2**16
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """n values of one table: `series` int64[n] indexes into the request's series, `value` in the table's own type.
+    """n values of one kind: `series` int64[n] indexes into the request's series.
 
-    `time` is int64[n] milliseconds since the epoch; `version` uint64[n] grows with the order of logging. `exact` is
-    the decimal text of integers that float64 can't hold, empty for others; only numbers have it.
+    `time` is int64[n] milliseconds since the epoch; `version` uint64[n] grows with the order of logging, and is there
+    where a key has two kinds. `exact` is the decimal text of integers that float64 can't hold, empty for others; only
+    numbers have it. `filled` says which values were not logged but interpolated; they have no time.
     """
 
-    series: NDArray[np.int64]
-    step: NDArray[np.int64]
-    time: NDArray[np.int64]
-    version: NDArray[np.uint64]
-    value: pa.ChunkedArray
-    exact: pa.ChunkedArray | None = None
+    series: Int64s
+    step: Int64s
+    time: Int64s
+    value: pa.Array
+    version: NDArray[np.uint64] | None = None
+    exact: pa.Array | None = None
+    filled: Bools | None = None
 
-    def at(self, steps: NDArray[np.int64]) -> Values:
-        """Return the values at some steps."""
-        chosen = np.isin(self.step, steps)
-        mask = pa.array(chosen)
-        return Values(
-            self.series[chosen],
-            self.step[chosen],
-            self.time[chosen],
-            self.version[chosen],
-            self.value.filter(mask),
-            None if self.exact is None else self.exact.filter(mask),
+    def picked(self, chosen: Bools | Int64s | slice) -> Self:
+        """Return the values that a mask, indexes or a range of them name."""
+
+        def of(column: pa.Array) -> pa.Array:
+            if isinstance(chosen, slice):
+                return column[chosen]
+            array = pa.array(chosen)
+            return column.filter(array) if array.type == pa.bool_() else column.take(array)
+
+        return replace(
+            self,
+            series=self.series[chosen],
+            step=self.step[chosen],
+            time=self.time[chosen],
+            value=of(self.value),
+            version=None if self.version is None else self.version[chosen],
+            exact=None if self.exact is None else of(self.exact),
+            filled=None if self.filled is None else self.filled[chosen],
         )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the values of several tables of one kind as one."""
+        if len(parts) == 1:
+            return parts[0]
+
+        def of(columns: list[Any]) -> Any:
+            if any(column is None for column in columns):
+                return None
+            return np.concatenate(columns) if isinstance(columns[0], np.ndarray) else pa.concat_arrays(columns)
+
+        return cls(*(of([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
 
 @dataclass(frozen=True, slots=True)
 class StepRows:
-    """Every value of some steps, table by table; `series` says what their indexes mean."""
+    """R rows: `steps` int64[R], ascending; of each table, `places` int64[n] says which row each value belongs to.
+
+    A kind's values may come in several tables, none of them empty; a series has one value in a row. `series` says what
+    the tables' indexes mean; `started_ms` is the zero of `_runtime`.
+    """
 
     series: Sequence[SeriesInfo]
     tables: Sequence[Values]
     started_ms: int
+    steps: Int64s
+    places: Sequence[Int64s]
 
-    def as_json(self, odd: NotFinite = NotFinite.TEXT) -> list[dict[str, Any]]:
-        """Return the rows as JSON takes them, by step; keys in the order of `series`."""
-        columns = [
-            np.concatenate([getattr(table, name) for table in self.tables] or [np.empty(0, np.int64)])
-            for name in ("series", "step", "time", "version")
-        ]
-        series, step, time, version = columns
-        if not len(step):
-            return []
-        # Of two kinds of one key at one step, the later version comes later, and a dict keeps the later value.
-        place = self._places()[series]
-        order = np.lexsort((version, place, step))
-        values = _picked([value for table in self.tables for value in _json_values(table, self.series, odd)], order)
-        names = [f"{info.key} ({info.kind})" if info.key in RESERVED else info.key for info in self.series]
-        keys = _picked(names, series[order])
-        step, time = step[order], time[order]
-        starts = np.flatnonzero(np.concatenate(([True], step[1:] != step[:-1])))
-        ends = [*starts[1:].tolist(), len(step)]
-        times = np.maximum.reduceat(time, starts)
-        runtimes = ((times - self.started_ms) / _MILLISECONDS).tolist()
-        return [
-            {
-                STEP: at,
-                TIMESTAMP: seconds,
-                RUNTIME: runtime,
-                **dict(zip(keys[start:end], values[start:end], strict=True)),
-            }
-            for at, seconds, runtime, start, end in zip(
-                step[starts].tolist(), (times / _MILLISECONDS).tolist(), runtimes, starts.tolist(), ends, strict=True
-            )
-        ]
+    @classmethod
+    def of(cls, series: Sequence[SeriesInfo], tables: Sequence[Values], started_ms: int) -> Self:
+        """Return the rows that values make."""
+        there = [table for table in tables if len(table.step)]
+        steps, places = _rows_of([table.step for table in there])
+        return cls(series, there, started_ms, steps, places)
 
-    def with_all_keys(self) -> StepRows:
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @property
+    def values(self) -> int:
+        """How many values the rows hold."""
+        return sum(len(table.step) for table in self.tables)
+
+    @property
+    def times(self) -> Int64s:
+        """int64[R]: when each row was logged, in milliseconds since the epoch; its latest value counts."""
+        times = np.zeros(len(self.steps), np.int64)
+        for table, places in zip(self.tables, self.places, strict=True):
+            np.maximum.at(times, places, table.time)
+        return times
+
+    def by_kind(self) -> dict[Kind, list[tuple[Values, Int64s]]]:
+        """Return the tables of each kind with the rows of their values."""
+        found: dict[Kind, list[tuple[Values, Int64s]]] = {}
+        for table, places in zip(self.tables, self.places, strict=True):
+            found.setdefault(self.kind_of(table), []).append((table, places))
+        return found
+
+    def kind_of(self, table: Values) -> Kind:
+        """Return the kind of a table's values."""
+        return self.series[int(table.series[0])].kind
+
+    def with_all_keys(self) -> Self:
         """Return the rows that have a value for every key of `series`."""
-        places = self._places()
-        pairs = [np.stack([table.step, places[table.series]]) for table in self.tables]
-        if not pairs:
+        places = places_of([info.key for info in self.series])
+        keys = np.zeros(len(self.steps), np.int64)
+        for rows in self.places:
+            keys += np.bincount(rows, minlength=len(keys))
+        # A key of two kinds at one step was counted twice.
+        keys -= np.bincount(self._repeated(places), minlength=len(keys))
+        complete = keys == len(set(places.tolist()))
+        if complete.all():
             return self
-        distinct = np.unique(np.concatenate(pairs, axis=1), axis=1)
-        steps, keys = np.unique(distinct[0], return_counts=True)
-        complete = steps[keys == len(set(places.tolist()))]
-        return StepRows(self.series, [table.at(complete) for table in self.tables], self.started_ms)
+        chosen = [complete[rows] for rows in self.places]
+        tables = [table.picked(mask) for table, mask in zip(self.tables, chosen, strict=True)]
+        return type(self).of(self.series, tables, self.started_ms)
 
-    def as_table(self, *, exact: bool = False) -> pa.Table:
-        """Return the rows as a table with the columns of `table_schema`."""
-        steps = np.unique(np.concatenate([table.step for table in self.tables] or [np.empty(0, np.int64)]))
-        times = np.zeros(len(steps), np.int64)
-        columns: dict[int, pa.Array] = {}
-        digits: dict[int, pa.Array] = {}
-        for table in self.tables:
-            rows = np.searchsorted(steps, table.step)
-            np.maximum.at(times, rows, table.time)
-            # The later version of a value at the same step comes later, and takes the cell.
-            order = np.lexsort((table.version, table.series))
-            numbers = table.series[order]
-            for index in np.unique(numbers).tolist():
-                chosen = order[np.searchsorted(numbers, index) : np.searchsorted(numbers, index, "right")]
-                columns[index] = _scattered(table.value, chosen, rows[chosen], len(steps))
-                if exact and table.exact is not None:
-                    texts = _scattered(table.exact, chosen, rows[chosen], len(steps))
-                    digits[index] = pa.compute.if_else(pa.compute.equal(texts, ""), None, texts)
-        fixed = [
-            pa.array(steps),
-            pa.array(times / _MILLISECONDS),
-            pa.array((times - self.started_ms) / _MILLISECONDS),
-        ]
-        logged = [
-            columns[index] if index in columns else pa.nulls(len(steps), arrow_type(info.kind))
-            for index, info in enumerate(self.series)
-        ]
-        exacts = [
-            digits.get(index, pa.nulls(len(steps), pa.string()))
-            for index, info in enumerate(self.series)
-            if exact and info.kind is Kind.NUMBER
-        ]
-        return pa.table([*fixed, *logged, *exacts], schema=table_schema(self.series, exact=exact))
+    def _repeated(self, places: Int64s) -> Int64s:
+        """Return the row of each value whose key has another value, of another kind, before it in the row."""
+        twice = np.bincount(places, minlength=1) > 1
+        if not self.tables or not twice.any():
+            return np.empty(0, np.int64)
+        keys = [places[table.series] for table in self.tables]
+        cells = [(rows * len(places) + key)[twice[key]] for rows, key in zip(self.places, keys, strict=True)]
+        distinct, counts = np.unique(np.concatenate(cells), return_counts=True)
+        return np.repeat(distinct // len(places), counts - 1)
 
-    def _places(self) -> NDArray[np.int64]:
-        """Return int64[series]: the order of a series' key among the keys."""
-        first: dict[str, int] = {}
-        return np.array([first.setdefault(info.key, len(first)) for info in self.series], np.int64)
+    def joined(self) -> Self:
+        """Return the rows with one table for each kind."""
+        kinds = self.by_kind().values()
+        return replace(
+            self,
+            tables=[Values.joined([table for table, _ in tables]) for tables in kinds],
+            places=[np.concatenate([places for _, places in tables]) for tables in kinds],
+        )
+
+    def parts(self, most_rows: int) -> Iterator[Self]:
+        """Yield the rows by at most `most_rows`."""
+        if len(self.steps) <= most_rows:
+            yield self
+            return
+        starts = range(0, len(self.steps), most_rows)
+        whole = self.joined()
+        cut = [_cut(*table, most_rows, len(starts)) for table in zip(whole.tables, whole.places, strict=True)]
+        for number, first in enumerate(starts):
+            there = [(table, places, ends[number : number + 2].tolist()) for table, places, ends in cut]
+            ranges = [(table, places, slice(start, end)) for table, places, (start, end) in there if start < end]
+            yield replace(
+                self,
+                tables=[table.picked(part) for table, _, part in ranges],
+                steps=self.steps[first : first + most_rows],
+                places=[places[part] - first for _, places, part in ranges],
+            )
 
 
-def table_schema(series: Sequence[SeriesInfo], *, exact: bool = False) -> pa.Schema:
-    """Return the schema of `StepRows.as_table`: three columns of the row, then one for each series.
-
-    The metadata of a series' column say its `key` and `kind`. With `exact`, each number has one more column behind them
-    all, named `KEY (exact)`, with the digits of integers that float64 can't hold, null elsewhere.
-    """
-    fixed = [pa.field(STEP, pa.int64()), pa.field(TIMESTAMP, pa.float64()), pa.field(RUNTIME, pa.float64())]
-    names = column_names(series)
-    logged = [_field(name, info, arrow_type(info.kind)) for name, info in zip(names, series, strict=True)]
-    numbers = [info for info in series if exact and info.kind is Kind.NUMBER]
-    taken = {*RESERVED, *names}
-    exacts = [_field(_free(f"{info.key} (exact)", taken), info, pa.string()) for info in numbers]
-    return pa.schema([*fixed, *logged, *exacts])
+def _cut(table: Values, places: Int64s, most_rows: int, parts: int) -> tuple[Values, Int64s, Int64s]:
+    """Return values and their rows, sorted by parts of `most_rows` rows, with the start of each part and the end."""
+    part = places // most_rows
+    ends = np.concatenate(([0], np.cumsum(np.bincount(part, minlength=parts))))
+    # Whole numbers this small are sorted by their digits, which takes a fraction of the time.
+    order = np.argsort(part.astype(np.uint16) if parts <= _UINT16 else part, kind="stable")
+    return table.picked(order), places[order], ends
 
 
-def _field(name: str, info: SeriesInfo, kind: pa.DataType) -> pa.Field:
-    return pa.field(name, kind, metadata={"key": info.key, "kind": str(info.kind)})
+def places_of(names: Sequence[str]) -> Int64s:
+    """Return int64[names]: the place of each name among the distinct names, in the order they come up."""
+    first: dict[str, int] = {}
+    return np.array([first.setdefault(name, len(first)) for name in names], np.int64)
 
 
-def column_names(series: Sequence[SeriesInfo]) -> list[str]:
-    """Return a column name for each series: its key, with the kind in brackets for a key's second kind.
-
-    A name that another key has already is followed by as many `'` as make it a new one.
-    """
-    taken = set(RESERVED)
-    keys = {info.key for info in series} - RESERVED
-    names = []
-    for info in series:
-        free = info.key not in taken
-        names.append(_free(info.key, taken) if free else _free(f"{info.key} ({info.kind})", taken | keys))
-        taken.add(names[-1])
-    return names
+def order_of(slots: Int64s) -> Int64s:
+    """Return int64[n]: the places of n slots in ascending order; no slot comes twice."""
+    size = int(slots.max(initial=-1)) + 1
+    if size > _CELLS_A_SLOT * len(slots):
+        return np.argsort(slots)
+    matrix = np.full(size, -1, np.int64)
+    matrix[slots] = np.arange(len(slots))
+    return matrix if size == len(slots) else matrix[matrix >= 0]
 
 
-def _free(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "'"
-    taken.add(name)
-    return name
-
-
-def arrow_type(kind: Kind) -> pa.DataType:
-    """Return the type of a column that holds values of a kind; `other` and media are JSON text."""
-    return {Kind.NUMBER: pa.float64(), Kind.BOOL: pa.bool_()}.get(kind, pa.string())
-
-
-def _picked(values: list[Any], order: NDArray[np.int64]) -> list[Any]:
-    array = np.empty(len(values), object)
-    array[:] = values
-    picked: list[Any] = array[order].tolist()
-    return picked
-
-
-def _json_values(table: Values, series: Sequence[SeriesInfo], odd: NotFinite) -> list[Any]:
-    if pa.types.is_float64(table.value.type):
-        numbers = json_floats(table.value.to_numpy(), odd)
-        return _with_exact(numbers if isinstance(numbers, list) else numbers.tolist(), table.exact)
-    values: list[Any] = table.value.to_pylist()
-    if pa.types.is_string(table.value.type):
-        plain = np.array([info.kind is Kind.STRING for info in series])
-        for index in np.flatnonzero(~plain[table.series]).tolist():
-            values[index] = json_text(values[index])
-    return values
-
-
-def _with_exact(values: list[Any], exact: pa.ChunkedArray | None) -> list[Any]:
-    if exact is None:
-        return values
-    lengths = pa.compute.binary_length(exact).to_numpy()
-    for index in np.flatnonzero(lengths).tolist():
-        values[index] = exact_integer(exact[index].as_py())
-    return values
-
-
-def _scattered(value: pa.ChunkedArray, chosen: NDArray[np.int64], rows: NDArray[np.int64], count: int) -> pa.Array:
-    """Return an array of `count` cells that has the chosen values at `rows`, and null elsewhere."""
-    source = np.full(count, -1, np.int64)
-    source[rows] = chosen
-    return value.combine_chunks().take(pa.array(source, mask=source < 0))
+def _rows_of(steps: Sequence[Int64s]) -> tuple[Int64s, list[Int64s]]:
+    """Return the distinct steps, ascending, and for each array of steps (none is empty) their places among them."""
+    if not steps:
+        return np.empty(0, np.int64), []
+    low, high = min(int(array.min()) for array in steps), max(int(array.max()) for array in steps)
+    if high - low < _STEPS_A_VALUE * sum(map(len, steps)):
+        seen = np.zeros(high - low + 1, bool)
+        for array in steps:
+            seen[array - low] = True
+        place_of = np.cumsum(seen) - 1
+        return np.flatnonzero(seen) + low, [place_of[array - low] for array in steps]
+    distinct, places = np.unique(np.concatenate(steps), return_inverse=True)
+    return distinct, np.split(places, np.cumsum([len(array) for array in steps])[:-1])

@@ -1,135 +1,146 @@
-"""`scan`: every row of a run by step, in memory bounded by a window of steps, while the run goes on.
+"""`scan`: all that a run logged, in bounded memory, while the run goes on: as rows by step, or value by value.
 
-A scan first counts the values by bucket of steps, then reads windows of neighbouring buckets that hold about as
-many values as it may keep. A bucket that holds too many on its own is counted again, more finely, when its turn
-comes. The last step is fixed at the start: what a run logs later is not part of the scan.
+Each part is read by a statement of its own, that ends before the part is sent: a slow client holds memory, but no
+statement and no connection. The last step is fixed at the start: what a run logs later is not part of the scan, but of
+one that goes on from its `next`.
 """
-
-# ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import pyarrow as pa
 
 from stepwell_query.catalog import Progress, Selection, SeriesInfo, progress, select
+from stepwell_query.cursor import END, Cursor, Place
 from stepwell_query.errors import RequestError
 from stepwell_query.rows import RESERVED, StepRows
-from stepwell_query.sampling import bucket_shift, clip
+from stepwell_query.scan_long import tables_of
+from stepwell_query.scan_wide import blocks_of
+from stepwell_query.statements import Limits
 from stepwell_query.values import Source
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
-from stepwell_schemas.streams import DEFAULT
+from stepwell_schemas.streams import DEFAULT, STREAMS
 
-_BUCKETS: Final = 2**14
-"""Buckets of one count: 256 KiB of answer, and windows of 200,000 values for 3 × 10^9 values before a recount."""
-
-_ANY_STEP: Final = "step BETWEEN {low:Int64} AND {high:Int64}"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class ScanRequest:
-    """Rows of a stream from step `low` to `high`, both ends included; with keys, those that have all of them."""
+    """What a stream logged from step `low` to `high`, both included, that earlier scans up to `cursor` did not send.
+
+    With keys: their values. `digits` says that the digits of integers that float64 can't hold are wanted.
+    """
 
     keys: Sequence[str]
     low: int | None = None
     high: int | None = None
-    page_rows: int | None = None
     stream: str = DEFAULT
+    digits: bool = True
+    cursor: Cursor = field(default_factory=Cursor)
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """Steps `first`..`last` that hold `values` values; `divisible` when they lie in one bucket of several steps."""
-
-    first: int
-    last: int
-    values: int
-    divisible: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """A scan that is about to begin: its columns, and how far the run was stored then."""
+class Scan(Generic[T]):
+    """A scan that is about to begin: its series, how far the run was stored then, and where a later scan goes on."""
 
     series: Sequence[SeriesInfo]
-    pages: Iterator[StepRows]
+    blocks: Generator[T]
     progress: Progress
+    next: Cursor
 
 
-def windows(counts: Iterable[tuple[int, int]], shift: int, extent: tuple[int, int], most: int) -> Iterator[Window]:
-    """Yield windows over `(bucket, values)` in ascending order: neighbours together, up to `most` values."""
-    low, high = extent
-    first, last, values, buckets = 0, 0, 0, 0
-    for bucket, count in counts:
-        if buckets and values + count > most:
-            yield Window(max(first, low), min(last, high), values, divisible=buckets == 1 and shift > 0)
-            values, buckets = 0, 0
-        if not buckets:
-            first = bucket << shift
-        last = ((bucket + 1) << shift) - 1
-        values += count
-        buckets += 1
-    if buckets:
-        yield Window(max(first, low), min(last, high), values, divisible=buckets == 1 and shift > 0)
+def begin_scan(
+    store: Store, run: RunPath, request: ScanRequest, limits: Limits, most_values: int, *, any_key: bool
+) -> Scan[StepRows]:
+    """Plan a scan by step and read its first rows, so that what can fail fails now; the others as they are taken.
 
-
-def begin_scan(store: Store, run: RunPath, request: ScanRequest, *, max_seconds: float, most_values: int) -> Scan:
-    """Plan a scan; its pages are read as they are taken.
+    With keys, the rows that have a value for all of them (`any_key`: for any). A row that grew since it was sent comes
+    again, whole.
 
     Raises:
         RunNotFoundError: when there is no such run.
         RequestError: when a key names no metric of the run.
-        StoreError: when ClickHouse does not answer; taking a page may raise it too.
+        StoreError: when ClickHouse does not answer; taking a block may raise it too.
     """
-    reached = progress(store, run)
+    begun = _begin(store, run, request, limits)
+    low, end = Place(step=max(request.low or 0, begun.first)), Place(step=begun.last + 1)
+    spans = request.cursor.spans(low, end)
+    joint = begun.source.selection.named and not any_key
+    blocks = _ahead(blocks_of(begun.source, spans, most_values, begun.progress.started_ms, joint=joint))
+    following = request.cursor.moved(end, begun.progress.offset) if begun.last >= (request.low or 0) else request.cursor
+    return Scan(begun.source.series, blocks, begun.progress, following)
+
+
+def begin_long_scan(
+    store: Store, run: RunPath, request: ScanRequest, limits: Limits, most_values: int
+) -> Scan[pa.Table]:
+    """Plan a scan by kind, key and step and read its first values, as `begin_scan` does; `LONG_SCHEMA` has its columns.
+
+    Raises:
+        RunNotFoundError, RequestError, StoreError: as `begin_scan`.
+    """
+    begun = _begin(store, run, request, limits)
+    steps = request.low or 0, begun.last
+    tables = _ahead(tables_of(begun.source, request.cursor, steps, most_values))
+    return Scan(begun.source.series, tables, begun.progress, request.cursor.moved(END, begun.progress.offset))
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What both shapes begin with: `first` and `last` are the steps between which values can be."""
+
+    source: Source
+    progress: Progress
+    first: int
+    last: int
+
+
+def _begin(store: Store, run: RunPath, request: ScanRequest, limits: Limits) -> _Begun:
     keys = [key for key in request.keys if key not in RESERVED]
+    reached = progress(store, run)
     selection = _selected(store, run, keys, request.stream)
-    series = selection.series
-    source = Source(store, run, selection, max_seconds)
-    if request.page_rows is not None:
-        most_values = min(most_values, request.page_rows * max(1, len(series)))
-    extent = _extent(series, request)
-    planned = _windows(source, extent, most_values) if extent else iter(())
-    # The first count is made now, so that what can fail fails before the answer has begun.
-    first = next(planned, None)
-    pages = _pages(source, first, planned, reached.started_ms)
-    return Scan(series, pages, reached)
+    first = min((info.first for info in selection.series), default=0)
+    last = _last_step(selection.series, reached)
+    source = Source(store, run, selection, limits, digits=request.digits)
+    return _Begun(source, reached, first, last if request.high is None else min(last, request.high))
+
+
+def _last_step(series: Sequence[SeriesInfo], reached: Progress) -> int:
+    """Return the last step that was stored with the offset that was reached; where it is not known, that of the series.
+
+    A flush that is landing shows its series before its offset. Only the run's own rows count for its last step.
+    """
+    last = max((info.last for info in series), default=-1)
+    own = all(info.stream == DEFAULT and info.key.partition("/")[0] not in STREAMS for info in series)
+    return min(last, reached.step) if own else last
 
 
 def _selected(store: Store, run: RunPath, keys: list[str], stream: str) -> Selection:
     found = select(store, run, keys, stream)
     if found.unknown:
-        rule = "is no metric that the run has logged"
+        names = ", ".join(map(repr, found.unknown))
+        rule = f"the run has not logged {names}"
         raise RequestError("key", found.unknown[0], rule, f"GET /api/v1/runs/{run}/metrics lists what it logged")
     return found
 
 
-def _extent(series: Sequence[SeriesInfo], request: ScanRequest) -> tuple[int, int] | None:
-    if not series:
-        return None
-    first, last = min(info.first for info in series), max(info.last for info in series)
-    return clip(first, last, request.low, request.high)
+def _ahead(blocks: Generator[T]) -> Generator[T]:
+    """Read the first block now, and each further one while the one before is written."""
+    reader = ThreadPoolExecutor(1, "stepwell-scan")
+    first = reader.submit(next, blocks, None)
+    first.result()
+    return _following(blocks, reader, first)
 
 
-def _windows(source: Source, extent: tuple[int, int], most: int) -> Iterator[Window]:
-    low, high = extent
-    shift = bucket_shift(low, high, _BUCKETS)
-    rows = source.of_tables(f"bitShiftRight(step, {shift:d}) AS bucket", _ANY_STEP)
-    sql = f"SELECT bucket, count() AS rows FROM {rows} GROUP BY bucket ORDER BY bucket {source.limits}"
-    table = source.store.query(sql, source.parameters(low=low, high=high))
-    counts = zip(table.column("bucket").to_pylist(), table.column("rows").to_pylist(), strict=True)
-    for window in windows(counts, shift, extent, most):
-        if window.divisible and window.values > most:
-            yield from _windows(source, (window.first, window.last), most)
-        else:
-            yield window
-
-
-def _pages(source: Source, first: Window | None, planned: Iterator[Window], started_ms: int) -> Iterator[StepRows]:
-    window = first
-    while window is not None:
-        rows = StepRows(source.series, source.values(_ANY_STEP, low=window.first, high=window.last), started_ms)
-        yield rows.with_all_keys() if source.selection.named else rows
-        window = next(planned, None)
+def _following(blocks: Generator[T], reader: ThreadPoolExecutor, coming: Future[T | None]) -> Generator[T]:
+    # What is being read is waited for before its generator is closed.
+    with closing(blocks), reader:
+        while (block := coming.result()) is not None:
+            coming = reader.submit(next, blocks, None)
+            yield block

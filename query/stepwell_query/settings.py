@@ -31,7 +31,12 @@ class QuerySettings(KafkaSettings, StoreSettings, MediaSettings):
     query_cache_bytes: int = Field(
         64 * MIB, ge=0, description="Bytes of answers about series kept for viewers who ask the same; 0: none."
     )
-    query_scan_values: int = Field(200_000, ge=1_000, description="Values that a scan holds in memory at a time.")
+    query_scan_values: int = Field(
+        2_000_000, ge=1_000, description="Values that a scan holds in memory at a time, at most: some 100 bytes each."
+    )
+    query_max_bytes: int = Field(
+        256 * MIB, ge=MIB, description="Bytes of values that a history request, or a window of a scan, may hold."
+    )
     sql_max_seconds: float = Field(30.0, gt=0, description="Seconds that a statement sent to /api/v1/sql may run.")
     sql_max_rows: int = Field(1_000_000, ge=1, description="Rows that the answer of /api/v1/sql may have.")
     sql_max_bytes: int = Field(256 * MIB, ge=1, description="Bytes that the answer of /api/v1/sql may have.")

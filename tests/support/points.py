@@ -58,7 +58,8 @@ def gathered(store: Store) -> Iterator[Store]:
 class RunWriter:
     """Writes one run's points; each call is a flush of its own, with a version above all earlier ones.
 
-    `rolled`: with the rollups that the ingestor would have stored.
+    `rolled`: with the rollups that the ingestor would have stored. Without `activity`, flushes end before their
+    last insert, as one does that is still landing.
     """
 
     store: Store
@@ -67,6 +68,7 @@ class RunWriter:
     offset: int = 0
     last_steps: dict[tuple[str, Kind], int] = field(default_factory=dict)
     current_stream: str = DEFAULT
+    activity: bool = True
 
     def document(self, **columns: Any) -> Self:
         """Write the run's document; `config`, `summary` and `metric_definitions` are plain values here."""
@@ -158,7 +160,7 @@ class RunWriter:
         return versions
 
     def _activity(self, steps: NDArray[np.int64], points: int) -> None:
-        if self.current_stream:
+        if self.current_stream or not self.activity:
             return
         row = self.run._asdict()
         table = pa.Table.from_pylist([row])

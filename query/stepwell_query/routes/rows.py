@@ -2,127 +2,117 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import AsyncIterator, Iterator
-from typing import Annotated, Final
+from collections.abc import Callable, Generator
+from typing import Annotated, Any, Final, TypeVar
 
-import pyarrow as pa
+import structlog
 from fastapi import APIRouter, Query, Request, Response
-from starlette.responses import StreamingResponse
 
-from stepwell_query.context import Run, Shared, chosen_format, encoded
-from stepwell_query.encode import MEDIA_TYPES, Format, csv_bytes, json_bytes, json_lines, table_bytes
+from stepwell_query.context import Context, Run, Shared, StreamedResponse, chosen_format, encoded
+from stepwell_query.encode import MEDIA_TYPES, Format, json_bytes, table_bytes
+from stepwell_query.errors import RequestError
 from stepwell_query.history import History, HistoryRequest, read_history
-from stepwell_query.metrics import SCAN_ROWS
-from stepwell_query.parameters import HistoryQuery, RowsQuery, ScanQuery
-from stepwell_query.rows import table_schema
-from stepwell_query.scan import Scan, ScanRequest, begin_scan
+from stepwell_query.metrics import ROWS_CANCELLED
+from stepwell_query.row_json import wide_lines
+from stepwell_query.row_parameters import Having, HistoryQuery, RowsQuery, ScanQuery
+from stepwell_query.row_streams import Writing, long_bytes, wide_bytes
+from stepwell_query.row_tables import wide_schema, wide_table
+from stepwell_query.scan import Scan, begin_long_scan, begin_scan
+from stepwell_query.statements import Limits
+from stepwell_schemas.errors import StoreError
 from stepwell_schemas.identifiers import RunPath
 
 router = APIRouter(prefix="/api/v1/runs/{entity}/{project}/{run_id}", tags=["rows"])
+_log = structlog.get_logger("stepwell.query")
 
-_STREAMED: Final = (Format.NDJSON, Format.ARROW, Format.CSV)
+T = TypeVar("T")
+_SCANNED: Final = (Format.NDJSON, Format.ARROW, Format.CSV, Format.PARQUET, Format.JSON)
 
 
 @router.get("/history")
 async def history(path: Run, query: Annotated[HistoryQuery, Query()], context: Shared, request: Request) -> Response:
     """Return a run's rows by step, at most `samples`, evenly chosen: always the same ones, first and last included.
 
-    With keys, the rows that have a value for all of them. `_timestamp` is in seconds since the epoch, `_runtime` in
-    seconds since the run began.
+    With keys, the rows that have a value for all of them, or, with `interpolate`, for any of them. `_timestamp` is in
+    seconds since the epoch, `_runtime` in seconds since the run began. A request ends when whoever sent it leaves.
     """
     fmt = chosen_format(request, query.format, tuple(Format))
-    asked = HistoryRequest(query.all_keys(), query.samples, query.min_step, query.max_step, query.stream_name())
-    settings = context.settings
+    asked = query.request()
+    limits = Limits.of(context.settings)
 
     def read() -> bytes:
-        found = read_history(
-            context.store, path, asked, max_seconds=settings.query_max_seconds, max_cells=settings.query_max_cells
-        )
+        found = read_history(context.store, path, asked, limits, context.settings.query_max_cells)
         return _history_bytes(path, asked, found, fmt, query)
 
-    return encoded(await context.in_thread(read), fmt)
+    return encoded(await context.while_wanted(request, read, _ending(context, limits)), fmt)
 
 
 def _history_bytes(path: RunPath, asked: HistoryRequest, found: History, fmt: Format, query: RowsQuery) -> bytes:
+    filled = asked.interpolation is not None
+    if fmt is not Format.JSON and found.unknown:
+        names = ", ".join(map(repr, found.unknown))
+        remedy = "leave them out, or ask for format=json, which lists them as unknown_keys"
+        raise RequestError("key", found.unknown[0], f"the run has not logged {names}", remedy)
     if fmt is Format.NDJSON:
-        return json_lines(found.rows.as_json(query.nan))
+        return wide_lines(found.rows, query.nan, filled=filled)
     if fmt is not Format.JSON:
-        return table_bytes(found.rows.as_table(exact=query.exact), fmt)
-    return json_bytes(
-        {
-            "run": str(path),
-            "samples": asked.samples,
-            "sampled": found.sampled,
-            "rows": found.rows.as_json(query.nan),
-            "unknown_keys": found.unknown,
-            "complete_to": found.progress.as_json(),
-        }
-    )
+        schema = wide_schema(found.rows.series, exact=query.exact, filled=filled)
+        return table_bytes(wide_table(found.rows, schema, exact=query.exact, filled=filled), fmt)
+    head = {
+        "run": str(path),
+        "samples": asked.samples,
+        "sampled": found.sampled,
+        "unknown_keys": found.unknown,
+        "complete_to": found.progress.as_json(),
+    }
+    rows = wide_lines(found.rows, query.nan, ",", filled=filled)
+    return json_bytes(head)[:-1] + b',"rows":[' + rows.removesuffix(b",") + b"]}"
 
 
 @router.get("/scan")
 async def scan(path: Run, query: Annotated[ScanQuery, Query()], context: Shared, request: Request) -> Response:
     """Stream all of a run's rows by step, also while it goes on: those stored when the scan begins.
 
-    With keys, the rows that have a value for all of them. An answer that breaks off (no end of the chunked body) is
-    not whole: go on with `min_step` after the last row.
+    With keys, the rows that have a value for all of them (`having=any`: for any). The answer is complete to the offset
+    in its header `stepwell-complete-to-offset`; `cursor` set to its `stepwell-next` gives what came since. An answer
+    that breaks off (no end of the chunked body) is not whole: `cursor` says how to go on. A scan ends when whoever
+    asked leaves.
     """
-    fmt = chosen_format(request, query.format, _STREAMED)
-    asked = ScanRequest(query.all_keys(), query.min_step, query.max_step, query.page_size, query.stream_name())
-    settings = context.settings
-    begun = await context.in_thread(
-        begin_scan,
-        context.store,
-        path,
-        asked,
-        max_seconds=settings.query_max_seconds,
-        most_values=settings.query_scan_values,
-    )
-    headers = {
-        "stepwell-complete-to-step": str(begun.progress.step),
-        "stepwell-complete-to-offset": str(begun.progress.offset),
-    }
-    chunks: AsyncIterator[bytes] = context.each_in_thread(_chunks(begun, fmt, query))
-    return StreamingResponse(chunks, media_type=MEDIA_TYPES[fmt], headers=headers)
+    fmt = chosen_format(request, query.format, _SCANNED)
+    how = Writing(fmt, query.exact, query.nan, query.page_size)
+    asked = query.request(digits=how.needs_digits)
+    limits = Limits.of(context.settings)
+    most_values = context.settings.query_scan_values
+    end = _ending(context, limits)
+
+    def answer(begun: Scan[T], written: Callable[[Scan[T], Writing, dict[str, Any]], Generator[bytes]]) -> Response:
+        reached, following = begun.progress, str(begun.next)
+        headers = {
+            "stepwell-complete-to-step": str(reached.step),
+            "stepwell-complete-to-offset": str(reached.offset),
+            "stepwell-next": following,
+        }
+        head = {"run": str(path), "complete_to": reached.as_json(), "next": following}
+        chunks = context.each_in_thread(written(begun, how, head), end)
+        return StreamedResponse(chunks, MEDIA_TYPES[fmt], headers)
+
+    def begin() -> Response:
+        if query.long:
+            return answer(begin_long_scan(context.store, path, asked, limits, most_values), long_bytes)
+        any_key = query.having is Having.ANY
+        return answer(begin_scan(context.store, path, asked, limits, most_values, any_key=any_key), wide_bytes)
+
+    return await context.while_wanted(request, begin, end)
 
 
-def _chunks(begun: Scan, fmt: Format, query: RowsQuery) -> Iterator[bytes]:
-    if fmt is Format.NDJSON:
-        for page in begun.pages:
-            rows = page.as_json(query.nan)
-            SCAN_ROWS.inc(len(rows))
-            if rows:
-                yield json_lines(rows)
-        return
-    tables = (page.as_table(exact=query.exact) for page in begun.pages)
-    schema = table_schema(begun.series, exact=query.exact)
-    yield from _csv(tables, schema) if fmt is Format.CSV else _arrow(tables, schema)
+def _ending(context: Context, limits: Limits) -> Callable[[], None]:
+    """Return what ends a request's statements when whoever asked has gone."""
 
+    def end() -> None:
+        ROWS_CANCELLED.inc()
+        try:
+            limits.end(context.store)
+        except StoreError as error:
+            _log.warning("statements whose client has gone could not be ended", error=str(error))
 
-def _csv(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[bytes]:
-    yield csv_bytes(schema.empty_table(), header=True)
-    for table in tables:
-        SCAN_ROWS.inc(table.num_rows)
-        if table.num_rows:
-            yield csv_bytes(table, header=False)
-
-
-def _arrow(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[bytes]:
-    sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, schema) as writer:
-        yield _taken(sink)
-        for table in tables:
-            SCAN_ROWS.inc(table.num_rows)
-            if table.num_rows:
-                writer.write_table(table)
-                yield _taken(sink)
-    yield _taken(sink)
-
-
-def _taken(sink: io.BytesIO) -> bytes:
-    """Return what was written since the last call."""
-    written = sink.getvalue()
-    sink.seek(0)
-    sink.truncate()
-    return written
+    return end
