@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from functools import cache
 from urllib.parse import quote
 
@@ -29,10 +30,18 @@ _FOR_GOOD = "public, max-age=31536000, immutable"
 
 @cache
 def _page() -> Page:
-    page = Page.read()
-    # Beside the loop: the first visitor waits for no compression of a file that comes later.
-    threading.Thread(target=page.compress, name="page", daemon=True).start()
-    return page
+    return Page.read()
+
+
+def prepare() -> None:
+    """Begin to read and to compress the page's files, beside the loop, so that the first visitor waits for neither."""
+
+    def work() -> None:
+        # Where the libraries are missing, the visitor is told.
+        with suppress(AssetsMissingError):
+            _page().compress()
+
+    threading.Thread(target=work, name="page", daemon=True).start()
 
 
 @router.get("/")

@@ -56,6 +56,12 @@ def test_a_file_is_compressed_as_the_browser_takes_it(tmp_path: Path) -> None:
     assert asset.encoded("identity") == (asset.content, "")
 
 
+def test_what_every_visit_loads_is_compressed_ahead(tmp_path: Path) -> None:
+    page = Page.read(a_folder(tmp_path))
+    page.compress()
+    assert {name for name, asset in page.assets.items() if "br" in asset.forms} == {"js/main.js", "vendor/uPlot.js"}
+
+
 def test_the_page_weighs_little_without_plotly() -> None:
     page = Page.read()
     sent = {name: len(asset.encoded("br")[0]) for name, asset in page.assets.items() if name != "vendor/plotly.js"}
