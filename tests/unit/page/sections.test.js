@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { cellOf } from "../../../query/stepwell_query/web/js/rows_source.js";
 import { hiddenBy } from "../../../query/stepwell_query/web/js/definitions.js";
 import { isFolded, matcher, sectionOf, sectionsOf } from "../../../query/stepwell_query/web/js/sections.js";
 
@@ -38,4 +39,12 @@ test("a metric that was defined as hidden is, by its own name before a pattern, 
   assert.deepEqual(["debug/a", "debug/kept", "loss", "_debug/a"].map(hidden), [true, false, false, false]);
   assert.ok(!hiddenBy([run(definition("a", true)), run(definition("a", false), definition("b", true))])("a"));
   assert.ok(hiddenBy([run(definition("a.b", true))])("A.B") && !hiddenBy([run(definition("a.b", true))])("aXb"));
+});
+
+test("a key that runs spell in other cases is one panel", () => {
+  const metrics = ["Loss", "loss", "acc"].map((key) => ({ key, kind: "number", stream: "", first: 0, last: 1, runs: 1 }));
+  assert.deepEqual(sectionsOf(metrics, "first", "")[0].panels.map((panel) => panel.key), ["acc", "Loss"]);
+  assert.equal(cellOf({ _step: 1, Said: "a" }, "said"), "a");
+  assert.equal(cellOf({ _step: 1, Said: "a", said: "b" }, "said"), "b");
+  assert.equal(cellOf({ _step: 1 }, "said"), undefined);
 });

@@ -52,7 +52,7 @@ export class RowsSource {
     this.open.set(run.path, controller);
     try {
       const answer = await history(run, { key: this.key, samples: SAMPLES }, controller.signal);
-      const rows = answer.rows.map((row) => ({ step: row._step, value: row[this.key] }));
+      const rows = answer.rows.map((row) => ({ step: row._step, value: cellOf(row, this.key) }));
       this.rows.set(run.path, rows.filter(({ value }) => fits(value, this.kind)));
       this.error = null;
     } catch (error) {
@@ -68,6 +68,18 @@ export class RowsSource {
     for (const timer of this.waiting.values()) clearTimeout(timer);
     for (const controller of this.open.values()) controller.abort();
   }
+}
+
+/**
+ * Return a row's value of a key, which the run may spell in another case.
+ * @param {Record<string, unknown>} row
+ * @param {string} key
+ */
+export function cellOf(row, key) {
+  if (Object.hasOwn(row, key)) return row[key];
+  const folded = key.toLowerCase();
+  const own = Object.keys(row).find((name) => name.toLowerCase() === folded);
+  return own === undefined ? undefined : row[own];
 }
 
 /**

@@ -65,8 +65,9 @@ export function sectionsOf(metrics, by, search) {
     if (HIDDEN_STREAMS.has(metric.stream) || !wanted(metric.key)) continue;
     const kind = LINES.has(metric.kind) ? "line" : metric.kind;
     const id = `${kind}:${metric.key}`;
-    if (seen.has(id)) continue;
-    seen.add(id);
+    // Runs may spell a key in other cases: it is one metric, and a panel shows all of them.
+    if (seen.has(id.toLowerCase())) continue;
+    seen.add(id.toLowerCase());
     const name = sectionOf(metric.key, by);
     const quiet = metric.stream === SYSTEM;
     const place = `${quiet}/${name}`;
