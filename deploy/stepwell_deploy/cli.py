@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from stepwell_deploy.commands import console, deadletters, deliver, read, rollups, serve, show, sql, verify
+from stepwell_deploy.commands import console, deadletters, deliver, export, read, rollups, serve, show, sql, verify
 from stepwell_deploy.commands.failures import EXPECTED_FAILURES, sentence
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ serve.register(app)
 show.register(app)
 read.register(app)
 sql.register(app)
+export.register(app)
 console.register(app)
 deliver.register(app)
 deadletters.register(app)

@@ -8,6 +8,8 @@ StepwellDeployError
 ├── LetterError          a dead letter that can't be sent again
 ├── StackError           the local stack did not come up
 ├── ServiceRefusedError  the query service refused a request
+├── ExportError          a run's rows can't be written
+│   └── ServiceLostError the service has gone in the middle of an export
 └── NotComparableError   a run's log and tables can't be compared
 """
 
@@ -55,6 +57,14 @@ class StackError(StepwellDeployError):
 
 class ServiceRefusedError(StepwellDeployError):
     """The query service refused a request; the text is its own."""
+
+
+class ExportError(StepwellDeployError):
+    """A run's rows can't be written; the text says why."""
+
+
+class ServiceLostError(ExportError):
+    """The service has gone in the middle of an export, which can be gone on with."""
 
 
 class NotComparableError(StepwellDeployError):

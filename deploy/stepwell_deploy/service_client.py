@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -40,11 +41,17 @@ class ServiceClient:
     def lines(self, path: str, **parameters: Any) -> Iterator[dict[str, Any]]:
         """Yield the rows of the ndjson answer of GET `/api/v1/{path}`; parameters that are None are left out."""
         given = {name: value for name, value in parameters.items() if value is not None}
-        headers = {"Accept": "application/x-ndjson"}
-        with self._client.stream("GET", f"/api/v1/{path}", params=given, headers=headers) as answer:
+        with self.stream(path, "application/x-ndjson", given) as answer:
+            yield from map(json.loads, ndjson_lines(answer.iter_bytes()))
+
+    @contextmanager
+    def stream(self, path: str, accept: str, parameters: Mapping[str, Any]) -> Iterator[httpx.Response]:
+        """Ask GET `/api/v1/{path}` for an answer of a media type, whose body is read in the block."""
+        headers = {"Accept": accept}
+        with self._client.stream("GET", f"/api/v1/{path}", params=dict(parameters), headers=headers) as answer:
             if answer.is_error:
                 answer.read()
-            yield from map(json.loads, ndjson_lines(_answer(answer).iter_bytes()))
+            yield _answer(answer)
 
     def post(self, path: str, body: dict[str, Any], accept: str = "application/json") -> httpx.Response:
         """Return the answer of POST `/api/v1/{path}`."""

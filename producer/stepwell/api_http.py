@@ -69,21 +69,19 @@ class ApiHttp:
 
     def lines(self, address: str, **parameters: Any) -> Iterator[dict[str, Any]]:
         """Yield the rows of a streamed ndjson answer. Raises: ApiError, RunNotFoundError."""
-        given = {name: value for name, value in parameters.items() if value is not None}
-        with self._stream(address, given, "application/x-ndjson") as answer:
+        with self.streamed(address, parameters, "application/x-ndjson") as answer:
             yield from map(json.loads, ndjson_lines(answer.iter_bytes()))
 
     def table_rows(self, address: str, **parameters: Any) -> Iterator[dict[str, str]]:
         """Yield the rows of a streamed CSV answer as texts by column. Raises: ApiError, RunNotFoundError."""
-        given = {name: value for name, value in parameters.items() if value is not None}
         # The bound holds for the whole process: it is only ever raised.
         csv.field_size_limit(max(csv.field_size_limit(), 2 * TEXT_MAX_BYTES))
-        with self._stream(address, given, "text/csv") as answer:
+        with self.streamed(address, parameters, "text/csv") as answer:
             yield from csv.DictReader(f"{line.decode()}\n" for line in ndjson_lines(answer.iter_bytes()))
 
     def chunks(self, address: str) -> Iterator[bytes]:
         """Yield the bytes of a streamed answer. Raises: ApiError, RunNotFoundError."""
-        with self._stream(address, {}, "*/*") as answer:
+        with self.streamed(address, {}, "*/*") as answer:
             yield from answer.iter_bytes()
 
     def headers(self, address: str) -> Mapping[str, str]:
@@ -95,11 +93,13 @@ class ApiHttp:
         if answer.is_success:
             return answer.headers
         # An answer to HEAD does not say what is wrong.
-        with self._stream(address, {}, "*/*") as answer:
+        with self.streamed(address, {}, "*/*") as answer:
             return answer.headers
 
     @contextmanager
-    def _stream(self, address: str, given: Mapping[str, Any], accepted: str) -> Iterator[httpx.Response]:
+    def streamed(self, address: str, parameters: Mapping[str, Any], accepted: str) -> Iterator[httpx.Response]:
+        """Ask for an answer of a media type, whose body is read in the block. Raises: ApiError, RunNotFoundError."""
+        given = {name: value for name, value in parameters.items() if value is not None}
         url = f"{self.base_url}/api/v1/{address}"
         try:
             with self._client().stream("GET", url, params=given, headers={"Accept": accepted}) as answer:

@@ -28,6 +28,8 @@ from stepwell_schemas.media_store import MediaStore
 T = TypeVar("T")
 _END: Any = object()
 _TABLES_BYTES = 256 * MIB
+# What does not fit into the socket is moved within the transport's buffer with each part of it that does.
+_SENT_BYTES = MIB // 4
 # Of an entry besides its value, about: an empty one takes room too.
 _ENTRY_BYTES = 512
 
@@ -134,7 +136,7 @@ class StreamedResponse(StreamingResponse):
     """A streamed answer whose generator is closed as soon as the answer ends, however it does."""
 
     def __init__(self, items: AsyncGenerator[bytes], media_type: str, headers: Mapping[str, str]) -> None:
-        super().__init__(items, media_type=media_type, headers=headers)
+        super().__init__(_cut(items), media_type=media_type, headers=headers)
         self._items = items
 
     async def stream_response(self, send: Send) -> None:
@@ -147,6 +149,13 @@ def _result(outcome: T | Exception) -> T:
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
+
+
+async def _cut(items: AsyncGenerator[bytes]) -> AsyncGenerator[memoryview]:
+    async for item in items:
+        whole = memoryview(item)
+        for start in range(0, len(whole), _SENT_BYTES):
+            yield whole[start : start + _SENT_BYTES]
 
 
 def context_of(request: Request) -> Context:

@@ -125,7 +125,7 @@ def _selected(store: Store, run: RunPath, keys: list[str], stream: str) -> Selec
     found = select(store, run, keys, stream)
     if found.unknown:
         names = ", ".join(map(repr, found.unknown))
-        rule = "is no metric that the run has logged" if len(found.unknown) == 1 else f"the run has not logged {names}"
+        rule = f"the run has not logged {names}"
         raise RequestError("key", found.unknown[0], rule, f"GET /api/v1/runs/{run}/metrics lists what it logged")
     return found
 

@@ -209,11 +209,11 @@ def test_a_smoothed_line_is_the_same_in_a_zoom(window: Open, long: str) -> None:
 def test_groups_are_summed_up_by_the_service(window: Open, site: Site) -> None:
     steps = np.arange(20_000)
     for number in range(4):
-        writer = site.writer("groups", f"run {number}", display_name=f"run {number}", config={"arm": number % 2})
+        writer = site.writer("arms", f"run {number}", display_name=f"run {number}", config={"arm": number % 2})
         for key in ("loss", "acc"):
             writer.numbers(key, steps[: 20_000 - number], np.full(20_000 - number, float(number)))
         writer.numbers("eval", np.arange(20) * 500 + number * 60, np.arange(20.0))
-    view = window(project_url("groups", "?group=config.arm"))
+    view = window(project_url("arms", "?group=config.arm"))
     chart = view.drawn("loss", 2)
     assert [url.rsplit("/", 1)[1] for url in view.asked if "/api/v1/" in url].count("groups") == 1
     assert not [url for url in view.asked if url.endswith("/api/v1/series")]
@@ -226,8 +226,8 @@ def test_groups_are_summed_up_by_the_service(window: Open, site: Site) -> None:
         drag(view, chart, 0.25, 0.5)
     body: Any = asked.value.post_data_json
     assert body["groups"] == {
-        "0": ["me/groups/run 0", "me/groups/run 2"],
-        "1": ["me/groups/run 1", "me/groups/run 3"],
+        "0": ["me/arms/run 0", "me/arms/run 2"],
+        "1": ["me/arms/run 1", "me/arms/run 3"],
     }
     # Over another axis each run is asked for, and the page sums them up.
     with view.page.expect_request("**/api/v1/series"):

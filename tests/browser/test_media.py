@@ -48,6 +48,25 @@ def test_images_of_runs_stand_side_by_side_and_a_slider_walks_their_steps(window
     expect(panel.locator(".tile-name")).to_have_text(["bright"])
 
 
+@pytest.mark.parametrize(("key", "shown"), [("picture", "img"), ("tone", "audio"), ("plotly", "iframe")])
+def test_what_can_not_be_shown_is_told_and_tried_again(window: Open, media: str, key: str, shown: str) -> None:
+    view = window("/", allowed=("503",))
+    questions = ("**/history?*", "**/api/v1/media/*")
+    for question in questions:
+        view.page.route(question, lambda route: route.fulfill(status=503, json={"detail": "Out of order."}))
+    view.page.goto(f"{view.site.url}{media}?q=^{key}$")
+    panel = view.panel(key)
+    expect(panel.locator(".panel-status")).to_contain_text("Out of order.")
+    view.page.unroute(questions[0])
+    panel.get_by_role("button", name="Try again").click()
+    gone = panel.locator(".missing")
+    expect(gone).to_have_count(2)
+    view.page.unroute(questions[1])
+    gone.first.get_by_role("button", name="Try again").click()
+    expect(gone).to_have_count(1)
+    expect(panel.locator(shown)).to_have_count(1)
+
+
 def test_boxes_and_masks_lie_over_the_image(window: Open, media: str) -> None:
     view = only(window, media, "seen")
     tile = view.panel("seen").locator(".tile").first

@@ -74,6 +74,16 @@ def test_a_runs_page_has_everything_that_is_known_of_it(window: Open, site: Site
     view.drawn("train/loss", 1)
 
 
+def test_a_console_that_can_not_be_read_is_tried_again(window: Open, site: Site, run: str) -> None:
+    view = window("/", allowed=("503",))
+    view.page.route("**/history?*", lambda route: route.fulfill(status=503, json={"detail": "Out of order."}))
+    view.page.goto(f"{site.url}{run}?tab=console")
+    expect(view.page.get_by_role("status").filter(has_text="Out of order.")).to_be_visible()
+    view.page.unroute("**/history?*")
+    view.page.get_by_role("button", name="Try again").click()
+    expect(view.page.locator(".console .line")).to_have_count(2)
+
+
 def test_a_run_that_is_not_there_yet_says_how_to_begin_it(window: Open) -> None:
     view = window("/me/pages/later", allowed=("404",))
     expect(view.page.get_by_role("heading", name="No visualization data logged yet")).to_be_visible()
@@ -98,7 +108,7 @@ def test_groups_are_drawn_as_mean_and_deviation(window: Open, groups: str) -> No
     view.page.keyboard.press("ArrowRight")
     tooltip = view.page.locator(".tooltip")
     expect(tooltip.locator(".tooltip-value")).to_have_text(["2.5", "0.5"])
-    expect(tooltip.locator(".tooltip-notes").first).to_have_text("± 0.5 · 2 runs")
+    expect(tooltip.locator(".tooltip-notes").first).to_have_text("± 0.7071 · 2 runs")
     view.page.get_by_role("checkbox", name="Show group adam").uncheck()
     view.drawn("loss", 1)
 

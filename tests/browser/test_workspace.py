@@ -83,6 +83,8 @@ def test_panels_of_one_screen_are_asked_for_together(window: Open, tour: str) ->
     view = window(tour, size=(1280, 1_600))
     view.drawn("val/loss", 3)
     assert len([url for url in view.asked if url.endswith("/api/v1/series")]) == 1
+    # The document's headers name the first question; the scripts find it answered, and don't ask it again.
+    assert len([url for url in view.asked if "/runs?" in url]) == 1
 
 
 def test_the_address_shows_a_colleague_the_same_picture(window: Open, tour: str) -> None:
@@ -128,6 +130,11 @@ def test_runs_are_searched_sorted_grouped_and_coloured(window: Open, tour: str) 
     expect(view.page.locator(".group-row .run-line span[title]")).to_have_text(["old", "paper"])
     view.drawn("loss", 2)
     expect(view.panel("loss").locator(".legend li")).to_have_text(["old (1)", "paper (2)"])
+    before = view.picture("loss")
+    color = view.page.get_by_label("Colour of group paper", exact=True)
+    color.evaluate("(input) => { input.value = '#00ff00'; input.dispatchEvent(new Event('change')) }")
+    view.has_address("paper:00ff00")
+    assert view.picture("loss") != before
 
 
 def test_runs_as_a_table_with_columns_of_choice(window: Open, tour: str) -> None:
@@ -135,6 +142,9 @@ def test_runs_as_a_table_with_columns_of_choice(window: Open, tour: str) -> None
     view.page.get_by_role("button", name="Runs as a table").click()
     heads = view.page.locator(".runs-table thead th[scope=col] button")
     expect(heads.filter(has_text="model.depth")).to_have_count(1)
+    # Each head is as wide as its text.
+    cut = "(all) => all.filter((one) => one.scrollWidth > one.parentElement.clientWidth).map((one) => one.textContent)"
+    assert heads.evaluate_all(cut) == []
     expect(view.page.locator(".runs-table tbody tr").first).to_contain_text("running")
     view.page.get_by_role("button", name="Choose columns").click()
     dialog = view.page.get_by_role("dialog", name="Choose columns")
@@ -170,6 +180,20 @@ def test_wide_configs_offer_500_columns_and_find_the_rest(window: Open, site: Si
     expect(names).to_have_count(0)
     search.fill("config.key1198=1198")
     expect(names).to_have_text(["a"])
+
+
+def test_runs_that_can_not_be_loaded_are_told_and_tried_again(window: Open, site: Site) -> None:
+    for number in range(60):
+        site.writer("sixty", f"run {number:02d}", state="finished")
+    view = window("/", allowed=("503",))
+    view.page.route("**/runs?*cursor=*", lambda route: route.fulfill(status=503, json={"detail": "Out of order."}))
+    view.page.goto(site.url + project_url("sixty"))
+    failed = view.page.locator(".runs-failed")
+    expect(failed).to_contain_text("Only the newest 50 runs are here: Out of order.")
+    view.page.unroute("**/runs?*cursor=*")
+    failed.get_by_role("button", name="Try again").click()
+    expect(failed).to_be_hidden()
+    expect(view.page.locator(".runs-total")).to_have_text("60")
 
 
 def test_before_anything_is_logged_it_says_what_to_do_and_then_shows_it(window: Open, site: Site) -> None:

@@ -39,6 +39,9 @@ async def test_the_page_is_fenced_in_wherever_it_is(service: Service, address: s
     assert "script-src 'self'; style-src 'self';" in policy
     assert "unsafe" not in policy
     assert answer.headers["cache-control"] == "no-cache"
+    ahead = answer.headers["link"]
+    assert ahead.endswith(">; rel=preload; as=fetch; crossorigin")
+    assert (await service.client.get(ahead[1 : ahead.index(">")])).status_code in {200, 404}
     again = await service.client.get(address, headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
 

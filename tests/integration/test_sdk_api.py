@@ -77,6 +77,42 @@ def test_a_run_of_a_list_has_all_of_its_config(api: stepwell.Api, chdb_store: St
     assert run.config == wide
 
 
+def test_rows_are_filled_on_request_and_say_where(api: stepwell.Api, chdb_store: Store) -> None:
+    run_path = RunPath("me", "digits", "joined")
+    RunWriter(chdb_store, run_path).document().numbers("a", [0, 10, 20], [0.0, 1.0, 2.0]).numbers("b", [10], [5.0])
+    run = api.run(str(run_path))
+    assert [row["_step"] for row in run.history(keys=["a", "b"], pandas=False)] == [10]
+    rows = run.history(keys=["a", "b"], pandas=False, interpolate="last")
+    assert [(row["_step"], row["a"], row.get("b")) for row in rows] == [(0, 0.0, None), (10, 1.0, 5.0), (20, 2.0, 5.0)]
+    assert [row["_interpolated"] for row in rows] == [[], [], ["b"]]
+    assert run.history(keys=["a", "b"], interpolate="last")["_interpolated"].tolist() == [[], [], ["b"]]
+    with pytest.raises(ApiError, match="interpolate"):
+        run.history(interpolate="cubic")
+
+
+def test_all_rows_come_as_arrow_and_the_later_ones_by_cursor(api: stepwell.Api, chdb_store: Store) -> None:
+    run_path = RunPath("me", "digits", "arrow")
+    writer = RunWriter(chdb_store, run_path).document().numbers("a", range(50_000), np.arange(50_000.0))
+    writer.strings("s", [7], ["x"])
+    run = api.run(str(run_path))
+    scan = run.scan(min_step=5)
+    assert sum(batch.num_rows for batch in scan) == 49_995
+    assert scan.schema is not None
+    assert scan.schema.names == ["_step", "_timestamp", "_runtime", "a", "s"]
+    whole = run.scan()
+    frame = whole.to_pandas()
+    assert frame["a"].tolist() == list(range(50_000))
+    assert frame["s"].dropna().to_dict() == {7: "x"}
+    writer.numbers("a", [50_000], [1.0]).numbers("b", [3], [2.0])
+    later = run.scan(cursor=whole.next).to_pandas()
+    assert later["_step"].tolist() == [3, 50_000]
+    long = run.scan(["b", "s"], shape="long").table()
+    assert long.column("step").to_pylist() == [3, 7]
+    assert run.scan(["a"], min_step=10**9).table().num_rows == 0
+    with pytest.raises(ApiError, match="none"):
+        run.scan(["none"]).table()
+
+
 def test_series_are_drawn_from_few_points(api: stepwell.Api) -> None:
     run = api.run("me/digits/one")
     frame = run.series(["loss"], points=100, smoothing=0.5, max_step=999)

@@ -119,17 +119,22 @@ def history(
     keys: Annotated[list[str] | None, typer.Option("--key", "-k", help="A metric; repeat for several.")] = None,
     samples: Annotated[int, typer.Option(help="Rows, spread evenly over the run.")] = 50,
     system: Annotated[bool, typer.Option("--system", help="The system metrics, by their own steps.")] = False,
+    interpolate: Annotated[
+        str | None, typer.Option(help="linear or last: rows with any of the keys, what they lack filled in.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show a run's history: rows by step.
 
     Examples: `stepwell history me/digits/abc123 -k loss -k accuracy --samples 10` ·
-    `stepwell history me/digits/abc123 --system`
+    `stepwell history me/digits/abc123 --system` ·
+    `stepwell history me/digits/abc123 -k loss -k val/loss --interpolate last`
     """
     path = RunPath.parse(run)
     with open_service(DeploySettings()) as service:
         stream = "system" if system else "default"
-        rows = service.get(run_url(path, "history"), key=keys, samples=samples, stream=stream)["rows"]
+        asked = {"key": keys, "samples": samples, "stream": stream, "interpolate": interpolate}
+        rows = service.get(run_url(path, "history"), **asked)["rows"]
     if as_json:
         typer.echo(json.dumps(rows))
         return

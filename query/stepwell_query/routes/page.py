@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
@@ -16,26 +18,50 @@ _RESERVED = frozenset({"api", "-"})
 """First parts of paths that are no entities here: what is unknown below them is a 404, not a page."""
 
 _SAFETY = {"x-content-type-options": "nosniff", "referrer-policy": "same-origin"}
+_PLAIN = "!~*'()"
+"""What JavaScript's encodeURIComponent leaves as it is besides what `quote` does."""
+
+_FIRST_RUNS = 50
+"""FIRST_PAGE of runs_model.js."""
+
 _FOR_GOOD = "public, max-age=31536000, immutable"
 
 
 @cache
 def _page() -> Page:
-    return Page.read()
+    page = Page.read()
+    # Beside the loop: the first visitor waits for no compression of a file that comes later.
+    threading.Thread(target=page.compress, name="page", daemon=True).start()
+    return page
 
 
 @router.get("/")
 @router.get("/{entity}/{project}")
 @router.get("/{entity}/{project}/{run_id}")
-async def document(request: Request, entity: str = "") -> Response:
+async def document(request: Request) -> Response:
     """Return the page; which project or run it shows, its scripts read from the address."""
-    if entity in _RESERVED:
+    names = [request.path_params[name] for name in ("entity", "project", "run_id") if name in request.path_params]
+    if names and names[0] in _RESERVED:
         raise HTTPException(404)
     try:
         page = _page()
     except AssetsMissingError as error:
         return problem(503, "page-incomplete", "The page can't be shown", str(error))
-    return _answer(request, page.document, {"content-security-policy": PAGE_POLICY, "cache-control": "no-cache"})
+    ahead = f"<{_first_question(names)}>; rel=preload; as=fetch; crossorigin"
+    headers = {"content-security-policy": PAGE_POLICY, "cache-control": "no-cache", "link": ahead}
+    return _answer(request, page.document, headers)
+
+
+def _first_question(names: list[str]) -> str:
+    """Return what the page's scripts will ask first: a browser that knows asks it while it still loads them."""
+    path = "/".join(quote(name, safe=_PLAIN) for name in names)
+    if not names:
+        return "/api/v1/projects"
+    return (
+        f"/api/v1/runs/{path}"
+        if len(names) > 2
+        else f"/api/v1/projects/{path}/runs?order=-created_at&limit={_FIRST_RUNS}"
+    )
 
 
 @router.get(ASSETS + "/{version}/{name:path}")

@@ -2,6 +2,7 @@
 
 import { figure as figureOf } from "./api.js";
 import { h } from "./dom.js";
+import { missing } from "./missing.js";
 import { onTheme, themed } from "./theme.js";
 
 const FRAME = new URL("../frame/plotly.html", import.meta.url).pathname;
@@ -12,7 +13,13 @@ const FRAME = new URL("../frame/plotly.html", import.meta.url).pathname;
  */
 export function plotlyView(value, shown) {
   const frame = h("iframe", { class: "figure", src: FRAME, sandbox: "allow-scripts", title: value.caption ?? shown.name });
-  const figure = figureOf(value.sha256);
+  const ask = () => {
+    const asked = figureOf(value.sha256);
+    // It may fail before the frame is ready for it; that is told then.
+    asked.catch(() => undefined);
+    return asked;
+  };
+  let figure = ask();
   const hand = async () => {
     const colors = { text: themed("--text"), grid: themed("--line"), panel: themed("--panel") };
     // The frame has no origin that a message could be for.
@@ -20,11 +27,12 @@ export function plotlyView(value, shown) {
   };
   const hear = (/** @type {MessageEvent} */ event) => {
     if (event.source !== frame.contentWindow) return;
-    if (event.data.ready) void hand().catch((error) => frame.replaceWith(h("div", { class: "missing" }, String(error.message))));
+    // A frame that is put back loads anew, and tells that it is ready.
+    if (event.data.ready) void hand().catch(() => missing(frame, value, () => (figure = ask())));
     else if (event.data.drawn !== undefined) frame.dataset.drawn = String(event.data.drawn);
   };
   addEventListener("message", hear);
-  const offTheme = onTheme(() => void hand());
+  const offTheme = onTheme(() => void hand().catch(() => undefined));
   const leave = () => {
     removeEventListener("message", hear);
     offTheme();

@@ -16,7 +16,7 @@ const MASK = 0.45;
 export function imageView(value, shown) {
   const image = h("img", { src: mediaUrl(value.sha256), alt: value.caption ?? shown.name, loading: "lazy", decoding: "async" });
   const stack = h("div", { class: value.width && value.width <= SMALL ? "image pixels" : "image" }, image);
-  image.addEventListener("error", () => stack.replaceWith(missing(value)));
+  image.addEventListener("error", () => missing(stack, value, () => image.setAttribute("src", mediaUrl(value.sha256))));
   const { width, height } = value;
   if (width && height) {
     for (const mask of Object.values(value.masks ?? {})) stack.append(maskOver(mask, width, height));

@@ -8,7 +8,7 @@ import { rowAt, stepsOf } from "./rows_source.js";
 
 /** @typedef {import("./rows_source.js").Row} Row */
 /** @typedef {import("./types.js").Run} Run */
-/** @typedef {{element: HTMLElement, holder: HTMLElement, step: HTMLElement, shown: string, leave: () => void}} Tile */
+/** @typedef {{element: HTMLElement, holder: HTMLElement, swatch: HTMLElement, step: HTMLElement, shown: string, leave: () => void}} Tile */
 
 export class MediaPanel extends RowsPanel {
   /** @param {ConstructorParameters<typeof RowsPanel>} given */
@@ -66,6 +66,7 @@ export class MediaPanel extends RowsPanel {
       const tile = this.byRun.get(run.path) ?? this.tile(run, before);
       before = tile.element;
       tile.step.textContent = row.step === step ? "" : `step ${count(row.step)}`;
+      tile.swatch.style.background = this.space.runs.color(run, this.space.store.view);
       const shown = JSON.stringify(row.value);
       // What has not changed stays: a video plays on, a page keeps where it was scrolled to.
       if (tile.shown === shown) continue;
@@ -91,12 +92,11 @@ export class MediaPanel extends RowsPanel {
    */
   tile(run, before) {
     const swatch = h("span", { class: "swatch" });
-    swatch.style.background = this.space.runs.color(run, this.space.store.view);
     const step = h("span", { class: "muted" });
     const holder = h("div", { class: "tile-body" });
     const head = h("div", { class: "tile-head" }, swatch, h("span", { class: "tile-name", title: run.name }, run.name), step);
     const element = h("figure", { class: "tile", "data-run": run.run_id }, head, holder);
-    const tile = { element, holder, step, shown: "", leave: () => undefined };
+    const tile = { element, holder, swatch, step, shown: "", leave: () => undefined };
     this.byRun.set(run.path, tile);
     if (before) before.after(element);
     else this.tiles.prepend(element);

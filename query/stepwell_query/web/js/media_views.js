@@ -57,7 +57,7 @@ function view(element) {
 /** @param {"audio" | "video"} tag @param {any} value @param {Shown} shown */
 function media(tag, value, shown) {
   const element = h(tag, { controls: true, preload: "metadata", src: mediaUrl(value.sha256), "aria-label": value.caption ?? shown.name });
-  element.addEventListener("error", () => element.replaceWith(missing(value)));
+  element.addEventListener("error", () => missing(element, value, () => element.load()));
   if (element instanceof HTMLVideoElement) {
     element.muted = true;
     element.loop = true;

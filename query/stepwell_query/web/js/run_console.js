@@ -38,7 +38,7 @@ export class RunConsole {
       const newest = known.length ? known[known.length - 1] : await this.firstOfLast();
       await this.read({ min_step: Math.max(0, newest) });
     } catch (error) {
-      this.note.textContent = /** @type {Error} */ (error).message;
+      fill(this.note, `${/** @type {Error} */ (error).message} `, h("button", { type: "button", onclick: () => this.readNew() }, "Try again"));
     }
   }
 

@@ -42,6 +42,7 @@ export class RunPage {
     this.tab = null;
     store.on((_, changed) => changed.has("tab") && this.show());
     runs.on(() => this.update());
+    connection.onHealed(() => this.run && this.tab?.update?.(this.run));
     this.tabs.addEventListener("keydown", (event) => this.key(event));
     this.show();
     fill(this.head, h("h1", {}, runs.id));

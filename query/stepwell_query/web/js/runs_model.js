@@ -34,6 +34,7 @@ export class RunsModel {
     this.awaited = null;
     /** @type {string | null} */
     this.next = null;
+    this.failed = "";
     /** @type {Set<() => void>} */
     this.listeners = new Set();
     /** @type {Run[] | null} */
@@ -79,9 +80,18 @@ export class RunsModel {
     void this.loadRest();
   }
 
+  /** Load what is still to come; where that fails, `failed` says why. */
   async loadRest() {
-    while (this.next && this.runs.length < RUNS_MAX) {
-      this.take(await api.runs(this.entity, this.project, { limit: PAGE, cursor: this.next }), this.runs);
+    try {
+      while (this.next && this.runs.length < RUNS_MAX) {
+        const page = await api.runs(this.entity, this.project, { limit: PAGE, cursor: this.next });
+        this.failed = "";
+        this.take(page, this.runs);
+      }
+    } catch (error) {
+      if (!(error instanceof api.ApiError)) throw error;
+      this.failed = error.message;
+      this.changed();
     }
   }
 

@@ -38,6 +38,7 @@ export class RunsTable {
     this.sort = h("select", { "aria-label": "Order of runs", onchange: () => store.set({ sort: this.sort.value }, { step: true }) });
     this.group = h("select", { "aria-label": "Group runs", onchange: () => store.set({ group: this.group.value }, { step: true }) });
     this.total = h("span", { class: "runs-total" });
+    this.failed = h("div", { class: "runs-failed", role: "status", hidden: true });
     this.wide = iconButton("table", "Runs as a table", () => store.set({ table: !store.view.table }, { step: true }), { "aria-pressed": "false" });
     this.columns = iconButton("columns", "Choose columns", () => chooseColumns(space.runs, this.fields, this.shownColumns(), (columns) => store.set({ columns }, { step: true })), { disabled: true });
     this.head = h("thead");
@@ -50,6 +51,7 @@ export class RunsTable {
       h("div", { class: "runs-head" }, h("h2", {}, "Runs"), this.total, h("span", { class: "spacer" }), this.columns, this.wide),
       this.search,
       h("div", { class: "runs-controls" }, this.sort, this.group),
+      this.failed,
       this.scroller,
     );
     /** @type {Row[]} */
@@ -81,6 +83,8 @@ export class RunsTable {
     this.columns.disabled = false;
     const found = runs.found(view);
     this.total.textContent = found.length === runs.total ? count(runs.total) : `${count(found.length)} of ${count(runs.total)}`;
+    this.failed.hidden = !runs.failed;
+    if (runs.failed) fill(this.failed, `Only the newest ${count(runs.runs.length)} runs are here: ${runs.failed} `, h("button", { type: "button", onclick: () => runs.loadRest() }, "Try again"));
     this.rows = view.group
       ? groupsOf(found, view.group).flatMap(({ name, runs: members }) => [
           { run: null, group: name, members },
@@ -122,7 +126,7 @@ export class RunsTable {
       const onclick = () => store.set({ sort: up ? `-${field}` : field }, { step: true });
       const label = field.replace(/^(config|summary)\./, "");
       const button = h("button", { type: "button", class: "sort", title: field, onclick }, label, up ? " ↑" : down ? " ↓" : "");
-      return h("th", { scope: "col", "aria-sort": up ? "ascending" : down ? "descending" : "none", class: field.split(".")[0] }, button);
+      return h("th", { scope: "col", "aria-sort": up ? "ascending" : down ? "descending" : "none" }, button);
     });
     fill(this.head, h("tr", {}, h("th", { scope: "col", class: "show" }, all), ...heads));
   }
@@ -153,14 +157,7 @@ export class RunsTable {
     const on = !!this.chosen?.has(run.run_id);
     const check = h("input", { type: "checkbox", "data-id": `show ${run.run_id}`, "aria-label": `Show ${run.name}`, onchange: () => this.toggle([run.run_id], check.checked) });
     check.checked = on;
-    const color = h("input", {
-      type: "color",
-      class: "color",
-      "data-id": `color ${run.run_id}`,
-      "aria-label": `Colour of ${run.name}`,
-      value: space.runs.color(run, space.store.view),
-      onchange: () => space.store.set({ colors: { ...space.store.view.colors, [run.run_id]: color.value } }, { step: true }),
-    });
+    const color = this.color(run.run_id, run.name, space.runs.color(run, space.store.view));
     const link = h("a", { href: href(run.entity, run.project, run.run_id), "data-id": `name ${run.run_id}`, title: `${run.name} (${run.run_id})` }, run.name);
     const tags = run.tags.slice(0, 3).map((tag) => h("span", { class: "tag" }, tag));
     return h(
@@ -180,14 +177,26 @@ export class RunsTable {
     const on = ids.filter((id) => this.chosen?.has(id)).length;
     check.checked = on === ids.length;
     check.indeterminate = on > 0 && on < ids.length;
-    const swatch = h("span", { class: "swatch group-swatch" });
-    swatch.style.background = this.space.runs.groupColor(group, store.view);
+    const color = this.color(group, `group ${group}`, this.space.runs.groupColor(group, store.view));
     return h(
       "tr",
       { class: "group-row" },
       h("td", { class: "show" }, check),
-      h("th", { scope: "rowgroup", colspan: columns.length + 1 }, h("span", { class: "run-line" }, swatch, h("span", { title: group }, group), h("span", { class: "muted" }, count(members.length)))),
+      h("th", { scope: "rowgroup", colspan: columns.length + 1 }, h("span", { class: "run-line" }, color, h("span", { title: group }, group), h("span", { class: "muted" }, count(members.length)))),
     );
+  }
+
+  /**
+   * Make a dot in which another colour can be chosen.
+   * @param {string} of a run's id, or a group's name
+   * @param {string} label
+   * @param {string} value
+   */
+  color(of, label, value) {
+    const { store } = this.space;
+    const onchange = () => store.set({ colors: { ...store.view.colors, [of]: input.value } }, { step: true });
+    const input = h("input", { type: "color", class: "color", "data-id": `color ${of}`, "aria-label": `Colour of ${label}`, value, onchange });
+    return input;
   }
 
   /** @param {string[]} ids @param {boolean} on */

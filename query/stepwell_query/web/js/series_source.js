@@ -24,7 +24,10 @@ const REFRESH_MS = 800;
 const REST = 2;
 const FRAME_MS = 8;
 
-/** Panels drawn anew in one frame: without a graphics card, handing a canvas to the screen costs as much as drawing it. */
+/**
+ * Panels drawn in one frame when they come up, or one that is drawn anew: without a graphics card, handing a canvas to
+ * the screen takes 10 ms, ten times as long as telling it what to draw.
+ */
 const FRAME_PANELS = 3;
 
 export class SeriesSource {
@@ -37,8 +40,8 @@ export class SeriesSource {
     this.wants = new Set();
     /** @type {Set<Want>} */
     this.due = new Set();
-    /** @type {(() => void)[]} */
-    this.tells = [];
+    /** @type {Set<Want>} whom there is something to tell */
+    this.tells = new Set();
     this.framed = false;
     this.refreshing = 0;
     /** Milliseconds that the last answer took. */
@@ -163,25 +166,32 @@ export class SeriesSource {
    * @param {Want} want
    */
   later(want) {
-    this.tells.push(() => {
-      if (!this.wants.has(want)) return;
-      want.told = true;
-      /** @type {Map<string, Points[]>} */
-      const found = new Map();
-      for (const part of want.wanted.parts) {
-        const kept = this.kept.get(placeOf(want.wanted, part));
-        if (kept) found.set(part.of, kept.points);
-      }
-      want.tell(found, want.error);
-    });
+    this.tells.add(want);
     this.frame();
   }
 
   deliver() {
     const began = performance.now();
-    for (let told = 0; told < FRAME_PANELS && this.tells.length && performance.now() - began < FRAME_MS; told += 1) {
-      this.tells.shift()?.();
+    for (let left = FRAME_PANELS; left > 0 && performance.now() - began < FRAME_MS; ) {
+      // Who sees nothing yet goes before who sees what is a second old.
+      const want = [...this.tells].find(({ told }) => !told) ?? this.tells.values().next().value;
+      if (!want) return;
+      left -= want.told ? FRAME_PANELS : 1;
+      this.tells.delete(want);
+      if (this.wants.has(want)) this.tell(want);
     }
-    if (this.tells.length) this.frame();
+    if (this.tells.size) this.frame();
+  }
+
+  /** @param {Want} want */
+  tell(want) {
+    want.told = true;
+    /** @type {Map<string, Points[]>} */
+    const found = new Map();
+    for (const part of want.wanted.parts) {
+      const kept = this.kept.get(placeOf(want.wanted, part));
+      if (kept) found.set(part.of, kept.points);
+    }
+    want.tell(found, want.error);
   }
 }

@@ -63,7 +63,8 @@ export class Workspace {
     store.on((_, changed) => this.changed(changed));
     runs.on(() => this.changed(new Set(["runs"])));
     connection.onHealed(() => this.heal());
-    this.live = new Live(runs.entity, runs.project, (moved) => this.moved(moved));
+    /** @type {Live | null} */
+    this.live = null;
     this.keys();
     void this.load();
   }
@@ -86,14 +87,19 @@ export class Workspace {
       }
     }
     this.known = true;
+    // Not before: what comes first on the screen waits for nothing else.
+    this.live ??= new Live(this.runs.entity, this.runs.project, (moved) => this.moved(moved));
     this.compare();
     this.changed(new Set(["runs"]));
   }
 
   heal() {
-    this.live.open();
+    this.live?.open();
     if (!this.known) void this.load();
+    else if (this.runs.failed) void this.runs.loadRest();
     this.source.retry();
+    for (const panel of this.grid.panels) panel.update();
+    this.enlarged.update();
     void this.loadMetrics(true);
   }
 
