@@ -6,6 +6,7 @@ Unit tests get none of them, and can't reach a network or a database even by acc
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import socket
 import sys
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 from stepwell_schemas.clickhouse import Store, connect
 from stepwell_schemas.migrate import migrate
@@ -61,9 +63,13 @@ def _units_are_alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Stack]:
     """The broker and the engine of this session, started when first asked for."""
     running = Stack(tmp_path_factory.mktemp("stack"))
+    running.dsn("chdb")
+    # The engine puts handlers of its own in their place, which end the process without a word.
+    faulthandler.disable()
+    faulthandler.enable(pytestconfig.stash[fault_handler_stderr_fd_key])
     yield running
     running.stop()
 

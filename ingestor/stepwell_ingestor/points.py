@@ -78,7 +78,11 @@ def _table(name: str, parts: list[Columns]) -> pa.Table:
     columns["step"] = fixed(_each_key([part.steps for part in parts], parts), pa.int64())
     milliseconds = [part.timestamps // _MICROSECONDS_A_MILLISECOND for part in parts]
     columns["timestamp"] = fixed(_each_key(milliseconds, parts), MILLISECONDS)
-    columns["value"] = _values(name, parts)
+    if name == "points_number":
+        # Columns of planes of bits are of integers; the table reads `value` from them.
+        columns["bits"] = fixed(np.concatenate([part.values for part in parts]), pa.uint64())
+    else:
+        columns["value"] = _values(name, parts)
     if name == "points_number" and any(part.exact for part in parts):
         columns["exact"] = _exact(parts, sizes.tolist())
     columns["version"] = fixed(_each_key([part.versions for part in parts], parts), pa.uint64())
@@ -114,8 +118,6 @@ def _each_key(columns: list[NDArray[Any]], parts: list[Columns]) -> NDArray[Any]
 
 
 def _values(table: str, parts: list[Columns]) -> pa.Array:
-    if table == "points_number":
-        return fixed(np.concatenate([part.values for part in parts]), pa.float64())
     if table == "points_bool":
         return pa.array(np.concatenate([part.values for part in parts]).astype(np.bool_))
     return pa.array([text for part in parts for text in part.values], pa.string())

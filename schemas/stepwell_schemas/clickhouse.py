@@ -140,7 +140,8 @@ class Store:
         with self._lock:
             self._closed = True
             clients, self._clients = self._clients, []
-        self._threads.shutdown(wait=False)
+        # Before the engine, which keeps what it knows of each thread.
+        self._threads.shutdown()
         for client in clients:
             client.close()
 

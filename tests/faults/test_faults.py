@@ -47,7 +47,7 @@ def test_the_comparison_sees_a_lost_point_and_one_stored_twice(cluster: Cluster,
         )
         # A merge would make one row of the two.
         store.command("SYSTEM STOP MERGES {db}.points_number")
-        columns = "entity, project, run_id, key, step, timestamp, value, exact, version"
+        columns = "entity, project, run_id, key, step, timestamp, bits, exact, version"
         copy = f"SELECT {columns} FROM {{db}}.points_number FINAL WHERE {here} AND value = 100"
         store.command(f"INSERT INTO {{db}}.points_number ({columns}) {copy}", run)
         account = compare(store, run["project"], results[_SEEDS[0]].models)

@@ -12,6 +12,7 @@ import pytest
 from stepwell_schemas.clickhouse import Store, connect
 from stepwell_schemas.errors import IdentifierError, StoreRejectedError, StoreUnavailableError
 from stepwell_schemas.migrate import migrate, migrations
+from support.numbers import bits_of
 from support.stack import Stack
 
 
@@ -25,7 +26,7 @@ def some_points(rows: int = 3) -> pa.Table:
         | {
             "step": steps,
             "timestamp": steps.cast(pa.timestamp("ms", "UTC")),
-            "value": pa.array([row / 7 for row in range(rows - 1)] + [float("nan")]),
+            "bits": bits_of([row / 7 for row in range(rows - 1)] + [float("nan")]),
             "version": steps.cast(pa.uint64()),
         }
     )
@@ -51,7 +52,7 @@ def test_values_come_back_exactly(store: Store) -> None:
 def test_the_later_version_of_a_step_is_read(store: Store) -> None:
     store.insert("points_number", some_points(), "first")
     later = some_points().set_column(7, "version", pa.array([9, 9, 9], pa.uint64()))
-    store.insert("points_number", later.set_column(6, "value", pa.array([5.0, 6.0, 7.0])), "second")
+    store.insert("points_number", later.set_column(6, "bits", bits_of([5.0, 6.0, 7.0])), "second")
     assert store.query("SELECT value FROM {db}.numbers ORDER BY step").column("value").to_pylist() == [5.0, 6.0, 7.0]
 
 

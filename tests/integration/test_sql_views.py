@@ -10,9 +10,9 @@ from stepwell_schemas.clickhouse import Store
 
 # More than a granule (8,192 rows) for each of the runs' neighbours, half of them written twice at a step.
 FILL = [
-    "INSERT INTO {db}.points_number (entity, project, run_id, key, step, value, version)"
+    "INSERT INTO {db}.points_number (entity, project, run_id, key, step, bits, version)"
     " SELECT 'e', 'p', concat('r', toString(intDiv(number, 4000))), concat('k', toString(intDiv(number, 100) % 40)),"
-    " number % 100, number, number FROM numbers(800000)",
+    " number % 100, reinterpretAsUInt64(toFloat64(number)), number FROM numbers(800000)",
     *(
         f"INSERT INTO {{db}}.points_{table} (entity, project, run_id, key, step, version)"
         " SELECT entity, project, run_id, key, step, version FROM {db}.points_number"

@@ -161,7 +161,7 @@ def test_rollups_that_are_wrong_are_named(rich: Served) -> None:
 
 def test_a_value_that_changed_is_named_by_its_bits(rich: Served) -> None:
     change = (
-        "INSERT INTO {db}.points_number SELECT * REPLACE (reinterpretAsFloat64({bits:UInt64}) AS value,"
+        "INSERT INTO {db}.points_number SELECT * REPLACE ({bits:UInt64} AS bits,"
         " version + 1 AS version) FROM {db}.points_number FINAL WHERE key = 'loss' AND isNaN(value)"
     )
     rich.store.command(change, {"bits": 0x7FF8_0000_0000_0001})

@@ -18,6 +18,7 @@ from stepwell_ingestor.messages import DeadLetter, receive_all
 from stepwell_ingestor.plan import plan_flush
 from stepwell_ingestor.state import RunState
 from stepwell_schemas.codec import Codec
+from support.numbers import with_values
 
 Tables = Mapping[str, Sequence[Row]]
 Cells = Counter[tuple[Any, ...]]
@@ -99,7 +100,7 @@ def _planned_at_once(broker: Broker) -> tuple[dict[str, list[Row]], dict[TopicPa
         plan = plan_flush(received, unreadable, {item.path: RunState() for item in received}, log.settled_at or 0)
         dead[partition] = plan.dead
         for table, rows in plan.tables.items():
-            tables[table] += rows_of(table, rows)
+            tables[table] += rows_of(table, with_values(rows))
     return tables, dead
 
 

@@ -16,6 +16,7 @@ from stepwell_ingestor.landing import FED
 from stepwell_schemas.clickhouse import Parameters, Store
 from stepwell_schemas.errors import StoreRejectedError, StoreUnavailableError
 from stepwell_schemas.limits import VERSION_ROW_BITS
+from support.numbers import with_values
 
 TOKEN_WINDOW: Final = 1_000
 """Blocks of a table whose tokens are remembered."""
@@ -97,7 +98,7 @@ class SimulatedStore(Store):
                 self._world.counts["blocks lost by ClickHouse"] += 1
                 self._world.note(f"lose {token}")
                 raise StoreUnavailableError("killed between the note of the token and the rows")
-            new = rows_of(table, rows)
+            new = rows_of(table, with_values(rows))
             if table == "series":
                 points, rollups = self.tables["points_number"], self.tables["rollups"]
                 self._world.problems += closed_before(new, points, rollups)

@@ -19,6 +19,7 @@ from stepwell_schemas.keys import fold_key
 from stepwell_schemas.kinds import MEDIA_KINDS, Kind, exact_text
 from stepwell_schemas.limits import VERSION_ROW_BITS
 from stepwell_schemas.streams import DEFAULT
+from support.numbers import bits_of
 from support.rollups import fill_rollups
 
 BEGIN_MS: Final = 1_700_000_000_000
@@ -93,7 +94,7 @@ class RunWriter:
         """Write float64 values of a key at ascending steps."""
         at, numbers = np.asarray(steps, np.int64), np.asarray(values, np.float64)
         more = {} if exact is None else {"exact": pa.array(exact, pa.string())}
-        versions = self._points("points_number", key, at, pa.array(numbers), more)
+        versions = self._points("points_number", key, at, {"bits": bits_of(numbers)} | more)
         if self.rolled:
             before = self.last_steps.get((key, Kind.NUMBER), -1)
             fill_rollups(self.store, self.run, key, before, int(at.min()), int(at.max()))
@@ -114,7 +115,7 @@ class RunWriter:
         at = np.asarray(steps, np.int64)
         table = {Kind.STRING: "points_string", Kind.OTHER: "points_other"}.get(kind, "points_media")
         more = {"kind": pa.array([str(kind)] * len(at))} if kind in MEDIA_KINDS else {}
-        versions = self._points(table, key, at, pa.array(values, pa.string()), more)
+        versions = self._points(table, key, at, {"value": pa.array(values, pa.string())} | more)
         self._series(key, kind, at, last=(int(at[-1]), versions[-1].as_py(), values[-1]))
         return self
 
@@ -125,7 +126,7 @@ class RunWriter:
     def bools(self, key: str, steps: ArrayLike, values: Sequence[bool]) -> Self:
         """Write booleans."""
         at = np.asarray(steps, np.int64)
-        versions = self._points("points_bool", key, at, pa.array(values, pa.bool_()), {})
+        versions = self._points("points_bool", key, at, {"value": pa.array(values, pa.bool_())})
         text = "true" if values[-1] else "false"
         self._series(key, Kind.BOOL, at, last=(int(at[-1]), versions[-1].as_py(), text))
         return self
@@ -142,16 +143,13 @@ class RunWriter:
     def _versions(self, count: int) -> pa.Array:
         return pa.array(np.uint64(self.offset << VERSION_ROW_BITS) + np.arange(count, dtype=np.uint64))
 
-    def _points(
-        self, table: str, key: str, steps: NDArray[np.int64], values: pa.Array, more: Mapping[str, pa.Array]
-    ) -> pa.Array:
+    def _points(self, table: str, key: str, steps: NDArray[np.int64], more: Mapping[str, pa.Array]) -> pa.Array:
         self.offset += 1
         versions = self._versions(len(steps))
         columns = {
             **_repeated({**self.run._asdict(), "key": key}, len(steps)),
             "step": pa.array(steps),
             "timestamp": _times(steps),
-            "value": values,
             "version": versions,
             **more,
         }

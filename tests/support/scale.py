@@ -18,10 +18,11 @@ from stepwell_schemas.rollups import LEVEL_BITS, LEVELS, closed, computed, level
 _FLUSH_ROWS: Final = 5_000_000
 
 _POINTS: Final = """
-INSERT INTO {db}.points_number (entity, project, run_id, key, step, timestamp, value, version)
+INSERT INTO {db}.points_number (entity, project, run_id, key, step, timestamp, bits, version)
 SELECT {entity:String}, {project:String}, {run_id:String}, key, step,
     fromUnixTimestamp64Milli(toInt64(1700000000000 + step * 10)),
-    1 / (1 + step / {length:Int64}) + randNormal(0, 0.05, number), bitShiftLeft({begin:UInt64} + 1, 20) + number
+    reinterpretAsUInt64(1 / (1 + step / {length:Int64}) + randNormal(0, 0.05, number)),
+    bitShiftLeft({begin:UInt64} + 1, 20) + number
 FROM
 (
     SELECT key, number, toInt64({begin:UInt64} + number) AS step

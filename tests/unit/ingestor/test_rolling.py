@@ -19,6 +19,7 @@ from stepwell_schemas.events import Block, LogBatch
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.kinds import Kind
 from stepwell_schemas.rollups import Buckets, level_below
+from support.numbers import with_values
 from support.rollups import Place, Point, Row, comparable, rollups_of, row_of, row_together
 
 PATH = RunPath("e", "p", "r")
@@ -86,7 +87,7 @@ class Tables:
         yield partial(self._reach, plan)
 
     def _store_points(self, plan: FlushPlan) -> None:
-        for row in plan.tables["points_number"].to_pylist():
+        for row in with_values(plan.tables["points_number"]).to_pylist():
             place = row["key"], row["step"]
             point = Point(row["value"], round(row["timestamp"].timestamp() * 1_000))
             if row["version"] >= self.points.get(place, (0, point))[0]:
