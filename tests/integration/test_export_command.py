@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,8 +28,8 @@ from stepwell_deploy.cli import app
 from stepwell_deploy.errors import ServiceRefusedError
 from stepwell_deploy.service_client import ServiceClient
 from stepwell_schemas.clickhouse import Store
-from stepwell_schemas.errors import StoreUnavailableError
 from stepwell_schemas.identifiers import RunPath
+from support.held import Held
 from support.points import RunWriter, gathered
 from support.query import run_url
 from support.sdk import serving
@@ -39,29 +38,6 @@ RUN: Final = RunPath("me", "digits", "one")
 ROWS: Final = 20_000
 DEADLINE_SECONDS: Final = 60
 POLL_SECONDS: Final = 0.02
-
-
-class Held:
-    """A store whose statements over values wait, or fail once, from the `after`-th on; else the engine as it is."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.after: int | None = None
-        self.fails = False
-        self.free = threading.Event()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    def stream(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Iterator[pa.RecordBatch]:
-        if self.after is not None:
-            self.after -= 1
-            if self.after < 0 and self.fails:
-                self.after = None
-                raise StoreUnavailableError("gone for a moment")
-            if self.after < 0:
-                self.free.wait(DEADLINE_SECONDS)
-        return self._store.stream(sql, parameters)
 
 
 @pytest.fixture

@@ -18,7 +18,9 @@ from stepwell_query.app import create_app
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
+from support.held import Held
 from support.points import RunWriter, gathered
+from support.sdk import serving
 
 _DEADLINE_SECONDS = 20
 _RUN = RunPath("me", "digits", "one")
@@ -111,6 +113,23 @@ def test_all_rows_come_as_arrow_and_the_later_ones_by_cursor(api: stepwell.Api, 
     assert run.scan(["a"], min_step=10**9).table().num_rows == 0
     with pytest.raises(ApiError, match="none"):
         run.scan(["none"]).table()
+
+
+def test_an_answer_that_breaks_off_is_an_error_and_no_short_table(chdb_store: Store) -> None:
+    RunWriter(chdb_store, _RUN).document().numbers("loss", range(20_000), np.arange(20_000.0))
+    held = Held(chdb_store)
+    with serving(held, query_scan_values=2_000) as url:  # type: ignore[arg-type]
+        run = stepwell.Api(url).run(str(_RUN))
+        for read in (lambda: run.scan().table(), lambda: list(run.scan_history())):
+            held.after, held.fails = 5, True
+            with pytest.raises(ApiError, match="no answer"):
+                read()
+            assert held.after is None
+        scan = run.scan()
+        held.after = 5
+        with pytest.raises(ApiError):
+            list(scan)
+        assert scan.next is None
 
 
 def test_series_are_drawn_from_few_points(api: stepwell.Api) -> None:
