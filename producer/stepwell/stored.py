@@ -40,7 +40,7 @@ def ask_stored(settings: ProducerSettings, run: RunPath, session: str, records: 
     """
     import httpx
 
-    from stepwell.api import run_url
+    from stepwell.api_run import run_url
 
     key = settings.api_key.get_secret_value()
     headers = {"Authorization": f"Bearer {key}"} if key else {}

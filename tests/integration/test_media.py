@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from PIL import Image as PILImage
 
 import stepwell
+from stepwell.api_run import ApiRun
 from stepwell.errors import ApiError, MediaMissingError
 from stepwell_schemas.limits import MEDIA_CHUNK_BYTES
 from support.keeping import Kept
@@ -120,7 +121,7 @@ def test_each_type_comes_back_as_it_was_logged(sdk: Served, tmp_path: Path) -> N
     check_files(run, tmp_path / "all")
 
 
-def check_files(run: stepwell.api.ApiRun, folder: Path) -> None:
+def check_files(run: ApiRun, folder: Path) -> None:
     """See that each file of the run is listed, and is what it says."""
     files = run.files()
     assert len(files) == 2 * sum(len([content for _, content in expected(make())]) for make in MEDIA.values())

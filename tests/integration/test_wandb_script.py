@@ -21,7 +21,7 @@ import pytest
 from PIL import Image as PILImage
 
 import stepwell
-from stepwell.api import ApiRun
+from stepwell.api_run import ApiRun
 from stepwell.media.base import Media
 from stepwell.media.foreign import as_media
 from stepwell_schemas.kinds import MEDIA_KINDS, exact_text
