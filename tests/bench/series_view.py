@@ -106,6 +106,7 @@ async def by_length(client: httpx.AsyncClient, scale: Scale) -> tuple[Table, dic
     """Time the 1,000-point view of series of growing length."""
     runs = {length: await asyncio.to_thread(scale.run, f"steps-{length}", ["loss"], length) for length in _LENGTHS}
     alone = await asyncio.to_thread(scale.rollups_alone, "rollups-alone", "loss", _ROLLUPS_ALONE)
+    await asyncio.to_thread(scale.settle)
     rounds = Rounds()
     for length, run in runs.items():
         rounds.asks[f"{length:,}"] = view(run)
@@ -132,6 +133,7 @@ async def of_requests(client: httpx.AsyncClient, scale: Scale, runs: dict[int, R
         page.append(await asyncio.to_thread(scale.run, f"page-{number}", _PAGE_KEYS, length, config))
     many = await asyncio.to_thread(scale.run, "many", [f"layer/{number}" for number in range(_MANY_KEYS)], 20)
     zoom: dict[str, Any] = {"from": 450_123, "to": 550_122}
+    await asyncio.to_thread(scale.settle)
     rounds = Rounds()
     rounds.asks = {
         _VIEW: view(million),

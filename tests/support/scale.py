@@ -6,6 +6,7 @@ what is written twice.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,7 @@ from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.rollups import LEVEL_BITS, LEVELS, closed, computed, level_below, storing
 
 _FLUSH_ROWS: Final = 5_000_000
+_POLL_SECONDS: Final = 0.2
 
 _POINTS: Final = """
 INSERT INTO {db}.points_number (entity, project, run_id, key, step, timestamp, bits, version)
@@ -97,6 +99,11 @@ class Scale:
         self._higher(run, length, LEVELS[2:])
         self._known(run, [key], length, "{}")
         return run
+
+    def settle(self) -> None:
+        """Wait until the engine merges no parts, which it does for a while behind large inserts."""
+        while self.store.query("SELECT count() AS merges FROM system.merges")["merges"][0].as_py():
+            time.sleep(_POLL_SECONDS)
 
     def _higher(self, run: RunPath, length: int, levels: Sequence[int]) -> None:
         for level in levels:
