@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import stepwell
+from bench._stack import running
 from stepwell_deploy.errors import ServiceRefusedError
-from stepwell_deploy.processes import start_child, stop_child
 from stepwell_deploy.service_client import ServiceClient, run_url
 from stepwell_schemas.identifiers import RunPath
 
 _ROWS = 20
 _GOAL_SECONDS = 2.0
-_START_SECONDS = 120.0
-_STOP_SECONDS = 30.0
+_WAIT_SECONDS = 120.0
 _POLL_SECONDS = 0.01
 _PATH = RunPath("bench", "bench", "visible")
 
 
 def main() -> None:
     """Print the median and the slowest of some rows, each logged when the one before it was visible."""
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "up.log"
-        command = [sys.executable, "-m", "stepwell_deploy", "up", "--dir", f"{folder}/server", "--port", "0"]
-        stack = start_child(command, log)
-        try:
-            _measure(_url(log), Path(folder))
-        finally:
-            stop_child(stack, _STOP_SECONDS)
-
-
-def _url(log: Path) -> str:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        for line in log.read_text().splitlines():
-            if line.startswith("ready "):
-                return line.removeprefix("ready ")
-        time.sleep(_POLL_SECONDS)
-    raise SystemExit(f"the stack did not start: {log.read_text()}")
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as url:
+        _measure(url, Path(folder))
 
 
 def _measure(url: str, folder: Path) -> None:
@@ -62,7 +44,7 @@ def _measure(url: str, folder: Path) -> None:
 
 
 def _wait(service: ServiceClient, row: int, *, optional: bool = False) -> None:
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + _WAIT_SECONDS
     while time.monotonic() < deadline:
         try:
             rows = service.get(run_url(_PATH, "history"), key="x", samples=_ROWS + 1)["rows"]

@@ -1,0 +1,109 @@
+"""Fifty people who look at runs while another run is ingested at half of the peak: `make bench ARGS=viewers`.
+
+Broker, ingestor, engine and service are `stepwell up`'s own processes, and share the machine's cores with the training
+script and the viewers. Each viewer asks for another zoom of 50,000 steps every two seconds, as a page that follows a
+live run may, and no answer is another's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+import threading
+import time
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import httpx
+
+import stepwell
+from bench._stack import running
+from stepwell_deploy.service_client import run_url
+from stepwell_schemas.identifiers import RunPath
+
+_METRICS: Final = [f"train/metric_{number:02d}" for number in range(50)]
+_PEAK_ROWS: Final = 100_000
+_VIEWERS: Final = 50
+_EVERY_SECONDS: Final = 2.0
+_SECONDS: Final = 30.0
+_ALONE: Final = 40
+_SEEN: Final = RunPath("bench", "viewers", "seen")
+_CALLS: Final = 200
+
+
+class Training:
+    """A run that logs rows of 50 metrics, `rows_a_second` of them or as many as it can."""
+
+    def __init__(self, path: RunPath, folder: Path, url: str) -> None:
+        self._run = stepwell.init(*path[:2], id=path.run_id, dir=folder, settings={"base_url": url})
+        self._rows = 0
+
+    def log(self, rows: int, rows_a_second: float | None = None) -> float:
+        """Log rows and finish; return the points stored in a second, from the first call until all are stored."""
+        began = time.perf_counter()
+        for row in range(rows):
+            if rows_a_second and row % _CALLS == 0:
+                time.sleep(max(began + row / rows_a_second - time.perf_counter(), 0))
+            self._run.log({key: row + place / 50 for place, key in enumerate(_METRICS)})
+        receipt = self._run.finish(quiet=True)
+        if receipt is None or receipt.pending:
+            raise SystemExit(f"not all rows were stored: {receipt}")
+        return rows * len(_METRICS) / (time.perf_counter() - began)
+
+
+async def _view(client: httpx.AsyncClient) -> float:
+    low = random.randrange(_PEAK_ROWS // 2)
+    asked: dict[str, str | int] = {"key": random.choice(_METRICS), "from": low, "to": low + _PEAK_ROWS // 2}
+    began = time.perf_counter()
+    answer = await client.get(f"/api/v1/{run_url(_SEEN, 'series')}", params=asked)
+    answer.raise_for_status()
+    return time.perf_counter() - began
+
+
+async def _alone(url: str) -> list[float]:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+        return [await _view(client) for _ in range(_ALONE)]
+
+
+async def _together(url: str) -> list[float]:
+    times: list[float] = []
+    end = time.monotonic() + _SECONDS
+
+    async def viewer(client: httpx.AsyncClient) -> None:
+        await asyncio.sleep(random.uniform(0, _EVERY_SECONDS))
+        while time.monotonic() < end:
+            taken = await _view(client)
+            times.append(taken)
+            await asyncio.sleep(max(_EVERY_SECONDS - taken, 0))
+
+    limits = httpx.Limits(max_connections=_VIEWERS)
+    async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as client:
+        await asyncio.gather(*(viewer(client) for _ in range(_VIEWERS)))
+    return sorted(times)
+
+
+def main() -> None:
+    """Print the ratios of views with and without company, and of ingest with and without viewers."""
+    random.seed(0)
+    with tempfile.TemporaryDirectory() as name, running(Path(name)) as url:
+        folder = Path(name)
+        peak = Training(_SEEN, folder, url).log(_PEAK_ROWS)
+        half = peak / 2 / len(_METRICS)
+        rows = int(half * _SECONDS)
+        unseen = Training(RunPath("bench", "viewers", "unseen"), folder, url).log(rows, half)
+        p50 = median(asyncio.run(_alone(url)))
+        rates: list[float] = []
+        training = Training(RunPath("bench", "viewers", "beside"), folder, url)
+        thread = threading.Thread(target=lambda: rates.append(training.log(rows, half)))
+        thread.start()
+        times = asyncio.run(_together(url))
+        thread.join()
+    p99 = times[int(len(times) * 0.99)]
+    beside = rates[0]
+    print(f"ingest at its peak {peak / 1e6:.2f} M points/s, at half of it {unseen / 1e6:.2f} M/s")
+    print(f"  with {_VIEWERS} viewers {beside / 1e6:.2f} M/s: x {beside / unseen:.2f}  (to reach: 0.8)")
+    print(f"one viewer alone: p50 {p50 * 1_000:.0f} ms")
+    print(f"{_VIEWERS} during ingest: p50 {median(times) * 1_000:.0f} ms, {len(times) / _SECONDS:.0f} views a second")
+    print(f"  p99 {p99 * 1_000:.0f} ms: x {p99 / p50:.2f} of p50 alone  (to reach: 5 at most)")
