@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import stepwell
-from bench._stack import running
 from stepwell_deploy.errors import ServiceRefusedError
 from stepwell_deploy.service_client import ServiceClient, run_url
+from stepwell_deploy.stack_process import running_stack
 from stepwell_schemas.identifiers import RunPath
 
 _ROWS = 20
@@ -22,7 +22,7 @@ _PATH = RunPath("bench", "bench", "visible")
 
 def main() -> None:
     """Print the median and the slowest of some rows, each logged when the one before it was visible."""
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as url:
+    with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder)) as url:
         _measure(url, Path(folder))
 
 

@@ -19,8 +19,8 @@ from typing import Final
 import httpx
 
 import stepwell
-from bench._stack import running
 from stepwell_deploy.service_client import run_url
+from stepwell_deploy.stack_process import running_stack
 from stepwell_schemas.identifiers import RunPath
 
 _METRICS: Final = [f"train/metric_{number:02d}" for number in range(50)]
@@ -87,7 +87,7 @@ async def _together(url: str) -> list[float]:
 def main() -> None:
     """Print the ratios of views with and without company, and of ingest with and without viewers."""
     random.seed(0)
-    with tempfile.TemporaryDirectory() as name, running(Path(name)) as url:
+    with tempfile.TemporaryDirectory() as name, running_stack(Path(name)) as url:
         folder = Path(name)
         peak = Training(_SEEN, folder, url).log(_PEAK_ROWS)
         half = peak / 2 / len(_METRICS)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,9 +20,9 @@ from stepwell_deploy.demo.report import print_report
 from stepwell_deploy.demo.training import Digits, load_digits, train_by_batch, train_by_sample
 from stepwell_deploy.errors import PortInUseError, ServiceRefusedError, StackError
 from stepwell_deploy.folder import claim_port
-from stepwell_deploy.processes import start_child, stop_child
 from stepwell_deploy.service_client import ServiceClient, run_url
 from stepwell_deploy.settings import DeploySettings
+from stepwell_deploy.stack_process import running_stack
 from stepwell_schemas.identifiers import RunPath
 
 _ENTITY: Final = "demo"
@@ -34,9 +33,7 @@ _EPOCHS: Final = 20
 _BATCH_SIZE: Final = 64
 _PICTURE_EPOCHS: Final = 4
 _REFRESH_STEPS: Final = 10_000
-_START_SECONDS: Final = 300.0
 _STORE_SECONDS: Final = 120.0
-_STOP_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.05
 _PIPED_WIDTH: Final = 120
 
@@ -77,19 +74,12 @@ def run_demo(folder: Path, steps: int, serve_on: bool) -> None:
 
 @contextmanager
 def _stack(folder: Path, console: Console) -> Iterator[str]:
-    folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "up.log"
-    log.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "stepwell_deploy", "up", "--dir", str(folder / "server"), "--port", str(_port())]
     began = time.monotonic()
-    child = start_child(command, log)
-    try:
+    with ExitStack() as stack:
         with console.status("starting Kafka, ClickHouse and the service (the first time fetches Kafka)"):
-            url = _wait_until_ready(child, log, began)
+            url = stack.enter_context(running_stack(folder, _port()))
         console.print(f"the stack is up after {time.monotonic() - began:.1f} s")
         yield url
-    finally:
-        stop_child(child, _STOP_SECONDS)
 
 
 def _port() -> int:
@@ -98,19 +88,6 @@ def _port() -> int:
         return claim_port(settings.host, settings.port, "")
     except PortInUseError:
         return claim_port(settings.host, 0, "")
-
-
-def _wait_until_ready(child: subprocess.Popen[bytes], log: Path, began: float) -> str:
-    while True:
-        text = log.read_text(errors="replace")
-        for line in text.splitlines():
-            if line.startswith("ready "):
-                return line.removeprefix("ready ")
-        if child.poll() is not None:
-            raise StackError(f"the stack did not start: {text.strip() or 'it said nothing'}")
-        if time.monotonic() - began > _START_SECONDS:
-            raise StackError(f"the stack did not start within {_START_SECONDS:.0f} s; see {log}")
-        time.sleep(_POLL_SECONDS)
 
 
 def _init(name: str, config: dict[str, Any]) -> Any:
