@@ -85,18 +85,11 @@ def read_activity(store: Store, runs: Sequence[RunPath]) -> dict[RunPath, Activi
     return {run: Activity(*(row[name] for name in names)) for run, row in _by_run(store, _ACTIVITY, runs)}
 
 
-def read_documents(store: Store, runs: Sequence[RunPath]) -> dict[RunPath, Document]:
-    """Return the documents of those runs that have one. Raises: StoreError."""
-    return _documents(_by_run(store, _DOCUMENTS, runs))
-
-
 def read_documents_and_series(
     store: Store, runs: Sequence[RunPath], keys: Iterable[str]
 ) -> tuple[dict[RunPath, Document], Found]:
-    """Return what `read_documents` and `find_in_runs` do, read at once. Raises: StoreError."""
+    """Return the documents of those runs that have one, and what `find_in_runs` finds. Raises: StoreError."""
     asked = list(dict.fromkeys(keys))
-    if not runs or not asked:
-        return read_documents(store, runs), find_in_runs(store, runs, asked)
     named = _named(runs)
     documents, series = store.queries([(_DOCUMENTS, named), (_SERIES, named | {"keys": asked})])
     return _documents(_rows(documents)), _completed(store, runs, asked, _series(runs, _rows(series)))
