@@ -29,14 +29,14 @@ demo: $(READY) ## set up everything and train for real: four runs, a million ste
 	$(BIN)/stepwell demo --dir .stepwell/demo $(ARGS)
 
 test: $(READY) ## set up everything and run all tests
-	@$(BIN)/python tests/support/chromium.py
+	@$(BIN)/python tests/support/servers/chromium.py
 	$(BIN)/python -m pytest $(ARGS)
 
 simulate: $(STAMP) ## the ingest loop under seeded faults in virtual time: SEEDS=2000 FIRST=0
-	PYTHONPATH=tests $(BIN)/python -m simulation --first $(or $(FIRST),0) --seeds $(or $(SEEDS),2000) $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m reliability.simulation --first $(or $(FIRST),0) --seeds $(or $(SEEDS),2000) $(ARGS)
 
 mutants: $(STAMP) ## break the exactly-once machinery line by line, and see the tests notice
-	PYTHONPATH=tests $(BIN)/python -m mutants $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m reliability.mutants $(ARGS)
 
 lint: $(READY) ## ruff, mypy --strict, the import contract, and tsc for the page
 	$(BIN)/ruff check .
@@ -46,7 +46,7 @@ lint: $(READY) ## ruff, mypy --strict, the import contract, and tsc for the page
 	PATH="$(CURDIR)/$(BIN):$$PATH" query/node_modules/.bin/tsc -p query
 
 soak: $(STAMP) ## kill, pause and cut off real processes on fresh seeds: make soak SEEDS=50 [FIRST=1]
-	PYTHONPATH=tests $(BIN)/python -m faults --seeds $(or $(SEEDS),10) $(if $(FIRST),--first $(FIRST)) $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m reliability.faults --seeds $(or $(SEEDS),10) $(if $(FIRST),--first $(FIRST)) $(ARGS)
 
 bench: $(READY) ## run the benchmarks and print their figures
 	PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)

@@ -19,19 +19,20 @@ import hypothesis
 import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 
-from stepwell_schemas.clickhouse import Store, connect
-from stepwell_schemas.migrate import migrate
-from support.stack import Stack, Topics
+from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.migrations.runner import migrate
+from support.paths import TESTS
+from support.servers.stack import Stack, Topics
 
 if TYPE_CHECKING:
-    from support.sdk import Served
+    from support.servers.sdk import Served
 
 # A first example pays for imports, and the machines are noisy: time is what benchmarks look at.
 # CI draws the same examples each time, as hypothesis's own profile for it does; people's runs go on exploring.
 hypothesis.settings.register_profile("stepwell", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("stepwell")
 
-UNIT = Path(__file__).parent / "unit"
+UNIT = TESTS / "unit"
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def _units_are_alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket.socket, "connect_ex", refuse)
-    monkeypatch.setattr("stepwell_schemas.clickhouse.connect", refuse)
+    monkeypatch.setattr("stepwell_schemas.clickhouse.store.connect", refuse)
     # An import of None fails, so the embedded engine can't start here either.
     monkeypatch.setitem(sys.modules, "chdb", None)
 
@@ -128,7 +129,7 @@ def chdb_store(open_store: Callable[[str], Store]) -> Store:
 @pytest.fixture
 def sdk(broker: str, topics: Topics, chdb_store: Store, tmp_path: Path) -> Iterator[Served]:
     """A broker, an ingestor and a query service for training scripts that run as processes of their own."""
-    from support.sdk import served
+    from support.servers.sdk import served
 
     with served(broker, topics, chdb_store, tmp_path) as running:
         yield running

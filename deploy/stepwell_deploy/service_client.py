@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import httpx
 
-from stepwell.api_http import ndjson_lines
+from stepwell.api.http import ndjson_lines
 from stepwell_deploy.errors import ServiceRefusedError
-from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.rules.identifiers import RunPath
 
 _TIMEOUT_SECONDS = 60.0
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from stepwell_ingestor import metrics
+from stepwell_ingestor import telemetry
 from stepwell_ingestor.messages import DeadLetter, Message
 
 WINDOW_EVENTS: Final = 1_000
@@ -43,5 +43,5 @@ class DeadLetterAlarm:
     def report(self, messages: Sequence[Message], dead: Sequence[DeadLetter]) -> None:
         """Take in what became of events, and tell the metrics."""
         self.settled(messages, dead)
-        metrics.gauge("stepwell_ingestor_deadletter_share", self.share)
-        metrics.gauge("stepwell_ingestor_deadletter_alarm", self.rings)
+        telemetry.gauge("stepwell_ingestor_deadletter_share", self.share)
+        telemetry.gauge("stepwell_ingestor_deadletter_alarm", self.rings)

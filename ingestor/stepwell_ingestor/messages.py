@@ -8,13 +8,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from stepwell_schemas.codec import Codec
 from stepwell_schemas.errors import DeadLetterReason, IdentifierError, StepError, UnusableEventError
-from stepwell_schemas.events import NO_SEQUENCE, Event, LogBatch, LogEvent, Media, MediaChunk
-from stepwell_schemas.identifiers import RunPath
-from stepwell_schemas.kinds import MEDIA_KINDS
+from stepwell_schemas.events.codec import Codec
+from stepwell_schemas.events.models import NO_SEQUENCE, Event, LogBatch, LogEvent, Media, MediaChunk
 from stepwell_schemas.limits import CONTENT_TYPE_MAX_CHARS, MAX_STEP, MEDIA_MAX_PIECES
-from stepwell_schemas.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TRUE, NO_STEP, check_step
+from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.kinds import MEDIA_KINDS
+from stepwell_schemas.rules.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TRUE, NO_STEP, check_step
 
 EARLIEST_TIMESTAMP: Final = 0
 LATEST_TIMESTAMP: Final = 2**53

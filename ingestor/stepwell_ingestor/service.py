@@ -11,16 +11,16 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from stepwell_ingestor import metrics
+from stepwell_ingestor import telemetry
 from stepwell_ingestor.alarms import DeadLetterAlarm
-from stepwell_ingestor.batching import FlushPolicy
-from stepwell_ingestor.clients import AiokafkaClients, Kafka
-from stepwell_ingestor.consumer import Owned, Ownership
-from stepwell_ingestor.flushing import Flusher
+from stepwell_ingestor.flush.flusher import Flusher
+from stepwell_ingestor.flush.policy import FlushPolicy
+from stepwell_ingestor.kafka.client import AiokafkaClients, Kafka
+from stepwell_ingestor.partitions import Owned, Ownership
 from stepwell_ingestor.settings import IngestorSettings
-from stepwell_schemas.clickhouse import Store
-from stepwell_schemas.codec import Codec
+from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreUnavailableError
+from stepwell_schemas.events.codec import Codec
 from stepwell_schemas.media_store import MediaStore
 
 _POLL_SECONDS: Final = 0.05
@@ -66,7 +66,7 @@ class Ingestor:
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._owned = Ownership(self._kafka, self._make_flusher)
-        metrics.gauge("stepwell_ingestor_buffer_limit_bytes", settings.ingestor_buffer_bytes)
+        telemetry.gauge("stepwell_ingestor_buffer_limit_bytes", settings.ingestor_buffer_bytes)
 
     async def run(self) -> None:
         """Take part in the group until `stop()`; what is buffered then is stored first."""
@@ -148,22 +148,22 @@ class Ingestor:
         plan = await owned.flusher.flush(portion.messages, portion.end, portion.planned)
         owned.buffer.settle(portion, asyncio.get_running_loop().time())
         self._last_flush_at = time.time()
-        metrics.count("stepwell_ingestor_events", len(portion.messages))
-        metrics.count("stepwell_ingestor_points", plan.points)
-        metrics.count("stepwell_ingestor_repeated_records", plan.repeated)
-        metrics.count("stepwell_ingestor_step_conflicts", plan.conflicts)
-        metrics.count("stepwell_ingestor_flushes")
+        telemetry.count("stepwell_ingestor_events", len(portion.messages))
+        telemetry.count("stepwell_ingestor_points", plan.points)
+        telemetry.count("stepwell_ingestor_repeated_records", plan.repeated)
+        telemetry.count("stepwell_ingestor_step_conflicts", plan.conflicts)
+        telemetry.count("stepwell_ingestor_flushes")
         self._alarm.report(portion.messages, plan.dead)
-        metrics.gauge("stepwell_ingestor_last_flush_timestamp_seconds", self._last_flush_at)
+        telemetry.gauge("stepwell_ingestor_last_flush_timestamp_seconds", self._last_flush_at)
 
     def _report(self) -> None:
         status = self.status()
         if status == self._reported:
             return
         self._reported = status
-        metrics.gauge("stepwell_ingestor_lag_events", status.lag_events)
-        metrics.gauge("stepwell_ingestor_buffered_bytes", status.buffered_bytes)
-        metrics.gauge("stepwell_ingestor_paused_partitions", status.paused)
+        telemetry.gauge("stepwell_ingestor_lag_events", status.lag_events)
+        telemetry.gauge("stepwell_ingestor_buffered_bytes", status.buffered_bytes)
+        telemetry.gauge("stepwell_ingestor_paused_partitions", status.paused)
 
     async def _drain(self) -> None:
         try:

@@ -19,22 +19,21 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwell import errors
-from stepwell.alerts import AlertLevel
 from stepwell.errors import CommError, StepwellError, UnsupportedError, UsageError
 from stepwell.errors import StepwellError as Error
-from stepwell.plan import VERSION
-from stepwell.receipt import Receipt
-from stepwell.session import FINISH_TIMEOUT_SECONDS, Run
-from stepwell.start import current_run, start_run
-from stepwell.summaries import Metric
+from stepwell.session.alerts import AlertLevel
+from stepwell.session.init import current_run, start_run
+from stepwell.session.receipt import Receipt
+from stepwell.session.run import FINISH_TIMEOUT_SECONDS, Run
+from stepwell.session.spec import VERSION
+from stepwell.session.summary import Metric
 from stepwell.terminal import say
-from stepwell.wandb_names import absent, check_arguments, stand_in
+from stepwell.wandb_compat import absent, check_arguments, stand_in
 from stepwell_schemas.errors import IdentifierError, KeyRuleError, StepError
 
 if TYPE_CHECKING:
     from stepwell import plot
-    from stepwell.api import Api
-    from stepwell.configuration import Config
+    from stepwell.api.client import Api
     from stepwell.media.audio import Audio
     from stepwell.media.histogram import Histogram
     from stepwell.media.html import Html
@@ -45,8 +44,9 @@ if TYPE_CHECKING:
     from stepwell.media.plotly import Plotly
     from stepwell.media.table import Table
     from stepwell.media.video import Video
+    from stepwell.session.config import Config
+    from stepwell.session.summary import Summary
     from stepwell.settings import ProducerSettings as Settings
-    from stepwell.summaries import Summary
 
     run: Run | None
     config: Config
@@ -144,7 +144,7 @@ def init(
             possible as asked. SettingsError: for a setting that can't be used. JournalError: when the journal can't
             be created. UnsupportedError: for `resume_from` and `fork_from`. TypeError: for a config that is no mapping.
     """
-    from stepwell.configuration import as_mapping
+    from stepwell.session.config import as_mapping
     from stepwell.settings import make_settings
 
     check_arguments(
@@ -245,7 +245,7 @@ def __getattr__(name: str) -> Any:
         open_run = current_run()
         return BeforeInit(name) if open_run is None else getattr(open_run, name)
     if name == "Api":
-        from stepwell.api import Api
+        from stepwell.api.client import Api
 
         return Api
     if name == "Settings":
@@ -255,7 +255,7 @@ def __getattr__(name: str) -> Any:
     if name == "plot":
         return import_module("stepwell.plot")
     if name == "Config":
-        from stepwell.configuration import Config
+        from stepwell.session.config import Config
 
         return Config
     if name == "box3d":

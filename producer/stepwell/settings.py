@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from stepwell.errors import SettingsError
-from stepwell.wandb_names import SETTINGS_ELSEWHERE, say_once
+from stepwell.wandb_compat import SETTINGS_ELSEWHERE, say_once
 from stepwell_schemas.limits import MEDIA_MAX_BYTES, MIB
 from stepwell_schemas.settings import KafkaSettings
 

@@ -1,4 +1,4 @@
-"""The errors of the query service; `problems.py` says which HTTP status each becomes.
+"""The errors of the query service; `api/problems.py` says which HTTP status each becomes.
 
 QueryError
 ├── NotFoundError           404   what the path names does not exist
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.rules.identifiers import RunPath
 
 
 class QueryError(Exception):

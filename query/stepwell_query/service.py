@@ -7,10 +7,10 @@ import logging
 import structlog
 import uvicorn
 
-from stepwell_query.app import create_app
-from stepwell_query.server import Server
+from stepwell_query.api.app import create_app
+from stepwell_query.api.server import Server
 from stepwell_query.settings import QuerySettings
-from stepwell_schemas.clickhouse import connect
+from stepwell_schemas.clickhouse.store import connect
 
 
 def serve(settings: QuerySettings) -> None:

@@ -15,18 +15,18 @@ from unittest.mock import patch
 
 import numpy as np
 
-import stepwell_ingestor.plan
+import stepwell_ingestor.planner.plan
 from stepwell_ingestor.messages import Message, receive_all
-from stepwell_ingestor.plan import FlushPlan, plan_flush
-from stepwell_ingestor.rolling import Rolling
-from stepwell_ingestor.state import RunState
-from stepwell_schemas.clickhouse import Store, connect
-from stepwell_schemas.codec import Codec, encode
-from stepwell_schemas.events import Block, LogBatch
-from stepwell_schemas.identifiers import RunPath
-from stepwell_schemas.kinds import Kind
-from stepwell_schemas.migrate import migrate
-from stepwell_schemas.rollups import LEVELS, TABLE
+from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
+from stepwell_ingestor.planner.rollups.plan import Rolling
+from stepwell_ingestor.planner.run_state import RunState
+from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.events.codec import Codec, encode
+from stepwell_schemas.events.models import Block, LogBatch
+from stepwell_schemas.migrations.runner import migrate
+from stepwell_schemas.rollups.sql import LEVELS, TABLE
+from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.kinds import Kind
 
 _PATH = RunPath("bench", "ingest", "run")
 _KEYS = [f"train/metric_{number:02d}" for number in range(50)]
@@ -60,7 +60,7 @@ def ingest(store: Store, messages: list[Message], states: dict[RunPath, RunState
     if rolled:
         plan = plan_flush(received, dead, states, end)
     else:
-        with patch.object(stepwell_ingestor.plan, "roll", lambda *_: Rolling(LEVELS)):
+        with patch.object(stepwell_ingestor.planner.plan, "roll", lambda *_: Rolling(LEVELS)):
             plan = plan_flush(received, dead, states, end)
     told = plan.rolling.table(end)
     for table, rows in plan.tables.items():

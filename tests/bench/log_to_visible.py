@@ -9,9 +9,9 @@ from pathlib import Path
 
 import stepwell
 from stepwell_deploy.errors import ServiceRefusedError
+from stepwell_deploy.local.background import running_stack
 from stepwell_deploy.service_client import ServiceClient, run_url
-from stepwell_deploy.stack_process import running_stack
-from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.rules.identifiers import RunPath
 
 _ROWS = 20
 _GOAL_SECONDS = 2.0

@@ -22,14 +22,14 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from stepwell_query.page import Page
 from stepwell_query.service import configure_logging
-from stepwell_schemas.clickhouse import Store, connect
-from stepwell_schemas.identifiers import RunPath
-from stepwell_schemas.migrate import migrate
-from support import chromium
-from support.points import RunWriter
-from support.sdk import serving
+from stepwell_query.web_assets import Page
+from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.migrations.runner import migrate
+from stepwell_schemas.rules.identifiers import RunPath
+from support.factories.points import RunWriter
+from support.servers import chromium
+from support.servers.sdk import serving
 
 _PANELS: Final = 12
 _STEPS: Final = 1_000_000

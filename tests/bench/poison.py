@@ -17,17 +17,17 @@ from pathlib import Path
 import numpy as np
 from aiokafka import AIOKafkaProducer
 
-from stepwell_deploy.kafka import LocalKafka
+from stepwell_deploy.local.kafka import LocalKafka
 from stepwell_deploy.topics import create_topics
 from stepwell_ingestor.service import Ingestor
 from stepwell_ingestor.settings import IngestorSettings
-from stepwell_schemas.clickhouse import Store, connect
-from stepwell_schemas.codec import encode
-from stepwell_schemas.events import Block, LogBatch, LogEvent
-from stepwell_schemas.identifiers import RunPath
-from stepwell_schemas.kinds import Kind
+from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.events.codec import encode
+from stepwell_schemas.events.models import Block, LogBatch, LogEvent
 from stepwell_schemas.limits import MAX_EVENT_BYTES
-from stepwell_schemas.migrate import migrate
+from stepwell_schemas.migrations.runner import migrate
+from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.kinds import Kind
 
 _PATH = RunPath("bench", "poison", "run")
 _KEYS = [f"train/metric_{number:02d}" for number in range(50)]

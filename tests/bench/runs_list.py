@@ -15,8 +15,8 @@ from rich.table import Table
 
 from bench.series_view import served
 from stepwell_query.service import configure_logging
-from stepwell_schemas.clickhouse import Store, connect
-from stepwell_schemas.migrate import migrate
+from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.migrations.runner import migrate
 
 _RUNS: Final = 10_000
 _KEYS: Final = 50

@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.series_view import served
-from stepwell.api_rows import ReceivedBytes
+from stepwell.api.rows import ReceivedBytes
 from stepwell_query.service import configure_logging
-from stepwell_schemas.clickhouse import Store, connect
-from stepwell_schemas.identifiers import RunPath
-from stepwell_schemas.migrate import migrate
-from support.points import RunWriter
+from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.migrations.runner import migrate
+from stepwell_schemas.rules.identifiers import RunPath
+from support.factories.points import RunWriter
 
 _VALUES: Final = 4_000_000
 _KEYS: Final = (1, 4, 100)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import stepwell
-from stepwell_deploy.kafka import LocalKafka
+from stepwell_deploy.local.kafka import LocalKafka
 from stepwell_deploy.topics import create_topics
 from stepwell_schemas.settings import KafkaSettings
 

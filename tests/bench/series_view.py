@@ -24,13 +24,13 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from stepwell_query.app import create_app
+from stepwell_query.api.app import create_app
 from stepwell_query.service import configure_logging
 from stepwell_query.settings import QuerySettings
-from stepwell_schemas.clickhouse import Store, connect
-from stepwell_schemas.identifiers import RunPath
-from stepwell_schemas.migrate import migrate
-from support.scale import Scale
+from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.migrations.runner import migrate
+from stepwell_schemas.rules.identifiers import RunPath
+from support.factories.scale import Scale
 
 _LONGEST: Final = int(os.environ.get("STEPWELL_BENCH_STEPS", str(10**8)))
 _LENGTHS: Final = tuple(10**power for power in range(4, 9) if 10**power <= _LONGEST)

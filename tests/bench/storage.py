@@ -21,13 +21,13 @@ from rich.table import Column, Table
 
 from bench.kafka_to_clickhouse import ingest
 from stepwell_ingestor.messages import Message
-from stepwell_ingestor.state import RunState
-from stepwell_schemas.clickhouse import Store, connect
-from stepwell_schemas.codec import encode
-from stepwell_schemas.events import Block, LogBatch
-from stepwell_schemas.identifiers import RunPath
-from stepwell_schemas.kinds import Kind
-from stepwell_schemas.migrate import migrate
+from stepwell_ingestor.planner.run_state import RunState
+from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.events.codec import encode
+from stepwell_schemas.events.models import Block, LogBatch
+from stepwell_schemas.migrations.runner import migrate
+from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.kinds import Kind
 
 Floats = NDArray[np.float64]
 

@@ -19,9 +19,9 @@ from typing import Final
 import httpx
 
 import stepwell
+from stepwell_deploy.local.background import running_stack
 from stepwell_deploy.service_client import run_url
-from stepwell_deploy.stack_process import running_stack
-from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.rules.identifiers import RunPath
 
 _METRICS: Final = [f"train/metric_{number:02d}" for number in range(50)]
 _PEAK_ROWS: Final = 100_000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,13 +12,14 @@ from playwright.sync_api import Browser, sync_playwright
 
 from browser.window import Site, Window
 from stepwell_query.service import configure_logging
-from stepwell_schemas.clickhouse import connect
-from stepwell_schemas.migrate import migrate
-from support import chromium
-from support.sdk import served
-from support.stack import Stack, Topics
+from stepwell_schemas.clickhouse.store import connect
+from stepwell_schemas.migrations.runner import migrate
+from support.paths import ROOT
+from support.servers import chromium
+from support.servers.sdk import served
+from support.servers.stack import Stack, Topics
 
-SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+SHOTS = ROOT / "build" / "screenshots"
 
 
 @pytest.fixture(scope="package")

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support import chromium
+from support.servers import chromium
 
 IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
 # Two columns, which these sections fill.

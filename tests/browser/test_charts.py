@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from browser.window import Site, Window, project_url
-from support.sdk import serving
+from support.servers.sdk import serving
 
 Open = Callable[..., Window]
 STEPS = 100_000

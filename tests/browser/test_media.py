@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
 from browser.window import Site, Window, project_url
-from support.sdk import eventually
+from support.servers.sdk import eventually
 
 Open = Callable[..., Window]
 HERE = Path(__file__).parent

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 from playwright.sync_api import expect
 
 from browser.window import Site, Window, project_url
-from support.points import BEGIN_MS
-from support.sdk import eventually
+from support.factories.points import BEGIN_MS
+from support.paths import ROOT
+from support.servers.sdk import eventually
 
 Open = Callable[..., Window]
-AXE = Path(__file__).parents[2] / "query" / "node_modules" / "axe-core" / "axe.min.js"
+AXE = ROOT / "query" / "node_modules" / "axe-core" / "axe.min.js"
 
 _SCRIPT = """
 import sys, time, stepwell

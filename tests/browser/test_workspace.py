@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from browser.window import Site, Window, project_url
-from stepwell_query.run_metrics import read_run_metrics
-from support.points import BEGIN_MS, RunWriter
+from stepwell_query.runs.metrics import read_run_metrics
+from support.factories.points import BEGIN_MS, RunWriter
 
 Open = Callable[..., Window]
 PROJECT = "the tour's 🚀 project"

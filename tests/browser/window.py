@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from stepwell_schemas.identifiers import RunPath
-from support.points import RunWriter
-from support.sdk import Served
+from stepwell_schemas.rules.identifiers import RunPath
+from support.factories.points import RunWriter
+from support.servers.sdk import Served
 
 SIZE: Final = (1280, 800)
 WAIT_MS: Final = 40_000

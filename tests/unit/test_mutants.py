@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from mutants.catalog import MUTATIONS, Mutation
-
-_ROOT = Path(__file__).parents[2]
+from reliability.mutants.catalog import MUTATIONS, Mutation
+from support.paths import ROOT
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_a_mutation_finds_its_text(mutation: Mutation) -> None:
     for edit in mutation.edits:
-        assert (_ROOT / edit.file).read_text().count(edit.old) == 1, edit.file
+        assert (ROOT / edit.file).read_text().count(edit.old) == 1, edit.file

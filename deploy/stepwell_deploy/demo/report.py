@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stepwell_deploy.commands.read import runs_table
+from stepwell_deploy.cli.commands.read import runs_table
 from stepwell_deploy.service_client import ServiceClient, run_url
-from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.rules.identifiers import RunPath
 
 if TYPE_CHECKING:
-    from stepwell_deploy.demo.show import LongRun
+    from stepwell_deploy.demo.run import LongRun
 
 _POINTS: Final = 1_000
 _VIEWS: Final = 5

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from stepwell.values import whole_text
+from stepwell.values.convert import whole_text
 
 LINE_MAX_CHARS: Final = 16_384
 """A longer line is several."""

@@ -13,7 +13,7 @@ from stepwell.errors import UnstorableError
 from stepwell.media.arrays import as_array
 from stepwell.media.base import Keep, Media, file_reference
 from stepwell.media.sources import Source, Taken, is_source
-from stepwell_schemas.kinds import Kind
+from stepwell_schemas.rules.kinds import Kind
 
 _WAV: Final = "audio/wav"
 _PCM16_MAX: Final = 2**15 - 1

@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from stepwell_schemas.kinds import Kind
 from stepwell_schemas.limits import MEDIA_MAX_BYTES
+from stepwell_schemas.rules.kinds import Kind
 
 Keep = Callable[[bytes, str], str]
 """Stores a file's bytes, of a content type, before the row that refers to them; once a session.

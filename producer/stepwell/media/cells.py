@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from stepwell.arrays import host_array, is_array, scalar_of
 from stepwell.media import parquet
+from stepwell.media.adapters import as_media
 from stepwell.media.base import Media
-from stepwell.media.foreign import as_media
+from stepwell.values.arrays import host_array, is_array, scalar_of
 
 ANY: Final = "mixed"
 """Cells of several types."""

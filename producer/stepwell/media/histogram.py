@@ -10,7 +10,7 @@ from stepwell.errors import UnstorableError
 from stepwell.media.arrays import as_array
 from stepwell.media.base import Keep, Media
 from stepwell.media.sources import Taken
-from stepwell_schemas.kinds import Kind
+from stepwell_schemas.rules.kinds import Kind
 
 MAX_BINS: Final = 512
 

@@ -8,13 +8,13 @@ from io import BytesIO
 from typing import Any, ClassVar, Final, NamedTuple
 
 from stepwell.errors import UnstorableError
+from stepwell.media.adapters import figure_of, library_of
 from stepwell.media.arrays import image_pixels
 from stepwell.media.base import Keep, Media, file_reference
-from stepwell.media.foreign import figure_of, library_of
 from stepwell.media.overlays import BoundingBoxes2D, Classes, ImageMask
 from stepwell.media.pillow import pillow
 from stepwell.media.sources import Source, Taken, is_source
-from stepwell_schemas.kinds import Kind
+from stepwell_schemas.rules.kinds import Kind
 
 _FILE_TYPES: Final = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "bmp": "BMP", "gif": "GIF", "webp": "WEBP"}
 _SVG: Final = "image/svg+xml"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, NamedTuple, Self
 
-from stepwell.media import chemistry
+from stepwell.media import rdkit_support
 from stepwell.media.base import Keep, Media, file_reference
 from stepwell.media.sources import Source, chosen_format
-from stepwell_schemas.kinds import Kind
+from stepwell_schemas.rules.kinds import Kind
 
 _FORMATS: Final = {
     "pdb": "chemical/x-pdb",
@@ -64,7 +64,7 @@ class Molecule(Media):
                 `mmff_optimize_molecule_max_iterations` rounds.
         """
         rounds = mmff_optimize_molecule_max_iterations if convert_to_3d_and_optimize else 0
-        return cls(_Written(lambda: chemistry.pdb_of(data_or_path, rounds)), caption, "pdb")
+        return cls(_Written(lambda: rdkit_support.pdb_of(data_or_path, rounds)), caption, "pdb")
 
     @classmethod
     def from_smiles(
@@ -81,7 +81,9 @@ class Molecule(Media):
             sanitize: let RDKit check that it is reasonable.
         """
         rounds = mmff_optimize_molecule_max_iterations if convert_to_3d_and_optimize else 0
-        return cls(_Written(lambda: chemistry.pdb_of(chemistry.of_smiles(data, sanitize), rounds)), caption, "pdb")
+        return cls(
+            _Written(lambda: rdkit_support.pdb_of(rdkit_support.of_smiles(data, sanitize), rounds)), caption, "pdb"
+        )
 
     def take(self, keep: Keep) -> dict[str, Any]:
         """Store the file; see `Media.take`."""

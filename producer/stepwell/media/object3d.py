@@ -14,8 +14,8 @@ from stepwell.errors import UnstorableError
 from stepwell.media.arrays import as_array
 from stepwell.media.base import Keep, Media, file_reference
 from stepwell.media.sources import Source, Taken, chosen_format, is_source
-from stepwell.values import json_ready
-from stepwell_schemas.kinds import Kind
+from stepwell.values.convert import json_ready
+from stepwell_schemas.rules.kinds import Kind
 
 _POINTS: Final = "pts.json"
 _FORMATS: Final = {

@@ -12,7 +12,7 @@ from stepwell.errors import UnstorableError
 from stepwell.media.arrays import as_array
 from stepwell.media.base import Keep, file_reference
 from stepwell.media.sources import Source, Taken
-from stepwell.values import json_ready
+from stepwell.values.convert import json_ready
 
 _CORNERS: Final = {"minX", "minY", "maxX", "maxY"}
 _MIDDLE: Final = {"middle", "width", "height"}

@@ -8,7 +8,7 @@
 | lists of bools, of ints, of floats or of texts | Arrow lists | lists |
 | arrays of one dimension and one number type | Arrow lists; marked `array` | numpy arrays |
 | media, lists of media | their references as JSON texts; marked `media` | what `read` is told to make of a reference |
-| all others: mixed types, dicts, integers over 64 bits | JSON (`stepwell_schemas.other`); marked `json` | themselves |
+| all others: mixed types, dicts, integers over 64 bits | JSON (`rules.json_values`); marked `json` | themselves |
 
 The marks are JSON in the schema's metadata: `{"columns": {"a name": "media"}}` under the key `stepwell`.
 """
@@ -25,12 +25,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from stepwell.arrays import as_logged, is_array, kind_of
 from stepwell.errors import UnstorableError
 from stepwell.media.base import Keep, Media
-from stepwell.values import Array, json_ready, media_cell
+from stepwell.values.arrays import as_logged, is_array, kind_of
+from stepwell.values.convert import Array, json_ready, media_cell
 from stepwell_schemas.limits import FLOAT64_EXACT_INT
-from stepwell_schemas.other import TYPE
+from stepwell_schemas.rules.json_values import TYPE
 
 CONTENT_TYPE: Final = "application/vnd.apache.parquet"
 METADATA_KEY: Final = b"stepwell"

@@ -11,7 +11,7 @@ from stepwell.errors import StepwellError, UnstorableError
 from stepwell.media import parquet
 from stepwell.media.base import Keep, Media, file_reference
 from stepwell.media.cells import ANY, UNKNOWN, cell_of, common_type, named_type, type_of
-from stepwell_schemas.kinds import Kind
+from stepwell_schemas.rules.kinds import Kind
 
 _DEFAULT_COLUMNS: Final = ("Input", "Output", "Expected")
 

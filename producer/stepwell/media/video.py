@@ -17,7 +17,7 @@ from stepwell.media.arrays import as_array, to_uint8
 from stepwell.media.base import Keep, Media, file_reference
 from stepwell.media.pillow import pillow
 from stepwell.media.sources import Source, Taken, chosen_format, is_source
-from stepwell_schemas.kinds import Kind
+from stepwell_schemas.rules.kinds import Kind
 
 _FORMATS: Final = {"gif": "image/gif", "mp4": "video/mp4", "webm": "video/webm", "ogg": "video/ogg"}
 _CODECS: Final = {"mp4": "libx264", "webm": "libvpx-vp9", "ogg": "libtheora"}

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from stepwell_schemas import clickhouse
+from stepwell_schemas.clickhouse import store
 
 
 def test_a_unit_test_reaches_no_network() -> None:
@@ -17,6 +17,6 @@ def test_a_unit_test_reaches_no_network() -> None:
 
 def test_a_unit_test_reaches_no_database() -> None:
     with pytest.raises(AssertionError, match="must not reach a network"):
-        clickhouse.connect("chdb:///nowhere")
+        store.connect("chdb:///nowhere")
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("chdb")

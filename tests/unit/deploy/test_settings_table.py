@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from stepwell_deploy.settings_table import settings_table, with_table
+from support.paths import ROOT
 
-README = Path(__file__).parents[3] / "README.md"
+README = ROOT / "README.md"
 
 
 def test_the_readme_says_what_the_models_say() -> None:

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell_ingestor.messages import LATEST_TIMESTAMP, Message, receive_all
-from stepwell_ingestor.plan import FlushPlan, plan_flush
-from stepwell_ingestor.state import RunState
-from stepwell_schemas.codec import Codec, encode
-from stepwell_schemas.events import Block, Event, LogBatch, LogEvent, MediaChunk, RunStarted, RunUpdated
-from stepwell_schemas.identifiers import RunPath
-from stepwell_schemas.kinds import Kind
+from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
+from stepwell_ingestor.planner.run_state import RunState
+from stepwell_schemas.events.codec import Codec, encode
+from stepwell_schemas.events.models import Block, Event, LogBatch, LogEvent, MediaChunk, RunStarted, RunUpdated
 from stepwell_schemas.limits import KEY_MAX_CHARS, MAX_STEP
-from stepwell_schemas.steps import NO_STEP
+from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.kinds import Kind
+from stepwell_schemas.rules.steps import NO_STEP
 
 PATH = RunPath("e", "p", "r")
 GOOD = LogEvent(**PATH._asdict(), data={"good": 1.0})

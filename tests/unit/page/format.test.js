@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { colorOf, faint } from "../../../query/stepwell_query/web/js/colors.js";
-import { ago, bytes, duration, exact, short, shown } from "../../../query/stepwell_query/web/js/format.js";
+import { colorOf, faint } from "../../../query/stepwell_query/web/js/runs/run_colors.js";
+import { ago, bytes, duration, exact, short, shown } from "../../../query/stepwell_query/web/js/ui/format.js";
 
 test("numbers are short in lists and whole under the cursor", () => {
   assert.deepEqual([short(0.1 + 0.2), short(1234567), short(1e-7), short(0), short(-Infinity), short(99999)], ["0.3", "1.235M", "1.00e-7", "0", "-∞", "100000"]);

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { aligned, nearest } from "../../../query/stepwell_query/web/js/align.js";
-import { grouped, union } from "../../../query/stepwell_query/web/js/groups.js";
-import { groupPlace } from "../../../query/stepwell_query/web/js/series_question.js";
-import { ascending, extent, linesOf, stepsWithin } from "../../../query/stepwell_query/web/js/lines.js";
+import { aligned, nearest } from "../../../query/stepwell_query/web/js/charts/align.js";
+import { grouped, union } from "../../../query/stepwell_query/web/js/series/groups.js";
+import { groupPlace } from "../../../query/stepwell_query/web/js/series/request_planner.js";
+import { ascending, extent, linesOf, stepsWithin } from "../../../query/stepwell_query/web/js/charts/lines.js";
 
 const points = (x, value, more = {}) => ({
   key: "k", kind: "number", axis: "_step", sampled: false, width: 1, x, step: x, value, min: value, max: value, mean: value,

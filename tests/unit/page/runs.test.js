@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Fields, groupOf, sorted, usualColumns, valueOf } from "../../../query/stepwell_query/web/js/fields.js";
-import { runFilter } from "../../../query/stepwell_query/web/js/run_filter.js";
-import { defaultView } from "../../../query/stepwell_query/web/js/url_state.js";
-import { lacking, literalWords, neededFields } from "../../../query/stepwell_query/web/js/wide_runs.js";
+import { Fields, groupOf, sorted, usualColumns, valueOf } from "../../../query/stepwell_query/web/js/runs/run_fields.js";
+import { runFilter } from "../../../query/stepwell_query/web/js/runs/run_filter.js";
+import { defaultView } from "../../../query/stepwell_query/web/js/state/url_state.js";
+import { lacking, literalWords, neededFields } from "../../../query/stepwell_query/web/js/runs/extra_columns.js";
 
 const run = (id, more = {}) => ({
   run_id: id, name: id, state: "finished", tags: [], notes: "", group: "", config: {}, summary: {},

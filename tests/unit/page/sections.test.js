@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cellOf } from "../../../query/stepwell_query/web/js/rows_source.js";
-import { hiddenBy } from "../../../query/stepwell_query/web/js/definitions.js";
-import { isFolded, matcher, sectionOf, sectionsOf } from "../../../query/stepwell_query/web/js/sections.js";
+import { cellOf } from "../../../query/stepwell_query/web/js/panels/rows_cache.js";
+import { hiddenBy } from "../../../query/stepwell_query/web/js/series/metric_definitions.js";
+import { isFolded, matcher, sectionOf, sectionsOf } from "../../../query/stepwell_query/web/js/panels/sections.js";
 
 const metric = (key, kind = "number", stream = "") => ({ key, kind, stream, first: 0, last: 1, runs: 1 });
 

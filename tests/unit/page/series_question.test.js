@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { groupPlace, placeOf, questions, split } from "../../../query/stepwell_query/web/js/series_question.js";
+import { groupPlace, placeOf, questions, split } from "../../../query/stepwell_query/web/js/series/request_planner.js";
 
 const run = (name, more = {}) => ({ of: name, runs: [name], ...more });
 const group = (name, runs, more = {}) => ({ of: groupPlace(name), group: name, runs, ...more });

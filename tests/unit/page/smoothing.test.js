@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ema, gaussian, runningAverage, smoothed } from "../../../query/stepwell_query/web/js/smoothing.js";
+import { ema, gaussian, runningAverage, smoothed } from "../../../query/stepwell_query/web/js/series/smoothing.js";
 
 const near = (found, wanted) => found.forEach((value, at) => assert.ok(Math.abs(value - wanted[at]) < 1e-12, `${found} is not ${wanted}`));
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { defaultView, formatView, parseView } from "../../../query/stepwell_query/web/js/url_state.js";
+import { defaultView, formatView, parseView } from "../../../query/stepwell_query/web/js/state/url_state.js";
 
 const everything = {
   q: "loss|ac&=c",

@@ -14,10 +14,11 @@ import pytest
 import wandb
 
 import stepwell
-from stepwell import wandb_names
-from stepwell.alerts import Alerts
+from stepwell import wandb_compat
+from stepwell.session.alerts import Alerts
+from support.paths import ROOT
 
-DOCUMENT: Final = Path(__file__).parents[3] / "docs" / "values.md"
+DOCUMENT: Final = ROOT / "docs" / "values.md"
 
 _WRITING: Final = "how wandb writes it into its own files"
 _READING: Final = "how wandb reads it from its own artifacts"
@@ -106,7 +107,7 @@ def run(tmp_path: Path) -> Iterator[stepwell.Run]:
 
 @pytest.fixture(autouse=True)
 def _nothing_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wandb_names, "_said", set())
+    monkeypatch.setattr(wandb_compat, "_said", set())
 
 
 DATA_TYPES: Final = [
@@ -142,7 +143,7 @@ def test_a_chart_has_wandb_s_arguments(name: str) -> None:
 
 
 def test_a_run_has_wandb_s_calls(run: stepwell.Run) -> None:
-    stands_in = wandb_names.SKIPPED.keys() | wandb_names.REFUSED.keys()
+    stands_in = wandb_compat.SKIPPED.keys() | wandb_compat.REFUSED.keys()
     for name in set(public(wandb.Run)) - stands_in - _RUN_LESS.keys():
         theirs = inspect.getattr_static(wandb.Run, name)
         assert hasattr(run, name), name
@@ -152,12 +153,12 @@ def test_a_run_has_wandb_s_calls(run: stepwell.Run) -> None:
 
 
 def test_the_package_has_wandb_s_names() -> None:
-    absent = wandb_names.ABSENT.keys() | _MODULE_LESS.keys()
+    absent = wandb_compat.ABSENT.keys() | _MODULE_LESS.keys()
     assert [name for name in public(wandb) if name not in absent and not hasattr(stepwell, name)] == []
     for name in ("init", "log", "finish", "define_metric", "box3d", "termlog", "alert"):
         theirs = parameters(getattr(wandb, name))
         assert [one for one in theirs if one not in parameters(getattr(stepwell, name))] == []
-    for name in wandb_names.ABSENT:
+    for name in wandb_compat.ABSENT:
         with pytest.raises(AttributeError, match=f"no attribute '{name}': "):
             getattr(stepwell, name)
     with pytest.raises(AttributeError, match=r"no attribute 'nonsense'$"):
@@ -166,28 +167,28 @@ def test_the_package_has_wandb_s_names() -> None:
         getattr(stepwell, name)
 
 
-@pytest.mark.parametrize("name", wandb_names.SKIPPED)
+@pytest.mark.parametrize("name", wandb_compat.SKIPPED)
 def test_a_call_that_does_nothing_says_so_once(name: str, run: stepwell.Run, capfd: pytest.CaptureFixture[str]) -> None:
-    remark, answer = wandb_names.SKIPPED[name]
+    remark, answer = wandb_compat.SKIPPED[name]
     for owner in (run, stepwell, run):
         assert getattr(owner, name)("a", b=1) == answer
     said = capfd.readouterr().err.splitlines()
     assert said == ([f"stepwell: {name}() does nothing here: {remark}"] if remark else [])
 
 
-@pytest.mark.parametrize("name", wandb_names.REFUSED)
+@pytest.mark.parametrize("name", wandb_compat.REFUSED)
 def test_a_call_that_cannot_be_followed_names_the_remedy(name: str, run: stepwell.Run) -> None:
     for owner in (run, stepwell):
-        with pytest.raises(stepwell.UnsupportedError, match=re.escape(wandb_names.REFUSED[name])):
+        with pytest.raises(stepwell.UnsupportedError, match=re.escape(wandb_compat.REFUSED[name])):
             getattr(owner, name)("a", b=1)
 
 
 def test_each_of_them_is_documented() -> None:
     text = DOCUMENT.read_text("utf-8")
-    names = [*wandb_names.SKIPPED, *wandb_names.REFUSED, *wandb_names.ABSENT, *wandb_names.ARGUMENTS]
-    names += [*wandb_names.REFUSED_ARGUMENTS, *_RUN_LESS]
+    names = [*wandb_compat.SKIPPED, *wandb_compat.REFUSED, *wandb_compat.ABSENT, *wandb_compat.ARGUMENTS]
+    names += [*wandb_compat.REFUSED_ARGUMENTS, *_RUN_LESS]
     assert [name for name in names if f"`{name}`" not in text] == []
-    for name, ours in wandb_names.VARIABLES.items():
+    for name, ours in wandb_compat.VARIABLES.items():
         assert f"`{name}`" in text, name
         assert ours in text, ours
 
@@ -195,7 +196,7 @@ def test_each_of_them_is_documented() -> None:
 def test_arguments_of_init_that_are_not_followed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     stepwell.init(mode="disabled", sync_tensorboard=True, monitor_gym=True, save_code=True).finish()
     said = capfd.readouterr().err
-    assert [f"stepwell: {name} does nothing" in said for name in wandb_names.ARGUMENTS] == [True, False, True, True]
+    assert [f"stepwell: {name} does nothing" in said for name in wandb_compat.ARGUMENTS] == [True, False, True, True]
     for name in ("resume_from", "fork_from"):
         arguments: dict[str, Any] = {"mode": "disabled", name: "run?_step=1"}
         with pytest.raises(stepwell.UnsupportedError, match=f"{name} is wandb's .* resume='must'"):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from stepwell_query.encode import Format, exact_integer, json_bytes, json_floats, json_text, table_bytes
+from stepwell_query.encoding import Format, exact_integer, json_bytes, json_floats, json_text, table_bytes
 
 TABLE = pa.table({"step": [1, 2], "value": [0.5, float("nan")], "text": ['a,\n"b"', None], "list": [[1], []]})
 

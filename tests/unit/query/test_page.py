@@ -6,7 +6,7 @@ from pathlib import Path
 import cramjam
 import pytest
 
-from stepwell_query.page import AssetsMissingError, Page
+from stepwell_query.web_assets import AssetsMissingError, Page
 
 PAGE_MAX_BYTES = 150_000
 

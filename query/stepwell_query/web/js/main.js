@@ -1,14 +1,14 @@
 /** Shows what the address names: all projects, a project, or a run. */
 
-import { Connection } from "./connection.js";
-import { href, showHeader } from "./header.js";
-import { onKey, startKeyboard } from "./keyboard.js";
-import { showProjects } from "./projects_page.js";
-import { RunPage } from "./run_page.js";
-import { RunsModel, SingleRun } from "./runs_model.js";
-import { Store } from "./state.js";
-import { startTheme, toggleTheme } from "./theme.js";
-import { Workspace } from "./workspace.js";
+import { Connection } from "./api/connection.js";
+import { href, showHeader } from "./ui/header.js";
+import { onKey, startKeyboard } from "./ui/keyboard.js";
+import { showProjects } from "./pages/projects_page.js";
+import { RunPage } from "./pages/run_page.js";
+import { RunsModel, SingleRun } from "./runs/runs_model.js";
+import { Store } from "./state/view_state.js";
+import { startTheme, toggleTheme } from "./state/theme.js";
+import { Workspace } from "./pages/workspace.js";
 
 const top = /** @type {HTMLElement} */ (document.getElementById("top"));
 const main = /** @type {HTMLElement} */ (document.getElementById("main"));

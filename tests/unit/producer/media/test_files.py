@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 
-from stepwell.batches import cut, outgoing
+from stepwell.delivery.batching import cut, outgoing
 from stepwell.errors import UnstorableError
-from stepwell.journal import Journal
-from stepwell.journal_format import JournalInfo
+from stepwell.journal.format import JournalInfo
+from stepwell.journal.journal import Journal
+from stepwell.journal.null_journal import ScratchJournal
+from stepwell.journal.reader import Reader
 from stepwell.media.base import Keep, Media, file_reference
-from stepwell.reader import Reader
-from stepwell.rowlog import RowLog
-from stepwell.scratch import ScratchJournal
-from stepwell_schemas.codec import decode
-from stepwell_schemas.events import Event, LogBatch, MediaChunk
-from stepwell_schemas.kinds import Kind
+from stepwell.recording.row_writer import RowLog
+from stepwell_schemas.events.codec import decode
+from stepwell_schemas.events.models import Event, LogBatch, MediaChunk
 from stepwell_schemas.limits import MEDIA_CHUNK_BYTES, MIB
+from stepwell_schemas.rules.kinds import Kind
 
 _INFO = JournalInfo("e", "p", "r", "session", "")
 

@@ -17,8 +17,8 @@ from PIL import Image as PILImage
 import stepwell
 from stepwell.errors import UnstorableError
 from stepwell.media.arrays import image_pixels, to_uint8
-from support.keeping import Kept, taken
-from support.torch_like import Tensor
+from support.fakes.keeping import Kept, taken
+from support.fakes.torch_like import Tensor
 
 mpl.use("agg")
 

@@ -17,9 +17,9 @@ from PIL import Image as PILImage
 
 import stepwell
 from stepwell.errors import UnstorableError
+from stepwell.media.adapters import as_media
 from stepwell.media.base import Media
-from stepwell.media.foreign import as_media
-from support.keeping import Kept, taken
+from support.fakes.keeping import Kept, taken
 
 mpl.use("agg")
 

@@ -25,8 +25,8 @@ from pyarrow import parquet as pq
 import stepwell
 from stepwell.errors import UnstorableError
 from stepwell.media import parquet
-from support.keeping import Kept
-from support.torch_like import Tensor
+from support.fakes.keeping import Kept
+from support.fakes.torch_like import Tensor
 
 NAN = float("nan")
 AWARE = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=timezone(timedelta(hours=2)))

@@ -1,0 +1,38 @@
+"""The command line `stepwell`. Exit codes: 0 done, 1 failed with a clear sentence, 2 used wrongly."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from stepwell_deploy.cli.commands import console, deadletters, export, read, rollups, serve, sql, status, sync, verify
+from stepwell_deploy.cli.commands.errors import EXPECTED_FAILURES, sentence
+
+app = typer.Typer(
+    name="stepwell",
+    help="Streaming ingestion of training metrics: log steps, store them in ClickHouse, see any series at once.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+serve.register(app)
+status.register(app)
+read.register(app)
+sql.register(app)
+export.register(app)
+console.register(app)
+sync.register(app)
+deadletters.register(app)
+verify.register(app)
+rollups.register(app)
+
+
+def main() -> None:
+    """Run the command line; an expected failure is one sentence on stderr and exit code 1."""
+    try:
+        app()
+    except EXPECTED_FAILURES as error:
+        Console(stderr=True).print(f"[red]stepwell:[/red] {sentence(error)}", highlight=False, soft_wrap=True)
+        sys.exit(1)

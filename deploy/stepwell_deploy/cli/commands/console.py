@@ -1,0 +1,101 @@
+"""The command that shows what a run printed: console."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Annotated, Final
+
+import typer
+
+from stepwell.console.parsing import ConsoleLine, first_of_last, lines_of
+from stepwell_deploy.cli.commands.read import JsonFlag, open_service
+from stepwell_deploy.service_client import ServiceClient, run_url
+from stepwell_deploy.settings import DeploySettings
+from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.streams import CONSOLE
+
+_POLL_SECONDS: Final = 1.0
+_MOVING: Final = 8
+_QUIET_POLLS: Final = 2
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(console)
+
+
+def console(
+    run: Annotated[str, typer.Argument(help="entity/project/run_id")],
+    lines: Annotated[
+        int | None, typer.Option("--lines", "-n", min=0, help="The last lines; all when left out.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show what a run printed; lines of standard error go to standard error.
+
+    Examples: `stepwell console me/digits/abc123 -n 50` · `stepwell console me/digits/abc123 --follow`
+    """
+    path = RunPath.parse(run)
+    with open_service(DeploySettings()) as service:
+        first = 0
+        if lines is not None:
+            first = first_of_last(service.get(run_url(path, "metrics"))["metrics"], lines)
+        for line in followed(service, path, first) if follow else _lines(service, path, first):
+            if as_json:
+                typer.echo(json.dumps(line._asdict()))
+            else:
+                typer.echo(line.text, err=line.stream.endswith("stderr"))
+
+
+def _lines(service: ServiceClient, path: RunPath, first: int) -> Iterator[ConsoleLine]:
+    yield from lines_of(service.lines(run_url(path, "scan"), stream="console", min_step=first))
+
+
+def followed(service: ServiceClient, path: RunPath, first: int) -> Iterator[ConsoleLine]:
+    """Yield lines as they come, from number `first` on, until the run has ended.
+
+    Each writer numbers its own, so each of their streams is followed from where it was. Its last line comes again where
+    it has changed meanwhile, as a progress bar does.
+    """
+    starts = {stream: min(first, last + 1) for stream, (last, _) in _extents(service, path).items()}
+    newest: dict[str, ConsoleLine] = {}
+    for line in _lines(service, path, first):
+        newest[line.stream] = line
+        yield line
+    known: dict[str, tuple[int, int]] = {}
+    quiet = 0
+    while quiet < _QUIET_POLLS:
+        state = service.get(run_url(path))["state"]
+        # A line that changes leaves its stream's extent as it is: those that moved last are asked all the same.
+        moving = sorted(newest, key=lambda stream: -newest[stream].time)[:_MOVING]
+        extents = _extents(service, path)
+        fresh: list[ConsoleLine] = []
+        for stream, extent in extents.items():
+            if known.get(stream) != extent or stream in moving:
+                fresh += _fresh(service, path, stream, newest.get(stream), starts.get(stream, 0))
+        known = extents
+        newest |= {line.stream: line for line in fresh}
+        yield from sorted(fresh, key=lambda line: (line.time, line.number))
+        # The run's end may be stored before its last lines are.
+        quiet = 0 if state == "running" or fresh else quiet + 1
+        time.sleep(_POLL_SECONDS)
+
+
+def _extents(service: ServiceClient, path: RunPath) -> dict[str, tuple[int, int]]:
+    """Return the last number of each stream of lines, and how many there are."""
+    metrics = service.get(run_url(path, "metrics"))["metrics"]
+    own = [metric for metric in metrics if metric["stream"] == CONSOLE]
+    return {str(one["key"]).removeprefix(f"{CONSOLE}/"): (one["last_step"], one["count"]) for one in own}
+
+
+def _fresh(
+    service: ServiceClient, path: RunPath, stream: str, newest: ConsoleLine | None, start: int
+) -> Iterator[ConsoleLine]:
+    """Yield a stream's lines behind its newest one, and that one where it has changed."""
+    first = start if newest is None else newest.number
+    for line in lines_of(service.lines(run_url(path, "scan"), key=f"{CONSOLE}/{stream}", min_step=first)):
+        if newest is None or line.number > newest.number or line.text != newest.text:
+            yield line

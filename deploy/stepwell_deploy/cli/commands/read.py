@@ -1,0 +1,157 @@
+"""Commands that read: runs, metrics, history."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from stepwell_deploy.service_client import ServiceClient, project_url, run_url
+from stepwell_deploy.settings import DeploySettings
+from stepwell_schemas.rules.identifiers import RunPath
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+_SHOWN_SUMMARY_KEYS = 4
+_NO_RUNS = """No runs yet. Log one from Python:
+
+    import stepwell
+    with stepwell.init(project="tour") as run:
+        for step in range(1000):
+            run.log({"loss": 1 / (step + 1)})"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command()(runs)
+    app.command()(metrics)
+    app.command()(history)
+
+
+def open_service(settings: DeploySettings) -> ServiceClient:
+    """Return a client of the service that the settings name."""
+    return ServiceClient(settings.base_url, settings.api_key.get_secret_value())
+
+
+def runs(
+    project: Annotated[str | None, typer.Argument(help="entity/project; all projects when left out.")] = None,
+    filter_: Annotated[str, typer.Option("--filter", "-f", help="Which runs: the language of docs/runs.md.")] = "",
+    order: Annotated[
+        str, typer.Option(help="A field, config.KEY or summary.KEY; a - in front reverses.")
+    ] = "-created_at",
+    columns: Annotated[
+        list[str] | None, typer.Option("--column", "-c", help="config.KEY or summary.KEY to show; repeat for several.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Runs shown for each project.")] = 20,
+    as_json: JsonFlag = False,
+) -> None:
+    """List runs, newest first, or those that pass a filter, in any order.
+
+    Examples: `stepwell runs` · `stepwell runs me/digits --limit 5` · `stepwell runs me/digits --json` ·
+    `stepwell runs me/digits --filter 'config.lr > 0.1 and tags has "x"' --order summary.val/loss -c config.lr`
+    """
+    with open_service(DeploySettings()) as service:
+        found: list[dict[str, Any]] = []
+        for entity, name in _projects(service, project):
+            asked = {"filter": filter_ or None, "order": order, "columns": columns or None, "limit": limit}
+            found += service.get(project_url(entity, name), **asked)["runs"]
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    Console().print(runs_table(found) if found else _no_runs(filter_), highlight=False)
+
+
+def _no_runs(filter_: str) -> str:
+    return f"No run passes the filter {filter_}" if filter_ else _NO_RUNS
+
+
+def _projects(service: ServiceClient, project: str | None) -> list[tuple[str, str]]:
+    if project is None:
+        return [(item["entity"], item["project"]) for item in service.get("projects")["projects"]]
+    entity, separator, name = project.partition("/")
+    if not separator or "/" in name:
+        raise typer.BadParameter(f"{project!r} must have the form entity/project")
+    return [(entity, name)]
+
+
+def runs_table(found: list[dict[str, Any]]) -> Table:
+    """Return runs as a table: path, state, steps, and the columns that were asked for or the first summary values."""
+    table = Table(box=None, pad_edge=False)
+    for column, justify in (("run", "left"), ("name", "left"), ("state", "left"), ("last step", "right")):
+        table.add_column(column, justify="right" if justify == "right" else "left", overflow="fold")
+    chosen = list(dict.fromkeys(name for run in found for name in run.get("values", ())))
+    for name in chosen or ["summary"]:
+        table.add_column(name, overflow="fold")
+    for run in found:
+        if "values" in run:
+            values = [_short(run["values"][name]) if name in run["values"] else "" for name in chosen]
+        else:
+            first = list(run["summary"].items())[:_SHOWN_SUMMARY_KEYS]
+            values = ["  ".join(f"{key} {_short(value)}" for key, value in first)]
+        table.add_row(run["path"], run["name"], run["state"], f"{run['last_step']:,}", *values)
+    return table
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)[:24]
+
+
+def metrics(run: Annotated[str, typer.Argument(help="entity/project/run_id")], as_json: JsonFlag = False) -> None:
+    """List what a run has logged: each key with each of its kinds, its steps, and the spellings it came in.
+
+    Examples: `stepwell metrics me/digits/abc123` · `stepwell metrics me/digits/abc123 --json`
+    """
+    path = RunPath.parse(run)
+    with open_service(DeploySettings()) as service:
+        found = service.get(run_url(path, "metrics"))["metrics"]
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    columns = ["key", "kind", "first_step", "last_step", "count"]
+    rows = [[*(metric[column] for column in columns), "  ".join(metric["spellings"][1:])] for metric in found]
+    Console().print(rows_table([*columns, "also spelled"], rows))
+
+
+def history(
+    run: Annotated[str, typer.Argument(help="entity/project/run_id")],
+    keys: Annotated[list[str] | None, typer.Option("--key", "-k", help="A metric; repeat for several.")] = None,
+    samples: Annotated[int, typer.Option(help="Rows, spread evenly over the run.")] = 50,
+    system: Annotated[bool, typer.Option("--system", help="The system metrics, by their own steps.")] = False,
+    interpolate: Annotated[
+        str | None, typer.Option(help="linear or last: rows with any of the keys, what they lack filled in.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show a run's history: rows by step.
+
+    Examples: `stepwell history me/digits/abc123 -k loss -k accuracy --samples 10` ·
+    `stepwell history me/digits/abc123 --system` ·
+    `stepwell history me/digits/abc123 -k loss -k val/loss --interpolate last`
+    """
+    path = RunPath.parse(run)
+    with open_service(DeploySettings()) as service:
+        stream = "system" if system else "default"
+        asked = {"key": keys, "samples": samples, "stream": stream, "interpolate": interpolate}
+        rows = service.get(run_url(path, "history"), **asked)["rows"]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    columns = list(dict.fromkeys(key for row in rows for key in row if key not in {"_timestamp", "_runtime"}))
+    Console().print(rows_table(columns, [[row.get(column) for column in columns] for row in rows]))
+
+
+def rows_table(columns: list[str], rows: list[list[Any]]) -> Table:
+    """Return rows as a table; columns of numbers are aligned to the right."""
+    table = Table(box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        numeric = all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else _shown(value) for value in row))
+    return table
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,146 @@
+"""Commands that serve: up, ingest, query, setup."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Console
+
+from stepwell_deploy.settings import DeploySettings
+
+if TYPE_CHECKING:
+    from stepwell_schemas.clickhouse.store import Store
+    from stepwell_schemas.settings import StoreSettings
+
+_RETRY_SECONDS: Final = 2.0
+
+DirOption = Annotated[Path | None, typer.Option("--dir", help="The folder that keeps the data.")]
+PortOption = Annotated[int | None, typer.Option(help="The service's port; 0 takes a free one.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command()(up)
+    app.command()(ingest)
+    app.command()(query)
+    app.command()(setup)
+
+
+def with_options(settings: DeploySettings, folder: Path | None, port: int | None) -> DeploySettings:
+    """Return the settings with what the command line gave in their place."""
+    given = {"server_dir": folder, "port": port}
+    return settings.model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+def up(folder: DirOption = None, port: PortOption = None) -> None:
+    """Run everything on this machine: Kafka, the ingestor, ClickHouse and the query service.
+
+    Prints `ready http://127.0.0.1:8420` when it takes traffic. Ctrl-C and SIGTERM drain and stop it.
+
+    Examples: `stepwell up` · `stepwell up --dir /data/stepwell --port 9000`
+    """
+    from stepwell_deploy.local.stack import LocalAddresses, run_local
+
+    notes = Console(stderr=True)
+
+    def ready(addresses: LocalAddresses) -> None:
+        notes.print(f"kafka {addresses.broker}   clickhouse {addresses.clickhouse} (read-only)", highlight=False)
+        typer.echo(f"ready {addresses.service}")
+
+    def progress(text: str) -> None:
+        notes.print(f"[dim]{text}[/dim]", highlight=False)
+
+    run_local(with_options(DeploySettings(), folder, port), ready, progress)
+
+
+def ingest() -> None:
+    """Run one ingestor: a member of the consumer group that stores events in ClickHouse.
+
+    It waits for either while it can't be reached. Where Kafka and ClickHouse are, the environment says.
+
+    Examples: `STEPWELL_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 stepwell ingest`
+    """
+    from stepwell_ingestor.service import Ingestor
+    from stepwell_ingestor.settings import IngestorSettings
+
+    settings = IngestorSettings()
+    if settings.ingestor_metrics_port:
+        _serve_metrics(settings.ingestor_metrics_host, settings.ingestor_metrics_port)
+    store = _connect_patiently(settings)
+
+    async def run() -> None:
+        ingestor = Ingestor(settings, store)
+        loop = asyncio.get_running_loop()
+        stopping: list[asyncio.Task[None]] = []
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, lambda: stopping.append(loop.create_task(ingestor.stop())))
+        await ingestor.run()
+        await asyncio.gather(*stopping)
+
+    try:
+        asyncio.run(run())
+    finally:
+        store.close()
+
+
+def _serve_metrics(host: str, port: int) -> None:
+    from prometheus_client import start_http_server
+
+    from stepwell_deploy.local.data_dir import claim_port
+
+    start_http_server(claim_port(host, port, "set STEPWELL_INGESTOR_METRICS_PORT to another"), host)
+
+
+def _connect_patiently(settings: StoreSettings) -> Store:
+    from stepwell_schemas.clickhouse.store import connect
+    from stepwell_schemas.errors import StoreUnavailableError
+
+    while True:
+        try:
+            return connect(
+                settings.clickhouse_dsn.get_secret_value(), settings.clickhouse_database, settings.clickhouse_pool_size
+            )
+        except StoreUnavailableError as error:
+            typer.echo(f"{error}; trying again", err=True)
+        time.sleep(_RETRY_SECONDS)
+
+
+def query(port: PortOption = None) -> None:
+    """Run one query service.
+
+    Examples: `STEPWELL_CLICKHOUSE_DSN=http://clickhouse:8123 stepwell query --port 8420`
+    """
+    from stepwell_query.service import serve
+    from stepwell_query.settings import QuerySettings
+
+    settings = QuerySettings()
+    serve(settings if port is None else settings.model_copy(update={"query_port": port}))
+
+
+def setup() -> None:
+    """Create the topics and bring the database to this version's schema. Idempotent.
+
+    Examples: `stepwell setup`
+    """
+    from stepwell_deploy.topics import create_topics
+    from stepwell_schemas.clickhouse.store import connect
+    from stepwell_schemas.migrations.runner import migrate
+    from stepwell_schemas.settings import KafkaSettings, StoreSettings
+
+    kafka, storage = KafkaSettings(), StoreSettings()
+    if not kafka.kafka_bootstrap_servers:
+        raise typer.BadParameter("name the brokers with STEPWELL_KAFKA_BOOTSTRAP_SERVERS=host:port")
+    for topic in asyncio.run(create_topics(kafka, DeploySettings().events_partitions)):
+        typer.echo(f"created topic {topic}")
+    store = connect(storage.clickhouse_dsn.get_secret_value(), storage.clickhouse_database, pool_size=1)
+    try:
+        for migration in migrate(store):
+            typer.echo(f"applied migration {migration.number:04d} {migration.name}")
+    finally:
+        store.close()
+    typer.echo("set up")

@@ -1,0 +1,54 @@
+"""Commands that deliver what is still on this machine: sync."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from stepwell_deploy.cli.commands.read import JsonFlag
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command(name="sync")(deliver)
+
+
+def deliver(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Journals or folders; STEPWELL_DIR when left out.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Deliver what journals hold: offline runs, and what a run could not send. Resumable; safe to repeat.
+
+    Examples: `stepwell sync` · `stepwell sync .stepwell/journals`
+    """
+    from stepwell.delivery.sync import sync
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, disable=as_json) as bar:
+        tasks = {}
+
+        def progress(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total)
+            bar.update(tasks[name], completed=done, total=total)
+
+        results = sync(paths or [], progress=progress)
+    if as_json:
+        typer.echo(json.dumps([result.as_json() for result in results]))
+    else:
+        for result in results:
+            typer.echo(str(result))
+        if not results:
+            typer.echo("nothing to deliver")
+    if any(result.error for result in results):
+        raise typer.Exit(1)

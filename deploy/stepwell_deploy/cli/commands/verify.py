@@ -1,0 +1,125 @@
+"""The command that compares a run's journals, log and tables: verify."""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape, render
+from rich.table import Table
+
+from stepwell_deploy.cli.commands.errors import EXPECTED_FAILURES, sentence
+from stepwell_deploy.cli.commands.read import JsonFlag, open_service
+from stepwell_deploy.settings import DeploySettings
+from stepwell_schemas.rules.identifiers import RunPath
+
+if TYPE_CHECKING:
+    from stepwell_deploy.verify.compare import Report, Shown
+    from stepwell_ingestor.verify.fingerprints import Ask
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(verify)
+
+
+def verify(
+    run: Annotated[str, typer.Argument(help="entity/project/run_id")],
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="The folder of the journals; STEPWELL_DIR when left out.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare what journals, log and tables hold of a run, bit for bit, and name what differs.
+
+    The log is replayed as the ingestor reads it. Journals are those on this machine. Where Kafka and ClickHouse are,
+    the environment says, else the service. Safe while the run is logging.
+
+    Exit code 0: the same. 1: different. 2: could not compare.
+
+    Examples: `stepwell verify me/digits/abc123` · `stepwell verify me/digits/abc123 --json`
+    """
+    report = report_on(run, folder)
+    if as_json:
+        typer.echo(json.dumps(report.as_json()))
+    else:
+        _show(report)
+    raise typer.Exit(report.exit_code)
+
+
+def report_on(run: str, folder: Path | None) -> Report:
+    """Return the report on a run; what keeps a comparison from being made is its reason.
+
+    Raises:
+        typer.Exit: with code 2, where nothing can be said at all.
+    """
+    try:
+        from aiokafka.errors import KafkaError
+
+        from stepwell.errors import StepwellError
+        from stepwell.settings import ProducerSettings
+        from stepwell_deploy.verify.compare import not_comparable
+        from stepwell_deploy.verify.runner import find_log, verify_run
+        from stepwell_ingestor.errors import StepwellIngestorError
+    except ModuleNotFoundError as error:
+        # The report itself needs what is missing.
+        Console(stderr=True).print(f"[red]stepwell:[/red] {sentence(error)}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+    try:
+        path = RunPath.parse(run)
+        with _tables() as tables:
+            return verify_run(path, find_log(), tables, folder or ProducerSettings().dir)
+    except EXPECTED_FAILURES as error:
+        return not_comparable(run, render(sentence(error)).plain)
+    except (StepwellIngestorError, StepwellError) as error:
+        return not_comparable(run, str(error))
+    except KafkaError as error:
+        return not_comparable(run, f"Kafka does not answer as it should: {type(error).__name__}: {error}")
+    except Exception as error:
+        # Python's own exit code for what nobody expected is 1, which would say that something differs.
+        traceback.print_exc()
+        raise typer.Exit(2) from error
+
+
+@contextmanager
+def _tables() -> Iterator[Ask]:
+    """Give the question to the tables: straight where `stepwell sql` goes straight, else through the service."""
+    from stepwell_deploy.verify.runner import ask_service, ask_store
+
+    if "STEPWELL_CLICKHOUSE_DSN" in os.environ and "STEPWELL_BASE_URL" not in os.environ:
+        from stepwell_schemas.clickhouse.store import connect
+        from stepwell_schemas.settings import StoreSettings
+
+        settings = StoreSettings()
+        with connect(settings.clickhouse_dsn.get_secret_value(), settings.clickhouse_database, pool_size=1) as store:
+            yield ask_store(store)
+        return
+    with open_service(DeploySettings()) as service:
+        yield ask_service(service)
+
+
+def _show(report: Report) -> None:
+    if report.differences:
+        table = Table(box=None, pad_edge=False)
+        for column in ("key", "kind", "what differs"):
+            table.add_column(column, overflow="fold")
+        for column in ("in journal", "in log", "in tables"):
+            table.add_column(column, justify="right", overflow="fold")
+        for one in report.differences:
+            sides = (_shown(side) for side in (one.journal, one.log, one.tables))
+            table.add_row(escape(one.key), one.kind, escape(one.what), *sides)
+        Console().print(table, highlight=False)
+    for note in report.notes:
+        typer.echo(note)
+    typer.echo(str(report))
+
+
+def _shown(side: Shown) -> str:
+    return "" if side is None else f"{side:,}" if isinstance(side, int) else escape(side)

@@ -1,0 +1,139 @@
+"""Runs one statement that came over ClickHouse's HTTP protocol on the embedded engine."""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+
+import chdb
+import pyarrow as pa
+
+from stepwell_deploy.clickhouse_server.access import Limits, check_settings, check_statement
+from stepwell_deploy.clickhouse_server.request import Insert, Request, StatementError, literal, quoted_name
+from stepwell_schemas.errors import StoreRejectedError
+
+_SYNTAX_CODE: Final = 62
+# Of this one each block is a whole stream.
+_ARROW: Final = "ArrowStream"
+_NOT_STREAMED: Final = "Streaming query is not supported"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A statement's result; `form` is None for statements that have none. An iterator must be used up or closed."""
+
+    body: bytes | Generator[bytes, None, None]
+    form: str | None
+    rows: int
+    bytes_read: int
+    insert: bool
+
+
+def run(folder: Path, request: Request, writer: bool, limits: Limits) -> Answer:
+    """Run a statement on a handle of its own, so that no setting outlives it; guests only read, within `limits`.
+
+    A writer that sets `readonly` is held to the guests' rule too, but not to their limits.
+
+    Raises:
+        StatementError: with the engine's code.
+    """
+    readonly = request.settings.get("readonly", "0") if writer else "1"
+    try:
+        if not request.statement.strip():
+            raise StatementError(f"Code: {_SYNTAX_CODE}. DB::Exception: Empty query. (SYNTAX_ERROR)", _SYNTAX_CODE)
+        settings = dict(request.settings) if writer else check_settings(request, limits)
+        # Untyped in chdb.
+        connect: Any = chdb.connect
+        with ExitStack() as stack:
+            handle = connect(str(folder))
+            stack.callback(handle.close)
+            if request.database:
+                handle.query(f"USE {quoted_name(request.database)}")
+            if readonly != "0":
+                check_statement(handle, request)
+            _set(handle, settings, readonly)
+            insert = request.insert()
+            if insert is not None:
+                return _insert(handle, request, insert)
+            if request.streamed():
+                return _stream(handle, request, stack)
+            return _query(handle, request)
+    except StoreRejectedError as error:
+        raise StatementError(str(error), error.code) from error
+    except UnicodeDecodeError as error:
+        raise StatementError(
+            f"Code: {_SYNTAX_CODE}. DB::Exception: The statement is not UTF-8. (SYNTAX_ERROR)", _SYNTAX_CODE
+        ) from error
+    except RuntimeError as error:
+        match = re.search(r"Code: (\d+)", str(error))
+        raise StatementError(str(error)[match.start() if match else 0 :], int(match[1]) if match else 0) from error
+
+
+def _set(handle: Any, settings: Mapping[str, str], readonly: str) -> None:
+    # `readonly` last, since nothing can be set after it.
+    ordered = {**{name: value for name, value in settings.items() if name != "readonly"}, "readonly": readonly}
+    handle.query("SET " + ", ".join(f"{name} = {literal(value)}" for name, value in ordered.items()))
+
+
+def _query(handle: Any, request: Request) -> Answer:
+    result = handle.query(request.statement, request.form, params=dict(request.parameters))
+    return Answer(result.bytes() or b"", request.result_format(), result.rows_read(), result.bytes_read(), insert=False)
+
+
+def _stream(handle: Any, request: Request, stack: ExitStack) -> Answer:
+    """Answer block by block: what is held in memory is a block, not the result; the answer takes over `stack`."""
+    form = request.result_format() or request.form
+    try:
+        result = handle.send_query(request.statement, form, params=dict(request.parameters))
+    except RuntimeError as error:
+        # SHOW, DESCRIBE and the like give no blocks.
+        if _NOT_STREAMED not in str(error):
+            raise
+        return _query(handle, request)
+    stack.callback(result.close)
+    # The first block tells whether the statement runs at all, while an error can still be the answer.
+    first = next(result, None)
+    if first is None:
+        result.close()
+        return _query(handle, request)
+    joined = _one_stream if form == _ARROW else _blocks
+    return Answer(joined(first, result, stack.pop_all()), form, 0, 0, insert=False)
+
+
+def _blocks(first: Any, rest: Iterator[Any], stack: ExitStack) -> Generator[bytes, None, None]:
+    with stack:
+        for block in chain([first], rest):
+            yield block.bytes()
+
+
+def _one_stream(first: Any, rest: Iterator[Any], stack: ExitStack) -> Generator[bytes, None, None]:
+    """Yield one Arrow stream made from the engine's blocks, each of which is a whole stream."""
+    with stack:
+        sink = io.BytesIO()
+        source = pa.ipc.open_stream(pa.py_buffer(first.bytes()))
+        with pa.ipc.new_stream(sink, source.schema) as writer:
+            for block in chain([first], rest):
+                for batch in pa.ipc.open_stream(pa.py_buffer(block.bytes())):
+                    writer.write_batch(batch)
+                yield sink.getvalue()
+                sink.seek(0)
+                sink.truncate()
+        yield sink.getvalue()
+
+
+def _insert(handle: Any, request: Request, insert: Insert) -> Answer:
+    """Insert the data that follows the statement: the embedded engine reads it from a file."""
+    with tempfile.NamedTemporaryFile(prefix="stepwell-insert-") as data:
+        data.write(memoryview(request.statement)[insert.data_start :])
+        data.flush()
+        source = f" FROM INFILE {literal(data.name)}".encode()
+        statement = insert.into + source + insert.settings + b" FORMAT " + insert.form
+        result = handle.query(statement, "TabSeparated", params=dict(request.parameters))
+        return Answer(b"", None, result.rows_read(), result.bytes_read(), insert=True)

@@ -1,0 +1,1 @@
+"""Dead letters: their topic and their models."""

@@ -1,0 +1,288 @@
+"""Reading the dead-letter topic, and sending letters back to where their events came from."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Coroutine, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import httpx
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import (
+    InvalidTimestampError,
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    UnknownTopicOrPartitionError,
+)
+
+from stepwell_deploy.deadletters.models import Letter, LetterName, Origin
+from stepwell_deploy.errors import BrokerError, LetterError, NoLetterError, ServiceRefusedError
+from stepwell_deploy.service_client import ServiceClient, run_url
+from stepwell_ingestor.messages import REDRIVEN_HEADER
+from stepwell_schemas.limits import MAX_EVENT_BYTES
+from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.settings import KafkaSettings
+
+_REQUEST_MILLISECONDS: Final = 10_000
+_FETCH_MILLISECONDS: Final = 500
+_READ_SECONDS: Final = 30.0
+_IN_FLIGHT: Final = 500
+T = TypeVar("T")
+
+# What aiokafka logs about brokers and topics that are away, the command says in one sentence.
+logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+
+
+def find_kafka(service: ServiceClient) -> KafkaSettings:
+    """Return how to reach Kafka: as the environment says, else as the service does.
+
+    Raises:
+        BrokerError: when neither names brokers.
+        httpx.HTTPError, ServiceRefusedError: when the service is asked and does not answer.
+    """
+    settings = KafkaSettings()
+    if settings.kafka_bootstrap_servers:
+        return settings
+    found = service.get("connect")
+    if not found["kafka"]["bootstrap_servers"]:
+        raise BrokerError("the service names no Kafka brokers; set STEPWELL_KAFKA_BOOTSTRAP_SERVERS=host:port")
+    update = {
+        "kafka_bootstrap_servers": found["kafka"]["bootstrap_servers"],
+        "kafka_security_protocol": found["kafka"]["security_protocol"],
+        "deadletters_topic": found["topics"]["deadletters"],
+    }
+    return settings.model_copy(update=update)
+
+
+def run_kafka(settings: KafkaSettings, work: Coroutine[Any, Any, T]) -> T:
+    """Return what `work` returns. Raises: BrokerError for whatever Kafka has against it, in one sentence."""
+    try:
+        return asyncio.run(work)
+    except KafkaConnectionError as error:
+        raise BrokerError(f"no Kafka broker answers at {settings.kafka_bootstrap_servers}") from error
+    except (KafkaError, OSError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise BrokerError(f"Kafka at {settings.kafka_bootstrap_servers}: {said}") from error
+
+
+class TopicLog:
+    """The records of one topic as they are when it is opened, outside any consumer group.
+
+    Attributes:
+        partitions: the topic's partitions, ascending.
+    """
+
+    def __init__(self, consumer: AIOKafkaConsumer, ranges: dict[TopicPartition, range]) -> None:
+        self._consumer = consumer
+        self._ranges = ranges
+        self.partitions = [partition.partition for partition in ranges]
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: KafkaSettings, topic: str) -> AsyncIterator[TopicLog]:
+        """Open a topic while the block runs. Raises: BrokerError when it is not there; KafkaError."""
+        consumer = AIOKafkaConsumer(
+            topic,
+            **settings.kafka_connection(),
+            auto_offset_reset="earliest",
+            request_timeout_ms=_REQUEST_MILLISECONDS,
+        )
+        try:
+            try:
+                await consumer.start()
+            except UnknownTopicOrPartitionError as error:
+                raise BrokerError(f"Kafka at {settings.kafka_bootstrap_servers} has no topic {topic}") from error
+            partitions = sorted(consumer.assignment())
+            first = await consumer.beginning_offsets(partitions)
+            end = await consumer.end_offsets(partitions)
+            yield cls(consumer, {one: range(first[one], end[one]) for one in partitions})
+        finally:
+            await consumer.stop()
+
+    async def records(self) -> AsyncIterator[Any]:
+        """Yield every record, in order within each partition."""
+        unread = {partition for partition, offsets in self._ranges.items() if offsets}
+        for partition in unread:
+            self._consumer.seek(partition, self._ranges[partition].start)
+        while unread:
+            fetched = await self._consumer.getmany(*unread, timeout_ms=_FETCH_MILLISECONDS)
+            for partition, records in fetched.items():
+                for record in records:
+                    if record.offset in self._ranges[partition]:
+                        yield record
+            # Positions rather than records tell the end: the last offsets may hold none.
+            for partition in list(unread):
+                if await self._consumer.position(partition) >= self._ranges[partition].stop:
+                    unread.remove(partition)
+
+    async def record(self, partition: int, offset: int) -> Any | None:
+        """Return the record at an offset, None where there is none."""
+        place = next((one for one in self._ranges if one.partition == partition), None)
+        if place is None or offset not in self._ranges[place]:
+            return None
+        self._consumer.seek(place, offset)
+        async with asyncio.timeout(_READ_SECONDS):
+            while True:
+                fetched = await self._consumer.getmany(place, timeout_ms=_FETCH_MILLISECONDS, max_records=1)
+                if fetched:
+                    record = fetched[place][0]
+                    return record if record.offset == offset else None
+                if await self._consumer.position(place) > offset:
+                    return None
+
+
+def _letter(record: Any) -> Letter:
+    headers = {name: value.decode("utf-8", "replace") for name, value in record.headers if value is not None}
+    return Letter(LetterName(record.partition, record.offset), record.timestamp, record.key, record.value, headers)
+
+
+class DeadLetters:
+    """The letters of the dead-letter topic as they are when it is opened."""
+
+    def __init__(self, settings: KafkaSettings, log: TopicLog) -> None:
+        self._settings = settings
+        self._log = log
+        self.partitions = log.partitions
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: KafkaSettings) -> AsyncIterator[DeadLetters]:
+        """Open the topic while the block runs. Raises: BrokerError, KafkaError."""
+        async with TopicLog.open(settings, settings.deadletters_topic) as log:
+            yield cls(settings, log)
+
+    async def select(self, reason: str | None = None, run: str | None = None) -> AsyncIterator[Letter]:
+        """Yield the letters of a reason and of a run (entity/project/run_id); None stands for all."""
+        async for record in self._log.records():
+            letter = _letter(record)
+            if reason in {None, letter.reason} and (run is None or run == letter.run):
+                yield letter
+
+    async def named(self, text: str) -> Letter:
+        """Return a letter by its name. Raises: NoLetterError, KafkaError."""
+        name = LetterName.parse(text, self.partitions)
+        record = await self._log.record(*name)
+        if record is None:
+            raise NoLetterError(text, f"see `list` for those that {self._settings.deadletters_topic} holds")
+        return _letter(record)
+
+    async def original(self, letter: Letter) -> tuple[bytes | None, bytes]:
+        """Return the event's key and bytes: the letter's own, or those at its origin where they were too large for it.
+
+        Raises:
+            LetterError: when the letter has none, and Kafka no longer holds those at its origin.
+        """
+        if letter.value is not None:
+            return letter.key, letter.value
+        origin = origin_of(letter)
+        async with TopicLog.open(self._settings, origin.topic) as log:
+            record = await log.record(origin.partition, origin.offset)
+        # A topic that was made anew holds another event there.
+        if record is None or record.timestamp != letter.event_timestamp or (record.key or b"") != (letter.key or b""):
+            raise LetterError(f"its bytes were too large for a letter, and Kafka no longer holds them at {origin}")
+        return record.key, record.value or b""
+
+
+def origin_of(letter: Letter) -> Origin:
+    """Return where a letter's event came from. Raises: LetterError when its headers don't say."""
+    if letter.origin is None:
+        raise LetterError("its headers name no topic, partition and offset: no ingestor has put it here")
+    return letter.origin
+
+
+@dataclass
+class Redriven:
+    """What became of letters: events sent, further letters of the same events, those left alone, those in vain."""
+
+    sent: list[LetterName] = field(default_factory=list)
+    same_event: list[LetterName] = field(default_factory=list)
+    partly_stored: list[LetterName] = field(default_factory=list)
+    failed: list[tuple[LetterName, str]] = field(default_factory=list)
+
+
+async def redrive(
+    settings: KafkaSettings, opened: DeadLetters, letters: AsyncIterable[Letter], *, partly_stored: bool
+) -> Redriven:
+    """Send the events of letters back to their topic and partition, byte for byte; each event once.
+
+    Args:
+        partly_stored: whether to send those of which a part is stored.
+
+    Raises:
+        KafkaError: when the broker fails; what was sent before stays sent.
+    """
+    done = Redriven()
+    on_the_way: deque[tuple[Letter, Awaitable[Any]]] = deque()
+    origins: set[str] = set()
+    # Not idempotent: aiokafka's numbering does not outlive a message that the broker refuses for its size.
+    async with AIOKafkaProducer(
+        **settings.kafka_connection(),
+        acks="all",
+        max_request_size=2 * MAX_EVENT_BYTES,
+        request_timeout_ms=_REQUEST_MILLISECONDS,
+    ) as producer:
+        async for letter in letters:
+            if letter.partly_stored and not partly_stored:
+                done.partly_stored.append(letter.name)
+            elif letter.origin is not None and letter.first_origin in origins:
+                done.same_event.append(letter.name)
+            else:
+                origins.add(letter.first_origin)
+                try:
+                    on_the_way.append((letter, await _send(producer, opened, letter)))
+                except (LetterError, BrokerError, MessageSizeTooLargeError) as error:
+                    done.failed.append((letter.name, str(error)))
+            if len(on_the_way) >= _IN_FLIGHT:
+                await _arrive(*on_the_way.popleft(), done)
+        while on_the_way:
+            await _arrive(*on_the_way.popleft(), done)
+    return done
+
+
+async def _send(producer: AIOKafkaProducer, opened: DeadLetters, letter: Letter) -> Awaitable[Any]:
+    origin = origin_of(letter)
+    key, value = await opened.original(letter)
+    try:
+        known = await producer.partitions_for(origin.topic)
+    except UnknownTopicOrPartitionError as error:
+        raise LetterError(f"Kafka has no topic {origin.topic}") from error
+    if origin.partition not in known:
+        raise LetterError(f"the topic {origin.topic} has no partition {origin.partition}")
+    # With the time it had: an event that names none of its own is stored at its record's.
+    on_its_way: Awaitable[Any] = await producer.send(
+        origin.topic,
+        value,
+        key=key,
+        partition=origin.partition,
+        timestamp_ms=letter.event_timestamp,
+        headers=[(REDRIVEN_HEADER, letter.first_origin.encode())],
+    )
+    return on_its_way
+
+
+async def _arrive(letter: Letter, on_its_way: Awaitable[Any], done: Redriven) -> None:
+    try:
+        await on_its_way
+    except (MessageSizeTooLargeError, InvalidTimestampError) as error:
+        done.failed.append((letter.name, f"its topic refuses it: {type(error).__name__}"))
+    else:
+        done.sent.append(letter.name)
+
+
+def taken_origins(service: ServiceClient, runs: Iterable[RunPath]) -> set[str] | None:
+    """Return which redriven events of runs are stored, by their sessions' names; None when no service answers."""
+    taken: set[str] = set()
+    for run in runs:
+        try:
+            sessions = service.get(run_url(run, "sessions"))["sessions"]
+        except ServiceRefusedError:
+            continue
+        except httpx.HTTPError:
+            return None
+        taken |= {session["session"] for session in sessions if session["records"]}
+    return taken

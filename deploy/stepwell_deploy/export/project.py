@@ -1,0 +1,146 @@
+"""Exports runs, few at a time over the same connections: which ones, where each belongs, and what became of them."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from stepwell_deploy.errors import ExportError, ServiceLostError, StepwellDeployError
+from stepwell_deploy.export.request import Asked
+from stepwell_deploy.export.run import Listed, Target, export_run
+from stepwell_deploy.service_client import ServiceClient, project_url, run_url
+from stepwell_schemas.rules.identifiers import RunPath, check_identifier
+
+_WORK: Final = ".stepwell-export"
+_PAGE_RUNS: Final = 1_000
+# File systems take names of 255 bytes; some are left for the ending.
+_NAME_BYTES: Final = 200
+
+
+@dataclass
+class Summary:
+    """What became of the runs of an export: how many are whole now, were so already, and what failed, by run."""
+
+    exported: int = 0
+    unchanged: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def listed_runs(service: ServiceClient, names: Sequence[str], filter_: str) -> list[Listed]:
+    """Return the runs that are named, `entity/project/run_id`, and those of projects, `entity/project`, that pass.
+
+    Raises:
+        IdentifierError: for a name that can be neither. ServiceRefusedError: for a run that is not there.
+    """
+    found: dict[RunPath, Listed] = {}
+    for name in names:
+        parts = name.strip("/").split("/")
+        if len(parts) == 2:
+            entity, project = check_identifier("entity", parts[0]), check_identifier("project", parts[1])
+            runs = _of_project(service, entity, project, filter_)
+        else:
+            runs = iter([_listed(service.get(run_url(RunPath.parse(name))))])
+        found |= {run.path: run for run in runs}
+    return list(found.values())
+
+
+def _of_project(service: ServiceClient, entity: str, project: str, filter_: str) -> Iterator[Listed]:
+    asked: dict[str, Any] = {"filter": filter_ or None, "order": "created_at", "columns": "", "limit": _PAGE_RUNS}
+    cursor = None
+    while True:
+        page = service.get(project_url(entity, project), cursor=cursor, **asked)
+        yield from map(_listed, page["runs"])
+        cursor = page["next"]
+        if cursor is None:
+            return
+
+
+def _listed(info: dict[str, Any]) -> Listed:
+    path = RunPath(info["entity"], info["project"], info["run_id"])
+    return Listed(path, info["complete_to"]["offset"], info["log_rows"], info["points"])
+
+
+def target_in(folder: Path, run: RunPath, asked: Asked) -> Target:
+    """Return where a run belongs in a folder: `entity/project/run_id.FORMAT`."""
+    *parts, last = (_file_name(part) for part in run)
+    name = f"{last}.{asked.fmt}"
+    return Target(folder.joinpath(*parts, name), folder.joinpath(_WORK, *parts, name))
+
+
+def target_of(file: Path) -> Target:
+    """Return the target of a run that is exported alone."""
+    return Target(file, file.parent / _WORK / file.name, kept=False)
+
+
+def _file_name(part: str) -> str:
+    encoded = part.encode()
+    if len(encoded) <= _NAME_BYTES and part != _WORK:
+        return part
+    return f"{encoded[:_NAME_BYTES].decode('utf-8', 'ignore')}~{hashlib.sha256(encoded).hexdigest()[:12]}"
+
+
+def export_runs(
+    service: ServiceClient,
+    runs: Sequence[tuple[Listed, Target]],
+    asked: Asked,
+    jobs: int,
+    rows: Callable[[int], None],
+    ended: Callable[[Listed], None],
+) -> Summary:
+    """Export runs, `jobs` at a time; one that fails is noted, and the others go on.
+
+    `rows` is told how many rows have come, in any thread; `ended` is told each run. Raises: ServiceLostError.
+    """
+    summary = Summary()
+    stop = threading.Event()
+
+    def told(count: int) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        rows(count)
+
+    with ThreadPoolExecutor(jobs, "stepwell-export") as pool:
+        waiting = {pool.submit(export_run, service, run, asked, target, told): run for run, target in runs}
+        try:
+            for future in as_completed(waiting):
+                run = waiting[future]
+                try:
+                    fresh = future.result()
+                except ServiceLostError:
+                    raise
+                except (StepwellDeployError, httpx.HTTPError) as error:
+                    summary.failed[str(run.path)] = str(error)
+                else:
+                    summary.exported += fresh
+                    summary.unchanged += not fresh
+                ended(run)
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return summary
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other exports out of a folder while the block runs. Raises: ExportError."""
+    work = folder / _WORK
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        with (work / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ExportError(f"another export writes to {folder}; wait for it, or name another folder") from None
+            yield
+    except OSError as error:
+        raise ExportError(f"{folder} can't be written: {error}; name another with --output") from error

@@ -1,0 +1,152 @@
+"""Exports one run to one file: receives what is missing, then puts the whole file into its place at once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import httpx
+
+from stepwell_deploy.errors import ExportError, ServiceLostError
+from stepwell_deploy.export.request import MEDIA_TYPES, Asked, ExportFormat, Place, Shape
+from stepwell_deploy.export.spool import ChangedError, Spool, spool_for
+from stepwell_deploy.service_client import ServiceClient, run_url
+from stepwell_schemas.rules.identifiers import RunPath
+
+_ATTEMPTS: Final = 6
+_PAUSE_SECONDS: Final = 0.5
+
+
+class Listed(NamedTuple):
+    """A run to export, as the service listed it: stored up to a Kafka offset, with so many rows and values."""
+
+    path: RunPath
+    offset: int
+    rows: int
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a run's file belongs, and the folder for what is known and received of it; `kept` when it is done."""
+
+    file: Path
+    work: Path
+    kept: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What is known of a run's export: what was asked, to which offset the rows are complete, and if it is done."""
+
+    asked: dict[str, Any]
+    offset: int
+    done: bool
+
+    @classmethod
+    def read(cls, work: Path) -> _State | None:
+        """Return what an earlier export left; None when that is nothing of use."""
+        try:
+            return cls(**json.loads((work / "state.json").read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, work: Path) -> None:
+        fresh = work / "state.json.new"
+        fresh.write_text(json.dumps({"asked": self.asked, "offset": self.offset, "done": self.done}), "utf-8")
+        fresh.replace(work / "state.json")
+
+
+def export_run(service: ServiceClient, run: Listed, asked: Asked, target: Target, told: Callable[[int], None]) -> bool:
+    """Export a run, going on where an earlier export was ended; return False when its file is up to date already.
+
+    `told` is told how many rows have come; what it raises ends the export, which can be gone on with.
+
+    Raises:
+        ServiceRefusedError: when the service refuses.
+        ServiceLostError: when it can't be reached several times in a row.
+        ExportError: when a file can't be written.
+    """
+    try:
+        target.file.parent.mkdir(parents=True, exist_ok=True)
+        target.work.mkdir(parents=True, exist_ok=True)
+        return _Export(service, run, asked, target, told).run()
+    except OSError as error:
+        raise ExportError(f"{target.file} can't be written: {error}") from error
+
+
+class _Export:
+    def __init__(
+        self, service: ServiceClient, run: Listed, asked: Asked, target: Target, told: Callable[[int], None]
+    ) -> None:
+        self._service = service
+        self._run = run
+        self._asked = asked
+        self._target = target
+        self._told = told
+        self._spool: Spool = spool_for(asked, target.work / "parts")
+        self._known = json.loads(json.dumps(asked.as_json()))
+
+    def run(self) -> bool:
+        state = _State.read(self._target.work)
+        if state is None or state.asked != self._known or state.done:
+            if state and state.asked == self._known and state.offset == self._run.offset and self._target.file.exists():
+                return False
+            self._spool.clear()
+        offset = self._received()
+        self._spool.finish(self._target.file)
+        self._note(offset, done=True)
+        self._spool.clear()
+        if not self._target.kept:
+            shutil.rmtree(self._target.work)
+        return True
+
+    def _received(self) -> int:
+        """Receive all that is missing; return the offset to which the rows are complete."""
+        failures = 0
+        while True:
+            try:
+                return self._receive()
+            except ChangedError:
+                self._spool.clear()
+            except httpx.TransportError as error:
+                failures += 1
+                if failures == _ATTEMPTS:
+                    again = "what came is kept: send the command again to go on"
+                    raise ServiceLostError(
+                        f"the service's answer broke off {failures} times ({error!r}); {again}"
+                    ) from error
+                time.sleep(_PAUSE_SECONDS * 2 ** (failures - 1))
+
+    def _receive(self) -> int:
+        state, last = _State.read(self._target.work), self._spool.last()
+        if state is None and last is not None:
+            self._spool.clear()
+            last = None
+        behind = {} if state is None or last is None else {"cursor": last.cursor(state.offset)}
+        fmt = self._asked.received_as
+        query = self._asked.query(fmt, **behind)
+        with self._service.stream(run_url(self._run.path, "scan"), MEDIA_TYPES[fmt], query) as answer:
+            offset = int(answer.headers["stepwell-complete-to-offset"])
+            if state is not None and last is not None and offset != state.offset and self._grew(last, state.offset):
+                # What was received has changed; in a file, no row may come twice.
+                raise ChangedError
+            self._note(offset, done=False)
+            self._spool.receive(answer.iter_bytes(), self._told)
+        return offset
+
+    def _grew(self, last: Place, offset: int) -> bool:
+        """Whether anything was logged since `offset` at a place up to `last`."""
+        if self._asked.shape is Shape.LONG:
+            return True
+        query = self._asked.query(ExportFormat.NDJSON, cursor=last.cursor(offset)) | {"max_step": last.step}
+        with self._service.stream(run_url(self._run.path, "scan"), MEDIA_TYPES[ExportFormat.NDJSON], query) as answer:
+            return any(answer.iter_bytes())
+
+    def _note(self, offset: int, *, done: bool) -> None:
+        _State(self._known, offset, done).write(self._target.work)

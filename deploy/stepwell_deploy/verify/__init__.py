@@ -1,0 +1,1 @@
+"""`stepwell verify`: journals, log and tables compared."""

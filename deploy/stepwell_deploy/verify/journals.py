@@ -1,0 +1,137 @@
+"""What the journals on this machine hold of a run, as the sender would send it. Reads only; a journal may grow."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from stepwell.delivery.batching import Cut, cut, event_of
+from stepwell.delivery.publisher import READ_BYTES
+from stepwell.delivery.sync import find_journals
+from stepwell.errors import JournalError
+from stepwell.journal import locks
+from stepwell.journal.format import JournalInfo, read_header
+from stepwell.journal.reader import Reader
+from stepwell_ingestor.verify.session_digest import SessionTally, Tallies, merge, tally_batch
+from stepwell_schemas.events.models import Event, LogBatch
+from stepwell_schemas.rules.identifiers import RunPath
+
+_UNFIT: Final = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
+
+
+class JournalAccount(NamedTuple):
+    """One journal of a run.
+
+    `records` is how many it holds, `living` whether its session may still write, `damage` what ends reading before the
+    journal's end ("" when nothing does).
+    """
+
+    path: Path
+    info: JournalInfo
+    records: int
+    living: bool
+    damage: str
+
+
+class JournalCheck(NamedTuple):
+    """A journal beside what the log has of its session.
+
+    `held` and `logged` are tallies of the same records, those that the log should have: in the journal, and in the log.
+    `pending` are the journal's records that the log does not have yet; `following` is the number of the first of them.
+    """
+
+    account: JournalAccount
+    held: Tallies
+    logged: Tallies
+    pending: Tallies
+    following: int
+
+
+def find_accounts(folder: Path, run: RunPath) -> list[JournalAccount]:
+    """Return the journals of a run in a folder, the oldest session first; of copies of one, the longest."""
+    longest: dict[str, JournalAccount] = {}
+    for path in find_journals([folder]):
+        account = _account(path, run)
+        if account is not None:
+            known = longest.setdefault(account.info.session, account)
+            longest[account.info.session] = max(known, account, key=lambda one: one.records)
+    return list(longest.values())
+
+
+def check_journal(account: JournalAccount, session: SessionTally, *, whole: bool) -> JournalCheck | None:
+    """Set a journal beside the log's tally of its session; None for a journal that was delivered and is gone.
+
+    Unless the log is `whole`, records before the first one there are left out.
+    """
+    first = 0 if whole or session.first is None else session.first
+    held: Tallies = {}
+    pending: Tallies = {}
+    try:
+        for event in _events(account):
+            if isinstance(event, LogBatch):
+                merge(held, tally_batch(event, first, session.following))
+                merge(pending, tally_batch(event, session.following, account.records))
+    except FileNotFoundError:
+        return None
+    return JournalCheck(account, held, session.tallies, pending, session.following)
+
+
+def _account(path: Path, run: RunPath) -> JournalAccount | None:
+    try:
+        # Asked first: a session that ends meanwhile may have left records behind, but wrote none since.
+        living = not locks.is_left_behind(path)
+        data = _mapped(path)
+        info, _ = read_header(data, str(path))
+    except (OSError, ValueError, JournalError):
+        return None
+    if RunPath(info.entity, info.project, info.run_id) != run:
+        return None
+    reader = Reader(check=True)
+    _read_through(reader, data)
+    # A living session writes on while it is read: what looks damaged is its next record.
+    damage = None if living else reader.damage(data)
+    return JournalAccount(path, info, reader.position.sequence, living, "" if damage is None else str(damage))
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    # Never closed by hand: rows that were read are views of it, and it goes with the last of them.
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _read_through(reader: Reader, data: mmap.mmap) -> None:
+    while True:
+        before = reader.position
+        for _ in reader.read(data, len(data), READ_BYTES):
+            pass
+        if reader.position == before:
+            return
+
+
+def _events(account: JournalAccount) -> Iterator[Event]:
+    """Yield the events of a journal's counted records; what can't be an event is passed over, as the sender does."""
+    data = _mapped(account.path)
+    reader = Reader(check=True)
+    while (sequence := reader.position.sequence) < account.records:
+        before = reader.position
+        for piece in cut(reader.read(data, len(data), READ_BYTES)):
+            event = _event(piece, account, sequence)
+            if event is not None:
+                yield event
+            sequence += max(1, piece.rows)
+        if reader.position == before:
+            return
+
+
+def _event(piece: Cut, account: JournalAccount, sequence: int) -> Event | None:
+    try:
+        return event_of(piece, account.info, sequence)
+    except _UNFIT:
+        return None
+
+
+def session_ends(accounts: Iterable[JournalAccount]) -> dict[str, int]:
+    """Return each journal's session with the number of records it holds."""
+    return {account.info.session: account.records for account in accounts}

@@ -1,0 +1,1 @@
+"""One flush of a partition: buffer, policy, inserts and dead letters."""

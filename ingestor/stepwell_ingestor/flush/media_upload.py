@@ -1,0 +1,121 @@
+"""Carries the media files of a flush into the media store, before anything of the flush is decided or inserted.
+
+A file that came in one piece was checked when it was received, and is put in its place. The pieces of a larger one are
+put aside until the last one comes; then the file is checked against its name and put together. All of it is idempotent:
+what a flush that was cut off has done is found done, and a file that is there is not touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Final, NamedTuple
+
+from stepwell_ingestor.messages import Received
+from stepwell_schemas.events.models import MediaChunk
+from stepwell_schemas.media_store import MediaStore, file_path, parts_path, piece_path
+
+_PUTS_AT_ONCE: Final = 16
+_UPLOAD_DIGITS: Final = 32
+
+
+class Piece(NamedTuple):
+    """A piece of a file that came with the event at an offset."""
+
+    offset: int
+    chunk: MediaChunk
+
+
+class Arrivals(NamedTuple):
+    """The media of some events: files that came in one piece, by their SHA-256; pieces of others, by their upload."""
+
+    files: dict[str, bytes]
+    uploads: dict[str, list[Piece]]
+
+
+def arrivals_of(received: Iterable[Received]) -> Arrivals:
+    """Return what media came with events. An upload is one session's sending of one file."""
+    arrivals = Arrivals({}, {})
+    for item in received:
+        chunk = item.event
+        if not isinstance(chunk, MediaChunk):
+            continue
+        if chunk.count == 1:
+            arrivals.files[chunk.sha256] = chunk.data
+        else:
+            sender = "\0".join((*item.path, chunk.session, str(chunk.count)))
+            upload = hashlib.sha256(sender.encode()).hexdigest()[:_UPLOAD_DIGITS]
+            folder = parts_path(chunk.sha256, upload)
+            arrivals.uploads.setdefault(folder, []).append(Piece(item.message.offset, chunk))
+    return arrivals
+
+
+async def store_media(media: MediaStore, received: Sequence[Received]) -> dict[int, str]:
+    """Store the media of events; return why those that complete an unusable file are refused, by their offset.
+
+    Raises:
+        MediaUnavailableError: when the media store can't be reached; the same call goes on later.
+    """
+    arrivals = arrivals_of(received)
+    await _put_all(media, [(file_path(sha256), data) for sha256, data in arrivals.files.items()])
+    refused: dict[int, str] = {}
+    for folder, pieces in arrivals.uploads.items():
+        refused |= await _take_pieces(media, folder, pieces)
+    return refused
+
+
+async def _put_all(media: MediaStore, objects: Sequence[tuple[str, bytes]]) -> None:
+    places = asyncio.Semaphore(_PUTS_AT_ONCE)
+
+    async def put(path: str, data: bytes) -> None:
+        async with places:
+            await media.put(path, data)
+
+    # All of them end before the first error is raised: the next try must not meet puts of this one.
+    outcomes = await asyncio.gather(*(put(path, data) for path, data in objects), return_exceptions=True)
+    for outcome in outcomes:
+        if outcome is not None:
+            raise outcome
+
+
+async def _take_pieces(media: MediaStore, folder: str, pieces: Sequence[Piece]) -> dict[int, str]:
+    first = pieces[0].chunk
+    last = next((piece for piece in pieces if piece.chunk.index == piece.chunk.count - 1), None)
+    there = await media.size(file_path(first.sha256)) is not None
+    if not there:
+        await _put_all(media, [(piece_path(folder, piece.chunk.index), piece.chunk.data) for piece in pieces])
+    if last is None:
+        return {}
+    refusal = "" if there else await _assemble(media, folder, last.chunk)
+    if not refusal:
+        # Also where the file is there: the flush that put it together may have died before it tidied up.
+        await media.delete([piece_path(folder, index) for index in sorted(await media.sizes(folder))])
+    return {last.offset: refusal} if refusal else {}
+
+
+async def _assemble(media: MediaStore, folder: str, last: MediaChunk) -> str:
+    """Put a file's pieces together; return why they are not the file, "" when they are.
+
+    Refused pieces stay: one that is missing may still be redriven, and a repeated flush must find what this one found.
+    """
+    sizes = await media.sizes(folder)
+    missing = [index for index in range(last.count) if index not in sizes]
+    if missing:
+        return f"piece {missing[0]} of the {last.count} of file {last.sha256} never came"
+    total = sum(sizes.values())
+    if total != last.size:
+        return f"file {last.sha256} has {total:,} bytes and not the {last.size:,} that were announced"
+    digest = hashlib.sha256()
+    async for data in _content(media, folder, sizes):
+        await asyncio.to_thread(digest.update, data)
+    if digest.hexdigest() != last.sha256:
+        return f"file {last.sha256} has the SHA-256 {digest.hexdigest()}"
+    await media.put(file_path(last.sha256), _content(media, folder, sizes))
+    return ""
+
+
+async def _content(media: MediaStore, folder: str, sizes: dict[int, int]) -> AsyncIterator[bytes]:
+    for index in sorted(sizes):
+        async for data in media.read(piece_path(folder, index), 0, sizes[index]):
+            yield data

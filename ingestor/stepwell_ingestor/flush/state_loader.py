@@ -1,0 +1,83 @@
+"""Reads back what the ingestor remembers of runs, as of an offset of their partition."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from datetime import datetime
+from typing import Any
+
+from stepwell_ingestor.planner.run_state import RunDocument, RunState
+from stepwell_ingestor.planner.run_tables import NOT_THERE
+from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.limits import VERSION_ROW_BITS
+from stepwell_schemas.rules.identifiers import RunPath
+
+_MICROSECONDS = 1_000_000
+_AMONG = "entity IN {entities:Array(String)} AND project IN {projects:Array(String)} AND run_id IN {runs:Array(String)}"
+
+
+def load_states(store: Store, paths: Collection[RunPath], offset: int) -> dict[RunPath, RunState]:
+    """Return the states of runs as of `offset`: what a flush that ended behind it has already stored is undone.
+
+    At most one flush can have ended behind it, the one whose plan is being repeated; its rows of the table `series`
+    need not be undone, since repeated under their tokens they change nothing.
+
+    Raises:
+        StoreError: when ClickHouse can't be read.
+    """
+    states = {path: RunState() for path in paths}
+    if not states:
+        return states
+    among = {
+        "entities": sorted({path.entity for path in paths}),
+        "projects": sorted({path.project for path in paths}),
+        "runs": sorted({path.run_id for path in paths}),
+    }
+
+    def rows(columns: str, table: str) -> Iterator[tuple[RunState, dict[str, Any]]]:
+        sql = f"SELECT entity, project, run_id, {columns} FROM {{db}}.{table} WHERE {_AMONG}"  # noqa: S608
+        for row in store.query(sql, among).to_pylist():
+            state = states.get(RunPath(row["entity"], row["project"], row["run_id"]))
+            if state is not None:
+                yield state, row
+
+    for state, row in rows("scope, name, offset, number, previous_number", "run_states FINAL"):
+        number = row["number"] if row["offset"] <= offset else row["previous_number"]
+        if number != NOT_THERE:
+            scopes = {"writer": state.writers, "session": state.sessions, "run": state.counters}
+            scopes[row["scope"]][row["name"]] = number
+    for state, row in sorted(
+        rows("folded, spelling, first_version", "key_spellings FINAL"), key=lambda found: found[1]["first_version"]
+    ):
+        if row["first_version"] < offset << VERSION_ROW_BITS:
+            state.stored_as[row["spelling"]] = state.spellings.setdefault(row["folded"], row["spelling"])
+    for state, row in rows("key, kind, last_step", "series FINAL"):
+        state.last_steps[row["key"], row["kind"]] = row["last_step"]
+    for state, row in rows("* EXCEPT (entity, project, run_id)", "run_documents FINAL"):
+        state.document = _document(row)
+    return states
+
+
+def _document(row: dict[str, Any]) -> RunDocument:
+    return RunDocument(
+        display_name=row["display_name"],
+        created_at=_microseconds(row["created_at"]),
+        started_at=_microseconds(row["started_at"]),
+        state=row["state"],
+        exit_code=row["exit_code"],
+        config=json.loads(row["config"]),
+        summary=json.loads(row["summary"]),
+        tags=tuple(row["tags"]),
+        notes=row["notes"],
+        run_group=row["run_group"],
+        job_type=row["job_type"],
+        metric_definitions={one["name"]: one for one in json.loads(row["metric_definitions"])},
+        client=row["client"],
+        host=row["host"],
+        finished_at=None if row["finished_at"] is None else _microseconds(row["finished_at"]),
+    )
+
+
+def _microseconds(at: datetime) -> int:
+    return round(at.timestamp() * _MICROSECONDS)

@@ -1,0 +1,1 @@
+"""The Kafka clients, and commits that a former owner can't make."""

@@ -1,0 +1,1 @@
+"""The pure plan of a flush: from events to rows of tables."""

@@ -1,0 +1,45 @@
+"""What a block of a batch says: its values by key and row, and whether they can be stored. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+import numpy as np
+
+from stepwell_schemas.events.models import U32_BYTES, Block
+from stepwell_schemas.rules.kinds import MEDIA_KINDS, Kind
+
+JSON_KINDS: Final = MEDIA_KINDS | {Kind.OTHER}
+
+
+def first_row(block: Block) -> int:
+    """Return the number of the first row that a block has values for."""
+    return 0 if block.rows is None else int.from_bytes(block.rows[:U32_BYTES], "little")
+
+
+def is_json(text: str) -> bool:
+    """Say whether a text is JSON."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def block_values(block: Block, rows: int, skipped: int, places: list[int]) -> tuple[object, dict[int, str]]:
+    """Return the values of the kept keys and rows, one key after the other, and the exact integers among them."""
+    if block.kind not in {Kind.NUMBER, Kind.BOOL}:
+        return [text for place in places for text in block.texts[place * rows + skipped : (place + 1) * rows]], {}
+    values = np.frombuffer(block.packed, "<f8" if block.kind is Kind.NUMBER else np.uint8)
+    if not skipped and len(places) == len(block.keys):
+        return values, {exact.index: exact.text for exact in block.exact}
+    kept = values.reshape(len(block.keys), rows)[places, skipped:]
+    width = rows - skipped
+    columns = {place: number for number, place in enumerate(places)}
+    exact = {
+        columns[one.index // rows] * width + one.index % rows - skipped: one.text
+        for one in block.exact
+        if one.index // rows in columns and one.index % rows >= skipped
+    }
+    return kept.ravel(), exact

@@ -1,0 +1,316 @@
+"""The plan of a flush: a pure function from the events of some offsets, and what was known before, to rows.
+
+The decisions (which records are repeated, at which step each row goes, under which key) depend on the log before
+them alone, not on how it was cut into flushes: planning [a, c) at once or as [a, b) and [b, c) stores the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from stepwell_ingestor.messages import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, DeadLetter, Received, redriven_session
+from stepwell_ingestor.planner.blocks import JSON_KINDS, block_values, first_row, is_json
+from stepwell_ingestor.planner.log_events import as_batch
+from stepwell_ingestor.planner.point_tables import Columns, Int64s, tables_of
+from stepwell_ingestor.planner.rollups.plan import Rolling, roll
+from stepwell_ingestor.planner.run_state import RunDocument, RunState, SeriesId
+from stepwell_ingestor.planner.run_tables import Activity, Conflict, MediaFile, Session, media_table, run_tables
+from stepwell_ingestor.planner.series_stats import SeriesPart, parts_of, series_table
+from stepwell_schemas.errors import DeadLetterReason, KeyRuleError
+from stepwell_schemas.events.models import Block, LogBatch, LogEvent, MediaChunk, RunFinished, RunStarted, RunUpdated
+from stepwell_schemas.limits import MAX_BATCH_ROWS, VERSION_ROW_BITS
+from stepwell_schemas.rollups.sql import LEVELS
+from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.keys import check_key
+from stepwell_schemas.rules.steps import NO_STEP, resolve
+from stepwell_schemas.rules.streams import DEFAULT, stream_of
+
+_DETAIL_CHARS: Final = 1_000
+
+
+@dataclass
+class FlushPlan:
+    """What a flush stores: rows by table in the order of insertion, dead letters, and the states after it.
+
+    `rolling` comes behind the tables of points and before all others.
+    """
+
+    tables: dict[str, pa.Table]
+    rolling: Rolling
+    dead: list[DeadLetter]
+    states: dict[RunPath, RunState]
+    points: int
+    repeated: int
+    conflicts: int
+
+
+@dataclass
+class _Flush:
+    """What planning has gathered so far; `part` and `new_spellings` are what the event at hand does."""
+
+    states: dict[RunPath, RunState]
+    refused: Mapping[int, str]
+    files: list[MediaFile] = field(default_factory=list)
+    columns: list[Columns] = field(default_factory=list)
+    series: dict[tuple[RunPath, SeriesId], SeriesPart] = field(default_factory=dict)
+    conflicts: list[Conflict] = field(default_factory=list)
+    activity: dict[RunPath, Activity] = field(default_factory=dict)
+    sessions: dict[Session, Activity] = field(default_factory=dict)
+    part: Activity = field(default_factory=Activity)
+    new_spellings: int = 0
+    documents: dict[RunPath, int] = field(default_factory=dict)
+    spellings: list[tuple[RunPath, str, str, int]] = field(default_factory=list)
+    dead: dict[int, DeadLetter] = field(default_factory=dict)
+
+    def refuse(self, item: Received, reason: DeadLetterReason, detail: str) -> None:
+        """Note what of an event can't be stored; however much it is, the event becomes one dead letter."""
+        self.part.dead_letters = 1
+        known = self.dead.get(item.message.offset)
+        if known is None:
+            self.dead[item.message.offset] = DeadLetter(item.message, reason, detail)
+        elif len(known.detail) < _DETAIL_CHARS:
+            self.dead[item.message.offset] = known._replace(detail=f"{known.detail}; {detail}")
+
+
+def plan_flush(
+    received: Sequence[Received],
+    dead: Sequence[DeadLetter],
+    before: Mapping[RunPath, RunState],
+    end: int,
+    refused: Mapping[int, str] | None = None,
+    levels: Sequence[int] = LEVELS,
+) -> FlushPlan:
+    """Plan the events of one partition before offset `end`, in their order.
+
+    Args:
+        received: the events.
+        dead: what could not be read; part of the plan so that it is delivered with it.
+        before: the state of every run in `received` as of the first offset; not changed.
+        end: the offset after the last one, as of which the plan's states hold.
+        refused: why the media files that some events complete could not be stored, by the events' offsets.
+        levels: of the rollups.
+    """
+    flush = _Flush({path: state.copy() for path, state in before.items()}, refused or {})
+    flush.dead.update({letter.message.offset: letter for letter in dead})
+    for item in received:
+        _take(flush, item)
+    tables = tables_of(flush.columns)
+    if flush.series:
+        tables["series"] = series_table(flush.series)
+    if flush.files:
+        tables["media_files"] = media_table(flush.files)
+    tables |= run_tables(
+        flush.states, before, flush.activity, flush.sessions,
+        flush.conflicts, flush.documents, flush.spellings, end,
+    )  # fmt: skip
+    return FlushPlan(
+        tables=tables,
+        rolling=roll(flush.columns, before, flush.states, levels),
+        dead=[flush.dead[offset] for offset in sorted(flush.dead)],
+        states=flush.states,
+        points=sum(part.points for part in flush.series.values()),
+        repeated=sum(activity.repeated for activity in flush.activity.values()),
+        conflicts=len(flush.conflicts),
+    )
+
+
+def _take(flush: _Flush, item: Received) -> None:
+    flush.part = Activity()
+    flush.new_spellings = 0
+    flush.part.saw(item.message.offset, item.timestamp)
+    session, sequence = _place(item)
+    skipped = _skip_repeated(flush, item, session, sequence)
+    if skipped < item.event.records or not item.event.records:
+        _store(flush, item, skipped)
+    if item.message.origin and flush.part.dead_letters and not flush.part.points:
+        # Nothing of it is stored: sent again, when its values can be, it must not count as a repetition.
+        flush.states[item.path].sessions.pop(session)
+    writer = item.event.writer if isinstance(item.event, LogBatch | LogEvent | RunStarted) else ""
+    own = stream_of(writer) == DEFAULT
+    flush.activity.setdefault(item.path, Activity()).add(flush.part if own else flush.part.beside())
+    if session and sequence >= 0:
+        flush.sessions.setdefault(Session(item.path, session, writer), Activity()).add(flush.part)
+    if flush.part.dead_letters and flush.part.points:
+        offset = item.message.offset
+        flush.dead[offset] = flush.dead[offset]._replace(partly=True)
+
+
+def _place(item: Received) -> tuple[str, int]:
+    """Return the session of an event and its first record's number there; a dead letter sent again is its own."""
+    if item.message.origin:
+        return redriven_session(item.message.origin), 0
+    return item.event.session, item.event.sequence
+
+
+def _store(flush: _Flush, item: Received, skipped: int) -> None:
+    state = flush.states[item.path]
+    version = item.message.offset << VERSION_ROW_BITS
+    if state.document is None:
+        state.document = RunDocument(item.path.run_id, created_at=item.timestamp, started_at=item.timestamp)
+        flush.documents[item.path] = version
+    if isinstance(item.event, LogBatch):
+        _take_batch(flush, item, item.event, skipped)
+    elif isinstance(item.event, LogEvent):
+        _take_batch(flush, item, as_batch(item.event, item.timestamp), 0)
+    elif isinstance(item.event, MediaChunk):
+        _take_media(flush, item, item.event)
+    else:
+        _take_document(flush, item, state.document)
+
+
+def _skip_repeated(flush: _Flush, item: Received, session: str, sequence: int) -> int:
+    """Return how many of the event's records were there before; its session moves on behind it."""
+    if not session or sequence < 0:
+        return 0
+    sessions, records = flush.states[item.path].sessions, item.event.records
+    following = sessions.get(session, 0)
+    skipped = min(max(following - sequence, 0), records)
+    flush.part.repeated += skipped
+    flush.part.missing += max(sequence - following, 0)
+    sessions[session] = max(following, sequence + records)
+    return skipped
+
+
+def _take_document(flush: _Flush, item: Received, document: RunDocument) -> None:
+    state, event = flush.states[item.path], item.event
+    try:
+        if isinstance(event, RunStarted):
+            state.document = document.started(event, item.timestamp)
+            if event.resumed:
+                state.resume(event.writer)
+        elif isinstance(event, RunUpdated):
+            state.document = document.updated(event)
+        elif isinstance(event, RunFinished):
+            state.document = document.finished(event, item.timestamp)
+    except (ValueError, RecursionError) as error:
+        flush.refuse(item, DeadLetterReason.BAD_VALUE, f"{event.name}: {error}")
+        return
+    flush.documents[item.path] = item.message.offset << VERSION_ROW_BITS
+
+
+def _take_media(flush: _Flush, item: Received, chunk: MediaChunk) -> None:
+    """Note a file where its last piece came; the bytes are stored by now."""
+    refusal = flush.refused.get(item.message.offset)
+    if refusal is not None:
+        flush.refuse(item, DeadLetterReason.BAD_MEDIA, refusal)
+    elif chunk.index == chunk.count - 1:
+        version = item.message.offset << VERSION_ROW_BITS
+        flush.files.append(MediaFile(item.path, chunk.sha256, chunk.size, chunk.content_type, version))
+
+
+def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) -> None:
+    state, rows = flush.states[item.path], batch.rows
+    asked = None if batch.steps is None else np.frombuffer(batch.steps, "<i8")[skipped:]
+    commits = None if batch.commits is None else np.frombuffer(batch.commits, np.int8)[skipped:]
+    # A dead letter sent again comes late: the steps it asks for are free, and move no writer. Where its first row asks
+    # for none, that row and what follows it go on from where the writer is.
+    late = bool(item.message.origin) and asked is not None and len(asked) > 0 and asked[0] != NO_STEP
+    resolved = resolve(0 if late else state.writers.get(batch.writer, 0), asked, commits, rows - skipped)
+    if not late:
+        state.writers[batch.writer] = resolved.current
+    if len(resolved.steps) and stream_of(batch.writer) == DEFAULT:
+        state.reached(int(resolved.steps.max()))
+    timestamps = _usable_times(np.frombuffer(batch.timestamps, "<i8"), item.timestamp)
+    versions = np.arange(rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)
+    flush.part.logged(resolved.steps, timestamps[skipped:])
+    if asked is not None:
+        for row in np.flatnonzero(resolved.conflicts).tolist():
+            place = row + skipped
+            flush.conflicts.append(
+                Conflict(
+                    item.path, batch.writer, int(asked[row]), int(resolved.steps[row]),
+                    int(timestamps[place]), int(versions[place]),
+                )
+            )  # fmt: skip
+            flush.part.conflicts += 1
+    # Rows before `skipped` are not resolved; the padding keeps row numbers those of the batch.
+    steps = np.concatenate([np.zeros(skipped, np.int64), resolved.steps]) if skipped else resolved.steps
+    # In the order of rows: a batch cut elsewhere must find the same first spelling of a key.
+    for block in sorted(batch.blocks, key=first_row):
+        _take_block(flush, item, block, skipped, (steps, timestamps, versions), stream_of(batch.writer))
+
+
+def _usable_times(timestamps: Int64s, instead: int) -> Int64s:
+    if not len(timestamps) or (timestamps.min() >= EARLIEST_TIMESTAMP and timestamps.max() <= LATEST_TIMESTAMP):
+        return timestamps
+    return np.where((timestamps < EARLIEST_TIMESTAMP) | (timestamps > LATEST_TIMESTAMP), instead, timestamps)
+
+
+def _take_block(
+    flush: _Flush,
+    item: Received,
+    block: Block,
+    skipped: int,
+    rows_of: tuple[Int64s, Int64s, np.ndarray],
+    stream: str,
+) -> None:
+    steps, timestamps, versions = rows_of
+    rows, left_out = len(steps), skipped
+    kept: slice | Int64s = slice(skipped, None)
+    if block.rows is not None:
+        numbers = np.frombuffer(block.rows, "<u4").astype(np.int64)
+        rows = len(numbers)
+        if rows and (int(numbers[-1]) >= len(steps) or bool((numbers[1:] <= numbers[:-1]).any())):
+            detail = f"block of {len(block.keys)} keys: its rows are not ascending numbers below {len(steps)}"
+            flush.refuse(item, DeadLetterReason.BAD_VALUE, detail)
+            return
+        left_out = int(np.searchsorted(numbers, skipped))
+        kept = numbers[left_out:]
+    if left_out >= rows:
+        return
+    places, keys, taken = _stored_keys(flush, item, block, rows)
+    if not keys:
+        return
+    columns = Columns(
+        item.path, block.kind, keys, steps[kept], timestamps[kept], versions[kept],
+        *block_values(block, rows, left_out, places),
+    )  # fmt: skip
+    flush.columns.append(columns)
+    flush.part.points += taken * (rows - left_out)
+    _add_series(flush, item.path, columns, stream)
+
+
+def _stored_keys(flush: _Flush, item: Received, block: Block, rows: int) -> tuple[list[int], list[str], int]:
+    """Return the places of the keys to store, the spelling each is stored under, and how many keys can be stored."""
+    state = flush.states[item.path]
+    places: dict[str, int] = {}
+    taken = 0
+    for place, key in enumerate(block.keys):
+        try:
+            check_key(key)
+        except KeyRuleError as error:
+            flush.refuse(item, DeadLetterReason.BAD_KEY, str(error))
+            continue
+        if block.kind in JSON_KINDS and not all(map(is_json, block.texts[place * rows : (place + 1) * rows])):
+            flush.refuse(item, DeadLetterReason.BAD_VALUE, f"key {key!r}: a value is no JSON")
+            continue
+        # Of two spellings of one metric in a block the later one overwrites the other, as it does within a step.
+        stored, folded = state.stored_key(key)
+        places[stored] = place
+        taken += 1
+        if folded:
+            # Versions tell which of an event's spellings came first.
+            version = item.message.offset << VERSION_ROW_BITS | min(flush.new_spellings, MAX_BATCH_ROWS - 1)
+            flush.spellings.append((item.path, folded, key, version))
+            flush.new_spellings += 1
+    return list(places.values()), list(places), taken
+
+
+def _add_series(flush: _Flush, path: RunPath, columns: Columns, stream: str) -> None:
+    last_steps = flush.states[path].last_steps
+    for key, part in zip(columns.keys, parts_of(columns, stream), strict=True):
+        if not isinstance(part.last[2], str):
+            part.last = (part.last[0], part.last[1], float(part.last[2]))
+        series = (key, str(columns.kind))
+        part.rewritten |= part.first_step <= last_steps.get(series, NO_STEP)
+        last_steps[series] = max(part.last_step, last_steps.get(series, NO_STEP))
+        known = flush.series.get((path, series))
+        if known is None:
+            flush.series[path, series] = part
+        else:
+            known.add(part)

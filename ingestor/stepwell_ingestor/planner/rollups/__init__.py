@@ -1,0 +1,1 @@
+"""Rollup rows of a flush."""

@@ -1,0 +1,149 @@
+"""Rows of rollups as numpy arrays: made of points, put together, and kept of the buckets that are still open. Pure.
+
+The same to the bit as `stepwell_schemas.rollups.sql` computes. So sums are taken one value after the other, in the
+order of steps: neither numpy's own sum nor the engine's does that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepwell_ingestor.planner.point_tables import Int64s
+
+_INTEGERS: Final = ("bucket", "first_step", "last_step", "last_timestamp", "min_step", "max_step")
+_FLOATS: Final = ("first_value", "last_value", "min_value", "max_value", "total")
+_COUNTS: Final = ("finite", "nans", "count")
+ROW: Final = np.dtype([(name, "<f8" if name in _FLOATS else "<i8") for name in (*_INTEGERS, *_FLOATS, *_COUNTS)])
+"""A row of rollups, without its series, level and version; the timestamp in milliseconds since the epoch."""
+
+UNKNOWN: Final = -1
+"""The bucket of a row that stands for nothing known."""
+
+Rows = NDArray[np.void]
+Floats = NDArray[np.float64]
+
+
+def of_points(level: int, steps: Int64s, timestamps: Int64s, values: Floats, begun: Floats) -> Rows:
+    """Return the rows of the buckets that points lie in, whole or in part: [k, b] for k series and b buckets.
+
+    Args:
+        level: the level, binary logarithm of its buckets' width.
+        steps: int64[n], strictly ascending, at least one.
+        timestamps: int64[n], milliseconds.
+        values: float64[k, n].
+        begun: float64[k], the sum that each series' first bucket has come to before these points.
+    """
+    buckets = steps >> level
+    starts = np.concatenate(([0], np.flatnonzero(np.diff(buckets)) + 1))
+    lengths = np.diff(np.append(starts, len(steps)))
+    finite, numbers = np.isfinite(values), ~np.isnan(values)
+    rows = np.zeros((len(values), len(starts)), ROW)
+    rows["bucket"] = buckets[starts]
+    ends = starts + lengths - 1
+    rows["first_step"], rows["last_step"], rows["last_timestamp"] = steps[starts], steps[ends], timestamps[ends]
+    rows["first_value"], rows["last_value"] = values[:, starts], values[:, ends]
+    for name, extreme in (("min", np.fmin), ("max", np.fmax)):
+        rows[f"{name}_step"], rows[f"{name}_value"] = _extremes(extreme, steps, values, starts, lengths)
+    rows["total"] = _sums(values if finite.all() else np.where(finite, values, 0.0), starts, lengths, begun)
+    rows["count"] = lengths
+    rows["finite"] = lengths if finite.all() else np.add.reduceat(finite, starts, axis=1, dtype=np.int64)
+    if not numbers.all():
+        rows["nans"] = lengths - np.add.reduceat(numbers, starts, axis=1, dtype=np.int64)
+    return rows
+
+
+def _extremes(
+    extreme: np.ufunc, steps: Int64s, values: Floats, starts: Int64s, lengths: Int64s
+) -> tuple[Int64s, Floats]:
+    """Return the first step that has a bucket's extreme, and the value there; 0 and NaN where all are NaN."""
+    found = extreme.reduceat(values, starts, axis=1)
+    beyond = len(steps)
+    places = np.where(values == np.repeat(found, lengths, axis=1), np.arange(beyond, dtype=np.int32), np.int32(beyond))
+    first = np.minimum.reduceat(places, starts, axis=1)
+    there = first < beyond
+    first[~there] = 0
+    # The value there and not the extreme itself: of 0 and -0, which are equal, the one that came first.
+    at = np.take_along_axis(values, first, axis=1)
+    return np.where(there, steps[first], 0), np.where(there, at, np.nan)
+
+
+def _sums(values: Floats, starts: Int64s, lengths: Int64s, begun: Floats) -> Floats:
+    """Return the sum of each bucket, adding one value after the other, the first bucket's to what has begun."""
+    sums = np.zeros((len(values), len(starts)))
+    sums[:, 0] = begun
+    with np.errstate(over="ignore", invalid="ignore"):
+        if len(starts) < lengths.max():
+            for place, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True)):
+                in_turn = np.concatenate((sums[:, place : place + 1], values[:, start : start + length]), axis=1)
+                sums[:, place] = np.add.accumulate(in_turn, axis=1)[:, -1]
+        else:
+            for turn in range(int(lengths.max())):
+                longer = lengths > turn
+                sums[:, longer] += values[:, starts[longer] + turn]
+    return sums
+
+
+def together(rows: Rows, starts: Int64s) -> Rows:
+    """Return the rows that stand for several rows each: those from each start to the next.
+
+    Args:
+        rows: [n], those of a bucket in the order of their steps.
+        starts: ascending, the first 0. What the buckets are is left to the caller.
+    """
+    made = rows[starts].copy()
+    lengths = np.diff(np.append(starts, len(rows)))
+    last = rows[starts + lengths - 1]
+    for name in ("last_step", "last_value", "last_timestamp"):
+        made[name] = last[name]
+    for name in _COUNTS:
+        made[name] = np.add.reduceat(rows[name], starts)
+    made["total"] = _sums(rows["total"][None], starts, lengths, np.zeros(1))[0]
+    for name, extreme in (("min", np.fmin), ("max", np.fmax)):
+        places, values = _extremes(extreme, np.arange(len(rows)), rows[f"{name}_value"][None], starts, lengths)
+        there = ~np.isnan(values[0])
+        for part in ("step", "value"):
+            made[f"{name}_{part}"][there] = rows[f"{name}_{part}"][places[0][there]]
+    return made
+
+
+@dataclass(frozen=True, eq=False)
+class OpenBuckets:
+    """Of each series of a run, by level, the row that its open bucket has come to: what is closed below it.
+
+    `rows`: [series, level]. A row is known if its bucket is that of the series' last step; what is not known is to be
+    computed from what is stored. A known row may count no point yet.
+    """
+
+    places: Mapping[str, int] = field(default_factory=dict)
+    rows: Rows = field(default_factory=lambda: np.zeros((0, 0), ROW))
+
+    def of(self, keys: Sequence[str], levels: int) -> Rows:
+        """Return the rows of some series, as the caller's own: [key, level]."""
+        if self._is_all(keys):
+            return self.rows.copy()
+        found = np.zeros((len(keys), levels), ROW)
+        found["bucket"] = UNKNOWN
+        places = np.array([self.places.get(key, -1) for key in keys])
+        if (there := places >= 0).any():
+            found[there] = self.rows[places[there]]
+        return found
+
+    def with_rows(self, keys: Sequence[str], rows: Rows) -> OpenBuckets:
+        """Return what is known once these rows of some series are."""
+        if self._is_all(keys):
+            return OpenBuckets(self.places, rows)
+        places = dict(self.places)
+        at = [places.setdefault(key, len(places)) for key in keys]
+        held = np.zeros((len(places), rows.shape[1]), ROW)
+        if len(self.rows):
+            held[: len(self.rows)] = self.rows
+        held[at] = rows
+        return OpenBuckets(places, held)
+
+    def _is_all(self, keys: Sequence[str]) -> bool:
+        return len(keys) == len(self.places) and list(self.places) == list(keys)

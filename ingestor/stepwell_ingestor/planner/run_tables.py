@@ -1,0 +1,215 @@
+"""Rows about runs: activity, conflicts, documents, spellings, and the state that the next flush begins from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from stepwell_ingestor.planner.arrow import MILLISECONDS, PATH_FIELDS, row_type, table_of
+from stepwell_ingestor.planner.run_state import RunDocument, RunState
+from stepwell_schemas.rules.identifiers import RunPath
+
+NOT_THERE = -1
+"""What stands for "before this flush, it was not there" in the table of states."""
+
+_NO_LAST_STEP = -(2**63)
+_COUNTS: Final = ("log_rows", "points", "conflicts", "repeated", "missing", "dead_letters")
+_DOCUMENT_TEXTS: Final = ("display_name", "state", "notes", "run_group", "job_type", "client", "host")
+_counts: Final[Callable[[Activity], tuple[int, ...]]] = attrgetter(*_COUNTS)
+_document_texts: Final[Callable[[RunDocument], tuple[str, ...]]] = attrgetter(*_DOCUMENT_TEXTS)
+
+_TEXT, _I64, _U64 = pa.string(), pa.int64(), pa.uint64()
+_ACTIVITY: Final = row_type(
+    PATH_FIELDS
+    | {"first_timestamp": MILLISECONDS, "last_timestamp": MILLISECONDS, "last_step": _I64, "last_offset": _I64}
+    | dict.fromkeys(_COUNTS[:-1], _U64)
+)
+_SESSION: Final = row_type(
+    PATH_FIELDS
+    | {"session": _TEXT, "writer": _TEXT, "next_sequence": _I64, "last_offset": _I64}
+    | dict.fromkeys(_COUNTS, _U64)
+)
+_CONFLICT: Final = row_type(
+    PATH_FIELDS | {"writer": _TEXT, "asked_step": _I64, "step": _I64, "timestamp": MILLISECONDS, "version": _U64}
+)
+_DOCUMENT: Final = row_type(
+    PATH_FIELDS
+    | dict.fromkeys(_DOCUMENT_TEXTS, _TEXT)
+    | {"exit_code": pa.int32(), "config": _TEXT, "summary": _TEXT, "tags": pa.list_(_TEXT), "metric_definitions": _TEXT}
+    | {"created_at": MILLISECONDS, "started_at": MILLISECONDS, "finished_at": MILLISECONDS, "version": _U64}
+)
+_SPELLING: Final = row_type(PATH_FIELDS | {"folded": _TEXT, "spelling": _TEXT, "first_version": _U64})
+_STATE: Final = row_type(
+    PATH_FIELDS | {"scope": _TEXT, "name": _TEXT, "offset": _I64, "number": _I64, "previous_number": _I64}
+)
+_FILE: Final = row_type(PATH_FIELDS | {"sha256": _TEXT, "size": _U64, "content_type": _TEXT, "version": _U64})
+
+
+class Conflict(NamedTuple):
+    """A call whose step lay below its writer's current one: what was asked, what was done, when (µs)."""
+
+    path: RunPath
+    writer: str
+    asked_step: int
+    step: int
+    timestamp: int
+    version: int
+
+
+class MediaFile(NamedTuple):
+    """A media file that a run logged, by its content: bytes, media type, and the version of its row."""
+
+    path: RunPath
+    sha256: str
+    size: int
+    content_type: str
+    version: int
+
+
+@dataclass
+class Activity:
+    """What events add to what is known of one run's doings; timestamps in µs."""
+
+    first_timestamp: int = 2**62
+    last_timestamp: int = 0
+    last_step: int = _NO_LAST_STEP
+    log_rows: int = 0
+    points: int = 0
+    conflicts: int = 0
+    repeated: int = 0
+    missing: int = 0
+    dead_letters: int = 0
+    last_offset: int = 0
+
+    def add(self, other: Activity) -> None:
+        """Take in what later events did."""
+        self.first_timestamp = min(self.first_timestamp, other.first_timestamp)
+        self.last_timestamp = max(self.last_timestamp, other.last_timestamp)
+        self.last_step = max(self.last_step, other.last_step)
+        self.last_offset = max(self.last_offset, other.last_offset)
+        self.log_rows += other.log_rows
+        self.points += other.points
+        self.conflicts += other.conflicts
+        self.repeated += other.repeated
+        self.missing += other.missing
+        self.dead_letters += other.dead_letters
+
+    def beside(self) -> Activity:
+        """Return what rows of a stream beside the run's own add to what is known of the run: a sign of life."""
+        return replace(self, last_step=_NO_LAST_STEP, log_rows=0, points=0)
+
+    def saw(self, offset: int, timestamp: int) -> None:
+        """Take in an event."""
+        self.last_offset = max(self.last_offset, offset)
+        self.first_timestamp = min(self.first_timestamp, timestamp)
+        self.last_timestamp = max(self.last_timestamp, timestamp)
+
+    def logged(self, steps: NDArray[np.int64], timestamps: NDArray[np.int64]) -> None:
+        """Take in rows, by their steps and timestamps."""
+        if len(steps):
+            self.log_rows += len(steps)
+            self.last_step = max(self.last_step, int(steps[-1]))
+            self.first_timestamp = min(self.first_timestamp, int(timestamps.min()))
+            self.last_timestamp = max(self.last_timestamp, int(timestamps.max()))
+
+
+class Session(NamedTuple):
+    """A journal of one writer of a run, or a dead letter that was sent again."""
+
+    path: RunPath
+    name: str
+    writer: str
+
+
+def run_tables(
+    states: Mapping[RunPath, RunState],
+    before: Mapping[RunPath, RunState],
+    activity: Mapping[RunPath, Activity],
+    sessions: Mapping[Session, Activity],
+    conflicts: Sequence[Conflict],
+    documents: Mapping[RunPath, int],
+    spellings: Sequence[tuple[RunPath, str, str, int]],
+    end: int,
+) -> dict[str, pa.Table]:
+    """Return the rows about runs, by table; tables without rows are left out. `documents` gives versions."""
+    tables = {
+        "step_conflict_log": ([_conflict(conflict) for conflict in conflicts], _CONFLICT),
+        "run_documents": (
+            [_document(path, _known(states[path]), version) for path, version in documents.items()],
+            _DOCUMENT,
+        ),
+        "key_spellings": ([(*path, *spelling) for path, *spelling in spellings], _SPELLING),
+        "run_states": (_states(states, before, end), _STATE),
+        # After all that views are made of: what says how far a run is stored promises no more than can be read.
+        "run_activity": ([_activity(path, part) for path, part in activity.items()], _ACTIVITY),
+        # Last, so that what a receipt says is stored can be read.
+        "session_activity": (
+            [
+                _session(session, part, states[session.path].sessions.get(session.name, 0))
+                for session, part in sessions.items()
+            ],
+            _SESSION,
+        ),
+    }
+    return {name: table_of(rows, fields) for name, (rows, fields) in tables.items() if rows}
+
+
+def media_table(files: Sequence[MediaFile]) -> pa.Table:
+    """Return files as rows of the table `media_files`."""
+    return table_of([(*path, *file) for path, *file in files], _FILE)
+
+
+def _known(state: RunState) -> RunDocument:
+    assert state.document is not None  # noqa: S101 - a document is there before its version is
+    return state.document
+
+
+def _milliseconds(microseconds: int | None) -> int | None:
+    return None if microseconds is None else microseconds // 1_000
+
+
+def _activity(path: RunPath, part: Activity) -> tuple[Any, ...]:
+    return (
+        *path, _milliseconds(part.first_timestamp), _milliseconds(part.last_timestamp), part.last_step,
+        part.last_offset, *_counts(part)[:-1],
+    )  # fmt: skip
+
+
+def _session(session: Session, part: Activity, reached: int) -> tuple[Any, ...]:
+    return (*session.path, session.name, session.writer, reached, part.last_offset, *_counts(part))
+
+
+def _conflict(conflict: Conflict) -> tuple[Any, ...]:
+    path, writer, asked, step, timestamp, version = conflict
+    return (*path, writer, asked, step, _milliseconds(timestamp), version)
+
+
+def _document(path: RunPath, document: RunDocument, version: int) -> tuple[Any, ...]:
+    return (
+        *path, *_document_texts(document), document.exit_code, json.dumps(dict(document.config)),
+        json.dumps(dict(document.summary)), document.tags, json.dumps(list(document.metric_definitions.values())),
+        _milliseconds(document.created_at), _milliseconds(document.started_at), _milliseconds(document.finished_at),
+        version,
+    )  # fmt: skip
+
+
+def _states(states: Mapping[RunPath, RunState], before: Mapping[RunPath, RunState], end: int) -> list[tuple[Any, ...]]:
+    """Return every number that this flush changed, with what it was before."""
+    return [
+        (*path, scope, name, end, number, old.get(name, NOT_THERE))
+        for path, state in states.items()
+        for scope, new, old in (
+            ("writer", state.writers, before[path].writers),
+            ("session", state.sessions, before[path].sessions),
+            ("run", state.counters, before[path].counters),
+        )
+        for name, number in new.items()
+        if old.get(name) != number
+    ]

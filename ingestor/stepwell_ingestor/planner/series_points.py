@@ -1,0 +1,88 @@
+"""A flush's numbers by series: which series have their rows in common, and their points in the order of steps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepwell_ingestor.planner.point_tables import Columns, Int64s
+from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.kinds import Kind
+
+_MICROSECONDS_A_MILLISECOND = 1_000
+
+Marks = NDArray[np.bool_]
+
+
+class Points(NamedTuple):
+    """Points of k series that have the same n steps: int64[n], strictly ascending; ms int64[n]; float64[k, n]."""
+
+    steps: Int64s
+    timestamps: Int64s
+    values: NDArray[np.float64]
+
+    def of(self, chosen: Marks) -> Points:
+        """Return the points of some of the series."""
+        return self if chosen.all() else self._replace(values=self.values[chosen])
+
+
+class Series(NamedTuple):
+    """Numbers' series of a run that have their rows in common.
+
+    `columns`: where the rows are; beside each the places of the keys among its own, None where they are its own.
+    """
+
+    path: RunPath
+    keys: list[str]
+    columns: list[tuple[Columns, Int64s | None]]
+
+    def points(self) -> Points:
+        """Return the points; of the values at one step the one of the newest version."""
+        parts = [part for part, _ in self.columns]
+        steps = np.concatenate([part.steps for part in parts])
+        timestamps = np.concatenate([part.timestamps for part in parts]) // _MICROSECONDS_A_MILLISECOND
+        values = np.concatenate([_values(part, places) for part, places in self.columns], axis=1)
+        if (steps[1:] > steps[:-1]).all():
+            return Points(steps, timestamps, values)
+        order = np.lexsort((np.concatenate([part.versions for part in parts]), steps))
+        newest = order[np.append(np.diff(steps[order]) > 0, True)]
+        return Points(steps[newest], timestamps[newest], values[:, newest])
+
+
+def _values(part: Columns, places: Int64s | None) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = part.values.reshape(len(part.keys), len(part.steps))
+    return values if places is None else values[places]
+
+
+def series_of(columns: Sequence[Columns]) -> list[Series]:
+    """Return the series of numbers in columns of a flush, those together that have their rows in common."""
+    by_run: dict[RunPath, dict[tuple[str, ...], list[Columns]]] = {}
+    for part in columns:
+        if part.kind is Kind.NUMBER and len(part.steps):
+            by_run.setdefault(part.path, {}).setdefault(tuple(part.keys), []).append(part)
+    return [series for path, lists in by_run.items() for series in _of_run(path, lists)]
+
+
+def _of_run(path: RunPath, lists: Mapping[tuple[str, ...], list[Columns]]) -> Iterator[Series]:
+    if sum(map(len, lists)) == len(set().union(*lists)):
+        # No key is in two lists, as with a loop that logs the same keys all the time.
+        for keys, parts in lists.items():
+            yield Series(path, list(keys), [(part, None) for part in parts])
+        return
+    found: dict[str, list[tuple[int, int]]] = {}
+    for number, keys in enumerate(lists):
+        for place, key in enumerate(keys):
+            found.setdefault(key, []).append((number, place))
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for key, at in found.items():
+        groups.setdefault(tuple(number for number, _ in at), []).append(key)
+    by_number = list(lists.values())
+    for numbers, members in groups.items():
+        turns = [np.array([found[key][turn][1] for key in members]) for turn in range(len(numbers))]
+        yield Series(
+            path, members,
+            [(part, places) for number, places in zip(numbers, turns, strict=True) for part in by_number[number]],
+        )  # fmt: skip

@@ -1,0 +1,121 @@
+"""Partial rows of the table `series`: what a flush adds to what is known of each series."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from stepwell_ingestor.planner.arrow import PATH_FIELDS, row_type, table_of
+from stepwell_ingestor.planner.point_tables import Columns
+from stepwell_ingestor.planner.run_state import SeriesId
+from stepwell_schemas.limits import VERSION_ROW_BITS
+from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.kinds import Kind
+from stepwell_schemas.rules.streams import DEFAULT
+
+_TEXT, _I64, _U64, _F64 = pa.string(), pa.int64(), pa.uint64(), pa.float64()
+_SERIES: Final = row_type(
+    PATH_FIELDS
+    | {"key": _TEXT, "kind": _TEXT, "first_step": _I64, "last_step": _I64, "points": _U64, "rewritten": pa.uint8()}
+    | {"first_version": _U64, "value_min": _F64, "value_max": _F64, "value_sum": _F64, "not_nan": _U64}
+    | {
+        name: row_type({"step": _I64, "version": _U64, "value": value})
+        for name, value in (("last_number", _F64), ("last_text", _TEXT))
+    }
+    | {"last_offset": _I64, "stream": _TEXT}
+)
+
+
+@dataclass
+class SeriesPart:
+    """What a flush adds to one series; the extremes and the sum leave NaN out.
+
+    `exact` has the digits of the last value where that is an integer that float64 can't hold.
+    `stream` is DEFAULT once a row of the run's own has it.
+    """
+
+    first_step: int
+    last_step: int
+    points: int
+    rewritten: bool
+    first_version: int
+    value_min: float
+    value_max: float
+    value_sum: float
+    not_nan: int
+    last: tuple[int, int, float | str]
+    last_offset: int
+    exact: str = ""
+    stream: str = DEFAULT
+
+    def add(self, other: SeriesPart) -> None:
+        """Take in a later part of the same series."""
+        self.rewritten |= other.rewritten or other.first_step <= self.last_step
+        self.first_step = min(self.first_step, other.first_step)
+        self.last_step = max(self.last_step, other.last_step)
+        self.points += other.points
+        self.first_version = min(self.first_version, other.first_version)
+        self.value_min = min(self.value_min, other.value_min)
+        self.value_max = max(self.value_max, other.value_max)
+        self.value_sum += other.value_sum
+        self.not_nan += other.not_nan
+        if other.last[:2] >= self.last[:2]:
+            self.last, self.exact = other.last, other.exact
+        self.last_offset = max(self.last_offset, other.last_offset)
+        self.stream = min(self.stream, other.stream)
+
+
+def parts_of(columns: Columns, stream: str = DEFAULT) -> list[SeriesPart]:
+    """Return the part of each key of some columns that rows of `stream` logged."""
+    steps, rows = columns.steps, len(columns.steps)
+    repeated = rows > 1 and bool((steps[1:] <= steps[:-1]).any())
+    first, last, version = int(steps[0]), int(steps[-1]), int(columns.versions[0])
+    last_version = int(columns.versions[-1])
+    figures = _figures(columns)
+    return [
+        SeriesPart(
+            first, last, rows, repeated, version, *figures[number],
+            (last, last_version, columns.values[(number + 1) * rows - 1]), last_version >> VERSION_ROW_BITS,
+            columns.exact.get((number + 1) * rows - 1, ""), stream,
+        )
+        for number in range(len(columns.keys))
+    ]  # fmt: skip
+
+
+def _figures(columns: Columns) -> list[tuple[float, float, float, int]]:
+    if columns.kind is not Kind.NUMBER:
+        return [(math.inf, -math.inf, 0.0, 0)] * len(columns.keys)
+    if len(columns.steps) == 1:
+        # As plain `log()` calls come: a dozen calls of numpy for a value each would be most of their planning.
+        return [
+            (value, value, value, 1) if value == value else (math.inf, -math.inf, 0.0, 0)
+            for value in columns.values.tolist()
+        ]
+    values = columns.values.reshape(len(columns.keys), len(columns.steps))
+    there = ~np.isnan(values)
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums = np.sum(values, axis=1, where=there)
+    lows = np.min(values, axis=1, where=there, initial=np.inf)
+    highs = np.max(values, axis=1, where=there, initial=-np.inf)
+    counts = there.sum(axis=1)
+    return list(zip(lows.tolist(), highs.tolist(), sums.tolist(), counts.tolist(), strict=True))
+
+
+def series_table(parts: Mapping[tuple[RunPath, SeriesId], SeriesPart]) -> pa.Table:
+    """Return the parts as rows of the table `series`."""
+    return table_of([_row(path, series, part) for (path, series), part in parts.items()], _SERIES)
+
+
+def _row(path: RunPath, series: SeriesId, part: SeriesPart) -> tuple[Any, ...]:
+    step, version, last = part.last
+    number, text = (0.0, last) if isinstance(last, str) else (last, part.exact)
+    return (
+        *path, *series, part.first_step, part.last_step, part.points, int(part.rewritten), part.first_version,
+        part.value_min, part.value_max, part.value_sum, part.not_nan,
+        (step, version, number), (step, version, text), part.last_offset, part.stream,
+    )  # fmt: skip

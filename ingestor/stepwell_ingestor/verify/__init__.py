@@ -1,0 +1,1 @@
+"""Replay of a run's log, for `stepwell verify`."""

@@ -1,0 +1,130 @@
+"""One run's events in Kafka: which partition has them, where its log begins and ends, and what a stretch of it holds.
+
+Reads beside the ingestors, as no member of their group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
+
+from stepwell_ingestor.errors import ReplayError
+from stepwell_ingestor.kafka.client import Committed, committed_of, message_of
+from stepwell_ingestor.messages import Message, Received, receive_all
+from stepwell_ingestor.settings import IngestorSettings
+from stepwell_schemas.events.codec import Codec
+from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
+from stepwell_schemas.rules.identifiers import RunPath
+
+_POLL_MILLISECONDS: Final = 1_000
+_SILENT_POLLS: Final = 30
+_FETCH_MILLISECONDS: Final = 50
+_COMMITTED_TRIES: Final = 20
+_RETRY_SECONDS: Final = 0.25
+
+
+class Extent(NamedTuple):
+    """The offsets [begin, end) that Kafka holds of a partition now."""
+
+    begin: int
+    end: int
+
+
+class Piece(NamedTuple):
+    """What one answer of the broker holds of the run, and how many of its messages are unusable."""
+
+    received: list[Received]
+    unusable: int
+
+
+class RunLog:
+    """Reads the events of one run. Every method raises KafkaError, and ReplayError as it says."""
+
+    def __init__(self, settings: IngestorSettings, run: RunPath) -> None:
+        self._settings = settings
+        self._run = run
+        self._codec = Codec()
+        self._topic = settings.events_topic
+        self._consumer = AIOKafkaConsumer(
+            **settings.kafka_connection(),
+            enable_auto_commit=False,
+            # An offset that retention has taken away must be an error: reading on elsewhere would leave events out.
+            auto_offset_reset="none",
+            # Questions for offsets wait behind a fetch that waits for events.
+            fetch_max_wait_ms=_FETCH_MILLISECONDS,
+            isolation_level="read_committed",
+            fetch_max_bytes=2 * MAX_EVENT_BYTES,
+            max_partition_fetch_bytes=MAX_EVENT_BYTES + MIB,
+        )
+        self._admin = AIOKafkaAdminClient(**settings.kafka_connection())
+
+    async def open(self) -> None:
+        """Connect."""
+        await self._admin.start()
+        await self._consumer.start()
+
+    async def close(self) -> None:
+        """Disconnect."""
+        # aiokafka's consumer without a group, stopped soon after its start, reports the end of its own tasks.
+        with suppress(asyncio.CancelledError):
+            await self._consumer.stop()
+        await self._admin.close()
+
+    async def partitions(self) -> list[int]:
+        """Return the topic's partitions, the one that the run's key names first. Raises: ReplayError without topic."""
+        # Asking for one topic would make it.
+        topics = {topic["topic"]: topic for topic in await self._admin.describe_topics()}
+        if self._topic not in topics:
+            raise ReplayError(f"Kafka at {self._settings.kafka_bootstrap_servers} has no topic {self._topic}")
+        numbers = sorted(partition["partition"] for partition in topics[self._topic]["partitions"])
+        named = DefaultPartitioner()(self._run.kafka_key, numbers, numbers)
+        return [named, *(number for number in numbers if number != named)]
+
+    async def extent(self, partition: int) -> Extent:
+        """Return where a partition's log begins and ends now."""
+        place = TopicPartition(self._topic, partition)
+        begins = await self._consumer.beginning_offsets([place])
+        ends = await self._consumer.end_offsets([place])
+        return Extent(begins[place], ends[place])
+
+    async def committed(self, partition: int) -> Committed:
+        """Return what the ingestors' group has committed of a partition."""
+        place = TopicPartition(self._topic, partition)
+        for _ in range(_COMMITTED_TRIES - 1):
+            # The broker that leads the group may just be changing, or still be reading the group.
+            with suppress(KafkaError):
+                return (await committed_of(self._admin, self._settings.ingestor_group, [place]))[place]
+            await asyncio.sleep(_RETRY_SECONDS)
+        return (await committed_of(self._admin, self._settings.ingestor_group, [place]))[place]
+
+    async def read(self, partition: int, start: int, end: int) -> AsyncIterator[Piece]:
+        """Yield what the offsets [start, end) hold, answer by answer.
+
+        Raises:
+            ReplayError: when the broker gives nothing more before `end`.
+        """
+        if start >= end:
+            return
+        place = TopicPartition(self._topic, partition)
+        self._consumer.assign([place])
+        self._consumer.seek(place, start)
+        silent = 0
+        while (position := await self._consumer.position(place)) < end:
+            records = (await self._consumer.getmany(place, timeout_ms=_POLL_MILLISECONDS)).get(place, [])
+            silent = 0 if records or await self._consumer.position(place) > position else silent + 1
+            if silent == _SILENT_POLLS:
+                raise ReplayError(f"Kafka gives nothing of {self._topic}/{partition} from offset {position} on")
+            yield self._piece([message_of(record) for record in records if record.offset < end])
+
+    def _piece(self, messages: list[Message]) -> Piece:
+        # By what an event says of itself: the key is the producer's affair.
+        received, dead = receive_all(self._codec, messages)
+        unusable = sum(letter.message.key == self._run.kafka_key for letter in dead)
+        return Piece([item for item in received if item.path == self._run], unusable)

@@ -1,0 +1,233 @@
+"""Replays one run's log through the planner of the ingestor into a scratch database: what the tables must hold.
+
+The log is read up to the offset that the ingestors' group has committed. What lies behind it may be stored by now, or
+half of it: `look_ahead` tells which steps it touches, so that these can be left out of a comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from stepwell_ingestor.errors import ReplayError
+from stepwell_ingestor.messages import Received
+from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
+from stepwell_ingestor.planner.run_state import RunState
+from stepwell_ingestor.settings import IngestorSettings
+from stepwell_ingestor.verify.fingerprints import Bounds, Figures, Rows, read_figures
+from stepwell_ingestor.verify.log_reader import RunLog
+from stepwell_ingestor.verify.session_digest import SessionTally
+from stepwell_schemas.clickhouse.store import connect
+from stepwell_schemas.events.models import LogBatch, LogEvent
+from stepwell_schemas.migrations.runner import migrate
+from stepwell_schemas.rollups.rebuild import fill_all
+from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.keys import fold_key
+from stepwell_schemas.rules.streams import DEFAULT, stream_of
+
+_DATABASE: Final = "replay"
+_MICROSECONDS_A_MILLISECOND: Final = 1_000
+
+
+class Beginning(NamedTuple):
+    """Where the run's log begins: the partition's first offset, and the run's first event there.
+
+    `timestamp` is in milliseconds since the epoch, `sequence` the number of its first record in its session.
+    """
+
+    partition: int
+    log_begin: int
+    offset: int
+    timestamp: int
+    sequence: int
+
+
+class Reach(NamedTuple):
+    """What the group has settled: everything before `settled`; what lies before `begun` may be stored too."""
+
+    settled: int
+    begun: int
+
+
+class Ahead(NamedTuple):
+    """Events of the run that are not settled, and the lowest step of its own rows that they touch (None: no step).
+
+    `beside`: they have rows of a stream beside the run's own, which counts its steps for itself.
+    """
+
+    events: int
+    first_step: int | None
+    beside: bool
+
+
+class Rest(NamedTuple):
+    """What lies behind the replayed part, and what was met on the way.
+
+    `behind`: events of the run that are not settled. `behind_all`: those of its partition. `unusable`: of the replayed
+    events, those that are dead letters, wholly or partly. `sessions`: the tallies that were asked for.
+    """
+
+    behind: int
+    behind_all: int
+    unusable: int
+    sessions: dict[str, SessionTally]
+
+
+class Replay:
+    """The replay of one run; its methods are to be called in the order in which they stand here.
+
+    Args:
+        settings: Kafka, the topic and the group.
+        run: the run.
+        folder: an empty folder for the scratch database. The embedded engine opens one in a process's life.
+        session_ends: the sessions to tally, each with the number of records from which on none count.
+    """
+
+    def __init__(self, settings: IngestorSettings, run: RunPath, folder: Path, session_ends: Mapping[str, int]) -> None:
+        self._run = run
+        self._slice_bytes = settings.ingestor_flush_bytes
+        self._log = RunLog(settings, run)
+        self._scratch = connect(f"chdb://{folder}", _DATABASE)
+        self._partition = 0
+        self._position = 0
+        self._state = RunState()
+        self._seed_step: int | None = None
+        self._unusable = 0
+        self._tallied_to = 0
+        self._sessions = {session: SessionTally(end) for session, end in session_ends.items()}
+
+    async def open(self) -> None:
+        """Connect, and make the scratch tables. Raises: KafkaError, StoreError."""
+        migrate(self._scratch)
+        await self._log.open()
+
+    async def begin(self) -> Beginning | None:
+        """Find the run's first event; None when Kafka holds none.
+
+        A producer that hashes its keys otherwise puts the run into another partition than its key names for us.
+        """
+        for partition in await self._log.partitions():
+            extent = await self._log.extent(partition)
+            first = await self._first_event(partition, extent.begin, extent.end)
+            if first is not None:
+                offset = first.message.offset
+                self._partition, self._position, self._tallied_to = partition, offset, offset
+                timestamp = first.timestamp // _MICROSECONDS_A_MILLISECOND
+                return Beginning(partition, extent.begin, offset, timestamp, first.event.sequence)
+        return None
+
+    async def kept_from_the_start(self) -> bool:
+        """Whether retention has taken nothing away from any partition."""
+        return all([(await self._log.extent(number)).begin == 0 for number in await self._log.partitions()])
+
+    async def seed(self, step: int, keys: Sequence[str]) -> None:
+        """Begin in the middle of the run: its writers' current step, and the keys that have their spelling."""
+        self._seed_step = step
+        self._state.spellings = {fold_key(key): key for key in keys}
+
+    async def reach(self) -> Reach:
+        """Return what the group has settled. Raises: ReplayError when it has settled nothing of the partition."""
+        offset, plan = await self._log.committed(self._partition)
+        end = (await self._log.extent(self._partition)).end
+        if offset is None:
+            raise ReplayError(
+                f"the consumer group has committed nothing of partition {self._partition}: either nothing of it was "
+                "ingested yet, or STEPWELL_INGESTOR_GROUP names another group than the ingestors' own"
+            )
+        if offset > end:
+            raise ReplayError(f"the consumer group is at offset {offset}, but the log ends at {end}: it was made anew")
+        return Reach(offset, int(plan) if plan else offset)
+
+    async def store_until(self, end: int) -> None:
+        """Put what the log holds before offset `end` into the scratch tables. Raises: KafkaError, ReplayError."""
+        pending: list[Received] = []
+        size = 0
+        async for piece in self._log.read(self._partition, self._position, end):
+            self._unusable += piece.unusable
+            for item in piece.received:
+                self._tally(item)
+                pending.append(item)
+                size += len(item.message.value)
+                if size >= self._slice_bytes:
+                    self._store(pending)
+                    pending, size = [], 0
+        self._store(pending)
+        self._position = max(self._position, end)
+
+    async def look_ahead(self, end: int) -> Ahead:
+        """Say what lies between the replayed part and offset `end`. Raises: KafkaError, ReplayError."""
+        items: list[Received] = []
+        async for piece in self._log.read(self._partition, self._position, end):
+            items += piece.received
+        plan = self._plan(items)
+        series = plan.tables["series"].to_pylist() if "series" in plan.tables else []
+        conflicts = plan.tables["step_conflict_log"].to_pylist() if "step_conflict_log" in plan.tables else []
+        steps = [row["first_step"] for row in series if row["stream"] == DEFAULT]
+        steps += [row["step"] for row in conflicts]
+        return Ahead(len(items), min(steps, default=None), any(row["stream"] != DEFAULT for row in series))
+
+    async def figures(self, bounds: Bounds) -> Figures:
+        """Return the figures of what was replayed, of rollups too. Raises: StoreError."""
+        fill_all(self._scratch)
+        return read_figures(self._ask, self._run, bounds)
+
+    async def rest(self) -> Rest:
+        """Read on to the log's end, without storing. Raises: KafkaError, ReplayError."""
+        end = (await self._log.extent(self._partition)).end
+        behind = 0
+        async for piece in self._log.read(self._partition, self._position, end):
+            behind += len(piece.received)
+            for item in piece.received:
+                self._tally(item)
+        return Rest(behind, max(end - self._position, 0), self._unusable, self._sessions)
+
+    async def elsewhere(self) -> list[int]:
+        """Return the other partitions that hold events of the run. Raises: KafkaError, ReplayError."""
+        found = []
+        for partition in await self._log.partitions():
+            extent = await self._log.extent(partition)
+            if partition != self._partition and await self._first_event(partition, *extent) is not None:
+                found.append(partition)
+        return found
+
+    async def close(self) -> None:
+        """Let go of Kafka and the scratch database."""
+        self._scratch.close()
+        await self._log.close()
+
+    async def _first_event(self, partition: int, begin: int, end: int) -> Received | None:
+        async for piece in self._log.read(partition, begin, end):
+            if piece.received:
+                return piece.received[0]
+        return None
+
+    def _store(self, items: list[Received]) -> None:
+        plan = self._plan(items)
+        for table, rows in plan.tables.items():
+            self._scratch.insert(table, rows)
+        self._unusable += len(plan.dead)
+        self._state = plan.states[self._run]
+
+    def _plan(self, items: list[Received]) -> FlushPlan:
+        before = self._state.copy()
+        for item in items:
+            event = item.event
+            if self._seed_step is None or not isinstance(event, LogBatch | LogEvent):
+                continue
+            if stream_of(event.writer) == DEFAULT:
+                before.writers.setdefault(event.writer, self._seed_step)
+        end = items[-1].message.offset + 1 if items else self._position
+        return plan_flush(items, [], {self._run: before}, end)
+
+    def _tally(self, item: Received) -> None:
+        if item.message.offset < self._tallied_to:
+            return
+        self._tallied_to = item.message.offset + 1
+        tally = self._sessions.get(item.event.session)
+        if tally is not None:
+            tally.add(item.event)
+
+    def _ask(self, sql: str, parameters: Mapping[str, Any]) -> Rows:
+        rows: Rows = self._scratch.query(sql, parameters).to_pylist()
+        return rows

@@ -1,0 +1,1 @@
+"""Reading back: the public `Api` and its objects."""

@@ -1,0 +1,252 @@
+"""From a journal's items to events: where to cut, and the columns of a batch. Pure; no loop per packed point."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepwell.journal.format import JournalInfo, Position
+from stepwell.journal.reader import Item, JsonRow, MediaPiece, MetaEvent, Rows
+from stepwell.journal.row_layout import BOOL_CODE, INT_CODE, Layout
+from stepwell_schemas.events.codec import encode
+from stepwell_schemas.events.models import (
+    Block,
+    Event,
+    Exact,
+    LogBatch,
+    MediaChunk,
+    MetricDefinition,
+    RunFinished,
+    RunStarted,
+    RunUpdated,
+)
+from stepwell_schemas.limits import FLOAT64_EXACT_INT, MAX_BATCH_ROWS, MAX_EVENT_BYTES, SEND_BATCH_BYTES
+from stepwell_schemas.rules.kinds import Kind, as_float, exact_text
+from stepwell_schemas.rules.steps import COMMIT_DEFAULT, NO_STEP
+
+_META_EVENTS: Final[dict[str, type[Event]]] = {kind.name: kind for kind in (RunStarted, RunUpdated, RunFinished)}
+_KEY_OVERHEAD_BYTES: Final = 4
+
+
+class Outgoing(NamedTuple):
+    """A message's value, and the journal position that its acknowledgement reaches; or why there is no message."""
+
+    payload: bytes
+    after: Position
+    error: str = ""
+
+
+class Cut(NamedTuple):
+    """What goes into one event: a meta event, a media piece, or rows (slices of stretches, JSON rows) of one batch."""
+
+    items: list[Item]
+    rows: int
+    after: int
+
+
+def cut(items: Iterable[Item], max_bytes: int = SEND_BATCH_BYTES, max_rows: int = MAX_BATCH_ROWS) -> Iterator[Cut]:
+    """Decide which items travel together: in order, each record once, within the bounds (one row always fits)."""
+    pending: list[Item] = []
+    rows = used = 0
+    layouts: set[int] = set()
+    for item in items:
+        if isinstance(item, MetaEvent | MediaPiece):
+            if rows:
+                yield Cut(pending, rows, pending[-1].end)
+                pending, rows, used, layouts = [], 0, 0, set()
+            yield Cut([item], 0, item.end)
+            continue
+        start = 0
+        size = item.size if isinstance(item, JsonRow) else item.layout.record_bytes
+        while start < _count(item):
+            overhead = _overhead(item, layouts)
+            room = min((max_bytes - used - overhead) // size, max_rows - rows)
+            if room < 1 and rows:
+                yield Cut(pending, rows, pending[-1].end)
+                pending, rows, used, layouts = [], 0, 0, set()
+                continue
+            part, start = _slice(item, start, max(1, room))
+            pending.append(part)
+            rows, used = rows + _count(part), used + _count(part) * size + overhead
+            if isinstance(part, Rows):
+                layouts.add(part.layout.tag)
+    if rows:
+        yield Cut(pending, rows, pending[-1].end)
+
+
+def _count(item: Rows | JsonRow) -> int:
+    return len(item.array) if isinstance(item, Rows) else 1
+
+
+def _overhead(item: Rows | JsonRow, layouts: set[int]) -> int:
+    """Return the bytes of the keys, which a batch names once for each layout."""
+    if isinstance(item, JsonRow) or item.layout.tag in layouts:
+        return 0
+    return sum(map(len, item.layout.keys)) + _KEY_OVERHEAD_BYTES * len(item.layout.keys)
+
+
+def _slice(item: Rows | JsonRow, start: int, count: int) -> tuple[Rows | JsonRow, int]:
+    if isinstance(item, JsonRow):
+        return item, 1
+    part = item.array[start : start + count]
+    after = start + len(part)
+    end = item.end - (len(item.array) - after) * item.layout.record_bytes
+    return Rows(item.layout, part, end), after
+
+
+def outgoing(cuts: Iterable[Cut], info: JournalInfo, sequence: int) -> Iterator[Outgoing]:
+    """Encode `cuts`, the first of which begins with record number `sequence`.
+
+    What can't be an event (a journal of another release, damage that a checksum missed) is reported in its `error`, and
+    does not hold up what comes after it.
+    """
+    for piece in cuts:
+        after = Position(piece.after, sequence + max(1, piece.rows))
+        try:
+            payload, error = encode(event_of(piece, info, sequence)), ""
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as problem:
+            payload, error = b"", f"{type(problem).__name__}: {problem}"
+        if len(payload) > MAX_EVENT_BYTES:
+            payload, error = b"", f"{len(payload):,} bytes; an event has at most {MAX_EVENT_BYTES:,}"
+        yield Outgoing(payload, after, error)
+        sequence = after.sequence
+
+
+def event_of(piece: Cut, info: JournalInfo, sequence: int) -> Event:
+    """Return the event of a piece whose first record has number `sequence`. Raises: ValueError, TypeError, KeyError."""
+    first = piece.items[0]
+    if isinstance(first, MetaEvent):
+        return meta_event(first, info, sequence)
+    if isinstance(first, MediaPiece):
+        return MediaChunk(**_address(info, sequence), **first.head, data=first.data)
+    return batch(piece, info, sequence)
+
+
+def meta_event(item: MetaEvent, info: JournalInfo, sequence: int) -> Event:
+    """Return the event that a journal's JSON record stands for."""
+    fields = dict(item.fields)
+    kind = _META_EVENTS[fields.pop("event")]
+    for name in ("config", "summary"):
+        if name in fields:
+            fields[name] = json.dumps(fields[name], ensure_ascii=True)
+    if "metrics" in fields:
+        fields["metrics"] = [MetricDefinition(**metric) for metric in fields["metrics"]]
+    return kind(**_address(info, sequence), **fields)
+
+
+def _address(info: JournalInfo, sequence: int) -> dict[str, Any]:
+    return {
+        "entity": info.entity,
+        "project": info.project,
+        "run_id": info.run_id,
+        "session": info.session,
+        "sequence": sequence,
+    }
+
+
+def batch(piece: Cut, info: JournalInfo, sequence: int) -> LogBatch:
+    """Return the columns of a batch's rows."""
+    timestamps = np.empty(piece.rows, "<i8")
+    asked = np.empty(piece.rows, "<i8")
+    commits = np.empty(piece.rows, "u1")
+    packed: dict[int, list[tuple[int, Rows]]] = {}
+    loose: list[tuple[int, JsonRow]] = []
+    row = 0
+    for item in piece.items:
+        if isinstance(item, Rows):
+            span = slice(row, row + len(item.array))
+            timestamps[span], asked[span] = item.array["timestamp"], item.array["asked"]
+            commits[span] = item.array["commit"]
+            packed.setdefault(item.layout.tag, []).append((row, item))
+            row += len(item.array)
+        elif isinstance(item, JsonRow):
+            timestamps[row], asked[row], commits[row] = item.row["t"], item.row["s"], item.row["c"]
+            loose.append((row, item))
+            row += 1
+    blocks = [block for stretches in packed.values() for block in _layout_blocks(stretches, piece.rows)]
+    return LogBatch(
+        **_address(info, sequence),
+        timestamp=int(timestamps[0]),
+        writer=info.writer,
+        rows=piece.rows,
+        timestamps=timestamps.tobytes(),
+        steps=None if (asked == NO_STEP).all() else asked.tobytes(),
+        commits=None if (commits == COMMIT_DEFAULT).all() else commits.tobytes(),
+        blocks=blocks + _loose_blocks(loose, piece.rows),
+    )
+
+
+def _layout_blocks(stretches: list[tuple[int, Rows]], batch_rows: int) -> list[Block]:
+    layout = stretches[0][1].layout
+    arrays = [rows.array for _, rows in stretches]
+    array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    rows = None
+    if len(array) != batch_rows:
+        spans = [np.arange(first, first + len(part.array), dtype="<u4") for first, part in stretches]
+        rows = np.concatenate(spans).tobytes()
+    return [block for block in (_numbers(layout, array, rows), _bools(layout, array, rows)) if block]
+
+
+def _numbers(layout: Layout, array: NDArray[Any], rows: bytes | None) -> Block | None:
+    keys = [key for key, code in zip(layout.keys, layout.codes, strict=True) if code != BOOL_CODE]
+    if not keys:
+        return None
+    columns = np.empty((len(keys), len(array)), "<f8")
+    exact: list[Exact] = []
+    column = 0
+    for number, (code, first, end) in enumerate(layout.code_runs()):
+        if code == BOOL_CODE:
+            continue
+        values = array[f"v{number}"].T
+        columns[column : column + end - first] = values
+        if code == INT_CODE:
+            exact += _exact(values, column * len(array))
+        column += end - first
+    return Block(kind=Kind.NUMBER, keys=keys, rows=rows, packed=columns.tobytes(), exact=exact)
+
+
+def _exact(values: NDArray[Any], first: int) -> list[Exact]:
+    """Return the exact texts of the few integers that float64 can't hold; `first` is their first flat index."""
+    large = (values > FLOAT64_EXACT_INT) | (values < -FLOAT64_EXACT_INT)
+    if not large.any():
+        return []
+    where = np.flatnonzero(large)
+    texts = [exact_text(value) for value in values[large].tolist()]
+    return [Exact(index=first + int(at), text=text) for at, text in zip(where, texts, strict=True) if text]
+
+
+def _bools(layout: Layout, array: NDArray[Any], rows: bytes | None) -> Block | None:
+    keys = [key for key, code in zip(layout.keys, layout.codes, strict=True) if code == BOOL_CODE]
+    if not keys:
+        return None
+    runs = [array[f"v{number}"].T for number, (code, _, _) in enumerate(layout.code_runs()) if code == BOOL_CODE]
+    return Block(kind=Kind.BOOL, keys=keys, rows=rows, packed=np.concatenate(runs).astype("u1").tobytes())
+
+
+def _loose_blocks(loose: list[tuple[int, JsonRow]], batch_rows: int) -> list[Block]:
+    """Return the blocks of rows that fit no layout, those with the same keys of a kind together."""
+    groups: dict[tuple[str, tuple[str, ...]], list[tuple[int, list[Any]]]] = {}
+    for row, item in loose:
+        kinds: dict[str, dict[str, Any]] = {}
+        for key, (kind, value) in item.row["d"].items():
+            kinds.setdefault(kind, {})[key] = value
+        for kind, cells in kinds.items():
+            groups.setdefault((kind, tuple(cells)), []).append((row, list(cells.values())))
+    return [_loose_block(Kind(kind), keys, members, batch_rows) for (kind, keys), members in groups.items()]
+
+
+def _loose_block(kind: Kind, keys: tuple[str, ...], members: list[tuple[int, list[Any]]], batch_rows: int) -> Block:
+    rows = None if len(members) == batch_rows else np.array([row for row, _ in members], "<u4").tobytes()
+    flat = [values[column] for column in range(len(keys)) for _, values in members]
+    if kind is Kind.NUMBER:
+        packed = np.array([as_float(value) if isinstance(value, int) else value for value in flat], "<f8").tobytes()
+        texts = ((at, exact_text(value)) for at, value in enumerate(flat) if isinstance(value, int))
+        exact = [Exact(index=at, text=text) for at, text in texts if text]
+        return Block(kind=kind, keys=list(keys), rows=rows, packed=packed, exact=exact)
+    if kind is Kind.BOOL:
+        return Block(kind=kind, keys=list(keys), rows=rows, packed=np.array(flat, "u1").tobytes())
+    return Block(kind=kind, keys=list(keys), rows=rows, texts=flat)

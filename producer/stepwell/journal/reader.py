@@ -1,0 +1,243 @@
+"""Reading a journal: stretches of rows of one layout at once, up to the first thing that is not a whole record.
+
+A `Reader` only moves forward. It keeps the layouts it has met, so one that begins at an acknowledged position first
+walks over what lies before it to learn the definitions.
+
+Behind a damaged record nothing is read, even where later records are whole: how many rows the damage took is not known,
+so later rows without a step of their own would go to steps they were not logged at. A value at a wrong step is worse
+than one that is reported missing and still in the file.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepwell.journal.format import (
+    MEDIA_HEAD,
+    RECORD_HEAD,
+    START,
+    TAG,
+    TAG_EVENT,
+    TAG_LAYOUT,
+    TAG_MEDIA,
+    TAG_ROW,
+    Position,
+)
+from stepwell.journal.row_layout import Layout
+
+_NUMPY_CODES: Final = {"d": "<f8", "q": "<i8", "?": "?"}
+_HEAD_BYTES: Final = RECORD_HEAD.size + TAG.size
+_WINDOW_BYTES: Final = 4 * 1024 * 1024
+
+
+class Rows(NamedTuple):
+    """A stretch of packed rows: a structured array with `timestamp`, `asked`, `commit` and `v0`, `v1`, … code runs."""
+
+    layout: Layout
+    array: NDArray[Any]
+    end: int
+
+
+class JsonRow(NamedTuple):
+    """One row that fits no layout: `{"t": µs, "s": asked step, "c": commit code, "d": {key: [kind, value]}}`."""
+
+    row: dict[str, Any]
+    size: int
+    end: int
+
+
+class MetaEvent(NamedTuple):
+    """An event other than a row: its `event` name, and its fields."""
+
+    fields: dict[str, Any]
+    end: int
+
+
+class MediaPiece(NamedTuple):
+    """A piece of a media file: its `sha256`, `index`, `count`, `size`, `content_type` and `timestamp`; the bytes."""
+
+    head: dict[str, Any]
+    data: bytes
+    end: int
+
+
+Item = Rows | JsonRow | MetaEvent | MediaPiece
+
+
+class Damage(NamedTuple):
+    """The byte from which on a journal can't be read, and how many bytes it has from there."""
+
+    offset: int
+    bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"damaged at byte {self.offset:,}: everything before it can be read, {self.bytes:,} bytes from there on "
+            "can't"
+        )
+
+
+class Reader:
+    """Reads records in order; `position` is the next one's. With `check`, every CRC is verified."""
+
+    def __init__(self, *, check: bool) -> None:
+        self._check = check
+        self._layouts: dict[int, tuple[Layout, np.dtype[Any]]] = {}
+        self.position = START
+
+    def skip_to(self, data: mmap.mmap | bytes, position: Position) -> None:
+        """Go forward to `position`, a place between two records, learning the layouts on the way.
+
+        Damage on the way is passed over: what lies there was delivered, and the number of what follows is known.
+        """
+        while self.position.offset < position.offset:
+            before = self.position
+            for _ in self.read(data, position.offset, position.offset):
+                pass
+            if self.position == before:
+                break
+        self.position = position
+
+    def damage(self, data: mmap.mmap | bytes) -> Damage | None:
+        """Say what makes the record at `position`, where reading has ended, the last one; None at a journal's end.
+
+        A place that was reserved but not filled when the process died is no damage: its `log()` had not returned. It
+        has no length, and no whole record behind it.
+        """
+        offset = self.position.offset
+        used = used_bytes(data)
+        if used <= offset:
+            return None
+        head = bytes(data[offset : offset + RECORD_HEAD.size])
+        if any(head) or self._has_record(data, offset + RECORD_HEAD.size, used):
+            return Damage(offset, used - offset)
+        return None
+
+    def _has_record(self, data: mmap.mmap | bytes, first: int, used: int) -> bool:
+        """Whether a whole record begins anywhere in [first, used)."""
+        tags = [TAG_LAYOUT, TAG_ROW, TAG_EVENT, TAG_MEDIA, *self._layouts]
+        for start in range(first, max(first, used - _HEAD_BYTES), _WINDOW_BYTES):
+            window = np.frombuffer(data, "u1", min(_WINDOW_BYTES + _HEAD_BYTES, used - start), start)
+            for shift in range(4):
+                words = window[shift : shift + (len(window) - shift) // 4 * 4].view("<u4")
+                sizes, found = words[:-2], words[2:]
+                likely = (sizes >= _HEAD_BYTES) & (sizes <= used - start) & np.isin(found, tags)
+                for word in np.flatnonzero(likely).tolist():
+                    at, size = start + shift + 4 * word, int(sizes[word])
+                    if at + size <= used and _is_whole(data, at, size):
+                        return True
+        return False
+
+    def read(self, data: mmap.mmap | bytes, end: int, max_bytes: int) -> Iterator[Item]:
+        """Yield what lies before `end`, until about `max_bytes` of it were read; stops for good at a torn record."""
+        stop = min(end, self.position.offset + max_bytes)
+        while self.position.offset < stop:
+            head = self._head(data, end)
+            if head is None:
+                return
+            size, tag = head
+            offset, sequence = self.position
+            after = offset + size
+            if tag > TAG_MEDIA:
+                known = self._layouts.get(tag)
+                if known is None or known[0].record_bytes != size:
+                    return
+                rows = self._rows(data, stop, *known)
+                self.position = Position(offset + rows.array.nbytes, sequence + len(rows.array))
+                yield rows
+                continue
+            try:
+                text, content = _text_and_content(bytes(data[offset + _HEAD_BYTES : after]), tag)
+                value = json.loads(text.decode("utf-8", "surrogatepass"))
+            except (ValueError, struct.error):
+                return
+            self.position = Position(after, sequence + (tag != TAG_LAYOUT))
+            if tag == TAG_LAYOUT:
+                layout = Layout(value["tag"], tuple(value["keys"]), value["codes"])
+                self._layouts[layout.tag] = layout, row_dtype(layout)
+            elif tag == TAG_ROW:
+                yield JsonRow(value, size, after)
+            elif tag == TAG_EVENT:
+                yield MetaEvent(value, after)
+            elif tag == TAG_MEDIA:
+                yield MediaPiece(value, content, after)
+
+    def _head(self, data: mmap.mmap | bytes, end: int) -> tuple[int, int] | None:
+        offset = self.position.offset
+        if offset + _HEAD_BYTES > end:
+            return None
+        size, _ = RECORD_HEAD.unpack_from(data, offset)
+        if size < _HEAD_BYTES or offset + size > end:
+            return None
+        if self._check and not _is_whole(data, offset, size):
+            return None
+        (tag,) = TAG.unpack_from(data, offset + RECORD_HEAD.size)
+        return size, tag
+
+    def _rows(self, data: mmap.mmap | bytes, stop: int, layout: Layout, dtype: np.dtype[Any]) -> Rows:
+        """Take the stretch of rows of one layout that begins here; its first row is known to be whole."""
+        offset = self.position.offset
+        size = layout.record_bytes
+        candidates = max(1, min(stop - offset, _WINDOW_BYTES) // size)
+        array = np.frombuffer(data, dtype, candidates, offset)
+        others = (array["size"] != size) | (array["tag"] != layout.tag)
+        count = int(np.argmax(others)) if others.any() else candidates
+        if self._check:
+            view = memoryview(data)
+            crcs = array["crc"]
+            for row in range(1, count):
+                at = offset + row * size
+                if zlib.crc32(view[at + RECORD_HEAD.size : at + size], size) != crcs[row]:
+                    count = row
+                    break
+        return Rows(layout, array[:count], offset + count * size)
+
+
+def _text_and_content(body: bytes, tag: int) -> tuple[bytes, bytes]:
+    """Return a record's JSON, and what lies behind it. Raises: struct.error where the body is too short."""
+    if tag != TAG_MEDIA:
+        return body, b""
+    (length,) = MEDIA_HEAD.unpack_from(body)
+    start = MEDIA_HEAD.size + length
+    return body[MEDIA_HEAD.size : start], body[start:]
+
+
+def used_bytes(data: mmap.mmap | bytes) -> int:
+    """Return where the file's content ends: what lies behind it was allocated and never written to."""
+    end = len(data)
+    while end > 0:
+        start = max(0, end - _WINDOW_BYTES)
+        content = bytes(data[start:end]).rstrip(b"\0")
+        if content:
+            return start + len(content)
+        end = start
+    return 0
+
+
+def _is_whole(data: mmap.mmap | bytes, offset: int, size: int) -> bool:
+    size_there, crc = RECORD_HEAD.unpack_from(data, offset)
+    body = memoryview(data)[offset + RECORD_HEAD.size : offset + size]
+    return bool(size_there == size and zlib.crc32(body, size) == crc)
+
+
+def row_dtype(layout: Layout) -> np.dtype[Any]:
+    """Return the numpy type of a layout's records, heads included; one field for each run of equal codes."""
+    fields: list[Any] = [
+        ("size", "<u4"),
+        ("crc", "<u4"),
+        ("tag", "<u4"),
+        ("timestamp", "<i8"),
+        ("asked", "<i8"),
+        ("commit", "u1"),
+    ]
+    for number, (code, first, end) in enumerate(layout.code_runs()):
+        fields.append((f"v{number}", _NUMPY_CODES[code], (end - first,)))
+    return np.dtype(fields)

@@ -1,0 +1,14 @@
+"""Charts made of values, as Plotly figures; names and arguments follow `wandb.plot`."""
+
+from stepwell.plot.charts import (
+    bar,
+    confusion_matrix,
+    histogram,
+    line,
+    line_series,
+    pr_curve,
+    roc_curve,
+    scatter,
+)
+
+__all__ = ["bar", "confusion_matrix", "histogram", "line", "line_series", "pr_curve", "roc_curve", "scatter"]

@@ -1,0 +1,1 @@
+"""From `log()` to rows in the journal."""

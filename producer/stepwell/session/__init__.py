@@ -1,0 +1,1 @@
+"""A run in this process: init, properties, resume and receipt."""

@@ -1,0 +1,104 @@
+"""`run.summary`: each key's last value, or what `define_metric` says, or what the user set.
+
+Last values are not kept at every call: they are looked up in the layouts when somebody asks. Only keys with a
+`define_metric` summary are followed as they are logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any
+
+from stepwell.session.metadata import described_mapping
+from stepwell_schemas.rules.keys import check_key
+from stepwell_schemas.rules.metric_definitions import GOALS, SUMMARY_RULES
+from stepwell_schemas.rules.metric_definitions import Definition as Metric
+
+__all__ = ["Metric", "Summary", "make_metric"]
+
+
+def make_metric(
+    name: str,
+    step_metric: Any,
+    summary: str | None,
+    goal: str | None,
+    hidden: bool | None,
+    step_sync: bool | None,
+    before: Metric | None,
+) -> Metric:
+    """Return a definition as `define_metric` was asked for it; what it leaves open is as it was `before`.
+
+    Raises:
+        KeyRuleError: for a name or step metric that can't be a key. ValueError: for an unknown summary or goal.
+    """
+    check_key(name)
+    before = before or Metric(name)
+    x_axis = step_metric.name if isinstance(step_metric, Metric) else step_metric
+    if x_axis is not None:
+        check_key(x_axis)
+    rules = tuple(rule.strip().lower() for rule in summary.split(",")) if summary else ()
+    if unknown := set(rules) - set(SUMMARY_RULES):
+        raise ValueError(f"summary {sorted(unknown)}: must be of {', '.join(SUMMARY_RULES)}")
+    if goal is not None and goal not in GOALS:
+        raise ValueError(f"goal {goal!r}: must be minimize or maximize")
+    return Metric(
+        name=name,
+        step_metric=x_axis or before.step_metric,
+        summary=rules or before.summary,
+        goal=goal or before.goal,
+        hidden=before.hidden if hidden is None else hidden,
+        step_sync=before.step_sync if step_sync is None else step_sync,
+    )
+
+
+class Summary(MutableMapping[str, Any]):
+    """A mapping that computes itself when read; what is set is sent, and is not overwritten by later values."""
+
+    def __init__(
+        self, logged: Callable[[], Mapping[str, Any]], send: Callable[[dict[str, Any], list[str]], None]
+    ) -> None:
+        self._logged = logged
+        self._send = send
+        self._explicit: dict[str, Any] = {}
+
+    def _now(self) -> dict[str, Any]:
+        return {**self._logged(), **self._explicit}
+
+    def __getitem__(self, key: str) -> Any:
+        return self._now()[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.update({key: value})
+
+    def __delitem__(self, key: str) -> None:
+        del self._explicit[key]
+        self._send({}, [key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._now())
+
+    def __len__(self) -> int:
+        return len(self._now())
+
+    def __repr__(self) -> str:
+        return repr(self._now())
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            object.__setattr__(self, name, value)
+        else:
+            self[name] = value
+
+    def update(self, *others: Any, **more: Any) -> None:
+        """Set several values in one event; what has no JSON is set as its `str`."""
+        ready = described_mapping(dict(*others, **more))
+        self._explicit.update(ready)
+        self._send(ready, [])

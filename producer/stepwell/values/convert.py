@@ -1,0 +1,256 @@
+"""What becomes of each value that `log()` is given; taken at the call, so that later changes never show.
+
+| given | stored |
+|---|---|
+| bool | bool |
+| int of up to 640 digits, float, NaN, ±Inf | number; integers beyond 2^53 keep their exact text |
+| scalars and 1-element arrays of numpy, torch, jax, TensorFlow, … | as their one value |
+| Decimal, Fraction | number: exact where integral, else the nearest float64 |
+| timedelta, numpy.timedelta64 | number of seconds |
+| str; datetime, date, time, numpy.datetime64 | string; ISO 8601 |
+| bytes | string, where they are UTF-8 |
+| paths | string |
+| Enum | as its value |
+| None, lists, tuples, deques, sets, complex | other, as JSON |
+| arrays | other, as JSON with their dtype and shape |
+| media (`stepwell.Image`, figures, …), a list of media of one kind | their kind; the reference to their files, JSON |
+| dict | one metric for each leaf, keys joined by "." |
+| anything else, texts over TEXT_MAX_BYTES, keys that break the key rule | not stored: warned about once, counted |
+
+No library is imported for it: see `stepwell.values.arrays`. The JSON is that of `stepwell_schemas.rules.json_values`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from pathlib import PurePath
+from typing import Any, Final, NamedTuple
+
+from stepwell.errors import NoRoomError, UnstorableError
+from stepwell.media.adapters import as_media
+from stepwell.media.base import Keep
+from stepwell.values.arrays import array_json, host_array, is_array, kind_of, scalar_of
+from stepwell_schemas.errors import KeyRuleError
+from stepwell_schemas.limits import TEXT_MAX_BYTES
+from stepwell_schemas.rules.json_values import dict_json, float_json, text_json
+from stepwell_schemas.rules.keys import check_key
+
+Cell = tuple[str, Any]
+"""A kind (`number`, `string`, `bool`, `other`, a media kind), and the value: number, text, bool, JSON text."""
+
+Refuse = Callable[[str, str, str], None]
+"""Told of a value that can't be stored: its key, its type, the rule."""
+
+_MAX_DEPTH: Final = 32
+_MAX_DIGITS: Final = 640
+"""Digits of an integer: the most that Python turns into text whatever `sys.set_int_max_str_digits` says."""
+_MAX_INT_BITS: Final = int(_MAX_DIGITS / math.log10(2))
+_MAX_TEXT: Final = f"must have at most {TEXT_MAX_BYTES:,} bytes of UTF-8"
+
+
+class Array(NamedTuple):
+    """An array of none or several elements, as an object with `tolist()`, still to be made JSON."""
+
+    value: Any
+
+
+def cells_of(data: Mapping[Any, Any], refuse: Refuse, keep: Keep) -> dict[str, Cell]:
+    """Return the cells of one `log()` call by key; what can't be stored is told to `refuse` and left out.
+
+    Raises:
+        NoRoomError: when `keep` finds no room for a media file: the whole call is to be dropped.
+    """
+    cells: dict[str, Cell] = {}
+    _flatten("", data, cells, (refuse, keep), 0)
+    return cells
+
+
+def key_text(key: Any) -> str:
+    """Return a mapping's key as text: strings as they are, anything else as `str` says."""
+    return str.__str__(key) if isinstance(key, str) else str(key)
+
+
+def _flatten(
+    prefix: str, data: Mapping[Any, Any], cells: dict[str, Cell], tools: tuple[Refuse, Keep], depth: int
+) -> None:
+    refuse, keep = tools
+    for raw_key, value in data.items():
+        key = f"{prefix}{type(raw_key).__name__}"
+        try:
+            key = prefix + key_text(raw_key)
+            if isinstance(value, Mapping) and value and depth < _MAX_DEPTH:
+                _flatten(f"{key}.", value, cells, tools, depth + 1)
+                continue
+            check_key(key)
+            cells[key] = media_cell(value, keep) or cell_of(value)
+        except NoRoomError:
+            raise
+        except KeyRuleError as error:
+            refuse(key, type(value).__name__, error.rule)
+        except UnstorableError as error:
+            refuse(key, type(value).__name__, str(error))
+        except Exception as error:
+            # Foreign objects may raise anything when they are read (a freed tensor, a lazy array); training goes on.
+            what = str(error).partition("\n")[0]
+            refuse(key, type(value).__name__, f"reading it raised {type(error).__name__}: {what}")
+
+
+def media_cell(value: Any, keep: Keep) -> Cell | None:
+    """Return the kind and the reference of media, or of a list of media of one kind; None for all other values.
+
+    Raises:
+        UnstorableError: when the media can't be read. NoRoomError: see `Keep`.
+    """
+    if isinstance(value, list | tuple):
+        first = as_media(value[0]) if value else None
+        if first is None:
+            return None
+        kind, items = first.kind, [as_media(item) for item in value]
+        references = [item.take(keep) for item in items if item is not None and item.kind is kind]
+        if len(references) != len(items):
+            raise UnstorableError(f"a list that begins with {kind} must hold nothing else")
+        reference: dict[str, Any] = {"items": references}
+    else:
+        media = as_media(value)
+        if media is None:
+            return None
+        kind, reference = media.kind, media.take(keep)
+    text = json.dumps(json_ready(reference, exact=False), ensure_ascii=False, allow_nan=False)
+    _check_text(text)
+    return str(kind), text
+
+
+def cell_of(value: Any) -> Cell:
+    """Return the kind and plain value of one value. Raises: UnstorableError."""
+    plain = plain_of(value)
+    if isinstance(plain, bool):
+        return "bool", plain
+    if isinstance(plain, int | float):
+        return "number", plain
+    if isinstance(plain, str):
+        _check_text(plain)
+        return "string", plain
+    text = json.dumps(json_ready(plain), ensure_ascii=False, allow_nan=False)
+    _check_text(text)
+    return "other", text
+
+
+def _check_text(text: str) -> None:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise UnstorableError("must be text without lone surrogates") from None
+    if size > TEXT_MAX_BYTES:
+        raise UnstorableError(_MAX_TEXT)
+
+
+def plain_of(value: Any) -> Any:
+    """Return a value as bool, int, float, str, or None, or as a container still to be made JSON.
+
+    Raises:
+        UnstorableError: when it is none of them.
+    """
+    if isinstance(value, Enum):
+        return plain_of(value.value)
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        return _checked_int(int(value))
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Mapping | list | tuple | set | frozenset | range):
+        return value
+    return _plain_of_rarer(value)
+
+
+def _checked_int(value: int) -> int:
+    if value.bit_length() > _MAX_INT_BITS:
+        raise UnstorableError(f"integers may have at most {_MAX_DIGITS} digits")
+    return value
+
+
+def _plain_of_rarer(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        # Asked first: 1E+999999999 is a small Decimal, and an int of 400 MB.
+        if value.is_finite() and value.adjusted() >= _MAX_DIGITS:
+            raise UnstorableError(f"integers may have at most {_MAX_DIGITS} digits")
+        integral = value.is_finite() and value == value.to_integral_value()
+        return int(value) if integral else float(value)
+    if isinstance(value, Fraction):
+        return _checked_int(int(value)) if value.denominator == 1 else float(value)
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, complex):
+        return [value.real, value.imag]
+    if isinstance(value, deque):
+        return list(value)
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, bytes | bytearray):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise UnstorableError("bytes must be UTF-8 text") from None
+    if is_array(value):
+        return _plain_of_array(host_array(value))
+    raise UnstorableError(f"values of {type(value).__module__}.{type(value).__qualname__} have no kind")
+
+
+def _plain_of_array(value: Any) -> Any:
+    count = math.prod(value.shape)
+    if kind_of(value) == "V" and value.dtype.names:
+        raise UnstorableError("structured arrays have no kind: log each field on its own")
+    if count == 1:
+        return plain_of(scalar_of(value))
+    if count > TEXT_MAX_BYTES:
+        raise UnstorableError(_MAX_TEXT)
+    return Array(value)
+
+
+def whole_text(text: str) -> str:
+    """Return a text in which lone surrogates (of undecodable file names, say), which UTF-8 has not, are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def json_ready(value: Any, depth: int = 0, *, exact: bool = True) -> Any:
+    """Return a value in JSON's types; NaN and ±Inf as the strings "NaN", "Infinity", "-Infinity".
+
+    Args:
+        value: what `plain_of` takes. depth: how deep it is nested.
+        exact: mark what could be mistaken for something else, and what arrays are (see `rules.json_values`).
+
+    Raises:
+        UnstorableError: when something in it has no JSON, or it is nested too deep.
+    """
+    if depth > _MAX_DEPTH:
+        raise UnstorableError(f"must be nested at most {_MAX_DEPTH} deep")
+
+    def inner(item: Any) -> Any:
+        return json_ready(item, depth + 1, exact=exact)
+
+    plain = value if isinstance(value, Array) else plain_of(value)
+    if isinstance(plain, Array):
+        return array_json(plain.value, inner) if exact else inner(plain.value.tolist())
+    if isinstance(plain, float):
+        return float_json(plain)
+    if isinstance(plain, str):
+        return text_json(plain) if exact else plain
+    if isinstance(plain, Mapping):
+        items = {key_text(key): inner(item) for key, item in plain.items()}
+        return dict_json(items) if exact else items
+    if isinstance(plain, list | tuple | range):
+        return [inner(item) for item in plain]
+    if isinstance(plain, set | frozenset):
+        return sorted((inner(item) for item in plain), key=repr)
+    return plain

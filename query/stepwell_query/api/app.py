@@ -1,0 +1,87 @@
+"""The query service as an ASGI application."""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import version
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stepwell_query.api import problems
+from stepwell_query.api.context import Context
+from stepwell_query.api.routes import events, media, metrics, page, rows, runs, series, service, sql, tables
+from stepwell_query.settings import QuerySettings
+from stepwell_query.telemetry import IN_PROGRESS, REQUEST_SECONDS, REQUESTS
+from stepwell_schemas.clickhouse.store import Store
+
+_DESCRIPTION: Final = """Reads what training runs logged: runs, series, rows by step, SQL.
+
+JSON by default; Arrow, CSV, NDJSON and Parquet by `format=` or `Accept`. NaN and the infinities are the strings
+`"NaN"`, `"Infinity"` and `"-Infinity"` in JSON. Errors are problem documents (RFC 9457) that name the field and the
+remedy."""
+
+_PROBLEMS: Final[dict[int | str, str]] = {
+    404: "There is no such run or project.",
+    422: "A parameter can't be used; the document says which, why, and what to do.",
+    503: "ClickHouse is not available now.",
+}
+
+_log = structlog.get_logger("stepwell.query")
+
+
+def create_app(settings: QuerySettings, store: Store) -> FastAPI:
+    """Return the application; the store stays the caller's, who closes it after the application has stopped."""
+    app = FastAPI(
+        title="Stepwell",
+        version=version("stepwell"),
+        description=_DESCRIPTION,
+        responses={status: _problem(text) for status, text in _PROBLEMS.items()},
+    )
+    app.state.context = Context(settings, store)
+    problems.install(app)
+    # The page last: its addresses would take those of others.
+    for module in (service, runs, metrics, series, rows, media, tables, events, sql, page):
+        app.include_router(module.router)
+    app.add_middleware(Observed)
+    return app
+
+
+def _problem(text: str) -> dict[str, Any]:
+    return {"description": text, "content": {problems.PROBLEM_TYPE: {}}}
+
+
+class Observed:
+    """Counts, times and logs each request, and says how its answer may be cached."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500
+        started = time.perf_counter()
+
+        async def observed_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                # Answers change as runs go on: caches may keep them, and must ask before they use them again.
+                if not any(name == b"cache-control" for name, _ in message["headers"]):
+                    message["headers"] = [*message["headers"], (b"cache-control", b"no-cache"), (b"vary", b"accept")]
+            await send(message)
+
+        with IN_PROGRESS.track_inprogress():
+            try:
+                await self._app(scope, receive, observed_send)
+            finally:
+                seconds = time.perf_counter() - started
+                route = getattr(scope.get("route"), "path", "unmatched")
+                REQUESTS.labels(route, scope["method"], str(status)).inc()
+                REQUEST_SECONDS.labels(route).observe(seconds)
+                _log.debug("answered", path=scope["path"], status=status, seconds=round(seconds, 6))

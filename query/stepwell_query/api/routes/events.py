@@ -1,0 +1,47 @@
+"""What changes while someone looks: a stream of server-sent events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.responses import StreamingResponse
+
+from stepwell_query.api.context import Shared
+from stepwell_query.encoding import json_bytes
+from stepwell_query.runs.live_updates import Position
+from stepwell_schemas.rules.identifiers import check_identifier
+
+router = APIRouter(prefix="/api/v1", tags=["events"])
+
+_PATIENCE_SECONDS: Final = 15.0
+_RETRY_MS: Final = 1_000
+
+
+# Not in the schema: clients that are made of it read an answer to its end, and this one has none.
+@router.get("/projects/{entity}/{project}/events", response_class=StreamingResponse, include_in_schema=False)
+async def events(entity: str, project: str, context: Shared) -> StreamingResponse:
+    """Stream which runs of a project have moved on, as server-sent events; the first names all of them.
+
+    Each `runs` event has `{"runs": [{"run_id", "offset", "step", "state"}]}`. A comment comes every 15 seconds without
+    news, and when ClickHouse can't be read. A project that is not there yet has no runs.
+    """
+    check_identifier("entity", entity)
+    check_identifier("project", project)
+    changes = context.changes.listen(entity, project, _PATIENCE_SECONDS)
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(_stream(changes), media_type="text/event-stream", headers=headers)
+
+
+async def _stream(changes: AsyncIterator[dict[str, Position] | None]) -> AsyncIterator[bytes]:
+    yield f"retry: {_RETRY_MS}\n\n".encode()
+    async for news in changes:
+        if news is None:
+            yield b": nothing new\n\n"
+            continue
+        runs = [
+            {"run_id": run, "offset": offset, "step": step, "state": state}
+            for run, (offset, _, step, state) in news.items()
+        ]
+        yield b"event: runs\ndata: " + json_bytes({"runs": runs}) + b"\n\n"

@@ -1,0 +1,69 @@
+"""The service itself: how to connect, whether it lives and is ready, its metrics."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from stepwell_query.api.context import Shared
+from stepwell_query.api.params.runs import RUNS_MAX
+from stepwell_query.api.problems import problem
+from stepwell_query.rows.history import SAMPLES_MAX
+from stepwell_query.series.models import POINTS_MAX
+from stepwell_query.telemetry import exposition
+from stepwell_schemas.errors import StoreError
+from stepwell_schemas.limits import KEY_MAX_CHARS, MAX_EVENT_BYTES, MAX_STEP
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/api/v1/connect")
+async def connect(context: Shared) -> dict[str, Any]:
+    """Tell a producer which brokers and topics to send to, and a reader the limits."""
+    settings = context.settings
+    return {
+        "version": version("stepwell"),
+        "kafka": {
+            "bootstrap_servers": settings.kafka_bootstrap_servers,
+            "security_protocol": settings.kafka_security_protocol,
+        },
+        "topics": {"events": settings.events_topic, "deadletters": settings.deadletters_topic},
+        "limits": {
+            "points": POINTS_MAX,
+            "samples": SAMPLES_MAX,
+            "series": settings.query_max_series,
+            "values": settings.query_max_cells,
+            "runs": RUNS_MAX,
+            "key_characters": KEY_MAX_CHARS,
+            "step": MAX_STEP,
+            "event_bytes": MAX_EVENT_BYTES,
+            "sql_seconds": settings.sql_max_seconds,
+            "sql_rows": settings.sql_max_rows,
+            "sql_bytes": settings.sql_max_bytes,
+        },
+    }
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Say that the process is alive."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+async def readyz(context: Shared) -> Response:
+    """Say whether requests can be answered: ClickHouse answers, and its schema is there."""
+    try:
+        await context.in_thread(context.store.query, "SELECT count() FROM {db}.schema_migrations")
+    except StoreError as error:
+        return problem(503, "not-ready", "ClickHouse can't be read now", str(error))
+    return Response(b'{"status":"ready"}', media_type="application/json")
+
+
+@router.get("/metrics")
+async def metrics() -> Response:
+    """Return the metrics of this process for Prometheus."""
+    return Response(exposition(), media_type=CONTENT_TYPE_LATEST)

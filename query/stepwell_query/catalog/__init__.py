@@ -1,0 +1,1 @@
+"""The metrics that runs logged, and the shape of their series."""

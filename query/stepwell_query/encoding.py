@@ -1,0 +1,195 @@
+"""Answers as bytes: JSON, NDJSON, CSV, Arrow and Parquet.
+
+JSON has no NaN and no infinities: they are the strings "NaN", "Infinity" and "-Infinity", or, where a client asks for
+it, the words NaN, Infinity and -Infinity, which many parsers of JSON read as floats: so a text "NaN" is told from a
+number. Integers that float64 can't hold, and JSON that users logged, are written as the very text that was stored.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from stepwell_schemas.rules.json_values import float_json
+
+_OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+_NDJSON_ROWS: Final = 10_000
+
+
+class Format(StrEnum):
+    """What an answer can be encoded as."""
+
+    JSON = "json"
+    NDJSON = "ndjson"
+    CSV = "csv"
+    ARROW = "arrow"
+    PARQUET = "parquet"
+
+
+class NotFinite(StrEnum):
+    """How JSON writes NaN and ±Inf: as `text`, or as bare words (`literal`)."""
+
+    TEXT = "text"
+    LITERAL = "literal"
+
+
+MEDIA_TYPES: Final = {
+    Format.JSON: "application/json",
+    Format.NDJSON: "application/x-ndjson",
+    Format.CSV: "text/csv; charset=utf-8",
+    Format.ARROW: "application/vnd.apache.arrow.stream",
+    Format.PARQUET: "application/vnd.apache.parquet",
+}
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return a value as JSON; its floats must be finite or have gone through `json_floats`."""
+    return orjson.dumps(value, option=_OPTIONS)
+
+
+def json_floats(values: NDArray[np.float64], odd: NotFinite = NotFinite.TEXT) -> NDArray[np.float64] | list[Any]:
+    """Return float64[n] as JSON takes it: as it is when all are finite, else a list with their names as text."""
+    places = np.flatnonzero(~np.isfinite(values))
+    if not places.size:
+        return np.ascontiguousarray(values)
+    named: list[Any] = values.tolist()
+    for index in places.tolist():
+        named[index] = json_float(float(values[index]), odd)
+    return named
+
+
+def json_float(value: float, odd: NotFinite = NotFinite.TEXT) -> Any:
+    """Return one float as JSON takes it."""
+    if math.isfinite(value):
+        return value
+    name = float_json(value)
+    return name if odd is NotFinite.TEXT else orjson.Fragment(str(name))
+
+
+def json_text(text: str) -> Any:
+    """Return stored JSON so that it is written as it stands; text that is no JSON is written as a string."""
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # orjson knows no integers beyond float64's range.
+        return orjson.Fragment(text) if is_json(text) else text
+    return orjson.Fragment(text)
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is JSON, integers of any size included."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def exact_integer(text: str) -> orjson.Fragment:
+    """Return the decimal text of an integer so that it is written as a JSON number of all its digits."""
+    return orjson.Fragment(text)
+
+
+def table_bytes(table: pa.Table, fmt: Format) -> bytes:
+    """Return a table encoded; JSON is an array of rows."""
+    match fmt:
+        case Format.JSON:
+            return json_bytes(json_rows(table))
+        case Format.NDJSON:
+            return b"".join(ndjson(table))
+        case Format.CSV:
+            return csv_bytes(table, header=True)
+    sink = io.BytesIO()
+    if fmt is Format.PARQUET:
+        pyarrow.parquet.write_table(table, sink, compression="zstd")
+    else:
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+    return sink.getvalue()
+
+
+def ndjson(table: pa.Table) -> Iterator[bytes]:
+    """Yield a table as lines of JSON, some thousands of rows at a time."""
+    for start in range(0, table.num_rows, _NDJSON_ROWS):
+        yield json_lines(json_rows(table.slice(start, _NDJSON_ROWS)))
+
+
+def json_lines(rows: list[dict[str, Any]]) -> bytes:
+    """Return rows as lines of JSON."""
+    return b"".join([orjson.dumps(row, option=_OPTIONS | orjson.OPT_APPEND_NEWLINE) for row in rows])
+
+
+def csv_bytes(table: pa.Table, *, header: bool) -> bytes:
+    """Return a table as CSV; NaN is `nan`, a missing value is empty, nested values are JSON."""
+    columns = [_csv_column(column) for column in table.columns]
+    sink = io.BytesIO()
+    options = pyarrow.csv.WriteOptions(include_header=header)
+    pyarrow.csv.write_csv(pa.table(columns, names=_unique(table.column_names)), sink, options)
+    return sink.getvalue()
+
+
+def json_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Return a table's rows as JSON takes them."""
+    names = _unique(table.column_names)
+    return [dict(zip(names, row, strict=True)) for row in zip(*json_columns(table), strict=True)]
+
+
+def json_columns(table: pa.Table) -> list[list[Any]]:
+    """Return a table's columns as JSON takes them."""
+    return [_json_column(column) for column in table.columns]
+
+
+def _json_column(column: pa.ChunkedArray) -> list[Any]:
+    if pa.types.is_integer(column.type) or pa.types.is_string(column.type):
+        values: list[Any] = column.to_pylist()
+        return values
+    if pa.types.is_float64(column.type) and not column.null_count:
+        return list(json_floats(column.to_numpy()))
+    return [_json_value(value) for value in column.to_pylist()]
+
+
+def _json_value(value: Any) -> Any:
+    """Return any value of an Arrow table as JSON takes it."""
+    match value:
+        case float():
+            return json_float(value)
+        case bytes():
+            return value.decode("utf-8", "replace")
+        case dict():
+            return {key: _json_value(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_json_value(item) for item in value]
+        case int() if not isinstance(value, bool) and not -(2**63) <= value < 2**64:
+            return exact_integer(str(value))
+        case None | bool() | int() | str():
+            return value
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _csv_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_nested(column.type):
+        return pa.chunked_array(
+            [[json_bytes(_json_value(value)).decode() for value in column.to_pylist()]], pa.string()
+        )
+    return column
+
+
+def _unique(names: list[str]) -> list[str]:
+    """Return column names with repeated ones told apart (`a`, `a_2`), since JSON rows would lose them."""
+    seen: dict[str, int] = {}
+    unique = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        unique.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return unique

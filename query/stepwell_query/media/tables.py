@@ -1,0 +1,112 @@
+"""Pages of a logged table, sorted and filtered: its Parquet file is read here, so that a browser gets rows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from stepwell_query.encoding import json_columns
+from stepwell_query.errors import RequestError
+from stepwell_schemas.limits import MIB
+
+TABLE_MAX_BYTES: Final = 64 * MIB
+"""Files of tables that are shown in pages; a larger one is there to download."""
+
+CONTENT_TYPE: Final = "application/vnd.apache.parquet"
+_METADATA_KEY: Final = b"stepwell"
+_TEXTS: Final = frozenset({"media", "json"})
+
+
+@dataclass(frozen=True, slots=True)
+class TableRequest:
+    """Rows `offset` to `offset + limit` of those that contain `search` in any case, sorted by a column."""
+
+    offset: int = 0
+    limit: int = 50
+    sort: str | None = None
+    descending: bool = False
+    search: str = ""
+    column: str | None = None
+
+
+def read_table(content: bytes) -> pa.Table:
+    """Return a table's file as it was written. Raises: RequestError when it is no table."""
+    try:
+        return pq.read_table(pa.BufferReader(content))
+    except pa.ArrowException as error:
+        raise RequestError("sha256", None, f"is no table: {error}", "name the file of a table") from error
+
+
+def table_page(table: pa.Table, request: TableRequest) -> dict[str, Any]:
+    """Return the document of a page: columns, rows as lists of cells, how many rows there are and are found.
+
+    Cells that are media are their references with their `kind`; a list of media has them as `items`.
+
+    Raises:
+        RequestError: when a named column is not there.
+    """
+    for field, name in (("sort", request.sort), ("column", request.column)):
+        if name is not None and name not in table.column_names:
+            known = ", ".join(table.column_names[:20])
+            raise RequestError(field, name, "is no column of the table", f"send one of {known}")
+    marks = _marks(table)
+    found = _sorted(_filtered(table, request), request)
+    part = found.slice(request.offset, request.limit)
+    columns = [
+        [None if text is None else orjson.Fragment(text) for text in part.column(name).to_pylist()]
+        if marks.get(name) in _TEXTS
+        else cells
+        for name, cells in zip(part.column_names, json_columns(part), strict=True)
+    ]
+    return {
+        "columns": [{"name": field.name, "type": marks.get(field.name) or str(field.type)} for field in table.schema],
+        "rows": [list(row) for row in zip(*columns, strict=True)],
+        "offset": request.offset,
+        "found": found.num_rows,
+        "total": table.num_rows,
+    }
+
+
+def _marks(table: pa.Table) -> dict[str, str]:
+    stored = (table.schema.metadata or {}).get(_METADATA_KEY)
+    marks: dict[str, str] = json.loads(stored)["columns"] if stored else {}
+    return marks
+
+
+def _filtered(table: pa.Table, request: TableRequest) -> pa.Table:
+    if not request.search:
+        return table
+    names = [request.column] if request.column is not None else table.column_names
+    kept: Any = None
+    for name in names:
+        matches = pc.fill_null(
+            pc.match_substring(_as_text(table.column(name)), request.search, ignore_case=True), False
+        )
+        kept = matches if kept is None else pc.or_(kept, matches)
+    return table if kept is None else table.filter(kept)
+
+
+def _sorted(table: pa.Table, request: TableRequest) -> pa.Table:
+    if request.sort is None:
+        return table
+    column = table.column(request.sort)
+    if pa.types.is_nested(column.type) or pa.types.is_null(column.type):
+        column = _as_text(column)
+    # Rows that are equal keep their order: the row's number decides.
+    keys = pa.table({"value": column, "row": pa.array(range(table.num_rows), pa.int64())})
+    direction = "descending" if request.descending else "ascending"
+    return table.take(pc.sort_indices(keys, sort_keys=[("value", direction), ("row", "ascending")]))
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_string(column.type):
+        return column
+    if pa.types.is_nested(column.type) or pa.types.is_binary(column.type) or pa.types.is_null(column.type):
+        return pa.chunked_array([[None if cell is None else str(cell) for cell in column.to_pylist()]], pa.string())
+    return column.cast(pa.string())

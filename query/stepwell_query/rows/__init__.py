@@ -1,0 +1,1 @@
+"""Rows by step: history, scans and their formats."""

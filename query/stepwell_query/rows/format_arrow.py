@@ -1,0 +1,210 @@
+"""Rows as tables: wide, with a column for each series, and long, with a row for each value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from stepwell_query.catalog.run import SeriesInfo
+from stepwell_query.rows.step_rows import RESERVED, RUNTIME, STEP, TIMESTAMP, Int64s, StepRows, Values
+from stepwell_schemas.rules.kinds import Kind
+
+MILLISECONDS: Final = 1_000.0
+
+LONG_SCHEMA: Final = pa.schema(
+    [
+        ("key", pa.dictionary(pa.int32(), pa.string())),
+        ("kind", pa.dictionary(pa.int8(), pa.string())),
+        ("step", pa.int64()),
+        ("timestamp", pa.timestamp("ms", "UTC")),
+        ("value", pa.float64()),
+        ("text", pa.string()),
+    ]
+)
+"""A long table's columns: `value` holds numbers, and bools as 1 and 0; `text` holds texts, the JSON of all other kinds,
+and the digits of integers that float64 can't hold."""
+
+
+def wide_schema(series: Sequence[SeriesInfo], *, exact: bool = False, filled: bool = False) -> pa.Schema:
+    """Return the schema of `wide_table`: three columns of the row, then one for each series.
+
+    The metadata of a series' column say its `key` and `kind`. With `exact`, each number has one more column behind them
+    all, named `KEY (exact)`, with the digits of integers that float64 can't hold, null elsewhere. With `filled`, each
+    key has one more, named `KEY (interpolated)`, that says whether its value was interpolated.
+    """
+    fixed = [pa.field(STEP, pa.int64()), pa.field(TIMESTAMP, pa.float64()), pa.field(RUNTIME, pa.float64())]
+    names = column_names(series)
+    fields = [_field(name, info, arrow_type(info.kind)) for name, info in zip(names, series, strict=True)]
+    taken = {*RESERVED, *names}
+    if exact:
+        fields += [_field(_free(f"{info.key} (exact)", taken), info, pa.string()) for info in _numbers(series)]
+    if filled:
+        fields += [
+            _field(_free(f"{name} (interpolated)", taken), info, pa.bool_())
+            for name, info in zip(names, series, strict=True)
+        ]
+    return pa.schema([*fixed, *fields])
+
+
+def wide_table(rows: StepRows, schema: pa.Schema, *, exact: bool = False, filled: bool = False) -> pa.Table:
+    """Return the rows as a table with the columns of `wide_schema`."""
+    count = len(rows)
+    columns: dict[int, pa.Array] = {}
+    digits: dict[int, pa.Array] = {}
+    marks: dict[int, pa.Array] = {}
+    for kind, tables in rows.by_kind().items():
+        grid = _Grid(tables, len(rows.series), count)
+        columns |= grid.columns([table.value for table, _ in tables])
+        if exact and kind is Kind.NUMBER:
+            digits |= grid.columns([digits_of(table) for table, _ in tables])
+        if filled:
+            marks |= grid.columns([pa.array(table.filled) for table, _ in tables])
+    times = rows.times
+    fixed = [rows.steps, times / MILLISECONDS, (times - rows.started_ms) / MILLISECONDS]
+    series = list(enumerate(rows.series))
+    logged = [columns.get(index, pa.nulls(count, arrow_type(info.kind))) for index, info in series]
+    exacts = [digits.get(index, pa.nulls(count, pa.string())) for index, info in series if exact and _is_number(info)]
+    said = [pc.fill_null(marks.get(index, pa.nulls(count, pa.bool_())), False) for index, _ in series if filled]
+    return pa.Table.from_arrays([*map(pa.array, fixed), *logged, *exacts, *said], schema=schema)
+
+
+class LongTables:
+    """Makes long tables of the values of some series; all share their dictionaries of keys and kinds."""
+
+    def __init__(self, series: Sequence[SeriesInfo]) -> None:
+        keys = dict.fromkeys(info.key for info in series)
+        place_of = {key: place for place, key in enumerate(keys)}
+        kinds = dict.fromkeys(str(info.kind) for info in series)
+        self._kinds = pa.array(list(kinds), pa.string())
+        self._kind_of = np.array([list(kinds).index(str(info.kind)) for info in series], np.int8)
+        self._key_of = np.array([place_of[info.key] for info in series], np.int32)
+        self._keys = pa.array(list(keys), pa.string())
+
+    def table(self, tables: Sequence[Values]) -> pa.Table:
+        """Return values as a table of `LONG_SCHEMA`, in their order; a batch of it holds values of one kind."""
+        return pa.Table.from_batches([self._batch(table) for table in tables], LONG_SCHEMA)
+
+    def _batch(self, table: Values) -> pa.RecordBatch:
+        count = len(table.step)
+        number, text = pa.nulls(count, pa.float64()), pa.nulls(count, pa.string())
+        if pa.types.is_string(table.value.type):
+            text = table.value
+        else:
+            number = table.value.cast(pa.float64())
+            text = text if table.exact is None else digits_of(table)
+        columns = [
+            pa.DictionaryArray.from_arrays(pa.array(self._key_of[table.series]), self._keys),
+            pa.DictionaryArray.from_arrays(pa.array(self._kind_of[table.series]), self._kinds),
+            pa.array(table.step),
+            pa.array(table.time).cast(LONG_SCHEMA.field("timestamp").type),
+            number,
+            text,
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=LONG_SCHEMA)
+
+
+def in_seconds(table: pa.Table) -> pa.Table:
+    """Return a long table with its timestamps in seconds since the epoch, float64."""
+    place = LONG_SCHEMA.get_field_index("timestamp")
+    seconds = pc.divide(table.column(place).cast(pa.int64()), pa.scalar(MILLISECONDS))
+    return table.set_column(place, "timestamp", seconds)
+
+
+def column_names(series: Sequence[SeriesInfo]) -> list[str]:
+    """Return a column name for each series: its key, with the kind in brackets for a key's second kind.
+
+    A name that another key has already is followed by as many `'` as make it a new one.
+    """
+    taken = set(RESERVED)
+    keys = {info.key for info in series} - RESERVED
+    names = []
+    for info in series:
+        free = info.key not in taken
+        names.append(_free(info.key, taken) if free else _free(f"{info.key} ({info.kind})", taken | keys))
+        taken.add(names[-1])
+    return names
+
+
+def arrow_type(kind: Kind) -> pa.DataType:
+    """Return the type of a column that holds values of a kind; `other` and media are JSON text."""
+    return {Kind.NUMBER: pa.float64(), Kind.BOOL: pa.bool_()}.get(kind, pa.string())
+
+
+class _Grid:
+    """Where the values of one kind lie in columns of `count` cells: one column for each series that has any."""
+
+    def __init__(self, tables: Sequence[tuple[Values, Int64s]], series: int, count: int) -> None:
+        counts = np.zeros(series, np.int64)
+        for table, _ in tables:
+            counts += np.bincount(table.series, minlength=series)
+        self._present = np.flatnonzero(counts)
+        self._full = counts[self._present] == count
+        start = (np.cumsum(counts > 0) - 1) * count
+        self._slots = [start[table.series] + places for table, places in tables]
+        self._count = count
+        self._cells = count * len(self._present)
+
+    def columns(self, values: Sequence[pa.Array]) -> dict[int, pa.Array]:
+        """Return a column for each series, null where it has no value; `values` are those of the tables."""
+        if pa.types.is_string(values[0].type):
+            whole = _set(list(zip(values, self._slots, strict=True)), self._cells)
+            cut = [whole[start : start + self._count] for start in range(0, self._cells, self._count)]
+            return dict(zip(self._present.tolist(), cut, strict=True))
+        plain = [array.to_numpy(zero_copy_only=False) for array in values]
+        cells = np.zeros(self._cells, plain[0].dtype)
+        for array, slots in zip(plain, self._slots, strict=True):
+            cells[slots] = array
+        return dict(zip(self._present.tolist(), self._columns(cells), strict=True))
+
+    def _columns(self, cells: NDArray[Any]) -> Iterator[pa.Array]:
+        there = None
+        if not self._full.all():
+            there = np.zeros(self._cells, bool)
+            for slots in self._slots:
+                there[slots] = True
+        for column, full in enumerate(self._full.tolist()):
+            cut = slice(column * self._count, (column + 1) * self._count)
+            yield pa.array(cells[cut], mask=None if full or there is None else ~there[cut])
+
+
+def digits_of(table: Values) -> pa.Array:
+    """Return the digits of integers that float64 can't hold, null for other numbers."""
+    return pc.if_else(pc.equal(table.exact, ""), pa.scalar(None, pa.string()), table.exact)
+
+
+def _set(texts: Sequence[tuple[pa.Array, Int64s]], count: int) -> pa.Array:
+    """Return a column of `count` cells that has texts at their places, and null elsewhere."""
+    there = [(column, places) for column, places in texts if column.null_count < len(column)]
+    if not there:
+        return pa.nulls(count, pa.string())
+    sources = np.full(count, -1, np.int64)
+    start = 0
+    for column, places in there:
+        sources[places] = np.arange(start, start + len(column))
+        start += len(column)
+    whole = pa.concat_arrays([column for column, _ in there])
+    return whole.take(pa.array(sources, mask=sources < 0))
+
+
+def _field(name: str, info: SeriesInfo, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, metadata={"key": info.key, "kind": str(info.kind)})
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "'"
+    taken.add(name)
+    return name
+
+
+def _numbers(series: Sequence[SeriesInfo]) -> list[SeriesInfo]:
+    return [info for info in series if _is_number(info)]
+
+
+def _is_number(info: SeriesInfo) -> bool:
+    return info.kind is Kind.NUMBER

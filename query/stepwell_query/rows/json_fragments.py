@@ -1,0 +1,89 @@
+"""Values as texts of JSON, a column at a time: each text ends in a comma, so that texts can be set side by side."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from stepwell_query.encoding import NotFinite, is_json
+from stepwell_schemas.rules.json_values import float_json
+
+TEXT: Final = pa.large_string()
+"""The type of the texts: those of one answer's part may be more than 2 GiB."""
+
+_COMMA: Final = ord(",")
+_ESCAPED: Final = r'["\\\x00-\x1f]'
+
+
+def number_texts(values: NDArray[np.float64] | NDArray[np.int64], odd: NotFinite = NotFinite.TEXT) -> pa.Array:
+    """Return n numbers as texts; what JSON does not have as `odd` says."""
+    written = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
+    texts = _split(written, len(values))
+    strange = ~np.isfinite(values)
+    if not strange.any():
+        return texts
+    quote = '"' if odd is NotFinite.TEXT else ""
+    names = [f"{quote}{float_json(value)}{quote}," for value in values[strange].tolist()]
+    return pc.replace_with_mask(texts, pa.array(strange), pa.array(names, TEXT))
+
+
+def exact_texts(numbers: pa.Array, digits: pa.Array) -> pa.Array:
+    """Return texts of numbers, with the digits of those integers that have them; the others' are null."""
+    if digits.null_count == len(digits):
+        return numbers
+    there = digits.is_valid()
+    return pc.replace_with_mask(numbers, there, joined(digits.filter(there), ","))
+
+
+def bool_texts(values: pa.Array) -> pa.Array:
+    """Return n booleans as texts."""
+    return pc.if_else(values, pa.scalar("true,", TEXT), pa.scalar("false,", TEXT))
+
+
+def string_texts(values: pa.Array) -> pa.Array:
+    """Return n strings as texts, quoted."""
+    quoted = joined('"', values, '",')
+    special = pc.match_substring_regex(values, _ESCAPED)
+    if not pc.any(special).as_py():
+        return quoted
+    escaped = [f"{orjson.dumps(value).decode()}," for value in values.filter(special).to_pylist()]
+    return pc.replace_with_mask(quoted, special, pa.array(escaped, TEXT))
+
+
+def document_texts(values: pa.Array) -> pa.Array:
+    """Return n texts of JSON as they stand; a text that is no JSON is quoted."""
+    plain = pa.array([not _is_document(value) for value in values.to_pylist()], pa.bool_())
+    documents = joined(values, ",")
+    if not pc.any(plain).as_py():
+        return documents
+    return pc.replace_with_mask(documents, plain, string_texts(values.filter(plain)))
+
+
+def joined(*parts: pa.Array | str) -> pa.Array:
+    """Return columns of texts joined, element by element; a plain text stands for a column of it."""
+    columns = [pa.scalar(part, TEXT) if isinstance(part, str) else part.cast(TEXT) for part in parts]
+    return pc.binary_join_element_wise(*columns, pa.scalar("", TEXT))
+
+
+def _is_document(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # orjson knows no integers beyond float64's range.
+        return is_json(text)
+    return True
+
+
+def _split(array: bytes, count: int) -> pa.Array:
+    """Return the `count` elements of a JSON array of numbers, each with the comma behind it."""
+    if not count:
+        return pa.array([], TEXT)
+    data = np.frombuffer(array, np.uint8).copy()
+    data[-1] = _COMMA
+    offsets = np.concatenate(([1], np.flatnonzero(data == _COMMA) + 1))
+    return pa.LargeStringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(data))

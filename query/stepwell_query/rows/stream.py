@@ -1,0 +1,159 @@
+"""Rows as a stream of bytes, block by block, in every format: what `scan` answers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from stepwell_query.encoding import Format, NotFinite, csv_bytes, json_bytes
+from stepwell_query.rows.format_arrow import LONG_SCHEMA, in_seconds, wide_schema, wide_table
+from stepwell_query.rows.format_json import long_lines, wide_lines
+from stepwell_query.rows.scan import Scan
+from stepwell_query.rows.step_rows import StepRows
+from stepwell_query.telemetry import SCAN_ROWS
+
+# A wide table has a cell for each row and column, however few values there are.
+_TABLE_CELLS: Final = 4_000_000
+_TEXT_VALUES: Final = 100_000
+_LONG_ROWS: Final = 100_000
+# What ends a row.
+_LINES: Final = {Format.NDJSON: "\n", Format.JSON: ","}
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How rows are to be written; `page_rows`: rows of a batch at most, None for as many as fit into memory."""
+
+    fmt: Format
+    exact: bool = False
+    odd: NotFinite = NotFinite.TEXT
+    page_rows: int | None = None
+
+    @property
+    def needs_digits(self) -> bool:
+        """Whether the digits of integers that float64 can't hold are written."""
+        return self.exact or self.fmt in _LINES
+
+
+def wide_bytes(scan: Scan[StepRows], how: Writing, head: dict[str, Any]) -> Generator[bytes]:
+    """Yield the bytes of a scan's rows; a JSON document has the fields of `head` before its `rows`."""
+    with closing(scan.blocks):
+        parts = (part for block in scan.blocks for part in block.parts(_most_rows(block, how)))
+        if how.fmt in _LINES:
+            lines = (_counted(wide_lines(part, how.odd, _LINES[how.fmt]), len(part)) for part in parts)
+            yield from lines if how.fmt is Format.NDJSON else _document(lines, head)
+        else:
+            schema = wide_schema(scan.series, exact=how.exact)
+            tables = (wide_table(part, schema, exact=how.exact) for part in parts)
+            yield from _WRITERS[how.fmt](_counted_tables(tables), schema)
+
+
+def long_bytes(scan: Scan[pa.Table], how: Writing, head: dict[str, Any]) -> Generator[bytes]:
+    """Yield the bytes of a long scan's values, as `wide_bytes` does."""
+    with closing(scan.blocks):
+        tables = (part for block in scan.blocks for part in _cut(block, how.page_rows or _LONG_ROWS))
+        if how.fmt in _LINES:
+            lines = (_counted(long_lines(part, how.odd, _LINES[how.fmt]), part.num_rows) for part in tables)
+            yield from lines if how.fmt is Format.NDJSON else _document(lines, head)
+        else:
+            # Seconds since the epoch, as in JSON; texts of times cost ten times as much.
+            plain = map(in_seconds, tables) if how.fmt is Format.CSV else tables
+            schema = in_seconds(LONG_SCHEMA.empty_table()).schema if how.fmt is Format.CSV else LONG_SCHEMA
+            yield from _WRITERS[how.fmt](_counted_tables(plain), schema)
+
+
+def _most_rows(block: StepRows, how: Writing) -> int:
+    """Return how many rows of a block are made at a time."""
+    if how.fmt in {Format.JSON, Format.NDJSON, Format.CSV}:
+        most = _TEXT_VALUES * len(block) // block.values
+    else:
+        most = _TABLE_CELLS // max(1, len(block.series))
+    return max(1, min(most, how.page_rows or most))
+
+
+def _cut(table: pa.Table, rows: int) -> Iterator[pa.Table]:
+    for start in range(0, table.num_rows, rows):
+        yield table.slice(start, rows)
+
+
+def _counted(written: bytes, rows: int) -> bytes:
+    SCAN_ROWS.inc(rows)
+    return written
+
+
+def _counted_tables(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    for table in tables:
+        SCAN_ROWS.inc(table.num_rows)
+        yield table
+
+
+def _document(pieces: Iterator[bytes], head: dict[str, Any]) -> Iterator[bytes]:
+    yield json_bytes(head)[:-1] + b',"rows":['
+    before = b""
+    for piece in pieces:
+        yield before
+        before = piece
+    yield before.removesuffix(b",") + b"]}"
+
+
+def _csv(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[bytes]:
+    yield csv_bytes(schema.empty_table(), header=True)
+    for table in tables:
+        yield csv_bytes(table, header=False)
+
+
+def _arrow(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[bytes]:
+    sink = _Sink()
+    with pa.ipc.new_stream(pa.PythonFile(sink, "w"), schema) as writer:
+        yield sink.taken()
+        for table in tables:
+            writer.write_table(table)
+            yield sink.taken()
+    yield sink.taken()
+
+
+def _parquet(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[bytes]:
+    sink = _Sink()
+    # A dictionary of floats costs eight times as much as the floats, and saves nothing.
+    texts = [field.name for field in schema if not pa.types.is_floating(field.type)]
+    file = pa.PythonFile(sink, "w")
+    with pyarrow.parquet.ParquetWriter(file, schema, compression="zstd", use_dictionary=texts) as writer:
+        for table in tables:
+            writer.write_table(table, row_group_size=max(1, table.num_rows))
+            yield sink.taken()
+    yield sink.taken()
+
+
+_WRITERS: Final = {Format.CSV: _csv, Format.ARROW: _arrow, Format.PARQUET: _parquet}
+
+
+class _Sink(io.RawIOBase):
+    """Keeps what is written until it is taken; positions count from the beginning of the stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pieces: list[bytes] = []
+        self._position = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        piece = bytes(data)
+        self._pieces.append(piece)
+        self._position += len(piece)
+        return len(piece)
+
+    def tell(self) -> int:
+        return self._position
+
+    def taken(self) -> bytes:
+        """Return what was written since the last call."""
+        pieces, self._pieces = self._pieces, []
+        return b"".join(pieces)

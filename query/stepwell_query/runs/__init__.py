@@ -1,0 +1,1 @@
+"""Lists of runs: filters, order, columns and metadata."""

@@ -1,0 +1,128 @@
+"""Which runs of a project have moved on: asked of ClickHouse once a second for all who listen, told to each.
+
+A run has moved on when more of it is stored (its offset), or its document has changed (state, config, summary set by
+hand). Nobody is told what has changed within: a page asks again for what it shows.
+"""
+
+# ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.errors import StoreError
+
+Position = tuple[int, int, int, str]
+"""How far a run is: its last offset (-1: nothing stored), its document's version, its last step, its state."""
+
+_SECONDS: Final = 1.0
+
+_OF_PROJECT: Final = "entity = {entity:String} AND project = {project:String}"
+
+_POSITIONS: Final = f"""
+SELECT d.run_id AS run_id, if(a.flushes = 0, -1, a.offset) AS offset, d.version AS version,
+    if(a.rows = 0, -1, a.step) AS step, d.state AS state
+FROM
+(
+    SELECT run_id, max(version) AS version, argMax(state, d.version) AS state
+    FROM {{db}}.run_documents AS d WHERE {_OF_PROJECT} GROUP BY run_id
+) AS d
+LEFT JOIN
+(
+    SELECT run_id, max(last_offset) AS offset, max(last_step) AS step, sum(log_rows) AS rows, count() AS flushes
+    FROM {{db}}.run_activity WHERE {_OF_PROJECT} GROUP BY run_id
+) AS a USING (run_id)
+"""
+
+_log = structlog.get_logger("stepwell.query")
+
+
+def read_positions(store: Store, entity: str, project: str) -> dict[str, Position]:
+    """Return how far each run of a project is; none for a project that is not there. Raises: StoreError."""
+    rows = store.query(_POSITIONS, {"entity": entity, "project": project}).to_pylist()
+    return {row["run_id"]: (row["offset"], row["version"], row["step"], row["state"]) for row in rows}
+
+
+def moved(before: dict[str, Position], now: dict[str, Position]) -> dict[str, Position]:
+    """Return the runs that are new or further than before."""
+    return {run: position for run, position in now.items() if before.get(run) != position}
+
+
+@dataclass
+class _Watch:
+    """What is known of one project, and who listens; each listener has a place to be woken at."""
+
+    positions: dict[str, Position] | None = None
+    listeners: set[asyncio.Event] = field(default_factory=set)
+    task: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        for listener in self.listeners:
+            listener.set()
+
+
+class Changes:
+    """Tells listeners what has moved; one question a second and project, however many listen."""
+
+    def __init__(
+        self,
+        read: Callable[[str, str], Awaitable[dict[str, Position]]],
+        wait: Callable[[], Awaitable[Any]] | None = None,
+    ) -> None:
+        """Take a way to read a project's positions, and the wait between two questions: a second."""
+        self._read = read
+        self._wait = wait or partial(asyncio.sleep, _SECONDS)
+        self._watches: dict[tuple[str, str], _Watch] = {}
+        self._closed = False
+
+    def close(self) -> None:
+        """End what listens: the service stops, and waits for its answers to end."""
+        self._closed = True
+        for watch in self._watches.values():
+            watch.wake()
+
+    async def listen(self, entity: str, project: str, patience: float) -> AsyncIterator[dict[str, Position] | None]:
+        """Yield what has moved, at first all there is; None after `patience` seconds without. Ends with `close`."""
+        watch = self._watches.setdefault((entity, project), _Watch())
+        woken = asyncio.Event()
+        watch.listeners.add(woken)
+        if watch.task is None:
+            watch.task = asyncio.create_task(self._ask(entity, project, watch))
+        seen: dict[str, Position] | None = None
+        try:
+            while not self._closed:
+                now = watch.positions
+                news = {} if now is None else moved(seen or {}, now)
+                if now is not None and (news or seen is None):
+                    seen = now
+                    yield news
+                    continue
+                woken.clear()
+                try:
+                    await asyncio.wait_for(woken.wait(), patience)
+                except TimeoutError:
+                    yield None
+        finally:
+            watch.listeners.discard(woken)
+            if not watch.listeners:
+                watch.task.cancel()
+                self._watches.pop((entity, project), None)
+
+    async def _ask(self, entity: str, project: str, watch: _Watch) -> None:
+        while True:
+            try:
+                now = await self._read(entity, project)
+            except StoreError as error:
+                _log.warning("what has changed can't be read", error=str(error))
+            else:
+                if watch.positions is None or moved(watch.positions, now):
+                    watch.positions = now
+                    watch.wake()
+            await self._wait()

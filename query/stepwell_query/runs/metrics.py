@@ -1,0 +1,27 @@
+"""What several runs of a project have logged together: the metrics that a page can show of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from stepwell_schemas.clickhouse.store import Store
+
+_TOGETHER: Final = """
+SELECT key, kind, min(first_step) AS first_step, max(last_step) AS last_step, uniqExact(run_id) AS runs,
+    min(stream) AS stream
+FROM {db}.series
+WHERE entity = {entity:String} AND project = {project:String} AND run_id IN {run_ids:Array(String)}
+GROUP BY key, kind ORDER BY key, kind
+"""
+
+
+def read_run_metrics(store: Store, entity: str, project: str, run_ids: Sequence[str]) -> dict[str, list[Any]]:
+    """Return the metrics of runs in columns, by key and kind; `runs` says how many of them have each.
+
+    Raises:
+        StoreError: when ClickHouse does not answer.
+    """
+    parameters = {"entity": entity, "project": project, "run_ids": list(run_ids)}
+    columns: dict[str, list[Any]] = store.query(_TOGETHER, parameters).to_pydict()
+    return columns

@@ -1,0 +1,52 @@
+"""What became of the records of a run's journals: what a receipt is made of."""
+
+# ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from stepwell_query.catalog.run import OF_RUN, run_parameters
+from stepwell_query.errors import SessionNotFoundError
+from stepwell_query.runs.run_info import read_run
+from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.rules.identifiers import RunPath
+
+_SESSIONS: Final = f"""
+SELECT
+    session, max(writer) AS writer, max(next_sequence) AS records, sum(log_rows) AS log_rows, sum(points) AS points,
+    sum(conflicts) AS conflicts, sum(dead_letters) AS dead_letters, sum(repeated) AS repeated, sum(missing) AS missing
+FROM {{db}}.session_activity WHERE {OF_RUN}"""
+
+
+def read_sessions(store: Store, run: RunPath) -> list[dict[str, Any]]:
+    """Return the account of each of a run's sessions, by name.
+
+    `records`: every record of the journal below this number is settled. `log_rows`, `points`, `conflicts` were stored,
+    `dead_letters` were not, or not wholly. `repeated` came more than once and counted once; `missing` never came.
+
+    Raises:
+        RunNotFoundError: when there is no such run.
+        StoreError: when ClickHouse does not answer.
+    """
+    found: list[dict[str, Any]] = store.query(
+        f"{_SESSIONS} GROUP BY session ORDER BY session", run_parameters(run)
+    ).to_pylist()
+    if not found:
+        read_run(store, run)
+    return found
+
+
+def read_session(store: Store, run: RunPath, session: str) -> dict[str, Any]:
+    """Return the account of one session.
+
+    Raises:
+        RunNotFoundError, SessionNotFoundError: while nothing of it is settled.
+        StoreError: when ClickHouse does not answer.
+    """
+    sql = f"{_SESSIONS} AND session = {{session:String}} GROUP BY session"
+    found: list[dict[str, Any]] = store.query(sql, {**run_parameters(run), "session": session}).to_pylist()
+    if found:
+        return found[0]
+    read_run(store, run)
+    raise SessionNotFoundError(run, session)

@@ -1,0 +1,178 @@
+"""Reads the summaries of a page of runs."""
+
+# ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from stepwell_query.encoding import NotFinite, exact_integer, json_float, json_text
+from stepwell_query.runs.metadata import OF_RUNS, Row
+from stepwell_query.runs.summary import SeriesStats, json_object, stored_value, summarize
+from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.rules.kinds import Kind
+from stepwell_schemas.rules.metric_definitions import Definition, definition_of
+
+Summary = dict[str, Any]
+
+_LAST: Final = f"""
+SELECT run_id, key, kind, if(kind != 'number' OR number_at = text_at, t.3, '') AS text, n.3 AS number
+FROM
+(
+    SELECT
+        run_id, key, kind, max(last_number) AS n, max(last_text) AS t, (n.1, n.2) AS number_at, (t.1, t.2) AS text_at
+    FROM {{db}}.series WHERE {OF_RUNS} AND {{keys}} GROUP BY run_id, key, kind HAVING min(stream) = ''
+)
+ORDER BY run_id, key, if(kind = 'number', number_at, greatest(number_at, text_at)) DESC LIMIT 1 BY run_id, key
+"""
+
+_STATS: Final = f"""
+SELECT
+    run_id, key, kind,
+    max(last_number) AS number, max(last_text) AS text,
+    number.1 AS number_step, number.2 AS number_version, number.3 AS number_value,
+    text.1 AS text_step, text.2 AS text_version, text.3 AS text_value,
+    sum(value_sum) / sum(not_nan) AS mean,
+    if(sum(not_nan) = 0, nan, min(value_min)) AS low, if(sum(not_nan) = 0, nan, max(value_max)) AS high,
+    max(rewritten) AS rewritten
+FROM {{db}}.series WHERE {OF_RUNS} AND {{keys}}
+GROUP BY run_id, key, kind HAVING min(stream) = '' ORDER BY run_id, key, kind
+"""
+
+_FROM_ROWS: Final = f"""
+SELECT
+    run_id, key, argMin(value, step) AS first, min(value) AS low, max(value) AS high,
+    avgIf(value, NOT isNaN(value)) AS mean
+FROM {{db}}.points_number FINAL WHERE {OF_RUNS} AND key IN {{keys:Array(String)}}
+GROUP BY run_id, key
+"""
+
+
+def read_summaries(
+    store: Store, documents: Sequence[Row], odd: NotFinite, keys: Collection[str] | None = None
+) -> dict[str, Summary]:
+    """Return the summaries of runs of one project by id, as JSON takes them.
+
+    Args:
+        keys: the metrics that are wanted, as they are stored; None: all.
+
+    Raises:
+        StoreError: when ClickHouse does not answer.
+    """
+    plain = [document for document in documents if document["metric_definitions"] in {"", "[]"}]
+    defined = [document for document in documents if document["metric_definitions"] not in {"", "[]"}]
+    found = _plain_summaries(store, plain, odd, keys)
+    return found | _defined_summaries(store, defined, odd, keys)
+
+
+def _among(documents: Sequence[Row], keys: Collection[str] | None, sql: str) -> tuple[str, dict[str, Any]]:
+    """Return a statement about the metrics of runs, with its parameters."""
+    values: dict[str, Any] = {name: documents[0][name] for name in ("entity", "project")}
+    values["run_ids"] = [document["run_id"] for document in documents]
+    if keys is None:
+        return sql.replace("{keys}", "1"), values
+    return sql.replace("{keys}", "key IN {keys:Array(String)}"), {**values, "keys": list(keys)}
+
+
+def _plain_summaries(
+    store: Store, documents: Sequence[Row], odd: NotFinite, keys: Collection[str] | None
+) -> dict[str, Summary]:
+    """Return the summaries of runs without definitions: last values, and what was set by hand."""
+    found: dict[str, Summary] = {document["run_id"]: {} for document in documents}
+    if documents and (keys is None or keys):
+        table = store.query(*_among(documents, keys, _LAST))
+        # Column by column: a page has thousands of values.
+        columns = [table.column(name).to_pylist() for name in ("run_id", "key", "kind", "text", "number")]
+        for run_id, key, kind, text, number in zip(*columns, strict=True):
+            found[run_id][key] = _last_value(kind, text, number, odd)
+    for document in documents:
+        by_hand = json_object(document["summary"])
+        found[document["run_id"]] |= {key: stored_value(value, odd) for key, value in by_hand.items()}
+    return found
+
+
+def _last_value(kind: str, text: str, number: float, odd: NotFinite) -> Any:
+    match kind:
+        case "number":
+            return exact_integer(text) if text else json_float(number, odd)
+        case "string":
+            return text
+        case "bool":
+            return text == "true" or bool(number)
+    return json_text(text)
+
+
+def _defined_summaries(
+    store: Store, documents: Sequence[Row], odd: NotFinite, keys: Collection[str] | None
+) -> dict[str, Summary]:
+    if not documents:
+        return {}
+    definitions = {document["run_id"]: read_definitions(document) for document in documents}
+    stats: dict[str, list[Row]] = {document["run_id"]: [] for document in documents}
+    if keys is None or keys:
+        for row in store.query(*_among(documents, keys, _STATS)).to_pylist():
+            stats[row["run_id"]].append(row)
+    exact = _read_exact(store, documents[0], stats, definitions)
+    return {
+        document["run_id"]: summarize(
+            [_series_stats(row, exact.get((row["run_id"], row["key"]))) for row in stats[document["run_id"]]],
+            definitions[document["run_id"]],
+            json_object(document["summary"]),
+            odd,
+        )
+        for document in documents
+    }
+
+
+def _read_exact(
+    store: Store, document: Row, stats: Mapping[str, list[Row]], definitions: Mapping[str, list[Definition]]
+) -> dict[tuple[str, str], Row]:
+    """Return the figures that flushes can't add up, by run and key, taken from the rows."""
+    needed = [
+        (run_id, row["key"])
+        for run_id, rows in stats.items()
+        for row in rows
+        if row["kind"] == Kind.NUMBER and _needs_rows(row, definition_of(row["key"], definitions[run_id]))
+    ]
+    if not needed:
+        return {}
+    runs, keys = (dict.fromkeys(places) for places in zip(*needed, strict=True))
+    values = {"entity": document["entity"], "project": document["project"], "run_ids": list(runs), "keys": list(keys)}
+    found = {(row["run_id"], row["key"]): row for row in store.query(_FROM_ROWS, values).to_pylist()}
+    return {place: found[place] for place in needed if place in found}
+
+
+def _needs_rows(row: Row, definition: Definition) -> bool:
+    rules = set(definition.summary)
+    return "first" in rules or bool(row["rewritten"] and rules & {"min", "max", "mean", "best"})
+
+
+def _series_stats(row: Row, exact: Row | None) -> SeriesStats:
+    kind = Kind(row["kind"])
+    number_at = row["number_step"], row["number_version"]
+    text_at = row["text_step"], row["text_version"]
+    # Beside a number, the text is the exact one of an integer; it counts when it is of the same value.
+    text = row["text_value"] if kind is not Kind.NUMBER or text_at == number_at else ""
+    if kind is not Kind.NUMBER:
+        last = _last_value(kind, text, row["number_value"], NotFinite.TEXT)
+        return SeriesStats(row["key"], kind, max(number_at, text_at), last)
+    values = exact or row
+    return SeriesStats(
+        key=row["key"],
+        kind=kind,
+        at=number_at,
+        last=exact_integer(text) if text else row["number_value"],
+        low=values["low"],
+        high=values["high"],
+        mean=values["mean"],
+        first=None if exact is None else exact["first"],
+    )
+
+
+def read_definitions(document: Row) -> list[Definition]:
+    """Return what `define_metric` was told of a run, in order."""
+    stored = orjson.loads(document["metric_definitions"] or "[]")
+    return [Definition.read(one) for one in stored] if isinstance(stored, list) else []

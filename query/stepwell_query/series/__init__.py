@@ -1,0 +1,1 @@
+"""Views of series: targets, plans, bucket reads and answers."""

@@ -1,0 +1,1 @@
+"""Series of several runs, aggregated by group."""

@@ -1,0 +1,89 @@
+"""Answers of groups as JSON documents and as tables. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from stepwell_query.encoding import NotFinite, json_floats
+from stepwell_query.series.groups.aggregate import GroupBuckets
+from stepwell_query.series.groups.read import GroupedSeries, Groups
+
+
+def groups_json(answer: Groups, group_by: str | None, points: int, odd: NotFinite) -> dict[str, Any]:
+    """Return the document of an answer, its arrays as `json_bytes` takes them."""
+    return {
+        "group_by": group_by,
+        "points": points,
+        "groups": [
+            {"value": value, "runs": [str(run) for run in runs]}
+            for value, runs in zip(answer.values, answer.runs, strict=True)
+        ],
+        "series": [_series_json(series, answer, odd) for series in answer.series],
+        "unknown_runs": [str(run) for run in answer.unknown_runs],
+        "unknown_keys": answer.unknown_keys,
+        "complete_to": {str(run): reached.as_json() for run, reached in answer.progress.items()},
+    }
+
+
+def _series_json(series: GroupedSeries, answer: Groups, odd: NotFinite) -> dict[str, Any]:
+    return {
+        "key": series.key,
+        "kind": series.kind,
+        "bucket_width": 1 << series.shift,
+        "first_step": series.first,
+        "last_step": series.last,
+        "x_axis": "_step",
+        "groups": [
+            {"value": answer.values[group]}
+            | {
+                name: json_floats(column, odd) if column.dtype.kind == "f" else np.ascontiguousarray(column)
+                for name, column in _columns(part).items()
+            }
+            for group, part in series.buckets.items()
+        ],
+    }
+
+
+def groups_table(answer: Groups) -> pa.Table:
+    """Return a table with a row for each bucket of each group; the group's value is JSON."""
+    parts = []
+    for series in answer.series:
+        for group, part in series.buckets.items():
+            value = orjson.dumps(answer.values[group]).decode()
+            names = {"key": series.key, "kind": str(series.kind), "group": value}
+            columns = {name: pa.repeat(text, len(part.step)) for name, text in names.items()}
+            columns["bucket_width"] = pa.repeat(
+                pa.scalar(min(1 << series.shift, 2**63 - 1), pa.int64()), len(part.step)
+            )
+            parts.append(pa.table(columns | {name: pa.array(column) for name, column in _columns(part).items()}))
+    return pa.concat_tables(parts) if parts else _EMPTY
+
+
+def _columns(part: GroupBuckets) -> dict[str, NDArray[Any]]:
+    return {
+        "step": part.step,
+        "mean": part.mean,
+        "min": part.least,
+        "max": part.greatest,
+        "std": part.std,
+        "count": part.runs,
+        "low": part.low,
+        "high": part.high,
+    }
+
+
+_EMPTY = pa.schema(
+    [
+        *((name, pa.string()) for name in ("key", "kind", "group")),
+        ("bucket_width", pa.int64()),
+        ("step", pa.int64()),
+        *((name, pa.float64()) for name in ("mean", "min", "max", "std")),
+        ("count", pa.int64()),
+        *((name, pa.float64()) for name in ("low", "high")),
+    ]
+).empty_table()

@@ -1,0 +1,1 @@
+"""Sampling arithmetic over plain arrays."""

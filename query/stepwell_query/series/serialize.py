@@ -1,0 +1,115 @@
+"""Answers of series as JSON documents and as tables. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from stepwell_query.encoding import NotFinite, json_float, json_floats
+from stepwell_query.series.models import RunSeries, Sampling, SeriesView
+
+
+def series_json(answer: RunSeries, odd: NotFinite = NotFinite.TEXT) -> dict[str, Any]:
+    """Return the document of one run's series, its arrays as `json_bytes` takes them."""
+    return {
+        "run": str(answer.run),
+        "x": answer.request.x,
+        "points": answer.request.points,
+        "sampling": answer.request.sampling,
+        "seed": answer.request.seed,
+        "smoothing": answer.request.smoothing,
+        "smoothing_parts": answer.request.smoothing_parts,
+        "series": [_view_json(view, odd) for view in answer.views],
+        "unknown_keys": answer.unknown,
+        "undrawn": [{"key": info.key, "kind": info.kind} for info in answer.undrawn],
+        "complete_to": answer.progress.as_json(),
+    }
+
+
+def _view_json(view: SeriesView, odd: NotFinite) -> dict[str, Any]:
+    buckets, smoothed = view.points.buckets, view.smoothed
+    average = {} if smoothed is None else {"smoothed": _numbers(smoothed.values, odd), "smoothed_width": smoothed.width}
+    return {
+        "key": view.info.key,
+        "kind": view.info.kind,
+        "sampled": view.sampling is not Sampling.RAW,
+        "sampling": view.sampling,
+        "bucket_width": view.plan.width,
+        "x_width": None if view.x_width is None else json_float(view.x_width, odd),
+        "first_step": view.info.first,
+        "last_step": view.info.last,
+        "count": view.count,
+        "nan_count": view.nans,
+        "x_axis": view.x,
+        "x": _numbers(view.points.x, odd),
+        "step": _numbers(buckets.step, odd),
+        "value": _numbers(buckets.value, odd),
+        "min": _numbers(buckets.low, odd),
+        "max": _numbers(buckets.high, odd),
+        "mean": _numbers(view.points.mean, odd),
+        "counts": _numbers(buckets.rows, odd),
+        "nans": _numbers(buckets.nans, odd),
+        **average,
+    }
+
+
+def _numbers(values: NDArray[Any], odd: NotFinite) -> Any:
+    if values.dtype.kind == "f":
+        return json_floats(values, odd)
+    return np.ascontiguousarray(values)
+
+
+def series_table(answers: Iterable[RunSeries]) -> pa.Table:
+    """Return a table with a row for each point: its run, key, kind and x axis, and what `Points` has of it.
+
+    The column `smoothed` is there where the request asks for averages.
+    """
+    parts = [_view_table(answer, view) for answer in answers for view in answer.views]
+    return pa.concat_tables(parts) if parts else _SCHEMA.empty_table()
+
+
+_SCHEMA = pa.schema(
+    [
+        ("run", pa.string()),
+        ("key", pa.string()),
+        ("kind", pa.string()),
+        ("bucket_width", pa.int64()),
+        ("x_axis", pa.string()),
+        ("x", pa.float64()),
+        ("step", pa.int64()),
+        ("value", pa.float64()),
+        ("min", pa.float64()),
+        ("max", pa.float64()),
+        ("mean", pa.float64()),
+        ("counts", pa.int64()),
+        ("nans", pa.int64()),
+    ]
+)
+
+
+def _view_table(answer: RunSeries, view: SeriesView) -> pa.Table:
+    buckets = view.points.buckets
+    count = len(buckets)
+    columns = [
+        pa.repeat(str(answer.run), count),
+        pa.repeat(view.info.key, count),
+        pa.repeat(str(view.info.kind), count),
+        pa.repeat(pa.scalar(min(view.plan.width, 2**63 - 1), pa.int64()), count),
+        pa.repeat(view.x, count),
+        pa.array(view.points.x.astype(np.float64)),
+        *(
+            pa.array(values)
+            for values in (
+                buckets.step, buckets.value, buckets.low, buckets.high, view.points.mean, buckets.rows, buckets.nans
+            )
+        ),
+    ]  # fmt: skip
+    table = pa.table(columns, schema=_SCHEMA)
+    if not answer.request.smoothing:
+        return table
+    averages = np.full(count, np.nan) if view.smoothed is None else view.smoothed.values
+    return table.append_column("smoothed", pa.array(averages))

@@ -1,0 +1,1 @@
+"""SQL of guests: its rules and its execution."""

@@ -1,0 +1,161 @@
+"""`/api/v1/sql`: one read-only statement of a user's own, within limits of time, rows, size and memory."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+
+from stepwell_query.encoding import Format, json_bytes, json_columns, table_bytes
+from stepwell_query.errors import RequestError, SqlRefusedError
+from stepwell_query.settings import QuerySettings
+from stepwell_query.sql.access import check_canonical, check_tree, only
+from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.errors import StoreRejectedError
+
+SQL_MAX_CHARS: Final = 100_000
+_SYNTAX_CODE: Final = 62
+_CANCELLED_CODE: Final = 394
+_MESSAGE: Final = re.compile(
+    r"DB::Exception: (.*?)(?: : In scope SELECT formatQuerySingleLine.*| \(for url .*)?$", re.DOTALL
+)
+_MESSAGE_CHARS: Final = 600
+_POSITION: Final = re.compile(r"failed at position (\d+)")
+_CHECK_LIMITS: Final = "SETTINGS max_execution_time = 5"
+
+_LIMITS: Final = {
+    158: ("reads more rows than allowed", "add conditions on entity, project, run_id and key"),
+    159: ("runs longer than {sql_max_seconds:g} seconds", "add conditions on entity, project, run_id and key"),
+    160: ("would run longer than {sql_max_seconds:g} seconds", "add conditions on entity, project, run_id and key"),
+    241: ("needs more memory than {sql_max_memory_bytes:,} bytes", "aggregate less at once, or read fewer rows"),
+    307: ("reads more bytes than allowed", "add conditions on entity, project, run_id and key"),
+    396: ("answers more than {sql_max_rows:,} rows or {sql_max_bytes:,} bytes", "add a LIMIT, or use a scan"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement that was found to only read; `sql` is as the engine writes it, `mark` finds it while it runs."""
+
+    sql: str
+    parameters: Mapping[str, Any]
+    mark: str
+
+
+def prepare(store: Store, sql: str, parameters: Mapping[str, Any]) -> Statement:
+    """Check a statement; it is parsed by the engine, as a value and then as `EXPLAIN AST`, but not run.
+
+    Raises:
+        SqlRefusedError: when it is no statement, or does more than read Stepwell's database.
+        StoreError: when ClickHouse does not answer.
+    """
+    if len(sql) > SQL_MAX_CHARS:
+        raise SqlRefusedError(sql, f"is longer than {SQL_MAX_CHARS:,} characters", "send values as parameters")
+    _check_parameters(parameters)
+    canonical = _canonical(store, sql)
+    allowed = only(store.database)
+    check_canonical(canonical, allowed)
+    used = {name: value for name, value in parameters.items() if f"{{{name}:" in canonical}
+    try:
+        # The format that is asked for becomes part of the tree: a tree is printed as plain lines in any case.
+        printed = store.query_bytes(f"EXPLAIN AST {canonical}", used, "TSVRaw").decode("utf-8", "replace")
+    except StoreRejectedError as error:
+        raise _refused(canonical, error) from error
+    functions = store.query(f"SELECT lower(name) AS name FROM system.table_functions {_CHECK_LIMITS}")  # noqa: S608
+    check_tree(canonical, printed, allowed, set(functions.column("name").to_pylist()))
+    return Statement(canonical, used, uuid.uuid4().hex)
+
+
+def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table:
+    """Run a checked statement.
+
+    Raises:
+        SqlRefusedError: when the engine refuses it, or it reaches a limit.
+        StoreError: when ClickHouse does not answer.
+    """
+    limits = (
+        f"SETTINGS readonly = 1, max_execution_time = {settings.sql_max_seconds:f},"
+        f" max_result_rows = {settings.sql_max_rows:d}, max_result_bytes = {settings.sql_max_bytes:d},"
+        f" result_overflow_mode = 'throw', max_memory_usage = {settings.sql_max_memory_bytes:d},"
+        f" log_comment = '{statement.mark}'"
+    )
+    try:
+        # Whole, not as a stream: a limit that is reached on the way must not leave half an answer.
+        answer = store.query_bytes(f"{statement.sql} {limits}", statement.parameters, "Arrow")
+    except StoreRejectedError as error:
+        limit = _LIMITS.get(error.code)
+        if limit is None:
+            raise _refused(statement.sql, error) from error
+        rule, remedy = limit
+        raise SqlRefusedError(statement.sql, rule.format(**settings.model_dump()), remedy) from error
+    table = pa.ipc.open_file(pa.BufferReader(answer)).read_all() if answer else pa.table({})
+    if table.num_rows > settings.sql_max_rows:
+        rule, remedy = _LIMITS[396]
+        raise SqlRefusedError(statement.sql, rule.format(**settings.model_dump()), remedy)
+    return table
+
+
+def answer_bytes(table: pa.Table, fmt: Format) -> bytes:
+    """Return an answer encoded; JSON has `columns` (name and type) and `rows` (arrays in the columns' order)."""
+    if fmt is not Format.JSON:
+        return table_bytes(table, fmt)
+    document = {
+        "columns": [{"name": field.name, "type": str(field.type)} for field in table.schema],
+        "rows": list(zip(*json_columns(table), strict=True)),
+        "row_count": table.num_rows,
+    }
+    return json_bytes(document)
+
+
+def cancel(store: Store, statement: Statement) -> None:
+    """End a statement that is running, when whoever asked has gone. Raises: StoreError."""
+    store.command("KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC", {"mark": statement.mark})
+
+
+def _canonical(store: Store, sql: str) -> str:
+    try:
+        written = store.query("SELECT formatQuerySingleLine({sql:String}) AS sql", {"sql": sql})
+    except StoreRejectedError as error:
+        raise _refused(sql, error) from error
+    canonical: str = written.column("sql")[0].as_py()
+    return canonical
+
+
+def _check_parameters(parameters: Mapping[str, Any]) -> None:
+    for name, value in parameters.items():
+        plain = isinstance(value, list) and all(isinstance(item, str | int | float | None) for item in value)
+        if not plain and not isinstance(value, str | int | float | None):
+            rule = f"{type(value).__name__} can't be a parameter"
+            remedy = "send text, numbers, booleans, null, or a list of these"
+            raise RequestError(f"parameters.{name}", value, rule, remedy)
+        if not name.isidentifier():
+            raise RequestError("parameters", name, "is no name of a parameter", "use letters, digits and _")
+
+
+def _refused(sql: str, error: StoreRejectedError) -> SqlRefusedError:
+    if error.code == _CANCELLED_CODE:
+        return SqlRefusedError(sql, "was cancelled", "send it again")
+    message = _message(error)
+    if error.code == _SYNTAX_CODE:
+        return SqlRefusedError(
+            sql, f"is not SQL that ClickHouse understands: {message}", "correct it; one statement", _place(sql, message)
+        )
+    return SqlRefusedError(sql, f"was refused by ClickHouse: {message}", "correct it")
+
+
+def _message(error: StoreRejectedError) -> str:
+    """Return what ClickHouse says, without what the drivers and our own statement put around it."""
+    found = _MESSAGE.search(str(error))
+    text = found[1] if found else str(error)
+    return text if len(text) <= _MESSAGE_CHARS else f"{text[:_MESSAGE_CHARS]}…"
+
+
+def _place(sql: str, message: str) -> int | None:
+    """Return the character of the statement, from 1, at which ClickHouse stopped to understand it."""
+    found = _POSITION.search(message)
+    # ClickHouse counts bytes.
+    return len(sql.encode()[: int(found[1]) - 1].decode("utf-8", "ignore")) + 1 if found else None

@@ -1,0 +1,54 @@
+/** Lines as columns over one x, as uPlot takes them. Pure. */
+
+import { union } from "../series/groups.js";
+
+/** @typedef {import("../types.js").Line} Line */
+/** @typedef {(number | null | undefined)[]} Column undefined: this line has no point there; null: a gap */
+
+/**
+ * Return the columns: x, then of each line its raw values, where it was smoothed, and those that are drawn.
+ * @param {Line[]} lines
+ * @param {boolean} positive leave out what a logarithmic axis does not have
+ * @returns {{x: number[], columns: Column[]}}
+ */
+export function aligned(lines, positive) {
+  const x = union(lines.map((line) => line.x));
+  const columns = lines.flatMap((line) => {
+    const drawn = spread(line, line.y, x, positive);
+    return line.raw ? [spread(line, line.raw, x, positive), drawn] : [drawn];
+  });
+  return { x, columns };
+}
+
+/** @param {Line} line @param {number[]} values @param {number[]} x @param {boolean} positive @returns {Column} */
+function spread(line, values, x, positive) {
+  /** @param {number} value */
+  const cell = (value) => (Number.isFinite(value) && !(positive && value <= 0) ? value : null);
+  if (line.x === x) return values.map(cell);
+  /** @type {Column} */
+  const column = new Array(x.length).fill(undefined);
+  let at = 0;
+  for (let own = 0; own < line.x.length; own += 1) {
+    while (x[at] < line.x[own]) at += 1;
+    // Of several points at one x, as after sorting by a metric, the last one is drawn.
+    column[at] = cell(values[own]);
+  }
+  return column;
+}
+
+/**
+ * Return the index of the point nearest to `at`; -1 without points.
+ * @param {number[]} x ascending
+ * @param {number} at
+ */
+export function nearest(x, at) {
+  if (!x.length) return -1;
+  let low = 0;
+  let high = x.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (x[middle] < at) low = middle + 1;
+    else high = middle;
+  }
+  return low > 0 && at - x[low - 1] <= x[low] - at ? low - 1 : low;
+}

@@ -1,0 +1,258 @@
+/** A line chart: uPlot, with envelopes below the lines and marks for NaN. */
+
+import { aligned, nearest } from "./align.js";
+import { faint } from "../runs/run_colors.js";
+import { drawEnvelopes, drawNaNs } from "./chart_paint.js";
+import { count, exact, short } from "../ui/format.js";
+import { extent } from "./lines.js";
+import { hideTooltip, showTooltip } from "./tooltip.js";
+import { themed } from "../state/theme.js";
+
+/** @typedef {import("../types.js").Line} Line */
+
+/**
+ * @typedef {object} ChartView
+ * @property {string} axis what lies on x
+ * @property {boolean} logx
+ * @property {boolean} logy
+ * @property {boolean} outliers
+ * @property {[number, number] | null} zoom
+ */
+
+const RAW = 0.28;
+const FONT = "11px system-ui, sans-serif";
+
+export class Chart {
+  /**
+   * @param {HTMLElement} place
+   * @param {(zoom: [number, number] | null) => void} onZoom a range was dragged; null: the whole again
+   */
+  constructor(place, onZoom) {
+    this.place = place;
+    this.onZoom = onZoom;
+    /** @type {uPlot | null} */
+    this.plot = null;
+    /** @type {Line[]} */
+    this.lines = [];
+    /** @type {ChartView} */
+    this.view = { axis: "_step", logx: false, logy: false, outliers: false, zoom: null };
+    this.shape = "";
+    this.hovered = false;
+    this.sizes = new ResizeObserver(() => this.resize());
+    this.sizes.observe(place);
+    place.addEventListener("keydown", (event) => this.key(event));
+    place.addEventListener("blur", () => this.leave());
+  }
+
+  /** @param {Line[]} lines @param {ChartView} view */
+  draw(lines, view) {
+    this.lines = lines;
+    this.view = view;
+    const { x, columns } = aligned(lines, view.logy);
+    const data = /** @type {uPlot.AlignedData} */ (/** @type {unknown} */ ([x, ...columns]));
+    const shape = JSON.stringify([view.axis, view.logx, view.logy, lines.map((line) => [line.id, line.color, line.dash, !!line.raw])]);
+    if (this.plot && shape === this.shape) {
+      this.plot.setData(data, true);
+      return;
+    }
+    this.shape = shape;
+    this.plot?.destroy();
+    this.plot = new uPlot(this.options(), data, this.place);
+    this.plot.over.addEventListener("mouseenter", () => (this.hovered = true));
+    this.plot.over.addEventListener("mouseleave", () => this.leave());
+  }
+
+  leave() {
+    this.hovered = false;
+    hideTooltip();
+  }
+
+  redraw() {
+    this.plot?.redraw(false, true);
+  }
+
+  resize() {
+    if (this.plot && this.place.clientWidth) this.plot.setSize(this.size());
+  }
+
+  size() {
+    return { width: this.place.clientWidth || 300, height: this.place.clientHeight || 180 };
+  }
+
+  destroy() {
+    this.sizes.disconnect();
+    if (this.hovered) hideTooltip();
+    this.plot?.destroy();
+    this.plot = null;
+  }
+
+  /** @returns {uPlot.Options} */
+  options() {
+    const { axis, logx, logy } = this.view;
+    const line = () => themed("--grid");
+    const text = () => themed("--muted");
+    /** @type {uPlot.Axis} */
+    const plain = { stroke: text, font: FONT, grid: { stroke: line, width: 1 }, ticks: { stroke: line, size: 4 } };
+    const whole = axis === "_step";
+    return {
+      ...this.size(),
+      padding: [8, 12, 0, 0],
+      legend: { show: false },
+      cursor: {
+        sync: { key: `stepwell ${axis}`, setSeries: false, scales: ["x", null] },
+        drag: { x: true, y: false, setScale: false },
+        points: { size: 7, width: 1.5 },
+        bind: { dblclick: () => () => (this.onZoom(null), null) },
+        dataIdx: (plot, series, _, at) => this.indexAt(plot, series, at),
+      },
+      scales: {
+        x: { time: axis === "_timestamp", distr: logx ? 3 : 1, range: (_, low, high) => this.rangeX(low, high) },
+        y: { distr: logy ? 3 : 1, range: () => this.rangeY() },
+      },
+      axes: [
+        { ...plain, size: 28, space: 60, ...(axis === "_timestamp" ? {} : { values: (_, ticks) => ticks.map(tick), incrs: whole ? WHOLE : undefined }) },
+        { ...plain, size: 52, space: 32, values: (_, ticks) => ticks.map(tick) },
+      ],
+      series: [{}, ...this.lines.flatMap((one) => seriesOf(one))],
+      hooks: {
+        drawClear: [(plot) => drawEnvelopes(plot, this.lines, this.view.logy)],
+        draw: [(plot) => drawNaNs(plot, this.lines)],
+        setSelect: [(plot) => this.selected(plot)],
+        setCursor: [(plot) => this.hover(plot)],
+      },
+    };
+  }
+
+  /** @param {number} low @param {number} high @returns {[number, number]} */
+  rangeX(low, high) {
+    const { zoom, logx } = this.view;
+    if (zoom) return logx ? [Math.max(zoom[0], 1e-9), zoom[1]] : zoom;
+    if (low === null || high === null) return [0, 1];
+    if (logx) return low > 0 ? [low, Math.max(high, low * 1.01)] : [Math.min(1, high || 1), Math.max(high, 10)];
+    return low === high ? [low - 1, high + 1] : [low, high];
+  }
+
+  /** @returns {[number, number]} */
+  rangeY() {
+    const { logy, outliers } = this.view;
+    const [low, high] = this.shownX();
+    const found = extent(this.lines, low, high, { positive: logy, outliers });
+    if (!found) return logy ? [0.1, 1] : [0, 1];
+    if (logy) return [found[0] / 1.15, found[1] * 1.15];
+    const pad = (found[1] - found[0]) * 0.06 || Math.abs(found[1]) * 0.1 || 1;
+    return [found[0] - pad, found[1] + pad];
+  }
+
+  /** @returns {[number, number]} */
+  shownX() {
+    return this.view.zoom ?? [-Infinity, Infinity];
+  }
+
+  /** @param {uPlot} plot @param {number} series @param {number} at value on x */
+  indexAt(plot, series, at) {
+    const index = nearest(/** @type {number[]} */ (plot.data[0]), at);
+    const column = plot.data[series];
+    if (series === 0 || column[index] !== undefined) return index;
+    // Where this line has no point, its nearest one.
+    for (let off = 1; off < column.length; off += 1) {
+      if (column[index - off] !== undefined && index - off >= 0) return index - off;
+      if (column[index + off] !== undefined) return index + off;
+    }
+    return index;
+  }
+
+  /** @param {uPlot} plot */
+  selected(plot) {
+    const { left, width } = plot.select;
+    if (width < 4) return;
+    const low = plot.posToVal(left, "x");
+    const high = plot.posToVal(left + width, "x");
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    if (high > low) this.onZoom([low, high]);
+  }
+
+  /** @param {uPlot} plot */
+  hover(plot) {
+    const { left, top } = plot.cursor;
+    if (!this.hovered || left === undefined || left < 0 || top === undefined) return;
+    const at = plot.posToVal(left, "x");
+    const place = plot.over.getBoundingClientRect();
+    const near = this.lines.length ? nearest(this.lines[0].x, at) : -1;
+    const rows = this.lines.flatMap((one) => {
+      const index = nearest(one.x, at);
+      const outside = index < 0 || at < one.x[0] - gapAt(one.x) || at > one.x[one.x.length - 1] + gapAt(one.x);
+      if (outside) return [];
+      const y = Number.isFinite(one.y[index]) ? plot.valToPos(one.y[index], "y") : Infinity;
+      return [{ name: one.name, color: one.color, value: one.y[index], notes: notesOf(one, index), far: Math.abs(y - top) }];
+    });
+    const title = near >= 0 ? titleOf(this.view.axis, at, this.lines) : "";
+    if (rows.length) showTooltip(title, rows, place.left + left, place.top + top);
+    else hideTooltip();
+  }
+
+  /**
+   * Arrow keys walk along the points, Escape leaves.
+   * @param {KeyboardEvent} event
+   */
+  key(event) {
+    const { plot } = this;
+    const moves = { ArrowLeft: -1, ArrowRight: 1, PageDown: 20, PageUp: -20 }[event.key];
+    if (!plot || !this.lines.length) return;
+    if (event.key === "Escape" && this.hovered) {
+      plot.setCursor({ left: -10, top: -10 });
+      this.leave();
+    } else if (moves !== undefined) {
+      event.preventDefault();
+      const line = this.lines[0];
+      const from = plot.cursor.left !== undefined && plot.cursor.left >= 0 ? nearest(line.x, plot.posToVal(plot.cursor.left, "x")) + moves : 0;
+      const index = Math.max(0, Math.min(line.x.length - 1, from));
+      this.hovered = true;
+      plot.setCursor({ left: plot.valToPos(line.x[index], "x"), top: plot.valToPos(line.y[index], "y") });
+    }
+  }
+}
+
+const WHOLE = [1, 2, 5].flatMap((digit) => Array.from({ length: 15 }, (_, power) => digit * 10 ** power)).sort((a, b) => a - b);
+
+/** @param {number | null} value */
+function tick(value) {
+  return value === null ? "" : short(value);
+}
+
+/** @param {number[]} x */
+function gapAt(x) {
+  return x.length > 1 ? (x[x.length - 1] - x[0]) / (x.length - 1) : Infinity;
+}
+
+/** @param {Line} line @returns {uPlot.Series[]} */
+function seriesOf(line) {
+  const dash = line.dash ? [6, 3] : undefined;
+  const drawn = { label: line.name, stroke: line.color, width: 1.5, dash, points: { size: 5 } };
+  return line.raw ? [{ stroke: faint(line.color, RAW), width: 1, dash, points: { show: false } }, drawn] : [drawn];
+}
+
+/** @param {Line} line @param {number} at */
+function notesOf(line, at) {
+  const notes = [];
+  if (line.raw) notes.push(`not smoothed ${exact(line.raw[at])}`);
+  if (line.band !== "min–max") {
+    const spread = (/** @type {number[]} */ (line.high)[at] - /** @type {number[]} */ (line.low)[at]) / 2;
+    if (!Number.isNaN(spread)) notes.push(`± ${short(spread)}`);
+    notes.push(line.counts[at] === 1 ? "1 run" : `${line.counts[at]} runs`);
+  } else if (line.counts[at] > 1) {
+    const [low, high] = [/** @type {number[]} */ (line.low)[at], /** @type {number[]} */ (line.high)[at]];
+    notes.push(`mean of ${count(line.counts[at])}`, `${exact(low)} … ${exact(high)}`, `last ${exact(line.last[at])}`);
+  }
+  if (line.nans[at]) notes.push(line.nans[at] > 1 ? `${count(line.nans[at])} × NaN` : "NaN");
+  return notes;
+}
+
+/** @param {string} axis @param {number} at @param {Line[]} lines */
+function titleOf(axis, at, lines) {
+  // The x of the point nearest to the cursor, of all lines.
+  const xs = lines.map((line) => line.x[nearest(line.x, at)]).filter((x) => x !== undefined);
+  const x = xs.reduce((best, one) => (Math.abs(one - at) < Math.abs(best - at) ? one : best), xs[0]);
+  if (axis === "_timestamp") return new Date(x * 1000).toLocaleString();
+  if (axis === "_runtime") return `${exact(x)} s after the start`;
+  return `${axis === "_step" ? "step" : axis} ${exact(x)}`;
+}

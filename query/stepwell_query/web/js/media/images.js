@@ -1,0 +1,84 @@
+/** Images, with the boxes and masks that were logged over them. */
+
+import { mediaUrl } from "../api/service.js";
+import { colorOf } from "../runs/run_colors.js";
+import { h, svg } from "../ui/dom.js";
+import { short } from "../ui/format.js";
+import { missing } from "./missing_file.js";
+
+const SMALL = 96;
+const MASK = 0.45;
+
+/**
+ * @param {any} value the image's reference
+ * @param {{name: string}} shown
+ */
+export function imageView(value, shown) {
+  const image = h("img", { src: mediaUrl(value.sha256), alt: value.caption ?? shown.name, loading: "lazy", decoding: "async" });
+  const stack = h("div", { class: value.width && value.width <= SMALL ? "image pixels" : "image" }, image);
+  image.addEventListener("error", () => missing(stack, value, () => image.setAttribute("src", mediaUrl(value.sha256))));
+  const { width, height } = value;
+  if (width && height) {
+    for (const mask of Object.values(value.masks ?? {})) stack.append(maskOver(mask, width, height));
+    for (const boxes of Object.values(value.boxes ?? {})) stack.append(boxesOver(boxes, width, height));
+  }
+  return h("div", { class: "captioned" }, stack, value.caption ? h("div", { class: "caption" }, value.caption) : null);
+}
+
+/** @param {any} boxes @param {number} width @param {number} height */
+function boxesOver(boxes, width, height) {
+  const stroke = Math.max(width, height) / 150;
+  const over = svg("svg", { class: "over", viewBox: `0 0 ${width} ${height}`, role: "img" });
+  over.setAttribute("aria-label", `${boxes.box_data.length} boxes`);
+  for (const box of boxes.box_data) {
+    const { x, y, w, h: high } = placeOf(box, width, height);
+    const color = colorOf(Number(box.class_id));
+    const scores = Object.entries(box.scores ?? {}).map(([name, score]) => `${name} ${short(Number(score))}`);
+    const label = [box.box_caption ?? boxes.class_labels?.[String(box.class_id)] ?? box.class_id, ...scores].join(", ");
+    const rect = svg("rect", { x, y, width: w, height: high, fill: "none", stroke: color, "stroke-width": stroke });
+    const title = svg("title", {});
+    title.textContent = label;
+    const text = svg("text", { x: x + stroke, y: y + stroke * 8, fill: color, "font-size": stroke * 8 });
+    text.textContent = label;
+    over.append(svg("g", {}, title, rect, text));
+  }
+  return over;
+}
+
+/**
+ * Return a box's place in pixels: positions are shares of the image unless `domain` is `pixel`.
+ * @param {any} box
+ * @param {number} width
+ * @param {number} height
+ */
+export function placeOf(box, width, height) {
+  const at = box.position;
+  const [wide, high] = box.domain === "pixel" ? [1, 1] : [width, height];
+  const w = at.width ?? at.maxX - at.minX;
+  const h = at.height ?? at.maxY - at.minY;
+  const x = at.minX ?? at.middle[0] - w / 2;
+  const y = at.minY ?? at.middle[1] - h / 2;
+  return { x: x * wide, y: y * high, w: w * wide, h: h * high };
+}
+
+/** @param {any} mask @param {number} width @param {number} height */
+function maskOver(mask, width, height) {
+  const canvas = h("canvas", { class: "over", width, height, role: "img", "aria-label": `Mask: ${Object.values(mask.class_labels ?? {}).join(", ")}` });
+  const image = new Image();
+  image.addEventListener("load", () => {
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    if (!context) return;
+    context.drawImage(image, 0, 0, width, height);
+    const pixels = context.getImageData(0, 0, width, height);
+    for (let at = 0; at < pixels.data.length; at += 4) {
+      const id = pixels.data[at];
+      const color = colorOf(id);
+      for (let part = 0; part < 3; part += 1) pixels.data[at + part] = parseInt(color.slice(1 + part * 2, 3 + part * 2), 16);
+      // Class 0 is what is around, as a rule.
+      pixels.data[at + 3] = id === 0 ? 0 : 255 * MASK;
+    }
+    context.putImageData(pixels, 0, 0);
+  });
+  image.src = mediaUrl(mask.sha256);
+  return canvas;
+}

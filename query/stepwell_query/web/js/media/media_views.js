@@ -1,0 +1,92 @@
+/** How a medium looks, by its kind. */
+
+import { mediaUrl } from "../api/service.js";
+import { h } from "../ui/dom.js";
+import { bytes } from "../ui/format.js";
+import { plotlyView } from "./figure_frames.js";
+import { histogramView } from "../charts/histogram.js";
+import { imageView } from "./images.js";
+import { missing } from "./missing_file.js";
+import { tableView } from "./table_view.js";
+
+/** @typedef {{element: HTMLElement, leave: () => void}} View `leave` is called when it is taken away */
+/** @typedef {{name: string, large: boolean}} Shown */
+
+/**
+ * Show a logged value: one medium, or a list of them.
+ * @param {string} kind
+ * @param {any} value its reference
+ * @param {Shown} shown
+ * @returns {View}
+ */
+export function mediaView(kind, value, shown) {
+  if (value === null || typeof value !== "object") return view(h("span", {}, String(value)));
+  if (!Array.isArray(value.items)) return single(kind, value, shown);
+  /** @type {View[]} */
+  const views = value.items.map((/** @type {any} */ item) => single(kind, item, shown));
+  return { element: h("div", { class: "items" }, views.map((one) => one.element)), leave: () => views.forEach((one) => one.leave()) };
+}
+
+/** @param {string} kind @param {any} value @param {Shown} shown @returns {View} */
+function single(kind, value, shown) {
+  switch (kind) {
+    case "image":
+      return view(imageView(value, shown));
+    case "audio":
+      return view(withCaption(media("audio", value, shown), value));
+    case "video":
+      return value.content_type === "image/gif" ? view(imageView(value, shown)) : view(withCaption(media("video", value, shown), value));
+    case "html":
+      return view(page(value, shown));
+    case "plotly":
+      return plotlyView(value, shown);
+    case "histogram":
+      return view(histogramView(value, shown));
+    case "table":
+      return tableView(value, shown);
+    default:
+      return view(file(value));
+  }
+}
+
+/** @param {HTMLElement} element @returns {View} */
+function view(element) {
+  return { element, leave: () => undefined };
+}
+
+/** @param {"audio" | "video"} tag @param {any} value @param {Shown} shown */
+function media(tag, value, shown) {
+  const element = h(tag, { controls: true, preload: "metadata", src: mediaUrl(value.sha256), "aria-label": value.caption ?? shown.name });
+  element.addEventListener("error", () => missing(element, value, () => element.load()));
+  if (element instanceof HTMLVideoElement) {
+    element.muted = true;
+    element.loop = true;
+  }
+  return element;
+}
+
+/**
+ * A page of its own, in a frame of no origin: it may run its scripts, and reaches nothing around it.
+ * @param {any} value
+ * @param {Shown} shown
+ */
+function page(value, shown) {
+  return h("iframe", {
+    class: "page",
+    src: mediaUrl(value.sha256),
+    sandbox: "allow-scripts",
+    referrerpolicy: "no-referrer",
+    title: value.caption ?? shown.name,
+  });
+}
+
+/** @param {HTMLElement} element @param {any} value */
+function withCaption(element, value) {
+  return h("div", { class: "captioned" }, element, value.caption ? h("div", { class: "caption" }, value.caption) : null);
+}
+
+/** @param {any} value */
+function file(value) {
+  const about = [value.format, value.size ? bytes(value.size) : "", value.content_type].filter(Boolean).join(" · ");
+  return h("div", { class: "file" }, h("a", { href: mediaUrl(value.sha256), download: `${value.sha256.slice(0, 12)}.${value.format ?? "bin"}` }, "Download"), h("span", { class: "muted" }, about), value.caption ? h("span", {}, value.caption) : null);
+}

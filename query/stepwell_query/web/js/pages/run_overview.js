@@ -1,0 +1,85 @@
+/** What is known of a run besides its values: what it is, its config, its summary. */
+
+import { fill, h } from "../ui/dom.js";
+import { count, duration, shown, time } from "../ui/format.js";
+import { valueOf } from "../runs/run_fields.js";
+import { matcher } from "../panels/sections.js";
+
+/** @typedef {import("../types.js").Run} Run */
+
+const ROWS_MAX = 500;
+
+/** @param {Run} given @returns {import("./run_page.js").Tab} */
+export function overviewTab(given) {
+  const about = h("dl", { class: "about" });
+  const config = new Values("Config");
+  const summary = new Values("Summary");
+  const update = (/** @type {Run} */ run) => {
+    fill(about, factsOf(run).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]).flat());
+    config.update(run.config);
+    summary.update(run.summary);
+  };
+  update(given);
+  const element = h("div", { class: "overview" }, h("section", {}, h("h2", {}, "Run"), about), config.element, summary.element);
+  return { element, update };
+}
+
+/** @param {Run} run @returns {[string, string][]} */
+function factsOf(run) {
+  const seconds = /** @type {number | undefined} */ (valueOf(run, "runtime"));
+  const state = run.exit_code ? `${run.state} (exit code ${run.exit_code})` : run.state;
+  return [
+    ["Path", run.path],
+    ["State", state],
+    ["Started", time(run.started_at)],
+    ["Finished", time(run.finished_at)],
+    ["Last sign of life", time(run.heartbeat_at)],
+    ["Duration", seconds === undefined ? "–" : duration(seconds)],
+    ["Host", run.host || "–"],
+    ["Client", run.client || "–"],
+    ["Group", run.group || "–"],
+    ["Job type", run.job_type || "–"],
+    ["Tags", run.tags.join(", ") || "–"],
+    ["Notes", run.notes || "–"],
+    ["Rows", count(run.log_rows)],
+    ["Points", count(run.points)],
+    ["Last step", run.last_step < 0 ? "–" : count(run.last_step)],
+    ["Step conflicts", count(run.step_conflicts)],
+  ];
+}
+
+/** Names and values, searched by name. */
+class Values {
+  /** @param {string} title */
+  constructor(title) {
+    this.search = h("input", { type: "search", placeholder: `Search ${title.toLowerCase()}`, "aria-label": `Search ${title.toLowerCase()}`, oninput: () => this.show() });
+    this.body = h("tbody");
+    this.note = h("p", { class: "muted", role: "status" });
+    this.element = h("section", {}, h("h2", {}, title), this.search, h("table", { class: "plain values", "aria-label": title }, this.body), this.note);
+    /** @type {[string, unknown][]} */
+    this.entries = [];
+  }
+
+  /** @param {Record<string, unknown>} values */
+  update(values) {
+    this.entries = flat(values, "");
+    this.show();
+  }
+
+  show() {
+    const test = matcher(this.search.value);
+    const found = this.entries.filter(([name]) => test(name));
+    fill(this.body, found.slice(0, ROWS_MAX).map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, typeof value === "number" ? String(value) : shown(value)))));
+    const rest = found.length - ROWS_MAX;
+    this.note.textContent = !this.entries.length ? "None." : rest > 0 ? `${count(rest)} more: search for them.` : "";
+  }
+}
+
+/** @param {Record<string, unknown>} values @param {string} prefix @returns {[string, unknown][]} */
+function flat(values, prefix) {
+  return Object.entries(values).flatMap(([name, value]) => {
+    const nested = typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length && !("sha256" in value);
+    if (nested) return flat(/** @type {Record<string, unknown>} */ (value), `${prefix}${name}.`);
+    return [/** @type {[string, unknown]} */ ([prefix + name, value])];
+  });
+}

@@ -1,0 +1,119 @@
+/** A run's own page: its charts, and everything else that is known of it. */
+
+import { fill, h } from "../ui/dom.js";
+import { ago, count } from "../ui/format.js";
+import { RunConsole } from "./run_console.js";
+import { conflictsTab, filesTab } from "../runs/run_tables.js";
+import { overviewTab } from "./run_overview.js";
+import { stateDot } from "../runs/runs_table.js";
+import { Workspace } from "./workspace.js";
+
+/** @typedef {import("../types.js").Run} Run */
+/** @typedef {{element: HTMLElement, update?: (run: Run) => void}} Tab */
+
+const TABS = [
+  ["charts", "Charts"],
+  ["overview", "Overview"],
+  ["system", "System"],
+  ["console", "Console"],
+  ["files", "Files"],
+  ["conflicts", "Step conflicts"],
+];
+
+export class RunPage {
+  /**
+   * @param {HTMLElement} main
+   * @param {import("../runs/runs_model.js").SingleRun} runs
+   * @param {import("../state/view_state.js").Store} store
+   * @param {import("../api/connection.js").Connection} connection
+   */
+  constructor(main, runs, store, connection) {
+    this.runs = runs;
+    this.store = store;
+    this.head = h("header", { class: "run-head" });
+    this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Run" });
+    this.holder = h("div", { class: "tab", role: "tabpanel", id: "tab", tabindex: "-1" });
+    const inner = h("div", { class: "tab charts-tab", role: "tabpanel", id: "tab-charts" });
+    this.charts = inner;
+    this.space = new Workspace(inner, runs, store, connection, { list: false });
+    fill(main, this.head, this.tabs, inner, this.holder);
+    this.shown = "";
+    /** @type {Tab | null} */
+    this.tab = null;
+    store.on((_, changed) => changed.has("tab") && this.show());
+    runs.on(() => this.update());
+    connection.onHealed(() => this.run && this.tab?.update?.(this.run));
+    this.tabs.addEventListener("keydown", (event) => this.key(event));
+    this.show();
+    fill(this.head, h("h1", {}, runs.id));
+  }
+
+  get run() {
+    return /** @type {Run | undefined} */ (this.runs.runs[0]);
+  }
+
+  update() {
+    const { run } = this;
+    if (!run) return;
+    fill(
+      this.head,
+      h("h1", {}, run.name),
+      h("span", { class: "state-cell" }, stateDot(run.state), run.state),
+      run.tags.map((tag) => h("span", { class: "tag" }, tag)),
+      h("span", { class: "muted" }, `${count(run.last_step + 1)} steps · ${count(run.points)} points · started ${ago(run.started_at, Date.now())}`),
+    );
+    this.tabButtons();
+    if (this.tab?.update) this.tab.update(run);
+    else if (!this.tab) this.show();
+  }
+
+  tabButtons() {
+    const focused = this.tabs.contains(document.activeElement);
+    fill(
+      this.tabs,
+      TABS.map(([name, label]) => {
+        const chosen = name === this.shown;
+        const conflicts = name === "conflicts" && this.run?.step_conflicts ? ` (${count(this.run.step_conflicts)})` : "";
+        const controls = name === "charts" || name === "system" ? "tab-charts" : "tab";
+        const onclick = () => this.store.set({ tab: name }, { step: true });
+        return h("button", { type: "button", role: "tab", "aria-selected": String(chosen), "aria-controls": controls, tabindex: chosen ? "0" : "-1", onclick }, label + conflicts);
+      }),
+    );
+    if (focused) /** @type {HTMLElement | null} */ (this.tabs.querySelector("[aria-selected=true]"))?.focus();
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    const moves = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!moves) return;
+    const at = TABS.findIndex(([name]) => name === this.shown);
+    this.store.set({ tab: TABS[(at + moves + TABS.length) % TABS.length][0] }, { step: true });
+  }
+
+  show() {
+    const { tab } = this.store.view;
+    const name = TABS.some(([known]) => known === tab) ? tab : "charts";
+    const charts = name === "charts" || name === "system";
+    if (this.shown !== name) this.tab = null;
+    this.shown = name;
+    this.tabButtons();
+    this.charts.hidden = !charts;
+    this.holder.hidden = charts;
+    if (charts) {
+      this.space.showStream(name === "system" ? "system" : "");
+      this.space.grid.layout();
+      return;
+    }
+    if (this.tab || !this.run) return;
+    this.tab = this.make(name, this.run);
+    fill(this.holder, this.tab.element);
+  }
+
+  /** @param {string} name @param {Run} run @returns {Tab} */
+  make(name, run) {
+    if (name === "overview") return overviewTab(run);
+    if (name === "console") return new RunConsole(run);
+    if (name === "files") return filesTab(run);
+    return conflictsTab(run);
+  }
+}

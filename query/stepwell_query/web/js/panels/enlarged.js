@@ -1,0 +1,56 @@
+/** One panel over the whole window. */
+
+import { h, iconButton } from "../ui/dom.js";
+import { makePanel } from "./panel_kinds.js";
+import { sectionsOf } from "./sections.js";
+
+/** @typedef {import("../pages/workspace.js").Workspace} Workspace */
+/** @typedef {import("./panel.js").Panel} Panel */
+
+export class Enlarged {
+  /** @param {Workspace} space */
+  constructor(space) {
+    this.space = space;
+    /** @type {HTMLDialogElement | null} */
+    this.dialog = null;
+    /** @type {Panel | null} */
+    this.panel = null;
+  }
+
+  update() {
+    const { full } = this.space.store.view;
+    if (this.panel && this.panel.spec.id === full) {
+      this.panel.update();
+      return;
+    }
+    this.close();
+    if (full) this.open(full);
+  }
+
+  /** @param {string} id */
+  open(id) {
+    const spec = sectionsOf(this.space.metrics, "first", "")
+      .flatMap((section) => section.panels)
+      .find((panel) => panel.id === id);
+    if (!spec) return;
+    const leave = () => this.space.store.set({ full: "" }, { step: true });
+    this.panel = makePanel({ ...spec, label: spec.key }, this.space, { large: true });
+    this.panel.buttons.append(iconButton("close", "Back to all panels", leave));
+    const dialog = h("dialog", { class: "enlarged", "aria-label": spec.key }, this.panel.element);
+    dialog.addEventListener("cancel", (event) => {
+      event.preventDefault();
+      leave();
+    });
+    this.dialog = dialog;
+    document.body.append(dialog);
+    dialog.showModal();
+  }
+
+  close() {
+    this.panel?.destroy();
+    this.dialog?.close();
+    this.dialog?.remove();
+    this.panel = null;
+    this.dialog = null;
+  }
+}

@@ -1,0 +1,105 @@
+/** A panel of media: what each shown run logged at a step, side by side, with a slider over the steps. */
+
+import { h } from "../ui/dom.js";
+import { count } from "../ui/format.js";
+import { mediaView } from "../media/media_views.js";
+import { RowsPanel } from "./rows_panel.js";
+import { rowAt, stepsOf } from "./rows_cache.js";
+
+/** @typedef {import("./rows_cache.js").Row} Row */
+/** @typedef {import("../types.js").Run} Run */
+/** @typedef {{element: HTMLElement, holder: HTMLElement, swatch: HTMLElement, step: HTMLElement, shown: string, leave: () => void}} Tile */
+
+export class MediaPanel extends RowsPanel {
+  /** @param {ConstructorParameters<typeof RowsPanel>} given */
+  constructor(...given) {
+    super(...given);
+    this.tiles = h("div", { class: `tiles tiles-${this.spec.kind}`, tabindex: "0", role: "group", "aria-label": this.spec.key });
+    this.slider = h("input", { type: "range", min: "0", step: "1", "aria-label": `Step of ${this.spec.key}`, oninput: () => this.choose(Number(this.slider.value)) });
+    this.step = h("output", { class: "step" });
+    this.foot = h("div", { class: "slider" }, this.slider, this.step);
+    this.body.append(this.tiles, this.foot);
+    /** @type {number[]} */
+    this.steps = [];
+    /** @type {Map<string, Tile>} by run */
+    this.byRun = new Map();
+    this.update();
+  }
+
+  destroy() {
+    super.destroy();
+    for (const tile of this.byRun.values()) tile.leave();
+  }
+
+  /** @param {number} at index of a step; at the last one, later steps are followed */
+  choose(at) {
+    const step = at === this.steps.length - 1 ? undefined : this.steps[at];
+    this.space.store.setPanel(this.spec.key, { step }, { often: true });
+  }
+
+  draw() {
+    if (this.gone) return;
+    const runs = this.runs();
+    this.steps = stepsOf(runs.map((run) => this.rows.rows.get(run.path) ?? []));
+    this.explain();
+    const wanted = this.space.store.view.panels[this.spec.key]?.step ?? Infinity;
+    const at = Math.max(0, this.steps.findLastIndex((step) => step <= wanted));
+    this.foot.hidden = this.steps.length < 2;
+    this.slider.max = String(Math.max(0, this.steps.length - 1));
+    this.slider.value = String(at);
+    const step = this.steps[at];
+    this.slider.setAttribute("aria-valuetext", `step ${step}`);
+    this.step.textContent = step === undefined ? "" : `step ${count(step)}`;
+    this.show(runs, step);
+  }
+
+  /** @param {Run[]} runs @param {number} step */
+  show(runs, step) {
+    const kept = new Set();
+    /** @type {HTMLElement | null} */
+    let before = null;
+    for (const run of runs) {
+      const row = rowAt(this.rows.rows.get(run.path) ?? [], step);
+      if (!row) continue;
+      kept.add(run.path);
+      /** @type {Tile} */
+      const tile = this.byRun.get(run.path) ?? this.tile(run, before);
+      before = tile.element;
+      tile.step.textContent = row.step === step ? "" : `step ${count(row.step)}`;
+      tile.swatch.style.background = this.space.runs.color(run, this.space.store.view);
+      const shown = JSON.stringify(row.value);
+      // What has not changed stays: a video plays on, a page keeps where it was scrolled to.
+      if (tile.shown === shown) continue;
+      tile.leave();
+      tile.shown = shown;
+      const { element, leave } = mediaView(this.spec.kind, row.value, { name: `${this.spec.key} of ${run.name}`, large: this.large });
+      tile.leave = leave;
+      tile.holder.replaceChildren(element);
+    }
+    for (const [run, tile] of this.byRun) {
+      if (kept.has(run)) continue;
+      tile.leave();
+      tile.element.remove();
+      this.byRun.delete(run);
+    }
+  }
+
+  /**
+   * Make a run's place, behind that of the run before. A tile that is there is not moved: a frame would load again.
+   * @param {Run} run
+   * @param {HTMLElement | null} before
+   * @returns {Tile}
+   */
+  tile(run, before) {
+    const swatch = h("span", { class: "swatch" });
+    const step = h("span", { class: "muted" });
+    const holder = h("div", { class: "tile-body" });
+    const head = h("div", { class: "tile-head" }, swatch, h("span", { class: "tile-name", title: run.name }, run.name), step);
+    const element = h("figure", { class: "tile", "data-run": run.run_id }, head, holder);
+    const tile = { element, holder, swatch, step, shown: "", leave: () => undefined };
+    this.byRun.set(run.path, tile);
+    if (before) before.after(element);
+    else this.tiles.prepend(element);
+    return tile;
+  }
+}

@@ -1,0 +1,61 @@
+/** The frame of a panel: its title, its buttons, and what is said while there is nothing to show. */
+
+import { fill, h, iconButton } from "../ui/dom.js";
+
+/** @typedef {import("./sections.js").PanelSpec} PanelSpec */
+/** @typedef {import("../pages/workspace.js").Workspace} Workspace */
+
+export class Panel {
+  /**
+   * @param {PanelSpec} spec
+   * @param {Workspace} space
+   * @param {{large?: boolean}} [options]
+   */
+  constructor(spec, space, { large = false } = {}) {
+    this.spec = spec;
+    this.space = space;
+    this.large = large;
+    this.gone = false;
+    this.buttons = h("span", { class: "panel-buttons" });
+    this.title = h("h3", { class: "panel-title", title: spec.key }, spec.label);
+    this.note = h("span", { class: "panel-note" });
+    this.body = h("div", { class: "panel-body" });
+    this.status = h("div", { class: "panel-status", hidden: true });
+    this.element = h(
+      "article",
+      { class: `panel panel-${spec.kind}${large ? " large" : ""}`, "aria-label": spec.key, "data-key": spec.key, "data-kind": spec.kind },
+      h("header", { class: "panel-head" }, this.title, this.note, this.buttons),
+      this.body,
+      this.status,
+    );
+    if (!large) {
+      this.buttons.append(iconButton("expand", `Enlarge ${spec.key}`, () => space.store.set({ full: spec.id }, { step: true })));
+    }
+  }
+
+  /** Show what the view says now; called whenever it or the runs have changed. */
+  update() {}
+
+  /**
+   * Hear that runs have moved on.
+   * @param {Set<string>} _ their paths
+   */
+  moved(_) {}
+
+  destroy() {
+    this.gone = true;
+  }
+
+  /** @param {string} text @param {(() => void) | null} [retry] */
+  say(text, retry = null) {
+    const button = retry ? h("button", { type: "button", onclick: retry }, "Try again") : null;
+    fill(this.status, h("p", {}, text), button);
+    this.status.hidden = false;
+    this.status.classList.toggle("failed", !!retry);
+  }
+
+  quiet() {
+    this.status.hidden = true;
+    this.status.classList.remove("failed");
+  }
+}

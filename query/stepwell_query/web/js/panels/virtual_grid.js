@@ -1,0 +1,195 @@
+/**
+ * The sections and their panels as one long list, of which only what is in view exists: two thousand panels cost what a
+ * dozen do. Everything has a known height, so that what is in view is arithmetic.
+ */
+
+import { h, icon } from "../ui/dom.js";
+
+/** @typedef {import("./sections.js").Section} Section */
+/** @typedef {import("./sections.js").PanelSpec} PanelSpec */
+/** @typedef {import("./panel.js").Panel} Panel */
+
+/**
+ * @typedef {object} Item A section's head, or one panel.
+ * @property {string} id
+ * @property {number} top
+ * @property {number} height
+ * @property {number} left
+ * @property {number} width
+ * @property {PanelSpec | null} panel
+ * @property {Section} section
+ * @property {boolean} folded
+ */
+
+const HEAD = 40;
+const HEIGHT = 264;
+const TALL = 380;
+const GAP = 12;
+const LEAST_WIDTH = 290;
+const MARGIN = 200;
+
+/** Kinds that need more room than a curve. */
+const TALLER = new Set(["table", "html", "plotly"]);
+const WIDER = new Set([...TALLER, "image"]);
+
+export class Grid {
+  /**
+   * @param {HTMLElement} scroller
+   * @param {(spec: PanelSpec) => Panel} make
+   * @param {(section: Section) => void} onFold
+   */
+  constructor(scroller, make, onFold) {
+    this.scroller = scroller;
+    this.make = make;
+    this.onFold = onFold;
+    this.element = h("div", { class: "grid" });
+    /** @type {{section: Section, folded: boolean}[]} */
+    this.sections = [];
+    /** @type {Item[]} */
+    this.items = [];
+    /** @type {Map<string, {node: HTMLElement, panel: Panel | null, key: string}>} */
+    this.nodes = new Map();
+    this.framed = false;
+    scroller.append(this.element);
+    scroller.addEventListener("scroll", () => this.frame(), { passive: true });
+    this.sizes = new ResizeObserver(() => this.layout());
+    this.sizes.observe(scroller);
+  }
+
+  /** @param {{section: Section, folded: boolean}[]} sections */
+  show(sections) {
+    this.sections = sections;
+    this.layout();
+  }
+
+  /** The panels that exist now. */
+  get panels() {
+    return [...this.nodes.values()].flatMap(({ panel }) => (panel ? [panel] : []));
+  }
+
+  layout() {
+    const width = this.element.clientWidth;
+    if (!width) return;
+    const columns = Math.max(1, Math.floor((width + GAP) / (LEAST_WIDTH + GAP)));
+    const each = (width - GAP * (columns - 1)) / columns;
+    /** @type {Item[]} */
+    const items = [];
+    let top = 0;
+    for (const { section, folded } of this.sections) {
+      const id = `section ${section.quiet} ${section.name}`;
+      items.push({ id, top, height: HEAD, left: 0, width, panel: null, section, folded });
+      top += HEAD;
+      if (folded) continue;
+      top = flow(section, folded, top, columns, each, items) + GAP;
+    }
+    this.items = items;
+    this.element.style.height = `${top}px`;
+    this.render();
+  }
+
+  frame() {
+    if (this.framed) return;
+    this.framed = true;
+    requestAnimationFrame(() => {
+      this.framed = false;
+      this.render();
+    });
+  }
+
+  render() {
+    const above = this.element.offsetTop;
+    const low = this.scroller.scrollTop - above - MARGIN;
+    const high = this.scroller.scrollTop - above + this.scroller.clientHeight + MARGIN;
+    const focused = document.activeElement;
+    // What has the focus stays, or a keyboard would lose its place.
+    const wanted = this.items.filter(
+      (item) => (item.top + item.height > low && item.top < high) || this.nodes.get(item.id)?.node.contains(focused),
+    );
+    const keep = new Map(wanted.map((item) => [item.id, item]));
+    for (const [id, { node, panel, key }] of this.nodes) {
+      const item = keep.get(id);
+      if (item && key === keyOf(item)) continue;
+      panel?.destroy();
+      node.remove();
+      this.nodes.delete(id);
+    }
+    let next = this.element.firstElementChild;
+    for (const item of wanted) {
+      const node = this.nodeOf(item);
+      place(node, item);
+      if (node === next) next = next.nextElementSibling;
+      else this.element.insertBefore(node, next);
+    }
+  }
+
+  /** @param {Item} item */
+  nodeOf(item) {
+    const found = this.nodes.get(item.id);
+    if (found) return found.node;
+    const panel = item.panel ? this.make(item.panel) : null;
+    const node = panel ? panel.element : this.head(item);
+    this.nodes.set(item.id, { node, panel, key: keyOf(item) });
+    return node;
+  }
+
+  /** @param {Item} item */
+  head({ section, folded }) {
+    const button = h(
+      "button",
+      { type: "button", class: "section-head", "aria-expanded": String(!folded), onclick: () => this.onFold(section) },
+      icon("chevron"),
+      h("span", { class: "section-name" }, section.name),
+      h("span", { class: "section-count" }, section.panels.length),
+    );
+    return h("h2", { class: "section" }, button);
+  }
+
+  destroy() {
+    this.sizes.disconnect();
+    for (const { panel } of this.nodes.values()) panel?.destroy();
+    this.nodes.clear();
+    this.element.remove();
+  }
+}
+
+/**
+ * Place a section's panels row by row; a row is as high as its highest panel. Return where it ends.
+ * @param {Section} section
+ * @param {boolean} folded
+ * @param {number} top
+ * @param {number} columns
+ * @param {number} each width of a column
+ * @param {Item[]} into
+ */
+function flow(section, folded, top, columns, each, into) {
+  let column = 0;
+  let high = 0;
+  for (const panel of section.panels) {
+    const span = WIDER.has(panel.kind) ? Math.min(2, columns) : 1;
+    if (column + span > columns) {
+      top += high + GAP;
+      column = 0;
+      high = 0;
+    }
+    const height = TALLER.has(panel.kind) ? TALL : HEIGHT;
+    const width = each * span + GAP * (span - 1);
+    into.push({ id: panel.id, top, height, left: column * (each + GAP), width, panel, section, folded });
+    column += span;
+    high = Math.max(high, height);
+  }
+  return top + high + GAP;
+}
+
+/** What must be made anew when it changes. @param {Item} item */
+function keyOf(item) {
+  return item.panel ? item.panel.label : `${item.folded} ${item.section.panels.length}`;
+}
+
+/** @param {HTMLElement} node @param {Item} item */
+function place(node, item) {
+  const { style } = node;
+  style.top = `${item.top}px`;
+  style.left = `${item.left}px`;
+  style.width = `${item.width}px`;
+  style.height = `${item.height}px`;
+}

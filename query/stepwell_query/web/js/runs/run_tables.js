@@ -1,0 +1,75 @@
+/** Lists of a run's files and of its step conflicts, asked for in SQL. */
+
+import { mediaUrl, sql } from "../api/service.js";
+import { fill, h } from "../ui/dom.js";
+import { bytes, count, time } from "../ui/format.js";
+
+/** @typedef {import("../types.js").Run} Run */
+
+const ROWS_MAX = 1_000;
+const OF_RUN = "entity = {entity:String} AND project = {project:String} AND run_id = {run_id:String}";
+
+/** @param {Run} run @returns {import("../pages/run_page.js").Tab} */
+export function filesTab(run) {
+  const statement = `SELECT key, kind, step, value FROM media WHERE ${OF_RUN} ORDER BY key, step LIMIT ${ROWS_MAX}`;
+  return listOf(run, statement, ["File", "Kind", "Step", "Size"], "No files were logged.", ([key, kind, step, value]) =>
+    filesOf(JSON.parse(value)).map((file) => [
+      h("a", { href: mediaUrl(file.sha256), download: `${key.replaceAll("/", "-")}-${step}${ending(file)}` }, key),
+      kind,
+      count(step),
+      bytes(file.size ?? 0),
+    ]),
+  );
+}
+
+/** @param {any} reference @returns {any[]} */
+function filesOf(reference) {
+  return (reference.items ?? [reference]).filter((/** @type {any} */ file) => file.sha256);
+}
+
+/** @param {any} file */
+function ending(file) {
+  const kinds = { "text/html": "html", "application/vnd.apache.parquet": "parquet", "application/vnd.plotly.v1+json": "json" };
+  const name = file.format ?? kinds[/** @type {keyof typeof kinds} */ (file.content_type)] ?? file.content_type?.split("/")[1];
+  return name ? `.${name}` : "";
+}
+
+/** @param {Run} run @returns {import("../pages/run_page.js").Tab} */
+export function conflictsTab(run) {
+  const columns = "writer, asked_step, step, toString(timestamp) AS at";
+  const statement = `SELECT ${columns} FROM step_conflicts WHERE ${OF_RUN} ORDER BY timestamp DESC LIMIT ${ROWS_MAX}`;
+  const none = "None: every call named a step at or above the current one, or no step.";
+  return listOf(run, statement, ["Writer", "Step asked for", "Step it was logged at", "When"], none, ([writer, asked, step, at]) => [
+    [writer || "(the only one)", count(asked), count(step), time(`${at.replace(" ", "T")}Z`)],
+  ]);
+}
+
+/**
+ * @param {Run} run
+ * @param {string} statement
+ * @param {string[]} heads
+ * @param {string} none what is said of an empty list
+ * @param {(row: any[]) => (string | HTMLElement)[][]} rowsOf
+ * @returns {import("../pages/run_page.js").Tab}
+ */
+function listOf(run, statement, heads, none, rowsOf) {
+  const body = h("tbody");
+  const note = h("p", { class: "muted", role: "status" }, "Loading…");
+  const element = h("div", { class: "list-tab" }, note, h("table", { class: "plain" }, h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))), body));
+  let shown = "";
+  const update = async (/** @type {Run} */ now) => {
+    const state = `${now.complete_to.offset}`;
+    if (state === shown) return;
+    shown = state;
+    try {
+      const { rows } = await sql(statement, { entity: run.entity, project: run.project, run_id: run.run_id });
+      fill(body, rows.flatMap(rowsOf).map((cells) => h("tr", {}, cells.map((cell) => h("td", {}, cell)))));
+      note.textContent = rows.length === ROWS_MAX ? `The first ${count(ROWS_MAX)}; stepwell sql and the API give all.` : rows.length ? "" : none;
+    } catch (error) {
+      shown = "";
+      fill(note, `${/** @type {Error} */ (error).message} `, h("button", { type: "button", onclick: () => update(now) }, "Try again"));
+    }
+  };
+  void update(run);
+  return { element, update };
+}

@@ -1,0 +1,231 @@
+/** The runs: a narrow list beside the charts, or a table of them with columns of config and summary. */
+
+import { chooseColumns } from "./column_dialog.js";
+import { debounced, fill, h, iconButton } from "../ui/dom.js";
+import { Fields, usualColumns, valueOf } from "./run_fields.js";
+import { ago, count, duration, shown, time } from "../ui/format.js";
+import { href } from "../ui/header.js";
+import { groupsOf } from "./runs_model.js";
+
+/** @typedef {import("../types.js").Run} Run */
+/** @typedef {import("../pages/workspace.js").Workspace} Workspace */
+/** @typedef {{run: Run | null, group: string, members: Run[]}} Row a run, or the head of a group */
+
+const ROW = 33;
+const MARGIN_ROWS = 8;
+const SEARCH_MS = 150;
+const SORTS = [
+  ["-created_at", "Newest first"],
+  ["created_at", "Oldest first"],
+  ["name", "Name"],
+  ["-last_step", "Most steps"],
+  ["state", "State"],
+];
+
+export class RunsTable {
+  /** @param {Workspace} space */
+  constructor(space) {
+    this.space = space;
+    const { store } = space;
+    const search = debounced((/** @type {string} */ rq) => store.set({ rq }), SEARCH_MS);
+    this.search = h("input", {
+      type: "search",
+      class: "run-search",
+      placeholder: "Search runs: adam config.lr>0.01 tag:x",
+      "aria-label": "Search runs: words, and conditions such as config.lr>0.01, state=running, tag:paper",
+      oninput: () => search(this.search.value),
+    });
+    this.sort = h("select", { "aria-label": "Order of runs", onchange: () => store.set({ sort: this.sort.value }, { step: true }) });
+    this.group = h("select", { "aria-label": "Group runs", onchange: () => store.set({ group: this.group.value }, { step: true }) });
+    this.total = h("span", { class: "runs-total" });
+    this.failed = h("div", { class: "runs-failed", role: "status", hidden: true });
+    this.wide = iconButton("table", "Runs as a table", () => store.set({ table: !store.view.table }, { step: true }), { "aria-pressed": "false" });
+    this.columns = iconButton("columns", "Choose columns", () => chooseColumns(space.runs, this.fields, this.shownColumns(), (columns) => store.set({ columns }, { step: true })), { disabled: true });
+    this.head = h("thead");
+    this.body = h("tbody");
+    this.table = h("table", { class: "runs-table", "aria-label": "Runs" }, this.head, this.body);
+    this.scroller = h("div", { class: "runs-scroll", tabindex: "0", role: "region", "aria-label": "List of runs" }, this.table);
+    this.element = h(
+      "aside",
+      { class: "runs", "aria-label": "Runs" },
+      h("div", { class: "runs-head" }, h("h2", {}, "Runs"), this.total, h("span", { class: "spacer" }), this.columns, this.wide),
+      this.search,
+      h("div", { class: "runs-controls" }, this.sort, this.group),
+      this.failed,
+      this.scroller,
+    );
+    /** @type {Row[]} */
+    this.rows = [];
+    this.catalog = new Fields();
+    this.scroller.addEventListener("scroll", () => this.renderRows(), { passive: true });
+    this.sizes = new ResizeObserver(() => this.renderRows());
+    this.sizes.observe(this.scroller);
+  }
+
+  get fields() {
+    return this.catalog.all;
+  }
+
+  shownColumns() {
+    const { view } = this.space.store;
+    return view.table ? (view.columns ?? usualColumns(this.fields)) : [];
+  }
+
+  update() {
+    const { store, runs } = this.space;
+    const { view } = store;
+    if (this.catalog.add(runs.runs) || !this.sort.options.length) this.options();
+    if (document.activeElement !== this.search) this.search.value = view.rq;
+    this.choose(this.sort, view.sort);
+    this.choose(this.group, view.group);
+    this.wide.setAttribute("aria-pressed", String(view.table));
+    this.columns.hidden = !view.table;
+    this.columns.disabled = false;
+    const found = runs.found(view);
+    this.total.textContent = found.length === runs.total ? count(runs.total) : `${count(found.length)} of ${count(runs.total)}`;
+    this.failed.hidden = !runs.failed;
+    if (runs.failed) fill(this.failed, `Only the newest ${count(runs.runs.length)} runs are here: ${runs.failed} `, h("button", { type: "button", onclick: () => runs.loadRest() }, "Try again"));
+    this.rows = view.group
+      ? groupsOf(found, view.group).flatMap(({ name, runs: members }) => [
+          { run: null, group: name, members },
+          ...members.map((run) => ({ run, group: name, members: [] })),
+        ])
+      : found.map((run) => ({ run, group: "", members: [] }));
+    this.chosen = new Set(runs.shown(view).map((run) => run.run_id));
+    this.renderHead();
+    this.renderRows();
+  }
+
+  options() {
+    const fields = this.fields.slice(0, 500);
+    fill(this.sort, SORTS.map(([value, label]) => h("option", { value }, label)), fields.filter((field) => field.includes(".")).flatMap((field) => [h("option", { value: field }, `${field} ↑`), h("option", { value: `-${field}` }, `${field} ↓`)]));
+    fill(this.group, h("option", { value: "" }, "No groups"), ["group", "job_type", "tags", "state", "host", ...fields.filter((field) => field.startsWith("config."))].map((field) => h("option", { value: field }, `Group by ${field}`)));
+  }
+
+  /** @param {HTMLSelectElement} select @param {string} value */
+  choose(select, value) {
+    if (![...select.options].some((option) => option.value === value)) select.append(h("option", { value }, value));
+    select.value = value;
+  }
+
+  renderHead() {
+    const { store } = this.space;
+    const all = h("input", {
+      type: "checkbox",
+      "aria-label": "Show all runs found",
+      title: "Show all runs found, or none",
+      onchange: () => store.set({ show: all.checked ? this.rows.flatMap(({ run }) => (run ? [run.run_id] : [])) : [] }, { step: true }),
+    });
+    const ids = this.rows.flatMap(({ run }) => (run ? [run.run_id] : []));
+    const shown = ids.filter((id) => this.chosen?.has(id)).length;
+    all.checked = shown > 0 && shown === ids.length;
+    all.indeterminate = shown > 0 && shown < ids.length;
+    const heads = ["name", ...this.shownColumns()].map((field) => {
+      const down = store.view.sort === `-${field}`;
+      const up = store.view.sort === field;
+      const onclick = () => store.set({ sort: up ? `-${field}` : field }, { step: true });
+      const label = field.replace(/^(config|summary)\./, "");
+      const button = h("button", { type: "button", class: "sort", title: field, onclick }, label, up ? " ↑" : down ? " ↓" : "");
+      return h("th", { scope: "col", "aria-sort": up ? "ascending" : down ? "descending" : "none" }, button);
+    });
+    fill(this.head, h("tr", {}, h("th", { scope: "col", class: "show" }, all), ...heads));
+  }
+
+  renderRows() {
+    const from = Math.max(0, Math.floor(this.scroller.scrollTop / ROW) - MARGIN_ROWS);
+    const to = Math.min(this.rows.length, Math.ceil((this.scroller.scrollTop + this.scroller.clientHeight) / ROW) + MARGIN_ROWS);
+    const columns = this.shownColumns();
+    const focused = document.activeElement instanceof HTMLElement && this.body.contains(document.activeElement) ? document.activeElement.dataset.id : undefined;
+    this.table.setAttribute("aria-rowcount", String(this.rows.length + 1));
+    fill(
+      this.body,
+      spacer(from, columns.length),
+      this.rows.slice(from, to).map((row, at) => {
+        const element = row.run ? this.runRow(row.run, columns) : this.groupRow(row, columns);
+        element.setAttribute("aria-rowindex", String(from + at + 2));
+        return element;
+      }),
+      spacer(this.rows.length - to, columns.length),
+    );
+    if (focused) /** @type {HTMLElement | null} */ (this.body.querySelector(`[data-id="${CSS.escape(focused)}"]`))?.focus();
+  }
+
+  /** @param {Run} run @param {string[]} columns */
+  runRow(run, columns) {
+    const { space } = this;
+    const now = Date.now();
+    const on = !!this.chosen?.has(run.run_id);
+    const check = h("input", { type: "checkbox", "data-id": `show ${run.run_id}`, "aria-label": `Show ${run.name}`, onchange: () => this.toggle([run.run_id], check.checked) });
+    check.checked = on;
+    const color = this.color(run.run_id, run.name, space.runs.color(run, space.store.view));
+    const link = h("a", { href: href(run.entity, run.project, run.run_id), "data-id": `name ${run.run_id}`, title: `${run.name} (${run.run_id})` }, run.name);
+    const tags = run.tags.slice(0, 3).map((tag) => h("span", { class: "tag" }, tag));
+    return h(
+      "tr",
+      { class: on ? "on" : "off" },
+      h("td", { class: "show" }, check),
+      h("th", { scope: "row", class: "run-name" }, h("span", { class: "run-line" }, color, stateDot(run.state), link, columns.length ? null : tags)),
+      columns.map((field) => h("td", { class: typeof valueOf(run, field) === "number" ? "number" : "" }, cell(run, field, now))),
+    );
+  }
+
+  /** @param {Row} row @param {string[]} columns */
+  groupRow({ group, members }, columns) {
+    const { store } = this.space;
+    const ids = members.map((run) => run.run_id);
+    const check = h("input", { type: "checkbox", "data-id": `group ${group}`, "aria-label": `Show group ${group}`, onchange: () => this.toggle(ids, check.checked) });
+    const on = ids.filter((id) => this.chosen?.has(id)).length;
+    check.checked = on === ids.length;
+    check.indeterminate = on > 0 && on < ids.length;
+    const color = this.color(group, `group ${group}`, this.space.runs.groupColor(group, store.view));
+    return h(
+      "tr",
+      { class: "group-row" },
+      h("td", { class: "show" }, check),
+      h("th", { scope: "rowgroup", colspan: columns.length + 1 }, h("span", { class: "run-line" }, color, h("span", { title: group }, group), h("span", { class: "muted" }, count(members.length)))),
+    );
+  }
+
+  /**
+   * Make a dot in which another colour can be chosen.
+   * @param {string} of a run's id, or a group's name
+   * @param {string} label
+   * @param {string} value
+   */
+  color(of, label, value) {
+    const { store } = this.space;
+    const onchange = () => store.set({ colors: { ...store.view.colors, [of]: input.value } }, { step: true });
+    const input = h("input", { type: "color", class: "color", "data-id": `color ${of}`, "aria-label": `Colour of ${label}`, value, onchange });
+    return input;
+  }
+
+  /** @param {string[]} ids @param {boolean} on */
+  toggle(ids, on) {
+    const chosen = new Set(this.space.store.view.show ?? this.chosen);
+    for (const id of ids) if (on) chosen.add(id); else chosen.delete(id);
+    this.space.store.set({ show: [...chosen] }, { step: true });
+  }
+}
+
+/** @param {string} state */
+export function stateDot(state) {
+  return h("span", { class: `state ${state}`, title: state, role: "img", "aria-label": state });
+}
+
+/** @param {number} rows @param {number} columns */
+function spacer(rows, columns) {
+  if (rows <= 0) return null;
+  const cell = h("td", { colspan: columns + 2 });
+  cell.style.height = `${rows * ROW}px`;
+  return h("tr", { class: "spacer-row", "aria-hidden": "true" }, cell);
+}
+
+/** @param {Run} run @param {string} field @param {number} now */
+function cell(run, field, now) {
+  const value = valueOf(run, field);
+  if (field === "state") return h("span", { class: "state-cell" }, stateDot(run.state), run.state);
+  if (field === "created_at") return h("time", { datetime: run.created_at, title: time(run.created_at) }, ago(run.created_at, now));
+  if (field === "runtime") return typeof value === "number" ? duration(value) : "";
+  if (field === "tags") return h("span", {}, run.tags.map((tag) => h("span", { class: "tag" }, tag)));
+  return h("span", { title: typeof value === "object" ? JSON.stringify(value) : String(value ?? "") }, shown(value));
+}

@@ -1,0 +1,153 @@
+/** The view as a URL's query and back. Pure: what is as by default is left out, and the order is fixed. */
+
+/** @typedef {import("../types.js").ViewState} ViewState */
+/** @typedef {import("../types.js").PanelView} PanelView */
+/** @typedef {import("../types.js").Smooth} Smooth */
+
+/** @returns {ViewState} */
+export function defaultView() {
+  return {
+    q: "",
+    rq: "",
+    sections: "first",
+    fold: [],
+    x: "",
+    smooth: { kind: "none", amount: 0 },
+    logx: false,
+    logy: false,
+    outliers: false,
+    show: null,
+    sort: "-created_at",
+    group: "",
+    columns: null,
+    colors: {},
+    panels: {},
+    full: "",
+    table: false,
+    tab: "charts",
+  };
+}
+
+const SMOOTH_KINDS = new Set(["ema", "average", "gaussian"]);
+
+/** @param {ViewState} view */
+export function formatView(view) {
+  const usual = defaultView();
+  /** @type {string[]} */
+  const parts = [];
+  /** @param {string} name @param {string} value a value that is encoded already */
+  const put = (name, value) => parts.push(`${name}=${value}`);
+  for (const name of /** @type {const} */ (["tab", "q", "rq", "x", "sections", "sort", "group", "full"])) {
+    if (view[name] !== usual[name]) put(name, encoded(view[name]));
+  }
+  if (view.smooth.kind !== "none") put("smooth", `${view.smooth.kind}:${view.smooth.amount}`);
+  for (const name of /** @type {const} */ (["logx", "logy", "outliers", "table"])) if (view[name]) put(name, "1");
+  if (view.fold.length) put("fold", list(view.fold));
+  if (view.show) put("show", list(view.show));
+  if (view.columns) put("columns", list(view.columns));
+  const colors = Object.entries(view.colors).map(([run, color]) => `${encoded(run)}:${color.replace("#", "")}`);
+  if (colors.length) put("colors", colors.join(","));
+  for (const [key, panel] of Object.entries(view.panels)) {
+    const marks = [panel.log === undefined ? "" : panel.log ? "log" : "linear", panel.zoom ? panel.zoom.join("..") : "", panel.step === undefined ? "" : `@${panel.step}`];
+    if (marks.some(Boolean)) put("p", [encoded(key), ...marks.filter(Boolean)].join(";"));
+  }
+  return parts.length ? `?${parts.join("&")}` : "";
+}
+
+/**
+ * Read a query; what can't be read is as by default, so that an old link still shows something.
+ * @param {string} query
+ * @returns {ViewState}
+ */
+export function parseView(query) {
+  const view = defaultView();
+  for (const part of query.replace(/^\?/, "").split("&")) {
+    const cut = part.indexOf("=");
+    if (cut > 0) read(view, part.slice(0, cut), part.slice(cut + 1));
+  }
+  return view;
+}
+
+/** @param {ViewState} view @param {string} name @param {string} value */
+function read(view, name, value) {
+  switch (name) {
+    case "tab":
+    case "q":
+    case "rq":
+    case "x":
+    case "sort":
+    case "group":
+    case "full":
+      view[name] = decoded(value);
+      break;
+    case "sections":
+      view.sections = value === "all" ? "all" : "first";
+      break;
+    case "logx":
+    case "logy":
+    case "outliers":
+    case "table":
+      view[name] = value === "1";
+      break;
+    case "fold":
+    case "show":
+    case "columns":
+      view[name] = value ? value.split(",").map(decoded) : [];
+      break;
+    case "smooth":
+      view.smooth = readSmooth(value);
+      break;
+    case "colors":
+      for (const one of value.split(",")) {
+        const cut = one.lastIndexOf(":");
+        const color = one.slice(cut + 1);
+        if (cut > 0 && /^[0-9a-f]{6}$/i.test(color)) view.colors[decoded(one.slice(0, cut))] = `#${color}`;
+      }
+      break;
+    case "p":
+      readPanel(view, value.split(";"));
+      break;
+    default:
+  }
+}
+
+/** @param {string} value @returns {Smooth} */
+function readSmooth(value) {
+  const [kind, amount] = value.split(":");
+  const number = Number(amount);
+  if (!SMOOTH_KINDS.has(kind) || !Number.isFinite(number)) return defaultView().smooth;
+  return { kind: /** @type {Smooth["kind"]} */ (kind), amount: number };
+}
+
+/** @param {ViewState} view @param {string[]} parts */
+function readPanel(view, [key, ...marks]) {
+  /** @type {PanelView} */
+  const panel = {};
+  for (const mark of marks) {
+    const [low, high] = mark.split("..").map(Number);
+    if (mark === "log" || mark === "linear") panel.log = mark === "log";
+    else if (/^@\d+$/.test(mark)) panel.step = Number(mark.slice(1));
+    else if (Number.isFinite(low) && Number.isFinite(high) && low < high) panel.zoom = [low, high];
+  }
+  view.panels[decoded(key)] = panel;
+}
+
+/** @param {string[]} values */
+function list(values) {
+  return values.map(encoded).join(",");
+}
+
+/** @param {string} text */
+function encoded(text) {
+  // Slashes are frequent in keys, and allowed in a query.
+  return encodeURIComponent(text).replaceAll("%2F", "/");
+}
+
+/** @param {string} text */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

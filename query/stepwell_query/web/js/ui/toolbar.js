@@ -1,0 +1,124 @@
+/** The controls above the panels: search, x axis, smoothing, scales, sections. */
+
+import { debounced, h } from "./dom.js";
+
+/** @typedef {import("../state/view_state.js").Store} Store */
+/** @typedef {import("../types.js").ViewState} ViewState */
+/** @typedef {import("../types.js").SmoothKind} SmoothKind */
+
+const SEARCH_MS = 120;
+
+/** @type {Record<SmoothKind, {label: string, most: number, step: number, usual: number}>} */
+const SMOOTHINGS = {
+  none: { label: "no smoothing", most: 0, step: 1, usual: 0 },
+  ema: { label: "exponential", most: 0.999, step: 0.001, usual: 0.6 },
+  average: { label: "running average", most: 101, step: 2, usual: 11 },
+  gaussian: { label: "gaussian", most: 50, step: 0.5, usual: 4 },
+};
+
+const AXES = [
+  ["", "x: automatic"],
+  ["_step", "x: step"],
+  ["_runtime", "x: relative time"],
+  ["_timestamp", "x: wall time"],
+];
+
+export class Toolbar {
+  /** @param {Store} store */
+  constructor(store) {
+    this.store = store;
+    this.axisKeys = "";
+    const search = debounced((/** @type {string} */ q) => store.set({ q }, { often: true }), SEARCH_MS);
+    this.search = h("input", {
+      type: "search",
+      class: "metric-search",
+      placeholder: "Search metrics (regex)  /",
+      "aria-label": "Search metrics by regular expression",
+      oninput: () => search(this.search.value),
+    });
+    this.axis = h("select", { "aria-label": "x axis", onchange: () => store.set({ x: this.axis.value, panels: withoutZoom(store.view) }, { step: true }) });
+    this.kind = h(
+      "select",
+      { "aria-label": "Smoothing", onchange: () => this.chooseKind() },
+      Object.entries(SMOOTHINGS).map(([value, { label }]) => h("option", { value }, label)),
+    );
+    this.amount = h("input", { type: "range", min: "0", "aria-label": "Amount of smoothing", oninput: () => this.chooseAmount() });
+    this.amountText = h("output", { class: "amount" });
+    this.logx = toggle("log x", "Logarithmic x axis", () => store.set({ logx: !store.view.logx }, { step: true }));
+    this.logy = toggle("log y", "Logarithmic y axis of all charts", () => store.set({ logy: !store.view.logy }, { step: true }));
+    this.outliers = toggle("no outliers", "Leave out outliers when scaling the y axis", () => store.set({ outliers: !store.view.outliers }, { step: true }));
+    this.sections = toggle("every /", "Name sections by all of a key before its last /", () =>
+      store.set({ sections: store.view.sections === "all" ? "first" : "all" }, { step: true }),
+    );
+    this.element = h(
+      "div",
+      { class: "toolbar", role: "toolbar", "aria-label": "Charts" },
+      this.search,
+      this.axis,
+      h("span", { class: "smoothing" }, this.kind, this.amount, this.amountText),
+      h("span", { class: "toggles" }, this.logx, this.logy, this.outliers, this.sections),
+    );
+    this.setMetrics([]);
+    this.update();
+    store.on((_, changed) => ["q", "x", "smooth", "logx", "logy", "outliers", "sections"].some((name) => changed.has(name)) && this.update());
+  }
+
+  /**
+   * Offer the numbers that were logged as x axes.
+   * @param {string[]} keys
+   */
+  setMetrics(keys) {
+    const { x } = this.store.view;
+    const own = keys.includes(x) || AXES.some(([value]) => value === x) ? keys : [x, ...keys];
+    const text = own.join("\n");
+    if (text === this.axisKeys && this.axis.options.length) return;
+    this.axisKeys = text;
+    this.axis.replaceChildren(
+      ...AXES.map(([value, label]) => h("option", { value }, label)),
+      ...own.slice(0, 500).map((key) => h("option", { value: key }, `x: ${key}`)),
+    );
+    this.axis.value = x;
+  }
+
+  chooseKind() {
+    const kind = /** @type {SmoothKind} */ (this.kind.value);
+    this.store.set({ smooth: { kind, amount: SMOOTHINGS[kind].usual } }, { step: true });
+  }
+
+  chooseAmount() {
+    this.store.set({ smooth: { kind: this.store.view.smooth.kind, amount: Number(this.amount.value) } }, { often: true });
+  }
+
+  update() {
+    const { view } = this.store;
+    if (document.activeElement !== this.search) this.search.value = view.q;
+    if (this.axis.value !== view.x) this.setMetrics(this.axisKeys.split("\n").filter(Boolean));
+    this.axis.value = view.x;
+    const { most, step } = SMOOTHINGS[view.smooth.kind];
+    this.kind.value = view.smooth.kind;
+    this.amount.hidden = view.smooth.kind === "none";
+    this.amount.max = String(most);
+    this.amount.step = String(step);
+    this.amount.value = String(view.smooth.amount);
+    this.amountText.textContent = view.smooth.kind === "none" ? "" : String(view.smooth.amount);
+    pressed(this.logx, view.logx);
+    pressed(this.logy, view.logy);
+    pressed(this.outliers, view.outliers);
+    pressed(this.sections, view.sections === "all");
+  }
+}
+
+/** A zoom is a range of the x axis that it was made on. @param {ViewState} view */
+function withoutZoom(view) {
+  return Object.fromEntries(Object.entries(view.panels).map(([key, { log, step }]) => [key, { log, step }]));
+}
+
+/** @param {string} text @param {string} title @param {() => void} onclick */
+function toggle(text, title, onclick) {
+  return h("button", { type: "button", class: "toggle", title, "aria-pressed": "false", onclick }, text);
+}
+
+/** @param {HTMLElement} button @param {boolean} on */
+function pressed(button, on) {
+  button.setAttribute("aria-pressed", String(on));
+}

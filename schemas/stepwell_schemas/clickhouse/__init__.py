@@ -1,0 +1,1 @@
+"""The connection to ClickHouse, for servers and the embedded engine."""

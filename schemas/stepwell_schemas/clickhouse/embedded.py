@@ -1,0 +1,93 @@
+"""The ClickHouse engine inside this process: its folder, its clients, and results in bounded memory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+import pyarrow as pa
+from clickhouse_connect.driver.binding import bind_query
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from stepwell_schemas.clickhouse.errors import engine_call, translated
+from stepwell_schemas.errors import StoreInUseError, StoreRejectedError
+
+EMBEDDED: Final = "chdb"
+"""The scheme of its DSNs."""
+
+
+def embedded_path(dsn: str) -> Path | None:
+    """Return the folder that a DSN of the embedded engine names; None for one of a server."""
+    return Path(urlsplit(dsn).path) if urlsplit(dsn).scheme == EMBEDDED else None
+
+
+def open_embedded(path: Path, settings: Mapping[str, str | int]) -> Client:
+    """Return a client of the engine in a folder, which is made where it is not there.
+
+    Raises:
+        StoreInUseError: when another process has the folder, or this process has opened another one.
+        StoreRejectedError: when the folder can't be used.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        return clickhouse_connect.get_client(interface=EMBEDDED, path=str(path), settings=dict(settings))
+    except OSError as error:
+        raise StoreRejectedError(f"the folder {path} can't be used: {error.strerror}") from error
+    except ClickHouseError as error:
+        if "already initialized with path" in str(error):
+            raise StoreInUseError(
+                f"this process already runs the embedded engine on another folder than {path}; "
+                "use one folder for each process"
+            ) from error
+        if _locked(path / "status"):
+            raise StoreInUseError(
+                f"the folder {path} is in use by another process; stop that one, or name another folder"
+            ) from error
+        raise
+
+
+def stream_embedded(
+    path: Path, database: str, settings: Mapping[str, str | int], sql: str, parameters: dict[str, Any] | None
+) -> Iterator[pa.RecordBatch]:
+    """Yield a query's result batch by batch; an early end of the iteration cancels the query. Raises: StoreError."""
+    import chdb  # the extra `local`: services that use a server don't have it
+
+    # The driver would hold the whole Arrow answer in memory. The engine itself gives it block by block, each a
+    # whole Arrow stream, on a handle of its own so that the pool's stay free.
+    text, bound = bind_query(sql, parameters, None)
+    with translated():
+        handle = engine_call(chdb.connect, str(path))
+        try:
+            for name, value in settings.items():
+                engine_call(handle.query, f"SET {name} = '{value}'", "TabSeparated")
+            engine_call(handle.query, f"USE `{database}`", "TabSeparated")
+            plain = {name.removeprefix("param_"): value for name, value in bound.items()}
+            result = engine_call(handle.send_query, text, "ArrowStream", params=plain)
+            try:
+                while (block := engine_call(next, result, None)) is not None:
+                    yield from pa.ipc.open_stream(pa.py_buffer(block.bytes()))
+            finally:
+                result.close()
+        finally:
+            handle.close()
+
+
+def _locked(file: Path) -> bool:
+    """Tell whether somebody holds the engine's lock; it keeps a flock on this file while it runs."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,1 @@
+"""The Avro events: models and codec."""

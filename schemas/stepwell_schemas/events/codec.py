@@ -1,0 +1,183 @@
+"""Events to bytes and back: Avro under one of two framings, told apart by their first byte.
+
+- Avro single-object encoding: `C3 01`, the schema's CRC-64-AVRO fingerprint (8 bytes, little-endian), the record.
+  It needs no registry; the fingerprints of all our schemas are known here.
+- Confluent framing: `00`, a schema id (4 bytes, big-endian), the record. Written where a schema registry is
+  configured; read wherever the registry (a `SchemaIds`) can say what the id stands for.
+
+Sources: Avro 1.12 specification, "Single-object encoding"; Confluent wire format.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any, Final, Protocol
+
+import fastavro
+from fastavro.schema import fingerprint, to_parsing_canonical_form
+from pydantic import ValidationError
+
+from stepwell_schemas.errors import DeadLetterReason, UnusableEventError
+from stepwell_schemas.events.models import EVENT_TYPES, Event
+from stepwell_schemas.limits import MAX_EVENT_BYTES
+
+Schema = str | list[Any] | dict[Any, Any]
+
+SINGLE_OBJECT_MAGIC: Final = b"\xc3\x01"
+CONFLUENT_MAGIC: Final = b"\x00"
+_FINGERPRINT_BYTES: Final = 8
+_SCHEMA_ID_BYTES: Final = 4
+
+
+class SchemaIds(Protocol):
+    """What the Confluent framing needs of a schema registry. Both calls may block on the first use of a schema."""
+
+    def id_of(self, name: str, schema: Schema) -> int:
+        """Return the registry's id of a schema, registering it when it is new. Raises: RegistryError."""
+
+    def schema_of(self, schema_id: int) -> Schema | None:
+        """Return the schema an id stands for, None where the registry knows none. Raises: RegistryError."""
+
+
+def schema_source(name: str) -> Schema:
+    """Return the published Avro schema of the event `name`, as its `.avsc` file has it."""
+    text = resources.files("stepwell_schemas").joinpath("avro", f"{name}.avsc").read_text("utf-8")
+    schema: Schema = json.loads(text)
+    return schema
+
+
+@cache
+def parsed_schema(name: str) -> Schema:
+    """Return the schema of the event `name` as fastavro takes it."""
+    parsed: Schema = fastavro.parse_schema(schema_source(name))
+    return parsed
+
+
+@cache
+def schema_fingerprint(name: str) -> bytes:
+    """Return the CRC-64-AVRO fingerprint of the event `name`: 8 bytes, little-endian."""
+    return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema_source(name)), "CRC-64-AVRO"))
+
+
+@cache
+def _by_fingerprint() -> Mapping[bytes, type[Event]]:
+    return {schema_fingerprint(event_type.name): event_type for event_type in EVENT_TYPES}
+
+
+@cache
+def _by_full_name() -> Mapping[str, type[Event]]:
+    return {_full_name(parsed_schema(event_type.name)): event_type for event_type in EVENT_TYPES}
+
+
+def _full_name(parsed: Schema) -> str:
+    return str(parsed["name"]) if isinstance(parsed, dict) else ""
+
+
+class Codec:
+    """Encodes and decodes events; with `ids`, writes the Confluent framing and reads it too.
+
+    Holds no connection of its own. Safe to share between threads when `ids` is.
+    """
+
+    def __init__(self, ids: SchemaIds | None = None) -> None:
+        self._ids = ids
+        self._foreign: dict[int, tuple[type[Event], Schema]] = {}
+
+    def encode(self, event: Event) -> bytes:
+        """Return the event as a message value."""
+        name = type(event).name
+        buffer = io.BytesIO()
+        if self._ids is None:
+            buffer.write(SINGLE_OBJECT_MAGIC + schema_fingerprint(name))
+        else:
+            schema_id = self._ids.id_of(name, schema_source(name))
+            buffer.write(CONFLUENT_MAGIC + schema_id.to_bytes(_SCHEMA_ID_BYTES, "big"))
+        fastavro.schemaless_writer(buffer, parsed_schema(name), event.model_dump(by_alias=True))
+        return buffer.getvalue()
+
+    def decode(self, payload: bytes) -> Event:
+        """Return the event a message value holds.
+
+        Raises:
+            UnusableEventError: when it holds none, with the reason.
+            RegistryError: when a schema id could not be looked up; the same call may succeed later.
+        """
+        if len(payload) > MAX_EVENT_BYTES:
+            raise UnusableEventError(
+                DeadLetterReason.OVERSIZED, f"{len(payload):,} bytes; an event has at most {MAX_EVENT_BYTES:,}"
+            )
+        if payload[:2] == SINGLE_OBJECT_MAGIC:
+            body = len(SINGLE_OBJECT_MAGIC) + _FINGERPRINT_BYTES
+            event_type = _by_fingerprint().get(payload[len(SINGLE_OBJECT_MAGIC) : body])
+            if event_type is None:
+                found = payload[len(SINGLE_OBJECT_MAGIC) : body].hex()
+                raise UnusableEventError(
+                    DeadLetterReason.UNKNOWN_SCHEMA, f"fingerprint {found} is none of Stepwell's events"
+                )
+            return _read(event_type, parsed_schema(event_type.name), payload, body)
+        if payload[:1] == CONFLUENT_MAGIC:
+            body = len(CONFLUENT_MAGIC) + _SCHEMA_ID_BYTES
+            event_type, schema = self._registered(int.from_bytes(payload[len(CONFLUENT_MAGIC) : body], "big"))
+            return _read(event_type, schema, payload, body)
+        raise UnusableEventError(
+            DeadLetterReason.UNKNOWN_FRAMING,
+            f"begins with {payload[:2].hex() or 'nothing'}; an event begins with c301 (Avro single object) or 00",
+        )
+
+    def _registered(self, schema_id: int) -> tuple[type[Event], Schema]:
+        if schema_id not in self._foreign:
+            schema = self._ids.schema_of(schema_id) if self._ids else None
+            if schema is None:
+                raise UnusableEventError(
+                    DeadLetterReason.UNKNOWN_SCHEMA, f"schema id {schema_id} is not known to a configured registry"
+                )
+            parsed: Schema = fastavro.parse_schema(schema)
+            event_type = _by_full_name().get(_full_name(parsed))
+            if event_type is None:
+                raise UnusableEventError(
+                    DeadLetterReason.UNKNOWN_SCHEMA,
+                    f"schema id {schema_id} is of {_full_name(parsed) or 'no record'}, no event of ours",
+                )
+            self._foreign[schema_id] = event_type, parsed
+        return self._foreign[schema_id]
+
+
+def _read(event_type: type[Event], writer_schema: Schema, payload: bytes, start: int) -> Event:
+    buffer = io.BytesIO(payload)
+    buffer.seek(start)
+    reader_schema = parsed_schema(event_type.name)
+    try:
+        fields = fastavro.schemaless_reader(
+            buffer, writer_schema, None if writer_schema is reader_schema else reader_schema
+        )
+    except Exception as error:
+        # fastavro reports broken bytes with whatever its C code ran into (EOFError, IndexError, OverflowError,
+        # UnicodeDecodeError, MemoryError, …); to us each means the same: these bytes are no such event.
+        raise UnusableEventError(
+            DeadLetterReason.MALFORMED, f"no {event_type.name}: {type(error).__name__}: {error}"
+        ) from error
+    if (left := len(payload) - buffer.tell()) != 0:
+        raise UnusableEventError(DeadLetterReason.MALFORMED, f"{left} bytes left over after a {event_type.name}")
+    try:
+        return event_type.model_validate(fields, strict=False)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise UnusableEventError(DeadLetterReason.MALFORMED, f"{event_type.name} {field}: {first['msg']}") from error
+
+
+_PLAIN = Codec()
+
+
+def encode(event: Event) -> bytes:
+    """Return the event as a message value in Avro single-object encoding."""
+    return _PLAIN.encode(event)
+
+
+def decode(payload: bytes) -> Event:
+    """Return the event of a message value in Avro single-object encoding. Raises: UnusableEventError."""
+    return _PLAIN.decode(payload)

@@ -1,0 +1,217 @@
+"""The events of the topic `stepwell.events` as pydantic models; fields and defaults are those of `avro/*.avsc`.
+
+A model that exists is consistent: the packed columns of a `LogBatch` have the lengths its row and key counts
+say. What is left to decide (steps, keys, kinds) needs the run's state and is the ingestor's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from stepwell_schemas.limits import MAX_BATCH_ROWS
+from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.kinds import Kind
+
+I64_BYTES = 8
+F64_BYTES = 8
+U32_BYTES = 4
+
+NO_SEQUENCE = -1
+NO_TIMESTAMP = -1
+
+
+class Event(BaseModel):
+    """What every event says: which run, which record of which journal, and when (microseconds since the epoch)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: ClassVar[str]
+
+    entity: str
+    project: str
+    run_id: str
+    session: str = ""
+    sequence: int = NO_SEQUENCE
+    timestamp: int = NO_TIMESTAMP
+
+    @property
+    def path(self) -> RunPath:
+        """The run's path. Raises: IdentifierError."""
+        return RunPath.checked(self.entity, self.project, self.run_id)
+
+    @property
+    def records(self) -> int:
+        """How many sequence numbers of its session the event covers."""
+        return 1
+
+
+class RunStarted(Event):
+    """A run begins, or goes on after it was resumed."""
+
+    name = "RunStarted"
+
+    writer: str = ""
+    display_name: str = ""
+    config: str = "{}"
+    tags: list[str] = []
+    notes: str = ""
+    group: str = ""
+    job_type: str = ""
+    resumed: bool = False
+    client: str = ""
+    host: str = ""
+    pid: int = -1
+
+
+class Exact(BaseModel):
+    """The exact decimal text of the integer at `index` of its block's packed values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    index: int = Field(ge=0)
+    text: str = Field(pattern=r"^-?[0-9]+$")
+
+
+class Block(BaseModel):
+    """The values of some keys of one kind that the same rows logged: len(keys) columns of n values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    keys: list[str]
+    rows: bytes | None = None
+    packed: bytes = b""
+    texts: list[str] = []
+    exact: list[Exact] = []
+
+    def row_count(self, batch_rows: int) -> int:
+        """Return n, the values in each column, within a batch of `batch_rows` rows."""
+        return batch_rows if self.rows is None else len(self.rows) // U32_BYTES
+
+    def check(self, batch_rows: int) -> None:
+        """Raise ValueError unless the columns have the lengths that the keys and rows say."""
+        if self.rows is not None and len(self.rows) % U32_BYTES:
+            raise ValueError(f"block rows: {len(self.rows)} bytes are no whole number of uint32")
+        values = self.row_count(batch_rows) * len(self.keys)
+        value_bytes = {Kind.NUMBER: F64_BYTES, Kind.BOOL: 1}.get(self.kind, 0)
+        if len(self.packed) != values * value_bytes:
+            raise ValueError(f"block packed: {len(self.packed)} bytes where {values} {self.kind} values are announced")
+        if len(self.texts) != (0 if value_bytes else values):
+            raise ValueError(f"block texts: {len(self.texts)} where {values} {self.kind} values are announced")
+        if self.exact and (self.kind is not Kind.NUMBER or max(e.index for e in self.exact) >= values):
+            raise ValueError("block exact: an index that is no number of the block")
+
+
+class LogBatch(Event):
+    """Many `log()` calls of one writer, in columns."""
+
+    name = "LogBatch"
+
+    writer: str = ""
+    rows: int = Field(ge=0, le=MAX_BATCH_ROWS)
+    timestamps: bytes
+    steps: bytes | None = None
+    commits: bytes | None = None
+    blocks: list[Block]
+
+    @property
+    def records(self) -> int:
+        """One sequence number for each row."""
+        return self.rows
+
+    @model_validator(mode="after")
+    def _columns_match(self) -> Self:
+        _check_length("timestamps", self.timestamps, self.rows * I64_BYTES)
+        _check_length("steps", self.steps, self.rows * I64_BYTES)
+        _check_length("commits", self.commits, self.rows)
+        for block in self.blocks:
+            block.check(self.rows)
+        return self
+
+
+def _check_length(field: str, column: bytes | None, expected: int) -> None:
+    if column is not None and len(column) != expected:
+        raise ValueError(f"{field}: {len(column)} bytes where the batch's rows need {expected}")
+
+
+class Other(BaseModel):
+    """A value that is none of the plain kinds, as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    json_text: str = Field(alias="json")
+
+
+class Media(BaseModel):
+    """A reference to media, as JSON, with its media kind."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    json_text: str = Field(alias="json")
+
+
+class LogEvent(Event):
+    """One `log()` call as a plain map."""
+
+    name = "LogEvent"
+
+    writer: str = ""
+    step: int | None = None
+    commit: bool | None = None
+    data: dict[str, bool | int | float | str | Media | Other | None]
+
+
+class MetricDefinition(BaseModel):
+    """How a metric is drawn and summed up."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    step_metric: str | None = None
+    summary: str | None = None
+    goal: str | None = None
+    hidden: bool = False
+    glob: bool = False
+
+
+class RunUpdated(Event):
+    """Changes to what is known of a run besides its metrics' values."""
+
+    name = "RunUpdated"
+
+    config: str = "{}"
+    config_remove: list[str] = []
+    summary: str = "{}"
+    summary_remove: list[str] = []
+    tags: list[str] | None = None
+    notes: str | None = None
+    display_name: str | None = None
+    metrics: list[MetricDefinition] = []
+
+
+class MediaChunk(Event):
+    """A piece of a media file, named by the SHA-256 of the whole."""
+
+    name = "MediaChunk"
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    index: int = Field(ge=0)
+    count: int = Field(ge=1)
+    size: int = Field(ge=0)
+    content_type: str = "application/octet-stream"
+    data: bytes
+
+
+class RunFinished(Event):
+    """A run ended."""
+
+    name = "RunFinished"
+
+    exit_code: int = 0
+    state: Literal["finished", "failed", "crashed"] = "finished"
+
+
+EVENT_TYPES: Sequence[type[Event]] = (RunStarted, LogBatch, LogEvent, RunUpdated, MediaChunk, RunFinished)

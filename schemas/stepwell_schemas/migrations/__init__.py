@@ -1,0 +1,1 @@
+"""Numbered migrations of the ClickHouse schema, and their runner."""

@@ -1,0 +1,1 @@
+"""Rollups: their SQL, rebuild and check."""

@@ -1,0 +1,213 @@
+"""Rollups of what is stored already, computed anew in pieces of bounded size.
+
+All of it may run while ingestors do. What is computed here gets the version of the newest row that its run had when the
+work on it began, and the points are read after that: so it takes the place of whatever is wrong, and never of what an
+ingestor computes meanwhile.
+"""
+
+# ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.errors import IdentifierError
+from stepwell_schemas.rollups.sql import (
+    LEVELS,
+    SERIES,
+    TABLE,
+    VALUES,
+    bucket_of,
+    closed,
+    computed,
+    level_below,
+    storing,
+)
+from stepwell_schemas.rules.identifiers import RunPath, check_identifier
+
+PIECE_POINTS: Final = 1_000_000
+"""Points, or rows of the level below, that a statement reads: at worst a bucket each, and half a GB in the engine."""
+
+_PIECE_RUNS: Final = 200
+_SPILL_BYTES: Final = 1_000_000_000
+_RUNS: Final = "{runs:Array(Tuple(String, String, String))}"
+_OF_RUNS: Final = f"(entity, project, run_id) IN {_RUNS}"
+_VERSION: Final = f"{{versions:Array(UInt64)}}[indexOf({_RUNS}, (entity, project, run_id))]"
+PLACE: Final = f"{SERIES}, bucket"
+_REACHED: Final = (
+    f"(SELECT {SERIES}, max(last_step) AS reached FROM {{db}}.series WHERE kind = 'number' AND {_OF_RUNS}"
+    f" GROUP BY {SERIES}) AS reached_by"
+)
+
+
+class Scope(NamedTuple):
+    """Which runs: all, those of an entity's project, or one."""
+
+    entity: str = ""
+    project: str = ""
+    run_id: str = ""
+
+    @classmethod
+    def parse(cls, text: str | None) -> Scope:
+        """Read `entity/project` or `entity/project/run_id`; None means all. Raises: IdentifierError."""
+        if text is None:
+            return cls()
+        parts = text.strip("/").split("/")
+        if len(parts) not in {2, 3}:
+            raise IdentifierError("runs", text, "must have the form entity/project or entity/project/run_id")
+        return cls(*(check_identifier(name, part) for name, part in zip(cls._fields, parts, strict=False)))
+
+    @property
+    def condition(self) -> str:
+        """The SQL that chooses their rows; the scope's fields are its parameters."""
+        chosen = [f"{name} = {{{name}:String}}" for name in self._fields if getattr(self, name)]
+        return " AND ".join(chosen) or "1"
+
+
+class Work(NamedTuple):
+    """Runs that are looked at together, their points, and the last step of the series that came farthest."""
+
+    runs: Sequence[RunPath]
+    points: int
+    last_step: int
+
+
+class Piece(NamedTuple):
+    """Buckets of a level, both ends included, that one statement computes, from points or from the level below."""
+
+    level: int
+    below: int | None
+    first: int
+    last: int
+
+
+def works(store: Store, scope: Scope) -> list[Work]:
+    """Return the runs that have numbers, small ones together, large ones alone. Raises: StoreError."""
+    sql = (
+        "SELECT entity, project, run_id, sum(points) AS points, max(last_step) AS last_step FROM {db}.series"
+        f" WHERE kind = 'number' AND {scope.condition} GROUP BY entity, project, run_id ORDER BY ALL"
+    )
+    found: list[Work] = []
+    for row in store.query(sql, scope._asdict()).to_pylist():
+        one = Work([RunPath(row["entity"], row["project"], row["run_id"])], row["points"], row["last_step"])
+        last = found[-1] if found else None
+        if last and last.points + one.points <= PIECE_POINTS and len(last.runs) < _PIECE_RUNS:
+            found[-1] = Work([*last.runs, *one.runs], last.points + one.points, max(last.last_step, one.last_step))
+        else:
+            found.append(one)
+    return found
+
+
+def fill(store: Store, work: Work) -> None:
+    """Compute every closed bucket of some runs. Raises: StoreError."""
+    versions = _versions(store, work)
+    for piece in pieces(store, work):
+        _fill(store, piece, asked_of(work, piece) | versions)
+
+
+def fill_all(store: Store) -> None:
+    """Compute every closed bucket of all runs. Raises: StoreError."""
+    for work in works(store, Scope()):
+        fill(store, work)
+
+
+def rebuild(store: Store, work: Work) -> None:
+    """Compute every closed bucket of some runs anew, and take away rows without points. Raises: StoreError."""
+    versions = _versions(store, work)
+    for piece in pieces(store, work):
+        asked = asked_of(work, piece) | versions
+        _fill(store, piece, asked)
+        # Not at once: a deletion goes through all parts of the table, and there is hardly ever one to make.
+        if store.query(f"SELECT 1 FROM {{db}}.{TABLE} FINAL WHERE {_superfluous(piece)} LIMIT 1", asked).num_rows:
+            store.command(f"DELETE FROM {{db}}.{TABLE} WHERE {_superfluous(piece)}", asked)
+
+
+def _versions(store: Store, work: Work) -> dict[str, Any]:
+    sql = (
+        f"SELECT entity, project, run_id, max(version) AS version FROM {{db}}.{TABLE} WHERE {_OF_RUNS}"
+        " GROUP BY entity, project, run_id"
+    )
+    rows = store.query(sql, {"runs": [tuple(run) for run in work.runs]}).to_pylist()
+    newest = {(row["entity"], row["project"], row["run_id"]): row["version"] for row in rows}
+    return {"versions": [newest.get(run, 0) for run in work.runs]}
+
+
+def _fill(store: Store, piece: Piece, asked: Mapping[str, Any]) -> None:
+    store.command(
+        f"{storing(closed_rows(piece), _VERSION)}, max_bytes_before_external_group_by = {_SPILL_BYTES}", asked
+    )
+
+
+def pieces(store: Store, work: Work) -> Iterator[Piece]:
+    """Yield the closed buckets, level by level, in pieces of about PIECE_POINTS rows to read."""
+    for level in LEVELS:
+        end = closed(level, work.last_step)
+        if end:
+            whole = Piece(level, level_below(level), 0, end - 1)
+            yield from [whole] if work.points <= PIECE_POINTS else _cut(store, work, whole)
+
+
+def _cut(store: Store, work: Work, whole: Piece) -> Iterator[Piece]:
+    table = "points_number WHERE 1" if whole.below is None else f"{TABLE} WHERE level = {whole.below}"
+    rows_of = f"FROM {{db}}.{table} AND {_within(whole)}"
+    asked = asked_of(work, whole)
+    rows = store.query(f"SELECT count() AS n {rows_of}", asked).column("n")[0].as_py()
+    count = -(-rows // PIECE_POINTS)
+    places = [number / count for number in range(1, count)]
+    bucket = bucket_of(whole.level, whole.below)
+    cuts: list[float] = []
+    if places:
+        # Where the rows are, roughly: steps may be anywhere.
+        quantiles = f"quantilesDeterministic({', '.join(map(str, places))})({bucket}, sipHash64({bucket}))"
+        cuts = store.query(f"SELECT {quantiles} AS cuts {rows_of}", asked).column("cuts")[0].as_py()
+    first = whole.first
+    for last in [*sorted({int(cut) for cut in cuts}), whole.last]:
+        if last >= first:
+            yield whole._replace(first=first, last=min(last, whole.last))
+            first = last + 1
+
+
+def asked_of(work: Work, piece: Piece) -> dict[str, Any]:
+    """Return the parameters of a piece's statements."""
+    return {"runs": [tuple(run) for run in work.runs], "first": piece.first, "last": piece.last}
+
+
+def _within(piece: Piece) -> str:
+    return f"{_OF_RUNS} AND {bucket_of(piece.level, piece.below)} BETWEEN {{first:Int64}} AND {{last:Int64}}"
+
+
+def closed_rows(piece: Piece, condition: str = "1") -> str:
+    """Return the SELECT of the rows that the points, or the level below, give for closed buckets."""
+    rows = computed(piece.level, piece.below, f"{_within(piece)} AND {condition}")
+    return _before_end(piece, f"({rows}) AS rows_of")
+
+
+def _before_end(piece: Piece, rows: str) -> str:
+    columns = f"{SERIES}, level, bucket, {', '.join(VALUES)}"
+    return (
+        f"SELECT {columns} FROM {rows} INNER JOIN {_REACHED} USING ({SERIES})"
+        f" WHERE bucket < bitShiftRight(reached, {piece.level})"
+    )
+
+
+def stored_rows(piece: Piece, condition: str = "1") -> str:
+    """Return the SELECT of the rows that are stored for closed buckets."""
+    rows = (
+        f"(SELECT * FROM {{db}}.{TABLE} FINAL WHERE {_OF_RUNS} AND level = {piece.level}"
+        f" AND bucket BETWEEN {{first:Int64}} AND {{last:Int64}} AND {condition}) AS rows_of"
+    )
+    return _before_end(piece, rows)
+
+
+def _superfluous(piece: Piece) -> str:
+    """Return the condition of rows without points, of those that were there when the work began."""
+    source = "points_number" if piece.below is None else f"{TABLE} FINAL"
+    level = "1" if piece.below is None else f"level = {piece.below}"
+    return (
+        f"{_OF_RUNS} AND level = {piece.level}"
+        f" AND bucket BETWEEN {{first:Int64}} AND {{last:Int64}} AND version <= {_VERSION}"
+        f" AND ({PLACE}) NOT IN (SELECT {SERIES}, {bucket_of(piece.level, piece.below)} FROM {{db}}.{source}"
+        f" WHERE {level} AND {_within(piece)})"
+    )

@@ -1,0 +1,172 @@
+"""Rollups: buckets of a number's series on five levels, computed from its points, and computed again when they change.
+
+A bucket of level k is the steps `bucket << k` to `(bucket + 1 << k) - 1`. Levels are 32-fold apart: a view whose
+buckets are as wide as a level's or up to 32 times wider reads at most 32 rows for each of its own.
+
+A bucket is *closed* once its series has reached a later one: `bucket < last_step >> level`. Every closed bucket with a
+point has a row, before the table `series` says that the series has come so far; what is not closed is read from the
+level below, and in the end from the points. So a reader who has a series' last step from `series` knows what to read
+where (`closed`), and a slow run costs no row for each of its flushes. Rows of buckets that are not closed mean nothing.
+
+A row is a pure function of the points it stands for, to the bit. Computing it twice does no harm; a value that is
+overwritten at its step, or comes late, is put right by computing its bucket again. Of two rows of a bucket the one with
+the greater `version` holds: the end of the flush that computed it, so that one that was held up never wins.
+"""
+
+# ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
+
+from stepwell_schemas.rules.identifiers import RunPath
+
+LEVELS: Final = (7, 12, 17, 22, 27)
+"""Binary logarithms of the widths, in steps. Below 128 steps a row of rollups costs as much as the points it saves."""
+
+LEVEL_BITS: Final = 5
+"""How far levels are apart."""
+
+TABLE: Final = "rollups"
+VALUES: Final = (
+    "first_step", "first_value", "last_step", "last_value", "last_timestamp", "min_step", "min_value", "max_step",
+    "max_value", "total", "finite", "nans", "count",
+)  # fmt: skip
+"""The columns that are a function of the points; the others are the row's place and its version."""
+
+# Of two NaN the bits may differ.
+DIGEST: Final = "cityHash64({})".format(
+    ", ".join(
+        f"reinterpretAsUInt64(if(isNaN({name}), nan, {name}))" if name.endswith("value") or name == "total" else name
+        for name in VALUES
+    )
+)
+"""The SQL of a hash of what is a function of the points."""
+
+SERIES: Final = "entity, project, run_id, key"
+_BY_STEP: Final = "first_value", "last_value", "min_step", "min_value", "max_step", "max_value", "total"
+
+
+class Buckets(NamedTuple):
+    """Some buckets of a level, of each of some series of a run."""
+
+    path: RunPath
+    keys: Sequence[str]
+    buckets: Sequence[int]
+
+
+class Statement(NamedTuple):
+    """SQL text with `{db}` where the database belongs, and its parameters."""
+
+    sql: str
+    parameters: Mapping[str, Any]
+
+
+def closed(level: int, last_step: int) -> int:
+    """Return the first bucket of a level that is not closed in a series that has reached `last_step`."""
+    return last_step >> level
+
+
+def level_for(shift: int) -> int | None:
+    """Return the widest level whose buckets fit into buckets of `2**shift` steps; None where only points do."""
+    return max((level for level in LEVELS if level <= shift), default=None)
+
+
+def level_below(level: int, levels: Sequence[int] = LEVELS) -> int | None:
+    """Return the level that a level is computed from; None for the lowest, which is computed from points."""
+    return next((below for below, above in pairwise(levels) if above == level), None)
+
+
+def computing(level: int, below: int | None, chosen: Sequence[Buckets], version: int) -> Statement:
+    """Return the statement that computes these buckets of a level and stores them as of `version`.
+
+    `below` is the level to compute from, None for points. The caller sees to it that the buckets are closed, and that
+    those of the level below are stored.
+    """
+    conditions, parameters = [], {"version": version}
+    for number, one in enumerate(chosen):
+        given = {**one.path._asdict(), "keys": list(one.keys), "buckets": list(one.buckets)}
+        parameters |= {f"{name}_{number}": value for name, value in given.items()}
+        conditions.append(
+            f"(entity = {{entity_{number}:String}} AND project = {{project_{number}:String}}"
+            f" AND run_id = {{run_id_{number}:String}} AND key IN {{keys_{number}:Array(String)}}"
+            f" AND {bucket_of(level, below)} IN {{buckets_{number}:Array(Int64)}})"
+        )
+    return Statement(storing(computed(level, below, " OR ".join(conditions)), "{version:UInt64}"), parameters)
+
+
+def storing(rows: str, version: str) -> str:
+    """Return the SQL that stores the rows that a SELECT computes; it may be followed by further settings."""
+    columns = f"{SERIES}, level, bucket, {', '.join(VALUES)}"
+    # A replicated table would drop a block that equals an earlier one, although others have come between.
+    return (
+        f"INSERT INTO {{db}}.{TABLE} ({columns}, version)"
+        f" SELECT {columns}, {version} FROM ({rows}) SETTINGS insert_deduplicate = 0"
+    )
+
+
+def bucket_of(level: int, below: int | None) -> str:
+    """Return the SQL that gives the bucket of a point, or of a row of the level below.
+
+    A division and no shift, since the engine looks up only the former in the primary key.
+    """
+    return f"intDiv(step, {1 << level})" if below is None else f"intDiv(bucket, {1 << level - below})"
+
+
+def computed(level: int, below: int | None, condition: str) -> str:
+    """Return the SELECT of the rows, without their version, that the points or the level below give.
+
+    What depends on an order is taken from arrays sorted by step: the engine gives rows in any order, and a sum of
+    floats depends on it.
+    """
+    return _of_points(level, condition) if below is None else _of_rollups(level, below, condition)
+
+
+def _of_points(level: int, condition: str) -> str:
+    return f"""
+SELECT {SERIES}, toUInt8({level}) AS level, rollup_bucket AS bucket,
+    steps[1] AS first_step, values[1] AS first_value, steps[-1] AS last_step, values[-1] AS last_value, last_timestamp,
+    if(nans = count, 0, steps[lowest]) AS min_step, if(nans = count, nan, values[lowest]) AS min_value,
+    if(nans = count, 0, steps[highest]) AS max_step, if(nans = count, nan, values[highest]) AS max_value,
+    arraySum(arrayFilter(x -> isFinite(x), values)) AS total,
+    toUInt64(arrayCount(x -> isFinite(x), values)) AS finite, toUInt64(count - length(numbers)) AS nans,
+    length(values) AS count
+FROM
+(
+    SELECT {SERIES}, rollup_bucket, last_timestamp, steps, values, arrayFilter(x -> NOT isNaN(x), values) AS numbers,
+        indexOf(values, arrayMin(numbers)) AS lowest, indexOf(values, arrayMax(numbers)) AS highest
+    FROM
+    (
+        SELECT {SERIES}, {bucket_of(level, None)} AS rollup_bucket, argMax(timestamp, step) AS last_timestamp,
+            groupArray(step) AS at, arraySort(at) AS steps, arraySort((x, s) -> s, groupArray(value), at) AS values
+        FROM {{db}}.points_number FINAL WHERE {condition}
+        GROUP BY {SERIES}, rollup_bucket
+    )
+)"""
+
+
+def _of_rollups(level: int, below: int, condition: str) -> str:
+    arrays = ", ".join(f"arraySort((x, b) -> b, groupArray({name}), at) AS {name}s" for name in _BY_STEP)
+    return f"""
+SELECT {SERIES}, toUInt8({level}) AS level, rollup_bucket AS bucket,
+    start AS first_step, first_values[1] AS first_value, end AS last_step, last_values[-1] AS last_value,
+    time AS last_timestamp,
+    if(nans = count, 0, min_steps[lowest]) AS min_step, if(nans = count, nan, min_values[lowest]) AS min_value,
+    if(nans = count, 0, max_steps[highest]) AS max_step, if(nans = count, nan, max_values[highest]) AS max_value,
+    arraySum(totals) AS total, all_finite AS finite, all_nans AS nans, all_count AS count
+FROM
+(
+    SELECT *, indexOf(min_values, arrayMin(arrayFilter(x -> NOT isNaN(x), min_values))) AS lowest,
+        indexOf(max_values, arrayMax(arrayFilter(x -> NOT isNaN(x), max_values))) AS highest
+    FROM
+    (
+        SELECT {SERIES}, {bucket_of(level, below)} AS rollup_bucket,
+            min(first_step) AS start, max(last_step) AS end, argMax(last_timestamp, last_step) AS time,
+            sum(finite) AS all_finite, sum(nans) AS all_nans, sum(count) AS all_count,
+            groupArray(bucket) AS at, {arrays}
+        FROM {{db}}.{TABLE} FINAL WHERE level = {below} AND ({condition})
+        GROUP BY {SERIES}, rollup_bucket
+    )
+)"""

@@ -1,0 +1,1 @@
+"""Rules that both ends share: steps, keys, kinds and identifiers."""

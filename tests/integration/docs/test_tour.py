@@ -1,0 +1,102 @@
+"""The README's five minutes, line by line: `stepwell up`, a training script, and everything that reads it back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from support.paths import ROOT
+
+README = ROOT / "README.md"
+STEPWELL = Path(sys.executable).parent / "stepwell"
+_START_SECONDS = 100.0
+_VISIBLE_SECONDS = 20.0
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A running `stepwell up` of this module's own; Ctrl-C must end it with exit code 0."""
+    folder = tmp_path_factory.mktemp("tour")
+    command = [str(STEPWELL), "up", "--dir", str(folder / "server"), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
+        assert up.stdout is not None
+        line = up.stdout.readline()
+        try:
+            assert line.startswith("ready http://127.0.0.1:"), f"{line}{up.stderr.read() if up.stderr else ''}"
+            yield line.removeprefix("ready ").strip()
+        finally:
+            up.send_signal(signal.SIGINT)
+            _, notes = up.communicate(timeout=_START_SECONDS)
+    assert up.returncode == 0, notes
+
+
+def run(service: str, folder: Path, *command: str) -> str:
+    """Run a command beside the service and return what it prints; it must succeed."""
+    environment = {**os.environ, "STEPWELL_BASE_URL": service, "COLUMNS": "200"}
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def readme_script(number: int) -> str:
+    """Return one of the README's Python blocks."""
+    return README.read_text().split("```python\n")[number + 1].split("```")[0]
+
+
+def test_the_tour_works_line_by_line(service: str, tmp_path: Path) -> None:
+    run(service, tmp_path, sys.executable, "-c", readme_script(0))
+    deadline = time.monotonic() + _VISIBLE_SECONDS
+    view: dict[str, Any] = {}
+    while not view or view["series"][0]["count"] < 1000:
+        assert time.monotonic() < deadline, view
+        answer = httpx.get(f"{service}/api/v1/runs/me/tour/first/series?key=train/loss&points=100")
+        view = answer.json() if answer.is_success else {}
+    assert len(view["series"][0]["step"]) <= 100
+    assert "me/tour/first" in run(service, tmp_path, str(STEPWELL), "runs", "me/tour")
+    history = ("history", "me/tour/first", "--key", "train/loss", "--samples", "10")
+    rows = json.loads(run(service, tmp_path, str(STEPWELL), *history, "--json"))
+    assert [rows[0]["train/loss"], rows[-1]["train/loss"]] == [1.0, 1 / 1000]
+    metrics = json.loads(run(service, tmp_path, str(STEPWELL), "metrics", "me/tour/first", "--json"))
+    assert [(metric["key"], metric["kind"], metric["count"]) for metric in metrics] == [
+        ("picture", "image", 1),
+        ("samples", "table", 1),
+        ("train/accuracy", "number", 1000),
+        ("train/loss", "number", 1000),
+    ]
+    assert "train/loss" in run(service, tmp_path, str(STEPWELL), "metrics", "me/tour/first")
+    statement = "SELECT key, count, last_step FROM metrics WHERE run_id = 'first'"
+    assert "1000" in run(service, tmp_path, str(STEPWELL), "sql", statement)
+    same = "the same: 2,002 points of 4 series, log and tables"
+    assert same in run(service, tmp_path, str(STEPWELL), "verify", "me/tour/first")
+    printed = run(service, tmp_path, sys.executable, "-c", readme_script(1))
+    assert "train/loss" in printed
+    assert "<image 'samples' at step 1000>" in printed
+    (picture,) = tmp_path.glob("picture-1000-*.png")
+    assert picture.name in printed
+    status = json.loads(run(service, tmp_path, str(STEPWELL), "status", "--json"))
+    assert status["ready"]
+
+
+def test_a_second_stack_says_what_is_in_its_way(service: str, tmp_path: Path) -> None:
+    port = service.rpartition(":")[2]
+    command = [str(STEPWELL), "up", "--dir", str(tmp_path), "--port", port]
+    second = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert second.returncode == 1
+    assert f"port {port} on 127.0.0.1 is in use by another program" in second.stderr
+
+
+def test_without_a_service_a_command_says_what_to_do(tmp_path: Path) -> None:
+    environment = {**os.environ, "STEPWELL_BASE_URL": "http://127.0.0.1:9"}
+    done = subprocess.run([str(STEPWELL), "runs"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "start one with `stepwell up`" in done.stderr

@@ -1,0 +1,69 @@
+"""Rollups that the real ingestor keeps on the real engine, beside a plain computation from the points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.events.codec import encode
+from stepwell_schemas.events.models import Block, LogBatch
+from stepwell_schemas.rules.kinds import Kind
+from support.readers.rollups import comparable, stored_rollups, wanted_rollups
+from support.servers.ingest import PATH, a_batch, counted, ingesting, send, settings_of, until
+from support.servers.stack import Topics
+
+pytestmark = pytest.mark.anyio
+
+ODD = (float("nan"), float("inf"), -float("inf"), -0.0, 0.0, 5e-324, 1e308, -1e308)
+KEYS = ["loss", "it's \\ 'a' \"key\"", "größe/🚀"]
+
+
+def batch(sequence: int, steps: Any, values: np.ndarray, keys: list[str] = KEYS, **changes: Any) -> LogBatch:
+    """Return a batch of numbers at steps; `values` has a row for each key."""
+    at = np.asarray(steps, "<i8")
+    fields: dict[str, Any] = {
+        "steps": at.tobytes(),
+        "timestamps": (1_700_000_000_000_000 + at * 1_500).astype("<i8").tobytes(),
+        "blocks": [Block(kind=Kind.NUMBER, keys=keys, packed=values.astype("<f8").tobytes())],
+    }
+    return a_batch(sequence, len(at), **fields | changes)
+
+
+def noise(rows: int, seed: int) -> np.ndarray:
+    """Return values for all keys, some of them odd."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(len(KEYS), rows)) * np.exp(rng.normal(0, 5, (len(KEYS), rows)))
+    odd = rng.random(values.shape) < 0.05
+    values[odd] = rng.choice(ODD, odd.sum())
+    values[0, :200] = np.nan
+    return values
+
+
+async def test_rollups_are_what_the_points_give(broker: str, topics: Topics, store: Store) -> None:
+    steps = np.concatenate([np.arange(0, 9_000), np.arange(10**9, 10**9 + 300, 3), [10**13]])
+    pieces = np.array_split(np.arange(len(steps)), 6)
+    values = noise(len(steps), 0)
+    events, sequence = [], 0
+    for piece in pieces:
+        events.append(batch(sequence, steps[piece], values[:, piece]))
+        sequence += len(piece)
+    # A writer of its own comes late, overwrites some steps, and fills others.
+    late = np.array([0, 5, 127, 128, 4_095, 8_999, 9_500, 10**9 + 1])
+    events.append(batch(0, late, noise(len(late), 1), session="late", writer="late"))
+    async with ingesting(settings_of(broker, topics), store):
+        for event in events:
+            await send(broker, topics.events, [encode(event)])
+        await until(counted(store, "numbers"), 3 * (len(steps) + 2))
+        await until(lambda: state_of(store), len(late))
+    wanted = wanted_rollups(store, PATH.run_id)
+    assert {level for _, level, _ in wanted} == {7, 12, 17, 22, 27}
+    assert comparable(stored_rollups(store, PATH.run_id)) == comparable(wanted)
+
+
+def state_of(store: Store) -> int:
+    """Return how far the late session is settled: its flush is done then."""
+    sql = "SELECT max(next_sequence) AS n FROM {db}.session_activity WHERE session = 'late'"
+    return int(store.query(sql).column("n")[0].as_py())

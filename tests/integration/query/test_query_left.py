@@ -1,0 +1,87 @@
+"""A client that leaves ends its statements: on a real socket, over both DSNs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import anyio
+import httpx
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from stepwell_query.telemetry import ROWS_CANCELLED
+from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.rules.identifiers import RunPath
+from support.factories.points import RunWriter
+from support.servers.query import run_url
+from support.servers.sdk import serving
+
+RUN: Final = RunPath("me", "digits", "one")
+DEADLINE_SECONDS: Final = 20
+POLL_SECONDS: Final = 0.02
+# Hours of work, for which the settings of the statement that it takes the place of hold.
+ENDLESS: Final = "SELECT sum(sipHash64(number)) FROM numbers(1000000000000) SETTINGS"
+
+pytestmark = pytest.mark.anyio
+
+
+class Slow:
+    """A store whose statements over values never end, from the `after`-th on; the engine is the real one."""
+
+    def __init__(self, store: Store, after: int = 0) -> None:
+        self._store = store
+        self._left = after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def stream(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Iterator[pa.RecordBatch]:
+        self._left -= 1
+        if self._left >= 0:
+            return self._store.stream(sql, parameters)
+        return self._store.stream(f"{ENDLESS}{sql.partition('SETTINGS')[2]}")
+
+
+def running(store: Store) -> int:
+    """Return how many of the endless statements run; one that was told to end may take its time."""
+    sql = "SELECT count() AS n FROM system.processes WHERE query LIKE '%numbers(1000000000000)%' AND NOT is_cancelled"
+    own = "AND query NOT LIKE '%system.processes%'"
+    return int(store.query(f"{sql} {own}").column("n")[0].as_py())
+
+
+async def until(wanted: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not await anyio.to_thread.run_sync(wanted):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(POLL_SECONDS)
+
+
+@pytest.mark.parametrize("below", ["history", "scan", "scan?shape=long"])
+async def test_who_leaves_before_the_answer_ends_the_statement(store: Store, below: str) -> None:
+    RunWriter(store, RUN).document().numbers("loss", range(100), np.arange(100.0))
+    before = ROWS_CANCELLED._value.get()
+    with serving(Slow(store), query_max_seconds=3_600) as url:  # type: ignore[arg-type]
+        async with httpx.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as client:
+            request = asyncio.create_task(client.get(run_url(RUN, below)))
+            await until(lambda: running(store) == 1)
+            request.cancel()
+            await until(lambda: running(store) == 0)
+            assert (await client.get("/healthz")).status_code == 200
+    assert ROWS_CANCELLED._value.get() == before + 1
+
+
+@pytest.mark.parametrize("shape", ["wide", "long"])
+async def test_who_leaves_in_the_middle_ends_the_statement(store: Store, shape: str) -> None:
+    RunWriter(store, RUN).document().numbers("loss", range(100_000), np.arange(100_000.0))
+    with serving(Slow(store, after=2), query_max_seconds=3_600, query_scan_values=10_000) as url:  # type: ignore[arg-type]
+        async with httpx.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as client:
+            async with client.stream("GET", run_url(RUN, f"scan?shape={shape}")) as answer:
+                lines = answer.aiter_lines()  # Its end would end the connection.
+                await anext(lines)
+                await until(lambda: running(store) == 1)
+            await until(lambda: running(store) == 0)
+            assert (await client.get("/healthz")).status_code == 200

@@ -1,0 +1,289 @@
+"""`/api/v1/sql`: what reads runs, and every trick to do more is refused, on both ways to ClickHouse."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import httpx
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from stepwell_query.settings import QuerySettings
+from stepwell_query.sql.execute import cancel, prepare
+from stepwell_query.sql.execute import run as run_statement
+from stepwell_query.telemetry import SQL_CANCELLED
+from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.rules.identifiers import RunPath
+from support.factories.points import RunWriter
+from support.servers.ingest import until
+from support.servers.query import Service, service_over
+from support.servers.sdk import serving
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def service(store: Store) -> Iterator[Service]:
+    writer = RunWriter(store, RunPath("me", "digits", "one")).document(display_name="50 % {done}")
+    writer.numbers("loss", range(5), [1.0, float("nan"), float("inf"), 0.5, 0.25])
+    with service_over(store, sql_max_rows=1_000, sql_max_seconds=3, sql_max_memory_bytes=200_000_000) as service:
+        yield service
+
+
+async def ask(service: Service, sql: str, **parameters: Any) -> Any:
+    answer = await service.client.post("/api/v1/sql", json={"sql": sql, "parameters": parameters})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_an_answer_has_columns_and_rows(service: Service) -> None:
+    answer = await ask(service, "SELECT step, value FROM numbers WHERE key = {key:String} ORDER BY step;", key="loss")
+    assert [column["name"] for column in answer["columns"]] == ["step", "value"]
+    assert answer["rows"] == [[0, 1.0], [1, "NaN"], [2, "Infinity"], [3, 0.5], [4, 0.25]]
+    assert answer["row_count"] == 5
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count() FROM stepwell_db.runs",
+        "WITH a AS (SELECT * FROM runs) SELECT count() FROM a",
+        "SELECT count() FROM runs WHERE name LIKE '%{done}%' -- a comment; with a semicolon",
+        "/* a */ (SELECT 1) UNION ALL (SELECT 2)",
+        "SELECT ';', '''', 'a\\'b', $$heredoc ; DROP$$",
+        "FROM runs SELECT name",
+        "SHOW TABLES",
+        "SHOW TABLES FROM stepwell_db LIKE '%s'",
+        "SHOW CREATE TABLE runs",
+        "EXISTS TABLE stepwell_db.runs",
+        "DESCRIBE TABLE numbers",
+        "EXPLAIN SELECT * FROM numbers",
+        "EXPLAIN indexes = 1 SELECT * FROM numbers WHERE key = 'loss'",
+        "EXPLAIN PIPELINE SELECT count() FROM numbers",
+        "SELECT n.key, argMax(n.value, n.step) FROM numbers AS n GROUP BY n.key",
+        "SELECT key FROM numbers WHERE run_id IN (SELECT run_id FROM runs)",
+        "SELECT number FROM numbers(3) WHERE number IN (1, 2)",
+        "SELECT r.name FROM runs AS r INNER JOIN numbers AS n USING (entity, project, run_id) LIMIT 1",
+        "SELECT uniqExact(run_id) FROM stepwell_db.points_number",
+        'SELECT `key` AS `a b`, 1 AS "c" FROM numbers LIMIT 1',
+        "SELECT entity, created_at, tags, map('a', 1), [1, NULL], tuple(1, 'x'), toDecimal64(1.5, 2) FROM runs",
+    ],
+)
+async def test_statements_that_read_are_run(service: Service, store: Store, sql: str) -> None:
+    answer = await ask(service, sql.replace("stepwell_db", store.database))
+    assert answer["row_count"] >= 1
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO runs SELECT 1",
+        "INSERT INTO points_number (key) VALUES ('x')",
+        "CREATE TABLE t (a Int8) ENGINE = Memory",
+        "CREATE TEMPORARY TABLE t (a Int8)",
+        "CREATE FUNCTION f AS (x) -> x",
+        "ALTER TABLE points_number DELETE WHERE 1",
+        "DELETE FROM points_number WHERE 1",
+        "UPDATE points_number SET value = 0 WHERE 1",
+        "TRUNCATE TABLE points_number",
+        "DROP TABLE points_number",
+        "RENAME TABLE points_number TO x",
+        "OPTIMIZE TABLE points_number",
+        "SYSTEM STOP MERGES",
+        "SET max_execution_time = 0",
+        "USE system",
+        "KILL QUERY WHERE 1",
+        "GRANT ALL ON *.* TO default",
+        "EXECUTE AS default SELECT 1",
+        "SELECT 1; DROP TABLE points_number",
+        "SELECT 1; SELECT 2",
+        "SELECT 1 PARALLEL WITH DROP TABLE points_number",
+        "EXPLAIN AST DROP TABLE points_number",
+        "EXPLAIN AST SELECT 1",
+        "EXPLAIN SELECT 1 SETTINGS readonly = 0",
+        "SELECT * FROM (EXPLAIN AST SELECT 1)",
+        "EXPLAIN INSERT INTO runs SELECT 1",
+        "SELECT * FROM system.tables",
+        "SELECT * FROM `system`.`tables`",
+        'SELECT * FROM "system"."query_log"',
+        "SELECT * FROM SYSTEM.one",
+        "SELECT 1 WHERE 0 IN system.one",
+        "SELECT 1 WHERE 0 GLOBAL NOT IN system.one",
+        "SELECT in(0, system.one)",
+        "SELECT * FROM runs AS a, system.one AS b",
+        "SELECT * FROM (SELECT * FROM system.one)",
+        "WITH x AS (SELECT * FROM system.one) SELECT * FROM x",
+        "SELECT (SELECT name FROM system.databases LIMIT 1)",
+        "SELECT * FROM information_schema.tables",
+        "SELECT * FROM INFORMATION_SCHEMA.TABLES",
+        "SELECT * FROM default.t",
+        "SHOW TABLES FROM system",
+        "SHOW DATABASES",
+        "SHOW PROCESSLIST",
+        "SHOW GRANTS",
+        "SHOW USERS",
+        "SHOW SETTINGS LIKE '%'",
+        "SHOW CREATE TABLE system.tables",
+        "SHOW CREATE DATABASE default",
+        "EXISTS TABLE system.tables",
+        "DESCRIBE TABLE system.tables",
+        "DESCRIBE TABLE url('http://127.0.0.1:9/', 'CSV')",
+        "EXPLAIN PLAN SELECT * FROM file('/etc/passwd', 'LineAsString')",
+        "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+        "SELECT * FROM FILE('/etc/passwd', 'LineAsString')",
+        "SELECT * FROM `file`('/etc/passwd', 'LineAsString')",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM `/etc/passwd`",
+        "SELECT file('/etc/passwd')",
+        "SELECT * FROM url('http://127.0.0.1:9/', 'CSV')",
+        "SELECT * FROM remote('127.0.0.1', 'system.one')",
+        "SELECT * FROM s3('http://127.0.0.1:9/b/k')",
+        "SELECT * FROM mysql('127.0.0.1:9', 'd', 't', 'u', 'p')",
+        "SELECT * FROM executable('id', 'TSV', 'a String')",
+        "SELECT * FROM python('x')",
+        "SELECT * FROM merge('system', '.*')",
+        "SELECT * FROM view(SELECT * FROM system.one)",
+        "SELECT * FROM cluster('default', system.one)",
+        "SELECT * FROM loop(system.one)",
+        "SELECT * FROM eval('SELECT 1')",
+        "SELECT * FROM dictionary('d')",
+        "SELECT * FROM sqlite('/tmp/x', 't')",
+        "SELECT dictGet('d', 'a', 1)",
+        "SELECT joinGet('system.x', 'a', 1)",
+        "SELECT hasColumnInTable('127.0.0.1', 'system', 'one', 'dummy')",
+        "SELECT hostName()",
+        "SELECT getSetting('max_threads')",
+        "SELECT getServerSetting('max_connections')",
+        "SELECT sleep(3)",
+        "SELECT sleepEachRow(1) FROM numbers(3)",
+        "SELECT 1 SETTINGS max_execution_time = 0",
+        "SELECT 1 SETTINGS readonly = 0",
+        "SELECT * FROM (SELECT 1 SETTINGS max_memory_usage = 0)",
+        "SELECT 1 UNION ALL SELECT 2 SETTINGS max_result_rows = 0",
+        "SELECT 1 INTO OUTFILE '/tmp/stepwell-must-not-exist'",
+        "SELECT 1 FORMAT CSV",
+        "SELECT 1 FORMAT Null SETTINGS readonly = 0",
+        "SELECT 1 AS `a\nTableIdentifier x`",
+        "SELECT * FROM {t:Identifier}",
+        "SELEC 1",
+        "SELECT 1 /* not closed",
+        "SELECT 'not closed",
+        "",
+        ";",
+        "-- only a comment",
+        "SELECT {missing:String}",
+        "SELECT no_such_column FROM runs",
+        "SELECT * FROM no_such_table",
+        "graph = 1 SELECT 1",
+        "\ud800",
+        "SELECT '\x00",
+    ],
+)
+async def test_all_else_is_refused_with_a_remedy(service: Service, store: Store, sql: str) -> None:
+    content = {"sql": sql, "parameters": {"t": "system.one"}}
+    headers = {"content-type": "application/json"}
+    answer = await service.client.post("/api/v1/sql", content=json.dumps(content), headers=headers)
+    assert answer.status_code == 422, answer.text
+    error = answer.json()["errors"][0]
+    assert error["field"] == "sql"
+    assert error["rule"]
+    assert error["remedy"]
+    count = store.query("SELECT count() AS n FROM {db}.points_number").column("n")
+    assert count.to_pylist() == [5]
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("SELECT number FROM numbers(1001)", "1,000 rows"),
+        ("SELECT sum(sipHash64(number)) FROM numbers(1000000000000)", "3 seconds"),
+        ("SELECT groupArray(number) FROM numbers(1000000000)", "200,000,000 bytes"),
+    ],
+)
+async def test_limits_are_named_with_a_remedy(service: Service, sql: str, words: str) -> None:
+    answer = await service.client.post("/api/v1/sql", json={"sql": sql})
+    assert answer.status_code == 422
+    error = answer.json()["errors"][0]
+    assert words in error["rule"]
+    assert error["remedy"]
+
+
+@pytest.mark.parametrize("parameters", [{"a": {"b": 1}}, {"a": [[1]]}, {"a b": 1}])
+async def test_parameters_are_plain_values(service: Service, parameters: dict[str, Any]) -> None:
+    answer = await service.client.post("/api/v1/sql", json={"sql": "SELECT 1", "parameters": parameters})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"].startswith("parameters")
+
+
+async def test_parameters_travel_as_values(service: Service) -> None:
+    hostile = "'); DROP TABLE runs; -- {x} % \\ 📉"
+    answer = await ask(
+        service,
+        "SELECT {a:String} AS a, {b:Array(Int64)} AS b, {c:Nullable(String)} AS c, {d:Bool} AS d",
+        a=hostile,
+        b=[1, 2],
+        c=None,
+        d=True,
+    )
+    assert answer["rows"] == [[hostile, [1, 2], None, True]]
+
+
+async def test_other_formats(service: Service) -> None:
+    body = {"sql": "SELECT key, step, value FROM numbers ORDER BY step"}
+    arrow = await service.client.post("/api/v1/sql?format=arrow", json=body)
+    assert pa.ipc.open_stream(arrow.content).read_all().column("step").to_pylist() == [0, 1, 2, 3, 4]
+    csv = await service.client.post("/api/v1/sql", json=body, headers={"accept": "text/csv"})
+    assert csv.text.splitlines()[:3] == ['"key","step","value"', '"loss",0,1', '"loss",1,nan']
+    parquet = await service.client.post("/api/v1/sql?format=parquet", json=body)
+    assert pyarrow.parquet.read_table(io.BytesIO(parquet.content)).column("step").to_pylist() == [0, 1, 2, 3, 4]
+    ndjson = await service.client.post("/api/v1/sql?format=ndjson", json=body)
+    assert ndjson.text.splitlines()[1] == '{"key":"loss","step":1,"value":"NaN"}'
+
+
+@pytest.mark.parametrize(("sql", "column"), [("SELEC 1", 7), ("SELECT 'é' xx yy", 15), ("SELECT\n  a b c", 14)])
+async def test_an_error_has_clickhouses_place(service: Service, sql: str, column: int) -> None:
+    answer = await service.client.post("/api/v1/sql", json={"sql": sql})
+    error = answer.json()["errors"][0]
+    assert error["column"] == column
+    assert "Syntax error" in error["rule"]
+
+
+async def test_a_client_that_leaves_ends_its_statement(store: Store) -> None:
+    def running() -> int:
+        asked = (
+            "SELECT count() AS n FROM system.processes WHERE query LIKE '%sipHash64%' AND query NOT LIKE '%processes%'"
+        )
+        return int(store.query(asked).column("n")[0].as_py())
+
+    before = SQL_CANCELLED._value.get()
+    body = {"sql": "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"}
+    with serving(store, sql_max_seconds=60) as url, anyio.fail_after(40):
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client, anyio.create_task_group() as group:
+            group.start_soon(lambda: client.post("/api/v1/sql", json=body))
+            await until(running, 1)
+            group.cancel_scope.cancel()
+        await until(running, 0)
+    assert SQL_CANCELLED._value.get() == before + 1
+
+
+async def test_a_statement_that_runs_is_cancelled(store: Store) -> None:
+    statement = prepare(store, "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)", {})
+    ended = threading.Event()
+
+    def read() -> None:
+        with pytest.raises(Exception, match="cancelled"):
+            run_statement(store, statement, QuerySettings(sql_max_seconds=60))
+        ended.set()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    with anyio.fail_after(30):
+        while not ended.is_set():
+            await anyio.to_thread.run_sync(cancel, store, statement)
+    thread.join()

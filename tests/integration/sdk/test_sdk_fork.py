@@ -1,0 +1,122 @@
+"""Forked and spawned processes of one run: every point once, at its step, and no end that waits for another."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import pytest
+
+from support.servers.sdk import Served, eventually
+
+_QUICK_SECONDS = 30.0
+
+_FORKS = """
+import os, sys, stepwell
+run = stepwell.init(id="run")
+for row in range(10):
+    run.log({"parent": row})
+children = []
+for child in range(3):
+    pid = os.fork()
+    if pid == 0:
+        for row in range(50):
+            run.log({f"child{child}": row})
+        run.log({f"child{child}/asked": 1}, step=1000 + child)
+        if child == 0:
+            run.finish()
+        os._exit(0)
+    children.append(pid)
+for pid in children:
+    os.waitpid(pid, 0)
+for row in range(10, 20):
+    run.log({"parent": row})
+receipt = run.finish()
+print(receipt.error, receipt.pending)
+"""
+
+_WORKERS = """
+import multiprocessing, os, sys, stepwell
+
+def work(number, run):
+    for row in range(20):
+        run.log({f"worker{number}": row}, step=10 * row + number)
+
+def in_own_run(number):
+    run = stepwell.init(id="run", writer=f"rank{number}")
+    for row in range(20):
+        run.log({f"worker{number}": row}, step=10 * row + number)
+    if number % 2:
+        run.finish()
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    run = stepwell.init(id="run")
+    workers = [
+        context.Process(target=work, args=(number, run), daemon=number == 0)
+        if sys.argv[2] == "inherited" else context.Process(target=in_own_run, args=(number,))
+        for number in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    run.log({"parent": 1})
+"""
+
+_UNDER_LOAD = """
+import os, threading, stepwell
+run = stepwell.init(id="run")
+stop = threading.Event()
+def log(name):
+    row = 0
+    while not stop.is_set():
+        run.log({name: row})
+        row += 1
+threads = [threading.Thread(target=log, args=(f"thread{number}",)) for number in range(3)]
+for thread in threads:
+    thread.start()
+for child in range(20):
+    pid = os.fork()
+    if pid == 0:
+        for row in range(5):
+            run.log({"child": child * 5 + row}, step=10_000_000 + child * 5 + row)
+        os._exit(0)
+    os.waitpid(pid, 0)
+stop.set()
+for thread in threads:
+    thread.join()
+print(run._rows.rows)
+"""
+
+
+def test_children_that_only_exit_are_delivered_by_their_parent(sdk: Served) -> None:
+    out, _ = sdk.run(_FORKS)
+    assert out.split() == ["0"]
+    for child in range(3):
+        eventually(partial(sdk.numbers, f"child{child}"), [(10 + row, float(row)) for row in range(50)])
+        eventually(partial(sdk.numbers, f"child{child}/asked"), [(1000 + child, 1.0)])
+    eventually(lambda: sdk.numbers("parent"), [(row, float(row)) for row in range(20)])
+    assert sdk.count("step_conflicts") == 0
+    assert sdk.journals() == []
+    assert sdk.state() == "finished"
+
+
+@pytest.mark.parametrize(("method", "kind"), [("fork", "inherited"), ("fork", "own"), ("spawn", "own")])
+def test_workers_of_a_pool_lose_nothing_and_end_at_once(sdk: Served, method: str, kind: str) -> None:
+    script = sdk.folder / "train.py"
+    script.write_text(_WORKERS)
+    began = time.monotonic()
+    sdk.run(script, method, kind)
+    assert time.monotonic() - began < _QUICK_SECONDS
+    for number in range(4):
+        wanted = [(10 * row + number, float(row)) for row in range(20)]
+        eventually(partial(sdk.numbers, f"worker{number}"), wanted)
+    eventually(lambda: sdk.numbers("parent"), [(0, 1.0)])
+    assert sdk.journals() == []
+
+
+def test_forks_while_threads_log_never_deadlock(sdk: Served) -> None:
+    out, _ = sdk.run(_UNDER_LOAD)
+    eventually(lambda: sdk.numbers("child"), [(10_000_000 + row, float(row)) for row in range(100)])
+    eventually(lambda: sum(len(sdk.numbers(f"thread{number}")) for number in range(3)), int(out))

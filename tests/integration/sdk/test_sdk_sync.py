@@ -1,0 +1,128 @@
+"""`stepwell sync`: while the run logs, after a kill of either, as often as one likes; every record counts once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from stepwell.journal.format import read_header
+from support.servers.sdk import Served, eventually
+
+_STEPWELL = Path(sys.executable).parent / "stepwell"
+_AWAY = {"STEPWELL_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9", "STEPWELL_BASE_URL": "http://127.0.0.1:9"}
+
+_LOGGER = """
+import os, signal, sys, stepwell
+run = stepwell.init(id="run", mode=sys.argv[1])
+first = int(sys.argv[3]) if len(sys.argv) > 3 else 0
+for row in range(first, first + int(sys.argv[2])):
+    run.log({"row": row, **{f"key{number}": row for number in range(20)}})
+print("logged", flush=True)
+sys.stdin.read()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def _command(sdk: Served, *arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, **sdk.environment, "COLUMNS": "200"}
+    command = [str(_STEPWELL), "sync", *arguments]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _sync(sdk: Served, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
+    with _command(sdk, "--json", *arguments) as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    found: list[dict[str, Any]] = json.loads(out)
+    return found
+
+
+def _are_stored(sdk: Served, rows: int) -> None:
+    eventually(lambda: sdk.numbers("row"), [(row, float(row)) for row in range(rows)])
+
+
+def test_a_run_may_go_on_logging_and_sending(sdk: Served) -> None:
+    script = _LOGGER.replace(
+        "sys.stdin.read()",
+        """
+for row in range(2000, 4000):
+    run.log({"row": row})
+    if row == 3000:
+        print("more", flush=True)
+run.finish()
+sys.exit()
+""",
+    )
+    with sdk.start(script, "online", "2000") as living:
+        assert living.stdout is not None
+        assert living.stdout.readline() == "logged\n"
+        for _ in range(3):
+            assert all(not result["error"] for result in _sync(sdk))
+        living.communicate(timeout=60)
+    assert living.returncode == 0
+    _are_stored(sdk, 4000)
+    assert sdk.count("step_conflicts") == 0
+
+
+def _kill_when_under_way(sdk: Served, journal: Path) -> int:
+    """Kill a sync as soon as it has come further than any before it; return how many records are delivered then."""
+    before = read_header(journal.read_bytes())[1]
+    with _command(sdk, "--json") as process:
+        deadline = time.monotonic() + 60
+        while read_header(journal.read_bytes())[1] == before:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+        process.kill()
+    return read_header(journal.read_bytes())[1].sequence
+
+
+def test_a_killed_sync_goes_on_where_it_was(sdk: Served) -> None:
+    rows = 20_000
+    script = _LOGGER.replace("sys.stdin.read()", "").replace("range(20)", "range(150)")
+    sdk.run(script, "offline", str(rows), code=-signal.SIGKILL)
+    (journal,) = sdk.journals()
+    reached = _kill_when_under_way(sdk, journal)
+    assert 0 < reached < rows + 1
+    (last,) = _sync(sdk)
+    assert (last["delivered"], last["error"]) == (rows + 1, "")
+    assert last["sent"] == rows + 1 - reached
+    (again,) = _sync(sdk)
+    assert (again["sent"], again["delivered"]) == (0, rows + 1)
+    _are_stored(sdk, rows)
+
+
+def test_a_copy_of_a_journal_counts_once(sdk: Served, tmp_path: Path) -> None:
+    sdk.run(_LOGGER.replace("sys.stdin.read()", ""), "offline", "500", code=-signal.SIGKILL)
+    (journal,) = sdk.journals()
+    (tmp_path / "copies").mkdir()
+    copy = str(shutil.copy(journal, tmp_path / "copies" / "copy.journal"))
+    assert [result["sent"] for result in _sync(sdk, str(journal))] == [501]
+    assert [result["sent"] for result in _sync(sdk, copy)] == [501]
+    _are_stored(sdk, 500)
+    assert sdk.count("step_conflicts") == 0
+
+
+def test_sessions_go_in_their_order_whatever_the_files_times_say(sdk: Served) -> None:
+    script = _LOGGER.replace("sys.stdin.read()", "")
+    for first in (0, 100, 200):
+        sdk.run(script, "offline", "100", str(first), code=-signal.SIGKILL, **_AWAY)
+    for age, journal in enumerate(sdk.journals()):
+        os.utime(journal, (1_000_000 - age, 1_000_000 - age))
+    assert [result["sent"] for result in _sync(sdk)] == [101, 101, 101]
+    _are_stored(sdk, 300)
+
+
+def test_its_bar_and_its_account(sdk: Served) -> None:
+    sdk.run(_LOGGER.replace("sys.stdin.read()", ""), "offline", "500", code=-signal.SIGKILL)
+    with _command(sdk) as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "me/p/run: 501 records sent, 501 delivered in all" in out
+    assert "100%" in out

@@ -1,0 +1,63 @@
+"""`make soak SEEDS=50 [FIRST=1]`: the fault harness on fresh seeds, and its report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from reliability.faults.cluster import running
+from reliability.faults.harness import Harness, Result
+
+
+def main() -> int:
+    """Run the seeds; stop at the first that fails, keep its folder, and say how to replay it."""
+    parser = argparse.ArgumentParser(prog="faults", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=int(time.time()))
+    parser.add_argument("--verbose", action="store_true", help="print every fault")
+    chosen = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="stepwell-faults-"))
+    results: list[Result] = []
+    with running(folder) as cluster:
+        harness = Harness(cluster, print if chosen.verbose else lambda _: None)
+        for seed in range(chosen.first, chosen.first + chosen.seeds):
+            try:
+                results.append(harness.run(seed))
+            except AssertionError as error:
+                print(f"seed {seed}: FAILED: {error}\n{replay(seed, folder)}")
+                return 1
+            print(results[-1], flush=True)
+            if not results[-1].passed:
+                print(replay(seed, folder))
+                return 1
+    print(report(results))
+    return 0
+
+
+def replay(seed: int, folder: Path) -> str:
+    """Say how to run a seed again."""
+    return f"replay it with: make soak SEEDS=1 FIRST={seed}   (what the processes printed: {folder})"
+
+
+def report(results: list[Result]) -> str:
+    """Add up what the seeds did."""
+    done: Counter[str] = Counter()
+    for result in results:
+        done += result.done
+    kills = sum(count for what, count in done.items() if what.endswith("kills"))
+    points = sum(result.account.points for result in results)
+    lost = sum(result.account.lost for result in results)
+    invented = sum(result.account.invented for result in results)
+    parts = ", ".join(f"{count} {what}" for what, count in sorted(done.items()))
+    return (
+        f"{len(results)} seeds in {sum(result.seconds for result in results):.0f} s: {kills} kills, {points:,} points, "
+        f"{lost} lost, {invented} duplicated ({parts})"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,294 @@
+"""The real parts as processes that can be killed, paused and cut off: broker, engine, two ingestors, query service."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from reliability.faults.engine import USER
+from reliability.faults.proxy import Proxy
+from stepwell_deploy.local.data_dir import claim_port
+from stepwell_deploy.local.kafka import LocalKafka
+from stepwell_deploy.local.processes import start_child, stop_child
+from stepwell_deploy.topics import create_topics
+from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.errors import StoreError
+from stepwell_schemas.settings import KafkaSettings
+from support.paths import TESTS
+
+PARTITIONS: Final = 4
+STEPWELL: Final = Path(sys.executable).parent / "stepwell"
+# A dead ingestor's partitions are another's after this time, so that a schedule of seconds holds several changes.
+_SESSION_SECONDS: Final = 2.0
+_START_SECONDS: Final = 60.0
+_RESTART_SECONDS: Final = 0.5
+_STRIKE_SECONDS: Final = 2.0
+
+
+class Part:
+    """A process that is started again, after `down_seconds`, whenever it has ended.
+
+    Attributes:
+        killed: SIGKILLs sent. exits: ends of its own accord. resume_at: when a paused one goes on.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+        self.name = name
+        self.killed = 0
+        self.exits: list[int] = []
+        self._command = command
+        self._environment = {**os.environ, **environment}
+        self._log = folder / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._start_at = 0.0
+        self._resume_at: float | None = None
+        self._expected = False
+
+    def supervise(self, now: float) -> None:
+        """Start it when it is down and its time has come; let it go on when it was paused for long enough."""
+        if self._process is not None and self._process.poll() is not None:
+            if not self._expected:
+                self.exits.append(self._process.returncode)
+                self._start_at = now + _RESTART_SECONDS
+            self._process = None
+        if self._process is None and now >= self._start_at:
+            self.start()
+        self.continue_when_due(now)
+
+    @property
+    def ended(self) -> int | None:
+        """The exit code, None while it runs or before it did."""
+        return None if self._process is None else self._process.poll()
+
+    def continue_when_due(self, now: float) -> None:
+        """Let it go on when it was paused for long enough."""
+        if self._resume_at is not None and now >= self._resume_at:
+            self.resume()
+
+    def start(self) -> None:
+        """Start it. It must not run: a process that nobody knows of would be left behind."""
+        assert self._process is None
+        self._expected = False
+        self._resume_at = None
+        self._process = start_child(self._command, self._log, self._environment)
+
+    def kill(self, now: float, down_seconds: float) -> None:
+        """SIGKILL; it stays down for a while."""
+        if self._process is not None and self._process.poll() is None:
+            self._expected = True
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            self.killed += 1
+            self._start_at = now + down_seconds
+
+    def terminate(self, now: float) -> None:
+        """SIGTERM; it is started again once it has drained."""
+        if self._process is not None and self._process.poll() is None:
+            self._expected = True
+            self._process.terminate()
+            self._start_at = now
+
+    def pause(self, now: float, seconds: float) -> None:
+        """SIGSTOP for a while."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGSTOP)
+            self._resume_at = now + seconds
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._resume_at = None
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End it for good."""
+        self.resume()
+        if self._process is not None:
+            stop_child(self._process, 10.0)
+            self._process = None
+
+
+class Broker:
+    """The broker, with the same face as the other parts."""
+
+    def __init__(self, folder: Path, proxy: Proxy) -> None:
+        proxy.target = claim_port("127.0.0.1", 0, "")
+        self.name = "broker"
+        self.killed = 0
+        self.exits: list[int] = []
+        self._kafka = LocalKafka(
+            folder / "kafka",
+            proxy.target,
+            properties={
+                "advertised.listeners": f"PLAINTEXT://127.0.0.1:{proxy.port}",
+                "group.min.session.timeout.ms": str(round(_SESSION_SECONDS * 1_000)),
+            },
+        )
+        self._start_at = 0.0
+        self._resume_at: float | None = None
+
+    def supervise(self, now: float) -> None:
+        """Start it when it is down and its time has come; let it go on when it was paused for long enough."""
+        if self._kafka.pid is None and now >= self._start_at:
+            self._kafka.start()
+        if self._resume_at is not None and now >= self._resume_at:
+            self.resume()
+
+    def kill(self, now: float, down_seconds: float) -> None:
+        """SIGKILL; it stays down for a while."""
+        if self._kafka.pid is not None:
+            os.kill(self._kafka.pid, signal.SIGKILL)
+            self._kafka.stop()
+            self.killed += 1
+            self._start_at = now + down_seconds
+
+    def terminate(self, now: float) -> None:
+        """SIGTERM, and a start at once."""
+        self._kafka.stop()
+        self._start_at = now
+
+    def pause(self, now: float, seconds: float) -> None:
+        """SIGSTOP for a while."""
+        if self._kafka.pid is not None:
+            os.kill(self._kafka.pid, signal.SIGSTOP)
+            self._resume_at = now + seconds
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._resume_at = None
+        if self._kafka.pid is not None:
+            os.kill(self._kafka.pid, signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End it for good."""
+        self.resume()
+        self._kafka.stop()
+
+
+class Cluster:
+    """Everything between a training process and SQL. Clients of broker and engine go through proxies.
+
+    Use it from the main thread.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.broker_proxy, self.engine_proxy = Proxy(), Proxy()
+        self.engine_proxy.target = claim_port("127.0.0.1", 0, "")
+        service_port = claim_port("127.0.0.1", 0, "")
+        self.dsn = f"http://{USER}:{USER}@127.0.0.1:{self.engine_proxy.port}"
+        self.settings = KafkaSettings(
+            kafka_bootstrap_servers=f"127.0.0.1:{self.broker_proxy.port}",
+            events_topic="reliability.faults.events",
+            deadletters_topic="reliability.faults.deadletters",
+        )
+        self.environment = {
+            "PYTHONPATH": str(TESTS),
+            "STEPWELL_KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka_bootstrap_servers,
+            "STEPWELL_EVENTS_TOPIC": self.settings.events_topic,
+            "STEPWELL_DEADLETTERS_TOPIC": self.settings.deadletters_topic,
+            "STEPWELL_CLICKHOUSE_DSN": self.dsn,
+            "STEPWELL_BASE_URL": f"http://127.0.0.1:{service_port}",
+            "STEPWELL_QUERY_PORT": str(service_port),
+            "STEPWELL_INGESTOR_SESSION_SECONDS": str(_SESSION_SECONDS),
+            "STEPWELL_INGESTOR_FLUSH_SECONDS": "0.1",
+            "STEPWELL_INGESTOR_RETRY_SECONDS": "1",
+        }
+        self.broker = Broker(folder, self.broker_proxy)
+        engine = [
+            sys.executable,
+            "-m",
+            "reliability.faults.engine",
+            str(folder / "engine"),
+            str(self.engine_proxy.target),
+        ]
+        self.engine = Part("engine", engine, self.environment, folder)
+        self._notes = folder / "engine" / "store"
+        ingest = [str(STEPWELL), "ingest"]
+        self.ingestors = [Part(f"ingestor{n}", ingest, self.environment, folder) for n in range(2)]
+        self.query = Part("query", [str(STEPWELL), "query"], self.environment, folder)
+
+    @property
+    def parts(self) -> list[Part | Broker]:
+        """Everything that runs here."""
+        return [self.broker, self.engine, *self.ingestors, self.query]
+
+    def start(self) -> None:
+        """Start everything, and create the topics and the tables."""
+        self.broker.supervise(time.monotonic())
+        asyncio.run(create_topics(self.settings, PARTITIONS))
+        self.supervise()
+        self.store().close()
+
+    def stop(self) -> None:
+        """Stop everything."""
+        for part in reversed(self.parts):
+            part.stop()
+        self.broker_proxy.stop()
+        self.engine_proxy.stop()
+
+    def strike(self, now: float, down_seconds: float) -> None:
+        """SIGKILL the engine as soon as it notes the token of an insert, or after a while when none comes.
+
+        That is before the rows are in their table: see `stepwell_ingestor.flush.insert_check`.
+        """
+        logs = list(self._notes.glob("*/*/deduplication_logs/*"))
+        before, until = _bytes_in(logs), now + _STRIKE_SECONDS
+        while time.monotonic() < until and _bytes_in(logs) == before:
+            continue
+        self.engine.kill(time.monotonic(), down_seconds)
+
+    def supervise(self) -> None:
+        """Start what is down and due, let go on what was paused for long enough."""
+        for part in self.parts:
+            part.supervise(time.monotonic())
+
+    def store(self) -> Store:
+        """Connect to the engine, once it answers."""
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                store = connect(self.dsn, "stepwell")
+                store.query("SELECT count() FROM {db}.session_activity")
+                return store
+            except StoreError:
+                if time.monotonic() > deadline:
+                    raise
+                self.supervise()
+                time.sleep(0.1)
+
+
+def _bytes_in(files: Sequence[Path]) -> int:
+    try:
+        return sum(file.stat().st_size for file in files)
+    except FileNotFoundError:  # the engine has begun a new one
+        return -1
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Cluster]:
+    """Run a cluster while the block runs."""
+    cluster = Cluster(folder)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def wait_until(ask: Callable[[], Any], supervise: Callable[[], None], seconds: float, what: str) -> None:
+    """Wait until a question is answered with yes. Raises: AssertionError, saying what did not come."""
+    deadline = time.monotonic() + seconds
+    while not ask():
+        supervise()
+        assert time.monotonic() < deadline, f"{what} did not come within {seconds:g} s"
+        time.sleep(0.1)

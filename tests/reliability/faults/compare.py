@@ -1,0 +1,153 @@
+"""Comparing every public view, the rollups, and what the physical tables add up to, with the model."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from reliability.faults.model import RunModel, bits
+from stepwell_schemas.clickhouse.store import Store
+from support.readers.rollups import ROLLUPS, Place, Point, by_place, comparable, rollups_of
+
+_VIEWS: Final = ("numbers", "strings", "bools", "others")
+_KINDS: Final = {"numbers": "number", "strings": "string", "bools": "bool", "others": "other"}
+_SHOWN: Final = 5
+
+
+@dataclass
+class Account:
+    """What differs: points that are missing, points that are there twice or were never logged, anything else.
+
+    `points` and `rollups` were compared.
+    """
+
+    points: int = 0
+    lost: int = 0
+    invented: int = 0
+    rollups: int = 0
+    differences: list[str] = field(default_factory=list)
+
+    def note(self, what: str, wanted: Any, found: Any) -> None:
+        """Note a difference, if it is one."""
+        if wanted != found:
+            self.differences.append(f"{what}: wanted {str(wanted)[:300]}, found {str(found)[:300]}")
+
+
+def compare(store: Store, project: str, models: Mapping[str, RunModel]) -> Account:
+    """Compare all runs of a project with their models."""
+    account = Account()
+    for run, model in models.items():
+        where = {"project": project, "run": run}
+        for view in _VIEWS:
+            _compare_view(account, store, view, where, model)
+        _compare_metrics(account, store, where, model)
+        _compare_run(account, store, where, model)
+        _compare_physical(account, store, where, model)
+        _compare_rollups(account, store, where, model)
+    return account
+
+
+def _rows(store: Store, sql: str, where: Mapping[str, str]) -> list[dict[str, Any]]:
+    condition = "project = {project:String} AND run_id = {run:String}"
+    found: list[dict[str, Any]] = store.query(sql.replace("WHERE here", f"WHERE {condition}"), where).to_pylist()
+    return found
+
+
+def _compare_view(account: Account, store: Store, view: str, where: Mapping[str, str], model: RunModel) -> None:
+    columns = "key, step, value, exact" if view == "numbers" else "key, step, value"
+    found: Counter[tuple[str, int, Any]] = Counter()
+    for row in _rows(store, f"SELECT {columns} FROM {{db}}.{view} WHERE here", where):
+        found[row["key"], row["step"], _shown(view, row)] += 1
+    wanted = Counter(
+        (key, step, _hashable(value)) for key, at in model.values.get(view, {}).items() for step, value in at.items()
+    )
+    lost, invented = wanted - found, found - wanted
+    account.points += wanted.total()
+    account.lost += lost.total()
+    account.invented += invented.total()
+    for what, points in (("lost", lost), ("invented", invented)):
+        if points:
+            account.differences.append(f"{where['run']} {view}: {what} {points.total()}: {list(points)[:_SHOWN]}")
+
+
+def _shown(view: str, row: Mapping[str, Any]) -> Any:
+    if view == "numbers":
+        return (bits(row["value"]), row["exact"])
+    return _hashable(json.loads(row["value"])) if view == "others" else row["value"]
+
+
+def _hashable(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _compare_metrics(account: Account, store: Store, where: Mapping[str, str], model: RunModel) -> None:
+    sql = "SELECT key, kind, first_step, last_step, count FROM {db}.metrics WHERE here ORDER BY ALL"
+    found = [tuple(row.values()) for row in _rows(store, sql, where)]
+    wanted = sorted(
+        (key, _KINDS[view], min(at), max(at), len(at))
+        for view, keys in model.values.items()
+        for key, at in keys.items()
+    )
+    account.note(f"{where['run']} metrics", wanted, found)
+
+
+def _compare_run(account: Account, store: Store, where: Mapping[str, str], model: RunModel) -> None:
+    sql = "SELECT last_step, log_rows, points, step_conflicts FROM {db}.runs WHERE here"
+    wanted = [(model.last_step, model.log_rows, model.points, len(model.conflicts))]
+    account.note(f"{where['run']} runs", wanted, [tuple(row.values()) for row in _rows(store, sql, where)])
+    sql = "SELECT writer, asked_step, step FROM {db}.step_conflicts WHERE here"
+    found = sorted(tuple(row.values()) for row in _rows(store, sql, where))
+    account.note(f"{where['run']} step_conflicts", sorted(model.conflicts), found)
+
+
+def _compare_physical(account: Account, store: Store, where: Mapping[str, str], model: RunModel) -> None:
+    """Rows of a repeated insert, which views that merge would hide, and the sums that are not merged from rows."""
+    for table in ("points_number", "points_string", "points_bool", "points_other"):
+        sql = (
+            f"SELECT count() AS n FROM (SELECT key, step, version FROM {{db}}.{table} WHERE here"
+            " GROUP BY key, step, version HAVING count() > 1)"
+        )
+        doubled = _rows(store, sql, where)[0]["n"]
+        account.invented += doubled
+        account.note(f"{where['run']} {table}: rows twice", 0, doubled)
+    sql = "SELECT sum(points) AS points FROM {db}.series WHERE here"
+    account.note(f"{where['run']} series", model.points, _rows(store, sql, where)[0]["points"])
+    sums = ", ".join(f"sum({name}) AS {name}" for name in ("log_rows", "points", "missing"))
+    sql = f"SELECT {sums} FROM {{db}}.session_activity WHERE here"
+    found = tuple(_rows(store, sql, where)[0].values())
+    account.note(f"{where['run']} sessions", (model.log_rows, model.points, 0), found)
+    extremes_of = "SELECT key, min(value_min) AS low, max(value_max) AS high FROM {db}.series"
+    sql = f"{extremes_of} WHERE here AND kind = 'number' GROUP BY key"
+    extremes = {row["key"]: (row["low"], row["high"]) for row in _rows(store, sql, where)}
+    for key, at in model.values.get("numbers", {}).items():
+        account.note(f"{where['run']} {key}: an extreme is missing", True, _holds(extremes.get(key), at))
+
+
+def _compare_rollups(account: Account, store: Store, where: Mapping[str, str], model: RunModel) -> None:
+    """The rollups of the model's values. When each was logged, the model does not know: the view does."""
+    sql = "SELECT key, step, toUnixTimestamp64Milli(timestamp) AS at FROM {db}.numbers WHERE here"
+    logged_at = {(row["key"], row["step"]): row["at"] for row in _rows(store, sql, where)}
+    wanted: dict[Place, Any] = {}
+    for key, at in model.values.get("numbers", {}).items():
+        points = {step: Point(_number(pattern), logged_at.get((key, step), 0)) for step, (pattern, _) in at.items()}
+        wanted |= comparable(rollups_of(key, points))
+    found = comparable(by_place(_rows(store, f"{ROLLUPS} WHERE here", where)))
+    account.rollups += len(wanted)
+    for place in sorted(wanted.keys() | found.keys()):
+        account.note(f"{where['run']} rollup {place}", wanted.get(place), found.get(place))
+
+
+def _number(pattern: int) -> float:
+    return float(struct.unpack("<d", struct.pack("<q", pattern))[0])
+
+
+def _holds(extremes: tuple[float, float] | None, at: Mapping[int, tuple[int, str]]) -> bool:
+    """Whether the extremes hold all values (they may be wider: a value that was overwritten counts)."""
+    values = [_number(pattern) for pattern, _ in at.values()]
+    there = [value for value in values if not math.isnan(value)]
+    return extremes is not None and (not there or (extremes[0] <= min(there) and max(there) <= extremes[1]))

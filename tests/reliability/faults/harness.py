@@ -1,0 +1,216 @@
+"""One seed after the other on one cluster: log under faults, let everything recover, compare with the model."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from reliability.faults.cluster import Broker, Cluster, Part, wait_until
+from reliability.faults.compare import Account, compare
+from reliability.faults.model import RunModel
+from reliability.faults.producers import FOREIGN_RUN, Foreign, Trainer, project
+from reliability.faults.schedule import Fault, faults
+from reliability.faults.workload import writers
+from stepwell_schemas.settings import KafkaSettings
+
+_GROUP: Final = "stepwell-ingestor"
+_FINISH_SECONDS: Final = 180.0
+_SETTLE_SECONDS: Final = 120.0
+_TICK_SECONDS: Final = 0.02
+_FIRST_FAULT_SECONDS: Final = 2.0
+
+# What aiokafka says of brokers that are away would drown the report.
+logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+logging.getLogger("aiokafka").propagate = False
+
+
+@dataclass
+class Result:
+    """What a seed did and what came of it."""
+
+    seed: int
+    account: Account
+    models: dict[str, RunModel]
+    done: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing differs."""
+        return not self.account.differences
+
+    def __str__(self) -> str:
+        done = ", ".join(f"{count} {what}" for what, count in sorted(self.done.items()))
+        account = self.account
+        counts = f"{account.points:,} points, {account.lost} lost, {account.invented} duplicated"
+        counts = f"{counts}, {account.rollups:,} rollups"
+        line = f"seed {self.seed}: {'passed' if self.passed else 'FAILED'} in {self.seconds:.0f} s: {counts}; {done}"
+        return "\n  ".join([line, *self.account.differences])
+
+
+class Harness:
+    """Runs seeds on a cluster. A cluster may serve many: each seed has a project of its own."""
+
+    def __init__(self, cluster: Cluster, say: Callable[[str], None]) -> None:
+        self._cluster = cluster
+        self._say = say
+
+    def run(self, seed: int) -> Result:
+        """Run a seed. Raises: AssertionError when something never comes, or a session breaks its own promises."""
+        began = time.monotonic()
+        before = self._counts([])
+        models = {name: RunModel() for name in (*{writer.run for writer in writers()}, FOREIGN_RUN)}
+        folder = self._cluster.folder / project(seed)
+        trainers = []
+        for writer in writers():
+            # Writers of one run are on machines of their own, so nobody but they deliver their journals.
+            own = folder / f"{writer.run}{writer.name}"
+            own.mkdir(parents=True)
+            trainers.append(Trainer(self._cluster, seed, writer, models[writer.run], own))
+        foreign = Foreign(self._cluster, seed, models[FOREIGN_RUN])
+        try:
+            done = self._inject(seed, trainers)
+            self._finish(trainers, foreign)
+            account = self._compare(seed, models, trainers, foreign)
+        finally:
+            for trainer in trainers:
+                trainer.stop()
+            foreign.stop()
+        done += Counter(self._counts(trainers)) - Counter(before)
+        return Result(seed, account, models, done, time.monotonic() - began)
+
+    def _supervise(self, trainers: list[Trainer]) -> None:
+        self._cluster.supervise()
+        for trainer in trainers:
+            trainer.supervise(time.monotonic())
+
+    def _counts(self, trainers: list[Trainer]) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        for part in (*self._cluster.parts, *trainers):
+            kind = "trainer" if isinstance(part, Trainer) else part.name.rstrip("01")
+            found[f"{kind} kills"] += part.killed
+            found[f"{kind} exits"] += len(part.exits)
+        return dict(found)
+
+    def _inject(self, seed: int, trainers: list[Trainer]) -> Counter[str]:
+        done: Counter[str] = Counter()
+        wait = _FIRST_FAULT_SECONDS
+        for fault in faults(seed):
+            self._wait(wait + fault.gap, trainers)
+            wait = 0.0
+            self._say(f"seed {seed}: {fault}")
+            now = time.monotonic()
+            if fault.action == "reset":
+                proxy = self._cluster.broker_proxy if fault.part == "broker" else self._cluster.engine_proxy
+                done["connections reset"] += proxy.reset()
+                continue
+            if fault.action == "strike":
+                self._cluster.strike(now, fault.seconds)
+                continue
+            part = self._part(fault, trainers)
+            if fault.action == "kill":
+                part.kill(now, fault.seconds)
+            elif fault.action == "pause":
+                part.pause(now, fault.seconds)
+                done["pauses"] += 1
+                if isinstance(part, Trainer):
+                    self._wait(fault.seconds, trainers)
+                    part.resume()
+            elif isinstance(part, Part):
+                part.terminate(now)
+        return done
+
+    def _part(self, fault: Fault, trainers: list[Trainer]) -> Part | Broker | Trainer:
+        chosen: dict[str, list[Any]] = {
+            "ingestor": list(self._cluster.ingestors),
+            "engine": [self._cluster.engine],
+            "broker": [self._cluster.broker],
+            "query": [self._cluster.query],
+            "trainer": [trainer for trainer in trainers if not trainer.done] or trainers,
+        }
+        among = chosen[fault.part]
+        found: Part | Broker | Trainer = among[fault.number % len(among)]
+        return found
+
+    def _wait(self, seconds: float, trainers: list[Trainer]) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._supervise(trainers)
+            time.sleep(_TICK_SECONDS)
+
+    def _finish(self, trainers: list[Trainer], foreign: Foreign) -> None:
+        def supervise() -> None:
+            self._supervise(trainers)
+
+        def all_done() -> bool:
+            return foreign.done and all(trainer.done for trainer in trainers)
+
+        wait_until(all_done, supervise, _FINISH_SECONDS, "the end of every training process")
+        wait_until(lambda: settled(self._cluster.settings), supervise, _SETTLE_SECONDS, "the end of ingestion")
+
+    def _compare(self, seed: int, models: dict[str, RunModel], trainers: list[Trainer], foreign: Foreign) -> Account:
+        with self._cluster.store() as store:
+            account = compare(store, project(seed), models)
+        letters = {
+            value for value in dead_letters(self._cluster.settings) if value.startswith(f"poison {seed} ".encode())
+        }
+        account.note("dead letters", sorted(foreign.poison), sorted(letters))
+        for trainer in trainers:
+            for receipt in trainer.receipts:
+                name = f"receipt of {trainer.name}"
+                account.note(f"{name}: points", receipt["wanted_points"], receipt["points"])
+                if receipt["stored"] is not None and not receipt["stored_note"]:
+                    account.note(f"{name}: stored", receipt["wanted_points"], receipt["stored"])
+        return account
+
+
+def settled(settings: KafkaSettings) -> bool:
+    """Whether the group has committed the end of every partition, and no plan is open."""
+    return asyncio.run(_settled(settings))
+
+
+async def _settled(settings: KafkaSettings) -> bool:
+    admin = AIOKafkaAdminClient(**settings.kafka_connection())
+    consumer = AIOKafkaConsumer(**settings.kafka_connection())
+    try:
+        await admin.start()
+        await consumer.start()
+        (topic,) = await admin.describe_topics([settings.events_topic])
+        partitions = [TopicPartition(settings.events_topic, one["partition"]) for one in topic["partitions"]]
+        ends = await consumer.end_offsets(partitions)
+        committed = await admin.list_consumer_group_offsets(_GROUP, partitions=partitions)
+        return all(
+            not end or (partition in committed and committed[partition] == (end, "")) for partition, end in ends.items()
+        )
+    except KafkaError:
+        return False
+    finally:
+        await consumer.stop()
+        await admin.close()
+
+
+def dead_letters(settings: KafkaSettings) -> list[bytes]:
+    """Return the payloads of all dead letters."""
+    return asyncio.run(_dead_letters(settings))
+
+
+async def _dead_letters(settings: KafkaSettings) -> list[bytes]:
+    partition = TopicPartition(settings.deadletters_topic, 0)
+    async with AIOKafkaConsumer(**settings.kafka_connection()) as consumer:
+        consumer.assign([partition])
+        await consumer.seek_to_beginning(partition)
+        end = (await consumer.end_offsets([partition]))[partition]
+        found: list[bytes] = []
+        while await consumer.position(partition) < end:
+            for messages in (await consumer.getmany(timeout_ms=1_000)).values():
+                found += [message.value or b"" for message in messages]
+        return found

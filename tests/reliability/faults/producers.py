@@ -1,0 +1,254 @@
+"""Training processes that are killed and started again, and a producer that is none of ours; both keep the model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import mmap
+import random
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from reliability.faults.cluster import STEPWELL, Part
+from reliability.faults.model import RunModel
+from reliability.faults.workload import FOREIGN_EVENTS, Writer, foreign_event
+from stepwell.journal.reader import JsonRow, Reader, Rows
+from stepwell_schemas.events.codec import encode
+from stepwell_schemas.events.models import LogEvent
+from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.settings import KafkaSettings
+
+FOREIGN_RUN: Final = "foreign"
+_FOREIGN_PAUSE_SECONDS: Final = 0.02
+
+
+class Target(Protocol):
+    """What is logged to: how its producers find it."""
+
+    settings: KafkaSettings
+    environment: dict[str, str]
+
+
+class Trainer:
+    """A writer of a run: a session after the other until all of its calls are made.
+
+    What a session has logged is what its journal holds when it was killed: at least the calls that returned, and at
+    most the one that was under way.
+    """
+
+    def __init__(self, target: Target, seed: int, writer: Writer, model: RunModel, folder: Path) -> None:
+        self.writer = writer
+        self.killed = 0
+        self.exits: list[int] = []
+        self.receipts: list[dict[str, Any]] = []
+        self.done = False
+        self._environment = {
+            **target.environment,
+            "STEPWELL_ENTITY": "faults",
+            "STEPWELL_SYSTEM_SECONDS": "0",
+            "STEPWELL_CONSOLE": "off",
+            "STEPWELL_PROJECT": project(seed),
+            "STEPWELL_DIR": str(folder),
+        }
+        self._seed = seed
+        self._model = model
+        self._folder = folder
+        self._first = 0
+        self._syncing = False
+        self._sessions = 0
+        self._pause_ms = random.Random(f"{seed} {writer.name} pause").choice([2, 5, 10])
+        self._session: Part | None = None
+        self._journal: Any = None
+
+    @property
+    def name(self) -> str:
+        """What a schedule calls it."""
+        return f"{self.writer.run}-{self.writer.name}" if self.writer.name else self.writer.run
+
+    def supervise(self, now: float) -> None:
+        """Start the next session when there is none."""
+        if self.done:
+            return
+        if self._session is None and self._syncing:
+            self._sync()
+        elif self._session is None:
+            self._start()
+        assert self._session is not None
+        self._session.continue_when_due(now)
+        self._open_journal()
+        code = self._session.ended
+        if code is not None and self._syncing:
+            self.done, self._session = code == 0, None
+        elif code is not None:
+            self._account(code)
+
+    def kill(self, now: float, _: float) -> None:
+        """SIGKILL, and account for what the session has logged."""
+        if self._session is not None and self._session.ended is None:
+            self._session.kill(now, 0.0)
+            self.killed += 1
+            if self._syncing:
+                self._session = None
+                return
+            self._open_journal()
+            self._account(None)
+
+    def pause(self, now: float, seconds: float) -> None:
+        """SIGSTOP for a while."""
+        if self._session is not None:
+            self._session.pause(now, seconds)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        if self._session is not None:
+            self._session.resume()
+
+    def stop(self) -> None:
+        """End it, finished or not."""
+        if self._session is not None:
+            self._session.stop()
+
+    def _start(self) -> None:
+        self._sessions += 1
+        progress = self._folder / f"{self.name}-{self._sessions}.progress"
+        arguments = [self._seed, self.writer.run, self.writer.name, self._first, progress, self._pause_ms]
+        command = [sys.executable, "-m", "reliability.faults.training", *map(str, arguments)]
+        self._session = Part(f"{self.name}-{self._sessions}", command, self._environment, self._folder)
+        self._session.start()
+
+    def _sync(self) -> None:
+        """What a user does whose last session could not deliver all: its receipt names the command."""
+        command = [str(STEPWELL), "sync", str(self._folder)]
+        self._session = Part(f"{self.name}-sync", command, self._environment, self._folder)
+        self._session.start()
+
+    def _lines(self) -> list[dict[str, Any]]:
+        output = self._folder / f"{self.name}-{self._sessions}.log"
+        lines = output.read_text(errors="replace").splitlines() if output.exists() else []
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+    def _open_journal(self) -> None:
+        # Held open: whoever delivers it may remove it.
+        if self._journal is None and not self._syncing and (said := self._lines()):
+            self._journal = Path(said[0]["journal"]).open("rb")  # noqa: SIM115 - closed in _account
+
+    def _account(self, code: int | None) -> None:
+        """Give the model what the ended session has logged; `code` is None where it was killed."""
+        said = self._lines()
+        self._session = None
+        if code not in {None, 0}:
+            self.exits.append(code or 0)
+        if not said:
+            return
+        progress = self._folder / f"{self.name}-{self._sessions}.progress"
+        returned = progress.stat().st_size if progress.exists() else 0
+        rows = rows_in(self._journal)
+        self._journal.close()
+        self._journal = None
+        assert returned <= rows <= returned + 1, f"{self.name}: {returned} calls returned, the journal has {rows} rows"
+        step = said[0]["step"]
+        wanted = 0 if self.writer.name else self._model.last_step + 1
+        assert step == wanted, f"{self.name}: session {self._sessions} begins at step {step}, not {wanted}"
+        if not self.writer.name:
+            self._model.begin("", step)
+        points = 0
+        for number in range(self._first, self._first + rows):
+            data, jump, at, commit = self.writer.call(self._seed, number)
+            points += self._model.log(self.writer.name, data, jump, at, commit)
+        self._first += rows
+        if code is None and self._first == self.writer.calls:
+            # Killed while it finished: what it did not deliver, nobody but a sync will.
+            self._syncing = True
+        if code == 0:
+            assert self._first == self.writer.calls
+            self.receipts.append({**said[-1], "wanted_points": points})
+            self._syncing = said[-1]["pending"] > 0
+            self.done = not self._syncing
+
+
+def project(seed: int) -> str:
+    """Return the project of a seed's runs."""
+    return f"seed-{seed}"
+
+
+def rows_in(file: Any) -> int:
+    """Return how many rows a journal holds."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        content = data[:]
+    found = 0
+    for item in Reader(check=True).read(content, len(content), len(content)):
+        found += len(item.array) if isinstance(item, Rows) else isinstance(item, JsonRow)
+    return found
+
+
+class Foreign:
+    """Sends numbered `LogEvent`s, some twice, and poison between them; sends again whatever failed."""
+
+    def __init__(self, target: Target, seed: int, model: RunModel) -> None:
+        self.poison: set[bytes] = set()
+        self.done = False
+        self._target = target
+        self._seed = seed
+        self._model = model
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._send_all()), name="foreign", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it, finished or not."""
+        self._stop.set()
+        self._thread.join()
+
+    async def _send_all(self) -> None:
+        path = RunPath("faults", project(self._seed), FOREIGN_RUN)
+        sequence = 0
+        producer: AIOKafkaProducer | None = None
+        try:
+            for number in range(FOREIGN_EVENTS):
+                event = foreign_event(self._seed, number)
+                if event.poison:
+                    payload = f"poison {self._seed} {number}".encode()
+                    self.poison.add(payload)
+                else:
+                    payload = encode(
+                        LogEvent(
+                            **path._asdict(),
+                            writer="foreign",
+                            session="foreign",
+                            sequence=sequence,
+                            data=event.data,
+                            timestamp=time.time_ns() // 1_000,
+                        )
+                    )
+                    sequence += 1
+                    self._model.log("foreign", event.data, None, None, None)
+                for _ in range(event.times):
+                    producer = await self._send(producer, payload, path.kafka_key)
+                if self._stop.is_set():
+                    return
+                await asyncio.sleep(_FOREIGN_PAUSE_SECONDS)
+            self.done = True
+        finally:
+            if producer is not None:
+                await producer.stop()
+
+    async def _send(self, producer: AIOKafkaProducer | None, payload: bytes, key: bytes) -> AIOKafkaProducer | None:
+        while not self._stop.is_set():
+            try:
+                if producer is None:
+                    producer = AIOKafkaProducer(**self._target.settings.kafka_connection(), request_timeout_ms=3_000)
+                    await producer.start()
+                await producer.send_and_wait(self._target.settings.events_topic, payload, key=key)
+                return producer
+            except KafkaError:
+                if producer is not None:
+                    await producer.stop()
+                producer = None
+                await asyncio.sleep(0.2)
+        return producer

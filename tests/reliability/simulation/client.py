@@ -1,0 +1,224 @@
+"""The ingest loop's `Kafka` over the simulated broker: what aiokafka does, as far as the loop can tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from aiokafka import TopicPartition
+from aiokafka.errors import (
+    CommitFailedError,
+    GroupCoordinatorNotAvailableError,
+    IllegalStateError,
+    KafkaError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+)
+
+from reliability.simulation.broker import Broker, DeadLetterRecord, Membership, SortedSet
+from reliability.simulation.clock import Process
+from reliability.simulation.world import SESSION_SECONDS, World
+from stepwell_ingestor.errors import CommitInDoubtError
+from stepwell_ingestor.kafka.client import Committed, Rebalanced
+from stepwell_ingestor.messages import Message
+
+_HEARTBEAT_SECONDS: Final = SESSION_SECONDS / 3
+_OUTSIDE: Final = Membership("", -1)
+_MOST_RECORDS: Final = 12
+T = TypeVar("T")
+
+
+class SimulatedKafka:
+    """One process's clients: a background task joins and rejoins the group, another sends heartbeats."""
+
+    def __init__(self, world: World, broker: Broker, process: Process) -> None:
+        self._world = world
+        self._broker = broker
+        self._process = process
+        self._names = 0
+        self._present = _OUTSIDE
+        self._given: dict[TopicPartition, Membership] = {}
+        self._assigned = SortedSet()
+        self._positions: dict[TopicPartition, int] = {}
+        self._highwater: dict[TopicPartition, int] = {}
+        self._paused: set[TopicPartition] = set()
+        self._rejoin = asyncio.Event()
+        self._stable = asyncio.Event()
+        self._joining = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._rebalanced: Rebalanced
+
+    async def start(self, topic: str, rebalanced: Rebalanced) -> None:
+        """Connect, and join the group."""
+        self._rebalanced = rebalanced
+        await self._ask(lambda: None)
+        self._rejoin.set()
+        self._tasks = [asyncio.create_task(self._coordinate()), asyncio.create_task(self._beat())]
+
+    async def stop(self) -> None:
+        """Leave the group."""
+        if not self._process.alive:
+            return
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._present != _OUTSIDE:
+            name = self._present.member
+            await self._ask(lambda: self._broker.leave(name))
+
+    async def poll(self, seconds: float) -> Mapping[TopicPartition, list[Message]]:
+        """Return some of what there is, or nothing although there is something."""
+        await self._stable.wait()
+        if fetched := self._fetched():
+            return fetched
+        # An answer never comes before its time, and on a busy machine later.
+        await asyncio.sleep(self._world.rng.uniform(seconds, 2 * seconds))
+        await self._stable.wait()
+        return self._fetched()
+
+    async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Committed]:
+        """Return what is committed, or fail."""
+        if self._world.chance(self._world.faults.committed):
+            await self._world.fail(self._process, GroupCoordinatorNotAvailableError())
+        return await self._ask(lambda: {partition: self._broker.committed[partition] for partition in partitions})
+
+    async def commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
+        """Commit as the member that the partitions were given to; or fail, before or after it was done."""
+        faults, chance = self._world.faults, self._world.chance
+        signed = self._present
+        if self._given.get(partition) != signed:
+            raise CommitFailedError("the group has taken the partition from this member, or has thrown it out")
+
+        def land() -> None:
+            self._broker.commit(signed, partition, offset, plan)
+
+        if chance(faults.commit_before):
+            await self._world.fail(self._process, NodeNotReadyError())
+        elif chance(faults.commit_late):
+            # The request waits somewhere on its way, or never arrives; the client gives it up.
+            if self._world.rng.random() < 0.8:
+                self._world.later(self._world.rng.uniform(0.05, 2 * SESSION_SECONDS), self._land_late, land)
+            await self._world.fail(self._process, CommitInDoubtError("no answer"), after=0.01)
+        else:
+            await self._ask(
+                land, lost=CommitInDoubtError("the answer was lost") if chance(faults.commit_after) else None
+            )
+
+    async def rejoin(self, partition: TopicPartition) -> None:
+        """Leave the group, or fail to, and join it anew under another name."""
+        left = self._present
+        if self._given.get(partition) != left:
+            return
+        self._world.counts["rejoins"] += 1
+        if self._world.chance(self._world.faults.leave):
+            with suppress(KafkaError):
+                await self._world.fail(self._process, RequestTimedOutError())
+        else:
+            await self._ask(lambda: self._broker.leave(left.member))
+        if self._present == left:
+            self._present = _OUTSIDE
+            self._rejoin.set()
+
+    async def position(self, partition: TopicPartition) -> int | None:
+        """Return the offset that is read next, None for a partition that is another's; waits for rebalances."""
+        await self._stable.wait()
+        return self._position(partition) if partition in self._assigned else None
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from an offset."""
+        if partition not in self._assigned:
+            raise IllegalStateError("the partition is not this member's")
+        self._positions[partition] = offset
+
+    def pause(self, partition: TopicPartition) -> None:
+        """Read no more of a partition."""
+        self._paused.add(partition)
+
+    def resume(self, partition: TopicPartition) -> None:
+        """Read a paused partition again."""
+        self._paused.discard(partition)
+
+    def assignment(self) -> set[TopicPartition]:
+        """Return the partitions that are this member's now."""
+        return self._assigned
+
+    def highwater(self, partition: TopicPartition) -> int | None:
+        """Return the end of a partition's log as last heard."""
+        return self._highwater.get(partition)
+
+    async def send(
+        self, topic: str, value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, bytes]]
+    ) -> Awaitable[Any]:
+        """Put a dead letter on its way; it may fail before or after it came."""
+        record = DeadLetterRecord(value, key, {name: text.decode() for name, text in headers})
+        if self._world.chance(self._world.faults.send_before):
+            return self._world.fail(self._process, RequestTimedOutError())
+        lost = RequestTimedOutError() if self._world.chance(self._world.faults.send_after) else None
+        return self._world.request(self._process, lambda: self._broker.dead_letters.append(record), answer_lost=lost)
+
+    async def _ask(self, work: Callable[[], T], lost: KafkaError | None = None) -> T:
+        return await self._world.request(self._process, work, answer_lost=lost)
+
+    def _land_late(self, land: Callable[[], None]) -> None:
+        self._world.counts["late commits"] += 1
+        with suppress(CommitFailedError):
+            land()
+
+    def _position(self, partition: TopicPartition) -> int:
+        position = self._positions.get(partition)
+        if position is None:
+            position = self._positions[partition] = self._broker.committed[partition].offset or 0
+        return position
+
+    def _fetched(self) -> dict[TopicPartition, list[Message]]:
+        fetched = {}
+        for partition in self._assigned:
+            log, position = self._broker.logs[partition], self._position(partition)
+            self._highwater[partition] = log.end
+            if partition in self._paused or position >= log.end or self._world.chance(self._world.faults.empty):
+                continue
+            messages = log.read(position, self._world.rng.randint(1, _MOST_RECORDS))
+            if messages:
+                self._positions[partition] = messages[-1].offset + 1
+                fetched[partition] = messages
+        return fetched
+
+    async def _coordinate(self) -> None:
+        while True:
+            await self._rejoin.wait()
+            self._rejoin.clear()
+            self._stable.clear()
+            # aiokafka logs what a callback raises, and goes on.
+            with suppress(Exception):
+                await self._rebalanced.on_partitions_revoked(self._assigned)
+            self._joining = True
+            if self._present == _OUTSIDE:
+                self._names += 1
+                self._present = Membership(f"{self._process.name}.{self._names}", -1)
+            name = self._present.member
+            joined = await self._ask(partial(self._broker.join, name))
+            self._present, self._assigned = await joined
+            self._joining = False
+            self._rejoin.clear()
+            self._given = dict.fromkeys(self._assigned, self._present)
+            self._positions, self._highwater, self._paused = {}, {}, set()
+            await self._rebalanced.on_partitions_assigned(self._assigned)
+            self._stable.set()
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
+            asked = self._present
+            if self._joining or asked == _OUTSIDE:
+                continue
+            if self._world.chance(self._world.faults.heartbeat):
+                continue
+            answer = await self._ask(partial(self._broker.heartbeat, asked))
+            if self._joining or self._present != asked or answer == "ok":
+                continue
+            if answer == "unknown":
+                self._present = _OUTSIDE
+            self._rejoin.set()

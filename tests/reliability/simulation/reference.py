@@ -1,0 +1,244 @@
+"""What the tables must hold after a schedule: the whole log planned at once, and an independent model of it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from aiokafka import TopicPartition
+
+from reliability.simulation.broker import Broker
+from reliability.simulation.model import RunModel, bits
+from reliability.simulation.rollups import differences
+from reliability.simulation.rows import Row, rows_of
+from reliability.simulation.workload import Entry
+from stepwell_ingestor.messages import DeadLetter, receive_all
+from stepwell_ingestor.planner.plan import plan_flush
+from stepwell_ingestor.planner.run_state import RunState
+from stepwell_schemas.events.codec import Codec
+from support.factories.numbers import with_values
+
+Tables = Mapping[str, Sequence[Row]]
+Cells = Counter[tuple[Any, ...]]
+
+POINTS: Final = ("points_number", "points_string", "points_bool", "points_other")
+_RUN: Final = ("entity", "project", "run_id")
+_SHOWN: Final = 4
+_COUNTS: Final = ("log_rows", "points", "conflicts", "repeated", "missing")
+_SUMS: Final[Mapping[str, Callable[..., Any]]] = dict.fromkeys(_COUNTS, sum)
+# Tables whose every row is a function of the log alone.
+_WHOLE: Final = (*POINTS, "step_conflict_log", "key_spellings")
+# Of tables with a row for each flush: what the newest row of a key says.
+_NEWEST: Final = {
+    "run_states": (("scope", "name"), "offset", ("number",)),
+    "run_documents": (
+        (),
+        "version",
+        ("config", "summary", "state", "exit_code", "created_at", "started_at", "version"),
+    ),
+}
+# Of tables whose rows add up: how.
+_ADDED: Final[Mapping[str, tuple[tuple[str, ...], Mapping[str, Callable[..., Any]]]]] = {
+    "series": (
+        ("key", "kind"),
+        {
+            "first_step": min, "last_step": max, "points": sum, "rewritten": max, "first_version": min,
+            "value_min": min, "value_max": max, "value_sum": sum, "not_nan": sum, "last_offset": max,
+        },
+    ),
+    "run_activity": (
+        (),
+        {"first_timestamp": min, "last_timestamp": max, "last_step": max, "last_offset": max, **_SUMS},
+    ),
+    "session_activity": (
+        ("session",),
+        {"writer": max, "next_sequence": max, "last_offset": max, "dead_letters": sum, **_SUMS},
+    ),
+}  # fmt: skip
+
+
+class Differences(NamedTuple):
+    """How many points are missing, how many are there twice or were never logged, and every difference in words."""
+
+    points: int
+    lost: int
+    doubled: int
+    problems: list[str]
+
+
+def compare(found: Tables, broker: Broker, entries: Sequence[Entry]) -> Differences:
+    """Compare what was stored, and what was buried, with the log."""
+    wanted, dead = _planned_at_once(broker)
+    lost, doubled, problems = Counter[str](), Counter[str](), list[str]()
+    for table in _WHOLE:
+        have, want = _cells(found.get(table, ())), _cells(wanted[table])
+        _note(problems, f"{table}: lost", want - have)
+        _note(problems, f"{table}: doubled or invented", have - want)
+        lost[table], doubled[table] = (want - have).total(), (have - want).total()
+    for table in (*_NEWEST, *_ADDED):
+        summary = _newest if table in _NEWEST else _added
+        _difference(problems, table, summary(table, wanted[table]), summary(table, found.get(table, ())))
+    for table, (key, version, _) in _NEWEST.items():
+        rows = Counter(tuple(row[name] for name in (*_RUN, *key, version)) for row in found.get(table, ()))
+        _note(problems, f"{table}: rows twice", Counter({row: count for row, count in rows.items() if count > 1}))
+    problems += _against_model(found, entries)
+    rollups = differences(found.get("rollups", ()), found.get("points_number", ()))
+    if rollups:
+        problems.append(f"{len(rollups)} rollups differ: {rollups[:_SHOWN]}"[:2_000])
+    problems += _buried(broker, dead, entries)
+    points = sum(len(wanted[table]) for table in POINTS)
+    return Differences(points, sum(lost[t] for t in POINTS), sum(doubled[t] for t in POINTS), problems)
+
+
+def _planned_at_once(broker: Broker) -> tuple[dict[str, list[Row]], dict[TopicPartition, list[DeadLetter]]]:
+    tables: dict[str, list[Row]] = defaultdict(list)
+    dead: dict[TopicPartition, list[DeadLetter]] = {}
+    for partition, log in broker.logs.items():
+        received, unreadable = receive_all(Codec(), log.messages)
+        plan = plan_flush(received, unreadable, {item.path: RunState() for item in received}, log.settled_at or 0)
+        dead[partition] = plan.dead
+        for table, rows in plan.tables.items():
+            tables[table] += rows_of(table, with_values(rows))
+    return tables, dead
+
+
+def _cells(rows: Iterable[Row]) -> Cells:
+    return Counter(
+        tuple((name, _hashable(row[name])) for name in sorted(row) if name != "exact" or row[name]) for row in rows
+    )
+
+
+def _hashable(value: Any) -> Any:
+    return ("bits", bits(value)) if isinstance(value, float) else value
+
+
+def _newest(table: str, rows: Iterable[Row]) -> dict[tuple[Any, ...], Any]:
+    key, version, shown = _NEWEST[table]
+    newest: dict[tuple[Any, ...], Row] = {}
+    for row in sorted(rows, key=lambda row: int(row[version])):
+        newest[tuple(row[name] for name in (*_RUN, *key))] = row
+    # As objects: the order of a document's entries depends on how the log was cut.
+    texts = {"config", "summary"}
+    return {
+        place: [json.loads(row[name]) if name in texts else row[name] for name in shown]
+        for place, row in newest.items()
+    }
+
+
+def _added(table: str, rows: Iterable[Row]) -> dict[tuple[Any, ...], Any]:
+    key, columns = _ADDED[table]
+    by_key: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        by_key[tuple(row[name] for name in (*_RUN, *key))].append(row)
+    added: dict[tuple[Any, ...], Any] = {
+        place: {name: add(row[name] for row in parts) for name, add in columns.items()}
+        for place, parts in by_key.items()
+    }
+    if table == "series":
+        for place, parts in by_key.items():
+            added[place]["last"] = [_last(parts, "last_number"), _last(parts, "last_text")]
+    return added
+
+
+def _last(parts: Sequence[Row], column: str) -> list[Any]:
+    last = max((part[column] for part in parts), key=lambda last: (last["step"], last["version"]))
+    return [_hashable(value) for value in last.values()]
+
+
+def _against_model(found: Tables, entries: Sequence[Entry]) -> list[str]:
+    """Compare what readers see with the model of each run."""
+    models: dict[tuple[str, str, str], RunModel] = defaultdict(RunModel)
+    for entry in entries:
+        if entry.records:
+            entry.tell(models[entry.path])
+    problems: list[str] = []
+    values = _shown_values(found)
+    activity = _added("run_activity", found.get("run_activity", ()))
+    sessions = _added("session_activity", found.get("session_activity", ()))
+    documents = _newest("run_documents", found.get("run_documents", ()))
+    conflicts = Counter(
+        (_run(row), row["writer"], row["asked_step"], row["step"]) for row in found.get("step_conflict_log", ())
+    )
+    for run, model in models.items():
+        wanted = {
+            (*run, key, kind, step): value for (kind, key), at in model.values.items() for step, value in at.items()
+        }
+        have = {place: value for place, value in values.items() if place[:3] == run}
+        _difference(problems, f"model of {run[2]}: values", wanted, have)
+        mine = Counter({row[1:]: count for row, count in conflicts.items() if row[0] == run})
+        _difference(problems, f"model of {run[2]}: conflicts", Counter(model.conflicts), mine)
+        counts = {
+            "log_rows": model.log_rows, "points": model.points, "conflicts": len(model.conflicts),
+            "repeated": model.repeated, "missing": model.missing,
+        }  # fmt: skip
+        _difference(
+            problems, f"model of {run[2]}: counts", counts, {name: activity.get(run, {}).get(name) for name in counts}
+        )
+        reached = {place[3]: parts["next_sequence"] for place, parts in sessions.items() if place[:3] == run}
+        _difference(problems, f"model of {run[2]}: sessions", model.sessions, reached)
+        config, _, state, *_ = documents.get(run, [None] * 3)
+        _difference(problems, f"model of {run[2]}: document", [model.config, model.state], [config, state])
+    return problems
+
+
+def _run(row: Row) -> tuple[str, str, str]:
+    return row["entity"], row["project"], row["run_id"]
+
+
+def _shown_values(found: Tables) -> dict[tuple[Any, ...], Any]:
+    """Return what the public views show: of the values at one step the one of the newest version."""
+    shown: dict[tuple[Any, ...], Any] = {}
+    for table in POINTS:
+        kind = table.removeprefix("points_")
+        for row in sorted(found.get(table, ()), key=lambda row: int(row["version"])):
+            value = (bits(row["value"]), row.get("exact", "")) if kind == "number" else row["value"]
+            shown[(*_run(row), row["key"], kind, row["step"])] = value
+    return shown
+
+
+def _buried(
+    broker: Broker, wanted: Mapping[TopicPartition, Sequence[DeadLetter]], entries: Sequence[Entry]
+) -> list[str]:
+    """Compare the dead letters: each at least once, byte for byte, and no other."""
+    problems: list[str] = []
+    have = {
+        (record.headers["partition"], record.headers["offset"], record.headers["reason"], record.value, record.key)
+        for record in broker.dead_letters
+    }
+    want = {
+        (
+            str(partition.partition),
+            str(letter.message.offset),
+            str(letter.reason),
+            letter.message.value,
+            letter.message.key,
+        )
+        for partition, letters in wanted.items()
+        for letter in letters
+    }
+    _difference(problems, "dead letters", want, have)
+    _difference(problems, "dead letters of the model", sum(entry.dead for entry in entries), len(want))
+    return problems
+
+
+def _note(problems: list[str], what: str, cells: Counter[Any]) -> None:
+    if cells:
+        problems.append(f"{what} {cells.total()}: {list(cells)[:_SHOWN]}")
+
+
+def _difference(problems: list[str], what: str, wanted: Any, found: Any) -> None:
+    if wanted == found or repr(wanted) == repr(found):
+        return
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        missing = object()
+        places = [
+            place for place in wanted | found if repr(wanted.get(place, missing)) != repr(found.get(place, missing))
+        ]
+        if not places:
+            return
+        wanted, found = ({place: part.get(place) for place in places[:_SHOWN]} for part in (wanted, found))
+    elif isinstance(wanted, set):
+        wanted, found = wanted - found, found - wanted
+    problems.append(f"{what}: wanted {wanted}, found {found}"[:2_000])

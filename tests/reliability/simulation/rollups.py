@@ -1,0 +1,113 @@
+"""Rollups in the simulated store: its answer to the statements that compute buckets, and the promise that they keep."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from stepwell_schemas.clickhouse.store import Parameters
+from support.readers.rollups import Point, Row, comparable, rollups_of, row_of, row_together
+
+LEVELS: Final = (1, 2, 4)
+"""Levels of the simulation: buckets so narrow that its short logs close some on each."""
+
+_COMPUTING: Final = re.compile(
+    r"INSERT INTO \{db\}\.rollups .*? toUInt8\((\d+)\) AS level"
+    r".* FROM \{db\}\.(?:points_number FINAL|rollups FINAL WHERE level = (\d+))",
+    re.DOTALL,
+)
+_SERIES: Final = ("entity", "project", "run_id", "key")
+Rows = Sequence[Row]
+Series = tuple[str, ...]
+
+
+def computed(sql: str, asked: Parameters, visible: Callable[[str], Rows]) -> list[Row]:
+    """Return the rows that a statement computes; `visible` gives the rows of a table."""
+    found = _COMPUTING.match(sql)
+    if found is None:
+        raise AssertionError(f"the simulated store does not know this statement; teach it: {sql}")
+    level = int(found[1])
+    if found[2] is None:
+        parts = {series: _points(rows) for series, rows in _by_series(visible("points_number")).items()}
+    else:
+        parts = {series: _final(rows, int(found[2])) for series, rows in _by_series(visible("rollups")).items()}
+    rows = []
+    for series, buckets in _chosen(asked):
+        for bucket in buckets:
+            inside = [row for row in parts.get(series, ()) if row["first_step"] >> level == bucket]
+            if inside:
+                place = dict(zip(_SERIES, series, strict=True))
+                row = row_together(inside)
+                rows.append(row | place | {"level": level, "bucket": bucket, "version": asked["version"]})
+    return rows
+
+
+def _chosen(asked: Parameters) -> Iterator[tuple[Series, Sequence[int]]]:
+    for number in range(sum(name.startswith("keys_") for name in asked)):
+        run = [asked[f"{name}_{number}"] for name in _SERIES[:-1]]
+        for key in asked[f"keys_{number}"]:
+            yield (*run, key), asked[f"buckets_{number}"]
+
+
+def closed_before(series: Rows, points: Rows, rollups: Rows) -> list[str]:
+    """Return the buckets without a row that these rows of the table `series` close; the points are there already."""
+    by_series, stored = _by_series(points), _by_series(rollups)
+    problems = []
+    for row in series:
+        if row["kind"] == "number":
+            name = tuple(row[column] for column in _SERIES)
+            have = {(one["level"], one["bucket"]) for one in stored.get(name, ())}
+            for level in LEVELS:
+                buckets = {point["step"] >> level for point in by_series[name]}
+                problems += [
+                    f"{name} says that it came to {row['last_step']} before it has level {level}, bucket {bucket}"
+                    for bucket in sorted(buckets)
+                    if bucket < row["last_step"] >> level and (level, bucket) not in have
+                ]
+    return problems
+
+
+def differences(rollups: Rows, points: Rows) -> list[str]:
+    """Return what is stored otherwise than the points give: every closed bucket must be there, and no other."""
+    wanted: dict[Any, Row] = {}
+    have: dict[Any, Row] = {}
+    for series, rows in _by_series(points).items():
+        of_series = comparable(rollups_of("", _shown(rows), LEVELS))
+        wanted |= {(series, level, bucket): row for (_, level, bucket), row in of_series.items()}
+    for series, rows in _by_series(rollups).items():
+        final = {("", level, row["bucket"]): row for level in LEVELS for row in _final(rows, level)}
+        have |= {(series, level, bucket): row for (_, level, bucket), row in comparable(final).items()}
+    return [
+        f"rollup {place}: wanted {wanted.get(place)}, found {have.get(place)}"
+        for place in sorted(wanted.keys() | have.keys())
+        if wanted.get(place) != have.get(place)
+    ]
+
+
+def _points(rows: Rows) -> Rows:
+    shown = _shown(rows)
+    return [row_of(step, shown[step]) for step in sorted(shown)]
+
+
+def _shown(rows: Rows) -> Mapping[int, Point]:
+    return {
+        row["step"]: Point(row["value"], round(row["timestamp"].timestamp() * 1_000))
+        for row in sorted(rows, key=lambda row: int(row["version"]))
+    }
+
+
+def _final(rows: Rows, level: int) -> Rows:
+    newest: dict[int, Row] = {}
+    for row in rows:
+        known = newest.get(row["bucket"])
+        if row["level"] == level and (known is None or row["version"] >= known["version"]):
+            newest[row["bucket"]] = row
+    return [newest[bucket] for bucket in sorted(newest)]
+
+
+def _by_series(rows: Iterable[Row]) -> dict[Series, list[Row]]:
+    found: dict[Series, list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[name] for name in _SERIES), []).append(row)
+    return found

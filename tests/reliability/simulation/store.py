@@ -1,0 +1,179 @@
+"""A ClickHouse of tables in memory: deduplication tokens, rows in the order of insertion, the ingestor's questions."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import pyarrow as pa
+
+from reliability.simulation.rollups import closed_before, computed
+from reliability.simulation.rows import Row, rows_of
+from reliability.simulation.world import World
+from stepwell_ingestor.flush.insert_check import FED
+from stepwell_schemas.clickhouse.store import Parameters, Store
+from stepwell_schemas.errors import StoreRejectedError, StoreUnavailableError
+from stepwell_schemas.limits import VERSION_ROW_BITS
+from support.factories.numbers import with_values
+
+TOKEN_WINDOW: Final = 1_000
+"""Blocks of a table whose tokens are remembered."""
+
+# A ClickHouse that is killed at that one moment ten times in turn is left out: the ingestor gives up then, loudly.
+_LAST_TRY: Final = ":10"
+
+_STATE_QUERY: Final = re.compile(r"SELECT entity, project, run_id, .* FROM \{db\}\.(\w+) FINAL WHERE entity IN ")
+_LANDED_QUERY: Final = re.compile(r"SELECT count\(\) > 0 OR .* AS landed FROM \{db\}\.(\w+) WHERE ")
+# What a view fills is there with what it is filled from.
+_SOURCES: Final = {fed: table for table, tables in FED.items() for fed in tables}
+_RUN: Final = ("entity", "project", "run_id")
+_KEYS: Final = {
+    "run_states": (*_RUN, "scope", "name"),
+    "key_spellings": (*_RUN, "folded", "spelling"),
+    "series": (*_RUN, "key", "kind"),
+    "run_documents": _RUN,
+}
+# What FINAL keeps of the rows of one key: the column by which a row replaces others, or is merged with them.
+_NEWEST: Final = {"run_states": "offset", "run_documents": "version"}
+_MERGED: Final[Mapping[str, tuple[str, Callable[[Iterable[int]], int]]]] = {
+    "key_spellings": ("first_version", min),
+    "series": ("last_step", max),
+}
+
+
+class Answer:
+    """Rows, as the ingestor takes them from an Arrow table."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self._rows = rows
+
+    def to_pylist(self) -> list[Row]:
+        """Return the rows."""
+        return self._rows
+
+    def column(self, name: str) -> pa.Array:
+        """Return one column."""
+        return pa.array([row[name] for row in self._rows])
+
+
+class SimulatedStore(Store):
+    """Tables without merges. A read may see the state of the moment when its thread began, as a slow one does."""
+
+    def __init__(self, world: World) -> None:
+        self.tables: dict[str, list[Row]] = defaultdict(list)
+        self.away_until = 0.0
+        self._world = world
+        self._tokens: dict[str, list[str]] = defaultdict(list)
+        self._past: dict[str, int] = {}
+        self._reads_of_past = 0
+        world.snapshot = self._snapshot
+
+    def query(self, sql: str, parameters: Parameters | None = None) -> Any:
+        """Answer what `load_states` and `has_landed` ask."""
+        self._reached(self._world.faults.query)
+        asked = parameters or {}
+        if found := _STATE_QUERY.match(sql):
+            return Answer(_final(found[1], self._visible(found[1]), asked))
+        if found := _LANDED_QUERY.match(sql):
+            return Answer([{"landed": _landed(self._visible(_SOURCES.get(found[1], found[1])), asked)}])
+        raise AssertionError(f"the simulated store does not know this query; teach it: {sql}")
+
+    def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
+        """Insert a block, once for each token; or fail, before or after."""
+        faults, chance = self._world.faults, self._world.chance
+        self._reached(faults.insert_before)
+        if chance(faults.insert_refused):
+            raise StoreRejectedError("refused")
+        known = self._tokens[table]
+        if token in known:
+            self._world.counts["inserts dropped"] += 1
+            self._world.note(f"drop {token}")
+        else:
+            if token is not None:
+                known.append(token)
+                del known[:-TOKEN_WINDOW]
+            if token is not None and not token.endswith(_LAST_TRY) and chance(faults.insert_lost):
+                self._world.counts["blocks lost by ClickHouse"] += 1
+                self._world.note(f"lose {token}")
+                raise StoreUnavailableError("killed between the note of the token and the rows")
+            new = rows_of(table, with_values(rows))
+            if table == "series":
+                points, rollups = self.tables["points_number"], self.tables["rollups"]
+                self._world.problems += closed_before(new, points, rollups)
+            self.tables[table] += new
+            self._world.note(f"insert {token} {len(rows)}")
+        if chance(faults.insert_after):
+            raise StoreUnavailableError("the answer was lost")
+
+    def command(self, sql: str, parameters: Parameters | None = None) -> None:
+        """Compute buckets of rollups; or fail, before or after."""
+        faults, chance = self._world.faults, self._world.chance
+        self._reached(faults.insert_before)
+        if chance(faults.insert_refused):
+            raise StoreRejectedError("refused")
+        rows = computed(sql, parameters or {}, self._visible)
+        self.tables["rollups"] += rows
+        self._world.counts["rollups"] += len(rows)
+        self._world.note(f"compute {len(rows)}")
+        if chance(faults.insert_after):
+            raise StoreUnavailableError("the answer was lost")
+
+    def _reached(self, fails: float) -> None:
+        if self._world.loop.time() < self.away_until or self._world.chance(fails):
+            raise StoreUnavailableError("not there")
+
+    def _snapshot(self) -> Callable[[], None]:
+        past = {table: len(rows) for table, rows in self.tables.items()}
+        reads = self._world.rng.randint(0, 5)
+
+        def see_past() -> None:
+            self._past, self._reads_of_past = past, reads
+
+        return see_past
+
+    def _visible(self, table: str) -> list[Row]:
+        rows = self.tables[table]
+        if not self._reads_of_past:
+            return rows
+        self._reads_of_past -= 1
+        return rows[: self._past.get(table, 0)]
+
+
+def _final(table: str, rows: list[Row], asked: Mapping[str, Any]) -> list[Row]:
+    """Return the rows of some runs as FINAL shows them."""
+    among = set(asked["runs"])
+    final: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        if (
+            row["run_id"] not in among
+            or row["entity"] not in asked["entities"]
+            or row["project"] not in asked["projects"]
+        ):
+            continue
+        key = tuple(row[name] for name in _KEYS[table])
+        known = final.get(key)
+        if known is None:
+            final[key] = row
+        elif table in _NEWEST:
+            if row[_NEWEST[table]] >= known[_NEWEST[table]]:
+                final[key] = row
+        else:
+            column, merge = _MERGED[table]
+            final[key] = known | {column: merge((known[column], row[column]))}
+    return list(final.values())
+
+
+def _landed(rows: list[Row], asked: Mapping[str, Any]) -> bool:
+    among = [name for name in (*_RUN, "key") if name in asked]
+    return any(all(row[name] == asked[name] for name in among) and _offset(row) >= asked["first"] for row in rows)
+
+
+def _offset(row: Row) -> int:
+    """Return the offset that the newest part of a row comes from."""
+    if "last_offset" in row:
+        return int(row["last_offset"])
+    if "offset" in row:
+        return int(row["offset"]) - 1
+    return int(row["version" if "version" in row else "first_version"]) >> VERSION_ROW_BITS

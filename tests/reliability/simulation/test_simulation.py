@@ -1,0 +1,82 @@
+"""The ingest loop under seeded faults: nothing lost, nothing doubled, and the same seed gives the same schedule."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+
+import pytest
+
+from reliability.simulation.account import run_some
+from reliability.simulation.rows import Row, rows_of
+from reliability.simulation.schedule import run_schedule
+from reliability.simulation.workload import Workload
+from stepwell_ingestor.messages import receive_all
+from stepwell_ingestor.planner.plan import plan_flush
+from stepwell_ingestor.planner.run_state import RunState
+from stepwell_schemas.events.codec import Codec
+from support.paths import TESTS
+
+SEEDS = range(160)
+PARTS = [SEEDS[number::8] for number in range(8)]
+REPLAYED = range(5)
+
+run_once = cache(run_some)
+
+
+@pytest.mark.parametrize("seeds", PARTS, ids=str)
+def test_no_schedule_loses_or_doubles_anything(seeds: range) -> None:
+    _, failures = run_once(seeds)
+    assert not failures, "\n".join(failures)
+
+
+def test_the_schedules_have_what_they_are_for() -> None:
+    counts = sum((run_once(seeds)[0] for seeds in PARTS), start=Counter[str]())
+    for what in ("kills", "pauses", "leaves", "late commits", "rejoins", "zombie commits refused"):
+        assert counts[what] > 0, what
+    for what in ("inserts dropped", "blocks lost by ClickHouse"):
+        assert counts[what] > 0, what
+    assert counts["rollups"] > len(SEEDS)
+    assert counts["flushes"] > 5 * len(SEEDS)
+    assert counts["points"] > counts["events"]
+
+
+def shown(rows: Sequence[Row]) -> str:
+    """Return rows in words: NaN is not equal to itself, and UTC has several names."""
+    return repr(
+        [
+            {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
+            for row in rows
+        ]
+    )
+
+
+def test_rows_are_what_pyarrow_says_they_are() -> None:
+    workload = Workload(random.Random(7), 1)
+    messages = [workload.draw().message._replace(offset=offset) for offset in range(200)]
+    received, dead = receive_all(Codec(), messages)
+    tables = plan_flush(received, dead, {item.path: RunState() for item in received}, len(messages)).tables
+    assert {"points_number", "points_bool", "series", "run_documents", "step_conflict_log"} <= tables.keys()
+    for name, table in tables.items():
+        assert shown(rows_of(name, table)) == shown(table.to_pylist()), name
+
+
+def digest() -> str:
+    """Return what some schedules did, in short."""
+    lines = [line for seed in REPLAYED for line in run_schedule(seed).trace]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def test_the_same_seed_gives_the_same_trace_in_any_process() -> None:
+    code = "from reliability.simulation.test_simulation import digest; print(digest())"
+    for hash_seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(TESTS)}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == digest()

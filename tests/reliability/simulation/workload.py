@@ -1,0 +1,264 @@
+"""Random logs: sessions with repeats, overlaps and re-cuts, foreign writers, conflicts, merges, poison."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from reliability.simulation.model import Call, Change, Path, RunModel
+from stepwell_ingestor.messages import Message
+from stepwell_schemas.events.codec import encode
+from stepwell_schemas.events.models import (
+    Block,
+    Event,
+    Exact,
+    LogBatch,
+    LogEvent,
+    MediaChunk,
+    Other,
+    RunFinished,
+    RunStarted,
+    RunUpdated,
+)
+from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.kinds import Kind, exact_text
+from stepwell_schemas.rules.steps import NO_STEP, commit_code
+
+_BEGIN: Final = 1_700_000_000_000_000
+_BIG: Final = "big"
+_KEYS: Final = ("loss", "LOSS", "Loss", "acc", "a.b", "größe", "GRÖSSE", _BIG)
+# Their sums are exact, in whatever order they are added up.
+_NUMBERS: Final = (0.0, 1.0, -3.0, 7.0, 42.0, float("nan"))
+_BIG_NUMBER: Final = 2**53 + 1
+_TOPIC: Final = "events"
+
+
+class Entry(NamedTuple):
+    """One message of the log and what it means; `dead`: it must come to the dead letters, whatever is stored of it."""
+
+    partition: int
+    message: Message
+    path: Path
+    writer: str
+    session: str
+    sequence: int
+    records: Sequence[Call | Change]
+    dead: bool = False
+
+    def tell(self, model: RunModel) -> None:
+        """Apply it to its run's model."""
+        model.take(self.writer, self.session, self.sequence, self.records)
+
+
+@dataclass
+class _Session:
+    """One journal: records that never change, of which more and more are sent, some of them again."""
+
+    path: RunPath
+    writer: str
+    name: str
+    records: list[Call | Change] = field(default_factory=list)
+    sent: int = 0
+
+
+class Workload:
+    """Draws the log of one schedule, message by message; offsets are the broker's to give."""
+
+    def __init__(self, rng: random.Random, partitions: int) -> None:
+        self._rng = rng
+        self._clock = 0
+        runs = [RunPath("me", "p", f"run-{number}") for number in range(rng.randint(1, 4))]
+        self._partition = {run: rng.randrange(partitions) for run in runs}
+        self._sessions = [
+            _Session(run, rng.choice(("", "w")), f"{run.run_id}/s{number}")
+            for run in runs
+            for number in range(rng.randint(1, 2))
+        ]
+        self._poison: list[Entry] = []
+
+    def draw(self) -> Entry:
+        """Return the next message."""
+        kind = self._rng.choices(
+            ("session", "foreign", "poison", "partly", "redriven"), (12, 4, 1, 1, 1 if self._poison else 0)
+        )[0]
+        session = self._rng.choice(self._sessions)
+        if kind == "session":
+            return self._of_session(session)
+        if kind == "foreign":
+            return self._foreign(session.path)
+        if kind == "redriven":
+            return self._redriven(self._rng.choice(self._poison))
+        entry = self._poisoned(session.path) if kind == "poison" else self._partly(session.path)
+        self._poison.append(entry)
+        return entry
+
+    def _of_session(self, session: _Session) -> Entry:
+        """Send on, or begin again somewhere before, as a sender does that died or timed out."""
+        draw = self._rng.random()
+        start = session.sent
+        if draw < 0.25:
+            start = self._rng.randint(0, session.sent)
+        elif draw < 0.28:
+            start += 1
+        while len(session.records) <= start:
+            session.records.append(self._record())
+        first = session.records[start]
+        records: list[Call | Change] = [first]
+        if isinstance(first, Call):
+            records += self._more_calls(session, start + 1)
+            event = self._calls_event(session, start, [call for call in records if isinstance(call, Call)])
+        else:
+            event = _change_event(session, start, first)
+        session.sent = max(session.sent, start + len(records))
+        return self._entry(session.path, event, session.writer, session.name, start, records)
+
+    def _more_calls(self, session: _Session, start: int) -> list[Call]:
+        calls: list[Call] = []
+        for place in range(start, start + self._rng.choice((0, 0, 1, 2, 4))):
+            if place == len(session.records):
+                session.records.append(self._record())
+            record = session.records[place]
+            if not isinstance(record, Call):
+                break
+            calls.append(record)
+        return calls
+
+    def _record(self) -> Call | Change:
+        if self._rng.random() < 0.85:
+            return self._call()
+        config = {self._rng.choice("abc"): self._rng.randint(0, 9)}
+        state = self._rng.choice((None, None, "running", "finished", "failed"))
+        removed = (self._rng.choice("abc"),) if state is None else ()
+        return Change({} if state in {"finished", "failed"} else config, removed, state)
+
+    def _call(self) -> Call:
+        self._clock += 1_000
+        step = self._rng.choice((None, None, None, self._rng.randint(-1, 12)))
+        commit = self._rng.choice((None, None, True, False))
+        data: dict[str, Any] = {}
+        for key in self._rng.sample(_KEYS, self._rng.randint(0, 3)):
+            if key.casefold() not in {known.casefold() for known in data}:
+                data[key] = _BIG_NUMBER if key == _BIG else self._value()
+        return Call(data, step, commit, _BEGIN + self._clock)
+
+    def _value(self) -> Any:
+        kind = self._rng.choice(("number", "number", "number", "string", "bool", "other"))
+        if kind == "number":
+            return self._rng.choice(_NUMBERS)
+        if kind == "string":
+            return f"text {self._rng.randint(0, 9)}"
+        return self._rng.random() < 0.5 if kind == "bool" else [self._rng.randint(0, 9), None]
+
+    def _calls_event(self, session: _Session, sequence: int, calls: Sequence[Call]) -> Event:
+        numbered = {**session.path._asdict(), "session": session.name, "sequence": sequence, "writer": session.writer}
+        if len(calls) == 1 and self._rng.random() < 0.5:
+            return _log_event(numbered, calls[0])
+        return _batch(numbered, calls)
+
+    def _foreign(self, path: RunPath) -> Entry:
+        call = self._call()
+        event = _log_event({**path._asdict(), "writer": "foreign"}, call)
+        return self._entry(path, event, "foreign", "", 0, [call])
+
+    def _partly(self, path: RunPath) -> Entry:
+        """A call of which one key can't be stored."""
+        call = self._call()
+        call = Call({"acc": 1.0, **call.data, "": 1.0}, None, call.commit, call.timestamp)
+        event = _log_event({**path._asdict(), "writer": "foreign"}, call)
+        return self._entry(path, event, "foreign", "", 0, [call], dead=True)
+
+    def _poisoned(self, path: RunPath) -> Entry:
+        self._clock += 1_000
+        chunk = MediaChunk(**path._asdict(), sha256="0" * 64, index=0, count=1, size=1, data=b"x")
+        nameless = LogEvent(entity="a/b", project="p", run_id="r", data={"x": 1.0})
+        value = self._rng.choice((b"", b"\xc3\x01 no event", encode(chunk), encode(nameless)))
+        message = Message(0, _BEGIN // 1_000, path.kafka_key, value)
+        return Entry(self._partition[path], message, path, "", "", 0, [], dead=True)
+
+    def _redriven(self, poison: Entry) -> Entry:
+        """What came of a dead letter, made usable and sent again: by its origin it counts once."""
+        run = next(run for run in self._partition if run == poison.path)
+        origin = f"{_TOPIC}/{poison.partition}/{self._poison.index(poison)}"
+        call = Call({"redriven": 1.0}, None, None, _BEGIN + 1)
+        event = _log_event({**run._asdict(), "writer": "redriven"}, call)
+        entry = self._entry(run, event, "redriven", f"redriven {origin}", 0, [call])
+        return entry._replace(message=entry.message._replace(origin=origin))
+
+    def _entry(
+        self, path: RunPath, event: Event, writer: str, session: str, sequence: int,
+        records: Sequence[Call | Change], *, dead: bool = False,
+    ) -> Entry:  # fmt: skip
+        message = Message(0, _BEGIN // 1_000, path.kafka_key, encode(event))
+        return Entry(self._partition[path], message, path, writer, session, sequence, records, dead)
+
+
+def _log_event(fields: Mapping[str, Any], call: Call) -> LogEvent:
+    data = {
+        key: Other(json=json.dumps(value)) if isinstance(value, list) else value for key, value in call.data.items()
+    }
+    return LogEvent(**fields, step=call.step, commit=call.commit, data=data, timestamp=call.timestamp)
+
+
+def _change_event(session: _Session, sequence: int, change: Change) -> Event:
+    fields: dict[str, Any] = {**session.path._asdict(), "session": session.name, "sequence": sequence}
+    fields["timestamp"] = _BEGIN + sequence
+    config = json.dumps(dict(change.config))
+    if change.state == "running":
+        return RunStarted(**fields, writer=session.writer, config=config)
+    if change.state is not None:
+        return RunFinished.model_validate({**fields, "state": change.state, "exit_code": 3})
+    return RunUpdated(**fields, config=config, config_remove=list(change.removed))
+
+
+def _batch(fields: Mapping[str, Any], calls: Sequence[Call]) -> LogBatch:
+    steps = commits = None
+    if any(call.step is not None for call in calls):
+        steps = np.array([NO_STEP if call.step is None else call.step for call in calls], "<i8").tobytes()
+    if any(call.commit is not None for call in calls):
+        commits = np.array([commit_code(call.commit) for call in calls], np.int8).tobytes()
+    timestamps = np.array([call.timestamp for call in calls], "<i8").tobytes()
+    return LogBatch.model_validate(
+        {**fields, "rows": len(calls), "timestamps": timestamps, "steps": steps, "commits": commits}
+        | {"blocks": _blocks([call.data for call in calls])}
+    )
+
+
+def _blocks(rows: Sequence[Mapping[str, Any]]) -> list[Block]:
+    """Return the values of some rows in blocks: one for the keys of a kind that the same rows have."""
+    places: dict[tuple[Kind, str], list[int]] = {}
+    for place, row in enumerate(rows):
+        for key, value in row.items():
+            places.setdefault((_kind(value), key), []).append(place)
+    blocks: dict[tuple[Kind, tuple[int, ...]], list[str]] = {}
+    for (kind, key), at in places.items():
+        blocks.setdefault((kind, tuple(at)), []).append(key)
+    return [_block(kind, keys, at, rows) for (kind, at), keys in blocks.items()]
+
+
+def _block(kind: Kind, keys: list[str], at: tuple[int, ...], rows: Sequence[Mapping[str, Any]]) -> Block:
+    values = [rows[place][key] for key in keys for place in at]
+    where = None if len(at) == len(rows) else np.array(at, "<u4").tobytes()
+    if kind is Kind.BOOL:
+        return Block(kind=kind, keys=keys, rows=where, packed=bytes(values))
+    if kind is not Kind.NUMBER:
+        texts = [value if kind is Kind.STRING else json.dumps(value) for value in values]
+        return Block(kind=kind, keys=keys, rows=where, texts=texts)
+    exact = [
+        Exact(index=index, text=exact_text(value))
+        for index, value in enumerate(values)
+        if isinstance(value, int) and exact_text(value)
+    ]
+    return Block(kind=kind, keys=keys, rows=where, packed=np.array(values, "<f8").tobytes(), exact=exact)
+
+
+def _kind(value: Any) -> Kind:
+    if isinstance(value, bool):
+        return Kind.BOOL
+    if isinstance(value, int | float):
+        return Kind.NUMBER
+    return Kind.STRING if isinstance(value, str) else Kind.OTHER

@@ -1,0 +1,105 @@
+"""An ingestor of a test's own between the broker and a store, and questions to what it stored."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from stepwell_ingestor.service import Ingestor
+from stepwell_ingestor.settings import IngestorSettings
+from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.events.models import Block, LogBatch
+from stepwell_schemas.media_store import MediaStore
+from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.kinds import Kind
+from support.servers.stack import Topics
+
+_DEADLINE_SECONDS = 30.0
+PATH = RunPath("me", "my project", "it's 🚀")
+
+
+def settings_of(broker: str, topics: Topics, **changes: Any) -> IngestorSettings:
+    """Return settings for a test's own topics and group."""
+    fields: dict[str, Any] = {
+        "kafka_bootstrap_servers": broker,
+        "events_topic": topics.events,
+        "deadletters_topic": topics.deadletters,
+        "ingestor_group": f"group-{topics.events}",
+        "ingestor_flush_seconds": 0.05,
+    }
+    return IngestorSettings(**fields | changes)
+
+
+@asynccontextmanager
+async def ingesting(
+    settings: IngestorSettings, store: Store, media: MediaStore | None = None
+) -> AsyncIterator[Ingestor]:
+    """Run an ingestor while the block runs."""
+    ingestor = Ingestor(settings, store, media=media)
+    task = asyncio.create_task(ingestor.run())
+    task.add_done_callback(lambda done: done.exception() and pytest.fail(repr(done.exception())))
+    try:
+        yield ingestor
+    finally:
+        await ingestor.stop()
+        await task
+
+
+async def send(broker: str, topic: str, values: list[bytes], key: bytes | None = PATH.kafka_key) -> None:
+    """Send message values under one key, in order."""
+    async with AIOKafkaProducer(bootstrap_servers=broker, max_request_size=2**24) as producer:
+        for value in values:
+            await producer.send_and_wait(topic, value, key=key)
+
+
+async def until(ask: Callable[[], Any], wanted: Any) -> None:
+    """Wait until a question has the wanted answer."""
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while (answer := await asyncio.to_thread(ask)) != wanted:
+        assert time.monotonic() < deadline, f"{answer!r} never became {wanted!r}"
+        await asyncio.sleep(0.05)
+
+
+def counted(store: Store, view: str) -> Callable[[], int]:
+    """Return a question for the rows of a view."""
+    return lambda: int(store.query(f"SELECT count() AS n FROM {{db}}.{view}").column("n")[0].as_py())
+
+
+def numbers(store: Store) -> dict[str, list[tuple[int, float]]]:
+    """Return the stored numbers by key."""
+    rows = store.query("SELECT key, step, value FROM {db}.numbers ORDER BY key, step").to_pylist()
+    found: dict[str, list[tuple[int, float]]] = {}
+    for row in rows:
+        found.setdefault(row["key"], []).append((row["step"], row["value"]))
+    return found
+
+
+def a_batch(sequence: int, rows: int, **changes: Any) -> LogBatch:
+    """Return a batch of two numbers in each row: their sequence number, and its tenth."""
+    values = np.arange(sequence, sequence + rows, dtype=float)
+    fields: dict[str, Any] = {
+        **PATH._asdict(),
+        "session": "s",
+        "sequence": sequence,
+        "rows": rows,
+        "timestamps": np.full(rows, 1_700_000_000_000_000, "<i8").tobytes(),
+        "blocks": [Block(kind=Kind.NUMBER, keys=["a", "b"], packed=np.concatenate([values, values / 10]).tobytes())],
+    }
+    return LogBatch(**fields | changes)
+
+
+async def read_all(broker: str, topic: str, count: int) -> list[Any]:
+    """Return the first `count` messages of a topic's only partition."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=broker)
+    async with consumer:
+        partition = TopicPartition(topic, 0)
+        consumer.assign([partition])
+        await consumer.seek_to_beginning(partition)
+        return [await asyncio.wait_for(consumer.getone(), _DEADLINE_SECONDS) for _ in range(count)]

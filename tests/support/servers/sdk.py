@@ -1,0 +1,147 @@
+"""A service of a test's own (broker, ingestor, query service on a socket), and training scripts as real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from stepwell_query.api.app import create_app
+from stepwell_query.api.server import Server
+from stepwell_query.settings import QuerySettings
+from stepwell_schemas.clickhouse.store import Store
+from support.servers.ingest import ingesting, settings_of
+from support.servers.stack import Topics
+
+_DEADLINE_SECONDS = 60.0
+_POLL_SECONDS = 0.05
+
+
+@dataclass
+class Served:
+    """Where a test's scripts log to, and what was stored of it."""
+
+    store: Store
+    environment: dict[str, str]
+    folder: Path
+
+    def start(self, script: str | Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a training script, given as its text or its file."""
+        env = {**os.environ, **self.environment, **environment}
+        code = [str(script)] if isinstance(script, Path) else ["-c", script]
+        return subprocess.Popen(
+            [sys.executable, *code, *arguments],
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, script: str | Path, *arguments: str, code: int = 0, **environment: str) -> tuple[str, str]:
+        """Run a training script to its end, which must have the exit code; return what it printed, and its stderr."""
+        with self.start(script, *arguments, **environment) as process:
+            try:
+                out, err = process.communicate(timeout=_DEADLINE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        assert process.returncode == code, err
+        return out, err
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The same for `init(settings=…)` in this process."""
+        return {name.removeprefix("STEPWELL_").lower(): value for name, value in self.environment.items()}
+
+    def journals(self) -> list[Path]:
+        """Return the journals that are there."""
+        return sorted((self.folder / "journals").glob("*"))
+
+    def numbers(self, key: str, run: str = "run") -> list[tuple[int, float]]:
+        """Return what is stored of a key, by step."""
+        rows = self.store.query(
+            "SELECT step, value FROM {db}.numbers WHERE run_id = {run:String} AND key = {key:String} ORDER BY step",
+            {"run": run, "key": key},
+        ).to_pylist()
+        return [(row["step"], row["value"]) for row in rows]
+
+    def count(self, view: str, run: str = "run") -> int:
+        """Return how many rows of a view a run has."""
+        found = self.store.query(f"SELECT count() AS n FROM {{db}}.{view} WHERE run_id = {{run:String}}", {"run": run})
+        return int(found.column("n")[0].as_py())
+
+    def state(self, run: str = "run") -> str:
+        """Return the run's state."""
+        rows = self.store.query("SELECT state FROM {db}.runs WHERE run_id = {run:String}", {"run": run}).to_pylist()
+        return str(rows[0]["state"]) if rows else ""
+
+
+@contextmanager
+def served(broker: str, topics: Topics, store: Store, folder: Path) -> Iterator[Served]:
+    """Ingest and serve while the block runs."""
+    media_url = str(folder / "media")
+    with ingesting_in_thread(broker, topics, store, media_url), serving(store, media_url=media_url) as url:
+        environment = {
+            "STEPWELL_KAFKA_BOOTSTRAP_SERVERS": broker,
+            "STEPWELL_EVENTS_TOPIC": topics.events,
+            "STEPWELL_BASE_URL": url,
+            "STEPWELL_DIR": str(folder),
+            "STEPWELL_ENTITY": "me",
+            "STEPWELL_PROJECT": "p",
+        }
+        yield Served(store, environment, folder)
+
+
+@contextmanager
+def ingesting_in_thread(broker: str, topics: Topics, store: Store, media_url: str) -> Iterator[None]:
+    """Run an ingestor in a thread of its own while the block runs."""
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def ingest() -> None:
+        async with ingesting(settings_of(broker, topics, media_url=media_url), store):
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(ingest()))
+    thread.start()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(_DEADLINE_SECONDS)
+        loop.close()
+
+
+@contextmanager
+def serving(store: Store, port: int = 0, **settings: Any) -> Iterator[str]:
+    """Answer queries on a socket while the block runs; gives the base URL."""
+    app = create_app(QuerySettings(**settings), store)
+    server = Server(app, uvicorn.Config(app, port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        eventually(lambda: server.started, True)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(_DEADLINE_SECONDS)
+
+
+def eventually(ask: Callable[[], Any], wanted: Any) -> None:
+    """Wait until a question has the wanted answer."""
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while (answer := ask()) != wanted:
+        assert time.monotonic() < deadline, f"{str(answer)[:2000]} never became {str(wanted)[:2000]}"
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,87 @@
+"""The real parts the tests talk to: one broker and one embedded engine a session, the engine over HTTP too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from stepwell_deploy.clickhouse_server.server import ClickHouseHttp
+from stepwell_deploy.local.kafka import LocalKafka
+from stepwell_deploy.topics import create_topics
+from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.settings import KafkaSettings
+
+_USER = "tests"
+_PASSWORD = "tests"
+_PARTITIONS = 2
+
+
+class Stack:
+    """Starts each part when it is first asked for, and stops what it started."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._kafka: LocalKafka | None = None
+        self._engine: Store | None = None
+        self._http: ClickHouseHttp | None = None
+
+    def bootstrap_servers(self) -> str:
+        """Return `host:port` of the broker."""
+        if self._kafka is None:
+            self._kafka = LocalKafka(self._folder / "kafka")
+            self._kafka.start()
+        return self._kafka.bootstrap_servers
+
+    def dsn(self, kind: str) -> str:
+        """Return the DSN of the engine: `chdb` in this process, `http` over its HTTP port."""
+        folder = self._folder / "engine"
+        if self._engine is None:
+            self._engine = connect(f"chdb://{folder}", "default", pool_size=1)
+        if kind == "chdb":
+            return f"chdb://{folder}"
+        if self._http is None:
+            self._http = ClickHouseHttp(folder, "127.0.0.1", 0, _USER, _PASSWORD)
+            self._http.start()
+        return f"http://{_USER}:{_PASSWORD}@127.0.0.1:{self._http.port}"
+
+    def guest_dsn(self) -> str:
+        """Return the DSN of the engine over HTTP, without the user that may write."""
+        return f"http://127.0.0.1:{self.dsn('http').rpartition(':')[2]}"
+
+    def stop(self) -> None:
+        """Stop what was started."""
+        if self._http is not None:
+            self._http.stop()
+        if self._engine is not None:
+            self._engine.close()
+        if self._kafka is not None:
+            self._kafka.stop()
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The names of a test's own topics."""
+
+    events: str
+    deadletters: str
+
+    async def create(self, broker: str) -> None:
+        """Create them on the broker."""
+        settings = KafkaSettings(
+            kafka_bootstrap_servers=broker, events_topic=self.events, deadletters_topic=self.deadletters
+        )
+        await create_topics(settings, _PARTITIONS)
+
+
+async def limit_topic(broker: str, topic: str, max_bytes: int) -> None:
+    """Set the largest message that a topic takes."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    await admin.start()
+    try:
+        config = {"max.message.bytes": str(max_bytes)}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, config)])
+    finally:
+        await admin.close()

@@ -1,0 +1,19 @@
+"""What the command line says of what goes wrong in ordinary use."""
+
+from __future__ import annotations
+
+import pytest
+
+from stepwell_deploy.cli import app
+
+
+def test_a_setting_that_can_not_be_used_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STEPWELL_MODE", "bad")
+    monkeypatch.setattr("sys.argv", ["stepwell", "sync"])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert ended.value.code == 1
+    told = "stepwell: setting mode (STEPWELL_MODE): Input should be 'online', 'offline' or 'disabled'\n"
+    assert capsys.readouterr().err == told

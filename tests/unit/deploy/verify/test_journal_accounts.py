@@ -1,0 +1,92 @@
+"""Journals as `stepwell verify` sees them: whose they are, what they hold, what the log does not have yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from stepwell.journal.format import JournalInfo
+from stepwell.journal.journal import Journal
+from stepwell.recording.row_writer import RowLog
+from stepwell_deploy.verify.journals import JournalAccount, check_journal, find_accounts, session_ends
+from stepwell_ingestor.verify.session_digest import SessionTally
+from stepwell_schemas.limits import MIB
+from stepwell_schemas.rules.identifiers import RunPath
+
+RUN = RunPath("e", "p", "r")
+ROWS: list[dict[str, Any]] = [{"a": 1.0}, {"a": 2.0, "note": "x"}, {"a": float("nan")}, {"ok": True}]
+
+
+def a_journal(folder: Path, session: str, run: RunPath = RUN, *, living: bool = False) -> Journal:
+    """Return a journal of some rows; unless `living`, its process has let go of it."""
+    journal = Journal(folder / f"{session}.journal", JournalInfo(*run, session, "", len(session)), 64 * MIB, "drop")
+    log = RowLog(journal, 0, run.run_id)
+    for row in ROWS:
+        log.log(row, None, None)
+    if not living:
+        journal.release()
+    return journal
+
+
+def points(account: JournalAccount, session: SessionTally, *, whole: bool = True) -> list[dict[tuple[str, str], int]]:
+    """Return how many points of each series are held and pending."""
+    check = check_journal(account, session, whole=whole)
+    assert check is not None
+    return [{name: one.points for name, one in part.items()} for part in (check.held, check.pending)]
+
+
+def test_the_journals_of_a_run_are_found_and_counted(tmp_path: Path) -> None:
+    a_journal(tmp_path, "one")
+    a_journal(tmp_path, "other", RunPath("e", "p", "another"))
+    (tmp_path / "none.journal").write_bytes(b"no journal")
+    living = a_journal(tmp_path, "living", living=True)
+    accounts = find_accounts(tmp_path, RUN)
+    living.release()
+    assert session_ends(accounts) == {"one": 4, "living": 4}
+    assert [(account.living, account.damage) for account in accounts] == [(False, ""), (True, "")]
+
+
+def test_of_copies_of_a_journal_the_longest_counts(tmp_path: Path) -> None:
+    whole = a_journal(tmp_path, "one").path
+    part = bytearray(whole.read_bytes())
+    at = part.index(b"note")
+    part[at:] = bytes(len(part) - at)
+    for name in ("a.journal", "z.journal"):
+        (tmp_path / name).write_bytes(bytes(part))
+    (account,) = find_accounts(tmp_path, RUN)
+    assert (account.path, account.records) == (whole, 4)
+
+
+def test_records_that_the_log_does_not_have_are_pending(tmp_path: Path) -> None:
+    a_journal(tmp_path, "one")
+    (account,) = find_accounts(tmp_path, RUN)
+    assert points(account, SessionTally(4)) == [
+        {},
+        {("a", "number"): 3, ("note", "string"): 1, ("ok", "bool"): 1},
+    ]
+    assert points(account, SessionTally(4, first=0, following=3)) == [
+        {("a", "number"): 3, ("note", "string"): 1},
+        {("ok", "bool"): 1},
+    ]
+    assert points(account, SessionTally(4, first=2, following=4), whole=False)[0] == {
+        ("a", "number"): 1, ("ok", "bool"): 1
+    }  # fmt: skip
+    assert points(account, SessionTally(4, first=2, following=4))[0][("a", "number")] == 3
+
+
+def test_a_damaged_journal_counts_as_far_as_it_can_be_read(tmp_path: Path) -> None:
+    path = a_journal(tmp_path, "one").path
+    data = bytearray(path.read_bytes())
+    at = data.index(b"note") + 1
+    data[at] ^= 0xFF
+    path.write_bytes(bytes(data))
+    (account,) = find_accounts(tmp_path, RUN)
+    assert account.records == 1
+    assert account.damage.startswith("damaged at byte")
+
+
+def test_a_journal_that_was_delivered_meanwhile_is_no_matter(tmp_path: Path) -> None:
+    a_journal(tmp_path, "one")
+    (account,) = find_accounts(tmp_path, RUN)
+    account.path.unlink()
+    assert check_journal(account, SessionTally(4), whole=True) is None

@@ -1,0 +1,97 @@
+"""What a flush does in which order, and that it ends where the broker refuses a commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import pyarrow as pa
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError, KafkaError
+
+from stepwell_ingestor.errors import CommitInDoubtError
+from stepwell_ingestor.flush.flusher import Flusher
+from stepwell_ingestor.kafka.client import Committed, Kafka
+from stepwell_ingestor.messages import Message
+from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.events.codec import Codec, encode
+from stepwell_schemas.events.models import LogEvent
+from stepwell_schemas.media_store import MediaStore
+
+pytestmark = pytest.mark.anyio
+
+PARTITION = TopicPartition("events", 0)
+AN_EVENT = encode(LogEvent(entity="me", project="p", run_id="r", data={"loss": 1.0}, timestamp=1))
+NOTHING = pa.table({name: pa.array([], pa.string()) for name in ("entity", "project", "run_id", "first_version")})
+
+
+class Witness(Store):
+    """A broker and an empty store that note what they are asked for; `refusals` answer the first commits."""
+
+    def __init__(self, *refusals: KafkaError) -> None:
+        self.asked: list[Any] = []
+        self._refusals = list(refusals)
+
+    def query(self, sql: str, parameters: Any = None) -> Any:
+        if "AS landed" in sql:
+            return pa.table({"landed": [True]})
+        self.asked.append("load")
+        return NOTHING
+
+    def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
+        self.asked.append("insert")
+
+    async def commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
+        self.asked.append((offset, plan))
+        if self._refusals:
+            raise self._refusals.pop(0)
+
+    async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Committed]:
+        return dict.fromkeys(partitions, Committed(3, "4"))
+
+    async def rejoin(self, partition: TopicPartition) -> None:
+        self.asked.append("rejoin")
+
+
+async def flush(witness: Witness, *, planned: bool) -> list[Any]:
+    """Flush one event; return what was asked, repetitions left out."""
+    flusher = Flusher(
+        PARTITION, store=witness, media=MediaStore("memory://"), kafka=cast("Kafka", witness), deadletters_topic="dead",
+        codec=Codec(), runs_in_memory=1, retry_seconds=0.1,
+    )  # fmt: skip
+    try:
+        await flusher.flush([Message(3, 1, b"key", AN_EVENT)], 4, planned)
+    finally:
+        await asyncio.get_running_loop().shutdown_default_executor()
+    return without_repetitions(witness.asked)
+
+
+def without_repetitions(asked: list[Any]) -> list[Any]:
+    return [one for place, one in enumerate(asked) if place == 0 or one != asked[place - 1]]
+
+
+@pytest.mark.parametrize("planned", [False, True])
+async def test_the_plan_is_committed_between_loading_and_inserting(planned: bool) -> None:
+    assert await flush(Witness(), planned=planned) == ["load", (3, "4"), "insert", (4, "")]
+
+
+@pytest.mark.parametrize("planned", [False, True])
+async def test_who_lost_the_partition_inserts_nothing(planned: bool) -> None:
+    witness = Witness(CommitFailedError())
+    with pytest.raises(CommitFailedError):
+        await flush(witness, planned=planned)
+    assert without_repetitions(witness.asked) == ["load", (3, "4")]
+
+
+async def test_a_plan_in_doubt_that_is_found_committed_is_committed() -> None:
+    witness = Witness(CommitInDoubtError())
+    assert await flush(witness, planned=False) == ["load", (3, "4"), "insert", (4, "")]
+
+
+async def test_of_a_plan_that_was_there_before_it_cannot_be_seen_whether_it_was_committed_again() -> None:
+    witness = Witness(CommitInDoubtError())
+    with pytest.raises(CommitInDoubtError):
+        await flush(witness, planned=True)
+    assert without_repetitions(witness.asked) == ["load", (3, "4"), "rejoin"]

@@ -1,0 +1,72 @@
+"""What follows a commit: nothing where its outcome is known, and where it is found done; else the group is left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError, KafkaError, NodeNotReadyError
+
+from stepwell_ingestor.errors import CommitInDoubtError
+from stepwell_ingestor.kafka.client import Committed, Kafka
+from stepwell_ingestor.kafka.fenced_commit import commit
+
+pytestmark = pytest.mark.anyio
+
+PARTITION = TopicPartition("events", 0)
+
+
+class Broker:
+    """Answers one commit, and tells what is committed, if it tells."""
+
+    def __init__(self, answer: KafkaError | None, told: Committed | None) -> None:
+        self.asked: list[str] = []
+        self._answer = answer
+        self._told = told
+
+    async def commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
+        self.asked.append("commit")
+        if self._answer is not None:
+            raise self._answer
+
+    async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Committed]:
+        self.asked.append("committed")
+        if self._told is None:
+            raise NodeNotReadyError
+        return dict.fromkeys(partitions, self._told)
+
+    async def rejoin(self, partition: TopicPartition) -> None:
+        self.asked.append("rejoin")
+
+
+async def commit_with(broker: Broker) -> None:
+    await commit(cast("Kafka", broker), PARTITION, 3, "7")
+
+
+async def test_an_answered_commit_is_all() -> None:
+    broker = Broker(None, None)
+    await commit_with(broker)
+    assert broker.asked == ["commit"]
+
+
+async def test_a_refused_commit_leaves_the_member_where_it_is() -> None:
+    broker = Broker(CommitFailedError(), None)
+    with pytest.raises(CommitFailedError):
+        await commit_with(broker)
+    assert broker.asked == ["commit"]
+
+
+async def test_a_commit_that_is_found_done_is_no_failure() -> None:
+    broker = Broker(CommitInDoubtError(), Committed(3, "7"))
+    await commit_with(broker)
+    assert broker.asked == ["commit", "committed"]
+
+
+@pytest.mark.parametrize("told", [Committed(3, ""), Committed(7, ""), Committed(None, ""), None], ids=str)
+async def test_a_commit_that_may_still_come_is_left_behind(told: Committed | None) -> None:
+    broker = Broker(CommitInDoubtError("no answer"), told)
+    with pytest.raises(CommitInDoubtError, match="no answer"):
+        await commit_with(broker)
+    assert broker.asked == ["commit", "committed", "rejoin"]
