@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
+from stepwell_schemas.limits import MIB
 from stepwell_schemas.settings import ENVIRONMENT
 
 
@@ -27,5 +28,16 @@ class DeploySettings(BaseSettings):
     kafka_heap_mb: int = Field(512, ge=128, description="Heap of the broker that `up` starts, in MiB.")
     clickhouse_port: int = Field(
         0, ge=0, le=65535, description="The port on which `up` answers ClickHouse's HTTP protocol; 0: a free one."
+    )
+    disk_alert_bytes: int = Field(
+        2_048 * MIB,
+        ge=0,
+        description="An alarm rings while fewer bytes are free where the folder of `up` is; 0: never.",
+    )
+    disk_reserve_bytes: int = Field(
+        512 * MIB,
+        ge=0,
+        description="While fewer bytes are free where the folder of `up` is, ingestion stops and events wait in Kafka; "
+        "below half of it the broker stops too, and events wait in the producers' journals. 0: never.",
     )
     events_partitions: int = Field(4, ge=1, description="Partitions of the events topic when `setup` creates it.")

@@ -30,6 +30,7 @@ GaugeName = Literal[
     "stepwell_ingestor_deadletter_alarm",
     "stepwell_ingestor_store_alarm",
     "stepwell_ingestor_media_alarm",
+    "stepwell_ingestor_stalled_alarm",
 ]
 
 _COUNTERS: Final[dict[CounterName, str]] = {
@@ -56,6 +57,7 @@ _GAUGES: Final[dict[GaugeName, str]] = {
     "stepwell_ingestor_deadletter_alarm": "1 while that share is too large.",
     "stepwell_ingestor_store_alarm": "1 while events wait because ClickHouse can't be reached.",
     "stepwell_ingestor_media_alarm": "1 while events wait because the media store can't be reached.",
+    "stepwell_ingestor_stalled_alarm": "1 while events wait and no flush has ended for too long.",
 }
 
 _counters: Final = {name: Counter(name, text) for name, text in _COUNTERS.items()}

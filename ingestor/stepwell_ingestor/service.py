@@ -24,7 +24,10 @@ from stepwell_schemas.errors import StoreUnavailableError
 from stepwell_schemas.media_store import MediaStore
 
 _POLL_SECONDS: Final = 0.05
-_DRAIN_SECONDS: Final = 30.0
+# The end of an ingestor: 5 s to store what is buffered, 2 s to leave the group; what hangs is cancelled after these 7 s
+# and has 2 s to leave.
+_DRAIN_SECONDS: Final = 5.0
+_LEAVE_SECONDS: Final = 2.0
 _log = structlog.get_logger()
 
 
@@ -65,11 +68,14 @@ class Ingestor:
         self._alarm = DeadLetterAlarm(settings.ingestor_deadletter_alarm_share)
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
+        self._drained = True
+        self._running: asyncio.Task[None] | None = None
         self._owned = Ownership(self._kafka, self._make_flusher)
         metrics.gauge("stepwell_ingestor_buffer_limit_bytes", settings.ingestor_buffer_bytes)
 
     async def run(self) -> None:
         """Take part in the group until `stop()`; what is buffered then is stored first."""
+        self._running = asyncio.current_task()
         try:
             await self._start()
             while not self._stopping.is_set():
@@ -79,8 +85,20 @@ class Ingestor:
             for owned in self._owned.partitions.values():
                 if owned.task is not None:
                     owned.task.cancel()
-            await self._kafka.stop()
-            self._ended.set()
+            try:
+                await self._leave()
+            finally:
+                self._ended.set()
+
+    async def _leave(self) -> None:
+        leaving = asyncio.create_task(self._kafka.stop())
+        await asyncio.wait({leaving}, timeout=_LEAVE_SECONDS)
+        if not leaving.done():
+            # The group notices that this member has gone when its session ends.
+            _log.warning("group_not_left", seconds=_LEAVE_SECONDS)
+            leaving.cancel()
+            return
+        leaving.result()
 
     async def _start(self) -> None:
         starting = asyncio.create_task(self._kafka.start(self._settings.events_topic, self._owned))
@@ -92,10 +110,24 @@ class Ingestor:
         with suppress(asyncio.CancelledError):
             await starting
 
-    async def stop(self) -> None:
-        """Ask `run()` to store what is buffered and end; returns when it has."""
+    async def stop(self) -> bool:
+        """Ask `run()` to store what is buffered and end; returns when it has, and after 9 s at the latest.
+
+        Returns:
+            False when something read was not stored, which the next ingestor reads again, or when `run()` hangs.
+        """
         self._stopping.set()
-        await self._ended.wait()
+        if await self._has_ended(_DRAIN_SECONDS + _LEAVE_SECONDS):
+            return self._drained
+        if self._running is not None:
+            self._running.cancel()
+        await self._has_ended(_LEAVE_SECONDS)
+        return False
+
+    async def _has_ended(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), seconds)
+        return self._ended.is_set()
 
     def status(self) -> IngestorStatus:
         """Return what is held and not settled."""
@@ -170,6 +202,7 @@ class Ingestor:
             await asyncio.wait_for(self._flush_everything(), _DRAIN_SECONDS)
         except (KafkaError, StoreUnavailableError, TimeoutError) as error:
             # What is not settled is still in Kafka, for the next ingestor.
+            self._drained = False
             _log.warning("stopped before everything read was stored", error=repr(error))
 
     async def _flush_everything(self) -> None:

@@ -50,3 +50,6 @@ class IngestorSettings(KafkaSettings, StoreSettings, MediaSettings):
         le=1,
         description="The alarm rings when more than this share of the last 1,000 events are dead letters, 20 at least.",
     )
+    ingestor_stall_seconds: float = Field(
+        60.0, gt=0, description="The alarm rings when events wait for so many seconds and none are stored."
+    )

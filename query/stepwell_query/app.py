@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stepwell_query import problems
 from stepwell_query.context import Context
 from stepwell_query.metrics import IN_PROGRESS, REQUEST_SECONDS, REQUESTS
+from stepwell_query.readiness import Parts, no_parts
 from stepwell_query.routes import events, media, metrics, page, rows, runs, series, service, sql, tables
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse import Store
@@ -32,15 +33,18 @@ _PROBLEMS: Final[dict[int | str, str]] = {
 _log = structlog.get_logger("stepwell.query")
 
 
-def create_app(settings: QuerySettings, store: Store) -> FastAPI:
-    """Return the application; the store stays the caller's, who closes it after the application has stopped."""
+def create_app(settings: QuerySettings, store: Store, parts: Parts = no_parts) -> FastAPI:
+    """Return the application; the store stays the caller's, who closes it after the application has stopped.
+
+    `parts` reports the further parts of the process, which `/readyz` shows and waits for.
+    """
     app = FastAPI(
         title="Stepwell",
         version=version("stepwell"),
         description=_DESCRIPTION,
         responses={status: _problem(text) for status, text in _PROBLEMS.items()},
     )
-    app.state.context = Context(settings, store)
+    app.state.context = Context(settings, store, parts)
     problems.install(app)
     # The page last: its addresses would take those of others.
     for module in (service, runs, metrics, series, rows, media, tables, events, sql, page):

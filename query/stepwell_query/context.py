@@ -19,6 +19,7 @@ from stepwell_query.cache import Cache
 from stepwell_query.changes import Changes, Position, read_positions
 from stepwell_query.encode import MEDIA_TYPES, Format
 from stepwell_query.errors import ClientGoneError, RequestError
+from stepwell_query.readiness import Parts, Readiness, no_parts
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
@@ -42,8 +43,9 @@ class Context:
     At most `query_concurrency` requests read at once; others wait.
     """
 
-    def __init__(self, settings: QuerySettings, store: Store) -> None:
+    def __init__(self, settings: QuerySettings, store: Store, parts: Parts = no_parts) -> None:
         self.settings = settings
+        self.readiness = Readiness(store, parts)
         self.store = store
         self.media = MediaStore(settings.media_url)
         self.changes = Changes(self._positions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -32,14 +32,22 @@ _LIMIT_CODES: Final = {
 }
 
 
-def problem(status: int, name: str, title: str, detail: str, errors: Sequence[FieldError] = ()) -> Response:
-    """Return a problem document; `name` tells its kind apart for programs, `detail` says it for people."""
+def problem(
+    status: int,
+    name: str,
+    title: str,
+    detail: str,
+    errors: Sequence[FieldError] = (),
+    members: Mapping[str, Any] | None = None,
+) -> Response:
+    """Return a problem document; `name` is its kind for programs, `detail` is for people, `members` are its own."""
     body = {
         "type": f"urn:stepwell:problem:{name}",
         "title": title,
         "status": status,
         "detail": detail,
         "errors": list(errors),
+        **(members or {}),
     }
     headers = {"retry-after": "1"} if status == 503 else None
     # Values come from the request as they are: a lone surrogate in one must not turn the answer into a 500.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import structlog
 import uvicorn
@@ -13,8 +14,15 @@ from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse import connect
 
 
-def serve(settings: QuerySettings) -> None:
+def serve(
+    settings: QuerySettings, stopping: Callable[[], None] | None = None, drain_seconds: int | None = None
+) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are answered first.
+
+    Args:
+        settings: of the service.
+        stopping: called when a signal has come.
+        drain_seconds: after so many seconds, requests still under way are cancelled.
 
     Raises:
         StoreError: when ClickHouse can't be reached at the start.
@@ -29,8 +37,9 @@ def serve(settings: QuerySettings) -> None:
             port=settings.query_port,
             log_level=settings.query_log_level,
             access_log=False,
+            timeout_graceful_shutdown=drain_seconds,
         )
-        Server(app, config).run()
+        Server(app, config, stopping).run()
 
 
 def configure_logging(level: str) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final
 from unittest.mock import patch
 
 import structlog
@@ -61,7 +61,7 @@ class _Schedule:
         self.store = SimulatedStore(self.world)
         self.entries: list[Entry] = []
         self.processes: list[Process] = []
-        self.tasks: list[asyncio.Task[None]] = []
+        self.tasks: list[asyncio.Task[Any]] = []
         self._partitions = partitions
         self._workload = Workload(rng, len(partitions))
         self._running: dict[Process, Ingestor] = {}
