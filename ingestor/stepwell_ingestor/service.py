@@ -91,14 +91,12 @@ class Ingestor:
                 self._ended.set()
 
     async def _leave(self) -> None:
-        leaving = asyncio.create_task(self._kafka.stop())
-        await asyncio.wait({leaving}, timeout=_LEAVE_SECONDS)
-        if not leaving.done():
+        try:
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await self._kafka.stop()
+        except TimeoutError:
             # The group notices that this member has gone when its session ends.
             _log.warning("group_not_left", seconds=_LEAVE_SECONDS)
-            leaving.cancel()
-            return
-        leaving.result()
 
     async def _start(self) -> None:
         starting = asyncio.create_task(self._kafka.start(self._settings.events_topic, self._owned))
