@@ -29,6 +29,9 @@ _METADATA_MILLISECONDS: Final = 2_000
 _HEARTBEATS_A_SESSION: Final = 3
 _MILLISECONDS: Final = 1_000
 _START_RETRY_SECONDS: Final = 2.0
+LEAVE_SECONDS: Final = 2.0
+"""Time to leave the group and disconnect."""
+
 # What aiokafka raises when a request may have left and no answer came.
 _UNANSWERED: Final = (RequestTimedOutError, KafkaConnectionError, CorrelationIdError)
 _log = structlog.get_logger()
@@ -159,10 +162,15 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer.subscribe([topic], listener=self)
 
     async def stop(self) -> None:
-        """Leave the group and disconnect."""
-        await self._consumer.stop()
-        await self._producer.stop()
-        await self._admin.close()
+        """Leave the group and disconnect; a broker that does not answer is left without a word."""
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._consumer.stop()
+                await self._producer.stop()
+                await self._admin.close()
+        except TimeoutError:
+            # The group notices that this member has gone when its session ends.
+            _log.warning("group_not_left", seconds=LEAVE_SECONDS)
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Remember as whom the partitions were given to this member. Runs before their first message can come."""

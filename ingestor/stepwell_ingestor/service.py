@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from stepwell_ingestor import metrics
 from stepwell_ingestor.alarms import DeadLetterAlarm
 from stepwell_ingestor.batching import FlushPolicy
-from stepwell_ingestor.clients import AiokafkaClients, Kafka
+from stepwell_ingestor.clients import LEAVE_SECONDS, AiokafkaClients, Kafka
 from stepwell_ingestor.consumer import Owned, Ownership
 from stepwell_ingestor.flushing import Flusher
 from stepwell_ingestor.settings import IngestorSettings
@@ -27,7 +27,6 @@ _POLL_SECONDS: Final = 0.05
 # The end of an ingestor: 5 s to store what is buffered, 2 s to leave the group; what hangs is cancelled after these 7 s
 # and has 2 s to leave.
 _DRAIN_SECONDS: Final = 5.0
-_LEAVE_SECONDS: Final = 2.0
 _log = structlog.get_logger()
 
 
@@ -86,17 +85,9 @@ class Ingestor:
                 if owned.task is not None:
                     owned.task.cancel()
             try:
-                await self._leave()
+                await self._kafka.stop()
             finally:
                 self._ended.set()
-
-    async def _leave(self) -> None:
-        try:
-            async with asyncio.timeout(_LEAVE_SECONDS):
-                await self._kafka.stop()
-        except TimeoutError:
-            # The group notices that this member has gone when its session ends.
-            _log.warning("group_not_left", seconds=_LEAVE_SECONDS)
 
     async def _start(self) -> None:
         starting = asyncio.create_task(self._kafka.start(self._settings.events_topic, self._owned))
@@ -115,11 +106,11 @@ class Ingestor:
             False when something read was not stored, which the next ingestor reads again, or when `run()` hangs.
         """
         self._stopping.set()
-        if await self._has_ended(_DRAIN_SECONDS + _LEAVE_SECONDS):
+        if await self._has_ended(_DRAIN_SECONDS + LEAVE_SECONDS):
             return self._drained
         if self._running is not None:
             self._running.cancel()
-        await self._has_ended(_LEAVE_SECONDS)
+        await self._has_ended(LEAVE_SECONDS)
         return False
 
     async def _has_ended(self, seconds: float) -> bool:

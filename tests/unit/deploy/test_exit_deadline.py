@@ -16,7 +16,7 @@ from stepwell_deploy.exit_deadline import (
     SERVICE_END_SECONDS,
     SERVICE_SECONDS,
 )
-from stepwell_ingestor import service
+from stepwell_ingestor import clients, service
 
 _BEGIN = (
     "import asyncio, ctypes, threading, time; from stepwell_deploy.exit_deadline import ExitDeadline; "
@@ -62,6 +62,6 @@ def test_a_part_that_hangs_is_named_and_not_waited_for() -> None:
 
 
 def test_the_steps_fit_into_the_whole() -> None:
-    ingestor = service._DRAIN_SECONDS + 2 * service._LEAVE_SECONDS
+    ingestor = service._DRAIN_SECONDS + 2 * clients.LEAVE_SECONDS
     parts = max(SERVICE_SECONDS + SERVICE_END_SECONDS, ingestor) + BROKER_SECONDS + CLOSE_SECONDS
     assert parts < EXIT_SECONDS < 20
