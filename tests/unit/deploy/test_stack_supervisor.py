@@ -89,9 +89,9 @@ class World:
         self.ingestors: list[FakeIngestor] = []
         self.free = ENOUGH
         self.supervisor = StackSupervisor(
-            cast(Any, self.broker),
+            cast("Any", self.broker),
             self._make_ingestor,
-            cast(Any, self.store),
+            cast("Any", self.store),
             Path(),
             DiskThresholds(200, 100),
             free=lambda _: self.free,
