@@ -288,7 +288,7 @@ def test_it_ends_in_time_with_a_frozen_broker_and_clients_that_stay(up: Up) -> N
     with begin(up, "frozen") as training, httpx.Client(base_url=up.url, timeout=30) as client:
         log_fifty(training)
         until(lambda: stored(up, "frozen"), "the first rows")
-        statement = {"sql": "SELECT sum(sleepEachRow(1)) FROM numbers(25) SETTINGS max_block_size = 1"}
+        statement = {"sql": "SELECT max(sipHash64(number)) FROM numbers(1000000000000)"}
         sql = subprocess.Popen(
             [sys.executable, "-c", f"import httpx; httpx.post({up.url + '/api/v1/sql'!r}, json={statement!r})"],
             stderr=subprocess.DEVNULL,
