@@ -1,4 +1,4 @@
-"""`stepwell ingest` and `stepwell query` as processes of their own: what they serve, and their end on a signal."""
+"""`stepwell ingest` as a process of its own: what it serves, and its end on a signal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from typing import Any
 import httpx
 
 from stepwell_deploy.folder import claim_port
-from stepwell_schemas.clickhouse import Store
 from support.sdk import eventually
 from support.stack import Stack, Topics
 
@@ -63,37 +62,6 @@ def test_it_ends_in_time_while_the_broker_takes_connections_and_never_answers(st
                 process.terminate()
                 assert process.wait(30) == 0
                 assert time.monotonic() - began < 20
-
-
-def test_a_query_service_ends_in_time_while_clients_stay(stack: Stack, database: str, chdb_store: Store) -> None:
-    port = claim_port("127.0.0.1", 0, "")
-    url = f"http://127.0.0.1:{port}"
-    environment = {
-        **os.environ,
-        "STEPWELL_CLICKHOUSE_DSN": stack.dsn("http"),
-        "STEPWELL_CLICKHOUSE_DATABASE": database,
-        "STEPWELL_QUERY_PORT": str(port),
-    }
-    with (
-        subprocess.Popen([str(_STEPWELL), "query"], env=environment, stdout=subprocess.DEVNULL) as process,
-        _killed_at_the_end(process),
-        httpx.Client(base_url=url, timeout=60) as client,
-    ):
-
-        def ready() -> bool:
-            try:
-                return client.get("/readyz").is_success
-            except httpx.HTTPError:
-                return False
-
-        eventually(ready, True)
-        with client.stream("GET", "/api/v1/projects/me/p/events") as events:
-            next(events.iter_lines())
-            began = time.monotonic()
-            process.terminate()
-            code = process.wait(30)
-            assert time.monotonic() - began < 20
-            assert code == 0
 
 
 @contextmanager
