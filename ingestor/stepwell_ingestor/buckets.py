@@ -6,13 +6,13 @@ steps: neither numpy's own sum nor the engine's does that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stepwell_ingestor.layers import Known
 from stepwell_ingestor.points import Int64s
 
 _INTEGERS: Final = ("bucket", "first_step", "last_step", "last_timestamp", "min_step", "max_step")
@@ -111,39 +111,22 @@ def together(rows: Rows, starts: Int64s) -> Rows:
     return made
 
 
-@dataclass(frozen=True, eq=False)
-class OpenBuckets:
-    """Of each series of a run, by level, the row that its open bucket has come to: what is closed below it.
+def open_rows(known: Known[str, bytes], keys: Sequence[str], levels: int) -> Rows:
+    """Return the rows that the open buckets of some series have come to: [key, level].
 
-    `rows`: [series, level]. A row is known if its bucket is that of the series' last step; what is not known is to be
-    computed from what is stored. A known row may count no point yet.
+    A row is known if its bucket is that of the series' last step; what is not known is to be computed from what is
+    stored. A known row may count no point yet.
     """
+    unknown = np.zeros(levels, ROW)
+    unknown["bucket"] = UNKNOWN
+    nothing = unknown.tobytes()
+    # Bytes for each series, and not one array of all: a new key would copy it.
+    joined = bytearray().join([known.get(key, nothing) for key in keys])
+    return np.frombuffer(joined, ROW).reshape(len(keys), levels)
 
-    places: Mapping[str, int] = field(default_factory=dict)
-    rows: Rows = field(default_factory=lambda: np.zeros((0, 0), ROW))
 
-    def of(self, keys: Sequence[str], levels: int) -> Rows:
-        """Return the rows of some series, as the caller's own: [key, level]."""
-        if self._is_all(keys):
-            return self.rows.copy()
-        found = np.zeros((len(keys), levels), ROW)
-        found["bucket"] = UNKNOWN
-        places = np.array([self.places.get(key, -1) for key in keys])
-        if (there := places >= 0).any():
-            found[there] = self.rows[places[there]]
-        return found
-
-    def with_rows(self, keys: Sequence[str], rows: Rows) -> OpenBuckets:
-        """Return what is known once these rows of some series are."""
-        if self._is_all(keys):
-            return OpenBuckets(self.places, rows)
-        places = dict(self.places)
-        at = [places.setdefault(key, len(places)) for key in keys]
-        held = np.zeros((len(places), rows.shape[1]), ROW)
-        if len(self.rows):
-            held[: len(self.rows)] = self.rows
-        held[at] = rows
-        return OpenBuckets(places, held)
-
-    def _is_all(self, keys: Sequence[str]) -> bool:
-        return len(keys) == len(self.places) and list(self.places) == list(keys)
+def keep_rows(known: Known[str, bytes], keys: Sequence[str], rows: Rows) -> None:
+    """Note the rows that the open buckets of some series have come to: [key, level]."""
+    packed, width = rows.tobytes(), rows.shape[1] * ROW.itemsize
+    for place, key in enumerate(keys):
+        known[key] = packed[place * width : (place + 1) * width]

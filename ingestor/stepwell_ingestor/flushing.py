@@ -18,10 +18,9 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import islice
 from typing import Any, Final, TypeVar
 
 import pyarrow as pa
@@ -30,13 +29,13 @@ from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 
 from stepwell_ingestor import metrics
-from stepwell_ingestor.buckets import OpenBuckets
 from stepwell_ingestor.clients import Kafka
 from stepwell_ingestor.committing import commit
 from stepwell_ingestor.errors import LandingError
 from stepwell_ingestor.landing import has_landed
 from stepwell_ingestor.loading import load_states
 from stepwell_ingestor.media import store_media
+from stepwell_ingestor.memory import StateCache
 from stepwell_ingestor.messages import REDRIVEN_HEADER, DeadLetter, Message, Received, receive_all
 from stepwell_ingestor.plan import FlushPlan, plan_flush
 from stepwell_ingestor.state import RunState
@@ -49,8 +48,6 @@ from stepwell_schemas.rollups import LEVELS, TABLE
 
 _FIRST_RETRY_SECONDS: Final = 0.1
 _TOKENS: Final = 10
-# Half a kilobyte each.
-_OPEN_SERIES: Final = 200_000
 # The table that says how far a series has come. It says so once the rollups are there.
 _REACHED: Final = "series"
 _DETAIL_MAX_CHARS: Final = 1_000
@@ -68,36 +65,6 @@ def insert_token(partition: TopicPartition, messages: Sequence[Message], end: in
     return f"{partition.topic}:{partition.partition}:{first.offset}:{end}:{record}:{table}"
 
 
-class StateCache:
-    """The states of recently seen runs; the least recently used ones are left to be loaded again.
-
-    Of fewer of them, what their series' open buckets have come to.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._states: dict[RunPath, RunState] = {}
-
-    def known(self, paths: Iterable[RunPath]) -> dict[RunPath, RunState]:
-        """Return the states that are here, of the runs asked for."""
-        return {path: self._states[path] for path in paths if path in self._states}
-
-    def put(self, states: Mapping[RunPath, RunState]) -> None:
-        """Keep states, as the most recently used ones."""
-        for path, state in states.items():
-            self._states.pop(path, None)
-            self._states[path] = state
-        excess = len(self._states) - self._limit
-        for path in list(islice(self._states, max(excess, 0))):
-            del self._states[path]
-        series = sum(len(state.open_buckets.places) for state in self._states.values())
-        for state in islice(self._states.values(), max(len(self._states) - len(states), 0)):
-            if series <= _OPEN_SERIES:
-                break
-            series -= len(state.open_buckets.places)
-            state.open_buckets = OpenBuckets()
-
-
 class Flusher:
     """Flushes of one partition, one after the other. Not safe for several flushes of a partition at once."""
 
@@ -110,7 +77,7 @@ class Flusher:
         kafka: Kafka,
         deadletters_topic: str,
         codec: Codec,
-        runs_in_memory: int,
+        states: StateCache,
         retry_seconds: float,
     ) -> None:
         self._partition = partition
@@ -119,13 +86,14 @@ class Flusher:
         self._kafka = kafka
         self._deadletters_topic = deadletters_topic
         self._codec = codec
-        self._states = StateCache(runs_in_memory)
+        self._states = states
         self._retry_seconds = retry_seconds
         self._given_up = asyncio.Event()
 
     def give_up(self) -> None:
-        """Try no more where a store can't be reached: the partition goes to another owner."""
+        """Try no more where a store can't be reached, and forget the runs: the partition goes to another owner."""
         self._given_up.set()
+        self._states.close()
 
     async def flush(self, messages: Sequence[Message], end: int, planned: bool) -> FlushPlan:
         """Store the messages of [first offset, end); `planned` says that this plan is committed already.

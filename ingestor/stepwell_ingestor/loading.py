@@ -11,6 +11,7 @@ from stepwell_ingestor.rows import NOT_THERE
 from stepwell_ingestor.state import RunDocument, RunState
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.json_text import JsonObject, stored_members
 from stepwell_schemas.limits import VERSION_ROW_BITS
 
 _MICROSECONDS = 1_000_000
@@ -56,6 +57,8 @@ def load_states(store: Store, paths: Collection[RunPath], offset: int) -> dict[R
         state.last_steps[row["key"], row["kind"]] = row["last_step"]
     for state, row in rows("* EXCEPT (entity, project, run_id)", "run_documents FINAL"):
         state.document = _document(row)
+    for state in states.values():
+        state.measure()
     return states
 
 
@@ -66,13 +69,15 @@ def _document(row: dict[str, Any]) -> RunDocument:
         started_at=_microseconds(row["started_at"]),
         state=row["state"],
         exit_code=row["exit_code"],
-        config=json.loads(row["config"]),
-        summary=json.loads(row["summary"]),
+        config=JsonObject(stored_members(row["config"])),
+        summary=JsonObject(stored_members(row["summary"])),
         tags=tuple(row["tags"]),
         notes=row["notes"],
         run_group=row["run_group"],
         job_type=row["job_type"],
-        metric_definitions={one["name"]: one for one in json.loads(row["metric_definitions"])},
+        metric_definitions=JsonObject(
+            {one["name"]: json.dumps(one) for one in json.loads(row["metric_definitions"]) if "name" in one}
+        ),
         client=row["client"],
         host=row["host"],
         finished_at=None if row["finished_at"] is None else _microseconds(row["finished_at"]),

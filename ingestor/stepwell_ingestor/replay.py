@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple
 
 from stepwell_ingestor.errors import ReplayError
 from stepwell_ingestor.figures import Bounds, Figures, Rows, read_figures
+from stepwell_ingestor.isolation import plan_usable
 from stepwell_ingestor.messages import Received
-from stepwell_ingestor.plan import FlushPlan, plan_flush
+from stepwell_ingestor.plan import FlushPlan
 from stepwell_ingestor.run_log import RunLog
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_ingestor.state import RunState
@@ -207,10 +208,11 @@ class Replay:
         for table, rows in plan.tables.items():
             self._scratch.insert(table, rows)
         self._unusable += len(plan.dead)
-        self._state = plan.states[self._run]
+        # Through the state that was seeded to that of the run.
+        self._state = plan.states[self._run].settle().settle()
 
     def _plan(self, items: list[Received]) -> FlushPlan:
-        before = self._state.copy()
+        before = self._state.fork()
         for item in items:
             event = item.event
             if self._seed_step is None or not isinstance(event, LogBatch | LogEvent):
@@ -218,7 +220,7 @@ class Replay:
             if stream_of(event.writer) == DEFAULT:
                 before.writers.setdefault(event.writer, self._seed_step)
         end = items[-1].message.offset + 1 if items else self._position
-        return plan_flush(items, [], {self._run: before}, end)
+        return plan_usable(items, [], {self._run: before}, end)
 
     def _tally(self, item: Received) -> None:
         if item.message.offset < self._tallied_to:

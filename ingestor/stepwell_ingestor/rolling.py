@@ -5,9 +5,9 @@ open. And it changes closed ones, where its rows come late or overwrite a value.
 hold the last step before or a row of the flush, those that are closed behind it get a new row, level by level.
 
 A series that goes on behind its last step, as nearly all do, needs no reading: what its open buckets have come to is
-kept from flush to flush (`OpenBuckets`), and its rows are told from the flush's own points. All else is computed from
-what is stored: the buckets of a series whose rows come late, and, after the state was loaded, those that were open
-then. Both ways give the same row, to the bit.
+kept from flush to flush (`RunState.open_buckets`), and its rows are told from the flush's own points. All else is
+computed from what is stored: the buckets of a series whose rows come late, and, after the state was loaded, those that
+were open then. Both ways give the same row, to the bit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from stepwell_ingestor.buckets import ROW, UNKNOWN
+from stepwell_ingestor.buckets import ROW, UNKNOWN, keep_rows, open_rows
 from stepwell_ingestor.points import Columns, Int64s, Names
 from stepwell_ingestor.series_points import Marks, series_of
 from stepwell_ingestor.state import RunState
@@ -81,7 +81,7 @@ def roll(
         last_steps, state = before[series.path].last_steps, after[series.path]
         prior = np.array([last_steps.get((key, kind), NEVER) for key in series.keys])
         points = series.points()
-        known = state.open_buckets.of(series.keys, len(levels))
+        known = open_rows(state.open_buckets, series.keys, len(levels))
         late = prior >= points.steps[0]
         if late.any():
             _choose_touched(rolling, series.path, _where(series.keys, late), points.steps, prior[late])
@@ -94,7 +94,7 @@ def roll(
             for level, chosen in told.unknown:
                 rolling.choose(level, chosen)
             known[ahead] = told.open
-        state.open_buckets = state.open_buckets.with_rows(series.keys, known)
+        keep_rows(state.open_buckets, series.keys, known)
     return rolling
 
 

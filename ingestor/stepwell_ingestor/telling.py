@@ -59,7 +59,7 @@ def tell(
         keys: the series, k of them.
         points: their points, all at steps above `prior`.
         prior: int64[k], the last step of each series before, NEVER where it has none.
-        known: [k, level], what each series' open buckets have come to, as `OpenBuckets` has it.
+        known: [k, level], what each series' open buckets have come to, as `open_rows` returns it.
         levels: the levels, ascending.
     """
     found = Telling([], [], np.zeros(known.shape, ROW))
