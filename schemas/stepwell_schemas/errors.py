@@ -82,7 +82,11 @@ class RegistryError(StepwellSchemaError):
 
 
 class StoreError(StepwellSchemaError):
-    """ClickHouse did not do what it was asked."""
+    """ClickHouse did not do what it was asked; `code` is its error code (0 where it gave none)."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        self.code = code
+        super().__init__(message)
 
 
 class StoreUnavailableError(StoreError):
@@ -94,11 +98,7 @@ class MediaUnavailableError(StoreUnavailableError):
 
 
 class StoreRejectedError(StoreError):
-    """ClickHouse refused the statement; `code` is its error code (0 where it gave none)."""
-
-    def __init__(self, message: str, code: int = 0) -> None:
-        self.code = code
-        super().__init__(message)
+    """ClickHouse refused the statement; a retry will not help."""
 
 
 class StoreInUseError(StoreError):
