@@ -5,7 +5,9 @@
    as metadata. The broker takes that of the partition's owner alone: what was loaded before is what it is to be.
 3. Insert each table's rows under a token made of topic, partition, a, b, the table and the first record; behind the
    points and before `series`, the rollups that they close or change (see `rolling`), which need no token. Where a
-   reply was lost, or the plan was left by an owner before, look whether they are there (see `landing`).
+   reply was lost, or the plan was left by an owner before, look whether they are there (see `landing`). Where
+   ClickHouse refuses rows for their data, store the others, and plan the tables that follow without them (see
+   `refusals` and docs/decisions/0008).
 4. Put dead letters to their topic; wait for the broker.
 5. Commit `b`.
 
@@ -32,16 +34,23 @@ from stepwell_ingestor import metrics
 from stepwell_ingestor.clients import Kafka
 from stepwell_ingestor.committing import commit
 from stepwell_ingestor.errors import LandingError
+from stepwell_ingestor.isolation import plan_usable
 from stepwell_ingestor.landing import has_landed
 from stepwell_ingestor.loading import load_states
 from stepwell_ingestor.media import store_media
 from stepwell_ingestor.memory import StateCache
 from stepwell_ingestor.messages import REDRIVEN_HEADER, DeadLetter, Message, Received, receive_all
-from stepwell_ingestor.plan import FlushPlan, plan_flush
+from stepwell_ingestor.plan import FlushPlan, LeftOut
+from stepwell_ingestor.refusals import insert_divided, is_divisible
 from stepwell_ingestor.state import RunState
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.codec import Codec
-from stepwell_schemas.errors import MediaUnavailableError, StoreUnavailableError
+from stepwell_schemas.errors import (
+    DeadLetterReason,
+    MediaUnavailableError,
+    StoreRejectedError,
+    StoreUnavailableError,
+)
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.media_store import MediaStore
 from stepwell_schemas.rollups import LEVELS, TABLE
@@ -81,7 +90,7 @@ class Flusher:
         retry_seconds: float,
     ) -> None:
         self._partition = partition
-        self._store = store
+        self._client = store
         self._media = media
         self._kafka = kafka
         self._deadletters_topic = deadletters_topic
@@ -107,56 +116,90 @@ class Flusher:
             KafkaError: when the broker refuses a commit, as after a rebalance, or it is in doubt.
         """
         first = messages[0].offset
-        plan = await self._plan(messages, end)
+        plan_without = await self._prepare(messages, end)
+        plan = await asyncio.to_thread(plan_without, LeftOut())
         # A plan that was found, too: who was frozen meanwhile may have read states of flushes behind this one.
         await commit(self._kafka, self._partition, first, str(end), again=planned)
-        for table, rows in plan.tables.items():
-            if table == _REACHED:
-                await self._roll(plan, end)
-            token = insert_token(self._partition, messages, end, table)
-            await self._insert(table, rows, token, first, doubtful=planned)
+        token = partial(insert_token, self._partition, messages, end)
+        plan = await self._store(plan, plan_without, token, first, planned)
+        self._report(plan)
         await self._bury(plan.dead)
         await commit(self._kafka, self._partition, end, "")
         self._states.put(plan.states)
         return plan
 
-    async def _plan(self, messages: Sequence[Message], end: int) -> FlushPlan:
+    async def _prepare(self, messages: Sequence[Message], end: int) -> Callable[[LeftOut], FlushPlan]:
+        """Read messages, store their media and load the runs; return what plans the flush without what is left out."""
         received, dead = await asyncio.to_thread(receive_all, self._codec, messages)
         refused, _ = await self._patiently(partial(store_media, self._media, received))
         states, _ = await self._in_thread(self._load, received, messages[0].offset)
-        return await asyncio.to_thread(plan_flush, received, dead, states, end, refused, LEVELS)
+        return partial(plan_usable, received, dead, states, end, refused, LEVELS)
+
+    async def _store(
+        self,
+        plan: FlushPlan,
+        plan_without: Callable[[LeftOut], FlushPlan],
+        token: Callable[[str], str],
+        first: int,
+        planned: bool,
+    ) -> FlushPlan:
+        """Store a plan's rows; return the plan without what ClickHouse refused of them."""
+        left_out, stored = LeftOut(), set[str]()
+        while table := next((name for name in plan.tables if name not in stored), None):
+            if table == _REACHED:
+                await self._roll(plan)
+            try:
+                await self._insert(table, plan.tables[table], token(table), first, doubtful=planned)
+            except StoreRejectedError as error:
+                if not is_divisible(table, error):
+                    raise
+                left_out.add(await insert_divided(partial(self._insert_again, table), table, plan.tables[table], error))
+                # The tables that are stored have the same rows in the new plan, so no row has to be taken back.
+                plan = await asyncio.to_thread(plan_without, left_out)
+            stored.add(table)
+        metrics.count("stepwell_ingestor_refused_events", len(left_out))
+        return plan
+
+    async def _insert_again(self, table: str, rows: pa.Table) -> None:
+        await self._in_thread(self._client.insert, table, rows)
+
+    def _report(self, plan: FlushPlan) -> None:
+        metrics.count("stepwell_ingestor_clipped_counts", plan.clipped)
+        metrics.count("stepwell_ingestor_isolated_events", plan.isolated)
+        for letter in plan.dead:
+            if letter.reason is DeadLetterReason.UNUSABLE:
+                _log.warning("event_unusable", offset=letter.message.offset, detail=letter.detail)
 
     def _load(self, received: Sequence[Received], first: int) -> dict[RunPath, RunState]:
         # In the order of the log and not of a set, since the order is that in which states are left out later.
         paths = dict.fromkeys(item.path for item in received)
         states = self._states.known(paths)
-        return states | load_states(self._store, [path for path in paths if path not in states], first)
+        return states | load_states(self._client, [path for path in paths if path not in states], first)
 
     async def _insert(self, table: str, rows: pa.Table, token: str, first: int, *, doubtful: bool) -> None:
         """Insert rows once; `doubtful` says that an insert under this token may have been begun before."""
         for number in range(1, _TOKENS + 1):
             numbered = token if number == 1 else f"{token}:{number}"
-            _, repeated = await self._in_thread(self._store.insert, table, rows, numbered)
+            _, repeated = await self._in_thread(self._client.insert, table, rows, numbered)
             doubtful = doubtful or repeated
             if not doubtful:
                 return
-            landed, _ = await self._in_thread(has_landed, self._store, table, rows, first)
+            landed, _ = await self._in_thread(has_landed, self._client, table, rows, first)
             if landed:
                 return
             metrics.count("stepwell_ingestor_inserts_repaired")
             _log.warning("ClickHouse noted an insert and lost its rows; inserting them again", table=table, token=token)
         raise LandingError(f"table {table}: rows were inserted {_TOKENS} times (token {token}) and do not show")
 
-    async def _roll(self, plan: FlushPlan, end: int) -> None:
-        """Store the rollups that the flush's points closed or changed. Done twice it changes nothing: no token."""
+    async def _roll(self, plan: FlushPlan) -> None:
+        """Store the rollups that the flush's points closed or changed. Idempotent, so it needs no token."""
         clock = asyncio.get_running_loop().time
         began = clock()
-        told = plan.rolling.table(end)
-        if told is not None:
-            await self._in_thread(self._store.insert, TABLE, told)
-            metrics.count("stepwell_ingestor_rollup_rows", len(told))
-        for statement in plan.rolling.statements(end):
-            await self._in_thread(self._store.command, statement.sql, statement.parameters)
+        if plan.rollups is not None:
+            await self._in_thread(self._client.insert, TABLE, plan.rollups)
+            metrics.count("stepwell_ingestor_rollup_rows", len(plan.rollups))
+        for statement in plan.rolling.statements(plan.end):
+            await self._in_thread(self._client.command, statement.sql, statement.parameters)
             metrics.count("stepwell_ingestor_rollup_statements")
         metrics.count("stepwell_ingestor_rollup_seconds", clock() - began)
 

@@ -1,4 +1,4 @@
-"""Plans a flush whatever its events are: an event that planning fails on becomes a dead letter, and the rest is planned.
+"""Plans a flush whatever its events are: an event that planning fails on becomes a dead letter, the rest is planned.
 
 The decision depends on the log alone, so that a flush that is repeated after a crash, and a replay, decide the same.
 `MemoryError` is the exception to that: it depends on the machine. See docs/decisions/0008.

@@ -38,13 +38,14 @@ _DETAIL_CHARS: Final = 1_000
 class FlushPlan:
     """What a flush stores: rows by table in the order of insertion, dead letters, and the states after it.
 
-    `rollups` and `rolling` come after the tables of points and before all others. `clipped`: counts that were clipped at
-    what their columns hold. `isolated`: events that planning failed on, as `isolation` found.
+    `rollups` and `rolling` come after the tables of points and before all others. `clipped`: counts that were clipped
+    at what their columns hold. `isolated`: events that planning failed on, as `isolation` found.
     """
 
     tables: dict[str, pa.Table]
     rolling: Rolling
     rollups: pa.Table | None
+    end: int
     dead: list[DeadLetter]
     states: dict[RunPath, RunState]
     points: int
@@ -60,6 +61,14 @@ class LeftOut:
 
     values: dict[tuple[str, int], str] = field(default_factory=dict)
     documents: dict[RunPath, str] = field(default_factory=dict)
+
+    def add(self, other: LeftOut) -> None:
+        """Take in what else is refused."""
+        self.values |= other.values
+        self.documents |= other.documents
+
+    def __len__(self) -> int:
+        return len(self.values) + len(self.documents)
 
 
 @dataclass
@@ -134,6 +143,7 @@ def plan_flush(
         tables=tables,
         rolling=rolling,
         rollups=rolling.table(end),
+        end=end,
         dead=[flush.dead[offset] for offset in sorted(flush.dead)],
         states=flush.states,
         points=sum(part.points for part in flush.series.values()),

@@ -18,8 +18,8 @@ from stepwell_schemas.errors import StoreRejectedError
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.limits import VERSION_ROW_BITS
 
-Insert = Callable[[pa.Table, str], Awaitable[None]]
-"""Inserts rows of the table; the text tells them from other parts of the same table's rows."""
+Insert = Callable[[pa.Table], Awaitable[None]]
+"""Inserts rows into their table. Rows may come twice: their versions make that harmless."""
 
 DOCUMENTS: Final = "run_documents"
 DIVISIBLE: Final = frozenset({*TABLES.values(), DOCUMENTS})
@@ -29,23 +29,21 @@ _FRUITLESS_TRIES: Final = 16
 _REASON_CHARS: Final = 500
 
 
-async def insert_dividing(insert: Insert, table: str, rows: pa.Table) -> LeftOut:
-    """Insert rows; return what of them ClickHouse refuses for their data.
+def is_divisible(table: str, error: StoreRejectedError) -> bool:
+    """Tell if a refused insert may be refused for single rows of the table."""
+    return table in DIVISIBLE and error_class(error.code) in _DIVIDED
+
+
+async def insert_divided(insert: Insert, table: str, rows: pa.Table, error: StoreRejectedError) -> LeftOut:
+    """Insert what ClickHouse takes of rows that it refused with `error`; return what it does not take.
 
     Raises:
-        StoreRejectedError: when it refuses them for another reason.
+        StoreRejectedError: when it refuses them for another reason than their data.
     """
-    try:
-        await insert(rows, "")
-    except StoreRejectedError as error:
-        if table not in DIVISIBLE or error_class(error.code) not in _DIVIDED:
-            raise
-        owners = _owners(table, rows)
-        division = _Division(insert, rows, owners)
-        names = list(dict.fromkeys(owners))
-        await division.refused(names, error)
-        return _left_out(table, division.found)
-    return LeftOut()
+    owners = _owners(table, rows)
+    division = _Division(insert, rows, owners)
+    await division.refused(list(dict.fromkeys(owners)), error)
+    return _left_out(table, division.found)
 
 
 _DIVIDED: Final = ("data", "unknown")
@@ -75,7 +73,7 @@ class _Division:
             among = frozenset(part)
             rows = self._rows.filter(pa.array([owner in among for owner in self._owners]))
             try:
-                await self._insert(rows, f"{part[0]}-{part[-1]}")
+                await self._insert(rows)
                 self._taken += 1
             except StoreRejectedError as refusal:
                 await self.refused(part, refusal)

@@ -41,8 +41,8 @@ class IngestorSettings(KafkaSettings, StoreSettings, MediaSettings):
     ingestor_state_bytes: int = Field(
         256 * MIB,
         ge=0,
-        description="Bytes of run state kept in memory over all partitions, about 1.5 KB for each metric of a run; that "
-        "of other runs is read back when needed.",
+        description="Bytes of run state kept in memory over all partitions, about 1.5 KB for each metric of a run; "
+        "that of other runs is read back when needed.",
     )
     ingestor_retry_seconds: float = Field(
         5.0, gt=0, description="The longest wait between two tries while ClickHouse can't be reached."
