@@ -7,7 +7,7 @@ steps: neither numpy's own sum nor the engine's does that.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,37 @@ UNKNOWN: Final = -1
 
 Rows = NDArray[np.void]
 Floats = NDArray[np.float64]
+Marks = NDArray[np.bool_]
+
+
+class Points(NamedTuple):
+    """Points of k series that have the same n steps: int64[n], strictly ascending; ms int64[n]; float64[k, n]."""
+
+    steps: Int64s
+    timestamps: Int64s
+    values: Floats
+
+    def of(self, chosen: Marks) -> Points:
+        """Return the points of some of the series."""
+        return self if chosen.all() else self._replace(values=self.values[chosen])
+
+
+class FlatPoints(NamedTuple):
+    """Points of any series, one after the other: the series' numbers ascending, each one's steps strictly ascending."""
+
+    series: Int64s
+    steps: Int64s
+    timestamps: Int64s
+    values: Floats
+
+    def of(self, chosen: Marks) -> FlatPoints:
+        """Return the points of some of the series, numbered again from 0."""
+        kept = self.at(chosen[self.series])
+        return kept._replace(series=(np.cumsum(chosen) - 1)[kept.series])
+
+    def at(self, places: Marks | Int64s) -> FlatPoints:
+        """Return the points at some places."""
+        return FlatPoints(self.series[places], self.steps[places], self.timestamps[places], self.values[places])
 
 
 def of_points(level: int, steps: Int64s, timestamps: Int64s, values: Floats, begun: Floats) -> Rows:
@@ -40,10 +71,25 @@ def of_points(level: int, steps: Int64s, timestamps: Int64s, values: Floats, beg
     """
     buckets = steps >> level
     starts = np.concatenate(([0], np.flatnonzero(np.diff(buckets)) + 1))
+    sums = np.zeros((len(values), len(starts)))
+    sums[:, 0] = begun
+    return of_runs(level, Points(steps, timestamps, values), starts, sums)
+
+
+def of_runs(level: int, points: Points, starts: Int64s, begun: Floats) -> Rows:
+    """Return the rows of points from each start to the next, which lie in one bucket: [k, b].
+
+    Args:
+        level: the level, binary logarithm of its buckets' width.
+        points: steps int64[n] and timestamps int64[n] (ms), those of a bucket ascending, and values float64[k, n].
+        starts: int64[b], ascending, the first 0.
+        begun: float64[k, b], the sums that the buckets have come to before these points.
+    """
+    steps, timestamps, values = points
     lengths = np.diff(np.append(starts, len(steps)))
     finite, numbers = np.isfinite(values), ~np.isnan(values)
     rows = np.zeros((len(values), len(starts)), ROW)
-    rows["bucket"] = buckets[starts]
+    rows["bucket"] = steps[starts] >> level
     ends = starts + lengths - 1
     rows["first_step"], rows["last_step"], rows["last_timestamp"] = steps[starts], steps[ends], timestamps[ends]
     rows["first_value"], rows["last_value"] = values[:, starts], values[:, ends]
@@ -73,17 +119,19 @@ def _extremes(
 
 
 def _sums(values: Floats, starts: Int64s, lengths: Int64s, begun: Floats) -> Floats:
-    """Return the sum of each bucket, adding one value after the other, the first bucket's to what has begun."""
-    sums = np.zeros((len(values), len(starts)))
-    sums[:, 0] = begun
+    """Return the sum of each bucket, adding one value after the other to what has begun: float64[k, b]."""
+    sums = begun.copy()
     with np.errstate(over="ignore", invalid="ignore"):
         if len(starts) < lengths.max():
             for place, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True)):
                 in_turn = np.concatenate((sums[:, place : place + 1], values[:, start : start + length]), axis=1)
                 sums[:, place] = np.add.accumulate(in_turn, axis=1)[:, -1]
         else:
-            for turn in range(int(lengths.max())):
-                longer = lengths > turn
+            # The longest first, so that all turns together cost as much as there are values.
+            longest = np.argsort(-lengths, kind="stable")
+            left = np.searchsorted(-lengths[longest], -np.arange(int(lengths.max())), "left")
+            for turn, count in enumerate(left.tolist()):
+                longer = longest[:count]
                 sums[:, longer] += values[:, starts[longer] + turn]
     return sums
 
@@ -102,7 +150,7 @@ def together(rows: Rows, starts: Int64s) -> Rows:
         made[name] = last[name]
     for name in _COUNTS:
         made[name] = np.add.reduceat(rows[name], starts)
-    made["total"] = _sums(rows["total"][None], starts, lengths, np.zeros(1))[0]
+    made["total"] = _sums(rows["total"][None], starts, lengths, np.zeros((1, len(starts))))[0]
     for name, extreme in (("min", np.fmin), ("max", np.fmax)):
         places, values = _extremes(extreme, np.arange(len(rows)), rows[f"{name}_value"][None], starts, lengths)
         there = ~np.isnan(values[0])
