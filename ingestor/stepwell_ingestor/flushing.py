@@ -1,8 +1,9 @@
 """Carries out one flush so that it counts exactly once, whatever dies in between.
 
-1. Put the media files into their store: whatever comes later, a row finds the files it refers to.
-2. Load what is known of the runs as of the first offset `a`, plan the rows, and commit `a` with the plan, the end `b`,
-   as metadata. The broker takes that of the partition's owner alone: what was loaded before is what it is to be.
+1. Load what is known of the runs as of the first offset `a`, and put the media files that they have not logged before
+   into their store: whatever comes later, a row finds the files it refers to.
+2. Plan the rows, and commit `a` with the plan, the end `b`, as metadata. The broker takes that of the partition's owner
+   alone: what was loaded before is what it is to be.
 3. Insert each table's rows under a token made of topic, partition, a, b, the table and the first record; behind the
    points and before `series`, the rollups that they close or change (see `rolling`), which need no token. Where a
    reply was lost, or the plan was left by an owner before, look whether they are there (see `landing`). Where
@@ -23,7 +24,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import pyarrow as pa
 import structlog
@@ -36,11 +37,11 @@ from stepwell_ingestor.committing import commit
 from stepwell_ingestor.errors import LandingError
 from stepwell_ingestor.isolation import plan_usable
 from stepwell_ingestor.landing import has_landed
-from stepwell_ingestor.loading import load_states
-from stepwell_ingestor.media import store_media
+from stepwell_ingestor.loading import load_media_types, load_states
+from stepwell_ingestor.media import StoredMedia, store_media, tidy_media
 from stepwell_ingestor.memory import StateCache
 from stepwell_ingestor.messages import REDRIVEN_HEADER, DeadLetter, Message, Received, receive_all
-from stepwell_ingestor.plan import FlushPlan, LeftOut
+from stepwell_ingestor.plan import FlushPlan, LeftOut, is_repeated
 from stepwell_ingestor.refusals import insert_divided, is_divisible
 from stepwell_ingestor.state import RunState
 from stepwell_schemas.clickhouse import Store
@@ -51,6 +52,7 @@ from stepwell_schemas.errors import (
     StoreRejectedError,
     StoreUnavailableError,
 )
+from stepwell_schemas.events import MediaChunk
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.media_store import MediaStore
 from stepwell_schemas.rollups import LEVELS, TABLE
@@ -72,6 +74,13 @@ def insert_token(partition: TopicPartition, messages: Sequence[Message], end: in
     first = messages[0]
     record = f"{first.timestamp}:{zlib.crc32(first.value):08x}"
     return f"{partition.topic}:{partition.partition}:{first.offset}:{end}:{record}:{table}"
+
+
+class _Prepared(NamedTuple):
+    """What plans a flush without some of its rows, and the media that it has stored."""
+
+    plan_without: Callable[[LeftOut], FlushPlan]
+    media: StoredMedia
 
 
 class Flusher:
@@ -116,7 +125,7 @@ class Flusher:
             KafkaError: when the broker refuses a commit, as after a rebalance, or it is in doubt.
         """
         first = messages[0].offset
-        plan_without = await self._prepare(messages, end)
+        plan_without, media = await self._prepare(messages, end)
         plan = await asyncio.to_thread(plan_without, LeftOut())
         # A plan that was found, too: who was frozen meanwhile may have read states of flushes behind this one.
         await commit(self._kafka, self._partition, first, str(end), again=planned)
@@ -126,14 +135,23 @@ class Flusher:
         await self._bury(plan.dead)
         await commit(self._kafka, self._partition, end, "")
         self._states.put(plan.states)
+        await self._tidy(media)
         return plan
 
-    async def _prepare(self, messages: Sequence[Message], end: int) -> Callable[[LeftOut], FlushPlan]:
-        """Read messages, store their media and load the runs; return what plans the flush without what is left out."""
+    async def _prepare(self, messages: Sequence[Message], end: int) -> _Prepared:
+        """Read messages, load their runs and store their media; nothing is decided yet."""
         received, dead = await asyncio.to_thread(receive_all, self._codec, messages)
-        refused, _ = await self._patiently(partial(store_media, self._media, received))
         states, _ = await self._in_thread(self._load, received, messages[0].offset)
-        return partial(plan_usable, received, dead, states, end, refused, LEVELS)
+        chunks = [item for item in received if isinstance(item.event, MediaChunk)]
+        chunks = [item for item in chunks if not is_repeated(item, states[item.path])]
+        stored, _ = await self._patiently(partial(store_media, self._media, chunks))
+        files = {item.event.sha256 for item in chunks if isinstance(item.event, MediaChunk)}
+        types, _ = await self._in_thread(load_media_types, self._client, files)
+
+        def plan_without(left_out: LeftOut) -> FlushPlan:
+            return plan_usable(received, dead, states, end, stored.refused, LEVELS, left_out, types)
+
+        return _Prepared(plan_without, stored)
 
     async def _store(
         self,
@@ -202,6 +220,13 @@ class Flusher:
             await self._in_thread(self._client.command, statement.sql, statement.parameters)
             metrics.count("stepwell_ingestor_rollup_statements")
         metrics.count("stepwell_ingestor_rollup_seconds", clock() - began)
+
+    async def _tidy(self, media: StoredMedia) -> None:
+        try:
+            await tidy_media(self._media, media)
+        except MediaUnavailableError as error:
+            # The flush is stored. The pieces are left below `parts/`, as those of files that were never completed.
+            _log.warning("media_pieces_left", folders=len(media.done), error=str(error))
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> tuple[T, bool]:
         """Call what asks ClickHouse, patiently."""

@@ -25,6 +25,7 @@ def plan_usable(
     refused: Mapping[int, str] | None = None,
     levels: Sequence[int] = LEVELS,
     left_out: LeftOut | None = None,
+    media_types: Mapping[str, str] | None = None,
 ) -> FlushPlan:
     """Plan events as `plan_flush` does, without those that it raises an exception for.
 
@@ -33,7 +34,7 @@ def plan_usable(
     """
 
     def plan(items: Sequence[Received], letters: Sequence[DeadLetter]) -> FlushPlan:
-        return plan_flush(items, letters, before, end, refused, levels, left_out)
+        return plan_flush(items, letters, before, end, refused, levels, left_out, media_types)
 
     try:
         return plan(received, dead)

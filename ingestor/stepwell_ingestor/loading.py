@@ -16,6 +16,12 @@ from stepwell_schemas.limits import VERSION_ROW_BITS
 
 _MICROSECONDS = 1_000_000
 _AMONG = "entity IN {entities:Array(String)} AND project IN {projects:Array(String)} AND run_id IN {runs:Array(String)}"
+# The row that the query service reads, too.
+_MEDIA_TYPES = (
+    "SELECT sha256, toString(content_type) AS content_type FROM {db}.media_files WHERE sha256 IN {files:Array(String)}"
+    " ORDER BY sha256, version LIMIT 1 BY sha256"
+)
+_FILES_ASKED = 500
 
 
 def load_states(store: Store, paths: Collection[RunPath], offset: int) -> dict[RunPath, RunState]:
@@ -60,6 +66,16 @@ def load_states(store: Store, paths: Collection[RunPath], offset: int) -> dict[R
     for state in states.values():
         state.measure()
     return states
+
+
+def load_media_types(store: Store, files: Collection[str]) -> dict[str, str]:
+    """Return the content types of the files that are known, by their SHA-256. Raises: StoreError."""
+    found: dict[str, str] = {}
+    names = sorted(set(files))
+    for first in range(0, len(names), _FILES_ASKED):
+        asked = {"files": names[first : first + _FILES_ASKED]}
+        found |= {row["sha256"]: row["content_type"] for row in store.query(_MEDIA_TYPES, asked).to_pylist()}
+    return found
 
 
 def _document(row: dict[str, Any]) -> RunDocument:

@@ -78,6 +78,7 @@ class _Flush:
     states: dict[RunPath, RunState]
     refused: Mapping[int, str]
     left_out: LeftOut
+    media_types: dict[str, str]
     files: list[MediaFile] = field(default_factory=list)
     columns: list[Columns] = field(default_factory=list)
     series: dict[tuple[RunPath, SeriesId], SeriesPart] = field(default_factory=dict)
@@ -108,6 +109,7 @@ def plan_flush(
     refused: Mapping[int, str] | None = None,
     levels: Sequence[int] = LEVELS,
     left_out: LeftOut | None = None,
+    media_types: Mapping[str, str] | None = None,
 ) -> FlushPlan:
     """Plan the events of one partition before offset `end`, in their order.
 
@@ -119,8 +121,10 @@ def plan_flush(
         refused: why the media files that some events complete could not be stored, by the events' offsets.
         levels: of the rollups.
         left_out: what must not be stored. It changes no decision: all other rows are the same.
+        media_types: the content types of the media files that are known, by SHA-256; they stay.
     """
-    flush = _Flush({path: state.fork() for path, state in before.items()}, refused or {}, left_out or LeftOut())
+    states = {path: state.fork() for path, state in before.items()}
+    flush = _Flush(states, refused or {}, left_out or LeftOut(), dict(media_types or {}))
     flush.dead.update({letter.message.offset: letter for letter in dead})
     for item in received:
         _take(flush, item)
@@ -174,6 +178,12 @@ def _take(flush: _Flush, item: Received) -> None:
     if flush.part.dead_letters and flush.part.points:
         offset = item.message.offset
         flush.dead[offset] = flush.dead[offset]._replace(partly=True)
+
+
+def is_repeated(item: Received, state: RunState) -> bool:
+    """Tell if all of an event was stored before, so that planning it from this state leaves it out."""
+    session, sequence = _place(item)
+    return bool(session) and 0 <= sequence <= state.sessions.get(session, 0) - item.event.records
 
 
 def _place(item: Received) -> tuple[str, int]:
@@ -243,7 +253,9 @@ def _take_media(flush: _Flush, item: Received, chunk: MediaChunk) -> None:
         flush.refuse(item, DeadLetterReason.BAD_MEDIA, refusal)
     elif chunk.index == chunk.count - 1:
         version = item.message.offset << VERSION_ROW_BITS
-        flush.files.append(MediaFile(item.path, chunk.sha256, chunk.size, chunk.content_type, version))
+        # Another run, in another partition, may log the same file: its type is that of who logged it first.
+        content_type = flush.media_types.setdefault(chunk.sha256, chunk.content_type)
+        flush.files.append(MediaFile(item.path, chunk.sha256, chunk.size, content_type, version))
 
 
 def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) -> None:
