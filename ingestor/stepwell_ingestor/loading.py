@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+
+import numpy as np
 
 from stepwell_ingestor.rows import NOT_THERE
 from stepwell_ingestor.state import RunDocument, RunState
@@ -15,6 +17,9 @@ from stepwell_schemas.json_text import JsonObject, stored_members
 from stepwell_schemas.limits import VERSION_ROW_BITS
 
 _MICROSECONDS = 1_000_000
+# A server takes 128 KiB as one parameter (http_max_field_value_size), in which a character may be written as two.
+_PATHS_BYTES = 32_768
+_NAME_BYTES = 12
 _AMONG = "entity IN {entities:Array(String)} AND project IN {projects:Array(String)} AND run_id IN {runs:Array(String)}"
 # The row that the query service reads, too.
 _MEDIA_TYPES = (
@@ -34,12 +39,27 @@ def load_states(store: Store, paths: Collection[RunPath], offset: int) -> dict[R
         StoreError: when ClickHouse can't be read.
     """
     states = {path: RunState() for path in paths}
-    if not states:
-        return states
+    for part in _portions(list(states)):
+        _load(store, {path: states[path] for path in part}, offset)
+    return states
+
+
+def _portions(paths: Sequence[RunPath]) -> Iterator[Sequence[RunPath]]:
+    """Yield runs, as many at a time as a statement's parameters can hold."""
+    ends = np.cumsum([len(str(path).encode()) + _NAME_BYTES for path in paths])
+    start = 0
+    while start < len(paths):
+        before = ends[start - 1] if start else 0
+        end = max(int(np.searchsorted(ends, before + _PATHS_BYTES, "right")), start + 1)
+        yield paths[start:end]
+        start = end
+
+
+def _load(store: Store, states: Mapping[RunPath, RunState], offset: int) -> None:
     among = {
-        "entities": sorted({path.entity for path in paths}),
-        "projects": sorted({path.project for path in paths}),
-        "runs": sorted({path.run_id for path in paths}),
+        "entities": sorted({path.entity for path in states}),
+        "projects": sorted({path.project for path in states}),
+        "runs": sorted({path.run_id for path in states}),
     }
 
     def rows(columns: str, table: str) -> Iterator[tuple[RunState, dict[str, Any]]]:
@@ -65,7 +85,6 @@ def load_states(store: Store, paths: Collection[RunPath], offset: int) -> dict[R
         state.document = _document(row)
     for state in states.values():
         state.measure()
-    return states
 
 
 def load_media_types(store: Store, files: Collection[str]) -> dict[str, str]:

@@ -59,11 +59,11 @@ def failing(monkeypatch: pytest.MonkeyPatch, bad: frozenset[int], error: BaseExc
     return planned
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
-@given(
-    st.frozensets(st.integers(0, COUNT - 1)),
-    st.sampled_from([ValueError("x" * 9_999), MemoryError(), RecursionError()]),
-)
+ERRORS = [ValueError("x" * 9_999), MemoryError(), RecursionError()]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.frozensets(st.integers(0, COUNT - 1)), st.sampled_from(ERRORS))
 def test_the_others_are_planned_as_if_it_had_never_come(bad: frozenset[int], error: Exception) -> None:
     items = logged()
     before = {path: RunState() for path in PATHS}

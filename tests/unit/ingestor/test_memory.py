@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepwell_ingestor.layers import Layer
@@ -66,6 +66,7 @@ def settled(cache: StateCache, offset: int, events: Iterable[Event]) -> dict[Run
 flushes = st.lists(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 30)), min_size=1, max_size=5), max_size=8)
 
 
+@settings(max_examples=30)
 @given(flushes, st.sampled_from([0, 10_000, 60_000, 2**30]))
 def test_states_are_counted_as_they_grow_and_never_beyond_the_bound(
     drawn: list[list[tuple[int, int]]], limit: int
@@ -95,7 +96,7 @@ def test_states_are_counted_as_they_grow_and_never_beyond_the_bound(
 
 
 def test_open_buckets_go_before_whole_states() -> None:
-    memory = StateMemory(40_000)
+    memory = StateMemory(80_000)
     cache = memory.cache()
     for number in range(5):
         settled(cache, number, [LogEvent(**run(number)._asdict(), data={f"k{key}": 1.0 for key in range(8)})])
