@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from stepwell_deploy.guests import Limits, check_settings, check_statement
 from stepwell_deploy.http_statements import Insert, Request, StatementError, literal, quoted_name
-from stepwell_schemas.errors import StoreRejectedError
+from stepwell_schemas.errors import StoreError
 
 _SYNTAX_CODE: Final = 62
 # Of this one each block is a whole stream.
@@ -65,7 +65,7 @@ def run(folder: Path, request: Request, writer: bool, limits: Limits) -> Answer:
             if request.streamed():
                 return _stream(handle, request, stack)
             return _query(handle, request)
-    except StoreRejectedError as error:
+    except StoreError as error:
         raise StatementError(str(error), error.code) from error
     except UnicodeDecodeError as error:
         raise StatementError(

@@ -17,6 +17,7 @@ from stepwell_ingestor.batching import FlushPolicy
 from stepwell_ingestor.clients import LEAVE_SECONDS, AiokafkaClients, Kafka
 from stepwell_ingestor.consumer import Owned, Ownership
 from stepwell_ingestor.flushing import Flusher
+from stepwell_ingestor.memory import StateMemory
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.codec import Codec
@@ -69,6 +70,7 @@ class Ingestor:
         self._ended = asyncio.Event()
         self._drained = True
         self._running: asyncio.Task[None] | None = None
+        self._memory = StateMemory(settings.ingestor_state_bytes)
         self._owned = Ownership(self._kafka, self._make_flusher)
         metrics.gauge("stepwell_ingestor_buffer_limit_bytes", settings.ingestor_buffer_bytes)
 
@@ -176,6 +178,7 @@ class Ingestor:
         metrics.count("stepwell_ingestor_flushes")
         self._alarm.report(portion.messages, plan.dead)
         metrics.gauge("stepwell_ingestor_last_flush_timestamp_seconds", self._last_flush_at)
+        metrics.gauge("stepwell_ingestor_state_bytes", self._memory.bytes)
 
     def _report(self) -> None:
         status = self.status()
@@ -215,6 +218,6 @@ class Ingestor:
             kafka=self._kafka,
             deadletters_topic=self._settings.deadletters_topic,
             codec=Codec(),
-            runs_in_memory=self._settings.ingestor_runs_in_memory,
+            states=self._memory.cache(),
             retry_seconds=self._settings.ingestor_retry_seconds,
         )

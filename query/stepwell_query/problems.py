@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from stepwell_query.errors import ClientGoneError, MediaNotFoundError, NotFoundError, RangeError, RequestError
+from stepwell_schemas.clickhouse_errors import is_over_query_limit
 from stepwell_schemas.errors import MediaUnavailableError, RuleError, StoreError, StoreRejectedError
 
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -147,11 +148,11 @@ async def _on_range_error(_: Request, error: Exception) -> Response:
 
 
 async def _on_store_error(_: Request, error: Exception) -> Response:
+    if isinstance(error, StoreError) and is_over_query_limit(error):
+        rule = _LIMIT_CODES[error.code]
+        remedy = "ask for fewer runs, keys or steps"
+        return _unusable([field_error("request", None, rule, remedy)])
     if isinstance(error, StoreRejectedError):
-        if error.code in _LIMIT_CODES:
-            rule = _LIMIT_CODES[error.code]
-            remedy = "ask for fewer runs, keys or steps"
-            return _unusable([field_error("request", None, rule, remedy)])
         _log.error("clickhouse refused a statement of the service", error=str(error))
         return problem(500, "store-rejected", "ClickHouse refused a statement of the service", str(error))
     if isinstance(error, MediaUnavailableError):

@@ -15,7 +15,8 @@ from stepwell_query.errors import RequestError, SqlRefusedError
 from stepwell_query.settings import QuerySettings
 from stepwell_query.sql_rules import check_canonical, check_tree, only
 from stepwell_schemas.clickhouse import Store
-from stepwell_schemas.errors import StoreRejectedError
+from stepwell_schemas.clickhouse_errors import is_over_query_limit
+from stepwell_schemas.errors import StoreError, StoreRejectedError, StoreUnavailableError
 
 SQL_MAX_CHARS: Final = 100_000
 _SYNTAX_CODE: Final = 62
@@ -86,11 +87,12 @@ def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table
     try:
         # Whole, not as a stream: a limit that is reached on the way must not leave half an answer.
         answer = store.query_bytes(f"{statement.sql} {limits}", statement.parameters, "Arrow")
-    except StoreRejectedError as error:
-        limit = _LIMITS.get(error.code)
-        if limit is None:
+    except StoreError as error:
+        if not is_over_query_limit(error):
+            if isinstance(error, StoreUnavailableError) and error.code != _CANCELLED_CODE:
+                raise
             raise _refused(statement.sql, error) from error
-        rule, remedy = limit
+        rule, remedy = _LIMITS[error.code]
         raise SqlRefusedError(statement.sql, rule.format(**settings.model_dump()), remedy) from error
     table = pa.ipc.open_file(pa.BufferReader(answer)).read_all() if answer else pa.table({})
     if table.num_rows > settings.sql_max_rows:
@@ -136,7 +138,7 @@ def _check_parameters(parameters: Mapping[str, Any]) -> None:
             raise RequestError("parameters", name, "is no name of a parameter", "use letters, digits and _")
 
 
-def _refused(sql: str, error: StoreRejectedError) -> SqlRefusedError:
+def _refused(sql: str, error: StoreError) -> SqlRefusedError:
     if error.code == _CANCELLED_CODE:
         return SqlRefusedError(sql, "was cancelled", "send it again")
     message = _message(error)
@@ -147,7 +149,7 @@ def _refused(sql: str, error: StoreRejectedError) -> SqlRefusedError:
     return SqlRefusedError(sql, f"was refused by ClickHouse: {message}", "correct it")
 
 
-def _message(error: StoreRejectedError) -> str:
+def _message(error: StoreError) -> str:
     """Return what ClickHouse says, without what the drivers and our own statement put around it."""
     found = _MESSAGE.search(str(error))
     text = found[1] if found else str(error)

@@ -21,7 +21,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from stepwell_schemas.clickhouse_embedded import EMBEDDED, embedded_path, open_embedded, stream_embedded
-from stepwell_schemas.clickhouse_errors import PASSING_CODES, PASSING_INSERT_CODES, translated
+from stepwell_schemas.clickhouse_errors import translated
 from stepwell_schemas.errors import IdentifierError, StoreError, StoreRejectedError
 
 Parameters = Mapping[str, Any]
@@ -126,12 +126,12 @@ class Store:
             raise IdentifierError("table", table, "must be a plain name")
         settings = {} if token is None else {"insert_deduplication_token": token}
         block = _arrow_file(rows)
-        with self._client(PASSING_INSERT_CODES) as client:
+        with self._client() as client:
             client.raw_insert(f"{self._quoted}.`{table}`", rows.column_names, block, settings, "Arrow")
 
     def command(self, sql: str, parameters: Parameters | None = None) -> None:
         """Run a statement whose result is of no interest, such as DDL. Works before the database exists."""
-        with self._client(PASSING_INSERT_CODES) as client:
+        with self._client() as client:
             # Not the driver's `command`: it would put parameters of any length into the URL.
             client.raw_query(self._text(sql), _dict(parameters), use_database=False)
 
@@ -149,14 +149,14 @@ class Store:
         return sql.replace("{db}", self._quoted)
 
     @contextmanager
-    def _client(self, passing: frozenset[int] = PASSING_CODES) -> Iterator[Client]:
+    def _client(self) -> Iterator[Client]:
         client = self._idle.get()
         try:
-            with translated(passing):
+            with translated():
                 if client is None or self._closed:
                     client = self._new_client()
                 yield client
-        except StoreRejectedError:
+        except StoreError:
             client = self._instead_of(client)
             raise
         finally:

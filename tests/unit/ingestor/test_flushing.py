@@ -14,6 +14,7 @@ from aiokafka.errors import CommitFailedError, KafkaError
 from stepwell_ingestor.clients import Committed, Kafka
 from stepwell_ingestor.errors import CommitInDoubtError
 from stepwell_ingestor.flushing import Flusher
+from stepwell_ingestor.memory import StateMemory
 from stepwell_ingestor.messages import Message
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.codec import Codec, encode
@@ -59,7 +60,7 @@ async def flush(witness: Witness, *, planned: bool) -> list[Any]:
     """Flush one event; return what was asked, repetitions left out."""
     flusher = Flusher(
         PARTITION, store=witness, media=MediaStore("memory://"), kafka=cast("Kafka", witness), deadletters_topic="dead",
-        codec=Codec(), runs_in_memory=1, retry_seconds=0.1,
+        codec=Codec(), states=StateMemory(0).cache(), retry_seconds=0.1,
     )  # fmt: skip
     try:
         await flusher.flush([Message(3, 1, b"key", AN_EVENT)], 4, planned)
