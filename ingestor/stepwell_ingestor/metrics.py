@@ -19,6 +19,7 @@ CounterName = Literal[
     "stepwell_ingestor_rollup_statements",
     "stepwell_ingestor_rollup_seconds",
     "stepwell_ingestor_rejoins",
+    "stepwell_ingestor_dead_letters_undelivered",
 ]
 GaugeName = Literal[
     "stepwell_ingestor_lag_events",
@@ -28,6 +29,7 @@ GaugeName = Literal[
     "stepwell_ingestor_last_flush_timestamp_seconds",
     "stepwell_ingestor_deadletter_share",
     "stepwell_ingestor_deadletter_alarm",
+    "stepwell_ingestor_deadletter_topic_alarm",
     "stepwell_ingestor_store_alarm",
     "stepwell_ingestor_media_alarm",
 ]
@@ -40,6 +42,7 @@ _COUNTERS: Final[dict[CounterName, str]] = {
     "stepwell_ingestor_flushes": "Flushes stored and committed.",
     "stepwell_ingestor_store_retries": "Tries that failed because ClickHouse could not be reached.",
     "stepwell_ingestor_media_retries": "Tries that failed because the media store could not be reached.",
+    "stepwell_ingestor_dead_letters_undelivered": "Dead letters that their topic did not take; the log names them.",
     "stepwell_ingestor_rejoins": "Times that the group was left and joined anew because a commit was not answered.",
     "stepwell_ingestor_inserts_repaired": "Inserts that ClickHouse noted and lost when it was killed, made again.",
     "stepwell_ingestor_rollup_rows": "Rows of rollups told from the flushes' own points.",
@@ -54,6 +57,7 @@ _GAUGES: Final[dict[GaugeName, str]] = {
     "stepwell_ingestor_last_flush_timestamp_seconds": "When a flush was last committed, in seconds since the epoch.",
     "stepwell_ingestor_deadletter_share": "Share of dead letters among the last 1,000 events.",
     "stepwell_ingestor_deadletter_alarm": "1 while that share is too large.",
+    "stepwell_ingestor_deadletter_topic_alarm": "1 while the topic of dead letters is missing or takes no letters.",
     "stepwell_ingestor_store_alarm": "1 while events wait because ClickHouse can't be reached.",
     "stepwell_ingestor_media_alarm": "1 while events wait because the media store can't be reached.",
 }
