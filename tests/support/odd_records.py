@@ -6,6 +6,7 @@ import asyncio
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import cramjam
@@ -20,8 +21,8 @@ CODECS: Final[dict[int, Callable[[bytes], bytes]]] = {
     0: bytes,
     1: codec.gzip_encode,
     2: codec.snappy_encode,
-    3: codec.lz4_encode,
-    4: codec.zstd_encode,
+    3: partial(codec.lz4_encode, level=1),
+    4: partial(codec.zstd_encode, level=1),
 }
 _TIMEOUT_MILLISECONDS: Final = 30_000
 Headers = Sequence[tuple[bytes | None, bytes | None]]
@@ -82,7 +83,7 @@ def bomb(compression: int, size: int) -> bytes:
     """Return a batch of one record of zeros, compressed without ever holding them."""
     if compression == 1:
         head, tail = _record_around(size)
-        packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+        packer = zlib.compressobj(6, zlib.DEFLATED, 31)
         pieces = [packer.compress(head)]
         pieces += [packer.compress(bytes(min(1 << 20, size - start))) for start in range(0, size, 1 << 20)]
         return batch([], compression=1, count=1, packed=b"".join([*pieces, packer.compress(tail), packer.flush()]))
