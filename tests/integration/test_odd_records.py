@@ -30,6 +30,7 @@ from support.stack import Topics
 pytestmark = pytest.mark.anyio
 
 GOOD = RunPath("me", "my project", "good")
+_PATIENCE_SECONDS = 60.0
 AN_ODD_EVENT = encode(LogEvent(**PATH._asdict(), data={"odd": 1.0}))
 
 
@@ -78,8 +79,8 @@ async def test_odd_records_are_stored_or_dead_letters_and_good_events_follow(
     records = sum(one.records for one in odd)
     async with ingesting(settings, chdb_store):
         assert await produce(broker, topics.events, sent) == [""] * len(sent)
-        await until(lambda: stored(chdb_store, "good"), len(odd))
-        await until(lambda: len(named(letters_of(settings))) + stored(chdb_store, "odd"), records)
+        await until(lambda: stored(chdb_store, "good"), len(odd), _PATIENCE_SECONDS)
+        await until(lambda: len(named(letters_of(settings))) + stored(chdb_store, "odd"), records, _PATIENCE_SECONDS)
     letters = await asyncio.to_thread(letters_of, settings)
     assert all(letter.reason and letter.headers["detail"] for letter in letters)
     assert {letter.reason for letter in letters} == {"unreadable", "unknown_framing", "oversized"}
@@ -103,7 +104,7 @@ async def test_a_bomb_of_400_mib_takes_no_memory(broker: str, topics: Topics, ch
 
     async with ingesting(settings_of(broker, topics), chdb_store):
         await produce(broker, topics.events, sent)
-        await until(good, 1)
+        await until(good, 1, _PATIENCE_SECONDS)
     print(f"{(peak - before) / MIB:.0f} MiB more")
     assert peak - before < 200 * MIB
 
@@ -148,7 +149,7 @@ async def test_a_topic_of_dead_letters_that_cannot_be_had_rings_and_stops_nothin
     async with ingesting(settings, chdb_store):
         await send(broker, topics.events, [b"poison", a_good_event(0)])
         await until(lambda: stored(chdb_store, "good"), 1)
-        assert alarms() == ["deadletter_topic"]
+        await until(alarms, ["deadletter_topic"])
         await create_deadletters_topic(admin, topics.deadletters, topics.events)
         await until(alarms, [])
         await send(broker, topics.events, [b"poison"])
