@@ -18,6 +18,7 @@ from stepwell_ingestor.clients import AiokafkaClients, Kafka
 from stepwell_ingestor.consumer import Owned, Ownership
 from stepwell_ingestor.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flushing import Flusher
+from stepwell_ingestor.memory import StateMemory
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.codec import Codec
@@ -67,6 +68,7 @@ class Ingestor:
         self._letters = LetterDelivery(self._kafka, settings.deadletters_topic, settings.ingestor_deadletter_seconds)
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
+        self._memory = StateMemory(settings.ingestor_state_bytes)
         self._owned = Ownership(self._kafka, self._make_flusher)
         metrics.gauge("stepwell_ingestor_buffer_limit_bytes", settings.ingestor_buffer_bytes)
 
@@ -161,6 +163,7 @@ class Ingestor:
         metrics.count("stepwell_ingestor_flushes")
         self._alarm.report(portion.messages, plan.dead)
         metrics.gauge("stepwell_ingestor_last_flush_timestamp_seconds", self._last_flush_at)
+        metrics.gauge("stepwell_ingestor_state_bytes", self._memory.bytes)
 
     def _report(self) -> None:
         status = self.status()
@@ -199,6 +202,6 @@ class Ingestor:
             kafka=self._kafka,
             letters=self._letters,
             codec=Codec(),
-            runs_in_memory=self._settings.ingestor_runs_in_memory,
+            states=self._memory.cache(),
             retry_seconds=self._settings.ingestor_retry_seconds,
         )

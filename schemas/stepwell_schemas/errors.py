@@ -16,10 +16,19 @@ StepwellSchemaError
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
+
+_SHOWN_CHARS: Final = 80
 
 
 class StepwellSchemaError(Exception):
     """Base of every error that the shared rules raise."""
+
+
+def shorten(value: object) -> str:
+    """Return a value as it is shown in a message: cut after 80 characters, with its length then."""
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}… ({len(shown):,} characters)"
 
 
 class RuleError(StepwellSchemaError, ValueError):
@@ -29,10 +38,7 @@ class RuleError(StepwellSchemaError, ValueError):
         self.field = field
         self.value = value
         self.rule = rule
-        shown = repr(value)
-        if len(shown) > _SHOWN_CHARS:
-            shown = f"{shown[:_SHOWN_CHARS]}… ({len(shown):,} characters)"
-        super().__init__(f"{field} {shown}: {rule}")
+        super().__init__(f"{field} {shorten(value)}: {rule}")
 
 
 class IdentifierError(RuleError):
@@ -60,6 +66,7 @@ class DeadLetterReason(StrEnum):
     BAD_STEP = "bad_step"
     BAD_VALUE = "bad_value"
     BAD_MEDIA = "bad_media"
+    UNUSABLE = "unusable"
 
 
 class UnusableEventError(StepwellSchemaError):
@@ -97,6 +104,3 @@ class StoreRejectedError(StoreError):
 
 class StoreInUseError(StoreError):
     """The embedded engine's folder is in use by another process."""
-
-
-_SHOWN_CHARS = 80

@@ -73,7 +73,7 @@ class _Schedule:
                 "ingestor_flush_bytes": rng.choice((200, 1_000, 10_000)),
                 "ingestor_buffer_bytes": rng.choice((500, 2_000, 100_000)),
                 "ingestor_flush_seconds": rng.choice((0.05, 0.3, 1.0)),
-                "ingestor_runs_in_memory": rng.choice((1, 2, 100)),
+                "ingestor_state_bytes": rng.choice((0, 20_000, 2**24)),
                 "ingestor_retry_seconds": rng.choice((0.2, 1.0)),
             }
         )

@@ -15,6 +15,7 @@ from stepwell_ingestor.clients import Committed, Kafka
 from stepwell_ingestor.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.errors import CommitInDoubtError
 from stepwell_ingestor.flushing import Flusher
+from stepwell_ingestor.memory import StateMemory
 from stepwell_ingestor.messages import Message
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.codec import Codec, encode
@@ -64,7 +65,7 @@ async def flush(witness: Witness, *, planned: bool) -> list[Any]:
     flusher = Flusher(
         PARTITION, store=witness, media=MediaStore("memory://"), kafka=cast("Kafka", witness),
         letters=LetterDelivery(cast("Kafka", witness), "dead", 0),
-        codec=Codec(), runs_in_memory=1, retry_seconds=0.1,
+        codec=Codec(), states=StateMemory(0).cache(), retry_seconds=0.1,
     )  # fmt: skip
     try:
         await flusher.flush([Message(3, 1, b"key", AN_EVENT)], 4, planned)
