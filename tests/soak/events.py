@@ -25,12 +25,13 @@ from stepwell_schemas.events import EVENT_TYPES, LogEvent
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.limits import MIB
 from stepwell_schemas.media_store import MediaStore
-from support.odd_events import frame, mutated, plain_record
+from support.odd_events import HEADER_BYTES, frame, mutated, odd_events, plain_record
 from support.odd_records import CODECS, batch, produce, record
 
 GOOD: Final = RunPath("soak", "events", "good")
 _GOOD_EVERY: Final = 50
 _RAW_EVERY: Final = 2_000
+_CASE_MAX_BYTES: Final = 10_000
 _IN_FLIGHT: Final = 2_000
 _STALL_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.5
@@ -77,7 +78,8 @@ async def soak(settings: IngestorSettings, store: Store, events: int, seed: int)
         if sender.exitcode == 0 and report.settled >= (records := await _ends(settings)):
             report.records = records
             break
-        if report.settled != moved:
+        # Processes start in their own time.
+        if report.settled != moved or (sender.exitcode is None and not report.settled):
             moved, stalled = report.settled, time.monotonic()
         report.longest_stall = max(report.longest_stall, time.monotonic() - stalled)
         assert report.longest_stall < _STALL_SECONDS, f"nothing was settled for long ({report})"
@@ -113,6 +115,7 @@ def _send(broker: str, topic: str, events: int, seed: int) -> None:
 async def _produce(broker: str, topic: str, events: int, seed: int) -> None:
     rng = random.Random(seed)
     seeds = [frame(event_type.name, plain_record(event_type.name)) for event_type in EVENT_TYPES]
+    cases = [value for _, value in odd_events() if len(value) < _CASE_MAX_BYTES]
     async with AIOKafkaProducer(bootstrap_servers=broker, compression_type="lz4", linger_ms=5) as producer:
         pending: list[Any] = []
         for number in range(events):
@@ -121,7 +124,7 @@ async def _produce(broker: str, topic: str, events: int, seed: int) -> None:
                 good = LogEvent(**GOOD._asdict(), session="good", sequence=step, data={"good": float(step)}, step=step)
                 pending.append(await producer.send(topic, encode(good), key=GOOD.kafka_key))
             else:
-                value = mutated(rng, rng.choice(seeds))
+                value = _odd(rng, seeds, cases)
                 headers = [("redriven", rng.randbytes(8))] if rng.random() < 0.01 else []
                 pending.append(await producer.send(topic, value, key=rng.randbytes(1), headers=headers))
             if number % _RAW_EVERY == 0:
@@ -131,6 +134,19 @@ async def _produce(broker: str, topic: str, events: int, seed: int) -> None:
                 await asyncio.gather(*pending)
                 pending.clear()
         await asyncio.gather(*pending)
+
+
+def _odd(rng: random.Random, seeds: list[bytes], cases: list[bytes]) -> bytes:
+    """Return an event with a field at a bound, one with one bit changed, or one with several changes of any kind."""
+    kind = rng.random()
+    if kind < 0.1:
+        return rng.choice(cases)
+    event = rng.choice(seeds)
+    if kind < 0.55:
+        return mutated(rng, event)
+    value = bytearray(event)
+    value[rng.randrange(HEADER_BYTES, len(value))] ^= 1 << rng.randrange(8)
+    return bytes(value)
 
 
 def _raw(rng: random.Random, value: bytes) -> bytes:
