@@ -59,6 +59,7 @@ from stepwell_schemas.rollups import LEVELS, TABLE
 
 _FIRST_RETRY_SECONDS: Final = 0.1
 _TOKENS: Final = 10
+_LETTERS_LOGGED: Final = 10
 # The table that says how far a series has come. It says so once the rollups are there.
 _REACHED: Final = "series"
 _log = structlog.get_logger()
@@ -183,9 +184,9 @@ class Flusher:
     def _report(self, plan: FlushPlan) -> None:
         metrics.count("stepwell_ingestor_clipped_counts", plan.clipped)
         metrics.count("stepwell_ingestor_isolated_events", plan.isolated)
-        for letter in plan.dead:
-            if letter.reason is DeadLetterReason.UNUSABLE:
-                _log.warning("event_unusable", offset=letter.message.offset, detail=letter.detail)
+        unusable = [letter for letter in plan.dead if letter.reason is DeadLetterReason.UNUSABLE]
+        for letter in unusable[:_LETTERS_LOGGED]:
+            _log.warning("event_unusable", offset=letter.message.offset, detail=letter.detail, of=len(unusable))
 
     def _load(self, received: Sequence[Received], first: int) -> dict[RunPath, RunState]:
         # In the order of the log and not of a set, since the order is that in which states are left out later.
