@@ -31,6 +31,11 @@ def _dead_letters(samples: Samples) -> str:
     return f"{share:.1%} of the last 1,000 events could not be used; see `stepwell deadletters list`"
 
 
+def _deadletter_topic(samples: Samples) -> str:
+    lost = samples.get("stepwell_ingestor_dead_letters_undelivered_total", 0.0)
+    return f"the topic of dead letters is missing or takes none; {lost:,.0f} letters are only in the ingestor's log"
+
+
 def _store(samples: Samples) -> str:
     return f"ClickHouse can't be reached; {_lag(samples)} events wait in Kafka and are stored when it answers"
 
@@ -79,6 +84,7 @@ def _restarts(samples: Samples, part: str) -> str:
 
 ALARMS: Final = (
     AlarmRule("dead_letters", "stepwell_ingestor_deadletter_alarm", _dead_letters),
+    AlarmRule("deadletter_topic", "stepwell_ingestor_deadletter_topic_alarm", _deadletter_topic),
     AlarmRule("store_unreachable", "stepwell_ingestor_store_alarm", _store),
     AlarmRule("media_unreachable", "stepwell_ingestor_media_alarm", _media),
     AlarmRule("ingestor_stalled", "stepwell_ingestor_stalled_alarm", _stalled),

@@ -32,6 +32,7 @@ _LOGGING: Final = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
 )
+_MAX_TRANSACTION_MILLISECONDS: Final = 60_000
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 15.0
 # A broker that did not come up has nothing to bring into order.
@@ -170,6 +171,8 @@ class LocalKafka:
             "offsets.topic.replication.factor": "1",
             "offsets.topic.num.partitions": "4",
             "transaction.state.log.replication.factor": "1",
+            # An open transaction hides what follows from readers that wait for its end; ours do not.
+            "transaction.max.timeout.ms": str(_MAX_TRANSACTION_MILLISECONDS),
             "transaction.state.log.min.isr": "1",
             "transaction.state.log.num.partitions": "4",
             "share.coordinator.state.topic.replication.factor": "1",

@@ -9,7 +9,7 @@
    reply was lost, or the plan was left by an owner before, look whether they are there (see `landing`). Where
    ClickHouse refuses rows for their data, store the others, and plan the tables that follow without them (see
    `refusals` and docs/decisions/0008).
-4. Put dead letters to their topic; wait for the broker.
+4. Deliver dead letters, or log them where their topic takes none (see `deadletter_delivery`).
 5. Commit `b`.
 
 Whoever owns the partition after a crash finds the plan, reads exactly [a, b) again and repeats the steps: files that
@@ -29,18 +29,18 @@ from typing import Any, Final, NamedTuple, TypeVar
 import pyarrow as pa
 import structlog
 from aiokafka import TopicPartition
-from aiokafka.errors import MessageSizeTooLargeError
 
 from stepwell_ingestor import metrics
 from stepwell_ingestor.clients import Kafka
 from stepwell_ingestor.committing import commit
+from stepwell_ingestor.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.errors import LandingError
 from stepwell_ingestor.isolation import plan_usable
 from stepwell_ingestor.landing import has_landed
 from stepwell_ingestor.loading import load_media_types, load_states
 from stepwell_ingestor.media import StoredMedia, store_media, tidy_media
 from stepwell_ingestor.memory import StateCache
-from stepwell_ingestor.messages import REDRIVEN_HEADER, DeadLetter, Message, Received, receive_all
+from stepwell_ingestor.messages import Message, Received, receive_all
 from stepwell_ingestor.plan import FlushPlan, LeftOut, is_repeated
 from stepwell_ingestor.refusals import insert_divided, is_divisible
 from stepwell_ingestor.state import RunState
@@ -62,7 +62,6 @@ _TOKENS: Final = 10
 _LETTERS_LOGGED: Final = 10
 # The table that says how far a series has come. It says so once the rollups are there.
 _REACHED: Final = "series"
-_DETAIL_MAX_CHARS: Final = 1_000
 _log = structlog.get_logger()
 T = TypeVar("T")
 
@@ -94,7 +93,7 @@ class Flusher:
         store: Store,
         media: MediaStore,
         kafka: Kafka,
-        deadletters_topic: str,
+        letters: LetterDelivery,
         codec: Codec,
         states: StateCache,
         retry_seconds: float,
@@ -103,7 +102,7 @@ class Flusher:
         self._client = store
         self._media = media
         self._kafka = kafka
-        self._deadletters_topic = deadletters_topic
+        self._letters = letters
         self._codec = codec
         self._states = states
         self._retry_seconds = retry_seconds
@@ -133,7 +132,7 @@ class Flusher:
         token = partial(insert_token, self._partition, messages, end)
         plan = await self._store(plan, plan_without, token, first, planned)
         self._report(plan)
-        await self._bury(plan.dead)
+        await self._letters.deliver(self._partition, plan.dead, self._given_up)
         await commit(self._kafka, self._partition, end, "")
         self._states.put(plan.states)
         await self._tidy(media)
@@ -254,33 +253,6 @@ class Flusher:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._given_up.wait(), wait)
             wait, repeated = min(2 * wait, self._retry_seconds), True
-
-    async def _bury(self, dead: Sequence[DeadLetter]) -> None:
-        sent = [(letter, await self._send(letter, letter.message.value)) for letter in dead]
-        for letter, delivered in sent:
-            try:
-                await delivered
-            except MessageSizeTooLargeError:
-                # The headers make it larger than the event was. Its bytes are still where the headers say.
-                _log.error("a dead letter is too large for its topic: sent without value", offset=letter.message.offset)
-                await (await self._send(letter, None))
-            metrics.count_dead_letter(str(letter.reason))
-
-    async def _send(self, letter: DeadLetter, value: bytes | None) -> Awaitable[Any]:
-        headers = {
-            "reason": str(letter.reason),
-            "detail": letter.detail[:_DETAIL_MAX_CHARS],
-            "topic": self._partition.topic,
-            "partition": str(self._partition.partition),
-            "offset": str(letter.message.offset),
-            "timestamp": str(letter.message.timestamp),
-        } | ({"stored": "partly"} if letter.partly else {})
-        if letter.message.origin:
-            headers[REDRIVEN_HEADER] = letter.message.origin
-        packed = [(name, text.encode("utf-8", "replace")) for name, text in headers.items()]
-        # aiokafka sends no message that has neither value nor key.
-        key = letter.message.key or b"" if value is None else letter.message.key
-        return await self._kafka.send(self._deadletters_topic, value, key, packed)
 
 
 def _alarm(error: StoreUnavailableError) -> metrics.GaugeName:

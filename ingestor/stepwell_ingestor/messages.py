@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -19,7 +20,7 @@ from stepwell_schemas.errors import (
 from stepwell_schemas.events import NO_SEQUENCE, Event, LogBatch, LogEvent, Media, MediaChunk
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.kinds import MEDIA_KINDS
-from stepwell_schemas.limits import CONTENT_TYPE_MAX_CHARS, MAX_STEP
+from stepwell_schemas.limits import CONTENT_TYPE_MAX_CHARS, MAX_STEP, RECORD_OVERHEAD_BYTES
 from stepwell_schemas.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TRUE, NO_STEP, check_step
 
 EARLIEST_TIMESTAMP: Final = 0
@@ -30,15 +31,25 @@ outside, the Kafka record's own time is stored, clipped to the same range."""
 REDRIVEN_HEADER: Final = "redriven"
 """The header by which a dead letter that is sent again names its origin."""
 
+# `topic/partition/offset`, by the names that Kafka gives to topics.
+_ORIGIN: Final = re.compile(rb"[A-Za-z0-9._-]{1,249}/[0-9]{1,10}/[0-9]{1,19}")
 _MICROSECONDS_A_MILLISECOND: Final = 1_000
 _DETAIL_CHARS: Final = 500
 _COMMIT_CODES: Final = bytes([COMMIT_FALSE, COMMIT_TRUE, COMMIT_DEFAULT])
 
 
+class Fault(NamedTuple):
+    """The reason why Kafka's records can't be read; `first` is the first of the offsets, the message's the last."""
+
+    first: int
+    detail: str
+
+
 class Message(NamedTuple):
     """A Kafka record of one partition; `timestamp` is the record's, in milliseconds since the epoch.
 
-    `origin` is `topic/partition/offset` of the event that a dead letter was made of, where it was redriven.
+    `origin` is `topic/partition/offset` of the event that a dead letter was made of, where it was redriven. With a
+    `fault` it stands for records that can't be read, and has no value.
     """
 
     offset: int
@@ -46,11 +57,20 @@ class Message(NamedTuple):
     key: bytes | None
     value: bytes
     origin: str = ""
+    fault: Fault | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes that it takes in memory, about."""
+        return len(self.value) + len(self.key or b"") + RECORD_OVERHEAD_BYTES
 
 
-def origin_of(headers: Iterable[tuple[str, bytes]]) -> str:
-    """Return where a redriven record came from first, "" for all others."""
-    return next((value.decode("utf-8", "replace") for name, value in headers if name == REDRIVEN_HEADER), "")
+def origin_of(headers: Iterable[tuple[str, bytes | None]]) -> str:
+    """Return where a redriven record came from first, "" for all others and where the header is of another form."""
+    for name, value in headers:
+        if name == REDRIVEN_HEADER and value is not None and _ORIGIN.fullmatch(value):
+            return value.decode("ascii")
+    return ""
 
 
 def redriven_session(origin: str) -> str:
@@ -83,6 +103,8 @@ def receive(codec: Codec, message: Message) -> Received:
         UnusableEventError: when it is no event that can be used.
         RegistryError: when the schema registry is needed and does not answer.
     """
+    if message.fault is not None:
+        raise UnusableEventError(DeadLetterReason.UNREADABLE, message.fault.detail)
     event = codec.decode(message.value)
     try:
         path = event.path

@@ -16,6 +16,7 @@ from stepwell_ingestor.alarms import DeadLetterAlarm
 from stepwell_ingestor.batching import FlushPolicy
 from stepwell_ingestor.clients import LEAVE_SECONDS, AiokafkaClients, Kafka
 from stepwell_ingestor.consumer import Owned, Ownership
+from stepwell_ingestor.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flushing import Flusher
 from stepwell_ingestor.memory import StateMemory
 from stepwell_ingestor.settings import IngestorSettings
@@ -66,6 +67,7 @@ class Ingestor:
         self._last_flush_at: float | None = None
         self._reported: IngestorStatus | None = None
         self._alarm = DeadLetterAlarm(settings.ingestor_deadletter_alarm_share)
+        self._letters = LetterDelivery(self._kafka, settings.deadletters_topic, settings.ingestor_deadletter_seconds)
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._drained = True
@@ -86,6 +88,7 @@ class Ingestor:
             for owned in self._owned.partitions.values():
                 if owned.task is not None:
                     owned.task.cancel()
+            self._letters.close()
             try:
                 await self._kafka.stop()
             finally:
@@ -125,9 +128,11 @@ class Ingestor:
         owned = self._owned.partitions
         lag = 0
         for partition, part in owned.items():
-            end = self._kafka.highwater(partition)
-            if end is not None and part.buffer.next_offset is not None:
-                lag += max(end - part.buffer.next_offset, 0)
+            end, settled = self._kafka.highwater(partition), part.buffer.next_offset
+            if end is not None and settled is not None:
+                # Markers of transactions have offsets and are no events: with nothing held, all that is read counts.
+                read_to = self._kafka.read_to(partition) if part.buffer.is_empty else None
+                lag += max(end - max(settled, read_to or 0), 0)
         return IngestorStatus(
             buffered_bytes=sum(part.buffer.bytes for part in owned.values()),
             lag_events=lag,
@@ -148,6 +153,7 @@ class Ingestor:
                 owned.task = None
             if owned.task is None and owned.ready and not owned.buffer.is_empty:
                 await self._flush_when_due(partition, owned, now)
+        self._letters.probe()
         self._owned.balance(self._settings.ingestor_buffer_bytes)
         self._report()
 
@@ -216,7 +222,7 @@ class Ingestor:
             store=self._store,
             media=self._media,
             kafka=self._kafka,
-            deadletters_topic=self._settings.deadletters_topic,
+            letters=self._letters,
             codec=Codec(),
             states=self._memory.cache(),
             retry_seconds=self._settings.ingestor_retry_seconds,

@@ -47,6 +47,12 @@ class IngestorSettings(KafkaSettings, StoreSettings, MediaSettings):
     ingestor_retry_seconds: float = Field(
         5.0, gt=0, description="The longest wait between two tries while ClickHouse can't be reached."
     )
+    ingestor_deadletter_seconds: float = Field(
+        60.0,
+        ge=0,
+        description="Seconds that a flush waits for brokers that do not take its dead letters. Then they are logged "
+        "and counted, an alarm rings, and the partition continues.",
+    )
     ingestor_deadletter_alarm_share: float = Field(
         0.01,
         ge=0,

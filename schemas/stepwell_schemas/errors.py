@@ -56,6 +56,7 @@ class StepError(RuleError):
 class DeadLetterReason(StrEnum):
     """Why an event could not be used; the value travels in the dead letter's `reason` header."""
 
+    UNREADABLE = "unreadable"
     UNKNOWN_FRAMING = "unknown_framing"
     UNKNOWN_SCHEMA = "unknown_schema"
     MALFORMED = "malformed"

@@ -32,6 +32,20 @@ MAX_OFFSET: Final = 2 ** (64 - VERSION_ROW_BITS)
 MAX_EVENT_BYTES: Final = 8 * MIB
 """The largest event a broker set up by Stepwell takes; the producers' batches stay below it."""
 
+MAX_BATCH_BYTES: Final = 4 * MAX_EVENT_BYTES
+"""Bytes of one Kafka record batch after decompression: 32 MiB. The broker takes 9 MiB of compressed bytes, and metrics
+compress to a third. A reader holds the batch, its decompressed bytes and its records: 9 + 32 + 32 MiB at most."""
+
+FETCH_RECORDS: Final = 10_000
+"""Records that a reader takes over at once. The smallest record has 7 bytes and takes some 500 as an object: a batch
+of MAX_BATCH_BYTES holds 4.8 million of them, 2.4 GB, and of these 10,000 exist at a time, 5 MB."""
+
+RECORD_OVERHEAD_BYTES: Final = 512
+"""Bytes that a record in memory takes besides its key and value."""
+
+LETTER_KEY_MAX_BYTES: Final = 4 * KIB
+"""Bytes of a dead letter's key when it goes without its value. A run path has at most 1,538."""
+
 SEND_BATCH_BYTES: Final = MAX_EVENT_BYTES // 8
 """Packed values in one LogBatch: an eighth of what the broker takes, since the keys, the texts of a batch and
 the framing come on top, and batches of 1 MiB already run at the broker's full speed."""

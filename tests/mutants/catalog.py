@@ -23,7 +23,7 @@ _INSERT: Final = """            try:
                 # The tables that are stored have the same rows in the new plan, so no row has to be taken back.
                 plan = await asyncio.to_thread(plan_without, left_out)
 """
-_BURY: Final = "        await self._bury(plan.dead)\n"
+_BURY: Final = "        await self._letters.deliver(self._partition, plan.dead, self._given_up)\n"
 _COMMIT_END: Final = '        await commit(self._kafka, self._partition, end, "")\n'
 _PUT: Final = "        self._states.put(plan.states)\n"
 _TOKEN: Final = 'return f"{partition.topic}:{partition.partition}:{first.offset}:{end}:{record}:{table}"'
@@ -144,7 +144,14 @@ MUTATIONS: Final = (
         (_flushing(_BURY + _COMMIT_END, _COMMIT_END + _BURY),),
     ),
     Mutation(
-        "dead letters are not waited for", (_flushing("                await delivered\n", "                pass\n"),)
+        "dead letters are not waited for",
+        (
+            Edit(
+                f"{_INGESTOR}/deadletter_delivery.py",
+                "            await (await self._kafka.send(self._topic, value, key, headers))\n",
+                "            await self._kafka.send(self._topic, value, key, headers)\n",
+            ),
+        ),
     ),
     Mutation(
         "states are kept although the flush failed",

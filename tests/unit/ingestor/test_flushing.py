@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError
 
 from stepwell_ingestor.clients import Committed, Kafka
+from stepwell_ingestor.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.errors import CommitInDoubtError
 from stepwell_ingestor.flushing import Flusher
 from stepwell_ingestor.memory import StateMemory
@@ -52,6 +53,9 @@ class Witness(Store):
     async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Committed]:
         return dict.fromkeys(partitions, Committed(3, "4"))
 
+    async def has_topic(self, topic: str) -> bool:
+        return True
+
     async def rejoin(self, partition: TopicPartition) -> None:
         self.asked.append("rejoin")
 
@@ -59,7 +63,8 @@ class Witness(Store):
 async def flush(witness: Witness, *, planned: bool) -> list[Any]:
     """Flush one event; return what was asked, repetitions left out."""
     flusher = Flusher(
-        PARTITION, store=witness, media=MediaStore("memory://"), kafka=cast("Kafka", witness), deadletters_topic="dead",
+        PARTITION, store=witness, media=MediaStore("memory://"), kafka=cast("Kafka", witness),
+        letters=LetterDelivery(cast("Kafka", witness), "dead", 0),
         codec=Codec(), states=StateMemory(0).cache(), retry_seconds=0.1,
     )  # fmt: skip
     try:

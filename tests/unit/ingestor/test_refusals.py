@@ -11,6 +11,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from stepwell_ingestor.clients import Kafka
+from stepwell_ingestor.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flushing import Flusher
 from stepwell_ingestor.memory import StateMemory
 from stepwell_ingestor.messages import Message
@@ -55,6 +56,9 @@ class Picky(Store):
     async def commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
         self.committed_offset = offset
 
+    async def has_topic(self, topic: str) -> bool:
+        return True
+
     async def send(self, topic: str, value: bytes, key: bytes, headers: Sequence[tuple[str, bytes]]) -> Any:
         letter = {name: text.decode() for name, text in headers}
         self.letters[int(letter["offset"])] = letter
@@ -64,7 +68,8 @@ class Picky(Store):
 async def flush(store: Picky, events: Sequence[Event]) -> None:
     """Flush events at offsets from 0."""
     flusher = Flusher(
-        PARTITION, store=store, media=MediaStore("memory://"), kafka=cast("Kafka", store), deadletters_topic="dead",
+        PARTITION, store=store, media=MediaStore("memory://"), kafka=cast("Kafka", store),
+        letters=LetterDelivery(cast("Kafka", store), "dead", 0),
         codec=Codec(), states=StateMemory(0).cache(), retry_seconds=0.1,
     )  # fmt: skip
     messages = [Message(at, 1, b"key", encode(event)) for at, event in enumerate(events)]
