@@ -6,7 +6,7 @@ steps: neither numpy's own sum nor the engine's does that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -159,8 +159,8 @@ def together(rows: Rows, starts: Int64s) -> Rows:
     return made
 
 
-def open_rows(known: Known[str, bytes], keys: Sequence[str], levels: int) -> Rows:
-    """Return the rows that the open buckets of some series have come to: [key, level].
+def open_rows(runs: Iterable[tuple[Known[str, bytes], Sequence[str]]], levels: int) -> Rows:
+    """Return the rows that the open buckets of some series of runs have come to: [key, level].
 
     A row is known if its bucket is that of the series' last step; what is not known is to be computed from what is
     stored. A known row may count no point yet.
@@ -168,9 +168,10 @@ def open_rows(known: Known[str, bytes], keys: Sequence[str], levels: int) -> Row
     unknown = np.zeros(levels, ROW)
     unknown["bucket"] = UNKNOWN
     nothing = unknown.tobytes()
-    # Bytes for each series, and not one array of all: a new key would copy it.
-    joined = bytearray().join([known.get(key, nothing) for key in keys])
-    return np.frombuffer(joined, ROW).reshape(len(keys), levels)
+    # Bytes for each series, and not one array of all: a new key would copy it. And joined as bytes: numpy takes 100 µs
+    # to join two arrays of rows.
+    found = [known.get(key, nothing) for known, keys in runs for key in keys]
+    return np.frombuffer(bytearray().join(found), ROW).reshape(len(found), levels)
 
 
 def keep_rows(known: Known[str, bytes], keys: Sequence[str], rows: Rows) -> None:

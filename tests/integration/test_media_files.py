@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -211,13 +212,16 @@ async def test_an_ingestor_that_dies_at_any_call_stores_every_file_once(
         done.cancel()
         if not task.done():
             await ingestor.stop()
-            await task
+            with suppress(RuntimeError):
+                await task
             break
         assert isinstance(task.exception(), RuntimeError)
         died += 1
     assert died >= 5
     assert counted(chdb_store, "media_files")() == 2
-    assert [path for path in (tmp_path / "media" / "parts").rglob("*") if path.is_file()] == []
+    # Pieces are deleted after their flush is committed: who dies then leaves them to a lifecycle rule.
+    left = [path for path in (tmp_path / "media" / "parts").rglob("*") if path.is_file()]
+    assert bool(left) == (not after)
     for data in (SMALL, LARGE):
         assert (tmp_path / "media" / file_path(name_of(data))).read_bytes() == data
 
