@@ -25,7 +25,7 @@ from aiokafka.errors import (
 from stepwell_ingestor import metrics
 from stepwell_ingestor.clients import Kafka
 from stepwell_ingestor.messages import REDRIVEN_HEADER, DeadLetter
-from stepwell_schemas.limits import LETTER_KEY_MAX_BYTES, MAX_EVENT_BYTES
+from stepwell_schemas.limits import LETTER_KEY_MAX_BYTES, LETTER_VALUE_MAX_BYTES
 
 _IN_FLIGHT: Final = 500
 _RETRY_SECONDS: Final = 0.5
@@ -120,7 +120,7 @@ class LetterDelivery:
             return missing
         clock = asyncio.get_running_loop().time
         message = letter.message
-        bare = letter.message.fault is not None or len(message.value) > MAX_EVENT_BYTES
+        bare = letter.message.fault is not None or len(message.value) > LETTER_VALUE_MAX_BYTES
         while True:
             try:
                 await self._send(origin, letter, bare=bare)

@@ -43,6 +43,10 @@ of MAX_BATCH_BYTES holds 4.8 million of them, 2.4 GB, and of these 10,000 exist 
 RECORD_OVERHEAD_BYTES: Final = 512
 """Bytes that a record in memory takes besides its key and value."""
 
+LETTER_VALUE_MAX_BYTES: Final = MAX_EVENT_BYTES + MIB
+"""Bytes of an event that a dead letter holds: 9 MiB, the largest record that the broker takes without compression. The
+topic of dead letters takes 10 MiB; a larger event came compressed, and its letter goes without it."""
+
 LETTER_KEY_MAX_BYTES: Final = 4 * KIB
 """Bytes of a dead letter's key when it goes without its value. A run path has at most 1,538."""
 

@@ -24,7 +24,7 @@ from stepwell_ingestor.clients import Kafka
 from stepwell_ingestor.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.messages import DeadLetter, Fault, Message
 from stepwell_schemas.errors import DeadLetterReason
-from stepwell_schemas.limits import LETTER_KEY_MAX_BYTES, MAX_EVENT_BYTES
+from stepwell_schemas.limits import LETTER_KEY_MAX_BYTES, LETTER_VALUE_MAX_BYTES
 
 pytestmark = pytest.mark.anyio
 
@@ -130,7 +130,7 @@ async def test_a_letter_whose_record_is_refused_goes_without_its_value(error: Ex
 
 async def test_an_event_above_the_limit_and_its_long_key_are_left_out() -> None:
     broker = Broker()
-    await deliver(broker, a_letter(value=bytes(MAX_EVENT_BYTES + 1), key=bytes(LETTER_KEY_MAX_BYTES + 1)))
+    await deliver(broker, a_letter(value=bytes(LETTER_VALUE_MAX_BYTES + 1), key=bytes(LETTER_KEY_MAX_BYTES + 1)))
     assert (broker.letters[0].value, broker.letters[0].key) == (None, b"")
 
 
