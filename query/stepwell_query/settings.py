@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import Field
 
 from stepwell_schemas.limits import MIB
-from stepwell_schemas.settings import KafkaSettings, MediaSettings, StoreSettings
+from stepwell_schemas.settings import HttpSettings, KafkaSettings, MediaSettings, StoreSettings
 
 
-class QuerySettings(KafkaSettings, StoreSettings, MediaSettings):
+class QuerySettings(KafkaSettings, StoreSettings, MediaSettings, HttpSettings):
     """The query service's settings: where it listens, and how much one request may ask for."""
 
     query_host: str = Field("127.0.0.1", description="Address the query service listens on.")
