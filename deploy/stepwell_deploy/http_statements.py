@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Final, NamedTuple, Self
@@ -99,6 +99,10 @@ class Request:
             settings,
             fields.get("wait_end_of_query") == "1",
         )
+
+    def rewritten(self, statement: str, form: str) -> Self:
+        """Return the request with another text for its statement, and the format in which it answers."""
+        return replace(self, statement=statement.encode(), form=form)
 
     def insert(self) -> Insert | None:
         """Return the statement's parts when it is an insert whose data follows; VALUES are part of the SQL text."""
