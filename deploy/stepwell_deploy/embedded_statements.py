@@ -16,7 +16,7 @@ from typing import Any, Final
 import chdb
 import pyarrow as pa
 
-from stepwell_deploy.guests import Limits, check_settings, check_statement
+from stepwell_deploy.guests import Limits, check_settings, check_statement, with_limits
 from stepwell_deploy.http_statements import Insert, Request, StatementError, literal, quoted_name
 from stepwell_schemas.errors import StoreRejectedError
 from stepwell_schemas.limits import MIB
@@ -66,6 +66,7 @@ def run(folder: Path, request: Request, writer: bool, limits: Limits, mark: str)
     try:
         if not request.statement.strip():
             raise StatementError(f"Code: {_SYNTAX_CODE}. DB::Exception: Empty query. (SYNTAX_ERROR)", _SYNTAX_CODE)
+        settings = dict(request.settings) if writer else check_settings(request)
         # Untyped in chdb.
         connect: Any = chdb.connect
         with ExitStack() as stack:
@@ -77,7 +78,9 @@ def run(folder: Path, request: Request, writer: bool, limits: Limits, mark: str)
                 # The check runs statements of ours only, and has a bound of its own: it parses what was sent.
                 _set(handle, {**_CHECK_LIMITS, "log_comment": mark}, "0")
                 request = check_statement(folder, handle, request)
-            settings = request.settings if writer else check_settings(request, limits)
+            if not writer:
+                # Of the statement that was parsed: its format says if the answer is held whole.
+                settings = with_limits(settings, limits, streamed=request.streamed())
             _set(handle, {"log_comment": mark, **settings}, readonly)
             insert = request.insert()
             if insert is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -48,12 +49,12 @@ class Limits:
         return bounds if streamed else {**bounds, "max_result_bytes": str(self.answer_bytes)}
 
 
-def check_settings(request: Request, limits: Limits) -> dict[str, str]:
-    """Return a guest's settings as the engine gets them, with the limits where it named no lower ones.
+def check_settings(request: Request) -> dict[str, str]:
+    """Return a guest's settings in the form that the engine gets.
 
     Raises:
-        StatementError: for a setting that guests may not change, a value that it does not take, a limit that it would
-            lift, or a format that needs more than the data.
+        StatementError: for a setting that guests may not change, a value that it does not take, or a format that needs
+            more than the data.
     """
     if request.form not in PLAIN_FORMATS:
         raise _refused(f"guests may not use the format {request.form!r}", _FORMAT_CODE)
@@ -66,11 +67,21 @@ def check_settings(request: Request, limits: Limits) -> dict[str, str]:
         if value is None:
             raise _refused(f"the setting {name} does not take the value {given!r}", _CONSTRAINT_CODE)
         settings[name] = value
-    for name, bound in limits.settings(streamed=request.streamed()).items():
-        value = settings.setdefault(name, bound)
+    return settings
+
+
+def with_limits(settings: Mapping[str, str], limits: Limits, *, streamed: bool) -> dict[str, str]:
+    """Return settings that passed, with the limits where they name no lower ones.
+
+    Raises:
+        StatementError: for a limit that they would lift.
+    """
+    limited = dict(settings)
+    for name, bound in limits.settings(streamed=streamed).items():
+        value = limited.setdefault(name, bound)
         if name not in _CHOICES and float(value) > float(bound):
             raise _refused(f"{name} = {value} is beyond the limit of guests, {bound}", _CONSTRAINT_CODE)
-    return settings
+    return limited
 
 
 def check_statement(folder: Path, handle: Any, request: Request) -> Request:

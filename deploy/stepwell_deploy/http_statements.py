@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Self
 _UNKNOWN_SETTING_CODE: Final = 115
 
 # Fields of a URL that are the protocol's and not settings of the engine.
-_PROTOCOL_FIELDS: Final = frozenset(
+PROTOCOL_FIELDS: Final = frozenset(
     {
         *("query", "query_id", "database", "default_format", "user", "password", "quota_key", "role"),
         *("session_id", "session_timeout", "session_check", "compress", "decompress", "enable_http_compression"),
@@ -83,7 +83,7 @@ class Request:
         settings = {
             name: value
             for name, value in fields.items()
-            if name not in _PROTOCOL_FIELDS and not name.startswith("param_")
+            if name not in PROTOCOL_FIELDS and not name.startswith("param_")
         }
         for name in settings:
             if _SETTING.fullmatch(name) is None:

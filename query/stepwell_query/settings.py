@@ -37,6 +37,13 @@ class QuerySettings(KafkaSettings, StoreSettings, MediaSettings, HttpSettings):
     query_max_bytes: int = Field(
         256 * MIB, ge=MIB, description="Bytes of values that a history request, or a window of a scan, may hold."
     )
+    sql_concurrency: int = Field(
+        3,
+        ge=1,
+        le=64,
+        description="Statements sent to /api/v1/sql that run at the same time, all but one of them from one address; "
+        "keep it below the pool's size, which they share with what the page reads.",
+    )
     sql_max_seconds: float = Field(30.0, gt=0, description="Seconds that a statement sent to /api/v1/sql may run.")
     sql_max_rows: int = Field(1_000_000, ge=1, description="Rows that the answer of /api/v1/sql may have.")
     sql_max_bytes: int = Field(256 * MIB, ge=1, description="Bytes that the answer of /api/v1/sql may have.")

@@ -101,7 +101,8 @@ FORBIDDEN_NAMES_SQL: Final = f"""
 SELECT lower(name) AS name FROM system.table_functions WHERE lower(name) NOT IN ({_listed(TABLE_FUNCTIONS)})
 UNION ALL
 SELECT lower(f.name) AS name FROM system.functions AS f
-LEFT JOIN (SELECT name, categories FROM system.functions) AS target ON target.name = f.alias_to
+LEFT ANY JOIN (SELECT name, categories FROM system.functions WHERE alias_to = '') AS target
+    ON lower(target.name) = lower(f.alias_to)
 WHERE f.origin != 'System'
     OR (if(f.alias_to = '', f.categories, target.categories) NOT IN ('', {_listed(PURE_CATEGORIES)})
         AND lower(if(f.alias_to = '', f.name, f.alias_to)) NOT IN ({_listed(HARMLESS)}))

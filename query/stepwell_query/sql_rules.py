@@ -50,8 +50,8 @@ server is doing, and where its files lie."""
 _INFORMATION_SCHEMA: Final = "information_schema"
 _QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.|'')*'|`(?P<name>(?:[^`\\]|\\.|``)*)`", re.DOTALL)
 _OUTFILE: Final = re.compile(r"\bINTO OUTFILE\b")
-_FORMAT: Final = re.compile(r"\bFORMAT (?P<name>\w+|`+)(?P<settings> SETTINGS .*)?$")
-_SETTINGS: Final = re.compile(r"\bSETTINGS (?P<name>\w+)")
+_FORMAT: Final = re.compile(r"\bFORMAT (?P<name>\w+|`+)$")
+_SETTINGS: Final = re.compile(r"\bSETTINGS (?P<name>\w+) = ")
 _IDENTIFIER_PARAMETER: Final = re.compile(r"\{\w+:Identifier\}")
 _NODE: Final = re.compile(r"(?P<indent> *)(?P<kind>\S+) ?(?P<text>.*?)(?: \(children \d+\))?$", re.DOTALL)
 _ALIAS: Final = re.compile(r" \(alias .*\)$", re.DOTALL)
@@ -121,7 +121,7 @@ def check_canonical(sql: str, allowed: Allowed) -> tuple[str, str | None]:
     """Refuse what shows in the text that the engine wrote; return it without its FORMAT, and the format's name.
 
     Raises:
-        SqlRefusedError: when it takes a name from a parameter, writes a file, changes settings behind a format, or
+        SqlRefusedError: when it takes a name from a parameter, writes a file, changes settings, or
             chooses a format that it may not.
     """
     # Of the same length, so that places in it are places in the text.
@@ -133,16 +133,19 @@ def check_canonical(sql: str, allowed: Allowed) -> tuple[str, str | None]:
         raise SqlRefusedError(sql, "takes a name from a parameter", "write names into the statement")
     if _OUTFILE.search(bare):
         raise SqlRefusedError(sql, "writes a file", "take the answer, and leave INTO OUTFILE out")
+    if _SETTINGS.search(bare):
+        # Before the tree is printed: the engine applies them to that statement too.
+        raise _changes_settings(sql)
     chosen = _FORMAT.search(bare)
     if chosen is None:
         return sql, None
     if not allowed.formats:
         raise SqlRefusedError(sql, "chooses its own format", "leave FORMAT out, and choose by format= or Accept")
-    if chosen["settings"] is not None:
-        raise _changes_settings(sql)
-    if chosen["name"] not in PLAIN_FORMATS:
-        raise _refused_format(sql, chosen["name"])
-    return sql[: chosen.start()], chosen["name"]
+    # Taken from the text: names that are keywords too, such as Null, stand in backquotes.
+    name = sql[chosen.start("name") : chosen.end("name")].strip("`")
+    if name not in PLAIN_FORMATS:
+        raise _refused_format(sql, name)
+    return sql[: chosen.start()], name
 
 
 def check_tree(sql: str, printed: str, allowed: Allowed, forbidden: Set[str]) -> None:
@@ -224,17 +227,22 @@ def _check_format(sql: str, function: Node) -> None:
     """Refuse a function that writes or reads in a format of another list: those need schemas, which are files."""
     # The parameters of an aggregate function are a second list after its arguments.
     lists = function.children[1:] if function.text.lower().startswith("groupformat") else function.children[:1]
-    named = [child.text.strip("'") for child in lists[0].children[:1]] if lists else []
-    if not named or named[0] not in PLAIN_FORMATS:
+    named = _words(lists[0].children[:1]) if lists else []
+    if len(named) != 1 or named[0] not in PLAIN_FORMATS:
         raise _refused_format(sql, named[0] if named else "of a setting")
 
 
 def _check_named_function(sql: str, function: Node) -> None:
     """Refuse a function that takes another one's name as text, unless the text is there and harmless."""
     first = function.children[0].children[:1] if function.children else []
-    name = first[0].text.strip("'").partition("(")[0].strip().lower() if first else ""
+    name = (_words(first) or [""])[0].lower()
     if not first or first[0].kind != "Literal" or REACHING_OUT.fullmatch(name) or name.startswith("groupformat"):
         raise SqlRefusedError(sql, f"calls {name}() by its name", "write the function's name as plain text, or call it")
+
+
+def _words(nodes: list[Node]) -> list[str]:
+    """Return the words of nodes' texts; how a literal is quoted depends on the way to the engine."""
+    return [word for node in nodes for word in re.findall(r"\w+", node.text)]
 
 
 def _refused_format(sql: str, name: str) -> SqlRefusedError:

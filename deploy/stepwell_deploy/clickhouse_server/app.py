@@ -34,12 +34,13 @@ from stepwell_deploy.clickhouse_server.bodies import (
     read_body,
 )
 from stepwell_deploy.clickhouse_server.bounds import Bounds
-from stepwell_deploy.clickhouse_server.places import Places
 from stepwell_deploy.clickhouse_server.protocol import ABORT
-from stepwell_deploy.clickhouse_server.responses import PLAIN, Head, answer_head, error_head, error_status, head
+from stepwell_deploy.clickhouse_server.responses import PLAIN, Head, answer_head, busy, error_head, error_status, head
 from stepwell_deploy.clickhouse_server.statements import Engine, Statement
 from stepwell_deploy.encodings import frames
 from stepwell_deploy.http_statements import Request, StatementError, form_fields
+from stepwell_query.errors import TooBusyError
+from stepwell_query.places import Places
 
 _STATEMENT_PATHS: Final = frozenset({"/", "/query"})
 _PING_PATHS: Final = frozenset({"/ping", "/replicas_status"})
@@ -95,6 +96,8 @@ class ClickHouseApp:
                 await self._statement(scope, headers, fields, receive, send)
         except StatementError as error:
             await self._fail(send, error, framed=fields.get("compress") == "1")
+        except TooBusyError as error:
+            await self._fail(send, busy(error), framed=fields.get("compress") == "1")
         except ClientLeftError:
             _abort(scope)
         except Exception as error:

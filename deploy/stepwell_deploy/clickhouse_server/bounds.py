@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
+from stepwell_query.places import PlaceBounds
 from stepwell_schemas.limits import KIB, MIB
 
 
@@ -15,18 +17,8 @@ class BodyBounds:
     content: int
 
 
-@dataclass(frozen=True, slots=True)
-class PlaceBounds:
-    """Statements that run at the same time and that wait for a place, in total and of one client address.
-
-    One address never has all places, so that another's statement starts when the first place is free.
-    """
-
-    running: int
-    running_per_client: int
-    waiting: int
-    waiting_per_client: int
-    wait_seconds: float
+_GUESTS: Final = PlaceBounds(running=8, running_per_client=6, waiting=64, waiting_per_client=48, wait_seconds=10.0)
+_WRITERS: Final = PlaceBounds(running=16, running_per_client=16, waiting=256, waiting_per_client=256, wait_seconds=60.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,5 +46,5 @@ class Bounds:
     connections_per_client: int = 384
     guest_body: BodyBounds = BodyBounds(MIB, MIB)
     writer_body: BodyBounds = BodyBounds(256 * MIB, 1024 * MIB)
-    guests: PlaceBounds = PlaceBounds(8, 6, 64, 48, 10.0)
-    writers: PlaceBounds = PlaceBounds(16, 16, 256, 256, 60.0)
+    guests: PlaceBounds = _GUESTS
+    writers: PlaceBounds = _WRITERS

@@ -10,10 +10,11 @@ from typing import Final
 from stepwell_deploy.clickhouse_server.access import ACCESS_CODE, AUTHENTICATION_CODE
 from stepwell_deploy.clickhouse_server.bodies import TIMEOUT_CODE, TOO_LARGE_CODE
 from stepwell_deploy.clickhouse_server.formats import content_type
-from stepwell_deploy.clickhouse_server.places import BUSY_CODE
 from stepwell_deploy.embedded_statements import Answer
 from stepwell_deploy.http_statements import StatementError
+from stepwell_query.errors import TooBusyError
 
+BUSY_CODE: Final = 202
 PLAIN: Final = "text/plain; charset=UTF-8"
 _STATUS: Final = {
     60: 404,
@@ -74,6 +75,12 @@ def answer_head(answer: Answer, query_id: str, elapsed_ns: int, *, framed: bool 
         values["X-ClickHouse-Format"] = answer.form
     # Compressed frames are no text, whatever they hold.
     return head("application/octet-stream" if framed else content_type(answer.form), values)
+
+
+def busy(error: TooBusyError) -> StatementError:
+    """Return ClickHouse's error for too many statements."""
+    message = f"Code: {BUSY_CODE}. DB::Exception: Too many simultaneous queries: {error}; send it again later. "
+    return StatementError(f"{message}(TOO_MANY_SIMULTANEOUS_QUERIES)", BUSY_CODE)
 
 
 def error_status(error: StatementError) -> int:

@@ -8,10 +8,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from stepwell_deploy.clickhouse_server.bounds import PlaceBounds
-from stepwell_deploy.http_statements import StatementError
+from stepwell_query.errors import TooBusyError
 
-BUSY_CODE = 202
+
+@dataclass(frozen=True, slots=True)
+class PlaceBounds:
+    """Statements that run at the same time and that wait for a place, in total and of one client address.
+
+    One address never has all places, so that another's statement starts when the first place is free.
+    """
+
+    running: int
+    running_per_client: int
+    waiting: int
+    waiting_per_client: int
+    wait_seconds: float
 
 
 @dataclass(eq=False, slots=True)
@@ -33,7 +44,7 @@ class Places:
         """Hold a place in the block; a task that is cancelled while it waits leaves the queue.
 
         Raises:
-            StatementError: with code 202 when the queue is full, or no place was free in time.
+            TooBusyError: when the queue is full, or no place was free in time.
         """
         await self._enter(client)
         try:
@@ -51,7 +62,7 @@ class Places:
             self._running[client] += 1
             return
         if len(self._waiting) >= bounds.waiting or waiting >= bounds.waiting_per_client:
-            raise _busy(f"{len(self._waiting)} statements wait already")
+            raise TooBusyError(f"{len(self._waiting)} statements wait already")
         waiter = _Waiter(client, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         try:
@@ -59,7 +70,7 @@ class Places:
                 await waiter.admitted
         except TimeoutError:
             self._leave(waiter)
-            raise _busy(f"no place was free within {bounds.wait_seconds:g} seconds") from None
+            raise TooBusyError(f"no place was free within {bounds.wait_seconds:g} seconds") from None
         except asyncio.CancelledError:
             self._leave(waiter)
             raise
@@ -83,8 +94,3 @@ class Places:
     def _has_place(self, client: str) -> bool:
         bounds = self._bounds
         return self._running.total() < bounds.running and self._running[client] < bounds.running_per_client
-
-
-def _busy(reason: str) -> StatementError:
-    message = f"Code: {BUSY_CODE}. DB::Exception: Too many simultaneous queries: {reason}; send it again later. "
-    return StatementError(f"{message}(TOO_MANY_SIMULTANEOUS_QUERIES)", BUSY_CODE)
