@@ -62,7 +62,7 @@ ASKED_BY_TOOLS: Final = re.compile(r"hostname|fullhostname|fqdn|displayname|serv
 """Of these, what tools ask when they connect; a guest learns nothing new from them."""
 
 TABLE_FUNCTIONS: Final = frozenset(
-    {"numbers", "numbers_mt", "zeros", "zeros_mt", "generateseries", "generate_series", "values", "null", "format"}
+    {"numbers", "numbers_mt", "zeros", "zeros_mt", "generateseries", "generate_series", "values", "null"}
     | {"sqlstandardvalues"}
 )
 """Table functions that read nothing: all others that the engine has are refused (in lower case)."""
@@ -87,7 +87,7 @@ PLAIN_FORMATS: Final = frozenset(
 """Formats that need no schema, template or registry: what a reader may choose for an answer or within a function."""
 
 FORMAT_FUNCTIONS: Final = frozenset({"formatrow", "formatrownonewline"})
-"""Functions whose first argument names a format, as that of the table function `format` does."""
+"""Functions whose first argument names a format."""
 
 NAMING_FUNCTIONS: Final = frozenset({"arrayreduce", "arrayreduceinranges", "initializeaggregation"})
 """Functions whose first argument names an aggregate function."""

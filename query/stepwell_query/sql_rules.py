@@ -194,10 +194,6 @@ def _check_node(sql: str, node: Node, allowed: Allowed, forbidden: Set[str]) -> 
             raise _changes_settings(sql)
         case "TableIdentifier":
             _check_table(sql, node.text, allowed)
-        case "TableExpression":
-            for function in node.children:
-                if function.kind == "Function" and function.text.split(" ")[0].lower() == "format":
-                    _check_format(sql, function)
         case "ColumnsApplyTransformer":
             # The tree has no node for what it calls.
             raise SqlRefusedError(sql, "applies a function to columns by APPLY", "call the function on each column")

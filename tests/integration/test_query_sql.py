@@ -325,7 +325,7 @@ async def test_the_ways_round_the_port_are_none_here(service: Service, sql: str)
 
 
 async def test_functions_that_name_harmless_ones_are_called(service: Service) -> None:
-    for sql in ("SELECT formatRow('CSV', 1)", "SELECT arrayReduce('sum', [1])", "SELECT * FROM format(CSV, '1')"):
+    for sql in ("SELECT formatRow('CSV', 1)", "SELECT arrayReduce('sum', [1])"):
         assert (await service.client.post("/api/v1/sql", json={"sql": sql})).status_code == 200, sql
 
 

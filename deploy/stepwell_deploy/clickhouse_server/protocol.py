@@ -35,7 +35,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.access_log = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
-        self._in_head = True
+        self._in_head = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, unless there are too many."""
@@ -50,10 +50,12 @@ class BoundedProtocol(HttpToolsProtocol):
         """Parse what arrived, and end a connection whose request has too long a head."""
         if self.transport.is_closing():
             return
-        if self._in_head:
-            self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > self.bounds.head_bytes:
+        if not self._in_head:
+            return
+        # Counted afterwards: the parser says when a new head begins.
+        self._head_bytes += len(data)
+        if self._head_bytes > self.bounds.head_bytes:
             self._end("431 Request Header Fields Too Large", "The URL and the headers are too long.\n")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -88,7 +90,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note the end of a request, except after the connection was refused."""
-        self._in_head = True
         if self.cycle is not None:
             super().on_message_complete()
 

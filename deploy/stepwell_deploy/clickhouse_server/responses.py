@@ -17,6 +17,8 @@ from stepwell_query.errors import TooBusyError
 BUSY_CODE: Final = 202
 PLAIN: Final = "text/plain; charset=UTF-8"
 _STATUS: Final = {
+    115: 400,
+    452: 400,
     60: 404,
     81: 404,
     62: 400,
