@@ -6,7 +6,7 @@ import asyncio
 from typing import NamedTuple
 
 from stepwell_deploy.broker_thread import BrokerThread
-from stepwell_deploy.clickhouse_http import ClickHouseHttp
+from stepwell_deploy.clickhouse_server.server import ClickHouseHttp
 from stepwell_deploy.exit_deadline import (
     BROKER_SECONDS,
     CLOSE_SECONDS,
@@ -26,7 +26,7 @@ class RunningStack(NamedTuple):
     serving: asyncio.Task[None]
     supervisor: StackSupervisor
     broker: BrokerThread
-    clickhouse: ClickHouseHttp
+    clickhouse: ClickHouseHttp | None
     store: Store
 
 
@@ -58,5 +58,6 @@ async def _end_broker(broker: BrokerThread) -> bool:
 
 
 def _close(stack: RunningStack) -> None:
-    stack.clickhouse.stop()
+    if stack.clickhouse is not None:
+        stack.clickhouse.stop()
     stack.store.close()

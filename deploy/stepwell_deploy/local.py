@@ -21,7 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from stepwell_deploy.broker_thread import BrokerThread
-from stepwell_deploy.clickhouse_http import ClickHouseHttp
+from stepwell_deploy.clickhouse_server.server import ClickHouseHttp
 from stepwell_deploy.disk_space import DiskLevel, DiskThresholds, disk_level, free_bytes
 from stepwell_deploy.draining import RunningStack, drain
 from stepwell_deploy.errors import DiskSpaceError, StackError
@@ -53,7 +53,7 @@ class LocalAddresses(NamedTuple):
 
     service: str
     broker: str
-    clickhouse: str
+    clickhouse: str | None
 
 
 class _Parts(NamedTuple):
@@ -62,7 +62,7 @@ class _Parts(NamedTuple):
     folder: Path
     broker: BrokerThread
     store: Store
-    clickhouse: ClickHouseHttp
+    clickhouse: ClickHouseHttp | None
     addresses: LocalAddresses
 
 
@@ -90,20 +90,30 @@ def run_local(settings: DeploySettings, ready: Callable[[LocalAddresses], None],
         store = connect(f"chdb://{engine}", StoreSettings().clickhouse_database)
         stack.callback(store.close)
         migrate(store)
-        given = QuerySettings()
-        limits = Limits(given.sql_max_seconds, given.sql_max_memory_bytes, given.sql_max_bytes)
-        clickhouse = ClickHouseHttp(
-            engine, settings.host, settings.clickhouse_port, _CLICKHOUSE_USER, secrets.token_urlsafe(), limits
-        )
-        stack.enter_context(clickhouse)
+        clickhouse = _clickhouse_port(settings, engine)
+        if clickhouse is not None:
+            stack.enter_context(clickhouse)
         addresses = LocalAddresses(
             service=f"http://{settings.host}:{port}",
             broker=broker.kafka.bootstrap_servers,
-            clickhouse=f"http://{settings.host}:{clickhouse.port}",
+            clickhouse=None if clickhouse is None else f"http://{settings.host}:{clickhouse.port}",
         )
         progress("starting the service")
         asyncio.run(_serve(settings, thresholds, _Parts(folder, broker, store, clickhouse, addresses), ready))
         progress("stopped")
+
+
+def _clickhouse_port(settings: DeploySettings, engine: Path) -> ClickHouseHttp | None:
+    """Return the port for SQL tools if it is switched on; its writing user has a password that is kept nowhere."""
+    if settings.clickhouse_port == 0:
+        return None
+    port = 0 if settings.clickhouse_port == "auto" else settings.clickhouse_port
+    given = QuerySettings()
+    limits = Limits(given.sql_max_seconds, given.sql_max_memory_bytes, given.sql_max_bytes)
+    password = secrets.token_urlsafe()
+    return ClickHouseHttp(
+        engine, settings.host, port, _CLICKHOUSE_USER, password, limits, allowed_hosts=given.allowed_hosts
+    )
 
 
 def _folder_of(settings: DeploySettings) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
@@ -26,8 +27,10 @@ class DeploySettings(BaseSettings):
     )
     kafka_port: int = Field(0, ge=0, le=65535, description="The port of the broker that `up` starts; 0: a free one.")
     kafka_heap_mb: int = Field(512, ge=128, description="Heap of the broker that `up` starts, in MiB.")
-    clickhouse_port: int = Field(
-        0, ge=0, le=65535, description="The port on which `up` answers ClickHouse's HTTP protocol; 0: a free one."
+    clickhouse_port: Annotated[int, Field(ge=0, le=65535)] | Literal["auto"] = Field(
+        0,
+        description="The port on which `up` answers ClickHouse's HTTP protocol to SQL tools; 0: it does not; "
+        "`auto`: a free one.",
     )
     disk_alert_bytes: int = Field(
         2_048 * MIB,

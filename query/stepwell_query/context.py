@@ -19,8 +19,10 @@ from stepwell_query.cache import Cache
 from stepwell_query.changes import Changes, Position, read_positions
 from stepwell_query.encode import MEDIA_TYPES, Format
 from stepwell_query.errors import ClientGoneError, RequestError
+from stepwell_query.places import Places
 from stepwell_query.readiness import Parts, Readiness, no_parts
 from stepwell_query.settings import QuerySettings
+from stepwell_query.sql import place_bounds
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.limits import MIB
@@ -51,6 +53,7 @@ class Context:
         self.changes = Changes(self._positions)
         self.tables: Cache[pa.Table] = Cache(_TABLES_BYTES, lambda table: table.nbytes + _ENTRY_BYTES)
         self.answers: Cache[bytes] = Cache(settings.query_cache_bytes, lambda answer: len(answer) + _ENTRY_BYTES)
+        self.sql_places = Places(place_bounds(settings))
         self._limiter = anyio.CapacityLimiter(settings.query_concurrency)
 
     async def _positions(self, entity: str, project: str) -> dict[str, Position]:

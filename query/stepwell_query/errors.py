@@ -7,6 +7,7 @@ QueryError
 │   ├── ProjectNotFoundError
 │   └── MediaNotFoundError
 ├── ClientGoneError         499   whoever sent the request has left: nobody reads the answer
+├── TooBusyError            503   too many statements run or wait
 ├── RangeError              416   a range of bytes that lies outside the file
 └── RequestError            422   a parameter that can't be used: its field, value, rule and remedy
     ├── SqlRefusedError           a statement that is not read-only, or reaches beyond Stepwell's database
@@ -76,6 +77,10 @@ class MediaNotFoundError(NotFoundError):
 
 class ClientGoneError(QueryError):
     """Whoever sent the request has left."""
+
+
+class TooBusyError(QueryError):
+    """Too many statements run or wait; the same one may be sent again later."""
 
 
 class RangeError(QueryError):

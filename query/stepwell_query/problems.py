@@ -11,7 +11,14 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from stepwell_query.errors import ClientGoneError, MediaNotFoundError, NotFoundError, RangeError, RequestError
+from stepwell_query.errors import (
+    ClientGoneError,
+    MediaNotFoundError,
+    NotFoundError,
+    RangeError,
+    RequestError,
+    TooBusyError,
+)
 from stepwell_schemas.clickhouse_errors import is_over_query_limit
 from stepwell_schemas.errors import MediaUnavailableError, RuleError, StoreError, StoreRejectedError
 
@@ -73,6 +80,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(NotFoundError, _on_not_found)
     app.add_exception_handler(ClientGoneError, _on_client_gone)
+    app.add_exception_handler(TooBusyError, _on_too_busy)
     app.add_exception_handler(RangeError, _on_range_error)
     app.add_exception_handler(StoreError, _on_store_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -138,6 +146,10 @@ async def _on_not_found(_: Request, error: Exception) -> Response:
 async def _on_client_gone(_: Request, __: Exception) -> Response:
     # As nginx notes it; it shows in the metrics alone.
     return problem(499, "client-gone", "The client has left", "nobody reads this")
+
+
+async def _on_too_busy(_: Request, error: Exception) -> Response:
+    return problem(503, "too-busy", "Too many statements run now; try again", str(error))
 
 
 async def _on_range_error(_: Request, error: Exception) -> Response:

@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import Field
 
 from stepwell_schemas.limits import MIB
-from stepwell_schemas.settings import KafkaSettings, MediaSettings, StoreSettings
+from stepwell_schemas.settings import HttpSettings, KafkaSettings, MediaSettings, StoreSettings
 
 
-class QuerySettings(KafkaSettings, StoreSettings, MediaSettings):
+class QuerySettings(KafkaSettings, StoreSettings, MediaSettings, HttpSettings):
     """The query service's settings: where it listens, and how much one request may ask for."""
 
     query_host: str = Field("127.0.0.1", description="Address the query service listens on.")
@@ -36,6 +36,13 @@ class QuerySettings(KafkaSettings, StoreSettings, MediaSettings):
     )
     query_max_bytes: int = Field(
         256 * MIB, ge=MIB, description="Bytes of values that a history request, or a window of a scan, may hold."
+    )
+    sql_concurrency: int = Field(
+        3,
+        ge=1,
+        le=64,
+        description="Statements sent to /api/v1/sql that run at the same time, all but one of them from one address; "
+        "keep it below the pool's size, which they share with what the page reads.",
     )
     sql_max_seconds: float = Field(30.0, gt=0, description="Seconds that a statement sent to /api/v1/sql may run.")
     sql_max_rows: int = Field(1_000_000, ge=1, description="Rows that the answer of /api/v1/sql may have.")

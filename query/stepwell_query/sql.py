@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event, Lock
 from typing import Any, Final
 
 import pyarrow as pa
+from cachetools import TTLCache, cached
 
 from stepwell_query.encode import Format, json_bytes, json_columns, table_bytes
-from stepwell_query.errors import RequestError, SqlRefusedError
+from stepwell_query.errors import ClientGoneError, RequestError, SqlRefusedError
+from stepwell_query.places import PlaceBounds
 from stepwell_query.settings import QuerySettings
+from stepwell_query.sql_functions import FORBIDDEN_NAMES_SQL
 from stepwell_query.sql_rules import check_canonical, check_tree, only
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.clickhouse_errors import is_over_query_limit
@@ -24,6 +28,9 @@ _CANCELLED_CODE: Final = 394
 _MESSAGE: Final = re.compile(
     r"DB::Exception: (.*?)(?: : In scope SELECT formatQuerySingleLine.*| \(for url .*)?$", re.DOTALL
 )
+_KILL_SECONDS: Final = 0.05
+_WAITING_PER_PLACE: Final = 16
+_WAIT_SECONDS: Final = 15.0
 _MESSAGE_CHARS: Final = 600
 _POSITION: Final = re.compile(r"failed at position (\d+)")
 _CHECK_LIMITS: Final = "SETTINGS max_execution_time = 5"
@@ -45,6 +52,8 @@ class Statement:
     sql: str
     parameters: Mapping[str, Any]
     mark: str
+    gone: Event = field(default_factory=Event)
+    ended: Event = field(default_factory=Event)
 
 
 def prepare(store: Store, sql: str, parameters: Mapping[str, Any]) -> Statement:
@@ -66,8 +75,7 @@ def prepare(store: Store, sql: str, parameters: Mapping[str, Any]) -> Statement:
         printed = store.query_bytes(f"EXPLAIN AST {canonical}", used, "TSVRaw").decode("utf-8", "replace")
     except StoreRejectedError as error:
         raise _refused(canonical, error) from error
-    functions = store.query(f"SELECT lower(name) AS name FROM system.table_functions {_CHECK_LIMITS}")  # noqa: S608
-    check_tree(canonical, printed, allowed, set(functions.column("name").to_pylist()))
+    check_tree(canonical, printed, allowed, _forbidden_names(store))
     return Statement(canonical, used, uuid.uuid4().hex)
 
 
@@ -75,6 +83,7 @@ def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table
     """Run a checked statement.
 
     Raises:
+        ClientGoneError: when the client left before it began.
         SqlRefusedError: when the engine refuses it, or it reaches a limit.
         StoreError: when ClickHouse does not answer.
     """
@@ -85,6 +94,8 @@ def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table
         f" log_comment = '{statement.mark}'"
     )
     try:
+        if statement.gone.is_set():
+            raise ClientGoneError
         # Whole, not as a stream: a limit that is reached on the way must not leave half an answer.
         answer = store.query_bytes(f"{statement.sql} {limits}", statement.parameters, "Arrow")
     except StoreError as error:
@@ -94,6 +105,8 @@ def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table
             raise _refused(statement.sql, error) from error
         rule, remedy = _LIMITS[error.code]
         raise SqlRefusedError(statement.sql, rule.format(**settings.model_dump()), remedy) from error
+    finally:
+        statement.ended.set()
     table = pa.ipc.open_file(pa.BufferReader(answer)).read_all() if answer else pa.table({})
     if table.num_rows > settings.sql_max_rows:
         rule, remedy = _LIMITS[396]
@@ -114,8 +127,27 @@ def answer_bytes(table: pa.Table, fmt: Format) -> bytes:
 
 
 def cancel(store: Store, statement: Statement) -> None:
-    """End a statement that is running, when whoever asked has gone. Raises: StoreError."""
-    store.command("KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC", {"mark": statement.mark})
+    """End a statement whose client has gone, and return when it has ended. Raises: StoreError.
+
+    It is killed until then: it may still wait for a connection of the pool when it is first killed.
+    """
+    statement.gone.set()
+    while not statement.ended.wait(_KILL_SECONDS):
+        store.kill(statement.mark)
+
+
+def place_bounds(settings: QuerySettings) -> PlaceBounds:
+    """Return the bounds of statements that run and wait; one address leaves a place to others."""
+    running = settings.sql_concurrency
+    waiting = _WAITING_PER_PLACE * running
+    return PlaceBounds(running, max(1, running - 1), waiting, max(1, waiting // 2), _WAIT_SECONDS)
+
+
+# Listing takes 0.2 s, and changes with the server's version.
+@cached(TTLCache(maxsize=4, ttl=60), lock=Lock())
+def _forbidden_names(store: Store) -> frozenset[str]:
+    names = store.query(f"{FORBIDDEN_NAMES_SQL} {_CHECK_LIMITS}").column("name").to_pylist()
+    return frozenset(names)
 
 
 def _canonical(store: Store, sql: str) -> str:

@@ -67,6 +67,8 @@ class Store:
         for _ in range(pool_size):
             self._idle.put(None)
         self._threads = ThreadPoolExecutor(pool_size, "store")
+        self._kill_lock = threading.Lock()
+        self._kill_client: Client | None = None
         with self._client():
             pass
 
@@ -134,6 +136,17 @@ class Store:
         with self._client() as client:
             # Not the driver's `command`: it would put parameters of any length into the URL.
             client.raw_query(self._text(sql), _dict(parameters), use_database=False)
+
+    def kill(self, mark: str) -> None:
+        """End the statements whose `log_comment` is `mark`, without waiting for their end.
+
+        It has a connection of its own: those of the pool may all be taken by what is to end.
+        """
+        with self._kill_lock, translated():
+            if self._kill_client is None:
+                self._kill_client = self._new_client()
+            sql = "KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC"
+            self._kill_client.raw_query(sql, {"mark": mark}, use_database=False)
 
     def close(self) -> None:
         """Release the connections; the embedded engine ends with the process's last store. Idempotent."""

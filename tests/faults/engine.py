@@ -6,7 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
-from stepwell_deploy.clickhouse_http import ClickHouseHttp
+from stepwell_deploy.clickhouse_server.server import ClickHouseHttp
 from stepwell_schemas.clickhouse import connect
 from stepwell_schemas.migrate import migrate
 

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from stepwell_deploy.clickhouse_http import ClickHouseHttp
+from stepwell_deploy.clickhouse_server.server import ClickHouseHttp
 from stepwell_ingestor.alarms import LEAST_DEAD_LETTERS, WINDOW_EVENTS
 from stepwell_schemas.clickhouse import Store, connect
 from stepwell_schemas.codec import encode

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from faults.proxy import Proxy
-from stepwell_deploy.clickhouse_http import ClickHouseHttp
+from stepwell_deploy.clickhouse_server.server import ClickHouseHttp
 from stepwell_ingestor.service import Ingestor
 from stepwell_schemas.clickhouse import Store, connect
 from stepwell_schemas.codec import encode

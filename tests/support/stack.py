@@ -8,7 +8,7 @@ from pathlib import Path
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from stepwell_deploy.clickhouse_http import ClickHouseHttp
+from stepwell_deploy.clickhouse_server.server import ClickHouseHttp
 from stepwell_deploy.kafka import LocalKafka
 from stepwell_deploy.topics import create_topics
 from stepwell_schemas.clickhouse import Store, connect

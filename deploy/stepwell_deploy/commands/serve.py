@@ -50,7 +50,8 @@ def up(folder: DirOption = None, port: PortOption = None) -> None:
     notes = Console(stderr=True)
 
     def ready(addresses: LocalAddresses) -> None:
-        notes.print(f"kafka {addresses.broker}   clickhouse {addresses.clickhouse} (read-only)", highlight=False)
+        sql = f"   clickhouse {addresses.clickhouse} (read-only)" if addresses.clickhouse else ""
+        notes.print(f"kafka {addresses.broker}{sql}", highlight=False)
         typer.echo(f"ready {addresses.service}")
 
     def progress(text: str) -> None:
