@@ -15,8 +15,6 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import uvicorn
-
 from stepwell_deploy.clickhouse_http import ClickHouseHttp
 from stepwell_deploy.errors import StackError
 from stepwell_deploy.folder import claim_port, locked_folder
@@ -27,6 +25,7 @@ from stepwell_deploy.topics import create_topics
 from stepwell_ingestor.service import Ingestor
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_query.app import create_app
+from stepwell_query.connections import server_config
 from stepwell_query.server import Server
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse import Store, connect
@@ -99,7 +98,7 @@ async def _serve(
     own = {} if "media_url" in given.model_fields_set else {"media_url": str(_folder_of(settings) / "media")}
     ingestor_settings = given.model_copy(update=kafka | own)
     await create_topics(ingestor_settings, settings.events_partitions)
-    query_settings = QuerySettings().model_copy(update=kafka | own)
+    query_settings = QuerySettings().model_copy(update=kafka | own | {"query_host": settings.host})
     async with (
         _running_ingestor(Ingestor(ingestor_settings, store)) as ingesting,
         _running_service(query_settings, store, settings.host, settings.port),
@@ -130,7 +129,7 @@ class _Service(Server):
 @asynccontextmanager
 async def _running_service(settings: QuerySettings, store: Store, host: str, port: int) -> AsyncIterator[None]:
     app = create_app(settings, store)
-    server = _Service(app, uvicorn.Config(app, host=host, port=port, log_level="warning"))
+    server = _Service(app, server_config(app, host, port))
     task = asyncio.create_task(server.serve(), name="service")
     try:
         while not server.started:

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepwell_query import problems
 from stepwell_query.context import Context
+from stepwell_query.guard import BoundedBodies, OwnRequests, UnexpectedErrors
 from stepwell_query.metrics import IN_PROGRESS, REQUEST_SECONDS, REQUESTS
 from stepwell_query.routes import events, media, metrics, page, rows, runs, series, service, sql, tables
 from stepwell_query.settings import QuerySettings
@@ -45,6 +46,10 @@ def create_app(settings: QuerySettings, store: Store) -> FastAPI:
     # The page last: its addresses would take those of others.
     for module in (service, runs, metrics, series, rows, media, tables, events, sql, page):
         app.include_router(module.router)
+    # The last one is the outermost.
+    app.add_middleware(BoundedBodies, body_bytes=settings.query_max_body_bytes)
+    app.add_middleware(OwnRequests, settings=settings)
+    app.add_middleware(UnexpectedErrors)
     app.add_middleware(Observed)
     return app
 

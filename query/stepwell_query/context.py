@@ -20,6 +20,7 @@ from stepwell_query.changes import Changes, Position, read_positions
 from stepwell_query.encode import MEDIA_TYPES, Format
 from stepwell_query.errors import ClientGoneError, RequestError
 from stepwell_query.settings import QuerySettings
+from stepwell_query.streams import Streams
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.limits import MIB
@@ -49,6 +50,7 @@ class Context:
         self.changes = Changes(self._positions)
         self.tables: Cache[pa.Table] = Cache(_TABLES_BYTES, lambda table: table.nbytes + _ENTRY_BYTES)
         self.answers: Cache[bytes] = Cache(settings.query_cache_bytes, lambda answer: len(answer) + _ENTRY_BYTES)
+        self.streams = Streams(settings.query_max_streams, settings.query_max_streams_per_client)
         self._limiter = anyio.CapacityLimiter(settings.query_concurrency)
 
     async def _positions(self, entity: str, project: str) -> dict[str, Position]:

@@ -11,7 +11,14 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from stepwell_query.errors import ClientGoneError, MediaNotFoundError, NotFoundError, RangeError, RequestError
+from stepwell_query.errors import (
+    ClientGoneError,
+    MediaNotFoundError,
+    NotFoundError,
+    RangeError,
+    RequestError,
+    TooManyStreamsError,
+)
 from stepwell_schemas.errors import MediaUnavailableError, RuleError, StoreError, StoreRejectedError
 
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -41,7 +48,9 @@ def problem(status: int, name: str, title: str, detail: str, errors: Sequence[Fi
         "detail": detail,
         "errors": list(errors),
     }
-    headers = {"retry-after": "1"} if status == 503 else None
+    headers = {"x-content-type-options": "nosniff", "content-security-policy": "default-src 'none'"}
+    if status in {429, 503}:
+        headers["retry-after"] = "1"
     # Values come from the request as they are: a lone surrogate in one must not turn the answer into a 500.
     content = orjson.dumps(_encodable(body))
     return Response(content, status_code=status, media_type=PROBLEM_TYPE, headers=headers)
@@ -64,10 +73,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(NotFoundError, _on_not_found)
     app.add_exception_handler(ClientGoneError, _on_client_gone)
+    app.add_exception_handler(TooManyStreamsError, _on_too_many_streams)
     app.add_exception_handler(RangeError, _on_range_error)
     app.add_exception_handler(StoreError, _on_store_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(Exception, _on_unexpected)
 
 
 def _unusable(errors: Sequence[FieldError]) -> Response:
@@ -138,6 +147,11 @@ async def _on_range_error(_: Request, error: Exception) -> Response:
     return answer
 
 
+async def _on_too_many_streams(_: Request, error: Exception) -> Response:
+    assert isinstance(error, TooManyStreamsError)  # noqa: S101 - what the handler is registered for
+    return problem(429 if error.of_client else 503, "too-many-streams", "Too many streams are open", str(error))
+
+
 async def _on_store_error(_: Request, error: Exception) -> Response:
     if isinstance(error, StoreRejectedError):
         if error.code in _LIMIT_CODES:
@@ -161,11 +175,6 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     answer = problem(error.status_code, "http", str(error.detail), str(error.detail))
     answer.headers.update(error.headers or {})
     return answer
-
-
-async def _on_unexpected(request: Request, error: Exception) -> Response:
-    _log.error("a request failed", path=request.url.path, exc_info=error)
-    return problem(500, "internal", "The service failed", "the service's log has the details")
 
 
 def _encodable(value: Any) -> Any:

@@ -67,7 +67,7 @@ def a_client(store: Store, media_url: str) -> httpx.AsyncClient:
     """Return a client of a query service."""
     app = create_app(QuerySettings(media_url=media_url), store)
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app, raise_app_exceptions=False), base_url="http://stepwell/api/v1"
+        transport=httpx.ASGITransport(app=app, raise_app_exceptions=False), base_url="http://localhost/api/v1"
     )
 
 
