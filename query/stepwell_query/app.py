@@ -39,6 +39,8 @@ def create_app(settings: QuerySettings, store: Store) -> FastAPI:
         title="Stepwell",
         version=version("stepwell"),
         description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
         responses={status: _problem(text) for status, text in _PROBLEMS.items()},
     )
     app.state.context = Context(settings, store)
