@@ -1,7 +1,7 @@
 """Brings the page's libraries into its package: what `make` and the wheel's build hook run.
 
-uPlot, Plotly and Swagger UI come from the npm registry, in the versions and with the hashes of package-lock.json, which names no
-registry's address. Only the files that the page serves are copied, with their licences. Nothing is fetched at run time.
+uPlot, Plotly and Swagger UI come from the npm registry, in the versions and with the hashes of package-lock.json, which
+names no registry's address. Only the files that the page serves are copied, with their licences; none at run time.
 
     python query/page_assets.py          the page's libraries and the tools that check it (TypeScript, axe-core)
 """
