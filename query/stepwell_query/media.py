@@ -155,7 +155,13 @@ def safety_headers(sha256: str, content_type: str) -> dict[str, str]:
     kept = served != _BYTES and served != _SVG
     name = f"{sha256[:12]}.{_INERT.get(served, 'bin')}"
     disposition = f'{"inline" if kept else "attachment"}; filename="{name}"'
-    return {**_SAFETY, "content-security-policy": _SANDBOX, "content-disposition": disposition}
+    stored = content_type if content_type.isascii() and content_type.isprintable() else _BYTES
+    return {
+        **_SAFETY,
+        "content-security-policy": _SANDBOX,
+        "content-disposition": disposition,
+        "stepwell-media-type": stored.strip() or _BYTES,
+    }
 
 
 def page_headers() -> dict[str, str]:

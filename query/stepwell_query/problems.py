@@ -23,6 +23,9 @@ from stepwell_schemas.errors import MediaUnavailableError, RuleError, StoreError
 
 PROBLEM_TYPE: Final = "application/problem+json"
 _SHOWN_CHARS: Final = 200
+_SEE_LOG: Final = "the service's log has the details"
+"""In place of what a driver says, which names addresses and folders of the server."""
+
 _BODY_REMEDY: Final = "send a JSON object, with the header content-type: application/json"
 _log = structlog.get_logger("stepwell.query")
 
@@ -158,13 +161,13 @@ async def _on_store_error(_: Request, error: Exception) -> Response:
             rule = _LIMIT_CODES[error.code]
             remedy = "ask for fewer runs, keys or steps"
             return _unusable([field_error("request", None, rule, remedy)])
-        _log.error("clickhouse refused a statement of the service", error=str(error))
-        return problem(500, "store-rejected", "ClickHouse refused a statement of the service", str(error))
+        _log.error("statement_refused", error=str(error), code=error.code)
+        return problem(500, "store-rejected", "ClickHouse refused a statement of the service", _SEE_LOG)
     if isinstance(error, MediaUnavailableError):
-        _log.warning("the media store is not available", error=str(error))
-        return problem(503, "media-unavailable", "The media store is not available now; try again", str(error))
-    _log.warning("clickhouse is not available", error=str(error))
-    return problem(503, "store-unavailable", "ClickHouse is not available now; try again", str(error))
+        _log.warning("media_store_unavailable", error=str(error))
+        return problem(503, "media-unavailable", "The media store is not available now; try again", _SEE_LOG)
+    _log.warning("store_unavailable", error=str(error))
+    return problem(503, "store-unavailable", "ClickHouse is not available now; try again", _SEE_LOG)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

@@ -51,6 +51,18 @@ MEDIA_MAX_BYTES: Final = 1024 * MIB - 1
 TEXT_MAX_BYTES: Final = MAX_EVENT_BYTES // 8
 """UTF-8 bytes of one string value, or of the JSON of one `other` value."""
 
+JSON_MAX_DEPTH: Final = 100
+"""Levels of lists and objects in a document or an `other` value. Parsers give up at very different depths: orjson
+writes 254 levels, Python reads fewer than 1,000 less those of its own stack. 100 is below all of them, so that what is
+stored can be read by every program, and more than any hand-written configuration has."""
+
+DOCUMENT_MAX_BYTES: Final = 16 * MIB
+"""Bytes of a run's config, of its summary set by hand and of its metric definitions, each: a change writes the whole
+document, and twice the largest event is more than a single event can set."""
+
+COUNT_MAX: Final = 2**64 - 1
+"""The largest count that a column of the type UInt64 holds; sums are clipped there."""
+
 FLOAT64_EXACT_INT: Final = 2**53
 """Integers up to this magnitude are exact in float64; beyond it the exact text travels too."""
 

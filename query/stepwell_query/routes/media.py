@@ -30,7 +30,8 @@ router = APIRouter(prefix="/api/v1", tags=["media"])
 async def media(sha256: str, context: Shared, request: Request) -> Response:
     """Return a media file, as the references of media values name it; one range of bytes where `Range` asks for it.
 
-    Pictures, sounds and videos have their media type; all else is sent as `application/octet-stream`, to download.
+    Pictures, sounds and videos have their media type; all else is sent as `application/octet-stream`, to download. The
+    header `stepwell-media-type` has the type that the file was logged with.
     404 says why, in its `type` too: `media-pending`, a logged value refers to the file, whose bytes have not come;
     `media-gone`, it was stored and is no more; `media-unknown`, no logged value refers to it.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
+import structlog
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -17,6 +18,7 @@ from stepwell_query.series_model import POINTS_MAX
 from stepwell_schemas.errors import StoreError
 from stepwell_schemas.limits import KEY_MAX_CHARS, MAX_EVENT_BYTES, MAX_STEP
 
+_log = structlog.get_logger("stepwell.query")
 router = APIRouter(tags=["service"])
 
 
@@ -59,7 +61,8 @@ async def readyz(context: Shared) -> Response:
     try:
         await context.in_thread(context.store.query, "SELECT count() FROM {db}.schema_migrations")
     except StoreError as error:
-        return problem(503, "not-ready", "ClickHouse can't be read now", str(error))
+        _log.warning("not_ready", error=str(error))
+        return problem(503, "not-ready", "ClickHouse can't be read now", "the service's log has the details")
     return Response(b'{"status":"ready"}', media_type="application/json")
 
 

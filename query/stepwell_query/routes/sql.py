@@ -41,6 +41,6 @@ async def sql(
         try:
             cancel(context.store, statement)
         except StoreError as error:
-            _log.warning("a statement whose client has gone could not be ended", error=str(error))
+            _log.warning("statement_not_ended", error=str(error))
 
     return encoded(await context.while_wanted(request, read, gone), fmt)
