@@ -125,8 +125,8 @@ async def test_no_body_breaks_the_service(service: Service) -> None:
         await attack.send("POST", url, content=b"x=1", headers={"content-type": "application/x-www-form-urlencoded"})
         many = [f"me/digits/run-{number}" for number in range(20_000)]
         keys = [f"k{number}" for number in range(20_000)]
-        for body in ({"runs": many, "keys": ["loss"]}, {"runs": many[:2], "keys": keys}, {"run_ids": many}):
-            await attack.send("POST", url, json=body)
+        for large in ({"runs": many, "keys": ["loss"]}, {"runs": many[:2], "keys": keys}, {"run_ids": many}):
+            await attack.send("POST", url, json=large)
         wide = {"groups": {f"g{number}": many[:300] for number in range(300)}, "keys": ["loss"]}
         await attack.send("POST", url, content=json.dumps(wide).encode())
     assert attack.failures == []
