@@ -222,9 +222,10 @@ class RowReader:
             places = np.flatnonzero(level == one)
             wanted = np.unique(bucket[places])
             chosen, named = batch.chosen()
+            # Within `if`, since ClickHouse takes a division by a constant out of a sum.
             table = self._query(
                 f"SELECT {batch.cell}, intDiv(step, {1 << one}) AS place,"
-                f" sum(if(isFinite(value), value, 0) / {1 / SCALE:.0f}.) AS scaled"
+                f" sum(if(isFinite(value), value / {1 / SCALE:.0f}., 0)) AS scaled"
                 f" FROM {_table(Kind.NUMBER, rewritten=True)} {_WHERE} {chosen} AND {_STEPS}"
                 f" AND intDiv(step, {1 << one}) IN {{places:Array(Int64)}} GROUP BY cell, place",
                 batch,

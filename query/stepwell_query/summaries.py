@@ -42,13 +42,15 @@ FROM {{db}}.series WHERE {OF_RUNS} AND {{keys}}
 GROUP BY run_id, key, kind HAVING min(stream) = '' ORDER BY run_id, key, kind
 """
 
+# Within `if`, since ClickHouse takes a division by a constant out of an aggregate.
 _FROM_ROWS: Final = f"""
 SELECT
     run_id, key, argMin(value, step) AS first, min(value) AS low, max(value) AS high,
     avgIf(value, NOT isNaN(value)) AS sum_mean,
     -- A sum may pass the range of float64 though no value does.
     if(isFinite(sum_mean), sum_mean, if(isFinite(low) AND isFinite(high),
-        avgIf(value / 18446744073709551616., NOT isNaN(value)) * 18446744073709551616., sum_mean)) AS mean
+        avgIf(if(isFinite(value), value / 18446744073709551616., value), NOT isNaN(value)
+        ) * 18446744073709551616., sum_mean)) AS mean
 FROM {{db}}.points_number FINAL WHERE {OF_RUNS} AND key IN {{keys:Array(String)}}
 GROUP BY run_id, key
 """
