@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import structlog
-import uvicorn
 from fastapi import FastAPI
 
 from stepwell_deploy.broker_thread import BrokerThread
@@ -35,6 +34,7 @@ from stepwell_deploy.topics import create_topics
 from stepwell_ingestor.progress import WatchedIngestor
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_query.app import create_app
+from stepwell_query.connections import server_config
 from stepwell_query.server import Server
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse import Store, connect
@@ -148,7 +148,8 @@ async def _serve(
     supervisor = StackSupervisor(
         parts.broker, lambda: WatchedIngestor(ingestor_settings, parts.store), parts.store, parts.folder, thresholds
     )
-    app = create_app(QuerySettings().model_copy(update=kafka | own), parts.store, supervisor.parts)
+    query_settings = QuerySettings().model_copy(update=kafka | own | {"query_host": settings.host})
+    app = create_app(query_settings, parts.store, supervisor.parts)
     server = _make_server(app, settings)
     supervisor.start()
     serving = asyncio.create_task(server.serve(), name="service")
@@ -170,14 +171,7 @@ async def _serve(
 
 
 def _make_server(app: FastAPI, settings: DeploySettings) -> Server:
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-        timeout_graceful_shutdown=SERVICE_SECONDS,
-    )
-    return _Service(app, config)
+    return _Service(app, server_config(app, settings.host, settings.port, drain_seconds=SERVICE_SECONDS))
 
 
 async def _until_started(server: Server, serving: asyncio.Task[None]) -> None:

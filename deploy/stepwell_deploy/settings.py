@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings
 
 from stepwell_schemas.limits import MIB
-from stepwell_schemas.settings import ENVIRONMENT
+from stepwell_schemas.settings import ENVIRONMENT, LogSettings
 
 
-class DeploySettings(BaseSettings):
+class DeploySettings(LogSettings):
     """How `stepwell up` lays out one machine, and which service the reading commands ask."""
 
     model_config = ENVIRONMENT

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepwell_query import problems
 from stepwell_query.context import Context
+from stepwell_query.guard import BoundedBodies, OwnRequests, UnexpectedErrors
 from stepwell_query.metrics import IN_PROGRESS, REQUEST_SECONDS, REQUESTS
 from stepwell_query.readiness import Parts, no_parts
 from stepwell_query.routes import events, media, metrics, page, rows, runs, series, service, sql, tables
@@ -42,6 +43,8 @@ def create_app(settings: QuerySettings, store: Store, parts: Parts = no_parts) -
         title="Stepwell",
         version=version("stepwell"),
         description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
         responses={status: _problem(text) for status, text in _PROBLEMS.items()},
     )
     app.state.context = Context(settings, store, parts)
@@ -49,6 +52,10 @@ def create_app(settings: QuerySettings, store: Store, parts: Parts = no_parts) -
     # The page last: its addresses would take those of others.
     for module in (service, runs, metrics, series, rows, media, tables, events, sql, page):
         app.include_router(module.router)
+    # The last one is the outermost.
+    app.add_middleware(BoundedBodies, body_bytes=settings.query_max_body_bytes)
+    app.add_middleware(OwnRequests, settings=settings)
+    app.add_middleware(UnexpectedErrors)
     app.add_middleware(Observed)
     return app
 

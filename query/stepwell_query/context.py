@@ -23,6 +23,7 @@ from stepwell_query.places import Places
 from stepwell_query.readiness import Parts, Readiness, no_parts
 from stepwell_query.settings import QuerySettings
 from stepwell_query.sql import place_bounds
+from stepwell_query.streams import Streams
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.identifiers import RunPath
 from stepwell_schemas.limits import MIB
@@ -54,6 +55,7 @@ class Context:
         self.tables: Cache[pa.Table] = Cache(_TABLES_BYTES, lambda table: table.nbytes + _ENTRY_BYTES)
         self.answers: Cache[bytes] = Cache(settings.query_cache_bytes, lambda answer: len(answer) + _ENTRY_BYTES)
         self.sql_places = Places(place_bounds(settings))
+        self.streams = Streams(settings.query_max_streams, settings.query_max_streams_per_client)
         self._limiter = anyio.CapacityLimiter(settings.query_concurrency)
 
     async def _positions(self, entity: str, project: str) -> dict[str, Position]:

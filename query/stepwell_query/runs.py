@@ -22,7 +22,8 @@ from stepwell_query.run_columns import COLUMNS_MAX, MISSING, at_path, chosen_col
 from stepwell_query.run_info import iso_time, run_infos
 from stepwell_query.run_order import Order, Place, read_cursor, write_cursor
 from stepwell_query.run_statement import OF_PROJECT, RunStatement, read_facts
-from stepwell_query.summary import json_object, stored_value
+from stepwell_query.stored_json import json_object
+from stepwell_query.summary import stored_value
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.errors import StoreRejectedError
 from stepwell_schemas.keys import fold_key

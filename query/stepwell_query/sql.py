@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event, Lock
 from typing import Any, Final
@@ -21,10 +21,13 @@ from stepwell_query.sql_rules import check_canonical, check_tree, only
 from stepwell_schemas.clickhouse import Store
 from stepwell_schemas.clickhouse_errors import is_over_query_limit
 from stepwell_schemas.errors import StoreError, StoreRejectedError, StoreUnavailableError
+from stepwell_schemas.valid_text import valid_text
 
 SQL_MAX_CHARS: Final = 100_000
 _SYNTAX_CODE: Final = 62
 _CANCELLED_CODE: Final = 394
+# Of files of the server, which messages about parts and disks name.
+_PATH: Final = re.compile(r"(?<![\w./])/(?:[\w.@+-]+/)+[\w.@+-]*")
 _MESSAGE: Final = re.compile(
     r"DB::Exception: (.*?)(?: : In scope SELECT formatQuerySingleLine.*| \(for url .*)?$", re.DOTALL
 )
@@ -107,7 +110,7 @@ def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table
         raise SqlRefusedError(statement.sql, rule.format(**settings.model_dump()), remedy) from error
     finally:
         statement.ended.set()
-    table = pa.ipc.open_file(pa.BufferReader(answer)).read_all() if answer else pa.table({})
+    table = valid_text(pa.ipc.open_file(pa.BufferReader(answer)).read_all()) if answer else pa.table({})
     if table.num_rows > settings.sql_max_rows:
         rule, remedy = _LIMITS[396]
         raise SqlRefusedError(statement.sql, rule.format(**settings.model_dump()), remedy)
@@ -173,7 +176,7 @@ def _check_parameters(parameters: Mapping[str, Any]) -> None:
 def _refused(sql: str, error: StoreError) -> SqlRefusedError:
     if error.code == _CANCELLED_CODE:
         return SqlRefusedError(sql, "was cancelled", "send it again")
-    message = _message(error)
+    message = _message(sql, error)
     if error.code == _SYNTAX_CODE:
         return SqlRefusedError(
             sql, f"is not SQL that ClickHouse understands: {message}", "correct it; one statement", _place(sql, message)
@@ -181,10 +184,15 @@ def _refused(sql: str, error: StoreError) -> SqlRefusedError:
     return SqlRefusedError(sql, f"was refused by ClickHouse: {message}", "correct it")
 
 
-def _message(error: StoreError) -> str:
+def _hidden(sql: str) -> Callable[[re.Match[str]], str]:
+    """Return what puts `<path>` in the place of a path, unless the statement itself has it."""
+    return lambda match: match[0] if match[0] in sql else "<path>"
+
+
+def _message(sql: str, error: StoreError) -> str:
     """Return what ClickHouse says, without what the drivers and our own statement put around it."""
     found = _MESSAGE.search(str(error))
-    text = found[1] if found else str(error)
+    text = _PATH.sub(_hidden(sql), found[1] if found else str(error))
     return text if len(text) <= _MESSAGE_CHARS else f"{text[:_MESSAGE_CHARS]}…"
 
 

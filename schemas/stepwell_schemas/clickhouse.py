@@ -10,9 +10,9 @@ import logging
 import queue
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -23,6 +23,7 @@ from clickhouse_connect.driver.client import Client
 from stepwell_schemas.clickhouse_embedded import EMBEDDED, embedded_path, open_embedded, stream_embedded
 from stepwell_schemas.clickhouse_errors import translated
 from stepwell_schemas.errors import IdentifierError, StoreError, StoreRejectedError
+from stepwell_schemas.valid_text import valid_batch, valid_text
 
 Parameters = Mapping[str, Any]
 
@@ -85,7 +86,7 @@ class Store:
         if not answer:
             return pa.table({})
         with translated():
-            return pa.ipc.open_stream(pa.py_buffer(answer)).read_all()
+            return valid_text(pa.ipc.open_stream(pa.py_buffer(answer)).read_all())
 
     def queries(self, statements: Sequence[tuple[str, Parameters]]) -> list[pa.Table]:
         """Return the whole results of several queries, in order, run at once.
@@ -107,10 +108,14 @@ class Store:
         An early end of the iteration (`close()` on it) cancels the query.
         """
         if self._embedded_path is not None:
-            return stream_embedded(
+            batches = stream_embedded(
                 self._embedded_path, self.database, self._settings, self._text(sql), _dict(parameters)
             )
-        return self._stream_http(self._text(sql), _dict(parameters))
+        else:
+            batches = self._stream_http(self._text(sql), _dict(parameters))
+        with closing(batches):
+            for batch in batches:
+                yield valid_batch(batch)
 
     def query_bytes(self, sql: str, parameters: Parameters | None = None, fmt: str = "JSON") -> bytes:
         """Return a query's result in one of ClickHouse's output formats."""
@@ -209,7 +214,7 @@ class Store:
             self._clients.append(client)
         return client
 
-    def _stream_http(self, sql: str, parameters: dict[str, Any] | None) -> Iterator[pa.RecordBatch]:
+    def _stream_http(self, sql: str, parameters: dict[str, Any] | None) -> Generator[pa.RecordBatch]:
         with self._client() as client, client.raw_stream(sql, parameters, fmt="ArrowStream") as source:
             yield from pa.ipc.open_stream(source)
 

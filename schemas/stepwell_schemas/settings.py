@@ -16,6 +16,17 @@ ENVIRONMENT = SettingsConfigDict(env_prefix="STEPWELL_", extra="ignore", validat
 MEDIA_SCHEMES: Final = ("file", "s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "memory")
 
 
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class LogSettings(BaseSettings):
+    """What the services log."""
+
+    model_config = ENVIRONMENT
+
+    log_level: LogLevel = Field("info", description="The least severe messages that a service logs.")
+
+
 class KafkaSettings(BaseSettings):
     """How to reach the broker, and the topics on it."""
 

@@ -23,9 +23,9 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from stepwell_query.page import Page
-from stepwell_query.service import configure_logging
 from stepwell_schemas.clickhouse import Store, connect
 from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.logs import configure_logging
 from stepwell_schemas.migrate import migrate
 from support import chromium
 from support.points import RunWriter

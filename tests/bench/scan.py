@@ -17,9 +17,9 @@ from rich.table import Table
 
 from bench.series_view import served
 from stepwell.api_rows import ReceivedBytes
-from stepwell_query.service import configure_logging
 from stepwell_schemas.clickhouse import Store, connect
 from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.logs import configure_logging
 from stepwell_schemas.migrate import migrate
 from support.points import RunWriter
 

@@ -25,10 +25,10 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from stepwell_query.app import create_app
-from stepwell_query.service import configure_logging
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse import Store, connect
 from stepwell_schemas.identifiers import RunPath
+from stepwell_schemas.logs import configure_logging
 from stepwell_schemas.migrate import migrate
 from support.scale import Scale
 

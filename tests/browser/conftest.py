@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from browser.window import Site, Window
-from stepwell_query.service import configure_logging
 from stepwell_schemas.clickhouse import connect
+from stepwell_schemas.logs import configure_logging
 from stepwell_schemas.migrate import migrate
 from support import chromium
 from support.sdk import served

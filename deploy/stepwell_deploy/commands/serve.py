@@ -46,7 +46,10 @@ def up(folder: DirOption = None, port: PortOption = None) -> None:
     Examples: `stepwell up` · `stepwell up --dir /data/stepwell --port 9000`
     """
     from stepwell_deploy.local import LocalAddresses, run_local
+    from stepwell_schemas.logs import configure_logging
 
+    settings = with_options(DeploySettings(), folder, port)
+    configure_logging(settings.log_level)
     notes = Console(stderr=True)
 
     def ready(addresses: LocalAddresses) -> None:
@@ -57,7 +60,7 @@ def up(folder: DirOption = None, port: PortOption = None) -> None:
     def progress(text: str) -> None:
         notes.print(f"[dim]{text}[/dim]", highlight=False)
 
-    run_local(with_options(DeploySettings(), folder, port), ready, progress)
+    run_local(settings, ready, progress)
 
 
 def ingest() -> None:
@@ -70,7 +73,10 @@ def ingest() -> None:
     from stepwell_deploy.exit_deadline import ExitDeadline
     from stepwell_ingestor.progress import WatchedIngestor
     from stepwell_ingestor.settings import IngestorSettings
+    from stepwell_schemas.logs import configure_logging
+    from stepwell_schemas.settings import LogSettings
 
+    configure_logging(LogSettings().log_level)
     settings = IngestorSettings()
     if settings.ingestor_metrics_port:
         _serve_metrics(settings.ingestor_metrics_host, settings.ingestor_metrics_port)
@@ -134,8 +140,11 @@ def query(port: PortOption = None) -> None:
     from stepwell_deploy.exit_deadline import SERVICE_SECONDS, ExitDeadline
     from stepwell_query.service import serve
     from stepwell_query.settings import QuerySettings
+    from stepwell_schemas.logs import configure_logging
+    from stepwell_schemas.settings import LogSettings
 
     settings = QuerySettings()
+    configure_logging(settings.query_log_level or LogSettings().log_level)
     given = settings if port is None else settings.model_copy(update={"query_port": port})
     serve(given, ExitDeadline().begin, SERVICE_SECONDS)
 
@@ -147,9 +156,11 @@ def setup() -> None:
     """
     from stepwell_deploy.topics import create_topics
     from stepwell_schemas.clickhouse import connect
+    from stepwell_schemas.logs import configure_logging
     from stepwell_schemas.migrate import migrate
     from stepwell_schemas.settings import KafkaSettings, StoreSettings
 
+    configure_logging(DeploySettings().log_level)
     kafka, storage = KafkaSettings(), StoreSettings()
     if not kafka.kafka_bootstrap_servers:
         raise typer.BadParameter("name the brokers with STEPWELL_KAFKA_BOOTSTRAP_SERVERS=host:port")

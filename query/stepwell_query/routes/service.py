@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
+import structlog
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -18,6 +19,7 @@ from stepwell_query.runs_parameters import RUNS_MAX
 from stepwell_query.series_model import POINTS_MAX
 from stepwell_schemas.limits import KEY_MAX_CHARS, MAX_EVENT_BYTES, MAX_STEP
 
+_log = structlog.get_logger("stepwell.query")
 router = APIRouter(tags=["service"])
 
 

@@ -69,4 +69,4 @@ def _end(store: Store, statement: Statement) -> None:
     try:
         cancel(store, statement)
     except StoreError as error:
-        _log.warning("sql_cancel_failed", error=str(error))
+        _log.warning("statement_not_ended", error=str(error))
