@@ -7,7 +7,7 @@ ASSETS := query/stepwell_query/web/vendor/.filled
 READY := $(STAMP) $(ASSETS)
 
 .DEFAULT_GOAL := help
-.PHONY: help assets screenshot demo test simulate mutants soak lint bench docs lock clean
+.PHONY: help assets screenshot demo test simulate mutants soak soak-events lint bench docs lock clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -37,6 +37,9 @@ simulate: $(STAMP) ## the ingest loop under seeded faults in virtual time: SEEDS
 
 mutants: $(STAMP) ## break the exactly-once machinery line by line, and see the tests notice
 	PYTHONPATH=tests $(BIN)/python -m reliability.mutants $(ARGS)
+
+soak-events: $(STAMP) ## random mutations of valid events against a real ingestor: make soak-events EVENTS=1000000 [SEED=1]
+	PYTHONPATH=tests $(BIN)/python -m reliability.soak --events $(or $(EVENTS),1000000) $(if $(SEED),--seed $(SEED))
 
 lint: $(READY) ## ruff, mypy --strict, the import contract, and tsc for the page
 	$(BIN)/ruff check .

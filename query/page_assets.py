@@ -1,7 +1,7 @@
 """Brings the page's libraries into its package: what `make` and the wheel's build hook run.
 
-uPlot and Plotly come from the npm registry, in the versions and with the hashes of package-lock.json, which names no
-registry's address. Only the files that the page serves are copied, with their licences. Nothing is fetched at run time.
+uPlot, Plotly and Swagger UI come from the npm registry, in the versions and with the hashes of package-lock.json, which
+names no registry's address. Only the files that the page serves are copied, with their licences; none at run time.
 
     python query/page_assets.py          the page's libraries and the tools that check it (TypeScript, axe-core)
 """
@@ -29,6 +29,10 @@ _FILES: Final = {
     "uplot/LICENSE": "uPlot.LICENSE",
     "plotly.js-dist-min/plotly.min.js": "plotly.js",
     "plotly.js-dist-min/LICENSE": "plotly.LICENSE",
+    "swagger-ui-dist/swagger-ui-bundle.js": "swagger-ui.js",
+    "swagger-ui-dist/swagger-ui.css": "swagger-ui.css",
+    "swagger-ui-dist/LICENSE": "swagger-ui.LICENSE",
+    "swagger-ui-dist/NOTICE": "swagger-ui.NOTICE",
 }
 
 

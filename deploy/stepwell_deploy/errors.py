@@ -6,7 +6,8 @@ StepwellDeployError
 ├── BrokerError          Kafka did not start, died, can't be reached or refuses
 ├── NoLetterError        a name that no dead letter has
 ├── LetterError          a dead letter that can't be sent again
-├── StackError           the local stack did not come up
+├── StackError           the local stack did not come up, or one of its parts ended that can't be restarted
+│   └── DiskSpaceError   the data folder has no space to start in
 ├── ServiceRefusedError  the query service refused a request
 ├── ExportError          a run's rows can't be written
 │   └── ServiceLostError the service has gone in the middle of an export
@@ -52,7 +53,17 @@ class LetterError(StepwellDeployError):
 
 
 class StackError(StepwellDeployError):
-    """The local stack did not come up."""
+    """The local stack did not come up, or a part ended that can't be restarted within the process."""
+
+
+class DiskSpaceError(StackError):
+    """The data folder has no space to start in."""
+
+    def __init__(self, folder: object, free: int, reserve: int) -> None:
+        super().__init__(
+            f"{free:,} bytes are free at {folder}, fewer than the reserve of {reserve:,}; free some space, "
+            "or set STEPWELL_DISK_RESERVE_BYTES lower"
+        )
 
 
 class ServiceRefusedError(StepwellDeployError):

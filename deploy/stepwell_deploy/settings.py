@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings
 
-from stepwell_schemas.settings import ENVIRONMENT
+from stepwell_schemas.limits import MIB
+from stepwell_schemas.settings import ENVIRONMENT, LogSettings
 
 
-class DeploySettings(BaseSettings):
+class DeploySettings(LogSettings):
     """How `stepwell up` lays out one machine, and which service the reading commands ask."""
 
     model_config = ENVIRONMENT
@@ -25,7 +26,20 @@ class DeploySettings(BaseSettings):
     )
     kafka_port: int = Field(0, ge=0, le=65535, description="The port of the broker that `up` starts; 0: a free one.")
     kafka_heap_mb: int = Field(512, ge=128, description="Heap of the broker that `up` starts, in MiB.")
-    clickhouse_port: int = Field(
-        0, ge=0, le=65535, description="The port on which `up` answers ClickHouse's HTTP protocol; 0: a free one."
+    clickhouse_port: Annotated[int, Field(ge=0, le=65535)] | Literal["auto"] = Field(
+        0,
+        description="The port on which `up` answers ClickHouse's HTTP protocol to SQL tools; 0: it does not; "
+        "`auto`: a free one.",
+    )
+    disk_alert_bytes: int = Field(
+        2_048 * MIB,
+        ge=0,
+        description="An alarm rings while fewer bytes are free where the folder of `up` is; 0: never.",
+    )
+    disk_reserve_bytes: int = Field(
+        512 * MIB,
+        ge=0,
+        description="While fewer bytes are free where the folder of `up` is, ingestion stops and events wait in Kafka; "
+        "below half of it the broker stops too, and events wait in the producers' journals. 0: never.",
     )
     events_partitions: int = Field(4, ge=1, description="Partitions of the events topic when `setup` creates it.")

@@ -48,6 +48,8 @@ def _default(field: FieldInfo) -> str:
     value: Any = field.default
     if field.default_factory is not None or value is None:
         return ""
+    if isinstance(value, tuple):
+        value = ",".join(value)
     shown = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
     return f"`{_cell(shown)}`" if shown else ""
 

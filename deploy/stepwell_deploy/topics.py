@@ -7,12 +7,12 @@ from typing import Final
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from stepwell_ingestor.kafka.deadletter_topic import DEADLETTERS_CONFIG
 from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
 from stepwell_schemas.settings import KafkaSettings
 
-# A record batch holds an event and its framing. A dead letter holds the event it was and headers besides.
+# A record batch holds an event and its framing.
 _EVENTS_CONFIG: Final = {"max.message.bytes": str(MAX_EVENT_BYTES + MIB), "retention.ms": "-1"}
-_DEADLETTERS_CONFIG: Final = {"max.message.bytes": str(MAX_EVENT_BYTES + 2 * MIB), "retention.ms": "-1"}
 
 
 async def create_topics(settings: KafkaSettings, partitions: int, replication: int = 1) -> list[str]:
@@ -29,7 +29,7 @@ async def create_topics(settings: KafkaSettings, partitions: int, replication: i
     try:
         wanted = [
             NewTopic(settings.events_topic, partitions, replication, topic_configs=_EVENTS_CONFIG),
-            NewTopic(settings.deadletters_topic, 1, replication, topic_configs=_DEADLETTERS_CONFIG),
+            NewTopic(settings.deadletters_topic, 1, replication, topic_configs=DEADLETTERS_CONFIG),
         ]
         there = set(await admin.list_topics())
         missing = [topic for topic in wanted if topic.name not in there]

@@ -4,6 +4,7 @@ StepwellIngestorError
 ├── PlanError            a committed plan names offsets that the topic no longer holds
 ├── LandingError         ClickHouse takes an insert and does not show its rows
 ├── ReplayError          a run's log can't be replayed
+├── BatchTooLargeError   a record batch would take more memory, once decompressed, than is let pass
 └── CommitInDoubtError   whether the broker has carried out a commit, or will, is not known; a KafkaError too
 """
 
@@ -30,3 +31,11 @@ class ReplayError(StepwellIngestorError):
 
 class CommitInDoubtError(StepwellIngestorError, KafkaError):  # type: ignore[misc]
     """A commit was sent and not answered: the broker has carried it out, will do so later, or never heard of it."""
+
+
+class BatchTooLargeError(StepwellIngestorError):
+    """A record batch becomes larger than `limit` bytes when it is decompressed."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"more than {limit:,} bytes once decompressed")

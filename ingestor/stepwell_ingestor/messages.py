@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from stepwell_schemas.errors import DeadLetterReason, IdentifierError, StepError, UnusableEventError
+from stepwell_schemas.errors import (
+    DeadLetterReason,
+    IdentifierError,
+    RegistryError,
+    StepError,
+    UnusableEventError,
+)
 from stepwell_schemas.events.codec import Codec
 from stepwell_schemas.events.models import NO_SEQUENCE, Event, LogBatch, LogEvent, Media, MediaChunk
-from stepwell_schemas.limits import CONTENT_TYPE_MAX_CHARS, MAX_STEP, MEDIA_MAX_PIECES
+from stepwell_schemas.limits import CONTENT_TYPE_MAX_CHARS, MAX_STEP, RECORD_OVERHEAD_BYTES
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import MEDIA_KINDS
 from stepwell_schemas.rules.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TRUE, NO_STEP, check_step
@@ -19,19 +26,30 @@ from stepwell_schemas.rules.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TR
 EARLIEST_TIMESTAMP: Final = 0
 LATEST_TIMESTAMP: Final = 2**53
 """Microseconds since the epoch that an event may name (1970 to 2255, within DateTime64's range); instead of one
-outside, the Kafka record's own time is stored."""
+outside, the Kafka record's own time is stored, clipped to the same range."""
 
 REDRIVEN_HEADER: Final = "redriven"
 """The header by which a dead letter that is sent again names its origin."""
 
+# `topic/partition/offset`, by the names that Kafka gives to topics.
+_ORIGIN: Final = re.compile(rb"[A-Za-z0-9._-]{1,249}/[0-9]{1,10}/[0-9]{1,19}")
 _MICROSECONDS_A_MILLISECOND: Final = 1_000
+_DETAIL_CHARS: Final = 500
 _COMMIT_CODES: Final = bytes([COMMIT_FALSE, COMMIT_TRUE, COMMIT_DEFAULT])
+
+
+class Fault(NamedTuple):
+    """The reason why Kafka's records can't be read; `first` is the first of the offsets, the message's the last."""
+
+    first: int
+    detail: str
 
 
 class Message(NamedTuple):
     """A Kafka record of one partition; `timestamp` is the record's, in milliseconds since the epoch.
 
-    `origin` is `topic/partition/offset` of the event that a dead letter was made of, where it was redriven.
+    `origin` is `topic/partition/offset` of the event that a dead letter was made of, where it was redriven. With a
+    `fault` it stands for records that can't be read, and has no value.
     """
 
     offset: int
@@ -39,11 +57,20 @@ class Message(NamedTuple):
     key: bytes | None
     value: bytes
     origin: str = ""
+    fault: Fault | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes that it takes in memory, about."""
+        return len(self.value) + len(self.key or b"") + RECORD_OVERHEAD_BYTES
 
 
-def origin_of(headers: Iterable[tuple[str, bytes]]) -> str:
-    """Return where a redriven record came from first, "" for all others."""
-    return next((value.decode("utf-8", "replace") for name, value in headers if name == REDRIVEN_HEADER), "")
+def origin_of(headers: Iterable[tuple[str, bytes | None]]) -> str:
+    """Return where a redriven record came from first, "" for all others and where the header is of another form."""
+    for name, value in headers:
+        if name == REDRIVEN_HEADER and value is not None and _ORIGIN.fullmatch(value):
+            return value.decode("ascii")
+    return ""
 
 
 def redriven_session(origin: str) -> str:
@@ -76,6 +103,8 @@ def receive(codec: Codec, message: Message) -> Received:
         UnusableEventError: when it is no event that can be used.
         RegistryError: when the schema registry is needed and does not answer.
     """
+    if message.fault is not None:
+        raise UnusableEventError(DeadLetterReason.UNREADABLE, message.fault.detail)
     event = codec.decode(message.value)
     try:
         path = event.path
@@ -89,7 +118,8 @@ def receive(codec: Codec, message: Message) -> Received:
         _check_chunk(event)
     timestamp = event.timestamp
     if not EARLIEST_TIMESTAMP <= timestamp <= LATEST_TIMESTAMP:
-        timestamp = max(message.timestamp, 0) * _MICROSECONDS_A_MILLISECOND
+        # The record's own time may be anything: producers set it.
+        timestamp = min(max(message.timestamp * _MICROSECONDS_A_MILLISECOND, EARLIEST_TIMESTAMP), LATEST_TIMESTAMP)
     return Received(message, event, path, timestamp)
 
 
@@ -119,9 +149,7 @@ def _check_chunk(chunk: MediaChunk) -> None:
     """Check a piece of a media file, and a file that came in one piece against its name."""
     size, kind = len(chunk.data), chunk.content_type
     rule = ""
-    if chunk.count > MEDIA_MAX_PIECES:
-        rule = f"count {chunk.count}: a file has at most {MEDIA_MAX_PIECES:,} pieces"
-    elif chunk.index >= chunk.count:
+    if chunk.index >= chunk.count:
         rule = f"index {chunk.index}: must be less than count {chunk.count}"
     elif chunk.count == 1 and size != chunk.size:
         rule = f"size {chunk.size}: the file has {size:,} bytes"
@@ -141,4 +169,14 @@ def receive_all(codec: Codec, messages: Iterable[Message]) -> tuple[list[Receive
             received.append(receive(codec, message))
         except UnusableEventError as error:
             dead.append(DeadLetter(message, error.reason, error.detail))
+        except RegistryError:
+            raise
+        except Exception as error:
+            dead.append(unusable(message, error))
     return received, dead
+
+
+def unusable(message: Message, error: Exception) -> DeadLetter:
+    """Return the dead letter of a message that an exception was raised for."""
+    detail = f"{type(error).__name__}: {str(error)[:_DETAIL_CHARS]}"
+    return DeadLetter(message, DeadLetterReason.UNUSABLE, detail)

@@ -70,6 +70,7 @@ class Ownership:
         """Begin a partition anew after a flush that the broker did not let end: what is committed tells from where."""
         owned = self.partitions.get(partition)
         if owned is not None:
+            owned.flusher.give_up()
             anew = Owned(self._make_flusher(partition), paused=owned.paused, rewind_to=owned.buffer.next_offset)
             self.partitions[partition] = anew
 

@@ -13,9 +13,11 @@ from aiokafka.errors import KafkaError
 
 from stepwell_ingestor import telemetry
 from stepwell_ingestor.alarms import DeadLetterAlarm
+from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.flush.policy import FlushPolicy
-from stepwell_ingestor.kafka.client import AiokafkaClients, Kafka
+from stepwell_ingestor.flush.state_memory import StateMemory
+from stepwell_ingestor.kafka.client import LEAVE_SECONDS, AiokafkaClients, Kafka
 from stepwell_ingestor.partitions import Owned, Ownership
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse.store import Store
@@ -24,7 +26,9 @@ from stepwell_schemas.events.codec import Codec
 from stepwell_schemas.media_store import MediaStore
 
 _POLL_SECONDS: Final = 0.05
-_DRAIN_SECONDS: Final = 30.0
+# The end of an ingestor: 5 s to store what is buffered, 2 s to leave the group; what hangs is cancelled after these 7 s
+# and has 2 s to leave.
+_DRAIN_SECONDS: Final = 5.0
 _log = structlog.get_logger()
 
 
@@ -63,13 +67,18 @@ class Ingestor:
         self._last_flush_at: float | None = None
         self._reported: IngestorStatus | None = None
         self._alarm = DeadLetterAlarm(settings.ingestor_deadletter_alarm_share)
+        self._letters = LetterDelivery(self._kafka, settings.deadletters_topic, settings.ingestor_deadletter_seconds)
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
+        self._drained = True
+        self._running: asyncio.Task[None] | None = None
+        self._memory = StateMemory(settings.ingestor_state_bytes)
         self._owned = Ownership(self._kafka, self._make_flusher)
         telemetry.gauge("stepwell_ingestor_buffer_limit_bytes", settings.ingestor_buffer_bytes)
 
     async def run(self) -> None:
         """Take part in the group until `stop()`; what is buffered then is stored first."""
+        self._running = asyncio.current_task()
         try:
             await self._start()
             while not self._stopping.is_set():
@@ -79,8 +88,11 @@ class Ingestor:
             for owned in self._owned.partitions.values():
                 if owned.task is not None:
                     owned.task.cancel()
-            await self._kafka.stop()
-            self._ended.set()
+            self._letters.close()
+            try:
+                await self._kafka.stop()
+            finally:
+                self._ended.set()
 
     async def _start(self) -> None:
         starting = asyncio.create_task(self._kafka.start(self._settings.events_topic, self._owned))
@@ -92,19 +104,35 @@ class Ingestor:
         with suppress(asyncio.CancelledError):
             await starting
 
-    async def stop(self) -> None:
-        """Ask `run()` to store what is buffered and end; returns when it has."""
+    async def stop(self) -> bool:
+        """Ask `run()` to store what is buffered and end; returns when it has, and after 9 s at the latest.
+
+        Returns:
+            False when something read was not stored, which the next ingestor reads again, or when `run()` hangs.
+        """
         self._stopping.set()
-        await self._ended.wait()
+        if await self._has_ended(_DRAIN_SECONDS + LEAVE_SECONDS):
+            return self._drained
+        if self._running is not None:
+            self._running.cancel()
+        await self._has_ended(LEAVE_SECONDS)
+        return False
+
+    async def _has_ended(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), seconds)
+        return self._ended.is_set()
 
     def status(self) -> IngestorStatus:
         """Return what is held and not settled."""
         owned = self._owned.partitions
         lag = 0
         for partition, part in owned.items():
-            end = self._kafka.highwater(partition)
-            if end is not None and part.buffer.next_offset is not None:
-                lag += max(end - part.buffer.next_offset, 0)
+            end, settled = self._kafka.highwater(partition), part.buffer.next_offset
+            if end is not None and settled is not None:
+                # Markers of transactions have offsets and are no events: with nothing held, all that is read counts.
+                read_to = self._kafka.read_to(partition) if part.buffer.is_empty else None
+                lag += max(end - max(settled, read_to or 0), 0)
         return IngestorStatus(
             buffered_bytes=sum(part.buffer.bytes for part in owned.values()),
             lag_events=lag,
@@ -125,6 +153,7 @@ class Ingestor:
                 owned.task = None
             if owned.task is None and owned.ready and not owned.buffer.is_empty:
                 await self._flush_when_due(partition, owned, now)
+        self._letters.probe()
         self._owned.balance(self._settings.ingestor_buffer_bytes)
         self._report()
 
@@ -155,6 +184,7 @@ class Ingestor:
         telemetry.count("stepwell_ingestor_flushes")
         self._alarm.report(portion.messages, plan.dead)
         telemetry.gauge("stepwell_ingestor_last_flush_timestamp_seconds", self._last_flush_at)
+        telemetry.gauge("stepwell_ingestor_state_bytes", self._memory.bytes)
 
     def _report(self) -> None:
         status = self.status()
@@ -170,6 +200,7 @@ class Ingestor:
             await asyncio.wait_for(self._flush_everything(), _DRAIN_SECONDS)
         except (KafkaError, StoreUnavailableError, TimeoutError) as error:
             # What is not settled is still in Kafka, for the next ingestor.
+            self._drained = False
             _log.warning("stopped before everything read was stored", error=repr(error))
 
     async def _flush_everything(self) -> None:
@@ -191,8 +222,8 @@ class Ingestor:
             store=self._store,
             media=self._media,
             kafka=self._kafka,
-            deadletters_topic=self._settings.deadletters_topic,
+            letters=self._letters,
             codec=Codec(),
-            runs_in_memory=self._settings.ingestor_runs_in_memory,
+            states=self._memory.cache(),
             retry_seconds=self._settings.ingestor_retry_seconds,
         )

@@ -38,15 +38,27 @@ class IngestorSettings(KafkaSettings, StoreSettings, MediaSettings):
         ge=2 * MAX_EVENT_BYTES,
         description="Bytes of events held in memory over all partitions; beyond it, partitions are paused.",
     )
-    ingestor_runs_in_memory: int = Field(
-        10_000, ge=1, description="Runs whose step state is kept in memory; that of others is read back when needed."
+    ingestor_state_bytes: int = Field(
+        256 * MIB,
+        ge=0,
+        description="Bytes of run state kept in memory over all partitions, about 1.5 KB for each metric of a run; "
+        "that of other runs is read back when needed.",
     )
     ingestor_retry_seconds: float = Field(
         5.0, gt=0, description="The longest wait between two tries while ClickHouse can't be reached."
+    )
+    ingestor_deadletter_seconds: float = Field(
+        60.0,
+        ge=0,
+        description="Seconds that a flush waits for brokers that do not take its dead letters. Then they are logged "
+        "and counted, an alarm rings, and the partition continues.",
     )
     ingestor_deadletter_alarm_share: float = Field(
         0.01,
         ge=0,
         le=1,
         description="The alarm rings when more than this share of the last 1,000 events are dead letters, 20 at least.",
+    )
+    ingestor_stall_seconds: float = Field(
+        60.0, gt=0, description="The alarm rings when events wait for so many seconds and none are stored."
     )

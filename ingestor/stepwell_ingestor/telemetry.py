@@ -19,17 +19,24 @@ CounterName = Literal[
     "stepwell_ingestor_rollup_statements",
     "stepwell_ingestor_rollup_seconds",
     "stepwell_ingestor_rejoins",
+    "stepwell_ingestor_dead_letters_undelivered",
+    "stepwell_ingestor_clipped_counts",
+    "stepwell_ingestor_isolated_events",
+    "stepwell_ingestor_refused_events",
 ]
 GaugeName = Literal[
     "stepwell_ingestor_lag_events",
     "stepwell_ingestor_buffered_bytes",
     "stepwell_ingestor_buffer_limit_bytes",
     "stepwell_ingestor_paused_partitions",
+    "stepwell_ingestor_state_bytes",
     "stepwell_ingestor_last_flush_timestamp_seconds",
     "stepwell_ingestor_deadletter_share",
     "stepwell_ingestor_deadletter_alarm",
+    "stepwell_ingestor_deadletter_topic_alarm",
     "stepwell_ingestor_store_alarm",
     "stepwell_ingestor_media_alarm",
+    "stepwell_ingestor_stalled_alarm",
 ]
 
 _COUNTERS: Final[dict[CounterName, str]] = {
@@ -40,7 +47,11 @@ _COUNTERS: Final[dict[CounterName, str]] = {
     "stepwell_ingestor_flushes": "Flushes stored and committed.",
     "stepwell_ingestor_store_retries": "Tries that failed because ClickHouse could not be reached.",
     "stepwell_ingestor_media_retries": "Tries that failed because the media store could not be reached.",
+    "stepwell_ingestor_dead_letters_undelivered": "Dead letters that their topic did not take; the log names them.",
     "stepwell_ingestor_rejoins": "Times that the group was left and joined anew because a commit was not answered.",
+    "stepwell_ingestor_clipped_counts": "Counts of runs and sessions that were clipped at what their column holds.",
+    "stepwell_ingestor_isolated_events": "Events that made planning fail, put to the dead letters as `unusable`.",
+    "stepwell_ingestor_refused_events": "Events whose rows ClickHouse refused, put to the dead letters as `unusable`.",
     "stepwell_ingestor_inserts_repaired": "Inserts that ClickHouse noted and lost when it was killed, made again.",
     "stepwell_ingestor_rollup_rows": "Rows of rollups told from the flushes' own points.",
     "stepwell_ingestor_rollup_statements": "Statements that computed rows of rollups from what was stored.",
@@ -51,11 +62,14 @@ _GAUGES: Final[dict[GaugeName, str]] = {
     "stepwell_ingestor_buffered_bytes": "Bytes of events held in memory.",
     "stepwell_ingestor_buffer_limit_bytes": "Bytes of events beyond which partitions are paused.",
     "stepwell_ingestor_paused_partitions": "Partitions that are paused because ClickHouse does not keep up.",
+    "stepwell_ingestor_state_bytes": "Bytes of run state held in memory, about.",
     "stepwell_ingestor_last_flush_timestamp_seconds": "When a flush was last committed, in seconds since the epoch.",
     "stepwell_ingestor_deadletter_share": "Share of dead letters among the last 1,000 events.",
     "stepwell_ingestor_deadletter_alarm": "1 while that share is too large.",
+    "stepwell_ingestor_deadletter_topic_alarm": "1 while the topic of dead letters is missing or takes no letters.",
     "stepwell_ingestor_store_alarm": "1 while events wait because ClickHouse can't be reached.",
     "stepwell_ingestor_media_alarm": "1 while events wait because the media store can't be reached.",
+    "stepwell_ingestor_stalled_alarm": "1 while events wait and no flush has ended for too long.",
 }
 
 _counters: Final = {name: Counter(name, text) for name, text in _COUNTERS.items()}

@@ -2,5 +2,9 @@
 
 from stepwell_query.service import serve
 from stepwell_query.settings import QuerySettings
+from stepwell_schemas.logs import configure_logging
+from stepwell_schemas.settings import LogSettings
 
-serve(QuerySettings())
+settings = QuerySettings()
+configure_logging(settings.query_log_level or LogSettings().log_level)
+serve(settings)

@@ -8,8 +8,8 @@ number. Integers that float64 can't hold, and JSON that users logged, are writte
 from __future__ import annotations
 
 import io
-import json
 import math
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, Final
@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 from stepwell_schemas.rules.json_values import float_json
 
 _OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+INTEGER: Final = re.compile("-?(?:0|[1-9][0-9]*)")
+"""The decimal of an integer, as JSON has it."""
+
 _NDJSON_ROWS: Final = 10_000
 
 
@@ -77,23 +80,9 @@ def json_float(value: float, odd: NotFinite = NotFinite.TEXT) -> Any:
     return name if odd is NotFinite.TEXT else orjson.Fragment(str(name))
 
 
-def json_text(text: str) -> Any:
-    """Return stored JSON so that it is written as it stands; text that is no JSON is written as a string."""
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError:
-        # orjson knows no integers beyond float64's range.
-        return orjson.Fragment(text) if is_json(text) else text
-    return orjson.Fragment(text)
-
-
-def is_json(text: str) -> bool:
-    """Whether a text is JSON, integers of any size included."""
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+def is_integer(text: str) -> bool:
+    """Whether a text is the decimal of an integer, as JSON has it."""
+    return INTEGER.fullmatch(text) is not None
 
 
 def exact_integer(text: str) -> orjson.Fragment:

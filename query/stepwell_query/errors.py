@@ -7,6 +7,8 @@ QueryError
 │   ├── ProjectNotFoundError
 │   └── MediaNotFoundError
 ├── ClientGoneError         499   whoever sent the request has left: nobody reads the answer
+├── TooBusyError            503   too many statements run or wait
+├── TooManyStreamsError     429   of a client, 503 of all: no further stream of events can be opened
 ├── RangeError              416   a range of bytes that lies outside the file
 └── RequestError            422   a parameter that can't be used: its field, value, rule and remedy
     ├── SqlRefusedError           a statement that is not read-only, or reaches beyond Stepwell's database
@@ -76,6 +78,18 @@ class MediaNotFoundError(NotFoundError):
 
 class ClientGoneError(QueryError):
     """Whoever sent the request has left."""
+
+
+class TooBusyError(QueryError):
+    """Too many statements run or wait; the same one may be sent again later."""
+
+
+class TooManyStreamsError(QueryError):
+    """No further stream of events can be opened, by this client or by any."""
+
+    def __init__(self, most: int, *, of_client: bool) -> None:
+        self.of_client = of_client
+        super().__init__(f"{most:,} streams of events are open{' by this client' if of_client else ''}; close some")
 
 
 class RangeError(QueryError):

@@ -47,4 +47,4 @@ class Limits:
     def end(self, store: Store) -> None:
         """End the request's statements that are running, when whoever asked has gone. Raises: StoreError."""
         self._gone.set()
-        store.command("KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC", {"mark": self.mark})
+        store.kill(self.mark)

@@ -19,6 +19,10 @@ MetricName = Literal[
     "stepwell_query_rows_cancelled_total",
     # Rows that scans have sent.
     "stepwell_query_scan_rows_total",
+    # Connections closed by the service: slow with the head of a request, or idle where all places were taken.
+    "stepwell_query_connections_closed_total",
+    # Streams of events that are open.
+    "stepwell_query_event_streams",
 ]
 
 _SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
@@ -50,6 +54,12 @@ ROWS_CANCELLED: Final = _counter(
     "stepwell_query_rows_cancelled_total", "History and scan requests ended because whoever asked had gone."
 )
 SCAN_ROWS: Final = _counter("stepwell_query_scan_rows_total", "Rows that scans have sent.")
+CONNECTIONS_CLOSED: Final = _counter(
+    "stepwell_query_connections_closed_total",
+    "Connections closed by the service: `slow` with the head of a request, or `idle` where all places were taken.",
+    ("reason",),
+)
+EVENT_STREAMS: Final = _gauge("stepwell_query_event_streams", "Streams of events that are open.")
 
 
 def exposition() -> bytes:

@@ -22,8 +22,9 @@ ASSETS: Final = "/-/assets"
 """Below it lie the page's files; no entity is called `-`."""
 
 _DOCUMENT: Final = "index.html"
-_NEEDED: Final = ("vendor/uPlot.js", "vendor/plotly.js")
-_RARE: Final = ("vendor/plotly.js",)
+_DOCS: Final = "docs/docs.html"
+_NEEDED: Final = ("vendor/uPlot.js", "vendor/plotly.js", "vendor/swagger-ui.js")
+_RARE: Final = ("vendor/plotly.js", "vendor/swagger-ui.js", "vendor/swagger-ui.css")
 _TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -38,6 +39,12 @@ PAGE_POLICY: Final = (
     "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """The page runs its own files only, and is shown in no other page."""
+
+DOCS_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Swagger UI styles its elements inline; it asks this service alone."""
 
 FRAME_POLICY: Final = (
     "sandbox allow-scripts; default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -87,11 +94,12 @@ def _compress(content: bytes, coding: str) -> bytes:
 
 @dataclass(frozen=True)
 class Page:
-    """All files of the page by name, their version, and the document that starts it."""
+    """All files of the page by name, their version, the document that starts it, and that of the API's description."""
 
     version: str
     assets: Mapping[str, Asset]
     document: Asset
+    docs: Asset
 
     def compress(self) -> None:
         """Make the compressed forms of what every visit loads, which takes a fifth of a second."""
@@ -110,20 +118,21 @@ class Page:
         for name in sorted(assets):
             digest.update(name.encode() + b"\0" + assets[name].content + b"\0")
         version = digest.hexdigest()[:16]
-        return cls(version, assets, _document(folder, version, sorted(assets)))
+        documents = [_document(folder, name, version, sorted(assets)) for name in (_DOCUMENT, _DOCS)]
+        return cls(version, assets, *documents)
 
 
 def _files(folder: Path) -> Iterator[Asset]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and path.suffix in _TYPES and name != _DOCUMENT:
+        if path.is_file() and path.suffix in _TYPES and name not in (_DOCUMENT, _DOCS):
             yield Asset(name, path.read_bytes())
 
 
-def _document(folder: Path, version: str, names: list[str]) -> Asset:
-    """Return the document, with the files' address, and every module named so that none waits for another."""
+def _document(folder: Path, document: str, version: str, names: list[str]) -> Asset:
+    """Return a document, with the files' address, and every module named so that none waits for another."""
     base = f"{ASSETS}/{version}"
     modules = [name for name in names if _MODULE.fullmatch(name)]
     preloads = "\n".join(f'<link rel="modulepreload" href="{base}/{name}">' for name in modules)
-    text = (folder / _DOCUMENT).read_text(encoding="utf-8")
-    return Asset(_DOCUMENT, text.replace("{{assets}}", base).replace("{{preloads}}", preloads).encode())
+    text = (folder / document).read_text(encoding="utf-8")
+    return Asset(document, text.replace("{{assets}}", base).replace("{{preloads}}", preloads).encode())

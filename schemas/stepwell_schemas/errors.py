@@ -16,10 +16,19 @@ StepwellSchemaError
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
+
+_SHOWN_CHARS: Final = 80
 
 
 class StepwellSchemaError(Exception):
     """Base of every error that the shared rules raise."""
+
+
+def shorten(value: object) -> str:
+    """Return a value as it is shown in a message: cut after 80 characters, with its length then."""
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}… ({len(shown):,} characters)"
 
 
 class RuleError(StepwellSchemaError, ValueError):
@@ -29,10 +38,7 @@ class RuleError(StepwellSchemaError, ValueError):
         self.field = field
         self.value = value
         self.rule = rule
-        shown = repr(value)
-        if len(shown) > _SHOWN_CHARS:
-            shown = f"{shown[:_SHOWN_CHARS]}… ({len(shown):,} characters)"
-        super().__init__(f"{field} {shown}: {rule}")
+        super().__init__(f"{field} {shorten(value)}: {rule}")
 
 
 class IdentifierError(RuleError):
@@ -50,6 +56,7 @@ class StepError(RuleError):
 class DeadLetterReason(StrEnum):
     """Why an event could not be used; the value travels in the dead letter's `reason` header."""
 
+    UNREADABLE = "unreadable"
     UNKNOWN_FRAMING = "unknown_framing"
     UNKNOWN_SCHEMA = "unknown_schema"
     MALFORMED = "malformed"
@@ -59,6 +66,7 @@ class DeadLetterReason(StrEnum):
     BAD_STEP = "bad_step"
     BAD_VALUE = "bad_value"
     BAD_MEDIA = "bad_media"
+    UNUSABLE = "unusable"
 
 
 class UnusableEventError(StepwellSchemaError):
@@ -75,7 +83,11 @@ class RegistryError(StepwellSchemaError):
 
 
 class StoreError(StepwellSchemaError):
-    """ClickHouse did not do what it was asked."""
+    """ClickHouse did not do what it was asked; `code` is its error code (0 where it gave none)."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        self.code = code
+        super().__init__(message)
 
 
 class StoreUnavailableError(StoreError):
@@ -87,15 +99,8 @@ class MediaUnavailableError(StoreUnavailableError):
 
 
 class StoreRejectedError(StoreError):
-    """ClickHouse refused the statement; `code` is its error code (0 where it gave none)."""
-
-    def __init__(self, message: str, code: int = 0) -> None:
-        self.code = code
-        super().__init__(message)
+    """ClickHouse refused the statement; a retry will not help."""
 
 
 class StoreInUseError(StoreError):
     """The embedded engine's folder is in use by another process."""
-
-
-_SHOWN_CHARS = 80

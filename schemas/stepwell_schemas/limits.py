@@ -32,6 +32,24 @@ MAX_OFFSET: Final = 2 ** (64 - VERSION_ROW_BITS)
 MAX_EVENT_BYTES: Final = 8 * MIB
 """The largest event a broker set up by Stepwell takes; the producers' batches stay below it."""
 
+MAX_BATCH_BYTES: Final = 4 * MAX_EVENT_BYTES
+"""Bytes of one Kafka record batch after decompression: 32 MiB. The broker takes 9 MiB of compressed bytes, and metrics
+compress to a third. A reader holds the batch, its decompressed bytes and its records: 9 + 32 + 32 MiB at most."""
+
+FETCH_RECORDS: Final = 10_000
+"""Records that a reader takes over at once. The smallest record has 7 bytes and takes some 500 as an object: a batch
+of MAX_BATCH_BYTES holds 4.8 million of them, 2.4 GB, and of these 10,000 exist at a time, 5 MB."""
+
+RECORD_OVERHEAD_BYTES: Final = 512
+"""Bytes that a record in memory takes besides its key and value."""
+
+LETTER_VALUE_MAX_BYTES: Final = MAX_EVENT_BYTES + MIB
+"""Bytes of an event that a dead letter holds: 9 MiB, the largest record that the broker takes without compression. The
+topic of dead letters takes 10 MiB; a larger event came compressed, and its letter goes without it."""
+
+LETTER_KEY_MAX_BYTES: Final = 4 * KIB
+"""Bytes of a dead letter's key when it goes without its value. A run path has at most 1,538."""
+
 SEND_BATCH_BYTES: Final = MAX_EVENT_BYTES // 8
 """Packed values in one LogBatch: an eighth of what the broker takes, since the keys, the texts of a batch and
 the framing come on top, and batches of 1 MiB already run at the broker's full speed."""
@@ -50,6 +68,18 @@ MEDIA_MAX_BYTES: Final = 1024 * MIB - 1
 
 TEXT_MAX_BYTES: Final = MAX_EVENT_BYTES // 8
 """UTF-8 bytes of one string value, or of the JSON of one `other` value."""
+
+JSON_MAX_DEPTH: Final = 100
+"""Levels of lists and objects in a document or an `other` value. Parsers give up at very different depths: orjson
+writes 254 levels, Python reads fewer than 1,000 less those of its own stack. 100 is below all of them, so that what is
+stored can be read by every program, and more than any hand-written configuration has."""
+
+DOCUMENT_MAX_BYTES: Final = 16 * MIB
+"""Bytes of a run's config, of its summary set by hand and of its metric definitions, each: a change writes the whole
+document, and twice the largest event is more than a single event can set."""
+
+COUNT_MAX: Final = 2**64 - 1
+"""The largest count that a column of the type UInt64 holds; sums are clipped there."""
 
 FLOAT64_EXACT_INT: Final = 2**53
 """Integers up to this magnitude are exact in float64; beyond it the exact text travels too."""

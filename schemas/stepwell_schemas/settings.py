@@ -6,14 +6,25 @@ Each service's model builds on them.
 from __future__ import annotations
 
 import ssl
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ENVIRONMENT = SettingsConfigDict(env_prefix="STEPWELL_", extra="ignore", validate_default=True, frozen=True)
 MEDIA_SCHEMES: Final = ("file", "s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "memory")
+
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class LogSettings(BaseSettings):
+    """What the services log."""
+
+    model_config = ENVIRONMENT
+
+    log_level: LogLevel = Field("info", description="The least severe messages that a service logs.")
 
 
 class KafkaSettings(BaseSettings):
@@ -64,6 +75,25 @@ class StoreSettings(BaseSettings):
     )
     clickhouse_database: str = Field("stepwell", description="The database that holds Stepwell's tables and views.")
     clickhouse_pool_size: int = Field(4, ge=1, le=64, description="ClickHouse calls a process makes at once.")
+
+
+class HttpSettings(BaseSettings):
+    """The names under which a service answers HTTP."""
+
+    model_config = ENVIRONMENT
+
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Host names under which the service and the ClickHouse port answer, separated by commas; "
+        "`.example.org` stands for all names below it. `localhost` and IP addresses always work.",
+    )
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, hosts: object) -> object:
+        if isinstance(hosts, str):
+            return tuple(host.strip() for host in hosts.split(",") if host.strip())
+        return hosts
 
 
 class MediaSettings(BaseSettings):

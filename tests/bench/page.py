@@ -22,9 +22,9 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from stepwell_query.service import configure_logging
 from stepwell_query.web_assets import Page
 from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.logs import configure_logging
 from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.series_view import served
-from stepwell_query.service import configure_logging
 from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.logs import configure_logging
 from stepwell_schemas.migrations.runner import migrate
 
 _RUNS: Final = 10_000

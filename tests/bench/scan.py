@@ -17,8 +17,8 @@ from rich.table import Table
 
 from bench.series_view import served
 from stepwell.api.rows import ReceivedBytes
-from stepwell_query.service import configure_logging
 from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.logs import configure_logging
 from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter

@@ -25,9 +25,9 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from stepwell_query.api.app import create_app
-from stepwell_query.service import configure_logging
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.logs import configure_logging
 from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.scale import Scale

@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from browser.window import Site, Window
-from stepwell_query.service import configure_logging
 from stepwell_schemas.clickhouse.store import connect
+from stepwell_schemas.logs import configure_logging
 from stepwell_schemas.migrations.runner import migrate
 from support.paths import ROOT
 from support.servers import chromium

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
 from browser.window import Site, Window, project_url
+from stepwell_schemas.rules.kinds import Kind
 from support.servers.sdk import eventually
 
 Open = Callable[..., Window]
@@ -190,3 +191,69 @@ def _is_kept_in(found: dict[str, str]) -> None:
     for name in ("fetch", "blind", "write"):
         assert found[name] == "refused TypeError", found
     assert found["frame"] != "read", found
+
+
+_SHA256 = "0123456789abcdef" * 4
+
+_BAD_KINDS = {"bars": Kind.HISTOGRAM, "picture": Kind.IMAGE, "page": Kind.HTML, "plot": Kind.PLOTLY}
+_BAD_REFERENCES: tuple[str, ...] = (
+    "{}",
+    "null",
+    "3",
+    '{"sha256": "../../sql"}',
+    '{"sha256": ["x"], "width": "1e9"}',
+    '{"items": [null, {"sha256": 3}]}',
+    '{"items": {}}',
+    '{"bins": 3, "counts": null}',
+    '{"bins": [NaN], "counts": [1]}',
+    "not JSON",
+)
+
+
+def test_a_bad_reference_is_shown_as_such_and_takes_nothing_beside_it_away(window: Open, site: Site) -> None:
+    good = site.writer("bad", "good", display_name="good")
+    good.texts("bars", Kind.HISTOGRAM, [0], ['{"bins": [0, 1, 2], "counts": [3, 4]}'])
+    for number, text in enumerate(_BAD_REFERENCES):
+        run = site.writer("bad", f"run-{number}", display_name=f"run-{number}")
+        for key, kind in _BAD_KINDS.items():
+            run.texts(key, kind, [0], [text])
+        group = 1 if text == "not JSON" else text
+        boxes = f'{{"sha256": "{_SHA256}", "width": 4, "height": 4, "boxes": {{"a": {group}}}}}'
+        run.texts("boxed", Kind.IMAGE, [0], [boxes])
+    # The files of `boxed` are not there, and the browser says so.
+    view = window(f"{project_url('bad')}?q=^bars$", allowed=("404",))
+    expect(view.panel("bars").locator("svg.bars")).to_have_count(1)
+    for key in _BAD_KINDS:
+        view.page.goto(f"{site.url}{project_url('bad')}?q=^{key}$")
+        expect(view.panel(key).locator(".missing").first).to_be_visible()
+        assert view.panel(key).locator("iframe").count() == 0
+    assert not [url for url in view.asked if "/media/" in url]
+    view.page.goto(f"{site.url}{project_url('bad')}?q=^boxed$")
+    expect(view.panel("boxed").locator(".tile").first).to_be_visible()
+
+
+_CHART = """
+import stepwell
+from bokeh.plotting import figure
+chart = figure(width=300, height=200)
+chart.line([1, 2, 3], [1, 4, 9])
+run = stepwell.init(project="chart", id="run", name="run")
+run.log({"chart": chart})
+run.finish()
+"""
+
+
+def test_a_saved_chart_is_drawn_without_the_network(window: Open, site: Site) -> None:
+    site.sdk.run(_CHART)
+    eventually(lambda: site.sdk.state("run"), "finished")
+    view = window(project_url("chart"))
+    frame = view.panel("chart").locator("iframe").content_frame
+    expect(frame.locator(".bk-Figure")).to_be_visible()
+    assert frame.locator("canvas").count() > 0
+
+
+def test_the_description_of_the_api_is_drawn_from_this_service_alone(window: Open) -> None:
+    view = window("/docs")
+    expect(view.page.get_by_role("heading", name="Stepwell").first).to_be_visible()
+    view.page.locator("#operations-sql-sql_api_v1_sql_post").click()
+    expect(view.page.get_by_role("button", name="Try it out").first).to_be_visible()

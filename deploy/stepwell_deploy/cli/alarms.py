@@ -1,9 +1,14 @@
-"""Which of a service's metrics are alarms, and what an operator is told when one rings. Pure."""
+"""The alarms: the gauges that make them ring, and a sentence with what to do for each. Pure.
+
+docs/operating.md explains each one, and deploy/alerts.yml has a Prometheus rule for each; a test holds the three equal.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+Samples = Mapping[str, float]
 
 
 class Alarm(NamedTuple):
@@ -13,19 +18,84 @@ class Alarm(NamedTuple):
     text: str
 
 
-def ringing(samples: Mapping[str, float]) -> list[Alarm]:
+class AlarmRule(NamedTuple):
+    """An alarm rings while a gauge is not 0; its sentence is made of the samples."""
+
+    name: str
+    gauge: str
+    text: Callable[[Samples], str]
+
+
+def _dead_letters(samples: Samples) -> str:
+    share = samples.get("stepwell_ingestor_deadletter_share", 0.0)
+    return f"{share:.1%} of the last 1,000 events could not be used; see `stepwell deadletters list`"
+
+
+def _deadletter_topic(samples: Samples) -> str:
+    lost = samples.get("stepwell_ingestor_dead_letters_undelivered_total", 0.0)
+    return f"the topic of dead letters is missing or takes none; {lost:,.0f} letters are only in the ingestor's log"
+
+
+def _store(samples: Samples) -> str:
+    return f"ClickHouse can't be reached; {_lag(samples)} events wait in Kafka and are stored when it answers"
+
+
+def _media(samples: Samples) -> str:
+    return f"the media store can't be reached; {_lag(samples)} events wait in Kafka and are stored when it answers"
+
+
+def _stalled(samples: Samples) -> str:
+    return f"{_lag(samples)} events wait in Kafka and none are stored; the ingestor's log and its other alarms say why"
+
+
+def _broker(samples: Samples) -> str:
+    return f"the broker is away or unsteady ({_restarts(samples, 'broker')}); the end of kafka/broker.log says why"
+
+
+def _ingestor(samples: Samples) -> str:
+    return f"the ingestor ends again and again ({_restarts(samples, 'ingestor')}); the log has its error"
+
+
+def _disk(samples: Samples) -> str:
+    return f"{_free(samples)} MiB are free for the data folder; free some, or give it more"
+
+
+def _reserve(samples: Samples) -> str:
+    return f"ingestion is stopped: {_free(samples)} MiB are free for the data folder; it continues when there is more"
+
+
+def _loop(samples: Samples) -> str:
+    lag = samples.get("stepwell_up_loop_lag_seconds", 0.0)
+    return f"the process was blocked for {lag:.1f} s; the machine has too little time or memory, or a call is too long"
+
+
+def _lag(samples: Samples) -> str:
+    return f"{samples.get('stepwell_ingestor_lag_events', 0.0):,.0f}"
+
+
+def _free(samples: Samples) -> str:
+    return f"{samples.get('stepwell_up_disk_free_bytes', 0.0) / (1 << 20):,.0f}"
+
+
+def _restarts(samples: Samples, part: str) -> str:
+    metric = f'stepwell_up_part_restarts_total{{part="{part}"}}'
+    return f"{samples.get(metric, 0.0):,.0f} restarts"
+
+
+ALARMS: Final = (
+    AlarmRule("dead_letters", "stepwell_ingestor_deadletter_alarm", _dead_letters),
+    AlarmRule("deadletter_topic", "stepwell_ingestor_deadletter_topic_alarm", _deadletter_topic),
+    AlarmRule("store_unreachable", "stepwell_ingestor_store_alarm", _store),
+    AlarmRule("media_unreachable", "stepwell_ingestor_media_alarm", _media),
+    AlarmRule("ingestor_stalled", "stepwell_ingestor_stalled_alarm", _stalled),
+    AlarmRule("broker_down", "stepwell_up_broker_alarm", _broker),
+    AlarmRule("ingestor_failing", "stepwell_up_ingestor_alarm", _ingestor),
+    AlarmRule("disk_low", "stepwell_up_disk_alarm", _disk),
+    AlarmRule("disk_reserve", "stepwell_up_disk_reserve_alarm", _reserve),
+    AlarmRule("event_loop_blocked", "stepwell_up_loop_alarm", _loop),
+)
+
+
+def ringing(samples: Samples) -> list[Alarm]:
     """Return the alarms that ring in the samples of `/metrics`, by metric."""
-    alarms = []
-    if samples.get("stepwell_ingestor_deadletter_alarm"):
-        share = samples.get("stepwell_ingestor_deadletter_share", 0.0)
-        text = f"{share:.1%} of the last 1,000 events could not be used; see `stepwell deadletters list`"
-        alarms.append(Alarm("dead_letters", text))
-    if samples.get("stepwell_ingestor_store_alarm"):
-        waiting = samples.get("stepwell_ingestor_lag_events", 0.0)
-        text = f"ClickHouse can't be reached; {waiting:,.0f} events wait in Kafka and are stored when it answers"
-        alarms.append(Alarm("store_unreachable", text))
-    if samples.get("stepwell_ingestor_media_alarm"):
-        waiting = samples.get("stepwell_ingestor_lag_events", 0.0)
-        text = f"the media store can't be reached; {waiting:,.0f} events wait in Kafka and are stored when it answers"
-        alarms.append(Alarm("media_unreachable", text))
-    return alarms
+    return [Alarm(rule.name, rule.text(samples)) for rule in ALARMS if samples.get(rule.gauge)]

@@ -1,99 +1,86 @@
-"""What guests of the ClickHouse port may do: read, within limits of time, memory and size."""
+"""Access to the ClickHouse port: other web pages are refused, and credentials tell a writer from a guest."""
 
 from __future__ import annotations
 
-import re
+import hmac
+from base64 import b64decode
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from stepwell_deploy.clickhouse_server.request import Request, StatementError, parameter
-from stepwell_query.errors import SqlRefusedError
-from stepwell_query.sql.access import check_canonical, check_tree, guests_of
-from stepwell_schemas.limits import MIB
+from stepwell_deploy.clickhouse_server.request import StatementError
+from stepwell_schemas.http_hosts import host_is_allowed, origin_is_own
 
-_READONLY_CODE: Final = 164
-_CONSTRAINT_CODE: Final = 452
-
-# Settings that change how an answer is computed and written. Others may reach files (format_schema), run further
-# statements (format_schema_source) or switch on what is off.
-_FREE: Final = re.compile(
-    r"(?:output_format|input_format|format_(?:csv|custom|regexp|template)|date_time|bool_true|bool_false|max|min|join"
-    r"|group_by|distinct|optimize|query_plan|use|prefer|cast|aggregate_functions|totals|exact|session_timezone|extremes"
-    r"|final|log_comment|readonly|timeout_overflow_mode|result_overflow_mode|read_overflow_mode|send_timeout"
-    r"|receive_timeout|enable_analyzer|short_circuit|count_distinct|transform_null_in|any_join|select_sequential"
-    r"|http_|network_|cancel_http|async_insert|wait_|send_logs|decimal|compatibility|stream_)\w*"
-)
+AUTHENTICATION_CODE: Final = 516
+ACCESS_CODE: Final = 497
+_GUESTS: Final = frozenset({"", "default"})
+_OWN_SITES: Final = frozenset({"same-origin", "none"})
+_UNREADABLE: Final = ("?", "?")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How much one statement of a guest may take: seconds, bytes of memory, bytes of an answer that is held whole."""
+class Credentials:
+    """The user that may write, and its password."""
 
-    seconds: float = 30.0
-    memory_bytes: int = 2_048 * MIB
-    answer_bytes: int = 256 * MIB
+    user: str
+    password: str
 
-    def settings(self, *, streamed: bool) -> dict[str, float]:
-        """Return the engine's settings for a statement whose answer is sent as it is made, or held first."""
-        bounds: dict[str, float] = {"max_execution_time": self.seconds, "max_memory_usage": self.memory_bytes}
-        return bounds if streamed else {**bounds, "max_result_bytes": self.answer_bytes}
-
-
-def check_settings(request: Request, limits: Limits) -> dict[str, str]:
-    """Return a guest's settings, with the limits where it named no lower ones.
-
-    Raises:
-        StatementError: for a setting that guests may not change, or a limit that it would lift.
-    """
-    settings = dict(request.settings)
-    for name in settings:
-        if _FREE.fullmatch(name) is None:
-            raise _refused(f"guests may not change the setting {name}", _READONLY_CODE)
-    for name, bound in limits.settings(streamed=request.streamed()).items():
-        given = settings.setdefault(name, f"{bound:g}" if isinstance(bound, float) else str(bound))
-        if not _within(given, bound):
-            raise _refused(f"{name} = {given} is beyond the limit of guests, {bound:,}", _CONSTRAINT_CODE)
-    return settings
+    def writes(self, fields: Mapping[str, str], headers: Mapping[str, str]) -> bool:
+        """Tell a writer from a guest. Raises: StatementError for credentials that are neither's."""
+        user, password = _given(fields, headers)
+        if user in _GUESTS and not password:
+            return False
+        # Both are compared in any case, so that the time tells nothing of the user's name.
+        same_user = hmac.compare_digest(user.encode(), self.user.encode())
+        same_password = hmac.compare_digest(password.encode(), self.password.encode())
+        if same_user and same_password:
+            return True
+        raise StatementError(
+            f"Code: {AUTHENTICATION_CODE}. DB::Exception: {user}: Authentication failed: password is incorrect, or "
+            "there is no user with such name. (AUTHENTICATION_FAILED)",
+            AUTHENTICATION_CODE,
+        )
 
 
-def check_statement(handle: Any, request: Request) -> None:
-    """Let a statement pass that guests may run; the engine itself parses it, and runs nothing.
+def check_browser(headers: Mapping[str, str], allowed_hosts: Collection[str]) -> None:
+    """Refuse what a web page of another origin may have sent; ClickHouse's clients send none of these headers.
 
     Raises:
-        StatementError: with code 164 when it does more than read what guests may.
-        RuntimeError: from the engine, for what is no statement.
+        StatementError: when `Host` is an unknown name, or `Origin`, `Referer` or `Sec-Fetch-Site` name another site.
     """
-    text = request.statement.decode()
-    written = handle.query("SELECT formatQuerySingleLine({sql:String})", "TSVRaw", params={"sql": parameter(text)})
-    canonical = written.bytes().decode().removesuffix("\n")
-    allowed = guests_of(request.database or "default")
+    host = headers.get("host", "")
+    if not host_is_allowed(host, allowed_hosts):
+        raise _denied(f"the Host {host!r} is not known; add its name to STEPWELL_ALLOWED_HOSTS")
+    origin, referer = headers.get("origin"), headers.get("referer")
+    if origin is not None and not origin_is_own(origin, host):
+        raise _denied(f"a page of {origin!r} may not ask")
+    if referer and not origin_is_own("{0.scheme}://{0.netloc}".format(_split(referer)), host):
+        raise _denied("a page of another origin may not ask")
+    if headers.get("sec-fetch-site", "none").lower() not in _OWN_SITES:
+        raise _denied("a page of another site may not ask")
+
+
+def _split(url: str) -> Any:
     try:
-        plain = check_canonical(canonical, allowed)
-        explained = f"EXPLAIN AST {plain} FORMAT TSVRaw"
-        printed = handle.query(explained, "TSVRaw", params=dict(request.parameters)).bytes()
-        check_tree(plain, printed.decode("utf-8", "replace"), allowed, _table_functions(handle))
-    except SqlRefusedError as error:
-        raise _refused(f"{error.rule}; {error.remedy}", _READONLY_CODE) from error
-
-
-@lru_cache(maxsize=1)
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-def _table_functions(handle: Any) -> frozenset[str]:
-    return _names(handle.query("SELECT lower(name) FROM system.table_functions", "TSVRaw").bytes().decode())
-
-
-def _within(given: str, bound: float) -> bool:
-    try:
-        value = float(given)
+        return urlsplit(url)
     except ValueError:
-        return False
-    return 0 < value <= bound
+        return urlsplit("")
 
 
-def _refused(reason: str, code: int) -> StatementError:
-    name = "READONLY" if code == _READONLY_CODE else "SETTING_CONSTRAINT_VIOLATION"
-    return StatementError(f"Code: {code}. DB::Exception: Read-only access: {reason}. ({name})", code)
+def _given(fields: Mapping[str, str], headers: Mapping[str, str]) -> tuple[str, str]:
+    header = headers.get("authorization", "")
+    if header.startswith("Basic "):
+        try:
+            user, _, password = b64decode(header.removeprefix("Basic ")).decode().partition(":")
+        except ValueError:
+            return _UNREADABLE
+        return user, password
+    named = headers.get("x-clickhouse-user")
+    if named is not None:
+        return named, headers.get("x-clickhouse-key", "")
+    return fields.get("user", ""), fields.get("password", "")
+
+
+def _denied(reason: str) -> StatementError:
+    return StatementError(f"Code: {ACCESS_CODE}. DB::Exception: Access denied: {reason}. (ACCESS_DENIED)", ACCESS_CODE)

@@ -7,19 +7,22 @@ import re
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import chdb
 import pyarrow as pa
 
-from stepwell_deploy.clickhouse_server.access import Limits, check_settings, check_statement
+from stepwell_deploy.clickhouse_server.guests import Limits, check_settings, check_statement, with_limits
 from stepwell_deploy.clickhouse_server.request import Insert, Request, StatementError, literal, quoted_name
-from stepwell_schemas.errors import StoreRejectedError
+from stepwell_schemas.errors import StoreError
+from stepwell_schemas.limits import MIB
 
 _SYNTAX_CODE: Final = 62
+_CHECK_LIMITS: Final = {"max_execution_time": "5", "max_memory_usage": str(512 * MIB)}
 # Of this one each block is a whole stream.
 _ARROW: Final = "ArrowStream"
 _NOT_STREAMED: Final = "Streaming query is not supported"
@@ -27,19 +30,34 @@ _NOT_STREAMED: Final = "Streaming query is not supported"
 
 @dataclass(frozen=True)
 class Answer:
-    """A statement's result; `form` is None for statements that have none. An iterator must be used up or closed."""
+    """A statement's result; `form` is None for statements that have none. It must be closed."""
 
     body: bytes | Generator[bytes, None, None]
     form: str | None
     rows: int
     bytes_read: int
     insert: bool
+    resources: ExitStack = field(default_factory=ExitStack)
+
+    def close(self) -> None:
+        """End the statement if its answer was not used up. Idempotent."""
+        if not isinstance(self.body, bytes):
+            self.body.close()
+        # A generator that was not started does not close them.
+        self.resources.close()
 
 
-def run(folder: Path, request: Request, writer: bool, limits: Limits) -> Answer:
+def run(folder: Path, request: Request, writer: bool, limits: Limits, mark: str) -> Answer:
     """Run a statement on a handle of its own, so that no setting outlives it; guests only read, within `limits`.
 
     A writer that sets `readonly` is held to the guests' rule too, but not to their limits.
+
+    Args:
+        folder: the engine's folder.
+        request: the statement with its settings and parameters.
+        writer: whether it comes from the user that may write.
+        limits: the guests' limits.
+        mark: the statement's `log_comment`, by which it can be killed.
 
     Raises:
         StatementError: with the engine's code.
@@ -48,7 +66,7 @@ def run(folder: Path, request: Request, writer: bool, limits: Limits) -> Answer:
     try:
         if not request.statement.strip():
             raise StatementError(f"Code: {_SYNTAX_CODE}. DB::Exception: Empty query. (SYNTAX_ERROR)", _SYNTAX_CODE)
-        settings = dict(request.settings) if writer else check_settings(request, limits)
+        settings = dict(request.settings) if writer else check_settings(request)
         # Untyped in chdb.
         connect: Any = chdb.connect
         with ExitStack() as stack:
@@ -57,15 +75,20 @@ def run(folder: Path, request: Request, writer: bool, limits: Limits) -> Answer:
             if request.database:
                 handle.query(f"USE {quoted_name(request.database)}")
             if readonly != "0":
-                check_statement(handle, request)
-            _set(handle, settings, readonly)
+                # The check runs statements of ours only, and has a bound of its own: it parses what was sent.
+                _set(handle, {**_CHECK_LIMITS, "log_comment": mark}, "0")
+                request = check_statement(folder, handle, request)
+            if not writer:
+                # Of the statement that was parsed: its format says if the answer is held whole.
+                settings = with_limits(settings, limits, streamed=request.streamed())
+            _set(handle, {"log_comment": mark, **settings}, readonly)
             insert = request.insert()
             if insert is not None:
                 return _insert(handle, request, insert)
             if request.streamed():
                 return _stream(handle, request, stack)
             return _query(handle, request)
-    except StoreRejectedError as error:
+    except StoreError as error:
         raise StatementError(str(error), error.code) from error
     except UnicodeDecodeError as error:
         raise StatementError(
@@ -74,6 +97,25 @@ def run(folder: Path, request: Request, writer: bool, limits: Limits) -> Answer:
     except RuntimeError as error:
         match = re.search(r"Code: (\d+)", str(error))
         raise StatementError(str(error)[match.start() if match else 0 :], int(match[1]) if match else 0) from error
+
+
+class Killer:
+    """Ends running statements on a handle of its own, so that it never waits for them. Thread-safe."""
+
+    def __init__(self, folder: Path) -> None:
+        connect: Any = chdb.connect
+        self._handle = connect(str(folder))
+        self._lock = Lock()
+
+    def kill(self, mark: str) -> None:
+        """Ask the engine to end the statement that runs with this mark, if there is one."""
+        with self._lock:
+            self._handle.query(f"KILL QUERY WHERE Settings['log_comment'] = {literal(mark)} ASYNC")
+
+    def close(self) -> None:
+        """Let go of the engine."""
+        with self._lock:
+            self._handle.close()
 
 
 def _set(handle: Any, settings: Mapping[str, str], readonly: str) -> None:
@@ -104,7 +146,8 @@ def _stream(handle: Any, request: Request, stack: ExitStack) -> Answer:
         result.close()
         return _query(handle, request)
     joined = _one_stream if form == _ARROW else _blocks
-    return Answer(joined(first, result, stack.pop_all()), form, 0, 0, insert=False)
+    held = stack.pop_all()
+    return Answer(joined(first, result, held), form, 0, 0, insert=False, resources=held)
 
 
 def _blocks(first: Any, rest: Iterator[Any], stack: ExitStack) -> Generator[bytes, None, None]:

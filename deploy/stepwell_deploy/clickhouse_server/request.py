@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Final, NamedTuple, Self
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Self
 _UNKNOWN_SETTING_CODE: Final = 115
 
 # Fields of a URL that are the protocol's and not settings of the engine.
-_PROTOCOL_FIELDS: Final = frozenset(
+PROTOCOL_FIELDS: Final = frozenset(
     {
         *("query", "query_id", "database", "default_format", "user", "password", "quota_key", "role"),
         *("session_id", "session_timeout", "session_check", "compress", "decompress", "enable_http_compression"),
@@ -83,7 +83,7 @@ class Request:
         settings = {
             name: value
             for name, value in fields.items()
-            if name not in _PROTOCOL_FIELDS and not name.startswith("param_")
+            if name not in PROTOCOL_FIELDS and not name.startswith("param_")
         }
         for name in settings:
             if _SETTING.fullmatch(name) is None:
@@ -99,6 +99,10 @@ class Request:
             settings,
             fields.get("wait_end_of_query") == "1",
         )
+
+    def rewritten(self, statement: str, form: str) -> Self:
+        """Return the request with another text for its statement, and the format in which it answers."""
+        return replace(self, statement=statement.encode(), form=form)
 
     def insert(self) -> Insert | None:
         """Return the statement's parts when it is an insert whose data follows; VALUES are part of the SQL text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,8 @@ from stepwell_schemas.events.models import Event, LogBatch, LogEvent
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.steps import NO_STEP
 
+_TIMESTAMP: Final = re.compile(r"-?[0-9]{1,19}")
+_OFFSET: Final = re.compile(r"[0-9]{1,19}")
 _HEX_BYTES: Final = 256
 _HEX_BYTES_A_LINE: Final = 16
 _CODEC: Final = Codec()
@@ -92,7 +95,7 @@ class Letter:
     def origin(self) -> Origin | None:
         """The place of the event that could not be used; None for a record that no ingestor has put here."""
         partition, offset = self.headers.get("partition", ""), self.headers.get("offset", "")
-        if not self.headers.get("topic") or not partition.isdecimal() or not offset.isdecimal():
+        if not self.headers.get("topic") or not _OFFSET.fullmatch(partition) or not _OFFSET.fullmatch(offset):
             return None
         return Origin(self.headers["topic"], int(partition), int(offset))
 
@@ -105,7 +108,7 @@ class Letter:
     def event_timestamp(self) -> int | None:
         """When Kafka took the event, in milliseconds since the epoch; None where the headers don't say."""
         text = self.headers.get("timestamp", "")
-        return int(text) if text.isdecimal() else None
+        return int(text) if _TIMESTAMP.fullmatch(text) else None
 
     @cached_property
     def event(self) -> Event | None:

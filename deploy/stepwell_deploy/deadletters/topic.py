@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import httpx
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     InvalidTimestampError,
     KafkaConnectionError,
@@ -23,14 +23,18 @@ from aiokafka.errors import (
 from stepwell_deploy.deadletters.models import Letter, LetterName, Origin
 from stepwell_deploy.errors import BrokerError, LetterError, NoLetterError, ServiceRefusedError
 from stepwell_deploy.service_client import ServiceClient, run_url
-from stepwell_ingestor.messages import REDRIVEN_HEADER
-from stepwell_schemas.limits import MAX_EVENT_BYTES
+from stepwell_ingestor.kafka.record_consumer import RecordConsumer
+from stepwell_ingestor.kafka.records import Record, Unreadable
+from stepwell_ingestor.messages import LATEST_TIMESTAMP, REDRIVEN_HEADER
+from stepwell_schemas.errors import DeadLetterReason
+from stepwell_schemas.limits import FETCH_RECORDS, MAX_EVENT_BYTES
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.settings import KafkaSettings
 
 _REQUEST_MILLISECONDS: Final = 10_000
 _FETCH_MILLISECONDS: Final = 500
 _READ_SECONDS: Final = 30.0
+_LATEST_TIMESTAMP: Final = LATEST_TIMESTAMP // 1_000
 _IN_FLIGHT: Final = 500
 T = TypeVar("T")
 
@@ -77,7 +81,7 @@ class TopicLog:
         partitions: the topic's partitions, ascending.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, ranges: dict[TopicPartition, range]) -> None:
+    def __init__(self, consumer: RecordConsumer, ranges: dict[TopicPartition, range]) -> None:
         self._consumer = consumer
         self._ranges = ranges
         self.partitions = [partition.partition for partition in ranges]
@@ -86,7 +90,7 @@ class TopicLog:
     @asynccontextmanager
     async def open(cls, settings: KafkaSettings, topic: str) -> AsyncIterator[TopicLog]:
         """Open a topic while the block runs. Raises: BrokerError when it is not there; KafkaError."""
-        consumer = AIOKafkaConsumer(
+        consumer = RecordConsumer(
             topic,
             **settings.kafka_connection(),
             auto_offset_reset="earliest",
@@ -104,13 +108,13 @@ class TopicLog:
         finally:
             await consumer.stop()
 
-    async def records(self) -> AsyncIterator[Any]:
-        """Yield every record, in order within each partition."""
+    async def records(self) -> AsyncIterator[Record | Unreadable]:
+        """Yield every record, or what can't be read, in order within each partition."""
         unread = {partition for partition, offsets in self._ranges.items() if offsets}
         for partition in unread:
             self._consumer.seek(partition, self._ranges[partition].start)
         while unread:
-            fetched = await self._consumer.getmany(*unread, timeout_ms=_FETCH_MILLISECONDS)
+            fetched = await self._consumer.getmany(*unread, timeout_ms=_FETCH_MILLISECONDS, max_records=FETCH_RECORDS)
             for partition, records in fetched.items():
                 for record in records:
                     if record.offset in self._ranges[partition]:
@@ -120,8 +124,8 @@ class TopicLog:
                 if await self._consumer.position(partition) >= self._ranges[partition].stop:
                     unread.remove(partition)
 
-    async def record(self, partition: int, offset: int) -> Any | None:
-        """Return the record at an offset, None where there is none."""
+    async def record(self, partition: int, offset: int) -> Record | Unreadable | None:
+        """Return the record at an offset, or what can't be read there, None where there is none."""
         place = next((one for one in self._ranges if one.partition == partition), None)
         if place is None or offset not in self._ranges[place]:
             return None
@@ -130,15 +134,20 @@ class TopicLog:
             while True:
                 fetched = await self._consumer.getmany(place, timeout_ms=_FETCH_MILLISECONDS, max_records=1)
                 if fetched:
-                    record = fetched[place][0]
-                    return record if record.offset == offset else None
+                    record: Record | Unreadable = fetched[place][0]
+                    covered = isinstance(record, Unreadable) and record.first <= offset <= record.offset
+                    return record if covered or record.offset == offset else None
                 if await self._consumer.position(place) > offset:
                     return None
 
 
-def _letter(record: Any) -> Letter:
+def _letter(record: Record | Unreadable) -> Letter:
+    name = LetterName(record.partition, record.offset)
+    if isinstance(record, Unreadable):
+        headers = {"reason": str(DeadLetterReason.UNREADABLE), "detail": f"this record can't be read: {record.detail}"}
+        return Letter(name, record.timestamp, None, None, headers)
     headers = {name: value.decode("utf-8", "replace") for name, value in record.headers if value is not None}
-    return Letter(LetterName(record.partition, record.offset), record.timestamp, record.key, record.value, headers)
+    return Letter(name, record.timestamp, record.key, record.value, headers)
 
 
 class DeadLetters:
@@ -182,6 +191,8 @@ class DeadLetters:
         origin = origin_of(letter)
         async with TopicLog.open(self._settings, origin.topic) as log:
             record = await log.record(origin.partition, origin.offset)
+        if isinstance(record, Unreadable):
+            raise LetterError(f"its bytes at {origin} can't be read: {record.detail}")
         # A topic that was made anew holds another event there.
         if record is None or record.timestamp != letter.event_timestamp or (record.key or b"") != (letter.key or b""):
             raise LetterError(f"its bytes were too large for a letter, and Kafka no longer holds them at {origin}")
@@ -253,13 +264,17 @@ async def _send(producer: AIOKafkaProducer, opened: DeadLetters, letter: Letter)
         raise LetterError(f"Kafka has no topic {origin.topic}") from error
     if origin.partition not in known:
         raise LetterError(f"the topic {origin.topic} has no partition {origin.partition}")
-    # With the time it had: an event that names none of its own is stored at its record's.
+    # With the time it had: an event that names none of its own is stored at its record's. One that no clock has
+    # would be refused.
+    timestamp = letter.event_timestamp
+    if timestamp is not None and not 0 <= timestamp <= _LATEST_TIMESTAMP:
+        timestamp = None
     on_its_way: Awaitable[Any] = await producer.send(
         origin.topic,
         value,
         key=key,
         partition=origin.partition,
-        timestamp_ms=letter.event_timestamp,
+        timestamp_ms=timestamp,
         headers=[(REDRIVEN_HEADER, letter.first_origin.encode())],
     )
     return on_its_way

@@ -8,20 +8,29 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+import structlog
 
 from stepwell_deploy.errors import FolderInUseError, PortInUseError
 
-_LOCK_NAME = "lock"
+_LOCK_NAME: Final = "lock"
+_PRIVATE: Final = 0o700
+_OTHERS: Final = 0o077
+_log = structlog.get_logger("stepwell.deploy")
 
 
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[Path]:
-    """Make a folder and hold it for this process; the kernel lets go of it when the process dies.
+    """Make a folder that others can't enter, and hold it for this process until it ends, however it ends.
+
+    The lock is the kernel's, so that a killed process leaves none.
 
     Raises:
         FolderInUseError: naming the folder and the process that holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    _make_private(folder)
     with (folder / _LOCK_NAME).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -32,6 +41,20 @@ def locked_folder(folder: Path) -> Iterator[Path]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield folder
+
+
+def _make_private(folder: Path) -> None:
+    """Take the rights of others away from a folder of ours; warn where that is not ours to do."""
+    state = folder.stat()
+    if not state.st_mode & _OTHERS:
+        return
+    # A folder with other things in it, such as a home or /tmp, may be shared on purpose.
+    only_ours = (folder / _LOCK_NAME).exists() or not any(folder.iterdir())
+    if state.st_uid == os.geteuid() and only_ours:
+        folder.chmod(_PRIVATE)
+        _log.info("data_folder_made_private", folder=str(folder))
+    else:
+        _log.warning("data_folder_open_to_others", folder=str(folder), mode=oct(state.st_mode & 0o777))
 
 
 def claim_port(host: str, port: int, remedy: str) -> int:

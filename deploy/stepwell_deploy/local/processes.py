@@ -19,8 +19,9 @@ def start_child(
 ) -> subprocess.Popen[bytes]:
     """Start a child that is killed when this process dies, however it dies; its output is appended to a file.
 
-    The kernel's parent-death signal does this on Linux; call it from the main thread, since the signal follows the
-    thread that started the child. Elsewhere a child outlives a parent that was killed with SIGKILL.
+    The kernel's parent-death signal does this on Linux; call it from the main thread or from one that lives as long as
+    the process, since the signal follows the thread that started the child. Elsewhere a child outlives a parent that
+    was killed with SIGKILL.
     The child gets a session of its own, so that a Ctrl-C in the terminal reaches the parent alone, which then drains.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -54,3 +55,13 @@ def stop_child(child: subprocess.Popen[bytes], seconds: float) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
     child.wait()
+
+
+def end_reason(code: int) -> str:
+    """Return the code of a process's end, for programs: `exit_code_3`, or `killed_by_SIGKILL`."""
+    if code >= 0:
+        return f"exit_code_{code}"
+    try:
+        return f"killed_by_{signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed_by_{-code}"

@@ -45,7 +45,7 @@ class PartitionBuffer:
         """Take in messages that were read at `now`."""
         if messages:
             self._messages += messages
-            self.bytes += sum(len(message.value) for message in messages)
+            self.bytes += sum(message.size for message in messages)
             self._first_at = now if self._first_at is None else self._first_at
 
     def is_due(self, policy: FlushPolicy, position: int, now: float) -> bool:
@@ -61,7 +61,7 @@ class PartitionBuffer:
             PlanError: when the log no longer holds what a plan names.
         """
         if self.planned_end is None:
-            count = cut([len(message.value) for message in self._messages], policy.max_bytes)
+            count = cut([message.size for message in self._messages], policy.max_bytes)
             return Portion(self._messages[:count], self._messages[count - 1].offset + 1, False)
         messages = [message for message in self._messages if message.offset < self.planned_end]
         if not messages or messages[0].offset != self.start:
@@ -72,6 +72,6 @@ class PartitionBuffer:
     def settle(self, portion: Portion, now: float) -> None:
         """Let go of what was flushed."""
         del self._messages[: len(portion.messages)]
-        self.bytes -= sum(len(message.value) for message in portion.messages)
+        self.bytes -= sum(message.size for message in portion.messages)
         self.start, self.planned_end = portion.end, None
         self._first_at = now if self._messages else None

@@ -1,12 +1,15 @@
 """Carries out one flush so that it counts exactly once, whatever dies in between.
 
-1. Put the media files into their store: whatever comes later, a row finds the files it refers to.
-2. Load what is known of the runs as of the first offset `a`, plan the rows, and commit `a` with the plan, the end `b`,
-   as metadata. The broker takes that of the partition's owner alone: what was loaded before is what it is to be.
+1. Load what is known of the runs as of the first offset `a`, and put the media files that they have not logged before
+   into their store: whatever comes later, a row finds the files it refers to.
+2. Plan the rows, and commit `a` with the plan, the end `b`, as metadata. The broker takes that of the partition's owner
+   alone: what was loaded before is what it is to be.
 3. Insert each table's rows under a token made of topic, partition, a, b, the table and the first record; behind the
    points and before `series`, the rollups that they close or change (see `rolling`), which need no token. Where a
-   reply was lost, or the plan was left by an owner before, look whether they are there (see `landing`).
-4. Put dead letters to their topic; wait for the broker.
+   reply was lost, or the plan was left by an owner before, look whether they are there (see `landing`). Where
+   ClickHouse refuses rows for their data, store the others, and plan the tables that follow without them (see
+   `refusals` and docs/decisions/0008).
+4. Deliver dead letters, or log them where their topic takes none (see `deadletter_delivery`).
 5. Commit `b`.
 
 Whoever owns the partition after a crash finds the plan, reads exactly [a, b) again and repeats the steps: files that
@@ -18,42 +21,47 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import pyarrow as pa
 import structlog
 from aiokafka import TopicPartition
-from aiokafka.errors import MessageSizeTooLargeError
 
 from stepwell_ingestor import telemetry
 from stepwell_ingestor.errors import LandingError
+from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.insert_check import has_landed
-from stepwell_ingestor.flush.media_upload import store_media
-from stepwell_ingestor.flush.state_loader import load_states
+from stepwell_ingestor.flush.media_upload import StoredMedia, store_media, tidy_media
+from stepwell_ingestor.flush.refusals import insert_divided, is_divisible
+from stepwell_ingestor.flush.state_loader import load_media_types, load_states
+from stepwell_ingestor.flush.state_memory import StateCache
 from stepwell_ingestor.kafka.client import Kafka
 from stepwell_ingestor.kafka.fenced_commit import commit
-from stepwell_ingestor.messages import REDRIVEN_HEADER, DeadLetter, Message, Received, receive_all
-from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
-from stepwell_ingestor.planner.rollups.rows import OpenBuckets
+from stepwell_ingestor.messages import Message, Received, receive_all
+from stepwell_ingestor.planner.isolation import plan_usable
+from stepwell_ingestor.planner.plan import FlushPlan, LeftOut, is_repeated
 from stepwell_ingestor.planner.run_state import RunState
 from stepwell_schemas.clickhouse.store import Store
-from stepwell_schemas.errors import MediaUnavailableError, StoreUnavailableError
+from stepwell_schemas.errors import (
+    DeadLetterReason,
+    MediaUnavailableError,
+    StoreRejectedError,
+    StoreUnavailableError,
+)
 from stepwell_schemas.events.codec import Codec
+from stepwell_schemas.events.models import MediaChunk
 from stepwell_schemas.media_store import MediaStore
 from stepwell_schemas.rollups.sql import LEVELS, TABLE
 from stepwell_schemas.rules.identifiers import RunPath
 
 _FIRST_RETRY_SECONDS: Final = 0.1
 _TOKENS: Final = 10
-# Half a kilobyte each.
-_OPEN_SERIES: Final = 200_000
+_LETTERS_LOGGED: Final = 10
 # The table that says how far a series has come. It says so once the rollups are there.
 _REACHED: Final = "series"
-_DETAIL_MAX_CHARS: Final = 1_000
 _log = structlog.get_logger()
 T = TypeVar("T")
 
@@ -68,34 +76,11 @@ def insert_token(partition: TopicPartition, messages: Sequence[Message], end: in
     return f"{partition.topic}:{partition.partition}:{first.offset}:{end}:{record}:{table}"
 
 
-class StateCache:
-    """The states of recently seen runs; the least recently used ones are left to be loaded again.
+class _Prepared(NamedTuple):
+    """What plans a flush without some of its rows, and the media that it has stored."""
 
-    Of fewer of them, what their series' open buckets have come to.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._states: dict[RunPath, RunState] = {}
-
-    def known(self, paths: Iterable[RunPath]) -> dict[RunPath, RunState]:
-        """Return the states that are here, of the runs asked for."""
-        return {path: self._states[path] for path in paths if path in self._states}
-
-    def put(self, states: Mapping[RunPath, RunState]) -> None:
-        """Keep states, as the most recently used ones."""
-        for path, state in states.items():
-            self._states.pop(path, None)
-            self._states[path] = state
-        excess = len(self._states) - self._limit
-        for path in list(islice(self._states, max(excess, 0))):
-            del self._states[path]
-        series = sum(len(state.open_buckets.places) for state in self._states.values())
-        for state in islice(self._states.values(), max(len(self._states) - len(states), 0)):
-            if series <= _OPEN_SERIES:
-                break
-            series -= len(state.open_buckets.places)
-            state.open_buckets = OpenBuckets()
+    plan_without: Callable[[LeftOut], FlushPlan]
+    media: StoredMedia
 
 
 class Flusher:
@@ -108,24 +93,25 @@ class Flusher:
         store: Store,
         media: MediaStore,
         kafka: Kafka,
-        deadletters_topic: str,
+        letters: LetterDelivery,
         codec: Codec,
-        runs_in_memory: int,
+        states: StateCache,
         retry_seconds: float,
     ) -> None:
         self._partition = partition
-        self._store = store
+        self._client = store
         self._media = media
         self._kafka = kafka
-        self._deadletters_topic = deadletters_topic
+        self._letters = letters
         self._codec = codec
-        self._states = StateCache(runs_in_memory)
+        self._states = states
         self._retry_seconds = retry_seconds
         self._given_up = asyncio.Event()
 
     def give_up(self) -> None:
-        """Try no more where a store can't be reached: the partition goes to another owner."""
+        """Try no more where a store can't be reached, and forget the runs: the partition goes to another owner."""
         self._given_up.set()
+        self._states.close()
 
     async def flush(self, messages: Sequence[Message], end: int, planned: bool) -> FlushPlan:
         """Store the messages of [first offset, end); `planned` says that this plan is committed already.
@@ -139,58 +125,108 @@ class Flusher:
             KafkaError: when the broker refuses a commit, as after a rebalance, or it is in doubt.
         """
         first = messages[0].offset
-        plan = await self._plan(messages, end)
+        plan_without, media = await self._prepare(messages, end)
+        plan = await asyncio.to_thread(plan_without, LeftOut())
         # A plan that was found, too: who was frozen meanwhile may have read states of flushes behind this one.
         await commit(self._kafka, self._partition, first, str(end), again=planned)
-        for table, rows in plan.tables.items():
-            if table == _REACHED:
-                await self._roll(plan, end)
-            token = insert_token(self._partition, messages, end, table)
-            await self._insert(table, rows, token, first, doubtful=planned)
-        await self._bury(plan.dead)
+        token = partial(insert_token, self._partition, messages, end)
+        plan = await self._store(plan, plan_without, token, first, planned)
+        self._report(plan)
+        await self._letters.deliver(self._partition, plan.dead, self._given_up)
         await commit(self._kafka, self._partition, end, "")
         self._states.put(plan.states)
+        await self._tidy(media)
         return plan
 
-    async def _plan(self, messages: Sequence[Message], end: int) -> FlushPlan:
+    async def _prepare(self, messages: Sequence[Message], end: int) -> _Prepared:
+        """Read messages, load their runs and store their media; nothing is decided yet."""
         received, dead = await asyncio.to_thread(receive_all, self._codec, messages)
-        refused, _ = await self._patiently(partial(store_media, self._media, received))
         states, _ = await self._in_thread(self._load, received, messages[0].offset)
-        return await asyncio.to_thread(plan_flush, received, dead, states, end, refused, LEVELS)
+        chunks = [item for item in received if isinstance(item.event, MediaChunk)]
+        chunks = [item for item in chunks if not is_repeated(item, states[item.path])]
+        stored, _ = await self._patiently(partial(store_media, self._media, chunks))
+        files = {item.event.sha256 for item in chunks if isinstance(item.event, MediaChunk)}
+        types, _ = await self._in_thread(load_media_types, self._client, files)
+
+        def plan_without(left_out: LeftOut) -> FlushPlan:
+            return plan_usable(received, dead, states, end, stored.refused, LEVELS, left_out, types)
+
+        return _Prepared(plan_without, stored)
+
+    async def _store(
+        self,
+        plan: FlushPlan,
+        plan_without: Callable[[LeftOut], FlushPlan],
+        token: Callable[[str], str],
+        first: int,
+        planned: bool,
+    ) -> FlushPlan:
+        """Store a plan's rows; return the plan without what ClickHouse refused of them."""
+        left_out, stored = LeftOut(), set[str]()
+        while table := next((name for name in plan.tables if name not in stored), None):
+            if table == _REACHED:
+                await self._roll(plan)
+            try:
+                await self._insert(table, plan.tables[table], token(table), first, doubtful=planned)
+            except StoreRejectedError as error:
+                if not is_divisible(table, error):
+                    raise
+                left_out.add(await insert_divided(partial(self._insert_again, table), table, plan.tables[table], error))
+                # The tables that are stored have the same rows in the new plan, so no row has to be taken back.
+                plan = await asyncio.to_thread(plan_without, left_out)
+            stored.add(table)
+        telemetry.count("stepwell_ingestor_refused_events", len(left_out))
+        return plan
+
+    async def _insert_again(self, table: str, rows: pa.Table) -> None:
+        await self._in_thread(self._client.insert, table, rows)
+
+    def _report(self, plan: FlushPlan) -> None:
+        telemetry.count("stepwell_ingestor_clipped_counts", plan.clipped)
+        telemetry.count("stepwell_ingestor_isolated_events", plan.isolated)
+        unusable = [letter for letter in plan.dead if letter.reason is DeadLetterReason.UNUSABLE]
+        for letter in unusable[:_LETTERS_LOGGED]:
+            _log.warning("event_unusable", offset=letter.message.offset, detail=letter.detail, of=len(unusable))
 
     def _load(self, received: Sequence[Received], first: int) -> dict[RunPath, RunState]:
         # In the order of the log and not of a set, since the order is that in which states are left out later.
         paths = dict.fromkeys(item.path for item in received)
         states = self._states.known(paths)
-        return states | load_states(self._store, [path for path in paths if path not in states], first)
+        return states | load_states(self._client, [path for path in paths if path not in states], first)
 
     async def _insert(self, table: str, rows: pa.Table, token: str, first: int, *, doubtful: bool) -> None:
         """Insert rows once; `doubtful` says that an insert under this token may have been begun before."""
         for number in range(1, _TOKENS + 1):
             numbered = token if number == 1 else f"{token}:{number}"
-            _, repeated = await self._in_thread(self._store.insert, table, rows, numbered)
+            _, repeated = await self._in_thread(self._client.insert, table, rows, numbered)
             doubtful = doubtful or repeated
             if not doubtful:
                 return
-            landed, _ = await self._in_thread(has_landed, self._store, table, rows, first)
+            landed, _ = await self._in_thread(has_landed, self._client, table, rows, first)
             if landed:
                 return
             telemetry.count("stepwell_ingestor_inserts_repaired")
             _log.warning("ClickHouse noted an insert and lost its rows; inserting them again", table=table, token=token)
         raise LandingError(f"table {table}: rows were inserted {_TOKENS} times (token {token}) and do not show")
 
-    async def _roll(self, plan: FlushPlan, end: int) -> None:
-        """Store the rollups that the flush's points closed or changed. Done twice it changes nothing: no token."""
+    async def _roll(self, plan: FlushPlan) -> None:
+        """Store the rollups that the flush's points closed or changed. Idempotent, so it needs no token."""
         clock = asyncio.get_running_loop().time
         began = clock()
-        told = plan.rolling.table(end)
-        if told is not None:
-            await self._in_thread(self._store.insert, TABLE, told)
-            telemetry.count("stepwell_ingestor_rollup_rows", len(told))
-        for statement in plan.rolling.statements(end):
-            await self._in_thread(self._store.command, statement.sql, statement.parameters)
+        if plan.rollups is not None:
+            await self._in_thread(self._client.insert, TABLE, plan.rollups)
+            telemetry.count("stepwell_ingestor_rollup_rows", len(plan.rollups))
+        for statement in plan.rolling.statements(plan.end):
+            await self._in_thread(self._client.command, statement.sql, statement.parameters)
             telemetry.count("stepwell_ingestor_rollup_statements")
         telemetry.count("stepwell_ingestor_rollup_seconds", clock() - began)
+
+    async def _tidy(self, media: StoredMedia) -> None:
+        try:
+            await tidy_media(self._media, media)
+        except MediaUnavailableError as error:
+            # The flush is stored. The pieces are left below `parts/`, as those of files that were never completed.
+            _log.warning("media_pieces_left", folders=len(media.done), error=str(error))
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> tuple[T, bool]:
         """Call what asks ClickHouse, patiently."""
@@ -217,33 +253,6 @@ class Flusher:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._given_up.wait(), wait)
             wait, repeated = min(2 * wait, self._retry_seconds), True
-
-    async def _bury(self, dead: Sequence[DeadLetter]) -> None:
-        sent = [(letter, await self._send(letter, letter.message.value)) for letter in dead]
-        for letter, delivered in sent:
-            try:
-                await delivered
-            except MessageSizeTooLargeError:
-                # The headers make it larger than the event was. Its bytes are still where the headers say.
-                _log.error("a dead letter is too large for its topic: sent without value", offset=letter.message.offset)
-                await (await self._send(letter, None))
-            telemetry.count_dead_letter(str(letter.reason))
-
-    async def _send(self, letter: DeadLetter, value: bytes | None) -> Awaitable[Any]:
-        headers = {
-            "reason": str(letter.reason),
-            "detail": letter.detail[:_DETAIL_MAX_CHARS],
-            "topic": self._partition.topic,
-            "partition": str(self._partition.partition),
-            "offset": str(letter.message.offset),
-            "timestamp": str(letter.message.timestamp),
-        } | ({"stored": "partly"} if letter.partly else {})
-        if letter.message.origin:
-            headers[REDRIVEN_HEADER] = letter.message.origin
-        packed = [(name, text.encode("utf-8", "replace")) for name, text in headers.items()]
-        # aiokafka sends no message that has neither value nor key.
-        key = letter.message.key or b"" if value is None else letter.message.key
-        return await self._kafka.send(self._deadletters_topic, value, key, packed)
 
 
 def _alarm(error: StoreUnavailableError) -> telemetry.GaugeName:

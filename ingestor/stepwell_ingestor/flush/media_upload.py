@@ -1,8 +1,10 @@
 """Carries the media files of a flush into the media store, before anything of the flush is decided or inserted.
 
 A file that came in one piece was checked when it was received, and is put in its place. The pieces of a larger one are
-put aside until the last one comes; then the file is checked against its name and put together. All of it is idempotent:
-what a flush that was cut off has done is found done, and a file that is there is not touched.
+put aside until the last one comes; then the file is checked against its name and put together. A file that is there
+already is checked in the same way: who names a file without having its bytes gets no row for it.
+
+All of it is idempotent. Pieces stay until their flush is committed, so that a repeated flush finds what this one found.
 """
 
 from __future__ import annotations
@@ -51,18 +53,35 @@ def arrivals_of(received: Iterable[Received]) -> Arrivals:
     return arrivals
 
 
-async def store_media(media: MediaStore, received: Sequence[Received]) -> dict[int, str]:
-    """Store the media of events; return why those that complete an unusable file are refused, by their offset.
+class StoredMedia(NamedTuple):
+    """Why events that complete an unusable file are refused, by their offset; folders of pieces that are done with."""
+
+    refused: dict[int, str]
+    done: list[str]
+
+
+async def store_media(media: MediaStore, received: Sequence[Received]) -> StoredMedia:
+    """Store the media of events, none of which is a repetition.
 
     Raises:
-        MediaUnavailableError: when the media store can't be reached; the same call goes on later.
+        MediaUnavailableError: when the media store can't be reached; the same call continues later.
     """
     arrivals = arrivals_of(received)
     await _put_all(media, [(file_path(sha256), data) for sha256, data in arrivals.files.items()])
-    refused: dict[int, str] = {}
+    stored = StoredMedia({}, [])
     for folder, pieces in arrivals.uploads.items():
-        refused |= await _take_pieces(media, folder, pieces)
-    return refused
+        await _take_pieces(media, folder, pieces, stored)
+    return stored
+
+
+async def tidy_media(media: MediaStore, stored: StoredMedia) -> None:
+    """Delete the pieces of files that are put together, once their flush can't be repeated any more.
+
+    Raises:
+        MediaUnavailableError: when the media store can't be reached; what is left does no harm.
+    """
+    for folder in stored.done:
+        await media.delete([piece_path(folder, index) for index in sorted(await media.sizes(folder))])
 
 
 async def _put_all(media: MediaStore, objects: Sequence[tuple[str, bytes]]) -> None:
@@ -79,19 +98,16 @@ async def _put_all(media: MediaStore, objects: Sequence[tuple[str, bytes]]) -> N
             raise outcome
 
 
-async def _take_pieces(media: MediaStore, folder: str, pieces: Sequence[Piece]) -> dict[int, str]:
-    first = pieces[0].chunk
+async def _take_pieces(media: MediaStore, folder: str, pieces: Sequence[Piece], stored: StoredMedia) -> None:
     last = next((piece for piece in pieces if piece.chunk.index == piece.chunk.count - 1), None)
-    there = await media.size(file_path(first.sha256)) is not None
-    if not there:
-        await _put_all(media, [(piece_path(folder, piece.chunk.index), piece.chunk.data) for piece in pieces])
+    await _put_all(media, [(piece_path(folder, piece.chunk.index), piece.chunk.data) for piece in pieces])
     if last is None:
-        return {}
-    refusal = "" if there else await _assemble(media, folder, last.chunk)
-    if not refusal:
-        # Also where the file is there: the flush that put it together may have died before it tidied up.
-        await media.delete([piece_path(folder, index) for index in sorted(await media.sizes(folder))])
-    return {last.offset: refusal} if refusal else {}
+        return
+    refusal = await _assemble(media, folder, last.chunk)
+    if refusal:
+        stored.refused[last.offset] = refusal
+    else:
+        stored.done.append(folder)
 
 
 async def _assemble(media: MediaStore, folder: str, last: MediaChunk) -> str:
@@ -111,7 +127,8 @@ async def _assemble(media: MediaStore, folder: str, last: MediaChunk) -> str:
         await asyncio.to_thread(digest.update, data)
     if digest.hexdigest() != last.sha256:
         return f"file {last.sha256} has the SHA-256 {digest.hexdigest()}"
-    await media.put(file_path(last.sha256), _content(media, folder, sizes))
+    if await media.size(file_path(last.sha256)) != total:
+        await media.put(file_path(last.sha256), _content(media, folder, sizes))
     return ""
 
 

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+
+import numpy as np
 
 from stepwell_ingestor.planner.run_state import RunDocument, RunState
 from stepwell_ingestor.planner.run_tables import NOT_THERE
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.limits import VERSION_ROW_BITS
 from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.json_text import JsonObject, stored_members
 
 _MICROSECONDS = 1_000_000
+# A server takes 128 KiB as one parameter (http_max_field_value_size), in which a character may be written as two.
+_PATHS_BYTES = 32_768
+_NAME_BYTES = 12
 _AMONG = "entity IN {entities:Array(String)} AND project IN {projects:Array(String)} AND run_id IN {runs:Array(String)}"
+# The row that the query service reads, too.
+_MEDIA_TYPES = (
+    "SELECT sha256, toString(content_type) AS content_type FROM {db}.media_files WHERE sha256 IN {files:Array(String)}"
+    " ORDER BY sha256, version LIMIT 1 BY sha256"
+)
+_FILES_ASKED = 500
 
 
 def load_states(store: Store, paths: Collection[RunPath], offset: int) -> dict[RunPath, RunState]:
@@ -27,12 +39,27 @@ def load_states(store: Store, paths: Collection[RunPath], offset: int) -> dict[R
         StoreError: when ClickHouse can't be read.
     """
     states = {path: RunState() for path in paths}
-    if not states:
-        return states
+    for part in _portions(list(states)):
+        _load(store, {path: states[path] for path in part}, offset)
+    return states
+
+
+def _portions(paths: Sequence[RunPath]) -> Iterator[Sequence[RunPath]]:
+    """Yield runs, as many at a time as a statement's parameters can hold."""
+    ends = np.cumsum([len(str(path).encode()) + _NAME_BYTES for path in paths])
+    start = 0
+    while start < len(paths):
+        before = ends[start - 1] if start else 0
+        end = max(int(np.searchsorted(ends, before + _PATHS_BYTES, "right")), start + 1)
+        yield paths[start:end]
+        start = end
+
+
+def _load(store: Store, states: Mapping[RunPath, RunState], offset: int) -> None:
     among = {
-        "entities": sorted({path.entity for path in paths}),
-        "projects": sorted({path.project for path in paths}),
-        "runs": sorted({path.run_id for path in paths}),
+        "entities": sorted({path.entity for path in states}),
+        "projects": sorted({path.project for path in states}),
+        "runs": sorted({path.run_id for path in states}),
     }
 
     def rows(columns: str, table: str) -> Iterator[tuple[RunState, dict[str, Any]]]:
@@ -56,7 +83,18 @@ def load_states(store: Store, paths: Collection[RunPath], offset: int) -> dict[R
         state.last_steps[row["key"], row["kind"]] = row["last_step"]
     for state, row in rows("* EXCEPT (entity, project, run_id)", "run_documents FINAL"):
         state.document = _document(row)
-    return states
+    for state in states.values():
+        state.measure()
+
+
+def load_media_types(store: Store, files: Collection[str]) -> dict[str, str]:
+    """Return the content types of the files that are known, by their SHA-256. Raises: StoreError."""
+    found: dict[str, str] = {}
+    names = sorted(set(files))
+    for first in range(0, len(names), _FILES_ASKED):
+        asked = {"files": names[first : first + _FILES_ASKED]}
+        found |= {row["sha256"]: row["content_type"] for row in store.query(_MEDIA_TYPES, asked).to_pylist()}
+    return found
 
 
 def _document(row: dict[str, Any]) -> RunDocument:
@@ -66,13 +104,15 @@ def _document(row: dict[str, Any]) -> RunDocument:
         started_at=_microseconds(row["started_at"]),
         state=row["state"],
         exit_code=row["exit_code"],
-        config=json.loads(row["config"]),
-        summary=json.loads(row["summary"]),
+        config=JsonObject(stored_members(row["config"])),
+        summary=JsonObject(stored_members(row["summary"])),
         tags=tuple(row["tags"]),
         notes=row["notes"],
         run_group=row["run_group"],
         job_type=row["job_type"],
-        metric_definitions={one["name"]: one for one in json.loads(row["metric_definitions"])},
+        metric_definitions=JsonObject(
+            {one["name"]: json.dumps(one) for one in json.loads(row["metric_definitions"]) if "name" in one}
+        ),
         client=row["client"],
         host=row["host"],
         finished_at=None if row["finished_at"] is None else _microseconds(row["finished_at"]),

@@ -20,15 +20,21 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from stepwell_ingestor.errors import CommitInDoubtError
-from stepwell_ingestor.messages import Message, origin_of
+from stepwell_ingestor.kafka.deadletter_topic import create_deadletters_topic
+from stepwell_ingestor.kafka.record_consumer import RecordConsumer
+from stepwell_ingestor.kafka.records import Record, Unreadable
+from stepwell_ingestor.messages import Fault, Message, origin_of
 from stepwell_ingestor.settings import IngestorSettings
-from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
+from stepwell_schemas.limits import FETCH_RECORDS, MAX_EVENT_BYTES, MIB
 
 # A topic that is created, or grows, after the start is noticed within this time.
 _METADATA_MILLISECONDS: Final = 2_000
 _HEARTBEATS_A_SESSION: Final = 3
 _MILLISECONDS: Final = 1_000
 _START_RETRY_SECONDS: Final = 2.0
+LEAVE_SECONDS: Final = 2.0
+"""Time to leave the group and disconnect."""
+
 # What aiokafka raises when a request may have left and no answer came.
 _UNANSWERED: Final = (RequestTimedOutError, KafkaConnectionError, CorrelationIdError)
 _log = structlog.get_logger()
@@ -41,8 +47,11 @@ class Committed(NamedTuple):
     plan: str
 
 
-def message_of(record: Any) -> Message:
-    """Return aiokafka's record as what the planner takes."""
+def message_of(record: Record | Unreadable) -> Message:
+    """Return a record as the planner takes it."""
+    if isinstance(record, Unreadable):
+        fault = Fault(record.first, record.detail)
+        return Message(record.offset, record.timestamp, None, b"", fault=fault)
     return Message(record.offset, record.timestamp, record.key, record.value or b"", origin_of(record.headers))
 
 
@@ -119,6 +128,15 @@ class Kafka(Protocol):
     def highwater(self, partition: TopicPartition) -> int | None:
         """Return the end of a partition's log as last heard, None while nothing was heard or it is another's."""
 
+    def read_to(self, partition: TopicPartition) -> int | None:
+        """Return the offset that is read next, as last known; what lies before it may hold no records."""
+
+    async def has_topic(self, topic: str) -> bool:
+        """Tell if a topic is there. Raises: KafkaError."""
+
+    async def create_deadletters_topic(self, topic: str) -> None:
+        """Create the topic of dead letters. Raises: KafkaError when the broker refuses."""
+
     async def send(
         self, topic: str, value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, bytes]]
     ) -> Awaitable[Any]:
@@ -130,12 +148,11 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def __init__(self, settings: IngestorSettings) -> None:
         self._group = settings.ingestor_group
-        self._consumer = AIOKafkaConsumer(
+        self._consumer = RecordConsumer(
             **settings.kafka_connection(),
             group_id=settings.ingestor_group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            isolation_level="read_committed",
             metadata_max_age_ms=_METADATA_MILLISECONDS,
             fetch_max_bytes=2 * MAX_EVENT_BYTES,
             max_partition_fetch_bytes=MAX_EVENT_BYTES + MIB,
@@ -148,6 +165,7 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
             **settings.kafka_connection(), acks="all", max_request_size=2 * MAX_EVENT_BYTES
         )
         self._admin = AIOKafkaAdminClient(**settings.kafka_connection())
+        self._events_topic = settings.events_topic
         self._rebalanced: Rebalanced
         self._given: dict[TopicPartition, tuple[int, str]] = {}
 
@@ -159,10 +177,15 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer.subscribe([topic], listener=self)
 
     async def stop(self) -> None:
-        """Leave the group and disconnect."""
-        await self._consumer.stop()
-        await self._producer.stop()
-        await self._admin.close()
+        """Leave the group and disconnect; a broker that does not answer is left without a word."""
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._consumer.stop()
+                await self._producer.stop()
+                await self._admin.close()
+        except TimeoutError:
+            # The group notices that this member has gone when its session ends.
+            _log.warning("group_not_left", seconds=LEAVE_SECONDS)
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Remember as whom the partitions were given to this member. Runs before their first message can come."""
@@ -175,7 +198,7 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def poll(self, seconds: float) -> Mapping[TopicPartition, list[Message]]:
         """Return what was read, waiting for it up to `seconds`."""
-        fetched = await self._consumer.getmany(timeout_ms=round(seconds * _MILLISECONDS))
+        fetched = await self._consumer.getmany(timeout_ms=round(seconds * _MILLISECONDS), max_records=FETCH_RECORDS)
         return {partition: [message_of(record) for record in records] for partition, records in fetched.items()}
 
     async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Committed]:
@@ -236,6 +259,22 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
         """Return the end of a partition's log as last heard."""
         end: int | None = self._consumer.highwater(partition) if partition in self.assignment() else None
         return end
+
+    def read_to(self, partition: TopicPartition) -> int | None:
+        """Return the offset that is read next, as last known."""
+        if partition not in self.assignment():
+            return None
+        state = self._consumer._subscription.subscription.assignment.state_value(partition)
+        position: int | None = state.position if state.has_valid_position else None
+        return position
+
+    async def has_topic(self, topic: str) -> bool:
+        """Tell if a topic is there."""
+        return topic in await self._admin.list_topics()
+
+    async def create_deadletters_topic(self, topic: str) -> None:
+        """Create the topic of dead letters."""
+        await create_deadletters_topic(self._admin, topic, self._events_topic)
 
     async def send(
         self, topic: str, value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, bytes]]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Final
 
 import numpy as np
 
 from stepwell_schemas.events.models import U32_BYTES, Block
+from stepwell_schemas.rules.json_text import JsonTextError, strict_json
 from stepwell_schemas.rules.kinds import MEDIA_KINDS, Kind
 
 JSON_KINDS: Final = MEDIA_KINDS | {Kind.OTHER}
@@ -18,13 +18,22 @@ def first_row(block: Block) -> int:
     return 0 if block.rows is None else int.from_bytes(block.rows[:U32_BYTES], "little")
 
 
-def is_json(text: str) -> bool:
-    """Say whether a text is JSON."""
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+def strict_block(block: Block, rows: int) -> tuple[Block, dict[int, str]]:
+    """Return a block whose JSON is strict, and by the place of its key why a value of it can't be.
+
+    Args:
+        block: the block; those of kinds without JSON come back as they are.
+        rows: how many values each key has.
+    """
+    if block.kind not in JSON_KINDS:
+        return block, {}
+    texts, unusable = list(block.texts), dict[int, str]()
+    for place, text in enumerate(texts):
+        try:
+            texts[place] = strict_json(text)
+        except JsonTextError as error:
+            unusable.setdefault(place // rows, str(error))
+    return (block if texts == block.texts else block.model_copy(update={"texts": texts})), unusable
 
 
 def block_values(block: Block, rows: int, skipped: int, places: list[int]) -> tuple[object, dict[int, str]]:

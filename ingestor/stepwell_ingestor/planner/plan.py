@@ -14,14 +14,15 @@ import numpy as np
 import pyarrow as pa
 
 from stepwell_ingestor.messages import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, DeadLetter, Received, redriven_session
-from stepwell_ingestor.planner.blocks import JSON_KINDS, block_values, first_row, is_json
+from stepwell_ingestor.planner.blocks import block_values, first_row, strict_block
+from stepwell_ingestor.planner.layers import Layer
 from stepwell_ingestor.planner.log_events import as_batch
-from stepwell_ingestor.planner.point_tables import Columns, Int64s, tables_of
+from stepwell_ingestor.planner.point_tables import TABLES, Columns, Int64s, tables_of
 from stepwell_ingestor.planner.rollups.plan import Rolling, roll
 from stepwell_ingestor.planner.run_state import RunDocument, RunState, SeriesId
 from stepwell_ingestor.planner.run_tables import Activity, Conflict, MediaFile, Session, media_table, run_tables
 from stepwell_ingestor.planner.series_stats import SeriesPart, parts_of, series_table
-from stepwell_schemas.errors import DeadLetterReason, KeyRuleError
+from stepwell_schemas.errors import DeadLetterReason, KeyRuleError, shorten
 from stepwell_schemas.events.models import Block, LogBatch, LogEvent, MediaChunk, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.limits import MAX_BATCH_ROWS, VERSION_ROW_BITS
 from stepwell_schemas.rollups.sql import LEVELS
@@ -37,16 +38,37 @@ _DETAIL_CHARS: Final = 1_000
 class FlushPlan:
     """What a flush stores: rows by table in the order of insertion, dead letters, and the states after it.
 
-    `rolling` comes behind the tables of points and before all others.
+    `rollups` and `rolling` come after the tables of points and before all others. `clipped`: counts that were clipped
+    at what their columns hold. `isolated`: events that planning failed on, as `isolation` found.
     """
 
     tables: dict[str, pa.Table]
     rolling: Rolling
+    rollups: pa.Table | None
+    end: int
     dead: list[DeadLetter]
     states: dict[RunPath, RunState]
     points: int
     repeated: int
     conflicts: int
+    clipped: int
+    isolated: int = 0
+
+
+@dataclass
+class LeftOut:
+    """What ClickHouse refuses to take of a flush, and why: values by table and event's offset, documents by run."""
+
+    values: dict[tuple[str, int], str] = field(default_factory=dict)
+    documents: dict[RunPath, str] = field(default_factory=dict)
+
+    def add(self, other: LeftOut) -> None:
+        """Take in what else is refused."""
+        self.values |= other.values
+        self.documents |= other.documents
+
+    def __len__(self) -> int:
+        return len(self.values) + len(self.documents)
 
 
 @dataclass
@@ -55,6 +77,8 @@ class _Flush:
 
     states: dict[RunPath, RunState]
     refused: Mapping[int, str]
+    left_out: LeftOut
+    media_types: dict[str, str]
     files: list[MediaFile] = field(default_factory=list)
     columns: list[Columns] = field(default_factory=list)
     series: dict[tuple[RunPath, SeriesId], SeriesPart] = field(default_factory=dict)
@@ -84,6 +108,8 @@ def plan_flush(
     end: int,
     refused: Mapping[int, str] | None = None,
     levels: Sequence[int] = LEVELS,
+    left_out: LeftOut | None = None,
+    media_types: Mapping[str, str] | None = None,
 ) -> FlushPlan:
     """Plan the events of one partition before offset `end`, in their order.
 
@@ -94,28 +120,40 @@ def plan_flush(
         end: the offset after the last one, as of which the plan's states hold.
         refused: why the media files that some events complete could not be stored, by the events' offsets.
         levels: of the rollups.
+        left_out: what must not be stored. It changes no decision: all other rows are the same.
+        media_types: the content types of the media files that are known, by SHA-256; they stay.
     """
-    flush = _Flush({path: state.copy() for path, state in before.items()}, refused or {})
+    states = {path: state.fork() for path, state in before.items()}
+    flush = _Flush(states, refused or {}, left_out or LeftOut(), dict(media_types or {}))
     flush.dead.update({letter.message.offset: letter for letter in dead})
     for item in received:
         _take(flush, item)
+    for path in flush.left_out.documents:
+        flush.documents.pop(path, None)
+        if path in before:
+            flush.states[path].document = before[path].document
+    clipped = sum(part.clip() for part in (*flush.activity.values(), *flush.sessions.values()))
+    rolling = roll(flush.columns, before, flush.states, levels)
     tables = tables_of(flush.columns)
     if flush.series:
         tables["series"] = series_table(flush.series)
     if flush.files:
         tables["media_files"] = media_table(flush.files)
     tables |= run_tables(
-        flush.states, before, flush.activity, flush.sessions,
+        flush.states, flush.activity, flush.sessions,
         flush.conflicts, flush.documents, flush.spellings, end,
     )  # fmt: skip
     return FlushPlan(
         tables=tables,
-        rolling=roll(flush.columns, before, flush.states, levels),
+        rolling=rolling,
+        rollups=rolling.table(end),
+        end=end,
         dead=[flush.dead[offset] for offset in sorted(flush.dead)],
         states=flush.states,
         points=sum(part.points for part in flush.series.values()),
         repeated=sum(activity.repeated for activity in flush.activity.values()),
         conflicts=len(flush.conflicts),
+        clipped=clipped,
     )
 
 
@@ -129,7 +167,9 @@ def _take(flush: _Flush, item: Received) -> None:
         _store(flush, item, skipped)
     if item.message.origin and flush.part.dead_letters and not flush.part.points:
         # Nothing of it is stored: sent again, when its values can be, it must not count as a repetition.
-        flush.states[item.path].sessions.pop(session)
+        sessions = flush.states[item.path].sessions
+        assert isinstance(sessions, Layer)  # noqa: S101 - states of a flush are forks
+        sessions.forget(session)
     writer = item.event.writer if isinstance(item.event, LogBatch | LogEvent | RunStarted) else ""
     own = stream_of(writer) == DEFAULT
     flush.activity.setdefault(item.path, Activity()).add(flush.part if own else flush.part.beside())
@@ -138,6 +178,12 @@ def _take(flush: _Flush, item: Received) -> None:
     if flush.part.dead_letters and flush.part.points:
         offset = item.message.offset
         flush.dead[offset] = flush.dead[offset]._replace(partly=True)
+
+
+def is_repeated(item: Received, state: RunState) -> bool:
+    """Tell if all of an event was stored before, so that planning it from this state leaves it out."""
+    session, sequence = _place(item)
+    return bool(session) and 0 <= sequence <= state.sessions.get(session, 0) - item.event.records
 
 
 def _place(item: Received) -> tuple[str, int]:
@@ -178,16 +224,23 @@ def _skip_repeated(flush: _Flush, item: Received, session: str, sequence: int) -
 
 def _take_document(flush: _Flush, item: Received, document: RunDocument) -> None:
     state, event = flush.states[item.path], item.event
+    if item.path not in flush.documents:
+        # Copied once a flush, and not for each event: a flush may hold thousands of changes to a large document.
+        document = state.document = document.copy()
+    why = flush.left_out.documents.get(item.path)
+    if why is not None:
+        flush.refuse(item, DeadLetterReason.UNUSABLE, why)
     try:
         if isinstance(event, RunStarted):
-            state.document = document.started(event, item.timestamp)
+            document.start(event, item.timestamp)
             if event.resumed:
+                # Also where the document is left out: later rows are at the same steps either way.
                 state.resume(event.writer)
         elif isinstance(event, RunUpdated):
-            state.document = document.updated(event)
+            document.update(event)
         elif isinstance(event, RunFinished):
-            state.document = document.finished(event, item.timestamp)
-    except (ValueError, RecursionError) as error:
+            document.finish(event, item.timestamp)
+    except ValueError as error:
         flush.refuse(item, DeadLetterReason.BAD_VALUE, f"{event.name}: {error}")
         return
     flush.documents[item.path] = item.message.offset << VERSION_ROW_BITS
@@ -200,7 +253,9 @@ def _take_media(flush: _Flush, item: Received, chunk: MediaChunk) -> None:
         flush.refuse(item, DeadLetterReason.BAD_MEDIA, refusal)
     elif chunk.index == chunk.count - 1:
         version = item.message.offset << VERSION_ROW_BITS
-        flush.files.append(MediaFile(item.path, chunk.sha256, chunk.size, chunk.content_type, version))
+        # Another run, in another partition, may log the same file: its type is that of who logged it first.
+        content_type = flush.media_types.setdefault(chunk.sha256, chunk.content_type)
+        flush.files.append(MediaFile(item.path, chunk.sha256, chunk.size, content_type, version))
 
 
 def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) -> None:
@@ -263,8 +318,13 @@ def _take_block(
         kept = numbers[left_out:]
     if left_out >= rows:
         return
-    places, keys, taken = _stored_keys(flush, item, block, rows)
-    if not keys:
+    block, unusable = strict_block(block, rows)
+    places, keys, taken = _stored_keys(flush, item, block, unusable)
+    # Only now: a key has its spelling from the first event that logs it, whatever becomes of the values.
+    why = flush.left_out.values.get((TABLES[block.kind], item.message.offset))
+    if why is not None:
+        flush.refuse(item, DeadLetterReason.UNUSABLE, why)
+    if not keys or why is not None:
         return
     columns = Columns(
         item.path, block.kind, keys, steps[kept], timestamps[kept], versions[kept],
@@ -275,7 +335,9 @@ def _take_block(
     _add_series(flush, item.path, columns, stream)
 
 
-def _stored_keys(flush: _Flush, item: Received, block: Block, rows: int) -> tuple[list[int], list[str], int]:
+def _stored_keys(
+    flush: _Flush, item: Received, block: Block, unusable: Mapping[int, str]
+) -> tuple[list[int], list[str], int]:
     """Return the places of the keys to store, the spelling each is stored under, and how many keys can be stored."""
     state = flush.states[item.path]
     places: dict[str, int] = {}
@@ -286,8 +348,8 @@ def _stored_keys(flush: _Flush, item: Received, block: Block, rows: int) -> tupl
         except KeyRuleError as error:
             flush.refuse(item, DeadLetterReason.BAD_KEY, str(error))
             continue
-        if block.kind in JSON_KINDS and not all(map(is_json, block.texts[place * rows : (place + 1) * rows])):
-            flush.refuse(item, DeadLetterReason.BAD_VALUE, f"key {key!r}: a value is no JSON")
+        if place in unusable:
+            flush.refuse(item, DeadLetterReason.BAD_VALUE, f"key {shorten(key)}: a value {unusable[place]}")
             continue
         # Of two spellings of one metric in a block the later one overwrites the other, as it does within a step.
         stored, folded = state.stored_key(key)

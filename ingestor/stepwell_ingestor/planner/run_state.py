@@ -3,89 +3,110 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from stepwell_ingestor.planner.rollups.rows import OpenBuckets
-from stepwell_schemas.events.models import MetricDefinition, RunFinished, RunStarted, RunUpdated
+from stepwell_ingestor.planner.layers import Known, Layer, entry_bytes
+from stepwell_schemas.errors import shorten
+from stepwell_schemas.events.models import RunFinished, RunStarted, RunUpdated
+from stepwell_schemas.limits import DOCUMENT_MAX_BYTES
+from stepwell_schemas.rules.json_text import JsonObject, JsonTextError, json_members
 from stepwell_schemas.rules.keys import fold_key
 
 SeriesId = tuple[str, str]
 """A series within its run: its key, as stored, and its kind."""
 
+_STATE_BYTES: Final = 2_000
+_MEMBER_BYTES: Final = 200
 
-@dataclass(frozen=True)
+
+@dataclass
 class RunDocument:
-    """What is known of a run besides its values; times are microseconds since the epoch, JSON as objects."""
+    """The run's metadata; times are microseconds since the epoch, JSON as objects.
+
+    A change that is refused raises ValueError and changes nothing.
+    """
 
     display_name: str
     created_at: int
     started_at: int
     state: str = "running"
     exit_code: int | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
-    summary: Mapping[str, Any] = field(default_factory=dict)
+    config: JsonObject = field(default_factory=JsonObject)
+    summary: JsonObject = field(default_factory=JsonObject)
     tags: tuple[str, ...] = ()
     notes: str = ""
     run_group: str = ""
     job_type: str = ""
-    metric_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    metric_definitions: JsonObject = field(default_factory=JsonObject)
     client: str = ""
     host: str = ""
     finished_at: int | None = None
 
-    def started(self, event: RunStarted, at: int) -> RunDocument:
-        """Return the document after a start or a resumption; what the event leaves empty stays."""
+    @property
+    def bytes(self) -> int:
+        """About how much memory the document takes."""
+        texts = (self.display_name, self.notes, self.run_group, self.job_type, self.client, self.host, *self.tags)
+        objects = (self.config, self.summary, self.metric_definitions)
+        members = sum(map(len, objects))
+        return sum(map(len, texts)) + sum(one.bytes for one in objects) + _MEMBER_BYTES * (members + len(texts))
+
+    def copy(self) -> RunDocument:
+        """Return a document that changes on its own."""
         return replace(
             self,
-            display_name=event.display_name or self.display_name,
-            started_at=at,
-            state="running",
-            exit_code=None,
-            finished_at=None,
-            config={**self.config, **json_object(event.config)},
-            tags=tuple(event.tags) or self.tags,
-            notes=event.notes or self.notes,
-            run_group=event.group or self.run_group,
-            job_type=event.job_type or self.job_type,
-            client=event.client or self.client,
-            host=event.host or self.host,
+            config=self.config.copy(),
+            summary=self.summary.copy(),
+            metric_definitions=self.metric_definitions.copy(),
         )
 
-    def updated(self, event: RunUpdated) -> RunDocument:
-        """Return the document after a change."""
-        return replace(
-            self,
-            display_name=self.display_name if event.display_name is None else event.display_name,
-            config=_merged(self.config, json_object(event.config), event.config_remove),
-            summary=_merged(self.summary, json_object(event.summary), event.summary_remove),
-            tags=self.tags if event.tags is None else tuple(event.tags),
-            notes=self.notes if event.notes is None else event.notes,
-            metric_definitions=_redefined(self.metric_definitions, event.metrics),
-        )
+    def start(self, event: RunStarted, at: int) -> None:
+        """Note a start or a resumption; what the event leaves empty stays."""
+        config = _bounded("config", self.config, _members("config", event.config))
+        self.config.merge(config)
+        self.display_name = event.display_name or self.display_name
+        self.started_at = at
+        self.state, self.exit_code, self.finished_at = "running", None, None
+        self.tags = tuple(event.tags) or self.tags
+        self.notes = event.notes or self.notes
+        self.run_group = event.group or self.run_group
+        self.job_type = event.job_type or self.job_type
+        self.client = event.client or self.client
+        self.host = event.host or self.host
 
-    def finished(self, event: RunFinished, at: int) -> RunDocument:
-        """Return the document after the run's end."""
-        return replace(self, state=event.state, exit_code=event.exit_code, finished_at=at)
+    def update(self, event: RunUpdated) -> None:
+        """Note a change."""
+        config = _bounded("config", self.config, _members("config", event.config), event.config_remove)
+        summary = _bounded("summary", self.summary, _members("summary", event.summary), event.summary_remove)
+        definitions = {definition.name: json.dumps(definition.model_dump()) for definition in event.metrics}
+        _bounded("metrics", self.metric_definitions, definitions)
+        self.config.merge(config, event.config_remove)
+        self.summary.merge(summary, event.summary_remove)
+        # In the order they were made: one that is made again comes last.
+        self.metric_definitions.move_last(definitions)
+        self.display_name = self.display_name if event.display_name is None else event.display_name
+        self.tags = self.tags if event.tags is None else tuple(event.tags)
+        self.notes = self.notes if event.notes is None else event.notes
+
+    def finish(self, event: RunFinished, at: int) -> None:
+        """Note the run's end."""
+        self.state, self.exit_code, self.finished_at = event.state, event.exit_code, at
 
 
-def json_object(text: str) -> dict[str, Any]:
-    """Return the JSON object in `text`. Raises: ValueError when it is none."""
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise ValueError(f"must be a JSON object, not {type(value).__name__}")
-    return value
+def _members(name: str, text: str) -> dict[str, str]:
+    try:
+        return json_members(text)
+    except JsonTextError as error:
+        raise ValueError(f"{name} {shorten(text)}: {error}") from None
 
 
-def _redefined(known: Mapping[str, Mapping[str, Any]], new: Sequence[MetricDefinition]) -> dict[str, Mapping[str, Any]]:
-    """Return the definitions in the order they were made: one that is made again comes last."""
-    made = {definition.name: definition.model_dump() for definition in new}
-    return {**{name: one for name, one in known.items() if name not in made}, **made}
-
-
-def _merged(known: Mapping[str, Any], new: Mapping[str, Any], removed: list[str]) -> dict[str, Any]:
-    return {key: value for key, value in {**known, **new}.items() if key not in set(removed) - set(new)}
+def _bounded(name: str, known: JsonObject, new: dict[str, str], removed: Sequence[str] = ()) -> dict[str, str]:
+    """Return the new members. Raises: ValueError when the object would be too large with them."""
+    size = known.bytes + known.growth(new, removed)
+    if size > DOCUMENT_MAX_BYTES and size > known.bytes:
+        raise ValueError(f"{name}: would have {size:,} bytes; it may have {DOCUMENT_MAX_BYTES:,}")
+    return new
 
 
 NEXT_STEP: Final = "next_step"
@@ -95,28 +116,34 @@ NEXT_STEP: Final = "next_step"
 class RunState:
     """A run's ingest state.
 
-    `writers`: each writer's current step. `counters`: `next_step`, the one behind the last that the run itself logged
-    at. `sessions`: each journal's next sequence number. `spellings`: the stored
-    key of each folded key. `stored_as`: the stored key of each spelling that was seen. `last_steps`: the last step of
-    each series. `open_buckets`: what the open buckets of its numbers' rollups have come to. All of it is a function of
-    the log before some offset, or not known of `open_buckets`, which is not stored.
+    `writers`: each writer's current step. `sessions`: each journal's next sequence number. `spellings`: the stored key
+    of each folded key. `stored_as`: the stored key of each spelling that was seen. `last_steps`: the last step of each
+    series. `counters`: `next_step`, the one after the last that the run itself logged at. `open_buckets`: the rows of
+    the open buckets of each number's rollups (see `buckets`). All of it is a function of the log before some offset, or
+    not known of `open_buckets`, which is not stored.
+
+    `bytes`: about how much memory the state takes, `open_bytes` that of the open buckets within it; of a fork, without
+    what has changed.
     """
 
-    writers: dict[str, int] = field(default_factory=dict)
-    sessions: dict[str, int] = field(default_factory=dict)
-    spellings: dict[str, str] = field(default_factory=dict)
-    stored_as: dict[str, str] = field(default_factory=dict)
-    last_steps: dict[SeriesId, int] = field(default_factory=dict)
+    writers: Known[str, int] = field(default_factory=dict)
+    sessions: Known[str, int] = field(default_factory=dict)
+    spellings: Known[str, str] = field(default_factory=dict)
+    stored_as: Known[str, str] = field(default_factory=dict)
+    last_steps: Known[SeriesId, int] = field(default_factory=dict)
     document: RunDocument | None = None
-    counters: dict[str, int] = field(default_factory=dict)
-    open_buckets: OpenBuckets = field(default_factory=OpenBuckets, compare=False)
+    counters: Known[str, int] = field(default_factory=dict)
+    open_buckets: Known[str, bytes] = field(default_factory=dict, compare=False)
+    bytes: int = field(default=0, compare=False)
+    open_bytes: int = field(default=0, compare=False)
+    parent: RunState | None = field(default=None, compare=False, repr=False)
 
     def reached(self, step: int) -> None:
         """Note that the run itself logged at a step."""
         self.counters[NEXT_STEP] = max(self.counters.get(NEXT_STEP, 0), step + 1)
 
     def resume(self, writer: str) -> None:
-        """Let a writer go on behind the last step of the run: it must not write into a row of an earlier session."""
+        """Let a writer continue after the last step of the run: it must not write into a row of an earlier session."""
         self.writers[writer] = max(self.writers.get(writer, 0), self.counters.get(NEXT_STEP, 0))
 
     def stored_key(self, key: str) -> tuple[str, str]:
@@ -128,9 +155,46 @@ class RunState:
         stored = self.stored_as[key] = self.spellings.setdefault(folded, key)
         return stored, folded
 
-    def copy(self) -> RunState:
-        """Return a state that changes on its own."""
+    def fork(self) -> RunState:
+        """Return a state that changes on its own; what it costs does not depend on how large this one is."""
         return RunState(
-            dict(self.writers), dict(self.sessions), dict(self.spellings), dict(self.stored_as),
-            dict(self.last_steps), self.document, dict(self.counters), self.open_buckets,
+            Layer(self.writers), Layer(self.sessions), Layer(self.spellings), Layer(self.stored_as),
+            Layer(self.last_steps), self.document, Layer(self.counters), Layer(self.open_buckets), self.bytes,
+            self.open_bytes, self,
         )  # fmt: skip
+
+    def settle(self) -> RunState:
+        """Move what has changed into the state that this one was forked from, and return that one."""
+        below = self.parent
+        if below is None:
+            return self
+        for ledger, of_below in zip(self._ledgers(), below._ledgers(), strict=True):
+            # Not into open buckets that were forgotten in the meantime.
+            if isinstance(ledger, Layer) and ledger.base is of_below:
+                added = ledger.settle()
+                below.bytes += added
+                below.open_bytes += added if ledger is self.open_buckets else 0
+        if self.document is not below.document:
+            below.bytes += _document_bytes(self.document) - _document_bytes(below.document)
+            below.document = self.document
+        return below
+
+    def forget_open_buckets(self) -> None:
+        """Let go of the open buckets: they are computed from what is stored when they are needed."""
+        self.open_buckets = {}
+        self.bytes, self.open_bytes = self.bytes - self.open_bytes, 0
+
+    def measure(self) -> None:
+        """Work `bytes` out from all that is there, as after it was read back; open buckets never are."""
+        entries = (item for known in self._ledgers() for item in known.items())
+        self.bytes = _STATE_BYTES + _document_bytes(self.document) + sum(entry_bytes(*entry) for entry in entries)
+
+    def _ledgers(self) -> tuple[Known[Any, Any], ...]:
+        return (
+            self.writers, self.sessions, self.spellings, self.stored_as, self.last_steps, self.counters,
+            self.open_buckets,
+        )  # fmt: skip
+
+
+def _document_bytes(document: RunDocument | None) -> int:
+    return 0 if document is None else document.bytes

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -13,7 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stepwell_ingestor.planner.arrow import MILLISECONDS, PATH_FIELDS, row_type, table_of
+from stepwell_ingestor.planner.layers import Known, Layer
 from stepwell_ingestor.planner.run_state import RunDocument, RunState
+from stepwell_schemas.limits import COUNT_MAX
 from stepwell_schemas.rules.identifiers import RunPath
 
 NOT_THERE = -1
@@ -101,6 +102,13 @@ class Activity:
         self.missing += other.missing
         self.dead_letters += other.dead_letters
 
+    def clip(self) -> int:
+        """Clip counts at what their columns hold; return how many were."""
+        over = [name for name in _COUNTS if getattr(self, name) > COUNT_MAX]
+        for name in over:
+            setattr(self, name, COUNT_MAX)
+        return len(over)
+
     def beside(self) -> Activity:
         """Return what rows of a stream beside the run's own add to what is known of the run: a sign of life."""
         return replace(self, last_step=_NO_LAST_STEP, log_rows=0, points=0)
@@ -130,7 +138,6 @@ class Session(NamedTuple):
 
 def run_tables(
     states: Mapping[RunPath, RunState],
-    before: Mapping[RunPath, RunState],
     activity: Mapping[RunPath, Activity],
     sessions: Mapping[Session, Activity],
     conflicts: Sequence[Conflict],
@@ -146,7 +153,7 @@ def run_tables(
             _DOCUMENT,
         ),
         "key_spellings": ([(*path, *spelling) for path, *spelling in spellings], _SPELLING),
-        "run_states": (_states(states, before, end), _STATE),
+        "run_states": (_states(states, end), _STATE),
         # After all that views are made of: what says how far a run is stored promises no more than can be read.
         "run_activity": ([_activity(path, part) for path, part in activity.items()], _ACTIVITY),
         # Last, so that what a receipt says is stored can be read.
@@ -193,23 +200,26 @@ def _conflict(conflict: Conflict) -> tuple[Any, ...]:
 
 def _document(path: RunPath, document: RunDocument, version: int) -> tuple[Any, ...]:
     return (
-        *path, *_document_texts(document), document.exit_code, json.dumps(dict(document.config)),
-        json.dumps(dict(document.summary)), document.tags, json.dumps(list(document.metric_definitions.values())),
+        *path, *_document_texts(document), document.exit_code, document.config.text(), document.summary.text(),
+        document.tags, f"[{', '.join(document.metric_definitions.values())}]",
         _milliseconds(document.created_at), _milliseconds(document.started_at), _milliseconds(document.finished_at),
         version,
     )  # fmt: skip
 
 
-def _states(states: Mapping[RunPath, RunState], before: Mapping[RunPath, RunState], end: int) -> list[tuple[Any, ...]]:
+def _states(states: Mapping[RunPath, RunState], end: int) -> list[tuple[Any, ...]]:
     """Return every number that this flush changed, with what it was before."""
     return [
-        (*path, scope, name, end, number, old.get(name, NOT_THERE))
+        (*path, scope, name, end, number, old)
         for path, state in states.items()
-        for scope, new, old in (
-            ("writer", state.writers, before[path].writers),
-            ("session", state.sessions, before[path].sessions),
-            ("run", state.counters, before[path].counters),
-        )
-        for name, number in new.items()
-        if old.get(name) != number
+        for scope, ledger in (("writer", state.writers), ("session", state.sessions), ("run", state.counters))
+        for name, number, old in _changes(ledger)
     ]
+
+
+def _changes(ledger: Known[str, int]) -> Iterator[tuple[str, int, int]]:
+    assert isinstance(ledger, Layer)  # noqa: S101 - states of a flush are forks
+    for name, number in ledger.changed.items():
+        old = ledger.base.get(name, NOT_THERE)
+        if old != number:
+            yield name, number, old

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stepwell_ingestor.planner.point_tables import Columns, Int64s
+from stepwell_ingestor.planner.rollups.rows import FlatPoints, Points
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
 
 _MICROSECONDS_A_MILLISECOND = 1_000
-
-Marks = NDArray[np.bool_]
-
-
-class Points(NamedTuple):
-    """Points of k series that have the same n steps: int64[n], strictly ascending; ms int64[n]; float64[k, n]."""
-
-    steps: Int64s
-    timestamps: Int64s
-    values: NDArray[np.float64]
-
-    def of(self, chosen: Marks) -> Points:
-        """Return the points of some of the series."""
-        return self if chosen.all() else self._replace(values=self.values[chosen])
 
 
 class Series(NamedTuple):
@@ -39,6 +26,11 @@ class Series(NamedTuple):
     keys: list[str]
     columns: list[tuple[Columns, Int64s | None]]
 
+    @property
+    def point_count(self) -> int:
+        """How many points there are, those of a step that is written twice counted twice."""
+        return len(self.keys) * sum(len(part.steps) for part, _ in self.columns)
+
     def points(self) -> Points:
         """Return the points; of the values at one step the one of the newest version."""
         parts = [part for part, _ in self.columns]
@@ -50,6 +42,28 @@ class Series(NamedTuple):
         order = np.lexsort((np.concatenate([part.versions for part in parts]), steps))
         newest = order[np.append(np.diff(steps[order]) > 0, True)]
         return Points(steps[newest], timestamps[newest], values[:, newest])
+
+
+def flat_points(all_series: Sequence[Series]) -> FlatPoints:
+    """Return the points of series, numbered in their order; of the values at one step the one of the newest version."""
+    numbers, steps, versions, timestamps, values = (list[NDArray[Any]]() for _ in range(5))
+    first = 0
+    for series in all_series:
+        of_keys = np.arange(first, first + len(series.keys))
+        first += len(series.keys)
+        for part, places in series.columns:
+            count = len(of_keys)
+            numbers.append(np.repeat(of_keys, len(part.steps)))
+            for columns, column in ((steps, part.steps), (versions, part.versions), (timestamps, part.timestamps)):
+                columns.append(column if count == 1 else np.tile(column, count))
+            values.append(part.values if count == len(part.keys) == 1 else _values(part, places).ravel())
+    flat = FlatPoints(
+        np.concatenate(numbers), np.concatenate(steps),
+        np.concatenate(timestamps) // _MICROSECONDS_A_MILLISECOND, np.concatenate(values),
+    )  # fmt: skip
+    order = np.lexsort((np.concatenate(versions), flat.steps, flat.series))
+    ordered = flat.at(order)
+    return ordered.at((np.diff(ordered.series, append=-1) != 0) | (np.diff(ordered.steps, append=-1) != 0))
 
 
 def _values(part: Columns, places: Int64s | None) -> NDArray[np.float64]:

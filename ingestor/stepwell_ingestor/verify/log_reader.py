@@ -10,17 +10,18 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
 from stepwell_ingestor.errors import ReplayError
 from stepwell_ingestor.kafka.client import Committed, committed_of, message_of
+from stepwell_ingestor.kafka.record_consumer import RecordConsumer
 from stepwell_ingestor.messages import Message, Received, receive_all
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.events.codec import Codec
-from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
+from stepwell_schemas.limits import FETCH_RECORDS, MAX_EVENT_BYTES, MIB
 from stepwell_schemas.rules.identifiers import RunPath
 
 _POLL_MILLISECONDS: Final = 1_000
@@ -52,14 +53,13 @@ class RunLog:
         self._run = run
         self._codec = Codec()
         self._topic = settings.events_topic
-        self._consumer = AIOKafkaConsumer(
+        self._consumer = RecordConsumer(
             **settings.kafka_connection(),
             enable_auto_commit=False,
             # An offset that retention has taken away must be an error: reading on elsewhere would leave events out.
             auto_offset_reset="none",
             # Questions for offsets wait behind a fetch that waits for events.
             fetch_max_wait_ms=_FETCH_MILLISECONDS,
-            isolation_level="read_committed",
             fetch_max_bytes=2 * MAX_EVENT_BYTES,
             max_partition_fetch_bytes=MAX_EVENT_BYTES + MIB,
         )
@@ -117,7 +117,9 @@ class RunLog:
         self._consumer.seek(place, start)
         silent = 0
         while (position := await self._consumer.position(place)) < end:
-            records = (await self._consumer.getmany(place, timeout_ms=_POLL_MILLISECONDS)).get(place, [])
+            records = (
+                await self._consumer.getmany(place, timeout_ms=_POLL_MILLISECONDS, max_records=FETCH_RECORDS)
+            ).get(place, [])
             silent = 0 if records or await self._consumer.position(place) > position else silent + 1
             if silent == _SILENT_POLLS:
                 raise ReplayError(f"Kafka gives nothing of {self._topic}/{partition} from offset {position} on")

@@ -6,19 +6,26 @@ half of it: `look_ahead` tells which steps it touches, so that these can be left
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import pyarrow as pa
+
 from stepwell_ingestor.errors import ReplayError
+from stepwell_ingestor.flush.refusals import insert_divided, is_divisible
 from stepwell_ingestor.messages import Received
-from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
+from stepwell_ingestor.planner.isolation import plan_usable
+from stepwell_ingestor.planner.plan import FlushPlan, LeftOut
 from stepwell_ingestor.planner.run_state import RunState
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_ingestor.verify.fingerprints import Bounds, Figures, Rows, read_figures
 from stepwell_ingestor.verify.log_reader import RunLog
 from stepwell_ingestor.verify.session_digest import SessionTally
 from stepwell_schemas.clickhouse.store import connect
+from stepwell_schemas.errors import StoreRejectedError
 from stepwell_schemas.events.models import LogBatch, LogEvent
 from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.rollups.rebuild import fill_all
@@ -150,9 +157,9 @@ class Replay:
                 pending.append(item)
                 size += len(item.message.value)
                 if size >= self._slice_bytes:
-                    self._store(pending)
+                    await self._store(pending)
                     pending, size = [], 0
-        self._store(pending)
+        await self._store(pending)
         self._position = max(self._position, end)
 
     async def look_ahead(self, end: int) -> Ahead:
@@ -202,15 +209,27 @@ class Replay:
                 return piece.received[0]
         return None
 
-    def _store(self, items: list[Received]) -> None:
-        plan = self._plan(items)
-        for table, rows in plan.tables.items():
-            self._scratch.insert(table, rows)
+    async def _store(self, items: list[Received]) -> None:
+        left_out, stored = LeftOut(), set[str]()
+        plan = self._plan(items, left_out)
+        while table := next((name for name in plan.tables if name not in stored), None):
+            try:
+                self._scratch.insert(table, plan.tables[table])
+            except StoreRejectedError as error:
+                if not is_divisible(table, error):
+                    raise
+                left_out.add(await insert_divided(partial(self._insert, table), table, plan.tables[table], error))
+                plan = self._plan(items, left_out)
+            stored.add(table)
         self._unusable += len(plan.dead)
-        self._state = plan.states[self._run]
+        # Through the state that was seeded to that of the run.
+        self._state = plan.states[self._run].settle().settle()
 
-    def _plan(self, items: list[Received]) -> FlushPlan:
-        before = self._state.copy()
+    async def _insert(self, table: str, rows: pa.Table) -> None:
+        await asyncio.to_thread(self._scratch.insert, table, rows)
+
+    def _plan(self, items: list[Received], left_out: LeftOut | None = None) -> FlushPlan:
+        before = self._state.fork()
         for item in items:
             event = item.event
             if self._seed_step is None or not isinstance(event, LogBatch | LogEvent):
@@ -218,7 +237,7 @@ class Replay:
             if stream_of(event.writer) == DEFAULT:
                 before.writers.setdefault(event.writer, self._seed_step)
         end = items[-1].message.offset + 1 if items else self._position
-        return plan_flush(items, [], {self._run: before}, end)
+        return plan_usable(items, [], {self._run: before}, end, left_out=left_out)
 
     def _tally(self, item: Received) -> None:
         if item.message.offset < self._tallied_to:

@@ -76,7 +76,7 @@ def file_of(api: ApiHttp, name: str) -> StoredFile:
     if found is None:
         raise ApiError(f"{name!r} names no file: files are named by the 64 digits of their SHA-256")
     headers = api.headers(f"media/{found[0]}")
-    return StoredFile(api, found[0], name, int(headers["content-length"]), headers["content-type"].partition(";")[0])
+    return StoredFile(api, found[0], name, int(headers["content-length"]), _media_type(headers))
 
 
 def chosen(files: Iterable[StoredFile], names: Iterable[str] | None, pattern: str | None) -> list[StoredFile]:
@@ -186,6 +186,11 @@ def table_of(api: ApiHttp, stored: StoredMedia) -> Table:
 def _safe(text: str) -> str:
     """Return a key as a part of a file's name, without what would lead elsewhere."""
     return re.sub(r"[^\w.-]+", "_", text)
+
+
+def _media_type(headers: Mapping[str, str]) -> str:
+    """Return the type that a file was logged with: the service sends what a browser could run as plain bytes."""
+    return headers.get("stepwell-media-type", headers["content-type"]).partition(";")[0]
 
 
 def ending_of(content_type: str) -> str:

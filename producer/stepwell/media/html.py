@@ -72,17 +72,20 @@ def _with_head(content: bytes) -> bytes:
 def _page_of(chart: Any) -> str:
     """Return a chart as a page, written by its own library. Raises: UnstorableError when it has none."""
     library = library_of(chart)
+    # The library's scripts are part of the page: a page that is shown loads nothing over the network.
     if library == "bokeh":
         from bokeh.embed import file_html
-        from bokeh.resources import CDN
+        from bokeh.resources import INLINE
 
-        return str(file_html(chart, CDN))
+        return str(file_html(chart, INLINE))
     if library == "panel":
+        from bokeh.resources import INLINE
+
         text = StringIO()
-        chart.save(text)
+        chart.save(text, resources=INLINE)
         return text.getvalue()
     if library == "holoviews":
         page = BytesIO()
-        sys.modules["holoviews"].save(chart, page, fmt="html")
+        sys.modules["holoviews"].save(chart, page, fmt="html", resources="inline")
         return page.getvalue().decode()
     raise UnstorableError(f"a {type(chart).__name__} is no page: give text, a path or an open file")

@@ -12,7 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepwell_query.api import problems
 from stepwell_query.api.context import Context
+from stepwell_query.api.guard import BoundedBodies, OwnRequests, UnexpectedErrors
 from stepwell_query.api.routes import events, media, metrics, page, rows, runs, series, service, sql, tables
+from stepwell_query.readiness import Parts, no_parts
 from stepwell_query.settings import QuerySettings
 from stepwell_query.telemetry import IN_PROGRESS, REQUEST_SECONDS, REQUESTS
 from stepwell_schemas.clickhouse.store import Store
@@ -32,19 +34,28 @@ _PROBLEMS: Final[dict[int | str, str]] = {
 _log = structlog.get_logger("stepwell.query")
 
 
-def create_app(settings: QuerySettings, store: Store) -> FastAPI:
-    """Return the application; the store stays the caller's, who closes it after the application has stopped."""
+def create_app(settings: QuerySettings, store: Store, parts: Parts = no_parts) -> FastAPI:
+    """Return the application; the store stays the caller's, who closes it after the application has stopped.
+
+    `parts` reports the further parts of the process, which `/readyz` shows and waits for.
+    """
     app = FastAPI(
         title="Stepwell",
         version=version("stepwell"),
         description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
         responses={status: _problem(text) for status, text in _PROBLEMS.items()},
     )
-    app.state.context = Context(settings, store)
+    app.state.context = Context(settings, store, parts)
     problems.install(app)
     # The page last: its addresses would take those of others.
     for module in (service, runs, metrics, series, rows, media, tables, events, sql, page):
         app.include_router(module.router)
+    # The last one is the outermost.
+    app.add_middleware(BoundedBodies, body_bytes=settings.query_max_body_bytes)
+    app.add_middleware(OwnRequests, settings=settings)
+    app.add_middleware(UnexpectedErrors)
     app.add_middleware(Observed)
     return app
 

@@ -15,11 +15,15 @@ from fastapi import Depends, Request, Response
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
+from stepwell_query.api.streams import Streams
 from stepwell_query.cache import Cache
 from stepwell_query.encoding import MEDIA_TYPES, Format
 from stepwell_query.errors import ClientGoneError, RequestError
+from stepwell_query.places import Places
+from stepwell_query.readiness import Parts, Readiness, no_parts
 from stepwell_query.runs.live_updates import Changes, Position, read_positions
 from stepwell_query.settings import QuerySettings
+from stepwell_query.sql.execute import place_bounds
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.limits import MIB
 from stepwell_schemas.media_store import MediaStore
@@ -42,13 +46,16 @@ class Context:
     At most `query_concurrency` requests read at once; others wait.
     """
 
-    def __init__(self, settings: QuerySettings, store: Store) -> None:
+    def __init__(self, settings: QuerySettings, store: Store, parts: Parts = no_parts) -> None:
         self.settings = settings
+        self.readiness = Readiness(store, parts)
         self.store = store
         self.media = MediaStore(settings.media_url)
         self.changes = Changes(self._positions)
         self.tables: Cache[pa.Table] = Cache(_TABLES_BYTES, lambda table: table.nbytes + _ENTRY_BYTES)
         self.answers: Cache[bytes] = Cache(settings.query_cache_bytes, lambda answer: len(answer) + _ENTRY_BYTES)
+        self.sql_places = Places(place_bounds(settings))
+        self.streams = Streams(settings.query_max_streams, settings.query_max_streams_per_client)
         self._limiter = anyio.CapacityLimiter(settings.query_concurrency)
 
     async def _positions(self, entity: str, project: str) -> dict[str, Position]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -11,11 +11,23 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from stepwell_query.errors import ClientGoneError, MediaNotFoundError, NotFoundError, RangeError, RequestError
+from stepwell_query.errors import (
+    ClientGoneError,
+    MediaNotFoundError,
+    NotFoundError,
+    RangeError,
+    RequestError,
+    TooBusyError,
+    TooManyStreamsError,
+)
+from stepwell_schemas.clickhouse.errors import is_over_query_limit
 from stepwell_schemas.errors import MediaUnavailableError, RuleError, StoreError, StoreRejectedError
 
 PROBLEM_TYPE: Final = "application/problem+json"
 _SHOWN_CHARS: Final = 200
+_SEE_LOG: Final = "the service's log has the details"
+"""In place of what a driver says, which names addresses and folders of the server."""
+
 _BODY_REMEDY: Final = "send a JSON object, with the header content-type: application/json"
 _log = structlog.get_logger("stepwell.query")
 
@@ -32,16 +44,26 @@ _LIMIT_CODES: Final = {
 }
 
 
-def problem(status: int, name: str, title: str, detail: str, errors: Sequence[FieldError] = ()) -> Response:
-    """Return a problem document; `name` tells its kind apart for programs, `detail` says it for people."""
+def problem(
+    status: int,
+    name: str,
+    title: str,
+    detail: str,
+    errors: Sequence[FieldError] = (),
+    members: Mapping[str, Any] | None = None,
+) -> Response:
+    """Return a problem document; `name` is its kind for programs, `detail` is for people, `members` are its own."""
     body = {
         "type": f"urn:stepwell:problem:{name}",
         "title": title,
         "status": status,
         "detail": detail,
         "errors": list(errors),
+        **(members or {}),
     }
-    headers = {"retry-after": "1"} if status == 503 else None
+    headers = {"x-content-type-options": "nosniff", "content-security-policy": "default-src 'none'"}
+    if status in {429, 503}:
+        headers["retry-after"] = "1"
     # Values come from the request as they are: a lone surrogate in one must not turn the answer into a 500.
     content = orjson.dumps(_encodable(body))
     return Response(content, status_code=status, media_type=PROBLEM_TYPE, headers=headers)
@@ -64,10 +86,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(NotFoundError, _on_not_found)
     app.add_exception_handler(ClientGoneError, _on_client_gone)
+    app.add_exception_handler(TooBusyError, _on_too_busy)
+    app.add_exception_handler(TooManyStreamsError, _on_too_many_streams)
     app.add_exception_handler(RangeError, _on_range_error)
     app.add_exception_handler(StoreError, _on_store_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(Exception, _on_unexpected)
 
 
 def _unusable(errors: Sequence[FieldError]) -> Response:
@@ -131,6 +154,10 @@ async def _on_client_gone(_: Request, __: Exception) -> Response:
     return problem(499, "client-gone", "The client has left", "nobody reads this")
 
 
+async def _on_too_busy(_: Request, error: Exception) -> Response:
+    return problem(503, "too-busy", "Too many statements run now; try again", str(error))
+
+
 async def _on_range_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RangeError)  # noqa: S101 - what the handler is registered for
     answer = problem(416, "range", "The range lies outside the file", str(error))
@@ -138,19 +165,24 @@ async def _on_range_error(_: Request, error: Exception) -> Response:
     return answer
 
 
+async def _on_too_many_streams(_: Request, error: Exception) -> Response:
+    assert isinstance(error, TooManyStreamsError)  # noqa: S101 - what the handler is registered for
+    return problem(429 if error.of_client else 503, "too-many-streams", "Too many streams are open", str(error))
+
+
 async def _on_store_error(_: Request, error: Exception) -> Response:
+    if isinstance(error, StoreError) and is_over_query_limit(error):
+        rule = _LIMIT_CODES[error.code]
+        remedy = "ask for fewer runs, keys or steps"
+        return _unusable([field_error("request", None, rule, remedy)])
     if isinstance(error, StoreRejectedError):
-        if error.code in _LIMIT_CODES:
-            rule = _LIMIT_CODES[error.code]
-            remedy = "ask for fewer runs, keys or steps"
-            return _unusable([field_error("request", None, rule, remedy)])
-        _log.error("clickhouse refused a statement of the service", error=str(error))
-        return problem(500, "store-rejected", "ClickHouse refused a statement of the service", str(error))
+        _log.error("statement_refused", error=str(error), code=error.code)
+        return problem(500, "store-rejected", "ClickHouse refused a statement of the service", _SEE_LOG)
     if isinstance(error, MediaUnavailableError):
-        _log.warning("the media store is not available", error=str(error))
-        return problem(503, "media-unavailable", "The media store is not available now; try again", str(error))
-    _log.warning("clickhouse is not available", error=str(error))
-    return problem(503, "store-unavailable", "ClickHouse is not available now; try again", str(error))
+        _log.warning("media_store_unavailable", error=str(error))
+        return problem(503, "media-unavailable", "The media store is not available now; try again", _SEE_LOG)
+    _log.warning("store_unavailable", error=str(error))
+    return problem(503, "store-unavailable", "ClickHouse is not available now; try again", _SEE_LOG)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -161,11 +193,6 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     answer = problem(error.status_code, "http", str(error.detail), str(error.detail))
     answer.headers.update(error.headers or {})
     return answer
-
-
-async def _on_unexpected(request: Request, error: Exception) -> Response:
-    _log.error("a request failed", path=request.url.path, exc_info=error)
-    return problem(500, "internal", "The service failed", "the service's log has the details")
 
 
 def _encodable(value: Any) -> Any:

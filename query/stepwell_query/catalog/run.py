@@ -12,7 +12,7 @@ from stepwell_query.errors import RunNotFoundError
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import fold_key
-from stepwell_schemas.rules.kinds import Kind
+from stepwell_schemas.rules.kinds import Kind, is_kind
 from stepwell_schemas.rules.streams import DEFAULT
 
 OF_RUN: Final = "entity = {entity:String} AND project = {project:String} AND run_id = {run_id:String}"
@@ -152,7 +152,7 @@ def progress(store: Store, run: RunPath) -> Progress:
 def all_series(store: Store, run: RunPath) -> list[SeriesInfo]:
     """Return every series of a run, by key and kind. Raises: StoreError."""
     sql = _SERIES.replace("{condition}", "1")
-    return [_info(row) for row in store.query(sql, run_parameters(run)).to_pylist()]
+    return [_info(row) for row in store.query(sql, run_parameters(run)).to_pylist() if is_kind(row["kind"])]
 
 
 def find_series(store: Store, run: RunPath, keys: Sequence[str]) -> FoundSeries:
@@ -200,7 +200,8 @@ def _by_key(store: Store, run: RunPath, keys: list[str]) -> dict[str, list[Serie
     sql = _SERIES.replace("{condition}", "key IN {keys:Array(String)}")
     found: dict[str, list[SeriesInfo]] = {}
     for row in store.query(sql, {**run_parameters(run), "keys": keys}).to_pylist():
-        found.setdefault(row["key"], []).append(_info(row))
+        if is_kind(row["kind"]):
+            found.setdefault(row["key"], []).append(_info(row))
     return found
 
 

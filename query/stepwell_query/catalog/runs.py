@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
 import pyarrow as pa
 
 from stepwell_query.catalog.run import Progress, SeriesInfo
+from stepwell_query.stored_json import read_definitions
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import fold_key
-from stepwell_schemas.rules.kinds import Kind
+from stepwell_schemas.rules.kinds import Kind, is_kind
 from stepwell_schemas.rules.metric_definitions import Definition
 
 Found = dict[RunPath, dict[str, list[SeriesInfo]]]
@@ -73,7 +73,7 @@ class Document:
     """What is known of a run besides its values, as far as views need it."""
 
     created_ms: int
-    definitions: list[Definition]
+    definitions: Sequence[Definition]
 
 
 def read_activity(store: Store, runs: Sequence[RunPath]) -> dict[RunPath, Activity]:
@@ -130,6 +130,8 @@ def _by_key(store: Store, runs: Sequence[RunPath], keys: Sequence[str]) -> Found
 def _series(runs: Sequence[RunPath], rows: Iterable[tuple[RunPath, dict[str, Any]]]) -> Found:
     found: Found = {run: {} for run in runs}
     for run, row in rows:
+        if not is_kind(row["kind"]):
+            continue
         info = SeriesInfo(
             row["key"], Kind(row["kind"]), row["first"], row["last"], row["rows"], bool(row["rewritten"]), row["stream"]
         )
@@ -141,12 +143,7 @@ def _series(runs: Sequence[RunPath], rows: Iterable[tuple[RunPath, dict[str, Any
 
 
 def _documents(rows: Iterable[tuple[RunPath, dict[str, Any]]]) -> dict[RunPath, Document]:
-    return {
-        run: Document(
-            row["created_ms"], [Definition.read(one) for one in orjson.loads(row["metric_definitions"] or "[]")]
-        )
-        for run, row in rows
-    }
+    return {run: Document(row["created_ms"], read_definitions(row["metric_definitions"])) for run, row in rows}
 
 
 def _first_spellings(

@@ -11,11 +11,54 @@ from stepwell_schemas.clickhouse.store import Store
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _RANGE: Final = re.compile(r"bytes=(?P<first>[0-9]*)-(?P<last>[0-9]*)")
 _MAX_DIGITS: Final = 18
-_INERT: Final = ("image/", "audio/", "video/")
-_SANDBOX: Final = (
-    "sandbox allow-scripts; default-src data: blob: https: 'unsafe-inline' 'unsafe-eval'; "
-    "form-action 'none'; base-uri 'none'"
+PAGE_TYPES: Final = frozenset({"text/html", "text/html; charset=utf-8", "text/html;charset=utf-8"})
+"""Media types of files that `/page` shows."""
+
+_INERT: Final = {
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/gif": "gif",
+    "image/webp": "webp",
+    "image/avif": "avif",
+    "image/bmp": "bmp",
+    "image/svg+xml": "svg",
+    "audio/wav": "wav",
+    "audio/x-wav": "wav",
+    "audio/wave": "wav",
+    "audio/mpeg": "mp3",
+    "audio/ogg": "ogg",
+    "audio/flac": "flac",
+    "audio/x-flac": "flac",
+    "audio/aac": "aac",
+    "audio/mp4": "m4a",
+    "audio/webm": "weba",
+    "video/mp4": "mp4",
+    "video/webm": "webm",
+    "video/ogg": "ogv",
+    "video/quicktime": "mov",
+}
+"""The media types that an element of the page shows, and the endings of their files' names.
+
+All others are sent as bytes to download. A type is one of these exactly: of `image/png, text/html` some browsers take
+the latter.
+"""
+
+_SVG: Final = "image/svg+xml"
+_BYTES: Final = "application/octet-stream"
+_SANDBOX: Final = "sandbox; default-src 'none'"
+_PAGE_SANDBOX: Final = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' data: blob:; "
+    "style-src 'unsafe-inline' data: blob:; img-src data: blob:; media-src data: blob:; font-src data:; "
+    "connect-src data: blob:; worker-src data: blob:; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
+"""A page's own scripts run, in an origin that is nobody's, and nothing comes over the network."""
+
+_SAFETY: Final = {
+    "x-content-type-options": "nosniff",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-dns-prefetch-control": "off",
+}
 
 _FILE: Final = """
 SELECT size, toString(content_type) AS content_type FROM {db}.media_files
@@ -96,12 +139,31 @@ def span_of(header: str | None, size: int) -> Span:
     return Span(start, end, partial=True)
 
 
-def safety_headers(content_type: str) -> dict[str, str]:
+def served_type(content_type: str) -> str:
+    """Return the media type that a file is sent as, whatever it was stored as."""
+    plain = content_type.strip().lower()
+    return plain if plain in _INERT else _BYTES
+
+
+def safety_headers(sha256: str, content_type: str) -> dict[str, str]:
     """Return the headers that keep a file from acting as a page of this service.
 
-    A document (HTML, SVG) may run its scripts, which charts need, in an origin of its own: it reads nothing of ours.
+    Pictures and sounds are for elements of a page. Anything else is a download, and so is SVG, a document in a frame or
+    a tab of its own; in an image element it shows all the same.
     """
-    headers = {"x-content-type-options": "nosniff"}
-    if not content_type.startswith(_INERT) or "svg" in content_type:
-        headers["content-security-policy"] = _SANDBOX
-    return headers
+    served = served_type(content_type)
+    kept = served != _BYTES and served != _SVG
+    name = f"{sha256[:12]}.{_INERT.get(served, 'bin')}"
+    disposition = f'{"inline" if kept else "attachment"}; filename="{name}"'
+    stored = content_type if content_type.isascii() and content_type.isprintable() else _BYTES
+    return {
+        **_SAFETY,
+        "content-security-policy": _SANDBOX,
+        "content-disposition": disposition,
+        "stepwell-media-type": stored.strip() or _BYTES,
+    }
+
+
+def page_headers() -> dict[str, str]:
+    """Return the headers under which a logged HTML file runs its scripts and reaches nothing, the network included."""
+    return {**_SAFETY, "content-security-policy": _PAGE_SANDBOX}

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stepwell_query.encoding import json_columns
 from stepwell_query.errors import RequestError
+from stepwell_query.stored_json import json_object, json_value
 from stepwell_schemas.limits import MIB
+from stepwell_schemas.rules.valid_text import valid_text
 
 TABLE_MAX_BYTES: Final = 64 * MIB
 """Files of tables that are shown in pages; a larger one is there to download."""
+
+TABLE_MAX_CELLS: Final = 20_000_000
+"""Cells of such a file: a small one may stand for any number of equal cells, which take some 50 bytes each here."""
 
 CONTENT_TYPE: Final = "application/vnd.apache.parquet"
 _METADATA_KEY: Final = b"stepwell"
@@ -38,9 +41,13 @@ class TableRequest:
 def read_table(content: bytes) -> pa.Table:
     """Return a table's file as it was written. Raises: RequestError when it is no table."""
     try:
-        return pq.read_table(pa.BufferReader(content))
-    except pa.ArrowException as error:
-        raise RequestError("sha256", None, f"is no table: {error}", "name the file of a table") from error
+        metadata = pq.read_metadata(pa.BufferReader(content))
+        if metadata.num_rows * metadata.num_columns > TABLE_MAX_CELLS:
+            rule = f"has more than {TABLE_MAX_CELLS:,} cells"
+            raise RequestError("sha256", None, rule, "download the file, which is Parquet")
+        return valid_text(pq.read_table(pa.BufferReader(content)))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise RequestError("sha256", None, "is no table that can be read", "name the file of a table") from error
 
 
 def table_page(table: pa.Table, request: TableRequest) -> dict[str, Any]:
@@ -59,8 +66,8 @@ def table_page(table: pa.Table, request: TableRequest) -> dict[str, Any]:
     found = _sorted(_filtered(table, request), request)
     part = found.slice(request.offset, request.limit)
     columns = [
-        [None if text is None else orjson.Fragment(text) for text in part.column(name).to_pylist()]
-        if marks.get(name) in _TEXTS
+        [None if text is None else json_value(text) for text in part.column(name).to_pylist()]
+        if marks.get(name) in _TEXTS and pa.types.is_string(part.column(name).type)
         else cells
         for name, cells in zip(part.column_names, json_columns(part), strict=True)
     ]
@@ -75,8 +82,8 @@ def table_page(table: pa.Table, request: TableRequest) -> dict[str, Any]:
 
 def _marks(table: pa.Table) -> dict[str, str]:
     stored = (table.schema.metadata or {}).get(_METADATA_KEY)
-    marks: dict[str, str] = json.loads(stored)["columns"] if stored else {}
-    return marks
+    marks = json_object(stored.decode("utf-8", "replace")).get("columns") if stored else None
+    return {name: mark for name, mark in marks.items() if isinstance(mark, str)} if isinstance(marks, dict) else {}
 
 
 def _filtered(table: pa.Table, request: TableRequest) -> pa.Table:

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from stepwell_query.encoding import NotFinite, is_json
+from stepwell_query.encoding import INTEGER, NotFinite
+from stepwell_query.stored_json import value_text
 from stepwell_schemas.rules.json_values import float_json
 
 TEXT: Final = pa.large_string()
@@ -36,7 +37,7 @@ def exact_texts(numbers: pa.Array, digits: pa.Array) -> pa.Array:
     """Return texts of numbers, with the digits of those integers that have them; the others' are null."""
     if digits.null_count == len(digits):
         return numbers
-    there = digits.is_valid()
+    there = pc.fill_null(pc.match_substring_regex(digits, f"^{INTEGER.pattern}$"), fill_value=False)
     return pc.replace_with_mask(numbers, there, joined(digits.filter(there), ","))
 
 
@@ -56,27 +57,15 @@ def string_texts(values: pa.Array) -> pa.Array:
 
 
 def document_texts(values: pa.Array) -> pa.Array:
-    """Return n texts of JSON as they stand; a text that is no JSON is quoted."""
-    plain = pa.array([not _is_document(value) for value in values.to_pylist()], pa.bool_())
-    documents = joined(values, ",")
-    if not pc.any(plain).as_py():
-        return documents
-    return pc.replace_with_mask(documents, plain, string_texts(values.filter(plain)))
+    """Return n texts of JSON as they stand; what is not strict JSON is made so."""
+    texts = [value_text(value) for value in values.to_pylist()]
+    return joined(pa.array(texts, TEXT), ",")
 
 
 def joined(*parts: pa.Array | str) -> pa.Array:
     """Return columns of texts joined, element by element; a plain text stands for a column of it."""
     columns = [pa.scalar(part, TEXT) if isinstance(part, str) else part.cast(TEXT) for part in parts]
     return pc.binary_join_element_wise(*columns, pa.scalar("", TEXT))
-
-
-def _is_document(text: str) -> bool:
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError:
-        # orjson knows no integers beyond float64's range.
-        return is_json(text)
-    return True
 
 
 def _split(array: bytes, count: int) -> pa.Array:

@@ -22,7 +22,8 @@ from stepwell_query.runs.list_query import OF_PROJECT, RunStatement, read_facts
 from stepwell_query.runs.metadata import read_documents
 from stepwell_query.runs.ordering import Order, Place, read_cursor, write_cursor
 from stepwell_query.runs.run_info import iso_time, run_infos
-from stepwell_query.runs.summary import json_object, stored_value
+from stepwell_query.runs.summary import stored_value
+from stepwell_query.stored_json import json_object
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreRejectedError
 from stepwell_schemas.rules.keys import fold_key

@@ -120,7 +120,7 @@ class Changes:
             try:
                 now = await self._read(entity, project)
             except StoreError as error:
-                _log.warning("what has changed can't be read", error=str(error))
+                _log.warning("changes_unreadable", error=str(error))
             else:
                 if watch.positions is None or moved(watch.positions, now):
                     watch.positions = now

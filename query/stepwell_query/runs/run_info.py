@@ -6,12 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
-from stepwell_query.encoding import NotFinite, json_text
+from stepwell_query.encoding import NotFinite
 from stepwell_query.errors import RunNotFoundError
 from stepwell_query.runs.metadata import Row, read_documents
 from stepwell_query.runs.summary_reader import read_summaries
+from stepwell_query.stored_json import object_fragment, stored_definitions, unreadable
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 
@@ -56,7 +55,7 @@ def _run_info(row: Row, summary: Mapping[str, Any]) -> dict[str, Any]:
         "name": row["name"],
         "state": row["state"],
         "exit_code": row["exit_code"],
-        "config": json_text(row["config"] or "{}"),
+        "config": object_fragment(row["config"]),
         "summary": summary,
         "tags": row["tags"],
         "notes": row["notes"],
@@ -72,7 +71,8 @@ def _run_info(row: Row, summary: Mapping[str, Any]) -> dict[str, Any]:
         "points": row["points"],
         "log_rows": row["log_rows"],
         "step_conflicts": row["step_conflicts"],
-        "metric_definitions": _list(row["metric_definitions"]),
+        "metric_definitions": stored_definitions(row["metric_definitions"]),
+        "unreadable": unreadable(row),
         "complete_to": {"step": row["last_step"] if logged else -1, "offset": row["last_offset"]},
     }
 
@@ -83,8 +83,3 @@ def iso_time(milliseconds: int | None) -> str | None:
         return None
     text = datetime.fromtimestamp(milliseconds / 1_000, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
-
-
-def _list(text: str) -> list[Row]:
-    value = orjson.loads(text or "[]")
-    return value if isinstance(value, list) else []

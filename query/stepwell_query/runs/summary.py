@@ -8,7 +8,6 @@ run whose process died has one too.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,9 +71,3 @@ def stored_value(value: Any, odd: NotFinite) -> Any:
     if isinstance(value, dict):
         return {key: stored_value(item, odd) for key, item in value.items()}
     return [stored_value(item, odd) for item in value] if isinstance(value, list) else value
-
-
-def json_object(text: str) -> dict[str, Any]:
-    """Return a stored JSON object, an empty one where something else is stored."""
-    value = json.loads(text or "{}")
-    return value if isinstance(value, dict) else {}

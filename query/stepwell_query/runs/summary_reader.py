@@ -5,15 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from math import isfinite
 from typing import Any, Final
 
-import orjson
-
-from stepwell_query.encoding import NotFinite, exact_integer, json_float, json_text
+from stepwell_query.encoding import NotFinite, exact_integer, is_integer, json_float
 from stepwell_query.runs.metadata import OF_RUNS, Row
-from stepwell_query.runs.summary import SeriesStats, json_object, stored_value, summarize
+from stepwell_query.runs.summary import SeriesStats, stored_value, summarize
+from stepwell_query.stored_json import json_object, json_value, read_definitions
 from stepwell_schemas.clickhouse.store import Store
-from stepwell_schemas.rules.kinds import Kind
+from stepwell_schemas.rules.kinds import Kind, is_kind
 from stepwell_schemas.rules.metric_definitions import Definition, definition_of
 
 Summary = dict[str, Any]
@@ -42,10 +42,15 @@ FROM {{db}}.series WHERE {OF_RUNS} AND {{keys}}
 GROUP BY run_id, key, kind HAVING min(stream) = '' ORDER BY run_id, key, kind
 """
 
+# Within `if`, since ClickHouse takes a division by a constant out of an aggregate.
 _FROM_ROWS: Final = f"""
 SELECT
     run_id, key, argMin(value, step) AS first, min(value) AS low, max(value) AS high,
-    avgIf(value, NOT isNaN(value)) AS mean
+    avgIf(value, NOT isNaN(value)) AS sum_mean,
+    -- A sum may pass the range of float64 though no value does.
+    if(isFinite(sum_mean), sum_mean, if(isFinite(low) AND isFinite(high),
+        avgIf(if(isFinite(value), value / 18446744073709551616., value), NOT isNaN(value)
+        ) * 18446744073709551616., sum_mean)) AS mean
 FROM {{db}}.points_number FINAL WHERE {OF_RUNS} AND key IN {{keys:Array(String)}}
 GROUP BY run_id, key
 """
@@ -97,12 +102,12 @@ def _plain_summaries(
 def _last_value(kind: str, text: str, number: float, odd: NotFinite) -> Any:
     match kind:
         case "number":
-            return exact_integer(text) if text else json_float(number, odd)
+            return exact_integer(text) if is_integer(text) else json_float(number, odd)
         case "string":
             return text
         case "bool":
             return text == "true" or bool(number)
-    return json_text(text)
+    return json_value(text)
 
 
 def _defined_summaries(
@@ -110,11 +115,12 @@ def _defined_summaries(
 ) -> dict[str, Summary]:
     if not documents:
         return {}
-    definitions = {document["run_id"]: read_definitions(document) for document in documents}
+    definitions = {document["run_id"]: read_definitions(document["metric_definitions"]) for document in documents}
     stats: dict[str, list[Row]] = {document["run_id"]: [] for document in documents}
     if keys is None or keys:
         for row in store.query(*_among(documents, keys, _STATS)).to_pylist():
-            stats[row["run_id"]].append(row)
+            if is_kind(row["kind"]):
+                stats[row["run_id"]].append(row)
     exact = _read_exact(store, documents[0], stats, definitions)
     return {
         document["run_id"]: summarize(
@@ -128,7 +134,7 @@ def _defined_summaries(
 
 
 def _read_exact(
-    store: Store, document: Row, stats: Mapping[str, list[Row]], definitions: Mapping[str, list[Definition]]
+    store: Store, document: Row, stats: Mapping[str, list[Row]], definitions: Mapping[str, Sequence[Definition]]
 ) -> dict[tuple[str, str], Row]:
     """Return the figures that flushes can't add up, by run and key, taken from the rows."""
     needed = [
@@ -147,7 +153,9 @@ def _read_exact(
 
 def _needs_rows(row: Row, definition: Definition) -> bool:
     rules = set(definition.summary)
-    return "first" in rules or bool(row["rewritten"] and rules & {"min", "max", "mean", "best"})
+    # Of finite values whose sum is beyond float64's range.
+    overflowed = not isfinite(row["mean"]) and isfinite(row["low"]) and isfinite(row["high"])
+    return "first" in rules or bool((row["rewritten"] or overflowed) and rules & {"min", "max", "mean", "best"})
 
 
 def _series_stats(row: Row, exact: Row | None) -> SeriesStats:
@@ -164,15 +172,9 @@ def _series_stats(row: Row, exact: Row | None) -> SeriesStats:
         key=row["key"],
         kind=kind,
         at=number_at,
-        last=exact_integer(text) if text else row["number_value"],
+        last=exact_integer(text) if is_integer(text) else row["number_value"],
         low=values["low"],
         high=values["high"],
         mean=values["mean"],
         first=None if exact is None else exact["first"],
     )
-
-
-def read_definitions(document: Row) -> list[Definition]:
-    """Return what `define_metric` was told of a run, in order."""
-    stored = orjson.loads(document["metric_definitions"] or "[]")
-    return [Definition.read(one) for one in stored] if isinstance(stored, list) else []

@@ -10,13 +10,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stepwell_query.series.math.buckets import Buckets, Int64s, concatenated, in_order, of_points, widened
+from stepwell_query.series.math.buckets import (
+    SCALE,
+    Buckets,
+    Int64s,
+    concatenated,
+    in_order,
+    of_points,
+    overflowed,
+    widened,
+)
 from stepwell_query.series.read_plan import OF_PROJECT, Batch, Form, Reading, batches
 from stepwell_query.series.segments import POINTS
 from stepwell_schemas.clickhouse.store import Store
@@ -202,11 +212,41 @@ class RowReader:
         kept = kept[np.append(later, True)] if len(kept) else kept
         rows = Buckets(
             owner, _ints(table, "last_step"), _column(table, "last_value"),
-            *(_column(table, name) for name in ("min_value", "max_value", "total")),
-            *(_ints(table, name) for name in ("finite", "nans", "count")),
+            _column(table, "min_value"), _column(table, "max_value"), _column(table, "total"),
+            _ints(table, "finite"), _ints(table, "nans"), _ints(table, "count"),
             *self._optional(table),
         )  # fmt: skip
-        return widened(rows.take(kept), batch.shifts)
+        found = rows.take(kept)
+        beyond = overflowed(found)
+        if beyond.any():
+            scaled = found.total * SCALE
+            scaled[beyond] = self._scaled(batch, found.owner[beyond], level[kept][beyond], bucket[kept][beyond])
+            found = replace(found, scaled=scaled)
+        return widened(found, batch.shifts)
+
+    def _scaled(self, batch: Batch, owner: Int64s, level: Int64s, bucket: Int64s) -> NDArray[np.float64]:
+        """Return the scaled sums of buckets whose totals are beyond float64's range, from their points."""
+        sums = np.zeros(len(owner))
+        for one in np.unique(level).tolist():
+            places = np.flatnonzero(level == one)
+            wanted = np.unique(bucket[places])
+            chosen, named = batch.chosen()
+            # Within `if`, since ClickHouse takes a division by a constant out of a sum.
+            table = self._query(
+                f"SELECT {batch.cell}, intDiv(step, {1 << one}) AS place,"
+                f" sum(if(isFinite(value), value / {1 / SCALE:.0f}., 0)) AS scaled"
+                f" FROM {_table(Kind.NUMBER, rewritten=True)} {_WHERE} {chosen} AND {_STEPS}"
+                f" AND intDiv(step, {1 << one}) IN {{places:Array(Int64)}} GROUP BY cell, place",
+                batch,
+                places=wanted.tolist(),
+                low=int(wanted[0]) << one,
+                high=((int(wanted[-1]) + 1) << one) - 1,
+                **named,
+            )
+            cells = zip(batch.local(_column(table, "cell")).tolist(), _ints(table, "place").tolist(), strict=True)
+            found = dict(zip(cells, _column(table, "scaled").tolist(), strict=True))
+            sums[places] = [found.get(cell, 0.0) for cell in zip(owner[places], bucket[places], strict=True)]
+        return sums
 
     def _of_points(
         self, table: pa.Table, batch: Batch, shifts: Int64s, among: NDArray[np.bool_] | None = None
@@ -225,10 +265,10 @@ class RowReader:
             time = None if time is None else time[order]
         return of_points(owner, step, value, time, shifts, self._extremes)
 
-    def _optional(self, table: pa.Table) -> list[Int64s | None]:
+    def _optional(self, table: pa.Table) -> tuple[Int64s | None, Int64s | None, Int64s | None]:
         """Return the columns `time`, `low_step` and `high_step`."""
-        times = [_ints(table, "time") if self._times else None]
-        return times + [_ints(table, name) if self._extremes else None for name in ("min_step", "max_step")]
+        low, high = (_ints(table, name) if self._extremes else None for name in ("min_step", "max_step"))
+        return _ints(table, "time") if self._times else None, low, high
 
     def _point_columns(self, form: Form, batch: Batch) -> str:
         value = "value" if form.kind is Kind.NUMBER else "toFloat64(value) AS value"

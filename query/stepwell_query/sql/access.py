@@ -17,20 +17,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from stepwell_query.errors import SqlRefusedError
+from stepwell_query.sql.functions import ASKED_BY_TOOLS, FORMAT_FUNCTIONS, NAMING_FUNCTIONS, PLAIN_FORMATS, REACHING_OUT
 
-TABLE_FUNCTIONS: Final = frozenset(
-    {"numbers", "numbers_mt", "zeros", "zeros_mt", "generateseries", "generate_series", "values", "null", "format"}
-)
-"""Table functions that read nothing: all others that the engine has are refused (in lower case)."""
-
-# Plain functions that reach files, other tables, other machines or the server's own affairs, or that only wait.
-_REACHING_OUT: Final = re.compile(
-    r"file|filesystem\w*|joinget\w*|dict\w+|hascolumnintable|getmacro|get\w*setting\w*|getserverport|getclienthttpheader"
-    r"|hostname|fullhostname|fqdn|tcpport|serveruuid|displayname|showcertificate|sleep\w*|catboostevaluate|ai[a-z]+"
-    r"|addressto\w+|demangle|zookeeper\w*|transaction\w+|currentrequesturl|buildid|trap|eval\w*"
-)
-# Of these, tools ask some when they connect; they tell nothing that a guest does not know.
-_ASKED_BY_TOOLS: Final = re.compile(r"hostname|fullhostname|fqdn|displayname|serveruuid|getsetting|getsettingordefault")
 _IN: Final = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?")
 _ROOTS: Final = frozenset(
     {"SelectWithUnionQuery", "Explain", "DescribeQuery", "ShowTables", "ShowCreateTableQuery", "ExistsTableQuery"}
@@ -56,7 +44,8 @@ server is doing, and where its files lie."""
 _INFORMATION_SCHEMA: Final = "information_schema"
 _QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.|'')*'|`(?P<name>(?:[^`\\]|\\.|``)*)`", re.DOTALL)
 _OUTFILE: Final = re.compile(r"\bINTO OUTFILE\b")
-_FORMAT: Final = re.compile(r"\bFORMAT (?:\w+|`+)(?: SETTINGS .*)?$")
+_FORMAT: Final = re.compile(r"\bFORMAT (?P<name>\w+|`+)$")
+_SETTINGS: Final = re.compile(r"\bSETTINGS (?P<name>\w+) = ")
 _IDENTIFIER_PARAMETER: Final = re.compile(r"\{\w+:Identifier\}")
 _NODE: Final = re.compile(r"(?P<indent> *)(?P<kind>\S+) ?(?P<text>.*?)(?: \(children \d+\))?$", re.DOTALL)
 _ALIAS: Final = re.compile(r" \(alias .*\)$", re.DOTALL)
@@ -104,7 +93,7 @@ def only(database: str) -> Allowed:
 
 def guests_of(database: str) -> Allowed:
     """Return what guests of the ClickHouse port may read who look up names in `database`."""
-    return Allowed(database, None, _SYSTEM_TABLES, _GUEST_ROOTS, formats=True, spared=_ASKED_BY_TOOLS)
+    return Allowed(database, None, _SYSTEM_TABLES, _GUEST_ROOTS, formats=True, spared=ASKED_BY_TOOLS)
 
 
 @dataclass(slots=True)
@@ -122,11 +111,12 @@ class Node:
             yield from child.walk()
 
 
-def check_canonical(sql: str, allowed: Allowed) -> str:
-    """Refuse what shows in the text that the engine wrote; return it without the FORMAT that guests may choose.
+def check_canonical(sql: str, allowed: Allowed) -> tuple[str, str | None]:
+    """Refuse what shows in the text that the engine wrote; return it without its FORMAT, and the format's name.
 
     Raises:
-        SqlRefusedError: when it takes a name from a parameter, writes a file, or chooses a format where it may not.
+        SqlRefusedError: when it takes a name from a parameter, writes a file, changes settings, or
+            chooses a format that it may not.
     """
     # Of the same length, so that places in it are places in the text.
     bare = _QUOTED.sub(lambda match: "`" * len(match[0]) if match["name"] is not None else "'" * len(match[0]), sql)
@@ -137,22 +127,29 @@ def check_canonical(sql: str, allowed: Allowed) -> str:
         raise SqlRefusedError(sql, "takes a name from a parameter", "write names into the statement")
     if _OUTFILE.search(bare):
         raise SqlRefusedError(sql, "writes a file", "take the answer, and leave INTO OUTFILE out")
+    if _SETTINGS.search(bare):
+        # Before the tree is printed: the engine applies them to that statement too.
+        raise _changes_settings(sql)
     chosen = _FORMAT.search(bare)
     if chosen is None:
-        return sql
+        return sql, None
     if not allowed.formats:
         raise SqlRefusedError(sql, "chooses its own format", "leave FORMAT out, and choose by format= or Accept")
-    return sql[: chosen.start()]
+    # Taken from the text: names that are keywords too, such as Null, stand in backquotes.
+    name = sql[chosen.start("name") : chosen.end("name")].strip("`")
+    if name not in PLAIN_FORMATS:
+        raise _refused_format(sql, name)
+    return sql[: chosen.start()], name
 
 
-def check_tree(sql: str, printed: str, allowed: Allowed, table_functions: Set[str]) -> None:
+def check_tree(sql: str, printed: str, allowed: Allowed, forbidden: Set[str]) -> None:
     """Refuse what shows in the syntax tree.
 
     Args:
         sql: the statement, for the error.
         printed: the tree as `EXPLAIN AST` prints it.
         allowed: what may be read.
-        table_functions: the names of all table functions that the engine has, in lower case.
+        forbidden: the names that `sql_functions.FORBIDDEN_NAMES_SQL` lists.
 
     Raises:
         SqlRefusedError: when the statement does more than read what is allowed.
@@ -164,7 +161,7 @@ def check_tree(sql: str, printed: str, allowed: Allowed, table_functions: Set[st
         # The options of EXPLAIN itself; settings of the statement stand further down.
         del root.children[0]
     for node in root.walk():
-        _check_node(sql, node, allowed, table_functions - TABLE_FUNCTIONS)
+        _check_node(sql, node, allowed, forbidden)
     _check_root(sql, root, allowed)
 
 
@@ -188,9 +185,12 @@ def parse_tree(printed: str) -> Node:
 def _check_node(sql: str, node: Node, allowed: Allowed, forbidden: Set[str]) -> None:
     match node.kind:
         case "Set":
-            raise SqlRefusedError(sql, "changes settings", "leave SETTINGS out; the limits are set")
+            raise _changes_settings(sql)
         case "TableIdentifier":
             _check_table(sql, node.text, allowed)
+        case "ColumnsApplyTransformer":
+            # The tree has no node for what it calls.
+            raise SqlRefusedError(sql, "applies a function to columns by APPLY", "call the function on each column")
         case "Function":
             _check_function(sql, node, allowed, forbidden)
         case kind if kind.endswith("Query") and kind not in _READING | allowed.roots:
@@ -199,15 +199,50 @@ def _check_node(sql: str, node: Node, allowed: Allowed, forbidden: Set[str]) -> 
 
 def _check_function(sql: str, node: Node, allowed: Allowed, forbidden: Set[str]) -> None:
     name = node.text.split(" ")[0].lower()
-    reaching = _REACHING_OUT.fullmatch(name) and not allowed.spared.fullmatch(name)
-    if name in forbidden or reaching:
+    if (name in forbidden or REACHING_OUT.fullmatch(name)) and not allowed.spared.fullmatch(name):
         raise SqlRefusedError(sql, f"uses {name}(), which reaches beyond Stepwell's tables", _TABLE_REMEDY)
+    if name in FORMAT_FUNCTIONS or name.startswith("groupformat"):
+        _check_format(sql, node)
+    if name in NAMING_FUNCTIONS:
+        _check_named_function(sql, node)
     if _IN.fullmatch(name):
         # The right side of IN may name a table, which the tree shows as a plain identifier.
         arguments = node.children[0].children[1:] if node.children else []
         for argument in arguments:
             if argument.kind == "Identifier" and "." in argument.text:
                 _check_table(sql, argument.text, allowed)
+
+
+def _check_format(sql: str, function: Node) -> None:
+    """Refuse a function that writes or reads in a format of another list: those need schemas, which are files."""
+    # The parameters of an aggregate function are a second list after its arguments.
+    lists = function.children[1:] if function.text.lower().startswith("groupformat") else function.children[:1]
+    named = _words(lists[0].children[:1]) if lists else []
+    if len(named) != 1 or named[0] not in PLAIN_FORMATS:
+        raise _refused_format(sql, named[0] if named else "of a setting")
+
+
+def _check_named_function(sql: str, function: Node) -> None:
+    """Refuse a function that takes another one's name as text, unless the text is there and harmless."""
+    first = function.children[0].children[:1] if function.children else []
+    name = (_words(first) or [""])[0].lower()
+    if not first or first[0].kind != "Literal" or REACHING_OUT.fullmatch(name) or name.startswith("groupformat"):
+        raise SqlRefusedError(sql, f"calls {name}() by its name", "write the function's name as plain text, or call it")
+
+
+def _words(nodes: list[Node]) -> list[str]:
+    """Return the words of nodes' texts; how a literal is quoted depends on the way to the engine."""
+    return [word for node in nodes for word in re.findall(r"\w+", node.text)]
+
+
+def _refused_format(sql: str, name: str) -> SqlRefusedError:
+    return SqlRefusedError(sql, f"uses the format {name}, which is not allowed", "use JSON, CSV, TSV, Arrow or Parquet")
+
+
+def _changes_settings(sql: str) -> SqlRefusedError:
+    named = _SETTINGS.search(_QUOTED.sub("''", sql))
+    what = f"changes the setting {named['name']}" if named else "changes settings"
+    return SqlRefusedError(sql, what, "leave SETTINGS out; the limits are set")
 
 
 def _check_table(sql: str, name: str, allowed: Allowed) -> None:

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import Event, Lock
 from typing import Any, Final
 
 import pyarrow as pa
+from cachetools import TTLCache, cached
 
 from stepwell_query.encoding import Format, json_bytes, json_columns, table_bytes
-from stepwell_query.errors import RequestError, SqlRefusedError
+from stepwell_query.errors import ClientGoneError, RequestError, SqlRefusedError
+from stepwell_query.places import PlaceBounds
 from stepwell_query.settings import QuerySettings
 from stepwell_query.sql.access import check_canonical, check_tree, only
+from stepwell_query.sql.functions import FORBIDDEN_NAMES_SQL
+from stepwell_schemas.clickhouse.errors import is_over_query_limit
 from stepwell_schemas.clickhouse.store import Store
-from stepwell_schemas.errors import StoreRejectedError
+from stepwell_schemas.errors import StoreError, StoreRejectedError, StoreUnavailableError
+from stepwell_schemas.rules.valid_text import valid_text
 
 SQL_MAX_CHARS: Final = 100_000
 _SYNTAX_CODE: Final = 62
 _CANCELLED_CODE: Final = 394
+# Of files of the server, which messages about parts and disks name.
+_PATH: Final = re.compile(r"(?<![\w./])/(?:[\w.@+-]+/)+[\w.@+-]*")
 _MESSAGE: Final = re.compile(
     r"DB::Exception: (.*?)(?: : In scope SELECT formatQuerySingleLine.*| \(for url .*)?$", re.DOTALL
 )
+_KILL_SECONDS: Final = 0.05
+_WAITING_PER_PLACE: Final = 16
+_WAIT_SECONDS: Final = 15.0
 _MESSAGE_CHARS: Final = 600
 _POSITION: Final = re.compile(r"failed at position (\d+)")
 _CHECK_LIMITS: Final = "SETTINGS max_execution_time = 5"
@@ -44,6 +55,8 @@ class Statement:
     sql: str
     parameters: Mapping[str, Any]
     mark: str
+    gone: Event = field(default_factory=Event)
+    ended: Event = field(default_factory=Event)
 
 
 def prepare(store: Store, sql: str, parameters: Mapping[str, Any]) -> Statement:
@@ -65,8 +78,7 @@ def prepare(store: Store, sql: str, parameters: Mapping[str, Any]) -> Statement:
         printed = store.query_bytes(f"EXPLAIN AST {canonical}", used, "TSVRaw").decode("utf-8", "replace")
     except StoreRejectedError as error:
         raise _refused(canonical, error) from error
-    functions = store.query(f"SELECT lower(name) AS name FROM system.table_functions {_CHECK_LIMITS}")  # noqa: S608
-    check_tree(canonical, printed, allowed, set(functions.column("name").to_pylist()))
+    check_tree(canonical, printed, allowed, _forbidden_names(store))
     return Statement(canonical, used, uuid.uuid4().hex)
 
 
@@ -74,6 +86,7 @@ def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table
     """Run a checked statement.
 
     Raises:
+        ClientGoneError: when the client left before it began.
         SqlRefusedError: when the engine refuses it, or it reaches a limit.
         StoreError: when ClickHouse does not answer.
     """
@@ -84,15 +97,20 @@ def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table
         f" log_comment = '{statement.mark}'"
     )
     try:
+        if statement.gone.is_set():
+            raise ClientGoneError
         # Whole, not as a stream: a limit that is reached on the way must not leave half an answer.
         answer = store.query_bytes(f"{statement.sql} {limits}", statement.parameters, "Arrow")
-    except StoreRejectedError as error:
-        limit = _LIMITS.get(error.code)
-        if limit is None:
+    except StoreError as error:
+        if not is_over_query_limit(error):
+            if isinstance(error, StoreUnavailableError) and error.code != _CANCELLED_CODE:
+                raise
             raise _refused(statement.sql, error) from error
-        rule, remedy = limit
+        rule, remedy = _LIMITS[error.code]
         raise SqlRefusedError(statement.sql, rule.format(**settings.model_dump()), remedy) from error
-    table = pa.ipc.open_file(pa.BufferReader(answer)).read_all() if answer else pa.table({})
+    finally:
+        statement.ended.set()
+    table = valid_text(pa.ipc.open_file(pa.BufferReader(answer)).read_all()) if answer else pa.table({})
     if table.num_rows > settings.sql_max_rows:
         rule, remedy = _LIMITS[396]
         raise SqlRefusedError(statement.sql, rule.format(**settings.model_dump()), remedy)
@@ -112,8 +130,27 @@ def answer_bytes(table: pa.Table, fmt: Format) -> bytes:
 
 
 def cancel(store: Store, statement: Statement) -> None:
-    """End a statement that is running, when whoever asked has gone. Raises: StoreError."""
-    store.command("KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC", {"mark": statement.mark})
+    """End a statement whose client has gone, and return when it has ended. Raises: StoreError.
+
+    It is killed until then: it may still wait for a connection of the pool when it is first killed.
+    """
+    statement.gone.set()
+    while not statement.ended.wait(_KILL_SECONDS):
+        store.kill(statement.mark)
+
+
+def place_bounds(settings: QuerySettings) -> PlaceBounds:
+    """Return the bounds of statements that run and wait; one address leaves a place to others."""
+    running = settings.sql_concurrency
+    waiting = _WAITING_PER_PLACE * running
+    return PlaceBounds(running, max(1, running - 1), waiting, max(1, waiting // 2), _WAIT_SECONDS)
+
+
+# Listing takes 0.2 s, and changes with the server's version.
+@cached(TTLCache(maxsize=4, ttl=60), lock=Lock())
+def _forbidden_names(store: Store) -> frozenset[str]:
+    names = store.query(f"{FORBIDDEN_NAMES_SQL} {_CHECK_LIMITS}").column("name").to_pylist()
+    return frozenset(names)
 
 
 def _canonical(store: Store, sql: str) -> str:
@@ -136,10 +173,10 @@ def _check_parameters(parameters: Mapping[str, Any]) -> None:
             raise RequestError("parameters", name, "is no name of a parameter", "use letters, digits and _")
 
 
-def _refused(sql: str, error: StoreRejectedError) -> SqlRefusedError:
+def _refused(sql: str, error: StoreError) -> SqlRefusedError:
     if error.code == _CANCELLED_CODE:
         return SqlRefusedError(sql, "was cancelled", "send it again")
-    message = _message(error)
+    message = _message(sql, error)
     if error.code == _SYNTAX_CODE:
         return SqlRefusedError(
             sql, f"is not SQL that ClickHouse understands: {message}", "correct it; one statement", _place(sql, message)
@@ -147,10 +184,15 @@ def _refused(sql: str, error: StoreRejectedError) -> SqlRefusedError:
     return SqlRefusedError(sql, f"was refused by ClickHouse: {message}", "correct it")
 
 
-def _message(error: StoreRejectedError) -> str:
+def _hidden(sql: str) -> Callable[[re.Match[str]], str]:
+    """Return what puts `<path>` in the place of a path, unless the statement itself has it."""
+    return lambda match: match[0] if match[0] in sql else "<path>"
+
+
+def _message(sql: str, error: StoreError) -> str:
     """Return what ClickHouse says, without what the drivers and our own statement put around it."""
     found = _MESSAGE.search(str(error))
-    text = found[1] if found else str(error)
+    text = _PATH.sub(_hidden(sql), found[1] if found else str(error))
     return text if len(text) <= _MESSAGE_CHARS else f"{text[:_MESSAGE_CHARS]}…"
 
 

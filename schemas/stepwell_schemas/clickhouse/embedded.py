@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -54,7 +54,7 @@ def open_embedded(path: Path, settings: Mapping[str, str | int]) -> Client:
 
 def stream_embedded(
     path: Path, database: str, settings: Mapping[str, str | int], sql: str, parameters: dict[str, Any] | None
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch]:
     """Yield a query's result batch by batch; an early end of the iteration cancels the query. Raises: StoreError."""
     import chdb  # the extra `local`: services that use a server don't have it
 

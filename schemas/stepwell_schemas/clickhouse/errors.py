@@ -1,26 +1,61 @@
-"""Turns the errors of ClickHouse's drivers into those of our tree: the one place that knows the drivers' kinds."""
+"""Turns the errors of ClickHouse's drivers into those of our tree: the one place that knows the drivers' kinds.
+
+`error_codes.csv` classifies every error code of ClickHouse:
+
+- `passing`: the same call may succeed later (networks, disks, memory, limits of load, replicas, coordination).
+- `ours`: the statement, the tables or the user's rights are wrong; an operator or a new version must fix it.
+- `data`: a value in the rows or parameters can't be used; a call with fewer rows may succeed.
+- `unknown`: either of the last two; so is every code that the table lacks.
+"""
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from functools import cache
+from importlib import resources
+from typing import Any, Final, Literal, cast
 
 import pyarrow as pa
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 from urllib3.exceptions import HTTPError
 
-from stepwell_schemas.errors import StoreRejectedError, StoreUnavailableError
+from stepwell_schemas.errors import StoreError, StoreRejectedError, StoreUnavailableError
 
-# ClickHouse's codes for states that pass: too many queries, sockets and networks, a table that is read-only for
-# now, a full disk, too many parts, an insert of unknown outcome, no connection, the coordination service.
-PASSING_CODES: Final = frozenset({202, 209, 210, 242, 243, 252, 279, 319, 425, 999})
-# Time and memory come back for an insert of bounded size; a query that needs too much would need it again.
-PASSING_INSERT_CODES: Final = PASSING_CODES | {159, 160, 241}
+ErrorClass = Literal["passing", "ours", "data", "unknown"]
 
-# What the driver says of an answer 5xx that is not from ClickHouse but from a proxy before it.
+# The driver's message for a 5xx answer that comes from a proxy and not from ClickHouse.
 _PROXY_TROUBLE: Final = "received HTTP status 5"
+_QUERY_LIMITS: Final = frozenset({158, 159, 160, 241, 307, 396})
+_MEMORY_CODE: Final = 241
+# ClickHouse's message names the limit: the query's, the user's or the server's.
+_QUERY_MEMORY: Final = re.compile(r"Query memory limit|Memory limit \(for query\)")
+_CODE: Final = re.compile(r"Code: (\d+)")
+
+
+@cache
+def _classes() -> Mapping[int, ErrorClass]:
+    text = resources.files("stepwell_schemas.clickhouse").joinpath("error_codes.csv").read_text("ascii")
+    return {int(row["code"]): cast("ErrorClass", row["class"]) for row in csv.DictReader(text.splitlines())}
+
+
+def error_class(code: int) -> ErrorClass:
+    """Return the class of a ClickHouse error code; `unknown` for a code that the table lacks."""
+    return _classes().get(code, "unknown")
+
+
+def known_codes() -> frozenset[int]:
+    """Return the error codes that the table classifies."""
+    return frozenset(_classes())
+
+
+def is_over_query_limit(error: StoreError) -> bool:
+    """Tell if a statement ran over a limit of its own: rows, bytes, time, or memory (not the server's)."""
+    if error.code == _MEMORY_CODE:
+        return _QUERY_MEMORY.search(str(error)) is not None
+    return error.code in _QUERY_LIMITS
 
 
 def engine_call(function: Any, *arguments: Any, **named: Any) -> Any:
@@ -28,24 +63,30 @@ def engine_call(function: Any, *arguments: Any, **named: Any) -> Any:
     try:
         return function(*arguments, **named)
     except RuntimeError as error:
-        raise StoreRejectedError(str(error), _code(str(error))) from error
+        raise _store_error(str(error), _parse_code(str(error))) from error
 
 
-def _code(message: str) -> int:
-    match = re.search(r"Code: (\d+)", message)
+def _parse_code(message: str) -> int:
+    match = _CODE.search(message)
     return int(match[1]) if match else 0
 
 
+def _store_error(message: str, code: int) -> StoreError:
+    if error_class(code) == "passing":
+        return StoreUnavailableError(message, code)
+    return StoreRejectedError(message, code)
+
+
 @contextmanager
-def translated(passing: frozenset[int] = PASSING_CODES) -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Turn the errors of the drivers into those of our tree."""
     try:
         yield
     except ClickHouseError as error:
-        code = int(getattr(error, "code", None) or _code(str(error)))
+        code = int(getattr(error, "code", None) or _parse_code(str(error)))
         unanswered = isinstance(error, OperationalError) or _PROXY_TROUBLE in str(error)
-        if code in passing or (code == 0 and unanswered):
+        if code == 0 and unanswered:
             raise StoreUnavailableError(f"ClickHouse does not answer: {error}") from error
-        raise StoreRejectedError(str(error), code) from error
+        raise _store_error(str(error), code) from error
     except (HTTPError, pa.ArrowInvalid, ConnectionError) as error:
         raise StoreUnavailableError(f"ClickHouse's answer broke off: {error}") from error

@@ -10,9 +10,9 @@ import logging
 import queue
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -21,8 +21,9 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from stepwell_schemas.clickhouse.embedded import EMBEDDED, embedded_path, open_embedded, stream_embedded
-from stepwell_schemas.clickhouse.errors import PASSING_CODES, PASSING_INSERT_CODES, translated
+from stepwell_schemas.clickhouse.errors import translated
 from stepwell_schemas.errors import IdentifierError, StoreError, StoreRejectedError
+from stepwell_schemas.rules.valid_text import valid_batch, valid_text
 
 Parameters = Mapping[str, Any]
 
@@ -67,6 +68,8 @@ class Store:
         for _ in range(pool_size):
             self._idle.put(None)
         self._threads = ThreadPoolExecutor(pool_size, "store")
+        self._kill_lock = threading.Lock()
+        self._kill_client: Client | None = None
         with self._client():
             pass
 
@@ -83,7 +86,7 @@ class Store:
         if not answer:
             return pa.table({})
         with translated():
-            return pa.ipc.open_stream(pa.py_buffer(answer)).read_all()
+            return valid_text(pa.ipc.open_stream(pa.py_buffer(answer)).read_all())
 
     def queries(self, statements: Sequence[tuple[str, Parameters]]) -> list[pa.Table]:
         """Return the whole results of several queries, in order, run at once.
@@ -105,10 +108,14 @@ class Store:
         An early end of the iteration (`close()` on it) cancels the query.
         """
         if self._embedded_path is not None:
-            return stream_embedded(
+            batches = stream_embedded(
                 self._embedded_path, self.database, self._settings, self._text(sql), _dict(parameters)
             )
-        return self._stream_http(self._text(sql), _dict(parameters))
+        else:
+            batches = self._stream_http(self._text(sql), _dict(parameters))
+        with closing(batches):
+            for batch in batches:
+                yield valid_batch(batch)
 
     def query_bytes(self, sql: str, parameters: Parameters | None = None, fmt: str = "JSON") -> bytes:
         """Return a query's result in one of ClickHouse's output formats."""
@@ -126,14 +133,25 @@ class Store:
             raise IdentifierError("table", table, "must be a plain name")
         settings = {} if token is None else {"insert_deduplication_token": token}
         block = _arrow_file(rows)
-        with self._client(PASSING_INSERT_CODES) as client:
+        with self._client() as client:
             client.raw_insert(f"{self._quoted}.`{table}`", rows.column_names, block, settings, "Arrow")
 
     def command(self, sql: str, parameters: Parameters | None = None) -> None:
         """Run a statement whose result is of no interest, such as DDL. Works before the database exists."""
-        with self._client(PASSING_INSERT_CODES) as client:
+        with self._client() as client:
             # Not the driver's `command`: it would put parameters of any length into the URL.
             client.raw_query(self._text(sql), _dict(parameters), use_database=False)
+
+    def kill(self, mark: str) -> None:
+        """End the statements whose `log_comment` is `mark`, without waiting for their end.
+
+        It has a connection of its own: those of the pool may all be taken by what is to end.
+        """
+        with self._kill_lock, translated():
+            if self._kill_client is None:
+                self._kill_client = self._new_client()
+            sql = "KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC"
+            self._kill_client.raw_query(sql, {"mark": mark}, use_database=False)
 
     def close(self) -> None:
         """Release the connections; the embedded engine ends with the process's last store. Idempotent."""
@@ -149,14 +167,14 @@ class Store:
         return sql.replace("{db}", self._quoted)
 
     @contextmanager
-    def _client(self, passing: frozenset[int] = PASSING_CODES) -> Iterator[Client]:
+    def _client(self) -> Iterator[Client]:
         client = self._idle.get()
         try:
-            with translated(passing):
+            with translated():
                 if client is None or self._closed:
                     client = self._new_client()
                 yield client
-        except StoreRejectedError:
+        except StoreError:
             client = self._instead_of(client)
             raise
         finally:
@@ -196,7 +214,7 @@ class Store:
             self._clients.append(client)
         return client
 
-    def _stream_http(self, sql: str, parameters: dict[str, Any] | None) -> Iterator[pa.RecordBatch]:
+    def _stream_http(self, sql: str, parameters: dict[str, Any] | None) -> Generator[pa.RecordBatch]:
         with self._client() as client, client.raw_stream(sql, parameters, fmt="ArrowStream") as source:
             yield from pa.ipc.open_stream(source)
 

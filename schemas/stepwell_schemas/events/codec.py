@@ -21,7 +21,7 @@ import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 from pydantic import ValidationError
 
-from stepwell_schemas.errors import DeadLetterReason, UnusableEventError
+from stepwell_schemas.errors import DeadLetterReason, UnusableEventError, shorten
 from stepwell_schemas.events.models import EVENT_TYPES, Event
 from stepwell_schemas.limits import MAX_EVENT_BYTES
 
@@ -31,6 +31,8 @@ SINGLE_OBJECT_MAGIC: Final = b"\xc3\x01"
 CONFLUENT_MAGIC: Final = b"\x00"
 _FINGERPRINT_BYTES: Final = 8
 _SCHEMA_ID_BYTES: Final = 4
+_SHOWN_CHARS: Final = 120
+_MESSAGE_CHARS: Final = 400
 
 
 class SchemaIds(Protocol):
@@ -165,9 +167,16 @@ def _read(event_type: type[Event], writer_schema: Schema, payload: bytes, start:
     try:
         return event_type.model_validate(fields, strict=False)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise UnusableEventError(DeadLetterReason.MALFORMED, f"{event_type.name} {field}: {first['msg']}") from error
+        raise UnusableEventError(DeadLetterReason.MALFORMED, f"{event_type.name} {_first_problem(error)}") from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Return the field, the value where it is a scalar, and the rule that it breaks."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"])[:_SHOWN_CHARS]
+    value = first["input"]
+    shown = f" {shorten(value)}" if isinstance(value, bool | int | float | str) else ""
+    return f"{field}{shown}: {first['msg'][:_MESSAGE_CHARS]}"
 
 
 _PLAIN = Codec()

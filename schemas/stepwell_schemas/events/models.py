@@ -2,18 +2,30 @@
 
 A model that exists is consistent: the packed columns of a `LogBatch` have the lengths its row and key counts
 say. What is left to decide (steps, keys, kinds) needs the run's state and is the ingestor's.
+
+Every number has the bounds of its Avro type, or narrower ones. On the wire an Avro `int` is a varint of up to 64 bits
+and fastavro does not check its range; a number out of range would only fail later, where its column is built.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from stepwell_schemas.limits import MAX_BATCH_ROWS
+from stepwell_schemas.limits import MAX_BATCH_ROWS, MEDIA_MAX_PIECES
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
+
+AVRO_INT_MAX: Final = 2**31 - 1
+AVRO_LONG_MAX: Final = 2**63 - 1
+
+Int = Annotated[int, Field(ge=-AVRO_INT_MAX - 1, le=AVRO_INT_MAX)]
+"""A number of the Avro type `int`, and of the column type Int32."""
+
+Long = Annotated[int, Field(ge=-AVRO_LONG_MAX - 1, le=AVRO_LONG_MAX)]
+"""A number of the Avro type `long`, and of the column type Int64."""
 
 I64_BYTES = 8
 F64_BYTES = 8
@@ -33,8 +45,8 @@ class Event(BaseModel):
     project: str
     run_id: str
     session: str = ""
-    sequence: int = NO_SEQUENCE
-    timestamp: int = NO_TIMESTAMP
+    sequence: Long = NO_SEQUENCE
+    timestamp: Long = NO_TIMESTAMP
 
     @property
     def path(self) -> RunPath:
@@ -62,7 +74,7 @@ class RunStarted(Event):
     resumed: bool = False
     client: str = ""
     host: str = ""
-    pid: int = -1
+    pid: Long = -1
 
 
 class Exact(BaseModel):
@@ -70,7 +82,7 @@ class Exact(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    index: int = Field(ge=0)
+    index: int = Field(ge=0, le=AVRO_INT_MAX)
     text: str = Field(pattern=r"^-?[0-9]+$")
 
 
@@ -159,9 +171,9 @@ class LogEvent(Event):
     name = "LogEvent"
 
     writer: str = ""
-    step: int | None = None
+    step: Long | None = None
     commit: bool | None = None
-    data: dict[str, bool | int | float | str | Media | Other | None]
+    data: dict[str, bool | Long | float | str | Media | Other | None]
 
 
 class MetricDefinition(BaseModel):
@@ -198,9 +210,9 @@ class MediaChunk(Event):
     name = "MediaChunk"
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    index: int = Field(ge=0)
-    count: int = Field(ge=1)
-    size: int = Field(ge=0)
+    index: int = Field(ge=0, lt=MEDIA_MAX_PIECES)
+    count: int = Field(ge=1, le=MEDIA_MAX_PIECES)
+    size: int = Field(ge=0, le=AVRO_LONG_MAX)
     content_type: str = "application/octet-stream"
     data: bytes
 
@@ -210,7 +222,7 @@ class RunFinished(Event):
 
     name = "RunFinished"
 
-    exit_code: int = 0
+    exit_code: Int = 0
     state: Literal["finished", "failed", "crashed"] = "finished"
 
 

@@ -9,7 +9,7 @@ something else is an object that says in `_type` what it is:
 | `dict` | `{"_type": "dict", "items": [["_type", 1]]}` | a dict with a key `_type` |
 | `array` | `{"_type": "array", "dtype": "float32", "shape": [2, 2], "values": [[1.0, 2.0], [3.0, "NaN"]]}` | an array |
 
-An object without `_type` is a dict.
+An object without `_type` is a dict, and so is one that says what it is and has another form.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 TYPE: Final = "_type"
+_PAIR: Final = 2
 FLOATS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """What the names of floats stand for that JSON does not have."""
 
@@ -51,8 +52,12 @@ def read_other(value: Any, array: Callable[[Mapping[str, Any]], Any]) -> Any:
     match value.get(TYPE), value:
         case "text", {"value": text}:
             return text
-        case "dict", {"items": items}:
+        case "dict", {"items": [*items]} if all(_is_item(item) for item in items):
             return {key: read_other(item, array) for key, item in items}
-        case "array", {"dtype": _, "shape": _, "values": _}:
+        case "array", {"dtype": str(), "shape": [*_], "values": _}:
             return array(value)
     return {key: read_other(item, array) for key, item in value.items()}
+
+
+def _is_item(item: Any) -> bool:
+    return isinstance(item, list) and len(item) == _PAIR and isinstance(item[0], str)

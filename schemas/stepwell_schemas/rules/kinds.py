@@ -37,6 +37,12 @@ class Kind(StrEnum):
 
 SCALAR_KINDS: Final = frozenset({Kind.NUMBER, Kind.STRING, Kind.BOOL, Kind.OTHER})
 MEDIA_KINDS: Final = frozenset(Kind) - SCALAR_KINDS
+_NAMES: Final = frozenset(map(str, Kind))
+
+
+def is_kind(name: str) -> bool:
+    """Tell if a stored name is a kind of this version: a newer one may have stored others."""
+    return name in _NAMES
 
 
 def exact_text(value: int) -> str:

@@ -6,9 +6,7 @@ definition that is made again takes the place of the earlier one. Names match wh
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from stepwell_schemas.rules.keys import fold_key
@@ -42,12 +40,13 @@ class Definition(NamedTuple):
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Definition:
         """Return a definition of what is stored of it; rules that are not known are left out."""
-        rules = [rule.strip() for rule in str(stored.get("summary") or "").split(",")]
+        texts = {name: value for name, value in stored.items() if isinstance(value, str)}
+        rules = [rule.strip() for rule in texts.get("summary", "").split(",")]
         return cls(
-            name=str(stored.get("name", "")),
-            step_metric=stored.get("step_metric") or None,
+            name=texts.get("name", ""),
+            step_metric=texts.get("step_metric") or None,
             summary=tuple(rule for rule in rules if rule in SUMMARY_RULES),
-            goal=stored.get("goal") or None,
+            goal=texts.get("goal") or None,
             hidden=bool(stored.get("hidden")),
         )
 
@@ -60,7 +59,7 @@ class Definition(NamedTuple):
         """Whether the definition is about `key`; no pattern is about keys that begin with `_` (as in wandb)."""
         if not self.glob:
             return fold_key(key) == fold_key(self.name)
-        return not key.startswith(_INTERNAL) and _pattern(fold_key(self.name)).fullmatch(fold_key(key)) is not None
+        return not key.startswith(_INTERNAL) and _fits(fold_key(key), fold_key(self.name).split("*"))
 
     def summarized(self, figures: Mapping[str, Any], last: Any) -> Any:
         """Return a number's summary: its last value, or an object with the figures that the rules name, or LEFT_OUT.
@@ -86,7 +85,18 @@ def definition_of(key: str, definitions: Iterable[Definition]) -> Definition:
     return found or Definition(key)
 
 
-@lru_cache(maxsize=1_024)
-def _pattern(name: str) -> re.Pattern[str]:
-    """Return what matches a name with `*` for any characters, its only special one."""
-    return re.compile("(?s:.*)".join(re.escape(part) for part in name.split("*")))
+def _fits(key: str, parts: list[str]) -> bool:
+    """Tell if a key is made of these parts, two at least, in order with anything between them.
+
+    As a regular expression, a name with many `*` would take exponential time.
+    """
+    first, *middle, last = parts
+    if len(key) < len(first) + len(last) or not key.startswith(first) or not key.endswith(last):
+        return False
+    at, end = len(first), len(key) - len(last)
+    for part in middle:
+        found = key.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True

@@ -1,18 +1,22 @@
-"""`stepwell ingest` as a process of its own: what it serves, and that it ends when told to."""
+"""`stepwell ingest` as a process of its own: what it serves, and its end on a signal."""
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from stepwell_deploy.local.data_dir import claim_port
 from support.servers.sdk import eventually
-from support.servers.stack import Topics
+from support.servers.stack import Stack, Topics
 
 _STEPWELL = Path(sys.executable).parent / "stepwell"
 
@@ -41,3 +45,29 @@ def test_its_metrics_are_served_while_it_waits_for_clickhouse(broker: str, topic
         process.terminate()
         process.wait(30)
         assert time.monotonic() - began < 20
+
+
+def test_it_ends_in_time_while_the_broker_takes_connections_and_never_answers(stack: Stack) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environment = {
+            **os.environ,
+            "STEPWELL_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{silent.getsockname()[1]}",
+            "STEPWELL_CLICKHOUSE_DSN": stack.dsn("http"),
+        }
+        with subprocess.Popen([str(_STEPWELL), "ingest"], env=environment, stdout=subprocess.DEVNULL) as process:
+            connection, _ = silent.accept()
+            with connection, _killed_at_the_end(process):
+                began = time.monotonic()
+                process.terminate()
+                process.terminate()
+                assert process.wait(30) == 0
+                assert time.monotonic() - began < 20
+
+
+@contextmanager
+def _killed_at_the_end(process: subprocess.Popen[Any]) -> Iterator[None]:
+    """Kill a process when the block ends, which a failed test would wait for otherwise."""
+    try:
+        yield
+    finally:
+        process.kill()

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,15 +21,30 @@ _DEADLINE_SECONDS = 30.0
 
 
 def test_a_broker_that_dies_shows_the_end_of_its_log(tmp_path: Path) -> None:
-    (tmp_path / "log").mkdir()
-    (tmp_path / "log" / "meta.properties").write_text("version=99\n")
-    broker = LocalKafka(tmp_path)
+    broker = LocalKafka(tmp_path, properties={"log.cleaner.threads": "many"})
     with pytest.raises(
-        BrokerError, match=r"(?s)Kafka did not start; the end of .*broker\.log says:\n.*No readable meta"
+        BrokerError, match=r"(?s)Kafka did not start; the end of .*broker\.log says:\n.*log\.cleaner\.threads"
     ) as caught:
         broker.start()
-    assert broker.pid is None
+    assert (broker.pid, broker.exit_code) == (None, None)
     assert len(str(caught.value).splitlines()) < 30
+
+
+def test_a_broker_of_a_damaged_log_with_events_does_not_start(tmp_path: Path) -> None:
+    partition = tmp_path / "log" / "stepwell.events-0"
+    partition.mkdir(parents=True)
+    (partition / "00000000000000000000.log").write_bytes(b"events")
+    with pytest.raises(BrokerError, match=r"meta\.properties"):
+        LocalKafka(tmp_path).start()
+    assert (partition / "00000000000000000000.log").read_bytes() == b"events"
+
+
+def test_a_start_is_ended_from_another_thread(tmp_path: Path) -> None:
+    broker = LocalKafka(tmp_path)
+    threading.Timer(0.1, broker.abort).start()
+    with pytest.raises(BrokerError):
+        broker.start()
+    assert broker.pid is None
 
 
 def test_a_broker_on_a_taken_port_names_it(tmp_path: Path) -> None:

@@ -15,8 +15,15 @@ import pytest
 
 from stepwell_deploy.clickhouse_server.server import ClickHouseHttp
 from stepwell_deploy.errors import PortInUseError
+from stepwell_schemas.clickhouse.errors import known_codes
 from stepwell_schemas.clickhouse.store import Store, connect
-from stepwell_schemas.errors import IdentifierError, StoreError, StoreInUseError, StoreRejectedError
+from stepwell_schemas.errors import (
+    IdentifierError,
+    StoreError,
+    StoreInUseError,
+    StoreRejectedError,
+    StoreUnavailableError,
+)
 from support.servers.stack import Stack
 
 _AWKWARD = ["it's", 'a "b"', "back\\slash", "line\nbreak\r\n", "tab\t", "{db}", "é 😀", "", "%41"]
@@ -125,7 +132,7 @@ def test_compressed_bodies_are_read(stack: Stack, encoding: str, compress: Calla
     body = bytes(compress(b"SELECT 1 + 1"))
     assert _post(stack, body, {"Content-Encoding": encoding}).text == "2\n"
     assert _post(stack, body[:-3], {"Content-Encoding": encoding}).headers["X-ClickHouse-Exception-Code"]
-    assert _post(stack, body, {"Content-Encoding": "rot13"}).status_code == 500
+    assert _post(stack, body, {"Content-Encoding": "rot13"}).status_code == 400
 
 
 def test_a_body_in_chunks_is_read(stack: Stack) -> None:
@@ -141,3 +148,16 @@ def test_the_port_in_use_is_told(stack: Stack, tmp_path: Path) -> None:
     port = int(stack.guest_dsn().rpartition(":")[2])
     with pytest.raises(PortInUseError, match=f"port {port} on 127.0.0.1 is in use"):
         ClickHouseHttp(tmp_path, "127.0.0.1", port, "u", "p").start()
+
+
+def test_every_error_code_of_the_engine_has_a_class(store: Store) -> None:
+    named = store.query("SELECT toInt64(number) AS code FROM numbers(10000) WHERE errorCodeToName(number) != ''")
+    assert set(named["code"].to_pylist()) - known_codes() - {0} == set()
+
+
+def test_reads_wait_for_memory_and_time_as_inserts_do(store: Store) -> None:
+    for limit in ("max_memory_usage = 10000000", "max_execution_time = 0.001"):
+        with pytest.raises(StoreUnavailableError) as caught:
+            store.query(f"SELECT count() FROM (SELECT number FROM numbers(30000000) GROUP BY number) SETTINGS {limit}")
+        assert caught.value.code in {159, 241}
+    assert store.query("SELECT 1 AS x").to_pylist() == [{"x": 1}]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def a_client(store: Store, media_url: str) -> httpx.AsyncClient:
     """Return a client of a query service."""
     app = create_app(QuerySettings(media_url=media_url), store)
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app, raise_app_exceptions=False), base_url="http://stepwell/api/v1"
+        transport=httpx.ASGITransport(app=app, raise_app_exceptions=False), base_url="http://localhost/api/v1"
     )
 
 
@@ -112,11 +113,11 @@ async def test_files_come_back_byte_for_byte(broker: str, topics: Topics, store:
         for data in (SMALL, LARGE):
             answer = await client.get(f"/media/{name_of(data)}")
             assert (answer.status_code, answer.content == data) == (200, True)
-            assert answer.headers["content-type"] == "text/html; charset=utf-8"
+            assert answer.headers["content-type"] == "application/octet-stream"
             assert answer.headers["content-length"] == str(len(data))
             assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
             assert answer.headers["x-content-type-options"] == "nosniff"
-            assert answer.headers["content-security-policy"].startswith("sandbox allow-scripts;")
+            assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
         part = await client.get(f"/media/{name_of(LARGE)}", headers={"range": "bytes=4194300-4194309"})
         assert (part.status_code, part.content) == (206, LARGE[4194300:4194310])
         assert part.headers["content-range"] == f"bytes 4194300-4194309/{len(LARGE)}"
@@ -211,13 +212,16 @@ async def test_an_ingestor_that_dies_at_any_call_stores_every_file_once(
         done.cancel()
         if not task.done():
             await ingestor.stop()
-            await task
+            with suppress(RuntimeError):
+                await task
             break
         assert isinstance(task.exception(), RuntimeError)
         died += 1
     assert died >= 5
     assert counted(chdb_store, "media_files")() == 2
-    assert [path for path in (tmp_path / "media" / "parts").rglob("*") if path.is_file()] == []
+    # Pieces are deleted after their flush is committed: who dies then leaves them to a lifecycle rule.
+    left = [path for path in (tmp_path / "media" / "parts").rglob("*") if path.is_file()]
+    assert bool(left) == (not after)
     for data in (SMALL, LARGE):
         assert (tmp_path / "media" / file_path(name_of(data))).read_bytes() == data
 

@@ -161,3 +161,25 @@ async def test_a_page_of_many_series_takes_wider_buckets_rather_than_all_points(
             own = values[series["key"]]
             assert_same_points(points_of(series), model(np.arange(len(own)), own, series["bucket_width"]))
     assert widths == [[64, 32, 1], [128, 32, 1], [128, 128, 1]]
+
+
+@pytest.fixture
+def large(chdb_store: Store) -> Iterator[Service]:
+    """The service over a run whose sums are beyond the range of float64."""
+    count = 1 << 15
+    values = np.where(np.arange(count) % 4 == 0, -1e308, 1e308)
+    writer = RunWriter(chdb_store, RunPath("me", "digits", "large"))
+    writer.document(metric_definitions=[{"name": "loss", "summary": "mean"}]).numbers("loss", range(count), values)
+    with service_over(chdb_store) as service:
+        yield service
+
+
+async def test_means_of_values_whose_sums_overflow_are_right(large: Service) -> None:
+    run = RunPath("me", "digits", "large")
+    for points in (10, 100, 1_000):
+        (series,) = (await large.json(run, "series", key="loss", points=points))["series"]
+        assert series["mean"] == pytest.approx([5e307] * len(series["mean"]))
+    assert (await large.json(run))["summary"]["loss"]["mean"] == pytest.approx(5e307)
+    body = {"runs": [str(run)], "keys": ["loss"], "points": 10}
+    (series,) = (await large.client.post("/api/v1/groups", json=body)).json()["series"]
+    assert series["groups"][0]["mean"] == pytest.approx([5e307] * 8)

@@ -71,7 +71,8 @@ async def test_a_scan_that_is_left_early_leaves_the_service_whole(store: Store) 
 
 async def test_health_documents_and_metrics(service: Service) -> None:
     assert (await service.client.get("/healthz")).status_code == 200
-    assert (await service.client.get("/readyz")).json() == {"status": "ready"}
+    ready = (await service.client.get("/readyz")).json()
+    assert ready == {"status": "ready", "parts": {"clickhouse": {"state": "up", "reason": "", "restarts": 0}}}
     assert (await service.client.get("/docs")).status_code == 200
     paths = (await service.client.get("/openapi.json")).json()["paths"]
     assert "/api/v1/runs/{entity}/{project}/{run_id}/series" in paths
@@ -97,6 +98,7 @@ def cut_off(stack: Stack, store: Store) -> Iterator[Service]:
 async def test_without_a_store_it_lives_and_is_not_ready(cut_off: Service) -> None:
     ready = await cut_off.client.get("/readyz")
     assert ready.status_code == 503
+    assert ready.json()["parts"]["clickhouse"]["state"] == "down"
     assert ready.headers["content-type"] == "application/problem+json"
     assert (await cut_off.client.get("/healthz")).status_code == 200
 

@@ -272,6 +272,76 @@ async def test_a_client_that_leaves_ends_its_statement(store: Store) -> None:
     assert SQL_CANCELLED._value.get() == before + 1
 
 
+async def test_many_that_left_hold_up_nobody(store: Store) -> None:
+    body = {"sql": "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"}
+    async with httpx.AsyncClient(timeout=60) as client:
+        with serving(store, sql_max_seconds=60, sql_concurrency=2) as url, anyio.fail_after(40):
+            # One address has one of two places; nine wait, and a place is left for another address.
+            async with anyio.create_task_group() as group:
+                for _ in range(10):
+                    group.start_soon(lambda: client.post(f"{url}/api/v1/sql", json=body))
+                await until(lambda: slow_statements(store), 1)
+                other = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+                async with httpx.AsyncClient(transport=other, timeout=60) as second:
+                    answer = await second.post(f"{url}/api/v1/sql", json={"sql": "SELECT 1"})
+                    assert answer.status_code == 200
+                group.cancel_scope.cancel()
+            await until(lambda: slow_statements(store), 0)
+            assert (await client.post(f"{url}/api/v1/sql", json={"sql": "SELECT 1"})).status_code == 200
+
+
+async def test_a_full_queue_is_said_to_be_full(store: Store) -> None:
+    body = {"sql": "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"}
+    async with httpx.AsyncClient(timeout=60) as client:
+        with serving(store, sql_max_seconds=60, sql_concurrency=1) as url, anyio.fail_after(40):
+            async with anyio.create_task_group() as group:
+                for _ in range(9):
+                    group.start_soon(lambda: client.post(f"{url}/api/v1/sql", json=body))
+                await until(lambda: slow_statements(store), 1)
+                answer = await client.post(f"{url}/api/v1/sql", json={"sql": "SELECT 1"})
+                while answer.status_code == 200:
+                    answer = await client.post(f"{url}/api/v1/sql", json={"sql": "SELECT 1"})
+                assert (answer.status_code, answer.json()["type"]) == (503, "urn:stepwell:problem:too-busy")
+                group.cancel_scope.cancel()
+            await until(lambda: slow_statements(store), 0)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * APPLY file FROM (SELECT '/etc/passwd' AS x)",
+        "SELECT formatRow('Protobuf', 1)",
+        "SELECT * FROM format(Template, '1')",
+        "SELECT arrayReduce('groupFormat(\\'Protobuf\\')', [1])",
+        "SELECT 1 SETTINGS output_format_schema = '/tmp/x'",
+        "SELECT 1 UNION ALL (SELECT 2 SETTINGS max_execution_time = 0)",
+        "SELECT regionToName(1)",
+        "SELECT naiveBayesClassifier('m', 'x')",
+    ],
+)
+async def test_the_ways_round_the_port_are_none_here(service: Service, sql: str) -> None:
+    answer = await service.client.post("/api/v1/sql", json={"sql": sql})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "sql")
+
+
+async def test_functions_that_name_harmless_ones_are_called(service: Service) -> None:
+    for sql in ("SELECT formatRow('CSV', 1)", "SELECT arrayReduce('sum', [1])"):
+        assert (await service.client.post("/api/v1/sql", json={"sql": sql})).status_code == 200, sql
+
+
+async def test_limits_hold_for_each_part_of_a_union(store: Store) -> None:
+    endless = "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"
+    with serving(store, sql_max_seconds=0.5) as url, anyio.fail_after(30):
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+            for sql in (f"{endless} UNION ALL SELECT 1", f"SELECT 1 UNION ALL {endless}", f"SELECT ({endless})"):
+                assert (await client.post("/api/v1/sql", json={"sql": sql})).status_code == 422
+
+
+def slow_statements(store: Store) -> int:
+    asked = "SELECT count() AS n FROM system.processes WHERE query LIKE '%sipHash64%' AND query NOT LIKE '%processes%'"
+    return int(store.query(asked).column("n")[0].as_py())
+
+
 async def test_a_statement_that_runs_is_cancelled(store: Store) -> None:
     statement = prepare(store, "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)", {})
     ended = threading.Event()

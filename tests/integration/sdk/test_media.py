@@ -221,7 +221,11 @@ def test_pages_may_run_scripts_and_have_no_origin(sdk: Served) -> None:
     with stepwell.init(id="run", settings={**sdk.settings, "quiet": True}) as run:
         run.log({"chart": a_chart()})
     stored = stepwell.Api(sdk.environment["STEPWELL_BASE_URL"]).run("me/p/run").media("chart")[0]
-    answer = httpx.get(f"{sdk.environment['STEPWELL_BASE_URL']}/api/v1/media/{stored.reference['sha256']}")
-    assert answer.headers["content-security-policy"].startswith("sandbox allow-scripts;")
+    address = f"{sdk.environment['STEPWELL_BASE_URL']}/api/v1/media/{stored.reference['sha256']}"
+    answer = httpx.get(f"{address}/page")
+    assert answer.headers["content-security-policy"].startswith("sandbox allow-scripts; default-src 'none';")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert b"bokeh" in answer.content
+    # The library's scripts are in the page.
+    assert b"Bokeh" in answer.content
+    assert b"cdn.bokeh.org" not in answer.content
+    assert httpx.get(address).headers["content-type"] == "application/octet-stream"

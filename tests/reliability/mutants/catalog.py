@@ -8,19 +8,22 @@ from typing import Final, NamedTuple
 _INGESTOR: Final = "ingestor/stepwell_ingestor"
 _PRODUCER: Final = "producer/stepwell"
 _COMMIT_PLAN: Final = "        await commit(self._kafka, self._partition, first, str(end), again=planned)\n"
-_INSERT_ALL: Final = """        for table, rows in plan.tables.items():
-            if table == _REACHED:
-                await self._roll(plan, end)
-            token = insert_token(self._partition, messages, end, table)
-            await self._insert(table, rows, token, first, doubtful=planned)
+_INSERT_ALL: Final = """        plan = await self._store(plan, plan_without, token, first, planned)
+        self._report(plan)
 """
 _ROLL: Final = """            if table == _REACHED:
-                await self._roll(plan, end)
+                await self._roll(plan)
 """
-_INSERT: Final = """            token = insert_token(self._partition, messages, end, table)
-            await self._insert(table, rows, token, first, doubtful=planned)
+_INSERT: Final = """            try:
+                await self._insert(table, plan.tables[table], token(table), first, doubtful=planned)
+            except StoreRejectedError as error:
+                if not is_divisible(table, error):
+                    raise
+                left_out.add(await insert_divided(partial(self._insert_again, table), table, plan.tables[table], error))
+                # The tables that are stored have the same rows in the new plan, so no row has to be taken back.
+                plan = await asyncio.to_thread(plan_without, left_out)
 """
-_BURY: Final = "        await self._bury(plan.dead)\n"
+_BURY: Final = "        await self._letters.deliver(self._partition, plan.dead, self._given_up)\n"
 _COMMIT_END: Final = '        await commit(self._kafka, self._partition, end, "")\n'
 _PUT: Final = "        self._states.put(plan.states)\n"
 _TOKEN: Final = 'return f"{partition.topic}:{partition.partition}:{first.offset}:{end}:{record}:{table}"'
@@ -32,6 +35,8 @@ FENCE: Final = ("tests/integration/ingestor/test_overtaken_commits.py",)
 PUMP: Final = ("tests/unit/producer/delivery/test_pump.py",)
 FLUSHING: Final = ("tests/unit/ingestor/flush/test_flushing.py",)
 ROLLUPS: Final = ("tests/unit/ingestor/planner/test_rolling.py",)
+MEMORY: Final = ("tests/unit/ingestor/flush/test_memory.py",)
+REFUSALS: Final = ("tests/unit/ingestor/flush/test_refusals.py",)
 TOKENS: Final = ("tests/unit/ingestor/flush/test_tokens.py",)
 
 
@@ -118,7 +123,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "rollups told from a flush are not stored",
-        (_flushing("await self._in_thread(self._store.insert, TABLE, told)", "pass"),),
+        (_flushing("await self._in_thread(self._client.insert, TABLE, plan.rollups)", "pass"),),
     ),
     Mutation(
         "late rows leave closed buckets as they are",
@@ -132,14 +137,21 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "open buckets are taken as known behind late rows",
-        (Edit(f"{_INGESTOR}/planner/rollups/plan.py", '            known["bucket"][late] = UNKNOWN\n', ""),),
+        (Edit(f"{_INGESTOR}/planner/rollups/plan.py", '    row["bucket"] = UNKNOWN\n', ""),),
     ),
     Mutation(
         "the end is committed before the dead letters are sent",
         (_flushing(_BURY + _COMMIT_END, _COMMIT_END + _BURY),),
     ),
     Mutation(
-        "dead letters are not waited for", (_flushing("                await delivered\n", "                pass\n"),)
+        "dead letters are not waited for",
+        (
+            Edit(
+                f"{_INGESTOR}/flush/deadletter_delivery.py",
+                "            await (await self._kafka.send(self._topic, value, key, headers))\n",
+                "            await self._kafka.send(self._topic, value, key, headers)\n",
+            ),
+        ),
     ),
     Mutation(
         "states are kept although the flush failed",
@@ -158,7 +170,7 @@ MUTATIONS: Final = (
         (
             Edit(
                 f"{_INGESTOR}/planner/run_tables.py",
-                "(*path, scope, name, end, number, old.get(name, NOT_THERE))",
+                "(*path, scope, name, end, number, old)",
                 "(*path, scope, name, end, number, NOT_THERE)",
             ),
         ),
@@ -166,6 +178,23 @@ MUTATIONS: Final = (
     Mutation(
         "a partition is begun anew without a seek",
         (Edit(f"{_INGESTOR}/partitions.py", "self._kafka.seek(partition, first)", "pass"),),
+    ),
+    Mutation(
+        "values that ClickHouse refuses take their key's spelling with them",
+        (
+            Edit(
+                f"{_INGESTOR}/planner/plan.py",
+                "places, keys, taken = _stored_keys(flush, item, block, unusable)",
+                "places, keys, taken = [], [], 0\n    if not flush.left_out.values:\n"
+                "        places, keys, taken = _stored_keys(flush, item, block, unusable)",
+            ),
+        ),
+        REFUSALS,
+    ),
+    Mutation(
+        "a layer writes through to what lies below",
+        (Edit(f"{_INGESTOR}/planner/layers.py", "self.changed[key] = value", "self.base[key] = value"),),
+        MEMORY,
     ),
     Mutation(
         "versions don't grow with the offset",

@@ -16,6 +16,7 @@ from aiokafka.errors import (
     KafkaError,
     NodeNotReadyError,
     RequestTimedOutError,
+    TopicAlreadyExistsError,
 )
 
 from reliability.simulation.broker import Broker, DeadLetterRecord, Membership, SortedSet
@@ -148,6 +149,18 @@ class SimulatedKafka:
     def highwater(self, partition: TopicPartition) -> int | None:
         """Return the end of a partition's log as last heard."""
         return self._highwater.get(partition)
+
+    def read_to(self, partition: TopicPartition) -> int | None:
+        """Return the offset that is read next."""
+        return self._positions.get(partition)
+
+    async def has_topic(self, topic: str) -> bool:
+        """Tell if a topic is there: it always is."""
+        return bool(topic)
+
+    async def create_deadletters_topic(self, topic: str) -> None:
+        """Refuse: the topic is there."""
+        raise TopicAlreadyExistsError(topic)
 
     async def send(
         self, topic: str, value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, bytes]]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final
 from unittest.mock import patch
 
 import structlog
@@ -61,7 +61,7 @@ class _Schedule:
         self.store = SimulatedStore(self.world)
         self.entries: list[Entry] = []
         self.processes: list[Process] = []
-        self.tasks: list[asyncio.Task[None]] = []
+        self.tasks: list[asyncio.Task[Any]] = []
         self._partitions = partitions
         self._workload = Workload(rng, len(partitions))
         self._running: dict[Process, Ingestor] = {}
@@ -73,7 +73,7 @@ class _Schedule:
                 "ingestor_flush_bytes": rng.choice((200, 1_000, 10_000)),
                 "ingestor_buffer_bytes": rng.choice((500, 2_000, 100_000)),
                 "ingestor_flush_seconds": rng.choice((0.05, 0.3, 1.0)),
-                "ingestor_runs_in_memory": rng.choice((1, 2, 100)),
+                "ingestor_state_bytes": rng.choice((0, 20_000, 2**24)),
                 "ingestor_retry_seconds": rng.choice((0.2, 1.0)),
             }
         )

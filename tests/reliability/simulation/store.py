@@ -21,6 +21,8 @@ from support.factories.numbers import with_values
 TOKEN_WINDOW: Final = 1_000
 """Blocks of a table whose tokens are remembered."""
 
+_NO_SUCH_TABLE: Final = 60
+
 # A ClickHouse that is killed at that one moment ten times in turn is left out: the ingestor gives up then, loudly.
 _LAST_TRY: Final = ":10"
 
@@ -85,7 +87,7 @@ class SimulatedStore(Store):
         faults, chance = self._world.faults, self._world.chance
         self._reached(faults.insert_before)
         if chance(faults.insert_refused):
-            raise StoreRejectedError("refused")
+            raise StoreRejectedError("refused", _NO_SUCH_TABLE)
         known = self._tokens[table]
         if token in known:
             self._world.counts["inserts dropped"] += 1
@@ -112,7 +114,7 @@ class SimulatedStore(Store):
         faults, chance = self._world.faults, self._world.chance
         self._reached(faults.insert_before)
         if chance(faults.insert_refused):
-            raise StoreRejectedError("refused")
+            raise StoreRejectedError("refused", _NO_SUCH_TABLE)
         rows = computed(sql, parameters or {}, self._visible)
         self.tables["rollups"] += rows
         self._world.counts["rollups"] += len(rows)

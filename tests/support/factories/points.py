@@ -100,7 +100,7 @@ class RunWriter:
             fill_rollups(self.store, self.run, key, before, int(at.min()), int(at.max()))
         there = numbers[~np.isnan(numbers)]
         low, high = (float(there.min()), float(there.max())) if len(there) else (math.inf, -math.inf)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             total = float(there.sum())
         last = (int(at[-1]), versions[-1].as_py(), float(numbers[-1]))
         self._series(key, Kind.NUMBER, at, (low, high, total, len(there)), last, "" if exact is None else exact[-1])

@@ -59,9 +59,9 @@ async def send(broker: str, topic: str, values: list[bytes], key: bytes | None =
             await producer.send_and_wait(topic, value, key=key)
 
 
-async def until(ask: Callable[[], Any], wanted: Any) -> None:
+async def until(ask: Callable[[], Any], wanted: Any, seconds: float = _DEADLINE_SECONDS) -> None:
     """Wait until a question has the wanted answer."""
-    deadline = time.monotonic() + _DEADLINE_SECONDS
+    deadline = time.monotonic() + seconds
     while (answer := await asyncio.to_thread(ask)) != wanted:
         assert time.monotonic() < deadline, f"{answer!r} never became {wanted!r}"
         await asyncio.sleep(0.05)

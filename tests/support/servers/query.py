@@ -47,6 +47,6 @@ def service_over(store: Store, **settings: Any) -> Iterator[Service]:
     """Serve a store while the block runs; no answers are kept unless `settings` say so: each is made anew."""
     app = create_app(QuerySettings(**{"query_cache_bytes": 0} | settings), store)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    client = httpx.AsyncClient(transport=transport, base_url="http://stepwell")
+    client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
     yield Service(client)
     asyncio.run(client.aclose())

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from stepwell_query.api.app import create_app
+from stepwell_query.api.connections import server_config
 from stepwell_query.api.server import Server
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse.store import Store
@@ -127,7 +126,7 @@ def ingesting_in_thread(broker: str, topics: Topics, store: Store, media_url: st
 def serving(store: Store, port: int = 0, **settings: Any) -> Iterator[str]:
     """Answer queries on a socket while the block runs; gives the base URL."""
     app = create_app(QuerySettings(**settings), store)
-    server = Server(app, uvicorn.Config(app, port=port, log_level="warning"))
+    server = Server(app, server_config(app, port=port))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -8,9 +8,8 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet
-import pytest
 
-from stepwell_query.encoding import Format, exact_integer, json_bytes, json_floats, json_text, table_bytes
+from stepwell_query.encoding import Format, exact_integer, json_bytes, json_floats, table_bytes
 
 TABLE = pa.table({"step": [1, 2], "value": [0.5, float("nan")], "text": ['a,\n"b"', None], "list": [[1], []]})
 
@@ -26,11 +25,6 @@ def test_finite_floats_stay_numbers() -> None:
 
 def test_large_integers_keep_their_digits() -> None:
     assert json_bytes({"n": exact_integer("123456789012345678901234567890")}) == b'{"n":123456789012345678901234567890}'
-
-
-@pytest.mark.parametrize(("text", "written"), [('{"a": [1]}', b'{"a": [1]}'), ("no json", b'"no json"')])
-def test_stored_json_is_written_as_it_stands(text: str, written: bytes) -> None:
-    assert json_bytes(json_text(text)) == written
 
 
 def test_rows_as_json_and_ndjson() -> None:

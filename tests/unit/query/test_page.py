@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import cramjam
@@ -18,6 +19,8 @@ def a_folder(folder: Path) -> Path:
         "js/main.js": "export {};" * 100,
         "vendor/uPlot.js": "1",
         "vendor/plotly.js": "2",
+        "vendor/swagger-ui.js": "4",
+        "docs/docs.html": '<script src="{{assets}}/vendor/swagger-ui.js"></script>',
         "vendor/uPlot.LICENSE": "3",
     }.items():
         path = folder / name
@@ -32,7 +35,8 @@ def test_the_document_names_its_files_by_version(tmp_path: Path) -> None:
     assert page.document.content.decode() == (
         f'<script src="{base}/js/main.js"></script><link rel="modulepreload" href="{base}/js/main.js">'
     )
-    assert sorted(page.assets) == ["js/main.js", "vendor/plotly.js", "vendor/uPlot.js"]
+    assert page.docs.content.decode() == f'<script src="{base}/vendor/swagger-ui.js"></script>'
+    assert sorted(page.assets) == ["js/main.js", "vendor/plotly.js", "vendor/swagger-ui.js", "vendor/uPlot.js"]
 
 
 def test_any_changed_file_is_another_version(tmp_path: Path) -> None:
@@ -62,7 +66,17 @@ def test_what_every_visit_loads_is_compressed_ahead(tmp_path: Path) -> None:
     assert {name for name, asset in page.assets.items() if "br" in asset.forms} == {"js/main.js", "vendor/uPlot.js"}
 
 
-def test_the_page_weighs_little_without_plotly() -> None:
+def test_the_page_weighs_little_without_what_few_visits_load() -> None:
     page = Page.read()
-    sent = {name: len(asset.encoded("br")[0]) for name, asset in page.assets.items() if name != "vendor/plotly.js"}
+    rare = ("vendor/plotly.js", "vendor/swagger-ui.js", "vendor/swagger-ui.css")
+    sent = {name: len(asset.encoded("br")[0]) for name, asset in page.assets.items() if name not in rare}
     assert sum(sent.values()) + len(page.document.encoded("br")[0]) < PAGE_MAX_BYTES, sent
+
+
+def test_every_document_loads_what_is_served_here_alone() -> None:
+    page = Page.read()
+    served = {f"/-/assets/{page.version}/{name}" for name in page.assets}
+    for document in (page.document, page.docs):
+        loaded = re.findall(r'(?:src|href)="([^"]*)"', document.content.decode())
+        assert len(loaded) >= 4
+        assert set(loaded) - {"/docs", "#main"} <= served

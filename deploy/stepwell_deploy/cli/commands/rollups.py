@@ -98,7 +98,9 @@ def rebuild(runs: RunsArgument = None, as_json: JsonFlag = False) -> None:
 @contextmanager
 def _store() -> Iterator[Store]:
     from stepwell_schemas.clickhouse.store import connect
+    from stepwell_schemas.logs import configure_logging
 
+    configure_logging("warning")
     settings = StoreSettings()
     with connect(settings.clickhouse_dsn.get_secret_value(), settings.clickhouse_database, pool_size=1) as store:
         yield store

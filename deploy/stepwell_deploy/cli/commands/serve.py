@@ -40,22 +40,27 @@ def with_options(settings: DeploySettings, folder: Path | None, port: int | None
 def up(folder: DirOption = None, port: PortOption = None) -> None:
     """Run everything on this machine: Kafka, the ingestor, ClickHouse and the query service.
 
-    Prints `ready http://127.0.0.1:8420` when it takes traffic. Ctrl-C and SIGTERM drain and stop it.
+    Prints `ready http://127.0.0.1:8420` when it takes traffic. A broker or ingestor that ends is restarted.
+    Ctrl-C and SIGTERM drain and stop it, within 20 s; exit code 1 when something could not be drained.
 
     Examples: `stepwell up` · `stepwell up --dir /data/stepwell --port 9000`
     """
     from stepwell_deploy.local.stack import LocalAddresses, run_local
+    from stepwell_schemas.logs import configure_logging
 
+    settings = with_options(DeploySettings(), folder, port)
+    configure_logging(settings.log_level)
     notes = Console(stderr=True)
 
     def ready(addresses: LocalAddresses) -> None:
-        notes.print(f"kafka {addresses.broker}   clickhouse {addresses.clickhouse} (read-only)", highlight=False)
+        sql = f"   clickhouse {addresses.clickhouse} (read-only)" if addresses.clickhouse else ""
+        notes.print(f"kafka {addresses.broker}{sql}", highlight=False)
         typer.echo(f"ready {addresses.service}")
 
     def progress(text: str) -> None:
         notes.print(f"[dim]{text}[/dim]", highlight=False)
 
-    run_local(with_options(DeploySettings(), folder, port), ready, progress)
+    run_local(settings, ready, progress)
 
 
 def ingest() -> None:
@@ -65,22 +70,39 @@ def ingest() -> None:
 
     Examples: `STEPWELL_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 stepwell ingest`
     """
-    from stepwell_ingestor.service import Ingestor
+    from stepwell_deploy.local.exit_deadline import ExitDeadline
+    from stepwell_ingestor.progress import WatchedIngestor
     from stepwell_ingestor.settings import IngestorSettings
+    from stepwell_schemas.logs import configure_logging
+    from stepwell_schemas.settings import LogSettings
 
+    configure_logging(LogSettings().log_level)
     settings = IngestorSettings()
     if settings.ingestor_metrics_port:
         _serve_metrics(settings.ingestor_metrics_host, settings.ingestor_metrics_port)
     store = _connect_patiently(settings)
 
+    deadline = ExitDeadline()
+
     async def run() -> None:
-        ingestor = Ingestor(settings, store)
+        ingestor = WatchedIngestor(settings, store)
         loop = asyncio.get_running_loop()
-        stopping: list[asyncio.Task[None]] = []
+        asked = asyncio.Event()
+
+        def stop() -> None:
+            deadline.begin()
+            asked.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, lambda: stopping.append(loop.create_task(ingestor.stop())))
-        await ingestor.run()
-        await asyncio.gather(*stopping)
+            loop.add_signal_handler(number, stop)
+        running, stopping = loop.create_task(ingestor.run()), loop.create_task(asked.wait())
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+        elif not await ingestor.stop():
+            deadline.not_drained("ingestor")
+        deadline.exit_if_incomplete()
+        await running
 
     try:
         asyncio.run(run())
@@ -115,11 +137,16 @@ def query(port: PortOption = None) -> None:
 
     Examples: `STEPWELL_CLICKHOUSE_DSN=http://clickhouse:8123 stepwell query --port 8420`
     """
+    from stepwell_deploy.local.exit_deadline import SERVICE_SECONDS, ExitDeadline
     from stepwell_query.service import serve
     from stepwell_query.settings import QuerySettings
+    from stepwell_schemas.logs import configure_logging
+    from stepwell_schemas.settings import LogSettings
 
     settings = QuerySettings()
-    serve(settings if port is None else settings.model_copy(update={"query_port": port}))
+    configure_logging(settings.query_log_level or LogSettings().log_level)
+    given = settings if port is None else settings.model_copy(update={"query_port": port})
+    serve(given, ExitDeadline().begin, SERVICE_SECONDS)
 
 
 def setup() -> None:
@@ -129,9 +156,11 @@ def setup() -> None:
     """
     from stepwell_deploy.topics import create_topics
     from stepwell_schemas.clickhouse.store import connect
+    from stepwell_schemas.logs import configure_logging
     from stepwell_schemas.migrations.runner import migrate
     from stepwell_schemas.settings import KafkaSettings, StoreSettings
 
+    configure_logging(DeploySettings().log_level)
     kafka, storage = KafkaSettings(), StoreSettings()
     if not kafka.kafka_bootstrap_servers:
         raise typer.BadParameter("name the brokers with STEPWELL_KAFKA_BOOTSTRAP_SERVERS=host:port")

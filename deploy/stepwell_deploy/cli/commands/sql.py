@@ -105,7 +105,9 @@ def _ask_store(statement: str, values: dict[str, str], output: Output) -> bytes:
     from stepwell_query.settings import QuerySettings
     from stepwell_query.sql.execute import answer_bytes, prepare, run
     from stepwell_schemas.clickhouse.store import connect
+    from stepwell_schemas.logs import configure_logging
 
+    configure_logging("warning")
     settings = QuerySettings()
     with connect(settings.clickhouse_dsn.get_secret_value(), settings.clickhouse_database, pool_size=1) as store:
         try:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import httpx
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from stepwell_deploy.cli.alarms import ringing
 from stepwell_deploy.cli.commands.read import JsonFlag, open_service
 from stepwell_deploy.settings import DeploySettings
+from stepwell_schemas.limits import MIB
 
 _METRIC: Final = re.compile(r"^(?P<name>stepwell_[a-z_]+)(?P<labels>\{[^}]*\})? (?P<value>\S+)$", re.MULTILINE)
 
@@ -31,9 +35,9 @@ def read_metrics(text: str) -> dict[str, float]:
 
 
 def status(as_json: JsonFlag = False) -> None:
-    """Show whether the service is ready, its metrics (lag, last flush, what was stored and what was not), and alarms.
+    """Show the parts with their states and restarts, the free space, the metrics, and the alarms that ring.
 
-    Exit code 1 when it is not ready; an alarm alone leaves it at 0.
+    Exit code 1 when a part is not up, or an alarm rings.
 
     Examples: `stepwell status` · `stepwell status --json`
     """
@@ -41,27 +45,48 @@ def status(as_json: JsonFlag = False) -> None:
     with open_service(settings) as service:
         readiness = service.readiness()
         samples = read_metrics(service.metrics_text())
-    alarms = ringing(samples)
-    report: dict[str, Any] = {
-        "service": settings.base_url,
-        "ready": readiness.is_success,
-        "alarms": [alarm._asdict() for alarm in alarms],
-        "metrics": samples,
-    }
+    report = build_report(settings.base_url, readiness, samples)
     if as_json:
         typer.echo(json.dumps(report))
     else:
-        table = Table(box=None, show_header=False, pad_edge=False)
-        table.add_row("service", settings.base_url)
-        table.add_row("ready", "yes" if readiness.is_success else f"no: {readiness.text}")
-        for name, value in samples.items():
-            if "_bucket" not in name and "_created" not in name:
-                table.add_row(name, f"{value:,.6g}")
-        Console().print(table)
-        for alarm in alarms:
-            Console().print(f"[bold red]ALARM[/bold red] {alarm.text}", highlight=False, soft_wrap=True)
-    if not readiness.is_success:
+        _print_report(report)
+    if not report["ready"] or report["alarms"]:
         raise typer.Exit(1)
+
+
+def build_report(url: str, readiness: httpx.Response, samples: Mapping[str, float]) -> dict[str, Any]:
+    """Return what `status --json` prints."""
+    try:
+        parts = readiness.json().get("parts", {})
+    except (ValueError, AttributeError):
+        # A proxy answered in the service's place.
+        parts = {}
+    return {
+        "service": url,
+        "ready": readiness.is_success,
+        "parts": parts,
+        "disk_free_bytes": samples.get("stepwell_up_disk_free_bytes"),
+        "alarms": [alarm._asdict() for alarm in ringing(samples)],
+        "metrics": samples,
+    }
+
+
+def _print_report(report: Mapping[str, Any]) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_row("service", report["service"])
+    table.add_row("ready", "yes" if report["ready"] else "no")
+    for name, part in report["parts"].items():
+        reason = f" ({part['reason']})" if part["reason"] else ""
+        restarts = f", {part['restarts']:,} restarts" if part["restarts"] else ""
+        table.add_row(name, f"{part['state']}{reason}{restarts}")
+    if report["disk_free_bytes"] is not None:
+        table.add_row("free space", f"{report['disk_free_bytes'] / MIB:,.0f} MiB")
+    for name, value in report["metrics"].items():
+        if "_bucket" not in name and "_created" not in name:
+            table.add_row(name, f"{value:,.6g}")
+    Console().print(table)
+    for alarm in report["alarms"]:
+        Console().print(f"[bold red]ALARM[/bold red] {escape(alarm['text'])}", highlight=False, soft_wrap=True)
 
 
 def demo(

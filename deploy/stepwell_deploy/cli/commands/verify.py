@@ -95,8 +95,10 @@ def _tables() -> Iterator[Ask]:
 
     if "STEPWELL_CLICKHOUSE_DSN" in os.environ and "STEPWELL_BASE_URL" not in os.environ:
         from stepwell_schemas.clickhouse.store import connect
+        from stepwell_schemas.logs import configure_logging
         from stepwell_schemas.settings import StoreSettings
 
+        configure_logging("warning")
         settings = StoreSettings()
         with connect(settings.clickhouse_dsn.get_secret_value(), settings.clickhouse_database, pool_size=1) as store:
             yield ask_store(store)

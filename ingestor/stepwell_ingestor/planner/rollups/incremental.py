@@ -13,30 +13,43 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from stepwell_ingestor.planner.point_tables import Int64s
-from stepwell_ingestor.planner.rollups.rows import ROW, UNKNOWN, Rows, of_points, together
-from stepwell_ingestor.planner.series_points import Marks, Points
-from stepwell_schemas.rollups.sql import Buckets
-from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_ingestor.planner.rollups.rows import (
+    ROW,
+    UNKNOWN,
+    FlatPoints,
+    Marks,
+    Points,
+    Rows,
+    of_points,
+    of_runs,
+    together,
+)
 
 NEVER: Final = -1
 """Stands for the last step of a series that has none."""
 
 
 class Told(NamedTuple):
-    """Rows of a level, of series of a run: the keys, and for each row the place of its key."""
+    """Rows of a level: for each the place of its series."""
 
-    path: RunPath
-    keys: Sequence[str]
-    places: Int64s
     level: int
+    places: Int64s
     rows: Rows
 
 
+class Unknown(NamedTuple):
+    """Buckets of a level to compute from what is stored: one of each of some series."""
+
+    level: int
+    places: Int64s
+    buckets: Int64s
+
+
 class Telling(NamedTuple):
-    """Rows of the buckets that close, which of them are to be computed, by level, and [key, level] what stays open."""
+    """Rows of the buckets that close, which of them are to be computed, and [series, level] what stays open."""
 
     rows: list[Told]
-    unknown: list[tuple[int, Buckets]]
+    unknown: list[Unknown]
     open: Rows
 
 
@@ -49,31 +62,30 @@ class _Closing(NamedTuple):
     open: Rows
 
 
-def tell(
-    path: RunPath, keys: Sequence[str], points: Points, prior: Int64s, known: Rows, levels: Sequence[int]
-) -> Telling:
-    """Return what points that lie behind each series' last step say.
+def tell(points: Points | FlatPoints, prior: Int64s, known: Rows, levels: Sequence[int]) -> Telling:
+    """Return what points that lie after each series' last step say.
 
     Args:
-        path: the run.
-        keys: the series, k of them.
-        points: their points, all at steps above `prior`.
+        points: of k series, all at steps above `prior`; flat ones name each series at least once.
         prior: int64[k], the last step of each series before, NEVER where it has none.
-        known: [k, level], what each series' open buckets have come to, as `OpenBuckets` has it.
+        known: [k, level], what each series' open buckets have come to, as `open_rows` returns it.
         levels: the levels, ascending.
     """
     found = Telling([], [], np.zeros(known.shape, ROW))
-    last = int(points.steps[-1])
-    closing = _of_points(levels[0], points, prior, known[:, 0])
+    if isinstance(points, Points):
+        last = np.full(len(prior), points.steps[-1])
+        closing = _of_points(levels[0], points, prior, known[:, 0])
+    else:
+        last = points.steps[np.diff(points.series, append=-1) != 0]
+        closing = _of_flat_points(levels[0], points, prior, known[:, 0])
     for number, level in enumerate(levels):
         if number:
             closing = _of_rows(level, closing, prior, last, known[:, number])
         if len(closing.rows):
-            found.rows.append(Told(path, keys, closing.places, level, closing.rows))
-        buckets = prior >> level
-        for bucket in np.unique(buckets[closing.untold]):
-            of_bucket = np.flatnonzero(closing.untold & (buckets == bucket)).tolist()
-            found.unknown.append((level, Buckets(path, [keys[place] for place in of_bucket], [int(bucket)])))
+            found.rows.append(Told(level, closing.places, closing.rows))
+        if closing.untold.any():
+            untold = np.flatnonzero(closing.untold)
+            found.unknown.append(Unknown(level, untold, prior[untold] >> level))
         found.open[:, number] = closing.open
     return found
 
@@ -86,10 +98,7 @@ def _of_points(level: int, points: Points, prior: Int64s, known: Rows) -> _Closi
     begun = goes_on & is_known
     rows = of_points(level, points.steps, points.timestamps, points.values, np.where(begun, known["total"], 0.0))
     if begun.any():
-        pairs = np.stack([known[begun], rows[begun, 0]], axis=1).ravel()
-        joined = together(pairs, np.arange(0, len(pairs), 2))
-        joined["total"] = rows["total"][begun, 0]
-        rows[begun, 0] = joined
+        rows[begun, 0] = _joined(known[begun], rows[begun, 0])
     open_rows = rows[:, -1].copy()
     shut = np.ones((len(rows), rows.shape[1] - 1), np.bool_)
     if first < last:
@@ -106,7 +115,46 @@ def _of_points(level: int, points: Points, prior: Int64s, known: Rows) -> _Closi
     )
 
 
-def _of_rows(level: int, below: _Closing, prior: Int64s, last: int, known: Rows) -> _Closing:
+def _of_flat_points(level: int, points: FlatPoints, prior: Int64s, known: Rows) -> _Closing:
+    buckets = points.steps >> level
+    starts = np.flatnonzero((np.diff(points.series, prepend=-1) != 0) | (np.diff(buckets, prepend=-1) != 0))
+    of_rows = points.series[starts]
+    firsts, lasts = np.diff(of_rows, prepend=-1) != 0, np.diff(of_rows, append=-1) != 0
+    new = prior == NEVER
+    is_known = ~new & (known["bucket"] == prior >> level)
+    goes_on = ~new & (prior >> level == buckets[starts[firsts]])
+    begun = goes_on & is_known
+    sums = np.zeros(len(starts))
+    sums[firsts] = np.where(begun, known["total"], 0.0)
+    in_order = Points(points.steps, points.timestamps, points.values[None])
+    rows = of_runs(level, in_order, starts, sums[None])[0]
+    if begun.any():
+        at = np.flatnonzero(firsts)[begun]
+        rows[at] = _joined(known[begun], rows[at])
+    # A bucket that had begun before and is not known: of its rows only some are here.
+    partial = firsts.copy()
+    partial[firsts] = goes_on & ~is_known
+    open_rows = rows[lasts].copy()
+    open_rows[partial[lasts]] = _nothing(UNKNOWN)
+    shut = np.flatnonzero(~lasts & ~partial)
+    ended = np.flatnonzero(is_known & ~goes_on)
+    return _Closing(
+        np.concatenate((ended, of_rows[shut])),
+        np.concatenate((known[ended], rows[shut])),
+        ~new & ~is_known & (prior >> level < buckets[starts[lasts]]),
+        open_rows,
+    )
+
+
+def _joined(known: Rows, rows: Rows) -> Rows:
+    """Return the rows of buckets that had begun, with what the points add; their sums have both already."""
+    pairs = np.stack([known, rows], axis=1).ravel()
+    joined = together(pairs, np.arange(0, len(pairs), 2))
+    joined["total"] = rows["total"]
+    return joined
+
+
+def _of_rows(level: int, below: _Closing, prior: Int64s, last: Int64s, known: Rows) -> _Closing:
     new, end = prior == NEVER, last >> level
     is_known = new | ((known["bucket"] == prior >> level) & ~below.untold)
     ended = prior >> level < end
@@ -115,7 +163,8 @@ def _of_rows(level: int, below: _Closing, prior: Int64s, last: int, known: Rows)
     whole = is_known[below.places] | (below.rows["first_step"] >> level != prior[below.places] >> level)
     places = np.concatenate((held, below.places[whole]))
     rows = np.concatenate((known[held], below.rows[whole]))
-    open_rows = np.full(len(prior), _nothing(end))
+    open_rows = np.zeros(len(prior), ROW)
+    open_rows["bucket"] = end
     open_rows[~is_known & ~ended] = _nothing(UNKNOWN)
     if not len(rows):
         return _Closing(places, rows, ~is_known & ended, open_rows)
@@ -124,7 +173,7 @@ def _of_rows(level: int, below: _Closing, prior: Int64s, last: int, known: Rows)
     rows["bucket"] = rows["first_step"] >> level
     starts = np.flatnonzero(np.append(True, (np.diff(places) != 0) | (np.diff(rows["bucket"]) != 0)))
     places, rows = places[starts], together(rows, starts)
-    is_open = rows["bucket"] == end
+    is_open = rows["bucket"] == end[places]
     open_rows[places[is_open]] = rows[is_open]
     return _Closing(places[~is_open], rows[~is_open], ~is_known & ended, open_rows)
 

@@ -6,13 +6,13 @@ order of steps: neither numpy's own sum nor the engine's does that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stepwell_ingestor.planner.layers import Known
 from stepwell_ingestor.planner.point_tables import Int64s
 
 _INTEGERS: Final = ("bucket", "first_step", "last_step", "last_timestamp", "min_step", "max_step")
@@ -26,6 +26,37 @@ UNKNOWN: Final = -1
 
 Rows = NDArray[np.void]
 Floats = NDArray[np.float64]
+Marks = NDArray[np.bool_]
+
+
+class Points(NamedTuple):
+    """Points of k series that have the same n steps: int64[n], strictly ascending; ms int64[n]; float64[k, n]."""
+
+    steps: Int64s
+    timestamps: Int64s
+    values: Floats
+
+    def of(self, chosen: Marks) -> Points:
+        """Return the points of some of the series."""
+        return self if chosen.all() else self._replace(values=self.values[chosen])
+
+
+class FlatPoints(NamedTuple):
+    """Points of any series, one after the other: the series' numbers ascending, each one's steps strictly ascending."""
+
+    series: Int64s
+    steps: Int64s
+    timestamps: Int64s
+    values: Floats
+
+    def of(self, chosen: Marks) -> FlatPoints:
+        """Return the points of some of the series, numbered again from 0."""
+        kept = self.at(chosen[self.series])
+        return kept._replace(series=(np.cumsum(chosen) - 1)[kept.series])
+
+    def at(self, places: Marks | Int64s) -> FlatPoints:
+        """Return the points at some places."""
+        return FlatPoints(self.series[places], self.steps[places], self.timestamps[places], self.values[places])
 
 
 def of_points(level: int, steps: Int64s, timestamps: Int64s, values: Floats, begun: Floats) -> Rows:
@@ -40,10 +71,25 @@ def of_points(level: int, steps: Int64s, timestamps: Int64s, values: Floats, beg
     """
     buckets = steps >> level
     starts = np.concatenate(([0], np.flatnonzero(np.diff(buckets)) + 1))
+    sums = np.zeros((len(values), len(starts)))
+    sums[:, 0] = begun
+    return of_runs(level, Points(steps, timestamps, values), starts, sums)
+
+
+def of_runs(level: int, points: Points, starts: Int64s, begun: Floats) -> Rows:
+    """Return the rows of points from each start to the next, which lie in one bucket: [k, b].
+
+    Args:
+        level: the level, binary logarithm of its buckets' width.
+        points: steps int64[n] and timestamps int64[n] (ms), those of a bucket ascending, and values float64[k, n].
+        starts: int64[b], ascending, the first 0.
+        begun: float64[k, b], the sums that the buckets have come to before these points.
+    """
+    steps, timestamps, values = points
     lengths = np.diff(np.append(starts, len(steps)))
     finite, numbers = np.isfinite(values), ~np.isnan(values)
     rows = np.zeros((len(values), len(starts)), ROW)
-    rows["bucket"] = buckets[starts]
+    rows["bucket"] = steps[starts] >> level
     ends = starts + lengths - 1
     rows["first_step"], rows["last_step"], rows["last_timestamp"] = steps[starts], steps[ends], timestamps[ends]
     rows["first_value"], rows["last_value"] = values[:, starts], values[:, ends]
@@ -73,17 +119,19 @@ def _extremes(
 
 
 def _sums(values: Floats, starts: Int64s, lengths: Int64s, begun: Floats) -> Floats:
-    """Return the sum of each bucket, adding one value after the other, the first bucket's to what has begun."""
-    sums = np.zeros((len(values), len(starts)))
-    sums[:, 0] = begun
+    """Return the sum of each bucket, adding one value after the other to what has begun: float64[k, b]."""
+    sums = begun.copy()
     with np.errstate(over="ignore", invalid="ignore"):
         if len(starts) < lengths.max():
             for place, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True)):
                 in_turn = np.concatenate((sums[:, place : place + 1], values[:, start : start + length]), axis=1)
                 sums[:, place] = np.add.accumulate(in_turn, axis=1)[:, -1]
         else:
-            for turn in range(int(lengths.max())):
-                longer = lengths > turn
+            # The longest first, so that all turns together cost as much as there are values.
+            longest = np.argsort(-lengths, kind="stable")
+            left = np.searchsorted(-lengths[longest], -np.arange(int(lengths.max())), "left")
+            for turn, count in enumerate(left.tolist()):
+                longer = longest[:count]
                 sums[:, longer] += values[:, starts[longer] + turn]
     return sums
 
@@ -102,7 +150,7 @@ def together(rows: Rows, starts: Int64s) -> Rows:
         made[name] = last[name]
     for name in _COUNTS:
         made[name] = np.add.reduceat(rows[name], starts)
-    made["total"] = _sums(rows["total"][None], starts, lengths, np.zeros(1))[0]
+    made["total"] = _sums(rows["total"][None], starts, lengths, np.zeros((1, len(starts))))[0]
     for name, extreme in (("min", np.fmin), ("max", np.fmax)):
         places, values = _extremes(extreme, np.arange(len(rows)), rows[f"{name}_value"][None], starts, lengths)
         there = ~np.isnan(values[0])
@@ -111,39 +159,23 @@ def together(rows: Rows, starts: Int64s) -> Rows:
     return made
 
 
-@dataclass(frozen=True, eq=False)
-class OpenBuckets:
-    """Of each series of a run, by level, the row that its open bucket has come to: what is closed below it.
+def open_rows(runs: Iterable[tuple[Known[str, bytes], Sequence[str]]], levels: int) -> Rows:
+    """Return the rows that the open buckets of some series of runs have come to: [key, level].
 
-    `rows`: [series, level]. A row is known if its bucket is that of the series' last step; what is not known is to be
-    computed from what is stored. A known row may count no point yet.
+    A row is known if its bucket is that of the series' last step; what is not known is to be computed from what is
+    stored. A known row may count no point yet.
     """
+    unknown = np.zeros(levels, ROW)
+    unknown["bucket"] = UNKNOWN
+    nothing = unknown.tobytes()
+    # Bytes for each series, and not one array of all: a new key would copy it. And joined as bytes: numpy takes 100 µs
+    # to join two arrays of rows.
+    found = [known.get(key, nothing) for known, keys in runs for key in keys]
+    return np.frombuffer(bytearray().join(found), ROW).reshape(len(found), levels)
 
-    places: Mapping[str, int] = field(default_factory=dict)
-    rows: Rows = field(default_factory=lambda: np.zeros((0, 0), ROW))
 
-    def of(self, keys: Sequence[str], levels: int) -> Rows:
-        """Return the rows of some series, as the caller's own: [key, level]."""
-        if self._is_all(keys):
-            return self.rows.copy()
-        found = np.zeros((len(keys), levels), ROW)
-        found["bucket"] = UNKNOWN
-        places = np.array([self.places.get(key, -1) for key in keys])
-        if (there := places >= 0).any():
-            found[there] = self.rows[places[there]]
-        return found
-
-    def with_rows(self, keys: Sequence[str], rows: Rows) -> OpenBuckets:
-        """Return what is known once these rows of some series are."""
-        if self._is_all(keys):
-            return OpenBuckets(self.places, rows)
-        places = dict(self.places)
-        at = [places.setdefault(key, len(places)) for key in keys]
-        held = np.zeros((len(places), rows.shape[1]), ROW)
-        if len(self.rows):
-            held[: len(self.rows)] = self.rows
-        held[at] = rows
-        return OpenBuckets(places, held)
-
-    def _is_all(self, keys: Sequence[str]) -> bool:
-        return len(keys) == len(self.places) and list(self.places) == list(keys)
+def keep_rows(known: Known[str, bytes], keys: Sequence[str], rows: Rows) -> None:
+    """Note the rows that the open buckets of some series have come to: [key, level]."""
+    packed, width = rows.tobytes(), rows.shape[1] * ROW.itemsize
+    for place, key in enumerate(keys):
+        known[key] = packed[place * width : (place + 1) * width]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Any, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from stepwell_query.api.context import Shared
+from stepwell_query.api.streams import Streams
 from stepwell_query.encoding import json_bytes
 from stepwell_query.runs.live_updates import Position
 from stepwell_schemas.rules.identifiers import check_identifier
@@ -21,7 +23,7 @@ _RETRY_MS: Final = 1_000
 
 # Not in the schema: clients that are made of it read an answer to its end, and this one has none.
 @router.get("/projects/{entity}/{project}/events", response_class=StreamingResponse, include_in_schema=False)
-async def events(entity: str, project: str, context: Shared) -> StreamingResponse:
+async def events(entity: str, project: str, context: Shared, request: Request) -> StreamingResponse:
     """Stream which runs of a project have moved on, as server-sent events; the first names all of them.
 
     Each `runs` event has `{"runs": [{"run_id", "offset", "step", "state"}]}`. A comment comes every 15 seconds without
@@ -29,9 +31,28 @@ async def events(entity: str, project: str, context: Shared) -> StreamingRespons
     """
     check_identifier("entity", entity)
     check_identifier("project", project)
+    client = request.client.host if request.client else ""
+    context.streams.check(client)
     changes = context.changes.listen(entity, project, _PATIENCE_SECONDS)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(_stream(changes), media_type="text/event-stream", headers=headers)
+    return EventsResponse(context.streams, client, _stream(changes), media_type="text/event-stream", headers=headers)
+
+
+class EventsResponse(StreamingResponse):
+    """A stream of events that has a place among all streams while it lasts."""
+
+    def __init__(self, streams: Streams, client: str, items: AsyncIterator[bytes], **more: Any) -> None:
+        super().__init__(items, **more)
+        self._streams = streams
+        self._client = client
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream until its client leaves."""
+        self._streams.enter(self._client)
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._streams.leave(self._client)
 
 
 async def _stream(changes: AsyncIterator[dict[str, Position] | None]) -> AsyncIterator[bytes]:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
 
-from stepwell_query.api.context import Shared
-from stepwell_query.media.files import check_sha256, gone, read_media_file, safety_headers, span_of
+from stepwell_query.api.context import Context, Shared
+from stepwell_query.errors import RequestError
+from stepwell_query.media.files import (
+    PAGE_TYPES,
+    MediaFile,
+    check_sha256,
+    gone,
+    page_headers,
+    read_media_file,
+    safety_headers,
+    served_type,
+    span_of,
+)
 from stepwell_schemas.media_store import file_path
 
 router = APIRouter(prefix="/api/v1", tags=["media"])
@@ -17,17 +30,40 @@ router = APIRouter(prefix="/api/v1", tags=["media"])
 async def media(sha256: str, context: Shared, request: Request) -> Response:
     """Return a media file, as the references of media values name it; one range of bytes where `Range` asks for it.
 
+    Pictures, sounds and videos have their media type; all else is sent as `application/octet-stream`, to download. The
+    header `stepwell-media-type` has the type that the file was logged with.
     404 says why, in its `type` too: `media-pending`, a logged value refers to the file, whose bytes have not come;
     `media-gone`, it was stored and is no more; `media-unknown`, no logged value refers to it.
     """
-    path = file_path(check_sha256(sha256))
-    file = await context.in_thread(read_media_file, context.store, sha256, context.settings.query_max_seconds)
-    etag = f'"{sha256}"'
+    file = await _file(context, sha256)
+    headers = safety_headers(sha256, file.content_type)
+    return await _answer(context, request, file, served_type(file.content_type), headers)
+
+
+@router.get("/media/{sha256}/page", response_class=Response)
+async def page(sha256: str, context: Shared, request: Request) -> Response:
+    """Return a logged HTML file as a page: its own scripts run, without an origin and without the network."""
+    file = await _file(context, sha256)
+    if file.content_type.strip().lower() not in PAGE_TYPES:
+        raise RequestError("sha256", sha256, "is no page", f"download /api/v1/media/{sha256}")
+    return await _answer(context, request, file, "text/html; charset=utf-8", page_headers())
+
+
+async def _file(context: Context, sha256: str) -> MediaFile:
+    check_sha256(sha256)
+    return await context.in_thread(read_media_file, context.store, sha256, context.settings.query_max_seconds)
+
+
+async def _answer(
+    context: Context, request: Request, file: MediaFile, content_type: str, safety: Mapping[str, str]
+) -> Response:
+    path = file_path(file.sha256)
+    etag = f'"{file.sha256}"'
     headers = {
         "etag": etag,
         "cache-control": "public, max-age=31536000, immutable",
         "accept-ranges": "bytes",
-        **safety_headers(file.content_type),
+        **safety,
     }
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     if etag in known or "*" in known:
@@ -36,12 +72,12 @@ async def media(sha256: str, context: Shared, request: Request) -> Response:
     wanted = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
     span = span_of(wanted, file.size)
     if await context.media.size(path) is None:
-        raise gone(sha256)
+        raise gone(file.sha256)
     headers["content-length"] = str(span.end - span.start)
     if span.partial:
         headers["content-range"] = f"bytes {span.start}-{span.end - 1}/{file.size}"
     status = 206 if span.partial else 200
     if request.method == "HEAD":
-        return Response(status_code=status, headers=headers, media_type=file.content_type)
+        return Response(status_code=status, headers=headers, media_type=content_type)
     chunks = context.media.read(path, span.start, span.end)
-    return StreamingResponse(chunks, status_code=status, headers=headers, media_type=file.content_type)
+    return StreamingResponse(chunks, status_code=status, headers=headers, media_type=content_type)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from urllib.parse import quote
@@ -11,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
 from stepwell_query.api.problems import problem
-from stepwell_query.web_assets import ASSETS, FRAME_POLICY, PAGE_POLICY, Asset, AssetsMissingError, Page
+from stepwell_query.web_assets import ASSETS, DOCS_POLICY, FRAME_POLICY, PAGE_POLICY, Asset, AssetsMissingError, Page
 
 router = APIRouter(tags=["page"], include_in_schema=False)
 
@@ -44,6 +45,12 @@ def prepare() -> None:
     threading.Thread(target=work, name="page", daemon=True).start()
 
 
+@router.get("/docs")
+async def docs(request: Request) -> Response:
+    """Return the page that shows the API; all that it loads is this service's own."""
+    return _document(request, lambda page: page.docs, DOCS_POLICY)
+
+
 @router.get("/")
 @router.get("/{entity}/{project}")
 @router.get("/{entity}/{project}/{run_id}")
@@ -52,13 +59,16 @@ async def document(request: Request) -> Response:
     names = [request.path_params[name] for name in ("entity", "project", "run_id") if name in request.path_params]
     if names and names[0] in _RESERVED:
         raise HTTPException(404)
+    ahead = f"<{_first_question(names)}>; rel=preload; as=fetch; crossorigin"
+    return _document(request, lambda page: page.document, PAGE_POLICY, link=ahead)
+
+
+def _document(request: Request, chosen: Callable[[Page], Asset], policy: str, **more: str) -> Response:
     try:
-        page = _page()
+        asset = chosen(_page())
     except AssetsMissingError as error:
         return problem(503, "page-incomplete", "The page can't be shown", str(error))
-    ahead = f"<{_first_question(names)}>; rel=preload; as=fetch; crossorigin"
-    headers = {"content-security-policy": PAGE_POLICY, "cache-control": "no-cache", "link": ahead}
-    return _answer(request, page.document, headers)
+    return _answer(request, asset, {"content-security-policy": policy, "cache-control": "no-cache", **more})
 
 
 def _first_question(names: list[str]) -> str:

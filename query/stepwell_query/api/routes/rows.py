@@ -113,6 +113,6 @@ def _ending(context: Context, limits: Limits) -> Callable[[], None]:
         try:
             limits.end(context.store)
         except StoreError as error:
-            _log.warning("statements whose client has gone could not be ended", error=str(error))
+            _log.warning("statement_not_ended", error=str(error))
 
     return end

@@ -1,22 +1,25 @@
-"""The service itself: how to connect, whether it lives and is ready, its metrics."""
+"""The service itself: addresses to connect to, liveness, readiness and metrics."""
 
 from __future__ import annotations
 
 from importlib.metadata import version
 from typing import Any
 
+import structlog
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from stepwell_query.api.context import Shared
 from stepwell_query.api.params.runs import RUNS_MAX
 from stepwell_query.api.problems import problem
+from stepwell_query.encoding import json_bytes
+from stepwell_query.readiness import UP
 from stepwell_query.rows.history import SAMPLES_MAX
 from stepwell_query.series.models import POINTS_MAX
 from stepwell_query.telemetry import exposition
-from stepwell_schemas.errors import StoreError
 from stepwell_schemas.limits import KEY_MAX_CHARS, MAX_EVENT_BYTES, MAX_STEP
 
+_log = structlog.get_logger("stepwell.query")
 router = APIRouter(tags=["service"])
 
 
@@ -55,12 +58,14 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 async def readyz(context: Shared) -> Response:
-    """Say whether requests can be answered: ClickHouse answers, and its schema is there."""
-    try:
-        await context.in_thread(context.store.query, "SELECT count() FROM {db}.schema_migrations")
-    except StoreError as error:
-        return problem(503, "not-ready", "ClickHouse can't be read now", str(error))
-    return Response(b'{"status":"ready"}', media_type="application/json")
+    """Report whether every part is up: ClickHouse with its schema, and in `stepwell up` the broker and the ingestor."""
+    parts = await context.readiness.parts()
+    fields = {part.name: part.fields() for part in parts}
+    missing = [part.name for part in parts if part.state != UP]
+    if missing:
+        detail = f"not up: {', '.join(missing)}"
+        return problem(503, "not-ready", "The service is not ready", detail, members={"parts": fields})
+    return Response(json_bytes({"status": "ready", "parts": fields}), media_type="application/json")
 
 
 @router.get("/metrics")

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import asyncio
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Annotated, Final
 
 import structlog
 from fastapi import APIRouter, Query, Request, Response
 
-from stepwell_query.api.context import Shared, chosen_format, encoded
+from stepwell_query.api.context import Context, Shared, chosen_format, encoded
 from stepwell_query.api.params.common import AnyFormat, SqlBody
 from stepwell_query.encoding import Format
-from stepwell_query.sql.execute import answer_bytes, cancel, prepare, run
+from stepwell_query.errors import ClientGoneError
+from stepwell_query.sql.execute import Statement, answer_bytes, cancel, prepare, run
 from stepwell_query.telemetry import SQL_CANCELLED
+from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreError
 
 router = APIRouter(prefix="/api/v1", tags=["sql"])
+_LOOK_SECONDS: Final = 0.25
 _log = structlog.get_logger("stepwell.query")
 
 
@@ -31,16 +37,36 @@ async def sql(
     type) and `rows` (arrays in the columns' order). A statement ends when whoever sent it leaves.
     """
     fmt = chosen_format(request, named, tuple(Format))
-    statement = await context.in_thread(prepare, context.store, body.sql, body.parameters)
+    client = request.client.host if request.client else ""
 
-    def read() -> bytes:
-        return answer_bytes(run(context.store, statement, context.settings), fmt)
+    async with AsyncExitStack() as stack:
+        await _enter(stack, context, request, client)
+        statement = await context.in_thread(prepare, context.store, body.sql, body.parameters)
 
-    def gone() -> None:
-        SQL_CANCELLED.inc()
-        try:
-            cancel(context.store, statement)
-        except StoreError as error:
-            _log.warning("a statement whose client has gone could not be ended", error=str(error))
+        def read() -> bytes:
+            return answer_bytes(run(context.store, statement, context.settings), fmt)
 
-    return encoded(await context.while_wanted(request, read, gone), fmt)
+        answer = await context.while_wanted(request, read, partial(_end, context.store, statement))
+    return encoded(answer, fmt)
+
+
+async def _enter(stack: AsyncExitStack, context: Context, request: Request, client: str) -> None:
+    """Wait for a place, which `stack` gives back. Raises: TooBusyError, ClientGoneError."""
+    entering = asyncio.ensure_future(stack.enter_async_context(context.sql_places.place(client)))
+    try:
+        while not (await asyncio.wait({entering}, timeout=_LOOK_SECONDS))[0]:
+            if await request.is_disconnected():
+                raise ClientGoneError
+    finally:
+        if not entering.done():
+            entering.cancel()
+            await asyncio.wait({entering})
+    await entering
+
+
+def _end(store: Store, statement: Statement) -> None:
+    SQL_CANCELLED.inc()
+    try:
+        cancel(store, statement)
+    except StoreError as error:
+        _log.warning("statement_not_ended", error=str(error))

@@ -8,14 +8,12 @@ project's runs have; the statement gets the outcome as a parameter.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
+from stepwell_query.stored_json import read_definitions
 from stepwell_schemas.rules.keys import fold_key
-from stepwell_schemas.rules.metric_definitions import Definition, definition_of
+from stepwell_schemas.rules.metric_definitions import definition_of
 
 LAST: Final = "last"
 NONE: Final = "none"
@@ -90,7 +88,7 @@ def candidates(path: str, facts: Facts) -> list[Candidate]:
 
 def outcome(key: str, figure: str, text: str) -> str:
     """Return what a metric, or a figure of it, is in the summary of a run with these definitions, as stored."""
-    definition = definition_of(key, _definitions(text))
+    definition = definition_of(key, read_definitions(text))
     if "none" in definition.summary:
         return NONE
     wanted = set(definition.summary) - {"copy"}
@@ -101,9 +99,3 @@ def outcome(key: str, figure: str, text: str) -> str:
     if figure == "best":
         return "max" if (definition.goal or "").startswith("max") else "min"
     return figure
-
-
-@lru_cache(maxsize=4_096)
-def _definitions(text: str) -> Sequence[Definition]:
-    stored = json.loads(text or "[]")
-    return [Definition.read(one) for one in stored] if isinstance(stored, list) else []

@@ -8,14 +8,17 @@ how many they were.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-import orjson
 
 from stepwell_query.series.math.buckets import Buckets, Float64s, Int64s, means
+
+_SAFE_EXPONENT: Final = 400
+"""Binary logarithm of the largest values whose squares, of any number of runs, stay within float64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +74,28 @@ def _summed(buckets: Buckets, group: Int64s, bucket: Int64s) -> GroupBuckets:
     starts = np.flatnonzero(np.concatenate(([True], (group[1:] != group[:-1]) | (bucket[1:] != bucket[:-1]))))
     runs = np.diff(np.append(starts, len(group)))
     values = means(buckets)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        mean = np.add.reduceat(values, starts) / runs
-        squares = np.add.reduceat((values - np.repeat(mean, runs)) ** 2, starts)
-        std = np.where(runs > 1, np.sqrt(squares / np.maximum(runs - 1, 1)), np.nan)
+    mean, std = _moments(values, starts, runs)
     return GroupBuckets(
         group[starts], np.maximum.reduceat(buckets.step, starts), mean,
         np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts), std, runs,
         np.fmin.reduceat(buckets.low, starts), np.fmax.reduceat(buckets.high, starts),
     )  # fmt: skip
+
+
+def _moments(values: Float64s, starts: Int64s, runs: Int64s) -> tuple[Float64s, Float64s]:
+    """Return the mean and the standard deviation of each group's values; the range of float64 holds all means.
+
+    Sums and squares are taken of values that are scaled by a power of two of their group, where they could overflow.
+    """
+    largest = np.maximum.reduceat(np.abs(values), starts)
+    _, exponents = np.frexp(np.where(np.isfinite(largest), largest, 0.0))
+    exponents = np.where(np.abs(exponents) > _SAFE_EXPONENT, exponents, 0)
+    scaled = np.ldexp(values, -np.repeat(exponents, runs))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        mean = np.add.reduceat(scaled, starts) / runs
+        squares = np.add.reduceat((scaled - np.repeat(mean, runs)) ** 2, starts)
+        std = np.where(runs > 1, np.sqrt(squares / np.maximum(runs - 1, 1)), np.nan)
+        return np.ldexp(mean, exponents), np.ldexp(std, exponents)
 
 
 def at_path(document: dict[str, Any], path: str) -> Any:
@@ -113,7 +129,7 @@ def groups_of(values: Sequence[Sequence[Any]]) -> tuple[list[Any], list[list[int
 def _json(value: Any) -> str:
     # 1 and 1.0 are one value, True is another.
     plain = float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else value
-    return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS).decode()
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _rank(value: Any, text: str) -> tuple[int, float, str]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import orjson
 
 from stepwell_query.catalog.run import Progress, SeriesInfo
 from stepwell_query.catalog.runs import OF_RUNS, Activity, Found, find_in_runs, progress_of
@@ -19,6 +18,7 @@ from stepwell_query.series.groups.aggregate import GroupBuckets, at_path, groupe
 from stepwell_query.series.math.bucketing import bucket_shift, clip, filled_shift
 from stepwell_query.series.models import SeriesRequest
 from stepwell_query.series.read_plan import Reading
+from stepwell_query.stored_json import json_object
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import fold_key
@@ -125,7 +125,7 @@ def _values(
     stored = {RunPath(row["entity"], row["project"], row["run_id"]): row["value"] for row in rows}
     if column == "config":
         path = group_by.removeprefix(_CONFIG)
-        return [[at_path(orjson.loads(stored.get(run) or "{}"), path)] for run in runs]
+        return [[at_path(json_object(stored.get(run) or "{}"), path)] for run in runs]
     found = [stored.get(run) for run in runs]
     return [own if isinstance(own, list) and own else [own or None] for own in found]
 

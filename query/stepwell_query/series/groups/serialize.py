@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stepwell_query.encoding import NotFinite, json_floats
+from stepwell_query.encoding import NotFinite, json_bytes, json_floats
+from stepwell_query.runs.summary import stored_value
 from stepwell_query.series.groups.aggregate import GroupBuckets
 from stepwell_query.series.groups.read import GroupedSeries, Groups
 
@@ -20,7 +20,7 @@ def groups_json(answer: Groups, group_by: str | None, points: int, odd: NotFinit
         "group_by": group_by,
         "points": points,
         "groups": [
-            {"value": value, "runs": [str(run) for run in runs]}
+            {"value": stored_value(value, odd), "runs": [str(run) for run in runs]}
             for value, runs in zip(answer.values, answer.runs, strict=True)
         ],
         "series": [_series_json(series, answer, odd) for series in answer.series],
@@ -39,7 +39,7 @@ def _series_json(series: GroupedSeries, answer: Groups, odd: NotFinite) -> dict[
         "last_step": series.last,
         "x_axis": "_step",
         "groups": [
-            {"value": answer.values[group]}
+            {"value": stored_value(answer.values[group], odd)}
             | {
                 name: json_floats(column, odd) if column.dtype.kind == "f" else np.ascontiguousarray(column)
                 for name, column in _columns(part).items()
@@ -54,7 +54,7 @@ def groups_table(answer: Groups) -> pa.Table:
     parts = []
     for series in answer.series:
         for group, part in series.buckets.items():
-            value = orjson.dumps(answer.values[group]).decode()
+            value = json_bytes(stored_value(answer.values[group], NotFinite.TEXT)).decode()
             names = {"key": series.key, "kind": str(series.kind), "group": value}
             columns = {name: pa.repeat(text, len(part.step)) for name, text in names.items()}
             columns["bucket_width"] = pa.repeat(

@@ -10,13 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+SCALE: Final = 2.0**-64
+"""The factor of scaled sums: exact, and small enough that 2^64 values of any size don't pass float64's range."""
+
 Int64s = NDArray[np.int64]
 Float64s = NDArray[np.float64]
+
+_LARGEST: Final = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,8 @@ class Buckets:
     `owner` numbers the series. `step`, `value` and `time` (milliseconds since the epoch) are the last row's. `low` and
     `high` leave NaN out and are NaN where all is; `low_step` and `high_step` say where they first occurred. `total` is
     the sum of the `finite` values, `nans` counts NaN, `rows` all. `time`, and the extremes' steps, are None where
-    nobody asked for them.
+    nobody asked for them. `scaled` is the sum of the finite values times SCALE, where one of the totals is beyond the
+    range of float64.
     """
 
     owner: Int64s
@@ -41,6 +47,7 @@ class Buckets:
     time: Int64s | None = None
     low_step: Int64s | None = None
     high_step: Int64s | None = None
+    scaled: Float64s | None = None
 
     @classmethod
     def empty(cls) -> Buckets:
@@ -87,6 +94,8 @@ def concatenated(parts: Sequence[Buckets]) -> Buckets:
     parts = [part for part in parts if len(part)]
     if not parts:
         return Buckets.empty()
+    if any(part.scaled is not None for part in parts):
+        parts = [replace(part, scaled=_scaled(part)) for part in parts]
     columns = zip(*(_columns(part) for part in parts), strict=True)
     whole = parts[0] if len(parts) == 1 else Buckets(*[_joined(column) for column in columns])
     if in_order(whole.owner, whole.step):
@@ -115,12 +124,14 @@ def of_points(
     starts, ends = _runs(owner, step >> shifts[owner])
     rows = ends - starts + 1
     low, high = np.fmin.reduceat(value, starts), np.fmax.reduceat(value, starts)
+    totals = _sums(total, starts)
     return Buckets(
-        owner[starts], step[ends], value[ends], low, high, _sums(total, starts),
+        owner[starts], step[ends], value[ends], low, high, totals,
         np.add.reduceat(finite, starts, dtype=np.int64), np.add.reduceat(np.isnan(value), starts, dtype=np.int64), rows,
         None if time is None else time[ends],
         _first_at(step, value, low, starts, rows) if extremes else None,
         _first_at(step, value, high, starts, rows) if extremes else None,
+        None if np.isfinite(totals).all() else _sums(total * SCALE, starts),
     )  # fmt: skip
 
 
@@ -134,19 +145,38 @@ def widened(buckets: Buckets, shifts: Int64s) -> Buckets:
     parts = ends - starts + 1
     low, high = np.fmin.reduceat(buckets.low, starts), np.fmax.reduceat(buckets.high, starts)
     low_step, high_step = buckets.low_step, buckets.high_step
+    totals = _sums(buckets.total, starts)
     return Buckets(
-        buckets.owner[starts], buckets.step[ends], buckets.value[ends], low, high, _sums(buckets.total, starts),
+        buckets.owner[starts], buckets.step[ends], buckets.value[ends], low, high, totals,
         np.add.reduceat(buckets.finite, starts), np.add.reduceat(buckets.nans, starts),
         np.add.reduceat(buckets.rows, starts),
         None if buckets.time is None else buckets.time[ends],
         None if low_step is None else _first_at(low_step, buckets.low, low, starts, parts),
         None if high_step is None else _first_at(high_step, buckets.high, high, starts, parts),
+        None if np.isfinite(totals).all() else _sums(_scaled(buckets), starts),
     )  # fmt: skip
 
 
 def means(buckets: Buckets) -> Float64s:
     """Return the mean of each bucket's finite values, and its last value where it has none."""
-    return np.where(buckets.finite > 0, buckets.total / np.maximum(buckets.finite, 1), buckets.value)
+    counts = np.maximum(buckets.finite, 1)
+    found = np.where(buckets.finite > 0, buckets.total / counts, buckets.value)
+    if buckets.scaled is None:
+        return found
+    beyond = overflowed(buckets)
+    # The last digit may carry the mean of the largest numbers over float64's end.
+    with np.errstate(over="ignore"):
+        unscaled = np.clip(buckets.scaled / counts / SCALE, -_LARGEST, _LARGEST)
+    return np.where(beyond, unscaled, found)
+
+
+def overflowed(buckets: Buckets) -> NDArray[np.bool_]:
+    """Return which buckets have finite values whose sum is beyond the range of float64."""
+    return (buckets.finite > 0) & ~np.isfinite(buckets.total)
+
+
+def _scaled(buckets: Buckets) -> Float64s:
+    return buckets.total * SCALE if buckets.scaled is None else buckets.scaled
 
 
 def _joined(columns: Sequence[Any]) -> Any:

@@ -10,14 +10,25 @@ const place = /** @type {HTMLElement} */ (document.getElementById("figure"));
 let handed = null;
 
 addEventListener("message", (event) => {
-  if (event.source !== parent) return;
+  if (event.source !== parent || event.data === null || typeof event.data !== "object") return;
   handed = event.data;
   void draw();
 });
 
 async function draw() {
   if (!handed) return;
-  const { figure, colors } = handed;
+  try {
+    await drawFigure(handed);
+  } catch (error) {
+    place.className = "failed";
+    place.textContent = `This figure can't be drawn: ${error}`;
+  }
+  const data = handed.figure?.data;
+  parent.postMessage({ drawn: Array.isArray(data) ? data.length : 0 }, "*");
+}
+
+/** @param {Handed} handed Throws when the figure is none. */
+async function drawFigure({ figure, colors }) {
   const plotly = /** @type {any} */ (window).Plotly;
   const axis = { gridcolor: colors.grid, zerolinecolor: colors.grid, linecolor: colors.grid, automargin: true };
   // What the figure says itself holds over the theme, but for the size: the panel's.
@@ -35,14 +46,8 @@ async function draw() {
   for (const name of Object.keys(layout).concat("xaxis", "yaxis")) {
     if (/^[xy]axis\d*$/.test(name)) layout[name] = { ...axis, ...layout[name] };
   }
-  try {
-    await plotly.react(place, figure.data, layout, { responsive: true, displaylogo: false });
-    if (figure.frames?.length) await plotly.addFrames(place, figure.frames);
-  } catch (error) {
-    place.className = "failed";
-    place.textContent = `This figure can't be drawn: ${error}`;
-  }
-  parent.postMessage({ drawn: figure.data.length }, "*");
+  await plotly.react(place, figure.data, layout, { responsive: true, displaylogo: false });
+  if (figure.frames?.length) await plotly.addFrames(place, figure.frames);
 }
 
 addEventListener("load", () => parent.postMessage({ ready: true }, "*"));

@@ -11,7 +11,7 @@ from stepwell_ingestor.flush.buffer import PartitionBuffer
 from stepwell_ingestor.flush.policy import FlushPolicy
 from stepwell_ingestor.messages import Message
 
-POLICY = FlushPolicy(max_bytes=100, max_seconds=0.5)
+POLICY = FlushPolicy(max_bytes=6_000, max_seconds=0.5)
 
 
 def messages(first: int, count: int, size: int = 10) -> list[Message]:

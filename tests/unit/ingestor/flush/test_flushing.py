@@ -12,7 +12,9 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError
 
 from stepwell_ingestor.errors import CommitInDoubtError
+from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
+from stepwell_ingestor.flush.state_memory import StateMemory
 from stepwell_ingestor.kafka.client import Committed, Kafka
 from stepwell_ingestor.messages import Message
 from stepwell_schemas.clickhouse.store import Store
@@ -51,6 +53,9 @@ class Witness(Store):
     async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Committed]:
         return dict.fromkeys(partitions, Committed(3, "4"))
 
+    async def has_topic(self, topic: str) -> bool:
+        return True
+
     async def rejoin(self, partition: TopicPartition) -> None:
         self.asked.append("rejoin")
 
@@ -58,8 +63,9 @@ class Witness(Store):
 async def flush(witness: Witness, *, planned: bool) -> list[Any]:
     """Flush one event; return what was asked, repetitions left out."""
     flusher = Flusher(
-        PARTITION, store=witness, media=MediaStore("memory://"), kafka=cast("Kafka", witness), deadletters_topic="dead",
-        codec=Codec(), runs_in_memory=1, retry_seconds=0.1,
+        PARTITION, store=witness, media=MediaStore("memory://"), kafka=cast("Kafka", witness),
+        letters=LetterDelivery(cast("Kafka", witness), "dead", 0),
+        codec=Codec(), states=StateMemory(0).cache(), retry_seconds=0.1,
     )  # fmt: skip
     try:
         await flusher.flush([Message(3, 1, b"key", AN_EVENT)], 4, planned)

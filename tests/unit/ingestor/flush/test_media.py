@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from stepwell_ingestor.flush.media_upload import store_media
+from stepwell_ingestor.flush.media_upload import store_media, tidy_media
 from stepwell_ingestor.messages import Message, Received, receive_all
-from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
+from stepwell_ingestor.planner.plan import FlushPlan, is_repeated, plan_flush
 from stepwell_ingestor.planner.run_state import RunState
 from stepwell_schemas.errors import MediaUnavailableError
 from stepwell_schemas.events.codec import Codec, encode
@@ -79,21 +79,50 @@ async def test_a_file_is_stored_whole_whatever_its_pieces_and_flushes(
     items = received(pieces(DATA, count))
     for first in range(0, count, flush):
         assert await content(media, SHA256) is None
-        assert await store_media(media, items[first : first + flush]) == {}
+        await flushed(media, items[first : first + flush])
     assert await content(media, SHA256) == DATA
     assert left_over(tmp_path) == []
+
+
+async def flushed(media: MediaStore, items: Sequence[Received]) -> dict[int, str]:
+    """Store the media of a flush that is committed then; return what is refused."""
+    stored = await store_media(media, items)
+    await tidy_media(media, stored)
+    return stored.refused
 
 
 async def test_a_flush_that_is_repeated_changes_nothing(media: MediaStore, tmp_path: Path) -> None:
     items = received(pieces(DATA, 3))
-    assert await store_media(media, items[:2]) == {}
-    assert await store_media(media, items[:2]) == {}
-    for _ in range(2):
-        assert await store_media(media, items[1:]) == {}
+    assert await flushed(media, items[:2]) == {}
+    assert await flushed(media, items[:2]) == {}
+    assert (await store_media(media, items[1:])).refused == {}
+    assert await flushed(media, items[1:]) == {}
     assert await content(media, SHA256) == DATA
-    # A late repetition puts nothing aside that nobody would tidy up.
-    assert await store_media(media, items[:2]) == {}
     assert left_over(tmp_path) == []
+
+
+async def test_a_file_is_claimed_by_its_bytes_and_keeps_its_first_type(media: MediaStore) -> None:
+    assert await flushed(media, received(pieces(DATA, 2))) == {}
+    lies = received(pieces(b"", 2, session="other", sha256=SHA256, size=7, content_type="text/html"))
+    refused = await flushed(media, lies[1:])
+    assert list(refused) == [1]
+    assert "media_files" not in plan(lies[1:], refused).tables
+    assert await content(media, SHA256) == DATA
+    again = received(pieces(DATA, 2, session="other", content_type="text/html"))
+    assert await flushed(media, again) == {}
+    known = plan_flush(again, [], {PATH: RunState()}, 2, media_types={SHA256: "image/png"})
+    assert known.tables["media_files"].column("content_type").to_pylist() == ["image/png"]
+
+
+def test_of_a_file_that_a_flush_has_twice_the_first_type_holds() -> None:
+    items = received([*pieces(DATA, 1), *pieces(DATA, 1, session="other", content_type="text/html")])
+    assert plan(items, {}).tables["media_files"].column("content_type").to_pylist() == ["image/png"] * 2
+
+
+def test_a_repeated_piece_is_known_before_it_is_stored() -> None:
+    items = received(pieces(DATA, 2))
+    state = plan(items[:1], {}).states[PATH]
+    assert [is_repeated(item, state) for item in items] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +134,7 @@ async def test_a_file_that_is_not_what_its_name_says_is_a_dead_letter(
 ) -> None:
     items = received(pieces(DATA, 3, **changes))
     for _ in range(2):
-        refused = await store_media(media, items)
+        refused = await flushed(media, items)
         assert list(refused) == [2]
         assert why in refused[2]
     assert await content(media, "0" * 64) is None
@@ -116,9 +145,9 @@ async def test_a_file_that_is_not_what_its_name_says_is_a_dead_letter(
 
 async def test_a_piece_that_never_came_may_still_come(media: MediaStore) -> None:
     items = received(pieces(DATA, 3))
-    assert await store_media(media, [items[0], items[2]]) == {2: f"piece 1 of the 3 of file {SHA256} never came"}
-    assert await store_media(media, items[1:2]) == {}
-    assert await store_media(media, items[2:]) == {}
+    assert await flushed(media, [items[0], items[2]]) == {2: f"piece 1 of the 3 of file {SHA256} never came"}
+    assert await flushed(media, items[1:2]) == {}
+    assert await flushed(media, items[2:]) == {}
     assert await content(media, SHA256) == DATA
 
 
@@ -126,7 +155,7 @@ async def test_pieces_of_two_sessions_are_never_mixed(media: MediaStore) -> None
     lies = received(pieces(b"lie" * 400, 2, session="other", sha256=SHA256, size=1200))
     items = received(pieces(DATA, 2))
     for item in (items[0], lies[0], items[1]):
-        assert await store_media(media, [item]) == {}
+        assert await flushed(media, [item]) == {}
     assert await content(media, SHA256) == DATA
 
 

@@ -282,10 +282,10 @@ def test_a_run_is_known_by_its_events() -> None:
     (plan,) = flushed(received(events), [])
     document = plan.states[PATH].document
     assert document is not None
-    assert document.config == {"lr": 3, "keep": 2}
+    assert document.config.text() == '{"lr": 3, "keep": 2}'
     assert (document.created_at, document.started_at, document.finished_at) == (5_000, 6_000, 9_000)
     assert (document.state, document.exit_code, document.tags, document.notes) == ("failed", 1, ("t",), "n")
-    assert document.summary == {"best": 0.5}
+    assert document.summary.text() == '{"best": 0.5}'
 
 
 def test_an_event_with_broken_json_is_a_dead_letter_and_changes_nothing() -> None:

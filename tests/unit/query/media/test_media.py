@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stepwell_query.errors import RangeError, RequestError
-from stepwell_query.media.files import check_sha256, safety_headers, span_of
+from stepwell_query.media.files import check_sha256, page_headers, safety_headers, served_type, span_of
+
+NAME = "0123456789abcdef" * 4
 
 
 @pytest.mark.parametrize(
@@ -42,19 +46,46 @@ def test_only_a_sha256_names_a_file(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content_type", "document"),
+    ("stored", "served", "disposition"),
     [
-        ("image/png", False),
-        ("video/mp4", False),
-        ("image/svg+xml", True),
-        ("text/html", True),
-        ("application/xhtml+xml", True),
-        ("application/octet-stream", True),
+        ("image/png", "image/png", "inline"),
+        (" IMAGE/PNG ", "image/png", "inline"),
+        ("video/mp4", "video/mp4", "inline"),
+        ("image/svg+xml", "image/svg+xml", "attachment"),
+        ("image/SVG+xml", "image/svg+xml", "attachment"),
+        ("image/png, text/html", "application/octet-stream", "attachment"),
+        ("video/mp4, text/html", "application/octet-stream", "attachment"),
+        ("image/png; x=text/html", "application/octet-stream", "attachment"),
+        ("image/png\r\nx: y", "application/octet-stream", "attachment"),
+        ("image/", "application/octet-stream", "attachment"),
+        ("text/html", "application/octet-stream", "attachment"),
+        ("application/xhtml+xml", "application/octet-stream", "attachment"),
+        ("", "application/octet-stream", "attachment"),
     ],
 )
-def test_what_a_browser_would_run_has_no_origin(content_type: str, document: bool) -> None:
-    headers = safety_headers(content_type)
+def test_what_a_browser_would_run_is_a_download(stored: str, served: str, disposition: str) -> None:
+    assert served_type(stored) == served
+    _is_kept_in(safety_headers(NAME, stored), disposition)
+
+
+@given(st.text())
+def test_no_stored_type_gets_out(stored: str) -> None:
+    assert served_type(stored).isascii()
+    _is_kept_in(safety_headers(NAME, stored), "")
+
+
+def _is_kept_in(headers: dict[str, str], disposition: str) -> None:
+    assert headers["content-security-policy"] == "sandbox; default-src 'none'"
     assert headers["x-content-type-options"] == "nosniff"
-    policy = headers.get("content-security-policy", "")
-    assert policy.startswith("sandbox allow-scripts;") == document
-    assert "allow-same-origin" not in policy
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert headers["content-disposition"].startswith(disposition)
+    assert all(value.isascii() and value.isprintable() for value in headers.values())
+
+
+def test_a_page_runs_its_scripts_without_origin_and_network() -> None:
+    policy = dict(part.strip().split(" ", 1) for part in page_headers()["content-security-policy"].split(";"))
+    assert policy["sandbox"] == "allow-scripts"
+    assert policy["default-src"] == "'none'"
+    for name, sources in policy.items():
+        if name.endswith("-src"):
+            assert set(sources.split()) <= {"'none'", "'unsafe-inline'", "'unsafe-eval'", "data:", "blob:"}, name

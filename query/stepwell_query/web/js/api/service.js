@@ -235,12 +235,17 @@ export function sql(sql, parameters) {
 
 /** @param {string} sha256 */
 export function mediaUrl(sha256) {
-  return `${ROOT}/media/${sha256}`;
+  return `${ROOT}/media/${encodeURIComponent(sha256)}`;
+}
+
+/** @param {string} sha256 of an HTML file */
+export function pageUrl(sha256) {
+  return `${mediaUrl(sha256)}/page`;
 }
 
 /** @param {string} sha256 @returns {Promise<object>} a Plotly figure */
 export function figure(sha256) {
-  return ask(`/media/${sha256}`);
+  return ask(`/media/${encodeURIComponent(sha256)}`);
 }
 
 /**
@@ -258,7 +263,7 @@ export function figure(sha256) {
  * @returns {Promise<TablePage>}
  */
 export function tableRows(sha256, asked, signal) {
-  return ask(`/media/${sha256}/rows${query(asked)}`, { signal });
+  return ask(`/media/${encodeURIComponent(sha256)}/rows${query(asked)}`, { signal });
 }
 
 /** @param {string} entity @param {string} project */

@@ -14,7 +14,7 @@ export function histogramView(value, shown) {
   const { bins, counts } = value;
   const low = Number(bins[0]);
   const span = Number(bins[bins.length - 1]) - low || 1;
-  const most = Math.max(...counts, 1);
+  const most = counts.reduce((one, other) => Math.max(one, other), 1);
   const bars = counts.map((number, at) => {
     const x = ((Number(bins[at]) - low) / span) * WIDTH;
     const right = ((Number(bins[at + 1]) - low) / span) * WIDTH;

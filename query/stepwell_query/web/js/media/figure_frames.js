@@ -26,7 +26,8 @@ export function plotlyView(value, shown) {
     frame.contentWindow?.postMessage({ figure: await figure, colors }, "*");
   };
   const hear = (/** @type {MessageEvent} */ event) => {
-    if (event.source !== frame.contentWindow) return;
+    // A figure may post anything of its own.
+    if (event.source !== frame.contentWindow || event.data === null || typeof event.data !== "object") return;
     // A frame that is put back loads anew, and tells that it is ready.
     if (event.data.ready) void hand().catch(() => missing(frame, value, () => (figure = ask())));
     else if (event.data.drawn !== undefined) frame.dataset.drawn = String(event.data.drawn);

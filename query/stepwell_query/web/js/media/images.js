@@ -5,6 +5,7 @@ import { colorOf } from "../runs/run_colors.js";
 import { h, svg } from "../ui/dom.js";
 import { short } from "../ui/format.js";
 import { missing } from "./missing_file.js";
+import { boxGroupsOf, masksOf, sizeOf } from "./references.js";
 
 const SMALL = 96;
 const MASK = 0.45;
@@ -17,10 +18,10 @@ export function imageView(value, shown) {
   const image = h("img", { src: mediaUrl(value.sha256), alt: value.caption ?? shown.name, loading: "lazy", decoding: "async" });
   const stack = h("div", { class: value.width && value.width <= SMALL ? "image pixels" : "image" }, image);
   image.addEventListener("error", () => missing(stack, value, () => image.setAttribute("src", mediaUrl(value.sha256))));
-  const { width, height } = value;
-  if (width && height) {
-    for (const mask of Object.values(value.masks ?? {})) stack.append(maskOver(mask, width, height));
-    for (const boxes of Object.values(value.boxes ?? {})) stack.append(boxesOver(boxes, width, height));
+  const size = sizeOf(value);
+  if (size) {
+    for (const mask of masksOf(value)) stack.append(maskOver(mask, size.width, size.height));
+    for (const boxes of boxGroupsOf(value)) stack.append(boxesOver(boxes, size.width, size.height));
   }
   return h("div", { class: "captioned" }, stack, value.caption ? h("div", { class: "caption" }, value.caption) : null);
 }
@@ -31,7 +32,9 @@ function boxesOver(boxes, width, height) {
   const over = svg("svg", { class: "over", viewBox: `0 0 ${width} ${height}`, role: "img" });
   over.setAttribute("aria-label", `${boxes.box_data.length} boxes`);
   for (const box of boxes.box_data) {
-    const { x, y, w, h: high } = placeOf(box, width, height);
+    const place = placeOf(box, width, height);
+    if (!place) continue;
+    const { x, y, w, h: high } = place;
     const color = colorOf(Number(box.class_id));
     const scores = Object.entries(box.scores ?? {}).map(([name, score]) => `${name} ${short(Number(score))}`);
     const label = [box.box_caption ?? boxes.class_labels?.[String(box.class_id)] ?? box.class_id, ...scores].join(", ");
@@ -46,19 +49,21 @@ function boxesOver(boxes, width, height) {
 }
 
 /**
- * Return a box's place in pixels: positions are shares of the image unless `domain` is `pixel`.
+ * Return a box's place in pixels: positions are shares of the image unless `domain` is `pixel`; null where it has none.
  * @param {any} box
  * @param {number} width
  * @param {number} height
  */
 export function placeOf(box, width, height) {
-  const at = box.position;
+  const at = box?.position;
+  if (at === null || typeof at !== "object") return null;
   const [wide, high] = box.domain === "pixel" ? [1, 1] : [width, height];
   const w = at.width ?? at.maxX - at.minX;
   const h = at.height ?? at.maxY - at.minY;
-  const x = at.minX ?? at.middle[0] - w / 2;
-  const y = at.minY ?? at.middle[1] - h / 2;
-  return { x: x * wide, y: y * high, w: w * wide, h: h * high };
+  const x = at.minX ?? at.middle?.[0] - w / 2;
+  const y = at.minY ?? at.middle?.[1] - h / 2;
+  const place = { x: x * wide, y: y * high, w: w * wide, h: h * high };
+  return Object.values(place).every(Number.isFinite) && place.w >= 0 && place.h >= 0 ? place : null;
 }
 
 /** @param {any} mask @param {number} width @param {number} height */

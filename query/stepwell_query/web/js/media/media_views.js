@@ -1,12 +1,13 @@
 /** How a medium looks, by its kind. */
 
-import { mediaUrl } from "../api/service.js";
+import { mediaUrl, pageUrl } from "../api/service.js";
 import { h } from "../ui/dom.js";
 import { bytes } from "../ui/format.js";
 import { plotlyView } from "./figure_frames.js";
 import { histogramView } from "../charts/histogram.js";
 import { imageView } from "./images.js";
 import { missing } from "./missing_file.js";
+import { endingOf, flawOf, ITEMS_MAX } from "./references.js";
 import { tableView } from "./table_view.js";
 
 /** @typedef {{element: HTMLElement, leave: () => void}} View `leave` is called when it is taken away */
@@ -23,12 +24,31 @@ export function mediaView(kind, value, shown) {
   if (value === null || typeof value !== "object") return view(h("span", {}, String(value)));
   if (!Array.isArray(value.items)) return single(kind, value, shown);
   /** @type {View[]} */
-  const views = value.items.map((/** @type {any} */ item) => single(kind, item, shown));
-  return { element: h("div", { class: "items" }, views.map((one) => one.element)), leave: () => views.forEach((one) => one.leave()) };
+  const views = value.items.slice(0, ITEMS_MAX).map((/** @type {any} */ item) => single(kind, item, shown));
+  const rest = value.items.length - views.length;
+  const more = rest > 0 ? h("div", { class: "muted" }, `and ${rest} more`) : null;
+  return { element: h("div", { class: "items" }, views.map((one) => one.element), more), leave: () => views.forEach((one) => one.leave()) };
 }
 
 /** @param {string} kind @param {any} value @param {Shown} shown @returns {View} */
 function single(kind, value, shown) {
+  const flaw = flawOf(kind, value);
+  if (flaw) return view(unshowable(kind, flaw));
+  try {
+    return drawn(kind, value, shown);
+  } catch (error) {
+    // What a run has logged must not take the values beside it away.
+    return view(unshowable(kind, String(error)));
+  }
+}
+
+/** @param {string} kind @param {string} why */
+function unshowable(kind, why) {
+  return h("div", { class: "missing", role: "note" }, `This ${kind} can't be shown: ${why}.`);
+}
+
+/** @param {string} kind @param {any} value @param {Shown} shown @returns {View} */
+function drawn(kind, value, shown) {
   switch (kind) {
     case "image":
       return view(imageView(value, shown));
@@ -73,7 +93,7 @@ function media(tag, value, shown) {
 function page(value, shown) {
   return h("iframe", {
     class: "page",
-    src: mediaUrl(value.sha256),
+    src: pageUrl(value.sha256),
     sandbox: "allow-scripts",
     referrerpolicy: "no-referrer",
     title: value.caption ?? shown.name,
@@ -87,6 +107,7 @@ function withCaption(element, value) {
 
 /** @param {any} value */
 function file(value) {
-  const about = [value.format, value.size ? bytes(value.size) : "", value.content_type].filter(Boolean).join(" · ");
-  return h("div", { class: "file" }, h("a", { href: mediaUrl(value.sha256), download: `${value.sha256.slice(0, 12)}.${value.format ?? "bin"}` }, "Download"), h("span", { class: "muted" }, about), value.caption ? h("span", {}, value.caption) : null);
+  const about = [value.format, value.size ? bytes(Number(value.size)) : "", value.content_type].filter(Boolean).join(" · ");
+  const name = `${value.sha256.slice(0, 12)}${endingOf(value.format, "bin")}`;
+  return h("div", { class: "file" }, h("a", { href: mediaUrl(value.sha256), download: name }, "Download"), h("span", { class: "muted" }, about), value.caption ? h("span", {}, value.caption) : null);
 }

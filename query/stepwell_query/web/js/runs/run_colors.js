@@ -20,6 +20,7 @@ const PALETTE = [
  * @param {number} number
  */
 export function colorOf(number) {
+  if (!Number.isInteger(number)) return PALETTE[0];
   return PALETTE[((number % PALETTE.length) + PALETTE.length) % PALETTE.length];
 }
 

@@ -3,6 +3,7 @@
 import { mediaUrl, sql } from "../api/service.js";
 import { fill, h } from "../ui/dom.js";
 import { bytes, count, time } from "../ui/format.js";
+import { endingOf, isFileName } from "../media/references.js";
 
 /** @typedef {import("../types.js").Run} Run */
 
@@ -13,25 +14,31 @@ const OF_RUN = "entity = {entity:String} AND project = {project:String} AND run_
 export function filesTab(run) {
   const statement = `SELECT key, kind, step, value FROM media WHERE ${OF_RUN} ORDER BY key, step LIMIT ${ROWS_MAX}`;
   return listOf(run, statement, ["File", "Kind", "Step", "Size"], "No files were logged.", ([key, kind, step, value]) =>
-    filesOf(JSON.parse(value)).map((file) => [
+    filesOf(value).map((file) => [
       h("a", { href: mediaUrl(file.sha256), download: `${key.replaceAll("/", "-")}-${step}${ending(file)}` }, key),
       kind,
       count(step),
-      bytes(file.size ?? 0),
+      bytes(Number(file.size ?? 0)),
     ]),
   );
 }
 
-/** @param {any} reference @returns {any[]} */
-function filesOf(reference) {
-  return (reference.items ?? [reference]).filter((/** @type {any} */ file) => file.sha256);
+/** Return the files that a stored reference names; none of a text that is no reference. @param {string} text @returns {any[]} */
+export function filesOf(text) {
+  try {
+    const reference = JSON.parse(text);
+    const items = Array.isArray(reference.items) ? reference.items : [reference];
+    return items.filter((/** @type {any} */ file) => isFileName(file?.sha256));
+  } catch {
+    return [];
+  }
 }
 
 /** @param {any} file */
 function ending(file) {
   const kinds = { "text/html": "html", "application/vnd.apache.parquet": "parquet", "application/vnd.plotly.v1+json": "json" };
-  const name = file.format ?? kinds[/** @type {keyof typeof kinds} */ (file.content_type)] ?? file.content_type?.split("/")[1];
-  return name ? `.${name}` : "";
+  const type = String(file.content_type ?? "");
+  return endingOf(file.format, kinds[/** @type {keyof typeof kinds} */ (type)], type.split("/")[1]);
 }
 
 /** @param {Run} run @returns {import("../pages/run_page.js").Tab} */

@@ -42,9 +42,27 @@ function rulesOf(runs, says) {
 function matcherOf({ name, glob }) {
   const folded = name.toLowerCase();
   if (!glob) return (key) => key === folded;
-  const parts = folded.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  const pattern = new RegExp(`^${parts.join("[^]*")}$`);
-  return (key) => !key.startsWith("_") && pattern.test(key);
+  return (key) => !key.startsWith("_") && fits(key, folded.split("*"));
+}
+
+/**
+ * Tell whether a key is made of these parts in order with anything between them. As a regular expression, a name with
+ * many `*` takes exponential time.
+ * @param {string} key
+ * @param {string[]} parts two at least
+ */
+export function fits(key, parts) {
+  const first = parts[0];
+  const last = parts[parts.length - 1];
+  if (key.length < first.length + last.length || !key.startsWith(first) || !key.endsWith(last)) return false;
+  const end = key.length - last.length;
+  let at = first.length;
+  for (const part of parts.slice(1, -1)) {
+    const found = key.indexOf(part, at);
+    if (found < 0 || found + part.length > end) return false;
+    at = found + part.length;
+  }
+  return true;
 }
 
 /**

@@ -1,0 +1,221 @@
+"""The ClickHouse port as an ASGI application.
+
+Speaks what clickhouse-connect, curl and BI tools use: the statement in `query=` or the body, `param_x` parameters,
+settings in the URL, inserts of any format in the body, Basic or X-ClickHouse-User credentials, compressed bodies,
+and errors with their code in a header. Guests (no user, or `default` without a password) read within limits; the
+configured user writes. Formats whose blocks can be joined are sent block by block; an answer in another one is held in
+memory before it is sent.
+
+A request passes the checks that cost nothing first: its origin, its credentials, then its body's size. The engine's
+calls block, so they run in threads; a statement whose client has left is killed, or leaves the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl
+
+import cramjam
+import structlog
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope, Send
+
+from stepwell_deploy.clickhouse_server.access import ACCESS_CODE, AUTHENTICATION_CODE, Credentials, check_browser
+from stepwell_deploy.clickhouse_server.bodies import (
+    TIMEOUT_CODE,
+    TOO_LARGE_CODE,
+    ClientLeftError,
+    content_of,
+    read_body,
+)
+from stepwell_deploy.clickhouse_server.bounds import Bounds
+from stepwell_deploy.clickhouse_server.compression import frames
+from stepwell_deploy.clickhouse_server.protocol import ABORT
+from stepwell_deploy.clickhouse_server.request import Request, StatementError, form_fields
+from stepwell_deploy.clickhouse_server.responses import PLAIN, Head, answer_head, busy, error_head, error_status, head
+from stepwell_deploy.clickhouse_server.statements import Engine, Statement
+from stepwell_query.errors import TooBusyError
+from stepwell_query.places import Places
+
+_STATEMENT_PATHS: Final = frozenset({"/", "/query"})
+_PING_PATHS: Final = frozenset({"/ping", "/replicas_status"})
+_MAX_FIELDS: Final = 1_000
+_LZ4_FROM_BYTES: Final = 1 << 16
+_SYNTAX_CODE: Final = 62
+# Errors before a body was read: what is left of it must not be parsed as a further request.
+_CLOSING: Final = frozenset({ACCESS_CODE, AUTHENTICATION_CODE, TOO_LARGE_CODE, TIMEOUT_CODE})
+_log = structlog.get_logger("stepwell.clickhouse_server")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One request: its headers, the fields of its URL, the client's address, and whether its user may write."""
+
+    headers: Mapping[str, str]
+    fields: dict[str, str]
+    client: str
+    writer: bool
+
+    @property
+    def framed(self) -> bool:
+        return self.fields.get("compress") == "1"
+
+
+class ClickHouseApp:
+    """Answers ClickHouse's HTTP protocol over an engine."""
+
+    def __init__(self, engine: Engine, credentials: Credentials, hosts: Collection[str], bounds: Bounds) -> None:
+        self._engine = engine
+        self._credentials = credentials
+        self._hosts = hosts
+        self._bounds = bounds
+        self._guests = Places(bounds.guests)
+        self._writers = Places(bounds.writers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        fields: dict[str, str] = {}
+        try:
+            headers = Headers(scope=scope)
+            check_browser(headers, self._hosts)
+            if scope["path"] in _PING_PATHS or scope["method"] == "HEAD":
+                await self._send(send, 200, head(PLAIN), b"Ok.\n")
+            elif scope["path"] not in _STATEMENT_PATHS:
+                await self._send(send, 404, head(PLAIN), b"There is no handle " + scope["path"].encode() + b".\n")
+            elif scope["method"] not in {"GET", "POST"}:
+                await self._send(send, 405, head(PLAIN, {"Allow": "GET, HEAD, POST"}), b"Use GET or POST.\n")
+            else:
+                fields |= _fields(scope["query_string"])
+                await self._statement(scope, headers, fields, receive, send)
+        except StatementError as error:
+            await self._fail(send, error, framed=fields.get("compress") == "1")
+        except TooBusyError as error:
+            await self._fail(send, busy(error), framed=fields.get("compress") == "1")
+        except ClientLeftError:
+            _abort(scope)
+        except Exception as error:
+            _log.error("clickhouse_request_failed", path=scope["path"], exc_info=error)
+            raise
+
+    async def _statement(
+        self, scope: Scope, headers: Mapping[str, str], fields: dict[str, str], receive: Receive, send: Send
+    ) -> None:
+        # GET never writes, as in ClickHouse.
+        writer = self._credentials.writes(fields, headers) and scope["method"] == "POST"
+        asked = _Asked(headers, fields, scope["client"][0] if scope["client"] else "", writer)
+        sizes = self._bounds.writer_body if writer else self._bounds.guest_body
+        body = await read_body(receive, headers, sizes, self._bounds)
+        work = asyncio.create_task(self._answer(asked, body, send))
+        left = asyncio.create_task(_left(receive))
+        try:
+            await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            left.cancel()
+            if not work.done():
+                work.cancel()
+            await asyncio.wait({work, left})
+        if not work.cancelled():
+            work.result()
+
+    async def _answer(self, asked: _Asked, body: bytes, send: Send) -> None:
+        fields = asked.fields
+        sizes = self._bounds.writer_body if asked.writer else self._bounds.guest_body
+        # Refused before the statement runs, if it can't be repeated in a header.
+        head(PLAIN, {"X-ClickHouse-Query-Id": fields.get("query_id", "")})
+        fields.setdefault("database", asked.headers.get("x-clickhouse-database", ""))
+        places = self._writers if asked.writer else self._guests
+        statement = Statement(self._engine, uuid.uuid4().hex)
+
+        def parsed() -> Request:
+            content = content_of(body, asked.headers, fields, sizes)
+            # Long parameters come in a form, since they would not fit into a URL.
+            content_type = asked.headers.get("content-type", "")
+            if content_type.startswith("multipart/form-data"):
+                fields.update(form_fields(content_type, content))
+                content = b""
+            return Request.parse(fields, content, asked.headers.get("x-clickhouse-format"))
+
+        async with places.place(asked.client), statement:
+            started = time.perf_counter_ns()
+            answer = await statement.run(parsed, asked.writer)
+            values = answer_head(
+                answer, fields.get("query_id", ""), time.perf_counter_ns() - started, framed=asked.framed
+            )
+            if isinstance(answer.body, bytes):
+                await self._send_whole(send, asked, values, answer.body)
+            else:
+                await self._send_blocks(send, asked, values, statement)
+
+    async def _send_whole(self, send: Send, asked: _Asked, values: Head, body: bytes) -> None:
+        if asked.framed:
+            body = await asyncio.to_thread(_framed, body)
+        elif "lz4" in _encodings(asked.headers) and len(body) > _LZ4_FROM_BYTES:
+            # Loopback is faster than any compression but this one; small answers gain nothing.
+            values.append((b"content-encoding", b"lz4"))
+            body = bytes(await asyncio.to_thread(cramjam.lz4.compress, body))
+        await self._send(send, 200, values, body)
+
+    async def _send_blocks(self, send: Send, asked: _Asked, values: Head, statement: Statement) -> None:
+        await self._timed(send, {"type": "http.response.start", "status": 200, "headers": values})
+        try:
+            async for block in statement.blocks(_framed if asked.framed else bytes):
+                await self._timed(send, {"type": "http.response.body", "body": block, "more_body": True})
+        except RuntimeError as error:
+            # The engine broke off: without the last chunk the client knows that its answer is not whole.
+            raise ClientLeftError from error
+        await self._timed(send, {"type": "http.response.body", "body": b""})
+
+    async def _fail(self, send: Send, error: StatementError, *, framed: bool) -> None:
+        body = f"{error}\n".encode("utf-8", "replace")
+        content = _framed(body) if framed else body
+        values = error_head(error)
+        if error.code in _CLOSING:
+            values.append((b"connection", b"close"))
+        await self._send(send, error_status(error), values, content)
+
+    async def _send(self, send: Send, status: int, values: Head, body: bytes) -> None:
+        values = [*values, (b"content-length", str(len(body)).encode())]
+        await self._timed(send, {"type": "http.response.start", "status": status, "headers": values})
+        await self._timed(send, {"type": "http.response.body", "body": body})
+
+    async def _timed(self, send: Send, message: Message) -> None:
+        """Send a part of an answer; a client that takes none for too long has left."""
+        try:
+            async with asyncio.timeout(self._bounds.send_seconds):
+                await send(message)
+        except TimeoutError:
+            raise ClientLeftError from None
+
+
+def _framed(content: bytes) -> bytes:
+    return b"".join(frames(content))
+
+
+def _abort(scope: Scope) -> None:
+    abort = scope.get("extensions", {}).get(ABORT)
+    if abort is not None:
+        abort()
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _fields(query: bytes) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(query.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS))
+    except ValueError as error:
+        message = f"Code: {_SYNTAX_CODE}. DB::Exception: The URL can't be read: {error}. (SYNTAX_ERROR)"
+        raise StatementError(message, _SYNTAX_CODE) from error
+
+
+def _encodings(headers: Mapping[str, str]) -> set[str]:
+    return {item.split(";")[0].strip() for item in headers.get("accept-encoding", "").split(",")}

@@ -1,0 +1,63 @@
+"""The end of a running stack: each part in its order and within its time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from stepwell_deploy.clickhouse_server.server import ClickHouseHttp
+from stepwell_deploy.local.broker_thread import BrokerThread
+from stepwell_deploy.local.exit_deadline import (
+    BROKER_SECONDS,
+    CLOSE_SECONDS,
+    SERVICE_END_SECONDS,
+    SERVICE_SECONDS,
+    ExitDeadline,
+)
+from stepwell_deploy.local.stack_supervisor import StackSupervisor
+from stepwell_query.api.server import Server
+from stepwell_schemas.clickhouse.store import Store
+
+
+class RunningStack(NamedTuple):
+    """What runs and is to be ended."""
+
+    server: Server
+    serving: asyncio.Task[None]
+    supervisor: StackSupervisor
+    broker: BrokerThread
+    clickhouse: ClickHouseHttp | None
+    store: Store
+
+
+async def drain(stack: RunningStack, deadline: ExitDeadline) -> None:
+    """End a stack; the process ends here if a part could not be drained, since nothing can wait for its threads.
+
+    The service and the ingestor end next to each other. The broker comes after them: the ingestor commits to it.
+    """
+    served, stored = await asyncio.gather(_end_service(stack), stack.supervisor.stop_ingestor())
+    clean = await _end_broker(stack.broker)
+    for part, drained in (("service", served), ("ingestor", stored), ("broker", clean)):
+        if not drained:
+            deadline.not_drained(part)
+    deadline.call("clickhouse", lambda: _close(stack), CLOSE_SECONDS)
+    deadline.exit_if_incomplete()
+
+
+async def _end_service(stack: RunningStack) -> bool:
+    stack.server.should_exit = True
+    await asyncio.wait({stack.serving}, timeout=SERVICE_SECONDS + SERVICE_END_SECONDS)
+    return stack.serving.done()
+
+
+async def _end_broker(broker: BrokerThread) -> bool:
+    ending = asyncio.ensure_future(broker.end(BROKER_SECONDS))
+    # A restart under way ends first, within its poll.
+    await asyncio.wait({ending}, timeout=BROKER_SECONDS + CLOSE_SECONDS / 2)
+    return ending.done() and ending.exception() is None and ending.result()
+
+
+def _close(stack: RunningStack) -> None:
+    if stack.clickhouse is not None:
+        stack.clickhouse.stop()
+    stack.store.close()

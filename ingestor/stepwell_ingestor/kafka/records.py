@@ -1,0 +1,323 @@
+"""Kafka's record batches, read so that nothing in them can stop a reader.
+
+aiokafka raises for a record that it can't parse and decompresses without bounds. Here every offset of the log becomes
+either a record or an `Unreadable`, which names the offsets that it stands for and the reason:
+
+- A header whose name is not UTF-8 is read with replacement characters.
+- A record that is broken inside its own length is stepped over alone.
+- Where the records' lengths are broken, the rest of the batch is stepped over.
+- Where the batch itself is broken (its checksum, codec, compressed data, size), the whole batch is.
+
+aiokafka's extension in C reads the batches; only what it refuses is read in Python.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from aiokafka import TopicPartition
+from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.legacy_records import LegacyRecordBatch
+from aiokafka.record.util import decode_varint
+
+from stepwell_ingestor.kafka.decompression import decompress
+from stepwell_schemas.limits import MAX_BATCH_BYTES
+
+_PREFIX: Final = struct.Struct(">qi")
+_HEADER: Final = struct.Struct(">qiibIhiqqqhii")
+_LEGACY: Final = struct.Struct(">qiIbb")
+_MAGIC_AT: Final = 16
+_ATTRIBUTES_AT: Final = 21
+_MAGIC: Final = 2
+_CODEC_MASK: Final = 0x07
+_LOG_APPEND_TIME: Final = 0x08
+_CONTROL: Final = 0x20
+_DETAIL_CHARS: Final = 300
+
+
+class Record(NamedTuple):
+    """A record of a topic, with aiokafka's names."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+
+class Unreadable(NamedTuple):
+    """Offsets [first, offset] that can't be read, and why. `offset` is the last, from which a reader moves on."""
+
+    topic: str
+    partition: int
+    first: int
+    offset: int
+    timestamp: int
+    detail: str
+
+
+class _Header(NamedTuple):
+    base: int
+    length: int
+    epoch: int
+    magic: int
+    crc: int
+    attributes: int
+    last_delta: int
+    first_timestamp: int
+    max_timestamp: int
+    producer_id: int
+    producer_epoch: int
+    base_sequence: int
+    records: int
+
+    @property
+    def end(self) -> int:
+        """The offset after the batch."""
+        return self.base + max(self.last_delta, 0) + 1
+
+    def timestamp(self, delta: int) -> int:
+        if self.attributes & _LOG_APPEND_TIME:
+            return self.max_timestamp
+        return self.first_timestamp + delta
+
+
+class RecordBatches:
+    """The bytes of a fetch, batch by batch; stands in for aiokafka's `MemoryRecords`."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = memoryview(data or b"")
+
+    def has_next(self) -> bool:
+        """Tell if there are batches."""
+        return len(self._data) >= _PREFIX.size
+
+    def size_in_bytes(self) -> int:
+        """Return the size of what was fetched."""
+        return len(self._data)
+
+    def batches(self) -> Iterator[memoryview]:
+        """Yield each whole batch; the last one may be cut off by the fetch's size, and is fetched again."""
+        place = 0
+        while place + _PREFIX.size <= len(self._data):
+            size = _PREFIX.size + max(_PREFIX.unpack_from(self._data, place)[1], 0)
+            # A first batch that is cut off would be fetched so for ever.
+            if place and place + size > len(self._data):
+                return
+            yield self._data[place : place + size]
+            place += size
+
+
+class PartitionRecords:
+    """The records of a fetch, in order; stands in for aiokafka's class of this name, which it calls with these.
+
+    Attributes:
+        next_fetch_offset: the offset after the last record that was given.
+    """
+
+    def __init__(
+        self,
+        partition: TopicPartition,
+        batches: RecordBatches,
+        _aborted_transactions: object,
+        fetch_offset: int,
+        *_: object,
+    ) -> None:
+        self._partition = partition
+        self.next_fetch_offset = fetch_offset
+        self._batches = batches
+        self._items = self._read()
+
+    def __iter__(self) -> Iterator[Record | Unreadable]:
+        return self
+
+    def __next__(self) -> Record | Unreadable:
+        return next(self._items)
+
+    def _read(self) -> Iterator[Record | Unreadable]:
+        for batch in self._batches.batches():
+            for item in read_batch(self._partition, batch, self.next_fetch_offset):
+                if item.offset >= self.next_fetch_offset:
+                    self.next_fetch_offset = item.offset + 1
+                    yield item
+            self.next_fetch_offset = max(self.next_fetch_offset, _end(batch))
+
+
+def _end(batch: memoryview) -> int:
+    """Return the offset after a batch, as far as it can be told."""
+    if len(batch) < _HEADER.size:
+        return 0
+    base, magic = _PREFIX.unpack_from(batch)[0], batch[_MAGIC_AT]
+    return _Header(*_HEADER.unpack_from(batch)).end if magic == _MAGIC and _is_sound(batch) else int(base) + 1
+
+
+def read_batch(partition: TopicPartition, batch: memoryview, position: int) -> Iterator[Record | Unreadable]:
+    """Yield every record of a batch; `position` is the first offset that the reader has not had."""
+    if len(batch) <= _MAGIC_AT or batch[_MAGIC_AT] < _MAGIC:
+        yield from _read_legacy(partition, batch, position)
+        return
+    if len(batch) < _HEADER.size:
+        yield Unreadable(
+            partition.topic, partition.partition, position, position, 0, f"a record batch of {len(batch)} bytes"
+        )
+        return
+    header = _Header(*_HEADER.unpack_from(batch))
+    if not _is_sound(batch):
+        yield _unsound(partition, header, position)
+        return
+    if header.attributes & _CONTROL:
+        return
+    given = header.base - 1
+    try:
+        records = _records(header, batch)
+    except Exception as error:
+        # Whatever the decompressors say of broken data: to a reader each means the same.
+        yield _unreadable(partition, header, header.base, error)
+        return
+    try:
+        for record in DefaultRecordBatch(_uncompressed(header, records)):
+            if not given < record.offset < header.end:
+                raise ValueError(f"offset {record.offset} does not follow")
+            given = record.offset
+            yield Record(
+                partition.topic,
+                partition.partition,
+                given,
+                record.timestamp,
+                record.key,
+                record.value,
+                tuple(record.headers),
+            )
+    except Exception:
+        yield from (item for item in _read_patiently(partition, header, records) if item.offset > given)
+
+
+def _is_sound(batch: memoryview) -> bool:
+    header = _Header(*_HEADER.unpack_from(batch))
+    whole = header.length == len(batch) - _PREFIX.size
+    return whole and header.magic == _MAGIC and header.last_delta >= 0 and _crc_is_right(batch)
+
+
+def _crc_is_right(batch: memoryview) -> bool:
+    right: bool = DefaultRecordBatch(bytes(batch)).validate_crc()
+    return right
+
+
+def _unsound(partition: TopicPartition, header: _Header, position: int) -> Unreadable:
+    # Nothing in the header is sure: its range holds where two of its fields agree, otherwise the next offset is tried.
+    agree = header.last_delta == header.records - 1 >= 0 and header.base <= position < header.end
+    first, end = (header.base, header.end) if agree else (position, position + 1)
+    return Unreadable(
+        partition.topic,
+        partition.partition,
+        first,
+        end - 1,
+        0,
+        "the checksum of its record batch is wrong, or its header broken",
+    )
+
+
+def _records(header: _Header, batch: memoryview) -> bytes:
+    """Return the bytes of a batch's records. Raises whatever the codec does."""
+    codec, body = header.attributes & _CODEC_MASK, batch[_HEADER.size :]
+    return decompress(codec, body, MAX_BATCH_BYTES) if codec else bytes(body)
+
+
+def _uncompressed(header: _Header, records: bytes) -> bytes:
+    """Return a batch of the same records without compression; its checksum is not right any more."""
+    plain = header._replace(
+        length=_HEADER.size - _PREFIX.size + len(records), attributes=header.attributes & ~_CODEC_MASK
+    )
+    return _HEADER.pack(*plain) + records
+
+
+def _unreadable(partition: TopicPartition, header: _Header, first: int, error: Exception) -> Unreadable:
+    last = max(header.end - 1, first)
+    detail = f"{type(error).__name__}: {error}"[:_DETAIL_CHARS]
+    return Unreadable(partition.topic, partition.partition, first, last, header.max_timestamp, detail)
+
+
+def _read_patiently(partition: TopicPartition, header: _Header, records: bytes) -> Iterator[Record | Unreadable]:
+    place, offset = 0, header.base
+    for _ in range(header.records):
+        try:
+            size, begin = decode_varint(bytearray(records[place : place + 10]), 0)
+            begin += place
+            place = begin + size
+            if size < 0 or place > len(records):
+                raise ValueError(f"a record of {size} bytes, of which {len(records) - begin} are there")
+        except Exception as error:
+            yield _unreadable(partition, header, offset, error)
+            return
+        try:
+            record = _parse(partition, header, bytearray(records[begin:place]))
+            if record.offset < offset or record.offset >= header.end:
+                raise ValueError(f"offset {record.offset} does not follow")
+        except Exception as error:
+            detail = f"{type(error).__name__}: {error}"[:_DETAIL_CHARS]
+            yield Unreadable(partition.topic, partition.partition, offset, offset, header.max_timestamp, detail)
+        else:
+            yield record
+            offset = record.offset
+        offset += 1
+
+
+class _Fields:
+    """The fields of one record, read one after the other; raises ValueError or IndexError beyond its end."""
+
+    def __init__(self, body: bytearray) -> None:
+        self._body = body
+        self.place = 1  # behind the attributes, which say nothing
+
+    def number(self) -> int:
+        value: int
+        value, self.place = decode_varint(self._body, self.place)
+        return value
+
+    def text(self) -> bytes | None:
+        size = self.number()
+        if size < 0:
+            return None
+        begin, self.place = self.place, self.place + size
+        if self.place > len(self._body):
+            raise ValueError(f"a field of {size} bytes in a record of {len(self._body)}")
+        return bytes(self._body[begin : self.place])
+
+
+def _parse(partition: TopicPartition, header: _Header, body: bytearray) -> Record:
+    fields = _Fields(body)
+    timestamp, offset = header.timestamp(fields.number()), header.base + fields.number()
+    key, value, count = fields.text(), fields.text(), fields.number()
+    headers = []
+    for _ in range(count):
+        name = fields.text()
+        if name is None:
+            raise ValueError("a header without a name")
+        headers.append((name.decode("utf-8", "replace"), fields.text()))
+    return Record(partition.topic, partition.partition, offset, timestamp, key, value, tuple(headers))
+
+
+def _read_legacy(partition: TopicPartition, batch: memoryview, position: int) -> Iterator[Record | Unreadable]:
+    """Read a message of the formats before Kafka 0.11, which brokers before 4.0 may still hold."""
+    base = max(int(_PREFIX.unpack_from(batch)[0]), position)
+    try:
+        _, _, _, magic, attributes = _LEGACY.unpack_from(batch)
+        if attributes & _CODEC_MASK:
+            raise ValueError("compressed messages of a format before Kafka 0.11 are not read")
+        message = LegacyRecordBatch(bytes(batch), magic)
+        if not message.validate_crc():
+            raise ValueError("its checksum is wrong")
+        items = [
+            Record(partition.topic, partition.partition, one.offset, one.timestamp or 0, one.key, one.value, ())
+            for one in message
+        ]
+    except Exception as error:
+        yield Unreadable(
+            partition.topic, partition.partition, position, base, 0, f"{type(error).__name__}: {error}"[:_DETAIL_CHARS]
+        )
+    else:
+        yield from items

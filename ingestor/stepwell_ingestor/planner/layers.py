@@ -1,0 +1,82 @@
+"""Mappings that a flush changes without copying them: changes lie in a layer over what was known before.
+
+Copying a run's state for each flush would cost its whole size, however little the flush changes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Final, Generic, TypeVar, overload
+
+K = TypeVar("K")
+V = TypeVar("V")
+D = TypeVar("D")
+
+ENTRY_BYTES: Final = 120
+"""Memory of a dict's entry with a small integer as value, without its key."""
+
+
+class Layer(Mapping[K, V], Generic[K, V]):
+    """Changes over a mapping, which itself stays as it is until `settle`."""
+
+    __slots__ = ("base", "changed")
+
+    def __init__(self, base: Known[K, V]) -> None:
+        self.base = base
+        self.changed: dict[K, V] = {}
+
+    def __getitem__(self, key: K) -> V:
+        return self.changed[key] if key in self.changed else self.base[key]
+
+    @overload
+    def get(self, key: K, /) -> V | None: ...
+    @overload
+    def get(self, key: K, default: V | D, /) -> V | D: ...
+    def get(self, key: K, default: object = None, /) -> object:
+        """Return the value of a key, or the default."""
+        # Not `Mapping.get`, which raises and catches a KeyError for each key that is not there.
+        return self.changed[key] if key in self.changed else self.base.get(key, default)
+
+    def __setitem__(self, key: K, value: V) -> None:
+        self.changed[key] = value
+
+    def setdefault(self, key: K, default: V) -> V:
+        """Return the value of a key, set to the default where there was none."""
+        if key in self:
+            return self[key]
+        self.changed[key] = default
+        return default
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.changed or key in self.base
+
+    def __iter__(self) -> Iterator[K]:
+        return chain(self.base, (key for key in self.changed if key not in self.base))
+
+    def __len__(self) -> int:
+        return len(self.base) + sum(key not in self.base for key in self.changed)
+
+    def forget(self, key: K) -> None:
+        """Take back the change of a key."""
+        self.changed.pop(key, None)
+
+    def settle(self) -> int:
+        """Move the changes into what lies below; return how many bytes of memory were added."""
+        base, added = self.base, 0
+        for key, value in self.changed.items():
+            if key not in base:
+                added += entry_bytes(key, value)
+            base[key] = value
+        self.changed = {}
+        return added
+
+
+Known = dict[K, V] | Layer[K, V]
+
+
+def entry_bytes(key: object, value: object) -> int:
+    """Return about how much memory an entry takes, in constant time."""
+    keys = key if isinstance(key, tuple) else (key,)
+    return ENTRY_BYTES + sum(map(sys.getsizeof, keys)) + (0 if isinstance(value, int) else sys.getsizeof(value))

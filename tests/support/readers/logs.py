@@ -1,0 +1,31 @@
+"""The services' logging for the length of a block, with everything as it was after it."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from stepwell_schemas import logs
+from stepwell_schemas.logs import BackgroundHandler, configure_logging
+
+
+@contextmanager
+def logging_to(stream: io.StringIO, level: str = "info") -> Iterator[BackgroundHandler]:
+    """Write what is logged in the block to a stream; close the handler to have all of it."""
+    root = logging.getLogger()
+    named = [root, *(logging.getLogger(name) for name in logs.CHATTY)]
+    levels = [logger.level for logger in named]
+    handler = configure_logging(level, stream)
+    try:
+        yield handler
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+        logs._current = None
+        structlog.reset_defaults()
+        for logger, before in zip(named, levels, strict=True):
+            logger.setLevel(before)
