@@ -29,7 +29,7 @@ from stepwell_deploy.clickhouse_server.access import Limits
 from stepwell_deploy.clickhouse_server.compression import decompressed, frames
 from stepwell_deploy.clickhouse_server.execute import Answer, run
 from stepwell_deploy.clickhouse_server.request import Request, StatementError, form_fields
-from stepwell_deploy.local.data_dir import claim_port
+from stepwell_deploy.ports import claim_port
 from stepwell_schemas.clickhouse.store import connect
 
 # Many requests may bring a whole insert each; beyond this a body is a mistake.

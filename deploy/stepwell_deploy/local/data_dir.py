@@ -1,15 +1,14 @@
-"""The data folder belongs to one process at a time, and ports to whoever listens first."""
+"""The data folder, which belongs to one process at a time."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stepwell_deploy.errors import FolderInUseError, PortInUseError
+from stepwell_deploy.errors import FolderInUseError
 
 _LOCK_NAME = "lock"
 
@@ -32,15 +31,3 @@ def locked_folder(folder: Path) -> Iterator[Path]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield folder
-
-
-def claim_port(host: str, port: int, remedy: str) -> int:
-    """Return `port` when nobody listens on it, a free one for 0. Raises: PortInUseError."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            raise PortInUseError(host, port, remedy) from None
-        bound: int = probe.getsockname()[1]
-        return bound

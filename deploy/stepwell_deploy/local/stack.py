@@ -20,8 +20,9 @@ import uvicorn
 from stepwell_deploy.clickhouse_server.access import Limits
 from stepwell_deploy.clickhouse_server.server import ClickHouseHttp
 from stepwell_deploy.errors import StackError
-from stepwell_deploy.local.data_dir import claim_port, locked_folder
+from stepwell_deploy.local.data_dir import locked_folder
 from stepwell_deploy.local.kafka import LocalKafka, Progress, silent
+from stepwell_deploy.ports import claim_port
 from stepwell_deploy.settings import DeploySettings
 from stepwell_deploy.topics import create_topics
 from stepwell_ingestor.service import Ingestor

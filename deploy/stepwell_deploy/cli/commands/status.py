@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stepwell_deploy.cli.alarms import ringing
-from stepwell_deploy.cli.commands.read import JsonFlag, open_service
+from stepwell_deploy.cli.options import JsonFlag, open_service
 from stepwell_deploy.settings import DeploySettings
 
 _METRIC: Final = re.compile(r"^(?P<name>stepwell_[a-z_]+)(?P<labels>\{[^}]*\})? (?P<value>\S+)$", re.MULTILINE)

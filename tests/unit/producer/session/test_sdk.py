@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 import stepwell
-from stepwell.values.convert import cell_of, cells_of
+from stepwell.recording.cells import cells_of
+from stepwell.values.convert import cell_of
 from stepwell_schemas.limits import TEXT_MAX_BYTES
 
 
