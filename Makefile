@@ -5,12 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ASSETS := query/stepwell_query/web/vendor/.filled
 READY := $(STAMP) $(ASSETS)
+# Processes that tests run in, each with a broker and an engine of its own; 0: in pytest's own process.
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help assets screenshot demo test simulate mutants soak soak-events lint bench docs lock clean
+.PHONY: help assets screenshot demo test test-long simulate mutants soak soak-events lint bench docs lock clean
 
 help: ## show the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Stepwell needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
@@ -30,7 +32,13 @@ demo: $(READY) ## set up everything and train for real: four runs, a million ste
 
 test: $(READY) ## set up everything and run all tests
 	@$(BIN)/python tests/support/servers/chromium.py
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-long: $(READY) ## the tests with new examples, and more of them; then fresh seeds: SEEDS=50
+	@$(BIN)/python tests/support/servers/chromium.py
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --hypothesis-profile long --timeout 1800 $(ARGS)
+	$(MAKE) simulate SEEDS=$(or $(SEEDS),50)00
+	$(MAKE) soak SEEDS=$(or $(SEEDS),50)
 
 simulate: $(STAMP) ## the ingest loop under seeded faults in virtual time: SEEDS=2000 FIRST=0
 	PYTHONPATH=tests $(BIN)/python -m reliability.simulation --first $(or $(FIRST),0) --seeds $(or $(SEEDS),2000) $(ARGS)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
-import os
 import socket
 import sys
 import uuid
@@ -28,8 +27,9 @@ if TYPE_CHECKING:
     from support.servers.sdk import Served
 
 # A first example pays for imports, and the machines are noisy: time is what benchmarks look at.
-# CI draws the same examples each time, as hypothesis's own profile for it does; people's runs go on exploring.
-hypothesis.settings.register_profile("stepwell", deadline=None, derandomize="CI" in os.environ)
+# `make test` draws the same examples everywhere; `make test-long` draws new ones, and more of them.
+hypothesis.settings.register_profile("stepwell", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("long", deadline=None, derandomize=False, max_examples=1_000)
 hypothesis.settings.load_profile("stepwell")
 
 UNIT = TESTS / "unit"

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any, Final
 from stepwell import errors
 from stepwell.errors import CommError, StepwellError, UnsupportedError, UsageError
 from stepwell.errors import StepwellError as Error
+from stepwell.recording.summary import Metric
 from stepwell.session.alerts import AlertLevel
-from stepwell.session.init import current_run, start_run
+from stepwell.session.init import start_run
+from stepwell.session.live_runs import current_run
 from stepwell.session.receipt import Receipt
-from stepwell.session.run import FINISH_TIMEOUT_SECONDS, Run
-from stepwell.session.spec import VERSION
-from stepwell.session.summary import Metric
+from stepwell.session.run import Run
+from stepwell.session.spec import FINISH_TIMEOUT_SECONDS, VERSION
 from stepwell.terminal import say
 from stepwell.wandb_compat import absent, check_arguments, stand_in
 from stepwell_schemas.errors import IdentifierError, KeyRuleError, StepError
@@ -44,8 +45,8 @@ if TYPE_CHECKING:
     from stepwell.media.plotly import Plotly
     from stepwell.media.table import Table
     from stepwell.media.video import Video
+    from stepwell.recording.summary import Summary
     from stepwell.session.config import Config
-    from stepwell.session.summary import Summary
     from stepwell.settings import ProducerSettings as Settings
 
     run: Run | None

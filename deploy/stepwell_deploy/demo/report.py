@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import plotext
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stepwell_deploy.cli.commands.read import runs_table
+from stepwell_deploy.demo.results import LongRun
+from stepwell_deploy.rendering import runs_table
 from stepwell_deploy.service_client import ServiceClient, run_url
 from stepwell_schemas.rules.identifiers import RunPath
-
-if TYPE_CHECKING:
-    from stepwell_deploy.demo.run import LongRun
 
 _POINTS: Final = 1_000
 _VIEWS: Final = 5

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -17,10 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import stepwell
 from stepwell_deploy.demo.images import confusion_chart, misread_table, weight_images
 from stepwell_deploy.demo.report import print_report
+from stepwell_deploy.demo.results import LongRun
 from stepwell_deploy.demo.training import Digits, load_digits, train_by_batch, train_by_sample
 from stepwell_deploy.errors import PortInUseError, ServiceRefusedError, StackError
 from stepwell_deploy.local.background import running_stack
-from stepwell_deploy.local.data_dir import claim_port
+from stepwell_deploy.ports import claim_port
 from stepwell_deploy.service_client import ServiceClient, run_url
 from stepwell_deploy.settings import DeploySettings
 from stepwell_schemas.rules.identifiers import RunPath
@@ -36,16 +37,6 @@ _REFRESH_STEPS: Final = 10_000
 _STORE_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.05
 _PIPED_WIDTH: Final = 120
-
-
-class LongRun(NamedTuple):
-    """How the run of many steps went: seconds of training with logging, and until the last step was stored."""
-
-    path: RunPath
-    steps: int
-    training_seconds: float
-    log_seconds: float
-    delivery_seconds: float
 
 
 def run_demo(folder: Path, steps: int, serve_on: bool) -> None:

@@ -1,10 +1,9 @@
-"""The data folder belongs to one process at a time, and ports to whoever listens first."""
+"""The data folder, which belongs to one process at a time."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from stepwell_deploy.errors import FolderInUseError, PortInUseError
+from stepwell_deploy.errors import FolderInUseError
 
 _LOCK_NAME: Final = "lock"
 _PRIVATE: Final = 0o700
@@ -55,15 +54,3 @@ def _make_private(folder: Path) -> None:
         _log.info("data_folder_made_private", folder=str(folder))
     else:
         _log.warning("data_folder_open_to_others", folder=str(folder), mode=oct(state.st_mode & 0o777))
-
-
-def claim_port(host: str, port: int, remedy: str) -> int:
-    """Return `port` when nobody listens on it, a free one for 0. Raises: PortInUseError."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            raise PortInUseError(host, port, remedy) from None
-        bound: int = probe.getsockname()[1]
-        return bound

@@ -21,8 +21,8 @@ from aiokafka.errors import KafkaError
 
 from stepwell_deploy.errors import BrokerError
 from stepwell_deploy.local.broker_log import LogState, prepare_log, save_meta
-from stepwell_deploy.local.data_dir import claim_port
 from stepwell_deploy.local.processes import start_child, stop_child
+from stepwell_deploy.ports import claim_port
 from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
 
 # Kafka logs through SLF4J and brings no backend; without one, a broker that fails says nothing.

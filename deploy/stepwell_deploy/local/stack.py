@@ -23,12 +23,13 @@ from stepwell_deploy.clickhouse_server.guests import Limits
 from stepwell_deploy.clickhouse_server.server import ClickHouseHttp
 from stepwell_deploy.errors import DiskSpaceError, StackError
 from stepwell_deploy.local.broker_thread import BrokerThread
-from stepwell_deploy.local.data_dir import claim_port, locked_folder
+from stepwell_deploy.local.data_dir import locked_folder
 from stepwell_deploy.local.disk_space import DiskLevel, DiskThresholds, disk_level, free_bytes
 from stepwell_deploy.local.draining import RunningStack, drain
 from stepwell_deploy.local.exit_deadline import BROKER_SECONDS, CLOSE_SECONDS, SERVICE_SECONDS, ExitDeadline
 from stepwell_deploy.local.kafka import LocalKafka, Progress, silent
 from stepwell_deploy.local.stack_supervisor import StackSupervisor
+from stepwell_deploy.ports import claim_port
 from stepwell_deploy.settings import DeploySettings
 from stepwell_deploy.topics import create_topics
 from stepwell_ingestor.progress import WatchedIngestor

@@ -1,4 +1,4 @@
-"""Objects of other libraries that are media of ours: recognized by where their class comes from, nothing is imported.
+"""Media of objects from other libraries.
 
 | given to `log()` | becomes |
 |---|---|
@@ -9,34 +9,10 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import Any, Final
+from typing import Any
 
-from stepwell.errors import UnstorableError
 from stepwell.media.base import Media
-
-_IMAGES: Final = {"matplotlib", "PIL"}
-_PAGES: Final = {"bokeh", "panel", "holoviews"}
-_LIBRARIES: Final = _IMAGES | _PAGES | {"plotly"}
-_BUILT_IN: Final = (bool, int, float, str, bytes, list, tuple, dict, set, frozenset, type(None))
-
-
-def library_of(value: Any) -> str:
-    """Return which of the known libraries an object's class, or one of its bases, comes from; "" for none."""
-    if isinstance(value, _BUILT_IN):
-        return ""
-    names = [value.__name__] if isinstance(value, ModuleType) else [base.__module__ for base in type(value).__mro__]
-    return next((root for name in names if (root := name.partition(".")[0]) in _LIBRARIES), "")
-
-
-def figure_of(artist: Any) -> Any:
-    """Return the figure of a matplotlib figure, axes, other artist, or of pyplot. Raises: UnstorableError."""
-    figure = artist.gcf() if hasattr(artist, "gcf") else artist
-    if not hasattr(figure, "savefig") and hasattr(figure, "get_figure"):
-        figure = figure.get_figure()
-    if not hasattr(figure, "savefig"):
-        raise UnstorableError(f"a matplotlib {type(artist).__name__} that belongs to no figure can't be drawn")
-    return figure
+from stepwell.media.detect import IMAGE_LIBRARIES, library_of
 
 
 def as_media(value: Any) -> Media | None:
@@ -46,7 +22,7 @@ def as_media(value: Any) -> Media | None:
     library = library_of(value)
     if not library:
         return None
-    if library in _IMAGES:
+    if library in IMAGE_LIBRARIES:
         from stepwell.media.image import Image
 
         return Image(value)

@@ -8,8 +8,8 @@ from io import BytesIO, StringIO
 from typing import Any, ClassVar, Final
 
 from stepwell.errors import UnstorableError
-from stepwell.media.adapters import library_of
 from stepwell.media.base import Keep, Media, file_reference
+from stepwell.media.detect import library_of
 from stepwell.media.sources import Source, Taken, is_source
 from stepwell_schemas.rules.kinds import Kind
 

@@ -8,9 +8,9 @@ from io import BytesIO
 from typing import Any, ClassVar, Final, NamedTuple
 
 from stepwell.errors import UnstorableError
-from stepwell.media.adapters import figure_of, library_of
 from stepwell.media.arrays import image_pixels
 from stepwell.media.base import Keep, Media, file_reference
+from stepwell.media.detect import figure_of, library_of
 from stepwell.media.overlays import BoundingBoxes2D, Classes, ImageMask
 from stepwell.media.pillow import pillow
 from stepwell.media.sources import Source, Taken, is_source

@@ -27,8 +27,9 @@ import numpy as np
 
 from stepwell.errors import UnstorableError
 from stepwell.media.base import Keep, Media
+from stepwell.media.references import media_cell
 from stepwell.values.arrays import as_logged, is_array, kind_of
-from stepwell.values.convert import Array, json_ready, media_cell
+from stepwell.values.convert import Array, json_ready
 from stepwell_schemas.limits import FLOAT64_EXACT_INT
 from stepwell_schemas.rules.json_values import TYPE
 

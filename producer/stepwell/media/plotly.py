@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from stepwell.errors import UnstorableError
-from stepwell.media.adapters import figure_of, library_of
 from stepwell.media.base import Keep, Media, file_reference
+from stepwell.media.detect import figure_of, library_of
 from stepwell.media.sources import Taken
 from stepwell.values.convert import json_ready
 from stepwell_schemas.rules.kinds import Kind

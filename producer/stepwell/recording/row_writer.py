@@ -1,7 +1,7 @@
 """The hot path: one `log()` call to one journal record, and what is remembered of it for `step` and `summary`.
 
 A call costs one lookup of its shape, one pack and one copy into the mapping. Everything a row can be that is not plain
-scalars under string keys takes the slower way through `values.cells_of`.
+scalars under string keys takes the slower way through `cells_of`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from stepwell.journal.format import RECORD_HEAD, TAG_ROW
 from stepwell.journal.journal import Journal
 from stepwell.journal.row_layout import Layout, codes_of
 from stepwell.media.journal_files import Files
+from stepwell.recording.cells import cells_of
 from stepwell.recording.metric_tracking import Defined, plain_scalar, with_step_metrics
-from stepwell.session.summary import Metric
+from stepwell.recording.summary import Metric
 from stepwell.terminal import say
 from stepwell.values.arrays import as_logged
-from stepwell.values.convert import Cell, cell_of, cells_of
+from stepwell.values.convert import Cell, cell_of
 from stepwell_schemas.errors import KeyRuleError
 from stepwell_schemas.limits import MAX_STEP, MEDIA_MAX_BYTES, SEND_BATCH_BYTES
 from stepwell_schemas.rules.keys import check_key, fold_key

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
-from stepwell.session.metadata import described_mapping
+from stepwell.values.metadata import described_mapping
 
 
 class Config(MutableMapping[str, Any]):

@@ -1,26 +1,24 @@
-"""Starting a run: from the arguments of `init()` and the settings to a `Run`, and which run is the current one."""
+"""Starting a run: from the arguments of `init()` and the settings to a `Run`."""
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import secrets
 import socket
 import string
-import sys
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwell.errors import SettingsError
 from stepwell.session.config import as_mapping
-from stepwell.session.metadata import described_mapping, tags_of, text_of
+from stepwell.session.live_runs import current_run, finish_with_worker, make_current
 from stepwell.session.open import Opened, open_session
 from stepwell.session.resume import AUTO_FILE, auto_id, begin, resume_rule
-from stepwell.session.run import FINISH_TIMEOUT_SECONDS, Run
+from stepwell.session.run import Run
 from stepwell.session.spec import Plan
 from stepwell.terminal import say
+from stepwell.values.metadata import described_mapping, tags_of, text_of
 from stepwell.wandb_compat import check_environment
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.streams import DEFAULT, stream_of
@@ -28,26 +26,9 @@ from stepwell_schemas.rules.streams import DEFAULT, stream_of
 if TYPE_CHECKING:
     from stepwell.settings import ProducerSettings
 
-CHILD_EXIT_SECONDS: Final = 2.0
-"""What a forked child's end waits for its delivery; its parent delivers the rest."""
-
 _ID_ALPHABET: Final = string.ascii_lowercase + string.digits
 _ID_CHARS: Final = 8
 _KEEP_REINIT: Final = {"return_previous", False}
-_EXIT_PRIORITY: Final = 100
-
-
-class _Current:
-    """The process's runs: the one that module-level functions mean, and all that are not finished."""
-
-    run: Run | None = None
-    live: Final[list[Run]] = []
-
-
-def current_run() -> Run | None:
-    """Return the run that `stepwell.log` writes to; None before `init()` and after `finish()`."""
-    run = _Current.run
-    return None if run is None or run.finished else run
 
 
 def start_run(arguments: Mapping[str, Any], settings: ProducerSettings, reinit: Any, resume: Any) -> Run:
@@ -64,10 +45,7 @@ def start_run(arguments: Mapping[str, Any], settings: ProducerSettings, reinit: 
     if plan.auto_file:
         with contextlib.suppress(OSError):
             plan.auto_file.write_text(str(plan.path), "utf-8")
-    _Current.run = run
-    _Current.live.append(run)
-    _Current.live[:] = [live for live in _Current.live if not live.finished]
-    finish_with_worker()
+    make_current(run)
     if plan.mode == "online" and not plan.quiet:
         say(f"{plan.path}: its page is {run.url}")
     return run
@@ -128,35 +106,3 @@ def _or(given: Any, default: str) -> Any:
 def new_id() -> str:
     """Return a fresh run id: 8 of a–z and 0–9."""
     return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_CHARS))
-
-
-def _finish_all() -> None:
-    """At the process's end: finish what is open, all of it within a bounded time."""
-    deadline = time.monotonic() + FINISH_TIMEOUT_SECONDS
-    for run in list(_Current.live):
-        left = max(0.0, deadline - time.monotonic())
-        run.finish(timeout=min(left, CHILD_EXIT_SECONDS) if run.forked else left)
-
-
-def finish_with_worker() -> None:
-    """In a multiprocessing worker, whose end knows no atexit: have its open runs finished there too."""
-    process = sys.modules.get("multiprocessing.process")
-    if process is not None and process.parent_process() is not None:
-        from multiprocessing.util import Finalize
-
-        Finalize(None, _finish_all, exitpriority=_EXIT_PRIORITY)
-
-
-def _after_fork() -> None:
-    for run in _Current.live:
-        run.after_fork()
-
-
-def _in_child() -> None:
-    _Current.live[:] = [run for run in _Current.live if not run.finished]
-    for run in _Current.live:
-        run.in_child()
-
-
-atexit.register(_finish_all)
-os.register_at_fork(after_in_parent=_after_fork, after_in_child=_in_child)

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from stepwell.session.metadata import tags_of, text_of
 from stepwell.session.open import files_folder
 from stepwell.session.spec import Plan
+from stepwell.values.metadata import tags_of, text_of
 from stepwell_schemas.rules.identifiers import RunPath
 
 if TYPE_CHECKING:
     from stepwell.journal.journal import Journal
     from stepwell.recording.row_writer import RowLog
+    from stepwell.recording.summary import Summary
     from stepwell.session.config import Config
     from stepwell.session.receipt import Receipt
-    from stepwell.session.summary import Summary
     from stepwell.settings import ProducerSettings
 
 

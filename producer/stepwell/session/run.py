@@ -8,28 +8,27 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from stepwell.errors import JournalError, UsageError
 from stepwell.journal.format import TAG_EVENT
 from stepwell.recording.row_writer import RowLog
+from stepwell.recording.summary import Metric, Summary, make_metric
 from stepwell.session.alerts import AlertLevel, Alerts
 from stepwell.session.config import Config
 from stepwell.session.ingest_status import Stored, ask_stored
-from stepwell.session.metadata import parts_of
 from stepwell.session.open import Opened
 from stepwell.session.properties import RunView
 from stepwell.session.receipt import Receipt
 from stepwell.session.side_streams import STDERR, STDOUT, Beside
-from stepwell.session.spec import Plan
-from stepwell.session.summary import Metric, Summary, make_metric
+from stepwell.session.spec import FINISH_TIMEOUT_SECONDS, Plan
 from stepwell.terminal import say
+from stepwell.values.metadata import parts_of
 from stepwell.wandb_compat import stand_in
 
 if TYPE_CHECKING:
     from stepwell.settings import ProducerSettings
 
-FINISH_TIMEOUT_SECONDS: Final = 60.0
 State = Literal["finished", "failed", "crashed"]
 Opener = Callable[[Plan], Opened]
 

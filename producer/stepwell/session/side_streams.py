@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stepwell.journal.journal import Journal
 from stepwell.recording.stream_writer import StreamAccount, StreamLog
+from stepwell.session.live_runs import finish_with_worker
 from stepwell.session.open import open_stream
 from stepwell.session.spec import Plan
 from stepwell.terminal import say
@@ -139,9 +140,6 @@ class Beside:
     def _deliver(self, journal: Journal) -> None:
         self._delivery.also(journal)
         if self._in_child:
-            # Imported here, since that module imports this one.
-            from stepwell.session.init import finish_with_worker
-
             finish_with_worker()
 
     def _key(self, stream: str, name: str) -> str:

@@ -9,6 +9,7 @@ from stepwell.delivery.orphans import fork_writer
 from stepwell_schemas.rules.identifiers import RunPath
 
 VERSION: Final = "0.1.0"
+FINISH_TIMEOUT_SECONDS: Final = 60.0
 Mode = Literal["online", "offline", "disabled"]
 
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -33,22 +33,15 @@ from fractions import Fraction
 from pathlib import PurePath
 from typing import Any, Final, NamedTuple
 
-from stepwell.errors import NoRoomError, UnstorableError
-from stepwell.media.adapters import as_media
-from stepwell.media.base import Keep
+from stepwell.errors import UnstorableError
 from stepwell.values.arrays import array_json, host_array, is_array, kind_of, scalar_of
-from stepwell_schemas.errors import KeyRuleError
 from stepwell_schemas.limits import TEXT_MAX_BYTES
 from stepwell_schemas.rules.json_values import dict_json, float_json, text_json
-from stepwell_schemas.rules.keys import check_key
 
 Cell = tuple[str, Any]
 """A kind (`number`, `string`, `bool`, `other`, a media kind), and the value: number, text, bool, JSON text."""
 
-Refuse = Callable[[str, str, str], None]
-"""Told of a value that can't be stored: its key, its type, the rule."""
-
-_MAX_DEPTH: Final = 32
+MAX_DEPTH: Final = 32
 _MAX_DIGITS: Final = 640
 """Digits of an integer: the most that Python turns into text whatever `sys.set_int_max_str_digits` says."""
 _MAX_INT_BITS: Final = int(_MAX_DIGITS / math.log10(2))
@@ -61,70 +54,9 @@ class Array(NamedTuple):
     value: Any
 
 
-def cells_of(data: Mapping[Any, Any], refuse: Refuse, keep: Keep) -> dict[str, Cell]:
-    """Return the cells of one `log()` call by key; what can't be stored is told to `refuse` and left out.
-
-    Raises:
-        NoRoomError: when `keep` finds no room for a media file: the whole call is to be dropped.
-    """
-    cells: dict[str, Cell] = {}
-    _flatten("", data, cells, (refuse, keep), 0)
-    return cells
-
-
 def key_text(key: Any) -> str:
     """Return a mapping's key as text: strings as they are, anything else as `str` says."""
     return str.__str__(key) if isinstance(key, str) else str(key)
-
-
-def _flatten(
-    prefix: str, data: Mapping[Any, Any], cells: dict[str, Cell], tools: tuple[Refuse, Keep], depth: int
-) -> None:
-    refuse, keep = tools
-    for raw_key, value in data.items():
-        key = f"{prefix}{type(raw_key).__name__}"
-        try:
-            key = prefix + key_text(raw_key)
-            if isinstance(value, Mapping) and value and depth < _MAX_DEPTH:
-                _flatten(f"{key}.", value, cells, tools, depth + 1)
-                continue
-            check_key(key)
-            cells[key] = media_cell(value, keep) or cell_of(value)
-        except NoRoomError:
-            raise
-        except KeyRuleError as error:
-            refuse(key, type(value).__name__, error.rule)
-        except UnstorableError as error:
-            refuse(key, type(value).__name__, str(error))
-        except Exception as error:
-            # Foreign objects may raise anything when they are read (a freed tensor, a lazy array); training goes on.
-            what = str(error).partition("\n")[0]
-            refuse(key, type(value).__name__, f"reading it raised {type(error).__name__}: {what}")
-
-
-def media_cell(value: Any, keep: Keep) -> Cell | None:
-    """Return the kind and the reference of media, or of a list of media of one kind; None for all other values.
-
-    Raises:
-        UnstorableError: when the media can't be read. NoRoomError: see `Keep`.
-    """
-    if isinstance(value, list | tuple):
-        first = as_media(value[0]) if value else None
-        if first is None:
-            return None
-        kind, items = first.kind, [as_media(item) for item in value]
-        references = [item.take(keep) for item in items if item is not None and item.kind is kind]
-        if len(references) != len(items):
-            raise UnstorableError(f"a list that begins with {kind} must hold nothing else")
-        reference: dict[str, Any] = {"items": references}
-    else:
-        media = as_media(value)
-        if media is None:
-            return None
-        kind, reference = media.kind, media.take(keep)
-    text = json.dumps(json_ready(reference, exact=False), ensure_ascii=False, allow_nan=False)
-    _check_text(text)
-    return str(kind), text
 
 
 def cell_of(value: Any) -> Cell:
@@ -135,14 +67,15 @@ def cell_of(value: Any) -> Cell:
     if isinstance(plain, int | float):
         return "number", plain
     if isinstance(plain, str):
-        _check_text(plain)
+        check_text(plain)
         return "string", plain
     text = json.dumps(json_ready(plain), ensure_ascii=False, allow_nan=False)
-    _check_text(text)
+    check_text(text)
     return "other", text
 
 
-def _check_text(text: str) -> None:
+def check_text(text: str) -> None:
+    """Check that a text fits a value. Raises: UnstorableError."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
@@ -233,8 +166,8 @@ def json_ready(value: Any, depth: int = 0, *, exact: bool = True) -> Any:
     Raises:
         UnstorableError: when something in it has no JSON, or it is nested too deep.
     """
-    if depth > _MAX_DEPTH:
-        raise UnstorableError(f"must be nested at most {_MAX_DEPTH} deep")
+    if depth > MAX_DEPTH:
+        raise UnstorableError(f"must be nested at most {MAX_DEPTH} deep")
 
     def inner(item: Any) -> Any:
         return json_ready(item, depth + 1, exact=exact)

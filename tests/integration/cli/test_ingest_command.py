@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from stepwell_deploy.local.data_dir import claim_port
+from stepwell_deploy.ports import claim_port
 from support.servers.sdk import eventually
 from support.servers.stack import Stack, Topics
 

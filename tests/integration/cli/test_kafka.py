@@ -14,8 +14,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from stepwell_deploy.errors import FolderInUseError, PortInUseError
-from stepwell_deploy.local.data_dir import claim_port, locked_folder
+from stepwell_deploy.local.data_dir import locked_folder
 from stepwell_deploy.local.kafka import LocalKafka
+from stepwell_deploy.ports import claim_port
 from stepwell_deploy.topics import create_topics
 from stepwell_schemas.limits import MAX_EVENT_BYTES
 from stepwell_schemas.settings import KafkaSettings

@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from reliability.faults.engine import USER
 from reliability.faults.proxy import Proxy
-from stepwell_deploy.local.data_dir import claim_port
 from stepwell_deploy.local.kafka import LocalKafka
 from stepwell_deploy.local.processes import start_child, stop_child
+from stepwell_deploy.ports import claim_port
 from stepwell_deploy.topics import create_topics
 from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.errors import StoreError

@@ -17,7 +17,7 @@ from reliability.faults.harness import settled
 from reliability.faults.model import RunModel
 from reliability.faults.producers import FOREIGN_RUN, Foreign, Trainer, project
 from reliability.faults.workload import writers
-from stepwell_deploy.local.data_dir import claim_port
+from stepwell_deploy.ports import claim_port
 from stepwell_schemas.clickhouse.store import connect
 from stepwell_schemas.settings import KafkaSettings
 from support.paths import TESTS

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from stepwell.console.parsing import ConsoleLine, first_of_last, lines_of
-from stepwell_deploy.cli.commands.read import JsonFlag, open_service
+from stepwell_deploy.cli.options import JsonFlag, open_service
 from stepwell_deploy.service_client import ServiceClient, run_url
 from stepwell_deploy.settings import DeploySettings
 from stepwell_schemas.rules.identifiers import RunPath

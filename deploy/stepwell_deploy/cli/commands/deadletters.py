@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stepwell_deploy.cli.commands.read import JsonFlag, open_service
+from stepwell_deploy.cli.options import JsonFlag, open_service
 from stepwell_deploy.settings import DeploySettings
 from stepwell_schemas.errors import DeadLetterReason
 

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from stepwell_deploy.cli.commands.read import JsonFlag, open_service
+from stepwell_deploy.cli.options import JsonFlag, open_service
 from stepwell_deploy.export.project import Summary, export_runs, listed_runs, locked, target_in, target_of
 from stepwell_deploy.export.request import MEDIA_TYPES, Asked, ExportFormat, Shape
 from stepwell_deploy.export.run import Listed, Target

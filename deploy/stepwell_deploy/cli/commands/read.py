@@ -7,14 +7,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from stepwell_deploy.cli.options import JsonFlag, open_service
+from stepwell_deploy.rendering import rows_table, runs_table
 from stepwell_deploy.service_client import ServiceClient, project_url, run_url
 from stepwell_deploy.settings import DeploySettings
 from stepwell_schemas.rules.identifiers import RunPath
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
-_SHOWN_SUMMARY_KEYS = 4
 _NO_RUNS = """No runs yet. Log one from Python:
 
     import stepwell
@@ -28,11 +27,6 @@ def register(app: typer.Typer) -> None:
     app.command()(runs)
     app.command()(metrics)
     app.command()(history)
-
-
-def open_service(settings: DeploySettings) -> ServiceClient:
-    """Return a client of the service that the settings name."""
-    return ServiceClient(settings.base_url, settings.api_key.get_secret_value())
 
 
 def runs(
@@ -74,28 +68,6 @@ def _projects(service: ServiceClient, project: str | None) -> list[tuple[str, st
     if not separator or "/" in name:
         raise typer.BadParameter(f"{project!r} must have the form entity/project")
     return [(entity, name)]
-
-
-def runs_table(found: list[dict[str, Any]]) -> Table:
-    """Return runs as a table: path, state, steps, and the columns that were asked for or the first summary values."""
-    table = Table(box=None, pad_edge=False)
-    for column, justify in (("run", "left"), ("name", "left"), ("state", "left"), ("last step", "right")):
-        table.add_column(column, justify="right" if justify == "right" else "left", overflow="fold")
-    chosen = list(dict.fromkeys(name for run in found for name in run.get("values", ())))
-    for name in chosen or ["summary"]:
-        table.add_column(name, overflow="fold")
-    for run in found:
-        if "values" in run:
-            values = [_short(run["values"][name]) if name in run["values"] else "" for name in chosen]
-        else:
-            first = list(run["summary"].items())[:_SHOWN_SUMMARY_KEYS]
-            values = ["  ".join(f"{key} {_short(value)}" for key, value in first)]
-        table.add_row(run["path"], run["name"], run["state"], f"{run['last_step']:,}", *values)
-    return table
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)[:24]
 
 
 def metrics(run: Annotated[str, typer.Argument(help="entity/project/run_id")], as_json: JsonFlag = False) -> None:
@@ -140,18 +112,3 @@ def history(
         return
     columns = list(dict.fromkeys(key for row in rows for key in row if key not in {"_timestamp", "_runtime"}))
     Console().print(rows_table(columns, [[row.get(column) for column in columns] for row in rows]))
-
-
-def rows_table(columns: list[str], rows: list[list[Any]]) -> Table:
-    """Return rows as a table; columns of numbers are aligned to the right."""
-    table = Table(box=None, pad_edge=False)
-    for index, column in enumerate(columns):
-        numeric = all(isinstance(row[index], int | float) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*("" if value is None else _shown(value) for value in row))
-    return table
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from stepwell_deploy.cli.commands.errors import EXPECTED_FAILURES, sentence
-from stepwell_deploy.cli.commands.read import JsonFlag
+from stepwell_deploy.cli.options import JsonFlag
 from stepwell_schemas.settings import StoreSettings
 
 # ClickHouse's client is slow to import; `stepwell --help` needs none.

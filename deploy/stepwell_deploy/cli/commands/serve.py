@@ -113,7 +113,7 @@ def ingest() -> None:
 def _serve_metrics(host: str, port: int) -> None:
     from prometheus_client import start_http_server
 
-    from stepwell_deploy.local.data_dir import claim_port
+    from stepwell_deploy.ports import claim_port
 
     start_http_server(claim_port(host, port, "set STEPWELL_INGESTOR_METRICS_PORT to another"), host)
 

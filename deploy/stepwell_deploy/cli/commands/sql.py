@@ -14,8 +14,9 @@ import httpx
 import typer
 from rich.console import Console
 
-from stepwell_deploy.cli.commands.read import JsonFlag, open_service, rows_table
+from stepwell_deploy.cli.options import JsonFlag, open_service
 from stepwell_deploy.errors import ServiceRefusedError
+from stepwell_deploy.rendering import rows_table
 from stepwell_deploy.settings import DeploySettings
 
 

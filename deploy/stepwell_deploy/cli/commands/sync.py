@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from stepwell_deploy.cli.commands.read import JsonFlag
+from stepwell_deploy.cli.options import JsonFlag
 
 
 def register(app: typer.Typer) -> None:

@@ -16,7 +16,7 @@ from rich.markup import escape, render
 from rich.table import Table
 
 from stepwell_deploy.cli.commands.errors import EXPECTED_FAILURES, sentence
-from stepwell_deploy.cli.commands.read import JsonFlag, open_service
+from stepwell_deploy.cli.options import JsonFlag, open_service
 from stepwell_deploy.settings import DeploySettings
 from stepwell_schemas.rules.identifiers import RunPath
 

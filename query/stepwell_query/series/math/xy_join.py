@@ -70,8 +70,9 @@ def bucketed_over_x(x: Float64s, rows: Buckets, points: int) -> Joined:
 
 def x_exponent(low: float, high: float, points: int) -> int:
     """Return the smallest k with which `low`..`high` touch at most `points` buckets of `2**k`, on multiples of it."""
-    # high / 2 - low / 2 can't overflow.
-    span = math.frexp(high / 2 - low / 2)[1] + 1
+    difference = high - low
+    # The difference of two float64 may overflow, and the halves of the least ones are 0.
+    span = math.frexp(difference)[1] if math.isfinite(difference) else math.frexp(high / 2 - low / 2)[1] + 1
     exponent = max(span - points.bit_length() - 1, _LEAST_EXPONENT)
     while _places(low, high, exponent) > max(points, 2 if low < 0 <= high else 1):
         exponent += 1

@@ -19,7 +19,7 @@ from stepwell.errors import SettingsError
 from stepwell.journal.format import JournalInfo, read_header
 from stepwell.journal.reader import MetaEvent, Reader
 from stepwell.recording.row_writer import ROW_MAX_BYTES, parts_of_row
-from stepwell.session.metadata import described, parts_of
+from stepwell.values.metadata import described, parts_of
 from stepwell_schemas.events.codec import decode
 from stepwell_schemas.events.models import Event, LogBatch, RunStarted, RunUpdated
 from stepwell_schemas.limits import MAX_EVENT_BYTES, TEXT_MAX_BYTES

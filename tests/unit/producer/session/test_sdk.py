@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 import stepwell
-from stepwell.values.convert import cell_of, cells_of
+from stepwell.recording.cells import cells_of
+from stepwell.values.convert import cell_of
 from stepwell_schemas.limits import TEXT_MAX_BYTES
 
 
@@ -157,4 +158,5 @@ print(sorted(name for name in sys.modules if name.startswith("stepwell.media."))
 """
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert found.returncode == 0, found.stderr
-    assert found.stdout.strip() == "['stepwell.media.adapters', 'stepwell.media.base', 'stepwell.media.journal_files']"
+    light = ["adapters", "base", "detect", "journal_files", "references"]
+    assert found.stdout.strip() == str([f"stepwell.media.{name}" for name in light])

@@ -112,7 +112,7 @@ def test_rarer_arrays_come_back(array: np.ndarray[Any, Any]) -> None:
         (pd.Timestamp("2026-01-02"), ("string", "2026-01-02T00:00:00")),
         (pd.Series([3]), ("number", 3)),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_a_scalar_is_its_one_value(value: Any, cell: tuple[str, Any]) -> None:
     found = cell_of(value)

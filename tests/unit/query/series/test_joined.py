@@ -24,6 +24,8 @@ def rows_of(steps: Any, values: Any) -> Buckets:
 
 
 @given(finite, finite, some_points)
+@example(0.0, 5e-324, 1)
+@example(-1.7e308, 1.7e308, 1)
 def test_few_buckets_and_no_wider_than_they_must_be(one: float, other: float, points: int) -> None:
     low, high = sorted((one, other))
     points = max(points, 2 if low < 0 <= high else 1)

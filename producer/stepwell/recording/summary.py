@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
-from stepwell.session.metadata import described_mapping
+from stepwell.values.metadata import described_mapping
 from stepwell_schemas.rules.keys import check_key
 from stepwell_schemas.rules.metric_definitions import GOALS, SUMMARY_RULES
 from stepwell_schemas.rules.metric_definitions import Definition as Metric

@@ -1,0 +1,17 @@
+"""Options and clients that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from stepwell_deploy.service_client import ServiceClient
+from stepwell_deploy.settings import DeploySettings
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+
+
+def open_service(settings: DeploySettings) -> ServiceClient:
+    """Return a client of the service that the settings name."""
+    return ServiceClient(settings.base_url, settings.api_key.get_secret_value())

@@ -1,0 +1,36 @@
+"""References to media, as cells of a row."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from stepwell.errors import UnstorableError
+from stepwell.media.adapters import as_media
+from stepwell.media.base import Keep
+from stepwell.values.convert import Cell, check_text, json_ready
+
+
+def media_cell(value: Any, keep: Keep) -> Cell | None:
+    """Return the kind and the reference of media, or of a list of media of one kind; None for all other values.
+
+    Raises:
+        UnstorableError: when the media can't be read. NoRoomError: see `Keep`.
+    """
+    if isinstance(value, list | tuple):
+        first = as_media(value[0]) if value else None
+        if first is None:
+            return None
+        kind, items = first.kind, [as_media(item) for item in value]
+        references = [item.take(keep) for item in items if item is not None and item.kind is kind]
+        if len(references) != len(items):
+            raise UnstorableError(f"a list that begins with {kind} must hold nothing else")
+        reference: dict[str, Any] = {"items": references}
+    else:
+        media = as_media(value)
+        if media is None:
+            return None
+        kind, reference = media.kind, media.take(keep)
+    text = json.dumps(json_ready(reference, exact=False), ensure_ascii=False, allow_nan=False)
+    check_text(text)
+    return str(kind), text

@@ -1,0 +1,72 @@
+"""The process's runs: the current one, and the unfinished ones, which end with the process."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from stepwell.session.spec import FINISH_TIMEOUT_SECONDS
+
+if TYPE_CHECKING:
+    from stepwell.session.run import Run
+
+CHILD_EXIT_SECONDS: Final = 2.0
+"""What a forked child's end waits for its delivery; its parent delivers the rest."""
+
+_EXIT_PRIORITY: Final = 100
+
+
+class _Current:
+    """The process's runs: the one that module-level functions mean, and all that are not finished."""
+
+    run: Run | None = None
+    live: Final[list[Run]] = []
+
+
+def current_run() -> Run | None:
+    """Return the run that `stepwell.log` writes to; None before `init()` and after `finish()`."""
+    run = _Current.run
+    return None if run is None or run.finished else run
+
+
+def make_current(run: Run) -> None:
+    """Make a run the current one, and finish it with the process."""
+    _Current.run = run
+    _Current.live.append(run)
+    _Current.live[:] = [live for live in _Current.live if not live.finished]
+    finish_with_worker()
+
+
+def _finish_all() -> None:
+    """At the process's end: finish what is open, all of it within a bounded time."""
+    deadline = time.monotonic() + FINISH_TIMEOUT_SECONDS
+    for run in list(_Current.live):
+        left = max(0.0, deadline - time.monotonic())
+        run.finish(timeout=min(left, CHILD_EXIT_SECONDS) if run.forked else left)
+
+
+def finish_with_worker() -> None:
+    """In a multiprocessing worker, whose end knows no atexit: have its open runs finished there too."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _finish_all, exitpriority=_EXIT_PRIORITY)
+
+
+def _after_fork() -> None:
+    for run in _Current.live:
+        run.after_fork()
+
+
+def _in_child() -> None:
+    _Current.live[:] = [run for run in _Current.live if not run.finished]
+    for run in _Current.live:
+        run.in_child()
+
+
+atexit.register(_finish_all)
+os.register_at_fork(after_in_parent=_after_fork, after_in_child=_in_child)
