@@ -13,7 +13,7 @@ import pytest
 from support.paths import ROOT
 
 REWRITTEN: Final = ("tests/prose", "tests/unit/prose")
-"""Folders that the rule holds for; in the end the five packages' and `tests`."""
+"""Folders that the rule holds for, relative to the repository; in the end the five packages and `tests`."""
 
 _QUESTION: Final = re.compile(r"(?:What|Which|Whether|How|Who|Where)\b")
 _DOCUMENTED: Final = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
