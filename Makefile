@@ -49,12 +49,15 @@ mutants: $(STAMP) ## break the exactly-once machinery line by line, and see the 
 soak-events: $(STAMP) ## random mutations of valid events against a real ingestor: make soak-events EVENTS=1000000 [SEED=1]
 	PYTHONPATH=tests $(BIN)/python -m reliability.soak --events $(or $(EVENTS),1000000) $(if $(SEED),--seed $(SEED))
 
-lint: $(READY) ## ruff, mypy --strict, the import contract, and tsc for the page
+lint: $(READY) ## ruff, mypy --strict, the import contract, tsc for the page; words and links of the documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	PATH="$(CURDIR)/$(BIN):$$PATH" query/node_modules/.bin/tsc -p query
+	PYTHONPATH=tests $(BIN)/python -m prose
+	$(BIN)/zensical build --clean --strict
+	PYTHONPATH=tests $(BIN)/python -m prose.site build/site
 
 soak: $(STAMP) ## kill, pause and cut off real processes on fresh seeds: make soak SEEDS=50 [FIRST=1]
 	PYTHONPATH=tests $(BIN)/python -m reliability.faults --seeds $(or $(SEEDS),10) $(if $(FIRST),--first $(FIRST)) $(ARGS)
@@ -65,12 +68,13 @@ bench: $(READY) ## run the benchmarks and print their figures
 screenshot: $(READY) ## make the README's picture from the demo's page
 	$(BIN)/python tests/browser/screenshot.py $(ARGS)
 
-docs: $(STAMP) ## renew the README's table of settings from the models
-	$(BIN)/python -m stepwell_deploy.settings_table README.md
+docs: $(STAMP) ## renew the tables of settings from the models, and build the site: build/site/index.html
+	$(BIN)/python -m stepwell_deploy.settings_table README.md docs/settings.md
+	$(BIN)/zensical build --clean --strict
 
 lock: ## renew the pinned versions
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 		--no-header --extra test --extra lint pyproject.toml -o requirements.lock
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) .stepwell build dist query/node_modules query/stepwell_query/web/vendor .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .cache .stepwell build dist query/node_modules query/stepwell_query/web/vendor .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,8 +1,8 @@
-"""The README's table of settings, made from the settings models, so that it can't say what they don't.
+"""The documents' table of settings, made from the settings models, so that the two always agree.
 
-    python -m stepwell_deploy.settings_table README.md
+    python -m stepwell_deploy.settings_table README.md docs/settings.md
 
-writes it between the two markers of the file.
+writes it between the two markers of each file.
 """
 
 from __future__ import annotations
@@ -68,5 +68,5 @@ def with_table(document: str) -> str:
 
 
 if __name__ == "__main__":
-    file = Path(sys.argv[1])
-    file.write_text(with_table(file.read_text("utf-8")), "utf-8")
+    for file in map(Path, sys.argv[1:]):
+        file.write_text(with_table(file.read_text("utf-8")), "utf-8")

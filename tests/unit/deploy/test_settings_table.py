@@ -1,4 +1,4 @@
-"""The README's table of settings is that of the models."""
+"""The tables of settings in the documents agree with the models."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import pytest
 from stepwell_deploy.settings_table import settings_table, with_table
 from support.paths import ROOT
 
-README = ROOT / "README.md"
 
-
-def test_the_readme_says_what_the_models_say() -> None:
-    text = README.read_text("utf-8")
+@pytest.mark.parametrize("document", ["README.md", "docs/settings.md"])
+def test_a_document_says_what_the_models_say(document: str) -> None:
+    text = (ROOT / document).read_text("utf-8")
     assert text == with_table(text), "renew it with `make docs`"
 
 
