@@ -1,4 +1,4 @@
-"""What two readings of the system's counters say, and what this machine really tells."""
+"""System metrics: rates of two readings, and the counters of this machine."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_process_that_is_gone_tells_nothing(tmp_path: Path) -> None:
 
 
 def _fake_nvml() -> types.ModuleType:
-    """Two cards, of which the second tells its temperature alone: no GPU is here to ask."""
+    """Fake NVML with two cards, the second of which reports only its temperature."""
     nvml = types.ModuleType("pynvml")
 
     def first_only(value: object) -> object:
