@@ -20,7 +20,7 @@ _FILE_TYPES: Final = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "bmp": "BMP",
 _SVG: Final = "image/svg+xml"
 
 
-class _Encoded(NamedTuple):
+class _ImageFile(NamedTuple):
     """An image file: bytes, media type, format, and size in pixels (0 if unknown)."""
 
     content: bytes
@@ -57,7 +57,7 @@ class Image(Media):
         file_type: str | None = None,
     ) -> None:
         self._source: FileSource | None = None
-        self._pixels: Snapshot[_Encoded] | None = None
+        self._pixels: Snapshot[_ImageFile] | None = None
         self._caption, self._grouping = caption, grouping
         if isinstance(data_or_path, Image):
             self._source, self._pixels = data_or_path._source, data_or_path._pixels
@@ -82,7 +82,7 @@ class Image(Media):
         image.load()
         return image
 
-    def _encoded(self, keep: Keep) -> _Encoded:
+    def _encoded(self, keep: Keep) -> _ImageFile:
         if self._pixels is not None:
             return self._pixels.get()
         assert self._source is not None  # noqa: S101 - an image has pixels or a source
@@ -125,7 +125,7 @@ def _figure_image(artist: Any) -> Any:
     return image
 
 
-def _encode(image: Any, file_type: str | None) -> _Encoded:
+def _encode(image: Any, file_type: str | None) -> _ImageFile:
     name = (file_type or "png").lower()
     if name not in _FILE_TYPES:
         raise UnstorableError(f"file_type {file_type!r}: must be one of {', '.join(_FILE_TYPES)}")
@@ -135,21 +135,21 @@ def _encode(image: Any, file_type: str | None) -> _Encoded:
         image = image.convert("RGB")
     buffer = BytesIO()
     image.save(buffer, kind)
-    return _Encoded(buffer.getvalue(), f"image/{kind.lower()}", name, *image.size)
+    return _ImageFile(buffer.getvalue(), f"image/{kind.lower()}", name, *image.size)
 
 
-def _identify(content: bytes, source: FileSource) -> _Encoded:
+def _identify(content: bytes, source: FileSource) -> _ImageFile:
     """Identify an image file by its bytes if Pillow is installed, otherwise by its name. Raises: UnstorableError."""
     if source.extension == "svg" or content.lstrip()[:4].lower() == b"<svg":
-        return _Encoded(content, _SVG, "svg")
+        return _ImageFile(content, _SVG, "svg")
     try:
         library = pillow()
     except UnstorableError:
         guessed = mimetypes.guess_type(source.name)[0] or "application/octet-stream"
-        return _Encoded(content, guessed, source.extension)
+        return _ImageFile(content, guessed, source.extension)
     try:
         with library.open(BytesIO(content)) as image:
             kind = str(image.format)
-            return _Encoded(content, library.MIME.get(kind, "image/*"), kind.lower(), *image.size)
+            return _ImageFile(content, library.MIME.get(kind, "image/*"), kind.lower(), *image.size)
     except (OSError, ValueError, SyntaxError, library.DecompressionBombError) as error:
         raise UnstorableError(f"{source.name or 'the file'} is not an image: {error}") from error

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from stepwell.errors import NoRoomError, UnstorableError
 from stepwell.media.base import Keep
 from stepwell.media.references import media_cell
 from stepwell.values.convert import MAX_DEPTH, Cell, key_text, to_cell
 from stepwell_schemas.errors import KeyRuleError
+from stepwell_schemas.limits import SEND_BATCH_BYTES
 from stepwell_schemas.rules.keys import check_key
+
+ROW_MAX_BYTES: Final = 2 * SEND_BATCH_BYTES
+"""Size limit of one journal row; a larger row is written as several at its step, so that each fits an event."""
+
+VALUE_BYTES: Final = 16
+_UTF8_BYTES: Final = 4
 
 OnRejected = Callable[[str, str, str], None]
 """Callback for a value that can't be stored: its key, its type, the rule that it breaks."""
@@ -50,3 +57,17 @@ def _flatten(
             # Foreign objects may raise anything when they are read (a freed tensor, a lazy array); training continues.
             what = str(error).partition("\n")[0]
             reject(key, type(value).__name__, f"reading it raised {type(error).__name__}: {what}")
+
+
+def split_row(cells: dict[str, Cell]) -> list[dict[str, Cell]]:
+    """Split a row's cells, in order, into parts of at most ROW_MAX_BYTES or one cell; at least one part."""
+    parts: list[dict[str, Cell]] = [{}]
+    used = 0
+    for key, (kind, value) in cells.items():
+        size = VALUE_BYTES + _UTF8_BYTES * (len(key) + (len(value) if isinstance(value, str) else VALUE_BYTES))
+        if used + size > ROW_MAX_BYTES and parts[-1]:
+            parts.append({})
+            used = 0
+        parts[-1][key] = kind, value
+        used += size
+    return parts

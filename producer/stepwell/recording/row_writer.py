@@ -18,14 +18,14 @@ from stepwell.journal.format import RECORD_HEAD, TAG_ROW
 from stepwell.journal.journal import Journal
 from stepwell.journal.row_layout import Layout, struct_codes
 from stepwell.media.journal_files import MediaFiles
-from stepwell.recording.cells import build_cells
+from stepwell.recording.cells import ROW_MAX_BYTES, VALUE_BYTES, build_cells, split_row
 from stepwell.recording.metric_tracking import MetricTracker, to_python_scalar, with_step_metrics
 from stepwell.recording.summary import Metric
 from stepwell.terminal import notify
 from stepwell.values.arrays import restore_value
 from stepwell.values.convert import Cell, to_cell
 from stepwell_schemas.errors import KeyRuleError
-from stepwell_schemas.limits import MAX_STEP, MEDIA_MAX_BYTES, SEND_BATCH_BYTES
+from stepwell_schemas.limits import MAX_STEP, MEDIA_MAX_BYTES
 from stepwell_schemas.rules.keys import check_key, fold_key
 from stepwell_schemas.rules.metric_definitions import LEFT_OUT
 from stepwell_schemas.rules.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TRUE, NO_STEP, check_step
@@ -36,30 +36,10 @@ _PLAIN_KINDS: Final = frozenset({"number", "string", "bool"})
 MAX_LAYOUTS: Final = 1_024
 """Layouts kept in memory; further combinations of keys and types are written as JSON records."""
 
-ROW_MAX_BYTES: Final = 2 * SEND_BATCH_BYTES
-"""Size limit of one journal row; a larger row is written as several at its step, so that each fits an event."""
-
-_VALUE_BYTES: Final = 16
-_UTF8_BYTES: Final = 4
-
 RowShape = tuple[tuple[str, ...], tuple[type, ...]]
 
 _pack_head = RECORD_HEAD.pack_into
 _crc32 = zlib.crc32
-
-
-def split_row(cells: dict[str, Cell]) -> list[dict[str, Cell]]:
-    """Split a row's cells, in order, into parts of at most ROW_MAX_BYTES or one cell; at least one part."""
-    parts: list[dict[str, Cell]] = [{}]
-    used = 0
-    for key, (kind, value) in cells.items():
-        size = _VALUE_BYTES + _UTF8_BYTES * (len(key) + (len(value) if isinstance(value, str) else _VALUE_BYTES))
-        if used + size > ROW_MAX_BYTES and parts[-1]:
-            parts.append({})
-            used = 0
-        parts[-1][key] = kind, value
-        used += size
-    return parts
 
 
 class JsonText(NamedTuple):
@@ -205,7 +185,7 @@ class RowWriter:
                 check_key(key)
         except KeyRuleError:
             return None
-        if sum(len(key.encode()) + _VALUE_BYTES for key in keys) > ROW_MAX_BYTES:
+        if sum(len(key.encode()) + VALUE_BYTES for key in keys) > ROW_MAX_BYTES:
             return None
         self._note_spellings(keys)
         with self.journal.lock:

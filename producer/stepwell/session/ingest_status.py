@@ -15,8 +15,9 @@ _LAST_POLL_SECONDS: Final = 0.5
 _ASK_SECONDS: Final = 5.0
 _NOT_FOUND: Final = 404
 _SERVER_ERRORS: Final = 500
-_NO_SUCH_ADDRESS: Final = "nothing is served at"
-"""Detail of a 404 from an older service without session status; any other 404 means: no record ingested yet."""
+_NO_SUCH_ROUTE: Final = "urn:stepwell:problem:no-such-route"
+_NO_SUCH_ROUTE_BEFORE: Final = "nothing is served at"
+"""Start of the detail by which services without the problem type `no-such-route` report an unknown route."""
 
 
 class IngestStatus(NamedTuple):
@@ -62,7 +63,7 @@ def wait_until_ingested(
                     if complete:
                         return status
                 elif response.status_code == _NOT_FOUND:
-                    if str(response.json()["detail"]).startswith(_NO_SUCH_ADDRESS):
+                    if _is_unknown_route(response.json()):
                         return IngestStatus(note="unknown: the service does not report it")
                 elif response.status_code < _SERVER_ERRORS:
                     return IngestStatus(note=f"unknown: {settings.base_url} answers {response.status_code}")
@@ -72,6 +73,11 @@ def wait_until_ingested(
         return IngestStatus(note="unknown: no service") if status.points is None else status
     except (ValueError, LookupError, TypeError):
         return IngestStatus(note=f"unknown: {settings.base_url} is not a Stepwell service")
+
+
+def _is_unknown_route(problem: dict[str, Any]) -> bool:
+    """Return whether a 404 means a service without session status; any other one is a session not ingested yet."""
+    return problem["type"] == _NO_SUCH_ROUTE or str(problem["detail"]).startswith(_NO_SUCH_ROUTE_BEFORE)
 
 
 def _parse_status(body: dict[str, Any], records: int) -> tuple[bool, IngestStatus]:

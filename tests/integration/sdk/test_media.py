@@ -14,7 +14,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd  # noqa: F401 - whole, before the ingestor's thread imports it beside Plotly
+import pandas as pd  # noqa: F401 - complete, before the ingestor's thread imports it during Plotly's import
 import plotly.graph_objects as go
 import pytest
 from bokeh.plotting import figure as bokeh_figure

@@ -348,7 +348,7 @@ assert not [thread.name for thread in threading.enumerate() if thread.name.start
 
 def test_an_offline_run_keeps_them_for_sync_and_each_can_be_switched_off(sdk: Served) -> None:
     _, err = sdk.run(_OFFLINE)
-    command = next(line for line in err.splitlines() if "me/p/run" in line).partition("deliver them with: stepwell ")[2]
+    command = next(line for line in err.splitlines() if "me/p/run" in line).partition(": stepwell ")[2]
     env = {**os.environ, **sdk.environment}
     subprocess.run([str(_STEPWELL), *command.split()], env=env, timeout=60, check=True, capture_output=True)
     eventually(lambda: _lines(sdk), [("stdout", "offline")])

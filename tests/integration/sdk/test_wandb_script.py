@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import httpx
 import matplotlib as mpl
 import numpy as np
-import pandas as pd  # noqa: F401 - whole, before the ingestor's thread imports it beside the script
+import pandas as pd  # noqa: F401 - complete, before the ingestor's thread imports it concurrently
 import pytest
 from PIL import Image as PILImage
 

@@ -42,10 +42,10 @@ _INTERNAL: Final = {
     "MAX_ARTIFACT_ROWS": "limits of wandb's page",
     "MAX_ITEMS": "limits of wandb's page",
     "MAX_DIMENSION": "limits of wandb's page",
-    "EXTS": "the formats are told by the error",
-    "SUPPORTED_TYPES": "the formats are told by the error",
-    "SUPPORTED_RDKIT_TYPES": "the formats are told by the error",
-    "SUPPORTED_POINT_CLOUD_TYPES": "the formats are told by the error",
+    "EXTS": "the error lists the formats",
+    "SUPPORTED_TYPES": "the error lists the formats",
+    "SUPPORTED_RDKIT_TYPES": "the error lists the formats",
+    "SUPPORTED_POINT_CLOUD_TYPES": "the error lists the formats",
     "from_json": _READING,
     "init_from_json": _READING,
     "resolve_ref": _READING,
@@ -168,7 +168,9 @@ def test_the_package_has_wandb_s_names() -> None:
 
 
 @pytest.mark.parametrize("name", wandb_compat.SKIPPED)
-def test_a_call_that_does_nothing_says_so_once(name: str, run: stepwell.Run, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_call_without_effect_is_reported_once(
+    name: str, run: stepwell.Run, capfd: pytest.CaptureFixture[str]
+) -> None:
     remark, result = wandb_compat.SKIPPED[name]
     for owner in (run, stepwell, run):
         assert getattr(owner, name)("a", b=1) == result
@@ -194,7 +196,7 @@ def test_each_of_them_is_documented() -> None:
         assert ours in text, ours
 
 
-def test_arguments_of_init_that_are_not_followed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_arguments_of_init_without_effect_are_reported(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     stepwell.init(mode="disabled", sync_tensorboard=True, monitor_gym=True, save_code=True).finish()
     err = capfd.readouterr().err
     reported = [f"stepwell: {name} " in err for name in wandb_compat.ARGUMENTS]
@@ -207,7 +209,7 @@ def test_arguments_of_init_that_are_not_followed(tmp_path: Path, capfd: pytest.C
             stepwell.Settings(**{name: "run?_step=1"})
 
 
-def test_variables_of_wandb_are_told_where_ours_are_not_set(
+def test_wandb_variables_are_reported_unless_ours_are_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WANDB_PROJECT", "theirs")
@@ -219,7 +221,7 @@ def test_variables_of_wandb_are_told_where_ours_are_not_set(
     assert ("WANDB_PROJECT" in line, line.endswith(" STEPWELL_PROJECT")) == (True, True)
 
 
-def test_settings_of_wandb_are_taken_and_slips_are_not(capfd: pytest.CaptureFixture[str]) -> None:
+def test_wandb_settings_are_accepted_and_misspelled_ones_rejected(capfd: pytest.CaptureFixture[str]) -> None:
     taken = stepwell.Settings(silent=True, root_dir="here", _disable_stats=True, init_timeout=300, x_label="rank0")
     assert (taken.quiet, taken.dir, taken.system_seconds) == (True, Path("here"), 0.0)
     (line,) = capfd.readouterr().err.splitlines()
@@ -236,7 +238,7 @@ def test_settings_of_wandb_are_taken_and_slips_are_not(capfd: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("name", ["config", "summary"])
-def test_before_init_it_says_what_to_do(name: str) -> None:
+def test_access_before_init_raises(name: str) -> None:
     before = getattr(stepwell, name)
     with pytest.raises(stepwell.UsageError, match=rf"call stepwell.init\(\) before stepwell.{name}.lr"):
         before.lr  # noqa: B018
@@ -262,7 +264,7 @@ def test_a_run_has_a_folder_of_its_own(run: stepwell.Run, tmp_path: Path) -> Non
     assert (run.sweep_id, run.sweep_url, run.settings.console) == (None, None, "auto")
 
 
-def test_an_alert_is_said_and_kept(run: stepwell.Run, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_alert_is_printed_and_recorded(run: stepwell.Run, capfd: pytest.CaptureFixture[str]) -> None:
     run.alert("loss", "is NaN", level=stepwell.AlertLevel.ERROR)
     stepwell.alert("loss", "is NaN still")
     run.write_logs("written")
@@ -278,15 +280,15 @@ def test_an_alert_is_said_and_kept(run: stepwell.Run, capfd: pytest.CaptureFixtu
 def test_alerts_of_a_title_wait() -> None:
     alerts = Alerts()
 
-    def told(now: float, title: str = "t", wait: Any = None) -> str:
+    def line(now: float, title: str = "t", wait: Any = None) -> str:
         return alerts.line(now, title, "", "WARN", wait)
 
-    assert [told(0), told(59), told(59, "other"), told(60)] == ["WARN: t", "", "WARN: other", "WARN: t"]
-    assert [told(61, wait=1), told(62, wait=timedelta(seconds=2)), told(63, wait=timedelta(seconds=2))] == [
+    assert [line(0), line(59), line(59, "other"), line(60)] == ["WARN: t", "", "WARN: other", "WARN: t"]
+    assert [line(61, wait=1), line(62, wait=timedelta(seconds=2)), line(63, wait=timedelta(seconds=2))] == [
         "WARN: t", "", "WARN: t"
     ]  # fmt: skip
     with pytest.raises(TypeError, match="wait_duration 'long'"):
-        told(99, wait="long")
+        line(99, wait="long")
 
 
 def test_a_box_is_wandb_s_where_wandb_minds_the_signs() -> None:
@@ -304,7 +306,7 @@ def test_a_box_is_wandb_s_where_wandb_minds_the_signs() -> None:
     def corners(*orientation: float) -> Any:
         return stepwell.box3d(center=[0, 0, 0], size=[1, 2, 4], orientation=orientation, color=(0, 0, 0))["corners"]
 
-    # A quarter turn around x takes y to z, and z to -y; wandb takes away the sign of the turn the other way.
+    # A quarter turn around x maps y to z, and z to -y; wandb loses the sign of a turn in the other direction.
     plain = np.array(corners(1, 0, 0, 0))
     np.testing.assert_allclose(corners(1, 1, 0, 0), plain[:, [0, 2, 1]] * [1, -1, 1], atol=1e-12)
     np.testing.assert_allclose(corners(1, -1, 0, 0), plain[:, [0, 2, 1]] * [1, 1, -1], atol=1e-12)

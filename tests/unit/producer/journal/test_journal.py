@@ -114,7 +114,7 @@ def test_any_cut_covers_every_record_once_and_in_order(
     assert following == len(rows) == reader.position.sequence
 
 
-def test_reading_goes_on_from_an_acknowledged_position() -> None:
+def test_reading_continues_from_an_acknowledged_position() -> None:
     rows = [{"a": float(number)} if number % 3 else {"b": "x"} for number in range(20)]
     written = _written(rows)
     reader = Reader(check=True)

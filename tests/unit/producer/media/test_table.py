@@ -240,7 +240,7 @@ def test_a_column_is_cast_or_left_as_it_was() -> None:
         table.cast("c", int)
     table.cast("a", float)
     table.add_data(1.5, None)
-    with pytest.raises(TypeError, match=r"'a', row 2: .* string, .* number"):
+    with pytest.raises(TypeError, match=r"'a', row 3: .* string, .* number"):
         table.add_data("y", None)
 
 
@@ -316,7 +316,7 @@ def test_wrong_arguments_are_named(arguments: dict[str, Any], error: type[Except
         stepwell.Table(**arguments)
 
 
-def test_columns_that_do_not_fit_are_refused_whole() -> None:
+def test_columns_that_do_not_fit_leave_the_table_unchanged() -> None:
     table = stepwell.Table(columns=["a"], data=[[1], [2]])
     for name, cells, error in (("b", [1], ValueError), ("a", [1, 2], ValueError), ("b", [1, "x"], TypeError)):
         with pytest.raises(error, match=repr(name)):
@@ -376,8 +376,8 @@ run.finish()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "'table' (Table) is not stored: tables are Parquet files" in done.stderr
-    assert "pip install 'stepwell[media]'" in done.stderr
+    lines = [line for line in done.stderr.splitlines() if "'table' (Table)" in line]
+    assert ["pip install 'stepwell[media]'" in line for line in lines] == [True]
 
 
 def test_nothing_heavy_is_imported_for_it() -> None:

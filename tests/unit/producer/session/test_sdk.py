@@ -101,7 +101,7 @@ def test_bad_calls_are_errors(run: stepwell.Run) -> None:
         stepwell.init(project="a/b", mode="disabled")
 
 
-def test_conflicts_and_spellings_are_said_once(run: stepwell.Run, capfd: pytest.CaptureFixture[str]) -> None:
+def test_conflicts_and_spellings_are_reported_once(run: stepwell.Run, capfd: pytest.CaptureFixture[str]) -> None:
     for _ in range(3):
         run.log({"Loss": 1, "loss": 2}, step=-1)
     lines = capfd.readouterr().err.splitlines()

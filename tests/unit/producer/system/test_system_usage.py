@@ -22,7 +22,7 @@ def test_rates_are_over_the_time_between() -> None:
     assert rates(before, now) == {"cpu": 75.0, "network.sent": 2_000.0, "disk.read": 0.0, "process.cpu": 150.0}
 
 
-def test_what_ended_or_began_anew_gives_no_nonsense() -> None:
+def test_ended_or_reset_counters_give_no_rates() -> None:
     before = Reading(10.0, 100.0, 300.0, {"network.sent": 1_000}, {_ME: 50.0, _CHILD: 900.0})
     now = Reading(11.0, 100.0, 300.0, {"network.sent": 10, "disk.read": 7}, {_ME: 50.5, (2, 8.0): 0.1})
     assert rates(before, now) == {"process.cpu": pytest.approx(60.0)}

@@ -133,7 +133,7 @@ def test_a_scalar_is_its_one_value(value: Any, cell: tuple[str, Any]) -> None:
     ],
     ids=["torch", "torch on a GPU", "jax", "jax bfloat16", "jax empty", "tensorflow", "pandas", "pandas times"],
 )
-def test_arrays_of_libraries_are_told_by_what_they_can_do(value: Any, dtype: str, shape: list[int]) -> None:
+def test_arrays_of_libraries_are_recognized_by_duck_typing(value: Any, dtype: str, shape: list[int]) -> None:
     text = to_cell(value)[1]
     document = json.loads(text)
     assert document["dtype"].startswith(dtype)
@@ -159,7 +159,7 @@ def test_an_object_that_is_no_array_after_all_is_left_as_it_is() -> None:
         assert restore_value(found) == found
 
 
-def test_what_cannot_be_read_is_said_once_and_counted_and_the_rest_is_logged(
+def test_unreadable_values_are_reported_once_and_counted_and_the_rest_is_logged(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     bad = {

@@ -18,7 +18,7 @@ from stepwell.delivery.batching import EventContent, encode_events, split_into_e
 from stepwell.errors import SettingsError
 from stepwell.journal.format import JournalInfo, read_header
 from stepwell.journal.reader import MetaEvent, Reader
-from stepwell.recording.row_writer import ROW_MAX_BYTES, split_row
+from stepwell.recording.cells import ROW_MAX_BYTES, split_row
 from stepwell.values.metadata import metadata_value, split_mapping
 from stepwell_schemas.events.codec import decode
 from stepwell_schemas.events.models import Event, LogBatch, RunStarted, RunUpdated
@@ -104,7 +104,7 @@ def test_a_wide_config_travels_in_parts_and_a_huge_value_not_at_all(
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers(), max_size=20))
-def test_parts_are_the_whole(values: dict[str, int]) -> None:
+def test_parts_add_up_to_the_mapping(values: dict[str, int]) -> None:
     merged: dict[str, Any] = {}
     for part in split_mapping(values, lambda *_: None):
         merged |= part
