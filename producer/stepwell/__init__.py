@@ -1,4 +1,4 @@
-"""Stepwell's SDK: log the steps of a training run, and read them back.
+"""SDK of Stepwell: log the steps of a training run, and read them back.
 
     import stepwell
 
@@ -8,7 +8,7 @@
     run.finish()
 
 Names, arguments and behaviour follow `wandb`: `import stepwell as wandb` runs a training script unchanged.
-Importing it is quick; what is heavy (numpy, pydantic, the Kafka client) is imported when a run starts.
+The import is fast: heavy dependencies (numpy, pydantic, the Kafka client) are imported when a run starts.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from stepwell.session.live_runs import current_run
 from stepwell.session.receipt import Receipt
 from stepwell.session.run import Run
 from stepwell.session.spec import FINISH_TIMEOUT_SECONDS, VERSION
-from stepwell.terminal import say
-from stepwell.wandb_compat import absent, check_arguments, stand_in
+from stepwell.terminal import notify
+from stepwell.wandb_compat import check_arguments, missing_attribute_message, stand_in
 from stepwell_schemas.errors import IdentifierError, KeyRuleError, StepError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ __version__ = VERSION
 
 
 class BeforeInit:
-    """What `stepwell.config` and `stepwell.summary` are before `init()`: whatever is asked of them is an error."""
+    """Placeholder for `stepwell.config` and `stepwell.summary` before `init()`: any access raises UsageError."""
 
     def __init__(self, name: str) -> None:
         object.__setattr__(self, "_name", name)
@@ -94,7 +94,7 @@ _DATA_TYPES: Final = {
     "Table": "table",
     "Video": "video",
 }
-"""The data types by the module of `stepwell.media` that is imported when one is first asked for."""
+"""Data types and the modules of `stepwell.media` that define them, imported on first access."""
 
 
 def init(
@@ -129,21 +129,21 @@ def init(
 
     Args:
         entity, project, id: the run's path; default: STEPWELL_ENTITY or the user's name, "uncategorized", 8 random
-            characters. dir: folder of the journals.
-        name, notes, tags, group, job_type, config: what is known of the run; `config` may be a dict or a namespace.
-        mode: `online` (send while training), `offline` (journal only; `stepwell sync` delivers), `disabled`.
-        reinit: what becomes of a run still open: it is finished; with `return_previous` or False it is returned;
-            with `create_new` both go on.
-        resume: `allow`, `must`, `never` or `auto`: go on from the last step of an earlier run with this id.
-        settings: `Settings` or a dict of them, above the environment.
-        writer: this process's name, where several processes log to one run.
+            characters. dir: folder for journals.
+        name, notes, tags, group, job_type, config: metadata of the run; `config` may be a dict or a namespace.
+        mode: `online` (send while training), `offline` (journal only; `stepwell sync` delivers it), `disabled`.
+        reinit: treatment of a run that is still open. Default: finish it; `return_previous` or False: return it;
+            `create_new`: keep both open.
+        resume: `allow`, `must`, `never` or `auto`: continue after the last step of an earlier run with this id.
+        settings: `Settings` or a dict of them; they override the environment.
+        writer: name of this process, if several processes log to one run.
 
-    The other arguments are wandb's and not followed, which is said where they ask for something.
+    The other arguments exist for compatibility with wandb. They have no effect; a notice is printed if one is set.
 
     Raises:
-        IdentifierError: naming the part of the path, the value and the rule. ResumeError: when resuming is not
-            possible as asked. SettingsError: for a setting that can't be used. JournalError: when the journal can't
-            be created. UnsupportedError: for `resume_from` and `fork_from`. TypeError: for a config that is no mapping.
+        IdentifierError: for an invalid part of the path. ResumeError: if the run can't be resumed as requested.
+            SettingsError: for an invalid setting. JournalError: if the journal can't be created.
+            UnsupportedError: for `resume_from` and `fork_from`. TypeError: for a config that is no mapping.
     """
     from stepwell.session.config import as_mapping
     from stepwell.settings import make_settings
@@ -187,7 +187,7 @@ def log(data: Mapping[str, Any], step: int | None = None, commit: bool | None = 
 def finish(
     exit_code: int | None = None, quiet: bool | None = None, timeout: float = FINISH_TIMEOUT_SECONDS
 ) -> Receipt | None:
-    """Finish the current run; see `Run.finish`. None when there is none."""
+    """Finish the current run; see `Run.finish`. Returns None if there is none."""
     open_run = current_run()
     return None if open_run is None else open_run.finish(exit_code, quiet, timeout)
 
@@ -201,22 +201,22 @@ def define_metric(
     overwrite: bool | None = None,
     goal: str | None = None,
 ) -> Metric:
-    """Say how a metric is drawn and summed up; see `Run.define_metric`. Raises: Error before `init()`."""
+    """Define how a metric is drawn and summarized; see `Run.define_metric`. Raises: Error before `init()`."""
     return _required("define_metric").define_metric(name, step_metric, step_sync, hidden, summary, overwrite, goal)
 
 
 def login(*_: Any, **__: Any) -> bool:
-    """Return True: keys come from STEPWELL_API_KEY, nothing is asked. Takes wandb's arguments."""
+    """Return True: the API key comes from STEPWELL_API_KEY. Accepts wandb's arguments."""
     return True
 
 
 def alert(title: str, text: str = "", level: str | AlertLevel | None = None, wait_duration: Any = None) -> None:
-    """Say something that somebody should know; see `Run.alert`. Raises: Error before `init()`."""
+    """Print and record an alert; see `Run.alert`. Raises: Error before `init()`."""
     _required("alert").alert(title, text, level, wait_duration)
 
 
 def teardown(exit_code: int | None = None) -> None:
-    """Finish the current run; wandb's name for it at the end of a process."""
+    """Finish the current run; wandb's name for the end of a process."""
     finish(exit_code)
 
 
@@ -224,9 +224,9 @@ join = finish
 
 
 def termlog(string: str = "", newline: bool = True, repeat: bool = True, prefix: bool = True) -> None:
-    """Print a line to stderr, as wandb does for libraries; the other arguments are wandb's and not used."""
+    """Print a line to stderr, as wandb does for libraries; the other arguments are wandb's and ignored."""
     del newline, repeat, prefix
-    say(string)
+    notify(string)
 
 
 termwarn = termerror = termlog
@@ -265,10 +265,10 @@ def __getattr__(name: str) -> Any:
         return box3d
     if name in _DATA_TYPES:
         return getattr(import_module(f"stepwell.media.{_DATA_TYPES[name]}"), name)
-    found = stand_in(name)
-    if found is None:
-        raise AttributeError(absent(name))
-    return found
+    substitute = stand_in(name)
+    if substitute is None:
+        raise AttributeError(missing_attribute_message(name))
+    return substitute
 
 
 __all__ = [

@@ -1,18 +1,18 @@
 """The errors of the SDK.
 
 StepwellError (`stepwell.Error`)
-├── UsageError         a call that has no meaning now: log() before init() or after finish()
-│   └── UnsupportedError   something of wandb's that Stepwell has not; the message says what to do instead
+├── UsageError         a call in the wrong state: log() before init() or after finish()
+│   └── UnsupportedError   a feature of wandb that Stepwell lacks; the message says what to do instead
 ├── SettingsError      settings that can't be used: names the setting and the rule
 ├── JournalError       a journal that can't be written or read
-│   └── NotAJournalError   the file is no journal of ours, or of a newer version
-├── ResumeError        `resume=` asks for what the service does not have
-├── NotConnectedError  neither brokers nor a service can be reached now
-└── ApiError           the query service could not be asked, or refused
-    ├── RunNotFoundError   there is no such run
-    └── MediaMissingError  the bytes of a media file are not there; its `state` says why
+│   └── NotAJournalError   the file is not a Stepwell journal, or one of another format version
+├── ResumeError        `resume=` can't be satisfied
+├── NotConnectedError  neither the brokers nor the service can be reached
+└── ApiError           the query service can't be reached, or rejected the request
+    ├── RunNotFoundError   the run does not exist
+    └── MediaMissingError  the bytes of a media file are missing; its `state` says why
 
-Inside `log()`, which reports them and goes on:
+Inside `log()`, which reports them and continues:
 ├── UnstorableError (ValueError)  a value that can't be stored
 └── NoRoomError                   the journal has no room for a media file
 
@@ -27,11 +27,11 @@ class StepwellError(Exception):
 
 
 class UsageError(StepwellError):
-    """A call that has no meaning now: before `init()`, or after `finish()`."""
+    """A call in the wrong state: before `init()`, or after `finish()`."""
 
 
 class UnsupportedError(UsageError):
-    """Something that wandb has and Stepwell has not; the message says what to do instead."""
+    """A feature of wandb that Stepwell lacks; the message says what to do instead."""
 
 
 class SettingsError(StepwellError, ValueError):
@@ -43,19 +43,19 @@ class JournalError(StepwellError):
 
 
 class NotAJournalError(JournalError):
-    """The file is no journal, or one of a version this release does not know."""
+    """The file is not a journal, or one of a format version that this release can't read."""
 
 
 class ResumeError(StepwellError):
-    """A run could not be resumed as asked."""
+    """The run can't be resumed in the requested way."""
 
 
 class NotConnectedError(StepwellError):
-    """Neither brokers nor a service can be reached now; later the same call may succeed."""
+    """Neither the brokers nor the service can be reached; the same call may succeed later."""
 
 
 class ApiError(StepwellError):
-    """The query service could not be asked, or refused; the message has its words."""
+    """The query service can't be reached, or rejected the request; the message quotes its answer."""
 
 
 CommError = ApiError
@@ -63,15 +63,15 @@ CommError = ApiError
 
 
 class RunNotFoundError(ApiError):
-    """The service knows no such run."""
+    """The service does not know the run."""
 
 
 class MediaMissingError(ApiError):
-    """The bytes of a media file are not there.
+    """The bytes of a media file are missing.
 
     Attributes:
-        state: `pending`, a logged value refers to them and they have not come; `unknown`, none does; `gone`, they were
-            stored and are no more.
+        state: `pending`: a logged value refers to them, and they have not arrived; `unknown`: no value refers to them;
+            `gone`: they were stored and have been removed.
     """
 
     def __init__(self, state: str, message: str) -> None:
@@ -80,8 +80,8 @@ class MediaMissingError(ApiError):
 
 
 class UnstorableError(ValueError):
-    """A value that can't be stored; the message is the rule."""
+    """A value that can't be stored; the message is the rule that it breaks."""
 
 
 class NoRoomError(Exception):
-    """The journal has no room for a media file: the call that logs it is dropped, as any row without room."""
+    """The journal has no room for a media file; the `log()` call is dropped, as any row without room."""

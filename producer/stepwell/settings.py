@@ -1,4 +1,4 @@
-"""The SDK's settings: arguments of `init(settings=…)`, else the environment, else the defaults here."""
+"""Settings of the SDK, in order of precedence: `init(settings=…)`, the environment, the defaults below."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from stepwell.errors import SettingsError
-from stepwell.wandb_compat import SETTINGS_ELSEWHERE, say_once
+from stepwell.wandb_compat import SETTINGS_ELSEWHERE, notify_once
 from stepwell_schemas.limits import MEDIA_MAX_BYTES, MIB
 from stepwell_schemas.settings import KafkaSettings
 
@@ -25,55 +25,58 @@ def _user() -> str:
 
 
 _WANDBS_WRAP: Final = ("wrap", "wrap_raw", "wrap_emu")
-"""wandb's ways of listening to `sys.stdout`; ours is one of them."""
+"""Console modes of wandb that wrap `sys.stdout`; all of them map to `auto`."""
 
 
 _WANDBS_OTHER_NAMES: Final = {"silent": "quiet", "root_dir": "dir"}
-"""wandb's names for settings that are there."""
+"""Settings that wandb has under another name."""
 
 _TYPO: Final = 0.8
-"""How alike a name that is none must be to a setting's, from 0 to 1, to be taken for a slip."""
+"""Similarity, from 0 to 1, from which an unknown name counts as a misspelled setting."""
 
 
 class ProducerSettings(KafkaSettings):
-    """What a training process is told by its surroundings (`STEPWELL_*`)."""
+    """Settings of a training process (`STEPWELL_*`)."""
 
     base_url: str = Field(
-        "http://127.0.0.1:8420", description="The Stepwell service; it is asked for brokers, and read from by `Api`."
+        "http://127.0.0.1:8420",
+        description="URL of the Stepwell service: gives the brokers' addresses, and serves `Api`.",
     )
-    api_key: SecretStr = Field(SecretStr(""), description="The key shown to the service.")
-    entity: str = Field(default_factory=_user, description="Who runs belong to; default: the user's name.")
-    project: str = Field("uncategorized", description="The project runs belong to.")
-    run_id: str = Field("", description="The run's id; default: 8 random characters.")
+    api_key: SecretStr = Field(SecretStr(""), description="API key sent to the service.")
+    entity: str = Field(default_factory=_user, description="Entity that runs belong to. Default: the user's name.")
+    project: str = Field("uncategorized", description="Project that runs belong to.")
+    run_id: str = Field("", description="Id of the run. Default: 8 random characters.")
     mode: Literal["online", "offline", "disabled"] = Field(
-        "online", description="online: send while training; offline: only write the journal; disabled: do nothing."
+        "online", description="online: send while training; offline: only write the journal; disabled: record nothing."
     )
-    dir: Path = Field(Path(".stepwell"), description="Folder of the journals.")
-    writer: str = Field("", description="This process's name among several that write one run.")
+    dir: Path = Field(Path(".stepwell"), description="Folder for journals.")
+    writer: str = Field("", description="Name of this process, if several processes write one run.")
     journal_max_bytes: int = Field(
-        16 * 1024 * MIB, ge=MIB, description="Bytes a journal may hold that were not delivered yet."
+        16 * 1024 * MIB, ge=MIB, description="Upper bound, in bytes, of undelivered data in a journal."
     )
     journal_when_full: Literal["block", "drop"] = Field(
         "drop",
-        description="At that bound: drop rows and count them, or block log() while a sender may still make room.",
+        description="With a full journal: drop rows and count them, or block log() while the sender can make room.",
     )
-    media_max_bytes: int = Field(MEDIA_MAX_BYTES, ge=1, description="Bytes of the largest media file that is logged.")
-    keep_journal: bool = Field(False, description="Keep a journal that was delivered whole.")
-    compression: Literal["lz4", "zstd", "none"] = Field("lz4", description="How batches are compressed for Kafka.")
-    poll_seconds: float = Field(0.05, gt=0, le=10, description="How often the sender looks for new rows, in seconds.")
-    retry_seconds: float = Field(2.0, gt=0, le=300, description="Time between attempts to reach the brokers, seconds.")
+    media_max_bytes: int = Field(MEDIA_MAX_BYTES, ge=1, description="Size limit of a media file, in bytes.")
+    keep_journal: bool = Field(False, description="Keep journals after they have been delivered in full.")
+    compression: Literal["lz4", "zstd", "none"] = Field("lz4", description="Compression of Kafka batches.")
+    poll_seconds: float = Field(
+        0.05, gt=0, le=10, description="Interval, in seconds, at which the sender checks for new rows."
+    )
+    retry_seconds: float = Field(2.0, gt=0, le=300, description="Seconds between two attempts to reach the brokers.")
     system_seconds: float = Field(
-        15.0, ge=0, le=86_400, description="Seconds between two samples of the system metrics; 0: none are taken."
+        15.0, ge=0, le=86_400, description="Seconds between two samples of the system metrics; 0 turns them off."
     )
     console: Literal["auto", "redirect", "off"] = Field(
         "auto",
-        description="What a run keeps of its console output: auto, what Python's sys.stdout and sys.stderr write;"
-        " redirect, what file descriptors 1 and 2 get, so that of subprocesses and C code too; off, nothing.",
+        description="Capture of console output. auto: sys.stdout and sys.stderr; redirect: file descriptors 1 and 2,"
+        " which includes subprocesses and C code; off: none.",
     )
-    quiet: bool = Field(False, description="Say nothing but warnings.")
+    quiet: bool = Field(False, description="Print warnings only.")
 
     def __init__(self, **given: Any) -> None:
-        """Take settings above the environment. Raises: SettingsError, naming the setting and the rule."""
+        """Read the settings; arguments override the environment. Raises: SettingsError, naming setting and rule."""
         try:
             super().__init__(**given)
         except ValidationError as error:
@@ -90,7 +93,7 @@ class ProducerSettings(KafkaSettings):
         taken = dict(given)
         for name, where in SETTINGS_ELSEWHERE.items():
             if taken.pop(name, None):
-                raise ValueError(f"{name} is wandb's setting and not there: {where}")
+                raise ValueError(f"the setting {name} of wandb is not supported: {where}")
         for name, ours in _WANDBS_OTHER_NAMES.items():
             if taken.get(name) is not None:
                 taken[ours] = taken.pop(name)
@@ -103,16 +106,16 @@ class ProducerSettings(KafkaSettings):
             taken["console"] = "auto"
         for name in taken.keys() - cls.model_fields.keys():
             if close := get_close_matches(name, cls.model_fields, 1, _TYPO):
-                raise ValueError(f"there is no setting {name!r}; is it {close[0]}?")
+                raise ValueError(f"unknown setting {name!r}; did you mean {close[0]}?")
             if not name.startswith(("x_", "_")):
-                say_once(f"the setting {name} is not Stepwell's and changes nothing")
+                notify_once(f"unknown setting {name}: ignored")
         return taken
 
 
 def make_settings(
     given: ProducerSettings | Mapping[str, Any] | None, folder: str | PathLike[str] | None
 ) -> ProducerSettings:
-    """Return the settings of a run: what `init()` was given above the environment. Raises: SettingsError."""
+    """Return the settings of a run: arguments of `init()` override the environment. Raises: SettingsError."""
     over = {} if folder is None else {"dir": Path(folder)}
     if isinstance(given, ProducerSettings):
         return given.model_copy(update=over)

@@ -1,6 +1,6 @@
-"""What the SDK says to the person at the terminal: single lines on stderr, never into a program's stdout.
+"""Notices of the SDK to the user: single lines on stderr, never on a program's stdout.
 
-What is said is not captured as the run's console output, which is what the script itself prints.
+Notices are not captured as console output of the run: that holds what the script itself prints.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ _STDERR: int = 2
 
 
 class _State(threading.local):
-    speaking = False
+    notifying = False
 
 
-class _Aside:
-    """Where stderr leads while file descriptor 2 is redirected."""
+class _Redirection:
+    """The file descriptor that notices go to while file descriptor 2 is redirected; None for descriptor 2."""
 
     descriptor: int | None = None
 
@@ -26,35 +26,35 @@ class _Aside:
 _state = _State()
 
 
-def say(message: str) -> None:
-    """Write one line; a closed stderr is nobody's problem during training."""
+def notify(message: str) -> None:
+    """Write one line to stderr. Errors are ignored: a closed stderr must not stop a training."""
     line = f"stepwell: {message}\n"
-    _state.speaking = True
+    _state.notifying = True
     try:
-        if _Aside.descriptor is not None and leads_to(sys.stderr, _STDERR):
-            os.write(_Aside.descriptor, line.encode("utf-8", "backslashreplace"))
+        if _Redirection.descriptor is not None and writes_to(sys.stderr, _STDERR):
+            os.write(_Redirection.descriptor, line.encode("utf-8", "backslashreplace"))
             return
         sys.stderr.write(line)
         sys.stderr.flush()
     except (OSError, ValueError, AttributeError):
         return
     finally:
-        _state.speaking = False
+        _state.notifying = False
 
 
-def speaking() -> bool:
-    """Whether what this thread writes now is a line of `say`."""
-    return _state.speaking
+def is_notifying() -> bool:
+    """Return True while this thread writes a line in `notify`."""
+    return _state.notifying
 
 
-def speak_to(descriptor: int | None) -> None:
-    """From now on, say what goes to file descriptor 2 to another one; None: to it again."""
-    _Aside.descriptor = descriptor
+def redirect_notices(descriptor: int | None) -> None:
+    """Write later notices to another file descriptor than 2; None switches back to 2."""
+    _Redirection.descriptor = descriptor
 
 
-def leads_to(stream: object, descriptor: int) -> bool:
-    """Whether a text stream writes to a file descriptor."""
+def writes_to(stream: object, descriptor: int) -> bool:
+    """Return whether a text stream writes to a file descriptor."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        found: bool = stream.fileno() == descriptor  # type: ignore[attr-defined]
-        return found
+        same: bool = stream.fileno() == descriptor  # type: ignore[attr-defined]
+        return same
     return False

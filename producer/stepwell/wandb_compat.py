@@ -1,7 +1,8 @@
-"""What wandb has and Stepwell has not: what becomes of each such call, and what to do instead.
+"""Features of wandb that Stepwell lacks: the effect of each such call, and what to do instead.
 
-Handing a copy of something to a server (files, code, gradients) is a no-op that is said once: the script goes on and
-still has it. What must give something back, or keeps something that exists nowhere else, raises UnsupportedError.
+A call that sends a copy of something to a server (files, code, gradients) is a no-op with one notice: the script
+continues and still has the original. A call that must return something, or that stores something that exists nowhere
+else, raises UnsupportedError.
 """
 
 from __future__ import annotations
@@ -10,30 +11,29 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
 from stepwell.errors import UnsupportedError
-from stepwell.terminal import say
+from stepwell.terminal import notify
 
-_FILES: Final = "files that are no media are not kept: put them where all machines see them, and log where they are"
+_FILES: Final = "files other than media are not stored: put them on shared storage, and log their paths"
 _ARTIFACTS: Final = (
-    "artifacts are not kept: log tables and media with log(); put files where all machines see them, and log where "
-    "they are"
+    "artifacts are not stored: log tables and media with log(); put files on shared storage, and log their paths"
 )
-_SWEEPS: Final = "there are no sweeps: let a tuner (Optuna, Ray Tune) call init(group=…) for each trial"
+_SWEEPS: Final = "sweeps are not supported: let a tuner (Optuna, Ray Tune) call init(group=…) for each trial"
 
 SKIPPED: Final[dict[str, tuple[str, Any]]] = {
-    "watch": ("gradients are not recorded: log Histogram(parameter.grad) where they are wanted", None),
+    "watch": ("gradients are not recorded: log Histogram(parameter.grad) if you need them", None),
     "unwatch": ("", None),
     "save": (_FILES, []),
     "log_artifact": (_FILES, None),
     "log_model": (_FILES, None),
     "link_model": (_FILES, None),
-    "log_code": ("code is not kept: log its version, as config={'commit': …}", None),
+    "log_code": ("code is not stored: log its version, for instance as config={'commit': …}", None),
     "mark_preempting": ("", None),
     "pin_config_keys": ("", None),
-    "display": ("a notebook shows no page of the run: open run.url", False),
+    "display": ("notebooks don't show the run's page: open run.url", False),
     "setup": ("", None),
     "require": ("", None),
 }
-"""Calls that do nothing: what is said once ("" for nothing), and what they return."""
+"""Calls without effect: the notice that is printed once ("" for none), and the return value."""
 
 REFUSED: Final[dict[str, str]] = {
     "Artifact": _ARTIFACTS,
@@ -43,16 +43,16 @@ REFUSED: Final[dict[str, str]] = {
     "finish_artifact": _ARTIFACTS,
     "upsert_artifact": _ARTIFACTS,
     "use_model": _ARTIFACTS,
-    "restore": "files that are no media are not kept; media are read with Api().run(path).media(key)",
+    "restore": "files other than media are not stored; read media with Api().run(path).media(key)",
     "sweep": _SWEEPS,
     "agent": _SWEEPS,
     "controller": _SWEEPS,
-    "plot_table": "there are no Vega charts: plot.line, scatter, bar and histogram draw tables, Plotly draws the rest",
+    "plot_table": "Vega charts are not supported: use plot.line, scatter, bar or histogram for tables, or Plotly",
     "EvalTable": "use Table",
-    "JoinedTable": "log two tables, and join them where they are read, as DataFrames",
-    "Graph": "log a picture of the model, as an Image",
-    "attach": "another process logs to the run by init(id=…, writer=…)",
-    "status": "`stepwell status` tells of the service, finish() of the run",
+    "JoinedTable": "log two tables, and join them as DataFrames after reading",
+    "Graph": "log a picture of the model as an Image",
+    "attach": "use init(id=…, writer=…) to log to the run from another process",
+    "status": "use `stepwell status` for the service, finish() for the run",
     "to_html": "run.url is the run's page",
 }
 """Calls that raise, each with what to do instead."""
@@ -60,15 +60,15 @@ REFUSED: Final[dict[str, str]] = {
 ABSENT: Final[dict[str, str]] = {
     **dict.fromkeys(
         ("sklearn", "keras", "xgboost", "lightgbm", "catboost", "sacred", "gym", "integration"),
-        "there are no callbacks for libraries: call log() in one of the library's own; plot.* has the charts",
+        "callbacks for libraries are not included: call log() in the library's own callback; plot.* has the charts",
     ),
-    **dict.fromkeys(("tensorboard", "tensorflow"), "TensorBoard's events are not read: call log() with the values"),
+    **dict.fromkeys(("tensorboard", "tensorflow"), "TensorBoard events are not read: call log() with the values"),
     "data_types": "the data types are in stepwell itself: stepwell.Image, stepwell.Table, …",
     "apis": "stepwell.Api reads runs back",
     "env": "settings are environment variables that begin with STEPWELL_",
     "visualize": "plot.* draws tables",
 }
-"""Modules and names that are not there, each with what to use."""
+"""Missing modules and names, each with its alternative."""
 
 VARIABLES: Final[dict[str, str]] = {
     "WANDB_BASE_URL": "STEPWELL_BASE_URL",
@@ -86,82 +86,82 @@ VARIABLES: Final[dict[str, str]] = {
     "WANDB_SILENT": "STEPWELL_QUIET",
     "WANDB_TAGS": "init(tags=…)",
 }
-"""wandb's environment variables that decide where and how a run is logged, each with what does so here."""
+"""wandb's environment variables for how a run is logged, each with Stepwell's equivalent."""
 
 ARGUMENTS: Final[dict[str, str]] = {
     "save_code": SKIPPED["log_code"][0],
     "tensorboard": ABSENT["tensorboard"],
     "sync_tensorboard": ABSENT["tensorboard"],
-    "monitor_gym": "videos of gym are not found by themselves: log them as Video",
+    "monitor_gym": "videos of gym are not recorded automatically: log them as Video",
 }
-"""Arguments of `init()` that ask for something that is not done; said once."""
+"""Arguments of `init()` without effect; a notice is printed once."""
 
 REFUSED_ARGUMENTS: Final[dict[str, str]] = {
-    "resume_from": "a run goes on from its last step, with resume='must', or is another run, with a new id",
-    "fork_from": "a run goes on from its last step, with resume='must', or is another run, with a new id",
+    "resume_from": "continue a run after its last step with resume='must', or start another run with a new id",
+    "fork_from": "continue a run after its last step with resume='must', or start another run with a new id",
 }
-"""Arguments of `init()` without which another run would be logged than was asked for."""
+"""Arguments of `init()` that raise, since ignoring them would log to another run than intended."""
 
 SETTINGS_ELSEWHERE: Final[dict[str, str]] = {
-    "run_name": "give init(name=…)",
-    "run_group": "give init(group=…)",
-    "run_job_type": "give init(job_type=…)",
-    "run_notes": "give init(notes=…)",
-    "run_tags": "give init(tags=…)",
-    "resume": "give init(resume=…)",
-    "reinit": "give init(reinit=…)",
+    "run_name": "use init(name=…)",
+    "run_group": "use init(group=…)",
+    "run_job_type": "use init(job_type=…)",
+    "run_notes": "use init(notes=…)",
+    "run_tags": "use init(tags=…)",
+    "resume": "use init(resume=…)",
+    "reinit": "use init(reinit=…)",
     **REFUSED_ARGUMENTS,
 }
-"""wandb's settings without which another run would be logged than was asked for, and what to do instead."""
+"""wandb's settings that raise, since ignoring them would log another run than intended, with the alternative."""
 
-_said: Final[set[str]] = set()
+_notified: Final[set[str]] = set()
 
 
-def say_once(message: str) -> None:
-    """Say something to the person at the terminal, once in a process."""
-    if message not in _said:
-        _said.add(message)
-        say(message)
+def notify_once(message: str) -> None:
+    """Print a notice once per process."""
+    if message not in _notified:
+        _notified.add(message)
+        notify(message)
 
 
 def check_arguments(given: Mapping[str, Any]) -> None:
-    """Say which of wandb's arguments of `init()` are not followed. Raises: UnsupportedError for those that must be."""
+    """Report arguments of `init()` without effect. Raises: UnsupportedError for those that can't be ignored."""
     for name, remedy in REFUSED_ARGUMENTS.items():
         if given.get(name):
-            raise UnsupportedError(f"{name} is wandb's and not there: {remedy}")
+            raise UnsupportedError(f"{name} is not supported: {remedy}")
     for name, remedy in ARGUMENTS.items():
         if given.get(name):
-            say_once(f"{name} does nothing here: {remedy}")
+            notify_once(f"{name} has no effect: {remedy}")
 
 
 def check_environment(environment: Mapping[str, str]) -> None:
-    """Say which of wandb's variables are set, and not read, where the one that is read is not set."""
+    """Report wandb's variables that are set and ignored, unless Stepwell's equivalent is set."""
     for name, ours in VARIABLES.items():
         if environment.get(name) and not environment.get(ours.partition("=")[0]):
-            say_once(f"{name} is set, and not read: Stepwell's is {ours}")
+            notify_once(f"{name} is ignored: use {ours}")
 
 
 def stand_in(name: str) -> Callable[..., Any] | None:
-    """Return what takes the place of a call of wandb's: it does nothing, or raises UnsupportedError. None: no such."""
+    """Return a substitute for a call of wandb, without effect or raising UnsupportedError; None if there is none."""
     if name in SKIPPED:
-        remark, answer = SKIPPED[name]
+        remark, result = SKIPPED[name]
 
         def skip(*_: Any, **__: Any) -> Any:
             if remark:
-                say_once(f"{name}() does nothing here: {remark}")
-            return answer
+                notify_once(f"{name}() has no effect: {remark}")
+            return result
 
         return skip
     if name in REFUSED:
 
         def refuse(*_: Any, **__: Any) -> NoReturn:
-            raise UnsupportedError(f"{name}() is wandb's and not there: {REFUSED[name]}")
+            raise UnsupportedError(f"{name}() is not supported: {REFUSED[name]}")
 
         return refuse
     return None
 
 
-def absent(name: str) -> str:
+def missing_attribute_message(name: str) -> str:
     """Return the message of an AttributeError for a name of the package."""
     remedy = ABSENT.get(name)
     return f"module 'stepwell' has no attribute {name!r}" + (f": {remedy}" if remedy else "")

@@ -1,4 +1,4 @@
-"""What one `log()` call costs the training loop, beside `wandb` offline in the same run."""
+"""Cost of a `log()` call in the training loop, compared with `wandb` offline in the same run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GOALS = {1: 3.0, 50: 8.0}
 
 
 def main() -> None:
-    """Print medians in microseconds, and how many times dearer wandb's call is."""
+    """Print medians in microseconds, and the ratio to wandb's."""
     with tempfile.TemporaryDirectory() as folder:
         ours = _ours(folder)
         theirs = _theirs(folder)

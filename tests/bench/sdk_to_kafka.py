@@ -1,4 +1,4 @@
-"""How fast one process delivers to a real broker: points a second at 50 metrics a step, `log()` calls included."""
+"""Delivery rate of one process to a real broker: points per second at 50 metrics per step, `log()` included."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _GOAL = 1_000_000
 
 
 def main() -> None:
-    """Print the rate, from the first call to the last acknowledgement, beside the goal."""
+    """Print the rate, from the first call to the last acknowledgement, and its ratio to the goal."""
     with tempfile.TemporaryDirectory() as folder:
         kafka = LocalKafka(Path(folder) / "kafka")
         kafka.start()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from stepwell.delivery.batching import Cut, cut, event_of
+from stepwell.delivery.batching import EventContent, build_event, split_into_events
 from stepwell.delivery.publisher import READ_BYTES
 from stepwell.delivery.sync import find_journals
 from stepwell.errors import JournalError
@@ -81,7 +81,7 @@ def check_journal(account: JournalAccount, session: SessionTally, *, whole: bool
 def _account(path: Path, run: RunPath) -> JournalAccount | None:
     try:
         # Asked first: a session that ends meanwhile may have left records behind, but wrote none since.
-        living = not locks.is_left_behind(path)
+        living = not locks.is_orphaned(path)
         data = _mapped(path)
         info, _ = read_header(data, str(path))
     except (OSError, ValueError, JournalError):
@@ -116,7 +116,7 @@ def _events(account: JournalAccount) -> Iterator[Event]:
     reader = Reader(check=True)
     while (sequence := reader.position.sequence) < account.records:
         before = reader.position
-        for piece in cut(reader.read(data, len(data), READ_BYTES)):
+        for piece in split_into_events(reader.read(data, len(data), READ_BYTES)):
             event = _event(piece, account, sequence)
             if event is not None:
                 yield event
@@ -125,9 +125,9 @@ def _events(account: JournalAccount) -> Iterator[Event]:
             return
 
 
-def _event(piece: Cut, account: JournalAccount, sequence: int) -> Event | None:
+def _event(piece: EventContent, account: JournalAccount, sequence: int) -> Event | None:
     try:
-        return event_of(piece, account.info, sequence)
+        return build_event(piece, account.info, sequence)
     except _UNFIT:
         return None
 

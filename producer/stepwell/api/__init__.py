@@ -1,1 +1,1 @@
-"""Reading back: the public `Api` and its objects."""
+"""Reading runs back: the public `Api` and its objects."""

@@ -1,4 +1,4 @@
-"""`Api`: read runs back over HTTP, with wandb's names."""
+"""`Api`: read runs over HTTP, with wandb's names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TIMEOUT_SECONDS: Final = 60.0
 
 
 class Api(ApiHttp):
-    """The query service at `base_url` (default: STEPWELL_BASE_URL). Calls raise ApiError."""
+    """Client of the query service at `base_url` (default: STEPWELL_BASE_URL). Calls raise ApiError."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Api(ApiHttp):
         """Return a run by `entity/project/run_id` (or `project/run_id`, or `run_id`).
 
         Raises:
-            RunNotFoundError: when there is none. IdentifierError: for a path that can't be one.
+            RunNotFoundError: if the run does not exist. IdentifierError: for an invalid path.
         """
         run_path = path if isinstance(path, RunPath) else self._run_path(path)
         return ApiRun(self, run_path, self.get(run_url(run_path), **EXACT))
@@ -58,27 +58,27 @@ class Api(ApiHttp):
         order: str = "+created_at",
         per_page: int = PAGE_RUNS,
     ) -> Runs[ApiRun]:
-        """Return the runs of `entity/project` (or `project`) that pass a filter, read page by page as they are used.
+        """Return the runs of `entity/project` (or `project`) that match a filter; pages are read as they are used.
 
         Args:
-            filters: wandb's dicts, `{"config.lr": {"$gt": 0.1}, "$or": [...]}`, or the language of docs/runs.md,
-                `'config.lr > 0.1 and tags has "x"'`.
-            order: a field, `config.KEY` or `summary.KEY`, with a `-` in front to reverse.
-            per_page: runs read at a time.
+            filters: wandb's dicts, `{"config.lr": {"$gt": 0.1}, "$or": [...]}`, or a text in the filter language of
+                docs/runs.md, `'config.lr > 0.1 and tags has "x"'`.
+            order: a field, `config.KEY` or `summary.KEY`; a leading `-` reverses the order.
+            per_page: runs per page.
 
         Raises:
-            ApiError: when the service can't use them; it says why, and what would be right.
+            ApiError: if the service rejects the filter or the order; the message says why.
         """
         parts = (path or self.default_project).strip("/").split("/")
         entity, project = parts if len(parts) == 2 else (self.default_entity, parts[0])
         address = f"projects/{quote(entity, safe='')}/{quote(project, safe='')}/runs"
-        wanted = filters if isinstance(filters, str) or filters is None else json.dumps(filters)
-        asked = {"filter": wanted or None, "order": order.removeprefix("+"), "limit": per_page, **EXACT}
+        text = filters if isinstance(filters, str) or filters is None else json.dumps(filters)
+        parameters = {"filter": text or None, "order": order.removeprefix("+"), "limit": per_page, **EXACT}
 
         def page(cursor: str | None) -> Any:
-            return self.get(address, cursor=cursor, **asked)
+            return self.get(address, cursor=cursor, **parameters)
 
-        def made(info: Mapping[str, Any]) -> ApiRun:
+        def build(info: Mapping[str, Any]) -> ApiRun:
             return ApiRun(self, RunPath(info["entity"], info["project"], info["run_id"]), info)
 
-        return Runs(page, made)
+        return Runs(page, build)

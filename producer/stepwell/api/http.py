@@ -1,4 +1,4 @@
-"""How `Api` asks the query service, and what becomes of its refusals."""
+"""HTTP client of `Api`: requests to the query service, and errors of its responses."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _NOT_FOUND: Final = 404
 _MEDIA: Final = "urn:stepwell:problem:media-"
 
 
-class _Opened(NamedTuple):
-    """A client, the process that opened it, and the one it inherited, which is kept so that nothing closes it here."""
+class _ProcessClient(NamedTuple):
+    """A client, the process that opened it, and the client inherited from the parent, which must not be closed."""
 
     pid: int
     client: httpx.Client
@@ -29,16 +29,16 @@ class _Opened(NamedTuple):
 
 
 class ApiHttp:
-    """Requests to the service at `base_url`, with a key ("" for none); `timeout` in seconds.
+    """HTTP client of the service at `base_url`, with an API key ("" for none); `timeout` in seconds.
 
-    Connections are kept between requests, and closed with the object. Safe to call from any thread.
+    Connections are kept between requests, and closed with the object. Thread-safe.
     """
 
     def __init__(self, base_url: str, key: str, timeout: float) -> None:
         self.base_url = base_url.rstrip("/")
         self._timeout = timeout
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._opened: _Opened | None = None
+        self._opened: _ProcessClient | None = None
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -48,74 +48,74 @@ class ApiHttp:
         self.__dict__.update(state, _lock=threading.Lock())
 
     def _client(self) -> httpx.Client:
-        """Return the client; a forked child gets one of its own, since its parent goes on using what it inherited."""
+        """Return the client; a forked child gets a new one, since its parent still uses the inherited connections."""
         with self._lock:
             if self._opened is None or self._opened.pid != os.getpid():
                 client = httpx.Client(headers=self._headers, timeout=self._timeout)
                 weakref.finalize(self, client.close)
-                self._opened = _Opened(os.getpid(), client, self._opened)
+                self._opened = _ProcessClient(os.getpid(), client, self._opened)
             return self._opened.client
 
     def get(self, address: str, **parameters: Any) -> Any:
-        """Return the JSON answer of GET `/api/v1/{address}`. Raises: ApiError, RunNotFoundError."""
+        """Return the JSON response of GET `/api/v1/{address}`. Raises: ApiError, RunNotFoundError."""
         given = {name: value for name, value in parameters.items() if value is not None}
         url = f"{self.base_url}/api/v1/{address}"
         try:
-            answer = self._client().get(url, params=given)
+            response = self._client().get(url, params=given)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from error
-        _check(answer)
-        return answer.json()
+        _check(response)
+        return response.json()
 
     def lines(self, address: str, **parameters: Any) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a streamed ndjson answer. Raises: ApiError, RunNotFoundError."""
-        with self.streamed(address, parameters, "application/x-ndjson") as answer:
-            yield from map(json.loads, ndjson_lines(answer.iter_bytes()))
+        """Yield the rows of a streamed ndjson response. Raises: ApiError, RunNotFoundError."""
+        with self.streamed(address, parameters, "application/x-ndjson") as response:
+            yield from map(json.loads, ndjson_lines(response.iter_bytes()))
 
     def table_rows(self, address: str, **parameters: Any) -> Iterator[dict[str, str]]:
-        """Yield the rows of a streamed CSV answer as texts by column. Raises: ApiError, RunNotFoundError."""
-        # The bound holds for the whole process: it is only ever raised.
+        """Yield the rows of a streamed CSV response as texts by column. Raises: ApiError, RunNotFoundError."""
+        # The limit is global to the process, so it is only ever raised.
         csv.field_size_limit(max(csv.field_size_limit(), 2 * TEXT_MAX_BYTES))
-        with self.streamed(address, parameters, "text/csv") as answer:
-            yield from csv.DictReader(f"{line.decode()}\n" for line in ndjson_lines(answer.iter_bytes()))
+        with self.streamed(address, parameters, "text/csv") as response:
+            yield from csv.DictReader(f"{line.decode()}\n" for line in ndjson_lines(response.iter_bytes()))
 
     def chunks(self, address: str) -> Iterator[bytes]:
-        """Yield the bytes of a streamed answer. Raises: ApiError, RunNotFoundError."""
-        with self.streamed(address, {}, "*/*") as answer:
-            yield from answer.iter_bytes()
+        """Yield the bytes of a streamed response. Raises: ApiError, RunNotFoundError."""
+        with self.streamed(address, {}, "*/*") as response:
+            yield from response.iter_bytes()
 
     def headers(self, address: str) -> Mapping[str, str]:
-        """Return the headers of an answer, whose body is left unread. Raises: ApiError, RunNotFoundError."""
+        """Return the headers of a response without its body. Raises: ApiError, RunNotFoundError."""
         try:
-            answer = self._client().head(f"{self.base_url}/api/v1/{address}")
+            response = self._client().head(f"{self.base_url}/api/v1/{address}")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from error
-        if answer.is_success:
-            return answer.headers
-        # An answer to HEAD does not say what is wrong.
-        with self.streamed(address, {}, "*/*") as answer:
-            return answer.headers
+        if response.is_success:
+            return response.headers
+        # The response to HEAD has no problem document: repeat the request as GET.
+        with self.streamed(address, {}, "*/*") as response:
+            return response.headers
 
     @contextmanager
     def streamed(self, address: str, parameters: Mapping[str, Any], accepted: str) -> Iterator[httpx.Response]:
-        """Ask for an answer of a media type, whose body is read in the block. Raises: ApiError, RunNotFoundError."""
+        """Request a response of a media type, and stream its body in the block. Raises: ApiError, RunNotFoundError."""
         given = {name: value for name, value in parameters.items() if value is not None}
         url = f"{self.base_url}/api/v1/{address}"
         try:
-            with self._client().stream("GET", url, params=given, headers={"Accept": accepted}) as answer:
-                if answer.is_error:
-                    answer.read()
-                _check(answer)
-                yield answer
+            with self._client().stream("GET", url, params=given, headers={"Accept": accepted}) as response:
+                if response.is_error:
+                    response.read()
+                _check(response)
+                yield response
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> ApiError:
-        return ApiError(f"no answer from {self.base_url} ({type(error).__name__}: {error}); is `stepwell up` running?")
+        return ApiError(f"can't reach {self.base_url} ({type(error).__name__}: {error}); is `stepwell up` running?")
 
 
 def ndjson_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield lines that end in a newline; texts may hold whatever else Unicode ends lines with."""
+    """Yield lines that end in a newline; texts may hold other line separators of Unicode."""
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
@@ -124,18 +124,18 @@ def ndjson_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-def _check(answer: httpx.Response) -> None:
-    if not answer.is_error:
+def _check(response: httpx.Response) -> None:
+    if not response.is_error:
         return
     missing = ""
     try:
-        problem = answer.json()
+        problem = response.json()
         missing = str(problem.get("type", "")).partition(_MEDIA)[2]
         words = str(problem.get("detail") or problem.get("title"))
         words += "".join(f"; {error['field']}: {error.get('rule', '')}" for error in problem.get("errors", ()))
     except (ValueError, AttributeError, TypeError, KeyError):
-        words = answer.text[:200]
+        words = response.text[:200]
     if missing:
-        raise MediaMissingError(missing, f"{answer.status_code} from {answer.url}: {words}")
-    kind = RunNotFoundError if answer.status_code == _NOT_FOUND else ApiError
-    raise kind(f"{answer.status_code} from {answer.url}: {words}")
+        raise MediaMissingError(missing, f"{response.status_code} from {response.url}: {words}")
+    kind = RunNotFoundError if response.status_code == _NOT_FOUND else ApiError
+    raise kind(f"{response.status_code} from {response.url}: {words}")

@@ -1,4 +1,4 @@
-"""Media read back: the values of a key, step by step, and their files."""
+"""Media values of runs, and their files."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _ENDINGS: Final = {
 
 
 class StoredFile(NamedTuple):
-    """A file of the service's.
+    """A media file in the service.
 
     Attributes:
-        name: where it was logged, or its SHA-256. size: bytes. mimetype: its media type.
+        name: its path in the run, or its SHA-256. size: bytes. mimetype: its media type.
     """
 
     api: ApiHttp
@@ -44,54 +44,54 @@ class StoredFile(NamedTuple):
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """The file's URL."""
         return f"{self.api.base_url}/api/v1/media/{self.sha256}"
 
     def read(self) -> bytes:
-        """Return the content. Raises: ApiError; MediaMissingError when it is not there."""
+        """Return the content. Raises: ApiError; MediaMissingError if the bytes are missing."""
         return b"".join(self.api.chunks(f"media/{self.sha256}"))
 
     def download(self, root: str | os.PathLike[str] = ".", replace: bool = False, exist_ok: bool = False) -> Path:
         """Write the file below the folder `root`, under its name, and return its path.
 
         Raises:
-            ValueError: when it is there, and neither `replace` nor `exist_ok` is given. ApiError.
+            ValueError: if the path exists, and neither `replace` nor `exist_ok` is set. ApiError.
         """
-        ending = ending_of(self.mimetype)
+        ending = file_extension(self.mimetype)
         path = Path(root) / (self.name if self.name.endswith(ending) else f"{self.name}{ending}")
         if path.exists() and not replace:
             if exist_ok:
                 return path
-            raise ValueError(f"{path} is there; give replace=True or exist_ok=True")
+            raise ValueError(f"{path} exists; set replace=True or exist_ok=True")
         return save(self.api, self.sha256, path)
 
 
-def file_of(api: ApiHttp, name: str) -> StoredFile:
-    """Return the file whose SHA-256 is in a name.
+def find_file(api: ApiHttp, name: str) -> StoredFile:
+    """Return the file whose SHA-256 is part of a name.
 
     Raises:
-        ApiError: when there is none in it. MediaMissingError: when the service has no such file.
+        ApiError: if the name has none. MediaMissingError: if the service does not have the file.
     """
-    found = _SHA256.search(name)
-    if found is None:
-        raise ApiError(f"{name!r} names no file: files are named by the 64 digits of their SHA-256")
-    headers = api.headers(f"media/{found[0]}")
-    return StoredFile(api, found[0], name, int(headers["content-length"]), _media_type(headers))
+    match = _SHA256.search(name)
+    if match is None:
+        raise ApiError(f"{name!r} is not a file name: it must contain the 64 digits of a SHA-256")
+    headers = api.headers(f"media/{match[0]}")
+    return StoredFile(api, match[0], name, int(headers["content-length"]), _media_type(headers))
 
 
-def chosen(files: Iterable[StoredFile], names: Iterable[str] | None, pattern: str | None) -> list[StoredFile]:
-    """Return the files of these names, or of a pattern of SQL's LIKE: `%` is any text, `_` any character."""
-    wanted = None if names is None else set(names)
+def filter_files(files: Iterable[StoredFile], names: Iterable[str] | None, pattern: str | None) -> list[StoredFile]:
+    """Return the files with these names, or matching a SQL LIKE pattern: `%` is any text, `_` any character."""
+    chosen_names = None if names is None else set(names)
     parts = re.split("([%_])", pattern or "%")
     like = re.compile("".join({"%": ".*", "_": "."}.get(part) or re.escape(part) for part in parts), re.DOTALL)
-    return [file for file in files if (wanted is None or file.name in wanted) and like.fullmatch(file.name)]
+    return [file for file in files if (chosen_names is None or file.name in chosen_names) and like.fullmatch(file.name)]
 
 
 class StoredMedia:
     """A media value of a run.
 
     Attributes:
-        key, kind, step: where it was logged. reference: what is known of it; see docs/data-types.md.
+        key, kind, step: its position in the run. reference: its metadata; see docs/data-types.md.
     """
 
     def __init__(self, api: ApiHttp, key: str, kind: str, step: int, reference: Mapping[str, Any]) -> None:
@@ -108,15 +108,15 @@ class StoredMedia:
         """Return its file's content.
 
         Raises:
-            ApiError: also when it has no file (a histogram). MediaMissingError: when the bytes are not there (yet).
+            ApiError: also if it has no file (a histogram). MediaMissingError: if the bytes are missing.
         """
         return b"".join(self._api.chunks(f"media/{self._sha256()}"))
 
     @property
     def state(self) -> str:
-        """Whether its file is `stored`; else `pending`, the bytes have not come (yet), or `gone`, they are no more.
+        """The state of its file: `stored`; `pending`: the bytes have not arrived; `gone`: they have been removed.
 
-        Asks the service each time. Raises: ApiError.
+        Requests the service on each access. Raises: ApiError.
         """
         try:
             self._api.headers(f"media/{self._sha256()}")
@@ -125,37 +125,38 @@ class StoredMedia:
         return "stored"
 
     def files(self) -> list[StoredFile]:
-        """Return its file, and those of an image's masks; none of a histogram. Their names tell where it was logged."""
+        """Return its file and those of an image's masks; an empty list for a histogram."""
         masks = {f".{_safe(name)}": mask for name, mask in dict(self.reference.get("masks", {})).items()}
-        found = {"": self.reference, **masks}
+        references = {"": self.reference, **masks}
         return [
             StoredFile(
                 self._api,
-                str(one["sha256"]),
-                f"media/{self.kind}/{_safe(self.key)}_{self.step}_{one['sha256']}{mask}{ending_of(str(one['content_type']))}",
-                int(one["size"]),
-                str(one["content_type"]),
+                str(reference["sha256"]),
+                f"media/{self.kind}/{_safe(self.key)}_{self.step}_{reference['sha256']}{mask}"
+                f"{file_extension(str(reference['content_type']))}",
+                int(reference["size"]),
+                str(reference["content_type"]),
             )
-            for mask, one in found.items()
-            if "sha256" in one
+            for mask, reference in references.items()
+            if "sha256" in reference
         ]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write its file, in a folder under a name made of key and step, and return the path. Raises: ApiError."""
+        """Write its file and return the path; in a folder, its name is made of key and step. Raises: ApiError."""
         sha256, target = self._sha256(), Path(path)
         if target.is_dir():
-            target /= f"{_safe(self.key)}-{self.step}-{sha256[:8]}{ending_of(str(self.reference['content_type']))}"
+            target /= f"{_safe(self.key)}-{self.step}-{sha256[:8]}{file_extension(str(self.reference['content_type']))}"
         return save(self._api, sha256, target)
 
     def _sha256(self) -> str:
         if "sha256" not in self.reference:
-            raise ApiError(f"a {self.kind} has no file; `reference` holds all of it")
+            raise ApiError(f"a {self.kind} has no file; `reference` holds all its data")
         return str(self.reference["sha256"])
 
 
-def media_of(api: ApiHttp, key: str, kinds: list[str], rows: Iterator[Mapping[str, Any]]) -> Iterator[StoredMedia]:
-    """Yield the media among rows; `kinds` are the key's kinds as the service lists them; lists item by item."""
-    # A key of several kinds has a column for each: the first under its name, the others with their kind.
+def read_media(api: ApiHttp, key: str, kinds: list[str], rows: Iterator[Mapping[str, Any]]) -> Iterator[StoredMedia]:
+    """Yield the media in rows, lists item by item; `kinds` are the key's kinds in the service's order."""
+    # A key with several kinds has a column for each: the first has the key's name, the others add their kind.
     columns = {key if number == 0 else f"{key} ({kind})": kind for number, kind in enumerate(kinds)}
     for row in rows:
         for column, kind in columns.items():
@@ -166,14 +167,14 @@ def media_of(api: ApiHttp, key: str, kinds: list[str], rows: Iterator[Mapping[st
                     yield StoredMedia(api, key, kind, int(row["_step"]), reference)
 
 
-def table_of(api: ApiHttp, stored: StoredMedia) -> Table:
-    """Return a stored table. Raises: ApiError, also when pyarrow is missing."""
+def read_table(api: ApiHttp, stored: StoredMedia) -> Table:
+    """Return a stored table. Raises: ApiError, also if pyarrow is missing."""
     from stepwell.media import parquet
     from stepwell.media.table import Table
 
     def media(reference: Mapping[str, Any]) -> StoredMedia:
-        known = {name: value for name, value in reference.items() if name != "kind"}
-        return StoredMedia(api, stored.key, str(reference["kind"]), stored.step, known)
+        metadata = {name: value for name, value in reference.items() if name != "kind"}
+        return StoredMedia(api, stored.key, str(reference["kind"]), stored.step, metadata)
 
     content = stored.read()
     try:
@@ -184,7 +185,7 @@ def table_of(api: ApiHttp, stored: StoredMedia) -> Table:
 
 
 def _safe(text: str) -> str:
-    """Return a key as a part of a file's name, without what would lead elsewhere."""
+    """Return a key as part of a file name, without path separators and special characters."""
     return re.sub(r"[^\w.-]+", "_", text)
 
 
@@ -193,13 +194,13 @@ def _media_type(headers: Mapping[str, str]) -> str:
     return headers.get("stepwell-media-type", headers["content-type"]).partition(";")[0]
 
 
-def ending_of(content_type: str) -> str:
-    """Return the ending of a file's name by its media type, "" where none is known."""
+def file_extension(content_type: str) -> str:
+    """Return the file extension of a media type, "" if unknown."""
     return _ENDINGS.get(content_type) or mimetypes.guess_extension(content_type) or ""
 
 
 def save(api: ApiHttp, sha256: str, path: Path) -> Path:
-    """Write a file's content to a path, whole or not at all. Raises: ApiError, OSError."""
+    """Write a file's content to a path atomically. Raises: ApiError, OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     try:

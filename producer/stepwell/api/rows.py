@@ -1,4 +1,4 @@
-"""Rows of runs as tables: what becomes of `history`, and all that a run logged as Arrow, in bounded memory."""
+"""Rows of runs as tables: DataFrames for `history`, and Arrow scans in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _ARROW: Final = "application/vnd.apache.arrow.stream"
 
 
-def frame_of(rows: Sequence[Mapping[str, Any]], first: str) -> Any:
-    """Return rows as a DataFrame whose first column is `first`; without pandas, as they are."""
+def to_dataframe(rows: Sequence[Mapping[str, Any]], first: str) -> Any:
+    """Return rows as a DataFrame whose first column is `first`; without pandas, return them unchanged."""
     try:
         from pandas import DataFrame
     except ImportError:
@@ -28,19 +28,19 @@ def frame_of(rows: Sequence[Mapping[str, Any]], first: str) -> Any:
 
 
 class Scan:
-    """All rows of a run, some thousands at a time, as pyarrow.RecordBatches; each iteration asks the service anew.
+    """All rows of a run as pyarrow.RecordBatches of some thousands of rows; each iteration is a new request.
 
-    Iterating raises ApiError when pyarrow is missing, the service refuses, or its answer breaks off.
+    Iteration raises ApiError if pyarrow is missing, the service rejects the request, or its response breaks off.
 
     Attributes:
-        schema: of the batches; known once an iteration has begun.
-        next: the cursor for a later scan that gives what was logged since; known once an iteration has ended.
+        schema: the schema of the batches; set when an iteration starts.
+        next: the cursor for a later scan of newer rows; set when an iteration ends.
     """
 
-    def __init__(self, api: ApiHttp, address: str, asked: Mapping[str, Any]) -> None:
+    def __init__(self, api: ApiHttp, address: str, parameters: Mapping[str, Any]) -> None:
         self._api = api
         self._address = address
-        self._asked = asked
+        self._parameters = parameters
         self.schema: pa.Schema | None = None
         self.next: str | None = None
 
@@ -48,14 +48,14 @@ class Scan:
         try:
             import pyarrow as pa
         except ImportError as error:
-            raise ApiError("scans come as Arrow, for which pyarrow is needed: pip install pyarrow") from error
-        with self._api.streamed(self._address, self._asked, _ARROW) as answer:
-            received = ReceivedBytes(answer.iter_bytes())
+            raise ApiError("scans need pyarrow: pip install pyarrow") from error
+        with self._api.streamed(self._address, self._parameters, _ARROW) as response:
+            received = ReceivedBytes(response.iter_bytes())
             with pa.ipc.open_stream(pa.PythonFile(received, "r")) as reader:
                 self.schema = reader.schema
                 yield from reader
             received.drain()
-            self.next = answer.headers["stepwell-next"]
+            self.next = response.headers["stepwell-next"]
 
     def table(self) -> pa.Table:
         """Return all batches as one pyarrow.Table. Raises: ApiError."""
@@ -71,7 +71,7 @@ class Scan:
 
 
 class ReceivedBytes(io.RawIOBase):
-    """The bytes of an answer as a file to be read once."""
+    """The bytes of a streamed response as a file object for one pass."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class ReceivedBytes(io.RawIOBase):
         self._rest = memoryview(b"")
 
     def drain(self) -> None:
-        """Read what a reader left: an answer's end, without which its connection can't be used again."""
+        """Read to the end of the response, so that its connection can be used again."""
         for _ in self._chunks:
             pass
 
@@ -88,17 +88,17 @@ class ReceivedBytes(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Return `size` bytes, fewer at the end."""
-        pieces: list[memoryview] = []
-        wanted = size
-        while wanted != 0:
+        """Return `size` bytes, or fewer at the end."""
+        parts: list[memoryview] = []
+        remaining = size
+        while remaining != 0:
             if not self._rest:
                 chunk = next(self._chunks, None)
                 if chunk is None:
                     break
                 self._rest = memoryview(chunk)
-            piece = self._rest if wanted < 0 else self._rest[:wanted]
-            self._rest = self._rest[len(piece) :]
-            pieces.append(piece)
-            wanted -= len(piece) if wanted > 0 else 0
-        return b"".join(pieces)
+            part = self._rest if remaining < 0 else self._rest[:remaining]
+            self._rest = self._rest[len(part) :]
+            parts.append(part)
+            remaining -= len(part) if remaining > 0 else 0
+        return b"".join(parts)

@@ -1,4 +1,4 @@
-"""A list of runs, read page by page as it is used."""
+"""A lazy list of runs: pages are read as they are used."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ Info = Mapping[str, Any]
 
 
 class Runs(Sequence[Run], Generic[Run]):
-    """Runs in the order asked for; its length is how many there were when the first page was read.
+    """Runs in the requested order; the length is the total when the first page was read.
 
     Args:
-        page: returns the service's answer from a cursor on, None for the first page. made: makes a run of a document.
+        page: returns the page at a cursor, None for the first page. build: creates a run from a document.
     """
 
-    def __init__(self, page: Callable[[str | None], Any], made: Callable[[Info], Run]) -> None:
+    def __init__(self, page: Callable[[str | None], Any], build: Callable[[Info], Run]) -> None:
         self._page = page
-        self._made = made
+        self._build = build
         self._runs: list[Run] = []
         self._next: str | None = None
         self._total = 0
@@ -28,10 +28,10 @@ class Runs(Sequence[Run], Generic[Run]):
         return self._total
 
     def __iter__(self) -> Iterator[Run]:
-        place = 0
-        while self._reach(place + 1):
-            yield self._runs[place]
-            place += 1
+        index = 0
+        while self._reach(index + 1):
+            yield self._runs[index]
+            index += 1
 
     @overload
     def __getitem__(self, index: int) -> Run: ...
@@ -56,14 +56,14 @@ class Runs(Sequence[Run], Generic[Run]):
         return f"<Runs {self._total}>"
 
     def _reach(self, count: int) -> bool:
-        """Read until there are `count` runs; return whether there are."""
+        """Read pages until there are `count` runs; return whether there are."""
         while len(self._runs) < count and self._next is not None:
             self._read(self._next)
         return len(self._runs) >= count
 
     def _read(self, cursor: str | None) -> None:
-        answer = self._page(cursor)
-        self._runs += [self._made(info) for info in answer["runs"]]
-        self._next = answer["next"]
+        body = self._page(cursor)
+        self._runs += [self._build(info) for info in body["runs"]]
+        self._next = body["next"]
         if cursor is None:
-            self._total = answer["total"]
+            self._total = body["total"]

@@ -1,4 +1,4 @@
-"""What becomes of the service's views of series: a table with a row for each point."""
+"""Series as a table with a row per point."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from stepwell.errors import ApiError
 _COLUMNS: Final = ("x", "step", "value", "min", "max", "mean", "counts", "nans", "smoothed")
 
 
-def points_of(answer: Mapping[str, Any], keys: Sequence[str], pandas: bool) -> Any:
-    """Return an answer's points as a DataFrame (where pandas is installed), else its series as they are.
+def points_to_dataframe(response: Mapping[str, Any], keys: Sequence[str], pandas: bool) -> Any:
+    """Return a response's points as a DataFrame; without pandas, return its series unchanged.
 
     Raises:
-        ApiError: when the run has logged none of some keys, or neither numbers nor booleans under them.
+        ApiError: if a key is unknown, or has neither numbers nor booleans.
     """
-    undrawn = [f"{metric['key']} ({metric['kind']})" for metric in answer["undrawn"]]
-    missing = [*answer["unknown_keys"], *(undrawn if not answer["series"] else [])]
+    undrawn = [f"{metric['key']} ({metric['kind']})" for metric in response["undrawn"]]
+    missing = [*response["unknown_keys"], *(undrawn if not response["series"] else [])]
     if missing:
         raise ApiError(
             f"of {', '.join(keys)}, the run has no numbers: {', '.join(missing)}; run.metrics() lists what it has"
         )
     if not pandas:
-        return answer["series"]
+        return response["series"]
     try:
         from pandas import DataFrame, concat
     except ImportError:
-        return answer["series"]
+        return response["series"]
     frames = []
-    for series in answer["series"]:
+    for series in response["series"]:
         frame = DataFrame({name: series[name] for name in _COLUMNS if name in series})
         frame.insert(0, "kind", series["kind"])
         frame.insert(0, "key", series["key"])

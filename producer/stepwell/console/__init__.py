@@ -1,9 +1,9 @@
-"""Console output: what a run prints, line by line, as rows of a stream beside its own.
+"""Console output: the lines that a run prints, as rows of a side stream.
 
-| key | a value |
+| key | value |
 |---|---|
 | `console/stdout` | a line of standard output, without colours and other control sequences |
 | `console/stderr` | a line of standard error |
 
-The step is the line's number, over both. A writer with a name has keys of its own, `console/<writer>/stdout`.
+The step is the line's number, counted over both. A named writer has separate keys, `console/<writer>/stdout`.
 """

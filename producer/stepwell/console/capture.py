@@ -1,7 +1,7 @@
-"""What is printed, from any thread, to rows: the printing thread only appends to a queue, another one does the rest.
+"""Capture of printed output: printing threads append to a queue, and one background thread writes the rows.
 
-Memory is bounded: a flood that the thread can't follow is dropped and counted, from what is kept and never from what is
-printed.
+Memory is bounded: output that the thread can't keep up with is dropped from the recording and counted. The printed
+output itself is never dropped.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from typing import Final
 from stepwell.console.lines import Lines
 
 HELD_MAX_CHARS: Final = 4 * 1024 * 1024
-"""Printed characters that may wait to be written; what is printed beyond is dropped and counted."""
+"""Upper bound of queued characters; further output is dropped from the recording and counted."""
 
 TICK_SECONDS: Final = 0.1
 LINES_A_TICK: Final = 1_000
-"""Lines written between two rests, so that a flood takes a small share of the interpreter from the training."""
+"""Lines written per tick, so that a flood of output takes only a small share of the interpreter's time."""
 
 _STATE_SECONDS: Final = 1.0
 _JOIN_SECONDS: Final = 5.0
 
 Write = Callable[[str, str, int, bool], bool]
-"""Writes a line: stream name, text, time in µs, whether the step stays for the next; False when it was dropped."""
+"""Writes a line: stream name, text, time in µs, whether the next line replaces it; returns False if dropped."""
 
 
 class Capture:
-    """The lines of a process's console output.
+    """Captures the console output of a process by line.
 
     Attributes:
-        dropped: lines that were printed and not kept.
+        dropped: printed lines that were not recorded.
     """
 
     def __init__(self, write: Write) -> None:
@@ -51,31 +51,31 @@ class Capture:
         self._thread = threading.Thread(target=self._run, name="stepwell-console", daemon=True)
 
     def start(self) -> None:
-        """Begin to write. Raises: RuntimeError when no thread can be had."""
+        """Start the thread. Raises: RuntimeError if no thread can be started."""
         self._thread.start()
 
     def put(self, name: str, text: str) -> None:
-        """Take a piece of a stream's output."""
+        """Queue output of a stream."""
         with self._lock:
             if self._held + len(text) > HELD_MAX_CHARS:
-                self.lose(name, text.count("\n"))
+                self.count_lost(name, text.count("\n"))
                 return
             self._held += len(text)
             self._queue.append((name, text, time.time_ns() // 1000))
         if not self._wake.is_set():
             self._wake.set()
 
-    def lose(self, name: str, lines: int) -> None:
-        """Count lines of a stream that could not be kept."""
+    def count_lost(self, name: str, lines: int) -> None:
+        """Count lines of a stream that were lost."""
         with self._lock:
             self._gaps[name] = self._gaps.get(name, 0) + lines
 
-    def waiting_in_child(self) -> int:
-        """In a forked child, where nobody else runs: return how many lines had been taken and not written yet."""
+    def pending_lines(self) -> int:
+        """In a forked child, where no other thread runs: return the number of queued lines."""
         return sum(text.count("\n") for _, text, _ in self._queue)
 
     def stop(self) -> None:
-        """Write all that was taken, within a few seconds, and end."""
+        """Write all queued output, within a few seconds, and end the thread."""
         self._stopped.set()
         self._wake.set()
         if self._thread.is_alive():
@@ -111,8 +111,8 @@ class Capture:
                 del self._gaps[name]
         for name, lost in gaps.items():
             self.dropped += lost
-            said = f"[{lost:,} lines are not kept here: more was printed than could be followed]"
-            self._write(name, said, time.time_ns() // 1000, False)
+            marker = f"[{lost:,} lines were not recorded: too much output]"
+            self._write(name, marker, time.time_ns() // 1000, False)
 
     def _write_line(self, name: str, line: str, at: int) -> None:
         self._states.pop(name, None)
@@ -120,12 +120,12 @@ class Capture:
             self.dropped += 1
 
     def _states_now(self) -> dict[str, str]:
-        """Return what unfinished lines show and was not written yet."""
+        """Return the visible text of unfinished lines that was not written yet."""
         shown = {name: lines.open for name, lines in self._lines.items()}
         return {name: state for name, state in shown.items() if state and self._states.get(name) != state}
 
     def _write_states(self) -> None:
-        """Write what unfinished lines show, at most once a second; the next state replaces it."""
+        """Write the visible text of unfinished lines, at most once a second; the next text replaces it."""
         now = time.monotonic()
         if now - self._state_at < _STATE_SECONDS:
             return

@@ -1,4 +1,7 @@
-"""What a forked child prints, to rows as it is printed: without a thread, so that a child that just ends loses none."""
+"""Capture in forked children: lines are written as they are printed, without a thread.
+
+So a child that exits abruptly loses no line.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ _STATE_SECONDS: Final = 1.0
 
 
 class ChildLines:
-    """The lines of a forked child's console output.
+    """Captures the console output of a forked child by line.
 
     Attributes:
-        dropped: lines that were printed and not kept.
+        dropped: printed lines that were not recorded.
     """
 
     def __init__(self, write: Write) -> None:
@@ -28,7 +31,7 @@ class ChildLines:
         self._state_at = 0.0
 
     def put(self, name: str, text: str) -> None:
-        """Take a piece of a stream's output, and write the lines that it ends."""
+        """Add output of a stream, and write the lines that it completes."""
         with self._lock:
             lines = self._lines.setdefault(name, Lines())
             for line in lines.feed(text):
@@ -38,12 +41,12 @@ class ChildLines:
                 self._state_at = now
                 self._keep(name, lines.open, stays=True)
 
-    def waiting_in_child(self) -> int:
-        """Return 0: nothing waits."""
+    def pending_lines(self) -> int:
+        """Return 0: nothing is queued."""
         return 0
 
     def stop(self) -> None:
-        """Write what is unfinished."""
+        """Write unfinished lines."""
         with self._lock:
             for name, lines in self._lines.items():
                 for line in lines.end():

@@ -1,9 +1,9 @@
-"""The process between redirected output and the terminal: forwards every byte, and tells a copy of it.
+"""Forwarder process between redirected output and the terminal: forwards every byte, and reports a copy.
 
-A process of its own, and not a thread: a thread would need the interpreter's lock while C code that prints holds it (a
-full pipe would stop both for ever), and would take with it, when the process is killed, what it had not forwarded.
-It needs nothing but Python's own library, so that it starts in 20 ms.
-Whatever becomes of the copy, the bytes go to where they were meant; the forwarder ends when nobody can write any more.
+It is a separate process, not a thread. A thread would need the interpreter lock while C code that prints holds it, so a
+full pipe would deadlock both; and if the training process were killed, output not forwarded yet would be lost.
+It uses the standard library alone, so that it starts in 20 ms.
+Output is forwarded even if the copy is lost. The forwarder exits when all writers have closed their end.
 
     python -I -S forwarder.py STDOUT_IN STDOUT_OUT STDERR_IN STDERR_OUT REPORT CONTROL    (file descriptors)
 """
@@ -17,16 +17,16 @@ import struct
 import sys
 
 HEAD = struct.Struct("<BI")
-"""What a frame of the copy begins with: its kind, and how many bytes follow."""
+"""Head of a frame of the copy: its kind, and the number of bytes that follow."""
 
 STDOUT, STDERR = 0, 1
-"""Kinds of frames: output of that stream."""
+"""Frame kinds: output of that stream."""
 
 LOST_STDOUT, LOST_STDERR = 2, 3
-"""Lines of that stream that were not told, since too much waits; the head has their count, and no bytes follow."""
+"""Frame kinds: lines of that stream dropped from the copy; the head has their count, and no bytes follow."""
 
 DONE = 4
-"""Everything that was written before the request is forwarded and told."""
+"""Frame kind: everything written before the request has been forwarded and reported."""
 
 READ_BYTES = 65_536
 WAITING_MAX_BYTES = 1024 * 1024
@@ -34,7 +34,7 @@ _LOST = {STDOUT: LOST_STDOUT, STDERR: LOST_STDERR}
 
 
 class Report:
-    """The copy: what waits to be told, within a bound; beyond it, lines are only counted."""
+    """The copy of the output: a bounded buffer; beyond the bound, lines are only counted."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -43,31 +43,31 @@ class Report:
         self._lost = {STDOUT: 0, STDERR: 0}
         os.set_blocking(descriptor, False)
 
-    def tell(self, kind: int, data: bytes) -> None:
-        """Tell a frame, or count its lines where too much waits already."""
+    def send(self, kind: int, data: bytes) -> None:
+        """Send a frame, or count its lines if the buffer is full."""
         if not self.open:
             return
         if len(self.waiting) + len(data) > WAITING_MAX_BYTES:
             self._lost[kind] += data.count(b"\n")
             return
-        self._tell_lost()
+        self._send_lost()
         self.waiting += HEAD.pack(kind, len(data)) + data
         self.flush()
 
-    def done(self) -> None:
-        """Tell that everything so far is told."""
-        self._tell_lost()
+    def send_done(self) -> None:
+        """Send DONE: everything so far has been reported."""
+        self._send_lost()
         self.waiting += HEAD.pack(DONE, 0)
         self.flush()
 
-    def _tell_lost(self) -> None:
+    def _send_lost(self) -> None:
         for kind, lost in self._lost.items():
             if lost:
                 self.waiting += HEAD.pack(_LOST[kind], lost)
                 self._lost[kind] = 0
 
     def flush(self) -> None:
-        """Write what the pipe takes now."""
+        """Write as much of the buffer as the pipe takes without blocking."""
         try:
             while self.waiting:
                 del self.waiting[: os.write(self.descriptor, self.waiting)]
@@ -79,7 +79,7 @@ class Report:
 
 
 def read(source: int) -> bytes:
-    """Return what there is to read, b"" at the end (a terminal tells its end by an error)."""
+    """Return available bytes, b"" at the end (a terminal signals its end by an error)."""
     try:
         return os.read(source, READ_BYTES)
     except OSError:
@@ -87,7 +87,7 @@ def read(source: int) -> bytes:
 
 
 def forward(target: int, data: bytes) -> None:
-    """Write all of it; output that nobody reads any more is nobody's."""
+    """Write all of it; if the target has no reader any more, the rest is dropped."""
     left = memoryview(data)
     while left:
         try:
@@ -99,13 +99,15 @@ def forward(target: int, data: bytes) -> None:
 
 
 def main(descriptors: list[int]) -> None:
-    """Forward until all writers are gone."""
+    """Forward until all writers have closed."""
     sources = {descriptors[0]: (STDOUT, descriptors[1]), descriptors[2]: (STDERR, descriptors[3])}
     report, control = Report(descriptors[4]), descriptors[5]
-    asked = False
+    done_requested = False
     reads = {*sources, control}
     while reads & sources.keys():
-        ready, _, _ = select.select(reads, [report.descriptor] if report.waiting else [], [], 0 if asked else None)
+        ready, _, _ = select.select(
+            reads, [report.descriptor] if report.waiting else [], [], 0 if done_requested else None
+        )
         for source in [source for source in sources if source in ready]:
             kind, target = sources[source]
             data = read(source)
@@ -113,23 +115,23 @@ def main(descriptors: list[int]) -> None:
                 reads.discard(source)
                 continue
             forward(target, data)
-            report.tell(kind, data)
-        if asked and not reads & sources.keys() & set(ready):
-            report.done()
-            asked = False
+            report.send(kind, data)
+        if done_requested and not reads & sources.keys() & set(ready):
+            report.send_done()
+            done_requested = False
         if control in ready:
-            asked = bool(read(control))
-            if not asked:
+            done_requested = bool(read(control))
+            if not done_requested:
                 reads.discard(control)
         report.flush()
-    report.done()
+    report.send_done()
     while report.waiting and report.open:
         select.select([], [report.descriptor], [])
         report.flush()
 
 
 if __name__ == "__main__":
-    # No child of the training process, whose own waiting for children must not find it.
+    # Detach from the training process: its own `wait()` for children must not return this process.
     if os.fork():
         os._exit(0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGQUIT):

@@ -1,8 +1,8 @@
-"""From pieces of output to lines: what a person would see at the end of each. Pure.
+"""Assembly of output into lines, as a terminal would show them.
 
-A carriage return goes back to the line's begin, so of a progress bar only the last state stays. Bars below one another
-(tqdm's `position=1`) go up again with a control sequence: such frames replace one another too. Colours and all other
-control sequences are left out, so that lines can be searched.
+A carriage return restarts the line, so only the last state of a progress bar remains. Stacked bars (tqdm's
+`position=1`) move the cursor up with a control sequence; such frames replace one another, too. Colours and all other
+control sequences are removed, so that lines can be searched.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from stepwell.values.convert import whole_text
+from stepwell.values.convert import escape_surrogates
 
 LINE_MAX_CHARS: Final = 16_384
-"""A longer line is several."""
+"""Length limit of a line; longer lines are split."""
 
 _SEQUENCE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
 _CURSOR_UP: Final = re.compile(r"\x1b\[[0-9]*[AF]")
 
 
 class Lines:
-    """The lines of one stream, as its output comes in."""
+    """Assembles the output of one stream into lines."""
 
     def __init__(self) -> None:
         self._tail = ""
@@ -28,14 +28,14 @@ class Lines:
 
     @property
     def open(self) -> str:
-        """What the line that has not ended, or the frame that may be replaced, shows now; "" for nothing."""
+        """The visible text of the unfinished line, or of the frame that may be replaced; "" for none."""
         return _shown(self._tail) or self._frame
 
     def feed(self, text: str) -> list[str]:
-        """Take more output, and return the lines that it ends."""
-        *whole, self._tail = (self._tail + text).split("\n")
+        """Add output, and return the lines that it completes."""
+        *complete, self._tail = (self._tail + text).split("\n")
         lines: list[str] = []
-        for line in whole:
+        for line in complete:
             if _CURSOR_UP.search(line):
                 self._frame = _shown(line)
                 continue
@@ -49,20 +49,20 @@ class Lines:
         return lines
 
     def end(self) -> list[str]:
-        """Return what is left when the output has ended."""
+        """Return the remaining lines at the end of the output."""
         left = [self._frame, _shown(self._tail)]
         self._tail = self._frame = ""
         return [line for line in left if line]
 
 
 def _last_state(line: str) -> str:
-    """Return a line from its last begin on; a carriage return at its end says that what follows replaces it."""
+    """Return a line after its last carriage return; one at the very end is kept, since later output replaces it."""
     shown = line.rstrip("\r")
     return shown.rpartition("\r")[2] + ("\r" if len(shown) < len(line) else "")
 
 
 def _shown(line: str) -> str:
-    return whole_text(_SEQUENCE.sub("", _last_state(line).rstrip("\r")))
+    return escape_surrogates(_SEQUENCE.sub("", _last_state(line).rstrip("\r")))
 
 
 def _cut(line: str) -> list[str]:

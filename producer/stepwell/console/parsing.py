@@ -1,4 +1,4 @@
-"""Console lines, made of the rows that the service stores of them. Pure."""
+"""Console lines from rows of the console stream."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class ConsoleLine(NamedTuple):
     """A line that a run printed.
 
     Attributes:
-        number: counted over all of a writer's output. time: when it ended, in seconds since the epoch.
-        stream: `stdout` or `stderr`, behind the writer's name where it has one: `rank1/stdout`.
+        number: its number in the writer's output. time: its end, in seconds since the epoch.
+        stream: `stdout` or `stderr`, after the writer's name if it has one: `rank1/stdout`.
     """
 
     number: int
@@ -24,15 +24,15 @@ class ConsoleLine(NamedTuple):
     text: str
 
 
-def lines_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[ConsoleLine]:
-    """Yield the lines that rows of the console's stream hold, in their order."""
+def parse_console_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[ConsoleLine]:
+    """Yield the lines in rows of the console stream, in order."""
     for row in rows:
         for key, text in row.items():
             if key.startswith(_PREFIX):
                 yield ConsoleLine(int(row["_step"]), float(row["_timestamp"]), key.removeprefix(_PREFIX), str(text))
 
 
-def first_of_last(metrics: Iterable[Mapping[str, Any]], lines: int) -> int:
-    """Return the number of the first of the last `lines` lines, by a run's list of metrics."""
+def tail_start(metrics: Iterable[Mapping[str, Any]], lines: int) -> int:
+    """Return the number of the first of the last `lines` lines, from a run's list of metrics."""
     last = max((metric["last_step"] for metric in metrics if metric.get("stream") == CONSOLE), default=-1)
     return max(int(last) + 1 - max(lines, 0), 0)

@@ -1,7 +1,7 @@
-"""Listening at file descriptors 1 and 2, so to subprocesses and C code too: the forwarder is put in between.
+"""Redirection of file descriptors 1 and 2 through the forwarder: captures subprocesses and C code, too.
 
-Where a descriptor leads to a terminal, it leads to a terminal of the forwarder's afterwards, so that programs see one.
-Redirected once a process, however many runs listen.
+If a descriptor is a terminal, it becomes a pseudo-terminal of the forwarder, so that programs still see a terminal.
+A process redirects once, for any number of runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from stepwell.console import forwarder
-from stepwell.terminal import leads_to, speak_to
+from stepwell.terminal import redirect_notices, writes_to
 
 _NAMES: Final = {1: "stdout", 2: "stderr"}
 _KINDS: Final = {forwarder.STDOUT: "stdout", forwarder.STDERR: "stderr"}
@@ -32,17 +32,17 @@ _WINDOW_SIZE: Final = b"\0" * 8
 
 
 class Listener(Protocol):
-    """Who is told of output."""
+    """Receiver of captured output."""
 
     def put(self, name: str, text: str) -> None:
-        """Take a piece of a stream's output."""
+        """Receive output of a stream."""
 
-    def lose(self, name: str, lines: int) -> None:
-        """Count lines that could not be told."""
+    def count_lost(self, name: str, lines: int) -> None:
+        """Count lines that were dropped from the copy."""
 
 
 class _Channel(NamedTuple):
-    """One redirected descriptor: where it led, what the forwarder reads, and what it leads to now."""
+    """A redirected descriptor: the saved original, the forwarder's source, and the new target."""
 
     descriptor: int
     saved: int
@@ -51,7 +51,7 @@ class _Channel(NamedTuple):
 
 
 class _Redirection:
-    """The forwarder and its channels, from the first listener to the last."""
+    """The forwarder and its channels, shared by all listeners."""
 
     def __init__(self) -> None:
         self.listeners: tuple[Listener, ...] = ()
@@ -75,16 +75,16 @@ class _Redirection:
         _flush()
         for channel in self._channels:
             os.dup2(channel.target, channel.descriptor)
-        speak_to(self._channels[1].saved)
+        redirect_notices(self._channels[1].saved)
         self._thread = threading.Thread(target=self._listen, name="stepwell-redirect", daemon=True)
         self._thread.start()
 
-    def apart(self) -> list[str]:
-        """Return which of sys.stdout and sys.stderr do not write to their descriptor, as in notebooks."""
-        return [name for descriptor, name in _NAMES.items() if not leads_to(getattr(sys, name), descriptor)]
+    def unredirected(self) -> list[str]:
+        """Return the names of those of sys.stdout and sys.stderr that bypass their descriptor, as in notebooks."""
+        return [name for descriptor, name in _NAMES.items() if not writes_to(getattr(sys, name), descriptor)]
 
     def end(self) -> None:
-        """Lead the descriptors back, once everything that was written is forwarded and told."""
+        """Restore the descriptors, and wait until everything written was forwarded and reported."""
         _flush()
         self._restore()
         with contextlib.suppress(OSError):
@@ -103,10 +103,10 @@ class _Redirection:
                 return
             self._restored = True
             for channel in self._channels:
-                # Somebody else may have led it elsewhere since: that stays.
+                # If the descriptor was redirected elsewhere since, leave it.
                 if os.path.sameopenfile(channel.target, channel.descriptor):
                     os.dup2(channel.saved, channel.descriptor)
-            speak_to(None)
+            redirect_notices(None)
 
     def _listen(self) -> None:
         decoders = {kind: codecs.getincrementaldecoder("utf-8")("replace") for kind in _KINDS}
@@ -120,7 +120,7 @@ class _Redirection:
                     continue
                 for listener in self.listeners:
                     if kind in _LOST:
-                        listener.lose(_LOST[kind], size)
+                        listener.count_lost(_LOST[kind], size)
                 if kind in _KINDS:
                     text = decoders[kind].decode(report.read(size))
                     for listener in self.listeners:
@@ -128,7 +128,7 @@ class _Redirection:
         self._forward_the_rest()
 
     def _forward_the_rest(self) -> None:
-        """The forwarder is gone, which only happens when somebody kills it: lose nothing of the user's output."""
+        """Forward the remaining output after the forwarder was killed, so that the user loses none of it."""
         self._restore()
         self._done.set()
         for channel in self._channels:
@@ -144,12 +144,12 @@ class _Current:
 
 
 def redirect(listener: Listener) -> tuple[Callable[[], None], list[str]]:
-    """Let a listener hear what file descriptors 1 and 2 get from now on.
+    """Send output of file descriptors 1 and 2 to a listener from now on.
 
-    Returns what ends it, and the names of those Python streams that write elsewhere and are not heard by it.
+    Returns a function that stops it, and the names of Python streams that bypass the descriptors.
 
     Raises:
-        OSError: when the descriptors can't be redirected.
+        OSError: if the descriptors can't be redirected.
     """
     current = _Current.redirection
     if current is None or current.owner != os.getpid():
@@ -157,7 +157,7 @@ def redirect(listener: Listener) -> tuple[Callable[[], None], list[str]]:
     current.listeners = (*current.listeners, listener)
 
     def end() -> None:
-        # In a forked child the descriptors still lead to the forwarder, which is the parent's to end.
+        # In a forked child the descriptors still lead to the forwarder, which the parent ends.
         if current.owner != os.getpid():
             return
         current.listeners = tuple(other for other in current.listeners if other is not listener)
@@ -166,7 +166,7 @@ def redirect(listener: Listener) -> tuple[Callable[[], None], list[str]]:
             current.listeners = (listener,)
             current.end()
 
-    return end, current.apart()
+    return end, current.unredirected()
 
 
 def _channel(descriptor: int) -> _Channel:
@@ -175,7 +175,7 @@ def _channel(descriptor: int) -> _Channel:
         source, target = os.pipe()
         return _Channel(descriptor, saved, source, target)
     source, target = os.openpty()
-    # The user's own terminal does what a terminal does to output.
+    # Raw mode: the user's own terminal does the output processing.
     tty.setraw(target)
     with contextlib.suppress(OSError):
         fcntl.ioctl(target, termios.TIOCSWINSZ, fcntl.ioctl(saved, termios.TIOCGWINSZ, _WINDOW_SIZE))

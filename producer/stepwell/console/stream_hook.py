@@ -1,7 +1,7 @@
-"""Listening to `sys.stdout` and `sys.stderr`: their `write` is replaced on the object itself.
+"""Hooks on `sys.stdout` and `sys.stderr`: replace `write` on the stream object itself.
 
-So whoever holds the object (a logging handler made before `init()`, a wrapper around it) is heard, `isatty`, `fileno`,
-`encoding` and all else stay what they are, and taking the replacement away disturbs no wrapper that came later.
+So output through older references to the object (a logging handler created before `init()`, a wrapper) is captured as
+well. `isatty`, `fileno`, `encoding` and other attributes are unchanged, and later wrappers survive the hook's removal.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from stepwell.terminal import speaking
+from stepwell.terminal import is_notifying
 
 Sink = Callable[[str, str], None]
-"""Told of a stream's name (`stdout`, `stderr`) and a piece of its output."""
+"""Callback for output: the stream's name (`stdout`, `stderr`) and the text."""
 
 
-class _Tap:
-    """One stream object and who listens to it."""
+class _StreamHook:
+    """A hooked stream object and its sinks."""
 
     def __init__(self, stream: Any, name: str) -> None:
         self.stream = stream
@@ -27,27 +27,27 @@ class _Tap:
         self._before: Any = None
 
     def install(self) -> None:
-        """Replace `write`, unless it is replaced already. Raises: AttributeError, TypeError where none can be set."""
+        """Replace `write`, unless done already. Raises: AttributeError, TypeError if the attribute can't be set."""
         attributes = vars(self.stream)
-        # Replaced by somebody else since: theirs most likely calls ours, and would be undone with it.
+        # A later replacement by other code most likely calls ours, which must then stay in place.
         if self._own is not None and "write" in attributes:
             return
         self._before = attributes.get("write")
         write, name = self.stream.write, self._name
 
-        def heard(text: str) -> Any:
-            # First of all the user's output, with whatever it raises.
+        def hooked_write(text: str) -> Any:
+            # The user's output first, including any exception.
             written = write(text)
-            if text and self.sinks and not speaking():
+            if text and self.sinks and not is_notifying():
                 for sink in self.sinks:
                     sink(name, text)
             return written
 
-        self.stream.write = heard
-        self._own = heard
+        self.stream.write = hooked_write
+        self._own = hooked_write
 
     def remove(self) -> None:
-        """Put `write` back, where it is still ours; a wrapper around ours goes on through it, unheard."""
+        """Restore `write` if it is still ours; otherwise it stays as a pass-through for the later wrapper."""
         if vars(self.stream).get("write") is not self._own:
             return
         if self._before is None:
@@ -57,25 +57,25 @@ class _Tap:
         self._own = None
 
 
-_taps: Final[list[_Tap]] = []
+_hooks: Final[list[_StreamHook]] = []
 
 
-def listen(name: str, sink: Sink) -> Callable[[], None]:
-    """Let `sink` hear what is written to `sys.stdout` or `sys.stderr` from now on; returns what ends it.
+def hook_stream(name: str, sink: Sink) -> Callable[[], None]:
+    """Send text written to `sys.stdout` or `sys.stderr` to `sink` from now on; return a function that stops it.
 
     Raises:
-        TypeError: when the stream is none, or lets no attribute be set.
+        TypeError: if the stream can't be hooked.
     """
     stream = getattr(sys, name)
-    tap = next((tap for tap in _taps if tap.stream is stream), None)
+    tap = next((tap for tap in _hooks if tap.stream is stream), None)
     if tap is None:
-        tap = _Tap(stream, name)
-        _taps.append(tap)
+        tap = _StreamHook(stream, name)
+        _hooks.append(tap)
     try:
         tap.install()
     except (AttributeError, TypeError) as error:
-        _taps.remove(tap)
-        raise TypeError(f"sys.{name} ({type(stream).__name__}) can't be listened to: {error}") from error
+        _hooks.remove(tap)
+        raise TypeError(f"sys.{name} ({type(stream).__name__}) can't be captured: {error}") from error
     tap.sinks = (*tap.sinks, sink)
 
     def end() -> None:

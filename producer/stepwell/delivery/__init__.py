@@ -1,1 +1,1 @@
-"""From journals to Kafka: sender, batches and sync."""
+"""Delivery of journals to Kafka: the sender, event batches and `sync`."""

@@ -1,4 +1,7 @@
-"""From a journal's items to events: where to cut, and the columns of a batch. Pure; no loop per packed point."""
+"""Batching: split a journal's items into events, and build the columns of each batch.
+
+Packed points are copied by column; there is no Python loop over points.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepwell.journal.format import JournalInfo, Position
-from stepwell.journal.reader import Item, JsonRow, MediaPiece, MetaEvent, Rows
+from stepwell.journal.reader import JournalItem, JsonRow, MediaRecord, MetaEvent, Rows
 from stepwell.journal.row_layout import BOOL_CODE, INT_CODE, Layout
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import (
@@ -32,33 +35,35 @@ _META_EVENTS: Final[dict[str, type[Event]]] = {kind.name: kind for kind in (RunS
 _KEY_OVERHEAD_BYTES: Final = 4
 
 
-class Outgoing(NamedTuple):
-    """A message's value, and the journal position that its acknowledgement reaches; or why there is no message."""
+class EncodedEvent(NamedTuple):
+    """An encoded event, and the journal position after it; `error` says why it could not be encoded, "" if it was."""
 
     payload: bytes
     after: Position
     error: str = ""
 
 
-class Cut(NamedTuple):
-    """What goes into one event: a meta event, a media piece, or rows (slices of stretches, JSON rows) of one batch."""
+class EventContent(NamedTuple):
+    """The content of one event: a meta event, a media chunk, or the rows of one batch (slices of blocks, JSON rows)."""
 
-    items: list[Item]
+    items: list[JournalItem]
     rows: int
     after: int
 
 
-def cut(items: Iterable[Item], max_bytes: int = SEND_BATCH_BYTES, max_rows: int = MAX_BATCH_ROWS) -> Iterator[Cut]:
-    """Decide which items travel together: in order, each record once, within the bounds (one row always fits)."""
-    pending: list[Item] = []
+def split_into_events(
+    items: Iterable[JournalItem], max_bytes: int = SEND_BATCH_BYTES, max_rows: int = MAX_BATCH_ROWS
+) -> Iterator[EventContent]:
+    """Split items into events: in order, each record once, within the bounds (a single row always fits)."""
+    pending: list[JournalItem] = []
     rows = used = 0
     layouts: set[int] = set()
     for item in items:
-        if isinstance(item, MetaEvent | MediaPiece):
+        if isinstance(item, MetaEvent | MediaRecord):
             if rows:
-                yield Cut(pending, rows, pending[-1].end)
+                yield EventContent(pending, rows, pending[-1].end)
                 pending, rows, used, layouts = [], 0, 0, set()
-            yield Cut([item], 0, item.end)
+            yield EventContent([item], 0, item.end)
             continue
         start = 0
         size = item.size if isinstance(item, JsonRow) else item.layout.record_bytes
@@ -66,7 +71,7 @@ def cut(items: Iterable[Item], max_bytes: int = SEND_BATCH_BYTES, max_rows: int 
             overhead = _overhead(item, layouts)
             room = min((max_bytes - used - overhead) // size, max_rows - rows)
             if room < 1 and rows:
-                yield Cut(pending, rows, pending[-1].end)
+                yield EventContent(pending, rows, pending[-1].end)
                 pending, rows, used, layouts = [], 0, 0, set()
                 continue
             part, start = _slice(item, start, max(1, room))
@@ -75,7 +80,7 @@ def cut(items: Iterable[Item], max_bytes: int = SEND_BATCH_BYTES, max_rows: int 
             if isinstance(part, Rows):
                 layouts.add(part.layout.tag)
     if rows:
-        yield Cut(pending, rows, pending[-1].end)
+        yield EventContent(pending, rows, pending[-1].end)
 
 
 def _count(item: Rows | JsonRow) -> int:
@@ -83,7 +88,7 @@ def _count(item: Rows | JsonRow) -> int:
 
 
 def _overhead(item: Rows | JsonRow, layouts: set[int]) -> int:
-    """Return the bytes of the keys, which a batch names once for each layout."""
+    """Return the size of the keys, which a batch holds once per layout."""
     if isinstance(item, JsonRow) or item.layout.tag in layouts:
         return 0
     return sum(map(len, item.layout.keys)) + _KEY_OVERHEAD_BYTES * len(item.layout.keys)
@@ -98,36 +103,36 @@ def _slice(item: Rows | JsonRow, start: int, count: int) -> tuple[Rows | JsonRow
     return Rows(item.layout, part, end), after
 
 
-def outgoing(cuts: Iterable[Cut], info: JournalInfo, sequence: int) -> Iterator[Outgoing]:
-    """Encode `cuts`, the first of which begins with record number `sequence`.
+def encode_events(contents: Iterable[EventContent], info: JournalInfo, sequence: int) -> Iterator[EncodedEvent]:
+    """Encode events, the first of which begins with record number `sequence`.
 
-    What can't be an event (a journal of another release, damage that a checksum missed) is reported in its `error`, and
-    does not hold up what comes after it.
+    Content that can't be encoded (from a journal of another release, or after damage that a checksum missed) is
+    reported in `error` and does not block the events after it.
     """
-    for piece in cuts:
-        after = Position(piece.after, sequence + max(1, piece.rows))
+    for content in contents:
+        after = Position(content.after, sequence + max(1, content.rows))
         try:
-            payload, error = encode(event_of(piece, info, sequence)), ""
+            payload, error = encode(build_event(content, info, sequence)), ""
         except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as problem:
             payload, error = b"", f"{type(problem).__name__}: {problem}"
         if len(payload) > MAX_EVENT_BYTES:
             payload, error = b"", f"{len(payload):,} bytes; an event has at most {MAX_EVENT_BYTES:,}"
-        yield Outgoing(payload, after, error)
+        yield EncodedEvent(payload, after, error)
         sequence = after.sequence
 
 
-def event_of(piece: Cut, info: JournalInfo, sequence: int) -> Event:
-    """Return the event of a piece whose first record has number `sequence`. Raises: ValueError, TypeError, KeyError."""
-    first = piece.items[0]
+def build_event(content: EventContent, info: JournalInfo, sequence: int) -> Event:
+    """Return the event of content that begins with record `sequence`. Raises: ValueError, TypeError, KeyError."""
+    first = content.items[0]
     if isinstance(first, MetaEvent):
-        return meta_event(first, info, sequence)
-    if isinstance(first, MediaPiece):
+        return build_meta_event(first, info, sequence)
+    if isinstance(first, MediaRecord):
         return MediaChunk(**_address(info, sequence), **first.head, data=first.data)
-    return batch(piece, info, sequence)
+    return build_batch(content, info, sequence)
 
 
-def meta_event(item: MetaEvent, info: JournalInfo, sequence: int) -> Event:
-    """Return the event that a journal's JSON record stands for."""
+def build_meta_event(item: MetaEvent, info: JournalInfo, sequence: int) -> Event:
+    """Return the event that a JSON record of a journal describes."""
     fields = dict(item.fields)
     kind = _META_EVENTS[fields.pop("event")]
     for name in ("config", "summary"):
@@ -148,15 +153,15 @@ def _address(info: JournalInfo, sequence: int) -> dict[str, Any]:
     }
 
 
-def batch(piece: Cut, info: JournalInfo, sequence: int) -> LogBatch:
-    """Return the columns of a batch's rows."""
-    timestamps = np.empty(piece.rows, "<i8")
-    asked = np.empty(piece.rows, "<i8")
-    commits = np.empty(piece.rows, "u1")
+def build_batch(content: EventContent, info: JournalInfo, sequence: int) -> LogBatch:
+    """Return rows as the columns of a batch."""
+    timestamps = np.empty(content.rows, "<i8")
+    asked = np.empty(content.rows, "<i8")
+    commits = np.empty(content.rows, "u1")
     packed: dict[int, list[tuple[int, Rows]]] = {}
     loose: list[tuple[int, JsonRow]] = []
     row = 0
-    for item in piece.items:
+    for item in content.items:
         if isinstance(item, Rows):
             span = slice(row, row + len(item.array))
             timestamps[span], asked[span] = item.array["timestamp"], item.array["asked"]
@@ -167,26 +172,26 @@ def batch(piece: Cut, info: JournalInfo, sequence: int) -> LogBatch:
             timestamps[row], asked[row], commits[row] = item.row["t"], item.row["s"], item.row["c"]
             loose.append((row, item))
             row += 1
-    blocks = [block for stretches in packed.values() for block in _layout_blocks(stretches, piece.rows)]
+    blocks = [block for row_blocks in packed.values() for block in _layout_blocks(row_blocks, content.rows)]
     return LogBatch(
         **_address(info, sequence),
         timestamp=int(timestamps[0]),
         writer=info.writer,
-        rows=piece.rows,
+        rows=content.rows,
         timestamps=timestamps.tobytes(),
         steps=None if (asked == NO_STEP).all() else asked.tobytes(),
         commits=None if (commits == COMMIT_DEFAULT).all() else commits.tobytes(),
-        blocks=blocks + _loose_blocks(loose, piece.rows),
+        blocks=blocks + _loose_blocks(loose, content.rows),
     )
 
 
-def _layout_blocks(stretches: list[tuple[int, Rows]], batch_rows: int) -> list[Block]:
-    layout = stretches[0][1].layout
-    arrays = [rows.array for _, rows in stretches]
+def _layout_blocks(row_blocks: list[tuple[int, Rows]], batch_rows: int) -> list[Block]:
+    layout = row_blocks[0][1].layout
+    arrays = [rows.array for _, rows in row_blocks]
     array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     rows = None
     if len(array) != batch_rows:
-        spans = [np.arange(first, first + len(part.array), dtype="<u4") for first, part in stretches]
+        spans = [np.arange(first, first + len(part.array), dtype="<u4") for first, part in row_blocks]
         rows = np.concatenate(spans).tobytes()
     return [block for block in (_numbers(layout, array, rows), _bools(layout, array, rows)) if block]
 
@@ -210,7 +215,7 @@ def _numbers(layout: Layout, array: NDArray[Any], rows: bytes | None) -> Block |
 
 
 def _exact(values: NDArray[Any], first: int) -> list[Exact]:
-    """Return the exact texts of the few integers that float64 can't hold; `first` is their first flat index."""
+    """Return the exact texts of integers beyond float64's precision; `first` is the flat index of the first value."""
     large = (values > FLOAT64_EXACT_INT) | (values < -FLOAT64_EXACT_INT)
     if not large.any():
         return []
@@ -228,7 +233,7 @@ def _bools(layout: Layout, array: NDArray[Any], rows: bytes | None) -> Block | N
 
 
 def _loose_blocks(loose: list[tuple[int, JsonRow]], batch_rows: int) -> list[Block]:
-    """Return the blocks of rows that fit no layout, those with the same keys of a kind together."""
+    """Return the blocks of rows without a layout; rows with the same keys of a kind share one."""
     groups: dict[tuple[str, tuple[str, ...]], list[tuple[int, list[Any]]]] = {}
     for row, item in loose:
         kinds: dict[str, dict[str, Any]] = {}

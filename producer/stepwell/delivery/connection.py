@@ -1,4 +1,4 @@
-"""Finding the brokers: from the settings, else by asking the service at `/api/v1/connect`."""
+"""Discovery of the brokers: from the settings, otherwise from the service's `/api/v1/connect`."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ from stepwell_schemas.limits import MAX_EVENT_BYTES
 _ASK_TIMEOUT_SECONDS: Final = 5.0
 REMEDY: Final = "start one with `stepwell up`, or set STEPWELL_KAFKA_BOOTSTRAP_SERVERS or STEPWELL_BASE_URL"
 
-# What aiokafka has to say about brokers that are away, the SDK says once and in its own words; logging that
-# the training script has set up still gets it.
+# The SDK reports unreachable brokers itself, once. So aiokafka's log records are not printed by default; logging that
+# the training script has configured still receives them.
 logging.getLogger("aiokafka").addHandler(logging.NullHandler())
 
 
 async def find_brokers(settings: ProducerSettings) -> ProducerSettings:
-    """Return the settings with brokers and topics in them. Raises: NotConnectedError."""
+    """Return the settings with brokers and topics filled in. Raises: NotConnectedError."""
     if settings.kafka_bootstrap_servers:
         return settings
     key = settings.api_key.get_secret_value()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         async with httpx.AsyncClient(timeout=_ASK_TIMEOUT_SECONDS, headers=headers) as client:
-            answer = await client.get(f"{settings.base_url.rstrip('/')}/api/v1/connect")
-            answer.raise_for_status()
-            found = answer.json()
+            response = await client.get(f"{settings.base_url.rstrip('/')}/api/v1/connect")
+            response.raise_for_status()
+            connection = response.json()
             update: dict[str, Any] = {
-                "kafka_bootstrap_servers": found["kafka"]["bootstrap_servers"],
-                "kafka_security_protocol": found["kafka"].get("security_protocol", settings.kafka_security_protocol),
-                "events_topic": found["topics"]["events"],
+                "kafka_bootstrap_servers": connection["kafka"]["bootstrap_servers"],
+                "kafka_security_protocol": connection["kafka"].get(
+                    "security_protocol", settings.kafka_security_protocol
+                ),
+                "events_topic": connection["topics"]["events"],
             }
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
         raise NotConnectedError(f"no server at {settings.base_url} ({type(error).__name__})") from error
@@ -43,7 +45,7 @@ async def find_brokers(settings: ProducerSettings) -> ProducerSettings:
 
 
 async def open_producer(settings: ProducerSettings) -> AIOKafkaProducer:
-    """Return a started producer: idempotent, acknowledged by all replicas, compressed. Raises: NotConnectedError."""
+    """Return a started idempotent producer that waits for all in-sync replicas. Raises: NotConnectedError."""
     producer = AIOKafkaProducer(
         **settings.kafka_connection(),
         acks="all",

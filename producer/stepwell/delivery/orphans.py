@@ -1,7 +1,7 @@
-"""Journals that earlier sessions of a run left behind: found, delivered in order, and tidied away.
+"""Orphaned journals of earlier sessions of a run: find them, deliver them in order, and remove them.
 
-A session is left behind when its process was killed, ended without delivering, or was offline. Its journal tells by the
-lock that nobody holds any more (`locks`).
+A journal is orphaned if its process was killed, ended before it had delivered everything, or ran offline. Its owner's
+lock is free then (`stepwell.journal.locks`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from stepwell.errors import JournalError
 from stepwell.journal import locks
 from stepwell.journal.format import JournalInfo, read_header
-from stepwell.terminal import say
+from stepwell.terminal import notify
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.streams import DEFAULT, stream_of
 
@@ -27,35 +27,35 @@ _DAMAGED_SUFFIX: Final = ".damaged"
 FORK_MARK: Final = "fork-"
 
 
-def journal_name(run_id: str) -> str:
-    """Return a run id as a part of a file name: short, and without what file systems or shells trip over."""
+def safe_file_name(run_id: str) -> str:
+    """Return a run id as part of a file name: short, and without characters special to file systems or shells."""
     safe = "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "_" for char in run_id)
     return safe[:_NAME_CHARS]
 
 
 def fork_writer(writer: str, pid: int) -> str:
-    """Return the writer's name of a forked child."""
+    """Return the writer name of a forked child."""
     return f"{writer}/{FORK_MARK}{pid}" if writer else f"{FORK_MARK}{pid}"
 
 
 class Orphan(NamedTuple):
-    """A journal without a living owner."""
+    """A journal without a live owner."""
 
     path: Path
     info: JournalInfo
 
 
 def find_orphans(folder: Path, run: RunPath) -> list[Orphan]:
-    """Return the journals of `run` in `folder` that nobody owns, oldest first; none where there is no folder."""
-    found = []
-    for path in folder.glob(f"{journal_name(run.run_id)}-*.journal"):
-        info = _info_of(path)
-        if info is not None and RunPath(info.entity, info.project, info.run_id) == run and locks.is_left_behind(path):
-            found.append(Orphan(path, info))
-    return sorted(found, key=lambda orphan: (orphan.info.started, orphan.path.name))
+    """Return the orphaned journals of `run` in `folder`, oldest first; an empty list if there is no folder."""
+    orphans = []
+    for path in folder.glob(f"{safe_file_name(run.run_id)}-*.journal"):
+        info = _read_info(path)
+        if info is not None and RunPath(info.entity, info.project, info.run_id) == run and locks.is_orphaned(path):
+            orphans.append(Orphan(path, info))
+    return sorted(orphans, key=lambda orphan: (orphan.info.started, orphan.path.name))
 
 
-def _info_of(path: Path) -> JournalInfo | None:
+def _read_info(path: Path) -> JournalInfo | None:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return read_header(data)[0]
@@ -63,10 +63,10 @@ def _info_of(path: Path) -> JournalInfo | None:
         return None
 
 
-def last_step(orphans: Iterable[Orphan]) -> int:
-    """Return the last step that these journals, oldest first, logged a row at or began behind; -1 for none.
+def last_logged_step(orphans: Iterable[Orphan]) -> int:
+    """Return the highest step that these journals, oldest first, logged or started after; -1 for none.
 
-    Those of streams beside the run's own rows count their steps for themselves.
+    Journals of side streams are skipped: they count their own steps.
     """
     import numpy as np
 
@@ -78,7 +78,7 @@ def last_step(orphans: Iterable[Orphan]) -> int:
     for path, info in orphans:
         if stream_of(info.writer) != DEFAULT:
             continue
-        # A session that logged nothing yet knows all the same behind which step it began.
+        # A session that has logged nothing still knows the step it started after.
         at, last = max(current.get(info.writer, 0), info.first_step), max(last, info.first_step - 1)
         try:
             with path.open("rb") as file:
@@ -104,10 +104,10 @@ def _remove(path: Path) -> None:
 
 
 class Orphans:
-    """Delivers what earlier sessions of a run, and forked children of this one, left behind.
+    """Delivers orphaned journals of earlier sessions of a run, and of forked children of this one.
 
     Attributes:
-        delivered: records delivered. problem: what could not be, "" when all could.
+        delivered: records delivered. problem: what could not be delivered, "" if everything was.
     """
 
     def __init__(self, folder: Path, run: RunPath, writer: str) -> None:
@@ -119,12 +119,12 @@ class Orphans:
         self.problem = ""
 
     async def deliver(self, producer: AIOKafkaProducer, topic: str) -> None:
-        """Deliver all there are now. Raises: aiokafka's KafkaError; calling it again goes on."""
+        """Deliver all orphans that exist now. Raises: aiokafka's KafkaError; a second call continues."""
         for orphan in find_orphans(self._folder, self._run):
             if orphan.path in self._done:
                 continue
-            # This writer's own rows must come behind those of its earlier session, whoever else is sending these.
-            lock = locks.claim(orphan.path, beside_others=orphan.info.writer == self._writer)
+            # This writer's own rows must come after those of its earlier session, even if another process sends these.
+            lock = locks.claim(orphan.path, shared=orphan.info.writer == self._writer)
             if lock is None:
                 continue
             try:
@@ -139,7 +139,7 @@ class Orphans:
         try:
             file = JournalFile(path)
         except JournalError as error:
-            self._complain(str(error))
+            self._report_problem(str(error))
             return
         with file:
             if file.done and file.info.keep:
@@ -148,23 +148,23 @@ class Orphans:
                 await file.deliver(producer, topic)
             finally:
                 self.delivered += file.reached.sequence - file.start.sequence
-        # Of a child that only printed, there is nothing to say.
+        # No notice for a child that only printed.
         if file.reached != file.start and not (FORK_MARK in file.info.writer and stream_of(file.info.writer)):
             sent = file.reached.sequence - file.start.sequence
-            say(f"{self._run}: {sent:,} records that an earlier session or a forked process left are delivered")
+            notify(f"{self._run}: {sent:,} records of an earlier session or a forked process were delivered")
         if file.damage is not None:
-            self._put_aside(path, str(file.damage))
-        elif file.refusal:
-            self._complain(file.refusal)
+            self._quarantine(path, str(file.damage))
+        elif file.rejection:
+            self._report_problem(file.rejection)
         elif not file.info.keep:
             _remove(path)
 
-    def _put_aside(self, path: Path, damage: str) -> None:
-        aside = path.with_name(path.name + _DAMAGED_SUFFIX)
+    def _quarantine(self, path: Path, damage: str) -> None:
+        quarantined = path.with_name(path.name + _DAMAGED_SUFFIX)
         with contextlib.suppress(OSError):
-            path.replace(aside)
-        self._complain(f"the journal {path} is {damage}; it is kept as {aside.name}")
+            path.replace(quarantined)
+        self._report_problem(f"the journal {path} is {damage}; it was renamed to {quarantined.name}")
 
-    def _complain(self, problem: str) -> None:
+    def _report_problem(self, problem: str) -> None:
         self.problem = problem
-        say(f"{self._run}: {problem}")
+        notify(f"{self._run}: {problem}")

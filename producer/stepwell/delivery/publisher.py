@@ -1,4 +1,7 @@
-"""Moving a journal's records to Kafka: read, cut, encode, send, acknowledge in order. Shared by sender and sync."""
+"""Publisher of a journal's records: reads, batches, encodes, sends, and acknowledges in order.
+
+The sender and `sync` share it.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from typing import Final
 
 from aiokafka import AIOKafkaProducer
 
-from stepwell.delivery.batching import cut, outgoing
+from stepwell.delivery.batching import encode_events, split_into_events
 from stepwell.journal.format import JournalInfo, Position
 from stepwell.journal.reader import Reader
-from stepwell.terminal import say
+from stepwell.terminal import notify
 from stepwell_schemas.limits import SEND_BATCH_BYTES
 from stepwell_schemas.rules.identifiers import RunPath
 
@@ -21,14 +24,14 @@ READ_BYTES: Final = 8 * SEND_BATCH_BYTES
 IN_FLIGHT: Final = 8
 
 
-class Pump:
-    """Sends one journal's records from `start` on; `acknowledge` is called with every position that was reached.
+class Publisher:
+    """Sends one journal's records from the reader's position on; calls `acknowledge` with each position reached.
 
-    A failed send raises aiokafka's KafkaError; a new pump from the acknowledged position goes on, and what was sent
-    twice counts once, since events carry their session and sequence.
+    A failed send raises aiokafka's KafkaError. A new publisher continues from the acknowledged position; events that
+    are sent twice count once, since they carry their session and sequence.
 
     Attributes:
-        refusal: what could not be made an event and was passed over, "" when all could.
+        rejection: the last records that could not be encoded and were skipped, "" if there were none.
     """
 
     def __init__(
@@ -45,17 +48,17 @@ class Pump:
         self._key = RunPath(info.entity, info.project, info.run_id).kafka_key
         self._reader = reader
         self._acknowledge = acknowledge
-        self.refusal = ""
+        self.rejection = ""
         self._waiting: deque[tuple[asyncio.Future[object], Position]] = deque()
 
     async def send(self, data: mmap.mmap | bytes, end: int) -> bool:
-        """Send what lies before `end`, at most READ_BYTES of it; False when there was nothing more."""
+        """Send the records before `end`, READ_BYTES of them at most; return False if there were none."""
         before = self._reader.position
         items = self._reader.read(data, end, READ_BYTES)
-        for payload, after, error in outgoing(cut(items), self._info, before.sequence):
+        for payload, after, error in encode_events(split_into_events(items), self._info, before.sequence):
             if error:
-                self.refusal = f"records before {after.sequence:,} can't be sent: {error}"
-                say(f"{self._info.run_id}: {self.refusal}")
+                self.rejection = f"records before {after.sequence:,} can't be sent: {error}"
+                notify(f"{self._info.run_id}: {self.rejection}")
                 future = asyncio.get_running_loop().create_future()
                 future.set_result(None)
             else:
@@ -65,7 +68,7 @@ class Pump:
                 await self._settle_one()
         return self._reader.position != before
 
-    async def settle(self) -> None:
+    async def flush(self) -> None:
         """Wait until everything sent is acknowledged."""
         while self._waiting:
             await self._settle_one()
@@ -76,8 +79,8 @@ class Pump:
         self._waiting.popleft()
         self._acknowledge(after)
 
-    def forget(self) -> None:
-        """After a failure: leave no future behind whose error nobody has seen."""
+    def cancel_pending(self) -> None:
+        """After a failure: consume the errors of pending futures, which asyncio would report as never retrieved."""
         for future, _ in self._waiting:
             if future.done() and not future.cancelled():
                 future.exception()

@@ -1,6 +1,6 @@
-"""The sender: a thread with its own event loop that delivers the journal while the run goes on.
+"""The sender: a thread with its own event loop that delivers the journal during the run.
 
-Nothing here can fail training: what goes wrong is said in one line, remembered in `error`, and tried again.
+It never fails a training: errors are printed in one line, kept in `error`, and delivery is retried.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from stepwell.delivery.orphans import Orphans
 from stepwell.journal.journal import Journal
-from stepwell.terminal import say
+from stepwell.terminal import notify
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
 
-    from stepwell.delivery.publisher import Pump
+    from stepwell.delivery.publisher import Publisher
     from stepwell.journal.reader import Reader
     from stepwell.settings import ProducerSettings
 
@@ -30,74 +30,77 @@ _ORPHANS_POLL_SECONDS: Final = 2.0
 
 
 class Delivery(Protocol):
-    """Who delivers the journal while the run goes on: the sender, or nobody."""
+    """Delivery of a session's journals during the run."""
 
     @property
     def error(self) -> str:
-        """Why nothing is delivered now; "" when all is well."""
+        """Reason why nothing is delivered now, "" if delivery works."""
 
     @property
     def recovered(self) -> int:
-        """The records delivered of journals that others left behind."""
+        """Number of records delivered from orphaned journals."""
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Start delivery."""
 
-    def also(self, journal: Journal) -> None:
-        """Deliver another journal of this session's too."""
+    def add_journal(self, journal: Journal) -> None:
+        """Deliver another journal of this session, too."""
 
-    def forked(self) -> None:
-        """From now on, look for what forked children leave behind."""
+    def expect_forks(self) -> None:
+        """Check regularly for orphaned journals of forked children."""
 
     def drain(self, timeout: float) -> None:
-        """Deliver what is there, for at most `timeout` seconds, and stop."""
+        """Deliver the remaining records, for at most `timeout` seconds, and stop."""
 
 
 class NoDelivery:
-    """Nobody delivers: offline and disabled runs."""
+    """No-op delivery for offline and disabled runs."""
 
     error = ""
     recovered = 0
 
     def start(self) -> None:
-        """There is nothing to begin."""
+        """Do nothing."""
 
-    def also(self, journal: Journal) -> None:
-        """It stays in the folder."""
+    def add_journal(self, journal: Journal) -> None:
+        """Do nothing: the journal stays in its folder."""
 
-    def forked(self) -> None:
-        """What children leave behind stays in the folder."""
+    def expect_forks(self) -> None:
+        """Do nothing: journals of children stay in their folder."""
 
     def drain(self, timeout: float) -> None:
-        """There is nothing to wait for."""
+        """Do nothing."""
 
 
 class _Lane(NamedTuple):
-    """A journal on its way to the brokers."""
+    """A journal with its reader and publisher."""
 
     journal: Journal
     reader: Reader
-    pump: Pump
+    publisher: Publisher
 
 
 def _lane(journal: Journal, producer: AIOKafkaProducer, topic: str) -> _Lane:
-    from stepwell.delivery.publisher import Pump
+    from stepwell.delivery.publisher import Publisher
     from stepwell.journal.reader import Reader
 
     reader = Reader(check=False)
     reader.skip_to(journal.map, journal.acknowledged)
-    return _Lane(journal, reader, Pump(producer, topic, journal.info, reader, journal.acknowledge))
+    return _Lane(journal, reader, Publisher(producer, topic, journal.info, reader, journal.acknowledge))
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """Looks names up in its own thread: at the interpreter's end, when runs drain, no other thread can be had."""
+    """An event loop that resolves host names in its own thread.
+
+    At interpreter shutdown, when runs drain, no executor thread can be started.
+    """
 
     async def getaddrinfo(self, host: Any, port: Any, **more: Any) -> Any:
         return socket.getaddrinfo(host, port, **more)
 
 
 class Sender:
-    """Delivers what earlier sessions left, then `journal`, until it is drained or its time is up."""
+    """Delivers orphaned journals, then `journal`, until it is drained or the timeout ends it."""
 
     def __init__(self, journal: Journal, settings: ProducerSettings, orphans: Orphans | None) -> None:
         self._thread = threading.Thread(target=self._run, name="stepwell-sender", daemon=True)
@@ -106,10 +109,10 @@ class Sender:
         self._orphans = orphans
         self._journals = [journal]
         self._has_forked = False
-        self._look_again_at = 0.0
+        self._next_orphan_check = 0.0
         self._error = ""
-        self._refusal = ""
-        self._told = False
+        self._rejection = ""
+        self._failure_reported = False
         self._was_connected = False
         self._draining = False
         self._drained = False
@@ -119,33 +122,33 @@ class Sender:
 
     @property
     def error(self) -> str:
-        """Why nothing is delivered now, or something could not be; "" when all is well."""
-        return self._error or self._refusal or (self._orphans.problem if self._orphans else "")
+        """Reason why nothing is delivered now, or something could not be delivered; "" if all is well."""
+        return self._error or self._rejection or (self._orphans.problem if self._orphans else "")
 
     @property
     def recovered(self) -> int:
-        """The records delivered of journals that others left behind."""
+        """Number of records delivered from orphaned journals."""
         return self._orphans.delivered if self._orphans else 0
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Start the thread."""
         self._journal.sender_alive = True
         try:
             self._thread.start()
-        except RuntimeError as error:  # no more threads, or the interpreter is ending
+        except RuntimeError as error:  # the thread limit is reached, or the interpreter shuts down
             self._journal.sender_alive = False
-            self._fail(f"the sender can't start: {error}")
+            self._report_failure(f"the sender can't start: {error}")
 
-    def also(self, journal: Journal) -> None:
-        """Deliver another journal too, beside the session's own."""
+    def add_journal(self, journal: Journal) -> None:
+        """Deliver another journal of this session, too."""
         self._journals.append(journal)
 
-    def forked(self) -> None:
-        """From now on, look for what forked children leave behind."""
+    def expect_forks(self) -> None:
+        """Check regularly for orphaned journals of forked children."""
         self._has_forked = True
 
     def drain(self, timeout: float) -> None:
-        """Deliver what is there, for at most `timeout` seconds, and stop."""
+        """Deliver the remaining records, for at most `timeout` seconds, and stop."""
         if not self._thread.is_alive():
             return
         self._draining = True
@@ -162,13 +165,13 @@ class Sender:
                 self._loop.call_soon_threadsafe(action)
 
     def _run(self) -> None:
-        """Run the loop until everything is delivered after `drain`."""
+        """Run the event loop until everything is delivered after `drain`."""
         try:
             with contextlib.suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=_Loop) as runner:
                 runner.run(self._main())
         except Exception as error:
-            # The boundary of the thread: whatever it is, the journal has everything and training goes on.
-            self._fail(f"the sender stopped: {type(error).__name__}: {error}")
+            # Boundary of the thread: whatever happens, the journal has all data and training continues.
+            self._report_failure(f"the sender stopped: {type(error).__name__}: {error}")
         finally:
             self._journal.sender_alive = False
 
@@ -176,9 +179,9 @@ class Sender:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._wake = asyncio.Event()
-        if self._draining:  # finished before this thread had a loop to be woken through
+        if self._draining:  # drain() was called before this thread had an event loop
             self._wake.set()
-        # Imported here, in the sender's thread, so that importing and starting a run stay quick.
+        # Imported in this thread, so that `import stepwell` and `init()` stay fast.
         from aiokafka.errors import KafkaError
 
         from stepwell.errors import NotConnectedError
@@ -188,8 +191,8 @@ class Sender:
                 await self._deliver()
                 return
             except (KafkaError, NotConnectedError, OSError, TimeoutError) as error:
-                self._fail(str(error) or type(error).__name__)
-                # Brokers that were there come back; where none ever was, nobody waits at the end.
+                self._report_failure(str(error) or type(error).__name__)
+                # Brokers that were reachable before may come back; if none ever was, don't wait at the end.
                 if self._draining and not self._was_connected:
                     return
             await self._pause(self._settings.retry_seconds)
@@ -208,30 +211,30 @@ class Sender:
         producer = await asyncio.wait_for(open_producer(settings), _START_TIMEOUT_SECONDS)
         lanes: list[_Lane] = []
         self._was_connected = True
-        self._recover()
+        self._clear_failure()
         try:
-            # First, so that the order in Kafka is the order of logging.
+            # Before the session's own journal, so that Kafka has the records in the order of logging.
             await self._deliver_orphans(producer, settings.events_topic)
             while not self._drained:
                 await self._deliver_once(producer, settings.events_topic, lanes)
         finally:
             for lane in lanes:
-                lane.pump.forget()
-                self._refusal = lane.pump.refusal or self._refusal
+                lane.publisher.cancel_pending()
+                self._rejection = lane.publisher.rejection or self._rejection
             await producer.stop()
 
     async def _deliver_once(self, producer: AIOKafkaProducer, topic: str, lanes: list[_Lane]) -> None:
-        """Send what is there, and wait where there is nothing; sets `_drained` behind the last record."""
-        # In this order: what was logged before the drain lies before these ends.
+        """Send the available records, or wait if there are none; set `_drained` after the last record."""
+        # Read before the ends below: everything logged before the drain then lies before these ends.
         draining = self._draining
         lanes += [_lane(journal, producer, topic) for journal in self._journals[len(lanes) :]]
         ends = [lane.journal.end for lane in lanes]
-        if any([await lane.pump.send(lane.journal.map, end) for lane, end in zip(lanes, ends, strict=True)]):
+        if any([await lane.publisher.send(lane.journal.map, end) for lane, end in zip(lanes, ends, strict=True)]):
             return
         for lane in lanes:
-            await lane.pump.settle()
-        if self._has_forked and (draining or time.monotonic() >= self._look_again_at):
-            self._look_again_at = time.monotonic() + _ORPHANS_POLL_SECONDS
+            await lane.publisher.flush()
+        if self._has_forked and (draining or time.monotonic() >= self._next_orphan_check):
+            self._next_orphan_check = time.monotonic() + _ORPHANS_POLL_SECONDS
             await self._deliver_orphans(producer, topic)
         if not draining:
             await self._pause(self._settings.poll_seconds)
@@ -240,23 +243,23 @@ class Sender:
         for journal, reader, _ in lanes:
             damage = reader.damage(journal.map)
             if damage is not None:
-                self._fail(f"the journal {journal.path} is {damage}")
+                self._report_failure(f"the journal {journal.path} is {damage}")
 
     async def _deliver_orphans(self, producer: AIOKafkaProducer, topic: str) -> None:
         if self._orphans is not None:
             await self._orphans.deliver(producer, topic)
 
-    def _fail(self, error: str) -> None:
+    def _report_failure(self, error: str) -> None:
         self._error = error
-        if not self._told:
-            self._told = True
+        if not self._failure_reported:
+            self._failure_reported = True
             from stepwell.delivery.connection import REMEDY
 
-            say(
-                f"{error}: training goes on, everything is kept in {self._journal.path} and sent once there is a "
-                f"server; {REMEDY}, or deliver it later with `stepwell sync`"
+            notify(
+                f"{error}: training continues; data are kept in {self._journal.path} and sent when a server is "
+                f"reachable; {REMEDY}, or deliver them later with `stepwell sync`"
             )
 
-    def _recover(self) -> None:
+    def _clear_failure(self) -> None:
         self._error = ""
-        self._told = False
+        self._failure_reported = False

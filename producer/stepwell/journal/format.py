@@ -1,15 +1,15 @@
-"""The journal's file format, and its header. All little-endian:
+"""File format of journals, and their header. All numbers are little-endian:
 
     header (8,192 bytes, in two halves): magic, version, CRC and length of a JSON text (`JournalInfo`); the acknowledged
                           position with a CRC of its own (first half only); the second half repeats the text, so that
                           no single damaged byte makes a journal unreadable
     record: u32 length of the whole record, u32 CRC-32 of the body seeded with the length, body
-    body:   u32 tag, then by tag: 0 a layout's definition, 1 a row as JSON, 2 an event as JSON, 3 a piece of a media
+    body:   u32 tag, then by tag: 0 a layout's definition, 1 a row as JSON, 2 an event as JSON, 3 a chunk of a media
             file (u32 length of a JSON head, the head, the bytes), from 16 on a packed row
 
-The length is written last and 0 ends the journal, so a torn tail is never taken for a record. Rows, events and pieces
-are numbered 0, 1, 2, …: the `sequence` of the wire. Definitions have no number. The pieces of a file lie before the
-row that refers to it.
+The length is written last, and a length of 0 ends the journal, so that a torn tail is never read as a record. Rows,
+events and chunks are numbered 0, 1, 2, …: the `sequence` of the events in Kafka. Definitions have no number. The
+chunks of a file come before the row that refers to it.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ FIRST_LAYOUT_TAG: Final = 16
 
 
 class JournalInfo(NamedTuple):
-    """Whose records a journal holds.
+    """Identity of a journal: the run, session and writer of its records.
 
     Attributes:
-        started: when the session began, in µs since the epoch: a run's journals are delivered in this order.
-        first_step: the step the session began at. keep: whether the file stays once it was delivered whole.
+        started: start of the session in µs since the epoch; the journals of a run are delivered in this order.
+        first_step: first step of the session. keep: whether the file is kept after it has been delivered in full.
     """
 
     entity: str
@@ -62,7 +62,7 @@ class JournalInfo(NamedTuple):
 
 
 class Position(NamedTuple):
-    """A place between two records: the byte offset, and the number of the next numbered record."""
+    """A position between two records: the byte offset, and the sequence number of the next numbered record."""
 
     offset: int
     sequence: int
@@ -89,23 +89,23 @@ def write_acknowledged(mapping: mmap.mmap, position: Position) -> None:
 
 
 def read_acknowledged(data: mmap.mmap | bytes) -> Position:
-    """Return the acknowledged position; the start, where it is torn or damaged."""
+    """Return the acknowledged position; the start of the journal if the stored position is torn or damaged."""
     offset, sequence, crc = ACKNOWLEDGED.unpack_from(data, ACKNOWLEDGED_AT)
     valid = zlib.crc32(struct.pack("<QQ", offset, sequence)) == crc and HEADER_BYTES <= offset <= len(data)
     return Position(offset, sequence) if valid else START
 
 
 def read_header(data: mmap.mmap | bytes, name: str = "the file") -> tuple[JournalInfo, Position]:
-    """Return whose journal it is and the acknowledged position (the start, where that is torn).
+    """Return the journal's identity and its acknowledged position (the start, if that is torn).
 
     Raises:
-        NotAJournalError: when the header is not one of ours.
+        NotAJournalError: if there is no valid header.
     """
     if len(data) < HEADER_BYTES:
-        raise NotAJournalError(f"{name} is no journal: {len(data)} bytes are less than a header")
+        raise NotAJournalError(f"{name} is not a journal: {len(data)} bytes are less than a header")
     heads = [HEADER.unpack_from(data, half) for half in HALVES]
     if all(magic != MAGIC or version != VERSION for magic, version, _, _ in heads):
-        raise NotAJournalError(f"{name} is no journal of version {VERSION}")
+        raise NotAJournalError(f"{name} is not a journal of format version {VERSION}")
     for half, (magic, version, length, crc) in zip(HALVES, heads, strict=True):
         text = bytes(data[half + TEXT_AT : half + TEXT_AT + min(length, TEXT_MAX_BYTES)])
         if (magic, version) == (MAGIC, VERSION) and zlib.crc32(text) == crc:

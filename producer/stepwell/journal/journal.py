@@ -1,11 +1,11 @@
-"""The journal: an append-only, memory-mapped file that holds everything a session logged.
+"""The journal: an append-only, memory-mapped file of everything that a session logged.
 
-What `log()` wrote belongs to the kernel at once and survives a SIGKILL of the process. The file is what the sender
-and `stepwell sync` read; its format is in `journal_format`.
+A record is in the kernel's page cache when `log()` returns, so it survives a SIGKILL of the process. The sender and
+`stepwell sync` read the file; `stepwell.journal.format` describes its format.
 
-The bound applies to bytes not yet acknowledged. The disk's blocks are allocated before they are written to, so a full
-disk is an outcome here and not a SIGBUS. A folder that is deleted takes nothing away while the process lives. A forked
-child never writes into its parent's mapping: it gets a journal of its own.
+The size bound applies to bytes that are not acknowledged yet. Disk blocks are allocated before they are written, so
+that a full disk is an error code here and not a SIGBUS. If the folder is deleted, the data stay readable while the
+process lives. A forked child never writes to the mapping of its parent: it opens a journal of its own.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from stepwell.journal.format import (
     write_header,
 )
 from stepwell.journal.row_layout import Layout
-from stepwell.terminal import say
+from stepwell.terminal import notify
 from stepwell_schemas.limits import KIB, MIB
 
 _FIRST_BYTES: Final = MIB
@@ -52,12 +52,13 @@ FullPolicy = Literal["block", "drop"]
 
 
 class Journal:
-    """The journal being written. All methods may be called from any thread.
+    """A journal that is being written. All methods are thread-safe.
 
     Attributes:
-        lock: held around an append; reentrant, because a signal handler may log while the main thread does.
-        end: the offset after the last record. sequence: the number the next record gets.
-        dropped: records the bound or a full disk left no room for. problem: why, "" while nothing was dropped.
+        lock: held during an append. Reentrant: a signal handler may log while the main thread is inside `log()`; a
+            plain lock would deadlock there.
+        end: the offset after the last record. sequence: the number of the next record.
+        dropped: records dropped at the size bound or on a full disk. problem: the reason, "" if none was dropped.
     """
 
     def __init__(self, path: Path, info: JournalInfo, max_bytes: int, when_full: FullPolicy) -> None:
@@ -84,20 +85,22 @@ class Journal:
             self.map = self._enlarge(_FIRST_BYTES)
             write_header(self.map, info)
         except OSError as error:
-            self._give_up()
+            self._discard()
             raise JournalError(f"can't create the journal {path}: {error.strerror}") from error
         except JournalError:
-            self._give_up()
+            self._discard()
             raise
         self.limit = self._size
 
     def _open(self) -> tuple[int, int | None]:
-        """Return the file's descriptor, and the lock that says its owner lives. Raises: OSError."""
+        """Return the file's descriptor, and the lock that marks its owner as alive. Raises: OSError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), locks.hold(self.path)
+        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), locks.lock_as_owner(
+            self.path
+        )
 
-    def _give_up(self) -> None:
-        """Leave nothing behind of a journal that could not be created."""
+    def _discard(self) -> None:
+        """Remove what is left of a journal that could not be created."""
         created = self._file >= 0
         self.release()
         if created:
@@ -110,14 +113,17 @@ class Journal:
         return mmap.mmap(self._file, size)
 
     def append(self, body: bytes) -> bool:
-        """Append a numbered record; False when it was dropped. The caller holds the lock."""
+        """Append a numbered record; return False if it was dropped. The caller holds the lock."""
         size = len(body) + 8
         if self.end + size + 8 > self.limit and not self.make_room(size):
             return False
         crc = _crc32(body, size)
         start = self.end
-        # Reserved first: a signal handler that logs between these lines gets a place of its own. None of them lets an
-        # exception in (a KeyboardInterrupt comes at calls, and after them), so a reserved place is always filled.
+        # Signal safety. CPython runs signal handlers on the main thread after calls and at backward jumps, and the
+        # reentrant lock lets a handler that logs in here. So the space is reserved (`end`, `sequence`) before it is
+        # filled: a handler reserves the space after it. And there is no call between reservation and copy, so that
+        # an exception out of a handler (KeyboardInterrupt) never leaves a reserved record without content. The head,
+        # whose length makes the bytes a record, is written last.
         self.end = start + size
         self.sequence += 1
         self.map[start + 8 : start + size] = body
@@ -125,49 +131,49 @@ class Journal:
         return True
 
     def append_json(self, tag: int, value: Any) -> bool:
-        """Append a row or an event as JSON; False when it was dropped."""
+        """Append a row or an event as JSON; return False if it was dropped."""
         body = TAG.pack(tag) + json.dumps(value, separators=(",", ":")).encode("utf-8", "surrogatepass")
         with self.lock:
             return self.append(body)
 
     def append_all(self, bodies: Iterable[bytes], size: int) -> bool:
-        """Append numbered records of at most `size` bytes together, or none; False when they were dropped, as one."""
+        """Append all of several records, `size` bytes at most in total, or none; a drop counts as one record."""
         with self.lock:
             return self.make_room(size) and all(self.append(body) for body in bodies)
 
     def define(self, keys: tuple[str, ...], codes: str) -> Layout | None:
-        """Append a layout's definition and return the layout; None when there was no room for it."""
+        """Append a layout's definition and return the layout; None if there was no room for it."""
         with self.lock:
             layout = Layout(FIRST_LAYOUT_TAG + self._layouts, keys, codes)
             text = json.dumps({"tag": layout.tag, "keys": keys, "codes": codes}).encode("utf-8", "surrogatepass")
             if not self.append(TAG.pack(TAG_LAYOUT) + text):
-                self.dropped -= 1  # it was no record; the row that needed it is counted when it finds no room either
+                self.dropped -= 1  # not a record; the row that needs it is counted when it finds no room either
                 return None
             self.sequence -= 1
             self._layouts += 1
             return layout
 
     def make_room(self, size: int) -> bool:
-        """See to room for a record; False when it is to be dropped. The caller holds the lock."""
+        """Make room for a record; return False if it has to be dropped. The caller holds the lock."""
         if self.limit == 0:
             self.dropped += 1
             return False
         bounded = self.end + size - self.acknowledged.offset > self._max_bytes
         if bounded and (size > self._max_bytes or not self._wait_for_room(size)):
-            return self._drop(f"the journal holds {self._max_bytes:,} bytes that are not delivered, its bound")
+            return self._drop(f"the journal has reached its bound of {self._max_bytes:,} undelivered bytes")
         if self.end + size + 8 > self._size and not self._grow(size):
             return False
         self._set_limit()
         return True
 
     def _grow(self, size: int) -> bool:
-        """Make the file larger, by little where the disk has no more; False when it is full."""
+        """Enlarge the file, by the minimum if the disk has no more; return False if the disk is full."""
         error: OSError | None = None
         least = self.end + size + 8
         if time.monotonic() >= self._grow_again_at:
             for grown in (max(min(2 * self._size, self._size + _GROW_BYTES), least + _FIRST_BYTES), least):
                 try:
-                    # A new mapping and not a resize: readers may still hold views of the old one.
+                    # A new mapping, not a resize: readers may still hold views of the old one.
                     self.map = self._enlarge(-(-grown // _LEAST_GROW_BYTES) * _LEAST_GROW_BYTES)
                     return True
                 except OSError as failed:
@@ -179,11 +185,13 @@ class Journal:
         self.dropped += 1
         if not self.problem:
             self.problem = problem
-            say(f"{self.info.run_id}: {problem}; training goes on, rows are dropped and counted until there is room")
+            notify(
+                f"{self.info.run_id}: {problem}; training continues, rows are dropped and counted until there is room"
+            )
         return False
 
     def _wait_for_room(self, size: int) -> bool:
-        """Wait while a living sender may still make room; without one, waiting would never end."""
+        """Wait for room while a sender is alive; without one the wait would never end."""
         while self._when_full == "block" and self.sender_alive and self.limit:
             time.sleep(_BLOCK_POLL_SECONDS)
             if self.end + size - self.acknowledged.offset <= self._max_bytes:
@@ -194,33 +202,33 @@ class Journal:
         self.limit = min(self._size, self.acknowledged.offset + self._max_bytes)
 
     def acknowledge(self, position: Position) -> None:
-        """Remember that everything before `position` was delivered. Called by one sender, without the lock."""
+        """Store that everything before `position` was delivered. Called by the only sender, without the lock."""
         self.acknowledged = position
         write_acknowledged(self.map, position)
 
     def stop_waiting(self) -> None:
-        """Before the end: nobody waits for room any more, and the last event has some beyond the bound."""
+        """Prepare for the end: `log()` no longer waits for room, and the last event may exceed the bound."""
         self._when_full = "drop"
         self._max_bytes += _LAST_EVENT_BYTES
 
     def close(self) -> None:
-        """Take no more records; they stay readable, and the file its owner's, until `release()`."""
+        """Reject further records. Until `release()`, records stay readable and the file stays locked."""
         with self.lock:
             self.limit = 0
 
     @property
     def deleted(self) -> bool:
-        """Whether somebody has deleted the file; what is mapped is still there."""
+        """Return whether the file was deleted; the mapped data remain."""
         return self._file >= 0 and os.fstat(self._file).st_nlink == 0
 
     def save(self) -> None:
-        """Write the journal to its path again, after somebody deleted it there. Raises: OSError."""
+        """Write the journal to its path again after it was deleted. Raises: OSError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch(0o600)
         self.path.write_bytes(memoryview(self.map)[: self.end])
 
     def release(self) -> None:
-        """Let go of the file: it may be delivered by others now. What is mapped stays readable."""
+        """Close and unlock the file, so that other processes may deliver it. The mapped data stay readable."""
         with self.lock:
             self.limit = 0
             locks.release(self._owner)
@@ -230,19 +238,19 @@ class Journal:
                 self._file = -1
 
     def abandon_in_child(self) -> None:
-        """In a forked child: never write here again, and don't wait for a lock that nobody here will release."""
+        """In a forked child: never write here again, and replace the lock, which no thread of the child can release."""
         self.lock = threading.RLock()
         self.sender_alive = False
         self.release()
 
 
 class MemoryJournal(Journal):
-    """A journal where no folder takes one: delivered like any other, but gone with the process."""
+    """A journal in memory, for when no folder is writable: delivered like any other, lost with the process."""
 
     def _open(self) -> tuple[int, int | None]:
         return os.memfd_create(self.info.session), None
 
     @property
     def deleted(self) -> bool:
-        """Never: there is no file."""
+        """Return False: there is no file."""
         return False

@@ -1,13 +1,13 @@
-"""Advisory locks on journals: they tell the journal of a living session from one that its process left behind.
+"""Advisory locks on journals: distinguish the journal of a live session from an orphaned one.
 
-The owner holds an exclusive `flock` through a descriptor of its own, one that is never mapped: a mapping keeps a
-duplicate, which would hold the lock for as long as a view of it lives. `flock` belongs to the open description, so
-other descriptors of the file in the same process do not drop it (POSIX record locks would), and a forked child shares
-it, which is why a child closes what it inherits. The kernel lets go of it with the process, however that ends.
+The owner holds an exclusive `flock` through a separate descriptor that is never mapped: a mapping keeps a duplicate,
+which would hold the lock as long as a view of it exists. A `flock` belongs to the open file description. So other
+descriptors of the file in the same process do not drop it (POSIX record locks would), and a forked child shares it,
+which is why a child closes the descriptors that it inherits. The kernel releases it when the process ends.
 
-Whoever delivers a journal left behind holds a shared lock meanwhile. Several may: events that are sent twice count
-once. Only the next session of the same writer has a reason to, since its own records must come behind them.
-Where the file system has no locks, no journal is ever taken for one left behind; `stepwell sync` delivers it.
+A process that delivers an orphaned journal holds a shared lock meanwhile. Several may do so: events that are sent
+twice count once. Only the next session of the same writer needs it exclusively first, since its own records must come
+after them. If the file system has no locks, no journal is considered orphaned; `stepwell sync` delivers it.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from typing import Final
 _held: Final[set[int]] = set()
 
 
-def hold(path: Path) -> int | None:
-    """Lock a journal as its owner and return the lock; None where the file system has no locks."""
-    return _locked(path, fcntl.LOCK_EX)
+def lock_as_owner(path: Path) -> int | None:
+    """Lock a journal as its owner and return the lock; None if the file system has no locks."""
+    return _lock(path, fcntl.LOCK_EX)
 
 
-def claim(path: Path, *, beside_others: bool) -> int | None:
-    """Lock a journal that was left behind and return the lock.
+def claim(path: Path, *, shared: bool) -> int | None:
+    """Lock an orphaned journal for delivery and return the lock.
 
-    None when its owner lives, when it can't be opened, or, unless `beside_others`, when somebody delivers it already.
+    Returns None if its owner lives, if it can't be opened, or, unless `shared`, if another process delivers it.
     """
-    if beside_others:
-        return _locked(path, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    lock = _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if shared:
+        return _lock(path, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    lock = _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
     if lock is None:
         return None
     try:
@@ -43,22 +43,22 @@ def claim(path: Path, *, beside_others: bool) -> int | None:
     return lock
 
 
-def is_left_behind(path: Path) -> bool:
-    """Whether a journal has no living owner."""
-    lock = claim(path, beside_others=True)
+def is_orphaned(path: Path) -> bool:
+    """Return whether a journal has no live owner."""
+    lock = claim(path, shared=True)
     if lock is not None:
         release(lock)
     return lock is not None
 
 
 def release(lock: int | None) -> None:
-    """Let go of a lock."""
+    """Release a lock."""
     if lock in _held:
         _held.discard(lock)
         os.close(lock)
 
 
-def _locked(path: Path, operation: int) -> int | None:
+def _lock(path: Path, operation: int) -> int | None:
     try:
         lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:

@@ -1,4 +1,4 @@
-"""The journal of a disabled run: a small piece of memory that is written over and over."""
+"""No-op journal for disabled runs: a small buffer that is overwritten again and again."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from stepwell_schemas.limits import MIB
 _BYTES: Final = 2 * MIB
 
 
-class ScratchJournal(Journal):
-    """Takes records and keeps none; there is no file."""
+class NullJournal(Journal):
+    """A journal that accepts records and stores none; there is no file."""
 
     def __init__(self, info: JournalInfo) -> None:
         super().__init__(Path("/nonexistent/disabled"), info, _BYTES, "drop")
@@ -29,16 +29,16 @@ class ScratchJournal(Journal):
         return mmap.mmap(-1, _BYTES)
 
     def make_room(self, size: int) -> bool:
-        """Begin again at the start."""
+        """Start again at the beginning of the buffer."""
         self.end = HEADER_BYTES
         return self.limit > 0 and HEADER_BYTES + size + 8 <= _BYTES
 
     def append_all(self, bodies: Iterable[bytes], size: int) -> bool:
-        """Take files and keep none, however large."""
+        """Accept files of any size and store none."""
         del bodies, size
         return self.limit > 0
 
     @property
     def deleted(self) -> bool:
-        """Never: there is no file."""
+        """Return False: there is no file."""
         return False

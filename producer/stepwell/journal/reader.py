@@ -1,11 +1,11 @@
-"""Reading a journal: stretches of rows of one layout at once, up to the first thing that is not a whole record.
+"""Reader of journals: returns blocks of rows of one layout, up to the first incomplete or damaged record.
 
-A `Reader` only moves forward. It keeps the layouts it has met, so one that begins at an acknowledged position first
-walks over what lies before it to learn the definitions.
+A `Reader` only moves forward. It keeps the layouts that it has read, so a reader that starts at an acknowledged
+position first scans the records before it for definitions.
 
-Behind a damaged record nothing is read, even where later records are whole: how many rows the damage took is not known,
-so later rows without a step of their own would go to steps they were not logged at. A value at a wrong step is worse
-than one that is reported missing and still in the file.
+Nothing is read after a damaged record, even if later records are intact: the number of damaged rows is unknown, so
+later rows without a step of their own would get wrong steps. A value at a wrong step is worse than one that is
+reported as missing and still in the file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _WINDOW_BYTES: Final = 4 * 1024 * 1024
 
 
 class Rows(NamedTuple):
-    """A stretch of packed rows: a structured array with `timestamp`, `asked`, `commit` and `v0`, `v1`, … code runs."""
+    """A block of packed rows: a structured array with `timestamp`, `asked`, `commit` and a `v<n>` per code run."""
 
     layout: Layout
     array: NDArray[Any]
@@ -47,7 +47,7 @@ class Rows(NamedTuple):
 
 
 class JsonRow(NamedTuple):
-    """One row that fits no layout: `{"t": µs, "s": asked step, "c": commit code, "d": {key: [kind, value]}}`."""
+    """One row without a layout: `{"t": µs, "s": asked step, "c": commit code, "d": {key: [kind, value]}}`."""
 
     row: dict[str, Any]
     size: int
@@ -61,32 +61,32 @@ class MetaEvent(NamedTuple):
     end: int
 
 
-class MediaPiece(NamedTuple):
-    """A piece of a media file: its `sha256`, `index`, `count`, `size`, `content_type` and `timestamp`; the bytes."""
+class MediaRecord(NamedTuple):
+    """A chunk of a media file: `head` has `sha256`, `index`, `count`, `size`, `content_type` and `timestamp`."""
 
     head: dict[str, Any]
     data: bytes
     end: int
 
 
-Item = Rows | JsonRow | MetaEvent | MediaPiece
+JournalItem = Rows | JsonRow | MetaEvent | MediaRecord
 
 
 class Damage(NamedTuple):
-    """The byte from which on a journal can't be read, and how many bytes it has from there."""
+    """The offset from which a journal can't be read, and the number of bytes from there to its end."""
 
     offset: int
     bytes: int
 
     def __str__(self) -> str:
         return (
-            f"damaged at byte {self.offset:,}: everything before it can be read, {self.bytes:,} bytes from there on "
-            "can't"
+            f"damaged at byte {self.offset:,}: everything before it is readable, the {self.bytes:,} bytes from there "
+            "on are not"
         )
 
 
 class Reader:
-    """Reads records in order; `position` is the next one's. With `check`, every CRC is verified."""
+    """Reads records in order; `position` is that of the next one. `check` verifies every CRC."""
 
     def __init__(self, *, check: bool) -> None:
         self._check = check
@@ -94,9 +94,9 @@ class Reader:
         self.position = START
 
     def skip_to(self, data: mmap.mmap | bytes, position: Position) -> None:
-        """Go forward to `position`, a place between two records, learning the layouts on the way.
+        """Move forward to `position`, a position between two records, and read the layouts on the way.
 
-        Damage on the way is passed over: what lies there was delivered, and the number of what follows is known.
+        Damage on the way is skipped: those records were delivered, and the number of the next one is known.
         """
         while self.position.offset < position.offset:
             before = self.position
@@ -107,10 +107,10 @@ class Reader:
         self.position = position
 
     def damage(self, data: mmap.mmap | bytes) -> Damage | None:
-        """Say what makes the record at `position`, where reading has ended, the last one; None at a journal's end.
+        """Return the damage that ended reading at `position`; None at the journal's proper end.
 
-        A place that was reserved but not filled when the process died is no damage: its `log()` had not returned. It
-        has no length, and no whole record behind it.
+        A record that was reserved but not filled when the process died is no damage: its `log()` had not returned. It
+        has no length, and no intact record after it.
         """
         offset = self.position.offset
         used = used_bytes(data)
@@ -122,22 +122,22 @@ class Reader:
         return None
 
     def _has_record(self, data: mmap.mmap | bytes, first: int, used: int) -> bool:
-        """Whether a whole record begins anywhere in [first, used)."""
+        """Return whether an intact record begins anywhere in [first, used)."""
         tags = [TAG_LAYOUT, TAG_ROW, TAG_EVENT, TAG_MEDIA, *self._layouts]
         for start in range(first, max(first, used - _HEAD_BYTES), _WINDOW_BYTES):
             window = np.frombuffer(data, "u1", min(_WINDOW_BYTES + _HEAD_BYTES, used - start), start)
             for shift in range(4):
                 words = window[shift : shift + (len(window) - shift) // 4 * 4].view("<u4")
-                sizes, found = words[:-2], words[2:]
-                likely = (sizes >= _HEAD_BYTES) & (sizes <= used - start) & np.isin(found, tags)
+                sizes, tag_words = words[:-2], words[2:]
+                likely = (sizes >= _HEAD_BYTES) & (sizes <= used - start) & np.isin(tag_words, tags)
                 for word in np.flatnonzero(likely).tolist():
                     at, size = start + shift + 4 * word, int(sizes[word])
                     if at + size <= used and _is_whole(data, at, size):
                         return True
         return False
 
-    def read(self, data: mmap.mmap | bytes, end: int, max_bytes: int) -> Iterator[Item]:
-        """Yield what lies before `end`, until about `max_bytes` of it were read; stops for good at a torn record."""
+    def read(self, data: mmap.mmap | bytes, end: int, max_bytes: int) -> Iterator[JournalItem]:
+        """Yield the items before `end`, about `max_bytes` of them; ends permanently at a torn record."""
         stop = min(end, self.position.offset + max_bytes)
         while self.position.offset < stop:
             head = self._head(data, end)
@@ -168,7 +168,7 @@ class Reader:
             elif tag == TAG_EVENT:
                 yield MetaEvent(value, after)
             elif tag == TAG_MEDIA:
-                yield MediaPiece(value, content, after)
+                yield MediaRecord(value, content, after)
 
     def _head(self, data: mmap.mmap | bytes, end: int) -> tuple[int, int] | None:
         offset = self.position.offset
@@ -183,7 +183,7 @@ class Reader:
         return size, tag
 
     def _rows(self, data: mmap.mmap | bytes, stop: int, layout: Layout, dtype: np.dtype[Any]) -> Rows:
-        """Take the stretch of rows of one layout that begins here; its first row is known to be whole."""
+        """Return the block of rows of one layout that begins here; its first row is known to be intact."""
         offset = self.position.offset
         size = layout.record_bytes
         candidates = max(1, min(stop - offset, _WINDOW_BYTES) // size)
@@ -202,7 +202,7 @@ class Reader:
 
 
 def _text_and_content(body: bytes, tag: int) -> tuple[bytes, bytes]:
-    """Return a record's JSON, and what lies behind it. Raises: struct.error where the body is too short."""
+    """Return a record's JSON, and the bytes after it. Raises: struct.error if the body is too short."""
     if tag != TAG_MEDIA:
         return body, b""
     (length,) = MEDIA_HEAD.unpack_from(body)
@@ -211,7 +211,7 @@ def _text_and_content(body: bytes, tag: int) -> tuple[bytes, bytes]:
 
 
 def used_bytes(data: mmap.mmap | bytes) -> int:
-    """Return where the file's content ends: what lies behind it was allocated and never written to."""
+    """Return the offset where the file's content ends; space after it was allocated and never written."""
     end = len(data)
     while end > 0:
         start = max(0, end - _WINDOW_BYTES)

@@ -1,7 +1,7 @@
-"""The shapes of rows: which keys, in which order, packed with which `struct` codes.
+"""Layouts of packed rows: the keys, their order, and their `struct` codes.
 
-A layout is made once for each shape of `log()` calls (keys and value types). Its definition goes into the journal
-before its first row, so that a reader needs nothing else.
+A layout is created once for each combination of keys and value types in `log()` calls. Its definition is written to
+the journal before its first row, so that the journal is self-contained.
 """
 
 from __future__ import annotations
@@ -19,16 +19,27 @@ BOOL_CODE: Final = "?"
 
 
 class Layout:
-    """One shape of rows.
+    """The layout of packed rows.
 
     Attributes:
-        last_values: those of the newest row (immutable scalars, so a reference is enough).
-        rows: how many were written.
-        followed: the places of the values that a definition is about, each with what takes them.
-        missing: the step metrics that its keys are drawn against and that it lacks.
+        last_values: the values of the newest row (immutable scalars, so a reference is enough).
+        newest: the sequence number of the newest row. rows: the number of rows written.
+        observers: pairs of a value's index and the observer that `define_metric` attached to its key.
+        missing_step_metrics: the step metrics of its keys that the row itself lacks.
     """
 
-    __slots__ = ("codes", "followed", "keys", "last_values", "missing", "newest", "pack", "record_bytes", "rows", "tag")
+    __slots__ = (
+        "codes",
+        "keys",
+        "last_values",
+        "missing_step_metrics",
+        "newest",
+        "observers",
+        "pack",
+        "record_bytes",
+        "rows",
+        "tag",
+    )
 
     def __init__(self, tag: int, keys: tuple[str, ...], codes: str) -> None:
         row = struct.Struct(ROW_HEAD + codes)
@@ -40,11 +51,11 @@ class Layout:
         self.last_values: tuple[Any, ...] | None = None
         self.newest = -1
         self.rows = 0
-        self.followed: tuple[tuple[int, Any], ...] = ()
-        self.missing: tuple[Any, ...] = ()
+        self.observers: tuple[tuple[int, Any], ...] = ()
+        self.missing_step_metrics: tuple[Any, ...] = ()
 
     def code_runs(self) -> list[tuple[str, int, int]]:
-        """Return the stretches of equal codes as (code, first key, one past the last key)."""
+        """Return the runs of equal codes as (code, index of the first key, index after the last key)."""
         runs = []
         first = 0
         for code, group in groupby(self.codes):
@@ -54,10 +65,10 @@ class Layout:
         return runs
 
 
-def code_of(kind: type) -> str | None:
-    """Return the struct code of a value type, None where a value of it does not fit a packed row.
+def struct_code(kind: type) -> str | None:
+    """Return the struct code of a value type; None if such values don't fit a packed row.
 
-    Python's and numpy's own scalars fit, and are told by their type alone; numpy is not imported for it.
+    Scalars of Python and numpy fit. They are recognized by the name of their type, without importing numpy.
     """
     if kind is float:
         return FLOAT_CODE
@@ -79,7 +90,7 @@ def code_of(kind: type) -> str | None:
     return None
 
 
-def codes_of(kinds: tuple[type, ...]) -> str | None:
-    """Return the struct codes of a row of such types, None when one of them does not fit."""
-    codes = [code_of(kind) for kind in kinds]
+def struct_codes(kinds: tuple[type, ...]) -> str | None:
+    """Return the struct codes of a row of such types; None if one of them does not fit."""
+    codes = [struct_code(kind) for kind in kinds]
     return None if None in codes else "".join(code for code in codes if code)

@@ -1,1 +1,1 @@
-"""Data types that are files: images, audio, video, documents, and what is drawn of them."""
+"""Media data types: images, audio, video, tables, documents and figures, stored as files."""

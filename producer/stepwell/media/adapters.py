@@ -1,10 +1,10 @@
-"""Media of objects from other libraries.
+"""Adapters from objects of other libraries to media.
 
-| given to `log()` | becomes |
+| value given to `log()` | media type |
 |---|---|
 | a matplotlib figure, axes or pyplot, a PIL image | Image |
 | a Plotly figure | Plotly |
-| a Bokeh, Panel or HoloViews object | Html, which its own library makes |
+| a Bokeh, Panel or HoloViews object | Html, written by its own library |
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from __future__ import annotations
 from typing import Any
 
 from stepwell.media.base import Media
-from stepwell.media.detect import IMAGE_LIBRARIES, library_of
+from stepwell.media.detect import IMAGE_LIBRARIES, detect_library
 
 
 def as_media(value: Any) -> Media | None:
-    """Return a value as media: media as they are, known foreign objects as what stands for them, None for others."""
+    """Return a value as media: media unchanged, objects of known libraries converted, None for all others."""
     if isinstance(value, Media):
         return value
-    library = library_of(value)
+    library = detect_library(value)
     if not library:
         return None
     if library in IMAGE_LIBRARIES:

@@ -1,4 +1,4 @@
-"""Arrays of any library as numpy's, and pixels as bytes."""
+"""Conversion of arrays of any library to numpy, and of pixels to uint8."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PIXEL_MAX: Final = 255
 
 
 def as_array(value: Any) -> NDArray[Any]:
-    """Return a numpy array, a tensor of any library, or nested lists, as a numpy array (maybe of the same memory)."""
+    """Return a numpy array, a tensor of any library, or nested lists as a numpy array, which may share memory."""
     for step in ("detach", "cpu"):
         if hasattr(value, step):
             value = getattr(value, step)()
@@ -26,15 +26,15 @@ def as_array(value: Any) -> NDArray[Any]:
 
 
 def is_torch(value: Any) -> bool:
-    """Say whether a value is one of torch's, whose images have their channels first; torch is not imported for it."""
+    """Return whether a value is a torch object, whose images have channels first; does not import torch."""
     return any(base.__module__.partition(".")[0] == "torch" for base in type(value).__mro__)
 
 
 def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return pixels as uint8, by the type and the range of all of them.
+    """Return pixels as uint8, scaled by their type and overall range.
 
-    Bool: 0 and 255. Floats within 0…1: times 255; within -1…1: from -1 → 0 to 1 → 255; NaN is 0. All other numbers are
-    taken as 0…255, and cut off there.
+    Bool: 0 and 255. Floats within 0…1: times 255; within -1…1: mapped linearly to 0…255; NaN becomes 0. All other
+    numbers are clipped to 0…255.
     """
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(_PIXEL_MAX)
@@ -53,14 +53,14 @@ def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def image_pixels(value: Any) -> NDArray[np.uint8]:
-    """Return an image as uint8[height, width] or uint8[height, width, channels], channels being 2, 3 or 4.
+    """Return an image as uint8[height, width] or uint8[height, width, channels], with 2, 3 or 4 channels.
 
     Args:
-        value: H×W, H×W×C or C×H×W (torch's always; others where only the first dimension can be channels); dimensions
-            of 1 in front of them are left out.
+        value: H×W, H×W×C or C×H×W (always for torch, for others only if the last dimension can't be channels);
+            leading dimensions of 1 are dropped.
 
     Raises:
-        UnstorableError: when it has another shape, or is empty.
+        UnstorableError: if it has another shape, or is empty.
     """
     array = as_array(value)
     shape = array.shape

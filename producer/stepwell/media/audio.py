@@ -1,4 +1,4 @@
-"""`Audio`: samples, or a sound file."""
+"""`Audio`: samples or a sound file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from stepwell.errors import UnstorableError
 from stepwell.media.arrays import as_array
 from stepwell.media.base import Keep, Media, file_reference
-from stepwell.media.sources import Source, Taken, is_source
+from stepwell.media.sources import FileSource, Snapshot, is_file_source
 from stepwell_schemas.rules.kinds import Kind
 
 _WAV: Final = "audio/wav"
@@ -30,10 +30,10 @@ class Audio(Media):
     """Sound.
 
     Args:
-        data_or_path: samples as [n] or [n, channels] (floats within -1…1, int16, int32 or uint8; written as WAV, floats
-            in 16 bits), a path (read when it is logged), the bytes of a sound file, or an open one.
-        sample_rate: samples a second; needed for samples.
-        caption: shown below it.
+        data_or_path: samples as [n] or [n, channels] (floats within -1…1, int16, int32 or uint8; written as WAV,
+            floats in 16 bits), a path (read when it is logged), the bytes of a sound file, or an open file.
+        sample_rate: samples per second; required for samples.
+        caption: text shown below it.
     """
 
     kind: ClassVar[Kind] = Kind.AUDIO
@@ -41,11 +41,11 @@ class Audio(Media):
     def __init__(self, data_or_path: Any, sample_rate: int | None = None, caption: str | None = None) -> None:
         self._caption = caption
         self._sample_rate = sample_rate
-        self._source = Source(data_or_path) if is_source(data_or_path) else None
-        self._samples = None if self._source else Taken(lambda: _wav(data_or_path, sample_rate))
+        self._source = FileSource(data_or_path) if is_file_source(data_or_path) else None
+        self._samples = None if self._source else Snapshot(lambda: _wav(data_or_path, sample_rate))
 
     def take(self, keep: Keep) -> dict[str, Any]:
-        """Store the sound; see `Media.take`. Of a WAV, `sample_rate`, `channels` and `duration` (s) are read."""
+        """Store the sound; see `Media.take`. A WAV file has `sample_rate`, `channels`, `duration` (s)."""
         if self._samples is not None:
             content, content_type = self._samples.get(), _WAV
         else:
@@ -61,15 +61,15 @@ class Audio(Media):
 
 def _wav(data: Any, sample_rate: int | None) -> bytes:
     if not sample_rate or sample_rate < 1:
-        raise UnstorableError(f"sample_rate {sample_rate}: samples need one, in samples a second")
+        raise UnstorableError(f"sample_rate {sample_rate}: required for samples, in samples per second")
     samples = as_array(data)
     samples = samples.astype(samples.dtype.newbyteorder("<"), copy=False)
     if samples.ndim not in {1, 2} or not samples.size:
-        raise UnstorableError(f"shape {list(samples.shape)}: samples are [n] or [n, channels]")
+        raise UnstorableError(f"shape {list(samples.shape)}: samples must be [n] or [n, channels]")
     if samples.dtype.kind == "f":
         samples = np.rint(np.clip(np.nan_to_num(samples), -1, 1) * _PCM16_MAX).astype("<i2")
     elif samples.dtype == np.int64:
-        # Python's integers: taken as 16 bits, as most of them are.
+        # Python integers: assumed to be 16-bit samples, the most common format.
         samples = np.clip(samples, -_PCM16_MAX - 1, _PCM16_MAX).astype("<i2")
     if samples.dtype not in (np.uint8, np.int16, np.int32):
         raise UnstorableError(f"samples must be floats, int16, int32 or uint8, not {samples.dtype}")
@@ -82,7 +82,7 @@ def _wav(data: Any, sample_rate: int | None) -> bytes:
     return buffer.getvalue()
 
 
-def _content_type(content: bytes, source: Source) -> str:
+def _content_type(content: bytes, source: FileSource) -> str:
     if content[:4] == b"RIFF" and content[8:12] == b"WAVE":
         return _WAV
     signatures = {b"ID3": "audio/mpeg", b"fLaC": "audio/flac", b"OggS": "audio/ogg"}
@@ -96,6 +96,6 @@ def _wav_facts(content: bytes) -> dict[str, Any]:
         with wave.open(io.BytesIO(content)) as file:
             rate, frames, channels = file.getframerate(), file.getnframes(), file.getnchannels()
     except (wave.Error, EOFError):
-        # A WAV of another encoding than PCM; browsers may play it all the same.
+        # A WAV with another encoding than PCM; browsers may still play it.
         return {}
     return {"sample_rate": rate, "channels": channels, "duration": frames / rate if rate else 0.0}

@@ -1,4 +1,4 @@
-"""The contract of every data type that is stored as files. Light: `import stepwell` loads it."""
+"""Base class of data types that are stored as files. Light on imports, since `import stepwell` loads it."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from stepwell_schemas.limits import MEDIA_MAX_BYTES
 from stepwell_schemas.rules.kinds import Kind
 
 Keep = Callable[[bytes, str], str]
-"""Stores a file's bytes, of a content type, before the row that refers to them; once a session.
+"""Stores a file's bytes and content type before the row that refers to them; once per session.
 
-Returns the bytes' SHA-256 in lower-case hexadecimal.
+Returns the SHA-256 of the bytes in lower-case hexadecimal.
 
 Raises:
-    UnstorableError: when the file is too large. NoRoomError: when the journal has no room; to be passed on.
+    UnstorableError: if the file is too large. NoRoomError: if the journal has no room; callers must not catch it.
 """
 
 
 class Media(ABC):
-    """A value that `log()` stores under a kind of its own, as a reference to files (or to none).
+    """A value that `log()` stores under its own kind, as a reference to zero or more files.
 
-    A constructor takes over what may change afterwards (arrays, figures, open files) and raises only TypeError, for
-    arguments that don't exist: what can't be stored is found when the value is logged, and costs that value alone.
+    Constructors copy mutable data (arrays, figures, open files) and raise only TypeError, for unknown arguments. Other
+    problems are raised when the value is logged, and affect that value alone.
     """
 
     kind: ClassVar[Kind]
 
     @abstractmethod
     def take(self, keep: Keep) -> dict[str, Any]:
-        """Give the files to `keep` and return the reference, which must be JSON.
+        """Store the files with `keep` and return the reference as JSON values.
 
-        A reference to one file has `sha256`, `size` (bytes) and `content_type`. Media within media (the cells of a
-        table) take with the same `keep`.
+        A reference to one file has `sha256`, `size` (bytes) and `content_type`. Nested media (the cells of a table)
+        are stored with the same `keep`.
 
         Raises:
-            UnstorableError: when it can't be stored; the message is the rule that it breaks.
-            OSError: when a file can't be read. NoRoomError: see `Keep`.
+            UnstorableError: if it can't be stored; the message is the rule that it breaks.
+            OSError: if a file can't be read. NoRoomError: see `Keep`.
         """
 
 
-def limit_of(keep: Keep) -> int:
-    """Return the bytes that a file may have, so that a larger one is not even read."""
+def max_file_bytes(keep: Keep) -> int:
+    """Return the size limit of files, so that larger ones are not read at all."""
     return int(getattr(keep, "max_bytes", MEDIA_MAX_BYTES))
 
 

@@ -1,4 +1,4 @@
-"""The cells of a table: what is kept of a value, and the types that a column is checked by."""
+"""Cells of tables: conversion of values, and the types that columns are checked against."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import numpy as np
 from stepwell.media import parquet
 from stepwell.media.adapters import as_media
 from stepwell.media.base import Media
-from stepwell.values.arrays import host_array, is_array, scalar_of
+from stepwell.values.arrays import host_array, is_array, to_scalar
 
 ANY: Final = "mixed"
-"""Cells of several types."""
+"""The type of a column with cells of several types."""
 
 UNKNOWN: Final = ""
-"""The type of a column that holds no cell yet."""
+"""The type of a column without cells."""
 
 _MISSING: Final = frozenset({"NAType", "NaTType"})
-"""What pandas has in place of a missing value."""
+"""Type names of pandas' missing values."""
 
-# The first that fits: bool is an int, and datetime a date, to Python.
+# The first match counts: in Python, bool is a subclass of int, and datetime of date.
 _TYPES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
     (bool, "bool"),
     ((int, float, Decimal, Fraction), "number"),
@@ -41,29 +41,29 @@ _TYPES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
 _NUMPY_TYPES: Final = {"b": "bool", "i": "number", "u": "number", "f": "number", "U": "string", "M": "datetime"}
 
 
-def cell_of(value: Any) -> Any:
-    """Return a cell as it is kept: foreign figures as media, scalars of array libraries as Python's."""
+def to_table_cell(value: Any) -> Any:
+    """Return a value as a cell: foreign figures become media, scalars of array libraries Python scalars."""
     if value is None or type(value) in {bool, int, float, str}:
         return value
     media = as_media(value)
     if media is not None:
         return media
     if isinstance(value, Enum):
-        return cell_of(value.value)
+        return to_table_cell(value.value)
     if type(value).__name__ in _MISSING or (isinstance(value, np.datetime64 | np.timedelta64) and np.isnat(value)):
         return None
     if isinstance(value, np.datetime64 | np.timedelta64):
-        # Of units that Python has not, numpy's item is a bare integer.
+        # For units that Python lacks, numpy's item is a bare integer.
         item = value.item()
         return value if isinstance(item, int) else item
     if is_array(value):
         array = host_array(value)
-        return scalar_of(array) if array.shape == () else array
+        return to_scalar(array) if array.shape == () else array
     return value
 
 
-def type_of(cell: Any) -> str:
-    """Return the name of a cell's type: `number`, `string`, …, a kind of media, or `list of` one."""
+def cell_type(cell: Any) -> str:
+    """Return the name of a cell's type: `number`, `string`, …, a media kind, or `list of` one."""
     if isinstance(cell, Media):
         return str(cell.kind)
     if parquet.is_media_cell(cell):
@@ -75,13 +75,13 @@ def type_of(cell: Any) -> str:
 
 
 def common_type(cells: list[Any]) -> str:
-    """Return the type of a column's cells: "null" where all are None, "mixed" where they differ."""
-    found = {type_of(cell) for cell in cells if cell is not None}
-    return "null" if not found else found.pop() if len(found) == 1 else ANY
+    """Return the type of a column's cells: "null" if all are None, "mixed" if they differ."""
+    types = {cell_type(cell) for cell in cells if cell is not None}
+    return "null" if not types else types.pop() if len(types) == 1 else ANY
 
 
-def named_type(dtype: Any) -> str:
-    """Return the name of a type that a column is declared to hold. Raises: TypeError."""
+def parse_dtype(dtype: Any) -> str:
+    """Return the name of a column's declared type. Raises: TypeError."""
     if dtype is None or dtype is Any:
         return UNKNOWN if dtype is None else ANY
     if dtype == ANY:
@@ -97,5 +97,5 @@ def named_type(dtype: Any) -> str:
             if issubclass(dtype, types):
                 return name
     raise TypeError(
-        f"dtype {dtype!r}: must be a type (int, float, str, bool, datetime, list, dict, an array's, media's)"
+        f"dtype {dtype!r}: must be a type: int, float, str, bool, datetime, list, dict, an array or a media type"
     )

@@ -13,19 +13,19 @@ _LIBRARIES: Final = IMAGE_LIBRARIES | _PAGE_LIBRARIES | {"plotly"}
 _BUILT_IN: Final = (bool, int, float, str, bytes, list, tuple, dict, set, frozenset, type(None))
 
 
-def library_of(value: Any) -> str:
-    """Return which of the known libraries an object's class, or one of its bases, comes from; "" for none."""
+def detect_library(value: Any) -> str:
+    """Return the known library that defines an object's class, or one of its bases; "" for none."""
     if isinstance(value, _BUILT_IN):
         return ""
     names = [value.__name__] if isinstance(value, ModuleType) else [base.__module__ for base in type(value).__mro__]
     return next((root for name in names if (root := name.partition(".")[0]) in _LIBRARIES), "")
 
 
-def figure_of(artist: Any) -> Any:
-    """Return the figure of a matplotlib figure, axes, other artist, or of pyplot. Raises: UnstorableError."""
+def find_figure(artist: Any) -> Any:
+    """Return the figure of a matplotlib artist (figure, axes, …) or of pyplot. Raises: UnstorableError."""
     figure = artist.gcf() if hasattr(artist, "gcf") else artist
     if not hasattr(figure, "savefig") and hasattr(figure, "get_figure"):
         figure = figure.get_figure()
     if not hasattr(figure, "savefig"):
-        raise UnstorableError(f"a matplotlib {type(artist).__name__} that belongs to no figure can't be drawn")
+        raise UnstorableError(f"a matplotlib {type(artist).__name__} that does not belong to a figure can't be drawn")
     return figure

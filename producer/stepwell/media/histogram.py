@@ -1,4 +1,4 @@
-"""`Histogram`: how many values lie between edges; it has no file."""
+"""`Histogram`: counts of values between edges; stored without a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from stepwell.errors import UnstorableError
 from stepwell.media.arrays import as_array
 from stepwell.media.base import Keep, Media
-from stepwell.media.sources import Taken
+from stepwell.media.sources import Snapshot
 from stepwell_schemas.rules.kinds import Kind
 
 MAX_BINS: Final = 512
@@ -19,9 +19,9 @@ class Histogram(Media):
     """A histogram.
 
     Args:
-        sequence: the values: a list, an array or a tensor of any shape. NaN and ±Inf are counted apart.
-        np_histogram: what `numpy.histogram` returned, in place of values: counts, and one more edge.
-        num_bins: bins of equal width, 512 at most.
+        sequence: the values: a list, an array or a tensor of any shape. NaN and ±Inf are counted separately.
+        np_histogram: the result of `numpy.histogram`, instead of values: n counts and n + 1 edges.
+        num_bins: number of bins of equal width, 512 at most.
     """
 
     kind: ClassVar[Kind] = Kind.HISTOGRAM
@@ -33,29 +33,31 @@ class Histogram(Media):
         np_histogram: tuple[Any, Any] | None = None,
         num_bins: int = 64,
     ) -> None:
-        self._taken = Taken(lambda: _counted(sequence, num_bins) if np_histogram is None else _given(np_histogram))
+        self._snapshot = Snapshot(
+            lambda: _from_values(sequence, num_bins) if np_histogram is None else _from_numpy(np_histogram)
+        )
 
     @property
     def histogram(self) -> list[float]:
-        """The counts, one for each bin. Raises: UnstorableError."""
-        counts: list[float] = self._taken.get()["counts"]
+        """The counts, one per bin. Raises: UnstorableError."""
+        counts: list[float] = self._snapshot.get()["counts"]
         return counts
 
     @property
     def bins(self) -> list[float]:
         """The edges, one more than bins. Raises: UnstorableError."""
-        edges: list[float] = self._taken.get()["bins"]
+        edges: list[float] = self._snapshot.get()["bins"]
         return edges
 
     def take(self, keep: Keep) -> dict[str, Any]:
-        """Return `bins` (edges), `counts`, and `not_finite` where there were such values; see `Media.take`."""
+        """Return `bins` (edges), `counts`, and `not_finite` if there are such values; see `Media.take`."""
         del keep
-        return dict(self._taken.get())
+        return dict(self._snapshot.get())
 
 
-def _counted(sequence: Any, num_bins: int) -> dict[str, Any]:
+def _from_values(sequence: Any, num_bins: int) -> dict[str, Any]:
     if sequence is None:
-        raise UnstorableError("needs values, or np_histogram=")
+        raise UnstorableError("needs values or np_histogram=")
     if not 1 <= num_bins <= MAX_BINS:
         raise UnstorableError(f"num_bins {num_bins}: must be 1 … {MAX_BINS}")
     values = as_array(sequence).ravel()
@@ -64,16 +66,16 @@ def _counted(sequence: Any, num_bins: int) -> dict[str, Any]:
     finite = values[np.isfinite(values)]
     counts, edges = np.histogram(finite.astype(np.float64), bins=num_bins)
     reference: dict[str, Any] = {"bins": edges.tolist(), "counts": counts.tolist()}
-    apart = len(values) - len(finite)
-    return {**reference, "not_finite": apart} if apart else reference
+    not_finite = len(values) - len(finite)
+    return {**reference, "not_finite": not_finite} if not_finite else reference
 
 
-def _given(histogram: Any) -> dict[str, Any]:
+def _from_numpy(histogram: Any) -> dict[str, Any]:
     if len(histogram) != 2:
         raise UnstorableError("np_histogram: must be counts and edges, as numpy.histogram returns them")
     counts, edges = (as_array(part).tolist() for part in histogram)
     if len(edges) != len(counts) + 1 or not counts:
         raise UnstorableError(f"np_histogram: {len(counts)} counts need {len(counts) + 1} edges, not {len(edges)}")
     if len(counts) > MAX_BINS:
-        raise UnstorableError(f"np_histogram: {len(counts)} bins; at most {MAX_BINS} are taken")
+        raise UnstorableError(f"np_histogram: {len(counts)} bins; at most {MAX_BINS} are allowed")
     return {"bins": edges, "counts": counts}

@@ -1,4 +1,4 @@
-"""`Html`: a page of its own, from text, a file, or a chart that its library writes as a page."""
+"""`Html`: a page from text, a file, or a chart that its library exports as HTML."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from typing import Any, ClassVar, Final
 
 from stepwell.errors import UnstorableError
 from stepwell.media.base import Keep, Media, file_reference
-from stepwell.media.detect import library_of
-from stepwell.media.sources import Source, Taken, is_source
+from stepwell.media.detect import detect_library
+from stepwell.media.sources import FileSource, Snapshot, is_file_source
 from stepwell_schemas.rules.kinds import Kind
 
 _ENDINGS: Final = (".html", ".htm")
 _HEAD: Final = re.compile(rb"<head(\s[^>]*)?>", re.IGNORECASE)
 _HTML: Final = re.compile(rb"<html(\s[^>]*)?>", re.IGNORECASE)
 _DOCTYPE: Final = re.compile(rb"\s*<!doctype[^>]*>", re.IGNORECASE)
-# Links open outside the frame; the page's own rules, which come later, hold over these.
+# Links open outside the frame; the page's own styles come later and take precedence.
 _INJECTED: Final = (
     b'<base target="_blank"><meta charset="utf-8"><style>body{margin:0;font-family:system-ui,sans-serif}</style>'
 )
 
 
 class Html(Media):
-    """A page, shown in a frame that can run its scripts and reach nothing of the page around it.
+    """An HTML page, shown in a sandboxed frame: its scripts run, without access to the surrounding page.
 
     Args:
         data: text; a path to a .html file (read when it is logged); bytes; an open file; a Bokeh, Panel or HoloViews
-            object, which its library writes as a page now.
-        inject: put a base element and a plain style before the page's own head.
-        data_is_not_path: take text as text whatever it looks like.
+            object, which its library exports immediately.
+        inject: insert a base element and a plain style before the page's own head.
+        data_is_not_path: treat text as HTML even if it looks like a path.
     """
 
     kind: ClassVar[Kind] = Kind.HTML
 
     def __init__(self, data: Any, inject: bool = True, data_is_not_path: bool = False) -> None:
         self._inject = inject
-        self._source: Source | None = None
-        self._text: Taken[bytes] | None = None
+        self._source: FileSource | None = None
+        self._text: Snapshot[bytes] | None = None
         if isinstance(data, str) and (data_is_not_path or not _is_path(data)):
-            self._text = Taken(data.encode)
-        elif is_source(data):
-            self._source = Source(data)
+            self._text = Snapshot(data.encode)
+        elif is_file_source(data):
+            self._source = FileSource(data)
         else:
-            self._text = Taken(lambda: _page_of(data).encode())
+            self._text = Snapshot(lambda: _render_page(data).encode())
 
     def take(self, keep: Keep) -> dict[str, Any]:
         """Store the page; see `Media.take`."""
@@ -57,7 +57,7 @@ class Html(Media):
 
 
 def _is_path(text: str) -> bool:
-    """Say whether text names a file: it ends as pages do, and is neither markup nor more than a line."""
+    """Return whether text is a path: one line with the extension of a page and without markup."""
     return text.lower().endswith(_ENDINGS) and "<" not in text and "\n" not in text
 
 
@@ -69,9 +69,9 @@ def _with_head(content: bytes) -> bytes:
     return _INJECTED + content
 
 
-def _page_of(chart: Any) -> str:
-    """Return a chart as a page, written by its own library. Raises: UnstorableError when it has none."""
-    library = library_of(chart)
+def _render_page(chart: Any) -> str:
+    """Return a chart as a page, exported by its own library. Raises: UnstorableError if that is not supported."""
+    library = detect_library(chart)
     # The library's scripts are part of the page: a page that is shown loads nothing over the network.
     if library == "bokeh":
         from bokeh.embed import file_html
@@ -88,4 +88,4 @@ def _page_of(chart: Any) -> str:
         page = BytesIO()
         sys.modules["holoviews"].save(chart, page, fmt="html", resources="inline")
         return page.getvalue().decode()
-    raise UnstorableError(f"a {type(chart).__name__} is no page: give text, a path or an open file")
+    raise UnstorableError(f"a {type(chart).__name__} is not a page: pass text, a path or an open file")

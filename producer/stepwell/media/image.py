@@ -1,4 +1,4 @@
-"""`Image`: pixels, a figure or an image file; with boxes and masks over it."""
+"""`Image`: pixels, a figure or an image file, with optional boxes and masks."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any, ClassVar, Final, NamedTuple
 from stepwell.errors import UnstorableError
 from stepwell.media.arrays import image_pixels
 from stepwell.media.base import Keep, Media, file_reference
-from stepwell.media.detect import figure_of, library_of
+from stepwell.media.detect import detect_library, find_figure
 from stepwell.media.overlays import BoundingBoxes2D, Classes, ImageMask
 from stepwell.media.pillow import pillow
-from stepwell.media.sources import Source, Taken, is_source
+from stepwell.media.sources import FileSource, Snapshot, is_file_source
 from stepwell_schemas.rules.kinds import Kind
 
 _FILE_TYPES: Final = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "bmp": "BMP", "gif": "GIF", "webp": "WEBP"}
 _SVG: Final = "image/svg+xml"
 
 
-class _Encoded(NamedTuple):
-    """An image file: bytes, media type, format and size in pixels (0 where it is not known)."""
+class _ImageFile(NamedTuple):
+    """An image file: bytes, media type, format, and size in pixels (0 if unknown)."""
 
     content: bytes
     content_type: str
@@ -36,11 +36,11 @@ class Image(Media):
     Args:
         data_or_path: an array or tensor (H×W, H×W×C, C×H×W; see `stepwell.media.arrays.to_uint8` for its range), a
             PIL image, a matplotlib figure, axes or `pyplot` itself, a path (read when it is logged), the bytes of an
-            image file, an open one, or another Image.
-        mode: PIL's mode of the pixels; default: by the channels.
-        caption: shown below it. grouping: how many images belong together.
-        classes: names of class ids. boxes, masks: what is drawn over it, by name.
-        file_type: how pixels are written: png (default), jpg, bmp, gif, webp.
+            image file, an open file, or another Image.
+        mode: PIL mode of the pixels; default: by the number of channels.
+        caption: text shown below it. grouping: number of images that belong together.
+        classes: names of class ids. boxes, masks: overlays by name.
+        file_type: format of the stored pixels: png (default), jpg, bmp, gif, webp.
     """
 
     kind: ClassVar[Kind] = Kind.IMAGE
@@ -56,16 +56,16 @@ class Image(Media):
         masks: Mapping[str, ImageMask | Mapping[str, Any]] | None = None,
         file_type: str | None = None,
     ) -> None:
-        self._source: Source | None = None
-        self._pixels: Taken[_Encoded] | None = None
+        self._source: FileSource | None = None
+        self._pixels: Snapshot[_ImageFile] | None = None
         self._caption, self._grouping = caption, grouping
         if isinstance(data_or_path, Image):
             self._source, self._pixels = data_or_path._source, data_or_path._pixels
             self._caption = data_or_path._caption if caption is None else caption
-        elif is_source(data_or_path):
-            self._source = Source(data_or_path)
+        elif is_file_source(data_or_path):
+            self._source = FileSource(data_or_path)
         else:
-            self._pixels = Taken(lambda: _encode(_drawn(data_or_path, mode), file_type))
+            self._pixels = Snapshot(lambda: _encode(_to_pil(data_or_path, mode), file_type))
         self._classes = classes if classes is None or isinstance(classes, Classes) else Classes(classes)
         self._boxes = {
             key: box if isinstance(box, BoundingBoxes2D) else BoundingBoxes2D(box, key)
@@ -77,21 +77,21 @@ class Image(Media):
 
     @property
     def image(self) -> Any:
-        """The pixels as a PIL image; a path is read now. Raises: UnstorableError; OSError, when it can't be read."""
+        """The pixels as a PIL image; a path is read on access. Raises: UnstorableError; OSError if it can't be read."""
         image = pillow().open(BytesIO(self._encoded(lambda *_: "").content))
         image.load()
         return image
 
-    def _encoded(self, keep: Keep) -> _Encoded:
+    def _encoded(self, keep: Keep) -> _ImageFile:
         if self._pixels is not None:
             return self._pixels.get()
         assert self._source is not None  # noqa: S101 - an image has pixels or a source
-        return _recognized(self._source.read(keep), self._source)
+        return _identify(self._source.read(keep), self._source)
 
     def take(self, keep: Keep) -> dict[str, Any]:
         """Store the image and its masks; see `Media.take`."""
         image = self._encoded(keep)
-        # Masks first: an image whose mask can't be stored leaves no file that nothing refers to.
+        # Masks first: if one can't be stored, no image file remains without a reference to it.
         masks = {key: mask.take(keep) for key, mask in self._masks.items()}
         boxes = {key: box.take() for key, box in self._boxes.items()}
         reference = {
@@ -104,13 +104,13 @@ class Image(Media):
             "boxes": boxes or None,
             "masks": masks or None,
         }
-        known = {name: value for name, value in reference.items() if value is not None}
-        return {**file_reference(keep, image.content, image.content_type), **known}
+        metadata = {name: value for name, value in reference.items() if value is not None}
+        return {**file_reference(keep, image.content, image.content_type), **metadata}
 
 
-def _drawn(data: Any, mode: str | None) -> Any:
+def _to_pil(data: Any, mode: str | None) -> Any:
     """Return data as a PIL image. Raises: UnstorableError."""
-    library = library_of(data)
+    library = detect_library(data)
     if library == "matplotlib":
         return _figure_image(data)
     image = data if library == "PIL" else pillow().fromarray(image_pixels(data))
@@ -119,37 +119,37 @@ def _drawn(data: Any, mode: str | None) -> Any:
 
 def _figure_image(artist: Any) -> Any:
     buffer = BytesIO()
-    figure_of(artist).savefig(buffer, format="png")
+    find_figure(artist).savefig(buffer, format="png")
     image = pillow().open(buffer)
     image.load()
     return image
 
 
-def _encode(image: Any, file_type: str | None) -> _Encoded:
+def _encode(image: Any, file_type: str | None) -> _ImageFile:
     name = (file_type or "png").lower()
     if name not in _FILE_TYPES:
         raise UnstorableError(f"file_type {file_type!r}: must be one of {', '.join(_FILE_TYPES)}")
     kind = _FILE_TYPES[name]
     if kind == "JPEG" and image.mode not in {"L", "RGB", "CMYK"}:
-        # JPEG has no transparency and no palette.
+        # JPEG supports neither transparency nor palettes.
         image = image.convert("RGB")
     buffer = BytesIO()
     image.save(buffer, kind)
-    return _Encoded(buffer.getvalue(), f"image/{kind.lower()}", name, *image.size)
+    return _ImageFile(buffer.getvalue(), f"image/{kind.lower()}", name, *image.size)
 
 
-def _recognized(content: bytes, source: Source) -> _Encoded:
-    """Return what an image file is, by its bytes where Pillow is there, else by its name. Raises: UnstorableError."""
+def _identify(content: bytes, source: FileSource) -> _ImageFile:
+    """Identify an image file by its bytes if Pillow is installed, otherwise by its name. Raises: UnstorableError."""
     if source.extension == "svg" or content.lstrip()[:4].lower() == b"<svg":
-        return _Encoded(content, _SVG, "svg")
+        return _ImageFile(content, _SVG, "svg")
     try:
         library = pillow()
     except UnstorableError:
         guessed = mimetypes.guess_type(source.name)[0] or "application/octet-stream"
-        return _Encoded(content, guessed, source.extension)
+        return _ImageFile(content, guessed, source.extension)
     try:
         with library.open(BytesIO(content)) as image:
             kind = str(image.format)
-            return _Encoded(content, library.MIME.get(kind, "image/*"), kind.lower(), *image.size)
+            return _ImageFile(content, library.MIME.get(kind, "image/*"), kind.lower(), *image.size)
     except (OSError, ValueError, SyntaxError, library.DecompressionBombError) as error:
-        raise UnstorableError(f"{source.name or 'the file'} is no image: {error}") from error
+        raise UnstorableError(f"{source.name or 'the file'} is not an image: {error}") from error

@@ -1,4 +1,4 @@
-"""Media files on their way into the journal: named by their content, cut into pieces, each file once a session."""
+"""Media files in the journal: content-addressed, split into chunks, each file once per session."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from stepwell_schemas.limits import KIB, MEDIA_CHUNK_BYTES
 _HEAD_MAX_BYTES: Final = KIB
 
 
-class Files:
-    """The files of one journal: a `Keep`. Safe to call from any thread."""
+class MediaFiles:
+    """The media files of one journal: a thread-safe `Keep`."""
 
     def __init__(self, journal: Journal, max_bytes: int) -> None:
         self._journal = journal
         self.max_bytes = max_bytes
         self._kept: set[str] = set()
 
-    def of(self, journal: Journal) -> Files:
-        """Return the same for another journal, which holds no files yet."""
-        return Files(journal, self.max_bytes)
+    def for_journal(self, journal: Journal) -> MediaFiles:
+        """Return a new instance with the same limit for another journal."""
+        return MediaFiles(journal, self.max_bytes)
 
     def __call__(self, data: bytes, content_type: str) -> str:
-        """Put a file into the journal, unless it is there; return its SHA-256.
+        """Write a file to the journal, unless it is there already, and return its SHA-256.
 
         Raises:
-            UnstorableError: when it is larger than the bound. NoRoomError: when the journal has no room for it.
+            UnstorableError: if it exceeds the size limit. NoRoomError: if the journal has no room for it.
         """
         if len(data) > self.max_bytes:
             raise UnstorableError(
-                f"the file has {len(data):,} bytes; at most {self.max_bytes:,} are taken (STEPWELL_MEDIA_MAX_BYTES)"
+                f"the file has {len(data):,} bytes; the limit is {self.max_bytes:,} (STEPWELL_MEDIA_MAX_BYTES)"
             )
         sha256 = hashlib.sha256(data).hexdigest()
         if sha256 not in self._kept:
-            # Only then may another thread's row rely on it.
-            bodies = pieces(data, sha256, content_type, time_ns() // 1000)
+            # Marked as written only afterwards: until then, other threads write it themselves.
+            bodies = media_records(data, sha256, content_type, time_ns() // 1000)
             if not self._journal.append_all(bodies, len(data) + _count(data) * _HEAD_MAX_BYTES):
                 raise NoRoomError
             self._kept.add(sha256)
         return sha256
 
 
-def pieces(data: bytes, sha256: str, content_type: str, timestamp: int) -> Iterator[bytes]:
-    """Yield the bodies of a file's records, of MEDIA_CHUNK_BYTES each but for the last; an empty file has one."""
+def media_records(data: bytes, sha256: str, content_type: str, timestamp: int) -> Iterator[bytes]:
+    """Yield the record bodies of a file, in chunks of MEDIA_CHUNK_BYTES; an empty file has one."""
     count = _count(data)
     for index in range(count):
         head = {
@@ -61,8 +61,8 @@ def pieces(data: bytes, sha256: str, content_type: str, timestamp: int) -> Itera
             "content_type": content_type,
         }
         text = json.dumps(head, separators=(",", ":")).encode()
-        piece = data[index * MEDIA_CHUNK_BYTES : (index + 1) * MEDIA_CHUNK_BYTES]
-        yield b"".join((TAG.pack(TAG_MEDIA), MEDIA_HEAD.pack(len(text)), text, piece))
+        chunk = data[index * MEDIA_CHUNK_BYTES : (index + 1) * MEDIA_CHUNK_BYTES]
+        yield b"".join((TAG.pack(TAG_MEDIA), MEDIA_HEAD.pack(len(text)), text, chunk))
 
 
 def _count(data: bytes) -> int:

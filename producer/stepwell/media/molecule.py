@@ -1,4 +1,4 @@
-"""`Molecule`: files of chemistry."""
+"""`Molecule`: molecules in chemical file formats."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final, NamedTuple, Self
 
 from stepwell.media import rdkit_support
 from stepwell.media.base import Keep, Media, file_reference
-from stepwell.media.sources import Source, chosen_format
+from stepwell.media.sources import FileSource, resolve_format
 from stepwell_schemas.rules.kinds import Kind
 
 _FORMATS: Final = {
@@ -24,8 +24,8 @@ _FORMATS: Final = {
 }
 
 
-class _Written(NamedTuple):
-    """What reads like an open file whose content is made when it is read."""
+class _LazyFile(NamedTuple):
+    """A file-like object whose content is generated when it is read."""
 
     read: Callable[[], str]
 
@@ -34,17 +34,17 @@ class Molecule(Media):
     """A molecule.
 
     Args:
-        data_or_path: a path (read when it is logged), the text or the bytes of a file, or an open one; of pdb, pqr,
-            mmcif, mcif, cif, sdf, sd, gro, mol2 or mmtf. Text is told from a path by its line breaks.
-        caption: shown below it.
-        file_type: the format, where no name says it.
+        data_or_path: a path (read when it is logged), the text or the bytes of a file, or an open file, in pdb, pqr,
+            mmcif, mcif, cif, sdf, sd, gro, mol2 or mmtf format. Text with line breaks is content, not a path.
+        caption: text shown below it.
+        file_type: the format, if there is no file name to infer it from.
     """
 
     kind: ClassVar[Kind] = Kind.MOLECULE
 
     def __init__(self, data_or_path: Any, caption: str | None = None, file_type: str | None = None) -> None:
         is_text = isinstance(data_or_path, str) and "\n" in data_or_path
-        self._source = Source(data_or_path.encode() if is_text else data_or_path)
+        self._source = FileSource(data_or_path.encode() if is_text else data_or_path)
         self._caption = caption
         self._file_type = file_type
 
@@ -56,15 +56,15 @@ class Molecule(Media):
         convert_to_3d_and_optimize: bool = True,
         mmff_optimize_molecule_max_iterations: int = 200,
     ) -> Self:
-        """Return a molecule of RDKit, as a pdb file; the same one every time.
+        """Return an RDKit molecule as a pdb file; the conversion is deterministic.
 
         Args:
-            data_or_path: RDKit's `Mol`, or a path that it reads: mol, sdf (its first molecule) or pdb.
-            convert_to_3d_and_optimize: add hydrogens and give it a shape in space, in at most
-                `mmff_optimize_molecule_max_iterations` rounds.
+            data_or_path: an RDKit `Mol`, or the path of a mol, sdf (first molecule only) or pdb file.
+            convert_to_3d_and_optimize: add hydrogens and compute a 3D structure, in at most
+                `mmff_optimize_molecule_max_iterations` iterations.
         """
         rounds = mmff_optimize_molecule_max_iterations if convert_to_3d_and_optimize else 0
-        return cls(_Written(lambda: rdkit_support.pdb_of(data_or_path, rounds)), caption, "pdb")
+        return cls(_LazyFile(lambda: rdkit_support.to_pdb(data_or_path, rounds)), caption, "pdb")
 
     @classmethod
     def from_smiles(
@@ -75,18 +75,18 @@ class Molecule(Media):
         convert_to_3d_and_optimize: bool = True,
         mmff_optimize_molecule_max_iterations: int = 200,
     ) -> Self:
-        """Return the molecule that a SMILES text means, by RDKit; see `from_rdkit`.
+        """Return the molecule of a SMILES text, through RDKit; see `from_rdkit`.
 
         Args:
-            sanitize: let RDKit check that it is reasonable.
+            sanitize: let RDKit validate the molecule.
         """
         rounds = mmff_optimize_molecule_max_iterations if convert_to_3d_and_optimize else 0
         return cls(
-            _Written(lambda: rdkit_support.pdb_of(rdkit_support.of_smiles(data, sanitize), rounds)), caption, "pdb"
+            _LazyFile(lambda: rdkit_support.to_pdb(rdkit_support.parse_smiles(data, sanitize), rounds)), caption, "pdb"
         )
 
     def take(self, keep: Keep) -> dict[str, Any]:
         """Store the file; see `Media.take`."""
-        form = chosen_format(self._file_type, self._source, _FORMATS)
+        form = resolve_format(self._file_type, self._source, _FORMATS)
         reference = {**file_reference(keep, self._source.read(keep), _FORMATS[form]), "format": form}
         return reference if self._caption is None else {**reference, "caption": str(self._caption)}

@@ -1,4 +1,4 @@
-"""What is drawn over an image: boxes, masks, and the names of classes."""
+"""Overlays of images: boxes, masks, and class names."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from stepwell.errors import UnstorableError
 from stepwell.media.arrays import as_array
 from stepwell.media.base import Keep, file_reference
-from stepwell.media.sources import Source, Taken
-from stepwell.values.convert import json_ready
+from stepwell.media.sources import FileSource, Snapshot
+from stepwell.values.convert import to_json_value
 
 _CORNERS: Final = {"minX", "minY", "maxX", "maxY"}
 _MIDDLE: Final = {"middle", "width", "height"}
@@ -23,36 +23,36 @@ class Classes:
     """The names of class ids: a list of `{"id": 0, "name": "cat"}`."""
 
     def __init__(self, class_set: Sequence[Mapping[str, Any]]) -> None:
-        self.class_set = [dict(one) for one in class_set]
+        self.class_set = [dict(entry) for entry in class_set]
 
     def names(self) -> dict[str, str]:
         """Return the names by id. Raises: UnstorableError."""
-        for one in self.class_set:
-            if not {"id", "name"} <= one.keys():
-                raise UnstorableError(f"classes: {one!r} must have id and name")
-        return {str(one["id"]): str(one["name"]) for one in self.class_set}
+        for entry in self.class_set:
+            if not {"id", "name"} <= entry.keys():
+                raise UnstorableError(f"classes: {entry!r} must have id and name")
+        return {str(entry["id"]): str(entry["name"]) for entry in self.class_set}
 
 
 class BoundingBoxes2D:
-    """Boxes over an image: `{"box_data": [...], "class_labels": {0: "cat"}}`, as wandb describes them."""
+    """Boxes over an image in wandb's format: `{"box_data": [...], "class_labels": {0: "cat"}}`."""
 
     def __init__(self, val: Mapping[str, Any], key: str) -> None:
         self._key = key
-        self._taken = Taken(lambda: self._checked(val))
+        self._snapshot = Snapshot(lambda: self._validate(val))
 
     def take(self) -> dict[str, Any]:
         """Return the boxes as JSON: `box_data` and `class_labels`. Raises: UnstorableError."""
-        return self._taken.get()
+        return self._snapshot.get()
 
-    def _checked(self, val: Mapping[str, Any]) -> dict[str, Any]:
-        boxes = [json_ready(box, exact=False) for box in val["box_data"]]
+    def _validate(self, val: Mapping[str, Any]) -> dict[str, Any]:
+        boxes = [to_json_value(box, exact=False) for box in val["box_data"]]
         for number, box in enumerate(boxes):
             rule = _box_rule(box)
             if rule:
                 raise UnstorableError(f"boxes {self._key!r}, box {number}: {rule}")
         labels = val.get("class_labels")
         if labels is None:
-            labels = {one: f"class_{one}" for one in sorted({box["class_id"] for box in boxes})}
+            labels = {number: f"class_{number}" for number in sorted({box["class_id"] for box in boxes})}
         return {"box_data": boxes, "class_labels": {str(key): str(name) for key, name in labels.items()}}
 
 
@@ -68,7 +68,7 @@ def _box_rule(box: Any) -> str:
     if not isinstance(box.get("class_id"), int) or isinstance(box["class_id"], bool):
         return "class_id must be an integer"
     if box.get("domain") not in {None, "pixel"}:
-        return "domain must be 'pixel', or left out for shares of the image"
+        return "domain must be 'pixel', or omitted for fractions of the image"
     scores = box.get("scores") or {}
     if not isinstance(scores, dict) or not all(isinstance(score, int | float) for score in scores.values()):
         return "scores must be numbers by name"
@@ -76,17 +76,19 @@ def _box_rule(box: Any) -> str:
 
 
 class ImageMask:
-    """A class id for each pixel: `{"mask_data": array, "class_labels": {0: "cat"}}`, or a `path` to such an image."""
+    """A class id per pixel: `{"mask_data": array, "class_labels": {0: "cat"}}`, or a `path` to such an image."""
 
     def __init__(self, val: Mapping[str, Any], key: str) -> None:
         self._key = key
         labels = val.get("class_labels")
-        self._source = Source(val["path"]) if "path" in val else None
-        self._taken = Taken(lambda: (b"", labels or {}) if self._source else self._encoded(val["mask_data"], labels))
+        self._source = FileSource(val["path"]) if "path" in val else None
+        self._snapshot = Snapshot(
+            lambda: (b"", labels or {}) if self._source else self._encoded(val["mask_data"], labels)
+        )
 
     def take(self, keep: Keep) -> dict[str, Any]:
-        """Store the mask as a PNG of one byte a pixel and return its reference, with `class_labels`."""
-        content, labels = self._taken.get()
+        """Store the mask as a PNG with one byte per pixel, and return its reference with `class_labels`."""
+        content, labels = self._snapshot.get()
         if self._source is not None:
             content = self._source.read(keep)
         names = {str(key): str(name) for key, name in labels.items()}
@@ -104,5 +106,5 @@ class ImageMask:
             raise UnstorableError(f"mask {self._key!r}: class ids must be 0 … {_MASK_TYPES.max}")
         buffer = BytesIO()
         pillow().fromarray(mask.astype(np.uint8)).save(buffer, "PNG")
-        found = labels if labels is not None else {int(one): f"class_{one}" for one in np.unique(mask)}
-        return buffer.getvalue(), found
+        names = labels if labels is not None else {int(number): f"class_{number}" for number in np.unique(mask)}
+        return buffer.getvalue(), names

@@ -1,14 +1,14 @@
-"""A table's columns as a Parquet file, and back: the same cells, of the same types.
+"""Parquet encoding of a table's columns; reading returns the same cells with the same types.
 
 | cells of a column | stored as | read back as |
 |---|---|---|
-| bool; int; float, or both; str; bytes | their Arrow type; None as null | themselves |
-| datetime, date, time, timedelta | their Arrow type in microseconds; times of a zone in UTC | themselves |
-| numpy.datetime64, pandas times finer than microseconds | timestamps | numpy.datetime64 where finer than microseconds |
+| bool; int; float, or both; str; bytes | their Arrow type; None as null | the same |
+| datetime, date, time, timedelta | their Arrow type in microseconds; zoned times in UTC | the same |
+| numpy.datetime64, pandas times finer than microseconds | timestamps | numpy.datetime64 if finer than microseconds |
 | lists of bools, of ints, of floats or of texts | Arrow lists | lists |
 | arrays of one dimension and one number type | Arrow lists; marked `array` | numpy arrays |
-| media, lists of media | their references as JSON texts; marked `media` | what `read` is told to make of a reference |
-| all others: mixed types, dicts, integers over 64 bits | JSON (`rules.json_values`); marked `json` | themselves |
+| media, lists of media | their references as JSON texts; marked `media` | results of `read`'s callback `media` |
+| all others: mixed types, dicts, integers over 64 bits | JSON (`rules.json_values`); marked `json` | the same |
 
 The marks are JSON in the schema's metadata: `{"columns": {"a name": "media"}}` under the key `stepwell`.
 """
@@ -28,8 +28,8 @@ import numpy as np
 from stepwell.errors import UnstorableError
 from stepwell.media.base import Keep, Media
 from stepwell.media.references import media_cell
-from stepwell.values.arrays import as_logged, is_array, kind_of
-from stepwell.values.convert import Array, json_ready
+from stepwell.values.arrays import dtype_kind, is_array, restore_value
+from stepwell.values.convert import Array, to_json_value
 from stepwell_schemas.limits import FLOAT64_EXACT_INT
 from stepwell_schemas.rules.json_values import TYPE
 
@@ -39,23 +39,23 @@ MEDIA: Final = "media"
 _ARRAY, _JSON = "array", "json"
 _WIDEST_BYTES: Final = 8
 
-Encoded = tuple[Any, str]
-"""A column as an Arrow array, and its mark ("" for none)."""
+EncodedColumn = tuple[Any, str]
+"""A column as an Arrow array, and its mark, "" for none."""
 
 
 def pyarrow() -> ModuleType:
-    """Return pyarrow. Raises: UnstorableError naming what to install."""
+    """Return pyarrow. Raises: UnstorableError naming the package to install."""
     try:
         return import_module("pyarrow")
     except ImportError:
-        raise UnstorableError("tables are Parquet files, which need pyarrow: pip install 'stepwell[media]'") from None
+        raise UnstorableError("tables need pyarrow: pip install 'stepwell[media]'") from None
 
 
 def write(names: Sequence[str], columns: Sequence[Sequence[Any]], keep: Keep) -> bytes:
-    """Return a Parquet file of columns; media in them give their files to `keep`.
+    """Return columns as a Parquet file; files of media in them are stored with `keep`.
 
     Raises:
-        UnstorableError: naming the column and the row of a cell that can't be stored. NoRoomError: see `Keep`.
+        UnstorableError: for a cell that can't be stored, naming column and row. NoRoomError: see `Keep`.
     """
     pa = pyarrow()
     from pyarrow import parquet
@@ -63,7 +63,7 @@ def write(names: Sequence[str], columns: Sequence[Sequence[Any]], keep: Keep) ->
     marks: dict[str, str] = {}
     arrays = []
     for name, cells in zip(names, columns, strict=True):
-        array, mark = _encoded(pa, name, cells, keep)
+        array, mark = _encode_column(pa, name, cells, keep)
         arrays.append(array)
         if mark:
             marks[name] = mark
@@ -75,13 +75,13 @@ def write(names: Sequence[str], columns: Sequence[Sequence[Any]], keep: Keep) ->
 
 
 def read(data: bytes, media: Callable[[Mapping[str, Any]], Any]) -> tuple[list[str], list[list[Any]]]:
-    """Return the names and the columns of a Parquet file that `write` made (of any other: its cells as they are).
+    """Return the names and columns of a Parquet file written by `write` (of any other file: the plain cells).
 
     Args:
-        media: makes a cell of a reference to media, which has its `kind` too.
+        media: returns the cell for a media reference, which includes its `kind`.
 
     Raises:
-        UnstorableError: when pyarrow is missing. pyarrow.ArrowException: when the bytes are no Parquet file.
+        UnstorableError: if pyarrow is missing. pyarrow.ArrowException: if the bytes are no Parquet file.
     """
     pa = pyarrow()
     from pyarrow import parquet
@@ -89,50 +89,50 @@ def read(data: bytes, media: Callable[[Mapping[str, Any]], Any]) -> tuple[list[s
     table = parquet.read_table(pa.BufferReader(data))
     marks = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b'{"columns": {}}'))["columns"]
     columns = [
-        _decoded(pa, column, marks.get(name, ""), media)
+        _decode_column(pa, column, marks.get(name, ""), media)
         for name, column in zip(table.column_names, table.columns, strict=True)
     ]
     return table.column_names, columns
 
 
 def is_media_cell(value: Any) -> bool:
-    """Say whether a cell is media, or a list of them."""
+    """Return whether a cell is media or a list of media."""
     return isinstance(value, Media) or (isinstance(value, list | tuple) and bool(value) and isinstance(value[0], Media))
 
 
-def _encoded(pa: ModuleType, name: str, cells: Sequence[Any], keep: Keep) -> Encoded:
-    there = [cell for cell in cells if cell is not None]
-    if there and all(map(is_media_cell, there)):
+def _encode_column(pa: ModuleType, name: str, cells: Sequence[Any], keep: Keep) -> EncodedColumn:
+    present = [cell for cell in cells if cell is not None]
+    if present and all(map(is_media_cell, present)):
         return _texts(pa, name, cells, keep), MEDIA
-    if there and all(isinstance(cell, np.ndarray) for cell in there):
-        one = there[0].dtype
-        plain = one.kind in "biuf" and one.itemsize <= _WIDEST_BYTES and one.isnative
-        if plain and all(cell.ndim == 1 and cell.dtype == one for cell in there):
-            return pa.array(cells, pa.list_(pa.from_numpy_dtype(one))), _ARRAY
-    kind = _arrow_type(pa, there)
+    if present and all(isinstance(cell, np.ndarray) for cell in present):
+        dtype = present[0].dtype
+        plain = dtype.kind in "biuf" and dtype.itemsize <= _WIDEST_BYTES and dtype.isnative
+        if plain and all(cell.ndim == 1 and cell.dtype == dtype for cell in present):
+            return pa.array(cells, pa.list_(pa.from_numpy_dtype(dtype))), _ARRAY
+    kind = _arrow_type(pa, present)
     if kind is not None:
         try:
             return pa.array(cells, kind, from_pandas=False), ""
         except UnicodeEncodeError:
             raise UnstorableError(f"column {name!r}: must be text without lone surrogates") from None
-    if there and all(isinstance(cell, list | tuple) for cell in there) and _is_uniform(there):
+    if present and all(isinstance(cell, list | tuple) for cell in present) and _is_uniform(present):
         try:
             return pa.array(cells), ""
         except (pa.ArrowException, UnicodeEncodeError, OverflowError):
-            # Nested to different depths, or integers beyond 64 bits.
+            # Different nesting depths, or integers beyond 64 bits.
             return _texts(pa, name, cells, keep), _JSON
     return _texts(pa, name, cells, keep), _JSON
 
 
 def _arrow_type(pa: ModuleType, there: list[Any]) -> Any:
-    """Return the Arrow type of scalars; None when they have none in common that holds them all exactly."""
+    """Return the Arrow type of scalars; None if no single type holds all of them exactly."""
     types = {type(cell) for cell in there}
     simple = {bool: pa.bool_(), str: pa.string(), bytes: pa.binary(), float: pa.float64(), date: pa.date32()}
     simple |= {timedelta: pa.duration("us")}
     if not types:
         return pa.null()
-    if len(types) == 1 and (one := next(iter(types))) in simple:
-        return simple[one]
+    if len(types) == 1 and (single := next(iter(types))) in simple:
+        return simple[single]
     if types == {int}:
         low, high = min(there), max(there)
         if low >= -(2**63) and high < 2**63:
@@ -158,17 +158,17 @@ def _time_type(pa: ModuleType, there: list[Any]) -> Any:
 
 
 def _is_uniform(cells: list[Any]) -> bool:
-    """Say whether lists hold values of one type that Arrow has, at any depth; None may be among them."""
+    """Return whether lists hold values of one Arrow type at any depth; None is allowed."""
     types = _leaves(cells)
     types.discard(type(None))
     return len(types) == 1 and types <= {bool, int, float, str}
 
 
 def _leaves(cells: list[Any] | tuple[Any, ...]) -> set[type]:
-    found: set[type] = set()
+    types: set[type] = set()
     for cell in cells:
-        found |= _leaves(cell) if isinstance(cell, list | tuple) else {type(cell)}
-    return found
+        types |= _leaves(cell) if isinstance(cell, list | tuple) else {type(cell)}
+    return types
 
 
 def _texts(pa: ModuleType, name: str, cells: Sequence[Any], keep: Keep) -> Any:
@@ -182,18 +182,18 @@ def _texts(pa: ModuleType, name: str, cells: Sequence[Any], keep: Keep) -> Any:
 
 
 def _cell_json(cell: Any, keep: Keep) -> str:
-    found = media_cell(cell, keep)
-    if found is None:
-        # An array of one element is an array here, not the element that log() would make of it.
-        whole = Array(cell) if is_array(cell) and kind_of(cell) != "V" else cell
-        text = json.dumps(json_ready(whole), ensure_ascii=False, allow_nan=False)
+    media = media_cell(cell, keep)
+    if media is None:
+        # An array of one element stays an array here; log() stores such an array as its element.
+        value = Array(cell) if is_array(cell) and dtype_kind(cell) != "V" else cell
+        text = json.dumps(to_json_value(value), ensure_ascii=False, allow_nan=False)
         text.encode()
         return text
-    kind, reference = found
+    kind, reference = media
     return json.dumps({TYPE: MEDIA, "kind": kind, **json.loads(reference)}, ensure_ascii=False)
 
 
-def _decoded(pa: ModuleType, column: Any, mark: str, media: Callable[[Mapping[str, Any]], Any]) -> list[Any]:
+def _decode_column(pa: ModuleType, column: Any, mark: str, media: Callable[[Mapping[str, Any]], Any]) -> list[Any]:
     if mark == _ARRAY:
         return [None if not cell.is_valid else cell.values.to_numpy(zero_copy_only=False) for cell in column]
     if mark in {MEDIA, _JSON}:
@@ -210,4 +210,4 @@ def _read_cell(parsed: Any, media: Callable[[Mapping[str, Any]], Any]) -> Any:
         if "items" not in reference:
             return media(reference)
         return [media({"kind": reference["kind"], **item}) for item in reference["items"]]
-    return as_logged([parsed])[0]
+    return restore_value([parsed])[0]

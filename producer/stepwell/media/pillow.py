@@ -1,4 +1,4 @@
-"""Pillow, where it is installed: it is an extra."""
+"""Lazy import of Pillow, an optional dependency."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from stepwell.errors import UnstorableError
 
 
 def pillow() -> ModuleType:
-    """Return the module PIL.Image. Raises: UnstorableError naming what to install."""
+    """Return the module PIL.Image. Raises: UnstorableError naming the package to install."""
     try:
         from PIL import Image
     except ImportError:
-        raise UnstorableError("encoding pixels needs Pillow: pip install 'stepwell[media]'") from None
+        raise UnstorableError("images need Pillow: pip install 'stepwell[media]'") from None
     return Image

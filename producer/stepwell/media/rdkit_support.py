@@ -1,4 +1,4 @@
-"""RDKit, where it is installed: molecules of its own, and texts that it understands, as pdb files."""
+"""Conversion of RDKit molecules and SMILES to pdb files; RDKit is an optional dependency."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 from stepwell.errors import UnstorableError
 
 _SEED: Final = 0
-"""Of the shape in space, which RDKit finds from a random one: the same molecule is the same file."""
+"""Random seed of RDKit's 3D embedding, so that the same molecule gives the same file."""
 
 _READERS: Final = {"mol": "MolFromMolFile", "pdb": "MolFromPDBFile"}
 
@@ -22,46 +22,46 @@ def _chem() -> Any:
         raise UnstorableError("from_rdkit() and from_smiles() need RDKit: pip install rdkit") from None
 
 
-def of_smiles(text: str, sanitize: bool) -> Any:
-    """Return the molecule that a SMILES text means. Raises: UnstorableError."""
-    found = _chem().MolFromSmiles(text, sanitize=sanitize)
-    if found is None:
-        raise UnstorableError(f"{text!r} is no SMILES that RDKit can read")
-    return found
+def parse_smiles(text: str, sanitize: bool) -> Any:
+    """Return the molecule of a SMILES text. Raises: UnstorableError."""
+    molecule = _chem().MolFromSmiles(text, sanitize=sanitize)
+    if molecule is None:
+        raise UnstorableError(f"RDKit can't parse the SMILES {text!r}")
+    return molecule
 
 
-def pdb_of(molecule: Any, rounds: int) -> str:
-    """Return a molecule of RDKit, or the one in a file, as the text of a pdb file.
+def to_pdb(molecule: Any, rounds: int) -> str:
+    """Return an RDKit molecule, or the one in a file, as the text of a pdb file.
 
     Args:
-        rounds: after which its shape in space need not become any better; 0: leave it as it is.
+        rounds: maximal iterations of the 3D optimization; 0 skips it.
 
     Raises:
-        UnstorableError: when it is none. OSError: when there is no such file.
+        UnstorableError: if it is no molecule. OSError: if the file does not exist.
     """
     chem = _chem()
-    found = _read(chem, Path(fspath(molecule)).expanduser()) if isinstance(molecule, str | PathLike) else molecule
-    if not isinstance(found, chem.Mol):
-        raise UnstorableError(f"must be a molecule of RDKit or a path, not {type(molecule).__name__}")
+    mol = _read(chem, Path(fspath(molecule)).expanduser()) if isinstance(molecule, str | PathLike) else molecule
+    if not isinstance(mol, chem.Mol):
+        raise UnstorableError(f"must be an RDKit molecule or a path, not {type(molecule).__name__}")
     if rounds:
         shaping: Any = import_module("rdkit.Chem.AllChem")
-        found = chem.AddHs(found)
-        if shaping.EmbedMolecule(found, randomSeed=_SEED) == 0 and shaping.MMFFHasAllMoleculeParams(found):
-            shaping.MMFFOptimizeMolecule(found, maxIters=rounds)
-    return str(chem.MolToPDBBlock(found))
+        mol = chem.AddHs(mol)
+        if shaping.EmbedMolecule(mol, randomSeed=_SEED) == 0 and shaping.MMFFHasAllMoleculeParams(mol):
+            shaping.MMFFOptimizeMolecule(mol, maxIters=rounds)
+    return str(chem.MolToPDBBlock(mol))
 
 
 def _read(chem: Any, path: Path) -> Any:
     ending = path.suffix.removeprefix(".").lower()
     if ending not in {*_READERS, "sdf"}:
-        raise UnstorableError(f"{path}: RDKit reads files of mol, pdb and sdf here")
-    # RDKit's own error would not say which file.
+        raise UnstorableError(f"{path}: must be a mol, pdb or sdf file")
+    # Raises OSError for a missing file; RDKit's own error does not name it.
     path.stat()
-    found = (
+    molecule = (
         next(iter(chem.SDMolSupplier(str(path))), None)
         if ending == "sdf"
         else getattr(chem, _READERS[ending])(str(path))
     )
-    if found is None:
-        raise UnstorableError(f"{path} holds no molecule that RDKit can read")
-    return found
+    if molecule is None:
+        raise UnstorableError(f"RDKit finds no valid molecule in {path}")
+    return molecule

@@ -1,4 +1,4 @@
-"""References to media, as cells of a row."""
+"""Cells of media values: references to their files."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from stepwell.errors import UnstorableError
 from stepwell.media.adapters import as_media
 from stepwell.media.base import Keep
-from stepwell.values.convert import Cell, check_text, json_ready
+from stepwell.values.convert import Cell, check_text, to_json_value
 
 
 def media_cell(value: Any, keep: Keep) -> Cell | None:
     """Return the kind and the reference of media, or of a list of media of one kind; None for all other values.
 
     Raises:
-        UnstorableError: when the media can't be read. NoRoomError: see `Keep`.
+        UnstorableError: if the media can't be stored. NoRoomError: see `Keep`.
     """
     if isinstance(value, list | tuple):
         first = as_media(value[0]) if value else None
@@ -24,13 +24,13 @@ def media_cell(value: Any, keep: Keep) -> Cell | None:
         kind, items = first.kind, [as_media(item) for item in value]
         references = [item.take(keep) for item in items if item is not None and item.kind is kind]
         if len(references) != len(items):
-            raise UnstorableError(f"a list that begins with {kind} must hold nothing else")
+            raise UnstorableError(f"a list that starts with {kind} must hold no other values")
         reference: dict[str, Any] = {"items": references}
     else:
         media = as_media(value)
         if media is None:
             return None
         kind, reference = media.kind, media.take(keep)
-    text = json.dumps(json_ready(reference, exact=False), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(to_json_value(reference, exact=False), ensure_ascii=False, allow_nan=False)
     check_text(text)
     return str(kind), text

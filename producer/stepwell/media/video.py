@@ -1,4 +1,4 @@
-"""`Video`: frames, or a video file."""
+"""`Video`: frames or a video file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stepwell.errors import UnstorableError
 from stepwell.media.arrays import as_array, to_uint8
 from stepwell.media.base import Keep, Media, file_reference
 from stepwell.media.pillow import pillow
-from stepwell.media.sources import Source, Taken, chosen_format, is_source
+from stepwell.media.sources import FileSource, Snapshot, is_file_source, resolve_format
 from stepwell_schemas.rules.kinds import Kind
 
 _FORMATS: Final = {"gif": "image/gif", "mp4": "video/mp4", "webm": "video/webm", "ogg": "video/ogg"}
@@ -25,16 +25,16 @@ _DEFAULT_FPS: Final = 4
 
 
 class Video(Media):
-    """Moving pictures.
+    """A video.
 
     Args:
-        data_or_path: frames as [time, channels, height, width], or [batch, …], whose videos are shown side by side
-            (1 or 3 channels; ranges as an Image's); a path (read when it is logged); the bytes of a video file, or an
-            open one.
-        caption: shown below it.
-        fps: frames a second of frames; default: 4.
-        format: gif (the default of frames; by Pillow), mp4, webm or ogg (they need imageio-ffmpeg, the extra `video`).
-            Of a file: needed where its name does not say.
+        data_or_path: frames as [time, channels, height, width], or [batch, …] for videos shown side by side (1 or 3
+            channels; value ranges as in Image); a path (read when it is logged); the bytes of a video file, or an
+            open file.
+        caption: text shown below it.
+        fps: frames per second, for frames; default: 4.
+        format: gif (default for frames; uses Pillow), mp4, webm or ogg (need imageio-ffmpeg, the extra `video`).
+            For a file: required if its name has no such extension.
     """
 
     kind: ClassVar[Kind] = Kind.VIDEO
@@ -48,46 +48,50 @@ class Video(Media):
     ) -> None:
         self._caption = caption
         self._format = format
-        self._source = Source(data_or_path) if is_source(data_or_path) else None
-        self._frames = None if self._source else Taken(lambda: _encoded(data_or_path, fps or _DEFAULT_FPS, format))
+        self._source = FileSource(data_or_path) if is_file_source(data_or_path) else None
+        self._frames = (
+            None if self._source else Snapshot(lambda: _encode_frames(data_or_path, fps or _DEFAULT_FPS, format))
+        )
 
     def take(self, keep: Keep) -> dict[str, Any]:
-        """Store the video; see `Media.take`. Of frames, `width`, `height`, `frames` and `fps` are known."""
+        """Store the video; see `Media.take`. For frames, the reference has `width`, `height`, `frames` and `fps`."""
         if self._frames is not None:
             content, reference = self._frames.get()
         else:
             assert self._source is not None  # noqa: S101 - a video has frames or a source
-            reference = {"format": chosen_format(self._format, self._source, _FORMATS)}
+            reference = {"format": resolve_format(self._format, self._source, _FORMATS)}
             content = self._source.read(keep)
         if self._caption is not None:
             reference = {**reference, "caption": str(self._caption)}
         return {**file_reference(keep, content, _FORMATS[reference["format"]]), **reference}
 
 
-def _encoded(data: Any, fps: int, named: str | None) -> tuple[bytes, dict[str, Any]]:
-    """Return frames as a file, and what is known of it. Raises: UnstorableError."""
-    wanted = (named or "gif").lower()
-    if wanted not in _FORMATS:
+def _encode_frames(data: Any, fps: int, named: str | None) -> tuple[bytes, dict[str, Any]]:
+    """Return frames as a file, and its metadata. Raises: UnstorableError."""
+    form = (named or "gif").lower()
+    if form not in _FORMATS:
         raise UnstorableError(f"format {named!r}: must be one of {', '.join(_FORMATS)}")
-    frames = _frames_of(data)
-    content = _gif(frames, fps) if wanted == "gif" else _with_ffmpeg(frames, fps, wanted)
+    frames = _to_frames(data)
+    content = _gif(frames, fps) if form == "gif" else _with_ffmpeg(frames, fps, form)
     count, height, width, _ = frames.shape
-    return content, {"format": wanted, "width": width, "height": height, "frames": count, "fps": fps}
+    return content, {"format": form, "width": width, "height": height, "frames": count, "fps": fps}
 
 
-def _frames_of(data: Any) -> NDArray[np.uint8]:
+def _to_frames(data: Any) -> NDArray[np.uint8]:
     """Return frames as uint8[time, height, width, 3]."""
     video = as_array(data)
     if video.ndim == 5:
         video = _side_by_side(video)
     if video.ndim != 4 or video.shape[1] not in {1, 3} or not video.size:
-        raise UnstorableError(f"shape {list(video.shape)}: frames are [time, channels, height, width], 1 or 3 channels")
+        raise UnstorableError(
+            f"shape {list(video.shape)}: frames must be [time, channels, height, width], 1 or 3 channels"
+        )
     frames = to_uint8(np.moveaxis(video, 1, 3))
     return np.repeat(frames, 3, axis=3) if frames.shape[3] == 1 else frames
 
 
 def _side_by_side(videos: NDArray[Any]) -> NDArray[Any]:
-    """Return [batch, time, channels, height, width] as one video of a grid, black where it has no videos left."""
+    """Return [batch, time, channels, height, width] as one video of a grid; empty cells are black."""
     batch, time, channels, height, width = videos.shape
     columns = math.ceil(math.sqrt(batch))
     rows = -(-batch // columns)
@@ -105,21 +109,21 @@ def _gif(frames: NDArray[np.uint8], fps: int) -> bytes:
     return buffer.getvalue()
 
 
-def _with_ffmpeg(frames: NDArray[np.uint8], fps: int, wanted: str) -> bytes:
+def _with_ffmpeg(frames: NDArray[np.uint8], fps: int, form: str) -> bytes:
     try:
         import imageio_ffmpeg
     except ImportError:
         raise UnstorableError(
-            f"frames as {wanted} need imageio-ffmpeg: pip install 'stepwell[video]'; or take format='gif'"
+            f"frames as {form} need imageio-ffmpeg: pip install 'stepwell[video]', or use format='gif'"
         ) from None
-    # The common pixel format halves the colours' resolution, so both sides must be even.
+    # The common pixel format (yuv420p) halves the colour resolution, so both sides must be even.
     even = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
-    descriptor, name = tempfile.mkstemp(suffix=f".{wanted}")
+    descriptor, name = tempfile.mkstemp(suffix=f".{form}")
     os.close(descriptor)
     path = Path(name)
     try:
         size = (even.shape[2], even.shape[1])
-        writer = imageio_ffmpeg.write_frames(name, size, fps=fps, codec=_CODECS[wanted], macro_block_size=1)
+        writer = imageio_ffmpeg.write_frames(name, size, fps=fps, codec=_CODECS[form], macro_block_size=1)
         writer.send(None)
         for frame in even:
             writer.send(np.ascontiguousarray(frame))

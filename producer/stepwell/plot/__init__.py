@@ -1,4 +1,4 @@
-"""Charts made of values, as Plotly figures; names and arguments follow `wandb.plot`."""
+"""Charts of values as Plotly figures; names and arguments follow `wandb.plot`."""
 
 from stepwell.plot.charts import (
     bar,

@@ -1,7 +1,7 @@
 """Charts with wandb's names and arguments, as Plotly figures: `run.log({"roc": stepwell.plot.roc_curve(y, probs)})`.
 
-Each function returns a `stepwell.Plotly`, made of plain JSON: plotly itself is not needed. `split_table` is wandb's,
-taken and not used. Values that are no numbers, NaN and ±Inf are gaps. Wrong arguments raise ValueError at once.
+Each function returns a `stepwell.Plotly` of plain JSON, without a dependency on plotly. `split_table` exists for
+compatibility with wandb and is ignored. Non-numbers, NaN and ±Inf are gaps. Invalid arguments raise ValueError.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from stepwell.media.arrays import as_array
 from stepwell.media.plotly import Plotly
 from stepwell.media.table import Table
 from stepwell.plot.curves import average_precision, confusion, interpolated_precision, roc, scores_by_class
-from stepwell.values.convert import json_ready
+from stepwell.values.convert import to_json_value
 from stepwell_schemas.rules.json_values import FLOATS
 
 _PR_POINTS: Final = 21
 _CURVE_POINTS: Final = 5_000
-"""Points that a ROC curve is drawn from, more than a screen is wide: of a million samples, all would be 40 MB."""
+"""Points of a drawn ROC curve, more than a screen's width; all points of a million samples would take 40 MB."""
 
 _Trace = dict[str, Any]
 
@@ -34,15 +34,15 @@ def line_series(
     xname: str = "x",
     split_table: bool = False,  # noqa: ARG001
 ) -> Plotly:
-    """Return lines over one x, or each over its own.
+    """Return lines over common or separate x values.
 
     Args:
         xs: one list of x values for all lines, or one for each. ys: a list of y values for each line.
-            The longer one of a line's x and y is cut.
+            The longer of a line's x and y is truncated.
         keys: the lines' names; default: `line_0`, `line_1`, …
 
     Raises:
-        ValueError: when there are not as many xs or keys as ys.
+        ValueError: if the numbers of xs, ys and keys differ.
     """
     lines = [list(y) for y in ys]
     given = list(xs)
@@ -63,34 +63,34 @@ def line(
     title: str = "",
     split_table: bool = False,  # noqa: ARG001
 ) -> Plotly:
-    """Return a line of a table's column `y` over its column `x`; with `stroke`, one for each value of that column."""
+    """Return a line of a table's column `y` over its column `x`; with `stroke`, one line per value of that column."""
     across, up = table.get_column(x), table.get_column(y)
     if stroke is None:
         return _figure([_line(across, up, y)], title, x, y)
     groups: dict[str, tuple[list[Any], list[Any]]] = {}
-    for name, one, other in zip(table.get_column(stroke), across, up, strict=True):
+    for name, x_value, y_value in zip(table.get_column(stroke), across, up, strict=True):
         points = groups.setdefault(str(name), ([], []))
-        points[0].append(one)
-        points[1].append(other)
+        points[0].append(x_value)
+        points[1].append(y_value)
     return _figure([_line(*points, name) for name, points in groups.items()], title, x, y, legend=stroke)
 
 
 def scatter(table: Table, x: str, y: str, title: str = "", split_table: bool = False) -> Plotly:  # noqa: ARG001
-    """Return the points of a table's columns `x` and `y`."""
+    """Return a scatter plot of a table's columns `x` and `y`."""
     points = _line(table.get_column(x), table.get_column(y), y) | {"mode": "markers"}
     return _figure([points], title, x, y)
 
 
 def bar(table: Table, label: str, value: str, title: str = "", split_table: bool = False) -> Plotly:  # noqa: ARG001
-    """Return a bar for each row of a table: its column `value`, named by its column `label`."""
+    """Return a bar per row of a table: the column `value`, labelled by the column `label`."""
     labels = [str(name) for name in table.get_column(label)]
     bars = {"type": "bar", "name": value, "x": labels, "y": _ready(table.get_column(value))}
-    # Labels such as "1" and "2" are names, not places on a scale.
+    # Labels such as "1" and "2" are names, not positions on a scale.
     return _figure([bars], title, label, value, xaxis={"type": "category"})
 
 
 def histogram(table: Table, value: str, title: str = "", split_table: bool = False) -> Plotly:  # noqa: ARG001
-    """Return how often the values of a table's column lie in bins, which the page chooses."""
+    """Return a histogram of a table's column; the page chooses the bins."""
     return _figure([{"type": "histogram", "name": value, "x": _ready(table.get_column(value))}], title, value, "count")
 
 
@@ -102,15 +102,15 @@ def confusion_matrix(
     title: str = "Confusion Matrix Curve",
     split_table: bool = False,  # noqa: ARG001
 ) -> Plotly:
-    """Return how often each class was predicted as each.
+    """Return a confusion matrix: counts of actual against predicted classes.
 
     Args:
-        probs: [samples, classes]: the most probable class is the predicted one. preds: the predicted classes, in place
+        probs: [samples, classes]: the most probable class is the predicted one. preds: the predicted classes, instead
             of `probs`. y_true: the true classes.
-        class_names: names of the classes 0, 1, …; default: `Class_1`, … for the classes there are, sorted.
+        class_names: names of the classes 0, 1, …; default: `Class_1`, … for the classes that occur, sorted.
 
     Raises:
-        ValueError: when both or none of `probs` and `preds` are given, the lengths differ, or a class has no name.
+        ValueError: if both or none of `probs` and `preds` are given, the lengths differ, or a class has no name.
     """
     if (probs is None) == (preds is None) or y_true is None:
         raise ValueError("confusion_matrix takes y_true, and either probs or preds")
@@ -118,7 +118,7 @@ def confusion_matrix(
     predicted = as_array(preds) if probs is None else np.argmax(as_array(probs), axis=1)
     _same("predictions", len(predicted), "y_true", len(true))
     classes = np.unique(np.concatenate([true, predicted])) if class_names is None else np.arange(len(class_names))
-    names = [f"Class_{place + 1}" for place in range(len(classes))] if class_names is None else list(class_names)
+    names = [f"Class_{index + 1}" for index in range(len(classes))] if class_names is None else list(class_names)
     counts = confusion(true, predicted, classes).tolist()
     cells = {
         "type": "heatmap",
@@ -131,7 +131,7 @@ def confusion_matrix(
         "hovertemplate": "actual %{y}<br>predicted %{x}<br>count %{z}<extra></extra>",
     }
     axis = {"type": "category"}
-    # The first class is at the top, as matrices are read.
+    # The first class is at the top, as usual for matrices.
     return _figure([cells], title, "Predicted", "Actual", xaxis=axis, yaxis={**axis, "autorange": "reversed"})
 
 
@@ -143,17 +143,17 @@ def roc_curve(
     title: str = "ROC Curve",
     split_table: bool = False,  # noqa: ARG001
 ) -> Plotly:
-    """Return each class's true positive rate over its false positive rate; the legend has the area under it.
+    """Return a ROC curve per class: true over false positive rate; the legend shows the area under the curve.
 
-    A curve of more than 5,000 points is drawn from 5,000 of them, evenly, its ends included; the area is that of all.
+    A curve of more than 5,000 points is drawn from 5,000 evenly chosen ones, ends included; the area counts all.
 
     Args:
         y_true: [samples] the true classes. y_probas: [samples, classes] probabilities or scores, a column for each
             class of `y_true` in their order (or for each class from 0 on).
-        labels: names of the classes 0, 1, … classes_to_plot: those to draw; default: all of `y_true`.
+        labels: names of the classes 0, 1, … classes_to_plot: classes to draw; default: all of `y_true`.
 
     Raises:
-        ValueError: when an argument is missing, the shapes do not fit, or a score is NaN.
+        ValueError: if an argument is missing, the shapes do not match, or a score is NaN.
     """
     traces = []
     for name, positive, scores in scores_by_class(y_true, y_probas, labels, classes_to_plot):
@@ -174,13 +174,13 @@ def pr_curve(
     title: str = "Precision-Recall Curve",
     split_table: bool = False,  # noqa: ARG001
 ) -> Plotly:
-    """Return each class's precision over recall: the best precision at that recall or a higher one.
+    """Return a precision-recall curve per class: the best precision at each recall or a higher one.
 
     Args:
-        interp_size: points of recall, evenly from 0 to 1. The others: see `roc_curve`.
+        interp_size: number of recall points, evenly from 0 to 1. Other arguments: see `roc_curve`.
 
     Raises:
-        ValueError: see `roc_curve`; when `interp_size` is below 2.
+        ValueError: see `roc_curve`; also if `interp_size` is below 2.
     """
     if interp_size < 2:
         raise ValueError(f"interp_size {interp_size}: must be at least 2")
@@ -217,11 +217,11 @@ def _figure(
 
 
 def _ready(values: Any) -> list[Any]:
-    """Return values as a figure takes them: numbers, texts, and None for gaps."""
-    plain = [json_ready(value, exact=False) for value in values]
+    """Return values in the figure's form: numbers, texts, and None for gaps."""
+    plain = [to_json_value(value, exact=False) for value in values]
     return [None if isinstance(value, str) and value in FLOATS else value for value in plain]
 
 
-def _same(name: str, length: int, other: str, wanted: int) -> None:
-    if length != wanted:
-        raise ValueError(f"{name}: {length}, but {other}: {wanted}; there must be as many")
+def _same(name: str, length: int, other: str, expected: int) -> None:
+    if length != expected:
+        raise ValueError(f"{name} has {length} entries, but {other} has {expected}")

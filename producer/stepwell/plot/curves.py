@@ -1,4 +1,4 @@
-"""The numbers of a classifier's charts: ROC, precision and recall, confusion. Pure, by numpy alone."""
+"""Curves of classifiers, computed with numpy: ROC, precision and recall, confusion."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Bools = NDArray[np.bool_]
 def scores_by_class(
     y_true: Any, y_probas: Any, labels: Sequence[str] | None, classes_to_plot: Sequence[Any] | None
 ) -> Iterator[tuple[str, Bools, Floats]]:
-    """Yield each class's name, which samples are of it, and the samples' scores for it.
+    """Yield each class's name, the mask of its samples, and all samples' scores for it.
 
     Args:
         y_true: [samples] classes. y_probas: [samples, classes] scores.
-        labels: names of the classes 0, 1, … classes_to_plot: the classes wanted; default: all.
+        labels: names of the classes 0, 1, … classes_to_plot: classes to yield; default: all.
 
     Raises:
-        ValueError: when an argument is missing, the shapes do not fit, a class has no name, or a score is NaN.
+        ValueError: if an argument is missing, the shapes do not match, a class has no name, or a score is NaN.
     """
     if y_true is None or y_probas is None:
-        raise ValueError("y_true and y_probas are needed")
+        raise ValueError("y_true and y_probas are required")
     true, scores = as_array(y_true), as_array(y_probas).astype(np.float64)
     if true.ndim != 1 or scores.ndim != 2 or len(true) != len(scores) or not len(true):
         raise ValueError(
@@ -36,28 +36,29 @@ def scores_by_class(
     if np.isnan(scores).any():
         raise ValueError("y_probas holds NaN: samples can't be ordered by it")
     classes = np.unique(true)
-    for place, one in enumerate(classes):
-        if classes_to_plot is not None and one not in classes_to_plot:
+    for index, label in enumerate(classes):
+        if classes_to_plot is not None and label not in classes_to_plot:
             continue
-        number = int(one) if np.issubdtype(true.dtype, np.integer) or true.dtype == np.bool_ else None
-        column = place
+        number = int(label) if np.issubdtype(true.dtype, np.integer) or true.dtype == np.bool_ else None
+        column = index
         if len(classes) != scores.shape[1]:
-            # Classes that no sample is of have a column all the same.
+            # Classes without samples have a column as well.
             column = -1 if number is None else number
             if not 0 <= column < scores.shape[1]:
                 raise ValueError(
-                    f"y_probas has {scores.shape[1]} columns, but y_true {len(classes)} classes, {one!r} too"
+                    f"y_probas has {scores.shape[1]} columns, which do not include class {label!r} of y_true's "
+                    f"{len(classes)}"
                 )
         if labels is not None and number is not None and not 0 <= number < len(labels):
-            raise ValueError(f"labels has {len(labels)} names, but y_true a class {number}")
-        name = str(one) if labels is None or number is None else str(labels[number])
-        yield name, true == one, scores[:, column]
+            raise ValueError(f"labels has {len(labels)} names, but y_true has class {number}")
+        name = str(label) if labels is None or number is None else str(labels[number])
+        yield name, true == label, scores[:, column]
 
 
 def roc(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
-    """Return the false and the true positive rates at every threshold, from (0, 0) to (1, 1).
+    """Return the false and true positive rates at every threshold, from (0, 0) to (1, 1).
 
-    Points in the middle of a straight line are left out. Rates of a kind of sample that is not there are NaN.
+    Points inside a straight line are left out. Without positive (or negative) samples, their rates are NaN.
     """
     true, false = _counts(positive, scores)
     if len(true) > 2:
@@ -70,7 +71,7 @@ def roc(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
 
 
 def precision_recall(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
-    """Return precision and recall at every threshold, by falling threshold, from recall 0, whose precision is 1."""
+    """Return precision and recall by falling threshold, starting at recall 0 with precision 1."""
     true, false = _counts(positive, scores)
     precision = np.concatenate([[1.0], true / (true + false)])
     with np.errstate(invalid="ignore"):
@@ -78,7 +79,7 @@ def precision_recall(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
 
 
 def interpolated_precision(positive: Bools, scores: Floats, recalls: Floats) -> Floats:
-    """Return, for each recall, the best precision at it or at a higher one; NaN where no sample is positive."""
+    """Return the best precision at each recall or a higher one; NaN if no sample is positive."""
     if not positive.any():
         return np.full(len(recalls), np.nan)
     precision, recall = precision_recall(positive, scores)
@@ -87,28 +88,28 @@ def interpolated_precision(positive: Bools, scores: Floats, recalls: Floats) -> 
 
 
 def average_precision(positive: Bools, scores: Floats) -> float:
-    """Return the mean of the precisions, weighted by what each adds to recall; NaN where no sample is positive."""
+    """Return the mean precision, weighted by the increase in recall; NaN if no sample is positive."""
     precision, recall = precision_recall(positive, scores)
     return float(np.sum(np.diff(recall) * precision[1:]))
 
 
 def confusion(true: NDArray[Any], predicted: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the counts [actual, predicted] of classes, which are sorted.
+    """Return the counts [actual, predicted] of sorted classes.
 
     Raises:
-        ValueError: when a sample's class is none of them.
+        ValueError: if a sample has none of these classes.
     """
     for name, values in (("y_true", true), ("predictions", predicted)):
         outside = values[~np.isin(values, classes)]
         if len(outside):
-            raise ValueError(f"{name} has a class {outside[0]!r}, but there are {len(classes)} class_names")
+            raise ValueError(f"{name} has class {outside[0]!r}, but there are {len(classes)} class_names")
     counts = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(counts, (np.searchsorted(classes, true), np.searchsorted(classes, predicted)), 1)
     return counts
 
 
 def _counts(positive: Bools, scores: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return how many positives, and how many others, score at least each of the scores there are, from the highest."""
+    """Return the numbers of positive and negative samples at or above each distinct score, from the highest."""
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     ends = np.concatenate([np.flatnonzero(np.diff(ordered)), [len(ordered) - 1]])

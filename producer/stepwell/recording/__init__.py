@@ -1,1 +1,1 @@
-"""From `log()` to rows in the journal."""
+"""Recording: `log()` calls to rows in the journal, metric definitions and the summary."""

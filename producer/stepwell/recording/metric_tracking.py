@@ -1,4 +1,4 @@
-"""What `define_metric` asked for, and what is kept for it while rows are written: summaries, newest step values."""
+"""Tracking of metrics that `define_metric` names: their summaries, and the newest values of step metrics."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from stepwell_schemas.rules.metric_definitions import LEFT_OUT, Definition, defi
 _NAN: Final = float("nan")
 
 
-class Follower(Protocol):
-    """Takes the values of one key as they are logged."""
+class ValueObserver(Protocol):
+    """Receives the values of one key as they are logged."""
 
     def add(self, value: Any) -> None:
-        """Take one more value."""
+        """Add a value."""
 
 
-class Followed:
-    """The running minimum, maximum, mean, first and last of one key's numbers (NaN left out of the first three)."""
+class SummaryTracker:
+    """Running minimum, maximum, mean, first and last of one key's numbers; the first three ignore NaN."""
 
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
@@ -32,8 +32,8 @@ class Followed:
         self._total = 0.0
 
     def add(self, value: Any) -> None:
-        """Take one more value."""
-        self._last = value = plain_scalar(value)
+        """Add a value."""
+        self._last = value = to_python_scalar(value)
         if not is_number(value):
             return
         self._first = value if self._first is LEFT_OUT else self._first
@@ -45,7 +45,7 @@ class Followed:
         self._total += as_float(value) if isinstance(value, int) else value
 
     def result(self) -> Any:
-        """Return what the definition asks for, LEFT_OUT for nothing; a value that is no number is its own summary."""
+        """Return the summary that the definition requests, LEFT_OUT for none; a non-number is its own summary."""
         if not is_number(self._last):
             return LEFT_OUT if "none" in self.definition.summary else self._last
         mean = self._total / self._count if self._count else _NAN
@@ -54,91 +54,93 @@ class Followed:
 
 
 class StepMetric:
-    """The newest value of a key that others are drawn against; None while it was not logged."""
+    """The newest value of a key that other metrics are drawn against; None before it is logged."""
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.value: Any = None
 
     def add(self, value: Any) -> None:
-        """Take one more value."""
-        value = plain_scalar(value)
+        """Add a value; only numbers count."""
+        value = to_python_scalar(value)
         if is_number(value):
             self.value = value
 
 
-class Defined:
-    """The definitions of a run, in the order they were made."""
+class MetricTracker:
+    """The metric definitions of a run, in order of definition, and what they observe."""
 
     def __init__(self) -> None:
         self._definitions: dict[str, Definition] = {}
-        self._chosen: dict[str, Definition] = {}
-        self._followed: dict[str, Followed] = {}
+        self._definition_by_key: dict[str, Definition] = {}
+        self._summaries: dict[str, SummaryTracker] = {}
         self._step_metrics: dict[str, StepMetric] = {}
 
     def __bool__(self) -> bool:
         return bool(self._definitions)
 
     def define(self, definition: Definition) -> None:
-        """Let a definition hold from now on."""
+        """Add a definition, or replace the one of the same name."""
         self._definitions.pop(definition.name, None)
         self._definitions[definition.name] = definition
-        self._chosen.clear()
+        self._definition_by_key.clear()
         if definition.step_metric:
             self._step_metrics.setdefault(fold_key(definition.step_metric), StepMetric(definition.step_metric))
 
-    def followers(self, key: str) -> list[Follower]:
-        """Return what takes the values of a key."""
+    def observers(self, key: str) -> list[ValueObserver]:
+        """Return the observers of a key."""
         folded = fold_key(key)
-        found: list[Follower] = [self._step_metrics[folded]] if folded in self._step_metrics else []
+        step_metrics: list[ValueObserver] = [self._step_metrics[folded]] if folded in self._step_metrics else []
         definition = self._definition(key)
         if not definition.summary:
-            self._followed.pop(folded, None)
-            return found
-        known = self._followed.get(folded)
-        if known is None:
-            known = self._followed[folded] = Followed(definition)
-        known.definition = definition
-        return [*found, known]
+            self._summaries.pop(folded, None)
+            return step_metrics
+        summary = self._summaries.get(folded)
+        if summary is None:
+            summary = self._summaries[folded] = SummaryTracker(definition)
+        summary.definition = definition
+        return [*step_metrics, summary]
 
-    def places(self, keys: Iterable[str]) -> tuple[tuple[int, Follower], ...]:
-        """Return what takes the values of a row's keys, each with the place of its key."""
+    def indexed_observers(self, keys: Iterable[str]) -> tuple[tuple[int, ValueObserver], ...]:
+        """Return the observers of a row's keys, each with the index of its key."""
         if not self._definitions:
             return ()
-        return tuple((place, follower) for place, key in enumerate(keys) for follower in self.followers(key))
+        return tuple((index, observer) for index, key in enumerate(keys) for observer in self.observers(key))
 
-    def missing(self, keys: Iterable[str]) -> tuple[StepMetric, ...]:
-        """Return the step metrics that a row of these keys lacks and is to have."""
+    def missing_step_metrics(self, keys: Iterable[str]) -> tuple[StepMetric, ...]:
+        """Return the step metrics to add to a row of these keys, which lacks them."""
         if not self._step_metrics:
             return ()
         names = list(keys)
         definitions = (self._definition(key) for key in names)
-        wanted = {fold_key(one.step_metric) for one in definitions if one.step_metric and one.step_sync is not False}
-        return tuple(self._step_metrics[folded] for folded in sorted(wanted - {fold_key(key) for key in names}))
+        needed = {
+            fold_key(each.step_metric) for each in definitions if each.step_metric and each.step_sync is not False
+        }
+        return tuple(self._step_metrics[folded] for folded in sorted(needed - {fold_key(key) for key in names}))
 
     def summary(self, key: str, last: Any) -> Any:
-        """Return a key's summary, given its last value; LEFT_OUT when it has none."""
-        followed = self._followed.get(fold_key(key))
-        return last if followed is None else followed.result()
+        """Return a key's summary, given its last value; LEFT_OUT if it has none."""
+        tracked = self._summaries.get(fold_key(key))
+        return last if tracked is None else tracked.result()
 
     def _definition(self, key: str) -> Definition:
-        if key not in self._chosen:
-            self._chosen[key] = definition_of(key, self._definitions.values())
-        return self._chosen[key]
+        if key not in self._definition_by_key:
+            self._definition_by_key[key] = definition_of(key, self._definitions.values())
+        return self._definition_by_key[key]
 
 
 def with_step_metrics(data: Mapping[str, Any], missing: Iterable[StepMetric]) -> dict[str, Any]:
-    """Return a row with the newest values of the step metrics that it lacks, as far as they were logged."""
+    """Return a row with the newest values of its missing step metrics, if they were logged."""
     return {**data, **{axis.key: axis.value for axis in missing if axis.value is not None}}
 
 
 def is_number(value: Any) -> bool:
-    """Whether a plain value is stored as a number."""
+    """Return whether a plain value is stored as a number."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def plain_scalar(value: Any) -> Any:
-    """Return a scalar of numpy as Python's own; of more digits than float64 has, the nearest one."""
+def to_python_scalar(value: Any) -> Any:
+    """Return a numpy scalar as a Python one; types wider than float64 are rounded to it."""
     if not hasattr(value, "item"):
         return value
     item = value.item()

@@ -1,7 +1,7 @@
-"""Writing a stream beside a run's own rows: a journal, a writer and a count of steps of its own.
+"""Writer of a side stream: rows separate from those of the run, with a journal, writer name and step count of its own.
 
-So it can't disturb them: not their steps, nor the receipt's counts, nor the bound of their journal. Delivery, what a
-killed process leaves behind, and `stepwell sync` treat it as any other journal.
+So a side stream does not affect the run's steps, the receipt's counts, or the bound of the run's journal. Delivery,
+recovery after a crash, and `stepwell sync` treat its journal like any other.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from typing import NamedTuple
 from stepwell.errors import JournalError
 from stepwell.journal.format import TAG_ROW
 from stepwell.journal.journal import Journal
-from stepwell.terminal import say
+from stepwell.terminal import notify
 from stepwell.values.convert import Cell
 from stepwell_schemas.rules.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TRUE, NO_STEP
 
 
-class StreamAccount(NamedTuple):
-    """What became of a stream: records not delivered, and its journal where it stays (None: it went, or never was)."""
+class StreamReceipt(NamedTuple):
+    """Result of a stream: undelivered records, and its journal if the file remains."""
 
     pending: int = 0
     journal: Path | None = None
 
 
-class StreamLog:
-    """The rows of one stream; its journal is opened with the first of them. Safe to call from one thread at a time.
+class StreamWriter:
+    """Writes the rows of one stream; the journal is opened with the first row. For one thread at a time.
 
     Attributes:
-        current: the step that the next row is written at, counted from `first_step`.
-        journal: where they are written; None while there was none.
+        current: the step of the next row, counted from `first_step`.
+        journal: the stream's journal; None before the first row.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class StreamLog:
         self._closed = False
 
     def write(self, cells: Mapping[str, Cell], at: int, *, stays: bool = False) -> bool:
-        """Write a row of time `at` (µs); the next one replaces it where it `stays`. False when it was dropped."""
+        """Write a row of time `at` (µs); if it `stays`, the next row replaces it. Return False if it was dropped."""
         if self.journal is None and not self._open():
             return False
-        # The ingestor's writer stands at 0: the first row says where this one begins.
+        # The ingestor starts a new writer at step 0: the first row carries the step to start at.
         step, moves = (self.current, COMMIT_TRUE) if self._begins else (NO_STEP, COMMIT_DEFAULT)
         row = {"t": at, "s": step, "c": COMMIT_FALSE if stays else moves, "d": cells}
         if self.journal is None or not self.journal.append_json(TAG_ROW, row):
@@ -65,23 +65,23 @@ class StreamLog:
             self.journal = self._opener()
         except JournalError as error:
             self._closed = True
-            say(f"{self._label} is not kept: {error}")
+            notify(f"{self._label} is not recorded: {error}")
             return False
         self._deliver(self.journal)
         return True
 
     def close(self) -> None:
-        """Take no more rows."""
+        """Reject further rows."""
         self._closed = True
         if self.journal is not None:
             self.journal.stop_waiting()
             self.journal.close()
 
-    def account(self, *, keep: bool) -> StreamAccount:
-        """Let go of the journal, which goes where it was delivered whole, unless it is to be kept."""
+    def release(self, *, keep: bool) -> StreamReceipt:
+        """Release the journal, and delete it if it was delivered in full, unless `keep`."""
         journal = self.journal
         if journal is None:
-            return StreamAccount()
+            return StreamReceipt()
         pending = journal.sequence - journal.acknowledged.sequence
         if journal.deleted and pending:
             with contextlib.suppress(OSError):
@@ -90,7 +90,7 @@ class StreamLog:
             with contextlib.suppress(OSError):
                 journal.path.unlink(missing_ok=True)
         journal.release()
-        return StreamAccount(pending, journal.path if journal.path.exists() else None)
+        return StreamReceipt(pending, journal.path if journal.path.exists() else None)
 
     def abandon_in_child(self) -> None:
         """In a forked child: never write to the parent's journal."""

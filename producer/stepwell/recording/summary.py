@@ -1,7 +1,7 @@
-"""`run.summary`: each key's last value, or what `define_metric` says, or what the user set.
+"""`run.summary`: each key's last value, or the summary that `define_metric` requests, or a value set by the user.
 
-Last values are not kept at every call: they are looked up in the layouts when somebody asks. Only keys with a
-`define_metric` summary are followed as they are logged.
+`log()` does not update it: last values are looked up in the layouts when the summary is read. Only keys with a
+`define_metric` summary are tracked as they are logged.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
-from stepwell.values.metadata import described_mapping
+from stepwell.values.metadata import metadata_mapping
 from stepwell_schemas.rules.keys import check_key
 from stepwell_schemas.rules.metric_definitions import GOALS, SUMMARY_RULES
 from stepwell_schemas.rules.metric_definitions import Definition as Metric
@@ -26,10 +26,10 @@ def make_metric(
     step_sync: bool | None,
     before: Metric | None,
 ) -> Metric:
-    """Return a definition as `define_metric` was asked for it; what it leaves open is as it was `before`.
+    """Return the definition for arguments of `define_metric`; arguments that are None keep the value of `before`.
 
     Raises:
-        KeyRuleError: for a name or step metric that can't be a key. ValueError: for an unknown summary or goal.
+        KeyRuleError: for a name or step metric that is no valid key. ValueError: for an unknown summary or goal.
     """
     check_key(name)
     before = before or Metric(name)
@@ -38,7 +38,7 @@ def make_metric(
         check_key(x_axis)
     rules = tuple(rule.strip().lower() for rule in summary.split(",")) if summary else ()
     if unknown := set(rules) - set(SUMMARY_RULES):
-        raise ValueError(f"summary {sorted(unknown)}: must be of {', '.join(SUMMARY_RULES)}")
+        raise ValueError(f"summary {sorted(unknown)}: must be one or more of {', '.join(SUMMARY_RULES)}")
     if goal is not None and goal not in GOALS:
         raise ValueError(f"goal {goal!r}: must be minimize or maximize")
     return Metric(
@@ -52,7 +52,7 @@ def make_metric(
 
 
 class Summary(MutableMapping[str, Any]):
-    """A mapping that computes itself when read; what is set is sent, and is not overwritten by later values."""
+    """A mapping that is computed when read. Values set by the user are sent, and later rows don't change them."""
 
     def __init__(
         self, logged: Callable[[], Mapping[str, Any]], send: Callable[[dict[str, Any], list[str]], None]
@@ -98,7 +98,7 @@ class Summary(MutableMapping[str, Any]):
             self[name] = value
 
     def update(self, *others: Any, **more: Any) -> None:
-        """Set several values in one event; what has no JSON is set as its `str`."""
-        ready = described_mapping(dict(*others, **more))
+        """Set several values in one event; values without a JSON form are set as their `str`."""
+        ready = metadata_mapping(dict(*others, **more))
         self._explicit.update(ready)
         self._send(ready, [])

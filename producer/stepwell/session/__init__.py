@@ -1,1 +1,1 @@
-"""A run in this process: init, properties, resume and receipt."""
+"""Sessions of runs in this process: `init`, the `Run` object, resuming, side streams and the receipt."""

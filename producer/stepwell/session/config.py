@@ -1,19 +1,19 @@
-"""`run.config`: what the run was configured with; by attribute or item, sent as it changes."""
+"""`run.config`: the configuration of a run, accessed by attribute or item; changes are sent immediately."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
-from stepwell.values.metadata import described_mapping
+from stepwell.values.metadata import metadata_mapping
 
 
 class Config(MutableMapping[str, Any]):
-    """A mapping with attributes. Values are kept as JSON has them; whatever has no JSON is kept as its `str`."""
+    """A mapping with attribute access. Values are converted to JSON's types; others are stored as their `str`."""
 
     def __init__(self, send: Callable[[dict[str, Any], list[str]], None], values: Mapping[str, Any]) -> None:
         self._send = send
-        self._values = described_mapping(values)
+        self._values = metadata_mapping(values)
 
     def __getitem__(self, key: str) -> Any:
         return self._values[key]
@@ -49,14 +49,14 @@ class Config(MutableMapping[str, Any]):
             self[name] = value
 
     def update(self, values: Any = None, allow_val_change: bool | None = None, **more: Any) -> None:  # type: ignore[override]  # noqa: ARG002
-        """Set several values in one event; a namespace (argparse) is taken too."""
-        ready = described_mapping({**as_mapping(values), **more})
+        """Set several values in one event, from a mapping or a namespace (argparse)."""
+        ready = metadata_mapping({**as_mapping(values), **more})
         self._values.update(ready)
         self._send(ready, [])
 
     def setdefaults(self, values: Any) -> None:
-        """Set what is not set yet."""
-        defaults = described_mapping(as_mapping(values))
+        """Set the values of keys that are not set yet."""
+        defaults = metadata_mapping(as_mapping(values))
         self.update({key: value for key, value in defaults.items() if key not in self._values})
 
     def as_dict(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def as_mapping(values: Any) -> Mapping[Any, Any]:
     """Return a config argument (None, a mapping, pairs or a namespace) as a mapping. Raises: TypeError."""
     if isinstance(values, str | bytes):
         raise TypeError(
-            f"config {values[:80]!r}: must be a dict, a namespace or pairs; of a file, give what a parser reads: "
+            f"config {values[:80]!r}: must be a dict, a namespace or pairs; parse a file first: "
             "config=yaml.safe_load(open(path))"
         )
     if values is None:

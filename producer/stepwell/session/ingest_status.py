@@ -1,4 +1,4 @@
-"""Asking the service what it has stored of a session."""
+"""Ingest status of a session, requested from the service at the end of a run."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ _LAST_POLL_SECONDS: Final = 0.5
 _ASK_SECONDS: Final = 5.0
 _NOT_FOUND: Final = 404
 _SERVER_ERRORS: Final = 500
-_NO_SUCH_ADDRESS: Final = "nothing is served at"
-"""How an older service says that it keeps no account of sessions; else a 404 is a session it has yet to see."""
+_NO_SUCH_ROUTE: Final = "urn:stepwell:problem:no-such-route"
+_NO_SUCH_ROUTE_BEFORE: Final = "nothing is served at"
+"""Start of the detail by which services without the problem type `no-such-route` report an unknown route."""
 
 
-class Stored(NamedTuple):
-    """What the service says of a session.
+class IngestStatus(NamedTuple):
+    """Ingest status of a session, as the service reports it.
 
     Attributes:
-        points: values stored, None where nobody could be asked. conflicts, dead_letters: as the ingestor decided.
-        note: why the account is not whole, "" when it is.
+        points: values stored, None if unknown. conflicts, dead_letters: counts of the ingestor.
+        note: reason why the status is incomplete, "" if it is complete.
     """
 
     points: int | None = None
@@ -33,10 +34,12 @@ class Stored(NamedTuple):
     note: str = ""
 
 
-def ask_stored(settings: ProducerSettings, run: RunPath, session: str, records: int, seconds: float) -> Stored:
-    """Wait, at most `seconds`, until the service has settled `records` records of a session, and return its account.
+def wait_until_ingested(
+    settings: ProducerSettings, run: RunPath, session: str, records: int, seconds: float
+) -> IngestStatus:
+    """Wait, at most `seconds`, until the service has processed `records` records of a session; return the status.
 
-    Does not wait for a service that can't be reached. Raises nothing of a network's.
+    Returns immediately if the service can't be reached. Network errors are reported in `note`, not raised.
     """
     import httpx
 
@@ -47,35 +50,40 @@ def ask_stored(settings: ProducerSettings, run: RunPath, session: str, records: 
     url = f"{settings.base_url.rstrip('/')}/api/v1/{run_url(run, f'sessions/{session}')}"
     deadline = time.monotonic() + max(seconds, 0.0)
     pause = _FIRST_POLL_SECONDS
-    found = Stored(note="not known in time")
+    status = IngestStatus(note="unknown: timed out")
     try:
         with httpx.Client(headers=headers) as client:
             while True:
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    return found
-                answer = client.get(url, timeout=min(_ASK_SECONDS, left))
-                if answer.is_success:
-                    settled, found = _account(answer.json(), records)
-                    if settled:
-                        return found
-                elif answer.status_code == _NOT_FOUND:
-                    if str(answer.json()["detail"]).startswith(_NO_SUCH_ADDRESS):
-                        return Stored(note="not asked, the service can't tell")
-                elif answer.status_code < _SERVER_ERRORS:
-                    return Stored(note=f"not asked, {settings.base_url} answers {answer.status_code}")
+                    return status
+                response = client.get(url, timeout=min(_ASK_SECONDS, left))
+                if response.is_success:
+                    complete, status = _parse_status(response.json(), records)
+                    if complete:
+                        return status
+                elif response.status_code == _NOT_FOUND:
+                    if _is_unknown_route(response.json()):
+                        return IngestStatus(note="unknown: the service does not report it")
+                elif response.status_code < _SERVER_ERRORS:
+                    return IngestStatus(note=f"unknown: {settings.base_url} answers {response.status_code}")
                 time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
                 pause = min(_LAST_POLL_SECONDS, 1.5 * pause)
     except (httpx.HTTPError, httpx.InvalidURL):
-        return Stored(note="not asked, no service") if found.points is None else found
+        return IngestStatus(note="unknown: no service") if status.points is None else status
     except (ValueError, LookupError, TypeError):
-        return Stored(note=f"not asked, {settings.base_url} is no Stepwell service")
+        return IngestStatus(note=f"unknown: {settings.base_url} is not a Stepwell service")
 
 
-def _account(answer: dict[str, Any], records: int) -> tuple[bool, Stored]:
-    """Return whether `records` are settled, and the account."""
-    settled = int(answer["records"])
-    note = "" if settled >= records else f"{settled:,} of {records:,} records so far"
-    return settled >= records, Stored(
-        int(answer["points"]), int(answer["conflicts"]), int(answer["dead_letters"]), note
+def _is_unknown_route(problem: dict[str, Any]) -> bool:
+    """Return whether a 404 means a service without session status; any other one is a session not ingested yet."""
+    return problem["type"] == _NO_SUCH_ROUTE or str(problem["detail"]).startswith(_NO_SUCH_ROUTE_BEFORE)
+
+
+def _parse_status(body: dict[str, Any], records: int) -> tuple[bool, IngestStatus]:
+    """Return whether `records` records are processed, and the status."""
+    processed = int(body["records"])
+    note = "" if processed >= records else f"{processed:,} of {records:,} records so far"
+    return processed >= records, IngestStatus(
+        int(body["points"]), int(body["conflicts"]), int(body["dead_letters"]), note
     )

@@ -1,4 +1,4 @@
-"""Starting a run: from the arguments of `init()` and the settings to a `Run`."""
+"""Start of a run: build a `Run` from the arguments of `init()` and the settings."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from stepwell.errors import SettingsError
 from stepwell.session.config import as_mapping
 from stepwell.session.live_runs import current_run, finish_with_worker, make_current
-from stepwell.session.open import Opened, open_session
-from stepwell.session.resume import AUTO_FILE, auto_id, begin, resume_rule
+from stepwell.session.open import SessionOutput, open_session
+from stepwell.session.resume import AUTO_FILE, find_start_point, parse_resume, read_auto_id
 from stepwell.session.run import Run
-from stepwell.session.spec import Plan
-from stepwell.terminal import say
-from stepwell.values.metadata import described_mapping, tags_of, text_of
+from stepwell.session.spec import RunSpec
+from stepwell.terminal import notify
+from stepwell.values.metadata import metadata_mapping, parse_tags, parse_text
 from stepwell.wandb_compat import check_environment
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.streams import DEFAULT, stream_of
@@ -36,51 +36,51 @@ def start_run(arguments: Mapping[str, Any], settings: ProducerSettings, reinit: 
     earlier = current_run()
     if earlier is not None and reinit in _KEEP_REINIT and reinit is not None:
         return earlier
-    plan = make_plan(arguments, settings, resume)
-    if plan.mode != "disabled":
+    spec = build_spec(arguments, settings, resume)
+    if spec.mode != "disabled":
         check_environment(os.environ)
     if earlier is not None and reinit != "create_new":
         earlier.finish()
-    run = Run(plan, settings, lambda wanted: _open(wanted, settings))
-    if plan.auto_file:
+    run = Run(spec, settings, lambda requested: _open(requested, settings))
+    if spec.auto_file:
         with contextlib.suppress(OSError):
-            plan.auto_file.write_text(str(plan.path), "utf-8")
+            spec.auto_file.write_text(str(spec.path), "utf-8")
     make_current(run)
-    if plan.mode == "online" and not plan.quiet:
-        say(f"{plan.path}: its page is {run.url}")
+    if spec.mode == "online" and not spec.quiet:
+        notify(f"{spec.path}: see {run.url}")
     return run
 
 
-def _open(plan: Plan, settings: ProducerSettings) -> Opened:
-    if plan.forked:
+def _open(spec: RunSpec, settings: ProducerSettings) -> SessionOutput:
+    if spec.forked:
         finish_with_worker()
-    return open_session(plan, settings)
+    return open_session(spec, settings)
 
 
-def make_plan(arguments: Mapping[str, Any], settings: ProducerSettings, resume: Any) -> Plan:
-    """Decide what the session is to be; asks the service only for a resume."""
-    rule = resume_rule(resume)
+def build_spec(arguments: Mapping[str, Any], settings: ProducerSettings, resume: Any) -> RunSpec:
+    """Build the specification of a session; requests the service only to resume a run."""
+    rule = parse_resume(resume)
     mode = arguments.get("mode") or settings.mode
     if mode == "shared":
         mode = "online"
     if mode not in {"online", "offline", "disabled"}:
         raise SettingsError(f"mode {mode!r}: must be online, offline or disabled")
-    entity = _or(arguments.get("entity"), settings.entity)
-    project = _or(arguments.get("project"), settings.project)
-    run_id = _or(arguments.get("id"), settings.run_id)
+    entity = _default_to(arguments.get("entity"), settings.entity)
+    project = _default_to(arguments.get("project"), settings.project)
+    run_id = _default_to(arguments.get("id"), settings.run_id)
     if not run_id and rule == "auto":
-        run_id = auto_id(settings.dir, entity, project)
+        run_id = read_auto_id(settings.dir, entity, project)
     path = RunPath.checked(entity, project, run_id or new_id())
-    first_step, resumed = begin(path, rule, settings, mode)
-    return Plan(
+    first_step, resumed = find_start_point(path, rule, settings, mode)
+    return RunSpec(
         path=path,
-        writer=_writer(_or(arguments.get("writer"), settings.writer)),
-        name=text_of("name", arguments.get("name")) or path.run_id,
-        notes=text_of("notes", arguments.get("notes")),
-        tags=tags_of(arguments.get("tags")),
-        group=text_of("group", arguments.get("group")),
-        job_type=text_of("job_type", arguments.get("job_type")),
-        config=described_mapping(as_mapping(arguments.get("config"))),
+        writer=_writer(_default_to(arguments.get("writer"), settings.writer)),
+        name=parse_text("name", arguments.get("name")) or path.run_id,
+        notes=parse_text("notes", arguments.get("notes")),
+        tags=parse_tags(arguments.get("tags")),
+        group=parse_text("group", arguments.get("group")),
+        job_type=parse_text("job_type", arguments.get("job_type")),
+        config=metadata_mapping(as_mapping(arguments.get("config"))),
         mode=mode,
         base_url=settings.base_url.rstrip("/"),
         quiet=settings.quiet or mode == "disabled",
@@ -93,16 +93,16 @@ def make_plan(arguments: Mapping[str, Any], settings: ProducerSettings, resume: 
 
 
 def _writer(given: Any) -> str:
-    writer = text_of("writer", given)
+    writer = parse_text("writer", given)
     if stream_of(writer) != DEFAULT:
-        raise SettingsError(f"writer {writer!r}: names that end in //system or //console are Stepwell's own")
+        raise SettingsError(f"writer {writer!r}: names that end in //system or //console are reserved")
     return writer
 
 
-def _or(given: Any, default: str) -> Any:
+def _default_to(given: Any, default: str) -> Any:
     return default if given is None else given
 
 
 def new_id() -> str:
-    """Return a fresh run id: 8 of a–z and 0–9."""
+    """Return a new run id: 8 random characters of a–z and 0–9."""
     return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_CHARS))

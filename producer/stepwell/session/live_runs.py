@@ -1,4 +1,4 @@
-"""The process's runs: the current one, and the unfinished ones, which end with the process."""
+"""Runs of this process: the current one, and the unfinished ones, which are finished at process exit."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from stepwell.session.run import Run
 
 CHILD_EXIT_SECONDS: Final = 2.0
-"""What a forked child's end waits for its delivery; its parent delivers the rest."""
+"""Time limit for the delivery of a forked child at its exit; its parent delivers the rest."""
 
 _EXIT_PRIORITY: Final = 100
 
 
 class _Current:
-    """The process's runs: the one that module-level functions mean, and all that are not finished."""
+    """The run that module-level functions use, and all unfinished runs."""
 
     run: Run | None = None
     live: Final[list[Run]] = []
@@ -33,7 +33,7 @@ def current_run() -> Run | None:
 
 
 def make_current(run: Run) -> None:
-    """Make a run the current one, and finish it with the process."""
+    """Make a run the current one, and finish it at process exit."""
     _Current.run = run
     _Current.live.append(run)
     _Current.live[:] = [live for live in _Current.live if not live.finished]
@@ -41,7 +41,7 @@ def make_current(run: Run) -> None:
 
 
 def _finish_all() -> None:
-    """At the process's end: finish what is open, all of it within a bounded time."""
+    """Finish all open runs at process exit, within a time limit for all of them."""
     deadline = time.monotonic() + FINISH_TIMEOUT_SECONDS
     for run in list(_Current.live):
         left = max(0.0, deadline - time.monotonic())
@@ -49,7 +49,7 @@ def _finish_all() -> None:
 
 
 def finish_with_worker() -> None:
-    """In a multiprocessing worker, whose end knows no atexit: have its open runs finished there too."""
+    """In a multiprocessing worker, which skips `atexit`, finish open runs at its exit, too."""
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         from multiprocessing.util import Finalize
@@ -59,13 +59,13 @@ def finish_with_worker() -> None:
 
 def _after_fork() -> None:
     for run in _Current.live:
-        run.after_fork()
+        run.after_fork_in_parent()
 
 
 def _in_child() -> None:
     _Current.live[:] = [run for run in _Current.live if not run.finished]
     for run in _Current.live:
-        run.in_child()
+        run.after_fork_in_child()
 
 
 atexit.register(_finish_all)

@@ -1,4 +1,4 @@
-"""Opening what a session writes to: its journal, in the first place that takes one, and who delivers it."""
+"""Opening of a session: its journal, in the first writable place, and its delivery."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stepwell.delivery.orphans import Orphans, journal_name
+from stepwell.delivery.orphans import Orphans, safe_file_name
 from stepwell.errors import JournalError
 from stepwell.journal.format import JournalInfo
 from stepwell.journal.journal import Journal, MemoryJournal
-from stepwell.journal.null_journal import ScratchJournal
-from stepwell.session.spec import Plan
-from stepwell.terminal import say
+from stepwell.journal.null_journal import NullJournal
+from stepwell.session.spec import RunSpec
+from stepwell.terminal import notify
 from stepwell_schemas.limits import MIB
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.streams import stream_writer
@@ -26,71 +26,71 @@ if TYPE_CHECKING:
 _SESSION_BYTES: Final = 8
 _MEMORY_MAX_BYTES: Final = 256 * MIB
 STREAM_MAX_BYTES: Final = 256 * MIB
-"""Bytes that a stream's journal may hold that were not delivered yet; beyond it, its rows are dropped."""
+"""Upper bound of undelivered data in a side stream's journal; beyond it, rows are dropped."""
 
-_REMEDY: Final = "set STEPWELL_DIR to a folder that can be written"
+_REMEDY: Final = "set STEPWELL_DIR to a writable folder"
 
 
-class Opened(NamedTuple):
-    """A session's journal, and who delivers it."""
+class SessionOutput(NamedTuple):
+    """The journal of a session, and its delivery."""
 
     journal: Journal
     delivery: Delivery
 
 
-def open_session(plan: Plan, settings: ProducerSettings) -> Opened:
-    """Open a session; `delivery` is not started yet. Raises: JournalError, offline where nothing can be written."""
-    # Imported here, since asyncio would be a third of what `import stepwell` costs.
+def open_session(spec: RunSpec, settings: ProducerSettings) -> SessionOutput:
+    """Open a session without starting its delivery. Raises: JournalError, offline, if no folder is writable."""
+    # Imported here: asyncio would take a third of the time of `import stepwell`.
     from stepwell.delivery.sender import NoDelivery, Sender
 
     info = JournalInfo(
-        *plan.path,
+        *spec.path,
         secrets.token_hex(_SESSION_BYTES),
-        plan.writer,
+        spec.writer,
         started=time.time_ns() // 1000,
-        first_step=plan.first_step,
-        keep=plan.keep_journal,
+        first_step=spec.first_step,
+        keep=spec.keep_journal,
     )
-    if plan.mode == "disabled":
-        return Opened(ScratchJournal(info), NoDelivery())
+    if spec.mode == "disabled":
+        return SessionOutput(NullJournal(info), NoDelivery())
     folder = settings.dir.absolute() / "journals"
-    journal = _open_journal(folder, info, settings, memory=plan.mode == "online")
-    if plan.mode == "offline":
-        return Opened(journal, NoDelivery())
-    orphans = None if plan.forked else Orphans(folder, plan.path, plan.writer)
-    return Opened(journal, Sender(journal, settings, orphans))
+    journal = _open_journal(folder, info, settings, memory=spec.mode == "online")
+    if spec.mode == "offline":
+        return SessionOutput(journal, NoDelivery())
+    orphans = None if spec.forked else Orphans(folder, spec.path, spec.writer)
+    return SessionOutput(journal, Sender(journal, settings, orphans))
 
 
-def open_stream(plan: Plan, main: Journal, stream: str) -> Journal:
-    """Open the journal of a stream beside a session's rows, in the folder of its journal. Raises: JournalError."""
+def open_stream(spec: RunSpec, main: Journal, stream: str) -> Journal:
+    """Open the journal of a side stream, in the folder of the session's journal. Raises: JournalError."""
     session = secrets.token_hex(_SESSION_BYTES)
     info = JournalInfo(
-        *plan.path,
+        *spec.path,
         session,
-        stream_writer(plan.writer, stream),
+        stream_writer(spec.writer, stream),
         started=time.time_ns() // 1000,
-        keep=plan.keep_journal,
+        keep=spec.keep_journal,
     )
-    path = main.path.with_name(f"{journal_name(info.run_id)}-{session}.journal")
+    path = main.path.with_name(f"{safe_file_name(info.run_id)}-{session}.journal")
     return Journal(path, info, STREAM_MAX_BYTES, "drop")
 
 
-def files_folder(folder: Path | None, run: RunPath) -> Path:
-    """Return a new or known folder for a run's own files: below `folder`, else (or for None) a temporary one."""
+def make_files_folder(folder: Path | None, run: RunPath) -> Path:
+    """Return the folder for a run's own files, created if needed: below `folder`, or a temporary one."""
     if folder is not None:
-        path = folder.absolute().joinpath("files", *(journal_name(part) for part in run))
+        path = folder.absolute().joinpath("files", *(safe_file_name(part) for part in run))
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            say(f"{run}: can't make the folder {path}: {error.strerror}; run.dir is a temporary one")
+            notify(f"{run}: can't create the folder {path}: {error.strerror}; run.dir is a temporary folder")
         else:
             return path
     return Path(tempfile.mkdtemp(prefix="stepwell-"))
 
 
 def _open_journal(folder: Path, info: JournalInfo, settings: ProducerSettings, *, memory: bool) -> Journal:
-    """Create the journal: in its folder, else in a temporary one, else in memory. Raises: JournalError."""
-    name = f"{journal_name(info.run_id)}-{info.session}.journal"
+    """Create the journal: in its folder, otherwise in a temporary one, otherwise in memory. Raises: JournalError."""
+    name = f"{safe_file_name(info.run_id)}-{info.session}.journal"
     bound, policy = settings.journal_max_bytes, settings.journal_when_full
     try:
         return Journal(folder / name, info, bound, policy)
@@ -102,10 +102,10 @@ def _open_journal(folder: Path, info: JournalInfo, settings: ProducerSettings, *
         if not memory:
             raise JournalError(f"{first}; {_REMEDY}") from first
     else:
-        say(f"{info.run_id}: {first}; it is {journal.path} instead; {_REMEDY}")
+        notify(f"{info.run_id}: {first}; using {journal.path} instead; {_REMEDY}")
         return journal
-    say(
-        f"{info.run_id}: {first}; it is kept in memory instead, and what is not delivered when this process ends is "
-        f"lost; {_REMEDY}"
+    notify(
+        f"{info.run_id}: {first}; the journal is kept in memory, and data that are not delivered when this process "
+        f"ends are lost; {_REMEDY}"
     )
     return MemoryJournal(folder / name, info, min(bound, _MEMORY_MAX_BYTES), policy)

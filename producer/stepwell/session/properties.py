@@ -1,4 +1,4 @@
-"""What a run says of itself: its attributes, with wandb's names."""
+"""Attributes of a run, with wandb's names."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from stepwell.session.open import files_folder
-from stepwell.session.spec import Plan
-from stepwell.values.metadata import tags_of, text_of
+from stepwell.session.open import make_files_folder
+from stepwell.session.spec import RunSpec
+from stepwell.values.metadata import parse_tags, parse_text
 from stepwell_schemas.rules.identifiers import RunPath
 
 if TYPE_CHECKING:
     from stepwell.journal.journal import Journal
-    from stepwell.recording.row_writer import RowLog
+    from stepwell.recording.row_writer import RowWriter
     from stepwell.recording.summary import Summary
     from stepwell.session.config import Config
     from stepwell.session.receipt import Receipt
     from stepwell.settings import ProducerSettings
 
 
-class RunView(ABC):
-    """The attributes of a run; those that can be set are sent as they are."""
+class RunProperties(ABC):
+    """The attributes of a run; changes to `name`, `notes` and `tags` are sent immediately."""
 
-    _plan: Plan
+    _spec: RunSpec
     _journal: Journal
-    _rows: RowLog
+    _rows: RowWriter
     _config: Config
     _summary: Summary
     _receipt: Receipt | None
@@ -37,63 +37,63 @@ class RunView(ABC):
     _folder: Path | None = None
 
     @abstractmethod
-    def _event(self, event: str, **fields: Any) -> None:
-        """Write an event to the journal. Raises: UsageError when the run is finished."""
+    def _write_event(self, event: str, **fields: Any) -> None:
+        """Write an event to the journal. Raises: UsageError if the run is finished."""
 
     @property
     def finished(self) -> bool:
-        """Whether `finish()` was called."""
+        """Return whether `finish()` was called."""
         return self._receipt is not None
 
     @property
     def config(self) -> Config:
-        """What the run was configured with."""
+        """The run's configuration."""
         return self._config
 
     @property
     def summary(self) -> Summary:
-        """Each metric's last value, or what `define_metric` says."""
+        """Each metric's last value, or the summary that `define_metric` requests."""
         return self._summary
 
     @property
     def step(self) -> int:
-        """The step that the next `log()` writes at."""
+        """The step of the next `log()`."""
         return self._rows.current
 
     @property
     def starting_step(self) -> int:
-        """The step at which this session began; above 0 after a resume."""
-        return self._plan.first_step
+        """The first step of this session; above 0 after a resume."""
+        return self._spec.first_step
 
     @property
     def id(self) -> str:
         """The run's id."""
-        return self._plan.path.run_id
+        return self._spec.path.run_id
 
     @property
     def entity(self) -> str:
-        """Who the run belongs to."""
-        return self._plan.path.entity
+        """The entity that the run belongs to."""
+        return self._spec.path.entity
 
     @property
     def project(self) -> str:
         """The run's project."""
-        return self._plan.path.project
+        return self._spec.path.project
 
     @property
     def path(self) -> str:
         """`entity/project/run_id`."""
-        return str(self._plan.path)
+        return str(self._spec.path)
 
     @property
     def run_path(self) -> RunPath:
-        """The path in its parts."""
-        return self._plan.path
+        """The path as its parts."""
+        return self._spec.path
 
     @property
     def writer(self) -> str:
-        """This process's name among the run's writers."""
-        return self._plan.writer
+        """The name of this process among the run's writers."""
+        return self._spec.writer
 
     @property
     def name(self) -> str:
@@ -102,8 +102,8 @@ class RunView(ABC):
 
     @name.setter
     def name(self, value: str) -> None:
-        self._name = text_of("name", value)
-        self._event("RunUpdated", display_name=self._name)
+        self._name = parse_text("name", value)
+        self._write_event("RunUpdated", display_name=self._name)
 
     @property
     def notes(self) -> str:
@@ -112,8 +112,8 @@ class RunView(ABC):
 
     @notes.setter
     def notes(self, value: str) -> None:
-        self._notes = text_of("notes", value)
-        self._event("RunUpdated", notes=self._notes)
+        self._notes = parse_text("notes", value)
+        self._write_event("RunUpdated", notes=self._notes)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -122,29 +122,29 @@ class RunView(ABC):
 
     @tags.setter
     def tags(self, values: Any) -> None:
-        self._tags = tags_of(values)
-        self._event("RunUpdated", tags=list(self._tags))
+        self._tags = parse_tags(values)
+        self._write_event("RunUpdated", tags=list(self._tags))
 
     @property
     def group(self) -> str:
-        """The group of runs it belongs to."""
-        return self._plan.group
+        """The run's group."""
+        return self._spec.group
 
     @property
     def job_type(self) -> str:
-        """What kind of job it is."""
-        return self._plan.job_type
+        """The run's job type."""
+        return self._spec.job_type
 
     @property
     def resumed(self) -> bool:
-        """Whether this session goes on with an earlier run."""
-        return self._plan.resumed
+        """Return whether this session continues an earlier run."""
+        return self._spec.resumed
 
     @property
     def dir(self) -> str:
-        """A folder for the script's own files of this run, made when first asked for; nothing in it is sent."""
+        """A folder for the script's own files of this run, created on first access; its files are not sent."""
         if self._folder is None:
-            self._folder = files_folder(None if self.disabled else self._settings.dir, self._plan.path)
+            self._folder = make_files_folder(None if self.disabled else self._settings.dir, self._spec.path)
         return str(self._folder)
 
     @property
@@ -154,18 +154,18 @@ class RunView(ABC):
 
     @property
     def forked(self) -> bool:
-        """Whether this is a forked child's part of its parent's run."""
-        return self._plan.forked
+        """Return whether this is the session of a forked child in its parent's run."""
+        return self._spec.forked
 
     @property
     def offline(self) -> bool:
-        """Whether nothing is sent while the run goes on."""
-        return self._plan.mode == "offline"
+        """Return whether the run is offline: nothing is sent during it."""
+        return self._spec.mode == "offline"
 
     @property
     def disabled(self) -> bool:
-        """Whether nothing is kept at all."""
-        return self._plan.mode == "disabled"
+        """Return whether the run is disabled: nothing is recorded."""
+        return self._spec.mode == "disabled"
 
     @property
     def settings(self) -> ProducerSettings:
@@ -184,10 +184,10 @@ class RunView(ABC):
 
     @property
     def project_url(self) -> str:
-        """Where the service shows the project."""
+        """The URL of the project's page."""
         return self.url.rpartition("/")[0]
 
     @property
     def url(self) -> str:
-        """Where the service shows the run."""
-        return f"{self._plan.base_url}/{quote(str(self.path))}"
+        """The URL of the run's page."""
+        return f"{self._spec.base_url}/{quote(str(self.path))}"

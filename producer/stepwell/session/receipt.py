@@ -1,4 +1,4 @@
-"""What `finish()` hands back: how much was logged, how much of it is delivered, and what is known to be stored."""
+"""The receipt that `finish()` returns: numbers of logged, delivered and stored records."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import NamedTuple
 
 
 class Receipt(NamedTuple):
-    """The account of one session of a run.
+    """The result of one session of a run.
 
     Attributes:
         logged, points: `log()` calls and values written. delivered, pending: records (rows and events) that the
-            brokers have acknowledged, and those still only in the journal.
-        stored: values of this session that the service has stored; None where it could not be asked.
-        stored_note: why it was not, or why its account is not whole; "" otherwise.
-        conflicts: asked steps below the current one. dead_letters: events that could not be used.
-        rejected: values that could not be stored. dropped: records there was no room for.
-        recovered: records delivered of earlier sessions and of forked processes.
-        lines_dropped: lines of the console output that were printed and not kept.
+            brokers have acknowledged, and those that are still only in the journal.
+        stored: values of this session that the service has stored; None if unknown.
+        stored_note: reason why `stored` is unknown or incomplete, "" if it is complete.
+        conflicts: calls with a step below the current one. dead_letters: events that the ingestor could not process.
+        rejected: values that could not be stored. dropped: records for which there was no room.
+        recovered: records delivered from orphaned journals of earlier sessions and forked processes.
+        lines_dropped: printed console lines that were not recorded.
         pending_beside: records of system metrics and console output that are still only in `journals_beside`.
-        journal: the journal file; None once it was delivered whole and removed.
-        error: why not everything is delivered or could be, "" otherwise.
+        journal: the journal file; None if it was delivered in full and removed.
+        error: reason why delivery is incomplete, "" if it is complete.
     """
 
     run: str
@@ -50,10 +50,10 @@ class Receipt(NamedTuple):
             ("pending", self.pending),
             ("step conflicts", self.conflicts),
             ("dead letters", self.dead_letters),
-            ("values not storable", self.rejected),
+            ("values rejected", self.rejected),
             ("dropped", self.dropped),
             ("records recovered", self.recovered),
-            ("console lines not kept", self.lines_dropped),
+            ("console lines dropped", self.lines_dropped),
             ("records of system metrics and console pending", self.pending_beside),
         )
         parts += [f"{count:,} {name}" for name, count in named if count]
@@ -62,5 +62,5 @@ class Receipt(NamedTuple):
         journals = [self.journal] if self.pending and self.journal else []
         journals += self.journals_beside if self.pending_beside else []
         if journals:
-            line += f"; deliver them with: stepwell sync {' '.join(map(str, journals))}"
+            line += f"; to deliver them: stepwell sync {' '.join(map(str, journals))}"
         return line

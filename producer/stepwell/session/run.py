@@ -12,146 +12,146 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from stepwell.errors import JournalError, UsageError
 from stepwell.journal.format import TAG_EVENT
-from stepwell.recording.row_writer import RowLog
+from stepwell.recording.row_writer import RowWriter
 from stepwell.recording.summary import Metric, Summary, make_metric
 from stepwell.session.alerts import AlertLevel, Alerts
 from stepwell.session.config import Config
-from stepwell.session.ingest_status import Stored, ask_stored
-from stepwell.session.open import Opened
-from stepwell.session.properties import RunView
+from stepwell.session.ingest_status import IngestStatus, wait_until_ingested
+from stepwell.session.open import SessionOutput
+from stepwell.session.properties import RunProperties
 from stepwell.session.receipt import Receipt
-from stepwell.session.side_streams import STDERR, STDOUT, Beside
-from stepwell.session.spec import FINISH_TIMEOUT_SECONDS, Plan
-from stepwell.terminal import say
-from stepwell.values.metadata import parts_of
+from stepwell.session.side_streams import STDERR, STDOUT, SideStreams
+from stepwell.session.spec import FINISH_TIMEOUT_SECONDS, RunSpec
+from stepwell.terminal import notify
+from stepwell.values.metadata import split_mapping
 from stepwell.wandb_compat import stand_in
 
 if TYPE_CHECKING:
     from stepwell.settings import ProducerSettings
 
 State = Literal["finished", "failed", "crashed"]
-Opener = Callable[[Plan], Opened]
+SessionOpener = Callable[[RunSpec], SessionOutput]
 
 
-class Run(RunView):
+class Run(RunProperties):
     """A run that is being logged. Use it as a context manager, or call `finish()`.
 
-    A forked child (a data loader's worker) may log too: at its first call it gets a session of its own, as a writer
-    named after its process, which begins at the step its parent had at the fork. It does not end the run; what it could
-    not deliver itself before it ended, its parent delivers.
+    A forked child (a worker of a data loader) may log, too. Its first call opens a session of its own, with a writer
+    name made from its process id, which starts at its parent's step at the fork. It does not end the run; its parent
+    delivers the records that the child could not deliver before it exited.
     """
 
-    def __init__(self, plan: Plan, settings: ProducerSettings, opener: Opener) -> None:
-        """Open the session, write its start, and begin to deliver. Raises: JournalError."""
-        self._plan = plan
+    def __init__(self, spec: RunSpec, settings: ProducerSettings, opener: SessionOpener) -> None:
+        """Open the session, write its first event, and start delivery. Raises: JournalError."""
+        self._spec = spec
         self._settings = settings
         self._opener = opener
-        self._journal, self._delivery = opener(plan)
-        self._rows = RowLog(self._journal, plan.first_step, plan.path.run_id, settings.media_max_bytes)
-        self._config = Config(self._send_config, plan.config)
+        self._journal, self._delivery = opener(spec)
+        self._rows = RowWriter(self._journal, spec.first_step, spec.path.run_id, settings.media_max_bytes)
+        self._config = Config(self._send_config, spec.config)
         self._summary = Summary(self._rows.last_values, self._send_summary)
         self._receipt: Receipt | None = None
         self._metrics: dict[str, Metric] = {}
         self._alerts = Alerts()
-        self._tags = tuple(plan.tags)
-        self._name, self._notes = plan.name, plan.notes
+        self._tags = tuple(spec.tags)
+        self._name, self._notes = spec.name, spec.notes
         self._inherited: Any = None
         self._kept_alive: Any = None
         self._begin_lock = threading.Lock()
         self.start_time = time.time()
-        first, *others = parts_of(self._config.as_dict(), self._refuse_description)
-        self._event(
+        first, *others = split_mapping(self._config.as_dict(), self._report_unstorable_metadata)
+        self._write_event(
             "RunStarted",
-            writer=plan.writer,
-            display_name=plan.name,
+            writer=spec.writer,
+            display_name=spec.name,
             config=first,
-            tags=list(plan.tags),
-            notes=plan.notes,
-            group=plan.group,
-            job_type=plan.job_type,
-            resumed=plan.resumed,
-            client=plan.client,
-            host=plan.host,
+            tags=list(spec.tags),
+            notes=spec.notes,
+            group=spec.group,
+            job_type=spec.job_type,
+            resumed=spec.resumed,
+            client=spec.client,
+            host=spec.host,
             pid=os.getpid(),
         )
         for values in others:
-            self._event("RunUpdated", config=values)
+            self._write_event("RunUpdated", config=values)
         self._delivery.start()
-        self._beside = Beside(plan, settings, self._journal, self._delivery)
-        self._beside.start()
+        self._side_streams = SideStreams(spec, settings, self._journal, self._delivery)
+        self._side_streams.start()
 
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
-        """Log one row of metrics; values are taken now.
+        """Log one row of metrics; values are copied during the call.
 
         Args:
             data: metrics by key; nested dicts become `a.b` keys. `stepwell.values.convert` lists the conversions.
-            step: the step to write at; default: the current one, which then moves on by one. A step below the
-                current one is a conflict: the row is logged at the current step, and the conflict recorded.
-            commit: False keeps the current step for more data; True moves on after an explicit `step` too.
+            step: the step to write at. Default: the current step, which is then incremented. A step below the
+                current one is a conflict: the row is logged at the current step, and the conflict is recorded.
+            commit: False keeps the current step for more data; True increments it even after an explicit `step`.
 
-        Never waits for a network and never raises for one.
+        Never waits for the network and never raises a network error.
 
         Raises:
-            TypeError: when `data` is no mapping. StepError: when `step` is no integer within ±2^62.
-            UsageError: when the run is finished.
+            TypeError: if `data` is no mapping. StepError: if `step` is no integer within ±2^62.
+            UsageError: if the run is finished.
         """
         self._rows.log(data, step, commit)
 
     def finish(
         self, exit_code: int | None = None, quiet: bool | None = None, timeout: float = FINISH_TIMEOUT_SECONDS
     ) -> Receipt:
-        """End the run, wait at most `timeout` seconds until it is delivered and stored, and account for it in one line.
+        """Finish the run: wait at most `timeout` seconds for delivery and ingestion, print and return the receipt.
 
-        A second call returns the same receipt. In a forked child it ends what the child logged, and not the run.
+        A second call returns the same receipt. In a forked child it ends the child's session, not the run.
         """
         if self._receipt is not None:
             return self._receipt
         if self._inherited is not None:
-            self._beside.stop()
+            self._side_streams.stop()
             return Receipt(self.path)
         code = exit_code or 0
         deadline = time.monotonic() + timeout
         journal, rows = self._journal, self._rows
-        self._beside.stop()
+        self._side_streams.stop()
         journal.stop_waiting()
-        if not self._plan.forked:
-            self._event("RunFinished", exit_code=code, state="failed" if code else "finished")
+        if not self._spec.forked:
+            self._write_event("RunFinished", exit_code=code, state="failed" if code else "finished")
         rows.finish()
         journal.close()
         self._delivery.drain(timeout)
-        stored = self._ask_stored(deadline - time.monotonic())
-        self._receipt = self._account(stored)
-        if not (self._plan.quiet if quiet is None else quiet):
-            say(str(self._receipt))
+        stored = self._wait_until_ingested(deadline - time.monotonic())
+        self._receipt = self._build_receipt(stored)
+        if not (self._spec.quiet if quiet is None else quiet):
+            notify(str(self._receipt))
         return self._receipt
 
-    def _ask_stored(self, seconds: float) -> Stored:
+    def _wait_until_ingested(self, seconds: float) -> IngestStatus:
         delivered = self._journal.acknowledged.sequence
-        if self._plan.mode != "online" or not delivered:
-            return Stored()
-        return ask_stored(self._settings, self._plan.path, self._journal.info.session, delivered, seconds)
+        if self._spec.mode != "online" or not delivered:
+            return IngestStatus()
+        return wait_until_ingested(self._settings, self._spec.path, self._journal.info.session, delivered, seconds)
 
-    def _account(self, stored: Stored) -> Receipt:
-        """Let go of the journal, which goes where it was delivered whole, and return the receipt."""
+    def _build_receipt(self, stored: IngestStatus) -> Receipt:
+        """Release the journal, delete it if it was delivered in full, and return the receipt."""
         journal, rows = self._journal, self._rows
         delivered = journal.acknowledged.sequence
         pending = journal.sequence - delivered
         error = self._delivery.error or journal.problem
         if journal.deleted:
-            error = error or "the journal was deleted while the run went on"
-            if pending or self._plan.keep_journal:
+            error = error or "the journal was deleted during the run"
+            if pending or self._spec.keep_journal:
                 try:
                     journal.save()
                 except OSError as failed:
-                    error = f"the journal was deleted and can't be written again: {failed.strerror}"
-        elif not pending and not self._plan.keep_journal:
+                    error = f"the journal was deleted and can't be restored: {failed.strerror}"
+        elif not pending and not self._spec.keep_journal:
             with contextlib.suppress(OSError):
                 journal.path.unlink(missing_ok=True)
         journal.release()
-        beside = self._beside.account()
-        if self._plan.auto_file:
+        side_streams = self._side_streams.release()
+        if self._spec.auto_file:
             with contextlib.suppress(OSError):
-                self._plan.auto_file.unlink(missing_ok=True)
+                self._spec.auto_file.unlink(missing_ok=True)
         return Receipt(
             self.path,
             logged=rows.rows,
@@ -165,9 +165,9 @@ class Run(RunView):
             rejected=rows.rejected,
             dropped=journal.dropped,
             recovered=self._delivery.recovered,
-            lines_dropped=self._beside.lines_dropped,
-            pending_beside=sum(account.pending for account in beside),
-            journals_beside=tuple(account.journal for account in beside if account.journal is not None),
+            lines_dropped=self._side_streams.lines_dropped,
+            pending_beside=sum(stream.pending for stream in side_streams),
+            journals_beside=tuple(stream.journal for stream in side_streams if stream.journal is not None),
             journal=journal.path if journal.path.exists() else None,
             error=error,
         )
@@ -182,20 +182,20 @@ class Run(RunView):
         overwrite: bool | None = None,
         goal: str | None = None,
     ) -> Metric:
-        """Say how a metric is drawn and summed up.
+        """Define how a metric is drawn and summarized.
 
-        A key's own definition goes before a pattern's, and of several patterns the one defined last holds.
+        A definition of the key itself takes precedence over patterns; of several patterns, the last one applies.
 
         Args:
             name: a key, or a pattern such as `val/*`.
-            step_metric: the key it is drawn against. hidden: not drawn by default.
-            step_sync: add the newest value of `step_metric` to rows that lack it; the default, unless False.
+            step_metric: the key on its x axis. hidden: do not draw it by default.
+            step_sync: add the newest value of `step_metric` to rows that lack it; default: True.
             summary: one or more of min, max, mean, best, first, last, copy, none, separated by commas.
-            overwrite: forget what earlier calls said of `name`; else what this call leaves out stays.
+            overwrite: discard earlier definitions of `name`; otherwise, omitted arguments keep their values.
             goal: `minimize` or `maximize`, for `best`.
 
         Raises:
-            KeyRuleError: for a name or step metric that can't be a key. ValueError: for an unknown summary or goal.
+            KeyRuleError: for a name or step metric that is no valid key. ValueError: for an unknown summary or goal.
         """
         before = None if overwrite else self._metrics.get(name)
         metric = make_metric(name, step_metric, summary, goal, hidden, step_sync, before)
@@ -209,85 +209,87 @@ class Run(RunView):
             "hidden": metric.hidden,
             "glob": metric.glob,
         }
-        self._event("RunUpdated", metrics=[definition])
+        self._write_event("RunUpdated", metrics=[definition])
         return metric
 
     def alert(
         self, title: str, text: str = "", level: str | AlertLevel | None = None, wait_duration: Any = None
     ) -> None:
-        """Say something that somebody should know: a line on stderr, kept with the run's console output.
+        """Print an alert to stderr, and record it with the run's console output.
 
         Args:
-            title, text: what. level: INFO (default), WARN or ERROR.
-            wait_duration: seconds, or a timedelta, for which further alerts of this title are left out; default: 60 s.
+            title, text: the message. level: INFO (default), WARN or ERROR.
+            wait_duration: seconds, or a timedelta, during which further alerts of this title are skipped; default: 60.
 
         Raises:
-            ValueError: for another level. TypeError: for another wait.
+            ValueError: for an unknown level. TypeError: for a wait that is no duration.
         """
         line = self._alerts.line(time.monotonic(), str(title), str(text), level, wait_duration)
         if line and not self.disabled:
-            say(f"{self.id}: {line}")
-            self._beside.put(STDERR, f"{line}\n")
+            notify(f"{self.id}: {line}")
+            self._side_streams.put(STDERR, f"{line}\n")
 
     def write_logs(self, text: str) -> None:
-        """Add text to the run's console output, as if the script had printed it, and print nothing."""
-        self._beside.put(STDOUT, text if text.endswith("\n") else f"{text}\n")
+        """Add text to the run's recorded console output without printing it."""
+        self._side_streams.put(STDOUT, text if text.endswith("\n") else f"{text}\n")
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Return what takes the place of wandb's further calls; see `stepwell.wandb_compat`."""
-            found = stand_in(name)
-            if found is None:
+            """Return a substitute for wandb's other methods; see `stepwell.wandb_compat`."""
+            substitute = stand_in(name)
+            if substitute is None:
                 raise AttributeError(f"a run has no attribute {name!r}")
-            return found
+            return substitute
 
-    def _event(self, event: str, **fields: Any) -> None:
+    def _write_event(self, event: str, **fields: Any) -> None:
         if self._receipt is not None:
-            raise UsageError(f"{self.id}: the run is finished; init() starts another, or goes on with resume=")
+            raise UsageError(
+                f"{self.id}: the run is finished; call init() for another one, or with resume= to continue it"
+            )
         if self._inherited is not None:
-            self._begin_in_child()
+            self._start_child_session()
         self._journal.append_json(TAG_EVENT, {"event": event, "timestamp": time.time_ns() // 1000, **fields})
 
     def _send_config(self, values: dict[str, Any], removed: list[str]) -> None:
-        for part in parts_of(values, self._refuse_description):
-            self._event("RunUpdated", config=part, config_remove=removed)
+        for part in split_mapping(values, self._report_unstorable_metadata):
+            self._write_event("RunUpdated", config=part, config_remove=removed)
 
     def _send_summary(self, values: dict[str, Any], removed: list[str]) -> None:
-        for part in parts_of(values, self._refuse_description):
-            self._event("RunUpdated", summary=part, summary_remove=removed)
+        for part in split_mapping(values, self._report_unstorable_metadata):
+            self._write_event("RunUpdated", summary=part, summary_remove=removed)
 
-    def _refuse_description(self, key: str, rule: str) -> None:
-        say(f"{self.id}: {key[:80]!r} of config or summary is not stored: {rule}")
+    def _report_unstorable_metadata(self, key: str, rule: str) -> None:
+        notify(f"{self.id}: {key[:80]!r} in config or summary is not stored: {rule}")
 
-    def after_fork(self) -> None:
-        """In the parent: expect children to leave journals behind."""
-        self._delivery.forked()
+    def after_fork_in_parent(self) -> None:
+        """In the parent: check for orphaned journals of children from now on."""
+        self._delivery.expect_forks()
 
-    def in_child(self) -> None:
-        """In a forked child: leave the parent's journal alone, and begin a session at the first call that logs."""
+    def after_fork_in_child(self) -> None:
+        """In a forked child: abandon the parent's journal, and start a session at the first call that logs."""
         self._journal.abandon_in_child()
-        self._beside.in_child(self._plan.in_child(os.getpid(), self._rows.current))
-        # What the parent's threads hold was copied without them: kept, so that nothing closes it here.
+        self._side_streams.in_child(self._spec.for_forked_child(os.getpid(), self._rows.current))
+        # State of the parent's threads, which don't exist here: referenced, so that no destructor closes it.
         self._inherited = (self._delivery, self._inherited)
         self._begin_lock = threading.Lock()
-        self._rows.in_child(self._begin_in_child)
+        self._rows.in_child(self._start_child_session)
 
-    def _begin_in_child(self) -> None:
+    def _start_child_session(self) -> None:
         with self._begin_lock:
             if self._inherited is None:
                 return
-            plan = self._plan.in_child(os.getpid(), self._rows.current)
+            spec = self._spec.for_forked_child(os.getpid(), self._rows.current)
             try:
-                journal, delivery = self._opener(plan)
+                journal, delivery = self._opener(spec)
             except JournalError as error:
-                say(f"{self.id}: {error}: what process {os.getpid()} logs is dropped")
+                notify(f"{self.id}: {error}: rows of process {os.getpid()} are dropped")
                 journal, delivery = self._journal, self._delivery
             self._kept_alive, self._inherited = self._inherited, None
-            self._plan, self._journal, self._delivery = plan, journal, delivery
-            self._rows.begin(journal)
+            self._spec, self._journal, self._delivery = spec, journal, delivery
+            self._rows.switch_journal(journal)
             delivery.start()
-            self._beside.begin_in_child(delivery)
+            self._side_streams.start_child_session(delivery)
 
     def __enter__(self) -> Self:
         return self
@@ -297,7 +299,7 @@ class Run(RunView):
     ) -> None:
         ended_well = error is None or (isinstance(error, SystemExit) and error.code in {None, 0})
         if error is not None and not isinstance(error, SystemExit) and self._receipt is None:
-            self._beside.note(error)
+            self._side_streams.record_traceback(error)
         self.finish(exit_code=0 if ended_well else 1)
 
     def __repr__(self) -> str:

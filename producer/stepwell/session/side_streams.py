@@ -1,8 +1,8 @@
-"""What a session keeps beside its rows by itself: system metrics and console output, as its settings say.
+"""Side streams of a session: system metrics and console output, recorded separately from the rows of the run.
 
-Each is a part of its own, with a thread and a stream; none is in a disabled run. Of a forked child, the lines that it
-prints are kept where `sys.stdout` and `sys.stderr` are listened to: without a thread, under a writer's name of its own,
-numbered from where its parent's were at the fork.
+Each has a thread and a stream of its own; disabled runs have none. In a forked child, printed lines are recorded if
+`sys.stdout` and `sys.stderr` are hooked: without a thread, under the child's writer name, and numbered from its
+parent's count at the fork.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwell.journal.journal import Journal
-from stepwell.recording.stream_writer import StreamAccount, StreamLog
+from stepwell.recording.stream_writer import StreamReceipt, StreamWriter
 from stepwell.session.live_runs import finish_with_worker
 from stepwell.session.open import open_stream
-from stepwell.session.spec import Plan
-from stepwell.terminal import say
+from stepwell.session.spec import RunSpec
+from stepwell.terminal import notify
 from stepwell_schemas.errors import KeyRuleError
 from stepwell_schemas.rules.keys import check_key
 from stepwell_schemas.rules.streams import CONSOLE, SYSTEM, stream_key
@@ -35,45 +35,45 @@ _NAMES: Final = (STDOUT, STDERR)
 _LABELS: Final = {SYSTEM: "system metrics", CONSOLE: "console output"}
 
 
-class _Nobody:
-    """Delivers nothing: the parent looks for what a forked child leaves behind."""
+class _NullDelivery:
+    """No-op delivery in a forked child: the parent delivers the child's orphaned journals."""
 
-    def also(self, journal: Journal) -> None:
-        """It stays in the folder."""
+    def add_journal(self, journal: Journal) -> None:
+        """Do nothing: the journal stays in its folder."""
 
 
-class Beside:
-    """The streams beside a session's rows."""
+class SideStreams:
+    """The side streams of a session."""
 
-    def __init__(self, plan: Plan, settings: ProducerSettings, journal: Journal, delivery: Delivery) -> None:
-        self._plan = plan
+    def __init__(self, spec: RunSpec, settings: ProducerSettings, journal: Journal, delivery: Delivery) -> None:
+        self._spec = spec
         self._settings = settings
         self._journal = journal
-        self._delivery: Delivery | _Nobody = delivery
-        self._logs: list[StreamLog] = []
+        self._delivery: Delivery | _NullDelivery = delivery
+        self._writers: list[StreamWriter] = []
         self._sampler: Sampler | None = None
         self._capture: Capture | ChildLines | None = None
-        self._endings: list[Callable[[], None]] = []
-        self._heard: list[str] = []
+        self._stop_callbacks: list[Callable[[], None]] = []
+        self._captured_names: list[str] = []
         self._in_child = False
-        self._console: StreamLog | None = None
+        self._console: StreamWriter | None = None
 
     @property
     def lines_dropped(self) -> int:
-        """Lines that were printed and not kept."""
+        """Number of printed lines that were not recorded."""
         return 0 if self._capture is None else self._capture.dropped
 
     def start(self) -> None:
-        """Begin what the settings ask for. What can't begin is said, and training goes on without it."""
-        if self._plan.mode == "disabled":
+        """Start the streams that the settings enable. A stream that can't start is reported, and training continues."""
+        if self._spec.mode == "disabled":
             return
         try:
             if self._settings.system_seconds:
                 self._start_system(self._settings.system_seconds)
             if self._settings.console != "off":
                 self._start_console(redirected=self._settings.console == "redirect")
-        except RuntimeError as error:  # no more threads, or the interpreter is ending
-            say(f"{self._plan.path.run_id}: no system metrics or console output: {error}")
+        except RuntimeError as error:  # the thread limit is reached, or the interpreter shuts down
+            notify(f"{self._spec.path.run_id}: no system metrics or console output: {error}")
 
     def _start_system(self, seconds: float) -> None:
         from stepwell.system.sampler import Sampler
@@ -86,7 +86,7 @@ class Beside:
                 keys[name] = self._key(SYSTEM, name)
             return log.write({keys[name]: ("number", value) for name, value in metrics.items()}, at)
 
-        self._sampler = Sampler(seconds, _existing(self._journal.path), write)
+        self._sampler = Sampler(seconds, _nearest_existing_folder(self._journal.path), write)
         self._sampler.start()
 
     def _start_console(self, *, redirected: bool) -> None:
@@ -98,7 +98,7 @@ class Beside:
             self._redirect(self._capture)
             return
         for name in _NAMES:
-            self._listen(name, self._capture)
+            self._capture_stream(name, self._capture)
 
     def _console_writer(self, first_step: int) -> Write:
         log = self._console = self._stream(CONSOLE, first_step)
@@ -109,117 +109,120 @@ class Beside:
 
         return write
 
-    def _listen(self, name: str, capture: Capture | ChildLines) -> None:
-        from stepwell.console.stream_hook import listen
+    def _capture_stream(self, name: str, capture: Capture | ChildLines) -> None:
+        from stepwell.console.stream_hook import hook_stream
 
         try:
-            self._endings.append(listen(name, capture.put))
-            self._heard.append(name)
+            self._stop_callbacks.append(hook_stream(name, capture.put))
+            self._captured_names.append(name)
         except TypeError as error:
-            say(f"{self._plan.path.run_id}: {error}; its lines are not kept")
+            notify(f"{self._spec.path.run_id}: {error}; its lines are not recorded")
 
     def _redirect(self, capture: Capture) -> None:
         from stepwell.console.redirect import redirect
 
         try:
-            ending, apart = redirect(capture)
+            stop, unredirected = redirect(capture)
         except OSError as error:
-            say(f"{self._plan.path.run_id}: output can't be redirected ({error}); sys.stdout and sys.stderr are heard")
-            apart = list(_NAMES)
+            notify(f"{self._spec.path.run_id}: can't redirect output ({error}); capturing sys.stdout and sys.stderr")
+            unredirected = list(_NAMES)
         else:
-            self._endings.append(ending)
-        for name in apart:
-            self._listen(name, capture)
+            self._stop_callbacks.append(stop)
+        for name in unredirected:
+            self._capture_stream(name, capture)
 
-    def _stream(self, stream: str, first_step: int = 0) -> StreamLog:
-        label = f"{self._plan.path.run_id}: {_LABELS[stream]}"
-        log = StreamLog(label, lambda: open_stream(self._plan, self._journal, stream), self._deliver, first_step)
-        self._logs.append(log)
+    def _stream(self, stream: str, first_step: int = 0) -> StreamWriter:
+        label = f"{self._spec.path.run_id}: {_LABELS[stream]}"
+        log = StreamWriter(label, lambda: open_stream(self._spec, self._journal, stream), self._deliver, first_step)
+        self._writers.append(log)
         return log
 
     def _deliver(self, journal: Journal) -> None:
-        self._delivery.also(journal)
+        self._delivery.add_journal(journal)
         if self._in_child:
             finish_with_worker()
 
     def _key(self, stream: str, name: str) -> str:
         try:
-            return check_key(stream_key(self._plan.writer, stream, name))
+            return check_key(stream_key(self._spec.writer, stream, name))
         except KeyRuleError:
-            # A writer whose name no key may have: its values share a key with those of writers like it.
+            # The writer's name is no valid key: such writers share the keys without a writer name.
             return stream_key("", stream, name)
 
     def put(self, name: str, text: str) -> None:
-        """Keep text as a stream's output, where console output is kept."""
+        """Record text as output of a stream, if console output is captured."""
         if self._capture is not None:
             self._capture.put(name, text)
 
-    def note(self, error: BaseException) -> None:
-        """Keep the traceback of what ends the run, which Python prints when nobody listens any more."""
-        # Imported here, since it would be a fifth of what `import stepwell` costs.
+    def record_traceback(self, error: BaseException) -> None:
+        """Record the traceback of the error that ends the run: Python prints it after capturing has ended."""
+        # Imported here: it would take a fifth of the time of `import stepwell`.
         import traceback
 
         self.put(STDERR, "".join(traceback.format_exception(error)))
 
     def stop(self) -> None:
-        """End, within seconds; everything that was taken is in the journals then.
+        """Stop within seconds, with everything captured written to the journals.
 
-        A forked child goes on listening: multiprocessing prints a worker's traceback after what ends it.
+        A forked child continues to capture: multiprocessing prints a worker's traceback after its exit handlers.
         """
         if self._in_child:
             if self._capture is not None:
                 self._capture.stop()
             return
-        for ending in self._endings:
-            ending()
-        self._endings.clear()
+        for stop in self._stop_callbacks:
+            stop()
+        self._stop_callbacks.clear()
         parts: tuple[Any, ...] = (self._capture, self._sampler)
         for part in parts:
             if part is not None:
                 part.stop()
-        for log in self._logs:
+        for log in self._writers:
             log.close()
 
-    def account(self) -> list[StreamAccount]:
-        """Let go of the journals, and return what became of each; a forked child's are its parent's to deliver."""
+    def release(self) -> list[StreamReceipt]:
+        """Release the journals, and return the result of each; the parent delivers those of a forked child."""
         if self._in_child:
             return []
-        return [log.account(keep=self._plan.keep_journal) for log in self._logs]
+        return [log.release(keep=self._spec.keep_journal) for log in self._writers]
 
-    def in_child(self, plan: Plan) -> None:
-        """In a forked child, whose plan is given: leave the parent's journals alone, sample nothing, and listen anew.
+    def in_child(self, spec: RunSpec) -> None:
+        """In a forked child: abandon the parent's journals, stop sampling, and capture printed lines again.
 
-        What is printed is delivered by the parent once the child has ended, or by `begin_in_child`.
+        The parent delivers the lines after the child has exited, unless `start_child_session` delivers them before.
+
+        Args:
+            spec: the specification of the child's session.
         """
-        heard, self._heard = self._heard, []
-        for ending in self._endings:
+        captured, self._captured_names = self._captured_names, []
+        for stop in self._stop_callbacks:
             with contextlib.suppress(OSError):
-                ending()
-        self._endings.clear()
-        for log in self._logs:
+                stop()
+        self._stop_callbacks.clear()
+        for log in self._writers:
             log.abandon_in_child()
         first_step = 0 if self._console is None else self._console.current
         if self._capture is not None:
-            first_step += self._capture.waiting_in_child()
+            first_step += self._capture.pending_lines()
         self._sampler = self._capture = None
-        self._plan, self._in_child, self._delivery = plan, True, _Nobody()
-        if not heard or self._console is None:
+        self._spec, self._in_child, self._delivery = spec, True, _NullDelivery()
+        if not captured or self._console is None:
             return
         from stepwell.console.child import ChildLines
 
-        self._logs = []
+        self._writers = []
         self._capture = ChildLines(self._console_writer(first_step))
-        for name in heard:
-            self._listen(name, self._capture)
+        for name in captured:
+            self._capture_stream(name, self._capture)
 
-    def begin_in_child(self, delivery: Delivery) -> None:
-        """In a forked child that logs itself from now on: deliver what it prints, too."""
+    def start_child_session(self, delivery: Delivery) -> None:
+        """In a forked child that logs rows: deliver its printed lines, too."""
         self._delivery = delivery
-        for log in self._logs:
+        for log in self._writers:
             if log.journal is not None:
-                delivery.also(log.journal)
+                delivery.add_journal(log.journal)
 
 
-def _existing(path: Path) -> Path:
-    """Return the nearest folder above a path that is there."""
+def _nearest_existing_folder(path: Path) -> Path:
+    """Return the nearest existing parent folder of a path."""
     return next((folder for folder in path.parents if folder.exists()), Path())

@@ -1,4 +1,4 @@
-"""What a session of a run is to be, decided before anything is opened."""
+"""Specification of a session, built before anything is opened."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ FINISH_TIMEOUT_SECONDS: Final = 60.0
 Mode = Literal["online", "offline", "disabled"]
 
 
-class Plan(NamedTuple):
-    """What a session of a run is to be.
+class RunSpec(NamedTuple):
+    """The specification of a session of a run.
 
     Attributes:
-        first_step: the step it begins at. auto_file: where `resume="auto"` remembers the run.
-        forked: whether it is a forked child's, which adds rows to the run and neither begins nor ends it.
+        first_step: the step it starts at. auto_file: the file in which `resume="auto"` stores the run's path.
+        forked: whether it is the session of a forked child, which adds rows and neither starts nor ends the run.
     """
 
     path: RunPath
@@ -40,8 +40,8 @@ class Plan(NamedTuple):
     auto_file: Path | None = None
     forked: bool = False
 
-    def in_child(self, pid: int, step: int) -> Plan:
-        """Return the plan of a forked child's session, which begins at its parent's step."""
+    def for_forked_child(self, pid: int, step: int) -> RunSpec:
+        """Return the specification of a forked child's session, which starts at its parent's step."""
         return self._replace(
             writer=fork_writer(self.writer, pid), first_step=step, quiet=True, auto_file=None, forked=True
         )

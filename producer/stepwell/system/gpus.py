@@ -1,4 +1,4 @@
-"""NVIDIA's GPUs, through NVML where the package `nvidia-ml-py` is installed and a driver is there; else none."""
+"""Metrics of NVIDIA GPUs through NVML, if the package `nvidia-ml-py` and a driver are installed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MILLIWATTS: Final = 1_000.0
 
 
 class Gpus:
-    """The GPUs of the host. Each figure that one does not tell is left out."""
+    """The GPUs of the host. Metrics that a GPU does not report are left out."""
 
     def __init__(self) -> None:
         self._nvml: Any = None
@@ -22,26 +22,26 @@ class Gpus:
             self._handles = [pynvml.nvmlDeviceGetHandleByIndex(number) for number in range(pynvml.nvmlDeviceGetCount())]
             self._nvml = pynvml
         except Exception:
-            # No package, no driver, no permission, another package of this name: there are no GPUs to tell of.
+            # No package, driver or permission, or another package of this name: report no GPUs.
             self._handles = []
 
     def metrics(self) -> dict[str, float]:
-        """Return what the GPUs do now, by name."""
-        found: dict[str, float] = {}
+        """Return the current metrics of all GPUs by name."""
+        metrics: dict[str, float] = {}
         for number, handle in enumerate(self._handles):
-            for ask in (_utilization, _memory, _temperature, _power):
-                found |= {f"gpu.{number}.{name}": value for name, value in self._asked(ask, handle).items()}
-        return found
+            for read in (_utilization, _memory, _temperature, _power):
+                metrics |= {f"gpu.{number}.{name}": value for name, value in self._try_read(read, handle).items()}
+        return metrics
 
-    def _asked(self, ask: Callable[[Any, Any], dict[str, float]], handle: Any) -> dict[str, float]:
+    def _try_read(self, read: Callable[[Any, Any], dict[str, float]], handle: Any) -> dict[str, float]:
         try:
-            return ask(self._nvml, handle)
+            return read(self._nvml, handle)
         except Exception:
-            # NVML's errors are classes made at run time; what a card does not tell is not there.
+            # NVML creates its error classes at run time; a metric that a card does not report is left out.
             return {}
 
     def close(self) -> None:
-        """Let go of NVML."""
+        """Shut NVML down."""
         if self._nvml is not None:
             with contextlib.suppress(Exception):
                 self._nvml.nvmlShutdown()

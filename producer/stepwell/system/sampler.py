@@ -1,4 +1,4 @@
-"""The thread that samples the system metrics of a run. Nothing here can fail training."""
+"""Background thread that samples the system metrics of a run. It never fails a training."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from stepwell.terminal import say
+from stepwell.terminal import notify
 
 FIRST_SECONDS: Final = 1.0
-"""When the first sample is taken, unless the interval is shorter: short runs have one too."""
+"""Time of the first sample, unless the interval is shorter, so that short runs have one, too."""
 
 _JOIN_SECONDS: Final = 2.0
 
 Write = Callable[[dict[str, float], int], bool]
-"""Writes a sample: values by name, time in µs; False when it was dropped."""
+"""Writes a sample: values by name, time in µs; returns False if it was dropped."""
 
 
 class Sampler:
-    """Samples every `seconds`, first after FIRST_SECONDS at the latest."""
+    """Samples every `seconds`; the first sample comes after FIRST_SECONDS at the latest."""
 
     def __init__(self, seconds: float, folder: Path, write: Write) -> None:
         self._seconds = seconds
@@ -30,11 +30,11 @@ class Sampler:
         self._thread = threading.Thread(target=self._run, name="stepwell-system", daemon=True)
 
     def start(self) -> None:
-        """Begin. Raises: RuntimeError when no thread can be had."""
+        """Start the thread. Raises: RuntimeError if no thread can be started."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End, at most a sample later."""
+        """Stop the thread, after at most one more sample."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(_JOIN_SECONDS)
@@ -43,11 +43,11 @@ class Sampler:
         try:
             self._sample()
         except Exception as error:
-            # The boundary of the thread: whatever it is, training goes on without system metrics.
-            say(f"system metrics stopped: {type(error).__name__}: {error}")
+            # Boundary of the thread: whatever happens, training continues without system metrics.
+            notify(f"system metrics stopped: {type(error).__name__}: {error}")
 
     def _sample(self) -> None:
-        # Imported here, in this thread, so that importing and starting a run stay quick.
+        # Imported in this thread, so that `import stepwell` and `init()` stay fast.
         import psutil
 
         from stepwell.system.gpus import Gpus

@@ -1,4 +1,4 @@
-"""What the operating system counts, and the metrics that two readings of it give. Reads with psutil; no threads."""
+"""Counters of the operating system, read with psutil, and the metrics computed from two readings."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Metrics = dict[str, float]
 """Values by name, without the stream's prefix."""
 
 PROBLEMS = (psutil.Error, OSError, AttributeError, ValueError, RuntimeError, NotImplementedError)
-"""What psutil raises where a system does not tell, or a process ends meanwhile."""
+"""Errors of psutil for counters that a system lacks, and processes that end meanwhile."""
 
 
 class Reading(NamedTuple):
-    """Counters that only grow, as of `at` (seconds); a name or process that could not be read is not there.
+    """Monotonic counters as of `at` (seconds); names or processes that could not be read are missing.
 
-    `busy`, `idle`: seconds of all cores. `bytes_moved`: by metric name. `processor`: seconds by process (id, begin).
+    `busy`, `idle`: seconds of all cores. `bytes_moved`: by metric name. `processor`: seconds by process (id, start).
     """
 
     at: float
@@ -29,26 +29,26 @@ class Reading(NamedTuple):
 
 
 def rates(before: Reading, now: Reading) -> Metrics:
-    """Return what two readings say of the time between them."""
+    """Return the average rates between two readings."""
     seconds = now.at - before.at
     if seconds <= 0:
         return {}
-    found: Metrics = {}
+    metrics: Metrics = {}
     cores = (now.busy - before.busy) + (now.idle - before.idle)
     if cores > 0:
-        found["cpu"] = min(max(100.0 * (now.busy - before.busy) / cores, 0.0), 100.0)
+        metrics["cpu"] = min(max(100.0 * (now.busy - before.busy) / cores, 0.0), 100.0)
     for name, count in now.bytes_moved.items():
-        # A counter that began anew (an interface that was taken away) says nothing this time.
+        # A counter that was reset (a removed interface) gives no rate this time.
         if name in before.bytes_moved and count >= before.bytes_moved[name]:
-            found[name] = (count - before.bytes_moved[name]) / seconds
+            metrics[name] = (count - before.bytes_moved[name]) / seconds
     if now.processor:
         used = (spent - before.processor.get(process, 0.0) for process, spent in now.processor.items())
-        found["process.cpu"] = 100.0 * sum(max(one, 0.0) for one in used) / seconds
-    return found
+        metrics["process.cpu"] = 100.0 * sum(max(spent, 0.0) for spent in used) / seconds
+    return metrics
 
 
 def read(at: float, process: psutil.Process, folder: Path) -> tuple[Reading, Metrics]:
-    """Read the counters, and what needs no second reading. Raises nothing of psutil's."""
+    """Return the counters, and the metrics that need no second reading. Errors of psutil are not raised."""
     busy, idle = 0.0, 0.0
     moved: dict[str, int] = {}
     processor: dict[tuple[int, float], float] = {}
@@ -71,7 +71,7 @@ def read(at: float, process: psutil.Process, folder: Path) -> tuple[Reading, Met
 def _cores() -> tuple[float, float]:
     times = psutil.cpu_times()
     idle = times.idle + getattr(times, "iowait", 0.0)
-    # The guests' time is part of the users' already.
+    # Guest time is included in user time already.
     return sum(times) - idle - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0), idle
 
 
@@ -97,13 +97,13 @@ def _disk(folder: Path) -> Metrics:
 def _processes(process: psutil.Process) -> tuple[dict[tuple[int, float], float], Metrics]:
     processor: dict[tuple[int, float], float] = {}
     memory = threads = 0
-    for one in (process, *process.children(recursive=True)):
+    for member in (process, *process.children(recursive=True)):
         try:
-            with one.oneshot():
-                times = one.cpu_times()
-                memory += one.memory_info().rss
-                threads += one.num_threads()
-                processor[one.pid, one.create_time()] = times.user + times.system
+            with member.oneshot():
+                times = member.cpu_times()
+                memory += member.memory_info().rss
+                threads += member.num_threads()
+                processor[member.pid, member.create_time()] = times.user + times.system
         except PROBLEMS:
-            continue  # it has ended meanwhile, or is another user's
+            continue  # it has ended meanwhile, or belongs to another user
     return processor, {"process.memory": float(memory), "process.threads": float(threads)}

@@ -1,1 +1,1 @@
-"""Conversion of logged values."""
+"""Conversion of logged values and of a run's metadata."""

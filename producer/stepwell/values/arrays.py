@@ -1,7 +1,7 @@
-"""Arrays and scalars of libraries (numpy, torch, jax, TensorFlow, CuPy, pandas, polars), told by what they can do.
+"""Arrays and scalars of array libraries (numpy, torch, jax, TensorFlow, CuPy, pandas, polars), by duck typing.
 
-None of the libraries is imported: what has a shape and `tolist()` (or `to_list()`, or `numpy()`) is an array. Writing
-imports nothing; reading back makes numpy arrays.
+An object with a shape and `tolist()` (or `to_list()`, or `numpy()`) is an array. Writing imports none of the
+libraries; reading back returns numpy arrays.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from typing import Any, Final
 from stepwell_schemas.rules.json_values import TYPE, float_json, read_other
 
 _WIDE: Final = frozenset({"float128", "float96", "complex256", "complex192", "longdouble", "clongdouble"})
-"""Types of more digits than float64 has; their values travel as decimal text."""
+"""Types with more precision than float64; their values are stored as decimal text."""
 
 
 _ADDED: Final = 2
-"""What numpy says of types that ml_dtypes (jax) adds to it."""
+"""`dtype.isbuiltin` of types that a library registers with numpy, such as those of ml_dtypes (jax)."""
 
 
 def is_array(value: Any) -> bool:
-    """Whether a value is an array or a scalar of an array library."""
+    """Return whether a value is an array or a scalar of an array library."""
     return hasattr(value, "shape") and any(hasattr(value, name) for name in ("tolist", "to_list", "numpy"))
 
 
 def host_array(value: Any) -> Any:
-    """Return an array without its gradient, as an object with `tolist()`. Raises: whatever its library does.
+    """Return an array without its gradient, as an object with `tolist()`. Raises: any error of its library.
 
-    One with a mask becomes one of any objects, None where the mask is.
+    A masked array becomes an object array with None for masked elements.
     """
     if hasattr(value, "detach"):
         value = value.detach()
     if hasattr(value, "to_numpy"):
-        # Columns of data frames: their own lists have no common form for missing values.
+        # Columns of data frames: the libraries' lists represent missing values differently.
         return value.to_numpy()
     if hasattr(value, "filled") and hasattr(value, "mask"):
         objects = value.data.astype(object)
@@ -41,28 +41,28 @@ def host_array(value: Any) -> Any:
     return value if hasattr(value, "tolist") else value.numpy()
 
 
-def dtype_of(value: Any) -> str:
+def dtype_name(value: Any) -> str:
     """Return the name of an array's element type: `float32`, `bfloat16`, `datetime64[ns]`, `<U5`, …"""
     dtype = getattr(value, "dtype", None)
     if dtype is None:
         return "object"
-    if kind_of(value) in {"U", "S"}:
+    if dtype_kind(value) in {"U", "S"}:
         return str(dtype.str)
     return str(getattr(dtype, "name", None) or str(dtype).rpartition(".")[2])
 
 
-def kind_of(value: Any) -> str:
-    """Return numpy's letter for the kind of an array's elements, "" where the library has none."""
+def dtype_kind(value: Any) -> str:
+    """Return numpy's kind letter of an array's elements, "" if the library has none."""
     return str(getattr(getattr(value, "dtype", None), "kind", ""))
 
 
-def scalar_of(value: Any) -> Any:
+def to_scalar(value: Any) -> Any:
     """Return the only element of an array as a plain value: times as text, time spans as seconds.
 
     Raises:
-        Whatever its library does, for instance where the element is on no device that can be read.
+        Any error of its library, for instance if the element's device can't be read.
     """
-    kind = kind_of(value)
+    kind = dtype_kind(value)
     if kind == "M":
         return value.astype(str).item()
     if kind == "m":
@@ -75,9 +75,9 @@ def scalar_of(value: Any) -> Any:
     return item
 
 
-def array_json(value: Any, ready: Callable[[Any], Any]) -> dict[str, Any]:
-    """Return an array as JSON takes it, with its type and shape; `ready` does so for elements that are any object."""
-    kind, dtype = kind_of(value), dtype_of(value)
+def array_to_json(value: Any, ready: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return an array as a JSON object with its type and shape; `ready` converts elements of object arrays."""
+    kind, dtype = dtype_kind(value), dtype_name(value)
     if kind == "M":
         values = value.astype(str).tolist()
     elif kind == "m":
@@ -109,54 +109,53 @@ def _mapped(values: Any, depth: int, leaf: Callable[[Any], Any]) -> Any:
     return leaf(values) if depth == 0 else [_mapped(item, depth - 1, leaf) for item in values]
 
 
-def as_logged(value: Any) -> Any:
-    """Return the list or array that a value of parsed JSON stands for; any other value is itself.
+def restore_value(value: Any) -> Any:
+    """Return the list or array that a parsed JSON value describes; other values are returned unchanged.
 
-    An object that does not say what it is is a reference to media, or of another producer.
+    An object without a type mark is a reference to media, or comes from another producer.
     """
     if isinstance(value, list) or (isinstance(value, dict) and TYPE in value):
         return read_other(value, _array)
     return value
 
 
-def _array(found: Mapping[str, Any]) -> Any:
+def _array(document: Mapping[str, Any]) -> Any:
     try:
-        return read_array(found)
+        return read_array(document)
     except (ValueError, TypeError, LookupError):
-        # Of another producer: it says that it is an array, and is none.
-        return dict(found)
+        # From another producer: marked as an array, but not a valid one.
+        return dict(document)
 
 
-def read_array(found: Mapping[str, Any]) -> Any:
-    """Return the numpy array that `array_json` wrote.
+def read_array(document: Mapping[str, Any]) -> Any:
+    """Return the numpy array that `array_to_json` wrote.
 
-    A type that numpy does not know (`bfloat16`, unless ml_dtypes is imported) becomes the one that it finds for the
-    values.
+    If numpy does not know the type (`bfloat16`, unless ml_dtypes is imported), it infers one from the values.
     """
     import numpy as np
 
     def read(item: Any) -> Any:
         return read_other(item, _array)
 
-    shape = tuple(found["shape"])
-    values = found["values"]
+    shape = tuple(document["shape"])
+    values = document["values"]
     try:
-        dtype = np.dtype(found["dtype"])
+        dtype = np.dtype(document["dtype"])
     except TypeError:
         return np.array(_mapped(values, len(shape), read)).reshape(shape)
     if dtype.isbuiltin == _ADDED:
-        # Such types take no texts for NaN; what they rounded to is exact in what numpy finds.
+        # Such types can't parse the text NaN; the type that numpy infers holds their values exactly.
         return np.array(_mapped(values, len(shape), read)).astype(dtype).reshape(shape)
     if dtype.kind == "c":
-        parts = np.array(values, np.longdouble if found["dtype"] in _WIDE else np.float64).reshape(*shape, 2)
+        parts = np.array(values, np.longdouble if document["dtype"] in _WIDE else np.float64).reshape(*shape, 2)
         array = np.empty(shape, dtype)
         array.real, array.imag = parts[..., 0], parts[..., 1]
         return array
     if dtype.kind == "O":
         items = list(_flat(values, len(shape)))
         array = np.empty(len(items), object)
-        for place, item in enumerate(items):
-            array[place] = read(item)
+        for index, item in enumerate(items):
+            array[index] = read(item)
         return array.reshape(shape)
     if dtype.kind == "m":
         return np.array(values, np.int64).astype(dtype).reshape(shape)

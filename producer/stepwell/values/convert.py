@@ -1,4 +1,4 @@
-"""What becomes of each value that `log()` is given; taken at the call, so that later changes never show.
+"""Conversion of values given to `log()`; values are copied during the call, so later changes have no effect.
 
 | given | stored |
 |---|---|
@@ -15,9 +15,9 @@
 | arrays | other, as JSON with their dtype and shape |
 | media (`stepwell.Image`, figures, …), a list of media of one kind | their kind; the reference to their files, JSON |
 | dict | one metric for each leaf, keys joined by "." |
-| anything else, texts over TEXT_MAX_BYTES, keys that break the key rule | not stored: warned about once, counted |
+| anything else, texts over TEXT_MAX_BYTES, keys that break the key rule | not stored; one warning, then counted |
 
-No library is imported for it: see `stepwell.values.arrays`. The JSON is that of `stepwell_schemas.rules.json_values`.
+No library is imported for it (see `stepwell.values.arrays`). `stepwell_schemas.rules.json_values` defines the JSON.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pathlib import PurePath
 from typing import Any, Final, NamedTuple
 
 from stepwell.errors import UnstorableError
-from stepwell.values.arrays import array_json, host_array, is_array, kind_of, scalar_of
+from stepwell.values.arrays import array_to_json, dtype_kind, host_array, is_array, to_scalar
 from stepwell_schemas.limits import TEXT_MAX_BYTES
 from stepwell_schemas.rules.json_values import dict_json, float_json, text_json
 
@@ -43,25 +43,25 @@ Cell = tuple[str, Any]
 
 MAX_DEPTH: Final = 32
 _MAX_DIGITS: Final = 640
-"""Digits of an integer: the most that Python turns into text whatever `sys.set_int_max_str_digits` says."""
+"""Digits of an integer: the most that Python converts to text under any `sys.set_int_max_str_digits`."""
 _MAX_INT_BITS: Final = int(_MAX_DIGITS / math.log10(2))
 _MAX_TEXT: Final = f"must have at most {TEXT_MAX_BYTES:,} bytes of UTF-8"
 
 
 class Array(NamedTuple):
-    """An array of none or several elements, as an object with `tolist()`, still to be made JSON."""
+    """An array of zero or several elements, as an object with `tolist()`, not converted to JSON yet."""
 
     value: Any
 
 
 def key_text(key: Any) -> str:
-    """Return a mapping's key as text: strings as they are, anything else as `str` says."""
+    """Return a mapping's key as text: strings unchanged, other objects through `str`."""
     return str.__str__(key) if isinstance(key, str) else str(key)
 
 
-def cell_of(value: Any) -> Cell:
+def to_cell(value: Any) -> Cell:
     """Return the kind and plain value of one value. Raises: UnstorableError."""
-    plain = plain_of(value)
+    plain = to_plain(value)
     if isinstance(plain, bool):
         return "bool", plain
     if isinstance(plain, int | float):
@@ -69,7 +69,7 @@ def cell_of(value: Any) -> Cell:
     if isinstance(plain, str):
         check_text(plain)
         return "string", plain
-    text = json.dumps(json_ready(plain), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(to_json_value(plain), ensure_ascii=False, allow_nan=False)
     check_text(text)
     return "other", text
 
@@ -84,14 +84,14 @@ def check_text(text: str) -> None:
         raise UnstorableError(_MAX_TEXT)
 
 
-def plain_of(value: Any) -> Any:
-    """Return a value as bool, int, float, str, or None, or as a container still to be made JSON.
+def to_plain(value: Any) -> Any:
+    """Return a value as bool, int, float, str or None, or as a container that is not converted to JSON yet.
 
     Raises:
-        UnstorableError: when it is none of them.
+        UnstorableError: if it is none of them.
     """
     if isinstance(value, Enum):
-        return plain_of(value.value)
+        return to_plain(value.value)
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
@@ -102,7 +102,7 @@ def plain_of(value: Any) -> Any:
         return str.__str__(value)
     if isinstance(value, Mapping | list | tuple | set | frozenset | range):
         return value
-    return _plain_of_rarer(value)
+    return _to_plain_rare(value)
 
 
 def _checked_int(value: int) -> int:
@@ -111,9 +111,9 @@ def _checked_int(value: int) -> int:
     return value
 
 
-def _plain_of_rarer(value: Any) -> Any:
+def _to_plain_rare(value: Any) -> Any:
     if isinstance(value, Decimal):
-        # Asked first: 1E+999999999 is a small Decimal, and an int of 400 MB.
+        # Checked before conversion: 1E+999999999 is a small Decimal, and an int of 400 MB.
         if value.is_finite() and value.adjusted() >= _MAX_DIGITS:
             raise UnstorableError(f"integers may have at most {_MAX_DIGITS} digits")
         integral = value.is_finite() and value == value.to_integral_value()
@@ -136,45 +136,45 @@ def _plain_of_rarer(value: Any) -> Any:
         except UnicodeDecodeError:
             raise UnstorableError("bytes must be UTF-8 text") from None
     if is_array(value):
-        return _plain_of_array(host_array(value))
-    raise UnstorableError(f"values of {type(value).__module__}.{type(value).__qualname__} have no kind")
+        return _array_to_plain(host_array(value))
+    raise UnstorableError(f"values of type {type(value).__module__}.{type(value).__qualname__} are not supported")
 
 
-def _plain_of_array(value: Any) -> Any:
+def _array_to_plain(value: Any) -> Any:
     count = math.prod(value.shape)
-    if kind_of(value) == "V" and value.dtype.names:
-        raise UnstorableError("structured arrays have no kind: log each field on its own")
+    if dtype_kind(value) == "V" and value.dtype.names:
+        raise UnstorableError("structured arrays are not supported: log each field separately")
     if count == 1:
-        return plain_of(scalar_of(value))
+        return to_plain(to_scalar(value))
     if count > TEXT_MAX_BYTES:
         raise UnstorableError(_MAX_TEXT)
     return Array(value)
 
 
-def whole_text(text: str) -> str:
-    """Return a text in which lone surrogates (of undecodable file names, say), which UTF-8 has not, are escaped."""
+def escape_surrogates(text: str) -> str:
+    """Return a text with lone surrogates (of undecodable file names, for instance) escaped: UTF-8 has none."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def json_ready(value: Any, depth: int = 0, *, exact: bool = True) -> Any:
-    """Return a value in JSON's types; NaN and ±Inf as the strings "NaN", "Infinity", "-Infinity".
+def to_json_value(value: Any, depth: int = 0, *, exact: bool = True) -> Any:
+    """Return a value in JSON's types; NaN and ±Inf become the strings "NaN", "Infinity", "-Infinity".
 
     Args:
-        value: what `plain_of` takes. depth: how deep it is nested.
-        exact: mark what could be mistaken for something else, and what arrays are (see `rules.json_values`).
+        value: any value that `to_plain` accepts. depth: its nesting depth.
+        exact: mark arrays and ambiguous values with their type (see `stepwell_schemas.rules.json_values`).
 
     Raises:
-        UnstorableError: when something in it has no JSON, or it is nested too deep.
+        UnstorableError: if a part of it has no JSON form, or it is nested too deep.
     """
     if depth > MAX_DEPTH:
         raise UnstorableError(f"must be nested at most {MAX_DEPTH} deep")
 
     def inner(item: Any) -> Any:
-        return json_ready(item, depth + 1, exact=exact)
+        return to_json_value(item, depth + 1, exact=exact)
 
-    plain = value if isinstance(value, Array) else plain_of(value)
+    plain = value if isinstance(value, Array) else to_plain(value)
     if isinstance(plain, Array):
-        return array_json(plain.value, inner) if exact else inner(plain.value.tolist())
+        return array_to_json(plain.value, inner) if exact else inner(plain.value.tolist())
     if isinstance(plain, float):
         return float_json(plain)
     if isinstance(plain, str):

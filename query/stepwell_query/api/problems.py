@@ -189,7 +189,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - what the handler is registered for
     if error.status_code == 404:
         detail = f"nothing is served at {request.url.path}; /docs lists what there is"
-        return problem(404, "not-found", "There is no such thing", detail)
+        return problem(404, "no-such-route", "There is no such thing", detail)
     answer = problem(error.status_code, "http", str(error.detail), str(error.detail))
     answer.headers.update(error.headers or {})
     return answer

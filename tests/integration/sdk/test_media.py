@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import signal
 import wave
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd  # noqa: F401 - whole, before the ingestor's thread imports it beside Plotly
+import pandas as pd  # noqa: F401 - complete, before the ingestor's thread imports it during Plotly's import
 import plotly.graph_objects as go
 import pytest
 from bokeh.plotting import figure as bokeh_figure
@@ -63,7 +64,7 @@ MEDIA: dict[str, Callable[[], Any]] = {
 
 
 def log_all(sdk: Served) -> stepwell.Receipt:
-    """Log every type twice, and a number beside."""
+    """Log every type twice, together with a number."""
     with stepwell.init(id="run", settings={**sdk.settings, "quiet": True}) as run:
         for step in range(2):
             run.log({"loss": float(step), **{f"m/{key}": make() for key, make in MEDIA.items()}})
@@ -71,7 +72,7 @@ def log_all(sdk: Served) -> stepwell.Receipt:
 
 
 def expected(value: Any) -> list[tuple[dict[str, Any], bytes | None]]:
-    """Return the references that a value must come back with, and their files."""
+    """Return the expected references of a value, and their files."""
     from stepwell.media.adapters import as_media
 
     kept = Kept()
@@ -109,20 +110,21 @@ def test_each_type_comes_back_as_it_was_logged(sdk: Served, tmp_path: Path) -> N
     path = file.download(tmp_path)
     assert path.read_bytes() == image.read()
     assert path == tmp_path / file.name
-    with pytest.raises(ValueError, match="is there"):
+    with pytest.raises(ValueError, match=re.escape(str(path))):
         file.download(tmp_path)
     assert file.download(tmp_path, exist_ok=True) == path
-    with pytest.raises(ApiError, match="no media were logged under 'loss', but number"):
+    with pytest.raises(ApiError, match="'loss', but number"):
         run.media("loss")
-    with pytest.raises(MediaMissingError, match="no logged value refers to it"):
+    with pytest.raises(MediaMissingError) as missing:
         run.file("0" * 64)
-    with pytest.raises(ApiError, match=r"'cat\.png' names no file"):
+    assert missing.value.state == "unknown"
+    with pytest.raises(ApiError, match=r"'cat\.png'"):
         run.file("cat.png")
     check_files(run, tmp_path / "all")
 
 
 def check_files(run: ApiRun, folder: Path) -> None:
-    """See that each file of the run is listed, and is what it says."""
+    """Check that each file of the run is listed with its exact content."""
     files = run.files()
     assert len(files) == 2 * sum(len([content for _, content in expected(make())]) for make in MEDIA.values())
     for file in files:
@@ -146,7 +148,7 @@ def test_sql_and_history_give_the_references(sdk: Served) -> None:
     kinds = {metric["key"]: metric["kind"] for metric in run.metrics()}
     assert (kinds["m/points"], kinds["m/matplotlib"], kinds["m/plotly"]) == ("object3d", "image", "plotly")
     assert run.summary["m/image"] == reference
-    # Each file is sent once a session, however often it is logged.
+    # A file is sent once per session, even if it is logged several times.
     files = sdk.store.query("SELECT count() AS rows, uniqExact(sha256) AS files FROM {db}.media_files").to_pylist()[0]
     assert files["rows"] == files["files"]
 
@@ -170,15 +172,16 @@ def test_what_cannot_be_stored_costs_nothing_else(
         )
         receipt = run.finish()
     assert (receipt.logged, receipt.points, receipt.stored, receipt.rejected) == (1, 2, 2, 5)
-    said = capfd.readouterr().err
-    for text in (
-        "'gone' (Image) is not stored: reading it raised FileNotFoundError",
-        f"'folder' (Image) is not stored: {tmp_path} is no file",
-        "'empty' (Image) is not stored: the file is empty",
-        f"'large' (Image) is not stored: {large} has 2,000 bytes; at most 1,000 are taken (STEPWELL_MEDIA_MAX_BYTES)",
-        "'shape' (list) is not stored: shape [3]",
+    lines = capfd.readouterr().err.splitlines()
+    for value, reason in (
+        ("'gone' (Image)", "FileNotFoundError"),
+        ("'folder' (Image)", str(tmp_path)),
+        ("'empty' (Image)", "empty"),
+        ("'large' (Image)", f"{large} has 2,000 bytes"),
+        ("'large' (Image)", "1,000 (STEPWELL_MEDIA_MAX_BYTES)"),
+        ("'shape' (list)", "shape [3]"),
     ):
-        assert text in said
+        assert len([line for line in lines if value in line and reason in line]) == 1, (value, reason)
 
 
 def test_a_key_of_several_kinds_gives_its_media_of_each(sdk: Served) -> None:

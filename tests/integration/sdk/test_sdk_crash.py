@@ -1,4 +1,4 @@
-"""kill -9 of the training process: what `log()` returned from arrives, once, at its step."""
+"""SIGKILL of the training process: each row for which `log()` returned arrives once, at its step."""
 
 from __future__ import annotations
 

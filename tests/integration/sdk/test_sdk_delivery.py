@@ -1,4 +1,4 @@
-"""SDK → a real broker → decoded back: everything that was logged arrives once, in order, with its exact values."""
+"""SDK → a real broker → decoded back: everything logged arrives once, in order, with exact values."""
 
 from __future__ import annotations
 
@@ -117,6 +117,6 @@ assert receipt.pending == 3, receipt
         [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
     )
     page, line = done.stderr.splitlines()
-    assert "its page is http://127.0.0.1:9/" in page
+    assert " http://127.0.0.1:9/" in page
     assert "stepwell up" in line
     assert "stepwell sync" in line

@@ -1,8 +1,10 @@
-"""What can go wrong around a training process: it trains on, is told in a line, and loses nothing that had a place."""
+"""Faults around a training process: it continues, reports each in one line, and loses nothing that was written."""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -43,10 +45,11 @@ def _stored(sdk: Served) -> list[tuple[int, float]]:
 
 
 def test_a_folder_deleted_while_the_run_goes_on_takes_nothing_away(sdk: Served) -> None:
-    out, err = sdk.run(_SCRIPT, str(_ROWS), "deleted", "30")
-    assert _receipt(out)["pending"] == 0
+    out, _ = sdk.run(_SCRIPT, str(_ROWS), "deleted", "30")
+    receipt = _receipt(out)
+    assert receipt["pending"] == 0
     eventually(lambda: _stored(sdk), [(row, float(row)) for row in range(_ROWS)])
-    assert "the journal was deleted while the run went on" in err
+    assert "deleted" in receipt["error"]
 
 
 def test_a_deleted_journal_is_written_again_where_it_could_not_be_delivered(sdk: Served) -> None:
@@ -62,7 +65,7 @@ def test_a_folder_that_takes_no_file_costs_only_the_survival_of_a_kill(sdk: Serv
     out, err = sdk.run(_SCRIPT, str(_ROWS), "", "30", STEPWELL_DIR="/proc/stepwell", TMPDIR="/proc/stepwell")
     assert _receipt(out)["pending"] == 0
     eventually(lambda: _stored(sdk), [(row, float(row)) for row in range(_ROWS)])
-    assert "set STEPWELL_DIR to a folder that can be written" in err
+    assert "STEPWELL_DIR" in err
 
 
 def test_a_full_disk_drops_what_has_no_room_and_says_how_much(sdk: Served) -> None:
@@ -72,7 +75,8 @@ def test_a_full_disk_drops_what_has_no_room_and_says_how_much(sdk: Served) -> No
     assert receipt["pending"] == 0
     # The run's last event may find no room either.
     assert receipt["logged"] + receipt["dropped"] - _ROWS in {0, 1}
-    assert "can't grow: File too large; training goes on, rows are dropped and counted" in err
+    assert os.strerror(errno.EFBIG) in receipt["error"]
+    assert len([line for line in err.splitlines() if receipt["error"] in line]) == 2, "a notice, and the receipt"
     eventually(lambda: len(_stored(sdk)), receipt["logged"])
     values = [value for _, value in _stored(sdk)]
     assert values == sorted(set(values)), "what was stored is in its order, once"
@@ -80,7 +84,7 @@ def test_a_full_disk_drops_what_has_no_room_and_says_how_much(sdk: Served) -> No
 
 @contextmanager
 def _silent() -> Iterator[str]:
-    """A server that takes connections and never answers."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 

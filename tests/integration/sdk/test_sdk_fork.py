@@ -1,4 +1,4 @@
-"""Forked and spawned processes of one run: every point once, at its step, and no end that waits for another."""
+"""Forked and spawned processes of one run: every point arrives once, at its step, and no exit waits for another."""
 
 from __future__ import annotations
 

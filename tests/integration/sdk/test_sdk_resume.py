@@ -1,4 +1,4 @@
-"""`resume=`: from the last step without a shift, whoever knows it: the service, or a journal that nobody has sent."""
+"""`resume=`: continues after the last step, known to the service or only to an undelivered journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`stepwell sync`: while the run logs, after a kill of either, as often as one likes; every record counts once."""
+"""`stepwell sync` during a run, after a kill of either, and repeatedly: every record counts once."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ sys.exit()
 
 
 def _kill_when_under_way(sdk: Served, journal: Path) -> int:
-    """Kill a sync as soon as it has come further than any before it; return how many records are delivered then."""
+    """Kill a sync when it has advanced further than all before it; return the number of records delivered."""
     before = read_header(journal.read_bytes())[1]
     with _command(sdk, "--json") as process:
         deadline = time.monotonic() + 60

@@ -1,4 +1,4 @@
-"""Tables and charts from `log()` through the real broker and the real engine, and back, cell for cell."""
+"""Tables and charts from `log()` through the real broker and the real engine, and read back cell for cell."""
 
 from __future__ import annotations
 
@@ -86,11 +86,11 @@ def test_tables_come_back_cell_for_cell(sdk: Served, tmp_path: Path) -> None:
     assert (run.table("large").get_dataframe()["x"].to_numpy() == np.random.default_rng(0).random(300_000)).all()
     figure = json.loads(run.media("roc")[0].read())
     assert figure["data"][0]["name"] == "0 (area 1.000)"
-    with pytest.raises(ApiError, match="no table was logged under 'roc'"):
+    with pytest.raises(ApiError, match=r"table .*'roc'"):
         run.table("roc")
-    with pytest.raises(ApiError, match="no table was logged under 'table' at step 9"):
+    with pytest.raises(ApiError, match="'table' at step 9"):
         run.table("table", step=9)
-    with pytest.raises(ApiError, match="no media were logged under 'loss', but number"):
+    with pytest.raises(ApiError, match="'loss', but number"):
         run.table("loss")
 
 

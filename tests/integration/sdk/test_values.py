@@ -1,4 +1,4 @@
-"""Every scalar that a script logs comes back exactly: through the SDK, the broker and the engine, read in any way."""
+"""Scalars survive the SDK, the broker and the engine exactly, in every way of reading."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _VALUES = _SCALARS | st.lists(_NESTED, max_size=3) | _ARRAYS
 
 
 def log_all(sdk: Served, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Log rows in a run of their own, wait until all are stored, and return the run's path."""
+    """Log rows to a separate run, wait until all are stored, and return the run's path."""
     with stepwell.init(id=uuid.uuid4().hex, settings={**sdk.settings, "quiet": True}) as run:
         for row in rows:
             run.log(row)
@@ -66,7 +66,7 @@ def fetch(sdk: Served, path: str, below: str, **query: Any) -> httpx.Response:
 
 @pytest.fixture
 def drawn() -> list[tuple[list[Any], int]]:
-    """Values and seeds, drawn before a service runs: its threads use `random`, which drawing does not bear."""
+    """Values and seeds, drawn before a service starts: its threads use `random`, which would disturb drawing."""
     found: list[tuple[list[Any], int]] = []
 
     @settings(max_examples=_EXAMPLES, phases=[Phase.generate], database=None, suppress_health_check=list(HealthCheck))
@@ -84,7 +84,7 @@ def test_what_is_logged_is_what_is_read(drawn: list[tuple[list[Any], int]], sdk:
 
 
 def check_run(sdk: Served, pool: list[Any], seed: int) -> None:
-    """Log thousands of rows of drawn and of odd values, and read them back in every way."""
+    """Log thousands of rows of random and special values, and read them back in every way."""
     chance = random.Random(seed)
     values = [*pool, *_ODD]
     rows = [{_KEYS[step % 8]: value} for step, value in enumerate(_ODD)]
@@ -98,7 +98,7 @@ def check_run(sdk: Served, pool: list[Any], seed: int) -> None:
 
 
 def check_api(sdk: Served, path: str, wanted: list[list[Cell]]) -> None:
-    """Compare what `Api` gives, streamed and sampled."""
+    """Compare rows read through `Api`, streamed and sampled."""
     run = stepwell.Api(sdk.environment["STEPWELL_BASE_URL"]).run(path)
     for rows in (list(run.scan_history()), run.history(samples=10_000, pandas=False)):
         assert [row["_step"] for row in rows] == list(range(len(wanted)))
@@ -119,7 +119,7 @@ def check_json(sdk: Served, path: str, wanted: list[list[Cell]]) -> None:
 
 
 def check_arrow(sdk: Served, path: str, wanted: list[list[Cell]]) -> None:
-    """Compare the table of HTTP, whose columns say in their metadata which key and kind they are."""
+    """Compare the Arrow table of HTTP, whose column metadata name key and kind."""
     content = fetch(sdk, path, "scan", format="arrow", exact=True).content
     table = pa.ipc.open_stream(io.BytesIO(content)).read_all()
     columns: dict[tuple[str, str], list[Any]] = {}
@@ -179,5 +179,5 @@ def test_the_service_sums_up_as_defined_before_the_client_ends(sdk: Served) -> N
         assert {key: value for key, value in run.summary.items() if key != "note"} == expected
     view = fetch(sdk, run.path, "series", key=["loss", "acc"]).json()
     axes = [(series["key"], series["x_axis"], series["x"], series["step"]) for series in view["series"]]
-    # The metric's own definition, which names no step metric, goes before the pattern's.
+    # The metric's own definition, which names no step metric, takes precedence over the pattern's.
     assert axes == [("LOSS", "_step", [1, 3, 5, 7], [1, 3, 5, 7]), ("acc", "epoch", [0, 1, 2, 3], [1, 3, 5, 7])]

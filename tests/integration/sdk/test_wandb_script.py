@@ -1,4 +1,4 @@
-"""A script written for wandb runs with its import line changed alone, and all that it logs comes back, every way."""
+"""A script written for wandb runs with only its import line changed, and all its data can be read in every way."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import httpx
 import matplotlib as mpl
 import numpy as np
-import pandas as pd  # noqa: F401 - whole, before the ingestor's thread imports it beside the script
+import pandas as pd  # noqa: F401 - complete, before the ingestor's thread imports it concurrently
 import pytest
 from PIL import Image as PILImage
 
@@ -41,14 +41,14 @@ mpl.use("agg")
 
 
 class Logged(NamedTuple):
-    """What the script logged: the cells of each step, and the files of media by their SHA-256."""
+    """Expected data of the script: the cells of each step, and media files by their SHA-256."""
 
     rows: dict[int, dict[str, Cell]]
     kept: Kept
 
 
 def references(value: Any, kept: Kept) -> tuple[str, Any] | None:
-    """Return the kind and the reference of media, or of a list of them; None for all else."""
+    """Return the kind and reference of media, or of a list of them; None for other values."""
     items = value if isinstance(value, list) and value and as_media(value[0]) else [value]
     media = [found for item in items if isinstance(found := as_media(item), Media)]
     if not media:
@@ -58,7 +58,7 @@ def references(value: Any, kept: Kept) -> tuple[str, Any] | None:
 
 
 def media_cells(data: Mapping[str, Any], kept: Kept, prefix: str = "") -> Iterator[Cell]:
-    """Yield what must be stored of a row."""
+    """Yield the cells to be stored for a row."""
     for key, value in data.items():
         if isinstance(value, dict):
             yield from media_cells(value, kept, f"{prefix}{key}.")
@@ -70,7 +70,7 @@ def media_cells(data: Mapping[str, Any], kept: Kept, prefix: str = "") -> Iterat
 
 @pytest.fixture
 def logged(sdk: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Logged:
-    """What the script logs to a service, taken down at each call of `log()`."""
+    """Run the script against a service, and record each call of `log()`."""
     found = Logged({}, Kept())
     log = stepwell.Run.log
 
@@ -89,7 +89,7 @@ def logged(sdk: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Logg
     assert text.count("\nimport wandb\n") == 1
     text = text.replace("\nimport wandb\n", "\nimport stepwell as wandb\n")
     with warnings.catch_warnings():
-        # The script's libraries are not what is tested.
+        # Don't fail on warnings of the script's libraries.
         warnings.simplefilter("ignore")
         exec(compile(text, str(SCRIPT), "exec"), {"__name__": "__main__"})
     return found
@@ -119,7 +119,7 @@ def test_with_its_import_line_changed_everything_comes_back(logged: Logged, sdk:
 
 
 def check_run(sdk: Served, run: ApiRun) -> None:
-    """See that what describes the run is as the script said, in Python, HTTP and SQL."""
+    """Check the run's metadata in Python, HTTP and SQL."""
     config = {
         "epochs": 2, "lr": 0.01, "model": {"kind": "sgd", "loss": "log_loss"}, "classes": list(range(10)), "seed": 7,
         "batch_size": 256,
@@ -141,7 +141,7 @@ def check_run(sdk: Served, run: ApiRun) -> None:
 
 
 def check_rows(logged: Logged, rows: dict[int, Mapping[str, Any]]) -> None:
-    """Compare rows that Python or HTTP gave."""
+    """Compare rows read through Python or HTTP."""
     assert rows.keys() == logged.rows.keys()
     for step, wanted in logged.rows.items():
         found = rows[step]
@@ -151,7 +151,7 @@ def check_rows(logged: Logged, rows: dict[int, Mapping[str, Any]]) -> None:
 
 
 def check_http(sdk: Served, logged: Logged) -> None:
-    """Compare the plain JSON of a scan, and each file with what was given."""
+    """Compare the plain JSON of a scan, and the bytes of each file."""
     base = f"{sdk.environment['STEPWELL_BASE_URL']}/api/v1"
     lines = httpx.get(f"{base}/runs/me/digits/run/scan", timeout=60).text.splitlines()
     rows = {row["_step"]: row for row in map(json.loads, lines)}
@@ -201,7 +201,7 @@ def check_sql(sdk: Served, logged: Logged) -> None:
 
 
 def check_files(logged: Logged, run: ApiRun) -> None:
-    """Compare what `Api` reads of each key of media with what was given, by bytes."""
+    """Compare the bytes of media read through `Api` with those logged."""
     for row in logged.rows.values():
         for key, kind, value in row.values():
             if kind not in MEDIA_KINDS:
@@ -214,7 +214,7 @@ def check_files(logged: Logged, run: ApiRun) -> None:
 
 
 def check_tables(run: ApiRun) -> None:
-    """See that tables come back as data frames, media in their cells."""
+    """Check that tables are read back as data frames with media cells."""
     frame = run.table("tables/samples").get_dataframe()
     assert list(frame.columns) == ["id", "image", "truth", "guess", "sure", "right", "label"]
     assert frame["label"][1] == f"1: {frame['truth'][1]}"

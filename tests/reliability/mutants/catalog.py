@@ -32,7 +32,7 @@ _SIGNED: Final = "if self._given.get(partition) != self._present_membership():"
 
 CLIENTS: Final = ("tests/integration/ingestor/test_kafka_clients.py",)
 FENCE: Final = ("tests/integration/ingestor/test_overtaken_commits.py",)
-PUMP: Final = ("tests/unit/producer/delivery/test_pump.py",)
+PUBLISHER: Final = ("tests/unit/producer/delivery/test_publisher.py",)
 FLUSHING: Final = ("tests/unit/ingestor/flush/test_flushing.py",)
 ROLLUPS: Final = ("tests/unit/ingestor/planner/test_rolling.py",)
 MEMORY: Final = ("tests/unit/ingestor/flush/test_memory.py",)
@@ -284,11 +284,11 @@ MUTATIONS: Final = (
                 "        self._acknowledge(after)\n        await future\n        self._waiting.popleft()\n",
             ),
         ),
-        PUMP,
+        PUBLISHER,
     ),
     Mutation(
         "the SDK numbers what it sends again from 0",
         (Edit(f"{_PRODUCER}/delivery/publisher.py", "self._info, before.sequence)", "self._info, 0)"),),
-        PUMP,
+        PUBLISHER,
     ),
 )

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from stepwell.console.parsing import ConsoleLine, first_of_last, lines_of
+from stepwell.console.parsing import ConsoleLine, parse_console_lines, tail_start
 from stepwell_deploy.cli.options import JsonFlag, open_service
 from stepwell_deploy.service_client import ServiceClient, run_url
 from stepwell_deploy.settings import DeploySettings
@@ -42,7 +42,7 @@ def console(
     with open_service(DeploySettings()) as service:
         first = 0
         if lines is not None:
-            first = first_of_last(service.get(run_url(path, "metrics"))["metrics"], lines)
+            first = tail_start(service.get(run_url(path, "metrics"))["metrics"], lines)
         for line in followed(service, path, first) if follow else _lines(service, path, first):
             if as_json:
                 typer.echo(json.dumps(line._asdict()))
@@ -51,7 +51,7 @@ def console(
 
 
 def _lines(service: ServiceClient, path: RunPath, first: int) -> Iterator[ConsoleLine]:
-    yield from lines_of(service.lines(run_url(path, "scan"), stream="console", min_step=first))
+    yield from parse_console_lines(service.lines(run_url(path, "scan"), stream="console", min_step=first))
 
 
 def followed(service: ServiceClient, path: RunPath, first: int) -> Iterator[ConsoleLine]:
@@ -96,6 +96,6 @@ def _fresh(
 ) -> Iterator[ConsoleLine]:
     """Yield a stream's lines behind its newest one, and that one where it has changed."""
     first = start if newest is None else newest.number
-    for line in lines_of(service.lines(run_url(path, "scan"), key=f"{CONSOLE}/{stream}", min_step=first)):
+    for line in parse_console_lines(service.lines(run_url(path, "scan"), key=f"{CONSOLE}/{stream}", min_step=first)):
         if newest is None or line.number > newest.number or line.text != newest.text:
             yield line

@@ -1,4 +1,4 @@
-"""Train a classifier on small pictures of digits, and log all there is to see: python train_digits.py --epochs 3."""
+"""Train a classifier on small pictures of digits, and log values of every type: python train_digits.py --epochs 3."""
 
 import argparse
 import wave
@@ -69,7 +69,7 @@ for epoch in range(args.epochs):
     run.log({"val": {"errors": int((guesses != val_y).sum()), "best": bool(accuracy > 0.9), "phase": f"epoch {epoch}"}})
     batch += 1
 
-# What a picture of a digit is, in every way it can be given.
+# A picture of a digit in every accepted form.
 pictures = (val_x[:4].reshape(-1, 8, 8) * 255).astype(np.uint8)
 large = np.kron(pictures[0], np.ones((8, 8), np.uint8))
 PILImage.fromarray(large).save("digit.png")
@@ -125,7 +125,7 @@ for library in ("bokeh", "panel", "plotly"):
     charts.add_data(library, wandb.Html(f"{library}.html"))
 run.log({"charts/interactive": charts, "charts/plotly": bars, "charts/page": wandb.Html("<h1>Done</h1>")})
 
-# Tables with pictures, and what is drawn of them.
+# Tables with pictures, and charts of them.
 samples = wandb.Table(columns=["id", "image", "truth", "guess", "sure"])
 for number, picture in enumerate(pictures):
     samples.add_data(number, wandb.Image(picture), names[val_y[number]], int(guesses[number]), scores[number].max())

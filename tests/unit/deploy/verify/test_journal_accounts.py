@@ -7,7 +7,7 @@ from typing import Any
 
 from stepwell.journal.format import JournalInfo
 from stepwell.journal.journal import Journal
-from stepwell.recording.row_writer import RowLog
+from stepwell.recording.row_writer import RowWriter
 from stepwell_deploy.verify.journals import JournalAccount, check_journal, find_accounts, session_ends
 from stepwell_ingestor.verify.session_digest import SessionTally
 from stepwell_schemas.limits import MIB
@@ -20,7 +20,7 @@ ROWS: list[dict[str, Any]] = [{"a": 1.0}, {"a": 2.0, "note": "x"}, {"a": float("
 def a_journal(folder: Path, session: str, run: RunPath = RUN, *, living: bool = False) -> Journal:
     """Return a journal of some rows; unless `living`, its process has let go of it."""
     journal = Journal(folder / f"{session}.journal", JournalInfo(*run, session, "", len(session)), 64 * MIB, "drop")
-    log = RowLog(journal, 0, run.run_id)
+    log = RowWriter(journal, 0, run.run_id)
     for row in ROWS:
         log.log(row, None, None)
     if not living:

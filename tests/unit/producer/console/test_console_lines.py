@@ -1,4 +1,4 @@
-"""From output to lines: what a person would see at the end of each, however the output was cut."""
+"""Assembly of lines as a terminal shows them, for any split of the output."""
 
 from __future__ import annotations
 

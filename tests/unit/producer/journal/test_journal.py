@@ -1,4 +1,4 @@
-"""The journal: bit for bit what was logged, and never more than that, whatever becomes of the file."""
+"""Journals: readers return exactly the logged records, whatever happens to the file."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepwell.delivery.batching import cut, outgoing
+from stepwell.delivery.batching import encode_events, split_into_events
 from stepwell.errors import NotAJournalError
 from stepwell.journal.format import HEADER_BYTES, START, JournalInfo, Position, read_header
 from stepwell.journal.journal import Journal
 from stepwell.journal.reader import JsonRow, MetaEvent, Reader, Rows
-from stepwell.recording.row_writer import RowLog
+from stepwell.recording.row_writer import RowWriter
 from stepwell_schemas.events.codec import decode
 from stepwell_schemas.limits import MIB
 
@@ -41,14 +41,14 @@ def _journal(max_bytes: int = 64 * MIB) -> Iterator[Journal]:
 
 def _written(rows: list[dict[str, Any]]) -> bytes:
     with _journal() as journal:
-        log = RowLog(journal, 0, "r")
+        log = RowWriter(journal, 0, "r")
         for row in rows:
             log.log(row, None, None)
         return bytes(journal.map[: journal.end])
 
 
 def _logged(data: bytes) -> list[dict[str, Any]]:
-    """Return the rows a checking reader finds."""
+    """Return the rows that a checking reader returns."""
     found: list[dict[str, Any]] = []
     for item in Reader(check=True).read(data, len(data), len(data)):
         if isinstance(item, Rows):
@@ -61,7 +61,7 @@ def _logged(data: bytes) -> list[dict[str, Any]]:
 
 
 def _bits(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Make NaN comparable; its payload is not kept by JSON rows, so every NaN is one."""
+    """Make NaN comparable: JSON rows do not preserve its payload, so all NaNs are equal."""
     return [
         {
             key: ("nan" if math.isnan(value) else struct.pack("<d", value)) if type(value) is float else value
@@ -99,9 +99,9 @@ def test_any_cut_covers_every_record_once_and_in_order(
 ) -> None:
     written = _written(rows)
     reader = Reader(check=True)
-    cuts = cut(reader.read(written, len(written), len(written)), max_bytes, max_rows)
+    cuts = split_into_events(reader.read(written, len(written), len(written)), max_bytes, max_rows)
     following = 0
-    for payload, after, error in outgoing(cuts, _INFO, 0):
+    for payload, after, error in encode_events(cuts, _INFO, 0):
         assert not error
         event = decode(payload)
         assert event.sequence == following
@@ -114,7 +114,7 @@ def test_any_cut_covers_every_record_once_and_in_order(
     assert following == len(rows) == reader.position.sequence
 
 
-def test_reading_goes_on_from_an_acknowledged_position() -> None:
+def test_reading_continues_from_an_acknowledged_position() -> None:
     rows = [{"a": float(number)} if number % 3 else {"b": "x"} for number in range(20)]
     written = _written(rows)
     reader = Reader(check=True)
@@ -143,7 +143,7 @@ def test_other_files_are_no_journals() -> None:
 
 def test_beyond_its_bound_a_journal_drops_and_counts() -> None:
     with _journal(max_bytes=MIB) as journal:
-        log = RowLog(journal, 0, "r")
+        log = RowWriter(journal, 0, "r")
         for _ in range(40_000):
             log.log({"a": 1.0}, None, None)
         assert log.rows + journal.dropped == 40_000

@@ -1,4 +1,4 @@
-"""Images: pixel for pixel what was given, as it was when it was given."""
+"""Images: exact pixels, as of construction."""
 
 from __future__ import annotations
 
@@ -178,9 +178,9 @@ MIDDLE = {"middle": [1, 2], "width": 1, "height": 1}
     [
         ({"data_or_path": np.zeros((5, 5, 7))}, r"shape \[5, 5, 7\]"),
         ({"data_or_path": np.zeros((0, 2))}, r"shape \[0, 2\]"),
-        ({"data_or_path": np.array([["a"]])}, "pixels must be numbers"),
+        ({"data_or_path": np.array([["a"]])}, "<U1"),
         ({"data_or_path": b""}, "is empty"),
-        ({"data_or_path": b"no image"}, "is no image"),
+        ({"data_or_path": b"no image"}, "cannot identify image file"),
         ({"data_or_path": RGB, "file_type": "tiff"}, "file_type 'tiff'"),
         ({"boxes": {"b": {"box_data": [{"position": {"minX": 1}, "class_id": 1}]}}}, "'b', box 0: position must have"),
         ({"boxes": {"b": {"box_data": [{"position": MIDDLE, "class_id": "x"}]}}}, "class_id must be an integer"),
@@ -207,7 +207,7 @@ def test_a_file_over_the_limit_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     with path.open("wb") as file:
         file.truncate(2**40)
-    with pytest.raises(UnstorableError, match=r"large\.png has 1,099,511,627,776 bytes; at most 16,777,216"):
+    with pytest.raises(UnstorableError, match=r"large\.png .* 1,099,511,627,776 .* 16,777,216"):
         stepwell.Image(path).take(Kept())
 
 

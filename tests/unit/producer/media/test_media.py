@@ -1,4 +1,4 @@
-"""Sound, video, pages, scenes, molecules, histograms and figures: what is stored of each, and what is refused."""
+"""Sound, video, pages, scenes, molecules, histograms and figures: stored files, references and errors."""
 
 from __future__ import annotations
 
@@ -175,10 +175,10 @@ def test_molecules_of_rdkit_are_the_same_file_every_time(tmp_path: Path) -> None
         assert taken(stepwell.Molecule.from_rdkit(path, convert_to_3d_and_optimize=False))[1].count(b"HETATM") == 3
     (tmp_path / "bad.sdf").write_text("no molecule")
     for molecule, words in (
-        (stepwell.Molecule.from_smiles("nope("), r"'nope\(' is no SMILES"),
-        (stepwell.Molecule.from_rdkit(3), "must be a molecule of RDKit or a path, not int"),
-        (stepwell.Molecule.from_rdkit("m.doc"), "m.doc: RDKit reads files of mol, pdb and sdf"),
-        (stepwell.Molecule.from_rdkit(tmp_path / "bad.sdf"), "bad.sdf holds no molecule"),
+        (stepwell.Molecule.from_smiles("nope("), r"SMILES 'nope\('"),
+        (stepwell.Molecule.from_rdkit(3), "not int"),
+        (stepwell.Molecule.from_rdkit("m.doc"), "m.doc: .*mol, pdb"),
+        (stepwell.Molecule.from_rdkit(tmp_path / "bad.sdf"), "bad.sdf"),
     ):
         with pytest.raises(UnstorableError, match=words):
             molecule.take(Kept())
@@ -255,23 +255,23 @@ def test_panel_and_holoviews_write_their_own_pages() -> None:
     [
         (stepwell.Audio([0.0]), "sample_rate None"),
         (stepwell.Audio(np.zeros((2, 2, 2)), 8_000), r"shape \[2, 2, 2\]"),
-        (stepwell.Audio(np.array(["a"]), 8_000), "samples must be"),
+        (stepwell.Audio(np.array(["a"]), 8_000), "<U1"),
         (stepwell.Audio(b""), "is empty"),
         (stepwell.Video(np.zeros((2, 2))), "shape"),
         (stepwell.Video(np.zeros((2, 3, 4, 4)), format="avi"), "format 'avi'"),
-        (stepwell.Video(b"...."), "name it with file_type="),
-        (stepwell.Html(3), "a int is no page"),
+        (stepwell.Video(b"...."), "file_type="),
+        (stepwell.Html(3), " int "),
         (stepwell.Object3D(np.zeros((2, 5))), r"shape \[2, 5\]"),
         (stepwell.Object3D({"type": "x"}), "type 'x'"),
         (stepwell.Object3D(b"..", file_type="doc"), "format 'doc'"),
         (stepwell.Molecule(b"..", file_type="doc"), "format 'doc'"),
         (stepwell.Histogram([1], num_bins=513), "num_bins 513: must be 1 … 512"),
-        (stepwell.Histogram(), "needs values"),
-        (stepwell.Histogram(["a"]), "must be numbers"),
+        (stepwell.Histogram(), "np_histogram="),
+        (stepwell.Histogram(["a"]), "<U1"),
         (stepwell.Histogram(np_histogram=([1], [1])), "1 counts need 2 edges"),
         (stepwell.Histogram(np_histogram=([1] * 513, [1] * 514)), "513 bins"),
-        (stepwell.Plotly("{"), "no JSON"),
-        (stepwell.Plotly({"layout": {}}), "must be a Plotly figure"),
+        (stepwell.Plotly("{"), "JSON: .*line 1 column 2"),
+        (stepwell.Plotly({"layout": {}}), "data and layout"),
     ],
 )
 def test_what_cannot_be_stored_is_found_when_it_is_logged(media: Media, rule: str) -> None:

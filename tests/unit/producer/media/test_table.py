@@ -1,4 +1,4 @@
-"""Tables: wandb's arguments, rules that name what they refuse, and cells that survive Parquet."""
+"""Tables: wandb's arguments, errors that name the offending cell, and the round trip through Parquet."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _reference(found: Mapping[str, Any]) -> Any:
 
 
 def through(table: stepwell.Table) -> tuple[dict[str, Any], list[list[Any]]]:
-    """Return a table's reference, and its columns as they come back."""
+    """Return a table's reference, and its columns after a round trip."""
     kept = Kept()
     reference = table.take(kept)
     names, columns = parquet.read(kept.content(reference), _reference)
@@ -46,7 +46,7 @@ def through(table: stepwell.Table) -> tuple[dict[str, Any], list[list[Any]]]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Say whether two cells are the same, NaN and arrays included."""
+    """Return whether two cells are equal, NaN and arrays included."""
     if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
         return isinstance(other, np.ndarray) and one.dtype == other.dtype and np.array_equal(one, other)
     if isinstance(one, float) and isinstance(other, float) and math.isnan(one):
@@ -212,10 +212,10 @@ def test_columns_are_computed_of_each_row_or_not_at_all() -> None:
     table.add_computed_columns(lambda number, row: {"n": number, "d": row["x"] - row["y"]})
     assert (table.columns, table.data) == (["x", "y", "n", "d"], [[3, 1, 0, 2], [4, 6, 1, -2]])
     refused: list[tuple[Any, type[Exception], str]] = [
-        (lambda number, row: {str(number): 1}, ValueError, r"row 1 has the new columns \['1'\], and the first row"),
-        (lambda number, row: {"z": 1, "x": 2}, ValueError, "column 'x' is there twice"),
-        (lambda number, row: {"ok": 1, "z": number or "first"}, TypeError, "column 'z', row 1: is of type number"),
-        (lambda number, row: number, TypeError, "row 0: the new cells must be a dict, not int"),
+        (lambda number, row: {str(number): 1}, ValueError, r"row 1 .*\['1'\]"),
+        (lambda number, row: {"z": 1, "x": 2}, ValueError, "column 'x'"),
+        (lambda number, row: {"ok": 1, "z": number or "first"}, TypeError, "column 'z', row 1: .* number,"),
+        (lambda number, row: number, TypeError, "row 0: .* int"),
     ]
     for compute, error, words in refused:
         with pytest.raises(error, match=words):
@@ -231,16 +231,16 @@ def test_a_column_is_cast_or_left_as_it_was() -> None:
     table = stepwell.Table(columns=["a", "b"], data=[[1, "x"], [2, None]])
     assert table.cast("b", str, optional=True) == "string"
     for name, dtype, optional, words in (
-        ("a", str, True, "'a', row 0: is of type number"),
-        ("b", str, False, "'b', row 1: is None"),
+        ("a", str, True, "'a', row 0: .* number,"),
+        ("b", str, False, "'b', row 1: .*None"),
     ):
         with pytest.raises(TypeError, match=words):
             table.cast(name, dtype, optional)
-    with pytest.raises(ValueError, match="'c' is not there; there are 'a', 'b'"):
+    with pytest.raises(ValueError, match=r"'c'.*'a', 'b'"):
         table.cast("c", int)
     table.cast("a", float)
     table.add_data(1.5, None)
-    with pytest.raises(TypeError, match="holds number"):
+    with pytest.raises(TypeError, match=r"'a', row 3: .* string, .* number"):
         table.add_data("y", None)
 
 
@@ -249,11 +249,11 @@ def test_rows_and_keys_of_other_tables_are_numbers() -> None:
     assert (table.get_index(), table.index_ref(1), table.has_been_logged()) == ([0, 1], 1, False)
     table.set_pk("a")
     stepwell.Table(columns=["b"]).set_fk("b", table, "a")
-    with pytest.raises(ValueError, match="column 'z' is not there"):
+    with pytest.raises(ValueError, match="column 'z'"):
         table.set_pk("z")
-    with pytest.raises(ValueError, match="column 'z' is not there"):
+    with pytest.raises(ValueError, match="column 'z'"):
         table.set_fk("a", table, "z")
-    with pytest.raises(IndexError, match="row 2: the table has 2 rows"):
+    with pytest.raises(IndexError, match=r"row 2: .* 2 rows"):
         table.index_ref(2)
     table.take(Kept())
     assert table.has_been_logged()
@@ -297,18 +297,18 @@ def test_a_data_frame_becomes_a_table_without_its_index() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ({"columns": ["a", "b"], "data": [[1, 2], [3]]}, ValueError, r"row 1 has 1 values, .* 2 columns: 'a', 'b'"),
-        ({"columns": ["a", "a"]}, ValueError, "column 'a' is there twice"),
-        ({"columns": [1.5]}, ValueError, "column 1.5: a name must be"),
-        ({"columns": ["a"], "data": [[1], ["x"]]}, TypeError, "column 'a', row 1: is of type string, .* holds number"),
-        ({"columns": ["a"], "data": [[1], [True]]}, TypeError, "is of type bool"),
-        ({"columns": ["a"], "data": [[None]], "optional": False}, TypeError, "column 'a', row 0: is None"),
+        ({"columns": ["a", "b"], "data": [[1, 2], [3]]}, ValueError, r"row 1 .* 1 values, .* 2 columns: 'a', 'b'"),
+        ({"columns": ["a", "a"]}, ValueError, "column 'a'"),
+        ({"columns": [1.5]}, ValueError, "column 1.5"),
+        ({"columns": ["a"], "data": [[1], ["x"]]}, TypeError, "column 'a', row 1: .* string, .* number"),
+        ({"columns": ["a"], "data": [[1], [True]]}, TypeError, "column 'a', row 1: .* bool, .* number"),
+        ({"columns": ["a"], "data": [[None]], "optional": False}, TypeError, "column 'a', row 0: .*None"),
         ({"columns": ["a", "b"], "data": [[None, 1], [1, None]], "optional": [True, False]}, TypeError, "'b', row 1"),
-        ({"columns": ["a"], "data": [["x"]], "dtype": int}, TypeError, "holds number"),
+        ({"columns": ["a"], "data": [["x"]], "dtype": int}, TypeError, "column 'a', row 0: .* string, .* number"),
         ({"columns": ["a", "b"], "data": [["x", "y"]], "dtype": [str, np.float32]}, TypeError, "'b', row 0"),
-        ({"columns": ["a", "b"], "dtype": [str]}, ValueError, "dtype has 1 entries, but there are 2"),
+        ({"columns": ["a", "b"], "dtype": [str]}, ValueError, "dtype .* 1 .* 2"),
         ({"columns": ["a"], "dtype": "number?"}, TypeError, "dtype 'number.'"),
-        ({"columns": ["a"], "data": [[1]], "dtype": stepwell.Image}, TypeError, "holds image"),
+        ({"columns": ["a"], "data": [[1]], "dtype": stepwell.Image}, TypeError, "'a', row 0: .* number, .* image"),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict[str, Any], error: type[Exception], words: str) -> None:
@@ -316,12 +316,12 @@ def test_wrong_arguments_are_named(arguments: dict[str, Any], error: type[Except
         stepwell.Table(**arguments)
 
 
-def test_columns_that_do_not_fit_are_refused_whole() -> None:
+def test_columns_that_do_not_fit_leave_the_table_unchanged() -> None:
     table = stepwell.Table(columns=["a"], data=[[1], [2]])
     for name, cells, error in (("b", [1], ValueError), ("a", [1, 2], ValueError), ("b", [1, "x"], TypeError)):
         with pytest.raises(error, match=repr(name)):
             table.add_column(name, cells)
-    with pytest.raises(ValueError, match="'z' is not there; there are 'a'"):
+    with pytest.raises(ValueError, match=r"'z'.*'a'"):
         table.get_column("z")
     with pytest.raises(ValueError, match="convert_to 'list'"):
         table.get_column("a", convert_to="list")
@@ -336,7 +336,7 @@ def test_columns_that_do_not_fit_are_refused_whole() -> None:
 @pytest.mark.parametrize(
     ("cell", "words"),
     [
-        (object(), "column 'a', row 1: values of builtins.object have no kind"),
+        (object(), "column 'a', row 1: .*builtins.object"),
         ("\ud800", "column 'a'.* surrogates"),
         (stepwell.Image("/nowhere/gone.png"), "column 'a', row 1: .*gone.png"),
     ],
@@ -350,7 +350,7 @@ def test_cells_that_cannot_be_stored_are_named_when_logged(cell: Any, words: str
 def test_rows_changed_by_hand_are_checked() -> None:
     table = stepwell.Table(columns=["a"], data=[[1]])
     table.data.append([1, 2])
-    with pytest.raises(UnstorableError, match="row 1 has 2 values"):
+    with pytest.raises(UnstorableError, match=r"row 1 .* 2 values"):
         table.take(Kept())
 
 
@@ -360,7 +360,8 @@ def test_too_large_costs_the_table_alone(tmp_path: Path, capfd: pytest.CaptureFi
         rows = [[hashlib.sha256(bytes([number])).hexdigest()] for number in range(100)]
         run.log({"table": stepwell.Table(columns=["a"], data=rows), "loss": 1})
         assert dict(run.summary) == {"loss": 1}
-    assert "'table' (Table) is not stored: the file has" in capfd.readouterr().err
+    (line,) = capfd.readouterr().err.splitlines()
+    assert ("'table' (Table)" in line, "STEPWELL_MEDIA_MAX_BYTES" in line) == (True, True)
 
 
 def test_without_pyarrow_the_extra_is_named(tmp_path: Path) -> None:
@@ -375,8 +376,8 @@ run.finish()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "'table' (Table) is not stored: tables are Parquet files" in done.stderr
-    assert "pip install 'stepwell[media]'" in done.stderr
+    lines = [line for line in done.stderr.splitlines() if "'table' (Table)" in line]
+    assert ["pip install 'stepwell[media]'" in line for line in lines] == [True]
 
 
 def test_nothing_heavy_is_imported_for_it() -> None:

@@ -1,4 +1,4 @@
-"""Charts: their numbers against scikit-learn and wandb, and figures that Plotly takes."""
+"""Charts: their numbers against scikit-learn and wandb, and figures that Plotly accepts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CHARTS: dict[str, Callable[[], stepwell.Plotly]] = {
 }
 
 
-def figure_of(chart: stepwell.Plotly) -> dict[str, Any]:
+def find_figure(chart: stepwell.Plotly) -> dict[str, Any]:
     """Return a chart's JSON."""
     kept = Kept()
     figure: dict[str, Any] = json.loads(kept.content(chart.take(kept)))
@@ -48,18 +48,18 @@ def figure_of(chart: stepwell.Plotly) -> dict[str, Any]:
 
 def traces_of(chart: stepwell.Plotly) -> dict[str, tuple[list[Any], list[Any]]]:
     """Return a chart's x and y by trace."""
-    return {trace["name"]: (trace["x"], trace["y"]) for trace in figure_of(chart)["data"]}
+    return {trace["name"]: (trace["x"], trace["y"]) for trace in find_figure(chart)["data"]}
 
 
 @pytest.mark.parametrize("name", CHARTS)
 def test_plotly_takes_each_figure(name: str) -> None:
-    figure = figure_of(CHARTS[name]())
+    figure = find_figure(CHARTS[name]())
     made = plotly.io.from_json(json.dumps(figure), skip_invalid=False)
     assert made.layout.title.text == "t"
     assert made.layout.xaxis.title.text
     assert made.layout.showlegend or name == "confusion_matrix"
     for trace, drawn in zip(figure["data"], json.loads(made.to_json())["data"], strict=True):
-        # The only thing that Plotly spells out.
+        # The only field that Plotly expands.
         assert trace == {**drawn, **({"colorscale": "Blues"} if "colorscale" in trace else {})}
 
 
@@ -72,9 +72,9 @@ def test_lines_share_an_x_or_have_their_own() -> None:
         "a": ([0], [5]),
         "b": ([1, 2], [6, 7]),
     }
-    with pytest.raises(ValueError, match="xs: 1, but ys: 2"):
+    with pytest.raises(ValueError, match=r"xs .* 1 .* ys .* 2"):
         charts.line_series([[0]], [[1], [2]])
-    with pytest.raises(ValueError, match="keys: 1, but ys: 2"):
+    with pytest.raises(ValueError, match=r"keys .* 1 .* ys .* 2"):
         charts.line_series([0], [[1], [2]], keys=["a"])
 
 
@@ -85,10 +85,10 @@ def test_columns_become_traces_and_gaps() -> None:
         "b": ([3, None], [None, 5]),
     }
     assert traces_of(charts.bar(_TABLE, "group", "x")) == {"x": (["a", "a", "b", "b"], [1, 2, 3, None])}
-    scatter, histogram = figure_of(charts.scatter(_TABLE, "x", "y")), figure_of(charts.histogram(_TABLE, "x"))
+    scatter, histogram = find_figure(charts.scatter(_TABLE, "x", "y")), find_figure(charts.histogram(_TABLE, "x"))
     assert (scatter["data"][0]["mode"], scatter["layout"]["yaxis"]["title"]["text"]) == ("markers", "y")
     assert (histogram["data"][0]["type"], histogram["data"][0]["x"]) == ("histogram", [1, 2, 3, None])
-    with pytest.raises(ValueError, match="'z' is not there"):
+    with pytest.raises(ValueError, match="column 'z'"):
         charts.scatter(_TABLE, "x", "z")
 
 
@@ -137,7 +137,7 @@ def test_curves_are_wandbs(seed: int, count: int) -> None:
     true = np.concatenate([np.arange(count), random.integers(0, count, 20)])
     probs = random.dirichlet(np.ones(count), len(true))
     names = [f"class {number}" for number in range(count)]
-    # Their annotations know lists alone.
+    # Their annotations allow only lists.
     pairs: list[tuple[Any, Any, tuple[int, int]]] = [
         (charts.roc_curve, wandb.plot.roc_curve, (1, 2)),
         (charts.pr_curve, wandb.plot.pr_curve, (2, 1)),
@@ -155,19 +155,19 @@ def test_curves_are_wandbs(seed: int, count: int) -> None:
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1))
 def test_confusion_is_that_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     true, predicted = (list(one) for one in zip(*pairs, strict=True))
-    (cells,) = figure_of(charts.confusion_matrix(y_true=true, preds=predicted, class_names=list("abcd")))["data"]
+    (cells,) = find_figure(charts.confusion_matrix(y_true=true, preds=predicted, class_names=list("abcd")))["data"]
     assert cells["z"] == metrics.confusion_matrix(true, predicted, labels=range(4)).tolist()
     assert cells["x"] == cells["y"] == list("abcd")
-    (unnamed,) = figure_of(charts.confusion_matrix(y_true=true, preds=predicted))["data"]
+    (unnamed,) = find_figure(charts.confusion_matrix(y_true=true, preds=predicted))["data"]
     with warnings.catch_warnings():
-        # Of one class alone.
+        # Samples of a single class.
         warnings.simplefilter("ignore")
         assert unnamed["z"] == metrics.confusion_matrix(true, predicted).tolist()
     assert unnamed["x"] == [f"Class_{number + 1}" for number in range(len(set(true) | set(predicted)))]
 
 
 def test_the_most_probable_class_is_the_predicted_one() -> None:
-    (cells,) = figure_of(charts.confusion_matrix(_PROBS, _TRUE))["data"]
+    (cells,) = find_figure(charts.confusion_matrix(_PROBS, _TRUE))["data"]
     assert cells["z"] == [[1, 1, 0], [0, 2, 0], [0, 1, 1]]
 
 
@@ -178,7 +178,7 @@ def test_names_classes_and_areas() -> None:
         "x (average 1.000)",
         "y (average 1.000)",
     ]
-    # A class that no sample is of keeps its column.
+    # A class without samples keeps its column.
     assert list(traces_of(charts.roc_curve([0, 2], [[0.9, 0, 0.1], [0.2, 0, 0.8]])))[1] == "2 (area 1.000)"
     assert len(traces_of(charts.pr_curve(_TRUE, _PROBS, interp_size=5))["1 (average 0.750)"][0]) == 5
 
@@ -205,17 +205,17 @@ def test_one_class_alone_leaves_gaps() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: charts.roc_curve(None, _PROBS), "y_true and y_probas are needed"),
+        (lambda: charts.roc_curve(None, _PROBS), "y_true and y_probas"),
         (lambda: charts.roc_curve([0, 1], [0.5, 0.5]), r"y_probas \[2\]: must be \[n\] and \[n, k\]"),
         (lambda: charts.pr_curve([0, 1], [[0.5, float("nan")], [0, 1]]), "NaN"),
         (lambda: charts.pr_curve(_TRUE, _PROBS, interp_size=1), "interp_size 1"),
-        (lambda: charts.roc_curve(_TRUE, _PROBS, labels=["a"]), "labels has 1 names, but y_true a class 1"),
+        (lambda: charts.roc_curve(_TRUE, _PROBS, labels=["a"]), "labels .* 1 .* y_true .* class 1"),
         (lambda: charts.roc_curve([0, 5], [[1, 0, 0], [0, 1, 0]]), "3 columns"),
         (lambda: charts.confusion_matrix(_PROBS, _TRUE, _TRUE), "either probs or preds"),
-        (lambda: charts.confusion_matrix(preds=[0], y_true=[0, 1]), "predictions: 1, but y_true: 2"),
+        (lambda: charts.confusion_matrix(preds=[0], y_true=[0, 1]), "predictions .* 1 .* y_true .* 2"),
         (
             lambda: charts.confusion_matrix(preds=[0, 2], y_true=[0, 1], class_names=["a", "b"]),
-            "predictions has a class",
+            "predictions .* class .*2",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""`define_metric`: what a definition does to rows and to `run.summary`."""
+"""`define_metric`: effects of a definition on rows and on `run.summary`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import stepwell
-from stepwell.delivery.batching import cut, outgoing
+from stepwell.delivery.batching import encode_events, split_into_events
 from stepwell.journal.format import read_header
 from stepwell.journal.reader import Reader
 from stepwell_schemas.events.codec import decode
@@ -25,12 +25,12 @@ def run(tmp_path: Path) -> Iterator[stepwell.Run]:
 
 
 def events(run: stepwell.Run) -> list[Any]:
-    """Return the events that a finished run's journal becomes."""
+    """Return the events of a finished run's journal."""
     run.finish()
     data = Path(run.journal_path).read_bytes()
     info, _ = read_header(data)
     items = Reader(check=True).read(data, len(data), len(data))
-    return [decode(sent.payload) for sent in outgoing(cut(items), info, 0)]
+    return [decode(sent.payload) for sent in encode_events(split_into_events(items), info, 0)]
 
 
 def logged(run: stepwell.Run) -> dict[str, list[float]]:

@@ -1,4 +1,4 @@
-"""The surface: values, steps, summary, config, and what importing costs."""
+"""The SDK's surface: values, steps, summary, config, and the cost of the import."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 import stepwell
-from stepwell.recording.cells import cells_of
-from stepwell.values.convert import cell_of
+from stepwell.recording.cells import build_cells
+from stepwell.values.convert import to_cell
 from stepwell_schemas.limits import TEXT_MAX_BYTES
 
 
@@ -59,19 +59,19 @@ def run(tmp_path: Path) -> Iterator[stepwell.Run]:
     ],
 )
 def test_each_value_has_a_documented_outcome(value: Any, cell: tuple[str, Any]) -> None:
-    assert cell_of(value) == cell
+    assert to_cell(value) == cell
 
 
 def test_what_cannot_be_stored_is_refused_and_the_rest_kept() -> None:
     refused: list[str] = []
     data = {"ok": 1, "object": object(), "": 1, "k" * 2000: 1, "long": "x" * (TEXT_MAX_BYTES + 1), "lone": "\ud800"}
-    cells = cells_of(data, lambda key, kind, rule: refused.append(key), _keep)
+    cells = build_cells(data, lambda key, kind, rule: refused.append(key), _keep)
     assert cells == {"ok": ("number", 1)}
     assert refused == ["object", "", "k" * 2000, "long", "lone"]
 
 
 def test_nested_dicts_and_other_keys_become_text_keys() -> None:
-    assert list(cells_of({"a": {"b": 1, 2: {"c": 3}}, True: 4}, lambda *_: None, _keep)) == ["a.b", "a.2.c", "True"]
+    assert list(build_cells({"a": {"b": 1, 2: {"c": 3}}, True: 4}, lambda *_: None, _keep)) == ["a.b", "a.2.c", "True"]
 
 
 def test_values_are_taken_at_the_call(run: stepwell.Run) -> None:
@@ -101,11 +101,11 @@ def test_bad_calls_are_errors(run: stepwell.Run) -> None:
         stepwell.init(project="a/b", mode="disabled")
 
 
-def test_conflicts_and_spellings_are_said_once(run: stepwell.Run, capfd: pytest.CaptureFixture[str]) -> None:
+def test_conflicts_and_spellings_are_reported_once(run: stepwell.Run, capfd: pytest.CaptureFixture[str]) -> None:
     for _ in range(3):
         run.log({"Loss": 1, "loss": 2}, step=-1)
     lines = capfd.readouterr().err.splitlines()
-    assert len([line for line in lines if "asked for" in line]) == 1
+    assert len([line for line in lines if "step_conflicts" in line]) == 1
     assert len([line for line in lines if "'Loss'" in line]) == 1
 
 

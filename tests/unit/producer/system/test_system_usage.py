@@ -1,4 +1,4 @@
-"""What two readings of the system's counters say, and what this machine really tells."""
+"""System metrics: rates of two readings, and the counters of this machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_rates_are_over_the_time_between() -> None:
     assert rates(before, now) == {"cpu": 75.0, "network.sent": 2_000.0, "disk.read": 0.0, "process.cpu": 150.0}
 
 
-def test_what_ended_or_began_anew_gives_no_nonsense() -> None:
+def test_ended_or_reset_counters_give_no_rates() -> None:
     before = Reading(10.0, 100.0, 300.0, {"network.sent": 1_000}, {_ME: 50.0, _CHILD: 900.0})
     now = Reading(11.0, 100.0, 300.0, {"network.sent": 10, "disk.read": 7}, {_ME: 50.5, (2, 8.0): 0.1})
     assert rates(before, now) == {"process.cpu": pytest.approx(60.0)}
@@ -52,7 +52,7 @@ def test_a_process_that_is_gone_tells_nothing(tmp_path: Path) -> None:
 
 
 def _fake_nvml() -> types.ModuleType:
-    """Two cards, of which the second tells its temperature alone: no GPU is here to ask."""
+    """Fake NVML with two cards, the second of which reports only its temperature."""
     nvml = types.ModuleType("pynvml")
 
     def first_only(value: object) -> object:

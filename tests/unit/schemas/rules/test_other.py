@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepwell.values.arrays import as_logged
+from stepwell.values.arrays import restore_value
 from stepwell_schemas.rules.json_values import read_other
 
 names = st.sampled_from(["_type", "value", "items", "dtype", "shape", "values", "a"])
@@ -36,4 +36,4 @@ def test_an_object_of_a_wrong_form_is_a_dict(found: dict[str, Any]) -> None:
 
 @given(values)
 def test_nothing_that_is_stored_can_not_be_read(found: Any) -> None:
-    as_logged(found)
+    restore_value(found)

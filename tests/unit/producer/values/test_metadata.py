@@ -1,4 +1,4 @@
-"""Whatever a script hands over becomes events that can be encoded and that a broker takes."""
+"""Metadata of any kind becomes events that can be encoded and that fit the broker's limit."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import stepwell
-from stepwell.delivery.batching import Cut, cut, outgoing
+from stepwell.delivery.batching import EventContent, encode_events, split_into_events
 from stepwell.errors import SettingsError
 from stepwell.journal.format import JournalInfo, read_header
 from stepwell.journal.reader import MetaEvent, Reader
-from stepwell.recording.row_writer import ROW_MAX_BYTES, parts_of_row
-from stepwell.values.metadata import described, parts_of
+from stepwell.recording.cells import ROW_MAX_BYTES, split_row
+from stepwell.values.metadata import metadata_value, split_mapping
 from stepwell_schemas.events.codec import decode
 from stepwell_schemas.events.models import Event, LogBatch, RunStarted, RunUpdated
 from stepwell_schemas.limits import MAX_EVENT_BYTES, TEXT_MAX_BYTES
@@ -40,12 +40,12 @@ class _Hostile:
 
 
 def _events(file: str) -> list[Event]:
-    """Return the events a journal becomes; fails when one of them can't be sent."""
+    """Return the events of a journal; fail if one of them can't be sent."""
     data = Path(file).read_bytes()
     info, _ = read_header(data)
     reader = Reader(check=True)
     events: list[Event] = []
-    for payload, _, error in outgoing(cut(reader.read(data, len(data), len(data))), info, 0):
+    for payload, _, error in encode_events(split_into_events(reader.read(data, len(data), len(data))), info, 0):
         assert not error
         assert len(payload) <= MAX_EVENT_BYTES
         events.append(decode(payload))
@@ -79,11 +79,11 @@ def test_describing_texts_are_bounded(tmp_path: Path) -> None:
 
 @given(_VALUES)
 def test_described_values_are_json_that_utf8_can_hold(value: Any) -> None:
-    json.dumps(described(value), ensure_ascii=False).encode()
+    json.dumps(metadata_value(value), ensure_ascii=False).encode()
 
 
 def test_what_has_no_json_is_described_by_its_text_alone() -> None:
-    assert described({"a": {"b": 1j, "c": 2}, "d": _Hostile(), 3: 10**5000}) == {
+    assert metadata_value({"a": {"b": 1j, "c": 2}, "d": _Hostile(), 3: 10**5000}) == {
         "a": {"b": [0.0, 1.0], "c": 2},
         "d": "<_Hostile: RuntimeError>",
         "3": "<int: ValueError>",
@@ -104,9 +104,9 @@ def test_a_wide_config_travels_in_parts_and_a_huge_value_not_at_all(
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers(), max_size=20))
-def test_parts_are_the_whole(values: dict[str, int]) -> None:
+def test_parts_add_up_to_the_mapping(values: dict[str, int]) -> None:
     merged: dict[str, Any] = {}
-    for part in parts_of(values, lambda *_: None):
+    for part in split_mapping(values, lambda *_: None):
         merged |= part
     assert merged == values
 
@@ -114,7 +114,7 @@ def test_parts_are_the_whole(values: dict[str, int]) -> None:
 @given(st.dictionaries(st.text(max_size=3), st.integers(0, ROW_MAX_BYTES // 3), max_size=8))
 def test_parts_of_a_row_are_the_row_in_order_and_bounded(sizes: dict[str, int]) -> None:
     cells = {key: ("string", "x" * size) for key, size in sizes.items()}
-    parts = parts_of_row(cells)
+    parts = split_row(cells)
     assert [item for part in parts for item in part.items()] == list(cells.items())
     assert all(sum(len(text) for _, text in part.values()) <= ROW_MAX_BYTES or len(part) == 1 for part in parts)
 
@@ -170,7 +170,7 @@ def test_a_record_that_is_no_event_is_passed_over() -> None:
     info = JournalInfo("e", "p", "r", "s", "")
     good = MetaEvent({"event": "RunUpdated", "timestamp": 1, "notes": "n"}, 200)
     bad = [MetaEvent({"event": "RunUpdated", "notes": 5}, 100), MetaEvent({"event": "Unknown"}, 150)]
-    results = list(outgoing([Cut([item], 0, item.end) for item in [*bad, good]], info, 0))
+    results = list(encode_events([EventContent([item], 0, item.end) for item in [*bad, good]], info, 0))
     assert [bool(result.error) for result in results] == [True, True, False]
     assert [result.after.sequence for result in results] == [1, 2, 3]
     assert decode(results[2].payload).sequence == 2

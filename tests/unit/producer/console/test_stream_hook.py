@@ -1,4 +1,4 @@
-"""Listening to sys.stdout: everything about it stays, whoever wraps it before or later."""
+"""Hooks on sys.stdout: its attributes are unchanged, with wrappers added before or after."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from stepwell.console.stream_hook import listen
-from stepwell.terminal import say
+from stepwell.console.stream_hook import hook_stream
+from stepwell.terminal import notify
 
 
 def _stdout(monkeypatch: pytest.MonkeyPatch) -> io.TextIOWrapper:
@@ -26,7 +26,7 @@ def _written(stream: io.TextIOWrapper) -> str:
 def test_output_goes_its_way_and_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     stdout = _stdout(monkeypatch)
     heard: list[tuple[str, str]] = []
-    end = listen("stdout", lambda name, text: heard.append((name, text)))
+    end = hook_stream("stdout", lambda name, text: heard.append((name, text)))
     print("one")
     stdout.writelines(["two\n"])
     with pytest.raises(UnicodeEncodeError):
@@ -45,9 +45,9 @@ def test_who_held_the_stream_before_is_heard_too(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "stderr", stream)
     handler = logging.StreamHandler()
     heard: list[str] = []
-    end = listen("stderr", lambda _, text: heard.append(text))
+    end = hook_stream("stderr", lambda _, text: heard.append(text))
     handler.emit(logging.makeLogRecord({"msg": "logged"}))
-    say("what the SDK says is not the script's output")
+    notify("what the SDK says is not the script's output")
     end()
     assert heard == ["logged\n"]
     assert stream.getvalue().startswith("logged\nstepwell: ")
@@ -64,7 +64,7 @@ class _Wrapper:
 def test_wrappers_that_came_later_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     stdout = _stdout(monkeypatch)
     heard: list[str] = []
-    end = listen("stdout", lambda _, text: heard.append(text))
+    end = hook_stream("stdout", lambda _, text: heard.append(text))
     monkeypatch.setattr(sys, "stdout", _Wrapper(stdout))
     sys.stdout.write("a")
     end()
@@ -76,12 +76,12 @@ def test_wrappers_that_came_later_stay(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_write_that_somebody_replaced_since_is_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     stdout = _stdout(monkeypatch)
     heard: list[str] = []
-    end = listen("stdout", lambda _, text: heard.append(text))
+    end = hook_stream("stdout", lambda _, text: heard.append(text))
     ours = stdout.write
     stdout.write = lambda text: ours(text + "!")  # type: ignore[method-assign]
     end()
     sys.stdout.write("a")
-    again = listen("stdout", lambda _, text: heard.append(text))
+    again = hook_stream("stdout", lambda _, text: heard.append(text))
     sys.stdout.write("b")
     again()
     assert (heard, _written(stdout)) == (["b!"], "a!b!")
@@ -91,7 +91,7 @@ def test_several_listen_and_each_ends_for_itself(monkeypatch: pytest.MonkeyPatch
     stdout = _stdout(monkeypatch)
     first: list[str] = []
     second: list[str] = []
-    ends = [listen("stdout", lambda _, text, to=to: to.append(text)) for to in (first, second)]  # type: ignore[misc]
+    ends = [hook_stream("stdout", lambda _, text, to=to: to.append(text)) for to in (first, second)]  # type: ignore[misc]
     stdout.write("a")
     ends[0]()
     stdout.write("b")
@@ -102,4 +102,4 @@ def test_several_listen_and_each_ends_for_itself(monkeypatch: pytest.MonkeyPatch
 def test_a_stream_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     with pytest.raises(TypeError, match="stdout"):
-        listen("stdout", lambda *_: None)
+        hook_stream("stdout", lambda *_: None)

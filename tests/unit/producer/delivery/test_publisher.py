@@ -1,4 +1,4 @@
-"""The pump: a position is acknowledged once the broker has answered, and what is sent again keeps its numbers."""
+"""Publisher: acknowledges a position after the broker's answer; resent records keep their sequence numbers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from aiokafka.errors import RequestTimedOutError
 
-from stepwell.delivery.publisher import IN_FLIGHT, Pump
+from stepwell.delivery.publisher import IN_FLIGHT, Publisher
 from stepwell.journal.format import START, JournalInfo, Position
 from stepwell.journal.journal import Journal
 from stepwell.journal.reader import Reader
-from stepwell.recording.row_writer import RowLog
+from stepwell.recording.row_writer import RowWriter
 from stepwell_schemas.events.codec import decode
 from stepwell_schemas.limits import MIB
 
@@ -25,7 +25,7 @@ ROWS = 5
 
 
 class UnansweredProducer:
-    """Stands for a broker that answers when the test says so: a real one can't be made to wait for that."""
+    """Fake broker that answers on command of the test, which a real one can't."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
@@ -51,7 +51,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 class Sending:
-    """A pump over a journal, from a position on."""
+    """A publisher of a journal from a given position."""
 
     def __init__(self, journal: Journal, start: Position) -> None:
         self.producer: Any = UnansweredProducer()
@@ -59,32 +59,32 @@ class Sending:
         self._journal = journal
         reader = Reader(check=True)
         reader.skip_to(journal.map, start)
-        self.pump = Pump(self.producer, "events", INFO, reader, self.acknowledged.append)
+        self.publisher = Publisher(self.producer, "events", INFO, reader, self.acknowledged.append)
 
     async def send(self) -> None:
-        """Send all there is."""
-        while await self.pump.send(self._journal.map, self._journal.end):
+        """Send all records."""
+        while await self.publisher.send(self._journal.map, self._journal.end):
             continue
 
 
-def log(journal: Journal, rows: RowLog) -> None:
+def log(journal: Journal, rows: RowWriter) -> None:
     """Log some rows."""
     for row in range(ROWS):
         rows.log({"a": float(row)}, None, None)
 
 
 async def turns() -> None:
-    """Let everything run that can."""
+    """Let all ready tasks run."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
 async def test_a_position_is_acknowledged_behind_the_broker_s_answer_and_in_order(journal: Journal) -> None:
-    sending, rows = Sending(journal, START), RowLog(journal, 0, "r")
+    sending, rows = Sending(journal, START), RowWriter(journal, 0, "r")
     for _ in range(3):
         log(journal, rows)
         await sending.send()
-    settling = asyncio.create_task(sending.pump.settle())
+    settling = asyncio.create_task(sending.publisher.flush())
     await turns()
     assert sending.acknowledged == []
     sending.producer.answers[1].set_result(None)
@@ -99,7 +99,7 @@ async def test_a_position_is_acknowledged_behind_the_broker_s_answer_and_in_orde
 
 
 async def test_no_more_than_a_bound_is_on_its_way(journal: Journal) -> None:
-    sending, rows = Sending(journal, START), RowLog(journal, 0, "r")
+    sending, rows = Sending(journal, START), RowWriter(journal, 0, "r")
     for _ in range(IN_FLIGHT - 1):
         log(journal, rows)
         await sending.send()
@@ -110,21 +110,21 @@ async def test_no_more_than_a_bound_is_on_its_way(journal: Journal) -> None:
     sending.producer.answers[0].set_result(None)
     await waiting
     assert [position.sequence for position in sending.acknowledged] == [ROWS]
-    sending.pump.forget()
+    sending.publisher.cancel_pending()
 
 
 async def test_what_is_sent_again_keeps_its_numbers(journal: Journal) -> None:
-    sending, rows = Sending(journal, START), RowLog(journal, 0, "r")
+    sending, rows = Sending(journal, START), RowWriter(journal, 0, "r")
     for _ in range(3):
         log(journal, rows)
         await sending.send()
     sending.producer.answers[0].set_result(None)
     sending.producer.answers[1].set_exception(RequestTimedOutError())
     with pytest.raises(RequestTimedOutError):
-        await sending.pump.settle()
-    sending.pump.forget()
+        await sending.publisher.flush()
+    sending.publisher.cancel_pending()
     assert sending.producer.numbers() == list(range(3 * ROWS))
     again = Sending(journal, sending.acknowledged[-1])
     await again.send()
     assert again.producer.numbers() == list(range(ROWS, 3 * ROWS))
-    again.pump.forget()
+    again.publisher.cancel_pending()

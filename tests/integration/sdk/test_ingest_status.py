@@ -1,0 +1,71 @@
+"""Ingest status: when to wait for the service, and when to give up, by the type of its answer."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from stepwell.session.ingest_status import wait_until_ingested
+from stepwell.settings import ProducerSettings
+from stepwell_schemas.rules.identifiers import RunPath
+
+_RUN = RunPath("e", "p", "r")
+_URN = "urn:stepwell:problem:"
+
+
+@contextmanager
+def _answering(status: int, *bodies: dict[str, Any]) -> Iterator[ProducerSettings]:
+    """Serve the bodies in turn, the last one repeatedly, with an HTTP status."""
+    left = list(bodies)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = json.dumps(left.pop(0) if len(left) > 1 else left[0]).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield ProducerSettings(base_url=f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        {"type": f"{_URN}no-such-route", "detail": "any words"},
+        {"type": f"{_URN}not-found", "detail": "nothing is served at /api/v1/runs/e/p/r/sessions/s"},
+    ],
+)
+def test_a_service_without_session_status_is_not_waited_for(problem: dict[str, Any]) -> None:
+    began = time.monotonic()
+    with _answering(404, problem) as settings:
+        status = wait_until_ingested(settings, _RUN, "s", 1, 60)
+    assert (status.points, bool(status.note)) == (None, True)
+    assert time.monotonic() - began < 30
+
+
+def test_a_session_that_is_not_ingested_yet_is_waited_for() -> None:
+    began = time.monotonic()
+    with _answering(404, {"type": f"{_URN}not-found", "detail": "any words"}) as settings:
+        status = wait_until_ingested(settings, _RUN, "s", 1, 0.3)
+    assert (status.points, bool(status.note)) == (None, True)
+    assert time.monotonic() - began >= 0.3
+
+
+def test_the_status_is_complete_once_all_records_are_processed() -> None:
+    fields = {"points": 7, "conflicts": 1, "dead_letters": 0}
+    with _answering(200, {**fields, "records": 1}, {**fields, "records": 2}) as settings:
+        assert wait_until_ingested(settings, _RUN, "s", 2, 60) == (7, 1, 0, "")
