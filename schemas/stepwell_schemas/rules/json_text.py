@@ -1,11 +1,11 @@
 """Strict JSON out of what producers call JSON: the one place where documents and `other` values are normalised.
 
 Strict JSON is what any parser reads, orjson, ClickHouse and browsers among them. A text that is strict already stays
-as it is, byte for byte. Of all others:
+as it is, byte for byte; an integer beyond float64's range stays too, and the text loses its white space. Of all others:
 
 | the text has | it becomes |
 |---|---|
-| `NaN`, `Infinity`, `-Infinity`, a number beyond float64 (`1e999`) | the texts `"NaN"`, `"Infinity"`, `"-Infinity"` |
+| `NaN`, `Infinity`, `-Infinity`, `1e999`, an integer over 640 digits | the texts `"NaN"`, `"Infinity"`, `"-Infinity"` |
 | a lone surrogate (`"\\ud800"`) | U+FFFD in its place |
 | more than JSON_MAX_DEPTH levels of lists and objects | refused |
 | anything else that is no JSON | refused |
@@ -25,7 +25,8 @@ import orjson
 from stepwell_schemas.limits import JSON_MAX_DEPTH
 from stepwell_schemas.rules.json_values import float_json
 
-_EXACT_DIGITS: Final = 308
+# The most that the SDK takes of an integer. JSON bounds no number, and what was logged comes back as it was.
+_EXACT_DIGITS: Final = 640
 _encode: Final = json.JSONEncoder(allow_nan=False).encode
 
 
@@ -138,8 +139,7 @@ def _parsed(text: str) -> Any:
 
 
 def _whole(digits: str) -> int | float:
-    # Python parses no more than 4,300 digits, and float64 reaches to 309.
-    return int(digits) if len(digits) <= _EXACT_DIGITS else float(digits)
+    return int(digits) if len(digits.lstrip("-")) <= _EXACT_DIGITS else float(digits)
 
 
 def _strict(value: Any, level: int) -> Any:
