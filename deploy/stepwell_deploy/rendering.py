@@ -10,7 +10,7 @@ _SHOWN_SUMMARY_KEYS = 4
 
 
 def runs_table(found: list[dict[str, Any]]) -> Table:
-    """Return runs as a table: path, state, steps, and the columns that were asked for or the first summary values."""
+    """Return runs as a table: path, state, steps, and the requested columns or the first summary values."""
     table = Table(box=None, pad_edge=False)
     for column, justify in (("run", "left"), ("name", "left"), ("state", "left"), ("last step", "right")):
         table.add_column(column, justify="right" if justify == "right" else "left", overflow="fold")

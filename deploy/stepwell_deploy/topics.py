@@ -1,4 +1,4 @@
-"""The topics of Stepwell, created where they are missing."""
+"""Creation of Stepwell's Kafka topics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EVENTS_CONFIG: Final = {"max.message.bytes": str(MAX_EVENT_BYTES + MIB), "reten
 
 
 async def create_topics(settings: KafkaSettings, partitions: int, replication: int = 1) -> list[str]:
-    """Create the events and the dead-letter topic where they are missing; existing ones are left as they are.
+    """Create the events topic and the dead-letter topic if they are missing; existing ones are not changed.
 
     Returns:
         The names of the topics that were created.

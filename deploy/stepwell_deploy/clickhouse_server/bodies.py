@@ -1,4 +1,4 @@
-"""Reads a request's body within bounds of bytes and time."""
+"""Reading of request bodies within bounds of bytes and time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo's runs log besides numbers: what a model looks for, and what it got wrong."""
+"""Media of the demo's runs: the weights of a model, and its errors."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _MISREAD_MAX: Final = 50
 
 
 def weight_images(weights: Floats) -> list[Any]:
-    """Return a picture for each digit: the pixels that speak for it are light, those against it dark."""
+    """Return an image of the weights of each digit: light for positive weights, dark for negative ones."""
     pixels = weights[: _SIDE * _SIDE].T.reshape(-1, _SIDE, _SIDE)
     scaled = np.clip(128 + 127 * pixels / np.abs(pixels).max(), 0, 255).astype(np.uint8)
     return [stepwell.Image(picture, caption=str(digit)) for digit, picture in enumerate(scaled)]
 
 
 def misread_table(digits: Digits, weights: Floats) -> Any:
-    """Return a table of validation images that the model misreads, with what it took them for."""
+    """Return a table of the validation images that the model misclassifies, with its predictions."""
     chances = chances_of(digits, weights)
     guesses = chances.argmax(axis=1)
     table = stepwell.Table(columns=["image", "truth", "guess", "sure"])

@@ -1,7 +1,7 @@
 """Training on scikit-learn's handwritten digits: softmax regression by stochastic gradient descent.
 
 The arithmetic is plain numpy, so that a step on one sample costs microseconds and a million of them a demo's time.
-Everything is a function of its arguments (the seed included); nothing here knows how values are logged.
+Everything is a function of its arguments (the seed included), and independent of logging.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Digits(NamedTuple):
 
 
 class BatchResult(NamedTuple):
-    """What one mini-batch step measured; validation figures and a copy of the weights come with an epoch's last one.
+    """Measurements of one mini-batch step; the last step of an epoch has validation figures and a copy of the weights.
 
     The weights are float64[65, 10]: a column for each digit, a row for each pixel, and the bias.
     """
@@ -43,7 +43,7 @@ class BatchResult(NamedTuple):
 
 
 class SampleResult(NamedTuple):
-    """What one step on one sample measured: its loss before the step, and the running accuracy."""
+    """Measurements of a step on one sample: its loss before the step, and the running accuracy."""
 
     loss: float
     accuracy: float
@@ -103,7 +103,7 @@ def train_by_sample(digits: Digits, learning_rate: float, steps: int, seed: int)
 
 
 def chances_of(digits: Digits, weights: Floats) -> Floats:
-    """Return float64[n, 10]: how likely each validation image is each digit."""
+    """Return the probability of each digit for each validation image, as float64[n, 10]."""
     return _softmax(digits.validation_images @ weights)
 
 

@@ -1,4 +1,4 @@
-"""Exports runs, few at a time over the same connections: which ones, where each belongs, and what became of them."""
+"""Concurrent export of runs: their selection, their target files, and the results."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from stepwell_schemas.rules.identifiers import RunPath, check_identifier
 
 _WORK: Final = ".stepwell-export"
 _PAGE_RUNS: Final = 1_000
-# File systems take names of 255 bytes; some are left for the ending.
+# File systems allow names of 255 bytes; some are reserved for the suffix.
 _NAME_BYTES: Final = 200
 
 
 @dataclass
 class Summary:
-    """What became of the runs of an export: how many are whole now, were so already, and what failed, by run."""
+    """Result of an export: the numbers of runs exported and up to date, and the errors by run."""
 
     exported: int = 0
     unchanged: int = 0
@@ -36,10 +36,10 @@ class Summary:
 
 
 def listed_runs(service: ServiceClient, names: Sequence[str], filter_: str) -> list[Listed]:
-    """Return the runs that are named, `entity/project/run_id`, and those of projects, `entity/project`, that pass.
+    """Return the runs for names `entity/project/run_id`, and for `entity/project` the runs that match the filter.
 
     Raises:
-        IdentifierError: for a name that can be neither. ServiceRefusedError: for a run that is not there.
+        IdentifierError: for a name that is neither. ServiceRefusedError: for a run that does not exist.
     """
     found: dict[RunPath, Listed] = {}
     for name in names:
@@ -70,7 +70,7 @@ def _listed(info: dict[str, Any]) -> Listed:
 
 
 def target_in(folder: Path, run: RunPath, asked: Asked) -> Target:
-    """Return where a run belongs in a folder: `entity/project/run_id.FORMAT`."""
+    """Return the target of a run within a folder: `entity/project/run_id.FORMAT`."""
     *parts, last = (_file_name(part) for part in run)
     name = f"{last}.{asked.fmt}"
     return Target(folder.joinpath(*parts, name), folder.joinpath(_WORK, *parts, name))
@@ -96,9 +96,12 @@ def export_runs(
     rows: Callable[[int], None],
     ended: Callable[[Listed], None],
 ) -> Summary:
-    """Export runs, `jobs` at a time; one that fails is noted, and the others go on.
+    """Export runs, `jobs` at a time; the error of a run is recorded, and the others continue.
 
-    `rows` is told how many rows have come, in any thread; `ended` is told each run. Raises: ServiceLostError.
+    `rows` is called with the number of received rows, in any thread; `ended` is called for each run.
+
+    Raises:
+        ServiceLostError: when the connection to the service is lost.
     """
     summary = Summary()
     stop = threading.Event()
@@ -132,7 +135,7 @@ def export_runs(
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other exports out of a folder while the block runs. Raises: ExportError."""
+    """Lock a folder against other exports for the block. Raises: ExportError."""
     work = folder / _WORK
     try:
         work.mkdir(parents=True, exist_ok=True)

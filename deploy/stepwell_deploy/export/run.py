@@ -1,4 +1,4 @@
-"""Exports one run to one file: receives what is missing, then puts the whole file into its place at once."""
+"""Export of one run to one file: receives the missing rows, then moves the complete file into place atomically."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PAUSE_SECONDS: Final = 0.5
 
 
 class Listed(NamedTuple):
-    """A run to export, as the service listed it: stored up to a Kafka offset, with so many rows and values."""
+    """A run to export, as listed by the service: the Kafka offset up to which it is stored, and its rows and values."""
 
     path: RunPath
     offset: int
@@ -33,7 +33,7 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a run's file belongs, and the folder for what is known and received of it; `kept` when it is done."""
+    """Path of a run's file, and the folder for received parts and status; the folder remains afterwards if `kept`."""
 
     file: Path
     work: Path
@@ -42,7 +42,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What is known of a run's export: what was asked, to which offset the rows are complete, and if it is done."""
+    """Status of a run's export: its request, the offset up to which the rows are complete, and if it is finished."""
 
     asked: dict[str, Any]
     offset: int
@@ -50,7 +50,7 @@ class _State:
 
     @classmethod
     def read(cls, work: Path) -> _State | None:
-        """Return what an earlier export left; None when that is nothing of use."""
+        """Return the status that an earlier export left; None if it has none that can be used."""
         try:
             return cls(**json.loads((work / "state.json").read_text("utf-8")))
         except (OSError, ValueError, TypeError):
@@ -63,9 +63,9 @@ class _State:
 
 
 def export_run(service: ServiceClient, run: Listed, asked: Asked, target: Target, told: Callable[[int], None]) -> bool:
-    """Export a run, going on where an earlier export was ended; return False when its file is up to date already.
+    """Export a run, and resume an interrupted export; return False if its file is up to date already.
 
-    `told` is told how many rows have come; what it raises ends the export, which can be gone on with.
+    `told` is called with the number of received rows; an exception of it ends the export, which can be resumed.
 
     Raises:
         ServiceRefusedError: when the service refuses.
@@ -107,7 +107,7 @@ class _Export:
         return True
 
     def _received(self) -> int:
-        """Receive all that is missing; return the offset to which the rows are complete."""
+        """Receive all missing rows; return the offset up to which the rows are complete."""
         failures = 0
         while True:
             try:
@@ -117,7 +117,7 @@ class _Export:
             except httpx.TransportError as error:
                 failures += 1
                 if failures == _ATTEMPTS:
-                    again = "what came is kept: send the command again to go on"
+                    again = "the received rows are kept: repeat the command to resume"
                     raise ServiceLostError(
                         f"the service's answer broke off {failures} times ({error!r}); {again}"
                     ) from error
@@ -134,14 +134,14 @@ class _Export:
         with self._service.stream(run_url(self._run.path, "scan"), MEDIA_TYPES[fmt], query) as answer:
             offset = int(answer.headers["stepwell-complete-to-offset"])
             if state is not None and last is not None and offset != state.offset and self._grew(last, state.offset):
-                # What was received has changed; in a file, no row may come twice.
+                # Received rows have changed; no row may be in a file twice.
                 raise ChangedError
             self._note(offset, done=False)
             self._spool.receive(answer.iter_bytes(), self._told)
         return offset
 
     def _grew(self, last: Place, offset: int) -> bool:
-        """Whether anything was logged since `offset` at a place up to `last`."""
+        """Return whether values were logged since `offset` at positions up to `last`."""
         if self._asked.shape is Shape.LONG:
             return True
         query = self._asked.query(ExportFormat.NDJSON, cursor=last.cursor(offset)) | {"max_step": last.step}

@@ -1,8 +1,8 @@
-"""A whole Stepwell on one machine: the broker as a child, everything else in this process.
+"""A complete Stepwell on one machine: the broker as a child, everything else in this process.
 
-The embedded engine allows one process a folder, so the ingestor, the query service and the ClickHouse port live
-together. On a stop signal the service takes no more requests while the ingestor stores what it has read, then the
-broker ends, then the engine. Each step is bounded, and `exit_deadline` bounds them all.
+The embedded engine allows one process per folder, so the ingestor, the query service and the ClickHouse port share a
+process. On a stop signal, the service accepts no more requests while the ingestor stores what it has read; then the
+broker stops, then the engine. Each step has a time limit, and `exit_deadline` limits all of them together.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _log = structlog.get_logger("stepwell.deploy")
 
 
 class LocalAddresses(NamedTuple):
-    """Where the parts of a running stack answer."""
+    """Addresses of the parts of a running stack."""
 
     service: str
     broker: str
@@ -58,7 +58,7 @@ class LocalAddresses(NamedTuple):
 
 
 class _Parts(NamedTuple):
-    """The parts that run before the event loop does."""
+    """The parts that are started before the event loop."""
 
     folder: Path
     broker: BrokerThread
@@ -68,14 +68,14 @@ class _Parts(NamedTuple):
 
 
 def run_local(settings: DeploySettings, ready: Callable[[LocalAddresses], None], progress: Progress = silent) -> None:
-    """Run everything until SIGTERM or Ctrl-C, then drain and stop; `ready` is called when it takes traffic.
+    """Run everything until SIGTERM or Ctrl-C, then drain and stop; `ready` is called when it accepts requests.
 
-    Call it from the main thread of a process that ends with it: 18 s after the signal the process ends at the latest,
-    with exit code 1 and a line in the log where something could not be drained.
+    Call it from the main thread of a process that ends with it: the process ends at most 18 s after the signal, with
+    exit code 1 and a line in the log if something could not be drained.
 
     Raises:
         PortInUseError, FolderInUseError, BrokerError, StoreError: when a part can't start, in one sentence.
-        StackError: when the service does not come up, or a part ends that can't be restarted.
+        StackError: when the service does not start, or a part ends that can't be restarted.
     """
     os.umask(_OWNER_ONLY)
     port = claim_port(settings.host, settings.port, _PORT_REMEDY)
@@ -105,7 +105,7 @@ def run_local(settings: DeploySettings, ready: Callable[[LocalAddresses], None],
 
 
 def _clickhouse_port(settings: DeploySettings, engine: Path) -> ClickHouseHttp | None:
-    """Return the port for SQL tools if it is switched on; its writing user has a password that is kept nowhere."""
+    """Return the ClickHouse port if it is enabled; the password of its writing user is random and not stored."""
     if settings.clickhouse_port == 0:
         return None
     port = 0 if settings.clickhouse_port == "auto" else settings.clickhouse_port
@@ -199,7 +199,7 @@ async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
 
 
 class _Service(Server):
-    """The service without handlers of its own for signals: the stack handles them, and drains in its order."""
+    """The service without signal handlers: the stack handles signals, and drains its parts in order."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

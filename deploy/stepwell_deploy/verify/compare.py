@@ -1,4 +1,4 @@
-"""Whether journals, log and tables hold the same of a run, and if not, what differs. Pure."""
+"""Comparison of a run's journals, log and tables, without I/O."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Shown = int | str | None
 
 
 class Verdict(StrEnum):
-    """How a comparison ended."""
+    """Result of a comparison."""
 
     SAME = "same"
     DIFFERENT = "different"
@@ -29,7 +29,7 @@ EXIT_CODES: Final = {Verdict.SAME: 0, Verdict.DIFFERENT: 1, Verdict.NOT_COMPARAB
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that differs: of which key and kind ("" for the run itself), and what each source says (None: nothing).
+    """One difference: its key and kind ("" for the run itself), and the value in each source (None: no value).
 
     Digests are hexadecimal.
     """
@@ -44,10 +44,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of a comparison.
+    """The report of a comparison.
 
-    `points` and `series` were compared between log and tables; `journals` were compared with the log. `notes` say what
-    was left out. `reason` says why there is no verdict, "" when there is one.
+    `points` and `series` were compared between log and tables; `journals` were compared with the log. `notes` list what
+    was left out. `reason` is the reason for which there is no verdict, and "" if there is one.
     """
 
     run: str
@@ -65,7 +65,7 @@ class Report:
         return EXIT_CODES[self.verdict]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report in JSON's types."""
+        """Return the report as JSON types."""
         return asdict(self) | {"verdict": str(self.verdict)}
 
     def __str__(self) -> str:
@@ -86,10 +86,10 @@ def not_comparable(run: str, reason: str) -> Report:
 
 
 def is_whole(beginning: Beginning, created: int | None) -> bool:
-    """Whether the log still holds the run from its first event on.
+    """Return whether the log still has all events of the run from the first one on.
 
-    `created` is when the tables say that the run's first event was made, in milliseconds since the epoch; None where
-    they don't know the run.
+    `created` is the timestamp of the run's first event in the tables, in milliseconds since the epoch; None if the
+    tables do not have the run.
     """
     if beginning.log_begin == 0:
         return True
@@ -97,7 +97,7 @@ def is_whole(beginning: Beginning, created: int | None) -> bool:
 
 
 def compare_tables(log: Figures, tables: Figures) -> list[Difference]:
-    """Return what the tables hold otherwise than the log says."""
+    """Return the differences between the log and the tables."""
     found = [
         difference
         for name in sorted(log.series.keys() | tables.series.keys())
@@ -159,9 +159,10 @@ def _rollups(
 
 
 def compare_journals(checks: Iterable[JournalCheck]) -> tuple[list[Difference], list[str]]:
-    """Return what the log holds otherwise than the journals, and notes on what is no difference.
+    """Return the differences between the journals and the log, and notes.
 
-    Records that a living session has not sent yet are none; those that nobody will send by themselves are.
+    Records that an open session has not sent yet are noted. Records of an ended session that were not sent are a
+    difference, since only a sync would send them.
     """
     found: list[Difference] = []
     notes: list[str] = []
@@ -199,7 +200,7 @@ def conclude(
     journals: int,
     partly: str = "",
 ) -> Report:
-    """Return the report of a comparison; `partly` says why not all of the run could be compared, "" when it was."""
+    """Return the report; `partly` is the reason for which only a part of the run could be compared, "" if all was."""
     points = sum(one.points for one in log.series.values())
     verdict = Verdict.NOT_COMPARABLE if partly else Verdict.SAME
     if differences:
@@ -208,7 +209,7 @@ def conclude(
 
 
 def as_notes(differences: Iterable[Difference]) -> list[str]:
-    """Return what differs where the log does not say enough to call it a difference."""
+    """Return notes for disagreements that the log is too incomplete to confirm as differences."""
     return [
         f"not comparable: {one.key or 'the run'} {one.kind}{' ' if one.kind else ''}{one.what}: "
         f"{_told(one.log)} in the log from there on, {_told(one.tables)} in the tables"
@@ -225,5 +226,5 @@ def _hex(digest: int) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun in the right form."""
+    """Return a number with its noun in the singular or plural."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,4 +1,4 @@
-"""The command `export`: all rows of one run or of thousands, as files."""
+"""The command `export`, which writes all rows of one or many runs to files."""
 
 from __future__ import annotations
 
@@ -33,32 +33,34 @@ def register(app: typer.Typer) -> None:
 
 def export(
     runs: Annotated[list[str], typer.Argument(help="entity/project/run_id, or entity/project for all of its runs.")],
-    filter_: Annotated[str, typer.Option("--filter", "-f", help="Which runs of projects: docs/runs.md.")] = "",
+    filter_: Annotated[str, typer.Option("--filter", "-f", help="Filter for the runs of projects: docs/runs.md.")] = "",
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="A folder; of one run a file, or - for standard output.")
+        Path, typer.Option("--output", "-o", help="A folder; for one run also a file, or - for standard output.")
     ] = _FOLDER,
     fmt: Annotated[
-        ExportFormat | None, typer.Option("--format", help="Default: as the file's ending says, else parquet.")
+        ExportFormat | None, typer.Option("--format", help="Default: from the file's suffix; otherwise parquet.")
     ] = None,
     shape: Annotated[Shape, typer.Option(help="A row for each step, or for each value.")] = Shape.WIDE,
     keys: Annotated[list[str] | None, typer.Option("--key", "-k", help="A metric; repeat for several.")] = None,
-    any_key: Annotated[bool, typer.Option("--any", help="Rows with any of the keys, not all.")] = False,
+    any_key: Annotated[bool, typer.Option("--any", help="Rows with any of the keys; default: with all.")] = False,
     min_step: Annotated[int | None, typer.Option(min=0, help="First step, included.")] = None,
     max_step: Annotated[int | None, typer.Option(min=0, help="Last step, included.")] = None,
     stream: Annotated[str, typer.Option(help="default, system or console.")] = "default",
-    exact: Annotated[bool, typer.Option("--exact", help="Columns with the digits of huge integers too.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, max=32, help="Runs received at a time.")] = 4,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Add columns with the digits of integers beyond float64.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=1, max=32, help="Number of runs received concurrently.")] = 4,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write all rows of runs to files, also while the runs go on. Sent again after it was ended, it goes on.
+    """Write all rows of runs to files, also while runs are logging. An interrupted export resumes when repeated.
 
-    Files that are whole and up to date are left alone. A file appears once it is whole.
+    Files that are complete and up to date are skipped. A file appears when it is complete.
 
     Examples: `stepwell export me/digits/abc123 -o abc123.parquet` · `stepwell export me/digits -f 'config.lr > 0.1'` ·
     `stepwell export me/digits/abc123 --shape long --format csv -o - | head`
     """
     if filter_ and all(len(name.strip("/").split("/")) != 2 for name in runs):
-        raise typer.BadParameter("chooses among the runs of a project: name one, entity/project", param_hint="--filter")
+        raise typer.BadParameter("filters the runs of a project: name one, entity/project", param_hint="--filter")
     chosen = {"key": keys or None, "having": "any" if any_key else None, "min_step": min_step, "max_step": max_step}
     given = {**chosen, "stream": stream, "exact": exact or None}
     wanted = fmt or _ENDINGS.get(output.suffix, ExportFormat.PARQUET)
@@ -91,7 +93,7 @@ def _to_files(
     console = Console(stderr=True)
     with locked(folder), Progress(*columns, console=console, disable=quiet) as bar:
         ready = bar.add_task("runs", total=len(found))
-        # As many as there are in all; of some keys or steps there are fewer.
+        # The total of the run; an export of some keys or steps has fewer.
         rows = bar.add_task("rows", total=sum(_size(run, asked) for run in found))
 
         def ended(_: Any) -> None:
@@ -101,7 +103,7 @@ def _to_files(
 
 
 def _targets(found: Sequence[Listed], asked: Asked, output: Path) -> tuple[list[tuple[Listed, Target]], Path]:
-    """Return each run's target, and the folder that they lie in."""
+    """Return the target of each run, and their common folder."""
     if output.suffix in _ENDINGS and not output.is_dir():
         if len(found) != 1:
             raise typer.BadParameter(f"{output} is one file, for {len(found):,} runs; name a folder", param_hint="-o")
@@ -119,7 +121,7 @@ def _to_stdout(service: ServiceClient, found: Sequence[Listed], asked: Asked) ->
     if len(found) != 1:
         raise typer.BadParameter(f"- takes one run, not {len(found):,}; name a folder", param_hint="--output")
     if asked.fmt in {ExportFormat.PARQUET, ExportFormat.ARROW} and sys.stdout.isatty():
-        raise typer.BadParameter(f"{asked.fmt} is no text; name a file with --output", param_hint="--format")
+        raise typer.BadParameter(f"{asked.fmt} is a binary format; name a file with --output", param_hint="--format")
     query = asked.query(asked.fmt)
     try:
         with service.stream(run_url(found[0].path, "scan"), MEDIA_TYPES[asked.fmt], query) as answer:
@@ -127,7 +129,7 @@ def _to_stdout(service: ServiceClient, found: Sequence[Listed], asked: Asked) ->
                 sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
     except BrokenPipeError:
-        # Whoever reads has enough; Python would fail once more when it flushes at its end.
+        # The reader has closed the pipe. Python would fail again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,4 +1,4 @@
-"""Commands that read: runs, metrics, history."""
+"""The commands `runs`, `metrics` and `history`, which read through the query service."""
 
 from __future__ import annotations
 
@@ -30,18 +30,20 @@ def register(app: typer.Typer) -> None:
 
 
 def runs(
-    project: Annotated[str | None, typer.Argument(help="entity/project; all projects when left out.")] = None,
-    filter_: Annotated[str, typer.Option("--filter", "-f", help="Which runs: the language of docs/runs.md.")] = "",
+    project: Annotated[str | None, typer.Argument(help="entity/project; all projects if not given.")] = None,
+    filter_: Annotated[
+        str, typer.Option("--filter", "-f", help="Filter for the runs, in the language of docs/runs.md.")
+    ] = "",
     order: Annotated[
-        str, typer.Option(help="A field, config.KEY or summary.KEY; a - in front reverses.")
+        str, typer.Option(help="A field, config.KEY or summary.KEY; a leading - reverses the order.")
     ] = "-created_at",
     columns: Annotated[
         list[str] | None, typer.Option("--column", "-c", help="config.KEY or summary.KEY to show; repeat for several.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="Runs shown for each project.")] = 20,
+    limit: Annotated[int, typer.Option(help="Number of runs to show for each project.")] = 20,
     as_json: JsonFlag = False,
 ) -> None:
-    """List runs, newest first, or those that pass a filter, in any order.
+    """List runs, newest first; optionally filtered and in another order.
 
     Examples: `stepwell runs` · `stepwell runs me/digits --limit 5` · `stepwell runs me/digits --json` ·
     `stepwell runs me/digits --filter 'config.lr > 0.1 and tags has "x"' --order summary.val/loss -c config.lr`
@@ -71,7 +73,7 @@ def _projects(service: ServiceClient, project: str | None) -> list[tuple[str, st
 
 
 def metrics(run: Annotated[str, typer.Argument(help="entity/project/run_id")], as_json: JsonFlag = False) -> None:
-    """List what a run has logged: each key with each of its kinds, its steps, and the spellings it came in.
+    """List the metrics of a run: each key with its kinds, steps and spellings.
 
     Examples: `stepwell metrics me/digits/abc123` · `stepwell metrics me/digits/abc123 --json`
     """
@@ -89,10 +91,10 @@ def metrics(run: Annotated[str, typer.Argument(help="entity/project/run_id")], a
 def history(
     run: Annotated[str, typer.Argument(help="entity/project/run_id")],
     keys: Annotated[list[str] | None, typer.Option("--key", "-k", help="A metric; repeat for several.")] = None,
-    samples: Annotated[int, typer.Option(help="Rows, spread evenly over the run.")] = 50,
-    system: Annotated[bool, typer.Option("--system", help="The system metrics, by their own steps.")] = False,
+    samples: Annotated[int, typer.Option(help="Number of rows, spread evenly over the run.")] = 50,
+    system: Annotated[bool, typer.Option("--system", help="Show the system metrics, by their own steps.")] = False,
     interpolate: Annotated[
-        str | None, typer.Option(help="linear or last: rows with any of the keys, what they lack filled in.")
+        str | None, typer.Option(help="linear or last: rows with any of the keys, with missing values filled in.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Commands about rollups: check that they are what the points give, compute them anew."""
+"""The commands `rollups check` and `rollups rebuild`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 _LISTED: Final = 50
 RunsArgument = Annotated[
-    str | None, typer.Argument(help="entity/project/run_id, or entity/project; all runs when left out.", metavar="RUNS")
+    str | None, typer.Argument(help="entity/project/run_id, or entity/project; all runs if not given.", metavar="RUNS")
 ]
 
 rollups_app = typer.Typer(
-    help="Rollups, from which long series are drawn: check that they are what the points give, compute them anew.",
+    help="Rollups, from which long series are drawn: check them against the points, and rebuild them.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -44,12 +44,12 @@ def register(app: typer.Typer) -> None:
 
 @rollups_app.command()
 def check(runs: RunsArgument = None, as_json: JsonFlag = False) -> None:
-    """Compare the row of every closed bucket with what the points give, and name what differs.
+    """Compare the rollup row of every closed bucket with its points, and list the differences.
 
-    Safe while runs log: what an ingestor is at work on is looked at again. ClickHouse is where STEPWELL_CLICKHOUSE_DSN
-    says; a user that may only read will do.
+    Safe while runs are logging: buckets that an ingestor is writing are compared again. Connects to
+    STEPWELL_CLICKHOUSE_DSN; a user with read access is sufficient.
 
-    Exit code 0: the same. 1: something differs. 2: could not compare.
+    Exit code 0: the same. 1: different. 2: could not compare.
 
     Examples: `stepwell rollups check` · `stepwell rollups check me/digits` ·
     `stepwell rollups check me/digits/abc123 --json`
@@ -75,10 +75,10 @@ def check(runs: RunsArgument = None, as_json: JsonFlag = False) -> None:
 
 @rollups_app.command()
 def rebuild(runs: RunsArgument = None, as_json: JsonFlag = False) -> None:
-    """Compute the row of every closed bucket anew from the points, and take away rows that have none.
+    """Recompute the rollup row of every closed bucket from the points, and delete rows without points.
 
-    Safe while runs log, and safe to repeat. ClickHouse is where STEPWELL_CLICKHOUSE_DSN says; its user must be one that
-    may write.
+    Safe while runs are logging, and safe to repeat. Connects to STEPWELL_CLICKHOUSE_DSN, with a user that has write
+    access.
 
     Examples: `stepwell rollups rebuild me/digits/abc123` · `stepwell rollups rebuild`
     """
@@ -107,7 +107,7 @@ def _store() -> Iterator[Store]:
 
 
 def _works(store: Store, runs: str | None, doing: str, quiet: bool) -> Iterator[Work]:
-    """Yield what there is to do, with a bar that shows how many points of how many are done."""
+    """Yield the items of work, with a progress bar of the points that are done."""
     from stepwell_schemas.rollups.rebuild import Scope, works
 
     found = works(store, Scope.parse(runs))
@@ -160,14 +160,14 @@ def _show(found: Checked) -> None:
         if found.differing > _LISTED:
             typer.echo(f"{found.differing - _LISTED:,} more are not shown; --json has more")
         typer.echo(
-            f"different: {found.differing:,} of {found.buckets:,} buckets; `stepwell rollups rebuild` mends them"
+            f"different: {found.differing:,} of {found.buckets:,} buckets; `stepwell rollups rebuild` fixes them"
         )
     else:
         typer.echo(f"the same: {found.buckets:,} buckets")
 
 
 def _sides(one: Difference) -> tuple[str, str]:
-    """Return what both rows say, where both are there only as far as they differ."""
+    """Return the values of both rows; if both exist, only those that differ."""
     stored, computed = _plain(one.stored) or {}, _plain(one.computed) or {}
     same = {name for name in stored if stored[name] == computed.get(name)}
     return _listed(stored, same), _listed(computed, same)

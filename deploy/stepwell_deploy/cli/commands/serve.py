@@ -1,4 +1,4 @@
-"""Commands that serve: up, ingest, query, setup."""
+"""The commands that run services, `up`, `ingest` and `query`, and `setup`, which prepares them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _RETRY_SECONDS: Final = 2.0
 
-DirOption = Annotated[Path | None, typer.Option("--dir", help="The folder that keeps the data.")]
-PortOption = Annotated[int | None, typer.Option(help="The service's port; 0 takes a free one.")]
+DirOption = Annotated[Path | None, typer.Option("--dir", help="The data folder.")]
+PortOption = Annotated[int | None, typer.Option(help="The port of the service; 0: a free one.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def with_options(settings: DeploySettings, folder: Path | None, port: int | None) -> DeploySettings:
-    """Return the settings with what the command line gave in their place."""
+    """Return the settings with the options of the command line in their place."""
     given = {"server_dir": folder, "port": port}
     return settings.model_copy(update={name: value for name, value in given.items() if value is not None})
 
@@ -40,8 +40,8 @@ def with_options(settings: DeploySettings, folder: Path | None, port: int | None
 def up(folder: DirOption = None, port: PortOption = None) -> None:
     """Run everything on this machine: Kafka, the ingestor, ClickHouse and the query service.
 
-    Prints `ready http://127.0.0.1:8420` when it takes traffic. A broker or ingestor that ends is restarted.
-    Ctrl-C and SIGTERM drain and stop it, within 20 s; exit code 1 when something could not be drained.
+    Prints `ready http://127.0.0.1:8420` when it accepts requests. A broker or ingestor that ends is restarted.
+    Ctrl-C and SIGTERM drain and stop it within 20 s; exit code 1 if something could not be drained.
 
     Examples: `stepwell up` · `stepwell up --dir /data/stepwell --port 9000`
     """
@@ -66,7 +66,7 @@ def up(folder: DirOption = None, port: PortOption = None) -> None:
 def ingest() -> None:
     """Run one ingestor: a member of the consumer group that stores events in ClickHouse.
 
-    It waits for either while it can't be reached. Where Kafka and ClickHouse are, the environment says.
+    Waits while Kafka or ClickHouse can't be reached. Both are configured by environment variables.
 
     Examples: `STEPWELL_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 stepwell ingest`
     """
