@@ -18,8 +18,17 @@ class DeploySettings(LogSettings):
 
     base_url: str = Field("http://127.0.0.1:8420", description="URL of the query service for the commands and the SDK.")
     api_key: SecretStr = Field(SecretStr(""), description="Key sent to the query service; empty: none.")
-    host: str = Field("127.0.0.1", description="Address that `up` and `query` listen on.")
-    port: int = Field(8420, ge=0, le=65535, description="Port that `up` and `query` listen on; 0: a free one.")
+    host: str = Field(
+        "127.0.0.1",
+        description="Address that `up` and `query` listen on; for `query`, `STEPWELL_QUERY_HOST` has precedence.",
+    )
+    port: int = Field(
+        8420,
+        ge=0,
+        le=65535,
+        description="Port that `up` and `query` listen on; 0: a free one; for `query`, `STEPWELL_QUERY_PORT` has "
+        "precedence.",
+    )
     server_dir: Path = Field(
         Path("~/.stepwell/server"),
         description="Data folder of `up`: the broker's log, the engine's tables and the media files.",

@@ -27,12 +27,12 @@ async def create_topics(settings: KafkaSettings, partitions: int, replication: i
     admin = AIOKafkaAdminClient(**settings.kafka_connection())
     await admin.start()
     try:
-        wanted = [
+        topics = [
             NewTopic(settings.events_topic, partitions, replication, topic_configs=_EVENTS_CONFIG),
             NewTopic(settings.deadletters_topic, 1, replication, topic_configs=DEADLETTERS_CONFIG),
         ]
-        there = set(await admin.list_topics())
-        missing = [topic for topic in wanted if topic.name not in there]
+        existing = set(await admin.list_topics())
+        missing = [topic for topic in topics if topic.name not in existing]
         answer = await admin.create_topics(missing)
         for topic, code, *message in answer.topic_errors:
             error = for_code(code)

@@ -30,7 +30,7 @@ from stepwell_deploy.clickhouse_server.bodies import (
     TIMEOUT_CODE,
     TOO_LARGE_CODE,
     ClientLeftError,
-    content_of,
+    decode_body,
     read_body,
 )
 from stepwell_deploy.clickhouse_server.bounds import Bounds
@@ -53,7 +53,7 @@ _log = structlog.get_logger("stepwell.clickhouse_server")
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _HttpRequest:
     """One request: its headers, the fields of its URL, the client's address, and its user's write access."""
 
     headers: Mapping[str, str]
@@ -109,10 +109,10 @@ class ClickHouseApp:
     ) -> None:
         # GET is read-only, as in ClickHouse.
         writer = self._credentials.writes(fields, headers) and scope["method"] == "POST"
-        asked = _Asked(headers, fields, scope["client"][0] if scope["client"] else "", writer)
+        http_request = _HttpRequest(headers, fields, scope["client"][0] if scope["client"] else "", writer)
         sizes = self._bounds.writer_body if writer else self._bounds.guest_body
         body = await read_body(receive, headers, sizes, self._bounds)
-        work = asyncio.create_task(self._answer(asked, body, send))
+        work = asyncio.create_task(self._answer(http_request, body, send))
         left = asyncio.create_task(_left(receive))
         try:
             await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
@@ -124,48 +124,48 @@ class ClickHouseApp:
         if not work.cancelled():
             work.result()
 
-    async def _answer(self, asked: _Asked, body: bytes, send: Send) -> None:
-        fields = asked.fields
-        sizes = self._bounds.writer_body if asked.writer else self._bounds.guest_body
+    async def _answer(self, http_request: _HttpRequest, body: bytes, send: Send) -> None:
+        fields = http_request.fields
+        sizes = self._bounds.writer_body if http_request.writer else self._bounds.guest_body
         # Raises before the statement runs if the query id can't be returned in a header.
         head(PLAIN, {"X-ClickHouse-Query-Id": fields.get("query_id", "")})
-        fields.setdefault("database", asked.headers.get("x-clickhouse-database", ""))
-        places = self._writers if asked.writer else self._guests
+        fields.setdefault("database", http_request.headers.get("x-clickhouse-database", ""))
+        slots = self._writers if http_request.writer else self._guests
         statement = Statement(self._engine, uuid.uuid4().hex)
 
         def parsed() -> Request:
-            content = content_of(body, asked.headers, fields, sizes)
+            content = decode_body(body, http_request.headers, fields, sizes)
             # Clients send parameters that are too long for a URL as a form.
-            content_type = asked.headers.get("content-type", "")
+            content_type = http_request.headers.get("content-type", "")
             if content_type.startswith("multipart/form-data"):
                 fields.update(form_fields(content_type, content))
                 content = b""
-            return Request.parse(fields, content, asked.headers.get("x-clickhouse-format"))
+            return Request.parse(fields, content, http_request.headers.get("x-clickhouse-format"))
 
-        async with places.place(asked.client), statement:
+        async with slots.place(http_request.client), statement:
             started = time.perf_counter_ns()
-            answer = await statement.run(parsed, asked.writer)
+            answer = await statement.run(parsed, http_request.writer)
             values = answer_head(
-                answer, fields.get("query_id", ""), time.perf_counter_ns() - started, framed=asked.framed
+                answer, fields.get("query_id", ""), time.perf_counter_ns() - started, framed=http_request.framed
             )
             if isinstance(answer.body, bytes):
-                await self._send_whole(send, asked, values, answer.body)
+                await self._send_buffered(send, http_request, values, answer.body)
             else:
-                await self._send_blocks(send, asked, values, statement)
+                await self._send_blocks(send, http_request, values, statement)
 
-    async def _send_whole(self, send: Send, asked: _Asked, values: Head, body: bytes) -> None:
-        if asked.framed:
+    async def _send_buffered(self, send: Send, http_request: _HttpRequest, values: Head, body: bytes) -> None:
+        if http_request.framed:
             body = await asyncio.to_thread(_framed, body)
-        elif "lz4" in _encodings(asked.headers) and len(body) > _LZ4_FROM_BYTES:
+        elif "lz4" in _encodings(http_request.headers) and len(body) > _LZ4_FROM_BYTES:
             # LZ4 is the only compression that is faster than loopback; small answers gain nothing.
             values.append((b"content-encoding", b"lz4"))
             body = bytes(await asyncio.to_thread(cramjam.lz4.compress, body))
         await self._send(send, 200, values, body)
 
-    async def _send_blocks(self, send: Send, asked: _Asked, values: Head, statement: Statement) -> None:
+    async def _send_blocks(self, send: Send, http_request: _HttpRequest, values: Head, statement: Statement) -> None:
         await self._timed(send, {"type": "http.response.start", "status": 200, "headers": values})
         try:
-            async for block in statement.blocks(_framed if asked.framed else bytes):
+            async for block in statement.blocks(_framed if http_request.framed else bytes):
                 await self._timed(send, {"type": "http.response.body", "body": block, "more_body": True})
         except RuntimeError as error:
             # The engine aborted: without the last chunk, the client knows that the answer is incomplete.

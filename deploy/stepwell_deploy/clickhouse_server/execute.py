@@ -75,7 +75,7 @@ def run(folder: Path, request: Request, writer: bool, limits: Limits, mark: str)
             if request.database:
                 handle.query(f"USE {quoted_name(request.database)}")
             if readonly != "0":
-                # The check executes only our own statements. It has a separate limit, since it parses the client's text.
+                # The check executes only our own statements, with limits, since it parses the text of a client.
                 _set(handle, {**_CHECK_LIMITS, "log_comment": mark}, "0")
                 request = check_statement(folder, handle, request)
             if not writer:

@@ -62,7 +62,7 @@ class Insert(NamedTuple):
 class Request:
     """One statement with its parameters and settings; `statement` includes the data of an insert.
 
-    If `whole` is set, the answer is sent only when it is complete.
+    If `buffered` is set, the answer is sent only when it is complete.
     """
 
     statement: bytes
@@ -70,7 +70,7 @@ class Request:
     database: str
     parameters: Mapping[str, str]
     settings: Mapping[str, str]
-    whole: bool = False
+    buffered: bool = False
 
     @classmethod
     def parse(cls, fields: Mapping[str, str], body: bytes, form: str | None) -> Self:
@@ -113,7 +113,7 @@ class Request:
 
     def streamed(self) -> bool:
         """Return whether the answer is streamed: the blocks of its format can be concatenated."""
-        return not self.whole and self.result_format() in STREAMED
+        return not self.buffered and self.result_format() in STREAMED
 
     def result_format(self) -> str | None:
         """Return the output format of the statement; None if it returns no rows."""

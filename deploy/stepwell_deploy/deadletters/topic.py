@@ -52,13 +52,13 @@ def find_kafka(service: ServiceClient) -> KafkaSettings:
     settings = KafkaSettings()
     if settings.kafka_bootstrap_servers:
         return settings
-    found = service.get("connect")
-    if not found["kafka"]["bootstrap_servers"]:
+    connection = service.get("connect")
+    if not connection["kafka"]["bootstrap_servers"]:
         raise BrokerError("the service names no Kafka brokers; set STEPWELL_KAFKA_BOOTSTRAP_SERVERS=host:port")
     update = {
-        "kafka_bootstrap_servers": found["kafka"]["bootstrap_servers"],
-        "kafka_security_protocol": found["kafka"]["security_protocol"],
-        "deadletters_topic": found["topics"]["deadletters"],
+        "kafka_bootstrap_servers": connection["kafka"]["bootstrap_servers"],
+        "kafka_security_protocol": connection["kafka"]["security_protocol"],
+        "deadletters_topic": connection["topics"]["deadletters"],
     }
     return settings.model_copy(update=update)
 
@@ -119,25 +119,25 @@ class TopicLog:
                 for record in records:
                     if record.offset in self._ranges[partition]:
                         yield record
-            # The end is found by position and not by record, since the last offsets may have no records.
+            # The end is detected by position and not by record, since the last offsets may have no records.
             for partition in list(unread):
                 if await self._consumer.position(partition) >= self._ranges[partition].stop:
                     unread.remove(partition)
 
     async def record(self, partition: int, offset: int) -> Record | Unreadable | None:
         """Return the record at an offset, a placeholder if it can't be read, or None if there is none."""
-        place = next((one for one in self._ranges if one.partition == partition), None)
-        if place is None or offset not in self._ranges[place]:
+        topic_partition = next((known for known in self._ranges if known.partition == partition), None)
+        if topic_partition is None or offset not in self._ranges[topic_partition]:
             return None
-        self._consumer.seek(place, offset)
+        self._consumer.seek(topic_partition, offset)
         async with asyncio.timeout(_READ_SECONDS):
             while True:
-                fetched = await self._consumer.getmany(place, timeout_ms=_FETCH_MILLISECONDS, max_records=1)
+                fetched = await self._consumer.getmany(topic_partition, timeout_ms=_FETCH_MILLISECONDS, max_records=1)
                 if fetched:
-                    record: Record | Unreadable = fetched[place][0]
+                    record: Record | Unreadable = fetched[topic_partition][0]
                     covered = isinstance(record, Unreadable) and record.first <= offset <= record.offset
                     return record if covered or record.offset == offset else None
-                if await self._consumer.position(place) > offset:
+                if await self._consumer.position(topic_partition) > offset:
                     return None
 
 
@@ -188,7 +188,7 @@ class DeadLetters:
         """
         if letter.value is not None:
             return letter.key, letter.value
-        origin = origin_of(letter)
+        origin = require_origin(letter)
         async with TopicLog.open(self._settings, origin.topic) as log:
             record = await log.record(origin.partition, origin.offset)
         if isinstance(record, Unreadable):
@@ -199,7 +199,7 @@ class DeadLetters:
         return record.key, record.value or b""
 
 
-def origin_of(letter: Letter) -> Origin:
+def require_origin(letter: Letter) -> Origin:
     """Return the origin of a letter's event. Raises: LetterError if its headers do not have one."""
     if letter.origin is None:
         raise LetterError("its headers name no topic, partition and offset: it was not written by an ingestor")
@@ -256,7 +256,7 @@ async def redrive(
 
 
 async def _send(producer: AIOKafkaProducer, opened: DeadLetters, letter: Letter) -> Awaitable[Any]:
-    origin = origin_of(letter)
+    origin = require_origin(letter)
     key, value = await opened.original(letter)
     try:
         known = await producer.partitions_for(origin.topic)
@@ -289,7 +289,7 @@ async def _arrive(letter: Letter, on_its_way: Awaitable[Any], done: Redriven) ->
         done.sent.append(letter.name)
 
 
-def taken_origins(service: ServiceClient, runs: Iterable[RunPath]) -> set[str] | None:
+def stored_origins(service: ServiceClient, runs: Iterable[RunPath]) -> set[str] | None:
     """Return the origins of redriven events that are stored in runs; None if no service answers."""
     taken: set[str] = set()
     for run in runs:

@@ -15,8 +15,8 @@ from typing import Any, Final
 import httpx
 
 from stepwell_deploy.errors import ExportError, ServiceLostError, StepwellDeployError
-from stepwell_deploy.export.request import Asked
-from stepwell_deploy.export.run import Listed, Target, export_run
+from stepwell_deploy.export.request import ExportRequest
+from stepwell_deploy.export.run import ListedRun, Target, export_run
 from stepwell_deploy.service_client import ServiceClient, project_url, run_url
 from stepwell_schemas.rules.identifiers import RunPath, check_identifier
 
@@ -35,48 +35,48 @@ class Summary:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def listed_runs(service: ServiceClient, names: Sequence[str], filter_: str) -> list[Listed]:
+def listed_runs(service: ServiceClient, names: Sequence[str], filter_: str) -> list[ListedRun]:
     """Return the runs for names `entity/project/run_id`, and for `entity/project` the runs that match the filter.
 
     Raises:
         IdentifierError: for a name that is neither. ServiceRefusedError: for a run that does not exist.
     """
-    found: dict[RunPath, Listed] = {}
+    by_path: dict[RunPath, ListedRun] = {}
     for name in names:
         parts = name.strip("/").split("/")
         if len(parts) == 2:
             entity, project = check_identifier("entity", parts[0]), check_identifier("project", parts[1])
-            runs = _of_project(service, entity, project, filter_)
+            runs = _project_runs(service, entity, project, filter_)
         else:
             runs = iter([_listed(service.get(run_url(RunPath.parse(name))))])
-        found |= {run.path: run for run in runs}
-    return list(found.values())
+        by_path |= {run.path: run for run in runs}
+    return list(by_path.values())
 
 
-def _of_project(service: ServiceClient, entity: str, project: str, filter_: str) -> Iterator[Listed]:
-    asked: dict[str, Any] = {"filter": filter_ or None, "order": "created_at", "columns": "", "limit": _PAGE_RUNS}
+def _project_runs(service: ServiceClient, entity: str, project: str, filter_: str) -> Iterator[ListedRun]:
+    parameters: dict[str, Any] = {"filter": filter_ or None, "order": "created_at", "columns": "", "limit": _PAGE_RUNS}
     cursor = None
     while True:
-        page = service.get(project_url(entity, project), cursor=cursor, **asked)
+        page = service.get(project_url(entity, project), cursor=cursor, **parameters)
         yield from map(_listed, page["runs"])
         cursor = page["next"]
         if cursor is None:
             return
 
 
-def _listed(info: dict[str, Any]) -> Listed:
+def _listed(info: dict[str, Any]) -> ListedRun:
     path = RunPath(info["entity"], info["project"], info["run_id"])
-    return Listed(path, info["complete_to"]["offset"], info["log_rows"], info["points"])
+    return ListedRun(path, info["complete_to"]["offset"], info["log_rows"], info["points"])
 
 
-def target_in(folder: Path, run: RunPath, asked: Asked) -> Target:
+def folder_target(folder: Path, run: RunPath, request: ExportRequest) -> Target:
     """Return the target of a run within a folder: `entity/project/run_id.FORMAT`."""
     *parts, last = (_file_name(part) for part in run)
-    name = f"{last}.{asked.fmt}"
+    name = f"{last}.{request.fmt}"
     return Target(folder.joinpath(*parts, name), folder.joinpath(_WORK, *parts, name))
 
 
-def target_of(file: Path) -> Target:
+def single_target(file: Path) -> Target:
     """Return the target of a run that is exported alone."""
     return Target(file, file.parent / _WORK / file.name, kept=False)
 
@@ -90,11 +90,11 @@ def _file_name(part: str) -> str:
 
 def export_runs(
     service: ServiceClient,
-    runs: Sequence[tuple[Listed, Target]],
-    asked: Asked,
+    runs: Sequence[tuple[ListedRun, Target]],
+    request: ExportRequest,
     jobs: int,
     rows: Callable[[int], None],
-    ended: Callable[[Listed], None],
+    ended: Callable[[ListedRun], None],
 ) -> Summary:
     """Export runs, `jobs` at a time; the error of a run is recorded, and the others continue.
 
@@ -106,13 +106,13 @@ def export_runs(
     summary = Summary()
     stop = threading.Event()
 
-    def told(count: int) -> None:
+    def on_rows(count: int) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         rows(count)
 
     with ThreadPoolExecutor(jobs, "stepwell-export") as pool:
-        waiting = {pool.submit(export_run, service, run, asked, target, told): run for run, target in runs}
+        waiting = {pool.submit(export_run, service, run, request, target, on_rows): run for run, target in runs}
         try:
             for future in as_completed(waiting):
                 run = waiting[future]

@@ -18,8 +18,8 @@ class ExportFormat(StrEnum):
     NDJSON = "ndjson"
 
 
-class Shape(StrEnum):
-    """Shape of the rows: one row per step with a column per key, or one row per value."""
+class RowShape(StrEnum):
+    """Layout of the rows: one row per step with a column per key, or one row per value."""
 
     WIDE = "wide"
     LONG = "long"
@@ -36,7 +36,7 @@ _BATCH_ROWS: Final = 131_072
 """Maximum rows of a record batch, and so the maximum that is lost when an export is killed."""
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Position of the last received row; `kind` and `key` are set for long scans."""
 
     step: int
@@ -50,11 +50,11 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ExportRequest:
     """Request for the rows of every run; `parameters` are those of the service's scan."""
 
     fmt: ExportFormat
-    shape: Shape = Shape.WIDE
+    shape: RowShape = RowShape.WIDE
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property

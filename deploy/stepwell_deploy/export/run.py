@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import httpx
 
 from stepwell_deploy.errors import ExportError, ServiceLostError
-from stepwell_deploy.export.request import MEDIA_TYPES, Asked, ExportFormat, Place, Shape
+from stepwell_deploy.export.request import MEDIA_TYPES, ExportFormat, ExportRequest, Position, RowShape
 from stepwell_deploy.export.spool import ChangedError, Spool, spool_for
 from stepwell_deploy.service_client import ServiceClient, run_url
 from stepwell_schemas.rules.identifiers import RunPath
@@ -22,7 +22,7 @@ _ATTEMPTS: Final = 6
 _PAUSE_SECONDS: Final = 0.5
 
 
-class Listed(NamedTuple):
+class ListedRun(NamedTuple):
     """A run to export, as listed by the service: the Kafka offset up to which it is stored, and its rows and values."""
 
     path: RunPath
@@ -44,7 +44,7 @@ class Target:
 class _State:
     """Status of a run's export: its request, the offset up to which the rows are complete, and if it is finished."""
 
-    asked: dict[str, Any]
+    request: dict[str, Any]
     offset: int
     done: bool
 
@@ -58,14 +58,16 @@ class _State:
 
     def write(self, work: Path) -> None:
         fresh = work / "state.json.new"
-        fresh.write_text(json.dumps({"asked": self.asked, "offset": self.offset, "done": self.done}), "utf-8")
+        fresh.write_text(json.dumps({"request": self.request, "offset": self.offset, "done": self.done}), "utf-8")
         fresh.replace(work / "state.json")
 
 
-def export_run(service: ServiceClient, run: Listed, asked: Asked, target: Target, told: Callable[[int], None]) -> bool:
+def export_run(
+    service: ServiceClient, run: ListedRun, request: ExportRequest, target: Target, on_rows: Callable[[int], None]
+) -> bool:
     """Export a run, and resume an interrupted export; return False if its file is up to date already.
 
-    `told` is called with the number of received rows; an exception of it ends the export, which can be resumed.
+    `on_rows` is called with the number of received rows; an exception of it ends the export, which can be resumed.
 
     Raises:
         ServiceRefusedError: when the service refuses.
@@ -75,27 +77,37 @@ def export_run(service: ServiceClient, run: Listed, asked: Asked, target: Target
     try:
         target.file.parent.mkdir(parents=True, exist_ok=True)
         target.work.mkdir(parents=True, exist_ok=True)
-        return _Export(service, run, asked, target, told).run()
+        return _Export(service, run, request, target, on_rows).run()
     except OSError as error:
         raise ExportError(f"{target.file} can't be written: {error}") from error
 
 
 class _Export:
     def __init__(
-        self, service: ServiceClient, run: Listed, asked: Asked, target: Target, told: Callable[[int], None]
+        self,
+        service: ServiceClient,
+        run: ListedRun,
+        request: ExportRequest,
+        target: Target,
+        on_rows: Callable[[int], None],
     ) -> None:
         self._service = service
         self._run = run
-        self._asked = asked
+        self._request = request
         self._target = target
-        self._told = told
-        self._spool: Spool = spool_for(asked, target.work / "parts")
-        self._known = json.loads(json.dumps(asked.as_json()))
+        self._on_rows = on_rows
+        self._spool: Spool = spool_for(request, target.work / "parts")
+        self._known = json.loads(json.dumps(request.as_json()))
 
     def run(self) -> bool:
         state = _State.read(self._target.work)
-        if state is None or state.asked != self._known or state.done:
-            if state and state.asked == self._known and state.offset == self._run.offset and self._target.file.exists():
+        if state is None or state.request != self._known or state.done:
+            if (
+                state
+                and state.request == self._known
+                and state.offset == self._run.offset
+                and self._target.file.exists()
+            ):
                 return False
             self._spool.clear()
         offset = self._received()
@@ -129,22 +141,22 @@ class _Export:
             self._spool.clear()
             last = None
         behind = {} if state is None or last is None else {"cursor": last.cursor(state.offset)}
-        fmt = self._asked.received_as
-        query = self._asked.query(fmt, **behind)
+        fmt = self._request.received_as
+        query = self._request.query(fmt, **behind)
         with self._service.stream(run_url(self._run.path, "scan"), MEDIA_TYPES[fmt], query) as answer:
             offset = int(answer.headers["stepwell-complete-to-offset"])
             if state is not None and last is not None and offset != state.offset and self._grew(last, state.offset):
                 # Received rows have changed; no row may be in a file twice.
                 raise ChangedError
             self._note(offset, done=False)
-            self._spool.receive(answer.iter_bytes(), self._told)
+            self._spool.receive(answer.iter_bytes(), self._on_rows)
         return offset
 
-    def _grew(self, last: Place, offset: int) -> bool:
+    def _grew(self, last: Position, offset: int) -> bool:
         """Return whether values were logged since `offset` at positions up to `last`."""
-        if self._asked.shape is Shape.LONG:
+        if self._request.shape is RowShape.LONG:
             return True
-        query = self._asked.query(ExportFormat.NDJSON, cursor=last.cursor(offset)) | {"max_step": last.step}
+        query = self._request.query(ExportFormat.NDJSON, cursor=last.cursor(offset)) | {"max_step": last.step}
         with self._service.stream(run_url(self._run.path, "scan"), MEDIA_TYPES[ExportFormat.NDJSON], query) as answer:
             return any(answer.iter_bytes())
 

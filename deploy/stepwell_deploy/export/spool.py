@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stepwell.api.rows import ReceivedBytes
-from stepwell_deploy.export.request import Asked, ExportFormat, Place, Shape
+from stepwell_deploy.export.request import ExportFormat, ExportRequest, Position, RowShape
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Told = Callable[[int], None]
+RowsCallback = Callable[[int], None]
 """Callback that receives the number of new rows."""
 
 _BLOCK_BYTES: Final = 1 << 20
@@ -33,10 +33,10 @@ class ChangedError(Exception):
 class Spool(Protocol):
     """The received rows of one run."""
 
-    def last(self) -> Place | None:
+    def last(self) -> Position | None:
         """Return the position of the last complete row, and discard everything after it; None if there is no row."""
 
-    def receive(self, chunks: Iterator[bytes], told: Told) -> None:
+    def receive(self, chunks: Iterator[bytes], on_rows: RowsCallback) -> None:
         """Append an answer. Raises: ChangedError."""
 
     def finish(self, target: Path) -> None:
@@ -46,20 +46,20 @@ class Spool(Protocol):
         """Discard all received rows."""
 
 
-def spool_for(asked: Asked, folder: Path) -> Spool:
+def spool_for(request: ExportRequest, folder: Path) -> Spool:
     """Return the spool in `folder` for a format."""
     folder.mkdir(parents=True, exist_ok=True)
-    return LineSpool(folder, asked) if asked.fmt is ExportFormat.NDJSON else BatchSpool(folder, asked)
+    return LineSpool(folder, request) if request.fmt is ExportFormat.NDJSON else BatchSpool(folder, request)
 
 
 class LineSpool:
     """Lines of JSON, in one file."""
 
-    def __init__(self, folder: Path, asked: Asked) -> None:
+    def __init__(self, folder: Path, request: ExportRequest) -> None:
         self._file = folder / "lines"
-        self._long = asked.shape is Shape.LONG
+        self._long = request.shape is RowShape.LONG
 
-    def last(self) -> Place | None:
+    def last(self) -> Position | None:
         """Return the position of the last complete line, and truncate the file after it."""
         if not self._file.exists():
             return None
@@ -71,14 +71,14 @@ class LineSpool:
             start = _newline_before(file, end - 1) + 1
             file.seek(start)
             row = json.loads(file.read(end - start))
-        return Place(row["step"], row["kind"], row["key"]) if self._long else Place(row["_step"])
+        return Position(row["step"], row["kind"], row["key"]) if self._long else Position(row["_step"])
 
-    def receive(self, chunks: Iterator[bytes], told: Told) -> None:
+    def receive(self, chunks: Iterator[bytes], on_rows: RowsCallback) -> None:
         """Append the answer's lines."""
         with self._file.open("ab", buffering=0) as file:
             for chunk in chunks:
                 file.write(chunk)
-                told(chunk.count(b"\n"))
+                on_rows(chunk.count(b"\n"))
 
     def finish(self, target: Path) -> None:
         """Move the lines to their file."""
@@ -93,23 +93,23 @@ class LineSpool:
 class BatchSpool:
     """Streams of Arrow, one for each answer; the last one may be incomplete."""
 
-    def __init__(self, folder: Path, asked: Asked) -> None:
+    def __init__(self, folder: Path, request: ExportRequest) -> None:
         self._folder = folder
-        self._asked = asked
+        self._request = request
 
-    def last(self) -> Place | None:
+    def last(self) -> Position | None:
         """Return the position of the last row of the last complete batch; streams without a batch are removed."""
         for part in reversed(self._parts()):
             row = None
             for batch in _whole_batches(part):
                 row = batch.slice(batch.num_rows - 1).to_pylist()[0] if batch.num_rows else row
             if row is not None:
-                long = self._asked.shape is Shape.LONG
-                return Place(row["step"], row["kind"], row["key"]) if long else Place(row["_step"])
+                long = self._request.shape is RowShape.LONG
+                return Position(row["step"], row["kind"], row["key"]) if long else Position(row["_step"])
             part.unlink()
         return None
 
-    def receive(self, chunks: Iterator[bytes], told: Told) -> None:
+    def receive(self, chunks: Iterator[bytes], on_rows: RowsCallback) -> None:
         """Append the answer's batches as they arrive. Raises: ChangedError."""
         import pyarrow as pa
 
@@ -124,18 +124,18 @@ class BatchSpool:
             ):
                 for batch in reader:
                     writer.write_batch(batch)
-                    told(batch.num_rows)
+                    on_rows(batch.num_rows)
         received.drain()
 
     def finish(self, target: Path) -> None:
         """Write the file of all batches."""
         parts = self._parts()
-        if self._asked.fmt is ExportFormat.ARROW and len(parts) == 1:
+        if self._request.fmt is ExportFormat.ARROW and len(parts) == 1:
             parts[0].replace(target)
             return
         made = self._folder / "made"
         batches = (batch for part in parts for batch in _whole_batches(part))
-        _WRITERS[self._asked.fmt](str(made), _schema(parts[0]), batches)
+        _WRITERS[self._request.fmt](str(made), _schema(parts[0]), batches)
         made.replace(target)
 
     def clear(self) -> None:
@@ -204,10 +204,10 @@ def _in_seconds(table: pa.Table) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for place, column in enumerate(table.schema):
+    for index, column in enumerate(table.schema):
         if pa.types.is_timestamp(column.type):
-            seconds = pc.divide(table.column(place).cast(pa.int64()), pa.scalar(_MILLISECONDS))
-            table = table.set_column(place, column.name, seconds)
+            seconds = pc.divide(table.column(index).cast(pa.int64()), pa.scalar(_MILLISECONDS))
+            table = table.set_column(index, column.name, seconds)
     return table
 
 
@@ -216,8 +216,8 @@ def _newline_before(file: Any, end: int) -> int:
     while end > 0:
         start = max(0, end - _BLOCK_BYTES)
         file.seek(start)
-        found: int = file.read(end - start).rfind(b"\n")
-        if found >= 0:
-            return start + found
+        newline: int = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline
         end = start
     return -1

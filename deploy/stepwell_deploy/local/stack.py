@@ -81,7 +81,7 @@ def run_local(settings: DeploySettings, ready: Callable[[LocalAddresses], None],
     port = claim_port(settings.host, settings.port, _PORT_REMEDY)
     settings = settings.model_copy(update={"port": port})
     with ExitStack() as stack:
-        folder = stack.enter_context(locked_folder(_folder_of(settings)))
+        folder = stack.enter_context(locked_folder(_data_folder(settings)))
         thresholds = _check_space(folder, settings)
         broker = BrokerThread(LocalKafka(folder / "kafka", settings.kafka_port, settings.kafka_heap_mb))
         stack.callback(broker.close, BROKER_SECONDS)
@@ -117,7 +117,7 @@ def _clickhouse_port(settings: DeploySettings, engine: Path) -> ClickHouseHttp |
     )
 
 
-def _folder_of(settings: DeploySettings) -> Path:
+def _data_folder(settings: DeploySettings) -> Path:
     return settings.server_dir.expanduser().resolve()
 
 
@@ -161,7 +161,7 @@ async def _serve(
         ready(parts.addresses)
         await asyncio.wait({serving, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not asked.is_set():
-            raise _end_of(serving, watching)
+            raise _end_as_error(serving, watching)
     except StackError as error:
         _log.error("stack_ended", error=str(error))
         raise
@@ -182,7 +182,7 @@ async def _until_started(server: Server, serving: asyncio.Task[None]) -> None:
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def _end_of(serving: asyncio.Task[None], watching: asyncio.Task[None]) -> StackError:
+def _end_as_error(serving: asyncio.Task[None], watching: asyncio.Task[None]) -> StackError:
     """Return the end of a part that can't be restarted as an error."""
     if serving.done():
         return StackError(f"the query service has ended: {serving.exception()!r}")

@@ -45,7 +45,7 @@ class RunningIngestor(Protocol):
         """Ingest."""
 
     async def stop(self) -> bool:
-        """Make `run` end; return whether everything read was stored."""
+        """End `run`; return whether everything that was read is stored."""
 
 
 class StackSupervisor:

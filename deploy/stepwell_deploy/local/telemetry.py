@@ -22,7 +22,7 @@ _GAUGES: Final[dict[GaugeName, str]] = {
     "stepwell_up_ingestor_alarm": "1 while the ingestor is down, or ends repeatedly.",
     "stepwell_up_disk_free_bytes": "Free bytes where the data folder is.",
     "stepwell_up_disk_alarm": "1 while less than STEPWELL_DISK_ALERT_BYTES are free.",
-    "stepwell_up_disk_reserve_alarm": "1 while less than STEPWELL_DISK_RESERVE_BYTES are free, and ingestion is stopped.",
+    "stepwell_up_disk_reserve_alarm": "1 while ingestion is stopped: less than STEPWELL_DISK_RESERVE_BYTES are free.",
     "stepwell_up_loop_lag_seconds": "Maximum lag of the event loop in the last minute.",
     "stepwell_up_loop_alarm": "1 while the lag of the event loop is too large.",
 }

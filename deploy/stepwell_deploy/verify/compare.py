@@ -13,7 +13,7 @@ from stepwell_ingestor.verify.replay import Beginning
 from stepwell_ingestor.verify.session_digest import Tallies, Tally
 from stepwell_schemas.rules.kinds import Kind
 
-Shown = int | str | None
+DifferenceValue = int | str | None
 
 
 class Verdict(StrEnum):
@@ -37,9 +37,9 @@ class Difference:
     key: str
     kind: str
     what: str
-    journal: Shown = None
-    log: Shown = None
-    tables: Shown = None
+    journal: DifferenceValue = None
+    log: DifferenceValue = None
+    tables: DifferenceValue = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def not_comparable(run: str, reason: str) -> Report:
     return Report(run, Verdict.NOT_COMPARABLE, reason=reason)
 
 
-def is_whole(beginning: Beginning, created: int | None) -> bool:
+def is_complete(beginning: Beginning, created: int | None) -> bool:
     """Return whether the log still has all events of the run from the first one on.
 
     `created` is the timestamp of the run's first event in the tables, in milliseconds since the epoch; None if the
@@ -176,7 +176,8 @@ def compare_journals(checks: Iterable[JournalCheck]) -> tuple[list[Difference], 
             what = f"records of session {session}"
             found.append(Difference("", "", what, journal=account.records, log=check.following))
             found += [
-                Difference(*name, "points not sent", journal=one.points) for name, one in sorted(check.pending.items())
+                Difference(*name, "points not sent", journal=tally.points)
+                for name, tally in sorted(check.pending.items())
             ]
         if account.damage:
             found.append(Difference("", "", f"the journal of session {session}", journal=account.damage))
@@ -201,7 +202,7 @@ def conclude(
     partly: str = "",
 ) -> Report:
     """Return the report; `partly` is the reason for which only a part of the run could be compared, "" if all was."""
-    points = sum(one.points for one in log.series.values())
+    points = sum(series.points for series in log.series.values())
     verdict = Verdict.NOT_COMPARABLE if partly else Verdict.SAME
     if differences:
         verdict, notes = Verdict.DIFFERENT, [*notes, *([partly] if partly else [])]
@@ -211,13 +212,14 @@ def conclude(
 def as_notes(differences: Iterable[Difference]) -> list[str]:
     """Return notes for disagreements that the log is too incomplete to confirm as differences."""
     return [
-        f"not comparable: {one.key or 'the run'} {one.kind}{' ' if one.kind else ''}{one.what}: "
-        f"{_told(one.log)} in the log from there on, {_told(one.tables)} in the tables"
-        for one in differences
+        f"not comparable: {difference.key or 'the run'} "
+        f"{difference.kind}{' ' if difference.kind else ''}{difference.what}: "
+        f"{_plain(difference.log)} in the log from there on, {_plain(difference.tables)} in the tables"
+        for difference in differences
     ]
 
 
-def _told(value: Shown) -> str:
+def _plain(value: DifferenceValue) -> str:
     return "nothing" if value is None else f"{value:,}" if isinstance(value, int) else value
 
 

@@ -63,16 +63,16 @@ def find_accounts(folder: Path, run: RunPath) -> list[JournalAccount]:
         account = _account(path, run)
         if account is not None:
             known = longest.setdefault(account.info.session, account)
-            longest[account.info.session] = max(known, account, key=lambda one: one.records)
+            longest[account.info.session] = max(known, account, key=lambda journal: journal.records)
     return list(longest.values())
 
 
-def check_journal(account: JournalAccount, session: SessionTally, *, whole: bool) -> JournalCheck | None:
+def check_journal(account: JournalAccount, session: SessionTally, *, complete: bool) -> JournalCheck | None:
     """Compare a journal with the log's tally of its session; None if the journal was delivered and removed.
 
-    If the log is not `whole`, records before its first one are left out.
+    If the log is not `complete`, records before its first one are left out.
     """
-    first = 0 if whole or session.first is None else session.first
+    first = 0 if complete or session.first is None else session.first
     held: Tallies = {}
     pending: Tallies = {}
     try:
@@ -118,7 +118,7 @@ def _read_through(reader: Reader, data: mmap.mmap) -> None:
 
 
 def _events(account: JournalAccount) -> Iterator[Event]:
-    """Yield the events of a journal's counted records; records that are no valid events are skipped, as by the sender."""
+    """Yield the events of a journal's counted records; records that are not valid are skipped, as by the sender."""
     data = _mapped(account.path)
     reader = Reader(check=True)
     while (sequence := reader.position.sequence) < account.records:

@@ -24,7 +24,7 @@ from stepwell_deploy.verify.compare import (
     compare_tables,
     conclude,
     counted,
-    is_whole,
+    is_complete,
 )
 from stepwell_deploy.verify.journals import JournalAccount, JournalCheck, check_journal, find_accounts, session_ends
 from stepwell_deploy.verify.replay_process import ReplayProcess
@@ -52,7 +52,7 @@ _QUIET_SECONDS: Final = 0.3
 _BOUNDED_TRIES: Final = 5
 
 
-class Settled(NamedTuple):
+class ComparedFigures(NamedTuple):
     """Figures of the log and of the tables as of one state of the log, within `bounds`."""
 
     log: Figures
@@ -105,7 +105,7 @@ def verify_run(run: RunPath, settings: IngestorSettings, tables: Ask, journals: 
         if beginning is None:
             return _without_log(run, replay, tables, accounts)
         created = read_created(tables, run)
-        if is_whole(beginning, created):
+        if is_complete(beginning, created):
             return _verify(run, replay, tables, accounts, beginning, None)
         return _verify(run, replay, tables, accounts, beginning, _seed(run, replay, tables, beginning))
 
@@ -119,17 +119,17 @@ def _verify(
     kept_step: int | None,
 ) -> Report:
     first = Bounds().first if kept_step is None else kept_step
-    settled = _settle(run, replay, tables, first)
-    differences = compare_tables(settled.log, settled.tables)
+    figures = _read_both(run, replay, tables, first)
+    differences = compare_tables(figures.log, figures.tables)
     rest = replay.ask(Replay.rest)
-    checks = _check(accounts, rest.sessions, whole=kept_step is None)
+    checks = _check(accounts, rest.sessions, complete=kept_step is None)
     unsent, notes = compare_journals(checks)
     if differences:
         _refuse_scattered(replay, beginning)
-    if settled.bounds.own and kept_step is None:
+    if figures.bounds.own and kept_step is None:
         notes.append("left out: system metrics and console lines, whose steps are counted separately")
-    if settled.bounds.last != Bounds().last:
-        notes.append(f"left out: steps from {settled.bounds.last + 1:,} on, which are being stored right now")
+    if figures.bounds.last != Bounds().last:
+        notes.append(f"left out: steps from {figures.bounds.last + 1:,} on, which are being stored right now")
     if rest.behind:
         notes.append(
             f"not ingested yet: {counted(rest.behind, 'event')} of the run, of {rest.behind_all:,} in its partition"
@@ -143,22 +143,22 @@ def _verify(
             f"first event; compared from step {kept_step:,} on: {_outcome(differences)}"
         )
         notes, differences = [*notes, *as_notes(differences)], []
-    return conclude(str(run), settled.log, [*differences, *unsent], notes, len(checks), partly)
+    return conclude(str(run), figures.log, [*differences, *unsent], notes, len(checks), partly)
 
 
 def _outcome(differences: list[Difference]) -> str:
     return "what differs is listed" if differences else "no difference"
 
 
-def _settle(run: RunPath, replay: ReplayProcess, tables: Ask, first: int) -> Settled:
+def _read_both(run: RunPath, replay: ReplayProcess, tables: Ask, first: int) -> ComparedFigures:
     """Read log and tables until both have the same state, or the steps that are still being stored are known."""
     # A log without its beginning does not have the current step of the `system` and `console` streams.
-    whole = Bounds(first, own=first != Bounds().first)
+    all_steps = Bounds(first, own=first != Bounds().first)
     for _ in range(_QUIET_TRIES):
         replay.ask(Replay.store_until, replay.ask(Replay.reach).settled)
-        stored, ahead = _stored(run, replay, tables, whole)
-        if ahead.first_step is None and (whole.own or not ahead.beside):
-            return Settled(replay.ask(Replay.figures, whole), stored, whole)
+        stored, ahead = _stored(run, replay, tables, all_steps)
+        if ahead.first_step is None and (all_steps.own or not ahead.beside):
+            return ComparedFigures(replay.ask(Replay.figures, all_steps), stored, all_steps)
         time.sleep(_QUIET_SECONDS)
     for _ in range(_BOUNDED_TRIES):
         lowest = ahead.first_step
@@ -168,7 +168,7 @@ def _settle(run: RunPath, replay: ReplayProcess, tables: Ask, first: int) -> Set
             log = replay.ask(Replay.figures, bounds)
             if not log.series and not stored.series:
                 break
-            return Settled(log, stored, bounds)
+            return ComparedFigures(log, stored, bounds)
     raise NotComparableError("steps are being written across the entire run right now; repeat this when it is idle")
 
 
@@ -191,8 +191,10 @@ def _seed(run: RunPath, replay: ReplayProcess, tables: Ask, beginning: Beginning
     return step
 
 
-def _check(accounts: list[JournalAccount], sessions: Mapping[str, SessionTally], *, whole: bool) -> list[JournalCheck]:
-    checks = (check_journal(account, sessions[account.info.session], whole=whole) for account in accounts)
+def _check(
+    accounts: list[JournalAccount], sessions: Mapping[str, SessionTally], *, complete: bool
+) -> list[JournalCheck]:
+    checks = (check_journal(account, sessions[account.info.session], complete=complete) for account in accounts)
     return [check for check in checks if check is not None]
 
 
@@ -215,6 +217,6 @@ def _without_log(run: RunPath, replay: ReplayProcess, tables: Ask, accounts: lis
         raise NotComparableError(f"there is no run {run}: not in the log, nor the tables, nor a journal here")
     if there and not replay.ask(Replay.kept_from_the_start):
         raise NotComparableError("the log no longer has any event of the run")
-    checks = _check(accounts, {name: SessionTally(end) for name, end in session_ends(accounts).items()}, whole=True)
+    checks = _check(accounts, {name: SessionTally(end) for name, end in session_ends(accounts).items()}, complete=True)
     unsent, notes = compare_journals(checks)
     return conclude(str(run), NOTHING, [*compare_tables(NOTHING, stored), *unsent], notes, len(checks))

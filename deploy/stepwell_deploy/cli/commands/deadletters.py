@@ -65,9 +65,9 @@ def list_letters(
     from stepwell_deploy.deadletters.topic import run_kafka
 
     kafka = _kafka()
-    found, count = run_kafka(kafka, _newest(kafka, reason, run, limit))
-    _mark_redriven(found)
-    letters = [letter for letter, _ in found]
+    entries, count = run_kafka(kafka, _newest(kafka, reason, run, limit))
+    _mark_redriven(entries)
+    letters = [letter for letter, _ in entries]
     if as_json:
         typer.echo(json.dumps(letters))
     elif not letters:
@@ -91,18 +91,18 @@ async def _newest(
         async for letter in opened.select(reason, run):
             count += 1
             newest[letter.name.partition].append((as_json(letter, len(opened.partitions)), letter.path))
-    found = sorted((one for part in newest.values() for one in part), key=lambda one: one[0]["timestamp"])
-    return (found if len(newest) > 1 else [one for part in newest.values() for one in part])[-limit:], count
+    entries = sorted((entry for part in newest.values() for entry in part), key=lambda entry: entry[0]["timestamp"])
+    return (entries if len(newest) > 1 else [entry for part in newest.values() for entry in part])[-limit:], count
 
 
-def _mark_redriven(found: list[tuple[dict[str, Any], RunPath | None]]) -> None:
-    from stepwell_deploy.deadletters.topic import taken_origins
+def _mark_redriven(entries: list[tuple[dict[str, Any], RunPath | None]]) -> None:
+    from stepwell_deploy.deadletters.topic import stored_origins
     from stepwell_ingestor.messages import redriven_session
 
     with open_service(DeploySettings()) as service:
-        taken = taken_origins(service, {path for _, path in found if path is not None})
-    for letter, _ in found:
-        letter["redriven"] = None if taken is None else redriven_session(letter["first_origin"]) in taken
+        stored = stored_origins(service, {path for _, path in entries if path is not None})
+    for letter, _ in entries:
+        letter["redriven"] = None if stored is None else redriven_session(letter["first_origin"]) in stored
 
 
 def _table(letters: list[dict[str, Any]]) -> Table:
@@ -120,8 +120,8 @@ def _table(letters: list[dict[str, Any]]) -> Table:
 
 def _state(letter: dict[str, Any]) -> str:
     again = letter["origin"] != letter["first_origin"]
-    said = {"redriven": letter["redriven"], "partly stored": letter["partly_stored"], "refused again": again}
-    return ", ".join(text for text, holds in said.items() if holds)
+    states = {"redriven": letter["redriven"], "partly stored": letter["partly_stored"], "refused again": again}
+    return ", ".join(text for text, holds in states.items() if holds)
 
 
 def _when(milliseconds: int) -> str:

@@ -49,14 +49,14 @@ def runs(
     `stepwell runs me/digits --filter 'config.lr > 0.1 and tags has "x"' --order summary.val/loss -c config.lr`
     """
     with open_service(DeploySettings()) as service:
-        found: list[dict[str, Any]] = []
+        listed: list[dict[str, Any]] = []
         for entity, name in _projects(service, project):
-            asked = {"filter": filter_ or None, "order": order, "columns": columns or None, "limit": limit}
-            found += service.get(project_url(entity, name), **asked)["runs"]
+            parameters = {"filter": filter_ or None, "order": order, "columns": columns or None, "limit": limit}
+            listed += service.get(project_url(entity, name), **parameters)["runs"]
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(json.dumps(listed))
         return
-    Console().print(runs_table(found) if found else _no_runs(filter_), highlight=False)
+    Console().print(runs_table(listed) if listed else _no_runs(filter_), highlight=False)
 
 
 def _no_runs(filter_: str) -> str:
@@ -79,12 +79,12 @@ def metrics(run: Annotated[str, typer.Argument(help="entity/project/run_id")], a
     """
     path = RunPath.parse(run)
     with open_service(DeploySettings()) as service:
-        found = service.get(run_url(path, "metrics"))["metrics"]
+        listed = service.get(run_url(path, "metrics"))["metrics"]
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(json.dumps(listed))
         return
     columns = ["key", "kind", "first_step", "last_step", "count"]
-    rows = [[*(metric[column] for column in columns), "  ".join(metric["spellings"][1:])] for metric in found]
+    rows = [[*(metric[column] for column in columns), "  ".join(metric["spellings"][1:])] for metric in listed]
     Console().print(rows_table([*columns, "also spelled"], rows))
 
 
@@ -107,8 +107,8 @@ def history(
     path = RunPath.parse(run)
     with open_service(DeploySettings()) as service:
         stream = "system" if system else "default"
-        asked = {"key": keys, "samples": samples, "stream": stream, "interpolate": interpolate}
-        rows = service.get(run_url(path, "history"), **asked)["rows"]
+        parameters = {"key": keys, "samples": samples, "stream": stream, "interpolate": interpolate}
+        rows = service.get(run_url(path, "history"), **parameters)["rows"]
     if as_json:
         typer.echo(json.dumps(rows))
         return

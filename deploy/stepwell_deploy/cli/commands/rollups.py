@@ -57,20 +57,24 @@ def check(runs: RunsArgument = None, as_json: JsonFlag = False) -> None:
     from stepwell_schemas.rollups.check import Checked, settled
     from stepwell_schemas.rollups.check import check as check_work
 
-    found = Checked()
+    comparison = Checked()
     try:
         with _store() as store:
             for work in _works(store, runs, "checking", as_json):
-                check_work(store, work, found)
-            found = settled(store, found)
+                check_work(store, work, comparison)
+            comparison = settled(store, comparison)
     except EXPECTED_FAILURES as error:
         Console(stderr=True).print(f"[red]stepwell:[/red] {sentence(error)}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
     if as_json:
-        typer.echo(json.dumps({**_counts(found), "differences": [_as_json(one) for one in found.differences]}))
+        typer.echo(
+            json.dumps(
+                {**_counts(comparison), "differences": [_as_json(difference) for difference in comparison.differences]}
+            )
+        )
     else:
-        _show(found)
-    raise typer.Exit(1 if found.differing else 0)
+        _show(comparison)
+    raise typer.Exit(1 if comparison.differing else 0)
 
 
 @rollups_app.command()
@@ -110,27 +114,33 @@ def _works(store: Store, runs: str | None, doing: str, quiet: bool) -> Iterator[
     """Yield the items of work, with a progress bar of the points that are done."""
     from stepwell_schemas.rollups.rebuild import Scope, works
 
-    found = works(store, Scope.parse(runs))
+    work_items = works(store, Scope.parse(runs))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
-        task = bar.add_task(f"{doing}, points", total=sum(work.points for work in found))
-        for work in found:
+        task = bar.add_task(f"{doing}, points", total=sum(work.points for work in work_items))
+        for work in work_items:
             yield work
             bar.advance(task, work.points)
 
 
-def _counts(found: Checked) -> dict[str, int]:
-    return {"buckets": found.buckets, "differing": found.differing}
+def _counts(comparison: Checked) -> dict[str, int]:
+    return {"buckets": comparison.buckets, "differing": comparison.differing}
 
 
-def _as_json(one: Difference) -> dict[str, Any]:
-    rows = {name: _plain(row) for name, row in (("stored", one.stored), ("computed", one.computed))}
-    place = {"run": str(one.path), "key": one.key, "level": one.level, "bucket": one.bucket, **_steps(one)}
-    return {**place, "what": one.what, **rows}
+def _as_json(difference: Difference) -> dict[str, Any]:
+    rows = {name: _plain(row) for name, row in (("stored", difference.stored), ("computed", difference.computed))}
+    position = {
+        "run": str(difference.path),
+        "key": difference.key,
+        "level": difference.level,
+        "bucket": difference.bucket,
+        **_steps(difference),
+    }
+    return {**position, "what": difference.what, **rows}
 
 
-def _steps(one: Difference) -> dict[str, int]:
-    return {"from": one.bucket << one.level, "to": (one.bucket + 1 << one.level) - 1}
+def _steps(difference: Difference) -> dict[str, int]:
+    return {"from": difference.bucket << difference.level, "to": (difference.bucket + 1 << difference.level) - 1}
 
 
 def _plain(row: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -146,29 +156,34 @@ def _shown(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _show(found: Checked) -> None:
-    if found.differences:
+def _show(comparison: Checked) -> None:
+    if comparison.differences:
         table = Table(box=None, pad_edge=False)
         for column in ("run", "key", "steps", "what is wrong", "stored", "the points give"):
             table.add_column(column, overflow="fold")
-        for one in found.differences[:_LISTED]:
-            steps = _steps(one)
+        for difference in comparison.differences[:_LISTED]:
+            steps = _steps(difference)
             table.add_row(
-                escape(str(one.path)), escape(one.key), f"{steps['from']:,} to {steps['to']:,}", one.what, *_sides(one)
+                escape(str(difference.path)),
+                escape(difference.key),
+                f"{steps['from']:,} to {steps['to']:,}",
+                difference.what,
+                *_sides(difference),
             )
         Console().print(table, highlight=False)
-        if found.differing > _LISTED:
-            typer.echo(f"{found.differing - _LISTED:,} more are not shown; --json has more")
+        if comparison.differing > _LISTED:
+            typer.echo(f"{comparison.differing - _LISTED:,} more are not shown; --json has more")
         typer.echo(
-            f"different: {found.differing:,} of {found.buckets:,} buckets; `stepwell rollups rebuild` fixes them"
+            f"different: {comparison.differing:,} of {comparison.buckets:,} buckets; "
+            "`stepwell rollups rebuild` fixes them"
         )
     else:
-        typer.echo(f"the same: {found.buckets:,} buckets")
+        typer.echo(f"the same: {comparison.buckets:,} buckets")
 
 
-def _sides(one: Difference) -> tuple[str, str]:
+def _sides(difference: Difference) -> tuple[str, str]:
     """Return the values of both rows; if both exist, only those that differ."""
-    stored, computed = _plain(one.stored) or {}, _plain(one.computed) or {}
+    stored, computed = _plain(difference.stored) or {}, _plain(difference.computed) or {}
     same = {name for name in stored if stored[name] == computed.get(name)}
     return _listed(stored, same), _listed(computed, same)
 

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.console import Console
 from stepwell_deploy.settings import DeploySettings
 
 if TYPE_CHECKING:
+    from stepwell_query.settings import QuerySettings
     from stepwell_schemas.clickhouse.store import Store
     from stepwell_schemas.settings import StoreSettings
 
@@ -87,15 +88,15 @@ def ingest() -> None:
     async def run() -> None:
         ingestor = WatchedIngestor(settings, store)
         loop = asyncio.get_running_loop()
-        asked = asyncio.Event()
+        stop_requested = asyncio.Event()
 
         def stop() -> None:
             deadline.begin()
-            asked.set()
+            stop_requested.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
-        running, stopping = loop.create_task(ingestor.run()), loop.create_task(asked.wait())
+        running, stopping = loop.create_task(ingestor.run()), loop.create_task(stop_requested.wait())
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
@@ -139,14 +140,31 @@ def query(port: PortOption = None) -> None:
     """
     from stepwell_deploy.local.exit_deadline import SERVICE_SECONDS, ExitDeadline
     from stepwell_query.service import serve
-    from stepwell_query.settings import QuerySettings
     from stepwell_schemas.logs import configure_logging
     from stepwell_schemas.settings import LogSettings
 
-    settings = QuerySettings()
+    settings = query_settings(port)
     configure_logging(settings.query_log_level or LogSettings().log_level)
-    given = settings if port is None else settings.model_copy(update={"query_port": port})
-    serve(given, ExitDeadline().begin, SERVICE_SECONDS)
+    serve(settings, ExitDeadline().begin, SERVICE_SECONDS)
+
+
+def query_settings(port: int | None = None) -> QuerySettings:
+    """Return the settings of `stepwell query`.
+
+    For its address, the `--port` option has precedence over STEPWELL_QUERY_HOST and STEPWELL_QUERY_PORT, and these over
+    STEPWELL_HOST and STEPWELL_PORT.
+    """
+    from stepwell_query.settings import QuerySettings
+
+    settings, common = QuerySettings(), DeploySettings()
+    update: dict[str, Any] = {
+        f"query_{name}": getattr(common, name)
+        for name in ("host", "port")
+        if name in common.model_fields_set and f"query_{name}" not in settings.model_fields_set
+    }
+    if port is not None:
+        update["query_port"] = port
+    return settings.model_copy(update=update)
 
 
 def setup() -> None:

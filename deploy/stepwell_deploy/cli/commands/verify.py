@@ -21,7 +21,7 @@ from stepwell_deploy.settings import DeploySettings
 from stepwell_schemas.rules.identifiers import RunPath
 
 if TYPE_CHECKING:
-    from stepwell_deploy.verify.compare import Report, Shown
+    from stepwell_deploy.verify.compare import DifferenceValue, Report
     from stepwell_ingestor.verify.fingerprints import Ask
 
 
@@ -114,14 +114,14 @@ def _show(report: Report) -> None:
             table.add_column(column, overflow="fold")
         for column in ("in journal", "in log", "in tables"):
             table.add_column(column, justify="right", overflow="fold")
-        for one in report.differences:
-            sides = (_shown(side) for side in (one.journal, one.log, one.tables))
-            table.add_row(escape(one.key), one.kind, escape(one.what), *sides)
+        for difference in report.differences:
+            sides = (_shown(side) for side in (difference.journal, difference.log, difference.tables))
+            table.add_row(escape(difference.key), difference.kind, escape(difference.what), *sides)
         Console().print(table, highlight=False)
     for note in report.notes:
         typer.echo(note)
     typer.echo(str(report))
 
 
-def _shown(side: Shown) -> str:
+def _shown(side: DifferenceValue) -> str:
     return "" if side is None else f"{side:,}" if isinstance(side, int) else escape(side)

@@ -16,7 +16,7 @@ from stepwell_deploy.verify.compare import (
     compare_journals,
     compare_tables,
     conclude,
-    is_whole,
+    is_complete,
     not_comparable,
 )
 from stepwell_deploy.verify.journals import JournalAccount, JournalCheck
@@ -107,7 +107,7 @@ def begun(**changes: Any) -> Beginning:
 
 
 @pytest.mark.parametrize(
-    ("beginning", "created", "whole"),
+    ("beginning", "created", "complete"),
     [
         (begun(log_begin=0, sequence=4), 1, True),
         (begun(), 1_000, True),
@@ -118,8 +118,10 @@ def begun(**changes: Any) -> Beginning:
         (begun(sequence=3), None, False),
     ],
 )
-def test_a_log_is_whole_when_it_holds_the_first_event(beginning: Beginning, created: int | None, whole: bool) -> None:
-    assert is_whole(beginning, created) is whole
+def test_a_log_is_complete_when_it_has_the_first_event(
+    beginning: Beginning, created: int | None, complete: bool
+) -> None:
+    assert is_complete(beginning, created) is complete
 
 
 def checked(*, living: bool = False, damage: str = "", **changes: Any) -> JournalCheck:
