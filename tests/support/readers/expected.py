@@ -1,4 +1,4 @@
-"""What must be stored of a row that was logged, and whether a value that was read is the one that was logged."""
+"""Expected stored values of a logged row, and the comparison of values that were read with them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Cell(NamedTuple):
-    """Where a value must be, and what it must be."""
+    """The expected location of a value, and the value."""
 
     key: str
     kind: str
@@ -19,7 +19,7 @@ class Cell(NamedTuple):
 
 
 def cells(row: Mapping[str, Any], prefix: str = "") -> list[Cell]:
-    """Return what must be stored of a row, in plain Python."""
+    """Return the values that must be stored for a row, in plain Python."""
     found = []
     for name, value in row.items():
         key = f"{prefix}{name}"
@@ -41,7 +41,7 @@ def cells(row: Mapping[str, Any], prefix: str = "") -> list[Cell]:
 
 
 def same(found: Any, value: Any) -> bool:
-    """Whether a value came back: floats by their bits, integers by all digits, arrays with their type and shape."""
+    """Return whether values are equal: floats by their bits, integers by all digits, arrays with type and shape."""
     if isinstance(value, np.ndarray):
         if not isinstance(found, np.ndarray) or (found.dtype, found.shape) != (value.dtype, value.shape):
             return False

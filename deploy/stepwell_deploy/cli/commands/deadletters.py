@@ -227,7 +227,7 @@ def redrive(
         raise typer.BadParameter("name letters, or choose them by --all, --reason or --run; not both")
     kafka = _kafka()
     done, partitions = run_kafka(kafka, _redrive(kafka, names or [], reason, run, partly_stored=partly_stored))
-    _tell(done, partitions, as_json=as_json)
+    _print_redriven(done, partitions, as_json=as_json)
     if done.failed:
         raise typer.Exit(1)
 
@@ -248,7 +248,7 @@ async def _named(opened: DeadLetters, names: list[str]) -> AsyncIterator[Letter]
         yield letter
 
 
-def _tell(done: Redriven, partitions: int, *, as_json: bool) -> None:
+def _print_redriven(done: Redriven, partitions: int, *, as_json: bool) -> None:
     partly = [name.short(partitions) for name in done.partly_stored]
     failed = [(name.short(partitions), why) for name, why in done.failed]
     if as_json:

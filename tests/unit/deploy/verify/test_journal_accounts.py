@@ -1,4 +1,4 @@
-"""Journals as `stepwell verify` sees them: whose they are, what they hold, what the log does not have yet."""
+"""Journals in `stepwell verify`: their run, their records, and the records that the log does not have yet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS: list[dict[str, Any]] = [{"a": 1.0}, {"a": 2.0, "note": "x"}, {"a": float("
 
 
 def a_journal(folder: Path, session: str, run: RunPath = RUN, *, living: bool = False) -> Journal:
-    """Return a journal of some rows; unless `living`, its process has let go of it."""
+    """Return a journal of some rows; unless `living`, its process has released it."""
     journal = Journal(folder / f"{session}.journal", JournalInfo(*run, session, "", len(session)), 64 * MIB, "drop")
     log = RowWriter(journal, 0, run.run_id)
     for row in ROWS:
@@ -31,7 +31,7 @@ def a_journal(folder: Path, session: str, run: RunPath = RUN, *, living: bool = 
 def points(
     account: JournalAccount, session: SessionTally, *, complete: bool = True
 ) -> list[dict[tuple[str, str], int]]:
-    """Return how many points of each series are held and pending."""
+    """Return the numbers of points of each series that are in the log, and that are pending."""
     check = check_journal(account, session, complete=complete)
     assert check is not None
     return [{name: one.points for name, one in part.items()} for part in (check.held, check.pending)]
