@@ -60,9 +60,9 @@ def _cell(text: str) -> str:
 
 def with_table(document: str) -> str:
     """Return a document with the table between its markers. Raises: ValueError when it has no markers."""
-    before, found, rest = document.partition(BEGIN)
-    _, found_end, after = rest.partition(END)
-    if not found or not found_end:
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
         raise ValueError(f"the document has no markers {BEGIN} … {END}")
     return f"{before}{BEGIN}\n{settings_table()}\n{END}{after}"
 

@@ -180,8 +180,8 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _steps(asked: np.ndarray) -> str:
-    given = asked[asked != NO_STEP]
+def _steps(steps: np.ndarray) -> str:
+    given = steps[steps != NO_STEP]
     if not len(given):
         return "none"
     return f"{int(given.min())} to {int(given.max())}, in {len(given):,} rows"

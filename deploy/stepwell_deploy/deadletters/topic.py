@@ -104,7 +104,7 @@ class TopicLog:
             partitions = sorted(consumer.assignment())
             first = await consumer.beginning_offsets(partitions)
             end = await consumer.end_offsets(partitions)
-            yield cls(consumer, {one: range(first[one], end[one]) for one in partitions})
+            yield cls(consumer, {name: range(first[name], end[name]) for name in partitions})
         finally:
             await consumer.stop()
 

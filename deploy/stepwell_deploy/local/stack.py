@@ -133,11 +133,11 @@ async def _serve(
     settings: DeploySettings, thresholds: DiskThresholds, parts: _Parts, ready: Callable[[LocalAddresses], None]
 ) -> None:
     deadline = ExitDeadline()
-    asked = asyncio.Event()
+    stop_requested = asyncio.Event()
 
     def stop() -> None:
         deadline.begin()
-        asked.set()
+        stop_requested.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
@@ -155,12 +155,12 @@ async def _serve(
     supervisor.start()
     serving = asyncio.create_task(server.serve(), name="service")
     watching = asyncio.create_task(supervisor.watch(app.state.context.readiness), name="supervisor")
-    stopping = asyncio.create_task(asked.wait())
+    stopping = asyncio.create_task(stop_requested.wait())
     try:
         await _until_started(server, serving)
         ready(parts.addresses)
         await asyncio.wait({serving, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not asked.is_set():
+        if not stop_requested.is_set():
             raise _end_as_error(serving, watching)
     except StackError as error:
         _log.error("stack_ended", error=str(error))

@@ -98,23 +98,25 @@ def is_complete(beginning: Beginning, created: int | None) -> bool:
 
 def compare_tables(log: Figures, tables: Figures) -> list[Difference]:
     """Return the differences between the log and the tables."""
-    found = [
+    differences = [
         difference
         for name in sorted(log.series.keys() | tables.series.keys())
         for difference in _series(name, log, tables)
     ]
     if log.metrics is not None and tables.metrics is not None:
         for name in sorted(log.metrics.keys() | tables.metrics.keys()):
-            found += _metric(name, log, tables)
+            differences += _metric(name, log, tables)
     if log.rollups is not None and tables.rollups is not None:
-        for place in sorted(log.rollups.keys() | tables.rollups.keys()):
-            found += _rollups(place, log.rollups, tables.rollups)
+        for rollup_key in sorted(log.rollups.keys() | tables.rollups.keys()):
+            differences += _rollups(rollup_key, log.rollups, tables.rollups)
     left, right = log.conflicts, tables.conflicts
     if left.calls != right.calls:
-        found.append(Difference("", "", "step conflicts", log=left.calls, tables=right.calls))
+        differences.append(Difference("", "", "step conflicts", log=left.calls, tables=right.calls))
     elif left != right:
-        found.append(Difference("", "", "what step conflicts say", log=_hex(left.digest), tables=_hex(right.digest)))
-    return found
+        differences.append(
+            Difference("", "", "what step conflicts say", log=_hex(left.digest), tables=_hex(right.digest))
+        )
+    return differences
 
 
 def _series(name: SeriesKey, log: Figures, tables: Figures) -> Iterator[Difference]:
@@ -147,10 +149,10 @@ def _metric(name: SeriesKey, log: Figures, tables: Figures) -> Iterator[Differen
 
 
 def _rollups(
-    place: RollupKey, log: Mapping[RollupKey, RollupFigures], tables: Mapping[RollupKey, RollupFigures]
+    rollup_key: RollupKey, log: Mapping[RollupKey, RollupFigures], tables: Mapping[RollupKey, RollupFigures]
 ) -> Iterator[Difference]:
-    left, right = (side.get(place, RollupFigures()) for side in (log, tables))
-    key, level = place
+    left, right = (side.get(rollup_key, RollupFigures()) for side in (log, tables))
+    key, level = rollup_key
     if left.buckets != right.buckets:
         yield Difference(key, Kind.NUMBER, f"buckets of {1 << level:,} steps", log=left.buckets, tables=right.buckets)
     elif left != right:
@@ -164,24 +166,24 @@ def compare_journals(checks: Iterable[JournalCheck]) -> tuple[list[Difference], 
     Records that an open session has not sent yet are noted. Records of an ended session that were not sent are a
     difference, since only a sync would send them.
     """
-    found: list[Difference] = []
+    differences: list[Difference] = []
     notes: list[str] = []
     for check in checks:
         session, account = check.account.info.session, check.account
-        found += _tallied(check.held, check.logged)
+        differences += _tallied(check.held, check.logged)
         waiting = account.records - check.following
         if waiting > 0 and account.living:
             notes.append(f"session {session} is still open: {counted(waiting, 'record')} of its journal not sent yet")
         elif waiting > 0:
             what = f"records of session {session}"
-            found.append(Difference("", "", what, journal=account.records, log=check.following))
-            found += [
+            differences.append(Difference("", "", what, journal=account.records, log=check.following))
+            differences += [
                 Difference(*name, "points not sent", journal=tally.points)
                 for name, tally in sorted(check.pending.items())
             ]
         if account.damage:
-            found.append(Difference("", "", f"the journal of session {session}", journal=account.damage))
-    return found, notes
+            differences.append(Difference("", "", f"the journal of session {session}", journal=account.damage))
+    return differences, notes
 
 
 def _tallied(held: Tallies, logged: Tallies) -> Iterator[Difference]:

@@ -87,8 +87,8 @@ def find_log() -> IngestorSettings:
     Raises:
         NotConnectedError: when neither names any.
     """
-    found = asyncio.run(find_brokers(ProducerSettings()))
-    return IngestorSettings().model_copy(update={name: getattr(found, name) for name in KafkaSettings.model_fields})
+    kafka = asyncio.run(find_brokers(ProducerSettings()))
+    return IngestorSettings().model_copy(update={name: getattr(kafka, name) for name in KafkaSettings.model_fields})
 
 
 def verify_run(run: RunPath, settings: IngestorSettings, tables: Ask, journals: Path) -> Report:
