@@ -75,10 +75,10 @@ def counted(store: Store, view: str) -> Callable[[], int]:
 def numbers(store: Store) -> dict[str, list[tuple[int, float]]]:
     """Return the stored numbers by key."""
     rows = store.query("SELECT key, step, value FROM {db}.numbers ORDER BY key, step").to_pylist()
-    found: dict[str, list[tuple[int, float]]] = {}
+    by_key: dict[str, list[tuple[int, float]]] = {}
     for row in rows:
-        found.setdefault(row["key"], []).append((row["step"], row["value"]))
-    return found
+        by_key.setdefault(row["key"], []).append((row["step"], row["value"]))
+    return by_key
 
 
 def a_batch(sequence: int, rows: int, **changes: Any) -> LogBatch:

@@ -77,8 +77,8 @@ class Served:
 
     def count(self, view: str, run: str = "run") -> int:
         """Return the number of a run's rows in a view."""
-        found = self.store.query(f"SELECT count() AS n FROM {{db}}.{view} WHERE run_id = {{run:String}}", {"run": run})
-        return int(found.column("n")[0].as_py())
+        rows = self.store.query(f"SELECT count() AS n FROM {{db}}.{view} WHERE run_id = {{run:String}}", {"run": run})
+        return int(rows.column("n")[0].as_py())
 
     def state(self, run: str = "run") -> str:
         """Return the run's state."""
