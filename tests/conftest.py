@@ -1,6 +1,6 @@
-"""Fixtures of all tests: the real broker and the real engine, started once a session; names of a test's own.
+"""Fixtures of all tests: the real broker and the real engine, started once per session, and names for each test.
 
-Unit tests get none of them, and can't reach a network or a database even by accident.
+Unit tests get none of them, and can't reach a network or a database, not even by accident.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from support.servers.stack import Stack, Topics
 if TYPE_CHECKING:
     from support.servers.sdk import Served
 
-# A first example pays for imports, and the machines are noisy: time is what benchmarks look at.
-# `make test` draws the same examples everywhere; `make test-long` draws new ones, and more of them.
+# The first example includes imports, and the machines are noisy: time is measured by benchmarks.
+# `make test` uses the same examples everywhere; `make test-long` draws new and more ones.
 hypothesis.settings.register_profile("stepwell", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("long", deadline=None, derandomize=False, max_examples=1_000)
 hypothesis.settings.load_profile("stepwell")
@@ -37,13 +37,13 @@ UNIT = TESTS / "unit"
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """Async tests run on asyncio, as the services do."""
+    """Run async tests on asyncio, as the services do."""
     return "asyncio"
 
 
 @pytest.fixture(autouse=True)
 def _runs_keep_their_own_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests count what runs log; those of system metrics and console output switch them on."""
+    """Disable system metrics and console output, which only their own tests enable."""
     monkeypatch.setenv("STEPWELL_SYSTEM_SECONDS", "0")
     monkeypatch.setenv("STEPWELL_CONSOLE", "off")
 
@@ -65,10 +65,10 @@ def _units_are_alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Stack]:
-    """The broker and the engine of this session, started when first asked for."""
+    """The broker and the engine of this session, started when first needed."""
     running = Stack(tmp_path_factory.mktemp("stack"))
     running.dsn("chdb")
-    # The engine puts handlers of its own in their place, which end the process without a word.
+    # The engine installs its own handlers, which end the process without a message.
     faulthandler.disable()
     faulthandler.enable(pytestconfig.stash[fault_handler_stderr_fd_key])
     yield running
@@ -92,7 +92,7 @@ def topics(broker: str) -> Topics:
 
 @pytest.fixture
 def database() -> str:
-    """The name of a database of this test's own."""
+    """The name of this test's own database."""
     return f"test_{uuid.uuid4().hex[:8]}"
 
 
@@ -128,7 +128,7 @@ def chdb_store(open_store: Callable[[str], Store]) -> Store:
 
 @pytest.fixture
 def sdk(broker: str, topics: Topics, chdb_store: Store, tmp_path: Path) -> Iterator[Served]:
-    """A broker, an ingestor and a query service for training scripts that run as processes of their own."""
+    """A broker, an ingestor and a query service for training scripts in separate processes."""
     from support.servers.sdk import served
 
     with served(broker, topics, chdb_store, tmp_path) as running:

@@ -1,1 +1,1 @@
-"""The command line and the runner that keeps a whole Stepwell on one machine."""
+"""The command line, and the runner of a complete Stepwell on one machine."""

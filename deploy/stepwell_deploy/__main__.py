@@ -1,4 +1,4 @@
-"""`python -m stepwell_deploy` is the command line `stepwell`."""
+"""Entry point of `python -m stepwell_deploy`, the command line `stepwell`."""
 
 from stepwell_deploy.cli.app import main
 

@@ -4,13 +4,13 @@ StepwellDeployError
 ├── PortInUseError       another program listens on a port that a service needs
 ├── FolderInUseError     another process works in the data folder
 ├── BrokerError          Kafka did not start, died, can't be reached or refuses
-├── NoLetterError        a name that no dead letter has
-├── LetterError          a dead letter that can't be sent again
-├── StackError           the local stack did not come up, or one of its parts ended that can't be restarted
-│   └── DiskSpaceError   the data folder has no space to start in
+├── NoLetterError        no dead letter has this name
+├── LetterError          a dead letter can't be sent again
+├── StackError           the local stack did not start, or a part of it ended that can't be restarted
+│   └── DiskSpaceError   the data folder has too little free space to start
 ├── ServiceRefusedError  the query service refused a request
 ├── ExportError          a run's rows can't be written
-│   └── ServiceLostError the service has gone in the middle of an export
+│   └── ServiceLostError the connection to the service was lost during an export
 └── NotComparableError   a run's log and tables can't be compared
 """
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 
 class StepwellDeployError(Exception):
-    """Base of every error here; its text is one sentence a person can act on."""
+    """Base of all errors of this package; its text is one sentence with a remedy."""
 
 
 class PortInUseError(StepwellDeployError):
@@ -42,22 +42,22 @@ class BrokerError(StepwellDeployError):
 
 
 class NoLetterError(StepwellDeployError):
-    """A name that no dead letter has."""
+    """No dead letter has this name."""
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"there is no dead letter {name!r}: {why}")
 
 
 class LetterError(StepwellDeployError):
-    """A dead letter that can't be sent again; others may."""
+    """A dead letter can't be sent again; the error does not affect other letters."""
 
 
 class StackError(StepwellDeployError):
-    """The local stack did not come up, or a part ended that can't be restarted within the process."""
+    """The local stack did not start, or a part of it ended that can't be restarted within the process."""
 
 
 class DiskSpaceError(StackError):
-    """The data folder has no space to start in."""
+    """The data folder has too little free space to start."""
 
     def __init__(self, folder: object, free: int, reserve: int) -> None:
         super().__init__(
@@ -67,16 +67,16 @@ class DiskSpaceError(StackError):
 
 
 class ServiceRefusedError(StepwellDeployError):
-    """The query service refused a request; the text is its own."""
+    """The query service refused a request; the text is the service's."""
 
 
 class ExportError(StepwellDeployError):
-    """A run's rows can't be written; the text says why."""
+    """A run's rows can't be written; the text has the reason."""
 
 
 class ServiceLostError(ExportError):
-    """The service has gone in the middle of an export, which can be gone on with."""
+    """The connection to the service was lost during an export, which can be resumed."""
 
 
 class NotComparableError(StepwellDeployError):
-    """A run's journals, log and tables can't be compared; the text says why."""
+    """A run's journals, log and tables can't be compared; the text has the reason."""

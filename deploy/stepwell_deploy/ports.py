@@ -8,7 +8,7 @@ from stepwell_deploy.errors import PortInUseError
 
 
 def claim_port(host: str, port: int, remedy: str) -> int:
-    """Return `port` when nobody listens on it, a free one for 0. Raises: PortInUseError."""
+    """Return `port` if it is free, and any free port for 0. Raises: PortInUseError."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

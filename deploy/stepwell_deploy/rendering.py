@@ -9,15 +9,15 @@ from rich.table import Table
 _SHOWN_SUMMARY_KEYS = 4
 
 
-def runs_table(found: list[dict[str, Any]]) -> Table:
-    """Return runs as a table: path, state, steps, and the columns that were asked for or the first summary values."""
+def runs_table(runs: list[dict[str, Any]]) -> Table:
+    """Return runs as a table: path, state, steps, and the requested columns or the first summary values."""
     table = Table(box=None, pad_edge=False)
     for column, justify in (("run", "left"), ("name", "left"), ("state", "left"), ("last step", "right")):
         table.add_column(column, justify="right" if justify == "right" else "left", overflow="fold")
-    chosen = list(dict.fromkeys(name for run in found for name in run.get("values", ())))
+    chosen = list(dict.fromkeys(name for run in runs for name in run.get("values", ())))
     for name in chosen or ["summary"]:
         table.add_column(name, overflow="fold")
-    for run in found:
+    for run in runs:
         if "values" in run:
             values = [_short(run["values"][name]) if name in run["values"] else "" for name in chosen]
         else:

@@ -1,4 +1,4 @@
-"""The commands' client of the query service: JSON in, JSON out, problems as errors with the service's words."""
+"""The commands' client of the query service: JSON in, JSON out; problem documents are raised as errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TIMEOUT_SECONDS = 60.0
 
 
 class ServiceClient:
-    """Talks to one query service. Raises httpx.HTTPError without an answer, ServiceRefusedError when refused."""
+    """Client of one query service. Raises httpx.HTTPError without an answer, ServiceRefusedError for a refusal."""
 
     def __init__(self, base_url: str, api_key: str = "") -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -46,7 +46,7 @@ class ServiceClient:
 
     @contextmanager
     def stream(self, path: str, accept: str, parameters: Mapping[str, Any]) -> Iterator[httpx.Response]:
-        """Ask GET `/api/v1/{path}` for an answer of a media type, whose body is read in the block."""
+        """Send GET `/api/v1/{path}` and yield the response in a media type; its body is read within the block."""
         headers = {"Accept": accept}
         with self._client.stream("GET", f"/api/v1/{path}", params=dict(parameters), headers=headers) as answer:
             if answer.is_error:

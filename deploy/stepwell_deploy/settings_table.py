@@ -1,8 +1,8 @@
-"""The documents' table of settings, made from the settings models, so that the two always agree.
+"""The table of settings in the documentation, generated from the settings models.
 
     python -m stepwell_deploy.settings_table README.md docs/settings.md
 
-writes it between the two markers of each file.
+writes the table between the two markers of each file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SERVICES: Final[dict[str, type[BaseSettings]]] = {
 
 
 def settings_table() -> str:
-    """Return a Markdown table with a row for each environment variable: default, who reads it, meaning."""
+    """Return a Markdown table with a row for each environment variable: default, the services that read it, meaning."""
     rows: dict[str, tuple[FieldInfo, list[str]]] = {}
     for service, model in _SERVICES.items():
         for name, field in model.model_fields.items():
@@ -60,9 +60,9 @@ def _cell(text: str) -> str:
 
 def with_table(document: str) -> str:
     """Return a document with the table between its markers. Raises: ValueError when it has no markers."""
-    before, found, rest = document.partition(BEGIN)
-    _, found_end, after = rest.partition(END)
-    if not found or not found_end:
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
         raise ValueError(f"the document has no markers {BEGIN} … {END}")
     return f"{before}{BEGIN}\n{settings_table()}\n{END}{after}"
 

@@ -1,4 +1,4 @@
-"""The topics of Stepwell, created where they are missing."""
+"""Creation of Stepwell's Kafka topics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EVENTS_CONFIG: Final = {"max.message.bytes": str(MAX_EVENT_BYTES + MIB), "reten
 
 
 async def create_topics(settings: KafkaSettings, partitions: int, replication: int = 1) -> list[str]:
-    """Create the events and the dead-letter topic where they are missing; existing ones are left as they are.
+    """Create the events topic and the dead-letter topic if they are missing; existing ones are not changed.
 
     Returns:
         The names of the topics that were created.
@@ -27,12 +27,12 @@ async def create_topics(settings: KafkaSettings, partitions: int, replication: i
     admin = AIOKafkaAdminClient(**settings.kafka_connection())
     await admin.start()
     try:
-        wanted = [
+        topics = [
             NewTopic(settings.events_topic, partitions, replication, topic_configs=_EVENTS_CONFIG),
             NewTopic(settings.deadletters_topic, 1, replication, topic_configs=DEADLETTERS_CONFIG),
         ]
-        there = set(await admin.list_topics())
-        missing = [topic for topic in wanted if topic.name not in there]
+        existing = set(await admin.list_topics())
+        missing = [topic for topic in topics if topic.name not in existing]
         answer = await admin.create_topics(missing)
         for topic, code, *message in answer.topic_errors:
             error = for_code(code)

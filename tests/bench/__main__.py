@@ -1,4 +1,4 @@
-"""Run the benchmarks: all of them, or those named on the command line. Figures are printed, nothing is asserted.
+"""Run the benchmarks: all, or those named on the command line. Results are printed, and not asserted.
 
 make bench                      all
 make bench ARGS="series_view"   one

@@ -1,7 +1,7 @@
-"""Ingest by number of distinct keys, key sets, runs and sessions: what decoding and planning cost a point, in CPU time.
+"""CPU time per point of decoding and planning, by number of distinct keys, key sets, runs and sessions.
 
-Each shape is measured in steady state: every key, run and session was seen before, as in a run that is under way. Its
-rows have the same number of points of the same form; only over how many names they are spread differs.
+Each shape is measured in steady state: every key, run and session was seen before, as in an active run. All shapes have
+rows with the same number and form of points, and differ in the number of names.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def plain_calls(first: int, points: int, keys: int) -> Iterator[bytes]:
 
 
 def wide_rows(first: int, points: int, keys: int) -> Iterator[bytes]:
-    """Yield calls that log 100 values each, of as many keys in all as are asked for."""
+    """Yield calls that log 100 values each, with a total number of keys."""
     for start in range(first, first + points, _WIDE):
         data = {f"metric_{number % keys}": float(number) for number in range(start, start + _WIDE)}
         yield encode(LogEvent(**_PATH._asdict(), data=data))
@@ -68,7 +68,7 @@ def sessions(first: int, points: int, count: int) -> Iterator[bytes]:
 
 
 def configs(first: int, points: int, entries: int) -> Iterator[bytes]:
-    """Yield changes of the config, each with as many entries as are asked for."""
+    """Yield changes of the config, each with a number of entries."""
     for start in range(0, points, entries):
         members = ", ".join(f'"key_{number}": {first}' for number in range(start, start + entries))
         yield encode(RunUpdated(**_PATH._asdict(), config=f"{{{members}}}"))
@@ -86,7 +86,7 @@ SHAPES: Final[dict[str, tuple[Make, tuple[int, ...]]]] = {
 
 
 def cost(make: Make, points: int, names: int) -> float:
-    """Return the CPU seconds that decoding and planning take, flush by flush, after a round that makes the names."""
+    """Return the CPU seconds of decoding and planning for each flush, after a round that creates the names."""
     states: dict[RunPath, RunState] = {}
     seconds = 0.0
     rounds = [list(make(0, max(points, names), names)), list(make(max(points, names), points, names))]
@@ -106,7 +106,7 @@ def cost(make: Make, points: int, names: int) -> float:
 
 
 def main() -> None:
-    """Print what a point costs in each shape, and how that compares with the least."""
+    """Print the cost of a point in each shape, and its ratio to the lowest one."""
     points = int(os.environ.get("POINTS", _POINTS))
     cost(plain_calls, 1_000, 10)
     for shape, (make, numbers) in SHAPES.items():

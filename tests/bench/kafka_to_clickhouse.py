@@ -1,7 +1,7 @@
-"""Ingest: how fast events become rows and rollups, beside the same without rollups, and beside inserts of points alone.
+"""Rate of ingestion from events to rows and rollups, compared with the same without rollups, and with plain inserts.
 
-Events are decoded, planned and inserted as a flush does it, without the broker's part, so that the ratios say what
-Stepwell's own work costs. All sides run in one process, flush by flush in turns.
+Events are decoded, planned and inserted as by a flush, but without a broker, so that the ratios show the cost of
+Stepwell's own work. All sides run in one process, flush by flush in turns.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def ingest(store: Store, messages: list[Message], states: dict[RunPath, RunState
 
 
 class Spent:
-    """Seconds of each flush on the clock, and of all processors, the engine's threads included."""
+    """Wall and CPU seconds of each flush, including the engine's threads."""
 
     def __init__(self) -> None:
         self.wall: list[float] = []
@@ -81,7 +81,7 @@ class Spent:
 
     @contextmanager
     def measured(self) -> Iterator[None]:
-        """Add what the block takes."""
+        """Add the seconds of the block."""
         wall, processor = time.perf_counter(), time.process_time()
         yield
         self.wall.append(time.perf_counter() - wall)
@@ -112,7 +112,7 @@ def main() -> None:
         rolled, plain = (connect(f"chdb://{folder}", name) for name in ("rolled", "plain"))
         migrate(rolled)
         migrate(plain)
-        # The first flush of a process pays for imports.
+        # The first flush of a process includes imports.
         plan_flush(receive_all(Codec(), [Message(0, 0, None, encoded[0])])[0], [], {_PATH: RunState()}, 1)
         spent = compare(rolled, plain, encoded)
         rolled.close()
@@ -128,5 +128,5 @@ def main() -> None:
 
 
 def ratio(one: list[float], other: list[float]) -> float:
-    """Return the median ratio of what was measured in turns."""
+    """Return the median ratio of alternating measurements."""
     return median(a / b for a, b in zip(one, other, strict=True))

@@ -1,4 +1,4 @@
-"""How long a row takes from `log()` until `history` shows it, at the default settings, through a running stack."""
+"""Latency of a row from `log()` until `history` returns it, at the default settings, through a running stack."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PATH = RunPath("bench", "bench", "visible")
 
 
 def main() -> None:
-    """Print the median and the slowest of some rows, each logged when the one before it was visible."""
+    """Print the median and the maximum for some rows, each logged when the previous one was visible."""
     with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder)) as url:
         _measure(url, Path(folder))
 
@@ -30,7 +30,7 @@ def _measure(url: str, folder: Path) -> None:
     run = stepwell.init(*_PATH[:2], id=_PATH.run_id, dir=folder, settings={"base_url": url})
     seconds = []
     with ServiceClient(url) as service:
-        run.log({"x": 0.0})  # the run itself must be there before it can be asked for
+        run.log({"x": 0.0})  # the run must be stored before it can be read
         _wait(service, 0, optional=True)
         for row in range(1, _ROWS + 1):
             began = time.perf_counter()

@@ -39,7 +39,7 @@ _LIVE_SECONDS: Final = 15
 _LIVE_RATE: Final = 1_000
 _SIZE: Final = {"width": 1600, "height": 1000}
 
-# Notes when the last of the panels has drawn, in milliseconds since the navigation began.
+# Records the time at which the last panel has drawn, in milliseconds since the navigation began.
 _WATCH: Final = """
 window.watched = { drawn: 0, frames: [] };
 const look = () => {
@@ -53,7 +53,7 @@ const frame = (now) => { if (last) watched.frames.push(now - last); last = now; 
 requestAnimationFrame(frame);
 """.replace("PANELS", str(_PANELS))
 
-# Notes how long after the button was let go the chart was drawn again: from what is there, and from finer points.
+# Records the time from the button's release to the next draws: from the loaded points, and from finer ones.
 _ZOOM: Final = """
 () => {
   const chart = document.querySelector('.chart');
@@ -98,7 +98,7 @@ def requested(url: str, run: RunPath) -> float:
 
 @contextmanager
 def opened() -> Iterator[BrowserPage]:
-    """Open a window in a Chromium of its own."""
+    """Open a window in a separate Chromium."""
     path = chromium.find()
     if path is None:
         sys.exit(chromium.MISSING)
@@ -112,7 +112,7 @@ def opened() -> Iterator[BrowserPage]:
 
 @contextmanager
 def traced(page: BrowserPage) -> Iterator[list[tuple[float, float]]]:
-    """Fill the list, when the block ends, with each task of the page's main thread: milliseconds by clock and CPU."""
+    """Fill the list, at the end of the block, with the tasks of the page's main thread: wall and CPU milliseconds."""
     browser = page.context.browser
     assert browser is not None
     browser.start_tracing(page=page, categories=["toplevel", "__metadata"])
@@ -135,7 +135,7 @@ def visited(page: BrowserPage, address: str) -> float:
 
 
 def zoomed(page: BrowserPage) -> list[tuple[float, float]]:
-    """Return for each of some zooms the milliseconds to the first redraw, and to that of the finer points."""
+    """Return the milliseconds to the first redraw, and to the redraw with finer points, for some zooms."""
     times = []
     over = page.locator(".chart .u-over").first
     for at in range(_ZOOMS):
@@ -154,7 +154,7 @@ def zoomed(page: BrowserPage) -> list[tuple[float, float]]:
 
 
 class Live(NamedTuple):
-    """How a page with a live run went: milliseconds between frames, tasks (by clock, by CPU), answers drawn."""
+    """Measurements of a page with a live run: milliseconds between frames, tasks (wall and CPU), answers drawn."""
 
     frames: list[float]
     tasks: list[tuple[float, float]]
@@ -162,7 +162,7 @@ class Live(NamedTuple):
 
 
 def live(page: BrowserPage, store: Store, url: str) -> Live:
-    """Log a run at a rate while its page is open; return what the page's frames were like."""
+    """Log a run at a rate while its page is open; return the page's measurements."""
     run = RunPath("bench", "live", "run")
     writer = RunWriter(store, run).document(display_name="run")
     stopped = threading.Event()

@@ -1,8 +1,8 @@
-"""What a flood of poison costs its neighbours: good events alone, and the same ones among as many dead letters.
+"""Cost of invalid events for valid ones: valid events alone, and the same ones among as many dead letters.
 
-Both logs wait in Kafka, good events of the SDK's usual size; an ingestor of the default settings then stores them.
-Measured is the time until all are settled, dead letters delivered included, in turns, each with an empty database. The
-processor time beside it holds on a machine with other work too, but knows nothing of waiting for the broker.
+Both logs wait in Kafka, with valid events of the SDK's usual size; an ingestor with the default settings then stores
+them. The time until all events are settled, including the delivery of dead letters, is measured in turns, each with an
+empty database. The CPU time is also valid on a machine with other work, but excludes waiting for the broker.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _POLL_SECONDS = 0.005
 
 
 def good_events() -> list[bytes]:
-    """Return batches of 2,500 rows of 50 metrics: what the SDK sends when a journal is full of them."""
+    """Return batches of 2,500 rows of 50 metrics, as the SDK sends them from a full journal."""
     random = np.random.default_rng(0)
     encoded = []
     for number in range(_GOOD):
@@ -59,7 +59,7 @@ def good_events() -> list[bytes]:
 
 
 def poison() -> list[bytes]:
-    """Return one message of each kind that can't be used."""
+    """Return one message of each unusable kind."""
     event = LogEvent(**_PATH._asdict(), data={f"metric_{number}": float(number) for number in range(10)})
     whole = encode(event)
     return [
@@ -74,7 +74,7 @@ def poison() -> list[bytes]:
 
 
 def mixed(good: list[bytes], flood: int) -> list[bytes]:
-    """Return good events with `flood` messages of poison before each."""
+    """Return valid events with `flood` invalid messages before each."""
     kinds = poison()
     return [
         value
@@ -84,7 +84,7 @@ def mixed(good: list[bytes], flood: int) -> list[bytes]:
 
 
 def main() -> None:
-    """Print the rates of good events, and how much slower they are among poison."""
+    """Print the rates of valid events, and the slowdown by invalid ones."""
     good = good_events()
     with tempfile.TemporaryDirectory() as folder:
         kafka = LocalKafka(Path(folder) / "kafka")
@@ -101,7 +101,7 @@ def main() -> None:
     print(f"alone                       {_POINTS / alone / 1e6:5.2f} M points/s")
     for flood in _FLOODS:
         taken = statistics.median(wall for wall, _ in seconds[flood])
-        # Turn by turn: what else the machine does changes more from one turn to the next than within one.
+        # Compared turn by turn, since other load of the machine changes more between turns than within one.
         pairs = list(zip(seconds[flood], seconds[0], strict=True))
         slower = statistics.median(among[0] / apart[0] for among, apart in pairs)
         work = statistics.median(among[1] / apart[1] for among, apart in pairs)
@@ -113,8 +113,8 @@ def main() -> None:
 async def _measure(broker: str, store: Store, logs: dict[int, list[bytes]]) -> dict[int, list[tuple[float, float]]]:
     """Return each log's seconds and processor seconds, turn by turn.
 
-    A first turn pays for imports and caches and is left out. Each turn begins with another log, since what ClickHouse
-    has left to do of one falls to the next.
+    The first turn includes imports and cold caches, and is left out. The turns alternate in their first log, since
+    pending work of ClickHouse slows down the next log.
     """
     settings = {}
     for flood, values in logs.items():
@@ -138,7 +138,7 @@ async def _measure(broker: str, store: Store, logs: dict[int, list[bytes]]) -> d
 
 
 async def _ingest(settings: IngestorSettings, store: Store) -> tuple[float, float]:
-    """Return the seconds, and those of the processor, from the first event read until none is left."""
+    """Return the wall and CPU seconds from the first event read until none is left."""
     store.command("DROP DATABASE IF EXISTS {db} SYNC")
     await asyncio.to_thread(migrate, store)
     ingestor = Ingestor(settings, store)

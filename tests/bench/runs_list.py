@@ -1,4 +1,4 @@
-"""The filtered list of 10,000 runs over HTTP, beside the plain SELECT of what the filter is about."""
+"""The filtered list of 10,000 runs over HTTP, compared with a plain SELECT of the filtered columns."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ SELECT 'bench', {project:String}, lower(hex(sipHash64(number))), toDateTime64(17
 FROM numbers({runs:UInt64})
 """
 
-# What a user who knows the tables would write, as plain as it can be.
+# The simplest statement that a user could write with knowledge of the tables.
 _PLAIN: Final = {
     "config": "SELECT run_id FROM {db}.run_documents FINAL WHERE entity = 'bench' AND project = {project:String}"
     " AND JSONExtractFloat(config, 'lr') < 0.1 ORDER BY created_at DESC LIMIT 50",
@@ -75,7 +75,7 @@ _ASKED: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 
 
 def fill(store: Store, project: str, keys: int) -> None:
-    """Write a project of 10,000 runs with so many config keys, 50 metrics each."""
+    """Write a project of 10,000 runs with a number of config keys, and 50 metrics each."""
     asked = {"project": project, "runs": _RUNS, "keys": keys, "metrics": _METRICS}
     for sql in (_DOCUMENTS, _SERIES, _ACTIVITY):
         used = {name: value for name, value in asked.items() if f"{{{name}:" in sql}
@@ -117,7 +117,7 @@ async def _bench(store: Store) -> Table:
 
 
 def main() -> None:
-    """Print the figures; a filtered page is to take at most 50 ms."""
+    """Print the results. Goal: at most 50 ms for a filtered page."""
     configure_logging("warning")
     with tempfile.TemporaryDirectory() as folder, connect(f"chdb://{folder}/engine", "bench") as store:
         migrate(store)

@@ -1,4 +1,4 @@
-"""Scans over HTTP as Arrow, beside the same SELECT taken straight from the engine as Arrow: values a second of both."""
+"""Values per second of scans over HTTP as Arrow, and of the same SELECT directly from the engine as Arrow."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _run(keys: int) -> RunPath:
 
 
 def fill(store: Store, keys: int) -> None:
-    """Write a run of so many numbers, four million values in all."""
+    """Write a run with a number of metrics, and four million values in total."""
     steps = _VALUES // keys
     writer = RunWriter(store, _run(keys), rolled=False).document()
     for key in range(keys):
@@ -48,7 +48,7 @@ def fill(store: Store, keys: int) -> None:
 
 
 def _all(batches: Iterator[pa.RecordBatch], column: str) -> int:
-    """Return how many values of a column batches have; they are read whole."""
+    """Return the number of values of a column in batches, which are read completely."""
     return sum(batch.num_rows for batch in batches if batch.column(column) is not None)
 
 
@@ -72,7 +72,7 @@ def _scan(client: httpx.Client, run: RunPath, keys: int, shape: str) -> Work:
 
 
 def _seconds(works: list[Work]) -> list[tuple[float, float]]:
-    """Return the median seconds of each, on the clock and of the processor, taken in turns."""
+    """Return the median wall and CPU seconds of each, measured in turns."""
     times: list[list[tuple[float, float]]] = [[] for _ in works]
     for _ in range(_ROUNDS):
         for work, own in zip(works, times, strict=True):
@@ -103,7 +103,7 @@ async def _bench(store: Store) -> Table:
 
 
 def main() -> None:
-    """Print the figures; a scan is to reach half of the SELECT's rate."""
+    """Print the results. Goal: half of the SELECT's rate."""
     configure_logging("warning")
     with tempfile.TemporaryDirectory() as folder, connect(f"chdb://{folder}/engine", "bench") as store:
         migrate(store)

@@ -48,12 +48,12 @@ Ask = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
 
 @asynccontextmanager
 async def served(store: Store) -> AsyncIterator[str]:
-    """Serve a store on a socket while the block runs; gives the address. No answer is kept: each is made anew."""
+    """Serve a store on a socket for the block, without a cache of answers; yields the address."""
     app = create_app(QuerySettings(query_cache_bytes=0), store)
     config = uvicorn.Config(app, port=0, log_level="warning")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn tells by this flag alone
+    while not server.started:  # noqa: ASYNC110 - uvicorn has this flag only
         await asyncio.sleep(_POLL_SECONDS)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
@@ -77,7 +77,7 @@ def post(path: str, runs: Sequence[RunPath], keys: Sequence[str], **body: Any) -
 
 
 class Rounds:
-    """Requests timed in turn, so that what else the machine does falls on all of them alike."""
+    """Requests that are timed in turns, so that other load of the machine affects all of them equally."""
 
     def __init__(self) -> None:
         self.asks: dict[str, Ask] = {}
@@ -85,7 +85,7 @@ class Rounds:
         self.bytes: dict[str, int] = {}
 
     async def measure(self, client: httpx.AsyncClient, count: int) -> None:
-        """Send each request `count` times, after once that does not count."""
+        """Send each request `count` times, after one warm-up request."""
         for number in range(count + 1):
             for name, ask in self.asks.items():
                 started = time.perf_counter()
@@ -110,7 +110,7 @@ async def by_length(client: httpx.AsyncClient, scale: Scale) -> tuple[Table, dic
     rounds = Rounds()
     for length, run in runs.items():
         rounds.asks[f"{length:,}"] = view(run)
-    # The last steps are not there: the view ends where rollups do.
+    # The run has no last steps: the view ends with the rollups.
     rounds.asks[f"{_ROLLUPS_ALONE:,} (rollups alone)"] = view(alone)
     await rounds.measure(client, _REQUESTS)
     base = rounds.p50(f"{min(10**6, _LONGEST):,}")
@@ -121,8 +121,8 @@ async def by_length(client: httpx.AsyncClient, scale: Scale) -> tuple[Table, dic
     return table, runs
 
 
-async def of_requests(client: httpx.AsyncClient, scale: Scale, runs: dict[int, RunPath]) -> Table:
-    """Time other requests beside the 1,000-point view of 10^6 steps."""
+async def other_requests(client: httpx.AsyncClient, scale: Scale, runs: dict[int, RunPath]) -> Table:
+    """Time other requests, compared with the 1,000-point view of 10^6 steps."""
     million = runs[min(10**6, _LONGEST)]
     twelve_keys = [f"panel_{number}" for number in range(12)]
     twelve = await asyncio.to_thread(scale.run, "twelve", twelve_keys, min(10**6, _LONGEST))
@@ -160,7 +160,7 @@ async def of_requests(client: httpx.AsyncClient, scale: Scale, runs: dict[int, R
 
 
 async def at_once(client: httpx.AsyncClient, run: RunPath) -> Table:
-    """Time viewers who all ask at once, and again as soon as they are answered."""
+    """Time concurrent viewers that send the next request as soon as they have an answer."""
     alone = Rounds()
     alone.asks = {"alone": view(run)}
     await alone.measure(client, _REQUESTS)
@@ -169,7 +169,7 @@ async def at_once(client: httpx.AsyncClient, run: RunPath) -> Table:
     async def viewer(number: int) -> None:
         for turn in range(4):
             started = time.perf_counter()
-            # Everybody looks at another range, so that no answer is another's.
+            # Each viewer reads a different range, so that no answer is shared.
             zoom: dict[str, Any] = {"from": 1 + number * 10 + turn}
             (await view(run, **zoom)(client)).raise_for_status()
             times.append((time.perf_counter() - started) * 1_000)
@@ -177,7 +177,9 @@ async def at_once(client: httpx.AsyncClient, run: RunPath) -> Table:
     started = time.perf_counter()
     await asyncio.gather(*(viewer(number) for number in range(_VIEWERS)))
     rate = len(times) / (time.perf_counter() - started)
-    table = Table("viewers", "p50 ms", "p99 ms", "views a second", "× p50 alone", title="Views of 10^6 steps at once")
+    table = Table(
+        "viewers", "p50 ms", "p99 ms", "views a second", "× p50 alone", title="Concurrent views of 10^6 steps"
+    )
     p50 = alone.p50("alone")
     table.add_row("1", f"{p50:.1f}", f"{max(alone.times['alone']):.1f}", f"{1_000 / p50:.0f}", "1.00")
     p99 = sorted(times)[int(len(times) * 0.99)]
@@ -191,14 +193,14 @@ async def _bench(store: Store, console: Console) -> None:
     async with served(store) as address, httpx.AsyncClient(base_url=address, timeout=120, limits=limits) as client:
         table, runs = await by_length(client, scale)
         console.print(table)
-        console.print(await of_requests(client, scale, runs))
+        console.print(await other_requests(client, scale, runs))
         console.print(await at_once(client, runs[min(10**6, _LONGEST)]))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_000_000
     console.print(f"peak memory of the engine, the service and this client: {peak:.1f} GB")
 
 
 def main() -> None:
-    """Print the figures; p50 at 10^6 steps is to be at most 20 ms, and at 10^8 at most 1.5 times that."""
+    """Print the results. Goals: p50 at most 20 ms at 10^6 steps, and at most 1.5 times that at 10^8."""
     configure_logging("warning")
     with tempfile.TemporaryDirectory() as folder, connect(f"chdb://{folder}/engine", "bench") as store:
         migrate(store)

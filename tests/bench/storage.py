@@ -1,10 +1,10 @@
 """Bytes a point, by table and by column: `make bench ARGS=storage`.
 
 Events go through the real ingest path (decoded, planned, inserted with their rollups), without the broker. Each kind of
-series has a database of its own, so that `system.parts_columns` tells what it costs; all are runs of twelve metrics
+series has a separate database, so that `system.parts_columns` shows its cost; all are runs of twelve metrics
 that log live: a step takes 120 ms, 3 % more or less, and sometimes a second more for a checkpoint; each row is an event
 of its own, as the SDK sends it at that pace, and three other runs of other paces write into the same partition. How the
-rows come matters too, so one kind comes in other ways besides.
+rows arrive matters too, so one kind is measured in other ways as well.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def as_float32(values: Floats) -> Floats:
 
 
 def accuracy(random: Generator) -> Floats:
-    """Return the share of a batch of 256 that is right, as float32."""
+    """Return an accuracy over batches of 256, as float32."""
     share = 0.95 - 0.5 * np.exp(-np.arange(_STEPS) / (_STEPS / 5))
     return as_float32(random.binomial(256, share) / 256)
 
@@ -76,7 +76,7 @@ def schedule(_: Generator) -> Floats:
 
 
 def nearly_constant(random: Generator) -> Floats:
-    """Return a value that another one takes the place of every few hundred steps, such as a scale or a memory size."""
+    """Return a value that changes every few hundred steps, such as a scale or a memory size."""
     return as_float32(random.random(_STEPS // 300 + 1).repeat(300)[:_STEPS])
 
 
@@ -97,7 +97,7 @@ KINDS: Final[Mapping[str, Callable[[Generator], Floats]]] = {
 
 
 class Pace(NamedTuple):
-    """How long a step takes, how many rows come in an event, and how long a step of each other run takes."""
+    """Pace of a run: seconds per step, rows per event, and seconds per step of each other run."""
 
     step_seconds: float = 0.12
     rows: int = 1
@@ -114,7 +114,7 @@ PACES: Final = {
 
 
 class Size(NamedTuple):
-    """Bytes of what a database holds, by the name of the part; the bytes on disk of each table, and of its indexes."""
+    """Bytes on disk of a database: of each table, and of its indexes."""
 
     columns: dict[str, int]
     tables: dict[str, int]
@@ -127,12 +127,12 @@ class Size(NamedTuple):
 
 
 def moments(random: Generator, steps: int, step_seconds: float) -> Floats:
-    """Return when a run logs its rows, in seconds."""
+    """Return the times at which a run logs its rows, in seconds."""
     return np.cumsum(step_seconds * random.lognormal(0, _JITTER, steps) + (random.random(steps) < _CHECKPOINT_SHARE))
 
 
 def messages(random: Generator, of_keys: Floats, pace: Pace) -> list[Message]:
-    """Return a run's events with the offsets that other runs, which send each row by itself, leave it."""
+    """Return a run's events with their offsets, between those of other runs that send each row separately."""
     seconds = moments(random, _STEPS, pace.step_seconds)
     others = [moments(random, int(seconds[-1] / step_seconds), step_seconds) for step_seconds in pace.others]
     sent = seconds[:: pace.rows]
@@ -169,8 +169,8 @@ def merge(store: Store) -> None:
         store.command(f"OPTIMIZE TABLE {{db}}.`{name}` FINAL")
 
 
-def size_of(store: Store) -> Size:
-    """Return what the store's database takes."""
+def stored_size(store: Store) -> Size:
+    """Return the size of the store's database."""
     tables = store.query(_TABLES, {"database": store.database}).to_pylist()
     return Size(
         {},
@@ -179,15 +179,15 @@ def size_of(store: Store) -> Size:
     )
 
 
-def columns_of(store: Store) -> dict[str, int]:
-    """Return the bytes of each column; of the small rollups too, whose columns lie in one file as a rule."""
+def column_sizes(store: Store) -> dict[str, int]:
+    """Return the bytes of each column, including the small rollups, whose columns usually share one file."""
     store.command("ALTER TABLE {db}.rollups MODIFY SETTING min_bytes_for_wide_part = 0")
     store.command("OPTIMIZE TABLE {db}.rollups FINAL")
     return {row["part"]: row["bytes"] for row in store.query(_COLUMNS, {"database": store.database}).to_pylist()}
 
 
 def main() -> None:
-    """Print bytes a point; losses that were float32 are to take at most 4, rollups and all else included."""
+    """Print the bytes per point. Goal: at most 4 for float32 losses, everything included."""
     flushed, merged = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         names = [*KINDS, *PACES]
@@ -197,9 +197,9 @@ def main() -> None:
             random = np.random.default_rng(0)
             values_of = KINDS.get(name, KINDS[_OF_OTHER_PACE])
             fill(store, np.stack([values_of(random) for _ in _KEYS]), PACES.get(name, _LIVE))
-            flushed[name] = size_of(store)
+            flushed[name] = stored_size(store)
             merge(store)
-            merged[name] = size_of(store)._replace(columns=columns_of(store))
+            merged[name] = stored_size(store)._replace(columns=column_sizes(store))
         for store in stores.values():
             store.close()
     Console(width=190).print(_table(flushed, merged))

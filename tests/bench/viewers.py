@@ -1,8 +1,8 @@
-"""Fifty people who look at runs while another run is ingested at half of the peak: `make bench ARGS=viewers`.
+"""Fifty viewers of runs while another run is ingested at half of the peak rate: `make bench ARGS=viewers`.
 
 Broker, ingestor, engine and service are `stepwell up`'s own processes, and share the machine's cores with the training
-script and the viewers. Each viewer asks for another zoom of 50,000 steps every two seconds, as a page that follows a
-live run may, and no answer is another's.
+script and the viewers. Each viewer requests a different zoom of 50,000 steps every two seconds, as the page of a live
+run may, so that no answer is shared.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ async def _together(url: str) -> list[float]:
 
 
 def main() -> None:
-    """Print the ratios of views with and without company, and of ingest with and without viewers."""
+    """Print the ratios of views with and without ingestion, and of ingestion with and without viewers."""
     random.seed(0)
     with tempfile.TemporaryDirectory() as name, running_stack(Path(name)) as url:
         folder = Path(name)

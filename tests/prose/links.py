@@ -1,4 +1,4 @@
-"""Check links between the files of the repository, as a code host shows them. Nothing is asked of the network."""
+"""Check links between the files of the repository, as a code host shows them, without network access."""
 
 from __future__ import annotations
 

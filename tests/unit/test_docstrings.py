@@ -12,7 +12,19 @@ import pytest
 
 from support.paths import ROOT
 
-REWRITTEN: Final = ("tests/prose", "tests/unit/prose")
+REWRITTEN: Final = (
+    "deploy",
+    "tests/bench",
+    "tests/integration/cli",
+    "tests/integration/clickhouse",
+    "tests/integration/clients",
+    "tests/integration/docs",
+    "tests/prose",
+    "tests/reliability",
+    "tests/support",
+    "tests/unit/deploy",
+    "tests/unit/prose",
+)
 """Folders that the rule holds for, relative to the repository; in the end the five packages and `tests`."""
 
 _QUESTION: Final = re.compile(r"(?:What|Which|Whether|How|Who|Where)\b")

@@ -1,6 +1,6 @@
-"""The alarms: the gauges that make them ring, and a sentence with what to do for each. Pure.
+"""Alarms: for each, the gauge that raises it and a sentence with the remedy.
 
-docs/operating.md explains each one, and deploy/alerts.yml has a Prometheus rule for each; a test holds the three equal.
+docs/operating.md explains each one, and deploy/alerts.yml has a Prometheus rule for each; a test keeps the three equal.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ Samples = Mapping[str, float]
 
 
 class Alarm(NamedTuple):
-    """An alarm that rings: its name for programs, and a sentence with what to do."""
+    """An active alarm: its name for programs, and a sentence with the remedy."""
 
     name: str
     text: str
 
 
 class AlarmRule(NamedTuple):
-    """An alarm rings while a gauge is not 0; its sentence is made of the samples."""
+    """An alarm that is active while a gauge is not 0; its sentence is built from the samples."""
 
     name: str
     gauge: str
@@ -33,7 +33,7 @@ def _dead_letters(samples: Samples) -> str:
 
 def _deadletter_topic(samples: Samples) -> str:
     lost = samples.get("stepwell_ingestor_dead_letters_undelivered_total", 0.0)
-    return f"the topic of dead letters is missing or takes none; {lost:,.0f} letters are only in the ingestor's log"
+    return f"the dead-letter topic is missing or accepts no letters; {lost:,.0f} letters are only in the ingestor's log"
 
 
 def _store(samples: Samples) -> str:
@@ -45,15 +45,15 @@ def _media(samples: Samples) -> str:
 
 
 def _stalled(samples: Samples) -> str:
-    return f"{_lag(samples)} events wait in Kafka and none are stored; the ingestor's log and its other alarms say why"
+    return f"{_lag(samples)} events wait in Kafka and none are stored; see the ingestor's log and its other alarms"
 
 
 def _broker(samples: Samples) -> str:
-    return f"the broker is away or unsteady ({_restarts(samples, 'broker')}); the end of kafka/broker.log says why"
+    return f"the broker is away or unsteady ({_restarts(samples, 'broker')}); see the end of kafka/broker.log"
 
 
 def _ingestor(samples: Samples) -> str:
-    return f"the ingestor ends again and again ({_restarts(samples, 'ingestor')}); the log has its error"
+    return f"the ingestor ends repeatedly ({_restarts(samples, 'ingestor')}); see its error in the log"
 
 
 def _disk(samples: Samples) -> str:
@@ -61,7 +61,7 @@ def _disk(samples: Samples) -> str:
 
 
 def _reserve(samples: Samples) -> str:
-    return f"ingestion is stopped: {_free(samples)} MiB are free for the data folder; it continues when there is more"
+    return f"ingestion is stopped: {_free(samples)} MiB are free for the data folder; it continues when more is free"
 
 
 def _loop(samples: Samples) -> str:
@@ -97,5 +97,5 @@ ALARMS: Final = (
 
 
 def ringing(samples: Samples) -> list[Alarm]:
-    """Return the alarms that ring in the samples of `/metrics`, by metric."""
+    """Return the active alarms of the samples of `/metrics`, which are keyed by metric."""
     return [Alarm(rule.name, rule.text(samples)) for rule in ALARMS if samples.get(rule.gauge)]

@@ -1,4 +1,4 @@
-"""The command line `stepwell`. Exit codes: 0 done, 1 failed with a clear sentence, 2 used wrongly."""
+"""The command line `stepwell`. Exit codes: 0 done, 1 failed with a message, 2 wrong usage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stepwell_deploy.cli.commands.errors import EXPECTED_FAILURES, sentence
 
 app = typer.Typer(
     name="stepwell",
-    help="Streaming ingestion of training metrics: log steps, store them in ClickHouse, see any series at once.",
+    help="Streaming ingestion of training metrics: log steps, store them in ClickHouse, view any series quickly.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -30,7 +30,7 @@ rollups.register(app)
 
 
 def main() -> None:
-    """Run the command line; an expected failure is one sentence on stderr and exit code 1."""
+    """Run the command line. An expected failure prints one sentence on stderr and ends with exit code 1."""
     try:
         app()
     except EXPECTED_FAILURES as error:

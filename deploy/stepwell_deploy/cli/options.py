@@ -9,9 +9,9 @@ import typer
 from stepwell_deploy.service_client import ServiceClient
 from stepwell_deploy.settings import DeploySettings
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def open_service(settings: DeploySettings) -> ServiceClient:
-    """Return a client of the service that the settings name."""
+    """Return a client of the query service in the settings."""
     return ServiceClient(settings.base_url, settings.api_key.get_secret_value())

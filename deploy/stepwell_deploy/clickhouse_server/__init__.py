@@ -1,1 +1,1 @@
-"""ClickHouse's HTTP protocol over the embedded engine: an ASGI application on uvicorn, in a thread of its own."""
+"""ClickHouse's HTTP protocol over the embedded engine: an ASGI application on uvicorn, in a separate thread."""

@@ -1,4 +1,4 @@
-"""Access to the ClickHouse port: other web pages are refused, and credentials tell a writer from a guest."""
+"""Access to the ClickHouse port: refuses other web pages, and distinguishes the writer from guests by credentials."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _UNREADABLE: Final = ("?", "?")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The user that may write, and its password."""
+    """Name and password of the user with write access."""
 
     user: str
     password: str
 
     def writes(self, fields: Mapping[str, str], headers: Mapping[str, str]) -> bool:
-        """Tell a writer from a guest. Raises: StatementError for credentials that are neither's."""
+        """Return whether a request is the writer's, or a guest's. Raises: StatementError for any other credentials."""
         user, password = _given(fields, headers)
         if user in _GUESTS and not password:
             return False
-        # Both are compared in any case, so that the time tells nothing of the user's name.
+        # Both are always compared, so that the timing does not reveal the user's name.
         same_user = hmac.compare_digest(user.encode(), self.user.encode())
         same_password = hmac.compare_digest(password.encode(), self.password.encode())
         if same_user and same_password:
@@ -44,21 +44,21 @@ class Credentials:
 
 
 def check_browser(headers: Mapping[str, str], allowed_hosts: Collection[str]) -> None:
-    """Refuse what a web page of another origin may have sent; ClickHouse's clients send none of these headers.
+    """Refuse requests that a web page of another origin may have sent; ClickHouse's clients send none of these headers.
 
     Raises:
         StatementError: when `Host` is an unknown name, or `Origin`, `Referer` or `Sec-Fetch-Site` name another site.
     """
     host = headers.get("host", "")
     if not host_is_allowed(host, allowed_hosts):
-        raise _denied(f"the Host {host!r} is not known; add its name to STEPWELL_ALLOWED_HOSTS")
+        raise _denied(f"the Host {host!r} is not allowed; add its name to STEPWELL_ALLOWED_HOSTS")
     origin, referer = headers.get("origin"), headers.get("referer")
     if origin is not None and not origin_is_own(origin, host):
-        raise _denied(f"a page of {origin!r} may not ask")
+        raise _denied(f"requests from a page of {origin!r} are refused")
     if referer and not origin_is_own("{0.scheme}://{0.netloc}".format(_split(referer)), host):
-        raise _denied("a page of another origin may not ask")
+        raise _denied("requests from a page of another origin are refused")
     if headers.get("sec-fetch-site", "none").lower() not in _OWN_SITES:
-        raise _denied("a page of another site may not ask")
+        raise _denied("requests from a page of another site are refused")
 
 
 def _split(url: str) -> Any:

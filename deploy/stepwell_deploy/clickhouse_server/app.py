@@ -1,13 +1,13 @@
 """The ClickHouse port as an ASGI application.
 
-Speaks what clickhouse-connect, curl and BI tools use: the statement in `query=` or the body, `param_x` parameters,
-settings in the URL, inserts of any format in the body, Basic or X-ClickHouse-User credentials, compressed bodies,
-and errors with their code in a header. Guests (no user, or `default` without a password) read within limits; the
-configured user writes. Formats whose blocks can be joined are sent block by block; an answer in another one is held in
-memory before it is sent.
+Supports the part of the protocol that clickhouse-connect, curl and BI tools use: the statement in `query=` or the body,
+`param_x` parameters, settings in the URL, inserts of any format in the body, Basic or X-ClickHouse-User credentials,
+compressed bodies, and errors with their code in a header. Guests (no user, or `default` without a password) read within
+limits; the configured user writes. Formats whose blocks can be concatenated are sent block by block; an answer in
+another format is held in memory before it is sent.
 
-A request passes the checks that cost nothing first: its origin, its credentials, then its body's size. The engine's
-calls block, so they run in threads; a statement whose client has left is killed, or leaves the queue.
+The cheapest checks come first: origin, credentials, then the size of the body. Calls of the engine block, so they run
+in threads. If the client disconnects, its statement is killed, or removed from the queue.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from stepwell_deploy.clickhouse_server.bodies import (
     TIMEOUT_CODE,
     TOO_LARGE_CODE,
     ClientLeftError,
-    content_of,
+    decode_body,
     read_body,
 )
 from stepwell_deploy.clickhouse_server.bounds import Bounds
@@ -47,14 +47,14 @@ _PING_PATHS: Final = frozenset({"/ping", "/replicas_status"})
 _MAX_FIELDS: Final = 1_000
 _LZ4_FROM_BYTES: Final = 1 << 16
 _SYNTAX_CODE: Final = 62
-# Errors before a body was read: what is left of it must not be parsed as a further request.
+# Errors before the body was read. The connection is closed, so that the rest is not parsed as another request.
 _CLOSING: Final = frozenset({ACCESS_CODE, AUTHENTICATION_CODE, TOO_LARGE_CODE, TIMEOUT_CODE})
 _log = structlog.get_logger("stepwell.clickhouse_server")
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """One request: its headers, the fields of its URL, the client's address, and whether its user may write."""
+class _HttpRequest:
+    """One request: its headers, the fields of its URL, the client's address, and its user's write access."""
 
     headers: Mapping[str, str]
     fields: dict[str, str]
@@ -107,12 +107,12 @@ class ClickHouseApp:
     async def _statement(
         self, scope: Scope, headers: Mapping[str, str], fields: dict[str, str], receive: Receive, send: Send
     ) -> None:
-        # GET never writes, as in ClickHouse.
+        # GET is read-only, as in ClickHouse.
         writer = self._credentials.writes(fields, headers) and scope["method"] == "POST"
-        asked = _Asked(headers, fields, scope["client"][0] if scope["client"] else "", writer)
+        http_request = _HttpRequest(headers, fields, scope["client"][0] if scope["client"] else "", writer)
         sizes = self._bounds.writer_body if writer else self._bounds.guest_body
         body = await read_body(receive, headers, sizes, self._bounds)
-        work = asyncio.create_task(self._answer(asked, body, send))
+        work = asyncio.create_task(self._answer(http_request, body, send))
         left = asyncio.create_task(_left(receive))
         try:
             await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
@@ -124,51 +124,51 @@ class ClickHouseApp:
         if not work.cancelled():
             work.result()
 
-    async def _answer(self, asked: _Asked, body: bytes, send: Send) -> None:
-        fields = asked.fields
-        sizes = self._bounds.writer_body if asked.writer else self._bounds.guest_body
-        # Refused before the statement runs, if it can't be repeated in a header.
+    async def _answer(self, http_request: _HttpRequest, body: bytes, send: Send) -> None:
+        fields = http_request.fields
+        sizes = self._bounds.writer_body if http_request.writer else self._bounds.guest_body
+        # Raises before the statement runs if the query id can't be returned in a header.
         head(PLAIN, {"X-ClickHouse-Query-Id": fields.get("query_id", "")})
-        fields.setdefault("database", asked.headers.get("x-clickhouse-database", ""))
-        places = self._writers if asked.writer else self._guests
+        fields.setdefault("database", http_request.headers.get("x-clickhouse-database", ""))
+        slots = self._writers if http_request.writer else self._guests
         statement = Statement(self._engine, uuid.uuid4().hex)
 
         def parsed() -> Request:
-            content = content_of(body, asked.headers, fields, sizes)
-            # Long parameters come in a form, since they would not fit into a URL.
-            content_type = asked.headers.get("content-type", "")
+            content = decode_body(body, http_request.headers, fields, sizes)
+            # Clients send parameters that are too long for a URL as a form.
+            content_type = http_request.headers.get("content-type", "")
             if content_type.startswith("multipart/form-data"):
                 fields.update(form_fields(content_type, content))
                 content = b""
-            return Request.parse(fields, content, asked.headers.get("x-clickhouse-format"))
+            return Request.parse(fields, content, http_request.headers.get("x-clickhouse-format"))
 
-        async with places.place(asked.client), statement:
+        async with slots.place(http_request.client), statement:
             started = time.perf_counter_ns()
-            answer = await statement.run(parsed, asked.writer)
+            answer = await statement.run(parsed, http_request.writer)
             values = answer_head(
-                answer, fields.get("query_id", ""), time.perf_counter_ns() - started, framed=asked.framed
+                answer, fields.get("query_id", ""), time.perf_counter_ns() - started, framed=http_request.framed
             )
             if isinstance(answer.body, bytes):
-                await self._send_whole(send, asked, values, answer.body)
+                await self._send_buffered(send, http_request, values, answer.body)
             else:
-                await self._send_blocks(send, asked, values, statement)
+                await self._send_blocks(send, http_request, values, statement)
 
-    async def _send_whole(self, send: Send, asked: _Asked, values: Head, body: bytes) -> None:
-        if asked.framed:
+    async def _send_buffered(self, send: Send, http_request: _HttpRequest, values: Head, body: bytes) -> None:
+        if http_request.framed:
             body = await asyncio.to_thread(_framed, body)
-        elif "lz4" in _encodings(asked.headers) and len(body) > _LZ4_FROM_BYTES:
-            # Loopback is faster than any compression but this one; small answers gain nothing.
+        elif "lz4" in _encodings(http_request.headers) and len(body) > _LZ4_FROM_BYTES:
+            # LZ4 is the only compression that is faster than loopback; small answers gain nothing.
             values.append((b"content-encoding", b"lz4"))
             body = bytes(await asyncio.to_thread(cramjam.lz4.compress, body))
         await self._send(send, 200, values, body)
 
-    async def _send_blocks(self, send: Send, asked: _Asked, values: Head, statement: Statement) -> None:
+    async def _send_blocks(self, send: Send, http_request: _HttpRequest, values: Head, statement: Statement) -> None:
         await self._timed(send, {"type": "http.response.start", "status": 200, "headers": values})
         try:
-            async for block in statement.blocks(_framed if asked.framed else bytes):
+            async for block in statement.blocks(_framed if http_request.framed else bytes):
                 await self._timed(send, {"type": "http.response.body", "body": block, "more_body": True})
         except RuntimeError as error:
-            # The engine broke off: without the last chunk the client knows that its answer is not whole.
+            # The engine aborted: without the last chunk, the client knows that the answer is incomplete.
             raise ClientLeftError from error
         await self._timed(send, {"type": "http.response.body", "body": b""})
 
@@ -186,7 +186,7 @@ class ClickHouseApp:
         await self._timed(send, {"type": "http.response.body", "body": body})
 
     async def _timed(self, send: Send, message: Message) -> None:
-        """Send a part of an answer; a client that takes none for too long has left."""
+        """Send a part of an answer. Raises: ClientLeftError if the client does not read it in time."""
         try:
             async with asyncio.timeout(self._bounds.send_seconds):
                 await send(message)

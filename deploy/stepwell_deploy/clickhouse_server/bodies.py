@@ -1,4 +1,4 @@
-"""Reads a request's body within bounds of bytes and time."""
+"""Reading of request bodies within bounds of bytes and time."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def read_body(receive: Receive, headers: Mapping[str, str], sizes: BodyBou
         ) from None
 
 
-def content_of(body: bytes, headers: Mapping[str, str], fields: Mapping[str, str], sizes: BodyBounds) -> bytes:
+def decode_body(body: bytes, headers: Mapping[str, str], fields: Mapping[str, str], sizes: BodyBounds) -> bytes:
     """Return a body's content, decompressed. Raises: StatementError when it is too large or broken."""
     try:
         content = decompressed(body, headers.get("content-encoding", ""), sizes.content)

@@ -1,4 +1,4 @@
-"""Bounds of what clients of the ClickHouse port may take, each with its reason."""
+"""Resource limits for clients of the ClickHouse port, each with its reason."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Bounds:
         send_seconds: until a client takes the next part of an answer.
         connections: open at the same time; connections_per_client: of one address.
         guest_body: a statement and its parameters. writer_body: an insert of a whole flush, and test data.
-        guests, writers: their places, which are separate: a crowd of guests never keeps a writer waiting.
+        guests, writers: their slots, which are separate, so that many guests never make a writer wait.
     """
 
     head_bytes: int = 128 * KIB

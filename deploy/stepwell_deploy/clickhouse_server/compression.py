@@ -26,7 +26,7 @@ _CODECS: Final[dict[str, Any]] = {
     "deflate": cramjam.zlib,
     "br": cramjam.brotli,
 }
-# What cramjam says when the content does not fit.
+# The message of cramjam's error if the content does not fit.
 _FULL: Final = "failed to write whole buffer"
 
 
@@ -41,7 +41,7 @@ def frames(content: bytes) -> Iterator[bytes]:
 
 
 class BodyTooLargeError(ValueError):
-    """Content that has more bytes than are taken, before or after it is decompressed."""
+    """Content that exceeds the limit, before or after decompression."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"it may have {limit:,} bytes at most")
@@ -58,7 +58,7 @@ def decompressed(content: bytes, encoding: str, limit: int) -> bytes:
         return content
     if encoding not in _CODECS:
         raise ValueError(f"Content-Encoding {encoding!r} is unknown; known are {', '.join(_CODECS)}")
-    # The kernel gives its pages as they are written to.
+    # The kernel allocates its pages when they are written to.
     room = bytearray(limit)
     try:
         size = _CODECS[encoding].decompress_into(content, room)

@@ -1,4 +1,4 @@
-"""Runs one statement that came over ClickHouse's HTTP protocol on the embedded engine."""
+"""Execution of one statement of ClickHouse's HTTP protocol on the embedded engine."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from stepwell_schemas.limits import MIB
 
 _SYNTAX_CODE: Final = 62
 _CHECK_LIMITS: Final = {"max_execution_time": "5", "max_memory_usage": str(512 * MIB)}
-# Of this one each block is a whole stream.
+# Each block of this format is a complete stream.
 _ARROW: Final = "ArrowStream"
 _NOT_STREAMED: Final = "Streaming query is not supported"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A statement's result; `form` is None for statements that have none. It must be closed."""
+    """The result of a statement; `form` is None for statements without an output format. It must be closed."""
 
     body: bytes | Generator[bytes, None, None]
     form: str | None
@@ -40,22 +40,22 @@ class Answer:
     resources: ExitStack = field(default_factory=ExitStack)
 
     def close(self) -> None:
-        """End the statement if its answer was not used up. Idempotent."""
+        """End the statement if its answer was not read to the end. Idempotent."""
         if not isinstance(self.body, bytes):
             self.body.close()
-        # A generator that was not started does not close them.
+        # A generator that was never started does not close them.
         self.resources.close()
 
 
 def run(folder: Path, request: Request, writer: bool, limits: Limits, mark: str) -> Answer:
-    """Run a statement on a handle of its own, so that no setting outlives it; guests only read, within `limits`.
+    """Run a statement on a separate handle, so that no setting outlives it; guests only read, within `limits`.
 
-    A writer that sets `readonly` is held to the guests' rule too, but not to their limits.
+    A writer that sets `readonly` is restricted to reading too, without the guests' limits.
 
     Args:
         folder: the engine's folder.
         request: the statement with its settings and parameters.
-        writer: whether it comes from the user that may write.
+        writer: true if the request comes from the user with write access.
         limits: the guests' limits.
         mark: the statement's `log_comment`, by which it can be killed.
 
@@ -75,11 +75,11 @@ def run(folder: Path, request: Request, writer: bool, limits: Limits, mark: str)
             if request.database:
                 handle.query(f"USE {quoted_name(request.database)}")
             if readonly != "0":
-                # The check runs statements of ours only, and has a bound of its own: it parses what was sent.
+                # The check executes only our own statements, with limits, since it parses the text of a client.
                 _set(handle, {**_CHECK_LIMITS, "log_comment": mark}, "0")
                 request = check_statement(folder, handle, request)
             if not writer:
-                # Of the statement that was parsed: its format says if the answer is held whole.
+                # Derived from the parsed statement: its format decides if the answer is held in memory.
                 settings = with_limits(settings, limits, streamed=request.streamed())
             _set(handle, {"log_comment": mark, **settings}, readonly)
             insert = request.insert()
@@ -100,7 +100,7 @@ def run(folder: Path, request: Request, writer: bool, limits: Limits, mark: str)
 
 
 class Killer:
-    """Ends running statements on a handle of its own, so that it never waits for them. Thread-safe."""
+    """Kills running statements on a separate handle, so that it never waits for them. Thread-safe."""
 
     def __init__(self, folder: Path) -> None:
         connect: Any = chdb.connect
@@ -108,18 +108,18 @@ class Killer:
         self._lock = Lock()
 
     def kill(self, mark: str) -> None:
-        """Ask the engine to end the statement that runs with this mark, if there is one."""
+        """Kill the running statement with this mark, if there is one."""
         with self._lock:
             self._handle.query(f"KILL QUERY WHERE Settings['log_comment'] = {literal(mark)} ASYNC")
 
     def close(self) -> None:
-        """Let go of the engine."""
+        """Release the engine."""
         with self._lock:
             self._handle.close()
 
 
 def _set(handle: Any, settings: Mapping[str, str], readonly: str) -> None:
-    # `readonly` last, since nothing can be set after it.
+    # `readonly` comes last, since no setting can be changed after it.
     ordered = {**{name: value for name, value in settings.items() if name != "readonly"}, "readonly": readonly}
     handle.query("SET " + ", ".join(f"{name} = {literal(value)}" for name, value in ordered.items()))
 
@@ -130,7 +130,7 @@ def _query(handle: Any, request: Request) -> Answer:
 
 
 def _stream(handle: Any, request: Request, stack: ExitStack) -> Answer:
-    """Answer block by block: what is held in memory is a block, not the result; the answer takes over `stack`."""
+    """Return an answer that streams block by block, with one block in memory; the answer takes over `stack`."""
     form = request.result_format() or request.form
     try:
         result = handle.send_query(request.statement, form, params=dict(request.parameters))
@@ -140,7 +140,7 @@ def _stream(handle: Any, request: Request, stack: ExitStack) -> Answer:
             raise
         return _query(handle, request)
     stack.callback(result.close)
-    # The first block tells whether the statement runs at all, while an error can still be the answer.
+    # The first block shows that the statement runs, while an error can still be returned.
     first = next(result, None)
     if first is None:
         result.close()
@@ -157,7 +157,7 @@ def _blocks(first: Any, rest: Iterator[Any], stack: ExitStack) -> Generator[byte
 
 
 def _one_stream(first: Any, rest: Iterator[Any], stack: ExitStack) -> Generator[bytes, None, None]:
-    """Yield one Arrow stream made from the engine's blocks, each of which is a whole stream."""
+    """Yield one Arrow stream from the engine's blocks, each of which is a complete stream."""
     with stack:
         sink = io.BytesIO()
         source = pa.ipc.open_stream(pa.py_buffer(first.bytes()))

@@ -34,7 +34,7 @@ _BINARY_FORMATS: Final = frozenset(
 
 
 def content_type(form: str | None) -> str:
-    """Return the content type of an answer in a format; one that is not listed here is never text."""
+    """Return the content type of a format; formats that are not listed here are sent as binary data."""
     if form is None:
         return _PLAIN
     if form not in PLAIN_FORMATS or form in _BINARY_FORMATS:

@@ -1,8 +1,9 @@
-"""Settings that guests may change: an exact list with a rule for each value.
+"""Allowlist of the settings that guests may change, with a rule for each value.
 
-The list has what the supported clients send by themselves or document for their users: clickhouse-connect, ClickHouse's
-JavaScript client and JDBC driver, Grafana's data sources, and the switches that BI tools set. It has no patterns: among
-names of one prefix, some read or write files (`output_format_schema`, `format_template_resultset`).
+The list contains the settings that the supported clients send by themselves or document for their users:
+clickhouse-connect, ClickHouse's JavaScript client and JDBC driver, Grafana's data sources, and the switches that BI
+tools set. It has no patterns: among names of one prefix, some read or write files (`output_format_schema`,
+`format_template_resultset`).
 
 A value is parsed here and written again in one form, so that the engine can't read it in another way: a time limit of
 0.0000001 seconds, for instance, is 0 to the engine, which means no limit.
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from typing import Final
 
 Rule = Callable[[str], str | None]
-"""Returns a value in the form that the engine gets, or None if the setting does not take it."""
+"""Return a value in the form for the engine, or None if the setting does not accept it."""
 
 _FLAGS: Final = {"0": "0", "1": "1", "false": "0", "true": "1"}
 _INTEGER: Final = re.compile(r"[0-9]{1,19}")
@@ -72,9 +73,9 @@ RULES: Final[dict[str, Rule]] = {
     "max_threads": integer(1, 64),
     "max_block_size": integer(1, 1_000_000),
     **dict.fromkeys(("result_overflow_mode", "read_overflow_mode", "timeout_overflow_mode"), _OVERFLOW),
-    # Guests only read, whatever they ask for here.
+    # Guests only read, whatever these settings are.
     "readonly": choice("0", "1", "2"),
-    # How values are written.
+    # Output of values.
     "date_time_output_format": choice("simple", "iso", "unix_timestamp"),
     "date_time_input_format": choice("basic", "best_effort", "best_effort_us"),
     "session_timezone": time_zone,
@@ -109,7 +110,7 @@ RULES: Final[dict[str, Rule]] = {
             "input_format_null_as_default",
             "input_format_skip_unknown_fields",
             "http_write_exception_in_output_format",
-            # How statements are understood, and what they answer in addition.
+            # Interpretation of statements, and additional parts of the answer.
             "allow_experimental_json_type",
             "allow_experimental_dynamic_type",
             "allow_experimental_variant_type",
@@ -123,7 +124,7 @@ RULES: Final[dict[str, Rule]] = {
             "prefer_column_name_to_alias",
             "select_sequential_consistency",
             "use_uncompressed_cache",
-            # Of inserts, which guests can't run; clients send them with every statement.
+            # Settings of inserts, which guests can't run; clients send them with every statement.
             "async_insert",
             "wait_for_async_insert",
             "optimize_on_insert",

@@ -1,4 +1,4 @@
-"""What guests of the ClickHouse port may do: read, within limits of time, memory and size."""
+"""Restriction of guests of the ClickHouse port to reading, within limits of time, memory and size."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _ERROR_NAMES: Final = {
     _FORMAT_CODE: "UNKNOWN_FORMAT",
 }
 _CHOICES: Final = frozenset({"timeout_overflow_mode"})
-# Sorts and aggregations of guests spill to disk beyond half of their memory; the disk has a bound too.
+# Sorts and aggregations of guests spill to disk beyond half of their memory; the space on disk is limited too.
 _SPILL_FACTOR: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one statement of a guest may take: seconds, bytes of memory, bytes of an answer that is held whole."""
+    """Limits of one guest statement: seconds, bytes of memory, bytes of an answer that is held in memory."""
 
     seconds: float = 30.0
     memory_bytes: int = 2_048 * MIB
     answer_bytes: int = 256 * MIB
 
     def settings(self, *, streamed: bool) -> dict[str, str]:
-        """Return the engine's settings for a statement whose answer is sent as it is made, or held first."""
+        """Return the engine's settings for a statement whose answer is streamed, or held in memory first."""
         bounds = {
             "max_execution_time": f"{self.seconds:.3f}",
             "timeout_overflow_mode": "throw",
@@ -50,11 +50,11 @@ class Limits:
 
 
 def check_settings(request: Request) -> dict[str, str]:
-    """Return a guest's settings in the form that the engine gets.
+    """Return a guest's settings in the form for the engine.
 
     Raises:
-        StatementError: for a setting that guests may not change, a value that it does not take, or a format that needs
-            more than the data.
+        StatementError: for a setting that guests may not change, a value that it does not accept, or a format that
+            needs more than the data.
     """
     if request.form not in PLAIN_FORMATS:
         raise _refused(f"guests may not use the format {request.form!r}", _FORMAT_CODE)
@@ -71,10 +71,10 @@ def check_settings(request: Request) -> dict[str, str]:
 
 
 def with_limits(settings: Mapping[str, str], limits: Limits, *, streamed: bool) -> dict[str, str]:
-    """Return settings that passed, with the limits where they name no lower ones.
+    """Return checked settings, completed by the limits if they do not set lower ones.
 
     Raises:
-        StatementError: for a limit that they would lift.
+        StatementError: for a setting above its limit.
     """
     limited = dict(settings)
     for name, bound in limits.settings(streamed=streamed).items():
@@ -85,13 +85,13 @@ def with_limits(settings: Mapping[str, str], limits: Limits, *, streamed: bool) 
 
 
 def check_statement(folder: Path, handle: Any, request: Request) -> Request:
-    """Return the request with the statement that may be run for it; the engine parses it here, and runs nothing.
+    """Return the request with the statement to execute for it; the engine parses it here, without executing it.
 
-    It is the text that the engine wrote after it had parsed the one that was sent: what was judged is what runs.
+    The statement is the text that the engine formats from its syntax tree, so exactly what was checked is executed.
 
     Raises:
-        StatementError: with code 164 when it does more than read what guests may.
-        RuntimeError: from the engine, for what is no statement.
+        StatementError: with code 164 if it does more than guests may.
+        RuntimeError: from the engine, for a syntax error.
     """
     text = request.statement.decode()
     written = handle.query("SELECT formatQuerySingleLine({sql:String})", "TSVRaw", params={"sql": parameter(text)})
@@ -112,7 +112,7 @@ _forbidden_lock: Final = Lock()
 
 
 def _forbidden_names(folder: Path, handle: Any) -> frozenset[str]:
-    # Listing takes 0.2 s, and changes only when someone defines a function.
+    # Listing them takes 0.2 s, and the list changes only when a function is created.
     with _forbidden_lock:
         names = _forbidden.get(folder)
         if names is None:

@@ -16,7 +16,7 @@ _log.addHandler(logging.NullHandler())
 _log.propagate = False
 
 ABORT: Final = "stepwell.abort"
-"""The extension of the scope with a function that ends the connection without waiting for the client."""
+"""Name of the extension in the ASGI scope: a function that ends the connection without waiting for the client."""
 
 _ANSWER: Final = (
     "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=UTF-8\r\nX-Content-Type-Options: nosniff\r\n"
@@ -38,7 +38,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection, unless there are too many."""
+        """Accept a connection, unless there are too many."""
         super().connection_made(transport)
         own = sum(_host(other) == _host(self) for other in self.connections)
         if len(self.connections) > self.bounds.connections or own > self.bounds.connections_per_client:
@@ -47,13 +47,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._start_head_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what arrived, and end a connection whose request has too long a head."""
+        """Parse received bytes, and close a connection whose request head is too long."""
         if self.transport.is_closing():
             return
         super().data_received(data)
         if not self._in_head:
             return
-        # Counted afterwards: the parser says when a new head begins.
+        # Counted after parsing, since the parser reports the start of a new head.
         self._head_bytes += len(data)
         if self._head_bytes > self.bounds.head_bytes:
             self._end("431 Request Header Fields Too Large", "The URL and the headers are too long.\n")

@@ -1,4 +1,4 @@
-"""What a request of ClickHouse's HTTP protocol asks for: the statement, its parameters, settings and data."""
+"""Parsing of a request of ClickHouse's HTTP protocol: the statement, its parameters, settings and data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, Self
 
 _UNKNOWN_SETTING_CODE: Final = 115
 
-# Fields of a URL that are the protocol's and not settings of the engine.
+# Fields of a URL that belong to the protocol and are not settings of the engine.
 PROTOCOL_FIELDS: Final = frozenset(
     {
         *("query", "query_id", "database", "default_format", "user", "password", "quota_key", "role"),
@@ -31,7 +31,7 @@ STREAMED: Final = frozenset(
         *("JSONEachRow", "JSONLines", "NDJSON", "JSONStringsEachRow", "JSONCompactEachRow", "LineAsString", "RawBLOB"),
     }
 )
-"""Formats of which whole blocks can be joined to what the protocol promises, so that no answer is held in memory."""
+"""Formats whose blocks can be concatenated to a valid answer, so that it need not be held in memory."""
 
 _FORMAT = re.compile(rb"\bFORMAT\s+(\w+)\s*(?:SETTINGS\b.*)?;?\s*\Z", re.IGNORECASE | re.DOTALL)
 _ROWS = re.compile(rb"\A[\s(]*(?:SELECT|WITH|SHOW|DESC|DESCRIBE|EXPLAIN|EXISTS)\b", re.IGNORECASE)
@@ -42,7 +42,7 @@ _INSERT = re.compile(
 
 
 class StatementError(Exception):
-    """What is answered instead of a result; `code` is ClickHouse's."""
+    """An error that is returned instead of a result; `code` is ClickHouse's."""
 
     def __init__(self, message: str, code: int) -> None:
         self.code = code
@@ -60,9 +60,9 @@ class Insert(NamedTuple):
 
 @dataclass(frozen=True)
 class Request:
-    """One statement with what belongs to it; `statement` holds an insert's data too.
+    """One statement with its parameters and settings; `statement` includes the data of an insert.
 
-    `whole` says that the answer is to be sent when it is there to its end.
+    If `buffered` is set, the answer is sent only when it is complete.
     """
 
     statement: bytes
@@ -70,14 +70,14 @@ class Request:
     database: str
     parameters: Mapping[str, str]
     settings: Mapping[str, str]
-    whole: bool = False
+    buffered: bool = False
 
     @classmethod
     def parse(cls, fields: Mapping[str, str], body: bytes, form: str | None) -> Self:
-        """Read the fields of a URL, the body, and the format asked for by a header.
+        """Parse the fields of a URL, the body, and the format that a header requests.
 
         Raises:
-            StatementError: for a setting whose name can't be one.
+            StatementError: for an invalid name of a setting.
         """
         statement = fields["query"].encode() + (b"\n" + body if body else b"") if "query" in fields else body
         settings = {
@@ -101,22 +101,22 @@ class Request:
         )
 
     def rewritten(self, statement: str, form: str) -> Self:
-        """Return the request with another text for its statement, and the format in which it answers."""
+        """Return the request with another text for its statement, and the format of its answer."""
         return replace(self, statement=statement.encode(), form=form)
 
     def insert(self) -> Insert | None:
-        """Return the statement's parts when it is an insert whose data follows; VALUES are part of the SQL text."""
+        """Return the parts of an insert whose data follows the statement, or None; VALUES are part of the SQL text."""
         match = _INSERT.match(self.statement)
         if match is None or match["form"].upper() == b"VALUES":
             return None
         return Insert(match["into"], match["settings"] or b"", match["form"], match.end())
 
     def streamed(self) -> bool:
-        """Whether the answer is sent as it is made: its format is one of which blocks can be joined."""
-        return not self.whole and self.result_format() in STREAMED
+        """Return whether the answer is streamed: the blocks of its format can be concatenated."""
+        return not self.buffered and self.result_format() in STREAMED
 
     def result_format(self) -> str | None:
-        """Return the format of the rows that the statement answers with; None when it answers with none."""
+        """Return the output format of the statement; None if it returns no rows."""
         if _ROWS.match(self.statement) is None:
             return None
         named = _FORMAT.search(self.statement)
@@ -124,7 +124,7 @@ class Request:
 
 
 def parameter(text: str) -> str:
-    """Return a text as the engine takes the value of a `{name:String}` parameter."""
+    """Return a text in the escaped form of a `{name:String}` parameter."""
     return text.translate(_ESCAPED)
 
 

@@ -1,4 +1,4 @@
-"""Heads of the port's answers: status, exact content type, and headers that keep browsers from using them."""
+"""Status and headers of the port's answers: exact content type, and headers that prevent browsers from using them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def answer_head(answer: Answer, query_id: str, elapsed_ns: int, *, framed: bool 
     way = "written" if answer.insert else "read"
     counted |= {f"{way}_rows": answer.rows, f"{way}_bytes": answer.bytes_read, "elapsed_ns": elapsed_ns}
     if isinstance(answer.body, bytes):
-        # Some clients take an answer without them for one without rows.
+        # Some clients treat an answer without them as one without rows.
         counted |= {"result_rows": 0 if answer.insert else answer.rows, "result_bytes": len(answer.body)}
     values = {
         "X-ClickHouse-Query-Id": query_id,
@@ -75,7 +75,7 @@ def answer_head(answer: Answer, query_id: str, elapsed_ns: int, *, framed: bool 
     }
     if answer.form is not None:
         values["X-ClickHouse-Format"] = answer.form
-    # Compressed frames are no text, whatever they hold.
+    # Compressed frames are binary, whatever their content is.
     return head("application/octet-stream" if framed else content_type(answer.form), values)
 
 

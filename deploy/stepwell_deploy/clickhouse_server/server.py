@@ -1,4 +1,4 @@
-"""The ClickHouse port of this process: uvicorn in a thread of its own, over the engine that this process hosts."""
+"""The ClickHouse port of this process: uvicorn in a separate thread, over the engine that this process hosts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stepwell_deploy.errors import PortInUseError
 
 _PORT_REMEDY: Final = "set STEPWELL_CLICKHOUSE_PORT to another, or to `auto` for a free one"
 _BACKLOG: Final = 128
-# Statements under way are cancelled after this, which kills them.
+# Running statements are cancelled after this time, which kills them.
 _STOP_SECONDS: Final = 1
 
 
@@ -33,11 +33,11 @@ class ClickHouseHttp:
         folder: the engine's folder; the process may have open stores on it.
         host: the address to listen on.
         port: the port to listen on; 0 takes a free one, see `port` after `start`.
-        user: who may write.
+        user: the user with write access.
         password: the password of `user`.
-        limits: what one statement of a guest may take.
+        limits: limits of one guest statement.
         allowed_hosts: names under which the port answers, in addition to addresses and `localhost`.
-        bounds: what clients may take in all.
+        bounds: limits of all clients together.
     """
 
     def __init__(
@@ -93,14 +93,14 @@ class ClickHouseHttp:
         self._running.start()
 
     def stop(self) -> None:
-        """Stop listening, end what runs, and let go of the engine. Idempotent."""
+        """Stop listening, end running statements, and release the engine. Idempotent."""
         if self._running is not None:
             self._running.stop()
             self._running = None
 
 
 class _Server(uvicorn.Server):
-    """Says when it serves."""
+    """A server that signals when it has started."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -112,7 +112,7 @@ class _Server(uvicorn.Server):
 
 
 class _Running:
-    """A server in its thread, with the engine and the socket that it holds."""
+    """A server in its thread, with its engine and socket."""
 
     def __init__(self, app: ClickHouseApp, engine: Engine, listener: socket.socket, bounds: Bounds) -> None:
         protocol = type("Protocol", (BoundedProtocol,), {"bounds": bounds})
@@ -150,7 +150,7 @@ class _Running:
             with asyncio.Runner(loop_factory=self._loop_factory) as runner:
                 runner.run(self._server.serve([self._listener]))
         finally:
-            # Also when it did not come up, so that `start` does not wait for ever.
+            # Also set if the start failed, so that `start` does not wait for ever.
             self._server.serving.set()
             self._listener.close()
 
@@ -160,7 +160,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Answers are written in parts: without this each waits for the acknowledgement of the one before it.
+        # Answers are written in parts: without this, each part waits for the acknowledgement of the previous one.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)

@@ -1,4 +1,4 @@
-"""Statements on the embedded engine from an event loop: in threads, and killed when nobody waits for them any more."""
+"""Statements on the embedded engine from an event loop: they run in threads, and are killed on cancellation."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _END: Final[Any] = object()
 
 
 class Engine:
-    """An engine's folder, the threads in which its statements run, and a connection that only kills."""
+    """An engine's folder, the threads that run its statements, and a connection that kills statements."""
 
     def __init__(self, folder: Path, limits: Limits, threads: int) -> None:
         self.folder = folder
         self.limits = limits
         self.threads = ThreadPoolExecutor(threads, "clickhouse-http")
-        # Holds the folder, or says in our words why it can't be had; keeps the engine up between requests.
+        # Locks the folder, or raises our own error; keeps the engine alive between requests.
         self._store = connect(f"chdb://{folder.resolve()}", "default", pool_size=1)
         self._killer = Killer(folder)
         self._kills = ThreadPoolExecutor(1, "clickhouse-kill")
@@ -35,7 +35,7 @@ class Engine:
         self._running: set[str] = set()
 
     def in_thread(self, function: Callable[[], T], mark: str) -> asyncio.Future[T]:
-        """Call a function that runs a statement with a mark, in a thread."""
+        """Call a function in a thread that runs a statement with a mark."""
         with self._lock:
             self._running.add(mark)
 
@@ -49,17 +49,17 @@ class Engine:
         return asyncio.get_running_loop().run_in_executor(self.threads, called)
 
     async def kill(self, mark: str, future: asyncio.Future[Any]) -> None:
-        """Kill a statement until its thread has ended: it may not have begun when it is first killed."""
+        """Kill a statement repeatedly until its thread has ended, since it may not have started at first."""
         loop = asyncio.get_running_loop()
         while not future.done():
             await loop.run_in_executor(self._kills, self._killer.kill, mark)
             await asyncio.wait({future}, timeout=_KILL_SECONDS)
         if not future.cancelled():
-            # An error that nobody reads is not to be reported as such.
+            # Retrieve the error, so that asyncio does not report it as unhandled.
             future.exception()
 
     def close(self) -> None:
-        """End what runs, and let go of the engine."""
+        """End running statements, and release the engine."""
         self.threads.shutdown(wait=False, cancel_futures=True)
         ended = threading.Event()
         while running := self._still_running():
@@ -72,7 +72,7 @@ class Engine:
         self._store.close()
 
     def _still_running(self) -> list[str]:
-        # What was cancelled before it began has not removed its mark.
+        # A function that was cancelled before it began has not removed its mark.
         with self._lock:
             alive = any(thread.name.startswith("clickhouse-http_") for thread in threading.enumerate())
             return list(self._running) if alive else []
@@ -91,7 +91,7 @@ class Statement:
 
     async def __aexit__(self, *_: object) -> None:
         if self._answer is not None:
-            # Also when the task was cancelled: the call is short, since the engine's work has ended or was killed.
+            # Runs also if the task was cancelled. The call is short, since the statement has ended or was killed.
             await asyncio.shield(self._engine.in_thread(self._answer.close, self._mark))
 
     async def run(self, parsed: Callable[[], Request], writer: bool) -> Answer:
@@ -109,7 +109,7 @@ class Statement:
         return await self._unless_cancelled(started)
 
     async def blocks(self, encoded: Callable[[bytes], bytes]) -> AsyncIterator[bytes]:
-        """Yield the answer's blocks as they are made, encoded. Raises: RuntimeError when the engine breaks off."""
+        """Yield the encoded blocks of the answer as they are produced. Raises: RuntimeError if the engine fails."""
         assert self._answer is not None  # noqa: S101 - `run` came first
         blocks: Iterator[bytes] = iter(self._answer.body)  # type: ignore[arg-type]
 

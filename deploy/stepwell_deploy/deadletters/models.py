@@ -1,4 +1,4 @@
-"""What a dead letter says: its headers, and what can be read of the event in it. Pure."""
+"""Models of dead letters: their headers, and the event as far as it can be decoded."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _CODEC: Final = Codec()
 
 
 class LetterName(NamedTuple):
-    """Where a letter is in its topic: what it is called."""
+    """Position of a letter in its topic, which is also its name."""
 
     partition: int
     offset: int
 
     @classmethod
     def parse(cls, text: str, partitions: Iterable[int]) -> LetterName:
-        """Read `offset`, which suffices where the topic has one partition, or `partition:offset`.
+        """Parse `partition:offset`, or `offset` if the topic has one partition.
 
         Raises:
-            NoLetterError: naming the text, when it names no letter of the topic's `partitions`.
+            NoLetterError: if the text is not a name in one of the topic's `partitions`.
         """
         known = sorted(partitions)
         before, separator, offset = text.rpartition(":")
         if not offset.isdecimal() or (separator and not before.isdecimal()):
-            raise NoLetterError(text, "a name is an offset, or partition:offset, as `list` prints them")
+            raise NoLetterError(text, "a name is an offset, or partition:offset, as printed by `list`")
         if not separator and len(known) > 1:
             raise NoLetterError(text, f"the topic has {len(known)} partitions: write partition:{offset}")
         partition = int(before) if separator else known[0]
@@ -51,12 +51,12 @@ class LetterName(NamedTuple):
         return cls(partition, int(offset))
 
     def short(self, partitions: int) -> str:
-        """Return the name as it is printed for a topic of so many partitions."""
+        """Return the name as printed for a topic with this number of partitions."""
         return str(self.offset) if partitions == 1 else f"{self.partition}:{self.offset}"
 
 
 class Origin(NamedTuple):
-    """Where the event came from that a letter was made of."""
+    """Topic, partition and offset of the event in a letter."""
 
     topic: str
     partition: int
@@ -71,8 +71,8 @@ class Letter:
     """A record of the dead-letter topic.
 
     Attributes:
-        at: when it was put there, in milliseconds since the epoch.
-        value: the event's bytes; None where they were too large for the topic.
+        at: time of delivery to the topic, in milliseconds since the epoch.
+        value: the event's bytes; None if they were too large for the topic.
     """
 
     name: LetterName
@@ -83,17 +83,17 @@ class Letter:
 
     @property
     def reason(self) -> str:
-        """Why the event could not be used."""
+        """Reason for which the event could not be used."""
         return self.headers.get("reason", "")
 
     @property
     def partly_stored(self) -> bool:
-        """Whether what could be used of the event is stored."""
+        """True if the usable part of the event is stored."""
         return self.headers.get("stored") == "partly"
 
     @property
     def origin(self) -> Origin | None:
-        """The place of the event that could not be used; None for a record that no ingestor has put here."""
+        """Position of the event that could not be used; None for a record that was not written by an ingestor."""
         partition, offset = self.headers.get("partition", ""), self.headers.get("offset", "")
         if not self.headers.get("topic") or not _OFFSET.fullmatch(partition) or not _OFFSET.fullmatch(offset):
             return None
@@ -101,18 +101,18 @@ class Letter:
 
     @property
     def first_origin(self) -> str:
-        """The origin of the event that was never redriven: what an ingestor takes once. "" where nobody knows it."""
+        """Origin of the event before any redrive, by which an ingestor stores it once; "" if unknown."""
         return self.headers.get(REDRIVEN_HEADER) or str(self.origin or "")
 
     @property
     def event_timestamp(self) -> int | None:
-        """When Kafka took the event, in milliseconds since the epoch; None where the headers don't say."""
+        """Kafka's timestamp of the event, in milliseconds since the epoch; None if the headers do not have it."""
         text = self.headers.get("timestamp", "")
         return int(text) if _TIMESTAMP.fullmatch(text) else None
 
     @cached_property
     def event(self) -> Event | None:
-        """The event, None where the bytes are none."""
+        """The decoded event; None if the bytes are not an event."""
         try:
             return _CODEC.decode(self.value or b"")
         except UnusableEventError:
@@ -120,7 +120,7 @@ class Letter:
 
     @property
     def run(self) -> str:
-        """entity/project/run_id, whether or not they can be used: as the event says, else as the key does."""
+        """entity/project/run_id from the event, otherwise from the key; they may be invalid."""
         event = self.event
         if event is not None:
             return f"{event.entity}/{event.project}/{event.run_id}"
@@ -128,7 +128,7 @@ class Letter:
 
     @property
     def path(self) -> RunPath | None:
-        """The path of the run that an ingestor would store the event in, None where it could not."""
+        """Path of the run in which an ingestor would store the event; None if it could not."""
         try:
             return None if self.event is None else self.event.path
         except IdentifierError:
@@ -136,7 +136,7 @@ class Letter:
 
 
 def as_json(letter: Letter, partitions: int) -> dict[str, Any]:
-    """Return what `list` tells of a letter, in JSON's types."""
+    """Return the fields that `list` shows, as JSON types."""
     return {
         "name": letter.name.short(partitions),
         "timestamp": letter.at,
@@ -151,12 +151,12 @@ def as_json(letter: Letter, partitions: int) -> dict[str, Any]:
 
 
 def plain(text: str) -> str:
-    """Return foreign text without what a terminal would act on."""
+    """Return foreign text without control characters, which a terminal would act on."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def describe(event: Event) -> Iterator[tuple[str, str]]:
-    """Yield what an event holds as names and texts: its fields, and for logged values their rows, steps and keys."""
+    """Yield the content of an event as names and texts: its fields; for logged values their rows, steps and keys."""
     yield "event", event.name
     if isinstance(event, LogBatch):
         yield "rows", f"{event.rows:,}"
@@ -180,8 +180,8 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _steps(asked: np.ndarray) -> str:
-    given = asked[asked != NO_STEP]
+def _steps(steps: np.ndarray) -> str:
+    given = steps[steps != NO_STEP]
     if not len(given):
         return "none"
     return f"{int(given.min())} to {int(given.max())}, in {len(given):,} rows"

@@ -38,33 +38,33 @@ _LATEST_TIMESTAMP: Final = LATEST_TIMESTAMP // 1_000
 _IN_FLIGHT: Final = 500
 T = TypeVar("T")
 
-# What aiokafka logs about brokers and topics that are away, the command says in one sentence.
+# aiokafka's log lines about missing brokers and topics; the command prints one sentence instead.
 logging.getLogger("aiokafka").addHandler(logging.NullHandler())
 
 
 def find_kafka(service: ServiceClient) -> KafkaSettings:
-    """Return how to reach Kafka: as the environment says, else as the service does.
+    """Return the connection to Kafka from the environment, otherwise from the service.
 
     Raises:
         BrokerError: when neither names brokers.
-        httpx.HTTPError, ServiceRefusedError: when the service is asked and does not answer.
+        httpx.HTTPError, ServiceRefusedError: when the service is needed and does not answer.
     """
     settings = KafkaSettings()
     if settings.kafka_bootstrap_servers:
         return settings
-    found = service.get("connect")
-    if not found["kafka"]["bootstrap_servers"]:
+    connection = service.get("connect")
+    if not connection["kafka"]["bootstrap_servers"]:
         raise BrokerError("the service names no Kafka brokers; set STEPWELL_KAFKA_BOOTSTRAP_SERVERS=host:port")
     update = {
-        "kafka_bootstrap_servers": found["kafka"]["bootstrap_servers"],
-        "kafka_security_protocol": found["kafka"]["security_protocol"],
-        "deadletters_topic": found["topics"]["deadletters"],
+        "kafka_bootstrap_servers": connection["kafka"]["bootstrap_servers"],
+        "kafka_security_protocol": connection["kafka"]["security_protocol"],
+        "deadletters_topic": connection["topics"]["deadletters"],
     }
     return settings.model_copy(update=update)
 
 
 def run_kafka(settings: KafkaSettings, work: Coroutine[Any, Any, T]) -> T:
-    """Return what `work` returns. Raises: BrokerError for whatever Kafka has against it, in one sentence."""
+    """Run `work` and return its result. Raises: BrokerError, in one sentence, for any error of Kafka."""
     try:
         return asyncio.run(work)
     except KafkaConnectionError as error:
@@ -75,7 +75,7 @@ def run_kafka(settings: KafkaSettings, work: Coroutine[Any, Any, T]) -> T:
 
 
 class TopicLog:
-    """The records of one topic as they are when it is opened, outside any consumer group.
+    """The records that one topic has when it is opened, read outside any consumer group.
 
     Attributes:
         partitions: the topic's partitions, ascending.
@@ -89,7 +89,7 @@ class TopicLog:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: KafkaSettings, topic: str) -> AsyncIterator[TopicLog]:
-        """Open a topic while the block runs. Raises: BrokerError when it is not there; KafkaError."""
+        """Open a topic for the block. Raises: BrokerError if it does not exist; KafkaError."""
         consumer = RecordConsumer(
             topic,
             **settings.kafka_connection(),
@@ -104,12 +104,12 @@ class TopicLog:
             partitions = sorted(consumer.assignment())
             first = await consumer.beginning_offsets(partitions)
             end = await consumer.end_offsets(partitions)
-            yield cls(consumer, {one: range(first[one], end[one]) for one in partitions})
+            yield cls(consumer, {name: range(first[name], end[name]) for name in partitions})
         finally:
             await consumer.stop()
 
     async def records(self) -> AsyncIterator[Record | Unreadable]:
-        """Yield every record, or what can't be read, in order within each partition."""
+        """Yield every record, and a placeholder for each unreadable one, in order within each partition."""
         unread = {partition for partition, offsets in self._ranges.items() if offsets}
         for partition in unread:
             self._consumer.seek(partition, self._ranges[partition].start)
@@ -119,25 +119,25 @@ class TopicLog:
                 for record in records:
                     if record.offset in self._ranges[partition]:
                         yield record
-            # Positions rather than records tell the end: the last offsets may hold none.
+            # The end is detected by position and not by record, since the last offsets may have no records.
             for partition in list(unread):
                 if await self._consumer.position(partition) >= self._ranges[partition].stop:
                     unread.remove(partition)
 
     async def record(self, partition: int, offset: int) -> Record | Unreadable | None:
-        """Return the record at an offset, or what can't be read there, None where there is none."""
-        place = next((one for one in self._ranges if one.partition == partition), None)
-        if place is None or offset not in self._ranges[place]:
+        """Return the record at an offset, a placeholder if it can't be read, or None if there is none."""
+        topic_partition = next((known for known in self._ranges if known.partition == partition), None)
+        if topic_partition is None or offset not in self._ranges[topic_partition]:
             return None
-        self._consumer.seek(place, offset)
+        self._consumer.seek(topic_partition, offset)
         async with asyncio.timeout(_READ_SECONDS):
             while True:
-                fetched = await self._consumer.getmany(place, timeout_ms=_FETCH_MILLISECONDS, max_records=1)
+                fetched = await self._consumer.getmany(topic_partition, timeout_ms=_FETCH_MILLISECONDS, max_records=1)
                 if fetched:
-                    record: Record | Unreadable = fetched[place][0]
+                    record: Record | Unreadable = fetched[topic_partition][0]
                     covered = isinstance(record, Unreadable) and record.first <= offset <= record.offset
                     return record if covered or record.offset == offset else None
-                if await self._consumer.position(place) > offset:
+                if await self._consumer.position(topic_partition) > offset:
                     return None
 
 
@@ -151,7 +151,7 @@ def _letter(record: Record | Unreadable) -> Letter:
 
 
 class DeadLetters:
-    """The letters of the dead-letter topic as they are when it is opened."""
+    """The letters that the dead-letter topic has when it is opened."""
 
     def __init__(self, settings: KafkaSettings, log: TopicLog) -> None:
         self._settings = settings
@@ -161,7 +161,7 @@ class DeadLetters:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: KafkaSettings) -> AsyncIterator[DeadLetters]:
-        """Open the topic while the block runs. Raises: BrokerError, KafkaError."""
+        """Open the topic for the block. Raises: BrokerError, KafkaError."""
         async with TopicLog.open(settings, settings.deadletters_topic) as log:
             yield cls(settings, log)
 
@@ -181,34 +181,34 @@ class DeadLetters:
         return _letter(record)
 
     async def original(self, letter: Letter) -> tuple[bytes | None, bytes]:
-        """Return the event's key and bytes: the letter's own, or those at its origin where they were too large for it.
+        """Return the event's key and bytes: from the letter, or from its origin if they were too large for the letter.
 
         Raises:
             LetterError: when the letter has none, and Kafka no longer holds those at its origin.
         """
         if letter.value is not None:
             return letter.key, letter.value
-        origin = origin_of(letter)
+        origin = require_origin(letter)
         async with TopicLog.open(self._settings, origin.topic) as log:
             record = await log.record(origin.partition, origin.offset)
         if isinstance(record, Unreadable):
             raise LetterError(f"its bytes at {origin} can't be read: {record.detail}")
-        # A topic that was made anew holds another event there.
+        # A topic that was created again has another event at this offset.
         if record is None or record.timestamp != letter.event_timestamp or (record.key or b"") != (letter.key or b""):
             raise LetterError(f"its bytes were too large for a letter, and Kafka no longer holds them at {origin}")
         return record.key, record.value or b""
 
 
-def origin_of(letter: Letter) -> Origin:
-    """Return where a letter's event came from. Raises: LetterError when its headers don't say."""
+def require_origin(letter: Letter) -> Origin:
+    """Return the origin of a letter's event. Raises: LetterError if its headers do not have one."""
     if letter.origin is None:
-        raise LetterError("its headers name no topic, partition and offset: no ingestor has put it here")
+        raise LetterError("its headers name no topic, partition and offset: it was not written by an ingestor")
     return letter.origin
 
 
 @dataclass
 class Redriven:
-    """What became of letters: events sent, further letters of the same events, those left alone, those in vain."""
+    """Result of a redrive: events sent, duplicates of these events, letters skipped, and letters that failed."""
 
     sent: list[LetterName] = field(default_factory=list)
     same_event: list[LetterName] = field(default_factory=list)
@@ -222,15 +222,15 @@ async def redrive(
     """Send the events of letters back to their topic and partition, byte for byte; each event once.
 
     Args:
-        partly_stored: whether to send those of which a part is stored.
+        partly_stored: also send events of which a part is stored.
 
     Raises:
-        KafkaError: when the broker fails; what was sent before stays sent.
+        KafkaError: when the broker fails; events that were sent before remain sent.
     """
     done = Redriven()
     on_the_way: deque[tuple[Letter, Awaitable[Any]]] = deque()
     origins: set[str] = set()
-    # Not idempotent: aiokafka's numbering does not outlive a message that the broker refuses for its size.
+    # Not an idempotent producer: aiokafka's sequence numbers break when the broker refuses a message for its size.
     async with AIOKafkaProducer(
         **settings.kafka_connection(),
         acks="all",
@@ -256,7 +256,7 @@ async def redrive(
 
 
 async def _send(producer: AIOKafkaProducer, opened: DeadLetters, letter: Letter) -> Awaitable[Any]:
-    origin = origin_of(letter)
+    origin = require_origin(letter)
     key, value = await opened.original(letter)
     try:
         known = await producer.partitions_for(origin.topic)
@@ -289,8 +289,8 @@ async def _arrive(letter: Letter, on_its_way: Awaitable[Any], done: Redriven) ->
         done.sent.append(letter.name)
 
 
-def taken_origins(service: ServiceClient, runs: Iterable[RunPath]) -> set[str] | None:
-    """Return which redriven events of runs are stored, by their sessions' names; None when no service answers."""
+def stored_origins(service: ServiceClient, runs: Iterable[RunPath]) -> set[str] | None:
+    """Return the origins of redriven events that are stored in runs; None if no service answers."""
     taken: set[str] = set()
     for run in runs:
         try:

@@ -1,1 +1,1 @@
-"""`stepwell demo`: real training on real data through the whole pipeline, and what a person wants to see of it."""
+"""`stepwell demo`: training on real data through the whole pipeline, and a report of the results."""

@@ -1,4 +1,4 @@
-"""What the demo prints at its end: the runs, a curve, how long things took, and three SQL queries."""
+"""The report at the end of the demo: the runs, a curve, durations, and three SQL queries."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _QUERIES: Final = (
 
 
 def print_report(console: Console, service: ServiceClient, short: list[RunPath], long: LongRun) -> None:
-    """Print everything."""
+    """Print the report."""
     console.rule("The runs")
     console.print(runs_table([service.get(run_url(path)) for path in [*short, long.path]]))
     view, seconds = _timed_view(service, long.path)

@@ -8,7 +8,7 @@ from stepwell_schemas.rules.identifiers import RunPath
 
 
 class LongRun(NamedTuple):
-    """How the run of many steps went: seconds of training with logging, and until the last step was stored."""
+    """Measurements of the long run: seconds of training, of its `log()` calls, and until the last step was stored."""
 
     path: RunPath
     steps: int

@@ -1,4 +1,4 @@
-"""The demo's course: start the stack, train, wait until all is stored, show what came of it."""
+"""The steps of the demo: start the stack, train, wait until everything is stored, print the report."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def run_demo(folder: Path, steps: int, serve_on: bool) -> None:
     Raises:
         StepwellDeployError: when the stack does not come up.
     """
-    # Into a file or a pipe there is no width to keep to, and tables of 80 columns are hard to read.
+    # A file or a pipe has no width, and tables of 80 columns are hard to read.
     console = Console() if sys.stdout.isatty() else Console(width=_PIPED_WIDTH)
     with _stack(folder, console) as url:
         os.environ["STEPWELL_BASE_URL"] = url

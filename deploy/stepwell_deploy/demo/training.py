@@ -1,7 +1,7 @@
 """Training on scikit-learn's handwritten digits: softmax regression by stochastic gradient descent.
 
 The arithmetic is plain numpy, so that a step on one sample costs microseconds and a million of them a demo's time.
-Everything is a function of its arguments (the seed included); nothing here knows how values are logged.
+Everything is a function of its arguments (the seed included), and independent of logging.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Digits(NamedTuple):
 
 
 class BatchResult(NamedTuple):
-    """What one mini-batch step measured; validation figures and a copy of the weights come with an epoch's last one.
+    """Measurements of one mini-batch step; the last step of an epoch has validation figures and a copy of the weights.
 
     The weights are float64[65, 10]: a column for each digit, a row for each pixel, and the bias.
     """
@@ -43,7 +43,7 @@ class BatchResult(NamedTuple):
 
 
 class SampleResult(NamedTuple):
-    """What one step on one sample measured: its loss before the step, and the running accuracy."""
+    """Measurements of a step on one sample: its loss before the step, and the running accuracy."""
 
     loss: float
     accuracy: float
@@ -70,10 +70,10 @@ def train_by_batch(
         batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
         for number, batch in enumerate(batches, start=1):
             images, labels = digits.images[batch], digits.labels[batch]
-            chances = _softmax(images @ weights)
-            loss, accuracy = _measure(chances, labels)
-            chances[np.arange(len(labels)), labels] -= 1.0
-            weights -= learning_rate / len(labels) * (images.T @ chances)
+            probabilities = _softmax(images @ weights)
+            loss, accuracy = _measure(probabilities, labels)
+            probabilities[np.arange(len(labels)), labels] -= 1.0
+            weights -= learning_rate / len(labels) * (images.T @ probabilities)
             validation: tuple[float, float] | tuple[None, None] = (None, None)
             if number == len(batches):
                 validation = _measure(_softmax(digits.validation_images @ weights), digits.validation_labels)
@@ -93,26 +93,26 @@ def train_by_sample(digits: Digits, learning_rate: float, steps: int, seed: int)
         scores -= scores.max()
         np.exp(scores, out=scores)
         scores /= scores.sum()
-        chance = float(scores[label])
+        probability = float(scores[label])
         right = float(scores.argmax() == label)
         accuracy += (right - accuracy) / _ACCURACY_HALF_LIFE
         scores[label] -= 1.0
         scores *= learning_rate
         weights -= np.multiply.outer(scores, image)
-        yield SampleResult(-float(np.log(max(chance, 1e-300))), accuracy)
+        yield SampleResult(-float(np.log(max(probability, 1e-300))), accuracy)
 
 
-def chances_of(digits: Digits, weights: Floats) -> Floats:
-    """Return float64[n, 10]: how likely each validation image is each digit."""
+def class_probabilities(digits: Digits, weights: Floats) -> Floats:
+    """Return the probability of each digit for each validation image, as float64[n, 10]."""
     return _softmax(digits.validation_images @ weights)
 
 
 def _softmax(scores: Floats) -> Floats:
-    chances: Floats = np.exp(scores - scores.max(axis=1, keepdims=True))
-    chances /= chances.sum(axis=1, keepdims=True)
-    return chances
+    probabilities: Floats = np.exp(scores - scores.max(axis=1, keepdims=True))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return probabilities
 
 
-def _measure(chances: Floats, labels: NDArray[np.int64]) -> tuple[float, float]:
-    loss = -np.log(np.maximum(chances[np.arange(len(labels)), labels], 1e-300)).mean()
-    return float(loss), float((chances.argmax(axis=1) == labels).mean())
+def _measure(probabilities: Floats, labels: NDArray[np.int64]) -> tuple[float, float]:
+    loss = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-300)).mean()
+    return float(loss), float((probabilities.argmax(axis=1) == labels).mean())

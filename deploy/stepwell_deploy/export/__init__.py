@@ -1,1 +1,1 @@
-"""Export of runs: what to ask for, what was received so far, and the files that it becomes."""
+"""Export of runs: the requests, the received parts, and the resulting files."""

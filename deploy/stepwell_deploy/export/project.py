@@ -1,4 +1,4 @@
-"""Exports runs, few at a time over the same connections: which ones, where each belongs, and what became of them."""
+"""Concurrent export of runs: their selection, their target files, and the results."""
 
 from __future__ import annotations
 
@@ -15,68 +15,68 @@ from typing import Any, Final
 import httpx
 
 from stepwell_deploy.errors import ExportError, ServiceLostError, StepwellDeployError
-from stepwell_deploy.export.request import Asked
-from stepwell_deploy.export.run import Listed, Target, export_run
+from stepwell_deploy.export.request import ExportRequest
+from stepwell_deploy.export.run import ListedRun, Target, export_run
 from stepwell_deploy.service_client import ServiceClient, project_url, run_url
 from stepwell_schemas.rules.identifiers import RunPath, check_identifier
 
 _WORK: Final = ".stepwell-export"
 _PAGE_RUNS: Final = 1_000
-# File systems take names of 255 bytes; some are left for the ending.
+# File systems allow names of 255 bytes; some are reserved for the suffix.
 _NAME_BYTES: Final = 200
 
 
 @dataclass
 class Summary:
-    """What became of the runs of an export: how many are whole now, were so already, and what failed, by run."""
+    """Result of an export: the numbers of runs exported and up to date, and the errors by run."""
 
     exported: int = 0
     unchanged: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def listed_runs(service: ServiceClient, names: Sequence[str], filter_: str) -> list[Listed]:
-    """Return the runs that are named, `entity/project/run_id`, and those of projects, `entity/project`, that pass.
+def listed_runs(service: ServiceClient, names: Sequence[str], filter_: str) -> list[ListedRun]:
+    """Return the runs for names `entity/project/run_id`, and for `entity/project` the runs that match the filter.
 
     Raises:
-        IdentifierError: for a name that can be neither. ServiceRefusedError: for a run that is not there.
+        IdentifierError: for a name that is neither. ServiceRefusedError: for a run that does not exist.
     """
-    found: dict[RunPath, Listed] = {}
+    by_path: dict[RunPath, ListedRun] = {}
     for name in names:
         parts = name.strip("/").split("/")
         if len(parts) == 2:
             entity, project = check_identifier("entity", parts[0]), check_identifier("project", parts[1])
-            runs = _of_project(service, entity, project, filter_)
+            runs = _project_runs(service, entity, project, filter_)
         else:
             runs = iter([_listed(service.get(run_url(RunPath.parse(name))))])
-        found |= {run.path: run for run in runs}
-    return list(found.values())
+        by_path |= {run.path: run for run in runs}
+    return list(by_path.values())
 
 
-def _of_project(service: ServiceClient, entity: str, project: str, filter_: str) -> Iterator[Listed]:
-    asked: dict[str, Any] = {"filter": filter_ or None, "order": "created_at", "columns": "", "limit": _PAGE_RUNS}
+def _project_runs(service: ServiceClient, entity: str, project: str, filter_: str) -> Iterator[ListedRun]:
+    parameters: dict[str, Any] = {"filter": filter_ or None, "order": "created_at", "columns": "", "limit": _PAGE_RUNS}
     cursor = None
     while True:
-        page = service.get(project_url(entity, project), cursor=cursor, **asked)
+        page = service.get(project_url(entity, project), cursor=cursor, **parameters)
         yield from map(_listed, page["runs"])
         cursor = page["next"]
         if cursor is None:
             return
 
 
-def _listed(info: dict[str, Any]) -> Listed:
+def _listed(info: dict[str, Any]) -> ListedRun:
     path = RunPath(info["entity"], info["project"], info["run_id"])
-    return Listed(path, info["complete_to"]["offset"], info["log_rows"], info["points"])
+    return ListedRun(path, info["complete_to"]["offset"], info["log_rows"], info["points"])
 
 
-def target_in(folder: Path, run: RunPath, asked: Asked) -> Target:
-    """Return where a run belongs in a folder: `entity/project/run_id.FORMAT`."""
+def folder_target(folder: Path, run: RunPath, request: ExportRequest) -> Target:
+    """Return the target of a run within a folder: `entity/project/run_id.FORMAT`."""
     *parts, last = (_file_name(part) for part in run)
-    name = f"{last}.{asked.fmt}"
+    name = f"{last}.{request.fmt}"
     return Target(folder.joinpath(*parts, name), folder.joinpath(_WORK, *parts, name))
 
 
-def target_of(file: Path) -> Target:
+def single_target(file: Path) -> Target:
     """Return the target of a run that is exported alone."""
     return Target(file, file.parent / _WORK / file.name, kept=False)
 
@@ -90,26 +90,29 @@ def _file_name(part: str) -> str:
 
 def export_runs(
     service: ServiceClient,
-    runs: Sequence[tuple[Listed, Target]],
-    asked: Asked,
+    runs: Sequence[tuple[ListedRun, Target]],
+    request: ExportRequest,
     jobs: int,
     rows: Callable[[int], None],
-    ended: Callable[[Listed], None],
+    ended: Callable[[ListedRun], None],
 ) -> Summary:
-    """Export runs, `jobs` at a time; one that fails is noted, and the others go on.
+    """Export runs, `jobs` at a time; the error of a run is recorded, and the others continue.
 
-    `rows` is told how many rows have come, in any thread; `ended` is told each run. Raises: ServiceLostError.
+    `rows` is called with the number of received rows, in any thread; `ended` is called for each run.
+
+    Raises:
+        ServiceLostError: when the connection to the service is lost.
     """
     summary = Summary()
     stop = threading.Event()
 
-    def told(count: int) -> None:
+    def on_rows(count: int) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         rows(count)
 
     with ThreadPoolExecutor(jobs, "stepwell-export") as pool:
-        waiting = {pool.submit(export_run, service, run, asked, target, told): run for run, target in runs}
+        waiting = {pool.submit(export_run, service, run, request, target, on_rows): run for run, target in runs}
         try:
             for future in as_completed(waiting):
                 run = waiting[future]
@@ -132,7 +135,7 @@ def export_runs(
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other exports out of a folder while the block runs. Raises: ExportError."""
+    """Lock a folder against other exports for the block. Raises: ExportError."""
     work = folder / _WORK
     try:
         work.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What an export asks the service for, and how far an answer came. Pure."""
+"""Requests of an export to the service, and positions within their answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 
 class ExportFormat(StrEnum):
-    """What runs are written as."""
+    """File format of an export."""
 
     PARQUET = "parquet"
     ARROW = "arrow"
@@ -18,8 +18,8 @@ class ExportFormat(StrEnum):
     NDJSON = "ndjson"
 
 
-class Shape(StrEnum):
-    """A row a step with a column a key, or a row a value."""
+class RowShape(StrEnum):
+    """Layout of the rows: one row per step with a column per key, or one row per value."""
 
     WIDE = "wide"
     LONG = "long"
@@ -33,39 +33,39 @@ MEDIA_TYPES: Final = {
 }
 
 _BATCH_ROWS: Final = 131_072
-"""Rows of a record batch at most: what is lost at most when an export is killed."""
+"""Maximum rows of a record batch, and so the maximum that is lost when an export is killed."""
 
 
-class Place(NamedTuple):
-    """Where the last row that was received lies; `kind` and `key` of a long scan's."""
+class Position(NamedTuple):
+    """Position of the last received row; `kind` and `key` are set for long scans."""
 
     step: int
     kind: str = ""
     key: str = ""
 
     def cursor(self, offset: int) -> str:
-        """Return the service's cursor for what lies behind, of an answer complete to `offset`."""
+        """Return the service's cursor for the rows after this position, in an answer complete up to `offset`."""
         value = f"{self.kind}:{quote(self.key, safe='')}:" if self.kind else ""
         return f"{value}{self.step + 1}@{offset}"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What is wanted of every run; `parameters` are those of the service's scan."""
+class ExportRequest:
+    """Request for the rows of every run; `parameters` are those of the service's scan."""
 
     fmt: ExportFormat
-    shape: Shape = Shape.WIDE
+    shape: RowShape = RowShape.WIDE
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def received_as(self) -> ExportFormat:
-        """What the service is asked to send: tables are made of Arrow, which can be cut at any batch."""
+        """Format that the service sends: files of tables are built from Arrow, which can be split at any batch."""
         return ExportFormat.NDJSON if self.fmt is ExportFormat.NDJSON else ExportFormat.ARROW
 
     def query(self, fmt: ExportFormat, **more: Any) -> dict[str, Any]:
-        """Return the query of a scan."""
+        """Return the query parameters of a scan."""
         return {**self.parameters, "shape": str(self.shape), "format": str(fmt), "page_size": _BATCH_ROWS, **more}
 
     def as_json(self) -> dict[str, Any]:
-        """Return what tells one export from another."""
+        """Return the values that identify an export."""
         return asdict(self)

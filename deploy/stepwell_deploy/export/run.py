@@ -1,4 +1,4 @@
-"""Exports one run to one file: receives what is missing, then puts the whole file into its place at once."""
+"""Export of one run to one file: receives the missing rows, then moves the complete file into place atomically."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import httpx
 
 from stepwell_deploy.errors import ExportError, ServiceLostError
-from stepwell_deploy.export.request import MEDIA_TYPES, Asked, ExportFormat, Place, Shape
+from stepwell_deploy.export.request import MEDIA_TYPES, ExportFormat, ExportRequest, Position, RowShape
 from stepwell_deploy.export.spool import ChangedError, Spool, spool_for
 from stepwell_deploy.service_client import ServiceClient, run_url
 from stepwell_schemas.rules.identifiers import RunPath
@@ -22,8 +22,8 @@ _ATTEMPTS: Final = 6
 _PAUSE_SECONDS: Final = 0.5
 
 
-class Listed(NamedTuple):
-    """A run to export, as the service listed it: stored up to a Kafka offset, with so many rows and values."""
+class ListedRun(NamedTuple):
+    """A run to export, as listed by the service: the Kafka offset up to which it is stored, and its rows and values."""
 
     path: RunPath
     offset: int
@@ -33,7 +33,7 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a run's file belongs, and the folder for what is known and received of it; `kept` when it is done."""
+    """Path of a run's file, and the folder for received parts and status; the folder remains afterwards if `kept`."""
 
     file: Path
     work: Path
@@ -42,15 +42,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What is known of a run's export: what was asked, to which offset the rows are complete, and if it is done."""
+    """Status of a run's export: its request, the offset up to which the rows are complete, and if it is finished."""
 
-    asked: dict[str, Any]
+    request: dict[str, Any]
     offset: int
     done: bool
 
     @classmethod
     def read(cls, work: Path) -> _State | None:
-        """Return what an earlier export left; None when that is nothing of use."""
+        """Return the status that an earlier export left; None if it has none that can be used."""
         try:
             return cls(**json.loads((work / "state.json").read_text("utf-8")))
         except (OSError, ValueError, TypeError):
@@ -58,14 +58,16 @@ class _State:
 
     def write(self, work: Path) -> None:
         fresh = work / "state.json.new"
-        fresh.write_text(json.dumps({"asked": self.asked, "offset": self.offset, "done": self.done}), "utf-8")
+        fresh.write_text(json.dumps({"request": self.request, "offset": self.offset, "done": self.done}), "utf-8")
         fresh.replace(work / "state.json")
 
 
-def export_run(service: ServiceClient, run: Listed, asked: Asked, target: Target, told: Callable[[int], None]) -> bool:
-    """Export a run, going on where an earlier export was ended; return False when its file is up to date already.
+def export_run(
+    service: ServiceClient, run: ListedRun, request: ExportRequest, target: Target, on_rows: Callable[[int], None]
+) -> bool:
+    """Export a run, and resume an interrupted export; return False if its file is up to date already.
 
-    `told` is told how many rows have come; what it raises ends the export, which can be gone on with.
+    `on_rows` is called with the number of received rows; an exception of it ends the export, which can be resumed.
 
     Raises:
         ServiceRefusedError: when the service refuses.
@@ -75,27 +77,37 @@ def export_run(service: ServiceClient, run: Listed, asked: Asked, target: Target
     try:
         target.file.parent.mkdir(parents=True, exist_ok=True)
         target.work.mkdir(parents=True, exist_ok=True)
-        return _Export(service, run, asked, target, told).run()
+        return _Export(service, run, request, target, on_rows).run()
     except OSError as error:
         raise ExportError(f"{target.file} can't be written: {error}") from error
 
 
 class _Export:
     def __init__(
-        self, service: ServiceClient, run: Listed, asked: Asked, target: Target, told: Callable[[int], None]
+        self,
+        service: ServiceClient,
+        run: ListedRun,
+        request: ExportRequest,
+        target: Target,
+        on_rows: Callable[[int], None],
     ) -> None:
         self._service = service
         self._run = run
-        self._asked = asked
+        self._request = request
         self._target = target
-        self._told = told
-        self._spool: Spool = spool_for(asked, target.work / "parts")
-        self._known = json.loads(json.dumps(asked.as_json()))
+        self._on_rows = on_rows
+        self._spool: Spool = spool_for(request, target.work / "parts")
+        self._known = json.loads(json.dumps(request.as_json()))
 
     def run(self) -> bool:
         state = _State.read(self._target.work)
-        if state is None or state.asked != self._known or state.done:
-            if state and state.asked == self._known and state.offset == self._run.offset and self._target.file.exists():
+        if state is None or state.request != self._known or state.done:
+            if (
+                state
+                and state.request == self._known
+                and state.offset == self._run.offset
+                and self._target.file.exists()
+            ):
                 return False
             self._spool.clear()
         offset = self._received()
@@ -107,7 +119,7 @@ class _Export:
         return True
 
     def _received(self) -> int:
-        """Receive all that is missing; return the offset to which the rows are complete."""
+        """Receive all missing rows; return the offset up to which the rows are complete."""
         failures = 0
         while True:
             try:
@@ -117,7 +129,7 @@ class _Export:
             except httpx.TransportError as error:
                 failures += 1
                 if failures == _ATTEMPTS:
-                    again = "what came is kept: send the command again to go on"
+                    again = "the received rows are kept: repeat the command to resume"
                     raise ServiceLostError(
                         f"the service's answer broke off {failures} times ({error!r}); {again}"
                     ) from error
@@ -129,22 +141,22 @@ class _Export:
             self._spool.clear()
             last = None
         behind = {} if state is None or last is None else {"cursor": last.cursor(state.offset)}
-        fmt = self._asked.received_as
-        query = self._asked.query(fmt, **behind)
+        fmt = self._request.received_as
+        query = self._request.query(fmt, **behind)
         with self._service.stream(run_url(self._run.path, "scan"), MEDIA_TYPES[fmt], query) as answer:
             offset = int(answer.headers["stepwell-complete-to-offset"])
             if state is not None and last is not None and offset != state.offset and self._grew(last, state.offset):
-                # What was received has changed; in a file, no row may come twice.
+                # Received rows have changed; no row may be in a file twice.
                 raise ChangedError
             self._note(offset, done=False)
-            self._spool.receive(answer.iter_bytes(), self._told)
+            self._spool.receive(answer.iter_bytes(), self._on_rows)
         return offset
 
-    def _grew(self, last: Place, offset: int) -> bool:
-        """Whether anything was logged since `offset` at a place up to `last`."""
-        if self._asked.shape is Shape.LONG:
+    def _grew(self, last: Position, offset: int) -> bool:
+        """Return whether values were logged since `offset` at positions up to `last`."""
+        if self._request.shape is RowShape.LONG:
             return True
-        query = self._asked.query(ExportFormat.NDJSON, cursor=last.cursor(offset)) | {"max_step": last.step}
+        query = self._request.query(ExportFormat.NDJSON, cursor=last.cursor(offset)) | {"max_step": last.step}
         with self._service.stream(run_url(self._run.path, "scan"), MEDIA_TYPES[ExportFormat.NDJSON], query) as answer:
             return any(answer.iter_bytes())
 

@@ -1,7 +1,7 @@
-"""What was received of one run's scan, kept so that a killed export goes on behind the last whole row.
+"""Spool of the received rows of one run's scan, so that a killed export resumes after the last complete row.
 
-Lines of JSON are appended to one file, which is cut behind its last whole line. Arrow comes as a stream for each
-answer; of one that broke off, the whole batches count. Tables are made of these at the end, batch by batch.
+Lines of JSON are appended to one file, which is truncated after its last complete line. Each Arrow answer is a stream;
+the complete batches of an interrupted one are used. Files of tables are built from the batches at the end.
 """
 
 from __future__ import annotations
@@ -14,53 +14,53 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stepwell.api.rows import ReceivedBytes
-from stepwell_deploy.export.request import Asked, ExportFormat, Place, Shape
+from stepwell_deploy.export.request import ExportFormat, ExportRequest, Position, RowShape
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Told = Callable[[int], None]
-"""Is told how many rows have come."""
+RowsCallback = Callable[[int], None]
+"""Callback that receives the number of new rows."""
 
 _BLOCK_BYTES: Final = 1 << 20
 _MILLISECONDS: Final = 1_000.0
 
 
 class ChangedError(Exception):
-    """What was received of the run is no longer what it has; never leaves the export."""
+    """Rows that were received have changed in the store; raised and handled within the export."""
 
 
 class Spool(Protocol):
-    """What was received of one run."""
+    """The received rows of one run."""
 
-    def last(self) -> Place | None:
-        """Return where the last whole row lies, and forget what lies behind it; None when there is none."""
+    def last(self) -> Position | None:
+        """Return the position of the last complete row, and discard everything after it; None if there is no row."""
 
-    def receive(self, chunks: Iterator[bytes], told: Told) -> None:
+    def receive(self, chunks: Iterator[bytes], on_rows: RowsCallback) -> None:
         """Append an answer. Raises: ChangedError."""
 
     def finish(self, target: Path) -> None:
-        """Make the whole file of what was received, in place of what was at `target`."""
+        """Write the complete file of all received rows to `target`, replacing an existing one."""
 
     def clear(self) -> None:
-        """Forget all."""
+        """Discard all received rows."""
 
 
-def spool_for(asked: Asked, folder: Path) -> Spool:
-    """Return the spool of an export whose parts lie in `folder`."""
+def spool_for(request: ExportRequest, folder: Path) -> Spool:
+    """Return the spool in `folder` for a format."""
     folder.mkdir(parents=True, exist_ok=True)
-    return LineSpool(folder, asked) if asked.fmt is ExportFormat.NDJSON else BatchSpool(folder, asked)
+    return LineSpool(folder, request) if request.fmt is ExportFormat.NDJSON else BatchSpool(folder, request)
 
 
 class LineSpool:
     """Lines of JSON, in one file."""
 
-    def __init__(self, folder: Path, asked: Asked) -> None:
+    def __init__(self, folder: Path, request: ExportRequest) -> None:
         self._file = folder / "lines"
-        self._long = asked.shape is Shape.LONG
+        self._long = request.shape is RowShape.LONG
 
-    def last(self) -> Place | None:
-        """Return where the last whole line lies, and cut off what is behind it."""
+    def last(self) -> Position | None:
+        """Return the position of the last complete line, and truncate the file after it."""
         if not self._file.exists():
             return None
         with self._file.open("r+b") as file:
@@ -71,14 +71,14 @@ class LineSpool:
             start = _newline_before(file, end - 1) + 1
             file.seek(start)
             row = json.loads(file.read(end - start))
-        return Place(row["step"], row["kind"], row["key"]) if self._long else Place(row["_step"])
+        return Position(row["step"], row["kind"], row["key"]) if self._long else Position(row["_step"])
 
-    def receive(self, chunks: Iterator[bytes], told: Told) -> None:
+    def receive(self, chunks: Iterator[bytes], on_rows: RowsCallback) -> None:
         """Append the answer's lines."""
         with self._file.open("ab", buffering=0) as file:
             for chunk in chunks:
                 file.write(chunk)
-                told(chunk.count(b"\n"))
+                on_rows(chunk.count(b"\n"))
 
     def finish(self, target: Path) -> None:
         """Move the lines to their file."""
@@ -86,31 +86,31 @@ class LineSpool:
         self._file.replace(target)
 
     def clear(self) -> None:
-        """Forget all lines."""
+        """Discard all lines."""
         self._file.unlink(missing_ok=True)
 
 
 class BatchSpool:
-    """Streams of Arrow, one for each answer, of which the last may end anywhere."""
+    """Streams of Arrow, one for each answer; the last one may be incomplete."""
 
-    def __init__(self, folder: Path, asked: Asked) -> None:
+    def __init__(self, folder: Path, request: ExportRequest) -> None:
         self._folder = folder
-        self._asked = asked
+        self._request = request
 
-    def last(self) -> Place | None:
-        """Return where the last row of the last whole batch lies; a stream without any is removed."""
+    def last(self) -> Position | None:
+        """Return the position of the last row of the last complete batch; streams without a batch are removed."""
         for part in reversed(self._parts()):
             row = None
             for batch in _whole_batches(part):
                 row = batch.slice(batch.num_rows - 1).to_pylist()[0] if batch.num_rows else row
             if row is not None:
-                long = self._asked.shape is Shape.LONG
-                return Place(row["step"], row["kind"], row["key"]) if long else Place(row["_step"])
+                long = self._request.shape is RowShape.LONG
+                return Position(row["step"], row["kind"], row["key"]) if long else Position(row["_step"])
             part.unlink()
         return None
 
-    def receive(self, chunks: Iterator[bytes], told: Told) -> None:
-        """Append the answer's batches, each at once. Raises: ChangedError."""
+    def receive(self, chunks: Iterator[bytes], on_rows: RowsCallback) -> None:
+        """Append the answer's batches as they arrive. Raises: ChangedError."""
         import pyarrow as pa
 
         parts = self._parts()
@@ -124,22 +124,22 @@ class BatchSpool:
             ):
                 for batch in reader:
                     writer.write_batch(batch)
-                    told(batch.num_rows)
+                    on_rows(batch.num_rows)
         received.drain()
 
     def finish(self, target: Path) -> None:
         """Write the file of all batches."""
         parts = self._parts()
-        if self._asked.fmt is ExportFormat.ARROW and len(parts) == 1:
+        if self._request.fmt is ExportFormat.ARROW and len(parts) == 1:
             parts[0].replace(target)
             return
         made = self._folder / "made"
         batches = (batch for part in parts for batch in _whole_batches(part))
-        _WRITERS[self._asked.fmt](str(made), _schema(parts[0]), batches)
+        _WRITERS[self._request.fmt](str(made), _schema(parts[0]), batches)
         made.replace(target)
 
     def clear(self) -> None:
-        """Forget all batches."""
+        """Discard all batches."""
         shutil.rmtree(self._folder)
         self._folder.mkdir()
 
@@ -155,7 +155,7 @@ def _schema(part: Path) -> pa.Schema:
 
 
 def _whole_batches(part: Path) -> Iterator[pa.RecordBatch]:
-    """Yield the batches of a stream up to where it was cut off."""
+    """Yield the complete batches of a stream that may be incomplete."""
     import pyarrow as pa
 
     with pa.memory_map(str(part)) as file:
@@ -200,24 +200,24 @@ _WRITERS: Final[dict[ExportFormat, Callable[[str, pa.Schema, Iterator[pa.RecordB
 
 
 def _in_seconds(table: pa.Table) -> pa.Table:
-    """Return a table with its times in seconds since the epoch, as everywhere in CSV."""
+    """Return a table with its times in seconds since the epoch, as in all of Stepwell's CSV."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for place, column in enumerate(table.schema):
+    for index, column in enumerate(table.schema):
         if pa.types.is_timestamp(column.type):
-            seconds = pc.divide(table.column(place).cast(pa.int64()), pa.scalar(_MILLISECONDS))
-            table = table.set_column(place, column.name, seconds)
+            seconds = pc.divide(table.column(index).cast(pa.int64()), pa.scalar(_MILLISECONDS))
+            table = table.set_column(index, column.name, seconds)
     return table
 
 
 def _newline_before(file: Any, end: int) -> int:
-    """Return where the last newline before `end` lies; -1 when there is none."""
+    """Return the position of the last newline before `end`; -1 if there is none."""
     while end > 0:
         start = max(0, end - _BLOCK_BYTES)
         file.seek(start)
-        found: int = file.read(end - start).rfind(b"\n")
-        if found >= 0:
-            return start + found
+        newline: int = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline
         end = start
     return -1

@@ -1,1 +1,1 @@
-"""Everything on one machine: `stepwell up`."""
+"""`stepwell up`: all parts of Stepwell on one machine."""

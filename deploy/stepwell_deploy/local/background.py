@@ -1,4 +1,4 @@
-"""`stepwell up` as a child process, for what needs a stack of its own while it runs."""
+"""`stepwell up` as a child process, for callers that need a separate stack temporarily."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _POLL_SECONDS: Final = 0.05
 
 @contextmanager
 def running_stack(folder: Path, port: int = 0) -> Iterator[str]:
-    """Run a stack while the block runs; gives the address of its service.
+    """Run a stack for the block; yields the URL of its service.
 
     Args:
-        folder: has the stack's files in `server`, and what it says in `up.log`.
-        port: of the service; 0 takes a free one.
+        folder: gets the stack's files in `server`, and its output in `up.log`.
+        port: of the service; 0: a free one.
 
     Raises:
         StackError: when the stack does not come up.
@@ -47,7 +47,7 @@ def _wait_until_ready(child: subprocess.Popen[bytes], log: Path, deadline: float
             if line.startswith("ready "):
                 return line.removeprefix("ready ")
         if child.poll() is not None:
-            raise StackError(f"the stack did not start: {text.strip() or 'it said nothing'}")
+            raise StackError(f"the stack did not start: {text.strip() or 'it printed nothing'}")
         if time.monotonic() > deadline:
             raise StackError(f"the stack did not start within {_START_SECONDS:.0f} s; see {log}")
         time.sleep(_POLL_SECONDS)

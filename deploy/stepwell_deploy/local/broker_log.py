@@ -1,7 +1,7 @@
-"""The broker's log folder: what a start that was cut off, or a damaged file, has left there.
+"""Repair of the broker's log folder after an interrupted start, or with a damaged `meta.properties`.
 
-`meta.properties` names the cluster and the folder; the formatting writes it last, with a rename. Without it the broker
-does not start, and with another one it refuses what is there. So a copy is kept outside of the folder.
+`meta.properties` identifies the cluster and the folder; formatting writes it last, with a rename. Without it the broker
+does not start, and with a different one it refuses the existing log. So a copy is kept outside of the folder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SAVED: Final = "meta.properties.saved"
 
 
 class LogState(Enum):
-    """The state of a log folder: to be formatted, formatted, or with events and without a usable `meta.properties`."""
+    """State of a log folder: not formatted, formatted, or with events but without a usable `meta.properties`."""
 
     UNFORMATTED = auto()
     FORMATTED = auto()
@@ -26,7 +26,7 @@ class LogState(Enum):
 
 
 def is_usable(meta: str) -> bool:
-    """Say whether the text of a `meta.properties` has what the broker needs."""
+    """Return whether the text of a `meta.properties` has all entries that the broker needs."""
     entries = dict(line.split("=", 1) for line in meta.splitlines() if "=" in line and not line.startswith("#"))
     return entries.get("version") == _VERSION and all(entries.get(name) for name in _NEEDED)
 
@@ -34,7 +34,7 @@ def is_usable(meta: str) -> bool:
 def prepare_log(log: Path) -> LogState:
     """Bring a log folder into a state in which it can be formatted or used; events are never removed.
 
-    A formatting that was cut off is cleared away, and a damaged `meta.properties` is replaced by its copy.
+    Leftovers of an interrupted formatting are removed, and a damaged `meta.properties` is replaced by its copy.
     """
     saved = log.parent / _SAVED
     if _is_usable_file(log / _META):
@@ -51,7 +51,7 @@ def prepare_log(log: Path) -> LogState:
 
 
 def save_meta(log: Path) -> None:
-    """Keep a copy of `meta.properties`, once the broker has started with it."""
+    """Save a copy of `meta.properties`; called when the broker has started with it."""
     saved = log.parent / _SAVED
     written = saved.with_suffix(".new")
     shutil.copyfile(log / _META, written)
@@ -66,7 +66,7 @@ def _is_usable_file(meta: Path) -> bool:
 
 
 def _has_partitions(log: Path) -> bool:
-    """Say whether the folder holds the log of a partition; the formatting writes none."""
+    """Return whether the folder has the log of a partition; formatting creates none."""
     return any(
         entry.is_dir() and entry.name.rpartition("-")[2].isdigit() and any(entry.glob("*.log"))
         for entry in (log.iterdir() if log.exists() else ())

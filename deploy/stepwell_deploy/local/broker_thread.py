@@ -1,7 +1,7 @@
-"""The thread that starts the broker, and starts it again, for as long as this process lives.
+"""The thread that starts and restarts the broker, and lives as long as this process.
 
-The kernel kills the broker when the thread that started it ends, so a restart can't come from a worker thread of the
-event loop's. This one lives until the broker has been stopped.
+The kernel kills the broker when the thread that started it ends, so a worker thread of the event loop can't restart it.
+This thread lives until the broker has been stopped.
 """
 
 from __future__ import annotations

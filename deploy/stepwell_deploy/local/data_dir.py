@@ -1,4 +1,4 @@
-"""The data folder, which belongs to one process at a time."""
+"""The data folder, which is locked by one process at a time."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _log = structlog.get_logger("stepwell.deploy")
 
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[Path]:
-    """Make a folder that others can't enter, and hold it for this process until it ends, however it ends.
+    """Create a folder with private permissions, and lock it for this process.
 
-    The lock is the kernel's, so that a killed process leaves none.
+    The lock belongs to the process, so the kernel releases it when the process ends, also when it is killed.
 
     Raises:
         FolderInUseError: naming the folder and the process that holds it.
@@ -43,7 +43,7 @@ def locked_folder(folder: Path) -> Iterator[Path]:
 
 
 def _make_private(folder: Path) -> None:
-    """Take the rights of others away from a folder of ours; warn where that is not ours to do."""
+    """Remove the permissions of other users from our folder; warn if the folder may be shared on purpose."""
     state = folder.stat()
     if not state.st_mode & _OTHERS:
         return

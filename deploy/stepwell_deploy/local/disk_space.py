@@ -1,6 +1,6 @@
-"""Free space of the data folder: levels at which an alarm rings, and at which `up` stops what writes.
+"""Free space of the data folder: levels at which `up` raises an alarm, and at which it stops the parts that write.
 
-Kafka halts when a write fails for lack of space, and then can't start until there is some. So `up` acts before.
+Kafka halts when a write fails for lack of space, and then can't start until space is free. So `up` acts earlier.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
-# A level is left when this much more than its threshold is free, so that nothing starts and stops in turns.
+# A level ends when this factor of its threshold is free, so that parts do not start and stop alternately.
 _HYSTERESIS: Final = 1.1
 
 
 class DiskLevel(IntEnum):
-    """How little space is left, the worst last.
+    """Level of free space, the worst last.
 
-    At `LOW` an alarm rings. At `RESERVED` the ingestor stops too, and ClickHouse merges nothing: events wait in
+    At `LOW` an alarm is raised. At `RESERVED` the ingestor stops too, and ClickHouse stops merges: events wait in
     Kafka. At `FULL` the broker stops too: events wait in the producers' journals.
     """
 
@@ -30,8 +30,8 @@ class DiskLevel(IntEnum):
 class DiskThresholds(NamedTuple):
     """Free bytes below which the levels begin; 0 switches one off.
 
-    The broker stops at half of the reserve. At its measured peak of 143 MB/s, 256 MiB last for the 0.5 s between two
-    looks and the second that a clean stop takes.
+    The broker stops at half of the reserve. At its measured peak of 143 MB/s, 256 MiB suffice for the 0.5 s between two
+    checks and the second that a clean stop takes.
     """
 
     alert_bytes: int
@@ -50,7 +50,7 @@ class DiskThresholds(NamedTuple):
 
 
 def disk_level(free_bytes: int, thresholds: DiskThresholds, before: DiskLevel = DiskLevel.ENOUGH) -> DiskLevel:
-    """Return the level at this much free space, after another level."""
+    """Return the level at this amount of free space, if the level before was `before`."""
     level = DiskLevel.ENOUGH
     for candidate in (DiskLevel.LOW, DiskLevel.RESERVED, DiskLevel.FULL):
         threshold = thresholds.below(candidate)
@@ -60,5 +60,5 @@ def disk_level(free_bytes: int, thresholds: DiskThresholds, before: DiskLevel = 
 
 
 def free_bytes(folder: Path) -> int:
-    """Return the bytes that this process may still write below a folder."""
+    """Return the free bytes that this process can use in a folder."""
     return shutil.disk_usage(folder).free

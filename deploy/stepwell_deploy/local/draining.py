@@ -1,4 +1,4 @@
-"""The end of a running stack: each part in its order and within its time."""
+"""Shutdown of a running stack: each part in order, and within its time limit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stepwell_schemas.clickhouse.store import Store
 
 
 class RunningStack(NamedTuple):
-    """What runs and is to be ended."""
+    """The running parts of a stack."""
 
     server: Server
     serving: asyncio.Task[None]
@@ -31,9 +31,9 @@ class RunningStack(NamedTuple):
 
 
 async def drain(stack: RunningStack, deadline: ExitDeadline) -> None:
-    """End a stack; the process ends here if a part could not be drained, since nothing can wait for its threads.
+    """Stop a stack. If a part could not be drained, the process ends here, since its threads can't be joined.
 
-    The service and the ingestor end next to each other. The broker comes after them: the ingestor commits to it.
+    The service and the ingestor stop concurrently. The broker stops after them, since the ingestor commits to it.
     """
     served, stored = await asyncio.gather(_end_service(stack), stack.supervisor.stop_ingestor())
     clean = await _end_broker(stack.broker)
@@ -52,7 +52,7 @@ async def _end_service(stack: RunningStack) -> bool:
 
 async def _end_broker(broker: BrokerThread) -> bool:
     ending = asyncio.ensure_future(broker.end(BROKER_SECONDS))
-    # A restart under way ends first, within its poll.
+    # A restart in progress ends first, within its poll interval.
     await asyncio.wait({ending}, timeout=BROKER_SECONDS + CLOSE_SECONDS / 2)
     return ending.done() and ending.exception() is None and ending.result()
 

@@ -1,4 +1,4 @@
-"""A real Apache Kafka on this machine: one KRaft node, from Maven coordinates, on a JDK from the package registry."""
+"""Apache Kafka on this machine: one KRaft node, from Maven coordinates, on a JDK from the package registry."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stepwell_deploy.local.processes import start_child, stop_child
 from stepwell_deploy.ports import claim_port
 from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
 
-# Kafka logs through SLF4J and brings no backend; without one, a broker that fails says nothing.
+# Kafka logs through SLF4J and has no backend of its own; without one, a broker that fails logs nothing.
 KAFKA_COORDINATES: Final = "org.apache.kafka:kafka_2.13:4.4.0+org.slf4j:slf4j-simple:1.7.36"
 _LOGGING: Final = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
@@ -35,9 +35,9 @@ _LOGGING: Final = (
 _MAX_TRANSACTION_MILLISECONDS: Final = 60_000
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 15.0
-# A broker that did not come up has nothing to bring into order.
+# A broker that did not start has nothing to shut down cleanly.
 _FAILED_STOP_SECONDS: Final = 2.0
-# Out of memory, a JVM goes on with threads missing; one that ends is restarted.
+# Without this option, a JVM that is out of memory continues with missing threads; one that ends is restarted.
 _END_WITHOUT_MEMORY: Final = "-XX:+ExitOnOutOfMemoryError"
 _POLL_SECONDS: Final = 0.1
 _ANSWER_SECONDS: Final = 3.0
@@ -53,18 +53,17 @@ def silent(_: str) -> None:
 
 
 class LocalKafka:
-    """One broker, its folder and its process, which dies with the thread that starts it.
+    """One broker with its folder and its process, which is killed when the thread that started it ends.
 
-    So start it from the main thread, or from one that lives as long as this process. The folder keeps the log from one
-    start to the next, and a broker that is started again keeps its port. Only `abort`, `pid` and `exit_code` may be
-    used from other threads.
+    So start it from the main thread, or from a thread that lives as long as this process. The folder keeps the log
+    across restarts, and a restarted broker keeps its port. Only `abort`, `pid` and `exit_code` are thread-safe.
 
     Args:
-        folder: where its log, its properties and what it prints are.
-        port: where it listens; 0 takes a free one.
-        heap_mb: the JVM's heap.
-        host: the address it listens on.
-        properties: further properties of the broker, which go before those set here.
+        folder: for its log, its properties and its output.
+        port: the port to listen on; 0: a free one.
+        heap_mb: heap of the JVM in MiB.
+        host: the address to listen on.
+        properties: further properties of the broker, which override those set here.
     """
 
     def __init__(
@@ -92,7 +91,7 @@ class LocalKafka:
 
     @property
     def log_file(self) -> Path:
-        """What the broker prints."""
+        """File with the broker's output."""
         return self._folder / "broker.log"
 
     @property
@@ -102,16 +101,16 @@ class LocalKafka:
 
     @property
     def exit_code(self) -> int | None:
-        """The code that the broker ended with by itself; None while it runs, and before it was started."""
+        """Exit code of a broker that ended by itself; None while it runs, and before it was started."""
         process = self._process
         return None if process is None else process.poll()
 
     def start(self, progress: Progress = silent) -> None:
-        """Start the broker and return when it answers; after an end, on the port that it had.
+        """Start the broker and return when it answers; a restarted broker keeps its port.
 
         Raises:
-            BrokerError: when it does not answer in time, with the end of its log, or its log is damaged.
-            PortInUseError: when the wanted port is taken.
+            BrokerError: when it does not answer in time (with the end of its log), or its log folder is damaged.
+            PortInUseError: when the port is in use.
         """
         self.stop()
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +130,7 @@ class LocalKafka:
         save_meta(self._log)
 
     def stop(self, seconds: float = _STOP_SECONDS) -> bool:
-        """End the broker, cleanly if it manages within `seconds`; return whether it did."""
+        """Stop the broker, and kill it after `seconds`; return whether it stopped cleanly."""
         if self._process is None:
             return True
         stop_child(self._process, seconds)
@@ -140,7 +139,7 @@ class LocalKafka:
         return clean
 
     def abort(self) -> None:
-        """Make a `start` that another thread is in end soon, and each later one; they raise BrokerError."""
+        """Make a `start` that runs in another thread, and all later ones, raise BrokerError soon."""
         self._aborted.set()
 
     @property
@@ -152,7 +151,7 @@ class LocalKafka:
             case LogState.DAMAGED:
                 raise BrokerError(
                     f"{self._log}/meta.properties is missing or damaged, and Kafka does not start without it; restore "
-                    f"it from a backup, or move {self._log} away: what was not ingested from it is lost then"
+                    f"it from a backup, or move {self._log} away, which loses the events that are not ingested yet"
                 )
             case LogState.UNFORMATTED:
                 progress("formatting the broker's log")
@@ -171,7 +170,7 @@ class LocalKafka:
             "offsets.topic.replication.factor": "1",
             "offsets.topic.num.partitions": "4",
             "transaction.state.log.replication.factor": "1",
-            # An open transaction hides what follows from readers that wait for its end; ours do not.
+            # An open transaction hides later records from `read_committed` consumers; ours are `read_uncommitted`.
             "transaction.max.timeout.ms": str(_MAX_TRANSACTION_MILLISECONDS),
             "transaction.state.log.min.isr": "1",
             "transaction.state.log.num.partitions": "4",
@@ -196,7 +195,7 @@ class LocalKafka:
             raise BrokerError(f"Kafka could not format {self._folder}: {(done.stderr or done.stdout).strip()}")
 
     def _last_words(self) -> list[str]:
-        """Return the end of the log without the frames of stack traces, which hide what was said."""
+        """Return the end of the log without the frames of stack traces, which hide the messages."""
         lines = self.log_file.read_text(errors="replace").splitlines()
         return [line for line in lines if not line.startswith("\tat ")][-_LOG_TAIL_LINES:]
 
@@ -213,12 +212,12 @@ class LocalKafka:
 
 
 async def broker_answers(bootstrap_servers: str, seconds: float = _ANSWER_SECONDS) -> bool:
-    """Ask a broker for its topics; False when it does not answer in time."""
+    """Return whether a broker answers a metadata request in time."""
     host, _, port = bootstrap_servers.rpartition(":")
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=round(seconds * 1_000))
     try:
         async with asyncio.timeout(seconds):
-            # Cheaper than the client, which logs each port that nobody listens on.
+            # Cheaper than the client, which also logs each connection that is refused.
             _, writer = await asyncio.open_connection(host, int(port))
             writer.close()
             await admin.start()

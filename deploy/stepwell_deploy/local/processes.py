@@ -1,4 +1,4 @@
-"""Child processes that end with their parent, and ends that come within a deadline."""
+"""Child processes that end with their parent, and that are stopped within a time limit."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _PR_SET_PDEATHSIG: Final = 1
 def start_child(
     command: Sequence[str], output: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a child that is killed when this process dies, however it dies; its output is appended to a file.
+    """Start a child that is killed when this process ends for any reason; its output is appended to a file.
 
-    The kernel's parent-death signal does this on Linux; call it from the main thread or from one that lives as long as
-    the process, since the signal follows the thread that started the child. Elsewhere a child outlives a parent that
-    was killed with SIGKILL.
-    The child gets a session of its own, so that a Ctrl-C in the terminal reaches the parent alone, which then drains.
+    On Linux, the kernel's parent-death signal does this. Call it from the main thread, or from a thread that lives as
+    long as the process, since the signal is sent when the starting thread ends. On other systems, a child outlives a
+    parent that was killed with SIGKILL.
+    The child gets its own session, so that a Ctrl-C in the terminal reaches only the parent, which then drains.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     parent = os.getpid()
@@ -30,7 +30,7 @@ def start_child(
     def die_with_parent() -> None:
         if libc is not None:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            # The parent may have died before the signal was asked for.
+            # The parent may have died before the signal was requested.
             if os.getppid() != parent:
                 os._exit(1)
 
@@ -47,7 +47,7 @@ def start_child(
 
 
 def stop_child(child: subprocess.Popen[bytes], seconds: float) -> None:
-    """Ask a child to end with SIGTERM; after `seconds`, end it with SIGKILL."""
+    """Send SIGTERM to a child; after `seconds`, send SIGKILL."""
     if child.poll() is None:
         child.terminate()
         try:
@@ -58,7 +58,7 @@ def stop_child(child: subprocess.Popen[bytes], seconds: float) -> None:
 
 
 def end_reason(code: int) -> str:
-    """Return the code of a process's end, for programs: `exit_code_3`, or `killed_by_SIGKILL`."""
+    """Return the reason code for the end of a process: `exit_code_3`, or `killed_by_SIGKILL`."""
     if code >= 0:
         return f"exit_code_{code}"
     try:

@@ -1,8 +1,8 @@
-"""A whole Stepwell on one machine: the broker as a child, everything else in this process.
+"""A complete Stepwell on one machine: the broker as a child, everything else in this process.
 
-The embedded engine allows one process a folder, so the ingestor, the query service and the ClickHouse port live
-together. On a stop signal the service takes no more requests while the ingestor stores what it has read, then the
-broker ends, then the engine. Each step is bounded, and `exit_deadline` bounds them all.
+The embedded engine allows one process per folder, so the ingestor, the query service and the ClickHouse port share a
+process. On a stop signal, the service accepts no more requests while the ingestor stores what it has read; then the
+broker stops, then the engine. Each step has a time limit, and `exit_deadline` limits all of them together.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _log = structlog.get_logger("stepwell.deploy")
 
 
 class LocalAddresses(NamedTuple):
-    """Where the parts of a running stack answer."""
+    """Addresses of the parts of a running stack."""
 
     service: str
     broker: str
@@ -58,7 +58,7 @@ class LocalAddresses(NamedTuple):
 
 
 class _Parts(NamedTuple):
-    """The parts that run before the event loop does."""
+    """The parts that are started before the event loop."""
 
     folder: Path
     broker: BrokerThread
@@ -68,20 +68,20 @@ class _Parts(NamedTuple):
 
 
 def run_local(settings: DeploySettings, ready: Callable[[LocalAddresses], None], progress: Progress = silent) -> None:
-    """Run everything until SIGTERM or Ctrl-C, then drain and stop; `ready` is called when it takes traffic.
+    """Run everything until SIGTERM or Ctrl-C, then drain and stop; `ready` is called when it accepts requests.
 
-    Call it from the main thread of a process that ends with it: 18 s after the signal the process ends at the latest,
-    with exit code 1 and a line in the log where something could not be drained.
+    Call it from the main thread of a process that ends with it: the process ends at most 18 s after the signal, with
+    exit code 1 and a line in the log if something could not be drained.
 
     Raises:
         PortInUseError, FolderInUseError, BrokerError, StoreError: when a part can't start, in one sentence.
-        StackError: when the service does not come up, or a part ends that can't be restarted.
+        StackError: when the service does not start, or a part ends that can't be restarted.
     """
     os.umask(_OWNER_ONLY)
     port = claim_port(settings.host, settings.port, _PORT_REMEDY)
     settings = settings.model_copy(update={"port": port})
     with ExitStack() as stack:
-        folder = stack.enter_context(locked_folder(_folder_of(settings)))
+        folder = stack.enter_context(locked_folder(_data_folder(settings)))
         thresholds = _check_space(folder, settings)
         broker = BrokerThread(LocalKafka(folder / "kafka", settings.kafka_port, settings.kafka_heap_mb))
         stack.callback(broker.close, BROKER_SECONDS)
@@ -105,7 +105,7 @@ def run_local(settings: DeploySettings, ready: Callable[[LocalAddresses], None],
 
 
 def _clickhouse_port(settings: DeploySettings, engine: Path) -> ClickHouseHttp | None:
-    """Return the port for SQL tools if it is switched on; its writing user has a password that is kept nowhere."""
+    """Return the ClickHouse port if it is enabled; the password of its writing user is random and not stored."""
     if settings.clickhouse_port == 0:
         return None
     port = 0 if settings.clickhouse_port == "auto" else settings.clickhouse_port
@@ -117,7 +117,7 @@ def _clickhouse_port(settings: DeploySettings, engine: Path) -> ClickHouseHttp |
     )
 
 
-def _folder_of(settings: DeploySettings) -> Path:
+def _data_folder(settings: DeploySettings) -> Path:
     return settings.server_dir.expanduser().resolve()
 
 
@@ -133,11 +133,11 @@ async def _serve(
     settings: DeploySettings, thresholds: DiskThresholds, parts: _Parts, ready: Callable[[LocalAddresses], None]
 ) -> None:
     deadline = ExitDeadline()
-    asked = asyncio.Event()
+    stop_requested = asyncio.Event()
 
     def stop() -> None:
         deadline.begin()
-        asked.set()
+        stop_requested.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
@@ -155,13 +155,13 @@ async def _serve(
     supervisor.start()
     serving = asyncio.create_task(server.serve(), name="service")
     watching = asyncio.create_task(supervisor.watch(app.state.context.readiness), name="supervisor")
-    stopping = asyncio.create_task(asked.wait())
+    stopping = asyncio.create_task(stop_requested.wait())
     try:
         await _until_started(server, serving)
         ready(parts.addresses)
         await asyncio.wait({serving, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not asked.is_set():
-            raise _end_of(serving, watching)
+        if not stop_requested.is_set():
+            raise _end_as_error(serving, watching)
     except StackError as error:
         _log.error("stack_ended", error=str(error))
         raise
@@ -182,7 +182,7 @@ async def _until_started(server: Server, serving: asyncio.Task[None]) -> None:
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def _end_of(serving: asyncio.Task[None], watching: asyncio.Task[None]) -> StackError:
+def _end_as_error(serving: asyncio.Task[None], watching: asyncio.Task[None]) -> StackError:
     """Return the end of a part that can't be restarted as an error."""
     if serving.done():
         return StackError(f"the query service has ended: {serving.exception()!r}")
@@ -199,7 +199,7 @@ async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
 
 
 class _Service(Server):
-    """The service without handlers of its own for signals: the stack handles them, and drains in its order."""
+    """The service without signal handlers: the stack handles signals, and drains its parts in order."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,6 +1,6 @@
-"""Supervision of what `stepwell up` runs: the broker's process, the ingestor's task, ClickHouse, the disk, the loop.
+"""Supervision of `stepwell up`: the broker's process, the ingestor's task, ClickHouse, the disk and the event loop.
 
-The decisions are those of `supervision`, `disk_space` and `loop_lag`; this looks, acts and reports.
+`supervision`, `disk_space` and `loop_lag` make the decisions; this module observes, acts and logs.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ _DISK_SECONDS: Final = 0.5
 _PROBE_SECONDS: Final = 3.0
 _LOOP_SECONDS: Final = 0.5
 _DISK: Final = "disk_space"
-# The engine shares this process and can't be restarted in it. Errors that last for so long mean that it has ended;
-# an engine that is only slow gives no errors.
+# The engine shares this process and can't be restarted in it. Errors for this long mean that it has ended;
+# a slow engine causes no errors.
 _ENGINE_SECONDS: Final = 30.0
 _log = structlog.get_logger("stepwell.deploy")
 
 
 class RunningIngestor(Protocol):
-    """An ingestor: runs until it is stopped, or raises."""
+    """An ingestor that runs until it is stopped or fails."""
 
     async def run(self) -> None:
         """Ingest."""
 
     async def stop(self) -> bool:
-        """Make `run` end; return whether everything read was stored."""
+        """End `run`; return whether everything that was read is stored."""
 
 
 class StackSupervisor:
-    """Restarts the broker and the ingestor, and stops them while there is no space.
+    """Restarts the broker and the ingestor, and stops them while the disk is full.
 
     Args:
         broker: the thread whose broker runs.
-        make_ingestor: returns an ingestor that did not run yet.
-        store: ClickHouse, whose merges stop while there is no space.
+        make_ingestor: returns a new ingestor.
+        store: ClickHouse, whose merges are stopped while the disk is full.
         folder: the data folder, whose free space is watched.
-        thresholds: of that space.
-        free: measures it.
+        thresholds: thresholds of the free space.
+        free: returns the free bytes of a folder.
     """
 
     def __init__(
@@ -108,14 +108,14 @@ class StackSupervisor:
             group.create_task(self._watch_loop())
 
     async def stop_ingestor(self) -> bool:
-        """Stop the ingestor; return whether everything that it had read is stored."""
+        """Stop the ingestor; return whether everything that it has read is stored."""
         ingestor, task, self._ingestor, self._ingesting = self._ingestor, self._ingesting, None, None
         if ingestor is None or task is None:
             return True
         if task.done():
             return task.cancelled() or task.exception() is None
         stored = await ingestor.stop()
-        # A task that can't even be cancelled is left alone.
+        # A task that does not react to its cancellation is abandoned.
         with suppress(asyncio.CancelledError, Exception):
             if task.done():
                 task.result()
@@ -232,7 +232,7 @@ class StackSupervisor:
             _log.warning("merges_not_changed", statement=statement, error=str(error))
 
     async def _watch_engine(self, readiness: Readiness) -> None:
-        """End the stack when ClickHouse answers with nothing but errors: it lives in this process."""
+        """End the stack when ClickHouse returns only errors, since it can't be restarted within this process."""
         failing_since: float | None = None
         while True:
             await asyncio.sleep(_PROBE_SECONDS)

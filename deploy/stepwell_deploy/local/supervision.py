@@ -1,6 +1,6 @@
-"""Decisions about a supervised part: when it is restarted, when it counts as hung, and when its alarm rings.
+"""Decisions about a supervised part: when it is restarted, when it counts as hung, and when its alarm is active.
 
-Plain data; the time is an argument. `stack_supervisor` carries the decisions out.
+Plain data without I/O; the time is an argument. `stack_supervisor` acts on the decisions.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ class RestartPolicy(NamedTuple):
 
     Attributes:
         first_seconds: the wait before the first restart; each further failure doubles it.
-        longest_seconds: the longest wait. A part is never given up: what it would store waits in Kafka.
-        steady_seconds: a part that ran for so long begins with the first wait again.
-        patience_seconds: a part that gives no answer for so long is not ready.
-        hang_seconds: a part that gives no answer for so long is killed and restarted.
-        alarm_seconds: the alarm rings when a part has been away for so long.
-        alarm_failures: or when it failed so many times without a steady run in between.
+        longest_seconds: the longest wait. There is no limit to the restarts: events wait in Kafka meanwhile.
+        steady_seconds: a part that ran this long begins with the first wait again.
+        patience_seconds: a part that does not answer for this long is not ready.
+        hang_seconds: a part that does not answer for this long is killed and restarted.
+        alarm_seconds: the alarm is active when a part has been down for this long.
+        alarm_failures: or when it has failed this many times without a steady run in between.
     """
 
     first_seconds: float = 0.5
@@ -34,7 +34,7 @@ class RestartPolicy(NamedTuple):
 
 
 class PartState(StrEnum):
-    """The state of a part; `held` is one that was stopped on purpose and is not restarted meanwhile."""
+    """State of a part; a `held` part was stopped on purpose, and is not restarted until it is released."""
 
     STARTING = "starting"
     UP = "up"
@@ -44,12 +44,12 @@ class PartState(StrEnum):
 
 DEFAULT_POLICY: Final = RestartPolicy()
 NO_ANSWER: Final = "no_answer"
-# 2^32 first waits are beyond any longest wait, and the power stays small.
+# 2^32 first waits exceed any longest wait, and the shift stays small.
 _MAX_DOUBLINGS: Final = 32
 
 
 class SupervisedPart:
-    """One part: its state, and what follows from it at a time.
+    """One part: its state, and the decisions that follow from it.
 
     Attributes:
         name: its name in `/readyz`, metrics and logs.
@@ -73,18 +73,18 @@ class SupervisedPart:
         self._silent_since: float | None = None
 
     def starting(self, now: float) -> None:
-        """Note the begin of a restart."""
+        """Record the begin of a restart."""
         self.restarts += 1
         self._change(PartState.STARTING, now)
 
     def started(self, now: float) -> None:
-        """Note that it runs."""
+        """Record that it runs."""
         self._change(PartState.UP, now)
         self._away_since = None
         self._silent_since = None
 
     def ended(self, now: float, reason: str) -> float:
-        """Note that it ended, or did not start; return the seconds until it is started again."""
+        """Record that it ended, or did not start; return the seconds until it is restarted."""
         if self.state is PartState.UP and now - self._since >= self._policy.steady_seconds:
             self.failures = 0
         self.failures += 1
@@ -96,38 +96,38 @@ class SupervisedPart:
         return wait
 
     def hold(self, now: float, reason: str) -> None:
-        """Note that it was stopped on purpose, and is not started until `release`."""
+        """Record that it was stopped on purpose; it is not started until `release`."""
         self.reason = reason
         self._away(PartState.HELD, now)
 
     def release(self, now: float) -> None:
-        """End a hold: it is started next."""
+        """End a hold, so that it is due for a start."""
         self.restart_at = now
         self._change(PartState.DOWN, now)
-        # The time of the hold is no failure to start.
+        # The time of the hold does not count as a failure to start.
         self._away_since = now
 
     def answered(self, now: float, answered: bool) -> None:
-        """Note the outcome of a question to it."""
+        """Record the result of a probe."""
         if answered:
             self._silent_since = None
         elif self._silent_since is None:
             self._silent_since = now
 
     def is_due(self, now: float) -> bool:
-        """Say whether it is to be started."""
+        """Return whether it is due for a start."""
         return self.state is PartState.DOWN and now >= self.restart_at
 
     def is_ready(self, now: float) -> bool:
-        """Say whether it does its work."""
+        """Return whether it is up and answers."""
         return self.state is PartState.UP and self._silence(now) < self._policy.patience_seconds
 
     def hangs(self, now: float) -> bool:
-        """Say whether it runs and has not answered for so long that it is to be killed."""
+        """Return whether it runs and has not answered for so long that it must be killed."""
         return self.state is PartState.UP and self._silence(now) >= self._policy.hang_seconds
 
     def rings(self, now: float) -> bool:
-        """Say whether its alarm rings; a hold has an alarm of its own."""
+        """Return whether its alarm is active; a hold has a separate alarm."""
         if self.state is PartState.HELD:
             return False
         if self._away_since is not None and now - self._away_since >= self._policy.alarm_seconds:
@@ -138,7 +138,7 @@ class SupervisedPart:
         return self.failures >= self._policy.alarm_failures and not steady
 
     def report(self, now: float) -> PartReport:
-        """Return what `/readyz` says of it."""
+        """Return its entry in `/readyz`."""
         ready = self.is_ready(now)
         silent = self.state is PartState.UP and not ready
         state = PartState.DOWN if silent else self.state

@@ -1,4 +1,4 @@
-"""Metrics of `stepwell up`: its parts, its disk space and its event loop. Names are one documented type."""
+"""Prometheus metrics of `stepwell up`: its parts, its disk space and its event loop."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ GaugeName = Literal[
 PartName = Literal["broker", "ingestor"]
 
 _GAUGES: Final[dict[GaugeName, str]] = {
-    "stepwell_up_broker_alarm": "1 while the broker is away, or ends again and again.",
-    "stepwell_up_ingestor_alarm": "1 while the ingestor is away, or ends again and again.",
+    "stepwell_up_broker_alarm": "1 while the broker is down, or ends repeatedly.",
+    "stepwell_up_ingestor_alarm": "1 while the ingestor is down, or ends repeatedly.",
     "stepwell_up_disk_free_bytes": "Free bytes where the data folder is.",
     "stepwell_up_disk_alarm": "1 while less than STEPWELL_DISK_ALERT_BYTES are free.",
-    "stepwell_up_disk_reserve_alarm": "1 while ingestion is stopped because the disk's reserve has begun.",
-    "stepwell_up_loop_lag_seconds": "The most that the event loop was late in the last minute.",
-    "stepwell_up_loop_alarm": "1 while that is too much.",
+    "stepwell_up_disk_reserve_alarm": "1 while ingestion is stopped: less than STEPWELL_DISK_RESERVE_BYTES are free.",
+    "stepwell_up_loop_lag_seconds": "Maximum lag of the event loop in the last minute.",
+    "stepwell_up_loop_alarm": "1 while the lag of the event loop is too large.",
 }
 
 _gauges: Final = {name: Gauge(name, text) for name, text in _GAUGES.items()}
@@ -38,9 +38,9 @@ def gauge(name: GaugeName, value: float) -> None:
 
 
 def part_up(part: PartName, up: bool) -> None:
-    """Set whether a part is up."""
+    """Set the gauge of a part."""
     _part_up.labels(part).set(up)
-    # The series is there from the first look on, so that its increase is seen.
+    # Create the counter's series from the start, so that its first increase is visible to Prometheus.
     _part_restarts.labels(part)
 
 

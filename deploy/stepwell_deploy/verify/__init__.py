@@ -1,1 +1,1 @@
-"""`stepwell verify`: journals, log and tables compared."""
+"""`stepwell verify`: comparison of journals, log and tables."""

@@ -1,4 +1,4 @@
-"""Whether journals, log and tables hold the same of a run, and if not, what differs. Pure."""
+"""Comparison of a run's journals, log and tables, without I/O."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from stepwell_ingestor.verify.replay import Beginning
 from stepwell_ingestor.verify.session_digest import Tallies, Tally
 from stepwell_schemas.rules.kinds import Kind
 
-Shown = int | str | None
+DifferenceValue = int | str | None
 
 
 class Verdict(StrEnum):
-    """How a comparison ended."""
+    """Result of a comparison."""
 
     SAME = "same"
     DIFFERENT = "different"
@@ -29,7 +29,7 @@ EXIT_CODES: Final = {Verdict.SAME: 0, Verdict.DIFFERENT: 1, Verdict.NOT_COMPARAB
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that differs: of which key and kind ("" for the run itself), and what each source says (None: nothing).
+    """One difference: its key and kind ("" for the run itself), and the value in each source (None: no value).
 
     Digests are hexadecimal.
     """
@@ -37,17 +37,17 @@ class Difference:
     key: str
     kind: str
     what: str
-    journal: Shown = None
-    log: Shown = None
-    tables: Shown = None
+    journal: DifferenceValue = None
+    log: DifferenceValue = None
+    tables: DifferenceValue = None
 
 
 @dataclass(frozen=True)
 class Report:
-    """What came of a comparison.
+    """The report of a comparison.
 
-    `points` and `series` were compared between log and tables; `journals` were compared with the log. `notes` say what
-    was left out. `reason` says why there is no verdict, "" when there is one.
+    `points` and `series` were compared between log and tables; `journals` were compared with the log. `notes` list what
+    was left out. `reason` is the reason for which there is no verdict, and "" if there is one.
     """
 
     run: str
@@ -65,7 +65,7 @@ class Report:
         return EXIT_CODES[self.verdict]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report in JSON's types."""
+        """Return the report as JSON types."""
         return asdict(self) | {"verdict": str(self.verdict)}
 
     def __str__(self) -> str:
@@ -85,11 +85,11 @@ def not_comparable(run: str, reason: str) -> Report:
     return Report(run, Verdict.NOT_COMPARABLE, reason=reason)
 
 
-def is_whole(beginning: Beginning, created: int | None) -> bool:
-    """Whether the log still holds the run from its first event on.
+def is_complete(beginning: Beginning, created: int | None) -> bool:
+    """Return whether the log still has all events of the run from the first one on.
 
-    `created` is when the tables say that the run's first event was made, in milliseconds since the epoch; None where
-    they don't know the run.
+    `created` is the timestamp of the run's first event in the tables, in milliseconds since the epoch; None if the
+    tables do not have the run.
     """
     if beginning.log_begin == 0:
         return True
@@ -97,24 +97,26 @@ def is_whole(beginning: Beginning, created: int | None) -> bool:
 
 
 def compare_tables(log: Figures, tables: Figures) -> list[Difference]:
-    """Return what the tables hold otherwise than the log says."""
-    found = [
+    """Return the differences between the log and the tables."""
+    differences = [
         difference
         for name in sorted(log.series.keys() | tables.series.keys())
         for difference in _series(name, log, tables)
     ]
     if log.metrics is not None and tables.metrics is not None:
         for name in sorted(log.metrics.keys() | tables.metrics.keys()):
-            found += _metric(name, log, tables)
+            differences += _metric(name, log, tables)
     if log.rollups is not None and tables.rollups is not None:
-        for place in sorted(log.rollups.keys() | tables.rollups.keys()):
-            found += _rollups(place, log.rollups, tables.rollups)
+        for rollup_key in sorted(log.rollups.keys() | tables.rollups.keys()):
+            differences += _rollups(rollup_key, log.rollups, tables.rollups)
     left, right = log.conflicts, tables.conflicts
     if left.calls != right.calls:
-        found.append(Difference("", "", "step conflicts", log=left.calls, tables=right.calls))
+        differences.append(Difference("", "", "step conflicts", log=left.calls, tables=right.calls))
     elif left != right:
-        found.append(Difference("", "", "what step conflicts say", log=_hex(left.digest), tables=_hex(right.digest)))
-    return found
+        differences.append(
+            Difference("", "", "what step conflicts say", log=_hex(left.digest), tables=_hex(right.digest))
+        )
+    return differences
 
 
 def _series(name: SeriesKey, log: Figures, tables: Figures) -> Iterator[Difference]:
@@ -147,10 +149,10 @@ def _metric(name: SeriesKey, log: Figures, tables: Figures) -> Iterator[Differen
 
 
 def _rollups(
-    place: RollupKey, log: Mapping[RollupKey, RollupFigures], tables: Mapping[RollupKey, RollupFigures]
+    rollup_key: RollupKey, log: Mapping[RollupKey, RollupFigures], tables: Mapping[RollupKey, RollupFigures]
 ) -> Iterator[Difference]:
-    left, right = (side.get(place, RollupFigures()) for side in (log, tables))
-    key, level = place
+    left, right = (side.get(rollup_key, RollupFigures()) for side in (log, tables))
+    key, level = rollup_key
     if left.buckets != right.buckets:
         yield Difference(key, Kind.NUMBER, f"buckets of {1 << level:,} steps", log=left.buckets, tables=right.buckets)
     elif left != right:
@@ -159,27 +161,29 @@ def _rollups(
 
 
 def compare_journals(checks: Iterable[JournalCheck]) -> tuple[list[Difference], list[str]]:
-    """Return what the log holds otherwise than the journals, and notes on what is no difference.
+    """Return the differences between the journals and the log, and notes.
 
-    Records that a living session has not sent yet are none; those that nobody will send by themselves are.
+    Records that an open session has not sent yet are noted. Records of an ended session that were not sent are a
+    difference, since only a sync would send them.
     """
-    found: list[Difference] = []
+    differences: list[Difference] = []
     notes: list[str] = []
     for check in checks:
         session, account = check.account.info.session, check.account
-        found += _tallied(check.held, check.logged)
+        differences += _tallied(check.held, check.logged)
         waiting = account.records - check.following
         if waiting > 0 and account.living:
             notes.append(f"session {session} is still open: {counted(waiting, 'record')} of its journal not sent yet")
         elif waiting > 0:
             what = f"records of session {session}"
-            found.append(Difference("", "", what, journal=account.records, log=check.following))
-            found += [
-                Difference(*name, "points not sent", journal=one.points) for name, one in sorted(check.pending.items())
+            differences.append(Difference("", "", what, journal=account.records, log=check.following))
+            differences += [
+                Difference(*name, "points not sent", journal=tally.points)
+                for name, tally in sorted(check.pending.items())
             ]
         if account.damage:
-            found.append(Difference("", "", f"the journal of session {session}", journal=account.damage))
-    return found, notes
+            differences.append(Difference("", "", f"the journal of session {session}", journal=account.damage))
+    return differences, notes
 
 
 def _tallied(held: Tallies, logged: Tallies) -> Iterator[Difference]:
@@ -199,8 +203,8 @@ def conclude(
     journals: int,
     partly: str = "",
 ) -> Report:
-    """Return the report of a comparison; `partly` says why not all of the run could be compared, "" when it was."""
-    points = sum(one.points for one in log.series.values())
+    """Return the report; `partly` is the reason for which only a part of the run could be compared, "" if all was."""
+    points = sum(series.points for series in log.series.values())
     verdict = Verdict.NOT_COMPARABLE if partly else Verdict.SAME
     if differences:
         verdict, notes = Verdict.DIFFERENT, [*notes, *([partly] if partly else [])]
@@ -208,15 +212,16 @@ def conclude(
 
 
 def as_notes(differences: Iterable[Difference]) -> list[str]:
-    """Return what differs where the log does not say enough to call it a difference."""
+    """Return notes for disagreements that the log is too incomplete to confirm as differences."""
     return [
-        f"not comparable: {one.key or 'the run'} {one.kind}{' ' if one.kind else ''}{one.what}: "
-        f"{_told(one.log)} in the log from there on, {_told(one.tables)} in the tables"
-        for one in differences
+        f"not comparable: {difference.key or 'the run'} "
+        f"{difference.kind}{' ' if difference.kind else ''}{difference.what}: "
+        f"{_plain(difference.log)} in the log from there on, {_plain(difference.tables)} in the tables"
+        for difference in differences
     ]
 
 
-def _told(value: Shown) -> str:
+def _plain(value: DifferenceValue) -> str:
     return "nothing" if value is None else f"{value:,}" if isinstance(value, int) else value
 
 
@@ -225,5 +230,5 @@ def _hex(digest: int) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun in the right form."""
+    """Return a number with its noun in the singular or plural."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,4 +1,7 @@
-"""What the journals on this machine hold of a run, as the sender would send it. Reads only; a journal may grow."""
+"""The records of a run in the journals on this machine, as the sender would send them.
+
+Journals are only read, and may grow meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,12 @@ _UNFIT: Final = (ValueError, TypeError, LookupError, ArithmeticError, AttributeE
 class JournalAccount(NamedTuple):
     """One journal of a run.
 
-    `records` is how many it holds, `living` whether its session may still write, `damage` what ends reading before the
-    journal's end ("" when nothing does).
+    Attributes:
+        path: its file.
+        info: its header.
+        records: the number of its records.
+        living: true if its session may still write.
+        damage: the damage that ends reading before the journal's end, "" if there is none.
     """
 
     path: Path
@@ -36,9 +43,9 @@ class JournalAccount(NamedTuple):
 
 
 class JournalCheck(NamedTuple):
-    """A journal beside what the log has of its session.
+    """A journal compared with its session in the log.
 
-    `held` and `logged` are tallies of the same records, those that the log should have: in the journal, and in the log.
+    `held` and `logged` are tallies of the records that the log should have: from the journal, and from the log.
     `pending` are the journal's records that the log does not have yet; `following` is the number of the first of them.
     """
 
@@ -50,22 +57,22 @@ class JournalCheck(NamedTuple):
 
 
 def find_accounts(folder: Path, run: RunPath) -> list[JournalAccount]:
-    """Return the journals of a run in a folder, the oldest session first; of copies of one, the longest."""
+    """Return the journals of a run in a folder, the oldest session first; for copies of a journal, the longest."""
     longest: dict[str, JournalAccount] = {}
     for path in find_journals([folder]):
         account = _account(path, run)
         if account is not None:
             known = longest.setdefault(account.info.session, account)
-            longest[account.info.session] = max(known, account, key=lambda one: one.records)
+            longest[account.info.session] = max(known, account, key=lambda journal: journal.records)
     return list(longest.values())
 
 
-def check_journal(account: JournalAccount, session: SessionTally, *, whole: bool) -> JournalCheck | None:
-    """Set a journal beside the log's tally of its session; None for a journal that was delivered and is gone.
+def check_journal(account: JournalAccount, session: SessionTally, *, complete: bool) -> JournalCheck | None:
+    """Compare a journal with the log's tally of its session; None if the journal was delivered and removed.
 
-    Unless the log is `whole`, records before the first one there are left out.
+    If the log is not `complete`, records before its first one are left out.
     """
-    first = 0 if whole or session.first is None else session.first
+    first = 0 if complete or session.first is None else session.first
     held: Tallies = {}
     pending: Tallies = {}
     try:
@@ -80,7 +87,7 @@ def check_journal(account: JournalAccount, session: SessionTally, *, whole: bool
 
 def _account(path: Path, run: RunPath) -> JournalAccount | None:
     try:
-        # Asked first: a session that ends meanwhile may have left records behind, but wrote none since.
+        # Read first: a session that ends later has written its last record before the journal is read.
         living = not locks.is_orphaned(path)
         data = _mapped(path)
         info, _ = read_header(data, str(path))
@@ -90,13 +97,13 @@ def _account(path: Path, run: RunPath) -> JournalAccount | None:
         return None
     reader = Reader(check=True)
     _read_through(reader, data)
-    # A living session writes on while it is read: what looks damaged is its next record.
+    # An open session writes while its journal is read: apparent damage is its next record.
     damage = None if living else reader.damage(data)
     return JournalAccount(path, info, reader.position.sequence, living, "" if damage is None else str(damage))
 
 
 def _mapped(path: Path) -> mmap.mmap:
-    # Never closed by hand: rows that were read are views of it, and it goes with the last of them.
+    # Never closed explicitly: rows are views of it, and it is freed with the last of them.
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
@@ -111,7 +118,7 @@ def _read_through(reader: Reader, data: mmap.mmap) -> None:
 
 
 def _events(account: JournalAccount) -> Iterator[Event]:
-    """Yield the events of a journal's counted records; what can't be an event is passed over, as the sender does."""
+    """Yield the events of a journal's counted records; records that are not valid are skipped, as by the sender."""
     data = _mapped(account.path)
     reader = Reader(check=True)
     while (sequence := reader.position.sequence) < account.records:
@@ -133,5 +140,5 @@ def _event(piece: EventContent, account: JournalAccount, sequence: int) -> Event
 
 
 def session_ends(accounts: Iterable[JournalAccount]) -> dict[str, int]:
-    """Return each journal's session with the number of records it holds."""
+    """Return the number of records of each journal, by session."""
     return {account.info.session: account.records for account in accounts}

@@ -1,6 +1,6 @@
-"""A replay in a process of its own: its scratch engine needs one, since the embedded engine opens one folder a process.
+"""A replay in a separate process, since the embedded engine opens one folder per process.
 
-The process ends with the `with` block; its scratch folder goes with it.
+The process ends with the `with` block, and its scratch folder is removed.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _SCRATCH: Final = "engine"
-# The child's own: the one replay it holds, and the event loop that its clients live in.
+# State of the child process: its replay, and the event loop of its clients.
 _opened: Final[list[tuple[asyncio.Runner, Replay]]] = []
 
 
 class ReplayProcess:
-    """A `Replay` that lives in a child process. Errors of its methods come back as they are."""
+    """A `Replay` in a child process. Exceptions of its methods are raised in the parent."""
 
     def __init__(self, settings: IngestorSettings, run: RunPath, session_ends: Mapping[str, int]) -> None:
         self._arguments = settings, run, dict(session_ends)
@@ -57,12 +57,12 @@ class ReplayProcess:
         self._folder.cleanup()
 
     def ask(self, method: Callable[Concatenate[Replay, P], Awaitable[T]], *args: P.args, **named: P.kwargs) -> T:
-        """Return what a method of the replay returns there."""
+        """Call a method of the replay in the child, and return its result."""
         return self._pool.submit(_call, method, args, named).result()
 
 
 def _open(settings: IngestorSettings, run: RunPath, folder: Path, session_ends: Mapping[str, int]) -> None:
-    # What aiokafka notes of brokers that come and go is told by the errors that reach the parent.
+    # aiokafka's log lines about brokers repeat the errors that reach the parent.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     runner = asyncio.Runner()
 

@@ -1,7 +1,7 @@
-"""Compares one run's journals, log and tables, while all of them may be written: I/O around `verifying`.
+"""Comparison of one run's journals, log and tables while all of them may be written: the I/O around `compare`.
 
-The log is replayed up to the offset that the group has committed. A flush that begins before the tables are read may
-have put more into them; which steps it touches, the log says. Such steps are left out, if they keep coming.
+The log is replayed up to the committed offset of the group. A flush that begins before the tables are read may have
+inserted more rows; its steps are known from the log. If such flushes keep coming, their steps are left out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stepwell_deploy.verify.compare import (
     compare_tables,
     conclude,
     counted,
-    is_whole,
+    is_complete,
 )
 from stepwell_deploy.verify.journals import JournalAccount, JournalCheck, check_journal, find_accounts, session_ends
 from stepwell_deploy.verify.replay_process import ReplayProcess
@@ -46,13 +46,13 @@ from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.settings import KafkaSettings
 
-# Flushes of a run that logs are half a second apart.
+# Flushes of an active run are half a second apart.
 _QUIET_TRIES: Final = 6
 _QUIET_SECONDS: Final = 0.3
 _BOUNDED_TRIES: Final = 5
 
 
-class Settled(NamedTuple):
+class ComparedFigures(NamedTuple):
     """Figures of the log and of the tables as of one state of the log, within `bounds`."""
 
     log: Figures
@@ -61,7 +61,7 @@ class Settled(NamedTuple):
 
 
 def ask_store(store: Store) -> Ask:
-    """Return the question to a ClickHouse that this process reaches itself."""
+    """Return the function that queries a ClickHouse directly."""
 
     def ask(sql: str, parameters: Mapping[str, Any]) -> Rows:
         rows: Rows = store.query(sql, parameters).to_pylist()
@@ -71,7 +71,7 @@ def ask_store(store: Store) -> Ask:
 
 
 def ask_service(service: ServiceClient) -> Ask:
-    """Return the question to a query service."""
+    """Return the function that queries through a query service."""
 
     def ask(sql: str, parameters: Mapping[str, Any]) -> Rows:
         answer = service.post("sql", {"sql": sql, "parameters": dict(parameters)}).json()
@@ -82,30 +82,30 @@ def ask_service(service: ServiceClient) -> Ask:
 
 
 def find_log() -> IngestorSettings:
-    """Return the ingestor's settings from the environment, with the brokers that it or the service names.
+    """Return the ingestor's settings from the environment, with the brokers from there or from the service.
 
     Raises:
         NotConnectedError: when neither names any.
     """
-    found = asyncio.run(find_brokers(ProducerSettings()))
-    return IngestorSettings().model_copy(update={name: getattr(found, name) for name in KafkaSettings.model_fields})
+    kafka = asyncio.run(find_brokers(ProducerSettings()))
+    return IngestorSettings().model_copy(update={name: getattr(kafka, name) for name in KafkaSettings.model_fields})
 
 
 def verify_run(run: RunPath, settings: IngestorSettings, tables: Ask, journals: Path) -> Report:
-    """Compare what the journals in a folder, the log and the tables hold of a run.
+    """Compare a run's journals in a folder, its log and its tables.
 
     Raises:
         NotComparableError, ReplayError, KafkaError: when the log can't be compared.
         StoreError, ServiceRefusedError, httpx.HTTPError: when the tables can't be read.
     """
-    # Before the log is read: what a journal holds then, and its sender has sent, is in the log.
+    # Journals are read before the log, so that the log has every record that was sent from them.
     accounts = find_accounts(journals, run)
     with ReplayProcess(settings, run, session_ends(accounts)) as replay:
         beginning = replay.ask(Replay.begin)
         if beginning is None:
             return _without_log(run, replay, tables, accounts)
         created = read_created(tables, run)
-        if is_whole(beginning, created):
+        if is_complete(beginning, created):
             return _verify(run, replay, tables, accounts, beginning, None)
         return _verify(run, replay, tables, accounts, beginning, _seed(run, replay, tables, beginning))
 
@@ -119,17 +119,17 @@ def _verify(
     kept_step: int | None,
 ) -> Report:
     first = Bounds().first if kept_step is None else kept_step
-    settled = _settle(run, replay, tables, first)
-    differences = compare_tables(settled.log, settled.tables)
+    figures = _read_both(run, replay, tables, first)
+    differences = compare_tables(figures.log, figures.tables)
     rest = replay.ask(Replay.rest)
-    checks = _check(accounts, rest.sessions, whole=kept_step is None)
+    checks = _check(accounts, rest.sessions, complete=kept_step is None)
     unsent, notes = compare_journals(checks)
     if differences:
         _refuse_scattered(replay, beginning)
-    if settled.bounds.own and kept_step is None:
-        notes.append("left out: system metrics and console lines, whose steps are counted for themselves")
-    if settled.bounds.last != Bounds().last:
-        notes.append(f"left out: steps from {settled.bounds.last + 1:,} on, which are being stored right now")
+    if figures.bounds.own and kept_step is None:
+        notes.append("left out: system metrics and console lines, whose steps are counted separately")
+    if figures.bounds.last != Bounds().last:
+        notes.append(f"left out: steps from {figures.bounds.last + 1:,} on, which are being stored right now")
     if rest.behind:
         notes.append(
             f"not ingested yet: {counted(rest.behind, 'event')} of the run, of {rest.behind_all:,} in its partition"
@@ -143,22 +143,22 @@ def _verify(
             f"first event; compared from step {kept_step:,} on: {_outcome(differences)}"
         )
         notes, differences = [*notes, *as_notes(differences)], []
-    return conclude(str(run), settled.log, [*differences, *unsent], notes, len(checks), partly)
+    return conclude(str(run), figures.log, [*differences, *unsent], notes, len(checks), partly)
 
 
 def _outcome(differences: list[Difference]) -> str:
     return "what differs is listed" if differences else "no difference"
 
 
-def _settle(run: RunPath, replay: ReplayProcess, tables: Ask, first: int) -> Settled:
-    """Read log and tables until both are of the same state, or the steps that keep them apart are known."""
-    # A log without its beginning does not say at which step a stream beside the run's own rows stood.
-    whole = Bounds(first, own=first != Bounds().first)
+def _read_both(run: RunPath, replay: ReplayProcess, tables: Ask, first: int) -> ComparedFigures:
+    """Read log and tables until both have the same state, or the steps that are still being stored are known."""
+    # A log without its beginning does not have the current step of the `system` and `console` streams.
+    all_steps = Bounds(first, own=first != Bounds().first)
     for _ in range(_QUIET_TRIES):
         replay.ask(Replay.store_until, replay.ask(Replay.reach).settled)
-        stored, ahead = _stored(run, replay, tables, whole)
-        if ahead.first_step is None and (whole.own or not ahead.beside):
-            return Settled(replay.ask(Replay.figures, whole), stored, whole)
+        stored, ahead = _stored(run, replay, tables, all_steps)
+        if ahead.first_step is None and (all_steps.own or not ahead.beside):
+            return ComparedFigures(replay.ask(Replay.figures, all_steps), stored, all_steps)
         time.sleep(_QUIET_SECONDS)
     for _ in range(_BOUNDED_TRIES):
         lowest = ahead.first_step
@@ -168,19 +168,19 @@ def _settle(run: RunPath, replay: ReplayProcess, tables: Ask, first: int) -> Set
             log = replay.ask(Replay.figures, bounds)
             if not log.series and not stored.series:
                 break
-            return Settled(log, stored, bounds)
-    raise NotComparableError("steps are written all over the run right now; ask again when it rests")
+            return ComparedFigures(log, stored, bounds)
+    raise NotComparableError("steps are being written across the entire run right now; repeat this when it is idle")
 
 
 def _stored(run: RunPath, replay: ReplayProcess, tables: Ask, bounds: Bounds) -> tuple[Figures, Ahead]:
-    """Return the tables' figures, and what may have changed in them since the replayed part."""
+    """Return the tables' figures, and the bounds of what may have changed in them since the replayed part."""
     stored = read_figures(tables, run, bounds)
     begun = replay.ask(Replay.reach).begun
     return stored, replay.ask(Replay.look_ahead, begun)
 
 
 def _seed(run: RunPath, replay: ReplayProcess, tables: Ask, beginning: Beginning) -> int:
-    """Let the replay of a log without its beginning go on from what the tables say; return the first step kept."""
+    """Continue the replay of a log without its beginning from the tables' state; return the first step kept."""
     step = read_step_at(tables, run, beginning.timestamp)
     if step is None:
         raise NotComparableError(
@@ -191,30 +191,32 @@ def _seed(run: RunPath, replay: ReplayProcess, tables: Ask, beginning: Beginning
     return step
 
 
-def _check(accounts: list[JournalAccount], sessions: Mapping[str, SessionTally], *, whole: bool) -> list[JournalCheck]:
-    checks = (check_journal(account, sessions[account.info.session], whole=whole) for account in accounts)
+def _check(
+    accounts: list[JournalAccount], sessions: Mapping[str, SessionTally], *, complete: bool
+) -> list[JournalCheck]:
+    checks = (check_journal(account, sessions[account.info.session], complete=complete) for account in accounts)
     return [check for check in checks if check is not None]
 
 
 def _refuse_scattered(replay: ReplayProcess, beginning: Beginning) -> None:
-    """Raise NotComparableError where the run's events lie in several partitions: their order is not known."""
+    """Raise NotComparableError if the run's events are in several partitions, since their order is unknown."""
     others = replay.ask(Replay.elsewhere)
     if others:
-        places = ", ".join(str(number) for number in sorted([beginning.partition, *others]))
+        partitions = ", ".join(str(number) for number in sorted([beginning.partition, *others]))
         raise NotComparableError(
-            f"the run's events lie in the partitions {places}, so that their order is not known; every producer of a "
-            "run must send to the same one"
+            f"the run's events are in the partitions {partitions}, so their order is unknown; every producer of a run "
+            "must send to the same one"
         )
 
 
 def _without_log(run: RunPath, replay: ReplayProcess, tables: Ask, accounts: list[JournalAccount]) -> Report:
-    """Compare with a log that holds nothing of the run."""
+    """Compare with a log that has no events of the run."""
     stored = read_figures(tables, run, Bounds())
     there = bool(stored.series) or read_created(tables, run) is not None
     if not there and not accounts:
         raise NotComparableError(f"there is no run {run}: not in the log, nor the tables, nor a journal here")
     if there and not replay.ask(Replay.kept_from_the_start):
-        raise NotComparableError("the log no longer holds any event of the run")
-    checks = _check(accounts, {name: SessionTally(end) for name, end in session_ends(accounts).items()}, whole=True)
+        raise NotComparableError("the log no longer has any event of the run")
+    checks = _check(accounts, {name: SessionTally(end) for name, end in session_ends(accounts).items()}, complete=True)
     unsent, notes = compare_journals(checks)
     return conclude(str(run), NOTHING, [*compare_tables(NOTHING, stored), *unsent], notes, len(checks))

@@ -1,4 +1,4 @@
-"""Alarms: in the metrics and in `stepwell status` while something is wrong, and gone when it is right again."""
+"""Alarms: in the metrics and in `stepwell status` while a fault lasts, and cleared afterwards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stepwell_ingestor.alarms import LEAST_DEAD_LETTERS, WINDOW_EVENTS
 from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import LogEvent
-from support.servers.ingest import PATH, a_batch, ingesting, send, settings_of, until
+from support.servers.ingest import PATH, a_batch, ingesting, make_ingestor_settings, send, until
 from support.servers.sdk import Served, eventually, serving
 from support.servers.stack import Stack, Topics
 
@@ -28,7 +28,7 @@ A_GOOD_EVENT = encode(LogEvent(**PATH._asdict(), data={"x": 1.0}))
 
 
 def status(url: str, *arguments: str) -> str:
-    """Return what `stepwell status` prints; its exit code must be that of its alarms."""
+    """Return the output of `stepwell status`; its exit code must match its alarms."""
     environment = {**os.environ, "STEPWELL_BASE_URL": url}
     done = subprocess.run([str(STEPWELL), "status", *arguments], env=environment, capture_output=True, check=False)
     text = done.stdout.decode()
@@ -38,7 +38,7 @@ def status(url: str, *arguments: str) -> str:
 
 
 def alarms(url: str) -> list[Any]:
-    """Return the alarms that `stepwell status --json` tells."""
+    """Return the alarms of `stepwell status --json`."""
     found: list[Any] = json.loads(status(url, "--json"))["alarms"]
     return found
 
@@ -80,7 +80,7 @@ async def test_events_that_wait_for_clickhouse_ring(
     server = ClickHouseHttp(folder, "127.0.0.1", 0, "tests", "tests")
     server.start()
     store = connect(f"http://tests:tests@127.0.0.1:{server.port}", chdb_store.database)
-    async with ingesting(settings_of(broker, topics, ingestor_retry_seconds=0.2), store):
+    async with ingesting(make_ingestor_settings(broker, topics, ingestor_retry_seconds=0.2), store):
         server.stop()
         await send(broker, topics.events, [encode(a_batch(0, 3))])
         await until(lambda: metric(url, "stepwell_ingestor_store_alarm"), 1.0)

@@ -1,10 +1,11 @@
-"""`stepwell deadletters`: what could not be used is listed, looked into and sent again, against the real broker."""
+"""`stepwell deadletters`: unusable events are listed, shown and sent again, with the real broker."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -37,7 +38,7 @@ Command = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 def run_command(environment: dict[str, str], *arguments: str, code: int = 0) -> subprocess.CompletedProcess[bytes]:
-    """Run `stepwell deadletters …` with these settings and no others; it must end with the exit code."""
+    """Run `stepwell deadletters …` with these settings and no others, and check the exit code."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith("STEPWELL_")}
     command = [str(STEPWELL), "deadletters", *arguments]
     env = {**bare, "COLUMNS": "250", **environment}
@@ -48,7 +49,7 @@ def run_command(environment: dict[str, str], *arguments: str, code: int = 0) -> 
 
 @pytest.fixture
 def command(sdk: Served, topics: Topics) -> Command:
-    """A function that runs `stepwell deadletters …` beside the test's broker, ingestor and service."""
+    """A function that runs `stepwell deadletters …` with the test's broker, ingestor and service."""
     environment = {**sdk.environment, "STEPWELL_DEADLETTERS_TOPIC": topics.deadletters}
     return lambda *arguments, code=0: run_command(environment, *arguments, code=code)
 
@@ -59,7 +60,7 @@ def as_json(done: subprocess.CompletedProcess[bytes]) -> Any:
 
 
 def bury(broker: str, topics: Topics, values: list[bytes], key: bytes | None = RUN.kafka_key) -> list[Any]:
-    """Send events that can't be used; return their letters when they are there."""
+    """Send unusable events; wait for their letters and return them."""
     asyncio.run(send(broker, topics.events, values, key))
     return asyncio.run(read_all(broker, topics.deadletters, len(values)))
 
@@ -90,7 +91,7 @@ def test_foreign_poison_is_listed(broker: str, topics: Topics, command: Command)
     assert as_json(command("list", "--run", "me/p/other", "--json")) == []
     table = command("list", "--limit", "2").stdout.decode()
     assert "partly stored" in table.splitlines()[1]
-    assert "1 older ones are not shown" in table
+    assert re.search(r"^1 .*--limit", table, re.MULTILINE)
     assert b"unknown_nonsense" in command("list", "--reason", "unknown_nonsense", code=2).stderr
 
 
@@ -122,7 +123,7 @@ def test_what_can_be_used_since_is_stored_once_however_often_it_is_redriven(
 ) -> None:
     values = [encode(AN_EVENT.model_copy(update={"data": {"x": float(number)}})) for number in range(3)]
     with monkeypatch.context() as stricter:
-        # As if an operator had raised the ingestor's limit since.
+        # As if an operator had raised the ingestor's limit meanwhile.
         stricter.setattr("stepwell_schemas.events.codec.MAX_EVENT_BYTES", 8)
         bury(broker, topics, values)
     for _ in range(2):
@@ -145,7 +146,7 @@ def test_what_is_partly_stored_is_sent_only_when_asked_for(
     bury(broker, topics, [BAD_KEY])
     skipped = command("redrive", "--all").stdout.decode()
     assert "0 sent again" in skipped
-    assert "1 left alone, since a part is stored (--partly-stored sends them): 0" in skipped
+    assert re.search(r"^1 .*--partly-stored.*: 0$", skipped, re.MULTILINE)
     for _ in range(2):
         assert "1 sent again" in command("redrive", "0", "--partly-stored").stdout.decode()
     asyncio.run(send(broker, topics.events, [encode(AN_EVENT)], RUN.kafka_key))

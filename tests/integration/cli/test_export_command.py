@@ -1,4 +1,4 @@
-"""`stepwell export`: runs as files in every format, gone on with after a kill, and while runs go on."""
+"""`stepwell export`: runs as files in every format, resumed after a kill, and while runs are logging."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from stepwell_deploy.service_client import ServiceClient
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter, gathered
-from support.fakes.held import Held
+from support.fakes.pausing_store import PausingStore
 from support.servers.query import run_url
 from support.servers.sdk import serving
 
@@ -41,13 +41,13 @@ POLL_SECONDS: Final = 0.02
 
 
 @pytest.fixture
-def held(chdb_store: Store) -> Held:
-    return Held(chdb_store)
+def held(chdb_store: Store) -> PausingStore:
+    return PausingStore(chdb_store)
 
 
 @pytest.fixture
-def url(held: Held, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    # In one process with the command, whose output is looked at.
+def url(held: PausingStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    # In the process of the command, whose output is captured.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with serving(held, query_scan_values=2_000) as url:  # type: ignore[arg-type]
         monkeypatch.setenv("STEPWELL_BASE_URL", url)
@@ -58,7 +58,7 @@ def url(held: Held, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
-    """The queries of the scans that this process asks for."""
+    """The queries of the scans that this process requests."""
     queries: list[Mapping[str, Any]] = []
     plain = ServiceClient.stream
 
@@ -84,7 +84,7 @@ def export(*arguments: object, code: int = 0) -> Result:
 
 
 def said(*arguments: object) -> str:
-    """Return what a command that is used wrongly says, without the lines and frames it is printed in."""
+    """Return the error message of a wrong usage, without its line breaks and frame."""
     return " ".join(export(*arguments, code=2).stderr.replace("│", " ").split())
 
 
@@ -147,12 +147,12 @@ def test_runs_of_a_project_pass_a_filter_and_are_not_exported_twice(
     summary = json.loads(export(*chosen, "--json").stdout)
     assert summary == {"exported": 1, "unchanged": 29, "failed": {}}
     assert loss_steps(tmp_path / "me" / "sweep" / "r12.parquet") == [0, 1, 2, 3]
-    # Another question is another file's content.
+    # Another request has another content.
     assert json.loads(export(*chosen, "--max-step", 1, "--json").stdout)["exported"] == 30
 
 
-def killed(held: Held, folder: Path, *arguments: str) -> None:
-    """Begin an export in a process, and kill it once it has received a part of the rows."""
+def killed(held: PausingStore, folder: Path, *arguments: str) -> None:
+    """Start an export in a process, and kill it when it has received a part of the rows."""
     held.after = 6
     command = [sys.executable, "-m", "stepwell_deploy", "export", str(RUN), "-o", str(folder), *arguments]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ) as process:
@@ -176,7 +176,7 @@ def received(folder: Path) -> bool:
 @pytest.mark.parametrize("shape", ["wide", "long"])
 @pytest.mark.parametrize("fmt", ["parquet", "arrow", "csv", "ndjson"])
 def test_a_killed_export_goes_on(
-    held: Held, sent: list[Mapping[str, Any]], tmp_path: Path, fmt: str, shape: str
+    held: PausingStore, sent: list[Mapping[str, Any]], tmp_path: Path, fmt: str, shape: str
 ) -> None:
     asked = ("--format", fmt, "--shape", shape)
     killed(held, tmp_path / "cut", *asked)
@@ -198,7 +198,7 @@ def test_a_killed_export_goes_on(
 @pytest.mark.parametrize("change", ["later", "earlier", "column"])
 @pytest.mark.parametrize(("fmt", "shape"), [("parquet", "wide"), ("ndjson", "wide"), ("csv", "long")])
 def test_a_run_that_went_on_meanwhile_is_whole_and_has_nothing_twice(
-    held: Held, run: RunWriter, tmp_path: Path, fmt: str, shape: str, change: str
+    held: PausingStore, run: RunWriter, tmp_path: Path, fmt: str, shape: str, change: str
 ) -> None:
     killed(held, tmp_path, "--format", fmt, "--shape", shape)
     match change:
@@ -220,7 +220,7 @@ def test_a_run_that_went_on_meanwhile_is_whole_and_has_nothing_twice(
 @pytest.mark.usefixtures("url", "run")
 @pytest.mark.parametrize("fmt", ["parquet", "ndjson"])
 def test_an_answer_that_breaks_off_is_gone_on_with(
-    held: Held, sent: list[Mapping[str, Any]], tmp_path: Path, fmt: str
+    held: PausingStore, sent: list[Mapping[str, Any]], tmp_path: Path, fmt: str
 ) -> None:
     held.after, held.fails = 5, True
     file = tmp_path / f"one.{fmt}"

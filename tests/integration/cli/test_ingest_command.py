@@ -1,4 +1,4 @@
-"""`stepwell ingest` as a process of its own: what it serves, and its end on a signal."""
+"""`stepwell ingest` as a separate process: its metrics, and its end on a signal."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_it_ends_in_time_while_the_broker_takes_connections_and_never_answers(st
 
 @contextmanager
 def _killed_at_the_end(process: subprocess.Popen[Any]) -> Iterator[None]:
-    """Kill a process when the block ends, which a failed test would wait for otherwise."""
+    """Kill a process at the end of the block, since a failed test would wait for it otherwise."""
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The local broker: its log outlives a restart, it dies with its parent, its topics are made once."""
+"""The local broker: its log survives a restart, it ends with its parent, its topics are created once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said when the broker or another child does not do as it should."""
+"""Errors of the broker and of other child processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`stepwell sql`: through the service when one is up, else straight at the DSN; the answer in every form."""
+"""`stepwell sql`: through the service, or directly at the DSN if no service is up, in every output format."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ STATEMENT = "SELECT step, value FROM numbers WHERE key = {key:String} ORDER BY s
 def asked(
     request: pytest.FixtureRequest, stack: Stack, open_store: Callable[[str], Store], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """The command's environment: a service that is up, or none and ClickHouse's DSN."""
+    """The command's environment: a running service, or none and ClickHouse's DSN."""
     store = open_store("http")
     RunWriter(store, RunPath("me", "digits", "one")).document().numbers("it's", range(3), [1.0, float("nan"), 0.25])
     if request.param == "service":
-        # In one process with the command, whose output is looked at.
+        # In the process of the command, whose output is captured.
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
         with serving(store) as url:
             monkeypatch.setenv("STEPWELL_BASE_URL", url)
@@ -42,7 +42,7 @@ def asked(
         structlog.reset_defaults()
         return
     monkeypatch.delenv("STEPWELL_BASE_URL", raising=False)
-    # Whatever this machine runs at the default address: nothing answers at this one.
+    # Independent of services at the default address: no service answers at this one.
     monkeypatch.setattr("stepwell_deploy.cli.commands.sql.open_service", lambda _: ServiceClient("http://127.0.0.1:9"))
     monkeypatch.setenv("STEPWELL_CLICKHOUSE_DSN", stack.dsn("http"))
     monkeypatch.setenv("STEPWELL_CLICKHOUSE_DATABASE", store.database)

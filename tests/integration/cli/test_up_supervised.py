@@ -1,4 +1,4 @@
-"""A real `stepwell up` whose parts are killed, frozen and left without space, and that is told to end meanwhile."""
+"""A real `stepwell up` whose parts are killed, frozen and left without disk space, and that is stopped meanwhile."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Up:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it takes traffic."""
+        """Start the stack, and wait until it accepts requests."""
         self.log.unlink(missing_ok=True)
         command = [str(STEPWELL), "up", "--dir", str(self.folder), "--port", "0"]
         self.process = start_child(command, self.log, self.environment)
@@ -70,12 +70,12 @@ class Up:
         return self.process.wait(60), time.monotonic() - began
 
     def parts(self) -> dict[str, Any]:
-        """Return the parts that `/readyz` names."""
+        """Return the parts in `/readyz`."""
         parts: dict[str, Any] = httpx.get(f"{self.url}/readyz", timeout=30).json()["parts"]
         return parts
 
     def ready(self) -> bool:
-        """Whether it takes events and stores them."""
+        """Return whether the stack receives and stores events."""
         return httpx.get(f"{self.url}/readyz", timeout=30).is_success
 
     def status(self) -> tuple[int, dict[str, Any]]:
@@ -86,7 +86,7 @@ class Up:
         return done.returncode, report
 
     def alarms(self) -> set[str]:
-        """Return the names of the alarms that ring."""
+        """Return the names of the active alarms."""
         code, report = self.status()
         assert bool(code) == (not report["ready"] or bool(report["alarms"]))
         return {alarm["name"] for alarm in report["alarms"]}
@@ -109,7 +109,7 @@ class Up:
 
 
 def until(ask: Callable[[], T], what: str) -> T:
-    """Wait until a question has a true answer, and return it."""
+    """Wait until a function returns a true value, and return it."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while True:
         with suppress(httpx.HTTPError):
@@ -121,7 +121,7 @@ def until(ask: Callable[[], T], what: str) -> T:
 
 @pytest.fixture(scope="module")
 def volume(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """A folder on a volume of its own, and why it is none where it could not be mounted."""
+    """A folder on a separate volume, or the reason for which it could not be mounted."""
     folder = tmp_path_factory.mktemp("up") / "server"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={VOLUME_MIB}m,mode=755", "tmpfs", str(folder)]
@@ -137,7 +137,7 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str
 
 @pytest.fixture(scope="module")
 def up(volume: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """One that runs for all tests of this module, whose last two end it."""
+    """A stack for all tests of this module, the last two of which end it."""
     running = Up(volume[0], tmp_path_factory.mktemp("up") / "up.log")
     running.start()
     yield running
@@ -172,7 +172,7 @@ print(receipt.logged, receipt.stored, receipt.pending, receipt.dead_letters, flu
 
 
 def log_fifty(training: subprocess.Popen[str]) -> None:
-    """Make a training script log 50 rows, and wait until it has."""
+    """Make a training script log 50 rows, and wait for its confirmation."""
     assert training.stdin is not None
     assert training.stdout is not None
     print("go", file=training.stdin, flush=True)
@@ -188,7 +188,7 @@ def begin(up: Up, run: str) -> subprocess.Popen[str]:
 
 
 def stored(up: Up, run: str) -> list[float]:
-    """Return what is stored of a run."""
+    """Return the stored rows of a run."""
     answer = httpx.get(f"{up.url}/api/v1/runs/me/p/{run}/history", params={"key": "row", "samples": 10_000}, timeout=30)
     return [row["row"] for row in answer.raise_for_status().json()["rows"]] if answer.status_code == 200 else []
 
@@ -220,12 +220,12 @@ def test_a_killed_broker_comes_back_at_its_address_and_loses_nothing(up: Up) -> 
         assert training.stdout.readline() == "200 200 0 0\n"
     assert stored(up, "killed") == [float(row) for row in range(200)]
     assert 'stepwell_up_part_restarts_total{part="broker"}' in httpx.get(f"{up.url}/metrics").text
-    # An unsteady minute later; ended once, it rings nothing.
+    # A minute without a steady run; a single end raises no alarm.
     assert "broker_down" not in up.alarms()
 
 
 def fill(file: Path, leave: int) -> None:
-    """Write a file that leaves so many bytes of its volume."""
+    """Write a file that leaves a number of bytes free on its volume."""
     free = psutil.disk_usage(str(file.parent)).free
     with file.open("wb") as ballast:
         os.posix_fallocate(ballast.fileno(), 0, free - leave)

@@ -1,8 +1,8 @@
-"""`stepwell verify` over the real parts: the same is called the same, and each thing that differs is named.
+"""`stepwell verify` with the real parts: equal data is reported as the same, and each difference is listed.
 
-Most tests call what the command calls, in this process, and fork the replay's process from a server that has imported
-everything: a command and its child start in 3 s of processor time, which two tests spend. Training scripts are
-processes only where they are killed.
+Most tests call the command's function in this process, and fork the replay's process from a server that has imported
+everything: a command with its child takes 3 s of CPU time to start, which only two tests spend. Training scripts are
+separate processes only if they are killed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import LogEvent
 from stepwell_schemas.rules.identifiers import RunPath
-from support.servers.ingest import counted, ingesting, send, settings_of, until
+from support.servers.ingest import counted, ingesting, make_ingestor_settings, send, until
 from support.servers.sdk import Served, eventually, serving
 from support.servers.stack import Stack, Topics
 
@@ -64,7 +64,7 @@ def log_rich(sdk: Served, **settings: Any) -> None:
 
 @contextmanager
 def logging_meanwhile(sdk: Served, **settings: Any) -> Iterator[list[int]]:
-    """Let another thread log rows while the block runs; gives how many, once it has ended."""
+    """Log rows in another thread for the block; yields a list that has their number after its end."""
     stopped = threading.Event()
     rows: list[int] = []
 
@@ -95,9 +95,9 @@ def _replays_are_forked_from_a_server() -> Iterator[None]:
 
 
 def verified(sdk: Served, code: int, run: str = str(RUN), **environment: str) -> dict[str, Any]:
-    """Return the report that `stepwell verify` would show, which must have the exit code."""
+    """Return the report of `stepwell verify`, and check its exit code."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**environment_of(sdk), **environment}.items():
+        for name, value in {**service_environment(sdk), **environment}.items():
             patch.setenv(name, value)
         report = report_on(run, None)
     assert report.exit_code == code, report
@@ -105,14 +105,14 @@ def verified(sdk: Served, code: int, run: str = str(RUN), **environment: str) ->
     return found
 
 
-def environment_of(sdk: Served) -> dict[str, str]:
-    """Return what names the service and the ingestors' group."""
+def service_environment(sdk: Served) -> dict[str, str]:
+    """Return the environment variables of the service and the ingestors' group."""
     return {**sdk.environment, "STEPWELL_INGESTOR_GROUP": f"group-{sdk.environment['STEPWELL_EVENTS_TOPIC']}"}
 
 
 def verify_command(sdk: Served, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command itself, which must say nothing on stderr."""
-    env = {**os.environ, **environment_of(sdk), "COLUMNS": "120", **environment}
+    """Run the command itself, which must print nothing on stderr."""
+    env = {**os.environ, **service_environment(sdk), "COLUMNS": "120", **environment}
     command = [str(STEPWELL), "verify", str(RUN), *arguments]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_SECONDS, check=False)
     assert not done.stderr
@@ -120,7 +120,7 @@ def verify_command(sdk: Served, *arguments: str, **environment: str) -> subproce
 
 
 def differences(report: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Return what differs: key, kind, what, and what journal, log and tables say."""
+    """Return the differences: key, kind, `what`, and the values in journal, log and tables."""
     return [tuple(difference.values()) for difference in report["differences"]]
 
 
@@ -216,7 +216,7 @@ def test_system_metrics_that_keep_coming_are_left_out_until_the_run_has_ended(sd
     with logging_meanwhile(sdk, system_seconds=0.1, console="auto"):
         print("a line")
         eventually(lambda: len(sdk.numbers("system/memory")) > 5, True)
-        # Counted before: samples keep coming while the answer is on its way.
+        # Counted before, since further samples arrive during the request.
         samples = len(sdk.numbers("system/memory"))
         report = verified(sdk, 0)
         assert (report["verdict"], report["series"]) == ("same", 1)
@@ -248,7 +248,7 @@ def test_what_can_not_be_compared_says_why(sdk: Served) -> None:
 
 @pytest.fixture
 def alone(broker: str, topics: Topics, chdb_store: Store, tmp_path: Path) -> Iterator[Served]:
-    """A service without an ingestor: tests let one run when they want."""
+    """A service without an ingestor, which tests run when needed."""
     with serving(chdb_store) as url:
         environment = {
             "STEPWELL_KAFKA_BOOTSTRAP_SERVERS": broker,
@@ -260,15 +260,15 @@ def alone(broker: str, topics: Topics, chdb_store: Store, tmp_path: Path) -> Ite
 
 
 def foreign(value: float, run: RunPath = RUN, **changes: Any) -> bytes:
-    """Return a message of a producer that numbers nothing."""
+    """Return a message of a producer without sequence numbers."""
     return encode(LogEvent(**run._asdict(), data={"f": value}, timestamp=int(value) * 1_000_000 + 999, **changes))
 
 
 def ingest(sdk: Served, topics: Topics, points: int) -> None:
-    """Let an ingestor run until so many numbers are stored."""
+    """Run an ingestor until a number of points is stored."""
 
     async def run() -> None:
-        settings = settings_of(sdk.environment["STEPWELL_KAFKA_BOOTSTRAP_SERVERS"], topics)
+        settings = make_ingestor_settings(sdk.environment["STEPWELL_KAFKA_BOOTSTRAP_SERVERS"], topics)
         async with ingesting(settings, sdk.store):
             await until(counted(sdk.store, "numbers"), points)
 
@@ -280,8 +280,8 @@ def sent(broker: str, topics: Topics, values: list[bytes], key: bytes = RUN.kafk
     asyncio.run(send(broker, topics.events, values, key))
 
 
-def partition_of(broker: str, topics: Topics, key: bytes) -> int:
-    """Return the partition that a key names."""
+def key_partition(broker: str, topics: Topics, key: bytes) -> int:
+    """Return the partition of a key."""
 
     async def ask() -> int:
         async with AIOKafkaProducer(bootstrap_servers=broker) as producer:
@@ -308,8 +308,8 @@ def test_a_foreign_writer_is_compared_and_what_is_behind_is_no_difference(
 
 
 def test_a_run_that_its_producer_put_elsewhere_is_found(broker: str, topics: Topics, alone: Served) -> None:
-    here = partition_of(broker, topics, RUN.kafka_key)
-    other = next(key for key in map(str.encode, "abcdef") if partition_of(broker, topics, key) != here)
+    here = key_partition(broker, topics, RUN.kafka_key)
+    other = next(key for key in map(str.encode, "abcdef") if key_partition(broker, topics, key) != here)
     sent(broker, topics, [foreign(1), foreign(2)], other)
     ingest(alone, topics, 2)
     assert verified(alone, 0)["points"] == 2
@@ -323,8 +323,8 @@ def test_a_flush_that_is_under_way_raises_no_alarm(broker: str, topics: Topics, 
     ingest(alone, topics, 2)
     sent(broker, topics, [foreign(3)])
     ingest(alone, topics, 3)
-    # As if the last flush had only planned and stored: its rows are there, its end is not committed.
-    partition = TopicPartition(topics.events, partition_of(broker, topics, RUN.kafka_key))
+    # As after a crash of the last flush before its end: its rows are stored, its end is not committed.
+    partition = TopicPartition(topics.events, key_partition(broker, topics, RUN.kafka_key))
     commit(broker, f"group-{topics.events}", partition, 2, "3")
     report = verified(alone, 0)
     assert report["points"] == 2
@@ -350,7 +350,7 @@ def commit(broker: str, group: str, partition: TopicPartition, offset: int, plan
 def test_a_log_without_its_beginning_is_compared_as_far_as_it_goes(broker: str, topics: Topics, alone: Served) -> None:
     sent(broker, topics, [foreign(value) for value in range(6)])
     ingest(alone, topics, 6)
-    drop_before(broker, TopicPartition(topics.events, partition_of(broker, topics, RUN.kafka_key)), 4)
+    drop_before(broker, TopicPartition(topics.events, key_partition(broker, topics, RUN.kafka_key)), 4)
     report = verified(alone, 2)
     assert (report["points"], report["notes"], report["differences"]) == (2, [], [])
     assert "compared from step 4 on: no difference" in report["reason"]
@@ -366,7 +366,7 @@ def test_a_log_without_its_beginning_is_compared_as_far_as_it_goes(broker: str, 
 def test_what_others_lost_makes_a_run_s_log_no_shorter(broker: str, topics: Topics, alone: Served) -> None:
     sent(broker, topics, [foreign(1, RunPath("me", "p", "earlier")), foreign(2), foreign(3)])
     ingest(alone, topics, 3)
-    drop_before(broker, TopicPartition(topics.events, partition_of(broker, topics, RUN.kafka_key)), 1)
+    drop_before(broker, TopicPartition(topics.events, key_partition(broker, topics, RUN.kafka_key)), 1)
     report = verified(alone, 0)
     assert (report["points"], report["notes"]) == (2, [])
 
@@ -374,12 +374,12 @@ def test_what_others_lost_makes_a_run_s_log_no_shorter(broker: str, topics: Topi
 def test_a_log_that_is_gone_is_no_difference(broker: str, topics: Topics, alone: Served) -> None:
     sent(broker, topics, [foreign(1), foreign(2)])
     ingest(alone, topics, 2)
-    drop_before(broker, TopicPartition(topics.events, partition_of(broker, topics, RUN.kafka_key)), 2)
+    drop_before(broker, TopicPartition(topics.events, key_partition(broker, topics, RUN.kafka_key)), 2)
     assert "no longer holds any event" in verified(alone, 2)["reason"]
 
 
 def drop_before(broker: str, partition: TopicPartition, offset: int) -> None:
-    """Take the log's beginning away, as retention does."""
+    """Delete the beginning of the log, as retention does."""
 
     async def drop() -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=broker)

@@ -12,7 +12,7 @@ import pytest
 from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.errors import IdentifierError, StoreRejectedError, StoreUnavailableError
 from stepwell_schemas.migrations.runner import migrate, migrations
-from support.factories.numbers import bits_of
+from support.factories.numbers import float_bits
 from support.servers.stack import Stack
 
 
@@ -26,7 +26,7 @@ def some_points(rows: int = 3) -> pa.Table:
         | {
             "step": steps,
             "timestamp": steps.cast(pa.timestamp("ms", "UTC")),
-            "bits": bits_of([row / 7 for row in range(rows - 1)] + [float("nan")]),
+            "bits": float_bits([row / 7 for row in range(rows - 1)] + [float("nan")]),
             "version": steps.cast(pa.uint64()),
         }
     )
@@ -52,7 +52,7 @@ def test_values_come_back_exactly(store: Store) -> None:
 def test_the_later_version_of_a_step_is_read(store: Store) -> None:
     store.insert("points_number", some_points(), "first")
     later = some_points().set_column(7, "version", pa.array([9, 9, 9], pa.uint64()))
-    store.insert("points_number", later.set_column(6, "bits", bits_of([5.0, 6.0, 7.0])), "second")
+    store.insert("points_number", later.set_column(6, "bits", float_bits([5.0, 6.0, 7.0])), "second")
     assert store.query("SELECT value FROM {db}.numbers ORDER BY step").column("value").to_pylist() == [5.0, 6.0, 7.0]
 
 

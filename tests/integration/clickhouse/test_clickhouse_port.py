@@ -1,4 +1,4 @@
-"""The ClickHouse port against clients that ask too much, take too long, leave, or are web pages."""
+"""The ClickHouse port with clients that exceed limits, are slow, disconnect, or are web pages."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def connected(url: str) -> socket.socket:
 
 
 def answer_to(url: str, *sent: bytes) -> bytes:
-    """Return all that the port answers until it closes the connection."""
+    """Return everything that the port sends until it closes the connection."""
     with connected(url) as client:
         for part in sent:
             client.sendall(part)
@@ -69,12 +69,12 @@ def answer_to(url: str, *sent: bytes) -> bytes:
             while part := client.recv(65_536):
                 received += part
         except ConnectionResetError:
-            # It closed while something of ours was on its way.
+            # The port closed the connection while a request was in transit.
             pass
         return received
 
 
-def code_of(answer: httpx.Response) -> str:
+def error_code(answer: httpx.Response) -> str:
     return str(answer.headers.get("X-ClickHouse-Exception-Code", ""))
 
 
@@ -129,7 +129,7 @@ def test_other_pages_get_nothing(url: str, path: str, headers: dict[str, str], s
 def test_no_field_becomes_a_header(url: str, name: str, breaks: str) -> None:
     answer = httpx.get(url, params={"query": "SELECT 1", name: f"CSV{breaks}"})
     assert answer.is_client_error
-    assert code_of(answer)
+    assert error_code(answer)
     assert "x-injected" not in answer.headers
 
 
@@ -142,7 +142,7 @@ def test_bodies_are_bounded_before_and_after_they_are_unpacked(url: str) -> None
         (b"".join(frames(b"\0" * MIB)) * 3, {}, "?decompress=1"),
     ):
         answer = httpx.post(f"{url}/{fields}", content=body, headers=headers)
-        assert (answer.status_code, code_of(answer)) == (413, "1002")
+        assert (answer.status_code, error_code(answer)) == (413, "1002")
     chunks = (b" " * 65_536 for _ in range(17))
     assert b" 413 " in answer_to(
         url,
@@ -152,7 +152,7 @@ def test_bodies_are_bounded_before_and_after_they_are_unpacked(url: str) -> None
 
 
 def test_a_password_is_asked_for_before_the_body(url: str) -> None:
-    # The body never comes: an answer shows that nobody waits for it.
+    # The body never arrives: an answer shows that the port does not wait for it.
     head = b"POST /?user=u&password=wrong HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n"
     assert answer_to(url, head).startswith(b"HTTP/1.1 401 ")
 
@@ -162,7 +162,7 @@ def test_slow_and_long_requests_end(url: str) -> None:
     assert b" 408 " in answer_to(url, b"")
     assert b" 408 " in answer_to(url, b"POST / HTTP/1.1\r\nHost: loc")
     assert b" 408 " in answer_to(url, b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nSEL")
-    # A connection that is kept open and not used.
+    # An idle connection.
     assert answer_to(url, b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n").endswith(b"Ok.\n")
     assert time.monotonic() - started < 15
     long = b"GET /?query=" + b"a" * 30_000
@@ -192,12 +192,12 @@ async def test_statements_of_clients_that_left_hold_up_nobody(url: str, chdb_sto
             for _ in range(8):
                 group.start_soon(lambda: client.post(url, content=SLOW))
             await until(lambda: slow_statements(chdb_store) == 2)
-            # One address has two of three places; another address has the third.
+            # One address has two of three slots; another address has the third.
             other = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
             async with httpx.AsyncClient(transport=other, timeout=60) as second:
                 assert (await second.post(url, content="SELECT 1")).text == "1\n"
             group.cancel_scope.cancel()
-        # The port sees that they left a moment later.
+        # The port notices the disconnects after a moment.
         deadline = time.monotonic() + 20
         while (await client.post(url, content="SELECT 1")).status_code != 200:
             assert time.monotonic() < deadline
@@ -215,8 +215,8 @@ async def test_a_full_queue_is_said_to_be_full(url: str, chdb_store: Store) -> N
         for _ in range(12):
             group.start_soon(ask)
         await until(lambda: len(refused) >= 4)
-        assert {(answer.status_code, code_of(answer)) for answer in refused} == {(503, "202")}
-        # Those that wait are refused after a time too.
+        assert {(answer.status_code, error_code(answer)) for answer in refused} == {(503, "202")}
+        # Waiting requests are refused after a time too.
         await until(lambda: len(refused) == 10)
         assert slow_statements(chdb_store) == 2
         group.cancel_scope.cancel()
@@ -264,4 +264,4 @@ def test_frames_are_read_and_written(url: str) -> None:
     assert answer.headers["content-type"] == "application/octet-stream"
     assert unframed(answer.content, MIB) == b"a\n"
     broken = body[:-1] + bytes([body[-1] ^ 1])
-    assert code_of(httpx.post(f"{url}/?decompress=1", content=broken)) == "27"
+    assert error_code(httpx.post(f"{url}/?decompress=1", content=broken)) == "27"

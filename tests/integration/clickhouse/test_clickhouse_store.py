@@ -1,4 +1,4 @@
-"""How the store behaves at its edges: streams left early, calls at once, long parameters, compressed bodies."""
+"""Edge cases of the store: aborted streams, concurrent calls, long parameters, compressed bodies."""
 
 from __future__ import annotations
 

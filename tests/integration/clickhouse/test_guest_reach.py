@@ -1,6 +1,6 @@
 """Guests reach nothing outside the tables: every setting, function, table function and format of the engine is tried.
 
-What the engine has comes from its own lists, so that a new version's names are tried too. A folder is watched for
+The names come from the engine's own lists, so that those of a new version are tried too. A folder is watched for
 files that are opened, and a socket for connections.
 """
 
@@ -47,7 +47,7 @@ class Canary:
         self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
 
     def touched(self) -> bool:
-        """Tell if the folder was used, or a connection opened, since the last call."""
+        """Return whether the folder was used, or a connection opened, since the last call."""
         used = False
         with suppress(BlockingIOError):
             used = bool(os.read(self._watch, 65_536))
@@ -79,11 +79,11 @@ def guest(stack: Stack) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def names(chdb_store: Store) -> Callable[[str], list[str]]:
-    """A function that returns the names that a statement lists, asked past the guests' rules."""
+    """A function that returns the names that a statement lists, without the guests' restrictions."""
     return lambda sql: chdb_store.query(sql).column("name").to_pylist()
 
 
-def code_of(answer: httpx.Response) -> str:
+def error_code(answer: httpx.Response) -> str:
     return str(answer.headers.get("X-ClickHouse-Exception-Code", ""))
 
 
@@ -102,8 +102,8 @@ def test_no_setting_opens_anything(guest: httpx.Client, canary: Canary, names: C
     for name in settings:
         for value in (str(canary.file), f"http://{canary.address}/"):
             expected = "452" if name in RULES else REFUSED
-            assert code_of(guest.get("/", params={"query": "SELECT 1", name: value})) == expected, (name, value)
-    # No header is a setting.
+            assert error_code(guest.get("/", params={"query": "SELECT 1", name: value})) == expected, (name, value)
+    # Headers are never settings.
     for part in (settings[start : start + 50] for start in range(0, len(settings), 50)):
         headers = {name.replace("_", "-"): str(canary.file) for name in part}
         headers |= {f"X-ClickHouse-Setting-{name}": str(canary.file) for name in headers}
@@ -118,13 +118,13 @@ def test_no_setting_opens_anything(guest: httpx.Client, canary: Canary, names: C
 def test_no_statement_changes_a_setting(
     guest: httpx.Client, canary: Canary, names: Callable[[str], list[str]], statement: str
 ) -> None:
-    # All in one: each that was let through would still open the file.
+    # All settings in one request: any accepted one would still open the file.
     settings = names("SELECT name FROM system.settings WHERE type = 'String'")
     for part in (settings[start : start + 40] for start in range(0, len(settings), 40)):
         text = ", ".join(f"{name} = '{canary.file}'" for name in part)
-        assert code_of(guest.post("/", content=statement.format(text))) == REFUSED, text
+        assert error_code(guest.post("/", content=statement.format(text))) == REFUSED, text
     for name in RULES:
-        assert code_of(guest.post("/", content=statement.format(f"{name} = 1"))) in {REFUSED, "62"}, name
+        assert error_code(guest.post("/", content=statement.format(f"{name} = 1"))) in {REFUSED, "62"}, name
     assert not canary.touched()
 
 
@@ -142,9 +142,9 @@ def test_no_table_function_opens_anything(
         if name.lower() in TABLE_FUNCTIONS:
             continue
         for given in arguments:
-            # Some are no syntax with these arguments.
-            assert code_of(guest.post("/", content=f"SELECT * FROM `{name}`({given})")) in {REFUSED, "62"}, name
-        assert code_of(guest.post("/", content=f"DESCRIBE TABLE {name}({arguments[0]})")) in {REFUSED, "62"}, name
+            # Some are syntax errors with these arguments.
+            assert error_code(guest.post("/", content=f"SELECT * FROM `{name}`({given})")) in {REFUSED, "62"}, name
+        assert error_code(guest.post("/", content=f"DESCRIBE TABLE {name}({arguments[0]})")) in {REFUSED, "62"}, name
     assert not canary.touched()
 
 
@@ -156,7 +156,7 @@ def test_only_functions_of_their_arguments_are_called(guest: httpx.Client, canar
     tried = 0
     for row in rows:
         target = (row["alias_to"] or row["name"]).lower()
-        # A function of no category would not be judged by it; combinators are no functions of their own.
+        # Functions without a category can't be checked by it; combinators are not separate functions.
         assert category.get(target) or row["alias_to"], target
         listed = category.get(target, "Aggregate Functions") in PURE_CATEGORIES or target in HARMLESS
         if listed and row["pure"] and not SUSPICIOUS.search(row["name"].lower()):
@@ -164,7 +164,7 @@ def test_only_functions_of_their_arguments_are_called(guest: httpx.Client, canar
         spared = ASKED_BY_TOOLS.fullmatch(row["name"].lower())
         answer = guest.post("/", content=f"SELECT `{row['name']}`('{canary.file}'), '{canary.address}'")
         if not listed and not spared:
-            assert code_of(answer) == REFUSED, row["name"]
+            assert error_code(answer) == REFUSED, row["name"]
         tried += 1
     assert tried > 200
     assert not canary.touched()
@@ -204,7 +204,7 @@ def test_only_functions_of_their_arguments_are_called(guest: httpx.Client, canar
 )
 def test_no_way_round_the_tree(guest: httpx.Client, canary: Canary, statement: str) -> None:
     answer = guest.post("/", content=statement.replace("{file}", str(canary.file)))
-    assert code_of(answer) == REFUSED, answer.text
+    assert error_code(answer) == REFUSED, answer.text
     assert not canary.touched()
 
 
@@ -219,7 +219,7 @@ def test_only_plain_formats_are_written(guest: httpx.Client, canary: Canary, chd
         by_header = guest.get("/", params={"query": "SELECT [1.5] AS one"}, headers={"X-ClickHouse-Format": name})
         expected = ("", "", "") if plain else (REFUSED, "73", "73")
         if name not in {"Npy", "RawBLOB", "Buffers"}:
-            assert (code_of(by_clause), code_of(by_field), code_of(by_header)) == expected, name
+            assert (error_code(by_clause), error_code(by_field), error_code(by_header)) == expected, name
         if plain:
             assert content_type(name) == row["content_type"], name
             assert by_field.headers["content-type"] in {row["content_type"], "text/plain; charset=UTF-8"}
@@ -230,7 +230,9 @@ def test_only_harmless_system_tables_are_read(guest: httpx.Client, names: Callab
     secret = {"processes", "query_log", "users", "grants", "named_collections", "server_settings", "disks", "metrics"}
     tables = names("SELECT name FROM system.tables WHERE database = 'system'")
     assert secret - {"query_log"} <= set(tables)
-    read = {name for name in tables if not code_of(guest.post("/", content=f"SELECT 1 FROM system.`{name}` LIMIT 1"))}
+    read = {
+        name for name in tables if not error_code(guest.post("/", content=f"SELECT 1 FROM system.`{name}` LIMIT 1"))
+    }
     assert not read & secret
     assert {"tables", "columns", "one"} <= read
     assert not [name for name in read if re.search("log|user|role|grant|session|process|connection|polic|secret", name)]

@@ -1,4 +1,4 @@
-"""The ClickHouse port for those who may only read: what tools ask on connecting is answered, each trick is refused."""
+"""The ClickHouse port for guests: the statements that tools send on connecting work, and all attacks are refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ READONLY = "164"
 
 @dataclass
 class Guest:
-    """A guest of the port, who looks up names in the test's database."""
+    """A guest of the port, with the test's database as default."""
 
     url: str
     database: str

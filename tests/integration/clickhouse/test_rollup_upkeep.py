@@ -1,4 +1,4 @@
-"""Rollups of what is stored already: filled, rebuilt and checked on the real engine."""
+"""Rollups of stored points: filled, rebuilt and checked on the real engine."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def everything(store: Store, scope: Scope) -> Checked:
 
 @pytest.fixture
 def written(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Three runs whose points are there, without rollups; the first is so large that it is worked on in pieces."""
+    """Three runs with points and without rollups; the first is large enough to be processed in parts."""
     monkeypatch.setattr(stepwell_schemas.rollups.rebuild, "PIECE_POINTS", 5_000)
     monkeypatch.setattr(stepwell_schemas.rollups.check, "_QUIET_TRIES", 2)
     for seed, (run, length) in enumerate(zip(RUNS, (5_000, 600, 1_000), strict=True)):
@@ -92,7 +92,7 @@ def test_what_differs_is_named_and_rebuilt(written: Store) -> None:
         (RUNS[0], "loss", 7, 5, "different"),
         (RUNS[0], "loss", 12, 0, "missing"),
         (RUNS[0], "loss", 7, 50, "superfluous"),
-        # A row is compared with what the rows below it give, wrong or not.
+        # A row is compared with the aggregate of the level below, correct or not.
         (RUNS[0], "loss", 12, 1, "different"),
         (RUNS[0], "loss", 17, 0, "different"),
     }
@@ -133,7 +133,7 @@ def test_points_of_before_get_their_rollups_by_the_migration(written: Store) -> 
 
 
 def stepwell(store: Store, stack: Stack, *arguments: str, code: int = 0) -> Any:
-    """Return what `stepwell rollups … --json` prints over HTTP, since a process of its own can't open the engine."""
+    """Return the output of `stepwell rollups … --json` over HTTP, since a second process can't open the engine."""
     settings = {"STEPWELL_CLICKHOUSE_DSN": stack.dsn("http"), "STEPWELL_CLICKHOUSE_DATABASE": store.database}
     command = [str(Path(sys.executable).parent / "stepwell"), "rollups", *arguments, "--json"]
     done = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
@@ -146,7 +146,7 @@ def test_the_commands(chdb_store: Store, stack: Stack) -> None:
         write(chdb_store, run, 0, 600)
     assert stepwell(chdb_store, stack, "rebuild", "me/p/b") == {"runs": 1, "points": 2 * 804}
     report = stepwell(chdb_store, stack, "check", code=1)
-    # What is above a row that is missing is not known to be missing.
+    # Rows above a missing row are not reported.
     assert report["differing"] == sum(level == 7 for _, level, _ in wanted_rollups(chdb_store, "c"))
     first = report["differences"][0]
     assert (first["run"], first["what"], first["stored"]) == ("me/q/c", "missing", None)

@@ -1,4 +1,4 @@
-"""The public views read the granules of what is asked for, whatever else is stored; looked at by EXPLAIN."""
+"""The public views read only the granules of the requested rows, as shown by EXPLAIN."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ASKED = [
 
 
 def granules(store: Store, sql: str) -> dict[str, list[tuple[int, int]]]:
-    """Return, for each table that a statement reads, the granules it reads and those there are, reading by reading."""
+    """Return, for each read of each table in a statement, the granules read and the total."""
     plan = store.query_bytes(f"EXPLAIN indexes = 1 {sql}", None, "TSVRaw").decode()
     found: dict[str, list[tuple[int, int]]] = {}
     for reading in plan.split("ReadFromMergeTree (")[1:]:

@@ -1,4 +1,4 @@
-"""How points are stored: migration 9 keeps what was there, wherever it is cut off; the guide tells what they take."""
+"""Storage of points: migration 9 keeps all values, even if interrupted, and the guide's queries show the sizes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SHOWN = "SELECT step, reinterpretAsUInt64(value) AS bits, exact FROM {db}.number
 
 @pytest.fixture
 def before(stack: Stack, database: str) -> Iterator[Store]:
-    """A database of the version before, in which each number was stored as Float64, and one was written twice."""
+    """A database of the previous version, which stores numbers as Float64, with one number written twice."""
     earlier = [migration for migration in migrations() if migration.number < BY_BITS]
     with connect(stack.dsn("chdb"), database) as store:
         with patch.object(stepwell_schemas.migrations.runner, "migrations", lambda: earlier):
@@ -67,7 +67,7 @@ def test_the_guide_tells_what_a_point_takes(chdb_store: Store) -> None:
         text.replace("'stepwell'", f"'{chdb_store.database}'")
         for text in re.findall(r"```sql\n(.*?)```", section, re.DOTALL)
     )
-    # More than ten megabytes are merged to a part with a file for each column.
+    # Parts of more than ten megabytes have a file for each column.
     points = 700_000
     values = np.random.default_rng(0).normal(1.5, 0.1, points).astype(np.float32).astype(np.float64)
     RunWriter(chdb_store, RunPath("e", "p", "r")).numbers("loss", np.arange(points), values)

@@ -1,4 +1,4 @@
-"""ClickHouse's JDBC driver, which DBeaver uses, against the ClickHouse port; jgo brings it by its Maven coordinates."""
+"""ClickHouse's JDBC driver, which DBeaver uses, with the ClickHouse port; jgo fetches it by its Maven coordinates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ClickHouse's own JavaScript client against the ClickHouse port; npm puts it into a cache beside the repository."""
+"""ClickHouse's own JavaScript client with the ClickHouse port; npm installs it into a cache next to the repository."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OLDEST_NODE = 18
 
 @pytest.fixture(scope="module")
 def client() -> Path:
-    """The folder with the client, installed where it is missing."""
+    """The folder with the client, which is installed if missing."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("node and npm are not on this machine")

@@ -1,4 +1,4 @@
-"""The examples of docs/data-types.md, run as they stand."""
+"""The examples of docs/data-types.md, executed unchanged."""
 
 from __future__ import annotations
 

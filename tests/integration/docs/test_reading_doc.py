@@ -1,4 +1,4 @@
-"""The examples of docs/reading.md, run as they stand, and what the page says of them."""
+"""The examples of docs/reading.md, executed unchanged, and the results that the page describes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def url(chdb_store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
         run = RunWriter(chdb_store, RunPath("me", "digits", name)).document(config={"lr": 0.1 * number})
         run.numbers("train/loss", range(STEPS), LOSSES).numbers("train/accuracy", range(STEPS), LOSSES / 2)
         run.numbers("val/loss", range(0, STEPS, 100), np.arange(10.0))
-    # One process answers, asks and is looked at.
+    # The same process serves, sends requests and is measured.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     monkeypatch.chdir(tmp_path)
     with serving(chdb_store) as url:

@@ -1,4 +1,4 @@
-"""The requests of docs/sampling.md, sent as they stand, and what the page says of their answers."""
+"""The requests of docs/sampling.md, sent unchanged, and the answers that the page describes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def service(chdb_store: Store) -> Iterator[Service]:
 
 
 async def curl(service: Service, command: str) -> httpx.Response:
-    """Send what a curl command would."""
+    """Send the request of a curl command."""
     words = iter(shlex.split(command.replace("\\\n", " "))[1:])
     parameters: dict[str, str] = {}
     headers: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""The SQL guide's questions: each query of docs/sql.md is run through `/api/v1/sql`, and its answer is checked."""
+"""The questions of the SQL guide: each query of docs/sql.md runs through `/api/v1/sql`, and its answer is checked."""
 
 from __future__ import annotations
 

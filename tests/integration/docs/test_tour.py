@@ -1,4 +1,4 @@
-"""The README's five minutes, line by line: `stepwell up`, a training script, and everything that reads it back."""
+"""The README's tour, line by line: `stepwell up`, a training script, and all commands that read its run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _VISIBLE_SECONDS = 20.0
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A running `stepwell up` of this module's own; Ctrl-C must end it with exit code 0."""
+    """This module's own `stepwell up`; Ctrl-C must end it with exit code 0."""
     folder = tmp_path_factory.mktemp("tour")
     command = [str(STEPWELL), "up", "--dir", str(folder / "server"), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
@@ -41,7 +41,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def run(service: str, folder: Path, *command: str) -> str:
-    """Run a command beside the service and return what it prints; it must succeed."""
+    """Run a command with the service's address and return its output; it must succeed."""
     environment = {**os.environ, "STEPWELL_BASE_URL": service, "COLUMNS": "200"}
     done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

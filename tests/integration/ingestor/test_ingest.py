@@ -16,7 +16,17 @@ from stepwell_schemas.events.codec import encode, schema_fingerprint, schema_sou
 from stepwell_schemas.events.models import Block, LogEvent, RunFinished, RunStarted
 from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
 from stepwell_schemas.rules.kinds import Kind
-from support.servers.ingest import PATH, a_batch, counted, ingesting, numbers, read_all, send, settings_of, until
+from support.servers.ingest import (
+    PATH,
+    a_batch,
+    counted,
+    ingesting,
+    make_ingestor_settings,
+    numbers,
+    read_all,
+    send,
+    until,
+)
 from support.servers.stack import Topics, limit_topic
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +40,7 @@ async def test_batches_become_rows_at_their_steps(broker: str, topics: Topics, s
         a_batch(2, 5),
         RunFinished(**PATH._asdict(), session="s", sequence=7),
     ]
-    async with ingesting(settings_of(broker, topics), store):
+    async with ingesting(make_ingestor_settings(broker, topics), store):
         await send(broker, topics.events, [encode(event) for event in events])
         await until(counted(store, "numbers"), 12)
         await until(lambda: store.query("SELECT state FROM {db}.runs").column("state").to_pylist(), ["finished"])
@@ -58,7 +68,7 @@ async def test_a_foreign_producer_needs_only_avro(broker: str, topics: Topics, s
         buffer.write(b"\xc3\x01" + schema_fingerprint("LogEvent"))
         fastavro.schemaless_writer(buffer, schema, {**PATH._asdict(), "data": data, "step": step})
         values.append(buffer.getvalue())
-    async with ingesting(settings_of(broker, topics), store):
+    async with ingesting(make_ingestor_settings(broker, topics), store):
         await send(broker, topics.events, values)
         await until(counted(store, "numbers"), 4)
         await until(counted(store, "others"), 2)
@@ -93,7 +103,7 @@ async def test_poison_goes_to_the_dead_letters_and_touches_no_neighbour(
         bad_key,
         encode(a_batch(0, 2, blocks=[Block(kind=Kind.NUMBER, keys=["z"], rows=b"\7\0\0\0", packed=bytes(8))])),
     ]
-    async with ingesting(settings_of(broker, topics), chdb_store):
+    async with ingesting(make_ingestor_settings(broker, topics), chdb_store):
         await send(broker, topics.events, [value for bad in poison for value in (good, bad)] + [good])
         await until(lambda: len(numbers(chdb_store).get("x", [])), len(poison) + 1)
         letters = await read_all(broker, topics.deadletters, len(poison))
@@ -114,7 +124,7 @@ async def test_poison_that_fills_its_topic_s_limit_does_not_stop_its_partition(
     good = encode(LogEvent(**PATH._asdict(), data={"x": 1.0}))
     if small_topic:
         await limit_topic(broker, topics.deadletters, MIB)
-    async with ingesting(settings_of(broker, topics), chdb_store):
+    async with ingesting(make_ingestor_settings(broker, topics), chdb_store):
         await send(broker, topics.events, [good, largest, b"small poison", largest, good])
         await until(lambda: len(numbers(chdb_store).get("x", [])), 2)
         letters = await read_all(broker, topics.deadletters, 3)
@@ -126,7 +136,7 @@ async def test_poison_that_fills_its_topic_s_limit_does_not_stop_its_partition(
 
 
 async def test_an_unfinished_flush_is_repeated_and_counts_once(broker: str, topics: Topics, chdb_store: Store) -> None:
-    settings = settings_of(broker, topics)
+    settings = make_ingestor_settings(broker, topics)
     batches = [encode(a_batch(0, 3)), encode(a_batch(3, 3)), encode(a_batch(6, 3))]
     async with ingesting(settings, chdb_store):
         await send(broker, topics.events, batches[:2])

@@ -21,7 +21,7 @@ from stepwell_schemas.events.models import Event, LogEvent, RunFinished, RunStar
 from stepwell_schemas.limits import MAX_EVENT_BYTES
 from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.rules.identifiers import RunPath
-from support.servers.ingest import PATH, a_batch, counted, ingesting, numbers, send, settings_of, until
+from support.servers.ingest import PATH, a_batch, counted, ingesting, make_ingestor_settings, numbers, send, until
 from support.servers.stack import Stack, Topics
 
 pytestmark = pytest.mark.anyio
@@ -126,7 +126,9 @@ async def die_at_every_insert(broker: str, topics: Topics, store: Store, *, afte
     The log grows meanwhile: who only reads on from the committed offset would cut another flush.
     """
     for deaths in range(50):
-        if await ingest_until_settled(Ingestor(settings_of(broker, topics), DyingStore(store, deaths, after=after))):
+        if await ingest_until_settled(
+            Ingestor(make_ingestor_settings(broker, topics), DyingStore(store, deaths, after=after))
+        ):
             return deaths
         if deaths < GROWING_DEATHS:
             await send(broker, topics.events, [encode(A_FOREIGN_EVENT)])
@@ -138,12 +140,12 @@ async def test_rows_that_clickhouse_noted_and_lost_are_inserted_again(
 ) -> None:
     await send(broker, topics.events, [encode(event) for event in a_log(0)])
     losing = LosingStore(chdb_store)
-    while not await ingest_until_settled(Ingestor(settings_of(broker, topics), losing)):
+    while not await ingest_until_settled(Ingestor(make_ingestor_settings(broker, topics), losing)):
         continue
     assert {"points_number", "points_string", "series", "run_activity", "session_activity"} <= set(losing.lost)
     assert {"run_states", "run_documents", "step_conflict_log", "key_spellings"} <= set(losing.lost)
     reference = open_reference()
-    fresh = settings_of(broker, topics, ingestor_group=f"reference-{topics.events}")
+    fresh = make_ingestor_settings(broker, topics, ingestor_group=f"reference-{topics.events}")
     async with ingesting(fresh, reference) as ingestor:
         await until_settled(ingestor)
     assert shown(chdb_store) == shown(reference)
@@ -166,7 +168,7 @@ async def test_a_death_at_any_insert_loses_and_doubles_nothing(
         await send(broker, topics.events, [encode(event) for event in part])
         assert await die_at_every_insert(broker, topics, chdb_store, after=after) >= 7
     reference = open_reference()
-    fresh = settings_of(broker, topics, ingestor_group=f"reference-{topics.events}")
+    fresh = make_ingestor_settings(broker, topics, ingestor_group=f"reference-{topics.events}")
     async with ingesting(fresh, reference) as ingestor:
         await until_settled(ingestor)
     assert shown(chdb_store) == shown(reference)
@@ -197,7 +199,7 @@ async def test_events_wait_for_clickhouse_and_the_group_is_kept(
     server = ClickHouseHttp(folder, "127.0.0.1", 0, "tests", "tests")
     server.start()
     store = connect(f"http://tests:tests@127.0.0.1:{server.port}", chdb_store.database)
-    settings = settings_of(broker, topics, ingestor_retry_seconds=0.2, ingestor_buffer_bytes=2 * 8 * 2**20)
+    settings = make_ingestor_settings(broker, topics, ingestor_retry_seconds=0.2, ingestor_buffer_bytes=2 * 8 * 2**20)
     async with ingesting(settings, store) as ingestor:
         await send(broker, topics.events, [encode(a_batch(0, 3))])
         await until_settled(ingestor)
@@ -223,7 +225,7 @@ async def test_memory_is_bounded_while_clickhouse_is_away(
     proxy.target = int(stack.dsn("http").rpartition(":")[2])
     dsn = stack.dsn("http").replace(f":{proxy.target}", f":{proxy.port}")
     store = connect(dsn, chdb_store.database)
-    settings = settings_of(broker, topics, ingestor_retry_seconds=0.2, ingestor_buffer_bytes=limit)
+    settings = make_ingestor_settings(broker, topics, ingestor_retry_seconds=0.2, ingestor_buffer_bytes=limit)
     async with ingesting(settings, store) as ingestor:
         await until(lambda: ingestor.status().partitions, 2)
         server, proxy.target = proxy.target, 9
@@ -246,7 +248,7 @@ async def test_memory_is_bounded_while_clickhouse_is_away(
 
 async def test_a_broker_that_comes_late_is_waited_for(broker: str, topics: Topics, chdb_store: Store) -> None:
     proxy = Proxy()
-    settings = settings_of(f"127.0.0.1:{proxy.port}", topics)
+    settings = make_ingestor_settings(f"127.0.0.1:{proxy.port}", topics)
     stopped = Ingestor(settings, chdb_store)
     running = asyncio.create_task(stopped.run())
     await asyncio.sleep(0.5)
@@ -264,15 +266,15 @@ async def test_a_refused_insert_is_loud_and_commits_nothing(broker: str, topics:
     chdb_store.command("RENAME TABLE {db}.points_number TO {db}.away")
     await send(broker, topics.events, [encode(a_batch(0, 3))])
     with pytest.raises(StoreRejectedError, match="points_number"):
-        await asyncio.wait_for(Ingestor(settings_of(broker, topics), chdb_store).run(), 30)
+        await asyncio.wait_for(Ingestor(make_ingestor_settings(broker, topics), chdb_store).run(), 30)
     chdb_store.command("RENAME TABLE {db}.away TO {db}.points_number")
-    async with ingesting(settings_of(broker, topics), chdb_store):
+    async with ingesting(make_ingestor_settings(broker, topics), chdb_store):
         await until(counted(chdb_store, "numbers"), 6)
 
 
 async def test_ingestors_join_and_leave_under_load(broker: str, topics: Topics, chdb_store: Store) -> None:
     runs = [RunPath("me", "p", f"run-{number}") for number in range(6)]
-    settings = settings_of(broker, topics)
+    settings = make_ingestor_settings(broker, topics)
 
     async def send_parts(parts: Sequence[int]) -> None:
         for part in parts:

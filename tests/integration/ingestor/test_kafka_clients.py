@@ -8,7 +8,7 @@ from aiokafka.errors import CommitFailedError
 
 from stepwell_ingestor.kafka.client import AiokafkaClients, Committed
 from support.servers.group import Assigned, member, until_polled
-from support.servers.ingest import settings_of
+from support.servers.ingest import make_ingestor_settings
 from support.servers.stack import Topics
 
 pytestmark = pytest.mark.anyio
@@ -21,7 +21,7 @@ def held(assigned: Assigned) -> int:
 
 async def test_a_member_that_was_thrown_out_commits_nothing(broker: str, topics: Topics) -> None:
     partition = TopicPartition(topics.events, 0)
-    async with member(AiokafkaClients(settings_of(broker, topics)), topics) as (clients, assigned):
+    async with member(AiokafkaClients(make_ingestor_settings(broker, topics)), topics) as (clients, assigned):
         await until_polled(lambda: partition in (assigned.partitions or ()), clients)
         await clients.commit(partition, 0, "7")
         # As after a pause beyond the session: the group is empty, and the broker takes the commits of anybody.
@@ -33,7 +33,7 @@ async def test_a_member_that_was_thrown_out_commits_nothing(broker: str, topics:
 
 async def test_a_member_commits_for_no_other_s_partition(broker: str, topics: Topics) -> None:
     partition = TopicPartition(topics.events, 0)
-    settings = settings_of(broker, topics)
+    settings = make_ingestor_settings(broker, topics)
     one, two = member(AiokafkaClients(settings), topics), member(AiokafkaClients(settings), topics)
     async with one as first, two as second:
         await until_polled(lambda: held(first[1]) == held(second[1]) == 1, first[0], second[0])

@@ -23,7 +23,7 @@ from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import Event, LogEvent, Media, MediaChunk
 from stepwell_schemas.media_store import MediaStore, file_path
 from stepwell_schemas.rules.kinds import Kind
-from support.servers.ingest import PATH, counted, ingesting, read_all, send, settings_of, until
+from support.servers.ingest import PATH, counted, ingesting, make_ingestor_settings, read_all, send, until
 from support.servers.stack import Topics
 
 pytestmark = pytest.mark.anyio
@@ -104,7 +104,7 @@ def media_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 async def test_files_come_back_byte_for_byte(broker: str, topics: Topics, store: Store, media_url: str) -> None:
     await send(broker, topics.events, a_log())
-    async with ingesting(settings_of(broker, topics, media_url=media_url), store):
+    async with ingesting(make_ingestor_settings(broker, topics, media_url=media_url), store):
         await until(counted(store, "media"), 2)
     files = store.query("SELECT sha256, size, run_id FROM {db}.media_files FINAL ORDER BY size").to_pylist()
     assert [(file["sha256"], file["size"]) for file in files] == [(name_of(d), len(d)) for d in (SMALL, LARGE)]
@@ -137,7 +137,7 @@ async def test_a_file_that_is_not_here_is_explained(
     url = str(tmp_path / "media")
     values = [encode(event) for event in (a_row(0, LARGE), *chunks(SMALL, 1, 1))]
     await send(broker, topics.events, values)
-    async with ingesting(settings_of(broker, topics, media_url=url), chdb_store):
+    async with ingesting(make_ingestor_settings(broker, topics, media_url=url), chdb_store):
         await until(counted(chdb_store, "media_files"), 1)
     (tmp_path / "media" / file_path(name_of(SMALL))).unlink()
     async with a_client(chdb_store, url) as client:
@@ -159,7 +159,7 @@ async def test_a_hash_that_lies_is_a_dead_letter_among_good_neighbours(
     lies = [*chunks(SMALL, 1, 0, sha256="0" * 64), *chunks(LARGE, 3, 1, sha256="1" * 64)]
     values = [encode(event) for event in (*lies, *chunks(SMALL, 1, 4), a_row(5, SMALL))]
     await send(broker, topics.events, values)
-    async with ingesting(settings_of(broker, topics, media_url=str(tmp_path / "media")), chdb_store):
+    async with ingesting(make_ingestor_settings(broker, topics, media_url=str(tmp_path / "media")), chdb_store):
         await until(counted(chdb_store, "media"), 1)
     letters = await read_all(broker, topics.deadletters, 2)
     headers = [dict(letter.headers) for letter in letters]
@@ -201,7 +201,7 @@ async def test_an_ingestor_that_dies_at_any_call_stores_every_file_once(
 ) -> None:
     url = str(tmp_path / "media")
     await send(broker, topics.events, a_log())
-    settings = settings_of(broker, topics, media_url=url, ingestor_flush_seconds=1)
+    settings = make_ingestor_settings(broker, topics, media_url=url, ingestor_flush_seconds=1)
     died = 0
     for lives in range(9):
         media = DyingMediaStore(url, lives, after=after)
@@ -247,7 +247,7 @@ async def test_a_media_store_that_is_away_is_waited_for(
 ) -> None:
     media = AwayMediaStore(str(tmp_path / "media"))
     await send(broker, topics.events, a_log())
-    async with ingesting(settings_of(broker, topics), chdb_store, media):
+    async with ingesting(make_ingestor_settings(broker, topics), chdb_store, media):
         await media.asked.wait()
         assert counted(chdb_store, "media")() == 0
         media.away = False

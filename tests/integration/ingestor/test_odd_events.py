@@ -15,7 +15,7 @@ from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import LogEvent
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.odd_events import ODD_RUN, odd_events
-from support.servers.ingest import ingesting, settings_of, until
+from support.servers.ingest import ingesting, make_ingestor_settings, until
 from support.servers.stack import Topics
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +46,7 @@ async def read_reasons(settings: IngestorSettings) -> dict[int, str]:
 async def test_odd_events_are_stored_or_dead_letters_and_good_events_follow(
     broker: str, topics: Topics, chdb_store: Store
 ) -> None:
-    settings = settings_of(broker, topics)
+    settings = make_ingestor_settings(broker, topics)
     cases = list(odd_events())
     values, names = [], []
     for number, (name, value) in enumerate(cases):

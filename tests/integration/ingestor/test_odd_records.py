@@ -24,7 +24,7 @@ from stepwell_schemas.events.models import LogEvent
 from stepwell_schemas.limits import MIB
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.odd_records import batch, bomb, odd_batches, produce, record
-from support.servers.ingest import PATH, ingesting, send, settings_of, until
+from support.servers.ingest import PATH, ingesting, make_ingestor_settings, send, until
 from support.servers.stack import Topics
 
 pytestmark = pytest.mark.anyio
@@ -73,7 +73,7 @@ def alarms() -> list[str]:
 async def test_odd_records_are_stored_or_dead_letters_and_good_events_follow(
     broker: str, topics: Topics, chdb_store: Store
 ) -> None:
-    settings = settings_of(broker, topics)
+    settings = make_ingestor_settings(broker, topics)
     odd = list(odd_batches(AN_ODD_EVENT))
     sent = [data for step, one in enumerate(odd) for data in (one.data, batch([record(a_good_event(step))]))]
     records = sum(one.records for one in odd)
@@ -102,7 +102,7 @@ async def test_a_bomb_of_400_mib_takes_no_memory(broker: str, topics: Topics, ch
         peak = max(peak, process.memory_info().rss)
         return stored(chdb_store, "good")
 
-    async with ingesting(settings_of(broker, topics), chdb_store):
+    async with ingesting(make_ingestor_settings(broker, topics), chdb_store):
         await produce(broker, topics.events, sent)
         await until(good, 1, _PATIENCE_SECONDS)
     print(f"{(peak - before) / MIB:.0f} MiB more")
@@ -113,7 +113,7 @@ async def test_an_open_transaction_of_a_stranger_is_not_waited_for(
     broker: str, topics: Topics, chdb_store: Store
 ) -> None:
     stranger = AIOKafkaProducer(bootstrap_servers=broker, transactional_id=f"stranger-{topics.events}")
-    async with ingesting(settings_of(broker, topics), chdb_store) as ingestor, stranger:
+    async with ingesting(make_ingestor_settings(broker, topics), chdb_store) as ingestor, stranger:
         await stranger.begin_transaction()
         await stranger.send_and_wait(topics.events, a_good_event(0), partition=0)
         await send(broker, topics.events, [a_good_event(1)], None)
@@ -123,7 +123,7 @@ async def test_an_open_transaction_of_a_stranger_is_not_waited_for(
 
 
 async def test_a_missing_topic_of_dead_letters_is_created(broker: str, topics: Topics, chdb_store: Store) -> None:
-    settings = settings_of(broker, topics)
+    settings = make_ingestor_settings(broker, topics)
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()
     await admin.delete_topics([topics.deadletters])
@@ -137,7 +137,7 @@ async def test_a_missing_topic_of_dead_letters_is_created(broker: str, topics: T
 async def test_a_topic_of_dead_letters_that_cannot_be_had_rings_and_stops_nothing(
     broker: str, topics: Topics, chdb_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = settings_of(broker, topics)
+    settings = make_ingestor_settings(broker, topics)
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()
     await admin.delete_topics([topics.deadletters])

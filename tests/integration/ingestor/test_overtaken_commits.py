@@ -18,7 +18,7 @@ from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.events.codec import encode
 from support.servers.group import member, until_polled
-from support.servers.ingest import a_batch, counted, send, settings_of, until
+from support.servers.ingest import a_batch, counted, make_ingestor_settings, send, until
 from support.servers.stack import Topics
 
 pytestmark = pytest.mark.anyio
@@ -71,7 +71,7 @@ class Overtaken(AiokafkaClients):
 
 async def test_a_commit_that_is_not_answered_is_in_doubt(broker: str, topics: Topics) -> None:
     partition = TopicPartition(topics.events, 0)
-    async with member(AiokafkaClients(settings_of(broker, topics)), topics) as (clients, assigned):
+    async with member(AiokafkaClients(make_ingestor_settings(broker, topics)), topics) as (clients, assigned):
         await until_polled(lambda: assigned.partitions is not None, clients)
         committing = asyncio.create_task(clients.commit(partition, 0, "7"))
         await asyncio.sleep(0)  # it is sent, and no answer was read
@@ -92,7 +92,7 @@ def connection_with_a_commit(clients: AiokafkaClients) -> Any:
 
 async def test_what_was_sent_before_the_group_was_left_is_refused(broker: str, topics: Topics) -> None:
     partition = TopicPartition(topics.events, 0)
-    async with member(Overtaken(settings_of(broker, topics)), topics) as (clients, assigned):
+    async with member(Overtaken(make_ingestor_settings(broker, topics)), topics) as (clients, assigned):
         await until_polled(lambda: assigned.partitions is not None, clients)
         await clients.commit(partition, 0, "7")
         late = clients.request(partition, 3, "")
@@ -110,7 +110,7 @@ async def test_what_was_sent_before_the_group_was_left_is_refused(broker: str, t
 async def test_commits_that_are_carried_out_late_change_nothing(broker: str, topics: Topics, chdb_store: Store) -> None:
     batches = [encode(a_batch(number * ROWS, ROWS)) for number in range(BATCHES)]
     # Fewer bytes than the settings allow, so that there are four flushes at least.
-    settings = settings_of(broker, topics).model_copy(update={"ingestor_flush_bytes": 2 * len(batches[0])})
+    settings = make_ingestor_settings(broker, topics).model_copy(update={"ingestor_flush_bytes": 2 * len(batches[0])})
     # The plan of the first flush, the end of the second, the plan of the third.
     clients = Overtaken(settings, frozenset({1, 5, 7}))
     ingestor = Ingestor(settings, chdb_store, clients)

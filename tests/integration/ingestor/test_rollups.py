@@ -12,7 +12,7 @@ from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import Block, LogBatch
 from stepwell_schemas.rules.kinds import Kind
 from support.readers.rollups import comparable, stored_rollups, wanted_rollups
-from support.servers.ingest import PATH, a_batch, counted, ingesting, send, settings_of, until
+from support.servers.ingest import PATH, a_batch, counted, ingesting, make_ingestor_settings, send, until
 from support.servers.stack import Topics
 
 pytestmark = pytest.mark.anyio
@@ -53,7 +53,7 @@ async def test_rollups_are_what_the_points_give(broker: str, topics: Topics, sto
     # A writer of its own comes late, overwrites some steps, and fills others.
     late = np.array([0, 5, 127, 128, 4_095, 8_999, 9_500, 10**9 + 1])
     events.append(batch(0, late, noise(len(late), 1), session="late", writer="late"))
-    async with ingesting(settings_of(broker, topics), store):
+    async with ingesting(make_ingestor_settings(broker, topics), store):
         for event in events:
             await send(broker, topics.events, [encode(event)])
         await until(counted(store, "numbers"), 3 * (len(steps) + 2))

@@ -10,7 +10,7 @@ from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import LogEvent, RunStarted
 from stepwell_schemas.rules.identifiers import RunPath
-from support.servers.ingest import PATH, a_batch, counted, ingesting, send, settings_of, until
+from support.servers.ingest import PATH, a_batch, counted, ingesting, make_ingestor_settings, send, until
 from support.servers.query import Service, service_over
 from support.servers.stack import Topics
 
@@ -31,7 +31,7 @@ async def test_a_session_is_accounted_for(broker: str, topics: Topics, chdb_stor
         LogEvent(**PATH._asdict(), session="s", sequence=9, writer="w", step=0, data={"a": 1.0, "": 2.0}),
         LogEvent(**PATH._asdict(), session="other", sequence=0, data={"a": 1.0}),
     ]
-    async with ingesting(settings_of(broker, topics), chdb_store):
+    async with ingesting(make_ingestor_settings(broker, topics), chdb_store):
         await send(broker, topics.events, [encode(event) for event in events])
         await until(counted(chdb_store, "session_activity FINAL"), 2)
     account = await service.json(PATH, "sessions/s")

@@ -20,7 +20,7 @@ from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter, gathered
-from support.fakes.held import Held
+from support.fakes.pausing_store import PausingStore
 from support.servers.sdk import serving
 
 _DEADLINE_SECONDS = 20
@@ -118,7 +118,7 @@ def test_all_rows_come_as_arrow_and_the_later_ones_by_cursor(api: stepwell.Api, 
 
 def test_an_answer_that_breaks_off_is_an_error_and_no_short_table(chdb_store: Store) -> None:
     RunWriter(chdb_store, _RUN).document().numbers("loss", range(20_000), np.arange(20_000.0))
-    held = Held(chdb_store)
+    held = PausingStore(chdb_store)
     with serving(held, query_scan_values=2_000) as url:  # type: ignore[arg-type]
         run = stepwell.Api(url).run(str(_RUN))
         for read in (lambda: run.scan().table(), lambda: list(run.scan_history())):

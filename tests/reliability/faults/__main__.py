@@ -14,7 +14,7 @@ from reliability.faults.harness import Harness, Result
 
 
 def main() -> int:
-    """Run the seeds; stop at the first that fails, keep its folder, and say how to replay it."""
+    """Run the seeds; stop at the first failure, keep its folder, and print the command that replays it."""
     parser = argparse.ArgumentParser(prog="faults", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=int(time.time()))
@@ -39,12 +39,12 @@ def main() -> int:
 
 
 def replay(seed: int, folder: Path) -> str:
-    """Say how to run a seed again."""
-    return f"replay it with: make soak SEEDS=1 FIRST={seed}   (what the processes printed: {folder})"
+    """Return the command that runs a seed again."""
+    return f"replay it with: make soak SEEDS=1 FIRST={seed}   (output of the processes: {folder})"
 
 
 def report(results: list[Result]) -> str:
-    """Add up what the seeds did."""
+    """Print the totals of the seeds."""
     done: Counter[str] = Counter()
     for result in results:
         done += result.done

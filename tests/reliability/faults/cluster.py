@@ -1,4 +1,4 @@
-"""The real parts as processes that can be killed, paused and cut off: broker, engine, two ingestors, query service."""
+"""The real parts as processes that can be killed, paused and disconnected: broker, engine, ingestors, query service."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from support.paths import TESTS
 
 PARTITIONS: Final = 4
 STEPWELL: Final = Path(sys.executable).parent / "stepwell"
-# A dead ingestor's partitions are another's after this time, so that a schedule of seconds holds several changes.
+# A dead ingestor's partitions are reassigned after this time, so that a schedule of seconds has several changes.
 _SESSION_SECONDS: Final = 2.0
 _START_SECONDS: Final = 60.0
 _RESTART_SECONDS: Final = 0.5
@@ -34,10 +34,12 @@ _STRIKE_SECONDS: Final = 2.0
 
 
 class Part:
-    """A process that is started again, after `down_seconds`, whenever it has ended.
+    """A process that is restarted, after `down_seconds`, whenever it has ended.
 
     Attributes:
-        killed: SIGKILLs sent. exits: ends of its own accord. resume_at: when a paused one goes on.
+        killed: number of SIGKILLs sent.
+        exits: exit codes of ends by itself.
+        resume_at: time at which a paused process continues.
     """
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
@@ -53,7 +55,7 @@ class Part:
         self._expected = False
 
     def supervise(self, now: float) -> None:
-        """Start it when it is down and its time has come; let it go on when it was paused for long enough."""
+        """Start the process if it is down and due; resume it if its pause is over."""
         if self._process is not None and self._process.poll() is not None:
             if not self._expected:
                 self.exits.append(self._process.returncode)
@@ -65,23 +67,23 @@ class Part:
 
     @property
     def ended(self) -> int | None:
-        """The exit code, None while it runs or before it did."""
+        """The exit code; None while it runs, and before it was started."""
         return None if self._process is None else self._process.poll()
 
     def continue_when_due(self, now: float) -> None:
-        """Let it go on when it was paused for long enough."""
+        """Resume the process if its pause is over."""
         if self._resume_at is not None and now >= self._resume_at:
             self.resume()
 
     def start(self) -> None:
-        """Start it. It must not run: a process that nobody knows of would be left behind."""
+        """Start the process, which must not run: otherwise the running one would be orphaned."""
         assert self._process is None
         self._expected = False
         self._resume_at = None
         self._process = start_child(self._command, self._log, self._environment)
 
     def kill(self, now: float, down_seconds: float) -> None:
-        """SIGKILL; it stays down for a while."""
+        """Send SIGKILL; the process stays down for a while."""
         if self._process is not None and self._process.poll() is None:
             self._expected = True
             self._process.kill()
@@ -91,26 +93,26 @@ class Part:
             self._start_at = now + down_seconds
 
     def terminate(self, now: float) -> None:
-        """SIGTERM; it is started again once it has drained."""
+        """Send SIGTERM; the process is restarted when it has drained."""
         if self._process is not None and self._process.poll() is None:
             self._expected = True
             self._process.terminate()
             self._start_at = now
 
     def pause(self, now: float, seconds: float) -> None:
-        """SIGSTOP for a while."""
+        """Send SIGSTOP, for a while."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGSTOP)
             self._resume_at = now + seconds
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT."""
         self._resume_at = None
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it for good."""
+        """Stop the process permanently."""
         self.resume()
         if self._process is not None:
             stop_child(self._process, 10.0)
@@ -118,7 +120,7 @@ class Part:
 
 
 class Broker:
-    """The broker, with the same face as the other parts."""
+    """The broker, with the interface of the other parts."""
 
     def __init__(self, folder: Path, proxy: Proxy) -> None:
         proxy.target = claim_port("127.0.0.1", 0, "")
@@ -137,14 +139,14 @@ class Broker:
         self._resume_at: float | None = None
 
     def supervise(self, now: float) -> None:
-        """Start it when it is down and its time has come; let it go on when it was paused for long enough."""
+        """Start the process if it is down and due; resume it if its pause is over."""
         if self._kafka.pid is None and now >= self._start_at:
             self._kafka.start()
         if self._resume_at is not None and now >= self._resume_at:
             self.resume()
 
     def kill(self, now: float, down_seconds: float) -> None:
-        """SIGKILL; it stays down for a while."""
+        """Send SIGKILL; the process stays down for a while."""
         if self._kafka.pid is not None:
             os.kill(self._kafka.pid, signal.SIGKILL)
             self._kafka.stop()
@@ -152,24 +154,24 @@ class Broker:
             self._start_at = now + down_seconds
 
     def terminate(self, now: float) -> None:
-        """SIGTERM, and a start at once."""
+        """Send SIGTERM, and restart immediately."""
         self._kafka.stop()
         self._start_at = now
 
     def pause(self, now: float, seconds: float) -> None:
-        """SIGSTOP for a while."""
+        """Send SIGSTOP, for a while."""
         if self._kafka.pid is not None:
             os.kill(self._kafka.pid, signal.SIGSTOP)
             self._resume_at = now + seconds
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT."""
         self._resume_at = None
         if self._kafka.pid is not None:
             os.kill(self._kafka.pid, signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it for good."""
+        """Stop the process permanently."""
         self.resume()
         self._kafka.stop()
 
@@ -219,7 +221,7 @@ class Cluster:
 
     @property
     def parts(self) -> list[Part | Broker]:
-        """Everything that runs here."""
+        """All parts."""
         return [self.broker, self.engine, *self.ingestors, self.query]
 
     def start(self) -> None:
@@ -237,9 +239,9 @@ class Cluster:
         self.engine_proxy.stop()
 
     def strike(self, now: float, down_seconds: float) -> None:
-        """SIGKILL the engine as soon as it notes the token of an insert, or after a while when none comes.
+        """Kill the engine as soon as it records the token of an insert, or after a while if there is no insert.
 
-        That is before the rows are in their table: see `stepwell_ingestor.flush.insert_check`.
+        At this moment the rows are not in their table yet: see `stepwell_ingestor.flush.insert_check`.
         """
         logs = list(self._notes.glob("*/*/deduplication_logs/*"))
         before, until = _bytes_in(logs), now + _STRIKE_SECONDS
@@ -248,7 +250,7 @@ class Cluster:
         self.engine.kill(time.monotonic(), down_seconds)
 
     def supervise(self) -> None:
-        """Start what is down and due, let go on what was paused for long enough."""
+        """Restart the parts that are down and due, and resume those whose pause is over."""
         for part in self.parts:
             part.supervise(time.monotonic())
 
@@ -276,7 +278,7 @@ def _bytes_in(files: Sequence[Path]) -> int:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Cluster]:
-    """Run a cluster while the block runs."""
+    """Run a cluster for the block."""
     cluster = Cluster(folder)
     try:
         cluster.start()
@@ -286,7 +288,7 @@ def running(folder: Path) -> Iterator[Cluster]:
 
 
 def wait_until(ask: Callable[[], Any], supervise: Callable[[], None], seconds: float, what: str) -> None:
-    """Wait until a question is answered with yes. Raises: AssertionError, saying what did not come."""
+    """Wait until a condition holds. Raises: AssertionError, with the name of the condition."""
     deadline = time.monotonic() + seconds
     while not ask():
         supervise()

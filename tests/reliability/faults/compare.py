@@ -1,4 +1,4 @@
-"""Comparing every public view, the rollups, and what the physical tables add up to, with the model."""
+"""Comparison of all public views, the rollups, and the sums of the physical tables with the model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from reliability.faults.model import RunModel, bits
 from stepwell_schemas.clickhouse.store import Store
-from support.readers.rollups import ROLLUPS, Place, Point, by_place, comparable, rollups_of
+from support.readers.rollups import ROLLUPS, Place, Point, by_place, comparable, expected_rollups
 
 _VIEWS: Final = ("numbers", "strings", "bools", "others")
 _KINDS: Final = {"numbers": "number", "strings": "string", "bools": "bool", "others": "other"}
@@ -21,7 +21,7 @@ _SHOWN: Final = 5
 
 @dataclass
 class Account:
-    """What differs: points that are missing, points that are there twice or were never logged, anything else.
+    """Differences: missing points, points that are stored twice or were never logged, and others.
 
     `points` and `rollups` were compared.
     """
@@ -33,7 +33,7 @@ class Account:
     differences: list[str] = field(default_factory=list)
 
     def note(self, what: str, wanted: Any, found: Any) -> None:
-        """Note a difference, if it is one."""
+        """Record a difference, if the values differ."""
         if wanted != found:
             self.differences.append(f"{what}: wanted {str(wanted)[:300]}, found {str(found)[:300]}")
 
@@ -106,7 +106,7 @@ def _compare_run(account: Account, store: Store, where: Mapping[str, str], model
 
 
 def _compare_physical(account: Account, store: Store, where: Mapping[str, str], model: RunModel) -> None:
-    """Rows of a repeated insert, which views that merge would hide, and the sums that are not merged from rows."""
+    """Compare sums, and rows of a repeated insert, which views hide by merging."""
     for table in ("points_number", "points_string", "points_bool", "points_other"):
         sql = (
             f"SELECT count() AS n FROM (SELECT key, step, version FROM {{db}}.{table} WHERE here"
@@ -129,13 +129,13 @@ def _compare_physical(account: Account, store: Store, where: Mapping[str, str], 
 
 
 def _compare_rollups(account: Account, store: Store, where: Mapping[str, str], model: RunModel) -> None:
-    """The rollups of the model's values. When each was logged, the model does not know: the view does."""
+    """Compare the rollups with the model's values, at the timestamps of the view, since the model has none."""
     sql = "SELECT key, step, toUnixTimestamp64Milli(timestamp) AS at FROM {db}.numbers WHERE here"
     logged_at = {(row["key"], row["step"]): row["at"] for row in _rows(store, sql, where)}
     wanted: dict[Place, Any] = {}
     for key, at in model.values.get("numbers", {}).items():
         points = {step: Point(_number(pattern), logged_at.get((key, step), 0)) for step, (pattern, _) in at.items()}
-        wanted |= comparable(rollups_of(key, points))
+        wanted |= comparable(expected_rollups(key, points))
     found = comparable(by_place(_rows(store, f"{ROLLUPS} WHERE here", where)))
     account.rollups += len(wanted)
     for place in sorted(wanted.keys() | found.keys()):
@@ -147,7 +147,7 @@ def _number(pattern: int) -> float:
 
 
 def _holds(extremes: tuple[float, float] | None, at: Mapping[int, tuple[int, str]]) -> bool:
-    """Whether the extremes hold all values (they may be wider: a value that was overwritten counts)."""
+    """Return whether the extremes include all values; they may be wider, since overwritten values count."""
     values = [_number(pattern) for pattern, _ in at.values()]
     there = [value for value in values if not math.isnan(value)]
     return extremes is not None and (not there or (extremes[0] <= min(there) and max(there) <= extremes[1]))

@@ -1,4 +1,4 @@
-"""One seed after the other on one cluster: log under faults, let everything recover, compare with the model."""
+"""One seed after the other on one cluster: log under faults, wait for recovery, compare with the model."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _SETTLE_SECONDS: Final = 120.0
 _TICK_SECONDS: Final = 0.02
 _FIRST_FAULT_SECONDS: Final = 2.0
 
-# What aiokafka says of brokers that are away would drown the report.
+# aiokafka's log lines about missing brokers would hide the report.
 logging.getLogger("aiokafka").addHandler(logging.NullHandler())
 logging.getLogger("aiokafka").propagate = False
 
 
 @dataclass
 class Result:
-    """What a seed did and what came of it."""
+    """Statistics and differences of a seed."""
 
     seed: int
     account: Account
@@ -45,7 +45,7 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing differs."""
+        """True if nothing differs."""
         return not self.account.differences
 
     def __str__(self) -> str:
@@ -58,21 +58,21 @@ class Result:
 
 
 class Harness:
-    """Runs seeds on a cluster. A cluster may serve many: each seed has a project of its own."""
+    """Runs seeds on a cluster, which serves many of them: each seed has its own project."""
 
     def __init__(self, cluster: Cluster, say: Callable[[str], None]) -> None:
         self._cluster = cluster
         self._say = say
 
     def run(self, seed: int) -> Result:
-        """Run a seed. Raises: AssertionError when something never comes, or a session breaks its own promises."""
+        """Run a seed. Raises: AssertionError when something does not arrive, or a session violates its guarantees."""
         began = time.monotonic()
         before = self._counts([])
         models = {name: RunModel() for name in (*{writer.run for writer in writers()}, FOREIGN_RUN)}
         folder = self._cluster.folder / project(seed)
         trainers = []
         for writer in writers():
-            # Writers of one run are on machines of their own, so nobody but they deliver their journals.
+            # Writers of one run have separate folders, as on separate machines, so each delivers only its own journals.
             own = folder / f"{writer.run}{writer.name}"
             own.mkdir(parents=True)
             trainers.append(Trainer(self._cluster, seed, writer, models[writer.run], own))
@@ -174,7 +174,7 @@ class Harness:
 
 
 def settled(settings: KafkaSettings) -> bool:
-    """Whether the group has committed the end of every partition, and no plan is open."""
+    """Return whether the group has committed the end of every partition, without an open plan."""
     return asyncio.run(_settled(settings))
 
 

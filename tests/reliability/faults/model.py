@@ -1,4 +1,4 @@
-"""What must be stored, in plain Python: the step rule, later values win, one metric a key whatever its case."""
+"""Model of the stored data, in plain Python: the step rule, later values win, keys are case-insensitive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 
 class Value(NamedTuple):
-    """A stored value: its kind, and what the view of that kind shows of it (numbers by their bits)."""
+    """A stored value: its kind, and its form in the view of that kind (numbers by their bits)."""
 
     kind: str
     shown: Any
@@ -18,7 +18,7 @@ class Value(NamedTuple):
 
 @dataclass
 class RunModel:
-    """One run: the values by kind, key and step, and what was counted on the way."""
+    """One run: its values by kind, key and step, and its counters."""
 
     values: dict[str, dict[str, dict[int, Any]]] = field(default_factory=dict)
     conflicts: list[tuple[str, int, int]] = field(default_factory=list)
@@ -33,7 +33,7 @@ class RunModel:
         self._current[writer] = step
 
     def log(self, writer: str, data: Mapping[str, Any], jump: int | None, at: int | None, commit: bool | None) -> int:
-        """Take a call; return how many values it had."""
+        """Apply a call; return the number of its values."""
         current = self._current.get(writer, 0)
         asked = at if jump is None else max(current + jump, 0)
         if asked is not None and asked >= current:
@@ -77,5 +77,5 @@ def _value(value: Any) -> Value:
 
 
 def bits(value: float) -> int:
-    """Return the 64 bits of a number: they tell NaN and -0.0."""
+    """Return the 64 bits of a number, which distinguish NaN and -0.0."""
     return int(struct.unpack("<q", struct.pack("<d", value))[0])

@@ -1,4 +1,4 @@
-"""Training processes that are killed and started again, and a producer that is none of ours; both keep the model."""
+"""Training processes that are killed and restarted, and a foreign producer; both update the model."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _FOREIGN_PAUSE_SECONDS: Final = 0.02
 
 
 class Target(Protocol):
-    """What is logged to: how its producers find it."""
+    """The addresses that producers log to."""
 
     settings: KafkaSettings
     environment: dict[str, str]
 
 
 class Trainer:
-    """A writer of a run: a session after the other until all of its calls are made.
+    """A writer of a run: one session after the other until all of its calls are made.
 
-    What a session has logged is what its journal holds when it was killed: at least the calls that returned, and at
-    most the one that was under way.
+    The calls of a killed session are those in its journal: at least all calls that returned, and at most the one that
+    was running.
     """
 
     def __init__(self, target: Target, seed: int, writer: Writer, model: RunModel, folder: Path) -> None:
@@ -68,11 +68,11 @@ class Trainer:
 
     @property
     def name(self) -> str:
-        """What a schedule calls it."""
+        """Name of the writer in a schedule."""
         return f"{self.writer.run}-{self.writer.name}" if self.writer.name else self.writer.run
 
     def supervise(self, now: float) -> None:
-        """Start the next session when there is none."""
+        """Start the next session if none runs."""
         if self.done:
             return
         if self._session is None and self._syncing:
@@ -89,7 +89,7 @@ class Trainer:
             self._account(code)
 
     def kill(self, now: float, _: float) -> None:
-        """SIGKILL, and account for what the session has logged."""
+        """Send SIGKILL, and apply the session's calls to the model."""
         if self._session is not None and self._session.ended is None:
             self._session.kill(now, 0.0)
             self.killed += 1
@@ -100,17 +100,17 @@ class Trainer:
             self._account(None)
 
     def pause(self, now: float, seconds: float) -> None:
-        """SIGSTOP for a while."""
+        """Send SIGSTOP, for a while."""
         if self._session is not None:
             self._session.pause(now, seconds)
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT."""
         if self._session is not None:
             self._session.resume()
 
     def stop(self) -> None:
-        """End it, finished or not."""
+        """Stop the process, finished or not."""
         if self._session is not None:
             self._session.stop()
 
@@ -123,7 +123,7 @@ class Trainer:
         self._session.start()
 
     def _sync(self) -> None:
-        """What a user does whose last session could not deliver all: its receipt names the command."""
+        """Run `stepwell sync`, as a user does if the last session could not deliver everything."""
         command = [str(STEPWELL), "sync", str(self._folder)]
         self._session = Part(f"{self.name}-sync", command, self._environment, self._folder)
         self._session.start()
@@ -134,12 +134,12 @@ class Trainer:
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
     def _open_journal(self) -> None:
-        # Held open: whoever delivers it may remove it.
+        # Kept open, since the process that delivers it may remove it.
         if self._journal is None and not self._syncing and (said := self._lines()):
             self._journal = Path(said[0]["journal"]).open("rb")  # noqa: SIM115 - closed in _account
 
     def _account(self, code: int | None) -> None:
-        """Give the model what the ended session has logged; `code` is None where it was killed."""
+        """Apply the calls of the ended session to the model; `code` is None if it was killed."""
         said = self._lines()
         self._session = None
         if code not in {None, 0}:
@@ -163,7 +163,7 @@ class Trainer:
             points += self._model.log(self.writer.name, data, jump, at, commit)
         self._first += rows
         if code is None and self._first == self.writer.calls:
-            # Killed while it finished: what it did not deliver, nobody but a sync will.
+            # Killed while it finished: only a sync delivers the rest.
             self._syncing = True
         if code == 0:
             assert self._first == self.writer.calls
@@ -178,7 +178,7 @@ def project(seed: int) -> str:
 
 
 def rows_in(file: Any) -> int:
-    """Return how many rows a journal holds."""
+    """Return the number of rows in a journal."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         content = data[:]
     found = 0
@@ -188,7 +188,7 @@ def rows_in(file: Any) -> int:
 
 
 class Foreign:
-    """Sends numbered `LogEvent`s, some twice, and poison between them; sends again whatever failed."""
+    """Sends numbered `LogEvent`s, some twice, and invalid messages between them; repeats failed ones."""
 
     def __init__(self, target: Target, seed: int, model: RunModel) -> None:
         self.poison: set[bytes] = set()
@@ -201,7 +201,7 @@ class Foreign:
         self._thread.start()
 
     def stop(self) -> None:
-        """End it, finished or not."""
+        """Stop the process, finished or not."""
         self._stop.set()
         self._thread.join()
 

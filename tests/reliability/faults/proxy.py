@@ -1,4 +1,4 @@
-"""A TCP proxy in a thread of its own, whose connections can be reset at any moment."""
+"""A TCP proxy in a separate thread, whose connections can be reset at any moment."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import threading
 from typing import Final
 
 _CHUNK_BYTES: Final = 64 * 1024
-# Closing with a linger of 0 s sends a reset and no orderly end.
+# Closing with a linger of 0 s sends a reset instead of an orderly end.
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
 class Proxy:
-    """Passes connections on a port of its own to `target`, a port on this machine."""
+    """Forwards connections from its own port to `target`, a port on this machine."""
 
     def __init__(self) -> None:
         self.target = 0
@@ -29,11 +29,11 @@ class Proxy:
         self._started.wait()
 
     def reset(self) -> int:
-        """Reset every connection; return how many there were."""
+        """Reset all connections; return their number."""
         return asyncio.run_coroutine_threadsafe(self._reset(), self._loop).result()
 
     def stop(self) -> None:
-        """Stop; connections that are open are reset."""
+        """Stop, and reset open connections."""
         self.reset()
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()

@@ -1,4 +1,4 @@
-"""The faults of a seed: what is done to which process, and when."""
+"""The faults of a seed: actions on processes, with their times."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import random
 from typing import Final, Literal, NamedTuple
 
 Action = Literal["kill", "strike", "pause", "terminate", "reset"]
-"""`strike` kills the engine at the moment it has noted an insert's token; the others are what their names say."""
+"""`strike` kills the engine at the moment it has recorded an insert's token; the other names are self-explanatory."""
 
-# (action, part, weight, least and most seconds that it lasts). A session of the consumer group lasts 2 s: pauses of an
-# ingestor go beyond it, so that it comes back as one whose partitions are another's.
+# (action, part, weight, minimum and maximum seconds). The session timeout of the consumer group is 2 s: pauses of an
+# ingestor exceed it, so that it resumes after its partitions were reassigned.
 _KINDS: Final[tuple[tuple[Action, str, int, float, float], ...]] = (
     ("kill", "ingestor", 6, 0.0, 2.0),
     ("pause", "ingestor", 4, 0.3, 5.0),

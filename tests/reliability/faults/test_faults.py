@@ -11,7 +11,7 @@ from reliability.faults.compare import compare
 from reliability.faults.harness import Harness, Result
 from reliability.faults.producers import project
 
-# Two seeds and what they start take a minute and a half on a quiet machine.
+# Two seeds with their processes take a minute and a half on an idle machine.
 pytestmark = pytest.mark.timeout(600)
 _SEEDS = (2, 12)
 
@@ -25,7 +25,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def results(cluster: Cluster) -> dict[int, Result]:
-    """What came of each seed."""
+    """The results of the seeds."""
     harness = Harness(cluster, print)
     return {seed: harness.run(seed) for seed in _SEEDS}
 
@@ -45,7 +45,7 @@ def test_the_comparison_sees_a_lost_point_and_one_stored_twice(cluster: Cluster,
         store.command(
             f"ALTER TABLE {{db}}.points_number DELETE WHERE {here} AND value = 200 SETTINGS mutations_sync = 1", run
         )
-        # A merge would make one row of the two.
+        # A merge would combine the two rows.
         store.command("SYSTEM STOP MERGES {db}.points_number")
         columns = "entity, project, run_id, key, step, timestamp, bits, exact, version"
         copy = f"SELECT {columns} FROM {{db}}.points_number FINAL WHERE {here} AND value = 100"

@@ -1,4 +1,4 @@
-"""`stepwell up` killed with SIGKILL, broker, engine, ingestor and service at once, while training goes on."""
+"""`stepwell up` killed with SIGKILL (broker, engine, ingestor and service together) while training continues."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WAIT_SECONDS: Final = 180.0
 
 
 class AllInOne:
-    """One `stepwell up`, with what producers must know of it."""
+    """One `stepwell up`, with the addresses for producers."""
 
     def __init__(self, folder: Path) -> None:
         service, broker = claim_port("127.0.0.1", 0, ""), claim_port("127.0.0.1", 0, "")
@@ -45,7 +45,7 @@ class AllInOne:
         self.process = Part("up", command, self.environment, folder)
 
     def answers(self) -> bool:
-        """Whether the service takes requests."""
+        """Return whether the service accepts requests."""
         try:
             return httpx.get(f"{self.environment['STEPWELL_BASE_URL']}/readyz", timeout=2).is_success
         except httpx.HTTPError:
@@ -91,7 +91,7 @@ def test_everything_killed_at_once_loses_and_doubles_nothing(tmp_path: Path) -> 
             trainer.stop()
         foreign.stop()
         up.process.stop()
-    # The engine allows one folder a process, and this one has the session's.
+    # The engine allows one folder per process, and this process uses the session's.
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         account = pool.apply(_compare_folder, (str(tmp_path / "server" / "clickhouse"), _SEED, models))
     assert not account.differences, "\n".join(account.differences)

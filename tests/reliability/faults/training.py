@@ -2,9 +2,9 @@
 
 Run it with `python -m reliability.faults.training SEED RUN WRITER FIRST PROGRESS PAUSE_MS`.
 
-Makes the workload's calls from number FIRST on, and appends a byte to the file PROGRESS behind each call that returned.
-Prints a JSON line at its beginning (its first step, its journal) and its receipt at its end. The journal is named by a
-hard link of its own, which is there still when the whole journal was delivered and removed.
+Makes the workload's calls from number FIRST on, and appends a byte to the file PROGRESS after each call that returned.
+Prints a JSON line at its start (its first step, its journal) and its receipt at its end. The journal has a second hard
+link, which remains when the complete journal was delivered and removed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def main() -> None:
     """Log until the workload's last call."""
     seed, run_id, name, first, progress, pause_ms = sys.argv[1:]
     writer = next(writer for writer in writers() if (writer.run, writer.name) == (run_id, name))
-    # A single writer goes on behind its last step; one of several asks for its own steps.
+    # A single writer continues after its last step; one of several requests its own steps.
     run = stepwell.init(id=run_id, writer=name, resume=None if name else "allow")
     assert run.journal_path is not None
     kept = f"{progress}.kept"

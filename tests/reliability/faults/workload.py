@@ -1,7 +1,7 @@
-"""What is logged under a seed: every call is a function of the seed, its writer and its number, and of nothing else.
+"""The calls of a seed: each call is a function of the seed, its writer and its number only.
 
-The training script that makes the calls and the model that says what must come of them both draw from here; they share
-no other code.
+The training script, which makes the calls, and the model, which predicts the stored data, share this module and no
+other code.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ RANKS: Final = 2
 SOLO_CALLS: Final = 1_200
 RANK_CALLS: Final = 600
 RANK_STRIDE: Final = 5
-"""Steps between calls of the ranks: so far that rollups of two levels close."""
+"""Steps between calls of the ranks: far enough that rollups of two levels close."""
 
 FOREIGN_EVENTS: Final = 300
 _ODD_FLOATS: Final = (math.nan, math.inf, -math.inf, -0.0, 5e-324)
@@ -22,7 +22,7 @@ _TEXTS: Final = ("", "ünï 🚀", "a\nb", "x" * 3_000)
 
 
 class Call(NamedTuple):
-    """One `log()` call. `jump`: the asked step relative to the current one; `at`: an absolute one; None: neither."""
+    """One `log()` call. `jump`: the requested step relative to the current one; `at`: an absolute step; or None."""
 
     data: dict[str, Any]
     jump: int | None = None
@@ -31,7 +31,7 @@ class Call(NamedTuple):
 
 
 class Writer(NamedTuple):
-    """A training process: its run, its name among the run's writers, how many calls it makes."""
+    """A training process: its run, its writer's name, and the number of its calls."""
 
     run: str
     name: str
@@ -48,7 +48,7 @@ def writers() -> list[Writer]:
 
 
 def _solo_call(seed: int, number: int) -> Call:
-    """Any kind of value, merges at one step, jumps, steps that lie behind, and keys in another case."""
+    """Return a call with any kind of value, merges at one step, jumps, earlier steps, and keys in another case."""
     draw = random.Random(f"{seed} solo {number}")
     data: dict[str, Any] = {"call": number, "Loss" if draw.random() < 0.1 else "loss": draw.random()}
     if draw.random() < 0.3:
@@ -62,7 +62,7 @@ def _solo_call(seed: int, number: int) -> Call:
 
 
 def _rank_call(seed: int, name: str, number: int) -> Call:
-    """Interleaved steps; keys of the writer's own, and one that all write, each at its steps."""
+    """Return a call with interleaved steps: keys of this writer, and a key that all writers use."""
     rank = int(name.removeprefix("rank"))
     draw = random.Random(f"{seed} {name} {number}")
     step = (number * RANKS + rank) * RANK_STRIDE
@@ -70,7 +70,7 @@ def _rank_call(seed: int, name: str, number: int) -> Call:
 
 
 class ForeignEvent(NamedTuple):
-    """What a producer in another language sends: the bytes' recipe, its number in its session, how often it is sent."""
+    """A message of a foreign producer: its content, its number in its session, and how often it is sent."""
 
     number: int
     data: dict[str, float]
@@ -79,7 +79,7 @@ class ForeignEvent(NamedTuple):
 
 
 def foreign_event(seed: int, number: int) -> ForeignEvent:
-    """Return the foreign producer's event of a number; some are poison, some are sent several times."""
+    """Return the foreign producer's event with a number; some are invalid, some are sent several times."""
     draw = random.Random(f"{seed} foreign {number}")
     return ForeignEvent(
         number,

@@ -1,1 +1,1 @@
-"""Breaks the machinery of exactly once, one line at a time, to see whether the tests notice."""
+"""Mutation tests of exactly-once ingestion: change one line at a time, and check that the tests fail."""

@@ -1,6 +1,6 @@
-"""Apply each mutation to a copy of the tree and run the tests that are to notice: `make mutants [ARGS="word …"]`.
+"""Apply each mutation to a copy of the tree and run the tests that must fail: `make mutants [ARGS="word …"]`.
 
-Each word chooses the mutations whose names hold it. Exit code 1 when a mutation survives.
+Each word selects the mutations whose names contain it. Exit code 1 if a mutation survives.
 """
 
 from __future__ import annotations
@@ -19,34 +19,25 @@ from typing import Final, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from reliability.mutants.catalog import MUTATIONS, Edit, Mutation
+from reliability.mutants.catalog import MUTATIONS, Mutation
+from reliability.mutants.edits import Edit, apply_edit
 from support.paths import ROOT
 
 _PACKAGES: Final = ("schemas", "ingestor", "producer", "query", "deploy")
 _COPIED: Final = (*_PACKAGES, "tests", "pyproject.toml")
-# A mutation may make the loop run in circles; then time is what notices.
+# A mutation may cause an endless loop; it counts as noticed after this time.
 _TIMEOUT_SECONDS: Final = 600
 
 
 class Verdict(NamedTuple):
-    """What became of a mutation: who noticed it, None for nobody, in what time, and what the tests said."""
+    """Result for a mutation: the suite that noticed it (None if it survived), the duration, and the tests' output."""
 
     noticed_by: str | None
     seconds: float
     output: str
 
 
-def mutate(tree: Path, edits: Sequence[Edit]) -> None:
-    """Make the replacements in a tree. Raises: ValueError when the old text is not there exactly once."""
-    for edit in edits:
-        path = tree / edit.file
-        text = path.read_text("utf-8")
-        if text.count(edit.old) != 1:
-            raise ValueError(f"{edit.file} holds {text.count(edit.old)} times, not once:\n{edit.old}")
-        path.write_text(text.replace(edit.old, edit.new), "utf-8")
-
-
-def copied(tree: Path) -> None:
+def copy_sources(tree: Path) -> None:
     """Copy the sources and the tests into an empty folder."""
     for name in _COPIED:
         source = ROOT / name
@@ -57,7 +48,7 @@ def copied(tree: Path) -> None:
 
 
 def run_in(tree: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str] | None:
-    """Run Python so that it imports from a tree; None when it did not end in time."""
+    """Run Python with imports from a tree; return None if it did not end in time."""
     path = os.pathsep.join(str(tree / name) for name in (*_PACKAGES, "tests"))
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": ""}
     command = [sys.executable, *arguments]
@@ -69,37 +60,41 @@ def run_in(tree: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[
         return None
 
 
-def check_imports(tree: Path, files: Sequence[str]) -> None:
-    """Raise RuntimeError unless the modules of these files are imported, and from the tree."""
-    for file in files:
-        module = ".".join(Path(file).with_suffix("").parts[1:])
+def mutate(tree: Path, edits: Sequence[Edit]) -> None:
+    """Apply edits to a tree, and check that the changed modules are imported from there.
+
+    Raises:
+        EditError: when an edit does not fit the sources.
+        RuntimeError: when a module can't be imported, or is imported from elsewhere.
+    """
+    changed = {edit.module: apply_edit(tree, edit) for edit in edits}
+    for module, file in sorted(changed.items()):
         done = run_in(tree, ["-c", f"import {module} as module; print(module.__file__)"])
-        if done is None or done.returncode or Path(done.stdout.strip()) != (tree / file).resolve():
-            raise RuntimeError(f"{module} is not what is imported: {done and (done.stdout + done.stderr)}")
+        if done is None or done.returncode or Path(done.stdout.strip()) != file.resolve():
+            raise RuntimeError(f"{module} is not imported from {file}: {done and (done.stdout + done.stderr)}")
 
 
 def judge(mutation: Mutation, seeds: int) -> Verdict:
-    """Apply a mutation to a copy, and run the tests that are to notice it."""
+    """Apply a mutation to a copy of the sources, and run the tests that must fail."""
     with tempfile.TemporaryDirectory(prefix="stepwell-mutant-") as folder:
         tree = Path(folder).resolve()
-        copied(tree)
+        copy_sources(tree)
         mutate(tree, mutation.edits)
-        check_imports(tree, sorted({edit.file for edit in mutation.edits}))
         began = time.monotonic()
         if mutation.tests:
-            command, who = ["-m", "pytest", "-x", "-q", *mutation.tests], " ".join(mutation.tests)
+            command, suite = ["-m", "pytest", "-x", "-q", *mutation.tests], " ".join(mutation.tests)
         else:
-            command, who = ["-m", "reliability.simulation", "--seeds", str(seeds), "--fail-fast"], "simulation"
+            command, suite = ["-m", "reliability.simulation", "--seeds", str(seeds), "--fail-fast"], "simulation"
         done = run_in(tree, command)
         seconds = time.monotonic() - began
         output = "" if done is None else done.stdout + done.stderr
-        return Verdict(who if done is None or done.returncode else None, seconds, output)
+        return Verdict(suite if done is None or done.returncode else None, seconds, output)
 
 
 def main() -> int:
-    """Judge the mutations, the unbroken tree first; return 1 when one survives."""
+    """Judge the mutations, after the unchanged tree; return 1 if a mutation survives."""
     parser = argparse.ArgumentParser(prog="python -m reliability.mutants", description=__doc__)
-    parser.add_argument("words", nargs="*", help="judge the mutations whose names hold one of these words")
+    parser.add_argument("words", nargs="*", help="judge the mutations whose names contain one of these words")
     parser.add_argument("--seeds", type=int, default=300, help="seeds of the simulation for each mutation")
     options = parser.parse_args()
     chosen = [m for m in MUTATIONS if not options.words or any(word in m.name for word in options.words)]
@@ -109,7 +104,7 @@ def main() -> int:
         unbroken = judge(Mutation("nothing is changed", (), tests), options.seeds)
         if unbroken.noticed_by is not None:
             console.print(unbroken.output, markup=False, highlight=False)
-            console.print(f"The unbroken tree fails {unbroken.noticed_by}: nothing can be learned.")
+            console.print(f"The unchanged tree fails {unbroken.noticed_by}: the mutations can't be judged.")
             return 1
     table = Table("mutation", "verdict", "noticed by", "seconds")
     survivors = 0

@@ -1,12 +1,16 @@
-"""The mutations: exact replacements in the sources, and the tests that are to notice each."""
+"""The mutations: replacements within symbols of the sources, and the tests that must fail for each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
-_INGESTOR: Final = "ingestor/stepwell_ingestor"
-_PRODUCER: Final = "producer/stepwell"
+from reliability.mutants.edits import Edit
+
+_FLUSH: Final = "stepwell_ingestor.flush.flusher:Flusher.flush"
+_STORE: Final = "stepwell_ingestor.flush.flusher:Flusher._store"
+_INSERT_TOKEN: Final = "stepwell_ingestor.flush.flusher:insert_token"
+_COMMIT: Final = "stepwell_ingestor.kafka.client:AiokafkaClients.commit"
 _COMMIT_PLAN: Final = "        await commit(self._kafka, self._partition, first, str(end), again=planned)\n"
 _INSERT_ALL: Final = """        plan = await self._store(plan, plan_without, token, first, planned)
         self._report(plan)
@@ -40,50 +44,53 @@ REFUSALS: Final = ("tests/unit/ingestor/flush/test_refusals.py",)
 TOKENS: Final = ("tests/unit/ingestor/flush/test_tokens.py",)
 
 
-class Edit(NamedTuple):
-    """An exact replacement; `old` must be in the file once."""
-
-    file: str
-    old: str
-    new: str
-
-
 @dataclass(frozen=True)
 class Mutation:
-    """One way to break it. `tests`: the pytest files that are to fail, none for the simulation."""
+    """A change that breaks exactly-once ingestion.
+
+    `tests` are the pytest files that must fail; if there are none, the simulation must fail.
+    """
 
     name: str
     edits: tuple[Edit, ...]
     tests: tuple[str, ...] = ()
 
 
-def _flushing(old: str, new: str) -> Edit:
-    return Edit(f"{_INGESTOR}/flush/flusher.py", old, new)
-
-
 MUTATIONS: Final = (
-    Mutation("the plan is not committed", (_flushing(_COMMIT_PLAN, ""),)),
+    Mutation("the plan is not committed", (Edit(_FLUSH, _COMMIT_PLAN, ""),)),
     Mutation(
         "a plan that is found is not committed again",
-        (_flushing(_COMMIT_PLAN, f"        if not planned:\n    {_COMMIT_PLAN}"),),
+        (Edit(_FLUSH, _COMMIT_PLAN, f"        if not planned:\n    {_COMMIT_PLAN}"),),
         FLUSHING,
     ),
     Mutation(
         "the plan is ignored at the start",
-        (Edit(f"{_INGESTOR}/partitions.py", "owned, start, int(plan) if plan else None)", "owned, start, None)"),),
+        (
+            Edit(
+                "stepwell_ingestor.partitions:Ownership.read_plans",
+                "owned, start, int(plan) if plan else None)",
+                "owned, start, None)",
+            ),
+        ),
     ),
-    Mutation("a token names only the table", (_flushing(_TOKEN, "return table"),)),
-    Mutation("a token is random", (_flushing(_TOKEN, "return str(hash(object()))"),)),
-    Mutation("a token leaves out the end", (_flushing(_TOKEN, _TOKEN.replace("{end}:", "")),), TOKENS),
+    Mutation("a token names only the table", (Edit(_INSERT_TOKEN, _TOKEN, "return table"),)),
+    Mutation("a token is random", (Edit(_INSERT_TOKEN, _TOKEN, "return str(hash(object()))"),)),
+    Mutation("a token leaves out the end", (Edit(_INSERT_TOKEN, _TOKEN, _TOKEN.replace("{end}:", "")),), TOKENS),
     Mutation(
         "records that were there before are not skipped",
-        (Edit(f"{_INGESTOR}/planner/plan.py", "skipped = min(max(following - sequence, 0), records)", "skipped = 0"),),
+        (
+            Edit(
+                "stepwell_ingestor.planner.plan:_skip_repeated",
+                "skipped = min(max(following - sequence, 0), records)",
+                "skipped = 0",
+            ),
+        ),
     ),
     Mutation(
         "a session's sequence does not move on",
         (
             Edit(
-                f"{_INGESTOR}/planner/plan.py",
+                "stepwell_ingestor.planner.plan:_skip_repeated",
                 "sessions[session] = max(following, sequence + records)",
                 "sessions[session] = following",
             ),
@@ -93,7 +100,7 @@ MUTATIONS: Final = (
         "states are restored as of now",
         (
             Edit(
-                f"{_INGESTOR}/flush/state_loader.py",
+                "stepwell_ingestor.flush.state_loader:_load",
                 'row["number"] if row["offset"] <= offset else row["previous_number"]',
                 'row["number"]',
             ),
@@ -101,20 +108,20 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "the end is committed before the inserts",
-        (_flushing(_INSERT_ALL + _BURY + _COMMIT_END, _COMMIT_END + _INSERT_ALL + _BURY),),
+        (Edit(_FLUSH, _INSERT_ALL + _BURY + _COMMIT_END, _COMMIT_END + _INSERT_ALL + _BURY),),
     ),
     Mutation(
-        "a series says how far it came before its rollups are there", (_flushing(_ROLL + _INSERT, _INSERT + _ROLL),)
+        "a series shows its extent before its rollups are stored", (Edit(_STORE, _ROLL + _INSERT, _INSERT + _ROLL),)
     ),
     Mutation(
         "rollups come before their points",
-        (_flushing("if table == _REACHED:", "if table == next(iter(plan.tables)):"),),
+        (Edit(_STORE, "if table == _REACHED:", "if table == next(iter(plan.tables)):"),),
     ),
     Mutation(
         "the bucket of the last step before stays without a row",
         (
             Edit(
-                f"{_INGESTOR}/planner/rollups/plan.py",
+                "stepwell_ingestor.planner.rollups.plan:_choose_touched",
                 "apart = (of_prior < ends) & ~np.isin(of_prior, buckets)",
                 "apart = of_prior < 0",
             ),
@@ -122,32 +129,38 @@ MUTATIONS: Final = (
         ROLLUPS,
     ),
     Mutation(
-        "rollups told from a flush are not stored",
-        (_flushing("await self._in_thread(self._client.insert, TABLE, plan.rollups)", "pass"),),
+        "rollups computed from a flush are not stored",
+        (
+            Edit(
+                "stepwell_ingestor.flush.flusher:Flusher._roll",
+                "await self._in_thread(self._client.insert, TABLE, plan.rollups)",
+                "pass",
+            ),
+        ),
     ),
     Mutation(
         "late rows leave closed buckets as they are",
         (
             Edit(
-                f"{_INGESTOR}/planner/rollups/plan.py",
+                "stepwell_ingestor.planner.rollups.plan:_choose_touched",
                 "rolling.choose(level, Buckets(path, _where(keys, ends == end), shut.tolist()))",
                 "pass",
             ),
         ),
     ),
     Mutation(
-        "open buckets are taken as known behind late rows",
-        (Edit(f"{_INGESTOR}/planner/rollups/plan.py", '    row["bucket"] = UNKNOWN\n', ""),),
+        "open buckets count as known after late rows",
+        (Edit("stepwell_ingestor.planner.rollups.plan:_unknown_row", '    row["bucket"] = UNKNOWN\n', ""),),
     ),
     Mutation(
         "the end is committed before the dead letters are sent",
-        (_flushing(_BURY + _COMMIT_END, _COMMIT_END + _BURY),),
+        (Edit(_FLUSH, _BURY + _COMMIT_END, _COMMIT_END + _BURY),),
     ),
     Mutation(
         "dead letters are not waited for",
         (
             Edit(
-                f"{_INGESTOR}/flush/deadletter_delivery.py",
+                "stepwell_ingestor.flush.deadletter_delivery:LetterDelivery._send",
                 "            await (await self._kafka.send(self._topic, value, key, headers))\n",
                 "            await self._kafka.send(self._topic, value, key, headers)\n",
             ),
@@ -156,10 +169,10 @@ MUTATIONS: Final = (
     Mutation(
         "states are kept although the flush failed",
         (
-            _flushing(_COMMIT_END + _PUT, _COMMIT_END),
-            _flushing(_COMMIT_PLAN, _PUT + _COMMIT_PLAN),
+            Edit(_FLUSH, _COMMIT_END + _PUT, _COMMIT_END),
+            Edit(_FLUSH, _COMMIT_PLAN, _PUT + _COMMIT_PLAN),
             Edit(
-                f"{_INGESTOR}/partitions.py",
+                "stepwell_ingestor.partitions:Ownership.retake",
                 "anew = Owned(self._make_flusher(partition),",
                 "anew = Owned(owned.flusher,",
             ),
@@ -169,21 +182,21 @@ MUTATIONS: Final = (
         "what was before a flush is not remembered",
         (
             Edit(
-                f"{_INGESTOR}/planner/run_tables.py",
+                "stepwell_ingestor.planner.run_tables:_states",
                 "(*path, scope, name, end, number, old)",
                 "(*path, scope, name, end, number, NOT_THERE)",
             ),
         ),
     ),
     Mutation(
-        "a partition is begun anew without a seek",
-        (Edit(f"{_INGESTOR}/partitions.py", "self._kafka.seek(partition, first)", "pass"),),
+        "a partition starts again without a seek",
+        (Edit("stepwell_ingestor.partitions:Ownership._begin", "self._kafka.seek(partition, first)", "pass"),),
     ),
     Mutation(
         "values that ClickHouse refuses take their key's spelling with them",
         (
             Edit(
-                f"{_INGESTOR}/planner/plan.py",
+                "stepwell_ingestor.planner.plan:_take_block",
                 "places, keys, taken = _stored_keys(flush, item, block, unusable)",
                 "places, keys, taken = [], [], 0\n    if not flush.left_out.values:\n"
                 "        places, keys, taken = _stored_keys(flush, item, block, unusable)",
@@ -192,15 +205,21 @@ MUTATIONS: Final = (
         REFUSALS,
     ),
     Mutation(
-        "a layer writes through to what lies below",
-        (Edit(f"{_INGESTOR}/planner/layers.py", "self.changed[key] = value", "self.base[key] = value"),),
+        "a layer writes through to the layer below",
+        (
+            Edit(
+                "stepwell_ingestor.planner.layers:Layer.__setitem__",
+                "self.changed[key] = value",
+                "self.base[key] = value",
+            ),
+        ),
         MEMORY,
     ),
     Mutation(
         "versions don't grow with the offset",
         (
             Edit(
-                f"{_INGESTOR}/planner/plan.py",
+                "stepwell_ingestor.planner.plan:_take_batch",
                 "np.arange(rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)",
                 "np.arange(rows, dtype=np.uint64)",
             ),
@@ -208,24 +227,30 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a doubtful insert is not looked for",
-        (_flushing("            if not doubtful:\n                return\n", "            return\n"),),
-    ),
-    Mutation(
-        "a drain goes on behind a rebalance",
         (
             Edit(
-                f"{_INGESTOR}/service.py",
+                "stepwell_ingestor.flush.flusher:Flusher._insert",
+                "            if not doubtful:\n                return\n",
+                "            return\n",
+            ),
+        ),
+    ),
+    Mutation(
+        "a drain continues after a rebalance",
+        (
+            Edit(
+                "stepwell_ingestor.service:Ingestor._may_drain",
                 "still_owned = self._owned.partitions.get(partition) is owned",
                 "still_owned = True",
             ),
             Edit(
-                f"{_INGESTOR}/service.py",
+                "stepwell_ingestor.service:Ingestor._flush_everything",
                 f"{_INDENT}owned.task = asyncio.create_task(self._flush(owned))\n{_INDENT}await owned.task\n",
                 f"{_INDENT}await self._flush(owned)\n",
             ),
-            # The other guard, as the simulated clients have it: a commit for another's partition is refused.
+            # The second guard, in the simulated clients: a commit for another member's partition is refused.
             Edit(
-                "tests/reliability/simulation/client.py",
+                "reliability.simulation.client:SimulatedKafka._coordinate",
                 "self._given = dict.fromkeys(self._assigned, self._present)",
                 "self._given = dict.fromkeys(self._broker.logs, self._present)",
             ),
@@ -233,13 +258,13 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a commit in doubt is followed by others of the same member",
-        (Edit(f"{_INGESTOR}/kafka/fenced_commit.py", "        await kafka.rejoin(partition)\n", ""),),
+        (Edit("stepwell_ingestor.kafka.fenced_commit:commit", "        await kafka.rejoin(partition)\n", ""),),
     ),
     Mutation(
         "a commit in doubt counts as done",
         (
             Edit(
-                f"{_INGESTOR}/kafka/fenced_commit.py",
+                "stepwell_ingestor.kafka.fenced_commit:commit",
                 "if not again and await _is_done(",
                 "if True or await _is_done(",
             ),
@@ -249,7 +274,9 @@ MUTATIONS: Final = (
         "a lost connection leaves no doubt",
         (
             Edit(
-                f"{_INGESTOR}/kafka/client.py", "(RequestTimedOutError, KafkaConnectionError, CorrelationIdError)", "()"
+                "stepwell_ingestor.kafka.client:_UNANSWERED",
+                "(RequestTimedOutError, KafkaConnectionError, CorrelationIdError)",
+                "()",
             ),
         ),
         FENCE,
@@ -258,7 +285,7 @@ MUTATIONS: Final = (
         "the group is not left",
         (
             Edit(
-                f"{_INGESTOR}/kafka/client.py",
+                "stepwell_ingestor.kafka.client:AiokafkaClients.rejoin",
                 "            await coordinator._maybe_leave_group()\n",
                 "            return\n",
             ),
@@ -267,19 +294,19 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a member that was thrown out commits",
-        (Edit(f"{_INGESTOR}/kafka/client.py", _SIGNED, "if partition not in self._given:"),),
+        (Edit(_COMMIT, _SIGNED, "if partition not in self._given:"),),
         CLIENTS,
     ),
     Mutation(
         "a member commits for another's partition",
-        (Edit(f"{_INGESTOR}/kafka/client.py", _SIGNED, "if self._present_membership()[1] == '':"),),
+        (Edit(_COMMIT, _SIGNED, "if self._present_membership()[1] == '':"),),
         CLIENTS,
     ),
     Mutation(
         "the SDK acknowledges before the broker's answer",
         (
             Edit(
-                f"{_PRODUCER}/delivery/publisher.py",
+                "stepwell.delivery.publisher:Publisher._settle_one",
                 "        await future\n        self._waiting.popleft()\n        self._acknowledge(after)\n",
                 "        self._acknowledge(after)\n        await future\n        self._waiting.popleft()\n",
             ),
@@ -288,7 +315,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "the SDK numbers what it sends again from 0",
-        (Edit(f"{_PRODUCER}/delivery/publisher.py", "self._info, before.sequence)", "self._info, 0)"),),
+        (Edit("stepwell.delivery.publisher:Publisher.send", "self._info, before.sequence)", "self._info, 0)"),),
         PUBLISHER,
     ),
 )

@@ -1,1 +1,1 @@
-"""A deterministic simulation of the ingest loop: seeded faults, virtual time, no thread, no broker, no ClickHouse."""
+"""A deterministic simulation of the ingest loop: seeded faults, virtual time, no threads, no broker, no ClickHouse."""

@@ -1,4 +1,4 @@
-"""Run schedules of the simulated ingest loop, and account for them.
+"""Run schedules of the simulated ingest loop, and report their results.
 
 Run it with `python -m reliability.simulation [--first N] [--seeds N]`.
 """
@@ -27,7 +27,7 @@ _COLUMNS: Final = (
 
 
 def main() -> int:
-    """Run the schedules; return 1 when one failed."""
+    """Run the schedules; return 1 if one failed."""
     parser = argparse.ArgumentParser(prog="python -m reliability.simulation", description=__doc__)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=2_000, help="how many seeds")

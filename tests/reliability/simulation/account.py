@@ -1,4 +1,4 @@
-"""Adds up schedules, and says of those that failed how to see them again."""
+"""Totals of schedules, with the command that reproduces each failed one."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def replay_command(seed: int) -> str:
 
 
 def failure(outcome: Outcome) -> str:
-    """Return what a failed schedule says: its seed, what differed, and how to see it again."""
+    """Return the report of a failed schedule: its seed, its differences, and the command that reproduces it."""
     lines = [f"seed {outcome.seed}: {len(outcome.differences.problems)} differences", *outcome.differences.problems]
     return "\n  ".join([*lines, f"again: {replay_command(outcome.seed)}"])
 
 
 class _NoPandas:
-    """Hides pandas: pyarrow imports it, for a second or more, wherever it is installed; nothing here needs it."""
+    """Import hook that hides pandas: pyarrow imports it if it is installed, which takes a second or more."""
 
     @staticmethod
     def find_spec(name: str, path: object, target: object = None) -> None:
@@ -31,16 +31,16 @@ class _NoPandas:
 
 
 def prepare() -> None:
-    """Make this process fit for schedules, and for little else."""
+    """Optimize this process for schedules."""
     sys.meta_path.insert(0, _NoPandas)
-    # What was imported stays: it need not be looked through whenever a schedule has left garbage.
+    # Imported objects stay alive, so the garbage collector need not scan them after each schedule.
     gc.freeze()
 
 
 def run_some(seeds: Iterable[int], fail_fast: bool = False) -> tuple[Counter[str], list[str]]:
-    """Run schedules one after the other; return what they add up to, and what the failed ones say.
+    """Run schedules one after the other; return the totals, and the reports of failed ones.
 
-    `fail_fast` ends behind the first that fails.
+    `fail_fast` stops after the first failure.
     """
     counts, failures = Counter[str](), list[str]()
     for seed in seeds:

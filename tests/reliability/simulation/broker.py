@@ -1,4 +1,4 @@
-"""A broker as the ingest loop sees it: logs with gaps, a consumer group with generations, commits with metadata."""
+"""A simulated broker: logs with gaps, a consumer group with generations, commits with metadata."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REJOIN_SECONDS: Final = 1.5 * SESSION_SECONDS
 
 
 class SortedSet(set[TopicPartition]):
-    """Gives its elements in order: that of a set changes with Python's hash seed. Nothing is added later."""
+    """A set that iterates in sorted order, since the order of a set changes with Python's hash seed."""
 
     def __init__(self, elements: Iterable[TopicPartition] = ()) -> None:
         super().__init__(elements)
@@ -39,7 +39,7 @@ class Log:
     end: int = 0
 
     def append(self, message: Message, gap: int) -> None:
-        """Append a record `gap` offsets behind the end, as behind a transaction's marker."""
+        """Append a record `gap` offsets after the end, as after a transaction's marker."""
         self.messages.append(message._replace(offset=self.end + gap))
         self.end += gap + 1
 
@@ -50,12 +50,12 @@ class Log:
 
     @property
     def settled_at(self) -> int | None:
-        """The offset that is committed when everything is stored, None for an empty log."""
+        """The committed offset when everything is stored, None for an empty log."""
         return self.messages[-1].offset + 1 if self.messages else None
 
 
 class DeadLetterRecord(NamedTuple):
-    """What came to the topic of dead letters."""
+    """The records of the dead-letter topic."""
 
     value: bytes | None
     key: bytes | None
@@ -63,7 +63,7 @@ class DeadLetterRecord(NamedTuple):
 
 
 class Membership(NamedTuple):
-    """As whom a member signs its commits."""
+    """Membership (member and generation) in which a member commits."""
 
     member: str
     generation: int
@@ -89,7 +89,7 @@ class Broker:
         world.later(_TICK_SECONDS, self._tick)
 
     def join(self, member: str) -> asyncio.Future[tuple[Membership, SortedSet]]:
-        """Take part in the next generation; the answer comes when all have joined, or were waited for long enough."""
+        """Join the next generation; the response comes when all members have joined, or after the timeout."""
         future: asyncio.Future[tuple[Membership, SortedSet]] = self._world.loop.create_future()
         known = self._members.setdefault(member, _Member(self._now))
         known.seen, known.waiting = self._now, future
@@ -98,13 +98,13 @@ class Broker:
         return future
 
     def leave(self, member: str) -> None:
-        """Take part no longer."""
+        """Leave the group."""
         if self._members.pop(member, None) is not None:
             self._prepare()
             self._complete_if_all_joined()
 
     def heartbeat(self, membership: Membership) -> str:
-        """Note a sign of life; return `ok`, `rejoin` or `unknown`."""
+        """Record a heartbeat; return `ok`, `rejoin` or `unknown`."""
         if not self._knows(membership):
             return "unknown"
         self._members[membership.member].seen = self._now
@@ -122,7 +122,7 @@ class Broker:
         self._world.note(f"commit {membership.member} {partition.partition} {offset} {plan!r}")
 
     def settled(self) -> bool:
-        """Whether everything that was appended is committed, and no plan is left."""
+        """True if everything that was appended is committed, without an open plan."""
         return all(
             log.settled_at is None or self.committed[partition] == (log.settled_at, "")
             for partition, log in self.logs.items()
@@ -146,7 +146,7 @@ class Broker:
             self._complete_if_all_joined()
 
     def _tick(self) -> None:
-        """Expel who was silent for too long."""
+        """Expel members without a recent heartbeat."""
         for name, member in list(self._members.items()):
             if member.waiting is None and self._now - member.seen > SESSION_SECONDS:
                 self._world.note(f"expel {name}")

@@ -1,4 +1,4 @@
-"""The ingest loop's `Kafka` over the simulated broker: what aiokafka does, as far as the loop can tell."""
+"""The ingest loop's `Kafka` over the simulated broker: a model of aiokafka's observable behaviour."""
 
 from __future__ import annotations
 
@@ -71,23 +71,23 @@ class SimulatedKafka:
             await self._ask(lambda: self._broker.leave(name))
 
     async def poll(self, seconds: float) -> Mapping[TopicPartition, list[Message]]:
-        """Return some of what there is, or nothing although there is something."""
+        """Return some of the available records, or none although records are available."""
         await self._stable.wait()
         if fetched := self._fetched():
             return fetched
-        # An answer never comes before its time, and on a busy machine later.
+        # An answer never comes early, and on a busy machine late.
         await asyncio.sleep(self._world.rng.uniform(seconds, 2 * seconds))
         await self._stable.wait()
         return self._fetched()
 
     async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Committed]:
-        """Return what is committed, or fail."""
+        """Return the committed offset and metadata, or fail."""
         if self._world.chance(self._world.faults.committed):
             await self._world.fail(self._process, GroupCoordinatorNotAvailableError())
         return await self._ask(lambda: {partition: self._broker.committed[partition] for partition in partitions})
 
     async def commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
-        """Commit as the member that the partitions were given to; or fail, before or after it was done."""
+        """Commit in the membership of the assignment; or fail, before or after it was carried out."""
         faults, chance = self._world.faults, self._world.chance
         signed = self._present
         if self._given.get(partition) != signed:
@@ -99,7 +99,7 @@ class SimulatedKafka:
         if chance(faults.commit_before):
             await self._world.fail(self._process, NodeNotReadyError())
         elif chance(faults.commit_late):
-            # The request waits somewhere on its way, or never arrives; the client gives it up.
+            # The request is delayed, or never arrives; the client times out.
             if self._world.rng.random() < 0.8:
                 self._world.later(self._world.rng.uniform(0.05, 2 * SESSION_SECONDS), self._land_late, land)
             await self._world.fail(self._process, CommitInDoubtError("no answer"), after=0.01)
@@ -109,7 +109,7 @@ class SimulatedKafka:
             )
 
     async def rejoin(self, partition: TopicPartition) -> None:
-        """Leave the group, or fail to, and join it anew under another name."""
+        """Leave the group, or fail to, and join it again under another name."""
         left = self._present
         if self._given.get(partition) != left:
             return
@@ -124,48 +124,48 @@ class SimulatedKafka:
             self._rejoin.set()
 
     async def position(self, partition: TopicPartition) -> int | None:
-        """Return the offset that is read next, None for a partition that is another's; waits for rebalances."""
+        """Return the next offset, None for a partition of another member; waits for rebalances."""
         await self._stable.wait()
         return self._position(partition) if partition in self._assigned else None
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Read on from an offset."""
+        """Continue reading at an offset."""
         if partition not in self._assigned:
             raise IllegalStateError("the partition is not this member's")
         self._positions[partition] = offset
 
     def pause(self, partition: TopicPartition) -> None:
-        """Read no more of a partition."""
+        """Pause a partition."""
         self._paused.add(partition)
 
     def resume(self, partition: TopicPartition) -> None:
-        """Read a paused partition again."""
+        """Resume a partition."""
         self._paused.discard(partition)
 
     def assignment(self) -> set[TopicPartition]:
-        """Return the partitions that are this member's now."""
+        """Return the partitions that are assigned now."""
         return self._assigned
 
     def highwater(self, partition: TopicPartition) -> int | None:
-        """Return the end of a partition's log as last heard."""
+        """Return the last known end of a partition's log."""
         return self._highwater.get(partition)
 
     def read_to(self, partition: TopicPartition) -> int | None:
-        """Return the offset that is read next."""
+        """Return the next offset."""
         return self._positions.get(partition)
 
     async def has_topic(self, topic: str) -> bool:
-        """Tell if a topic is there: it always is."""
+        """Return true: all topics exist."""
         return bool(topic)
 
     async def create_deadletters_topic(self, topic: str) -> None:
-        """Refuse: the topic is there."""
+        """Raise an error, since the topic exists."""
         raise TopicAlreadyExistsError(topic)
 
     async def send(
         self, topic: str, value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, bytes]]
     ) -> Awaitable[Any]:
-        """Put a dead letter on its way; it may fail before or after it came."""
+        """Send a dead letter; it may fail before or after its arrival."""
         record = DeadLetterRecord(value, key, {name: text.decode() for name, text in headers})
         if self._world.chance(self._world.faults.send_before):
             return self._world.fail(self._process, RequestTimedOutError())
@@ -204,7 +204,7 @@ class SimulatedKafka:
             await self._rejoin.wait()
             self._rejoin.clear()
             self._stable.clear()
-            # aiokafka logs what a callback raises, and goes on.
+            # aiokafka logs an exception of a callback, and continues.
             with suppress(Exception):
                 await self._rebalanced.on_partitions_revoked(self._assigned)
             self._joining = True

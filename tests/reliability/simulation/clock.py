@@ -17,14 +17,14 @@ Ts = TypeVarTuple("Ts")
 
 
 class Process:
-    """A simulated process: everything that runs in a context where `PROCESS` names it.
+    """A simulated process: everything that runs in a context where `PROCESS` is set to it.
 
-    A killed one runs nothing more. A stopped one (SIGSTOP) runs nothing until it goes on; then what was due in the
-    meantime runs, in order.
+    A killed process runs nothing more. A stopped one (SIGSTOP) runs nothing until it continues; then callbacks that
+    were due in the meantime run, in order.
 
     Attributes:
-        alive, stopped: whether it runs.
-        context: what its tasks are started in.
+        alive, stopped: its state.
+        context: the context of its tasks.
     """
 
     def __init__(self, name: str) -> None:
@@ -41,7 +41,7 @@ class Process:
         self._strikes[moment] = (count, blow)
 
     def reached(self, moment: str) -> None:
-        """Count a moment; it may be the process's last one."""
+        """Count a moment, which may be the process's last one."""
         found = self._strikes.get(moment)
         if found is not None:
             count, blow = found
@@ -52,11 +52,11 @@ class Process:
                 blow()
 
     def hold(self, work: Callable[[], object]) -> None:
-        """Keep what a stopped process is to do when it goes on."""
+        """Store a callback of a stopped process until it continues."""
         self._held.append(work)
 
     def released(self) -> list[Callable[[], object]]:
-        """Go on; return what was held, in order."""
+        """Continue; return the stored callbacks, in order."""
         self.stopped = False
         held, self._held = self._held, []
         return held
@@ -66,21 +66,21 @@ PROCESS: ContextVar[Process | None] = ContextVar("PROCESS", default=None)
 
 
 class Threads(Protocol):
-    """What does the work that a process gives to a thread."""
+    """Executor of the work that a process gives to a thread."""
 
     def submit(self, process: Process, work: Callable[[], Any]) -> asyncio.Future[Any]:
-        """Do it some time later."""
+        """Execute the work at a later time."""
 
 
 class _Step(asyncio.TimerHandle):
-    """A callback that is due at a time; run if its process, where it has one, may run."""
+    """A callback that is due at a time; it runs if its process, if any, may run."""
 
     __slots__ = ("_process",)
 
     def __init__(
         self, when: float, process: Process | None, callback: Callable[..., object], args: Any, context: Context
     ) -> None:
-        # asyncio's own initializer, which looks for a caller to blame, would cost more than most callbacks do.
+        # asyncio's own initializer records the source of the call, which would cost more than most callbacks.
         self._when = when
         self._process = process
         self._callback = callback
@@ -89,11 +89,11 @@ class _Step(asyncio.TimerHandle):
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Do not run it."""
+        """Cancel the callback."""
         self._cancelled = True
 
     def run(self) -> None:
-        """Run it, or keep it for when its process goes on."""
+        """Run the callback, or store it until its process continues."""
         process = self._process
         if self._cancelled:
             return
@@ -109,9 +109,9 @@ class _Step(asyncio.TimerHandle):
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
-    """Time passes only when nothing is left to do; work for threads is done by `threads`, in the loop.
+    """An event loop whose time advances only when nothing is left to do; `threads` executes the work of threads in it.
 
-    As little of a loop as tasks and futures need: most of a schedule is callbacks that do next to nothing.
+    It implements only what tasks and futures need, since most callbacks of a schedule are very short.
     """
 
     threads: Threads
@@ -123,7 +123,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._numbers = itertools.count()
 
     def time(self) -> float:
-        """Return the virtual seconds since the loop was made."""
+        """Return the virtual seconds since the loop was created."""
         return self._now
 
     def call_soon(
@@ -151,7 +151,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return step
 
     def run_until_complete(self, future: Coroutine[Any, Any, T]) -> T:  # type: ignore[override]
-        """Run until a coroutine has ended. What a callback raises ends it."""
+        """Run until a coroutine has ended. An exception of a callback ends the run."""
         task = self.create_task(future)
         asyncio._set_running_loop(self)
         try:
@@ -185,14 +185,14 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return asyncio.Task(coro, loop=self, name=name, context=context)
 
     def call_exception_handler(self, context: Mapping[str, Any]) -> None:
-        """Say nothing: tasks of killed processes are never finished, and their futures never looked at."""
+        """Ignore errors, since tasks of killed processes never finish, and their futures are never read."""
 
     def get_debug(self) -> bool:
-        """Say no."""
+        """Return false: there is no debug mode."""
         return False
 
     def is_closed(self) -> bool:
-        """Say no: there is nothing to close."""
+        """Return false, since there is nothing to close."""
         return False
 
     def run_in_executor(

@@ -1,4 +1,4 @@
-"""What a log must leave behind, in plain Python: each record of a session once, the step rule, later values win."""
+"""Model of the data that a log results in, in plain Python: each record once, the step rule, later values win."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Change:
-    """What an event says of a run besides values: config entries, and the state it brings the run into, if any."""
+    """Changes of a run other than values: config entries, and a new state of the run, if any."""
 
     config: Mapping[str, Any]
     removed: Sequence[str] = ()
@@ -32,7 +32,7 @@ class Change:
 
 @dataclass
 class RunModel:
-    """One run: the values by kind, key and step, its document, and what was counted on the way."""
+    """One run: its values by kind, key and step, its metadata, and its counters."""
 
     values: dict[tuple[str, str], dict[int, Any]] = field(default_factory=dict)
     conflicts: list[tuple[str, int, int]] = field(default_factory=list)
@@ -47,7 +47,7 @@ class RunModel:
     _spellings: dict[str, str] = field(default_factory=dict)
 
     def take(self, writer: str, session: str, sequence: int, records: Sequence[Call | Change]) -> None:
-        """Take an event; records of a numbered one that were there before count as repeated."""
+        """Apply an event; numbered records that were applied before count as repeated."""
         if session:
             following = self.sessions.get(session, 0)
             self.missing += max(sequence - following, 0)
@@ -74,14 +74,14 @@ class RunModel:
         self.log_rows += 1
         for key, value in call.data.items():
             if key:
-                kind, shown = kind_of(value)
+                kind, shown = stored_form(value)
                 stored = self._spellings.setdefault(key.casefold(), key)
                 self.values.setdefault((kind, stored), {})[step] = shown
                 self.points += 1
 
     def _change(self, change: Change) -> None:
         if change.state == "running":
-            # A start knows of nothing to remove.
+            # The start of a run removes nothing.
             self.config |= change.config
         else:
             kept = {key: value for key, value in self.config.items() if key not in change.removed}
@@ -89,8 +89,8 @@ class RunModel:
         self.state = change.state or self.state
 
 
-def kind_of(value: Any) -> tuple[str, Any]:
-    """Return a value's kind, and what is compared of it: numbers by their bits and exact text, others as they are."""
+def stored_form(value: Any) -> tuple[str, Any]:
+    """Return a value's kind and its comparable form: numbers by their bits and exact text, others unchanged."""
     if isinstance(value, bool):
         return "bool", value
     if isinstance(value, int | float):
@@ -102,5 +102,5 @@ def kind_of(value: Any) -> tuple[str, Any]:
 
 
 def bits(value: float) -> int:
-    """Return the 64 bits of a number: they tell NaN and -0.0."""
+    """Return the 64 bits of a number, which distinguish NaN and -0.0."""
     return int(struct.unpack("<q", struct.pack("<d", value))[0])

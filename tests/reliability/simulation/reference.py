@@ -1,4 +1,4 @@
-"""What the tables must hold after a schedule: the whole log planned at once, and an independent model of it."""
+"""Expected tables after a schedule: the complete log planned as one flush, and an independent model of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from reliability.simulation.broker import Broker
 from reliability.simulation.model import RunModel, bits
 from reliability.simulation.rollups import differences
-from reliability.simulation.rows import Row, rows_of
+from reliability.simulation.rows import Row, python_rows
 from reliability.simulation.workload import Entry
 from stepwell_ingestor.messages import DeadLetter, receive_all
 from stepwell_ingestor.planner.plan import plan_flush
@@ -28,9 +28,9 @@ _RUN: Final = ("entity", "project", "run_id")
 _SHOWN: Final = 4
 _COUNTS: Final = ("log_rows", "points", "conflicts", "repeated", "missing")
 _SUMS: Final[Mapping[str, Callable[..., Any]]] = dict.fromkeys(_COUNTS, sum)
-# Tables whose every row is a function of the log alone.
+# Tables whose rows are a function of the log alone.
 _WHOLE: Final = (*POINTS, "step_conflict_log", "key_spellings")
-# Of tables with a row for each flush: what the newest row of a key says.
+# Tables with a row for each flush: columns of the newest row of a key.
 _NEWEST: Final = {
     "run_states": (("scope", "name"), "offset", ("number",)),
     "run_documents": (
@@ -39,7 +39,7 @@ _NEWEST: Final = {
         ("config", "summary", "state", "exit_code", "created_at", "started_at", "version"),
     ),
 }
-# Of tables whose rows add up: how.
+# Tables whose rows are added up: aggregations of their columns.
 _ADDED: Final[Mapping[str, tuple[tuple[str, ...], Mapping[str, Callable[..., Any]]]]] = {
     "series": (
         ("key", "kind"),
@@ -60,7 +60,7 @@ _ADDED: Final[Mapping[str, tuple[tuple[str, ...], Mapping[str, Callable[..., Any
 
 
 class Differences(NamedTuple):
-    """How many points are missing, how many are there twice or were never logged, and every difference in words."""
+    """Differences as text, and the numbers of points that are missing, stored twice, or were never logged."""
 
     points: int
     lost: int
@@ -69,7 +69,7 @@ class Differences(NamedTuple):
 
 
 def compare(found: Tables, broker: Broker, entries: Sequence[Entry]) -> Differences:
-    """Compare what was stored, and what was buried, with the log."""
+    """Compare the stored rows and the dead letters with the log."""
     wanted, dead = _planned_at_once(broker)
     lost, doubled, problems = Counter[str](), Counter[str](), list[str]()
     for table in _WHOLE:
@@ -100,7 +100,7 @@ def _planned_at_once(broker: Broker) -> tuple[dict[str, list[Row]], dict[TopicPa
         plan = plan_flush(received, unreadable, {item.path: RunState() for item in received}, log.settled_at or 0)
         dead[partition] = plan.dead
         for table, rows in plan.tables.items():
-            tables[table] += rows_of(table, with_values(rows))
+            tables[table] += python_rows(table, with_values(rows))
     return tables, dead
 
 
@@ -119,7 +119,7 @@ def _newest(table: str, rows: Iterable[Row]) -> dict[tuple[Any, ...], Any]:
     newest: dict[tuple[Any, ...], Row] = {}
     for row in sorted(rows, key=lambda row: int(row[version])):
         newest[tuple(row[name] for name in (*_RUN, *key))] = row
-    # As objects: the order of a document's entries depends on how the log was cut.
+    # Compared as objects, since the order of a document's entries depends on how the log was split into flushes.
     texts = {"config", "summary"}
     return {
         place: [json.loads(row[name]) if name in texts else row[name] for name in shown]
@@ -148,7 +148,7 @@ def _last(parts: Sequence[Row], column: str) -> list[Any]:
 
 
 def _against_model(found: Tables, entries: Sequence[Entry]) -> list[str]:
-    """Compare what readers see with the model of each run."""
+    """Compare the public views with the model of each run."""
     models: dict[tuple[str, str, str], RunModel] = defaultdict(RunModel)
     for entry in entries:
         if entry.records:
@@ -188,7 +188,7 @@ def _run(row: Row) -> tuple[str, str, str]:
 
 
 def _shown_values(found: Tables) -> dict[tuple[Any, ...], Any]:
-    """Return what the public views show: of the values at one step the one of the newest version."""
+    """Return the rows of the public views: for each step, the value with the newest version."""
     shown: dict[tuple[Any, ...], Any] = {}
     for table in POINTS:
         kind = table.removeprefix("points_")
@@ -201,7 +201,7 @@ def _shown_values(found: Tables) -> dict[tuple[Any, ...], Any]:
 def _buried(
     broker: Broker, wanted: Mapping[TopicPartition, Sequence[DeadLetter]], entries: Sequence[Entry]
 ) -> list[str]:
-    """Compare the dead letters: each at least once, byte for byte, and no other."""
+    """Compare the dead letters: each at least once, byte for byte, and no others."""
     problems: list[str] = []
     have = {
         (record.headers["partition"], record.headers["offset"], record.headers["reason"], record.value, record.key)

@@ -1,4 +1,4 @@
-"""Rollups in the simulated store: its answer to the statements that compute buckets, and the promise that they keep."""
+"""Rollups in the simulated store: its answers to statements that compute buckets, and the invariant of rollups."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from stepwell_schemas.clickhouse.store import Parameters
-from support.readers.rollups import Point, Row, comparable, rollups_of, row_of, row_together
+from support.readers.rollups import Point, Row, comparable, expected_rollups, point_row, row_together
 
 LEVELS: Final = (1, 2, 4)
-"""Levels of the simulation: buckets so narrow that its short logs close some on each."""
+"""Levels of the simulation: narrow buckets, so that its short logs close some on each level."""
 
 _COMPUTING: Final = re.compile(
     r"INSERT INTO \{db\}\.rollups .*? toUInt8\((\d+)\) AS level"
@@ -23,7 +23,7 @@ Series = tuple[str, ...]
 
 
 def computed(sql: str, asked: Parameters, visible: Callable[[str], Rows]) -> list[Row]:
-    """Return the rows that a statement computes; `visible` gives the rows of a table."""
+    """Return the rows that a statement computes; `visible` returns the rows of a table."""
     found = _COMPUTING.match(sql)
     if found is None:
         raise AssertionError(f"the simulated store does not know this statement; teach it: {sql}")
@@ -51,7 +51,7 @@ def _chosen(asked: Parameters) -> Iterator[tuple[Series, Sequence[int]]]:
 
 
 def closed_before(series: Rows, points: Rows, rollups: Rows) -> list[str]:
-    """Return the buckets without a row that these rows of the table `series` close; the points are there already."""
+    """Return the buckets without a row that these rows of the table `series` close; their points are stored already."""
     by_series, stored = _by_series(points), _by_series(rollups)
     problems = []
     for row in series:
@@ -61,7 +61,7 @@ def closed_before(series: Rows, points: Rows, rollups: Rows) -> list[str]:
             for level in LEVELS:
                 buckets = {point["step"] >> level for point in by_series[name]}
                 problems += [
-                    f"{name} says that it came to {row['last_step']} before it has level {level}, bucket {bucket}"
+                    f"{name} reached {row['last_step']} before it has level {level}, bucket {bucket}"
                     for bucket in sorted(buckets)
                     if bucket < row["last_step"] >> level and (level, bucket) not in have
                 ]
@@ -69,11 +69,11 @@ def closed_before(series: Rows, points: Rows, rollups: Rows) -> list[str]:
 
 
 def differences(rollups: Rows, points: Rows) -> list[str]:
-    """Return what is stored otherwise than the points give: every closed bucket must be there, and no other."""
+    """Return the differences between stored rollups and points: there must be a row for every closed bucket only."""
     wanted: dict[Any, Row] = {}
     have: dict[Any, Row] = {}
     for series, rows in _by_series(points).items():
-        of_series = comparable(rollups_of("", _shown(rows), LEVELS))
+        of_series = comparable(expected_rollups("", _shown(rows), LEVELS))
         wanted |= {(series, level, bucket): row for (_, level, bucket), row in of_series.items()}
     for series, rows in _by_series(rollups).items():
         final = {("", level, row["bucket"]): row for level in LEVELS for row in _final(rows, level)}
@@ -87,7 +87,7 @@ def differences(rollups: Rows, points: Rows) -> list[str]:
 
 def _points(rows: Rows) -> Rows:
     shown = _shown(rows)
-    return [row_of(step, shown[step]) for step in sorted(shown)]
+    return [point_row(step, shown[step]) for step in sorted(shown)]
 
 
 def _shown(rows: Rows) -> Mapping[int, Point]:

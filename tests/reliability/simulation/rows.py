@@ -1,4 +1,4 @@
-"""Rows of Arrow tables as Python sees them, many times faster than pyarrow gives some of their types."""
+"""Conversion of Arrow tables to Python rows, many times faster than pyarrow for some types."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _readers: dict[tuple[str, int], list[Callable[[pa.Array], list[Any]]]] = {}
 
 
-def rows_of(name: str, table: pa.Table) -> list[Row]:
-    """Return the rows of a table, as its `to_pylist` does: times as datetimes in UTC.
+def python_rows(name: str, table: pa.Table) -> list[Row]:
+    """Return the rows of a table, as its `to_pylist` does, with times as datetimes in UTC.
 
-    Tables of one name and as many columns have the same types.
+    Tables with the same name and number of columns have the same types.
     """
     readers = _readers.get((name, table.num_columns))
     if readers is None:
@@ -34,7 +34,7 @@ def rows_of(name: str, table: pa.Table) -> list[Row]:
 def _reader(data_type: pa.DataType) -> Callable[[pa.Array], list[Any]]:
     if pa.types.is_dictionary(data_type):
         return _decoded
-    # Of each value pyarrow asks which time zone it is that is called UTC.
+    # pyarrow looks up the time zone UTC for each value.
     return _times if pa.types.is_timestamp(data_type) else pa.Array.to_pylist
 
 

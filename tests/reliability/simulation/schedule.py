@@ -1,4 +1,4 @@
-"""One schedule: a log that grows, ingestors that come, go, die and freeze, and the account at the end."""
+"""One schedule: a log that grows, ingestors that start, stop, crash and freeze, and the comparison at the end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MOST_INGESTORS: Final = 3
 _MOST_STEPS: Final = 120
 _MOST_REQUESTS: Final = 12
 _SETTLE_SECONDS: Final = 120.0
-# Longer than any request is on its way and any pause.
+# Longer than any delay of a request and any pause.
 _QUIET_SECONDS: Final = 10 * SESSION_SECONDS
 _LOOK_SECONDS: Final = 0.25
 
@@ -44,7 +44,7 @@ def _settings() -> IngestorSettings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a schedule did and what differed."""
+    """Trace and differences of a schedule."""
 
     seed: int
     counts: Counter[str]
@@ -65,7 +65,7 @@ class _Schedule:
         self._partitions = partitions
         self._workload = Workload(rng, len(partitions))
         self._running: dict[Process, Ingestor] = {}
-        # Limits far below what the settings allow, so that logs of some events are cut, and partitions paused.
+        # Limits far below those that the settings allow, so that short logs are split, and partitions paused.
         self._settings = _settings().model_copy(
             update={
                 "events_topic": _TOPIC,
@@ -79,7 +79,7 @@ class _Schedule:
         )
 
     async def run(self) -> None:
-        """Let the log grow under faults; then let everything recover and come to rest."""
+        """Let the log grow under faults; then wait until everything has recovered and is idle."""
         rng = self.world.rng
         self.world.faults = Faults.drawn(rng)
         for _ in range(rng.randint(1, 2)):
@@ -102,7 +102,7 @@ class _Schedule:
         self.world.note("recover")
         self.world.faults, self.store.away_until = Faults(), 0.0
         await self._settle()
-        # What is still on its way comes; an ingestor that finds everything settled must change nothing.
+        # Delayed requests arrive; an ingestor that finds everything settled must change nothing.
         for process in list(self._running):
             self.world.kill(process)
         self._running.clear()
@@ -128,7 +128,7 @@ class _Schedule:
         self.broker.logs[self._partitions[entry.partition]].append(entry.message, gap)
 
     def _strike(self) -> None:
-        """Let something happen to somebody."""
+        """Apply a random fault to a random process."""
         rng, world = self.world.rng, self.world
         what = rng.choices(("kill", "pause", "leave", "start", "store away"), (6, 5, 4, 3, 1))[0]
         if what == "start" and len(self._running) < _MOST_INGESTORS:
@@ -185,9 +185,9 @@ def run_schedule(seed: int) -> Outcome:
     """Run the schedule of a seed.
 
     Returns:
-        what happened; the same for the same seed, whatever the machine and its load.
+        the outcome, which depends on the seed only.
     """
-    loop = VirtualLoop()  # type: ignore[abstract]  # what it lacks, nothing here asks for
+    loop = VirtualLoop()  # type: ignore[abstract]  # the missing methods are never called
     with structlog.testing.capture_logs(), patch.object(flusher, "LEVELS", LEVELS):
         schedule = _Schedule(seed, loop)
         try:
@@ -204,7 +204,7 @@ def run_schedule(seed: int) -> Outcome:
 
 
 def _bury(loop: VirtualLoop, processes: Sequence[Process]) -> None:
-    """Close what the processes left half done; none of it may run on."""
+    """Close unfinished coroutines of the processes; none may continue."""
     for process in processes:
         process.alive = False
     for task in asyncio.all_tasks(loop):

@@ -1,4 +1,4 @@
-"""A ClickHouse of tables in memory: deduplication tokens, rows in the order of insertion, the ingestor's questions."""
+"""A simulated ClickHouse with tables in memory: deduplication tokens, rows in insertion order, and queries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from reliability.simulation.rollups import closed_before, computed
-from reliability.simulation.rows import Row, rows_of
+from reliability.simulation.rows import Row, python_rows
 from reliability.simulation.world import World
 from stepwell_ingestor.flush.insert_check import FED
 from stepwell_schemas.clickhouse.store import Parameters, Store
@@ -19,16 +19,16 @@ from stepwell_schemas.limits import VERSION_ROW_BITS
 from support.factories.numbers import with_values
 
 TOKEN_WINDOW: Final = 1_000
-"""Blocks of a table whose tokens are remembered."""
+"""Deduplication window: the number of remembered tokens of a table."""
 
 _NO_SUCH_TABLE: Final = 60
 
-# A ClickHouse that is killed at that one moment ten times in turn is left out: the ingestor gives up then, loudly.
+# Ten kills in a row at exactly this moment are left out: the ingestor ends with an error then.
 _LAST_TRY: Final = ":10"
 
 _STATE_QUERY: Final = re.compile(r"SELECT entity, project, run_id, .* FROM \{db\}\.(\w+) FINAL WHERE entity IN ")
 _LANDED_QUERY: Final = re.compile(r"SELECT count\(\) > 0 OR .* AS landed FROM \{db\}\.(\w+) WHERE ")
-# What a view fills is there with what it is filled from.
+# Rows of a materialized view are visible together with their source rows.
 _SOURCES: Final = {fed: table for table, tables in FED.items() for fed in tables}
 _RUN: Final = ("entity", "project", "run_id")
 _KEYS: Final = {
@@ -37,7 +37,7 @@ _KEYS: Final = {
     "series": (*_RUN, "key", "kind"),
     "run_documents": _RUN,
 }
-# What FINAL keeps of the rows of one key: the column by which a row replaces others, or is merged with them.
+# FINAL by table: the column by which a row replaces others of its key, or is merged with them.
 _NEWEST: Final = {"run_states": "offset", "run_documents": "version"}
 _MERGED: Final[Mapping[str, tuple[str, Callable[[Iterable[int]], int]]]] = {
     "key_spellings": ("first_version", min),
@@ -46,7 +46,7 @@ _MERGED: Final[Mapping[str, tuple[str, Callable[[Iterable[int]], int]]]] = {
 
 
 class Answer:
-    """Rows, as the ingestor takes them from an Arrow table."""
+    """Rows with the part of an Arrow table's interface that the ingestor uses."""
 
     def __init__(self, rows: list[Row]) -> None:
         self._rows = rows
@@ -61,7 +61,7 @@ class Answer:
 
 
 class SimulatedStore(Store):
-    """Tables without merges. A read may see the state of the moment when its thread began, as a slow one does."""
+    """Tables without merges. Like a slow read, a read may see the state at the start of its thread."""
 
     def __init__(self, world: World) -> None:
         self.tables: dict[str, list[Row]] = defaultdict(list)
@@ -73,7 +73,7 @@ class SimulatedStore(Store):
         world.snapshot = self._snapshot
 
     def query(self, sql: str, parameters: Parameters | None = None) -> Any:
-        """Answer what `load_states` and `has_landed` ask."""
+        """Answer the queries of `load_states` and `has_landed`."""
         self._reached(self._world.faults.query)
         asked = parameters or {}
         if found := _STATE_QUERY.match(sql):
@@ -83,7 +83,7 @@ class SimulatedStore(Store):
         raise AssertionError(f"the simulated store does not know this query; teach it: {sql}")
 
     def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
-        """Insert a block, once for each token; or fail, before or after."""
+        """Insert a block, once for each token; or fail, before or after it."""
         faults, chance = self._world.faults, self._world.chance
         self._reached(faults.insert_before)
         if chance(faults.insert_refused):
@@ -100,7 +100,7 @@ class SimulatedStore(Store):
                 self._world.counts["blocks lost by ClickHouse"] += 1
                 self._world.note(f"lose {token}")
                 raise StoreUnavailableError("killed between the note of the token and the rows")
-            new = rows_of(table, with_values(rows))
+            new = python_rows(table, with_values(rows))
             if table == "series":
                 points, rollups = self.tables["points_number"], self.tables["rollups"]
                 self._world.problems += closed_before(new, points, rollups)
@@ -110,7 +110,7 @@ class SimulatedStore(Store):
             raise StoreUnavailableError("the answer was lost")
 
     def command(self, sql: str, parameters: Parameters | None = None) -> None:
-        """Compute buckets of rollups; or fail, before or after."""
+        """Compute buckets of rollups; or fail, before or after it."""
         faults, chance = self._world.faults, self._world.chance
         self._reached(faults.insert_before)
         if chance(faults.insert_refused):
@@ -144,7 +144,7 @@ class SimulatedStore(Store):
 
 
 def _final(table: str, rows: list[Row], asked: Mapping[str, Any]) -> list[Row]:
-    """Return the rows of some runs as FINAL shows them."""
+    """Return the rows of some runs, merged as by FINAL."""
     among = set(asked["runs"])
     final: dict[tuple[Any, ...], Row] = {}
     for row in rows:
@@ -173,7 +173,7 @@ def _landed(rows: list[Row], asked: Mapping[str, Any]) -> bool:
 
 
 def _offset(row: Row) -> int:
-    """Return the offset that the newest part of a row comes from."""
+    """Return the offset of the newest part of a row."""
     if "last_offset" in row:
         return int(row["last_offset"])
     if "offset" in row:

@@ -1,4 +1,4 @@
-"""The ingest loop under seeded faults: nothing lost, nothing doubled, and the same seed gives the same schedule."""
+"""The ingest loop under seeded faults: nothing is lost or duplicated, and a seed always gives the same schedule."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from functools import cache
 import pytest
 
 from reliability.simulation.account import run_some
-from reliability.simulation.rows import Row, rows_of
+from reliability.simulation.rows import Row, python_rows
 from reliability.simulation.schedule import run_schedule
 from reliability.simulation.workload import Workload
 from stepwell_ingestor.messages import receive_all
@@ -49,7 +49,7 @@ def test_the_schedules_have_what_they_are_for() -> None:
 
 
 def shown(rows: Sequence[Row]) -> str:
-    """Return rows in words: NaN is not equal to itself, and UTC has several names."""
+    """Return rows as text, since NaN is not equal to itself, and UTC has several names."""
     return repr(
         [
             {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
@@ -65,11 +65,11 @@ def test_rows_are_what_pyarrow_says_they_are() -> None:
     tables = plan_flush(received, dead, {item.path: RunState() for item in received}, len(messages)).tables
     assert {"points_number", "points_bool", "series", "run_documents", "step_conflict_log"} <= tables.keys()
     for name, table in tables.items():
-        assert shown(rows_of(name, table)) == shown(table.to_pylist()), name
+        assert shown(python_rows(name, table)) == shown(table.to_pylist()), name
 
 
 def digest() -> str:
-    """Return what some schedules did, in short."""
+    """Return a summary of some schedules."""
     lines = [line for seed in REPLAYED for line in run_schedule(seed).trace]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

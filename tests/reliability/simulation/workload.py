@@ -1,4 +1,4 @@
-"""Random logs: sessions with repeats, overlaps and re-cuts, foreign writers, conflicts, merges, poison."""
+"""Random logs: sessions with repeats and overlaps, foreign writers, conflicts, merges, invalid events."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from stepwell_schemas.rules.steps import NO_STEP, commit_code
 _BEGIN: Final = 1_700_000_000_000_000
 _BIG: Final = "big"
 _KEYS: Final = ("loss", "LOSS", "Loss", "acc", "a.b", "größe", "GRÖSSE", _BIG)
-# Their sums are exact, in whatever order they are added up.
+# Their sums are exact in any order.
 _NUMBERS: Final = (0.0, 1.0, -3.0, 7.0, 42.0, float("nan"))
 _BIG_NUMBER: Final = 2**53 + 1
 _TOPIC: Final = "events"
 
 
 class Entry(NamedTuple):
-    """One message of the log and what it means; `dead`: it must come to the dead letters, whatever is stored of it."""
+    """One message of the log and its meaning; `dead`: it must become a dead letter, even if a part of it is stored."""
 
     partition: int
     message: Message
@@ -51,13 +51,13 @@ class Entry(NamedTuple):
     dead: bool = False
 
     def tell(self, model: RunModel) -> None:
-        """Apply it to its run's model."""
+        """Apply the message to its run's model."""
         model.take(self.writer, self.session, self.sequence, self.records)
 
 
 @dataclass
 class _Session:
-    """One journal: records that never change, of which more and more are sent, some of them again."""
+    """One journal: constant records, of which more and more are sent, some of them repeatedly."""
 
     path: RunPath
     writer: str
@@ -67,7 +67,7 @@ class _Session:
 
 
 class Workload:
-    """Draws the log of one schedule, message by message; offsets are the broker's to give."""
+    """Draws the log of one schedule, message by message; the broker assigns the offsets."""
 
     def __init__(self, rng: random.Random, partitions: int) -> None:
         self._rng = rng
@@ -88,7 +88,7 @@ class Workload:
         )[0]
         session = self._rng.choice(self._sessions)
         if kind == "session":
-            return self._of_session(session)
+            return self._next_record(session)
         if kind == "foreign":
             return self._foreign(session.path)
         if kind == "redriven":
@@ -97,8 +97,8 @@ class Workload:
         self._poison.append(entry)
         return entry
 
-    def _of_session(self, session: _Session) -> Entry:
-        """Send on, or begin again somewhere before, as a sender does that died or timed out."""
+    def _next_record(self, session: _Session) -> Entry:
+        """Continue sending, or begin again at an earlier record, as a sender does after a crash or a timeout."""
         draw = self._rng.random()
         start = session.sent
         if draw < 0.25:
@@ -166,7 +166,7 @@ class Workload:
         return self._entry(path, event, "foreign", "", 0, [call])
 
     def _partly(self, path: RunPath) -> Entry:
-        """A call of which one key can't be stored."""
+        """Return a call with one key that can't be stored."""
         call = self._call()
         call = Call({"acc": 1.0, **call.data, "": 1.0}, None, call.commit, call.timestamp)
         event = _log_event({**path._asdict(), "writer": "foreign"}, call)
@@ -181,7 +181,7 @@ class Workload:
         return Entry(self._partition[path], message, path, "", "", 0, [], dead=True)
 
     def _redriven(self, poison: Entry) -> Entry:
-        """What came of a dead letter, made usable and sent again: by its origin it counts once."""
+        """Return a dead letter that was made usable and sent again: it counts once by its origin."""
         run = next(run for run in self._partition if run == poison.path)
         origin = f"{_TOPIC}/{poison.partition}/{self._poison.index(poison)}"
         call = Call({"redriven": 1.0}, None, None, _BEGIN + 1)
@@ -229,7 +229,7 @@ def _batch(fields: Mapping[str, Any], calls: Sequence[Call]) -> LogBatch:
 
 
 def _blocks(rows: Sequence[Mapping[str, Any]]) -> list[Block]:
-    """Return the values of some rows in blocks: one for the keys of a kind that the same rows have."""
+    """Return the values of some rows in blocks: one block for the keys of a kind that occur in the same rows."""
     places: dict[tuple[Kind, str], list[int]] = {}
     for place, row in enumerate(rows):
         for key, value in row.items():

@@ -1,4 +1,4 @@
-"""What all parts of one schedule share: its seed, its clock, its faults, and what happened."""
+"""The shared state of one schedule: its seed, its clock, its faults, and its trace."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from reliability.simulation.clock import Process, VirtualLoop
 T = TypeVar("T")
 
 SESSION_SECONDS = 1.0
-"""Seconds without a sign of life after which the group gives a member's partitions to another."""
+"""Seconds without a heartbeat after which the group reassigns a member's partitions."""
 
 
 @dataclass
 class Faults:
-    """How probable each fault is, from 0 to 1, whenever it could happen; none by default.
+    """Probabilities of the faults, from 0 to 1; 0 by default.
 
-    `*_before`: it fails and nothing was done; `*_after`: it was done, and its reply is lost. `insert_lost`: ClickHouse
-    is killed between its note of a token and the rows. `insert_refused`: no retry helps, and the ingestor ends.
-    `slow`: a request takes up to four sessions. `dropped`: a dead process's request never arrives. `empty`: a poll
-    gives nothing of a partition. `commit_late`: a commit is given up, and comes later all the same, or never.
-    `leave`: the group does not hear that a member leaves.
+    `*_before`: the request fails without an effect; `*_after`: it is carried out, and its reply is lost. `insert_lost`:
+    ClickHouse is killed after it has recorded a token and before the rows are stored. `insert_refused`: retries fail
+    too, and the ingestor ends. `slow`: a request takes up to four session timeouts. `dropped`: the request of a dead
+    process never arrives. `empty`: a poll returns no records of a partition. `commit_late`: a commit times out, and
+    arrives later, or never. `leave`: the request to leave the group is lost.
     """
 
     commit_before: float = 0.0
@@ -48,7 +48,7 @@ class Faults:
 
     @classmethod
     def drawn(cls, rng: random.Random) -> Faults:
-        """Draw a mixture in which most faults are absent, and some are frequent."""
+        """Draw probabilities: most faults are absent, and some are frequent."""
         faults = cls(
             **{
                 name: rng.choice((0.0, 0.0, 0.02, 0.1, 0.3))
@@ -63,13 +63,13 @@ class Faults:
 
 
 class World:
-    """The one source of chance, time and order of a schedule; also does the work of its processes' threads.
+    """The only source of randomness, time and order of a schedule; also executes the work of its processes' threads.
 
     Attributes:
-        trace: what happened, in order: the same for the same seed.
-        counts: how often.
-        problems: what must not happen, and did.
-        snapshot: remembers the store's state now; what it returns lets reads that follow see that state.
+        trace: the events in order, which depend on the seed only.
+        counts: the number of events by name.
+        problems: violations.
+        snapshot: saves the current state of the store; returns a function that makes later reads see that state.
     """
 
     def __init__(self, seed: int, loop: VirtualLoop) -> None:
@@ -84,29 +84,29 @@ class World:
         loop.threads = self
 
     def note(self, text: str) -> None:
-        """Write down what happened."""
+        """Record an event in the trace."""
         self.trace.append(f"{self.loop.time():.6f} {text}")
 
     def chance(self, probability: float) -> bool:
-        """Draw whether something happens."""
+        """Return true with a probability."""
         return probability > 0 and self.rng.random() < probability
 
     def later(self, seconds: float, work: Callable[..., object], *args: Any) -> None:
-        """Do something that belongs to no process."""
+        """Call a function later, outside of any process."""
         self.loop.call_at(self.loop.time() + seconds, work, *args, context=self._context)
 
     def watch(self, task: asyncio.Task[None], done: Callable[[asyncio.Task[None]], None]) -> None:
-        """Be told of a task's end, outside its process."""
+        """Call a function at the end of a task, outside of its process."""
         task.add_done_callback(done, context=self._context)
 
     def delay(self) -> float:
-        """Draw how long something is on its way: some milliseconds as a rule."""
+        """Draw the delay of a request: usually some milliseconds."""
         if self.chance(self.faults.slow):
             return self.rng.uniform(SESSION_SECONDS / 4, 4 * SESSION_SECONDS)
         return self.rng.uniform(0.001, 0.01) if self.rng.random() < 0.8 else self.rng.uniform(0.01, 0.2)
 
     def kill(self, process: Process) -> None:
-        """End a process here and now."""
+        """Kill a process immediately."""
         if process.alive:
             process.alive = False
             self.counts["kills"] += 1
@@ -121,7 +121,7 @@ class World:
             self.later(seconds, self.resume, process)
 
     def resume(self, process: Process) -> None:
-        """Let a stopped process go on."""
+        """Continue a stopped process."""
         if process.alive and process.stopped:
             self.note(f"resume {process.name}")
             for work in process.released():
@@ -130,9 +130,9 @@ class World:
     def request(
         self, process: Process, work: Callable[[], T], *, answer_lost: BaseException | None = None
     ) -> asyncio.Future[T]:
-        """Send a request for `work` on its way; the future has its answer, or the error that takes the answer's place.
+        """Send a request for `work`; the future gets its result, or the error.
 
-        A process that dies while it is on its way never learns of it; the work may be done all the same.
+        A process that dies meanwhile never receives the result; the work may be carried out nevertheless.
         """
         future: asyncio.Future[T] = self.loop.create_future()
         dies_before = self.rng.random() < 0.5
@@ -146,14 +146,14 @@ class World:
         return future
 
     def fail(self, process: Process, error: BaseException, after: float | None = None) -> asyncio.Future[Any]:
-        """Send a request that never arrives: the future has the error, after a while."""
+        """Send a request that never arrives: the future gets the error after a while."""
         future: asyncio.Future[Any] = self.loop.create_future()
         process.reached("request")
         self.later(self.delay() if after is None else after, _answer, future, None, error)
         return future
 
     def submit(self, process: Process, work: Callable[[], Any]) -> asyncio.Future[Any]:
-        """Do the work of a thread; while its process is stopped, only what had left it goes on."""
+        """Execute the work of a thread; while its process is stopped, only requests that were sent before continue."""
         since = self.snapshot()
         left_already = self.rng.random() < 0.5
         future: asyncio.Future[Any] = self.loop.create_future()

@@ -11,7 +11,7 @@ from pathlib import Path
 from reliability.soak.events import soak
 from stepwell_schemas.clickhouse.store import connect
 from stepwell_schemas.migrations.runner import migrate
-from support.servers.ingest import settings_of
+from support.servers.ingest import make_ingestor_settings
 from support.servers.stack import Stack, Topics
 
 
@@ -30,7 +30,7 @@ def main() -> None:
         broker = stack.bootstrap_servers()
         asyncio.run(topics.create(broker))
         try:
-            print(asyncio.run(soak(settings_of(broker, topics), store, chosen.events, chosen.seed)))
+            print(asyncio.run(soak(make_ingestor_settings(broker, topics), store, chosen.events, chosen.seed)))
         finally:
             store.close()
             stack.stop()

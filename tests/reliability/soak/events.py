@@ -1,6 +1,6 @@
 """A soak of one ingestor: random mutations of valid events from a seed, and good events that must all be stored.
 
-The producer is a process of its own, as in life; the ingestor, the engine and the broker are real.
+The producer is a separate process, as in production; the ingestor, the engine and the broker are real.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _POLL_SECONDS: Final = 0.5
 
 @dataclass
 class Report:
-    """What a soak found: events sent, good ones, those settled and stored, dead letters, time and memory."""
+    """Result of a soak: numbers of events sent, valid, settled and stored, dead letters, time and memory."""
 
     seed: int
     records: int = 0
@@ -58,7 +58,7 @@ class Report:
 
 
 async def soak(settings: IngestorSettings, store: Store, events: int, seed: int) -> Report:
-    """Send mutated events to an ingestor, and return what became of them. Raises: AssertionError when it fails."""
+    """Send mutated events to an ingestor, and return the result. Raises: AssertionError when the ingestor fails."""
     report = Report(seed, good=-(-events // _GOOD_EVERY))
     before = {name: _metric(name) for name in ("events", "dead_letters", "dead_letters_undelivered")}
     process, began = psutil.Process(os.getpid()), time.monotonic()
@@ -78,7 +78,7 @@ async def soak(settings: IngestorSettings, store: Store, events: int, seed: int)
         if sender.exitcode == 0 and report.settled >= (records := await _ends(settings)):
             report.records = records
             break
-        # Processes start in their own time.
+        # The start of the processes is not part of the measurement.
         if report.settled != moved or (sender.exitcode is None and not report.settled):
             moved, stalled = report.settled, time.monotonic()
         report.longest_stall = max(report.longest_stall, time.monotonic() - stalled)
@@ -128,7 +128,7 @@ async def _produce(broker: str, topic: str, events: int, seed: int) -> None:
                 headers = [("redriven", rng.randbytes(8))] if rng.random() < 0.01 else []
                 pending.append(await producer.send(topic, value, key=rng.randbytes(1), headers=headers))
             if number % _RAW_EVERY == 0:
-                # The broker refuses most of these; those that it takes are read.
+                # The broker refuses most of these; the accepted ones are read.
                 await produce(broker, topic, [_raw(rng, rng.choice(seeds))])
             if len(pending) >= _IN_FLIGHT:
                 await asyncio.gather(*pending)

@@ -1,4 +1,4 @@
-"""Numbers as the table `points_number` has them: by their bits."""
+"""Numbers in the form of the table `points_number`: by their bits."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import pyarrow as pa
 
 
-def bits_of(values: Any) -> pa.Array:
-    """Return floats as what their column holds."""
+def float_bits(values: Any) -> pa.Array:
+    """Return floats in the form of their column, as bits."""
     return pa.array(values, pa.float64()).view(pa.uint64())
 
 
 def with_values(rows: pa.Table) -> pa.Table:
-    """Return rows with `value` in the place of `bits`, as readers see them; rows of other tables as they are."""
+    """Return rows with `value` instead of `bits`, as readers see them; rows of other tables unchanged."""
     if "bits" not in rows.column_names:
         return rows
     place = rows.column_names.index("bits")

@@ -1,7 +1,7 @@
 """Odd events: every field of every Avro schema at its bounds and beyond them, and random mutations of events.
 
 Cases are derived from the `.avsc` files, so that a new field is covered without a change here. They are written by an
-encoder of this module's own: fastavro writes no integer beyond 64 bits, no broken text and no wrong length.
+encoder of this module: fastavro writes no integer beyond 64 bits, no broken text and no wrong length.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HEADER_BYTES: Final = 10
 _DATA: Final = b"some bytes"
 _I32, _I62, _I63 = 2**31, 2**62, 2**63
 _FLOATS: Final = (0.0, -0.0, float("nan"), float("inf"), float("-inf"), 5e-324, 1.7976931348623157e308, -1e308)
-# By field name; all other fields have their default, or the plainest value of their type.
+# By field name; all other fields have their default, or the simplest value of their type.
 _PLAIN_FIELDS: Final[dict[str, Any]] = {
     **ODD_RUN._asdict(),
     "sequence": 0,
@@ -47,11 +47,11 @@ _PLAIN_RECORDS: Final[dict[str, dict[str, Any]]] = {
 
 
 class Wire(bytes):
-    """Bytes that stand for themselves in an encoded record."""
+    """Bytes that are written to an encoded record without change."""
 
 
 class Branch:
-    """A value of a union, with the branch that it is written as."""
+    """A value of a union, with its branch."""
 
     def __init__(self, number: int, value: Any) -> None:
         self.number = number
@@ -63,7 +63,7 @@ def odd_events(run: RunPath = ODD_RUN) -> Iterator[tuple[str, bytes]]:
     for event_type in EVENT_TYPES:
         schema: Any = schema_source(event_type.name)
         for number, (name, record) in enumerate(_record_cases(schema, f"{event_type.name}.")):
-            # A session of its own, so that no case is taken for the repetition of another.
+            # Each case has its own session, so that no case counts as a repetition of another.
             session = {"session": f"{event_type.name}-{number}"} if "session" not in name else {}
             given = {key: value for key, value in run._asdict().items() if f".{key}=" not in name}
             yield name, frame(event_type.name, {**record, **session, **given})
@@ -75,7 +75,7 @@ def frame(name: str, record: dict[str, Any]) -> bytes:
 
 
 def plain_record(name: str) -> dict[str, Any]:
-    """Return the fields of an event `name` that nothing is odd about."""
+    """Return the fields of a valid event `name`."""
     record: dict[str, Any] = _plain(schema_source(name))
     return record
 
@@ -241,7 +241,7 @@ def _encoded(schema: Any, value: Any) -> bytes:
     if isinstance(value, Wire):
         return bytes(value)
     if isinstance(schema, list):
-        chosen = value if isinstance(value, Branch) else Branch(_branch_of(schema, value), value)
+        chosen = value if isinstance(value, Branch) else Branch(_find_branch(schema, value), value)
         if isinstance(chosen.value, Branch):
             return _encoded(schema, chosen.value)
         return _long(chosen.number) + _encoded(schema[chosen.number], chosen.value)
@@ -268,7 +268,7 @@ def _encoded(schema: Any, value: Any) -> bytes:
     return (_long(len(items)) + b"".join(items) if items else b"") + _long(0)
 
 
-def _branch_of(schema: list[Any], value: Any) -> int:
+def _find_branch(schema: list[Any], value: Any) -> int:
     kinds = {type(None): "null", bool: "boolean", int: "long", float: "double", str: "string", bytes: "bytes"}
     wanted = kinds.get(type(value), "")
     return next(

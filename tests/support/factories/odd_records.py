@@ -1,4 +1,4 @@
-"""Kafka record batches as bytes, well formed and broken, and a producer that sends them as they are."""
+"""Kafka record batches as bytes, valid and broken, and a producer that sends them unchanged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Headers = Sequence[tuple[bytes | None, bytes | None]]
 
 
 class OddBatch(NamedTuple):
-    """A batch that a broker takes: what is odd about it, its bytes, and how many records it has."""
+    """A batch that a broker accepts: its anomaly, its bytes, and the number of its records."""
 
     name: str
     data: bytes
@@ -80,7 +80,7 @@ def batch(
 
 
 def bomb(compression: int, size: int) -> bytes:
-    """Return a batch of one record of zeros, compressed without ever holding them."""
+    """Return a batch of one record of zeros, compressed without allocating them."""
     if compression == 1:
         head, tail = _record_around(size)
         packer = zlib.compressobj(6, zlib.DEFLATED, 31)
@@ -104,7 +104,7 @@ def xerial(payload: bytes, block: int) -> bytes:
 
 
 def odd_batches(good: bytes) -> Iterator[OddBatch]:
-    """Yield batches with odd records; `good` is an event's bytes, which some of them hold."""
+    """Yield batches with odd records; `good` is the bytes of an event, which some of them contain."""
     for name, headers in _odd_headers().items():
         yield OddBatch(f"header {name}", batch([record(good, headers=headers)]))
     yield OddBatch("no value", batch([record(None)]))
@@ -138,7 +138,7 @@ def _odd_headers() -> dict[str, Headers]:
 
 
 async def produce(broker: str, topic: str, batches: Sequence[bytes], partition: int = 0) -> list[str]:
-    """Send batches as they are; return the broker's answers, "" for each that it took."""
+    """Send batches unchanged; return the broker's answers, "" for each batch that it accepted."""
     client = AIOKafkaClient(bootstrap_servers=broker, request_timeout_ms=_TIMEOUT_MILLISECONDS)
     await client.bootstrap()
     answers = []

@@ -1,4 +1,4 @@
-"""Rows put straight into the physical tables, as a flush of the ingestor would: for tests of what reads them."""
+"""Rows inserted directly into the physical tables, as by a flush of the ingestor, for tests of readers."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.kinds import MEDIA_KINDS, Kind, exact_text
 from stepwell_schemas.rules.streams import DEFAULT
-from support.factories.numbers import bits_of
+from support.factories.numbers import float_bits
 from support.readers.rollups import fill_rollups
 
 BEGIN_MS: Final = 1_700_000_000_000
-"""When every run of the tests began, in milliseconds since the epoch."""
+"""Start of every run of the tests, in milliseconds since the epoch."""
 
 STEP_MS: Final = 10
 """Milliseconds from one step to the next."""
 
-# Steps beyond it are logged at one time: DateTime64 ends in the year 2299.
+# Steps beyond it have the same timestamp: DateTime64 ends in the year 2299.
 _LAST_TIMED_STEP: Final = 10**9
 
 _TIME: Final = pa.timestamp("ms", "UTC")
 
 
 class _Gathering:
-    """Takes the inserts of writers, and makes one of each table's."""
+    """Collects the inserts of writers, and combines them to one insert for each table."""
 
     def __init__(self) -> None:
         self.tables: dict[str, list[pa.Table]] = {}
 
     def insert(self, table: str, rows: pa.Table) -> None:
-        """Keep rows for later."""
+        """Collect rows for a later insert."""
         self.tables.setdefault(table, []).append(rows)
 
 
 @contextmanager
 def gathered(store: Store) -> Iterator[Store]:
-    """Give a store to write many runs to: what writers insert in the block is inserted at its end, at once."""
+    """Yield a store to write many runs to: all inserts of the block are combined and executed at its end."""
     gathering = _Gathering()
     yield cast("Store", gathering)
     for table, parts in gathering.tables.items():
@@ -57,7 +57,7 @@ def gathered(store: Store) -> Iterator[Store]:
 
 @dataclass
 class RunWriter:
-    """Writes one run's points; each call is a flush of its own, with a version above all earlier ones.
+    """Writes the points of one run; each call is a separate flush, with a version above all earlier ones.
 
     `rolled`: with the rollups that the ingestor would have stored. Without `activity`, flushes end before their
     last insert, as one does that is still landing.
@@ -72,7 +72,7 @@ class RunWriter:
     activity: bool = True
 
     def document(self, **columns: Any) -> Self:
-        """Write the run's document; `config`, `summary` and `metric_definitions` are plain values here."""
+        """Write the run's metadata; `config`, `summary` and `metric_definitions` are plain values here."""
         self.offset += 1
         texts = {
             name: json.dumps(columns.pop(name, empty))
@@ -94,7 +94,7 @@ class RunWriter:
         """Write float64 values of a key at ascending steps."""
         at, numbers = np.asarray(steps, np.int64), np.asarray(values, np.float64)
         more = {} if exact is None else {"exact": pa.array(exact, pa.string())}
-        versions = self._points("points_number", key, at, {"bits": bits_of(numbers)} | more)
+        versions = self._points("points_number", key, at, {"bits": float_bits(numbers)} | more)
         if self.rolled:
             before = self.last_steps.get((key, Kind.NUMBER), -1)
             fill_rollups(self.store, self.run, key, before, int(at.min()), int(at.max()))
@@ -132,7 +132,7 @@ class RunWriter:
         return self
 
     def spelling(self, *spellings: str) -> Self:
-        """Note spellings of a key, the first one first."""
+        """Record spellings of a key, the first one first."""
         for spelling in spellings:
             self.offset += 1
             row = {**self.run._asdict(), "folded": fold_key(spelling), "spelling": spelling}
@@ -175,7 +175,7 @@ class RunWriter:
         self.store.insert("run_activity", table)
 
     def stream(self, name: str) -> Self:
-        """Write the series from here on as those of a stream beside the run's own rows."""
+        """Write all further series to a stream that is separate from the run's own rows."""
         self.current_stream = name
         return self
 

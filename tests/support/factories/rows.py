@@ -1,4 +1,4 @@
-"""Values by key and step for tests of what makes rows of them, and hypothesis strategies that draw them."""
+"""Values by key and step for tests that build rows from them, and hypothesis strategies that draw them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TYPES: Final = {Kind.NUMBER: pa.float64(), Kind.BOOL: pa.bool_()}
 
 
 class Point(NamedTuple):
-    """A value: which series it is of, its step, and the value; a number that is an `int` has exact digits."""
+    """A value with its series and step; a number that is an `int` has exact digits."""
 
     series: int
     step: int
@@ -30,17 +30,17 @@ class Point(NamedTuple):
 
 
 def info(key: str, kind: Kind = Kind.NUMBER) -> SeriesInfo:
-    """Return a series whose extent does not matter."""
+    """Return a series with an arbitrary extent."""
     return SeriesInfo(key, kind, 0, 0, 0, rewritten=False)
 
 
-def time_of(step: int) -> int:
-    """Return when a step was logged, in milliseconds: later for later steps, and exact in seconds."""
+def step_time(step: int) -> int:
+    """Return the timestamp of a step in milliseconds: later for later steps, and exact in seconds."""
     return min(step, 10**9) * 1_000
 
 
 def tables_of(series: Sequence[SeriesInfo], points: Sequence[Point]) -> list[Values]:
-    """Return the values as they are read: each kind in small tables; a value's version is its place in `points`."""
+    """Return values as readers get them: each kind in small tables; a value's version is its index in `points`."""
     tables = []
     for kind in dict.fromkeys(info.kind for info in series):
         chosen = [(version, point) for version, point in enumerate(points) if series[point.series].kind is kind]
@@ -49,7 +49,7 @@ def tables_of(series: Sequence[SeriesInfo], points: Sequence[Point]) -> list[Val
 
 
 def points_of(table: Values, points: Sequence[Point]) -> list[Point]:
-    """Return the points that a table of theirs was made of."""
+    """Return the points from which a table was built."""
     assert table.version is not None
     return [points[version] for version in table.version.tolist()]
 
@@ -62,7 +62,7 @@ def _table(kind: Kind, chosen: list[tuple[int, Point]]) -> Values:
     return Values(
         series=np.array([point.series for _, point in chosen], np.int64),
         step=np.array([point.step for _, point in chosen], np.int64),
-        time=np.array([time_of(point.step) for _, point in chosen], np.int64),
+        time=np.array([step_time(point.step) for _, point in chosen], np.int64),
         value=pa.array(values, _TYPES.get(kind, pa.string())),
         version=np.array([version for version, _ in chosen], np.uint64),
         exact=pa.array(exact, pa.string()) if kind is Kind.NUMBER else None,
@@ -76,7 +76,7 @@ _VALUES: Final[dict[Kind, st.SearchStrategy[Any]]] = {
     Kind.OTHER: st.sampled_from(_DOCUMENTS),
     Kind.IMAGE: st.just('{"sha256":"00"}'),
 }
-# Steps that lie close, and steps so far apart that no mark for each fits into memory.
+# Steps that are close, and steps so far apart that an array over all of them does not fit into memory.
 _STEPS: Final = st.integers(0, 12) | st.sampled_from([10**6, 10**12, 2**62])
 
 

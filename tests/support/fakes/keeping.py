@@ -1,4 +1,4 @@
-"""A keep for media that are taken outside a run: the files by their SHA-256."""
+"""A fake of a session's media files, for media values outside a run: the files by their SHA-256."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from stepwell.media.base import Media
 
 
 class Kept:
-    """Takes files as a session does, and gives them back."""
+    """Stores files as a session does, and returns them."""
 
     def __init__(self, max_bytes: int = 2**24) -> None:
         self.files: dict[str, tuple[bytes, str]] = {}
         self.max_bytes = max_bytes
 
     def __call__(self, data: bytes, content_type: str) -> str:
-        """Keep a file; return its SHA-256."""
+        """Store a file; return its SHA-256."""
         sha256 = hashlib.sha256(data).hexdigest()
         self.files[sha256] = (data, content_type)
         return sha256
 
     def content(self, reference: dict[str, Any]) -> bytes:
-        """Return the file that a reference names, once its size and type are seen to be right."""
+        """Return the file of a reference, after a check of its size and type."""
         data, content_type = self.files[reference["sha256"]]
         assert (reference["size"], reference["content_type"]) == (len(data), content_type)
         return data

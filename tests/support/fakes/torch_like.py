@@ -1,7 +1,7 @@
-"""A tensor that behaves as torch's where the SDK touches it, and refuses what torch refuses.
+"""A tensor with the part of torch's behaviour that the SDK uses, and with the same errors.
 
-PyPI's Linux wheels of torch bring gigabytes of CUDA, so the tests can't install it. What is imitated was compared with
-torch 2: which calls need `detach()`, `cpu()` or another type first, what a dtype says of itself, and the errors.
+PyPI's Linux wheels of torch include gigabytes of CUDA, so the tests can't install it. The behaviour was compared with
+torch 2: the calls that need `detach()`, `cpu()` or another type first, the text of a dtype, and the errors.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _AS_BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
 class DType:
-    """A dtype: its text is all it says."""
+    """A dtype, which has a text only."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -47,7 +47,7 @@ class Tensor:
 
     @property
     def ndim(self) -> int:
-        """How many dimensions there are."""
+        """The number of dimensions."""
         return self._array.ndim
 
     def detach(self) -> Tensor:
@@ -55,17 +55,17 @@ class Tensor:
         return self._like(self._array, requires_grad=False)
 
     def cpu(self) -> Tensor:
-        """Return it in the host's memory."""
+        """Return the tensor in the host's memory."""
         found = self._like(self._array)
         found.device = "meta" if self.device == "meta" else "cpu"
         return found
 
     def float(self) -> Tensor:
-        """Return it as float32."""
+        """Return the tensor as float32."""
         return self._like(self._array.astype(np.float32))
 
     def item(self) -> Any:
-        """Return the only element, gradient or not, from any device that holds values."""
+        """Return the only element, with or without gradient, from any device that has values."""
         if self._array.size != 1:
             raise RuntimeError(f"a Tensor with {self._array.size} elements cannot be converted to Scalar")
         if self.device == "meta":
@@ -73,7 +73,7 @@ class Tensor:
         return self._plain().item()
 
     def tolist(self) -> Any:
-        """Return lists, of a tensor without dimensions the element."""
+        """Return nested lists, or the element of a tensor without dimensions."""
         if self.device == "meta":
             raise NotImplementedError("Cannot copy out of meta tensor; no data!")
         return self._plain().tolist()

@@ -1,4 +1,4 @@
-"""What must be stored of a row that was logged, and whether a value that was read is the one that was logged."""
+"""Expected stored values of a logged row, and the comparison of values that were read with them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Cell(NamedTuple):
-    """Where a value must be, and what it must be."""
+    """The expected location of a value, and the value."""
 
     key: str
     kind: str
@@ -19,8 +19,8 @@ class Cell(NamedTuple):
 
 
 def cells(row: Mapping[str, Any], prefix: str = "") -> list[Cell]:
-    """Return what must be stored of a row, in plain Python."""
-    found = []
+    """Return the values that must be stored for a row, in plain Python."""
+    stored = []
     for name, value in row.items():
         key = f"{prefix}{name}"
         if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.size == 1):
@@ -28,35 +28,37 @@ def cells(row: Mapping[str, Any], prefix: str = "") -> list[Cell]:
         if isinstance(value, complex):
             value = [value.real, value.imag]
         if isinstance(value, dict) and value:
-            found += cells(value, f"{key}.")
+            stored += cells(value, f"{key}.")
         elif isinstance(value, bool):
-            found.append(Cell(key, "bool", value))
+            stored.append(Cell(key, "bool", value))
         elif isinstance(value, int | float):
-            found.append(Cell(key, "number", value))
+            stored.append(Cell(key, "number", value))
         elif isinstance(value, str):
-            found.append(Cell(key, "string", value))
+            stored.append(Cell(key, "string", value))
         else:
-            found.append(Cell(key, "other", list(value) if isinstance(value, tuple) else value))
-    return found
+            stored.append(Cell(key, "other", list(value) if isinstance(value, tuple) else value))
+    return stored
 
 
-def same(found: Any, value: Any) -> bool:
-    """Whether a value came back: floats by their bits, integers by all digits, arrays with their type and shape."""
+def same(stored: Any, value: Any) -> bool:
+    """Return whether values are equal: floats by their bits, integers by all digits, arrays with type and shape."""
     if isinstance(value, np.ndarray):
-        if not isinstance(found, np.ndarray) or (found.dtype, found.shape) != (value.dtype, value.shape):
+        if not isinstance(stored, np.ndarray) or (stored.dtype, stored.shape) != (value.dtype, value.shape):
             return False
-        return all(map(same, found.ravel().tolist(), value.ravel().tolist()))
+        return all(map(same, stored.ravel().tolist(), value.ravel().tolist()))
     if isinstance(value, complex):
-        return same(found.real, value.real) and same(found.imag, value.imag)
+        return same(stored.real, value.real) and same(stored.imag, value.imag)
     if isinstance(value, list):
-        return isinstance(found, list) and len(found) == len(value) and all(map(same, found, value))
+        return isinstance(stored, list) and len(stored) == len(value) and all(map(same, stored, value))
     if isinstance(value, dict):
-        return isinstance(found, dict) and list(found) == list(value) and all(same(found[k], value[k]) for k in value)
+        return (
+            isinstance(stored, dict) and list(stored) == list(value) and all(same(stored[k], value[k]) for k in value)
+        )
     if isinstance(value, float):
-        return isinstance(found, float) and ((math.isnan(found) and math.isnan(value)) or bits(found) == bits(value))
+        return isinstance(stored, float) and ((math.isnan(stored) and math.isnan(value)) or bits(stored) == bits(value))
     if isinstance(value, int) and not isinstance(value, bool):
-        return isinstance(found, int | float) and not isinstance(found, bool) and found == value
-    return type(found) is type(value) and bool(found == value)
+        return isinstance(stored, int | float) and not isinstance(stored, bool) and stored == value
+    return type(stored) is type(value) and bool(stored == value)
 
 
 def bits(value: float) -> bytes:

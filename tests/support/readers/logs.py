@@ -1,4 +1,4 @@
-"""The services' logging for the length of a block, with everything as it was after it."""
+"""The services' logging for the duration of a block, with the previous configuration restored after it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stepwell_schemas.logs import BackgroundHandler, configure_logging
 
 @contextmanager
 def logging_to(stream: io.StringIO, level: str = "info") -> Iterator[BackgroundHandler]:
-    """Write what is logged in the block to a stream; close the handler to have all of it."""
+    """Write the log of the block to a stream; close the handler to flush it."""
     root = logging.getLogger()
     named = [root, *(logging.getLogger(name) for name in logs.CHATTY)]
     levels = [logger.level for logger in named]

@@ -1,4 +1,4 @@
-"""What the rollups of points must be, in plain Python: a loop over the points of each bucket, in the order of steps."""
+"""Expected rollups of points, in plain Python: a loop over the points of each bucket, in the order of steps."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Row = dict[str, Any]
 
 
 class Point(NamedTuple):
-    """What is stored at a step: the value, and the time in milliseconds since the epoch."""
+    """A stored point: its value, and its time in milliseconds since the epoch."""
 
     value: float
     timestamp: int
 
 
-def rollups_of(key: str, points: Mapping[int, Point], levels: Sequence[int] = LEVELS) -> dict[Place, Row]:
-    """Return the rows of a series' closed buckets by their places; `points` by step, as the views show them."""
+def expected_rollups(key: str, points: Mapping[int, Point], levels: Sequence[int] = LEVELS) -> dict[Place, Row]:
+    """Return the rows of a series' closed buckets by key, level and bucket; `points` are by step, as in the views."""
     found: dict[Place, Row] = {}
-    below = [row_of(step, points[step]) for step in sorted(points)]
+    below = [point_row(step, points[step]) for step in sorted(points)]
     for level in levels:
         end = max(points, default=0) >> level
         parts: dict[int, list[Row]] = {}
@@ -41,8 +41,8 @@ def rollups_of(key: str, points: Mapping[int, Point], levels: Sequence[int] = LE
     return found
 
 
-def row_of(step: int, point: Point) -> Row:
-    """Return the row that stands for one point."""
+def point_row(step: int, point: Point) -> Row:
+    """Return the row of a single point."""
     value, nan = point.value, math.isnan(point.value)
     return {
         "first_step": step, "first_value": value, "last_step": step, "last_value": value,
@@ -54,7 +54,7 @@ def row_of(step: int, point: Point) -> Row:
 
 
 def row_together(parts: Sequence[Row]) -> Row:
-    """Return the row that stands for several rows, which are in the order of their steps."""
+    """Return the aggregate of several rows, which are in the order of their steps."""
     row = {**parts[0], "total": 0.0, "finite": 0, "nans": 0, "count": 0}
     for part in parts:
         for name in ("total", "finite", "nans", "count"):
@@ -69,7 +69,7 @@ def row_together(parts: Sequence[Row]) -> Row:
 
 
 def comparable(rows: Mapping[Place, Row]) -> dict[Place, Row]:
-    """Return rows with floats by their bits, NaN as one, and times in milliseconds: what is equal then is the same."""
+    """Return rows in a comparable form: floats by their bits, all NaN as one, and times in milliseconds."""
     return {place: {name: _plain(row[name]) for name in VALUES} for place, row in rows.items()}
 
 
@@ -82,7 +82,7 @@ def _plain(value: Any) -> Any:
 
 
 def by_place(rows: Iterable[Row]) -> dict[Place, Row]:
-    """Return rows by their places."""
+    """Return rows by key, level and bucket."""
     return {(row["key"], row["level"], row["bucket"]): row for row in rows}
 
 
@@ -90,12 +90,12 @@ ROLLUPS = f"SELECT key, level, bucket, {', '.join(VALUES)} FROM {{db}}.rollups F
 
 
 def stored_rollups(store: Store, run: str) -> dict[Place, Row]:
-    """Return a run's rollups as they are stored, whether they are of closed buckets or not."""
+    """Return all stored rollups of a run, of closed and of open buckets."""
     return by_place(store.query(f"{ROLLUPS} WHERE run_id = {{run:String}}", {"run": run}).to_pylist())
 
 
 def wanted_rollups(store: Store, run: str, levels: Sequence[int] = LEVELS) -> dict[Place, Row]:
-    """Return what the rollups of a run must be, from its points as the view `numbers` shows them."""
+    """Return the expected rollups of a run, computed from its points in the view `numbers`."""
     sql = (
         "SELECT key, step, value, toUnixTimestamp64Milli(timestamp) AS at FROM {db}.numbers WHERE run_id = {run:String}"
     )
@@ -104,7 +104,7 @@ def wanted_rollups(store: Store, run: str, levels: Sequence[int] = LEVELS) -> di
         series.setdefault(row["key"], {})[row["step"]] = Point(row["value"], row["at"])
     found: dict[Place, Row] = {}
     for key, points in series.items():
-        found |= rollups_of(key, points, levels)
+        found |= expected_rollups(key, points, levels)
     return found
 
 

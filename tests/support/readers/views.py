@@ -1,4 +1,4 @@
-"""What views of series must say, computed value by value."""
+"""Expected views of series, computed value by value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def as_number(value: Any) -> float:
 
 
 def model(steps: np.ndarray[Any, Any], values: np.ndarray[Any, Any], width: int) -> list[dict[str, Any]]:
-    """Return what each bucket must say, computed value by value."""
+    """Return the expected content of each bucket, computed value by value."""
     buckets: dict[int, list[tuple[int, float]]] = {}
     for step, value in sorted(zip(steps.tolist(), values.tolist(), strict=True), key=lambda pair: pair[0]):
         buckets.setdefault(step // width, []).append((step, value))

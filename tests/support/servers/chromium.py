@@ -1,6 +1,6 @@
-"""The browser of the browser tests: Debian's Chromium, installed by `make test` where that can be done.
+"""The browser of the browser tests: Debian's Chromium, installed by `make test` if possible.
 
-python tests/support/servers/chromium.py     install it where it is missing; says so where it can't, and never fails
+python tests/support/servers/chromium.py     install it if it is missing; prints a message if it can't, and never fails
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ ARGUMENTS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
-"""How it is started: as root, without a screen, and without a word to anybody but the tests' service."""
+"""Command line options: to run as root, without a display, and without connections except to the tests' service."""
 
 MISSING: Final = "no Chromium: install it (Debian: apt-get install chromium), or run `make test` as root on Debian"
 
 
 def find() -> str | None:
-    """Return the path of a Chromium, None where there is none."""
+    """Return the path of a Chromium, or None."""
     return next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
 def install() -> str:
-    """Install Debian's package; return what became of it in one line."""
+    """Install Debian's package; return the result in one line."""
     if find():
         return ""
     apt = shutil.which("apt-get")

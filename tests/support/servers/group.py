@@ -17,23 +17,23 @@ Clients = TypeVar("Clients", bound=AiokafkaClients)
 
 
 class Assigned:
-    """Notes what the group gives to a member; `partitions` is None while the group decides."""
+    """Records the partitions of a group member; `partitions` is None during a rebalance."""
 
     def __init__(self) -> None:
         self.partitions: set[TopicPartition] | None = None
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        """Note them."""
+        """Record the assigned partitions."""
         self.partitions = assigned
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        """Note that."""
+        """Record the revocation."""
         self.partitions = None
 
 
 @asynccontextmanager
 async def member(clients: Clients, topics: Topics) -> AsyncIterator[tuple[Clients, Assigned]]:
-    """Let clients be a member of their group."""
+    """Make clients a member of their group."""
     assigned = Assigned()
     await clients.start(topics.events, assigned)
     try:
@@ -43,7 +43,7 @@ async def member(clients: Clients, topics: Topics) -> AsyncIterator[tuple[Client
 
 
 async def until_polled(holds: Callable[[], bool], *polled: AiokafkaClients) -> None:
-    """Poll until something holds: a member that does not ask takes part in no rebalance."""
+    """Poll until a condition holds, since a member that does not poll takes part in no rebalance."""
     async with asyncio.timeout(_DEADLINE_SECONDS):
         while not holds():
             await asyncio.gather(*(clients.poll(0.05) for clients in polled))

@@ -1,4 +1,4 @@
-"""An ingestor of a test's own between the broker and a store, and questions to what it stored."""
+"""A test's own ingestor between the broker and a store, and queries of the stored rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DEADLINE_SECONDS = 30.0
 PATH = RunPath("me", "my project", "it's 🚀")
 
 
-def settings_of(broker: str, topics: Topics, **changes: Any) -> IngestorSettings:
+def make_ingestor_settings(broker: str, topics: Topics, **changes: Any) -> IngestorSettings:
     """Return settings for a test's own topics and group."""
     fields: dict[str, Any] = {
         "kafka_bootstrap_servers": broker,
@@ -41,7 +41,7 @@ def settings_of(broker: str, topics: Topics, **changes: Any) -> IngestorSettings
 async def ingesting(
     settings: IngestorSettings, store: Store, media: MediaStore | None = None
 ) -> AsyncIterator[Ingestor]:
-    """Run an ingestor while the block runs."""
+    """Run an ingestor for the block."""
     ingestor = Ingestor(settings, store, media=media)
     task = asyncio.create_task(ingestor.run())
     task.add_done_callback(lambda done: done.exception() and pytest.fail(repr(done.exception())))
@@ -60,7 +60,7 @@ async def send(broker: str, topic: str, values: list[bytes], key: bytes | None =
 
 
 async def until(ask: Callable[[], Any], wanted: Any, seconds: float = _DEADLINE_SECONDS) -> None:
-    """Wait until a question has the wanted answer."""
+    """Wait until a function returns the expected value."""
     deadline = time.monotonic() + seconds
     while (answer := await asyncio.to_thread(ask)) != wanted:
         assert time.monotonic() < deadline, f"{answer!r} never became {wanted!r}"
@@ -68,17 +68,17 @@ async def until(ask: Callable[[], Any], wanted: Any, seconds: float = _DEADLINE_
 
 
 def counted(store: Store, view: str) -> Callable[[], int]:
-    """Return a question for the rows of a view."""
+    """Return a function that counts the rows of a view."""
     return lambda: int(store.query(f"SELECT count() AS n FROM {{db}}.{view}").column("n")[0].as_py())
 
 
 def numbers(store: Store) -> dict[str, list[tuple[int, float]]]:
     """Return the stored numbers by key."""
     rows = store.query("SELECT key, step, value FROM {db}.numbers ORDER BY key, step").to_pylist()
-    found: dict[str, list[tuple[int, float]]] = {}
+    by_key: dict[str, list[tuple[int, float]]] = {}
     for row in rows:
-        found.setdefault(row["key"], []).append((row["step"], row["value"]))
-    return found
+        by_key.setdefault(row["key"], []).append((row["step"], row["value"]))
+    return by_key
 
 
 def a_batch(sequence: int, rows: int, **changes: Any) -> LogBatch:

@@ -18,25 +18,25 @@ from stepwell_schemas.rules.identifiers import RunPath
 
 
 def run_url(run: RunPath, below: str = "") -> str:
-    """Return the URL path of a run, or of what is below it."""
+    """Return the URL path of a run, or of a resource below it."""
     path = "/api/v1/runs/" + "/".join(quote(part, safe="") for part in run)
     return f"{path}/{below}" if below else path
 
 
 @dataclass
 class Service:
-    """A client of the service."""
+    """A client of the query service."""
 
     client: httpx.AsyncClient
 
     async def get(
         self, run: RunPath, below: str = "", *, headers: Mapping[str, str] | None = None, **query: Any
     ) -> httpx.Response:
-        """Return the answer about a run."""
+        """Return the response for a run."""
         return await self.client.get(run_url(run, below), params=query, headers=headers)
 
     async def json(self, run: RunPath, below: str = "", **query: Any) -> Any:
-        """Return the JSON about a run; fails unless the answer is 200."""
+        """Return the JSON for a run; fails unless the status is 200."""
         answer = await self.get(run, below, **query)
         assert answer.status_code == 200, answer.text
         return answer.json()
@@ -44,7 +44,7 @@ class Service:
 
 @contextmanager
 def service_over(store: Store, **settings: Any) -> Iterator[Service]:
-    """Serve a store while the block runs; no answers are kept unless `settings` say so: each is made anew."""
+    """Serve a store for the block; answers are cached only if `settings` enable it."""
     app = create_app(QuerySettings(**{"query_cache_bytes": 0} | settings), store)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     client = httpx.AsyncClient(transport=transport, base_url="http://localhost")

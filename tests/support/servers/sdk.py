@@ -1,4 +1,4 @@
-"""A service of a test's own (broker, ingestor, query service on a socket), and training scripts as real processes."""
+"""A test's own service (broker, ingestor, query service on a socket), and training scripts as real processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stepwell_query.api.connections import server_config
 from stepwell_query.api.server import Server
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse.store import Store
-from support.servers.ingest import ingesting, settings_of
+from support.servers.ingest import ingesting, make_ingestor_settings
 from support.servers.stack import Topics
 
 _DEADLINE_SECONDS = 60.0
@@ -28,14 +28,14 @@ _POLL_SECONDS = 0.05
 
 @dataclass
 class Served:
-    """Where a test's scripts log to, and what was stored of it."""
+    """The services that a test's scripts log to, and queries of the stored rows."""
 
     store: Store
     environment: dict[str, str]
     folder: Path
 
     def start(self, script: str | Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        """Start a training script, given as its text or its file."""
+        """Start a training script, given as text or as a file."""
         env = {**os.environ, **self.environment, **environment}
         code = [str(script)] if isinstance(script, Path) else ["-c", script]
         return subprocess.Popen(
@@ -48,7 +48,7 @@ class Served:
         )
 
     def run(self, script: str | Path, *arguments: str, code: int = 0, **environment: str) -> tuple[str, str]:
-        """Run a training script to its end, which must have the exit code; return what it printed, and its stderr."""
+        """Run a training script to its end, and check its exit code; return its standard output and error."""
         with self.start(script, *arguments, **environment) as process:
             try:
                 out, err = process.communicate(timeout=_DEADLINE_SECONDS)
@@ -60,15 +60,15 @@ class Served:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The same for `init(settings=…)` in this process."""
+        """Return the same as settings for `init(settings=…)` in this process."""
         return {name.removeprefix("STEPWELL_").lower(): value for name, value in self.environment.items()}
 
     def journals(self) -> list[Path]:
-        """Return the journals that are there."""
+        """Return the existing journals."""
         return sorted((self.folder / "journals").glob("*"))
 
     def numbers(self, key: str, run: str = "run") -> list[tuple[int, float]]:
-        """Return what is stored of a key, by step."""
+        """Return the stored values of a key, by step."""
         rows = self.store.query(
             "SELECT step, value FROM {db}.numbers WHERE run_id = {run:String} AND key = {key:String} ORDER BY step",
             {"run": run, "key": key},
@@ -76,9 +76,9 @@ class Served:
         return [(row["step"], row["value"]) for row in rows]
 
     def count(self, view: str, run: str = "run") -> int:
-        """Return how many rows of a view a run has."""
-        found = self.store.query(f"SELECT count() AS n FROM {{db}}.{view} WHERE run_id = {{run:String}}", {"run": run})
-        return int(found.column("n")[0].as_py())
+        """Return the number of a run's rows in a view."""
+        rows = self.store.query(f"SELECT count() AS n FROM {{db}}.{view} WHERE run_id = {{run:String}}", {"run": run})
+        return int(rows.column("n")[0].as_py())
 
     def state(self, run: str = "run") -> str:
         """Return the run's state."""
@@ -88,7 +88,7 @@ class Served:
 
 @contextmanager
 def served(broker: str, topics: Topics, store: Store, folder: Path) -> Iterator[Served]:
-    """Ingest and serve while the block runs."""
+    """Ingest and serve for the block."""
     media_url = str(folder / "media")
     with ingesting_in_thread(broker, topics, store, media_url), serving(store, media_url=media_url) as url:
         environment = {
@@ -104,12 +104,12 @@ def served(broker: str, topics: Topics, store: Store, folder: Path) -> Iterator[
 
 @contextmanager
 def ingesting_in_thread(broker: str, topics: Topics, store: Store, media_url: str) -> Iterator[None]:
-    """Run an ingestor in a thread of its own while the block runs."""
+    """Run an ingestor in a separate thread for the block."""
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
 
     async def ingest() -> None:
-        async with ingesting(settings_of(broker, topics, media_url=media_url), store):
+        async with ingesting(make_ingestor_settings(broker, topics, media_url=media_url), store):
             await stop.wait()
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(ingest()))
@@ -124,7 +124,7 @@ def ingesting_in_thread(broker: str, topics: Topics, store: Store, media_url: st
 
 @contextmanager
 def serving(store: Store, port: int = 0, **settings: Any) -> Iterator[str]:
-    """Answer queries on a socket while the block runs; gives the base URL."""
+    """Answer queries on a socket for the block; yields the base URL."""
     app = create_app(QuerySettings(**settings), store)
     server = Server(app, server_config(app, port=port))
     thread = threading.Thread(target=server.run)
@@ -139,7 +139,7 @@ def serving(store: Store, port: int = 0, **settings: Any) -> Iterator[str]:
 
 
 def eventually(ask: Callable[[], Any], wanted: Any) -> None:
-    """Wait until a question has the wanted answer."""
+    """Wait until a function returns the expected value."""
     deadline = time.monotonic() + _DEADLINE_SECONDS
     while (answer := ask()) != wanted:
         assert time.monotonic() < deadline, f"{str(answer)[:2000]} never became {str(wanted)[:2000]}"

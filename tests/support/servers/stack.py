@@ -1,4 +1,4 @@
-"""The real parts the tests talk to: one broker and one embedded engine a session, the engine over HTTP too."""
+"""The real parts that the tests use: one broker and one embedded engine per session, the engine over HTTP too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PARTITIONS = 2
 
 
 class Stack:
-    """Starts each part when it is first asked for, and stops what it started."""
+    """Starts each part when it is first needed, and stops the started ones."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -48,11 +48,11 @@ class Stack:
         return f"http://{_USER}:{_PASSWORD}@127.0.0.1:{self._http.port}"
 
     def guest_dsn(self) -> str:
-        """Return the DSN of the engine over HTTP, without the user that may write."""
+        """Return the DSN of the engine over HTTP, for a guest."""
         return f"http://127.0.0.1:{self.dsn('http').rpartition(':')[2]}"
 
     def stop(self) -> None:
-        """Stop what was started."""
+        """Stop the started parts."""
         if self._http is not None:
             self._http.stop()
         if self._engine is not None:
@@ -63,13 +63,13 @@ class Stack:
 
 @dataclass(frozen=True)
 class Topics:
-    """The names of a test's own topics."""
+    """Names of a test's own topics."""
 
     events: str
     deadletters: str
 
     async def create(self, broker: str) -> None:
-        """Create them on the broker."""
+        """Create the topics on the broker."""
         settings = KafkaSettings(
             kafka_bootstrap_servers=broker, events_topic=self.events, deadletters_topic=self.deadletters
         )
@@ -77,7 +77,7 @@ class Topics:
 
 
 async def limit_topic(broker: str, topic: str, max_bytes: int) -> None:
-    """Set the largest message that a topic takes."""
+    """Set the maximum size of a topic's messages."""
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()
     try:

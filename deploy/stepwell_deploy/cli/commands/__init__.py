@@ -1,1 +1,1 @@
-"""The commands of `stepwell`, by what they do: serve, read, deliver, show, dead letters."""
+"""The commands of `stepwell`, one module for each subject."""

@@ -1,4 +1,4 @@
-"""The command that shows what a run printed: console."""
+"""The command `console`, which shows a run's console output."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def register(app: typer.Typer) -> None:
 def console(
     run: Annotated[str, typer.Argument(help="entity/project/run_id")],
     lines: Annotated[
-        int | None, typer.Option("--lines", "-n", min=0, help="The last lines; all when left out.")
+        int | None, typer.Option("--lines", "-n", min=0, help="Number of last lines; all if not given.")
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the run ends.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what a run printed; lines of standard error go to standard error.
+    """Show the console output of a run; its standard error goes to standard error.
 
     Examples: `stepwell console me/digits/abc123 -n 50` · `stepwell console me/digits/abc123 --follow`
     """
@@ -55,10 +55,10 @@ def _lines(service: ServiceClient, path: RunPath, first: int) -> Iterator[Consol
 
 
 def followed(service: ServiceClient, path: RunPath, first: int) -> Iterator[ConsoleLine]:
-    """Yield lines as they come, from number `first` on, until the run has ended.
+    """Yield lines as they arrive, from number `first` on, until the run has ended.
 
-    Each writer numbers its own, so each of their streams is followed from where it was. Its last line comes again where
-    it has changed meanwhile, as a progress bar does.
+    Each writer numbers its own lines, so each writer's stream has its own position. The last line of a stream is
+    yielded again if it has changed, as the line of a progress bar does.
     """
     starts = {stream: min(first, last + 1) for stream, (last, _) in _extents(service, path).items()}
     newest: dict[str, ConsoleLine] = {}
@@ -69,7 +69,7 @@ def followed(service: ServiceClient, path: RunPath, first: int) -> Iterator[Cons
     quiet = 0
     while quiet < _QUIET_POLLS:
         state = service.get(run_url(path))["state"]
-        # A line that changes leaves its stream's extent as it is: those that moved last are asked all the same.
+        # A line that changes does not extend its stream, so the streams that grew last are read in any case.
         moving = sorted(newest, key=lambda stream: -newest[stream].time)[:_MOVING]
         extents = _extents(service, path)
         fresh: list[ConsoleLine] = []
@@ -79,13 +79,13 @@ def followed(service: ServiceClient, path: RunPath, first: int) -> Iterator[Cons
         known = extents
         newest |= {line.stream: line for line in fresh}
         yield from sorted(fresh, key=lambda line: (line.time, line.number))
-        # The run's end may be stored before its last lines are.
+        # The end of the run may be stored before its last lines.
         quiet = 0 if state == "running" or fresh else quiet + 1
         time.sleep(_POLL_SECONDS)
 
 
 def _extents(service: ServiceClient, path: RunPath) -> dict[str, tuple[int, int]]:
-    """Return the last number of each stream of lines, and how many there are."""
+    """Return the last line number of each stream, and the number of lines."""
     metrics = service.get(run_url(path, "metrics"))["metrics"]
     own = [metric for metric in metrics if metric["stream"] == CONSOLE]
     return {str(one["key"]).removeprefix(f"{CONSOLE}/"): (one["last_step"], one["count"]) for one in own}
@@ -94,7 +94,7 @@ def _extents(service: ServiceClient, path: RunPath) -> dict[str, tuple[int, int]
 def _fresh(
     service: ServiceClient, path: RunPath, stream: str, newest: ConsoleLine | None, start: int
 ) -> Iterator[ConsoleLine]:
-    """Yield a stream's lines behind its newest one, and that one where it has changed."""
+    """Yield the lines of a stream after its newest one, and that one if it has changed."""
     first = start if newest is None else newest.number
     for line in parse_console_lines(service.lines(run_url(path, "scan"), key=f"{CONSOLE}/{stream}", min_step=first)):
         if newest is None or line.number > newest.number or line.text != newest.text:

@@ -1,4 +1,4 @@
-"""Commands about what could not be used: deadletters list, show, redrive."""
+"""The commands `deadletters list`, `show` and `redrive`."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ def _kafka() -> KafkaSettings:
 def list_letters(
     reason: ReasonOption = None,
     run: RunOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="Letters shown: the newest ones.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Number of letters to show, newest first.")] = 50,
     as_json: JsonFlag = False,
 ) -> None:
     """List dead letters, the newest last.
 
-    The state says what became of a letter: *redriven*: sent again, and stored; *partly stored*: what could be used of
-    the event was stored at once; *refused again*: of an event that was sent again in vain. The service knows which
-    ones are redriven; where none answers, the list does not say.
+    States of a letter: *redriven*: sent again, and stored; *partly stored*: the usable part of the event was stored
+    when it first arrived; *refused again*: sent again, and still not usable. The state *redriven* comes from the
+    query service; it is not shown if no service answers.
 
     Examples: `stepwell deadletters list` · `stepwell deadletters list --reason bad_key --limit 1000 --json`
     """
     from stepwell_deploy.deadletters.topic import run_kafka
 
     kafka = _kafka()
-    found, count = run_kafka(kafka, _newest(kafka, reason, run, limit))
-    _mark_redriven(found)
-    letters = [letter for letter, _ in found]
+    entries, count = run_kafka(kafka, _newest(kafka, reason, run, limit))
+    _mark_redriven(entries)
+    letters = [letter for letter, _ in entries]
     if as_json:
         typer.echo(json.dumps(letters))
     elif not letters:
@@ -75,13 +75,13 @@ def list_letters(
     else:
         Console().print(_table(letters))
         if count > len(letters):
-            typer.echo(f"{count - len(letters):,} older ones are not shown; --limit shows more")
+            typer.echo(f"{count - len(letters):,} older ones are not shown; raise --limit to see them")
 
 
 async def _newest(
     kafka: KafkaSettings, reason: str | None, run: str | None, limit: int
 ) -> tuple[list[tuple[dict[str, Any], RunPath | None]], int]:
-    """Return the newest letters, as JSON and with the run each would be stored in, and how many there are in all."""
+    """Return the newest letters as JSON, each with the run it would be stored in, and the total number of letters."""
     from stepwell_deploy.deadletters.models import as_json
     from stepwell_deploy.deadletters.topic import DeadLetters
 
@@ -91,18 +91,18 @@ async def _newest(
         async for letter in opened.select(reason, run):
             count += 1
             newest[letter.name.partition].append((as_json(letter, len(opened.partitions)), letter.path))
-    found = sorted((one for part in newest.values() for one in part), key=lambda one: one[0]["timestamp"])
-    return (found if len(newest) > 1 else [one for part in newest.values() for one in part])[-limit:], count
+    entries = sorted((entry for part in newest.values() for entry in part), key=lambda entry: entry[0]["timestamp"])
+    return (entries if len(newest) > 1 else [entry for part in newest.values() for entry in part])[-limit:], count
 
 
-def _mark_redriven(found: list[tuple[dict[str, Any], RunPath | None]]) -> None:
-    from stepwell_deploy.deadletters.topic import taken_origins
+def _mark_redriven(entries: list[tuple[dict[str, Any], RunPath | None]]) -> None:
+    from stepwell_deploy.deadletters.topic import stored_origins
     from stepwell_ingestor.messages import redriven_session
 
     with open_service(DeploySettings()) as service:
-        taken = taken_origins(service, {path for _, path in found if path is not None})
-    for letter, _ in found:
-        letter["redriven"] = None if taken is None else redriven_session(letter["first_origin"]) in taken
+        stored = stored_origins(service, {path for _, path in entries if path is not None})
+    for letter, _ in entries:
+        letter["redriven"] = None if stored is None else redriven_session(letter["first_origin"]) in stored
 
 
 def _table(letters: list[dict[str, Any]]) -> Table:
@@ -120,26 +120,26 @@ def _table(letters: list[dict[str, Any]]) -> Table:
 
 def _state(letter: dict[str, Any]) -> str:
     again = letter["origin"] != letter["first_origin"]
-    said = {"redriven": letter["redriven"], "partly stored": letter["partly_stored"], "refused again": again}
-    return ", ".join(text for text, holds in said.items() if holds)
+    states = {"redriven": letter["redriven"], "partly stored": letter["partly_stored"], "refused again": again}
+    return ", ".join(text for text, holds in states.items() if holds)
 
 
 def _when(milliseconds: int) -> str:
     import numpy as np
 
-    # Foreign records may name any time; numpy has a text for each.
+    # Foreign records may have any timestamp; numpy can format all of them.
     return f"{np.datetime_as_string(np.datetime64(milliseconds, 'ms'), unit='s')}Z"
 
 
 @letters_app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="The letter's name, as `list` prints it.")],
+    name: Annotated[str, typer.Argument(help="Name of the letter, as printed by `list`.")],
     payload: Annotated[
-        Path | None, typer.Option(help="Write the event to this file instead, byte for byte; - is stdout.")
+        Path | None, typer.Option(help="Write the bytes of the event to this file; - for stdout.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show a dead letter: its headers, and what can be read of the event; else its first bytes.
+    """Show a dead letter: its headers, and the decoded event, or its first bytes if it can't be decoded.
 
     Examples: `stepwell deadletters show 17` · `stepwell deadletters show 17 --payload event.bin`
     """
@@ -198,7 +198,7 @@ def _print(letter: Letter, partitions: int) -> None:
 
 @letters_app.command()
 def redrive(
-    names: Annotated[list[str] | None, typer.Argument(help="Letters, by the names that `list` prints.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Names of letters, as printed by `list`.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All letters.")] = False,
     reason: ReasonOption = None,
     run: RunOption = None,
@@ -215,8 +215,8 @@ def redrive(
 ) -> None:
     """Send the events of dead letters again, byte for byte, to the topic and partition that they came from.
 
-    The ingestor takes each event once, however often it is sent again; what it can't use becomes a new dead letter.
-    Letters stay in their topic. Exit code 1 when one could not be sent.
+    The ingestor stores each event once, however often it is sent. An event that it still can't use becomes a new dead
+    letter. Letters stay in their topic. Exit code 1 if a letter could not be sent.
 
     Examples: `stepwell deadletters redrive 17 18` · `stepwell deadletters redrive --reason unknown_schema`
     """
@@ -227,7 +227,7 @@ def redrive(
         raise typer.BadParameter("name letters, or choose them by --all, --reason or --run; not both")
     kafka = _kafka()
     done, partitions = run_kafka(kafka, _redrive(kafka, names or [], reason, run, partly_stored=partly_stored))
-    _tell(done, partitions, as_json=as_json)
+    _print_redriven(done, partitions, as_json=as_json)
     if done.failed:
         raise typer.Exit(1)
 
@@ -243,12 +243,12 @@ async def _redrive(
 
 
 async def _named(opened: DeadLetters, names: list[str]) -> AsyncIterator[Letter]:
-    # All are found before one is sent: a name that is wrong sends nothing.
+    # All letters are looked up before the first is sent, so a wrong name sends nothing.
     for letter in [await opened.named(name) for name in names]:
         yield letter
 
 
-def _tell(done: Redriven, partitions: int, *, as_json: bool) -> None:
+def _print_redriven(done: Redriven, partitions: int, *, as_json: bool) -> None:
     partly = [name.short(partitions) for name in done.partly_stored]
     failed = [(name.short(partitions), why) for name, why in done.failed]
     if as_json:
@@ -259,9 +259,9 @@ def _tell(done: Redriven, partitions: int, *, as_json: bool) -> None:
         return
     typer.echo(f"{len(done.sent):,} sent again")
     if done.same_event:
-        typer.echo(f"{len(done.same_event):,} are further letters of the same events, which are sent once")
+        typer.echo(f"{len(done.same_event):,} are duplicates of the same events, which are sent once")
     if partly:
         listed = " ".join(partly)
-        typer.echo(f"{len(partly):,} left alone, since a part is stored (--partly-stored sends them): {listed}")
+        typer.echo(f"{len(partly):,} skipped, since a part is stored (--partly-stored sends them): {listed}")
     for name, why in failed:
         typer.echo(f"{name} not sent: {why}", err=True)

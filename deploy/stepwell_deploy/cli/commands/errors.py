@@ -1,4 +1,4 @@
-"""Which errors a person meets in ordinary use, and the sentence each is told in."""
+"""Expected errors, and the sentence that the CLI prints for each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXPECTED_FAILURES = (
 
 
 def sentence(error: Exception) -> str:
-    """Return what went wrong and what to do, as one plain sentence with rich's markup escaped."""
+    """Return an error and its remedy as one plain sentence, with rich's markup escaped."""
     if isinstance(error, httpx.ConnectError):
         return escape(
             f"no Stepwell service answers at {_address(error)}; start one with `stepwell up`, "

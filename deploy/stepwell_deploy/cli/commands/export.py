@@ -1,4 +1,4 @@
-"""The command `export`: all rows of one run or of thousands, as files."""
+"""The command `export`, which writes all rows of one or many runs to files."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from stepwell_deploy.cli.options import JsonFlag, open_service
-from stepwell_deploy.export.project import Summary, export_runs, listed_runs, locked, target_in, target_of
-from stepwell_deploy.export.request import MEDIA_TYPES, Asked, ExportFormat, Shape
-from stepwell_deploy.export.run import Listed, Target
+from stepwell_deploy.export.project import Summary, export_runs, folder_target, listed_runs, locked, single_target
+from stepwell_deploy.export.request import MEDIA_TYPES, ExportFormat, ExportRequest, RowShape
+from stepwell_deploy.export.run import ListedRun, Target
 from stepwell_deploy.service_client import ServiceClient, run_url
 from stepwell_deploy.settings import DeploySettings
 
@@ -33,54 +33,56 @@ def register(app: typer.Typer) -> None:
 
 def export(
     runs: Annotated[list[str], typer.Argument(help="entity/project/run_id, or entity/project for all of its runs.")],
-    filter_: Annotated[str, typer.Option("--filter", "-f", help="Which runs of projects: docs/runs.md.")] = "",
+    filter_: Annotated[str, typer.Option("--filter", "-f", help="Filter for the runs of projects: docs/runs.md.")] = "",
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="A folder; of one run a file, or - for standard output.")
+        Path, typer.Option("--output", "-o", help="A folder; for one run also a file, or - for standard output.")
     ] = _FOLDER,
     fmt: Annotated[
-        ExportFormat | None, typer.Option("--format", help="Default: as the file's ending says, else parquet.")
+        ExportFormat | None, typer.Option("--format", help="Default: from the file's suffix; otherwise parquet.")
     ] = None,
-    shape: Annotated[Shape, typer.Option(help="A row for each step, or for each value.")] = Shape.WIDE,
+    shape: Annotated[RowShape, typer.Option(help="A row for each step, or for each value.")] = RowShape.WIDE,
     keys: Annotated[list[str] | None, typer.Option("--key", "-k", help="A metric; repeat for several.")] = None,
-    any_key: Annotated[bool, typer.Option("--any", help="Rows with any of the keys, not all.")] = False,
+    any_key: Annotated[bool, typer.Option("--any", help="Rows with any of the keys; default: with all.")] = False,
     min_step: Annotated[int | None, typer.Option(min=0, help="First step, included.")] = None,
     max_step: Annotated[int | None, typer.Option(min=0, help="Last step, included.")] = None,
     stream: Annotated[str, typer.Option(help="default, system or console.")] = "default",
-    exact: Annotated[bool, typer.Option("--exact", help="Columns with the digits of huge integers too.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, max=32, help="Runs received at a time.")] = 4,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Add columns with the digits of integers beyond float64.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=1, max=32, help="Number of runs received concurrently.")] = 4,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write all rows of runs to files, also while the runs go on. Sent again after it was ended, it goes on.
+    """Write all rows of runs to files, also while runs are logging. An interrupted export resumes when repeated.
 
-    Files that are whole and up to date are left alone. A file appears once it is whole.
+    Files that are complete and up to date are skipped. A file appears when it is complete.
 
     Examples: `stepwell export me/digits/abc123 -o abc123.parquet` · `stepwell export me/digits -f 'config.lr > 0.1'` ·
     `stepwell export me/digits/abc123 --shape long --format csv -o - | head`
     """
     if filter_ and all(len(name.strip("/").split("/")) != 2 for name in runs):
-        raise typer.BadParameter("chooses among the runs of a project: name one, entity/project", param_hint="--filter")
+        raise typer.BadParameter("filters the runs of a project: name one, entity/project", param_hint="--filter")
     chosen = {"key": keys or None, "having": "any" if any_key else None, "min_step": min_step, "max_step": max_step}
     given = {**chosen, "stream": stream, "exact": exact or None}
-    wanted = fmt or _ENDINGS.get(output.suffix, ExportFormat.PARQUET)
-    asked = Asked(wanted, shape, {name: value for name, value in given.items() if value is not None})
+    chosen_format = fmt or _ENDINGS.get(output.suffix, ExportFormat.PARQUET)
+    request = ExportRequest(chosen_format, shape, {name: value for name, value in given.items() if value is not None})
     with open_service(DeploySettings()) as service:
-        found = listed_runs(service, runs, filter_)
+        listed = listed_runs(service, runs, filter_)
         if output == _STDOUT:
-            _to_stdout(service, found, asked)
+            _to_stdout(service, listed, request)
             return
-        summary = _to_files(service, found, asked, output, jobs, quiet=as_json)
+        summary = _to_files(service, listed, request, output, jobs, quiet=as_json)
     if as_json:
         typer.echo(json.dumps(vars(summary)))
     else:
-        _tell(summary, output)
+        _print_summary(summary, output)
     if summary.failed:
         raise typer.Exit(1)
 
 
 def _to_files(
-    service: ServiceClient, found: Sequence[Listed], asked: Asked, output: Path, jobs: int, *, quiet: bool
+    service: ServiceClient, listed: Sequence[ListedRun], request: ExportRequest, output: Path, jobs: int, *, quiet: bool
 ) -> Summary:
-    targets, folder = _targets(found, asked, output)
+    targets, folder = _targets(listed, request, output)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -90,48 +92,50 @@ def _to_files(
     )
     console = Console(stderr=True)
     with locked(folder), Progress(*columns, console=console, disable=quiet) as bar:
-        ready = bar.add_task("runs", total=len(found))
-        # As many as there are in all; of some keys or steps there are fewer.
-        rows = bar.add_task("rows", total=sum(_size(run, asked) for run in found))
+        ready = bar.add_task("runs", total=len(listed))
+        # The total of the run; an export of some keys or steps has fewer.
+        rows = bar.add_task("rows", total=sum(_size(run, request) for run in listed))
 
         def ended(_: Any) -> None:
             bar.advance(ready)
 
-        return export_runs(service, targets, asked, jobs, lambda count: bar.advance(rows, count), ended)
+        return export_runs(service, targets, request, jobs, lambda count: bar.advance(rows, count), ended)
 
 
-def _targets(found: Sequence[Listed], asked: Asked, output: Path) -> tuple[list[tuple[Listed, Target]], Path]:
-    """Return each run's target, and the folder that they lie in."""
+def _targets(
+    listed: Sequence[ListedRun], request: ExportRequest, output: Path
+) -> tuple[list[tuple[ListedRun, Target]], Path]:
+    """Return the target of each run, and their common folder."""
     if output.suffix in _ENDINGS and not output.is_dir():
-        if len(found) != 1:
-            raise typer.BadParameter(f"{output} is one file, for {len(found):,} runs; name a folder", param_hint="-o")
-        return [(found[0], target_of(output))], output.parent
+        if len(listed) != 1:
+            raise typer.BadParameter(f"{output} is one file, for {len(listed):,} runs; name a folder", param_hint="-o")
+        return [(listed[0], single_target(output))], output.parent
     if output.is_file():
         raise typer.BadParameter(f"{output} is a file; name a folder", param_hint="--output")
-    return [(run, target_in(output, run.path, asked)) for run in found], output
+    return [(run, folder_target(output, run.path, request)) for run in listed], output
 
 
-def _size(run: Listed, asked: Asked) -> int:
-    return run.points if asked.shape is Shape.LONG else run.rows
+def _size(run: ListedRun, request: ExportRequest) -> int:
+    return run.points if request.shape is RowShape.LONG else run.rows
 
 
-def _to_stdout(service: ServiceClient, found: Sequence[Listed], asked: Asked) -> None:
-    if len(found) != 1:
-        raise typer.BadParameter(f"- takes one run, not {len(found):,}; name a folder", param_hint="--output")
-    if asked.fmt in {ExportFormat.PARQUET, ExportFormat.ARROW} and sys.stdout.isatty():
-        raise typer.BadParameter(f"{asked.fmt} is no text; name a file with --output", param_hint="--format")
-    query = asked.query(asked.fmt)
+def _to_stdout(service: ServiceClient, listed: Sequence[ListedRun], request: ExportRequest) -> None:
+    if len(listed) != 1:
+        raise typer.BadParameter(f"- takes one run, not {len(listed):,}; name a folder", param_hint="--output")
+    if request.fmt in {ExportFormat.PARQUET, ExportFormat.ARROW} and sys.stdout.isatty():
+        raise typer.BadParameter(f"{request.fmt} is a binary format; name a file with --output", param_hint="--format")
+    query = request.query(request.fmt)
     try:
-        with service.stream(run_url(found[0].path, "scan"), MEDIA_TYPES[asked.fmt], query) as answer:
+        with service.stream(run_url(listed[0].path, "scan"), MEDIA_TYPES[request.fmt], query) as answer:
             for chunk in answer.iter_bytes():
                 sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
     except BrokenPipeError:
-        # Whoever reads has enough; Python would fail once more when it flushes at its end.
+        # The reader has closed the pipe. Python would fail again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _tell(summary: Summary, output: Path) -> None:
+def _print_summary(summary: Summary, output: Path) -> None:
     already = f", {summary.unchanged:,} were up to date" if summary.unchanged else ""
     typer.echo(f"{summary.exported:,} run{'s' * (summary.exported != 1)} exported to {output}{already}")
     for path, why in list(summary.failed.items())[:_SHOWN_FAILURES]:

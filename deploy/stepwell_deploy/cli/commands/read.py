@@ -1,4 +1,4 @@
-"""Commands that read: runs, metrics, history."""
+"""The commands `runs`, `metrics` and `history`, which read through the query service."""
 
 from __future__ import annotations
 
@@ -30,31 +30,33 @@ def register(app: typer.Typer) -> None:
 
 
 def runs(
-    project: Annotated[str | None, typer.Argument(help="entity/project; all projects when left out.")] = None,
-    filter_: Annotated[str, typer.Option("--filter", "-f", help="Which runs: the language of docs/runs.md.")] = "",
+    project: Annotated[str | None, typer.Argument(help="entity/project; all projects if not given.")] = None,
+    filter_: Annotated[
+        str, typer.Option("--filter", "-f", help="Filter for the runs, in the language of docs/runs.md.")
+    ] = "",
     order: Annotated[
-        str, typer.Option(help="A field, config.KEY or summary.KEY; a - in front reverses.")
+        str, typer.Option(help="A field, config.KEY or summary.KEY; a leading - reverses the order.")
     ] = "-created_at",
     columns: Annotated[
         list[str] | None, typer.Option("--column", "-c", help="config.KEY or summary.KEY to show; repeat for several.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="Runs shown for each project.")] = 20,
+    limit: Annotated[int, typer.Option(help="Number of runs to show for each project.")] = 20,
     as_json: JsonFlag = False,
 ) -> None:
-    """List runs, newest first, or those that pass a filter, in any order.
+    """List runs, newest first; optionally filtered and in another order.
 
     Examples: `stepwell runs` · `stepwell runs me/digits --limit 5` · `stepwell runs me/digits --json` ·
     `stepwell runs me/digits --filter 'config.lr > 0.1 and tags has "x"' --order summary.val/loss -c config.lr`
     """
     with open_service(DeploySettings()) as service:
-        found: list[dict[str, Any]] = []
+        listed: list[dict[str, Any]] = []
         for entity, name in _projects(service, project):
-            asked = {"filter": filter_ or None, "order": order, "columns": columns or None, "limit": limit}
-            found += service.get(project_url(entity, name), **asked)["runs"]
+            parameters = {"filter": filter_ or None, "order": order, "columns": columns or None, "limit": limit}
+            listed += service.get(project_url(entity, name), **parameters)["runs"]
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(json.dumps(listed))
         return
-    Console().print(runs_table(found) if found else _no_runs(filter_), highlight=False)
+    Console().print(runs_table(listed) if listed else _no_runs(filter_), highlight=False)
 
 
 def _no_runs(filter_: str) -> str:
@@ -71,28 +73,28 @@ def _projects(service: ServiceClient, project: str | None) -> list[tuple[str, st
 
 
 def metrics(run: Annotated[str, typer.Argument(help="entity/project/run_id")], as_json: JsonFlag = False) -> None:
-    """List what a run has logged: each key with each of its kinds, its steps, and the spellings it came in.
+    """List the metrics of a run: each key with its kinds, steps and spellings.
 
     Examples: `stepwell metrics me/digits/abc123` · `stepwell metrics me/digits/abc123 --json`
     """
     path = RunPath.parse(run)
     with open_service(DeploySettings()) as service:
-        found = service.get(run_url(path, "metrics"))["metrics"]
+        listed = service.get(run_url(path, "metrics"))["metrics"]
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(json.dumps(listed))
         return
     columns = ["key", "kind", "first_step", "last_step", "count"]
-    rows = [[*(metric[column] for column in columns), "  ".join(metric["spellings"][1:])] for metric in found]
+    rows = [[*(metric[column] for column in columns), "  ".join(metric["spellings"][1:])] for metric in listed]
     Console().print(rows_table([*columns, "also spelled"], rows))
 
 
 def history(
     run: Annotated[str, typer.Argument(help="entity/project/run_id")],
     keys: Annotated[list[str] | None, typer.Option("--key", "-k", help="A metric; repeat for several.")] = None,
-    samples: Annotated[int, typer.Option(help="Rows, spread evenly over the run.")] = 50,
-    system: Annotated[bool, typer.Option("--system", help="The system metrics, by their own steps.")] = False,
+    samples: Annotated[int, typer.Option(help="Number of rows, spread evenly over the run.")] = 50,
+    system: Annotated[bool, typer.Option("--system", help="Show the system metrics, by their own steps.")] = False,
     interpolate: Annotated[
-        str | None, typer.Option(help="linear or last: rows with any of the keys, what they lack filled in.")
+        str | None, typer.Option(help="linear or last: rows with any of the keys, with missing values filled in.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -105,8 +107,8 @@ def history(
     path = RunPath.parse(run)
     with open_service(DeploySettings()) as service:
         stream = "system" if system else "default"
-        asked = {"key": keys, "samples": samples, "stream": stream, "interpolate": interpolate}
-        rows = service.get(run_url(path, "history"), **asked)["rows"]
+        parameters = {"key": keys, "samples": samples, "stream": stream, "interpolate": interpolate}
+        rows = service.get(run_url(path, "history"), **parameters)["rows"]
     if as_json:
         typer.echo(json.dumps(rows))
         return

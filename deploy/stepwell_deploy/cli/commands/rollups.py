@@ -1,4 +1,4 @@
-"""Commands about rollups: check that they are what the points give, compute them anew."""
+"""The commands `rollups check` and `rollups rebuild`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 _LISTED: Final = 50
 RunsArgument = Annotated[
-    str | None, typer.Argument(help="entity/project/run_id, or entity/project; all runs when left out.", metavar="RUNS")
+    str | None, typer.Argument(help="entity/project/run_id, or entity/project; all runs if not given.", metavar="RUNS")
 ]
 
 rollups_app = typer.Typer(
-    help="Rollups, from which long series are drawn: check that they are what the points give, compute them anew.",
+    help="Rollups, from which long series are drawn: check them against the points, and rebuild them.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -44,12 +44,12 @@ def register(app: typer.Typer) -> None:
 
 @rollups_app.command()
 def check(runs: RunsArgument = None, as_json: JsonFlag = False) -> None:
-    """Compare the row of every closed bucket with what the points give, and name what differs.
+    """Compare the rollup row of every closed bucket with its points, and list the differences.
 
-    Safe while runs log: what an ingestor is at work on is looked at again. ClickHouse is where STEPWELL_CLICKHOUSE_DSN
-    says; a user that may only read will do.
+    Safe while runs are logging: buckets that an ingestor is writing are compared again. Connects to
+    STEPWELL_CLICKHOUSE_DSN; a user with read access is sufficient.
 
-    Exit code 0: the same. 1: something differs. 2: could not compare.
+    Exit code 0: the same. 1: different. 2: could not compare.
 
     Examples: `stepwell rollups check` · `stepwell rollups check me/digits` ·
     `stepwell rollups check me/digits/abc123 --json`
@@ -57,28 +57,32 @@ def check(runs: RunsArgument = None, as_json: JsonFlag = False) -> None:
     from stepwell_schemas.rollups.check import Checked, settled
     from stepwell_schemas.rollups.check import check as check_work
 
-    found = Checked()
+    comparison = Checked()
     try:
         with _store() as store:
             for work in _works(store, runs, "checking", as_json):
-                check_work(store, work, found)
-            found = settled(store, found)
+                check_work(store, work, comparison)
+            comparison = settled(store, comparison)
     except EXPECTED_FAILURES as error:
         Console(stderr=True).print(f"[red]stepwell:[/red] {sentence(error)}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
     if as_json:
-        typer.echo(json.dumps({**_counts(found), "differences": [_as_json(one) for one in found.differences]}))
+        typer.echo(
+            json.dumps(
+                {**_counts(comparison), "differences": [_as_json(difference) for difference in comparison.differences]}
+            )
+        )
     else:
-        _show(found)
-    raise typer.Exit(1 if found.differing else 0)
+        _show(comparison)
+    raise typer.Exit(1 if comparison.differing else 0)
 
 
 @rollups_app.command()
 def rebuild(runs: RunsArgument = None, as_json: JsonFlag = False) -> None:
-    """Compute the row of every closed bucket anew from the points, and take away rows that have none.
+    """Recompute the rollup row of every closed bucket from the points, and delete rows without points.
 
-    Safe while runs log, and safe to repeat. ClickHouse is where STEPWELL_CLICKHOUSE_DSN says; its user must be one that
-    may write.
+    Safe while runs are logging, and safe to repeat. Connects to STEPWELL_CLICKHOUSE_DSN, with a user that has write
+    access.
 
     Examples: `stepwell rollups rebuild me/digits/abc123` · `stepwell rollups rebuild`
     """
@@ -107,30 +111,36 @@ def _store() -> Iterator[Store]:
 
 
 def _works(store: Store, runs: str | None, doing: str, quiet: bool) -> Iterator[Work]:
-    """Yield what there is to do, with a bar that shows how many points of how many are done."""
+    """Yield the items of work, with a progress bar of the points that are done."""
     from stepwell_schemas.rollups.rebuild import Scope, works
 
-    found = works(store, Scope.parse(runs))
+    work_items = works(store, Scope.parse(runs))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
-        task = bar.add_task(f"{doing}, points", total=sum(work.points for work in found))
-        for work in found:
+        task = bar.add_task(f"{doing}, points", total=sum(work.points for work in work_items))
+        for work in work_items:
             yield work
             bar.advance(task, work.points)
 
 
-def _counts(found: Checked) -> dict[str, int]:
-    return {"buckets": found.buckets, "differing": found.differing}
+def _counts(comparison: Checked) -> dict[str, int]:
+    return {"buckets": comparison.buckets, "differing": comparison.differing}
 
 
-def _as_json(one: Difference) -> dict[str, Any]:
-    rows = {name: _plain(row) for name, row in (("stored", one.stored), ("computed", one.computed))}
-    place = {"run": str(one.path), "key": one.key, "level": one.level, "bucket": one.bucket, **_steps(one)}
-    return {**place, "what": one.what, **rows}
+def _as_json(difference: Difference) -> dict[str, Any]:
+    rows = {name: _plain(row) for name, row in (("stored", difference.stored), ("computed", difference.computed))}
+    position = {
+        "run": str(difference.path),
+        "key": difference.key,
+        "level": difference.level,
+        "bucket": difference.bucket,
+        **_steps(difference),
+    }
+    return {**position, "what": difference.what, **rows}
 
 
-def _steps(one: Difference) -> dict[str, int]:
-    return {"from": one.bucket << one.level, "to": (one.bucket + 1 << one.level) - 1}
+def _steps(difference: Difference) -> dict[str, int]:
+    return {"from": difference.bucket << difference.level, "to": (difference.bucket + 1 << difference.level) - 1}
 
 
 def _plain(row: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -146,29 +156,34 @@ def _shown(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _show(found: Checked) -> None:
-    if found.differences:
+def _show(comparison: Checked) -> None:
+    if comparison.differences:
         table = Table(box=None, pad_edge=False)
         for column in ("run", "key", "steps", "what is wrong", "stored", "the points give"):
             table.add_column(column, overflow="fold")
-        for one in found.differences[:_LISTED]:
-            steps = _steps(one)
+        for difference in comparison.differences[:_LISTED]:
+            steps = _steps(difference)
             table.add_row(
-                escape(str(one.path)), escape(one.key), f"{steps['from']:,} to {steps['to']:,}", one.what, *_sides(one)
+                escape(str(difference.path)),
+                escape(difference.key),
+                f"{steps['from']:,} to {steps['to']:,}",
+                difference.what,
+                *_sides(difference),
             )
         Console().print(table, highlight=False)
-        if found.differing > _LISTED:
-            typer.echo(f"{found.differing - _LISTED:,} more are not shown; --json has more")
+        if comparison.differing > _LISTED:
+            typer.echo(f"{comparison.differing - _LISTED:,} more are not shown; --json has more")
         typer.echo(
-            f"different: {found.differing:,} of {found.buckets:,} buckets; `stepwell rollups rebuild` mends them"
+            f"different: {comparison.differing:,} of {comparison.buckets:,} buckets; "
+            "`stepwell rollups rebuild` fixes them"
         )
     else:
-        typer.echo(f"the same: {found.buckets:,} buckets")
+        typer.echo(f"the same: {comparison.buckets:,} buckets")
 
 
-def _sides(one: Difference) -> tuple[str, str]:
-    """Return what both rows say, where both are there only as far as they differ."""
-    stored, computed = _plain(one.stored) or {}, _plain(one.computed) or {}
+def _sides(difference: Difference) -> tuple[str, str]:
+    """Return the values of both rows; if both exist, only those that differ."""
+    stored, computed = _plain(difference.stored) or {}, _plain(difference.computed) or {}
     same = {name for name in stored if stored[name] == computed.get(name)}
     return _listed(stored, same), _listed(computed, same)
 

@@ -1,4 +1,4 @@
-"""Commands that serve: up, ingest, query, setup."""
+"""The commands that run services, `up`, `ingest` and `query`, and `setup`, which prepares them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -14,13 +14,14 @@ from rich.console import Console
 from stepwell_deploy.settings import DeploySettings
 
 if TYPE_CHECKING:
+    from stepwell_query.settings import QuerySettings
     from stepwell_schemas.clickhouse.store import Store
     from stepwell_schemas.settings import StoreSettings
 
 _RETRY_SECONDS: Final = 2.0
 
-DirOption = Annotated[Path | None, typer.Option("--dir", help="The folder that keeps the data.")]
-PortOption = Annotated[int | None, typer.Option(help="The service's port; 0 takes a free one.")]
+DirOption = Annotated[Path | None, typer.Option("--dir", help="The data folder.")]
+PortOption = Annotated[int | None, typer.Option(help="The port of the service; 0: a free one.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def with_options(settings: DeploySettings, folder: Path | None, port: int | None) -> DeploySettings:
-    """Return the settings with what the command line gave in their place."""
+    """Return the settings with the options of the command line in their place."""
     given = {"server_dir": folder, "port": port}
     return settings.model_copy(update={name: value for name, value in given.items() if value is not None})
 
@@ -40,8 +41,8 @@ def with_options(settings: DeploySettings, folder: Path | None, port: int | None
 def up(folder: DirOption = None, port: PortOption = None) -> None:
     """Run everything on this machine: Kafka, the ingestor, ClickHouse and the query service.
 
-    Prints `ready http://127.0.0.1:8420` when it takes traffic. A broker or ingestor that ends is restarted.
-    Ctrl-C and SIGTERM drain and stop it, within 20 s; exit code 1 when something could not be drained.
+    Prints `ready http://127.0.0.1:8420` when it accepts requests. A broker or ingestor that ends is restarted.
+    Ctrl-C and SIGTERM drain and stop it within 20 s; exit code 1 if something could not be drained.
 
     Examples: `stepwell up` · `stepwell up --dir /data/stepwell --port 9000`
     """
@@ -66,7 +67,7 @@ def up(folder: DirOption = None, port: PortOption = None) -> None:
 def ingest() -> None:
     """Run one ingestor: a member of the consumer group that stores events in ClickHouse.
 
-    It waits for either while it can't be reached. Where Kafka and ClickHouse are, the environment says.
+    Waits while Kafka or ClickHouse can't be reached. Both are configured by environment variables.
 
     Examples: `STEPWELL_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 stepwell ingest`
     """
@@ -87,15 +88,15 @@ def ingest() -> None:
     async def run() -> None:
         ingestor = WatchedIngestor(settings, store)
         loop = asyncio.get_running_loop()
-        asked = asyncio.Event()
+        stop_requested = asyncio.Event()
 
         def stop() -> None:
             deadline.begin()
-            asked.set()
+            stop_requested.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
-        running, stopping = loop.create_task(ingestor.run()), loop.create_task(asked.wait())
+        running, stopping = loop.create_task(ingestor.run()), loop.create_task(stop_requested.wait())
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
@@ -139,14 +140,31 @@ def query(port: PortOption = None) -> None:
     """
     from stepwell_deploy.local.exit_deadline import SERVICE_SECONDS, ExitDeadline
     from stepwell_query.service import serve
-    from stepwell_query.settings import QuerySettings
     from stepwell_schemas.logs import configure_logging
     from stepwell_schemas.settings import LogSettings
 
-    settings = QuerySettings()
+    settings = query_settings(port)
     configure_logging(settings.query_log_level or LogSettings().log_level)
-    given = settings if port is None else settings.model_copy(update={"query_port": port})
-    serve(given, ExitDeadline().begin, SERVICE_SECONDS)
+    serve(settings, ExitDeadline().begin, SERVICE_SECONDS)
+
+
+def query_settings(port: int | None = None) -> QuerySettings:
+    """Return the settings of `stepwell query`.
+
+    For its address, the `--port` option has precedence over STEPWELL_QUERY_HOST and STEPWELL_QUERY_PORT, and these over
+    STEPWELL_HOST and STEPWELL_PORT.
+    """
+    from stepwell_query.settings import QuerySettings
+
+    settings, common = QuerySettings(), DeploySettings()
+    update: dict[str, Any] = {
+        f"query_{name}": getattr(common, name)
+        for name in ("host", "port")
+        if name in common.model_fields_set and f"query_{name}" not in settings.model_fields_set
+    }
+    if port is not None:
+        update["query_port"] = port
+    return settings.model_copy(update=update)
 
 
 def setup() -> None:

@@ -1,4 +1,4 @@
-"""The command `sql`: one statement, through the service where one is up, else straight at ClickHouse by its rules."""
+"""The command `sql`: one statement, through the query service, or directly to ClickHouse under the same rules."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stepwell_deploy.settings import DeploySettings
 
 
 class Output(StrEnum):
-    """How the answer is written."""
+    """Output format of the result."""
 
     TABLE = "table"
     JSON = "json"
@@ -46,10 +46,12 @@ def sql(
         list[str] | None, typer.Option("--param", "-p", help="name=value of a {name:Type}; repeat for several.")
     ] = None,
     as_json: JsonFlag = False,
-    output: Annotated[Output, typer.Option("--format", help="How the answer is written.")] = Output.TABLE,
-    file: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write; else the terminal.")] = None,
+    output: Annotated[Output, typer.Option("--format", help="Output format of the result.")] = Output.TABLE,
+    file: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write; default: the terminal.")
+    ] = None,
 ) -> None:
-    """Ask ClickHouse: through the service when one is up, else straight at STEPWELL_CLICKHOUSE_DSN.
+    """Run one statement through the query service, or directly at STEPWELL_CLICKHOUSE_DSN if no service is up.
 
     Examples: `stepwell sql "SELECT run_id, count() FROM numbers GROUP BY run_id"` ·
     `stepwell sql "SELECT * FROM metrics WHERE run_id = {run:String}" -p run=abc123` ·
@@ -57,7 +59,7 @@ def sql(
     """
     chosen = Output.JSON if as_json else output
     if chosen in _BINARY and file is None and sys.stdout.isatty():
-        raise typer.BadParameter(f"{chosen} is no text; name a file with --output", param_hint="--format")
+        raise typer.BadParameter(f"{chosen} is a binary format; name a file with --output", param_hint="--format")
     content = _ask(statement, _values(parameters or []), Output.JSON if chosen is Output.TABLE else chosen)
     if chosen is Output.TABLE:
         content = _drawn(content, file)
@@ -70,7 +72,7 @@ def sql(
 
 def _drawn(content: bytes, file: Path | None) -> bytes:
     answer = json.loads(content)
-    # As wide as the terminal, or as the lines are.
+    # The width of the terminal; in a file, the width of the longest line.
     console = Console() if file is None else Console(width=_WIDE, file=io.StringIO())
     with console.capture() as captured:
         console.print(rows_table([column["name"] for column in answer["columns"]], answer["rows"]))
@@ -94,7 +96,7 @@ def _ask(statement: str, values: dict[str, str], output: Output) -> bytes:
         with open_service(settings) as service:
             return service.post(f"sql?format={output}", body, accept="*/*").content
     except httpx.ConnectError:
-        # A service that was named is meant; another way would hide that it is down.
+        # A service that was named explicitly gets no fallback, which would hide that it is down.
         if "STEPWELL_CLICKHOUSE_DSN" not in os.environ or "STEPWELL_BASE_URL" in os.environ:
             raise
     return _ask_store(statement, values, output)

@@ -1,4 +1,4 @@
-"""Commands that show the pipeline itself: status, demo."""
+"""The commands `status` and `demo`."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def read_metrics(text: str) -> dict[str, float]:
 
 
 def status(as_json: JsonFlag = False) -> None:
-    """Show the parts with their states and restarts, the free space, the metrics, and the alarms that ring.
+    """Show the parts with their states and restarts, the free space, the metrics, and the active alarms.
 
-    Exit code 1 when a part is not up, or an alarm rings.
+    Exit code 1 if a part is not up, or an alarm is active.
 
     Examples: `stepwell status` · `stepwell status --json`
     """
@@ -55,11 +55,11 @@ def status(as_json: JsonFlag = False) -> None:
 
 
 def build_report(url: str, readiness: httpx.Response, samples: Mapping[str, float]) -> dict[str, Any]:
-    """Return what `status --json` prints."""
+    """Build the report that `status --json` prints."""
     try:
         parts = readiness.json().get("parts", {})
     except (ValueError, AttributeError):
-        # A proxy answered in the service's place.
+        # The answer came from a proxy instead of the service.
         parts = {}
     return {
         "service": url,
@@ -90,13 +90,11 @@ def _print_report(report: Mapping[str, Any]) -> None:
 
 
 def demo(
-    folder: Annotated[Path, typer.Option("--dir", help="The folder that keeps the demo's data.")] = Path(
-        ".stepwell/demo"
-    ),
+    folder: Annotated[Path, typer.Option("--dir", help="The data folder of the demo.")] = Path(".stepwell/demo"),
     leave: Annotated[bool, typer.Option("--exit", help="Stop when done, even in a terminal.")] = False,
-    steps: Annotated[int, typer.Option(help="Steps of the long run.")] = 1_000_000,
+    steps: Annotated[int, typer.Option(help="Number of steps of the long run.")] = 1_000_000,
 ) -> None:
-    """Train for real on handwritten digits through the whole pipeline: three short runs and one of a million steps.
+    """Train on handwritten digits and log through the whole pipeline: three short runs and one of a million steps.
 
     Examples: `stepwell demo` · `stepwell demo --exit`
     """

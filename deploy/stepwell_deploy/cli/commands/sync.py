@@ -1,4 +1,4 @@
-"""Commands that deliver what is still on this machine: sync."""
+"""The command `sync`, which delivers the journals on this machine."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def register(app: typer.Typer) -> None:
 
 
 def deliver(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Journals or folders; STEPWELL_DIR when left out.")] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(help="Journals or folders; STEPWELL_DIR if not given.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Deliver what journals hold: offline runs, and what a run could not send. Resumable; safe to repeat.
+    """Deliver journals: of offline runs, and of runs that could not send everything. Resumable; safe to repeat.
 
     Examples: `stepwell sync` · `stepwell sync .stepwell/journals`
     """

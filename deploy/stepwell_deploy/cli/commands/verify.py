@@ -1,4 +1,4 @@
-"""The command that compares a run's journals, log and tables: verify."""
+"""The command `verify`, which compares a run's journals, log and tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stepwell_deploy.settings import DeploySettings
 from stepwell_schemas.rules.identifiers import RunPath
 
 if TYPE_CHECKING:
-    from stepwell_deploy.verify.compare import Report, Shown
+    from stepwell_deploy.verify.compare import DifferenceValue, Report
     from stepwell_ingestor.verify.fingerprints import Ask
 
 
@@ -33,14 +33,14 @@ def register(app: typer.Typer) -> None:
 def verify(
     run: Annotated[str, typer.Argument(help="entity/project/run_id")],
     folder: Annotated[
-        Path | None, typer.Option("--dir", help="The folder of the journals; STEPWELL_DIR when left out.")
+        Path | None, typer.Option("--dir", help="The folder of the journals; STEPWELL_DIR if not given.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Compare what journals, log and tables hold of a run, bit for bit, and name what differs.
+    """Compare a run's journals, log and tables, bit for bit, and list the differences.
 
-    The log is replayed as the ingestor reads it. Journals are those on this machine. Where Kafka and ClickHouse are,
-    the environment says, else the service. Safe while the run is logging.
+    The log is replayed as the ingestor reads it. Journals are those on this machine. The addresses of Kafka and
+    ClickHouse come from the environment or from the query service. Safe while the run is logging.
 
     Exit code 0: the same. 1: different. 2: could not compare.
 
@@ -55,10 +55,10 @@ def verify(
 
 
 def report_on(run: str, folder: Path | None) -> Report:
-    """Return the report on a run; what keeps a comparison from being made is its reason.
+    """Return the report on a run; if no comparison is possible, the report has the reason.
 
     Raises:
-        typer.Exit: with code 2, where nothing can be said at all.
+        typer.Exit: with code 2, if no report can be made.
     """
     try:
         from aiokafka.errors import KafkaError
@@ -69,7 +69,7 @@ def report_on(run: str, folder: Path | None) -> Report:
         from stepwell_deploy.verify.runner import find_log, verify_run
         from stepwell_ingestor.errors import StepwellIngestorError
     except ModuleNotFoundError as error:
-        # The report itself needs what is missing.
+        # The report itself needs the missing package.
         Console(stderr=True).print(f"[red]stepwell:[/red] {sentence(error)}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
     try:
@@ -83,14 +83,14 @@ def report_on(run: str, folder: Path | None) -> Report:
     except KafkaError as error:
         return not_comparable(run, f"Kafka does not answer as it should: {type(error).__name__}: {error}")
     except Exception as error:
-        # Python's own exit code for what nobody expected is 1, which would say that something differs.
+        # Python's exit code for an unexpected error is 1, which would mean that something differs.
         traceback.print_exc()
         raise typer.Exit(2) from error
 
 
 @contextmanager
 def _tables() -> Iterator[Ask]:
-    """Give the question to the tables: straight where `stepwell sql` goes straight, else through the service."""
+    """Yield the function that queries the tables: directly or through the service, as `stepwell sql` does."""
     from stepwell_deploy.verify.runner import ask_service, ask_store
 
     if "STEPWELL_CLICKHOUSE_DSN" in os.environ and "STEPWELL_BASE_URL" not in os.environ:
@@ -114,14 +114,14 @@ def _show(report: Report) -> None:
             table.add_column(column, overflow="fold")
         for column in ("in journal", "in log", "in tables"):
             table.add_column(column, justify="right", overflow="fold")
-        for one in report.differences:
-            sides = (_shown(side) for side in (one.journal, one.log, one.tables))
-            table.add_row(escape(one.key), one.kind, escape(one.what), *sides)
+        for difference in report.differences:
+            sides = (_shown(side) for side in (difference.journal, difference.log, difference.tables))
+            table.add_row(escape(difference.key), difference.kind, escape(difference.what), *sides)
         Console().print(table, highlight=False)
     for note in report.notes:
         typer.echo(note)
     typer.echo(str(report))
 
 
-def _shown(side: Shown) -> str:
+def _shown(side: DifferenceValue) -> str:
     return "" if side is None else f"{side:,}" if isinstance(side, int) else escape(side)

@@ -1,4 +1,4 @@
-"""Alarms, and that code, documentation and the rules for Prometheus have the same ones."""
+"""Alarms: code, documentation and the rules for Prometheus have the same ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the command line says of what goes wrong in ordinary use."""
+"""The errors that the command line prints for wrong usage."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def test_a_setting_that_can_not_be_used_is_one_sentence(
     with pytest.raises(SystemExit) as ended:
         app.main()
     assert ended.value.code == 1
-    told = "stepwell: setting mode (STEPWELL_MODE): Input should be 'online', 'offline' or 'disabled'\n"
-    assert capsys.readouterr().err == told
+    message = "stepwell: setting mode (STEPWELL_MODE): Input should be 'online', 'offline' or 'disabled'\n"
+    assert capsys.readouterr().err == message

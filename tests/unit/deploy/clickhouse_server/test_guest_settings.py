@@ -15,7 +15,7 @@ from stepwell_deploy.clickhouse_server.request import Request, StatementError
 LIMITS = Limits(seconds=30.0, memory_bytes=1_000_000, answer_bytes=5_000)
 BOUNDS = {"max_execution_time": 30.0, "max_memory_usage": 1_000_000, "max_result_bytes": 5_000}
 
-# Numbers as people and programs write them, and any text.
+# Numbers in usual forms, and any text.
 WRITTEN = st.one_of(
     st.text(max_size=12),
     st.integers().map(str),
@@ -36,7 +36,7 @@ def settled(request: Request) -> dict[str, str]:
     return with_limits(check_settings(request), LIMITS, streamed=request.streamed())
 
 
-def code_of(request: Request) -> int:
+def error_code(request: Request) -> int:
     with pytest.raises(StatementError) as caught:
         settled(request)
     return caught.value.code
@@ -48,7 +48,7 @@ def test_a_limit_is_only_tightened(name: str, value: str) -> None:
     with suppress(StatementError):
         settings = settled(asked(**{name: value}))
     if not settings:
-        assert code_of(asked(**{name: value})) == 452
+        assert error_code(asked(**{name: value})) == 452
         return
     least = LEAST_SECONDS if name == "max_execution_time" else 1
     assert least <= float(settings[name]) <= BOUNDS[name]
@@ -67,13 +67,13 @@ def test_limits_hold_that_were_not_named(form: str) -> None:
 
 @given(st.text().filter(lambda name: name not in RULES), WRITTEN)
 def test_a_setting_that_is_not_listed_is_refused(name: str, value: str) -> None:
-    assert code_of(asked(**{name: value})) == 164
+    assert error_code(asked(**{name: value})) == 164
 
 
 @pytest.mark.parametrize("suffix", ["_", "_path", "_schema", " ", "\n", "s", "="])
 def test_a_name_is_matched_whole(suffix: str) -> None:
     for name in RULES:
-        assert code_of(asked(**{name + suffix: "1"})) == 164
+        assert error_code(asked(**{name + suffix: "1"})) == 164
 
 
 @given(st.sampled_from(sorted(RULES)), WRITTEN)
@@ -90,7 +90,7 @@ def test_a_value_reaches_the_engine_in_one_form(name: str, value: str) -> None:
     ["/etc/passwd", "../../etc/passwd", "Europe/../../x", "file:/x", "Europe//Berlin", "a" * 40, "UTC\0", "UTC\n"],
 )
 def test_a_time_zone_is_no_path(zone: str) -> None:
-    assert code_of(asked(session_timezone=zone)) == 452
+    assert error_code(asked(session_timezone=zone)) == 452
 
 
 @pytest.mark.parametrize(
@@ -98,4 +98,4 @@ def test_a_time_zone_is_no_path(zone: str) -> None:
     ["ProtobufSingle", "Template", "CapnProto", "AvroConfluent", "XML", "PNG", "CSV\r\nX: y", "csv", "", "MySQLWire"],
 )
 def test_a_format_that_is_not_listed_is_refused(form: str) -> None:
-    assert code_of(asked(form)) == 73
+    assert error_code(asked(form)) == 73

@@ -1,4 +1,4 @@
-"""What requests of ClickHouse's HTTP protocol ask for."""
+"""Parsing of requests of ClickHouse's HTTP protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other web pages are refused, and no value becomes a header of its own."""
+"""Other web pages are refused, and no value can inject a header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What dead letters are called, and what is said of the events in them."""
+"""Names of dead letters, and descriptions of their events."""
 
 from __future__ import annotations
 

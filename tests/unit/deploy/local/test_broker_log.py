@@ -1,4 +1,4 @@
-"""What a start that was cut off, or a damaged file, has left of a broker's log."""
+"""Repair of a broker's log after an interrupted start, or with a damaged file."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_a_threshold_of_0_is_off_and_the_alarm_is_never_after_the_reserve() -> N
 def test_more_space_is_never_a_worse_level(one: int, other: int, before: DiskLevel) -> None:
     less, more = sorted((one, other))
     assert disk_level(more, THRESHOLDS, before) <= disk_level(less, THRESHOLDS, before)
-    # A level holds: nothing starts and stops in turns while the space stays the same.
+    # Levels have hysteresis: nothing starts and stops repeatedly while the space stays the same.
     reached = disk_level(less, THRESHOLDS, before)
     assert disk_level(less, THRESHOLDS, reached) is reached
 

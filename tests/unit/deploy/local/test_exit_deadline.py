@@ -1,4 +1,4 @@
-"""A process ends within its time whatever hangs in it; each case is a process of its own."""
+"""A process ends within its time limit, whatever hangs in it; each case is a separate process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data folder is its owner's alone."""
+"""The data folder is accessible to its owner only."""
 
 from __future__ import annotations
 

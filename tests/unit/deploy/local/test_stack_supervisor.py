@@ -1,4 +1,4 @@
-"""Supervision of fakes: restarts, holds while there is no space, and the end with ClickHouse."""
+"""Supervision of fakes: restarts, holds while the disk is full, and the end with ClickHouse."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENOUGH, RESERVED, FULL = 1_000, 90, 40
 
 
 class FakeBroker:
-    """A broker and its thread. `failures` are what its next starts raise."""
+    """A fake broker and its thread. `failures` are the exceptions of its next starts."""
 
     def __init__(self) -> None:
         self.kafka = self
@@ -45,7 +45,7 @@ class FakeBroker:
 
 
 class FakeIngestor:
-    """Runs until it is stopped or told to fail."""
+    """A fake ingestor that runs until it is stopped or made to fail."""
 
     def __init__(self) -> None:
         self.end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -60,7 +60,7 @@ class FakeIngestor:
 
 
 class FakeStore:
-    """Notes the statements."""
+    """A fake store that records its statements."""
 
     def __init__(self) -> None:
         self.statements: list[str] = []
@@ -70,7 +70,7 @@ class FakeStore:
 
 
 class FakeReadiness:
-    """Says of ClickHouse what it is told to."""
+    """A fake readiness of ClickHouse with a settable report."""
 
     def __init__(self) -> None:
         self.clickhouse = PartReport("clickhouse", "up")
@@ -110,7 +110,7 @@ class World:
 
     async def until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
-            while not holds():  # noqa: ASYNC110 - what is asked is plain state
+            while not holds():  # noqa: ASYNC110 - plain state is polled
                 await asyncio.sleep(0.001)
 
 
@@ -127,7 +127,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def supervised() -> AsyncIterator[World]:
-    """Supervise fakes while the block runs."""
+    """Supervise fakes for the block."""
     world = World()
     world.supervisor.start()
     world.task = asyncio.create_task(world.supervisor.watch(world.readiness))

@@ -1,4 +1,4 @@
-"""Journals as `stepwell verify` sees them: whose they are, what they hold, what the log does not have yet."""
+"""Journals in `stepwell verify`: their run, their records, and the records that the log does not have yet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS: list[dict[str, Any]] = [{"a": 1.0}, {"a": 2.0, "note": "x"}, {"a": float("
 
 
 def a_journal(folder: Path, session: str, run: RunPath = RUN, *, living: bool = False) -> Journal:
-    """Return a journal of some rows; unless `living`, its process has let go of it."""
+    """Return a journal of some rows; unless `living`, its process has released it."""
     journal = Journal(folder / f"{session}.journal", JournalInfo(*run, session, "", len(session)), 64 * MIB, "drop")
     log = RowWriter(journal, 0, run.run_id)
     for row in ROWS:
@@ -28,9 +28,11 @@ def a_journal(folder: Path, session: str, run: RunPath = RUN, *, living: bool = 
     return journal
 
 
-def points(account: JournalAccount, session: SessionTally, *, whole: bool = True) -> list[dict[tuple[str, str], int]]:
-    """Return how many points of each series are held and pending."""
-    check = check_journal(account, session, whole=whole)
+def points(
+    account: JournalAccount, session: SessionTally, *, complete: bool = True
+) -> list[dict[tuple[str, str], int]]:
+    """Return the numbers of points of each series that are in the log, and that are pending."""
+    check = check_journal(account, session, complete=complete)
     assert check is not None
     return [{name: one.points for name, one in part.items()} for part in (check.held, check.pending)]
 
@@ -47,14 +49,14 @@ def test_the_journals_of_a_run_are_found_and_counted(tmp_path: Path) -> None:
 
 
 def test_of_copies_of_a_journal_the_longest_counts(tmp_path: Path) -> None:
-    whole = a_journal(tmp_path, "one").path
-    part = bytearray(whole.read_bytes())
+    complete = a_journal(tmp_path, "one").path
+    part = bytearray(complete.read_bytes())
     at = part.index(b"note")
     part[at:] = bytes(len(part) - at)
     for name in ("a.journal", "z.journal"):
         (tmp_path / name).write_bytes(bytes(part))
     (account,) = find_accounts(tmp_path, RUN)
-    assert (account.path, account.records) == (whole, 4)
+    assert (account.path, account.records) == (complete, 4)
 
 
 def test_records_that_the_log_does_not_have_are_pending(tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def test_records_that_the_log_does_not_have_are_pending(tmp_path: Path) -> None:
         {("a", "number"): 3, ("note", "string"): 1},
         {("ok", "bool"): 1},
     ]
-    assert points(account, SessionTally(4, first=2, following=4), whole=False)[0] == {
+    assert points(account, SessionTally(4, first=2, following=4), complete=False)[0] == {
         ("a", "number"): 1, ("ok", "bool"): 1
     }  # fmt: skip
     assert points(account, SessionTally(4, first=2, following=4))[0][("a", "number")] == 3
@@ -89,4 +91,4 @@ def test_a_journal_that_was_delivered_meanwhile_is_no_matter(tmp_path: Path) -> 
     a_journal(tmp_path, "one")
     (account,) = find_accounts(tmp_path, RUN)
     account.path.unlink()
-    assert check_journal(account, SessionTally(4), whole=True) is None
+    assert check_journal(account, SessionTally(4), complete=True) is None

@@ -1,4 +1,4 @@
-"""What is called the same, different, or not comparable."""
+"""Verdicts of a comparison: the same, different, or not comparable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stepwell_deploy.verify.compare import (
     compare_journals,
     compare_tables,
     conclude,
-    is_whole,
+    is_complete,
     not_comparable,
 )
 from stepwell_deploy.verify.journals import JournalAccount, JournalCheck
@@ -40,7 +40,7 @@ def stored(
     conflicts: ConflictFigures | None = None,
     rollups: RollupFigures | None = None,
 ) -> Figures:
-    """Return figures of one series, where they are not named those that agree."""
+    """Return figures of one series; those that are not given agree."""
     return Figures(
         {LOSS: series or SeriesFigures(10, 0, 9, 77)},
         {LOSS: metric or MetricFigures(10, 0, 9)},
@@ -102,12 +102,12 @@ def test_the_metrics_are_left_out_where_only_some_steps_are_compared() -> None:
 
 
 def begun(**changes: Any) -> Beginning:
-    """Return the beginning of a log whose first offsets are gone."""
+    """Return the beginning of a log whose first offsets were removed."""
     return Beginning(0, 5, 7, 1_000, 0)._replace(**changes)
 
 
 @pytest.mark.parametrize(
-    ("beginning", "created", "whole"),
+    ("beginning", "created", "complete"),
     [
         (begun(log_begin=0, sequence=4), 1, True),
         (begun(), 1_000, True),
@@ -118,12 +118,14 @@ def begun(**changes: Any) -> Beginning:
         (begun(sequence=3), None, False),
     ],
 )
-def test_a_log_is_whole_when_it_holds_the_first_event(beginning: Beginning, created: int | None, whole: bool) -> None:
-    assert is_whole(beginning, created) is whole
+def test_a_log_is_complete_when_it_has_the_first_event(
+    beginning: Beginning, created: int | None, complete: bool
+) -> None:
+    assert is_complete(beginning, created) is complete
 
 
 def checked(*, living: bool = False, damage: str = "", **changes: Any) -> JournalCheck:
-    """Return a journal of 10 records that the log has all of."""
+    """Return a journal of 10 records, which are all in the log."""
     account = JournalAccount(Path("j.journal"), JournalInfo("e", "p", "r", "s", ""), 10, living, damage)
     return JournalCheck(account, {LOSS: Tally(10, 3)}, {LOSS: Tally(10, 3)}, {}, 10)._replace(**changes)
 

@@ -20,7 +20,7 @@ from stepwell_schemas.rollups.sql import Buckets, level_below
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
 from support.factories.numbers import with_values
-from support.readers.rollups import Place, Point, Row, comparable, rollups_of, row_of, row_together
+from support.readers.rollups import Place, Point, Row, comparable, expected_rollups, point_row, row_together
 
 PATH = RunPath("e", "p", "r")
 LEVELS = (1, 3, 5)
@@ -110,7 +110,7 @@ class Tables:
                     self._store_rollups([row | {"key": key, "level": level, "bucket": bucket, "version": version}])
 
     def _rows(self, key: str) -> list[Row]:
-        return [row_of(step, point) for step, point in sorted(self.shown(key).items())]
+        return [point_row(step, point) for step, point in sorted(self.shown(key).items())]
 
     def _rolled(self, key: str, level: int) -> list[Row]:
         return [self.rollups[place][1] for place in sorted(self.rollups) if place[:2] == (key, level)]
@@ -134,7 +134,7 @@ class Tables:
         for key, reached in self.last_steps.items():
             found = {place: row for place, (_, row) in self.rollups.items() if place[0] == key}
             assert all(bucket < reached >> level for _, level, bucket in found), "a bucket that is open has a row"
-            assert comparable(found) == comparable(rollups_of(key, self.shown(key), LEVELS))
+            assert comparable(found) == comparable(expected_rollups(key, self.shown(key), LEVELS))
 
 
 def received_of(flush: Flush, current: dict[str, int], first: int) -> list[Received]:

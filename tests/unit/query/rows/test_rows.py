@@ -19,7 +19,7 @@ from stepwell_query.rows.format_arrow import LONG_SCHEMA, LongTables, column_nam
 from stepwell_query.rows.format_json import long_lines, wide_lines
 from stepwell_query.rows.step_rows import RESERVED, StepRows
 from stepwell_schemas.rules.kinds import Kind
-from support.factories.rows import LARGE, Point, drawn_points, drawn_series, info, points_of, tables_of, time_of
+from support.factories.rows import LARGE, Point, drawn_points, drawn_series, info, points_of, step_time, tables_of
 
 Case = tuple[list[SeriesInfo], list[Point]]
 CASES = drawn_series().flatmap(lambda series: st.tuples(st.just(series), drawn_points(series)))
@@ -66,8 +66,8 @@ def test_rows_are_those_of_a_dictionary(case: Case) -> None:
     expected: dict[int, dict[str, Any]] = {}
     for index, step, value in points:
         key, kind = series[index].key, series[index].kind
-        row = expected.setdefault(step, {"_step": step, "_timestamp": time_of(step) / 1_000})
-        row["_runtime"] = (time_of(step) - 500) / 1_000
+        row = expected.setdefault(step, {"_step": step, "_timestamp": step_time(step) / 1_000})
+        row["_runtime"] = (step_time(step) - 500) / 1_000
         # A key with two kinds at one step has the value logged later.
         row.pop(key if key not in RESERVED else "", None)
         row[f"{key} ({kind})" if key in RESERVED else key] = in_json(kind, value)
@@ -117,7 +117,7 @@ def test_a_long_table_has_each_value_as_it_came(case: Case) -> None:
         (point.step, series[point.series].key, str(series[point.series].kind)) for point in order
     ]
     for row, point in zip(found, order, strict=True):
-        assert row["timestamp"].timestamp() == time_of(point.step) / 1_000
+        assert row["timestamp"].timestamp() == step_time(point.step) / 1_000
         if series[point.series].kind is Kind.NUMBER:
             assert same(row["value"], float(point.value))
             assert row["text"] == (str(point.value) if type(point.value) is int else None)
@@ -137,7 +137,7 @@ def test_long_lines_are_the_long_table_with_values_of_json(case: Case) -> None:
     for row, (index, step, value) in zip(found, order, strict=True):
         assert list(row) == ["key", "kind", "step", "timestamp", "value"]
         assert (row["key"], row["kind"], row["step"]) == (series[index].key, str(series[index].kind), step)
-        assert row["timestamp"] == time_of(step) / 1_000
+        assert row["timestamp"] == step_time(step) / 1_000
         assert same(row["value"], in_json(series[index].kind, value))
 
 

@@ -1,4 +1,4 @@
-"""A store whose answers stop in the middle, for scans that are cut."""
+"""A store whose answers stop in the middle, for interrupted scans."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from stepwell_schemas.errors import StoreUnavailableError
 _HELD_SECONDS: Final = 60
 
 
-class Held:
-    """A store whose statements over values wait, or fail once, from the `after`-th on; else the engine as it is."""
+class PausingStore:
+    """A store whose statements over values wait, or fail once, from the `after`-th on; others are passed on."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
