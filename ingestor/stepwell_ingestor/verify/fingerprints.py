@@ -1,4 +1,4 @@
-"""Figures of a run's stored points, by which two databases are compared. The same SQL over the public views of both."""
+"""Fingerprints of a run's stored points, used to compare two databases with the same SQL over their public views."""
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
 
@@ -12,7 +12,7 @@ from stepwell_schemas.rules.identifiers import RunPath
 
 Rows = list[dict[str, Any]]
 Ask = Callable[[str, Mapping[str, Any]], Rows]
-"""Runs a statement with its parameters on some database, and returns the rows as plain values."""
+"""Runs a statement with parameters on a database, and returns the rows as plain values."""
 
 SeriesKey = tuple[str, str]
 """A series within its run: key and kind."""
@@ -22,7 +22,7 @@ RollupKey = tuple[str, int]
 
 _OF_RUN: Final = "entity = {entity:String} AND project = {project:String} AND run_id = {run_id:String}"
 _WITHIN: Final = f"{_OF_RUN} AND step BETWEEN {{first:Int64}} AND {{last:Int64}}"
-# Bits, not values: NaN is no number that equals itself, and 0 equals -0.
+# Bits, not values: NaN does not equal itself, and 0 equals -0.
 _NUMBER_HASH: Final = "cityHash64(step, reinterpretAsUInt64(value), exact, timestamp)"
 _VALUE_HASH: Final = "cityHash64(step, value, timestamp)"
 _VIEWS: Final = (
@@ -64,7 +64,7 @@ _SPELLINGS: Final = f"SELECT DISTINCT toString(key) AS key FROM metrics WHERE {_
 
 
 class Bounds(NamedTuple):
-    """The steps that are compared, both ends included; `own`: only what the run itself logged, no stream beside it."""
+    """The range of steps to compare, inclusive; with `own`, only the run's own rows and not its side streams."""
 
     first: int = -(2**63)
     last: int = 2**63 - 1
@@ -72,12 +72,12 @@ class Bounds(NamedTuple):
 
     @property
     def open(self) -> bool:
-        """Whether they leave nothing out."""
+        """True if all steps and streams are included."""
         return self == Bounds()
 
 
 class SeriesFigures(NamedTuple):
-    """What the points of one series come to; `digest` sums up hashes of step, value (by its bits) and timestamp."""
+    """Fingerprint of one series; `digest` is the sum of hashes of step, value (its bits) and timestamp."""
 
     points: int
     first_step: int
@@ -86,7 +86,7 @@ class SeriesFigures(NamedTuple):
 
 
 class MetricFigures(NamedTuple):
-    """What the view `metrics` says of one series."""
+    """The row of one series in the view `metrics`."""
 
     points: int
     first_step: int
@@ -94,23 +94,23 @@ class MetricFigures(NamedTuple):
 
 
 class RollupFigures(NamedTuple):
-    """What the rollups of closed buckets on one level come to."""
+    """Fingerprint of the rollups of closed buckets on one level."""
 
     buckets: int = 0
     digest: int = 0
 
 
 class ConflictFigures(NamedTuple):
-    """What the recorded step conflicts come to."""
+    """Fingerprint of the recorded step conflicts."""
 
     calls: int = 0
     digest: int = 0
 
 
 class Figures(NamedTuple):
-    """What is stored of a run.
+    """The fingerprints of a run.
 
-    `metrics` and `rollups` (by key and level) are None where only some of its steps were asked for.
+    `metrics` and `rollups` (by key and level) are None if only a part of the run was read.
     """
 
     series: dict[SeriesKey, SeriesFigures]
@@ -123,7 +123,7 @@ NOTHING: Final = Figures({}, {}, ConflictFigures(), {})
 
 
 def read_figures(ask: Ask, run: RunPath, bounds: Bounds) -> Figures:
-    """Return the figures of a run's steps within the bounds; whatever `ask` raises passes through."""
+    """Return the fingerprints of a run within the bounds. Raises the exceptions of `ask`."""
     within = {**run._asdict(), "first": bounds.first, "last": bounds.last}
     statement = _SERIES.replace("{condition}", _OF_OWN if bounds.own else "1")
     series = {(row.pop("key"), row.pop("kind")): SeriesFigures(**row) for row in ask(statement, within)}
@@ -136,18 +136,18 @@ def read_figures(ask: Ask, run: RunPath, bounds: Bounds) -> Figures:
 
 
 def read_created(ask: Ask, run: RunPath) -> int | None:
-    """Return when the run's first event was made, in milliseconds since the epoch; None for a run that is not there."""
+    """Return the creation time of a run in milliseconds since the epoch; None if there is no such run."""
     found = ask(_CREATED, run._asdict())
     return int(found[0]["at"]) if found else None
 
 
 def read_spellings(ask: Ask, run: RunPath) -> list[str]:
-    """Return the run's keys as they are stored."""
+    """Return the stored spellings of the run's keys."""
     return [row["key"] for row in ask(_SPELLINGS, run._asdict())]
 
 
 def read_step_at(ask: Ask, run: RunPath, since: int) -> int | None:
-    """Return the lowest step at which the run itself logged at `since` (ms since the epoch) or later, None for none."""
+    """Return the lowest step of the run's own rows logged at `since` (ms since the epoch) or later, or None."""
     every = Bounds()
     (found,) = ask(_STEP_AT, {**run._asdict(), "first": every.first, "last": every.last, "since": since})
     return int(found["step"]) if found["points"] else None

@@ -1,7 +1,7 @@
-"""Rollups compared with what the points give.
+"""Check stored rollups against rows computed from the points.
 
-The lowest level is compared with the points, each higher one with the level below: what is the same on all levels is
-what the points give.
+The lowest level is compared with the points, each higher level with the level below. If all levels match, the rollups
+follow from the points.
 """
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
@@ -29,7 +29,7 @@ Place = tuple[str, str, str, str, int]
 
 
 class Difference(NamedTuple):
-    """A bucket whose row is not what the points give. `stored`, `computed`: both rows; None: there is none."""
+    """A bucket whose stored row differs from the computed one; None stands for a missing row."""
 
     path: RunPath
     key: str
@@ -40,20 +40,20 @@ class Difference(NamedTuple):
 
     @property
     def place(self) -> Place:
-        """Which bucket of its level it is."""
+        """The bucket's series and number."""
         return (*self.path, self.key, self.bucket)
 
     @property
     def what(self) -> str:
-        """Say in a word what is wrong."""
+        """The kind of difference, in a word."""
         return "missing" if self.stored is None else "superfluous" if self.computed is None else "different"
 
 
 @dataclass
 class Checked:
-    """What a comparison came to: buckets that were compared, how many differ, and the first of these.
+    """The result of a check: the number of buckets compared, the number that differ, and the first of these.
 
-    Until `settled`, `suspects` are to be looked at again.
+    Until `settled`, `suspects` must be checked again.
     """
 
     buckets: int = 0
@@ -63,7 +63,10 @@ class Checked:
 
 
 def check(store: Store, work: Work, found: Checked) -> None:
-    """Compare every closed bucket of some runs with what the points, or the level below, give. Raises: StoreError."""
+    """Compare every closed bucket of some runs with rows computed from the points or the level below.
+
+    Raises: StoreError.
+    """
     for piece in pieces(store, work):
         sql = (
             f"SELECT count() AS buckets, countIf(differs) AS differing, groupArrayIf({_SHOWN})(({PLACE}), differs)"
@@ -78,9 +81,9 @@ def check(store: Store, work: Work, found: Checked) -> None:
 
 
 def settled(store: Store, found: Checked, sleep: Callable[[float], None] = time.sleep) -> Checked:
-    """Look at what differs until it does so no more, or has done so for long; return what is left. Raises: StoreError.
+    """Check suspects repeatedly until they match or a time limit is reached; return the rest. Raises: StoreError.
 
-    Where an ingestor is at work, what it has not finished differs for a moment.
+    While an ingestor is running, buckets that it has not completed differ for a moment.
     """
     for _ in range(_QUIET_TRIES):
         if not found.suspects:
@@ -108,7 +111,7 @@ def _differences(store: Store, piece: Piece, places: Sequence[Place]) -> list[Di
 
 
 def _both(piece: Piece, condition: str) -> str:
-    """Return the SELECT of stored (side 0) and computed rows (side 1); the condition is one of places."""
+    """Return the SELECT of stored (side 0) and computed rows (side 1) for a condition on series and bucket."""
     of_source = condition.replace("bucket", bucket_of(piece.level, piece.below))
     return " UNION ALL ".join(
         f"SELECT {PLACE}, {side} AS side, {DIGEST} AS hash, ({', '.join(VALUES)}) AS row FROM ({rows})"

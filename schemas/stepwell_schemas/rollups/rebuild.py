@@ -1,8 +1,8 @@
-"""Rollups of what is stored already, computed anew in pieces of bounded size.
+"""Compute the rollups of stored points again, in slices of bounded size.
 
-All of it may run while ingestors do. What is computed here gets the version of the newest row that its run had when the
-work on it began, and the points are read after that: so it takes the place of whatever is wrong, and never of what an
-ingestor computes meanwhile.
+This is safe while ingestors are running. Rows computed here get the version of the run's newest row at the start of its
+rebuild, and the points are read after that. So they replace wrong rows, but never rows that an ingestor computes in the
+meantime.
 """
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
@@ -28,7 +28,7 @@ from stepwell_schemas.rollups.sql import (
 from stepwell_schemas.rules.identifiers import RunPath, check_identifier
 
 PIECE_POINTS: Final = 1_000_000
-"""Points, or rows of the level below, that a statement reads: at worst a bucket each, and half a GB in the engine."""
+"""Points, or rows of the level below, read by one statement: at worst a bucket each, and half a GB in the engine."""
 
 _PIECE_RUNS: Final = 200
 _SPILL_BYTES: Final = 1_000_000_000
@@ -43,7 +43,7 @@ _REACHED: Final = (
 
 
 class Scope(NamedTuple):
-    """Which runs: all, those of an entity's project, or one."""
+    """A selection of runs: all, those of a project, or a single one."""
 
     entity: str = ""
     project: str = ""
@@ -61,13 +61,13 @@ class Scope(NamedTuple):
 
     @property
     def condition(self) -> str:
-        """The SQL that chooses their rows; the scope's fields are its parameters."""
+        """The SQL condition for their rows; the scope's fields are its parameters."""
         chosen = [f"{name} = {{{name}:String}}" for name in self._fields if getattr(self, name)]
         return " AND ".join(chosen) or "1"
 
 
 class Work(NamedTuple):
-    """Runs that are looked at together, their points, and the last step of the series that came farthest."""
+    """Runs that are processed together, their number of points, and their greatest last step."""
 
     runs: Sequence[RunPath]
     points: int
@@ -75,7 +75,7 @@ class Work(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Buckets of a level, both ends included, that one statement computes, from points or from the level below."""
+    """A range of buckets of a level, inclusive, that one statement computes from points or from the level below."""
 
     level: int
     below: int | None
@@ -84,7 +84,7 @@ class Piece(NamedTuple):
 
 
 def works(store: Store, scope: Scope) -> list[Work]:
-    """Return the runs that have numbers, small ones together, large ones alone. Raises: StoreError."""
+    """Return the runs with numbers: small ones in groups, large ones alone. Raises: StoreError."""
     sql = (
         "SELECT entity, project, run_id, sum(points) AS points, max(last_step) AS last_step FROM {db}.series"
         f" WHERE kind = 'number' AND {scope.condition} GROUP BY entity, project, run_id ORDER BY ALL"
@@ -114,12 +114,12 @@ def fill_all(store: Store) -> None:
 
 
 def rebuild(store: Store, work: Work) -> None:
-    """Compute every closed bucket of some runs anew, and take away rows without points. Raises: StoreError."""
+    """Compute every closed bucket of some runs again, and delete rows without points. Raises: StoreError."""
     versions = _versions(store, work)
     for piece in pieces(store, work):
         asked = asked_of(work, piece) | versions
         _fill(store, piece, asked)
-        # Not at once: a deletion goes through all parts of the table, and there is hardly ever one to make.
+        # Look first: a deletion goes through all parts of the table, and it is hardly ever needed.
         if store.query(f"SELECT 1 FROM {{db}}.{TABLE} FINAL WHERE {_superfluous(piece)} LIMIT 1", asked).num_rows:
             store.command(f"DELETE FROM {{db}}.{TABLE} WHERE {_superfluous(piece)}", asked)
 
@@ -141,7 +141,7 @@ def _fill(store: Store, piece: Piece, asked: Mapping[str, Any]) -> None:
 
 
 def pieces(store: Store, work: Work) -> Iterator[Piece]:
-    """Yield the closed buckets, level by level, in pieces of about PIECE_POINTS rows to read."""
+    """Yield the closed buckets, level by level, in slices of about PIECE_POINTS rows to read."""
     for level in LEVELS:
         end = closed(level, work.last_step)
         if end:
@@ -159,7 +159,7 @@ def _cut(store: Store, work: Work, whole: Piece) -> Iterator[Piece]:
     bucket = bucket_of(whole.level, whole.below)
     cuts: list[float] = []
     if places:
-        # Where the rows are, roughly: steps may be anywhere.
+        # Approximate quantiles of the rows, since steps may be distributed in any way.
         quantiles = f"quantilesDeterministic({', '.join(map(str, places))})({bucket}, sipHash64({bucket}))"
         cuts = store.query(f"SELECT {quantiles} AS cuts {rows_of}", asked).column("cuts")[0].as_py()
     first = whole.first
@@ -170,7 +170,7 @@ def _cut(store: Store, work: Work, whole: Piece) -> Iterator[Piece]:
 
 
 def asked_of(work: Work, piece: Piece) -> dict[str, Any]:
-    """Return the parameters of a piece's statements."""
+    """Return the parameters of a slice's statements."""
     return {"runs": [tuple(run) for run in work.runs], "first": piece.first, "last": piece.last}
 
 
@@ -179,7 +179,7 @@ def _within(piece: Piece) -> str:
 
 
 def closed_rows(piece: Piece, condition: str = "1") -> str:
-    """Return the SELECT of the rows that the points, or the level below, give for closed buckets."""
+    """Return the SELECT that computes the rows of closed buckets from the points or the level below."""
     rows = computed(piece.level, piece.below, f"{_within(piece)} AND {condition}")
     return _before_end(piece, f"({rows}) AS rows_of")
 
@@ -193,7 +193,7 @@ def _before_end(piece: Piece, rows: str) -> str:
 
 
 def stored_rows(piece: Piece, condition: str = "1") -> str:
-    """Return the SELECT of the rows that are stored for closed buckets."""
+    """Return the SELECT of the stored rows of closed buckets."""
     rows = (
         f"(SELECT * FROM {{db}}.{TABLE} FINAL WHERE {_OF_RUNS} AND level = {piece.level}"
         f" AND bucket BETWEEN {{first:Int64}} AND {{last:Int64}} AND {condition}) AS rows_of"
@@ -202,7 +202,7 @@ def stored_rows(piece: Piece, condition: str = "1") -> str:
 
 
 def _superfluous(piece: Piece) -> str:
-    """Return the condition of rows without points, of those that were there when the work began."""
+    """Return the condition for rows without points, among those that existed at the start of the rebuild."""
     source = "points_number" if piece.below is None else f"{TABLE} FINAL"
     level = "1" if piece.below is None else f"level = {piece.below}"
     return (

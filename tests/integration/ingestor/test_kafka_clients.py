@@ -1,4 +1,4 @@
-"""The ingest loop's clients against the real broker: who may commit."""
+"""The ingest loop's clients against the real broker: only the owner of a partition may commit."""
 
 from __future__ import annotations
 

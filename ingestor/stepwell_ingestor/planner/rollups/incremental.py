@@ -1,8 +1,8 @@
-"""The rows of rollups that follow from a flush's own points, where series go on behind their last step. Pure.
+"""Build rollup rows incrementally from a flush's own points, for series that only append.
 
-Level by level: what a series' open bucket has come to, and what closed on the level below, become rows of the buckets
-that close, and what the bucket that stays open has come to. Where the open bucket is not known, or a bucket below it
-closes without being told, it is to be computed from what is stored; the next one is known again.
+On each level, a series' open bucket is merged with the new points, or with the rows that closed on the level below. The
+result is a row for each bucket that closes, and the partial row of the bucket that stays open. If the open bucket is
+unknown, or a bucket below it closes without a row, it must be computed from stored points; the next one is known again.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from stepwell_ingestor.planner.rollups.rows import (
 )
 
 NEVER: Final = -1
-"""Stands for the last step of a series that has none."""
+"""The last step of a series without points."""
 
 
 class Told(NamedTuple):
-    """Rows of a level: for each the place of its series."""
+    """Rows of a level, each with the index of its series."""
 
     level: int
     places: Int64s
@@ -38,7 +38,7 @@ class Told(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """Buckets of a level to compute from what is stored: one of each of some series."""
+    """Buckets of a level that must be computed from stored points: one for each of some series."""
 
     level: int
     places: Int64s
@@ -46,7 +46,7 @@ class Unknown(NamedTuple):
 
 
 class Telling(NamedTuple):
-    """Rows of the buckets that close, which of them are to be computed, and [series, level] what stays open."""
+    """Rows of the buckets that close, buckets that must be computed, and the open buckets as [series, level]."""
 
     rows: list[Told]
     unknown: list[Unknown]
@@ -54,7 +54,11 @@ class Telling(NamedTuple):
 
 
 class _Closing(NamedTuple):
-    """What happens on a level: rows of buckets that close and whose they are, which series' row is to be computed."""
+    """The result for a level.
+
+    `rows` of the buckets that close, and `places`, the indices of their series. `untold` marks series with a bucket
+    that closes and must be computed. `open`: the open bucket of each series.
+    """
 
     places: Int64s
     rows: Rows
@@ -63,12 +67,12 @@ class _Closing(NamedTuple):
 
 
 def tell(points: Points | FlatPoints, prior: Int64s, known: Rows, levels: Sequence[int]) -> Telling:
-    """Return what points that lie after each series' last step say.
+    """Apply points that lie after each series' last step.
 
     Args:
-        points: of k series, all at steps above `prior`; flat ones name each series at least once.
-        prior: int64[k], the last step of each series before, NEVER where it has none.
-        known: [k, level], what each series' open buckets have come to, as `open_rows` returns it.
+        points: points of k series, all at steps above `prior`; flat points have at least one point for each series.
+        prior: int64[k], the last step of each series before the flush, NEVER for a new series.
+        known: [k, level], the open buckets of each series, as returned by `open_rows`.
         levels: the levels, ascending.
     """
     found = Telling([], [], np.zeros(known.shape, ROW))
@@ -131,7 +135,7 @@ def _of_flat_points(level: int, points: FlatPoints, prior: Int64s, known: Rows) 
     if begun.any():
         at = np.flatnonzero(firsts)[begun]
         rows[at] = _joined(known[begun], rows[at])
-    # A bucket that had begun before and is not known: of its rows only some are here.
+    # A bucket that began before and is unknown: only a part of its points is in this flush.
     partial = firsts.copy()
     partial[firsts] = goes_on & ~is_known
     open_rows = rows[lasts].copy()
@@ -147,7 +151,7 @@ def _of_flat_points(level: int, points: FlatPoints, prior: Int64s, known: Rows) 
 
 
 def _joined(known: Rows, rows: Rows) -> Rows:
-    """Return the rows of buckets that had begun, with what the points add; their sums have both already."""
+    """Merge open buckets with the rows of new points, whose `total` includes both already."""
     pairs = np.stack([known, rows], axis=1).ravel()
     joined = together(pairs, np.arange(0, len(pairs), 2))
     joined["total"] = rows["total"]
@@ -159,7 +163,7 @@ def _of_rows(level: int, below: _Closing, prior: Int64s, last: Int64s, known: Ro
     is_known = new | ((known["bucket"] == prior >> level) & ~below.untold)
     ended = prior >> level < end
     held = np.flatnonzero(is_known & (known["bucket"] == prior >> level) & (known["count"] > 0))
-    # Of a bucket that is not known, what closed in it just now is not all.
+    # For an unknown bucket, the rows that closed in this flush are incomplete.
     whole = is_known[below.places] | (below.rows["first_step"] >> level != prior[below.places] >> level)
     places = np.concatenate((held, below.places[whole]))
     rows = np.concatenate((known[held], below.rows[whole]))

@@ -1,13 +1,13 @@
-"""What a flush does to rollups: the rows it can tell itself, and the buckets to compute from what is stored. Pure.
+"""Plan the rollups of a flush: rows computed from its own points, and buckets to compute from stored points.
 
-A flush closes buckets: the one of a series' last step before it, and those of its own rows, up to the first that stays
-open. And it changes closed ones, where its rows come late or overwrite a value. Both are one rule: of the buckets that
-hold the last step before or a row of the flush, those that are closed behind it get a new row, level by level.
+A flush closes buckets: the one with the series' previous last step, and those of its own rows, up to the one that stays
+open. It also changes closed buckets if its rows are late or overwrite a value. One rule covers both: of the buckets
+with the previous last step or a row of the flush, those that are closed after the flush get a new row, level by level.
 
-A series that goes on behind its last step, as nearly all do, needs no reading: what its open buckets have come to is
-kept from flush to flush (`RunState.open_buckets`), and its rows are told from the flush's own points. All else is
-computed from what is stored: the buckets of a series whose rows come late, and, after the state was loaded, those that
-were open then. Both ways give the same row, to the bit.
+For a series that only appends, as nearly all do, nothing is read: its open buckets are kept between flushes
+(`RunState.open_buckets`), and its rows are computed incrementally from the flush's own points. Other buckets are
+computed from stored points: those of series with late rows, and those that were open when the state was loaded. Both
+ways give the same row, bit for bit.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from stepwell_schemas.rollups.sql import VALUES, Buckets, Statement, computing, 
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
 
-# A server takes 128 KiB as one parameter (http_max_field_value_size), in which a character may be written as two.
+# A server accepts 128 KiB per parameter (http_max_field_value_size), in which a character may take two bytes.
 _KEYS_BYTES: Final = 32_768
 _KEY_BYTES: Final = 4
 _BUCKETS: Final = 1_500
 _PARTS: Final = 16
-# Measured: series that are rolled together cost 150 µs however few points they have, apart a point costs 2 µs.
+# Measured: a group of series with the same rows costs 150 µs, however few points it has; flat points cost 2 µs each.
 _FEW_POINTS: Final = 128
 
 
 class RunRows(NamedTuple):
-    """Rows of a level, of series of a run: the keys, and for each row the place of its key."""
+    """Rows of a level of a run's series; `places` has the index in `keys` for each row."""
 
     path: RunPath
     keys: Sequence[str]
@@ -49,9 +49,9 @@ class RunRows(NamedTuple):
 
 @dataclass
 class Rolling:
-    """What a flush does to rollups.
+    """The rollups of a flush.
 
-    `told`: rows to insert first. `chosen`: by level, the buckets to compute from what is stored then.
+    `told`: rows to insert first. `chosen`: by level, the buckets to compute from stored points after that.
     """
 
     levels: Sequence[int]
@@ -59,11 +59,11 @@ class Rolling:
     chosen: dict[int, list[Buckets]] = field(default_factory=dict)
 
     def choose(self, level: int, chosen: Buckets) -> None:
-        """Note buckets to compute."""
+        """Add buckets to compute."""
         self.chosen.setdefault(level, []).append(chosen)
 
     def add(self, telling: Telling, runs: Sequence[tuple[RunPath, Sequence[str]]]) -> None:
-        """Take in what points say of series: those of the first run come first, in the order of its keys."""
+        """Add an incremental result for series that are ordered by run and key."""
         starts = np.cumsum([0, *(len(keys) for _, keys in runs)])
         for level, places, rows in telling.rows:
             order = np.argsort(places, kind="stable")
@@ -78,19 +78,19 @@ class Rolling:
                 self.choose(level, Buckets(path, [keys[place - int(starts[number])]], [bucket]))
 
     def statements(self, version: int) -> Iterator[Statement]:
-        """Yield the statements that compute what is chosen, in the order in which they must run; of bounded size."""
+        """Yield the statements that compute the chosen buckets, in execution order and of bounded size."""
         for level in self.levels:
             pieces = [piece for one in _merged(self.chosen.get(level, ())) for piece in _pieces(one)]
             for start in range(0, len(pieces), _PARTS):
                 yield computing(level, level_below(level, self.levels), pieces[start : start + _PARTS], version)
 
     def table(self, version: int) -> pa.Table | None:
-        """Return what is told as rows of the table `rollups`, None where nothing is."""
+        """Build the incremental rows of the table `rollups`; None if there are none."""
         return _table(self.told, version) if self.told else None
 
 
 def _merged(chosen: Iterable[Buckets]) -> Iterator[Buckets]:
-    """Yield the same buckets, with those keys together of which the same ones are chosen."""
+    """Merge the keys of a run for which the same buckets are chosen."""
     found: dict[tuple[RunPath, tuple[int, ...]], list[str]] = {}
     for one in chosen:
         found.setdefault((one.path, tuple(one.buckets)), []).extend(one.keys)
@@ -104,12 +104,12 @@ def roll(
     after: Mapping[RunPath, RunState],
     levels: Sequence[int],
 ) -> Rolling:
-    """Return what it does to rollups when a flush stores these columns.
+    """Plan the rollups of a flush that stores these columns.
 
     Args:
-        columns: of numbers, and others.
+        columns: the columns of the flush; only numbers have rollups.
         before: the state of each run before the flush; not changed.
-        after: the state of each run after it, which learns what its open buckets have come to.
+        after: the state of each run after the flush; its open buckets are updated.
         levels: the levels, ascending.
     """
     rolling = Rolling(levels)
@@ -126,7 +126,7 @@ def roll(
 def _roll_together(
     rolling: Rolling, series: Series, before: Mapping[RunPath, RunState], after: Mapping[RunPath, RunState]
 ) -> None:
-    """Roll series that have their rows in common."""
+    """Plan the rollups of series with the same rows."""
     state, levels = after[series.path], rolling.levels
     prior = _last_steps(before, [series])
     points = series.points()
@@ -146,7 +146,7 @@ def _roll_together(
 def _roll_apart(
     rolling: Rolling, few: Sequence[Series], before: Mapping[RunPath, RunState], after: Mapping[RunPath, RunState]
 ) -> None:
-    """Roll many series of few points: their number is what costs, so they are taken in one go, each with its steps."""
+    """Plan the rollups of many series with few points: the cost is per series, so all are processed as flat points."""
     levels, points, prior = rolling.levels, flat_points(few), _last_steps(before, few)
     keys_of = _keys_by_run(few)
     known = open_rows([(after[path].open_buckets, keys) for path, keys in keys_of], len(levels))
@@ -174,7 +174,7 @@ def _roll_apart(
 
 
 def _keys_by_run(found: Sequence[Series]) -> list[tuple[RunPath, list[str]]]:
-    """Return the keys of series, in their order; those of a run come one after the other."""
+    """Return the keys of series, grouped by run."""
     keys: dict[RunPath, list[str]] = {}
     for one in found:
         keys.setdefault(one.path, []).extend(one.keys)
@@ -193,7 +193,7 @@ def _unknown_row() -> Rows:
 
 
 def _choose_touched(rolling: Rolling, path: RunPath, keys: list[str], steps: Int64s, prior: Int64s) -> None:
-    """Choose the closed buckets that hold the last step before, or a row of the flush."""
+    """Choose the closed buckets with the previous last step or a row of the flush."""
     last = np.maximum(prior, steps[-1])
     for level in rolling.levels:
         buckets, ends, of_prior = np.unique(steps >> level), last >> level, prior >> level

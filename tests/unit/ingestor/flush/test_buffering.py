@@ -1,4 +1,4 @@
-"""What a partition holds between Kafka and a flush."""
+"""The buffer of a partition between Kafka and a flush."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a flush does in which order, and that it ends where the broker refuses a commit."""
+"""The order of a flush's effects; a flush ends if the broker refuses a commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows a commit: nothing where its outcome is known, and where it is found done; else the group is left."""
+"""Fenced commits: the group is left if a commit is in doubt and can't be verified."""
 
 from __future__ import annotations
 

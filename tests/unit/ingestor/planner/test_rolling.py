@@ -1,4 +1,4 @@
-"""Rollups under any sequence of flushes, crashes and repetitions, beside a plain computation from the points."""
+"""Rollups under any sequence of flushes, crashes and repetitions, compared with a plain computation from the points."""
 
 from __future__ import annotations
 

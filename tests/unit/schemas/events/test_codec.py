@@ -1,4 +1,4 @@
-"""Events to bytes and back under both framings, and what broken bytes are told."""
+"""Round trips of events with both framings, and errors for corrupt bytes."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_foreign_producer_needs_only_the_fields_without_default() -> None:
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
 def test_published_schemas_stay_as_they_are(event_type: type[Event]) -> None:
-    # A changed fingerprint makes every event of older producers unreadable: publish a new schema beside the old one.
+    # A changed fingerprint makes every event of older producers unreadable: publish a new schema in addition to the old one.
     assert schema_fingerprint(event_type.name).hex() == PUBLISHED_FINGERPRINTS[event_type.name]
 
 

@@ -1,4 +1,4 @@
-"""Which definition of `define_metric` holds for a key, and what a summary then is."""
+"""Selection of a key's metric definition, and the summaries that follow from it."""
 
 from __future__ import annotations
 

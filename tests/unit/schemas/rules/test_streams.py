@@ -1,4 +1,4 @@
-"""Which stream a writer writes, told by its name alone."""
+"""The stream in a writer's name."""
 
 from __future__ import annotations
 
