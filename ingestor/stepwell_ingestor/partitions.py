@@ -19,7 +19,7 @@ _log = structlog.get_logger()
 
 
 @dataclass
-class Owned:
+class PartitionState:
     """The state of one assigned partition: its buffer and its flush in progress.
 
     Messages may arrive before the previous owner's plan has been read; nothing is flushed until `ready`.
@@ -34,7 +34,7 @@ class Owned:
     rewind_to: int | None = None
 
 
-class Ownership:
+class AssignedPartitions:
     """The partitions that the group has assigned to this member.
 
     aiokafka logs and discards exceptions of its callbacks. Therefore the callbacks only record the change; work that
@@ -42,15 +42,15 @@ class Ownership:
     """
 
     def __init__(self, kafka: Kafka, make_flusher: Callable[[TopicPartition], Flusher]) -> None:
-        self.partitions: dict[TopicPartition, Owned] = {}
+        self.partitions: dict[TopicPartition, PartitionState] = {}
         self._kafka = kafka
         self._make_flusher = make_flusher
-        self._told = False
+        self._warned = False
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Handle assignment. Runs before the first message of the partitions can arrive."""
         for partition in assigned:
-            self.partitions[partition] = Owned(self._make_flusher(partition))
+            self.partitions[partition] = PartitionState(self._make_flusher(partition))
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Handle revocation: wait for flushes in progress, then drop buffered messages; the next owner reads them."""
@@ -66,13 +66,14 @@ class Ownership:
             except (KafkaError, StoreUnavailableError) as error:
                 _log.info("flush_left_to_next_owner", error=str(error))
 
-    def retake(self, partition: TopicPartition) -> None:
+    def restart_partition(self, partition: TopicPartition) -> None:
         """Discard a partition's state after a flush failed; it restarts from the committed offset."""
         owned = self.partitions.get(partition)
         if owned is not None:
             owned.flusher.give_up()
-            anew = Owned(self._make_flusher(partition), paused=owned.paused, rewind_to=owned.buffer.next_offset)
-            self.partitions[partition] = anew
+            flusher = self._make_flusher(partition)
+            rewind_to = owned.buffer.next_offset
+            self.partitions[partition] = PartitionState(flusher, paused=owned.paused, rewind_to=rewind_to)
 
     async def read_plans(self) -> None:
         """Read the committed offsets and plans of newly assigned partitions."""
@@ -82,17 +83,19 @@ class Ownership:
         try:
             committed = await self._kafka.committed(list(new))
         except KafkaError as error:
-            if not self._told:
-                self._told = True
+            if not self._warned:
+                self._warned = True
                 _log.warning("committed_offsets_unavailable", error=str(error))
             return
-        self._told = False
+        self._warned = False
         for partition, owned in new.items():
             if self.partitions.get(partition) is owned:
                 start, plan = committed[partition]
                 self._begin(partition, owned, start, int(plan) if plan else None)
 
-    def _begin(self, partition: TopicPartition, owned: Owned, start: int | None, planned_end: int | None) -> None:
+    def _begin(
+        self, partition: TopicPartition, owned: PartitionState, start: int | None, planned_end: int | None
+    ) -> None:
         first = owned.rewind_to if start is None else start
         if first is not None:
             try:

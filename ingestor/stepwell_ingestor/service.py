@@ -18,7 +18,7 @@ from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.flush.policy import FlushPolicy
 from stepwell_ingestor.flush.state_memory import StateMemory
 from stepwell_ingestor.kafka.client import LEAVE_SECONDS, AiokafkaClients, Kafka
-from stepwell_ingestor.partitions import Owned, Ownership
+from stepwell_ingestor.partitions import AssignedPartitions, PartitionState
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreUnavailableError
@@ -73,7 +73,7 @@ class Ingestor:
         self._drained = True
         self._running: asyncio.Task[None] | None = None
         self._memory = StateMemory(settings.ingestor_state_bytes)
-        self._owned = Ownership(self._kafka, self._make_flusher)
+        self._owned = AssignedPartitions(self._kafka, self._make_flusher)
         telemetry.gauge("stepwell_ingestor_buffer_limit_bytes", settings.ingestor_buffer_bytes)
 
     async def run(self) -> None:
@@ -157,7 +157,7 @@ class Ingestor:
         self._owned.balance(self._settings.ingestor_buffer_bytes)
         self._report()
 
-    async def _flush_when_due(self, partition: TopicPartition, owned: Owned, now: float) -> None:
+    async def _flush_when_due(self, partition: TopicPartition, owned: PartitionState, now: float) -> None:
         # Only a plan needs the position; `position` blocks while a rebalance is in progress.
         position = 0 if owned.buffer.planned_end is None else await self._kafka.position(partition)
         if position is None or self._owned.partitions.get(partition) is not owned:
@@ -170,19 +170,19 @@ class Ingestor:
             task.result()
         except KafkaError as error:
             _log.warning("flush_failed", partition=partition.partition, error=str(error))
-            self._owned.retake(partition)
+            self._owned.restart_partition(partition)
 
-    async def _flush(self, owned: Owned) -> None:
-        portion = owned.buffer.portion(self._policy)
-        plan = await owned.flusher.flush(portion.messages, portion.end, portion.planned)
-        owned.buffer.settle(portion, asyncio.get_running_loop().time())
+    async def _flush(self, owned: PartitionState) -> None:
+        pending = owned.buffer.next_flush(self._policy)
+        plan = await owned.flusher.flush(pending.messages, pending.end, pending.planned)
+        owned.buffer.settle(pending, asyncio.get_running_loop().time())
         self._last_flush_at = time.time()
-        telemetry.count("stepwell_ingestor_events", len(portion.messages))
+        telemetry.count("stepwell_ingestor_events", len(pending.messages))
         telemetry.count("stepwell_ingestor_points", plan.points)
         telemetry.count("stepwell_ingestor_repeated_records", plan.repeated)
         telemetry.count("stepwell_ingestor_step_conflicts", plan.conflicts)
         telemetry.count("stepwell_ingestor_flushes")
-        self._alarm.report(portion.messages, plan.dead)
+        self._alarm.report(pending.messages, plan.dead)
         telemetry.gauge("stepwell_ingestor_last_flush_timestamp_seconds", self._last_flush_at)
         telemetry.gauge("stepwell_ingestor_state_bytes", self._memory.bytes)
 
@@ -212,7 +212,7 @@ class Ingestor:
                 owned.task = asyncio.create_task(self._flush(owned))
                 await owned.task
 
-    def _may_drain(self, partition: TopicPartition, owned: Owned) -> bool:
+    def _may_drain(self, partition: TopicPartition, owned: PartitionState) -> bool:
         still_owned = self._owned.partitions.get(partition) is owned
         return still_owned and owned.ready and owned.buffer.planned_end is None and not owned.buffer.is_empty
 

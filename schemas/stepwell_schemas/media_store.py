@@ -65,7 +65,7 @@ class MediaStore:
         return from_url(self._url, retry_config=retries, client_options=client)
 
     @contextmanager
-    def _asked(self, what: str) -> Iterator[None]:
+    def _translate_errors(self, what: str) -> Iterator[None]:
         from obstore.exceptions import BaseError
 
         try:
@@ -75,7 +75,7 @@ class MediaStore:
 
     async def size(self, path: str) -> int | None:
         """Return the size of an object in bytes, None if it does not exist."""
-        with self._asked(f"look for {path}"):
+        with self._translate_errors(f"look for {path}"):
             try:
                 meta = await self._store.head_async(path)
             except FileNotFoundError:
@@ -84,26 +84,26 @@ class MediaStore:
 
     async def sizes(self, folder: str) -> dict[int, int]:
         """Return the sizes of the chunks in a folder, by index."""
-        with self._asked(f"list {folder}"):
+        with self._translate_errors(f"list {folder}"):
             objects = await self._store.list(f"{folder}/").collect_async()
             return {int(meta["path"].rpartition("/")[2]): meta["size"] for meta in objects}
 
     async def put(self, path: str, content: bytes | AsyncIterator[bytes]) -> None:
         """Store an object, replacing an existing one."""
-        with self._asked(f"store {path}"):
+        with self._translate_errors(f"store {path}"):
             await self._store.put_async(path, content)
 
     async def read(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
         """Yield the bytes [start, end) of an object, READ_BYTES at a time."""
         for first in range(start, end, READ_BYTES):
-            with self._asked(f"read {path}"):
+            with self._translate_errors(f"read {path}"):
                 part = await self._store.get_range_async(path, start=first, end=min(first + READ_BYTES, end))
             yield bytes(part)
 
     async def delete(self, paths: list[str]) -> None:
         """Delete objects; missing ones are ignored."""
         for path in paths:
-            with self._asked(f"delete {path}"):
+            with self._translate_errors(f"delete {path}"):
                 try:
                     await self._store.delete_async(path)
                 except FileNotFoundError:

@@ -109,7 +109,7 @@ class MediaSettings(BaseSettings):
 
     @field_validator("media_url")
     @classmethod
-    def _known_place(cls, url: str) -> str:
+    def _check_scheme(cls, url: str) -> str:
         scheme = urlsplit(url).scheme
         if not url or (scheme and scheme not in MEDIA_SCHEMES):
             raise ValueError(f"{url!r} must be a folder, or a URL that begins with one of {', '.join(MEDIA_SCHEMES)}")

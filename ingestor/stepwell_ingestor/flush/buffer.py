@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from stepwell_ingestor.errors import PlanError
-from stepwell_ingestor.flush.policy import FlushPolicy, cut
+from stepwell_ingestor.flush.policy import FlushPolicy, count_next_flush
 from stepwell_ingestor.messages import Message
 
 
-class Portion(NamedTuple):
+class FlushMessages(NamedTuple):
     """The messages of one flush, up to the offset `end`; `planned` if that end is already committed as a plan."""
 
     messages: list[Message]
@@ -55,24 +55,24 @@ class PartitionBuffer:
             return position >= self.planned_end
         return policy.is_due(self.bytes, self._first_at, now)
 
-    def portion(self, policy: FlushPolicy) -> Portion:
+    def next_flush(self, policy: FlushPolicy) -> FlushMessages:
         """Return the messages of the next flush; they stay in the buffer until `settle`.
 
         Raises:
             PlanError: if the log no longer holds the messages of a plan.
         """
         if self.planned_end is None:
-            count = cut([message.size for message in self._messages], policy.max_bytes)
-            return Portion(self._messages[:count], self._messages[count - 1].offset + 1, False)
+            count = count_next_flush([message.size for message in self._messages], policy.max_bytes)
+            return FlushMessages(self._messages[:count], self._messages[count - 1].offset + 1, False)
         messages = [message for message in self._messages if message.offset < self.planned_end]
         if not messages or messages[0].offset != self.start:
             first = messages[0].offset if messages else self.planned_end
             raise PlanError(f"the log begins at {first}, after the planned flush [{self.start}, {self.planned_end})")
-        return Portion(messages, self.planned_end, True)
+        return FlushMessages(messages, self.planned_end, True)
 
-    def settle(self, portion: Portion, now: float) -> None:
+    def settle(self, flushed: FlushMessages, now: float) -> None:
         """Remove the messages of a completed flush."""
-        del self._messages[: len(portion.messages)]
-        self.bytes -= sum(message.size for message in portion.messages)
-        self.start, self.planned_end = portion.end, None
+        del self._messages[: len(flushed.messages)]
+        self.bytes -= sum(message.size for message in flushed.messages)
+        self.start, self.planned_end = flushed.end, None
         self._first_at = now if self._messages else None

@@ -33,7 +33,7 @@ from aiokafka import TopicPartition
 from stepwell_ingestor import telemetry
 from stepwell_ingestor.errors import LandingError
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
-from stepwell_ingestor.flush.insert_check import has_landed
+from stepwell_ingestor.flush.insert_check import insert_is_visible
 from stepwell_ingestor.flush.media_upload import StoredMedia, store_media, tidy_media
 from stepwell_ingestor.flush.refusals import insert_divided, is_divisible
 from stepwell_ingestor.flush.state_loader import load_media_types, load_states
@@ -144,7 +144,7 @@ class Flusher:
         states, _ = await self._in_thread(self._load, received, messages[0].offset)
         chunks = [item for item in received if isinstance(item.event, MediaChunk)]
         chunks = [item for item in chunks if not is_repeated(item, states[item.path])]
-        stored, _ = await self._patiently(partial(store_media, self._media, chunks))
+        stored, _ = await self._with_retries(partial(store_media, self._media, chunks))
         files = {item.event.sha256 for item in chunks if isinstance(item.event, MediaChunk)}
         types, _ = await self._in_thread(load_media_types, self._client, files)
 
@@ -165,7 +165,7 @@ class Flusher:
         left_out, stored = LeftOut(), set[str]()
         while table := next((name for name in plan.tables if name not in stored), None):
             if table == _REACHED:
-                await self._roll(plan)
+                await self._store_rollups(plan)
             try:
                 await self._insert(table, plan.tables[table], token(table), first, doubtful=planned)
             except StoreRejectedError as error:
@@ -202,21 +202,21 @@ class Flusher:
             doubtful = doubtful or repeated
             if not doubtful:
                 return
-            landed, _ = await self._in_thread(has_landed, self._client, table, rows, first)
+            landed, _ = await self._in_thread(insert_is_visible, self._client, table, rows, first)
             if landed:
                 return
             telemetry.count("stepwell_ingestor_inserts_repaired")
             _log.warning("insert_repaired", table=table, token=token)
         raise LandingError(f"table {table}: rows were inserted {_TOKENS} times (token {token}) and can't be read")
 
-    async def _roll(self, plan: FlushPlan) -> None:
+    async def _store_rollups(self, plan: FlushPlan) -> None:
         """Store the rollups that the flush's points closed or changed. Idempotent, so it needs no token."""
         clock = asyncio.get_running_loop().time
         began = clock()
         if plan.rollups is not None:
             await self._in_thread(self._client.insert, TABLE, plan.rollups)
             telemetry.count("stepwell_ingestor_rollup_rows", len(plan.rollups))
-        for statement in plan.rolling.statements(plan.end):
+        for statement in plan.rollup_plan.statements(plan.end):
             await self._in_thread(self._client.command, statement.sql, statement.parameters)
             telemetry.count("stepwell_ingestor_rollup_statements")
         telemetry.count("stepwell_ingestor_rollup_seconds", clock() - began)
@@ -230,9 +230,9 @@ class Flusher:
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> tuple[T, bool]:
         """Run a ClickHouse call in a thread, with retries."""
-        return await self._patiently(partial(asyncio.to_thread, function, *arguments))
+        return await self._with_retries(partial(asyncio.to_thread, function, *arguments))
 
-    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
+    async def _with_retries(self, work: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
         """Return the result of `work`, and True if it took more than one attempt."""
         wait, repeated = _FIRST_RETRY_SECONDS, False
         missed: StoreUnavailableError | None = None

@@ -12,15 +12,15 @@ from typing import Final
 
 import pyarrow as pa
 
-from stepwell_ingestor.planner.point_tables import TABLES
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.clickhouse.tables import POINT_TABLES
 from stepwell_schemas.limits import VERSION_ROW_BITS
 
 _BY_VERSION: Final = f"bitShiftRight(version, {VERSION_ROW_BITS})"
 
 # By table, the SQL of the offset that a row comes from.
 OFFSETS: Final = {
-    **dict.fromkeys([*TABLES.values(), "run_documents", "step_conflict_log", "media_files"], _BY_VERSION),
+    **dict.fromkeys([*POINT_TABLES.values(), "run_documents", "step_conflict_log", "media_files"], _BY_VERSION),
     "key_spellings": f"bitShiftRight(first_version, {VERSION_ROW_BITS})",
     "run_states": "offset - 1",
     **dict.fromkeys(["series", "run_activity", "session_activity"], "last_offset"),
@@ -31,7 +31,7 @@ FED: Final = {"run_documents": ("run_values", "run_texts")}
 _UNREPLICATED: Final = ("ReplacingMergeTree", "AggregatingMergeTree")
 
 
-def has_landed(store: Store, table: str, rows: pa.Table, first: int) -> bool:
+def insert_is_visible(store: Store, table: str, rows: pa.Table, first: int) -> bool:
     """Return True if `rows`, of a flush that begins at offset `first`, are in their table and in those that it feeds.
 
     Return True without a check for replicated tables.

@@ -22,23 +22,23 @@ _PUTS_AT_ONCE: Final = 16
 _UPLOAD_DIGITS: Final = 32
 
 
-class Piece(NamedTuple):
+class UploadedChunk(NamedTuple):
     """A chunk of a file, with the offset of its event."""
 
     offset: int
     chunk: MediaChunk
 
 
-class Arrivals(NamedTuple):
+class MediaArrivals(NamedTuple):
     """The media of some events: files of a single chunk, by SHA-256, and chunks of larger files, by upload folder."""
 
     files: dict[str, bytes]
-    uploads: dict[str, list[Piece]]
+    uploads: dict[str, list[UploadedChunk]]
 
 
-def arrivals_of(received: Iterable[Received]) -> Arrivals:
+def group_media(received: Iterable[Received]) -> MediaArrivals:
     """Group the media chunks of events. An upload is the transfer of one file by one session."""
-    arrivals = Arrivals({}, {})
+    arrivals = MediaArrivals({}, {})
     for item in received:
         chunk = item.event
         if not isinstance(chunk, MediaChunk):
@@ -49,7 +49,7 @@ def arrivals_of(received: Iterable[Received]) -> Arrivals:
             sender = "\0".join((*item.path, chunk.session, str(chunk.count)))
             upload = hashlib.sha256(sender.encode()).hexdigest()[:_UPLOAD_DIGITS]
             folder = parts_path(chunk.sha256, upload)
-            arrivals.uploads.setdefault(folder, []).append(Piece(item.message.offset, chunk))
+            arrivals.uploads.setdefault(folder, []).append(UploadedChunk(item.message.offset, chunk))
     return arrivals
 
 
@@ -70,11 +70,11 @@ async def store_media(media: MediaStore, received: Sequence[Received]) -> Stored
     Raises:
         MediaUnavailableError: if the media store can't be reached; the same call may be repeated.
     """
-    arrivals = arrivals_of(received)
+    arrivals = group_media(received)
     await _put_all(media, [(file_path(sha256), data) for sha256, data in arrivals.files.items()])
     stored = StoredMedia({}, [])
-    for folder, pieces in arrivals.uploads.items():
-        await _take_pieces(media, folder, pieces, stored)
+    for folder, chunks in arrivals.uploads.items():
+        await _store_chunks(media, folder, chunks, stored)
     return stored
 
 
@@ -89,10 +89,10 @@ async def tidy_media(media: MediaStore, stored: StoredMedia) -> None:
 
 
 async def _put_all(media: MediaStore, objects: Sequence[tuple[str, bytes]]) -> None:
-    places = asyncio.Semaphore(_PUTS_AT_ONCE)
+    slots = asyncio.Semaphore(_PUTS_AT_ONCE)
 
     async def put(path: str, data: bytes) -> None:
-        async with places:
+        async with slots:
             await media.put(path, data)
 
     # Wait for all of them before raising the first error: the next attempt must not race with puts of this one.
@@ -102,9 +102,9 @@ async def _put_all(media: MediaStore, objects: Sequence[tuple[str, bytes]]) -> N
             raise outcome
 
 
-async def _take_pieces(media: MediaStore, folder: str, pieces: Sequence[Piece], stored: StoredMedia) -> None:
-    last = next((piece for piece in pieces if piece.chunk.index == piece.chunk.count - 1), None)
-    await _put_all(media, [(piece_path(folder, piece.chunk.index), piece.chunk.data) for piece in pieces])
+async def _store_chunks(media: MediaStore, folder: str, chunks: Sequence[UploadedChunk], stored: StoredMedia) -> None:
+    last = next((piece for piece in chunks if piece.chunk.index == piece.chunk.count - 1), None)
+    await _put_all(media, [(piece_path(folder, piece.chunk.index), piece.chunk.data) for piece in chunks])
     if last is None:
         return
     refusal = await _assemble(media, folder, last.chunk)

@@ -19,7 +19,7 @@ class FlushPolicy:
         return buffered_bytes >= self.max_bytes or now - first_at >= self.max_seconds
 
 
-def cut(sizes: list[int], max_bytes: int) -> int:
+def count_next_flush(sizes: list[int], max_bytes: int) -> int:
     """Return the number of events in the next flush: at least one, and at most `max_bytes` in total."""
     total = 0
     for count, size in enumerate(sizes):

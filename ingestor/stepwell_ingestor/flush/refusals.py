@@ -12,8 +12,8 @@ from typing import Final
 import pyarrow as pa
 
 from stepwell_ingestor.planner.plan import LeftOut
-from stepwell_ingestor.planner.point_tables import TABLES
 from stepwell_schemas.clickhouse.errors import error_class
+from stepwell_schemas.clickhouse.tables import POINT_TABLES
 from stepwell_schemas.errors import StoreRejectedError
 from stepwell_schemas.limits import VERSION_ROW_BITS
 from stepwell_schemas.rules.identifiers import RunPath
@@ -22,7 +22,7 @@ Insert = Callable[[pa.Table], Awaitable[None]]
 """Inserts rows into their table. Duplicate rows are harmless because of their versions."""
 
 DOCUMENTS: Final = "run_documents"
-DIVISIBLE: Final = frozenset({*TABLES.values(), DOCUMENTS})
+DIVISIBLE: Final = frozenset({*POINT_TABLES.values(), DOCUMENTS})
 """Tables whose rows hold producers' values; rows of other tables consist of validated numbers and names."""
 
 _FRUITLESS_TRIES: Final = 16

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stepwell_ingestor.planner.run_state import RunDocument, RunState
-from stepwell_ingestor.planner.run_tables import NOT_THERE
+from stepwell_ingestor.planner.run_tables import ABSENT
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.limits import VERSION_ROW_BITS
 from stepwell_schemas.rules.identifiers import RunPath
@@ -39,12 +39,12 @@ def load_states(store: Store, paths: Collection[RunPath], offset: int) -> dict[R
         StoreError: if ClickHouse can't be read.
     """
     states = {path: RunState() for path in paths}
-    for part in _portions(list(states)):
+    for part in _fit_parameters(list(states)):
         _load(store, {path: states[path] for path in part}, offset)
     return states
 
 
-def _portions(paths: Sequence[RunPath]) -> Iterator[Sequence[RunPath]]:
+def _fit_parameters(paths: Sequence[RunPath]) -> Iterator[Sequence[RunPath]]:
     """Split runs into groups whose paths fit into a statement's parameters."""
     ends = np.cumsum([len(str(path).encode()) + _NAME_BYTES for path in paths])
     start = 0
@@ -71,7 +71,7 @@ def _load(store: Store, states: Mapping[RunPath, RunState], offset: int) -> None
 
     for state, row in rows("scope, name, offset, number, previous_number", "run_states FINAL"):
         number = row["number"] if row["offset"] <= offset else row["previous_number"]
-        if number != NOT_THERE:
+        if number != ABSENT:
             scopes = {"writer": state.writers, "session": state.sessions, "run": state.counters}
             scopes[row["scope"]][row["name"]] = number
     for state, row in sorted(

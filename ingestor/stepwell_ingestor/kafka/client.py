@@ -40,14 +40,14 @@ _UNANSWERED: Final = (RequestTimedOutError, KafkaConnectionError, CorrelationIdE
 _log = structlog.get_logger()
 
 
-class Committed(NamedTuple):
+class CommittedOffset(NamedTuple):
     """A partition's committed offset (None if there is none) and the plan in its metadata ("" if there is none)."""
 
     offset: int | None
     plan: str
 
 
-def message_of(record: Record | Unreadable) -> Message:
+def to_message(record: Record | Unreadable) -> Message:
     """Convert a record to a message."""
     if isinstance(record, Unreadable):
         fault = Fault(record.first, record.detail)
@@ -55,9 +55,9 @@ def message_of(record: Record | Unreadable) -> Message:
     return Message(record.offset, record.timestamp, record.key, record.value or b"", origin_of(record.headers))
 
 
-async def committed_of(
+async def fetch_committed(
     admin: AIOKafkaAdminClient, group: str, partitions: Sequence[TopicPartition]
-) -> Mapping[TopicPartition, Committed]:
+) -> Mapping[TopicPartition, CommittedOffset]:
     """Return a group's commits for these partitions. Raises: KafkaError, also if the broker's answer is incomplete."""
     found = await admin.list_consumer_group_offsets(group, partitions=list(partitions))
     # A broker that has just lost the group, or is still loading it, answers with an error code that aiokafka drops,
@@ -65,14 +65,14 @@ async def committed_of(
     if any(partition not in found for partition in partitions):
         raise GroupCoordinatorNotAvailableError("the group coordinator returned no committed offsets")
     return {
-        partition: Committed(found[partition].offset, found[partition].metadata)
+        partition: CommittedOffset(found[partition].offset, found[partition].metadata)
         if found[partition].offset >= 0
-        else Committed(None, "")
+        else CommittedOffset(None, "")
         for partition in partitions
     }
 
 
-class Rebalanced(Protocol):
+class RebalanceCallbacks(Protocol):
     """Callbacks for changes of the partition assignment; they must not raise."""
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
@@ -85,7 +85,7 @@ class Rebalanced(Protocol):
 class Kafka(Protocol):
     """A consumer group member and a producer. Failures raise a `KafkaError`."""
 
-    async def start(self, topic: str, rebalanced: Rebalanced) -> None:
+    async def start(self, topic: str, rebalanced: RebalanceCallbacks) -> None:
         """Connect, and join the group for a topic."""
 
     async def stop(self) -> None:
@@ -94,7 +94,7 @@ class Kafka(Protocol):
     async def poll(self, seconds: float) -> Mapping[TopicPartition, list[Message]]:
         """Return messages, waiting for them up to `seconds`; a member that stops polling leaves its group."""
 
-    async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Committed]:
+    async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, CommittedOffset]:
         """Return the commits of these partitions."""
 
     async def commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
@@ -166,10 +166,10 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
         )
         self._admin = AIOKafkaAdminClient(**settings.kafka_connection())
         self._events_topic = settings.events_topic
-        self._rebalanced: Rebalanced
+        self._rebalanced: RebalanceCallbacks
         self._given: dict[TopicPartition, tuple[int, str]] = {}
 
-    async def start(self, topic: str, rebalanced: Rebalanced) -> None:
+    async def start(self, topic: str, rebalanced: RebalanceCallbacks) -> None:
         """Connect, retrying while no broker can be reached, and join the group for a topic."""
         self._rebalanced = rebalanced
         for client in (self._admin, self._producer, self._consumer):
@@ -199,11 +199,11 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
     async def poll(self, seconds: float) -> Mapping[TopicPartition, list[Message]]:
         """Return messages, waiting for them up to `seconds`."""
         fetched = await self._consumer.getmany(timeout_ms=round(seconds * _MILLISECONDS), max_records=FETCH_RECORDS)
-        return {partition: [message_of(record) for record in records] for partition, records in fetched.items()}
+        return {partition: [to_message(record) for record in records] for partition, records in fetched.items()}
 
-    async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Committed]:
+    async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, CommittedOffset]:
         """Return the commits of these partitions."""
-        return await committed_of(self._admin, self._group, partitions)
+        return await fetch_committed(self._admin, self._group, partitions)
 
     async def commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
         """Commit an offset with its plan, under the membership that the partition was assigned to."""

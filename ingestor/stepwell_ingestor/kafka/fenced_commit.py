@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from stepwell_ingestor import telemetry
 from stepwell_ingestor.errors import CommitInDoubtError
-from stepwell_ingestor.kafka.client import Committed, Kafka
+from stepwell_ingestor.kafka.client import CommittedOffset, Kafka
 
 _log = structlog.get_logger()
 
@@ -30,7 +30,7 @@ async def commit(kafka: Kafka, partition: TopicPartition, offset: int, plan: str
     try:
         await kafka.commit(partition, offset, plan)
     except CommitInDoubtError as error:
-        if not again and await _is_done(kafka, partition, Committed(offset, plan)):
+        if not again and await _is_done(kafka, partition, CommittedOffset(offset, plan)):
             return
         telemetry.count("stepwell_ingestor_rejoins")
         _log.warning("commit_in_doubt", partition=partition.partition, offset=offset, error=str(error))
@@ -38,7 +38,7 @@ async def commit(kafka: Kafka, partition: TopicPartition, offset: int, plan: str
         raise
 
 
-async def _is_done(kafka: Kafka, partition: TopicPartition, expected: Committed) -> bool:
+async def _is_done(kafka: Kafka, partition: TopicPartition, expected: CommittedOffset) -> bool:
     # The previous commit differs from this one, and the broker applies a request once.
     try:
         return (await kafka.committed([partition]))[partition] == expected

@@ -193,7 +193,7 @@ def read_batch(partition: TopicPartition, batch: memoryview, position: int) -> I
                 tuple(record.headers),
             )
     except Exception:
-        yield from (item for item in _read_patiently(partition, header, records) if item.offset > given)
+        yield from (item for item in _read_each_record(partition, header, records) if item.offset > given)
 
 
 def _is_sound(batch: memoryview) -> bool:
@@ -241,7 +241,7 @@ def _unreadable(partition: TopicPartition, header: _Header, first: int, error: E
     return Unreadable(partition.topic, partition.partition, first, last, header.max_timestamp, detail)
 
 
-def _read_patiently(partition: TopicPartition, header: _Header, records: bytes) -> Iterator[Record | Unreadable]:
+def _read_each_record(partition: TopicPartition, header: _Header, records: bytes) -> Iterator[Record | Unreadable]:
     place, offset = 0, header.base
     for _ in range(header.records):
         try:

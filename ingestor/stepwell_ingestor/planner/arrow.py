@@ -21,7 +21,7 @@ def row_type(fields: Mapping[str, pa.DataType]) -> pa.StructType:
     return pa.struct(list(fields.items()))
 
 
-def table_of(rows: Sequence[tuple[Any, ...]], fields: pa.StructType) -> pa.Table:
+def build_table(rows: Sequence[tuple[Any, ...]], fields: pa.StructType) -> pa.Table:
     """Build a table from rows; timestamps are integer milliseconds since the epoch."""
     return pa.Table.from_batches([pa.RecordBatch.from_struct_array(pa.array(rows, fields))])
 

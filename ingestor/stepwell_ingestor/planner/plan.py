@@ -17,11 +17,12 @@ from stepwell_ingestor.messages import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, Dea
 from stepwell_ingestor.planner.blocks import block_values, first_row, strict_block
 from stepwell_ingestor.planner.layers import Layer
 from stepwell_ingestor.planner.log_events import as_batch
-from stepwell_ingestor.planner.point_tables import TABLES, Columns, Int64s, tables_of
-from stepwell_ingestor.planner.rollups.plan import Rolling, roll
+from stepwell_ingestor.planner.point_tables import Columns, Int64s, build_point_tables
+from stepwell_ingestor.planner.rollups.plan import RollupPlan, plan_rollups
 from stepwell_ingestor.planner.run_state import RunDocument, RunState, SeriesId
 from stepwell_ingestor.planner.run_tables import Activity, Conflict, MediaFile, Session, media_table, run_tables
-from stepwell_ingestor.planner.series_stats import SeriesPart, parts_of, series_table
+from stepwell_ingestor.planner.series_stats import SeriesPart, series_table, split_by_series
+from stepwell_schemas.clickhouse.tables import POINT_TABLES
 from stepwell_schemas.errors import DeadLetterReason, KeyRuleError, shorten
 from stepwell_schemas.events.models import Block, LogBatch, LogEvent, MediaChunk, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.limits import MAX_BATCH_ROWS, VERSION_ROW_BITS
@@ -29,7 +30,7 @@ from stepwell_schemas.rollups.sql import LEVELS
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import check_key
 from stepwell_schemas.rules.steps import NO_STEP, resolve
-from stepwell_schemas.rules.streams import DEFAULT, stream_of
+from stepwell_schemas.rules.streams import DEFAULT, parse_stream
 
 _DETAIL_CHARS: Final = 1_000
 
@@ -38,12 +39,12 @@ _DETAIL_CHARS: Final = 1_000
 class FlushPlan:
     """The effects of a flush: rows by table in the order of insertion, dead letters, and the states after it.
 
-    `rollups` and `rolling` are stored after the tables of points and before all others. `clipped`: number of counts
+    `rollups` and `rollup_plan` are stored after the tables of points and before all others. `clipped`: number of counts
     clipped at their column's maximum. `isolated`: number of events that made planning fail (see `isolation`).
     """
 
     tables: dict[str, pa.Table]
-    rolling: Rolling
+    rollup_plan: RollupPlan
     rollups: pa.Table | None
     end: int
     dead: list[DeadLetter]
@@ -133,8 +134,8 @@ def plan_flush(
         if path in before:
             flush.states[path].document = before[path].document
     clipped = sum(part.clip() for part in (*flush.activity.values(), *flush.sessions.values()))
-    rolling = roll(flush.columns, before, flush.states, levels)
-    tables = tables_of(flush.columns)
+    rollup_plan = plan_rollups(flush.columns, before, flush.states, levels)
+    tables = build_point_tables(flush.columns)
     if flush.series:
         tables["series"] = series_table(flush.series)
     if flush.files:
@@ -145,8 +146,8 @@ def plan_flush(
     )  # fmt: skip
     return FlushPlan(
         tables=tables,
-        rolling=rolling,
-        rollups=rolling.table(end),
+        rollup_plan=rollup_plan,
+        rollups=rollup_plan.table(end),
         end=end,
         dead=[flush.dead[offset] for offset in sorted(flush.dead)],
         states=flush.states,
@@ -161,7 +162,7 @@ def _take(flush: _Flush, item: Received) -> None:
     flush.part = Activity()
     flush.new_spellings = 0
     flush.part.saw(item.message.offset, item.timestamp)
-    session, sequence = _place(item)
+    session, sequence = _session_position(item)
     skipped = _skip_repeated(flush, item, session, sequence)
     if skipped < item.event.records or not item.event.records:
         _store(flush, item, skipped)
@@ -171,8 +172,8 @@ def _take(flush: _Flush, item: Received) -> None:
         assert isinstance(sessions, Layer)  # noqa: S101 - states of a flush are forks
         sessions.forget(session)
     writer = item.event.writer if isinstance(item.event, LogBatch | LogEvent | RunStarted) else ""
-    own = stream_of(writer) == DEFAULT
-    flush.activity.setdefault(item.path, Activity()).add(flush.part if own else flush.part.beside())
+    own = parse_stream(writer) == DEFAULT
+    flush.activity.setdefault(item.path, Activity()).add(flush.part if own else flush.part.side_stream())
     if session and sequence >= 0:
         flush.sessions.setdefault(Session(item.path, session, writer), Activity()).add(flush.part)
     if flush.part.dead_letters and flush.part.points:
@@ -182,11 +183,11 @@ def _take(flush: _Flush, item: Received) -> None:
 
 def is_repeated(item: Received, state: RunState) -> bool:
     """Return True if all records of an event were stored before, so that the planner skips it."""
-    session, sequence = _place(item)
+    session, sequence = _session_position(item)
     return bool(session) and 0 <= sequence <= state.sessions.get(session, 0) - item.event.records
 
 
-def _place(item: Received) -> tuple[str, int]:
+def _session_position(item: Received) -> tuple[str, int]:
     """Return an event's session and the sequence number of its first record; a redriven letter has its own session."""
     if item.message.origin:
         return redriven_session(item.message.origin), 0
@@ -268,7 +269,7 @@ def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) ->
     resolved = resolve(0 if late else state.writers.get(batch.writer, 0), asked, commits, rows - skipped)
     if not late:
         state.writers[batch.writer] = resolved.current
-    if len(resolved.steps) and stream_of(batch.writer) == DEFAULT:
+    if len(resolved.steps) and parse_stream(batch.writer) == DEFAULT:
         state.reached(int(resolved.steps.max()))
     timestamps = _usable_times(np.frombuffer(batch.timestamps, "<i8"), item.timestamp)
     versions = np.arange(rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)
@@ -287,7 +288,7 @@ def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) ->
     steps = np.concatenate([np.zeros(skipped, np.int64), resolved.steps]) if skipped else resolved.steps
     # In the order of rows: a batch divided differently must give a key the same first spelling.
     for block in sorted(batch.blocks, key=first_row):
-        _take_block(flush, item, block, skipped, (steps, timestamps, versions), stream_of(batch.writer))
+        _take_block(flush, item, block, skipped, (steps, timestamps, versions), parse_stream(batch.writer))
 
 
 def _usable_times(timestamps: Int64s, instead: int) -> Int64s:
@@ -321,7 +322,7 @@ def _take_block(
     block, unusable = strict_block(block, rows)
     places, keys, taken = _stored_keys(flush, item, block, unusable)
     # Not earlier: a key gets its spelling from the first event that logs it, even if the values are refused.
-    why = flush.left_out.values.get((TABLES[block.kind], item.message.offset))
+    why = flush.left_out.values.get((POINT_TABLES[block.kind], item.message.offset))
     if why is not None:
         flush.refuse(item, DeadLetterReason.UNUSABLE, why)
     if not keys or why is not None:
@@ -365,7 +366,7 @@ def _stored_keys(
 
 def _add_series(flush: _Flush, path: RunPath, columns: Columns, stream: str) -> None:
     last_steps = flush.states[path].last_steps
-    for key, part in zip(columns.keys, parts_of(columns, stream), strict=True):
+    for key, part in zip(columns.keys, split_by_series(columns, stream), strict=True):
         if not isinstance(part.last[2], str):
             part.last = (part.last[0], part.last[1], float(part.last[2]))
         series = (key, str(columns.kind))

@@ -10,18 +10,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stepwell_ingestor.planner.arrow import MILLISECONDS, PATH_FIELDS, fixed
+from stepwell_schemas.clickhouse.tables import POINT_TABLES
 from stepwell_schemas.rules.identifiers import RunPath
-from stepwell_schemas.rules.kinds import MEDIA_KINDS, Kind
+from stepwell_schemas.rules.kinds import Kind
 
 Int64s = NDArray[np.int64]
 
-TABLES: Final = {
-    Kind.NUMBER: "points_number",
-    Kind.STRING: "points_string",
-    Kind.BOOL: "points_bool",
-    Kind.OTHER: "points_other",
-    **dict.fromkeys(MEDIA_KINDS, "points_media"),
-}
 _MICROSECONDS_A_MILLISECOND: Final = 1_000
 
 
@@ -58,12 +52,12 @@ class Names:
         return pa.DictionaryArray.from_arrays(fixed(codes, pa.int32()), pa.array(list(self._codes), pa.string()))
 
 
-def tables_of(columns: list[Columns]) -> dict[str, pa.Table]:
+def build_point_tables(columns: list[Columns]) -> dict[str, pa.Table]:
     """Build the rows of each table that has any."""
     by_table: dict[str, list[Columns]] = {}
     for part in columns:
         if len(part.keys) and len(part.steps):
-            by_table.setdefault(TABLES[part.kind], []).append(part)
+            by_table.setdefault(POINT_TABLES[part.kind], []).append(part)
     return {table: _table(table, parts) for table, parts in by_table.items()}
 
 

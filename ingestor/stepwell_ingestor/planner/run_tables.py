@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stepwell_ingestor.planner.arrow import MILLISECONDS, PATH_FIELDS, row_type, table_of
+from stepwell_ingestor.planner.arrow import MILLISECONDS, PATH_FIELDS, build_table, row_type
 from stepwell_ingestor.planner.layers import Known, Layer
 from stepwell_ingestor.planner.run_state import RunDocument, RunState
 from stepwell_schemas.limits import COUNT_MAX
 from stepwell_schemas.rules.identifiers import RunPath
 
-NOT_THERE = -1
+ABSENT = -1
 """Marks, in the table of states, an entry that did not exist before the flush."""
 
 _NO_LAST_STEP = -(2**63)
@@ -109,7 +109,7 @@ class Activity:
             setattr(self, name, COUNT_MAX)
         return len(over)
 
-    def beside(self) -> Activity:
+    def side_stream(self) -> Activity:
         """Return the activity of a run from rows of a side stream: only its timestamps and offset count."""
         return replace(self, last_step=_NO_LAST_STEP, log_rows=0, points=0)
 
@@ -165,12 +165,12 @@ def run_tables(
             _SESSION,
         ),
     }
-    return {name: table_of(rows, fields) for name, (rows, fields) in tables.items() if rows}
+    return {name: build_table(rows, fields) for name, (rows, fields) in tables.items() if rows}
 
 
 def media_table(files: Sequence[MediaFile]) -> pa.Table:
     """Build rows of the table `media_files`."""
-    return table_of([(*path, *file) for path, *file in files], _FILE)
+    return build_table([(*path, *file) for path, *file in files], _FILE)
 
 
 def _known(state: RunState) -> RunDocument:
@@ -220,6 +220,6 @@ def _states(states: Mapping[RunPath, RunState], end: int) -> list[tuple[Any, ...
 def _changes(ledger: Known[str, int]) -> Iterator[tuple[str, int, int]]:
     assert isinstance(ledger, Layer)  # noqa: S101 - states of a flush are forks
     for name, number in ledger.changed.items():
-        old = ledger.base.get(name, NOT_THERE)
+        old = ledger.base.get(name, ABSENT)
         if old != number:
             yield name, number, old

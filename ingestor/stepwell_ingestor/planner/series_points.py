@@ -71,7 +71,7 @@ def _values(part: Columns, places: Int64s | None) -> NDArray[np.float64]:
     return values if places is None else values[places]
 
 
-def series_of(columns: Sequence[Columns]) -> list[Series]:
+def group_series(columns: Sequence[Columns]) -> list[Series]:
     """Group the numbers in a flush's columns into series, those with the same rows together."""
     by_run: dict[RunPath, dict[tuple[str, ...], list[Columns]]] = {}
     for part in columns:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from stepwell_ingestor.planner.arrow import PATH_FIELDS, row_type, table_of
+from stepwell_ingestor.planner.arrow import PATH_FIELDS, build_table, row_type
 from stepwell_ingestor.planner.point_tables import Columns
 from stepwell_ingestor.planner.run_state import SeriesId
 from stepwell_schemas.limits import VERSION_ROW_BITS
@@ -70,7 +70,7 @@ class SeriesPart:
         self.stream = min(self.stream, other.stream)
 
 
-def parts_of(columns: Columns, stream: str = DEFAULT) -> list[SeriesPart]:
+def split_by_series(columns: Columns, stream: str = DEFAULT) -> list[SeriesPart]:
     """Return the part of each key in columns logged by rows of `stream`."""
     steps, rows = columns.steps, len(columns.steps)
     repeated = rows > 1 and bool((steps[1:] <= steps[:-1]).any())
@@ -108,7 +108,7 @@ def _figures(columns: Columns) -> list[tuple[float, float, float, int]]:
 
 def series_table(parts: Mapping[tuple[RunPath, SeriesId], SeriesPart]) -> pa.Table:
     """Build rows of the table `series`."""
-    return table_of([_row(path, series, part) for (path, series), part in parts.items()], _SERIES)
+    return build_table([_row(path, series, part) for (path, series), part in parts.items()], _SERIES)
 
 
 def _row(path: RunPath, series: SeriesId, part: SeriesPart) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from stepwell_schemas.clickhouse.tables import RUN_CONDITION
 from stepwell_schemas.rollups.sql import DIGEST
 from stepwell_schemas.rules.identifiers import RunPath
 
@@ -20,8 +21,7 @@ SeriesKey = tuple[str, str]
 RollupKey = tuple[str, int]
 """The rollups of a series on a level: key and level."""
 
-_OF_RUN: Final = "entity = {entity:String} AND project = {project:String} AND run_id = {run_id:String}"
-_WITHIN: Final = f"{_OF_RUN} AND step BETWEEN {{first:Int64}} AND {{last:Int64}}"
+_WITHIN: Final = f"{RUN_CONDITION} AND step BETWEEN {{first:Int64}} AND {{last:Int64}}"
 # Bits, not values: NaN does not equal itself, and 0 equals -0.
 _NUMBER_HASH: Final = "cityHash64(step, reinterpretAsUInt64(value), exact, timestamp)"
 _VALUE_HASH: Final = "cityHash64(step, value, timestamp)"
@@ -36,31 +36,32 @@ _POINTS: Final = " UNION ALL ".join(
     f"SELECT toString(key) AS key, {kind} AS kind, step, timestamp, {digest} AS hash FROM {view} WHERE {_WITHIN}"
     for view, kind, digest in _VIEWS
 )
-_OF_OWN: Final = f"key NOT IN (SELECT toString(key) FROM metrics WHERE {_OF_RUN} AND stream != '')"
+_OF_OWN: Final = f"key NOT IN (SELECT toString(key) FROM metrics WHERE {RUN_CONDITION} AND stream != '')"
 _SERIES: Final = (
     "SELECT key, kind, count() AS points, min(step) AS first_step, max(step) AS last_step, sum(hash) AS digest"
     f" FROM ({_POINTS}) WHERE {{condition}} GROUP BY key, kind"
 )
 _METRICS: Final = (
     "SELECT toString(key) AS key, toString(kind) AS kind, count AS points, first_step, last_step"
-    f" FROM metrics WHERE {_OF_RUN}"
+    f" FROM metrics WHERE {RUN_CONDITION}"
 )
 _CONFLICTS: Final = (
     "SELECT count() AS calls, sum(cityHash64(writer, asked_step, step, timestamp)) AS digest"
     f" FROM step_conflicts WHERE {_WITHIN}"
 )
-_CREATED: Final = f"SELECT toUnixTimestamp64Milli(created_at) AS at FROM runs WHERE {_OF_RUN}"
+_CREATED: Final = f"SELECT toUnixTimestamp64Milli(created_at) AS at FROM runs WHERE {RUN_CONDITION}"
 _STEP_AT: Final = (
     f"SELECT min(step) AS step, count() AS points FROM ({_POINTS})"
     f" WHERE toUnixTimestamp64Milli(timestamp) >= {{since:Int64}} AND {_OF_OWN}"
 )
 _ROLLUPS: Final = (
     f"SELECT toString(key) AS key, level, count() AS buckets, sum(cityHash64(bucket, {DIGEST})) AS digest"
-    f" FROM (SELECT * FROM rollups FINAL WHERE {_OF_RUN}) AS rolled INNER JOIN (SELECT key, max(last_step) AS reached"
-    f" FROM series WHERE kind = 'number' AND {_OF_RUN} GROUP BY key) AS reached_by USING (key)"
+    f" FROM (SELECT * FROM rollups FINAL WHERE {RUN_CONDITION}) AS rolled"
+    " INNER JOIN (SELECT key, max(last_step) AS reached"
+    f" FROM series WHERE kind = 'number' AND {RUN_CONDITION} GROUP BY key) AS reached_by USING (key)"
     " WHERE bucket < bitShiftRight(reached, level) GROUP BY key, level"
 )
-_SPELLINGS: Final = f"SELECT DISTINCT toString(key) AS key FROM metrics WHERE {_OF_RUN}"
+_SPELLINGS: Final = f"SELECT DISTINCT toString(key) AS key FROM metrics WHERE {RUN_CONDITION}"
 
 
 class Bounds(NamedTuple):

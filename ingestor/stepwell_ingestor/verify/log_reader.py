@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
 from stepwell_ingestor.errors import ReplayError
-from stepwell_ingestor.kafka.client import Committed, committed_of, message_of
+from stepwell_ingestor.kafka.client import CommittedOffset, fetch_committed, to_message
 from stepwell_ingestor.kafka.record_consumer import RecordConsumer
 from stepwell_ingestor.messages import Message, Received, receive_all
 from stepwell_ingestor.settings import IngestorSettings
@@ -38,7 +38,7 @@ class Extent(NamedTuple):
     end: int
 
 
-class Piece(NamedTuple):
+class LogSlice(NamedTuple):
     """The run's events in one response of the broker, and the number of its messages that are unusable."""
 
     received: list[Received]
@@ -94,17 +94,17 @@ class RunLog:
         ends = await self._consumer.end_offsets([place])
         return Extent(begins[place], ends[place])
 
-    async def committed(self, partition: int) -> Committed:
+    async def committed(self, partition: int) -> CommittedOffset:
         """Return the commit of the ingestors' group for a partition."""
         place = TopicPartition(self._topic, partition)
         for _ in range(_COMMITTED_TRIES - 1):
             # The group coordinator may be moving to another broker, or still be loading the group.
             with suppress(KafkaError):
-                return (await committed_of(self._admin, self._settings.ingestor_group, [place]))[place]
+                return (await fetch_committed(self._admin, self._settings.ingestor_group, [place]))[place]
             await asyncio.sleep(_RETRY_SECONDS)
-        return (await committed_of(self._admin, self._settings.ingestor_group, [place]))[place]
+        return (await fetch_committed(self._admin, self._settings.ingestor_group, [place]))[place]
 
-    async def read(self, partition: int, start: int, end: int) -> AsyncIterator[Piece]:
+    async def read(self, partition: int, start: int, end: int) -> AsyncIterator[LogSlice]:
         """Yield the run's events at the offsets [start, end), by response of the broker.
 
         Raises:
@@ -123,10 +123,10 @@ class RunLog:
             silent = 0 if records or await self._consumer.position(place) > position else silent + 1
             if silent == _SILENT_POLLS:
                 raise ReplayError(f"Kafka returns nothing of {self._topic}/{partition} from offset {position} on")
-            yield self._piece([message_of(record) for record in records if record.offset < end])
+            yield self._select([to_message(record) for record in records if record.offset < end])
 
-    def _piece(self, messages: list[Message]) -> Piece:
+    def _select(self, messages: list[Message]) -> LogSlice:
         # Select events by their own run path: producers may choose other message keys.
         received, dead = receive_all(self._codec, messages)
         unusable = sum(letter.message.key == self._run.kafka_key for letter in dead)
-        return Piece([item for item in received if item.path == self._run], unusable)
+        return LogSlice([item for item in received if item.path == self._run], unusable)

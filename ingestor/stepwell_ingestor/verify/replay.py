@@ -31,13 +31,13 @@ from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.rollups.rebuild import fill_all
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import fold_key
-from stepwell_schemas.rules.streams import DEFAULT, stream_of
+from stepwell_schemas.rules.streams import DEFAULT, parse_stream
 
 _DATABASE: Final = "replay"
 _MICROSECONDS_A_MILLISECOND: Final = 1_000
 
 
-class Beginning(NamedTuple):
+class LogStart(NamedTuple):
     """The start of the run's log: the partition's first offset, and the run's first event.
 
     `timestamp` is in milliseconds since the epoch; `sequence` is the number of its first record in its session.
@@ -50,14 +50,14 @@ class Beginning(NamedTuple):
     sequence: int
 
 
-class Reach(NamedTuple):
+class GroupProgress(NamedTuple):
     """The progress of the group: events before `settled` are stored; those before `begun` may be stored too."""
 
     settled: int
     begun: int
 
 
-class Ahead(NamedTuple):
+class PendingEvents(NamedTuple):
     """Events of the run that are not settled, and the lowest step of its own rows that they touch, or None.
 
     `beside`: the events have rows of a side stream, which counts its steps independently.
@@ -68,7 +68,7 @@ class Ahead(NamedTuple):
     beside: bool
 
 
-class Rest(NamedTuple):
+class Remainder(NamedTuple):
     """The part of the log after the replayed one, and the totals of the replay.
 
     `behind`: events of the run that are not settled. `behind_all`: those of its partition. `unusable`: replayed events
@@ -109,7 +109,7 @@ class Replay:
         migrate(self._scratch)
         await self._log.open()
 
-    async def begin(self) -> Beginning | None:
+    async def begin(self) -> LogStart | None:
         """Find the run's first event; return None if Kafka has none.
 
         All partitions are searched, since a producer with another hash function uses another partition for the key.
@@ -121,10 +121,10 @@ class Replay:
                 offset = first.message.offset
                 self._partition, self._position, self._tallied_to = partition, offset, offset
                 timestamp = first.timestamp // _MICROSECONDS_A_MILLISECOND
-                return Beginning(partition, extent.begin, offset, timestamp, first.event.sequence)
+                return LogStart(partition, extent.begin, offset, timestamp, first.event.sequence)
         return None
 
-    async def kept_from_the_start(self) -> bool:
+    async def is_complete_since_start(self) -> bool:
         """Return True if retention has removed nothing from any partition."""
         return all([(await self._log.extent(number)).begin == 0 for number in await self._log.partitions()])
 
@@ -133,7 +133,7 @@ class Replay:
         self._seed_step = step
         self._state.spellings = {fold_key(key): key for key in keys}
 
-    async def reach(self) -> Reach:
+    async def reach(self) -> GroupProgress:
         """Return the progress of the group. Raises: ReplayError if it has committed nothing for the partition."""
         offset, plan = await self._log.committed(self._partition)
         end = (await self._log.extent(self._partition)).end
@@ -144,15 +144,15 @@ class Replay:
             )
         if offset > end:
             raise ReplayError(f"the consumer group is at offset {offset}, but the log ends at {end}: it was recreated")
-        return Reach(offset, int(plan) if plan else offset)
+        return GroupProgress(offset, int(plan) if plan else offset)
 
     async def store_until(self, end: int) -> None:
         """Store the events before offset `end` in the scratch tables. Raises: KafkaError, ReplayError."""
         pending: list[Received] = []
         size = 0
-        async for piece in self._log.read(self._partition, self._position, end):
-            self._unusable += piece.unusable
-            for item in piece.received:
+        async for part in self._log.read(self._partition, self._position, end):
+            self._unusable += part.unusable
+            for item in part.received:
                 self._tally(item)
                 pending.append(item)
                 size += len(item.message.value)
@@ -162,32 +162,32 @@ class Replay:
         await self._store(pending)
         self._position = max(self._position, end)
 
-    async def look_ahead(self, end: int) -> Ahead:
+    async def look_ahead(self, end: int) -> PendingEvents:
         """Describe the events between the replayed part and offset `end`. Raises: KafkaError, ReplayError."""
         items: list[Received] = []
-        async for piece in self._log.read(self._partition, self._position, end):
-            items += piece.received
+        async for part in self._log.read(self._partition, self._position, end):
+            items += part.received
         plan = self._plan(items)
         series = plan.tables["series"].to_pylist() if "series" in plan.tables else []
         conflicts = plan.tables["step_conflict_log"].to_pylist() if "step_conflict_log" in plan.tables else []
         steps = [row["first_step"] for row in series if row["stream"] == DEFAULT]
         steps += [row["step"] for row in conflicts]
-        return Ahead(len(items), min(steps, default=None), any(row["stream"] != DEFAULT for row in series))
+        return PendingEvents(len(items), min(steps, default=None), any(row["stream"] != DEFAULT for row in series))
 
     async def figures(self, bounds: Bounds) -> Figures:
         """Return the fingerprints of the replayed events, including rollups. Raises: StoreError."""
         fill_all(self._scratch)
         return read_figures(self._ask, self._run, bounds)
 
-    async def rest(self) -> Rest:
+    async def rest(self) -> Remainder:
         """Read to the end of the log without storing events. Raises: KafkaError, ReplayError."""
         end = (await self._log.extent(self._partition)).end
         behind = 0
-        async for piece in self._log.read(self._partition, self._position, end):
-            behind += len(piece.received)
-            for item in piece.received:
+        async for part in self._log.read(self._partition, self._position, end):
+            behind += len(part.received)
+            for item in part.received:
                 self._tally(item)
-        return Rest(behind, max(end - self._position, 0), self._unusable, self._sessions)
+        return Remainder(behind, max(end - self._position, 0), self._unusable, self._sessions)
 
     async def elsewhere(self) -> list[int]:
         """Return the other partitions that hold events of the run. Raises: KafkaError, ReplayError."""
@@ -204,9 +204,9 @@ class Replay:
         await self._log.close()
 
     async def _first_event(self, partition: int, begin: int, end: int) -> Received | None:
-        async for piece in self._log.read(partition, begin, end):
-            if piece.received:
-                return piece.received[0]
+        async for part in self._log.read(partition, begin, end):
+            if part.received:
+                return part.received[0]
         return None
 
     async def _store(self, items: list[Received]) -> None:
@@ -234,7 +234,7 @@ class Replay:
             event = item.event
             if self._seed_step is None or not isinstance(event, LogBatch | LogEvent):
                 continue
-            if stream_of(event.writer) == DEFAULT:
+            if parse_stream(event.writer) == DEFAULT:
                 before.writers.setdefault(event.writer, self._seed_step)
         end = items[-1].message.offset + 1 if items else self._position
         return plan_usable(items, [], {self._run: before}, end, left_out=left_out)

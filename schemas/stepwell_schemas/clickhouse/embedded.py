@@ -15,7 +15,7 @@ from clickhouse_connect.driver.binding import bind_query
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from stepwell_schemas.clickhouse.errors import engine_call, translated
+from stepwell_schemas.clickhouse.errors import engine_call, translate_errors
 from stepwell_schemas.errors import StoreInUseError, StoreRejectedError
 
 EMBEDDED: Final = "chdb"
@@ -61,7 +61,7 @@ def stream_embedded(
     # The driver would hold the complete Arrow result in memory. The engine returns it block by block, each a complete
     # Arrow stream. A separate handle is used so that those of the pool stay free.
     text, bound = bind_query(sql, parameters, None)
-    with translated():
+    with translate_errors():
         handle = engine_call(chdb.connect, str(path))
         try:
             for name, value in settings.items():

@@ -78,7 +78,7 @@ def _store_error(message: str, code: int) -> StoreError:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Translate driver exceptions into `StoreError`s."""
     try:
         yield

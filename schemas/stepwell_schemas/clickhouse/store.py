@@ -21,7 +21,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from stepwell_schemas.clickhouse.embedded import EMBEDDED, embedded_path, open_embedded, stream_embedded
-from stepwell_schemas.clickhouse.errors import translated
+from stepwell_schemas.clickhouse.errors import translate_errors
 from stepwell_schemas.errors import IdentifierError, StoreError, StoreRejectedError
 from stepwell_schemas.rules.valid_text import valid_batch, valid_text
 
@@ -85,7 +85,7 @@ class Store:
             answer = client.raw_query(self._text(sql), _dict(parameters), fmt="ArrowStream")
         if not answer:
             return pa.table({})
-        with translated():
+        with translate_errors():
             return valid_text(pa.ipc.open_stream(pa.py_buffer(answer)).read_all())
 
     def queries(self, statements: Sequence[tuple[str, Parameters]]) -> list[pa.Table]:
@@ -147,7 +147,7 @@ class Store:
 
         It uses a separate connection: the statements to kill may occupy all connections of the pool.
         """
-        with self._kill_lock, translated():
+        with self._kill_lock, translate_errors():
             if self._kill_client is None:
                 self._kill_client = self._new_client()
             sql = "KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC"
@@ -170,17 +170,17 @@ class Store:
     def _client(self) -> Iterator[Client]:
         client = self._idle.get()
         try:
-            with translated():
+            with translate_errors():
                 if client is None or self._closed:
                     client = self._new_client()
                 yield client
         except StoreError:
-            client = self._instead_of(client)
+            client = self._replacement_for(client)
             raise
         finally:
             self._idle.put(client)
 
-    def _instead_of(self, client: Client | None) -> Client | None:
+    def _replacement_for(self, client: Client | None) -> Client | None:
         """Return the client for the next call after one whose call failed.
 
         A handle of the embedded engine whose statement was cancelled may return the next result in that statement's

@@ -38,10 +38,10 @@ _MESSAGE_CHARS: Final = 400
 class SchemaIds(Protocol):
     """The part of a schema registry that the Confluent framing uses. Calls may block on the first use of a schema."""
 
-    def id_of(self, name: str, schema: Schema) -> int:
+    def get_id(self, name: str, schema: Schema) -> int:
         """Return the registry's id of a schema; register it if it is new. Raises: RegistryError."""
 
-    def schema_of(self, schema_id: int) -> Schema | None:
+    def get_schema(self, schema_id: int) -> Schema | None:
         """Return the schema of an id, None if the registry does not know it. Raises: RegistryError."""
 
 
@@ -96,7 +96,7 @@ class Codec:
         if self._ids is None:
             buffer.write(SINGLE_OBJECT_MAGIC + schema_fingerprint(name))
         else:
-            schema_id = self._ids.id_of(name, schema_source(name))
+            schema_id = self._ids.get_id(name, schema_source(name))
             buffer.write(CONFLUENT_MAGIC + schema_id.to_bytes(_SCHEMA_ID_BYTES, "big"))
         fastavro.schemaless_writer(buffer, parsed_schema(name), event.model_dump(by_alias=True))
         return buffer.getvalue()
@@ -132,7 +132,7 @@ class Codec:
 
     def _registered(self, schema_id: int) -> tuple[type[Event], Schema]:
         if schema_id not in self._foreign:
-            schema = self._ids.schema_of(schema_id) if self._ids else None
+            schema = self._ids.get_schema(schema_id) if self._ids else None
             if schema is None:
                 raise UnusableEventError(
                     DeadLetterReason.UNKNOWN_SCHEMA, f"schema id {schema_id} is not known to a configured registry"

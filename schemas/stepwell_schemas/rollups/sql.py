@@ -92,7 +92,7 @@ def computing(level: int, below: int | None, chosen: Sequence[Buckets], version:
         conditions.append(
             f"(entity = {{entity_{number}:String}} AND project = {{project_{number}:String}}"
             f" AND run_id = {{run_id_{number}:String}} AND key IN {{keys_{number}:Array(String)}}"
-            f" AND {bucket_of(level, below)} IN {{buckets_{number}:Array(Int64)}})"
+            f" AND {bucket_sql(level, below)} IN {{buckets_{number}:Array(Int64)}})"
         )
     return Statement(storing(computed(level, below, " OR ".join(conditions)), "{version:UInt64}"), parameters)
 
@@ -107,7 +107,7 @@ def storing(rows: str, version: str) -> str:
     )
 
 
-def bucket_of(level: int, below: int | None) -> str:
+def bucket_sql(level: int, below: int | None) -> str:
     """Return the SQL expression of the bucket of a point, or of a row of the level below.
 
     It is a division and not a shift, since ClickHouse can use the primary key only for the former.
@@ -139,7 +139,7 @@ FROM
         indexOf(values, arrayMin(numbers)) AS lowest, indexOf(values, arrayMax(numbers)) AS highest
     FROM
     (
-        SELECT {SERIES}, {bucket_of(level, None)} AS rollup_bucket, argMax(timestamp, step) AS last_timestamp,
+        SELECT {SERIES}, {bucket_sql(level, None)} AS rollup_bucket, argMax(timestamp, step) AS last_timestamp,
             groupArray(step) AS at, arraySort(at) AS steps, arraySort((x, s) -> s, groupArray(value), at) AS values
         FROM {{db}}.points_number FINAL WHERE {condition}
         GROUP BY {SERIES}, rollup_bucket
@@ -162,7 +162,7 @@ FROM
         indexOf(max_values, arrayMax(arrayFilter(x -> NOT isNaN(x), max_values))) AS highest
     FROM
     (
-        SELECT {SERIES}, {bucket_of(level, below)} AS rollup_bucket,
+        SELECT {SERIES}, {bucket_sql(level, below)} AS rollup_bucket,
             min(first_step) AS start, max(last_step) AS end, argMax(last_timestamp, last_step) AS time,
             sum(finite) AS all_finite, sum(nans) AS all_nans, sum(count) AS all_count,
             groupArray(bucket) AS at, {arrays}

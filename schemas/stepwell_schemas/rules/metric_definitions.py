@@ -56,7 +56,7 @@ class Definition(NamedTuple):
         return "*" in self.name
 
     def matches(self, key: str) -> bool:
-        """Return True if the definition applies to `key`; patterns don't match keys that begin with `_` (like wandb)."""
+        """Check if the definition applies to `key`; patterns don't match keys that begin with `_`, as in wandb."""
         if not self.glob:
             return fold_key(key) == fold_key(self.name)
         return not key.startswith(_INTERNAL) and _fits(fold_key(key), fold_key(self.name).split("*"))
@@ -76,7 +76,7 @@ class Definition(NamedTuple):
         return {rule: known[rule] for rule in SUMMARY_RULES if rule in rules}
 
 
-def definition_of(key: str, definitions: Iterable[Definition]) -> Definition:
+def find_definition(key: str, definitions: Iterable[Definition]) -> Definition:
     """Return the definition of a key, given all definitions in order; an empty one if none applies."""
     found = None
     for definition in definitions:

@@ -25,7 +25,7 @@ def stream_writer(writer: str, stream: str) -> str:
     return f"{writer}{_MARK}{stream}"
 
 
-def stream_of(writer: str) -> str:
+def parse_stream(writer: str) -> str:
     """Return the stream in a writer's name, DEFAULT for the run's own rows."""
     _, mark, stream = writer.rpartition(_MARK)
     return stream if mark and stream in STREAMS else DEFAULT

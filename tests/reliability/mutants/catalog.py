@@ -12,7 +12,7 @@ _INSERT_ALL: Final = """        plan = await self._store(plan, plan_without, tok
         self._report(plan)
 """
 _ROLL: Final = """            if table == _REACHED:
-                await self._roll(plan)
+                await self._store_rollups(plan)
 """
 _INSERT: Final = """            try:
                 await self._insert(table, plan.tables[table], token(table), first, doubtful=planned)
@@ -23,7 +23,7 @@ _INSERT: Final = """            try:
                 # The tables that are stored have the same rows in the new plan, so no row has to be taken back.
                 plan = await asyncio.to_thread(plan_without, left_out)
 """
-_BURY: Final = "        await self._letters.deliver(self._partition, plan.dead, self._given_up)\n"
+_DELIVER: Final = "        await self._letters.deliver(self._partition, plan.dead, self._given_up)\n"
 _COMMIT_END: Final = '        await commit(self._kafka, self._partition, end, "")\n'
 _PUT: Final = "        self._states.put(plan.states)\n"
 _TOKEN: Final = 'return f"{partition.topic}:{partition.partition}:{first.offset}:{end}:{record}:{table}"'
@@ -101,7 +101,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "the end is committed before the inserts",
-        (_flushing(_INSERT_ALL + _BURY + _COMMIT_END, _COMMIT_END + _INSERT_ALL + _BURY),),
+        (_flushing(_INSERT_ALL + _DELIVER + _COMMIT_END, _COMMIT_END + _INSERT_ALL + _DELIVER),),
     ),
     Mutation(
         "a series says how far it came before its rollups are there", (_flushing(_ROLL + _INSERT, _INSERT + _ROLL),)
@@ -130,7 +130,7 @@ MUTATIONS: Final = (
         (
             Edit(
                 f"{_INGESTOR}/planner/rollups/plan.py",
-                "rolling.choose(level, Buckets(path, _where(keys, ends == end), shut.tolist()))",
+                "rollup_plan.choose(level, Buckets(path, _where(keys, ends == end), shut.tolist()))",
                 "pass",
             ),
         ),
@@ -141,7 +141,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "the end is committed before the dead letters are sent",
-        (_flushing(_BURY + _COMMIT_END, _COMMIT_END + _BURY),),
+        (_flushing(_DELIVER + _COMMIT_END, _COMMIT_END + _DELIVER),),
     ),
     Mutation(
         "dead letters are not waited for",
@@ -160,8 +160,8 @@ MUTATIONS: Final = (
             _flushing(_COMMIT_PLAN, _PUT + _COMMIT_PLAN),
             Edit(
                 f"{_INGESTOR}/partitions.py",
-                "anew = Owned(self._make_flusher(partition),",
-                "anew = Owned(owned.flusher,",
+                "flusher = self._make_flusher(partition)",
+                "flusher = owned.flusher",
             ),
         ),
     ),
@@ -171,7 +171,7 @@ MUTATIONS: Final = (
             Edit(
                 f"{_INGESTOR}/planner/run_tables.py",
                 "(*path, scope, name, end, number, old)",
-                "(*path, scope, name, end, number, NOT_THERE)",
+                "(*path, scope, name, end, number, ABSENT)",
             ),
         ),
     ),

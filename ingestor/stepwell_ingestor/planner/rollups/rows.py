@@ -59,7 +59,7 @@ class FlatPoints(NamedTuple):
         return FlatPoints(self.series[places], self.steps[places], self.timestamps[places], self.values[places])
 
 
-def of_points(level: int, steps: Int64s, timestamps: Int64s, values: Floats, begun: Floats) -> Rows:
+def rows_from_points(level: int, steps: Int64s, timestamps: Int64s, values: Floats, begun: Floats) -> Rows:
     """Return the full or partial rows of the buckets of points: [k, b] for k series and b buckets.
 
     Args:
@@ -73,10 +73,10 @@ def of_points(level: int, steps: Int64s, timestamps: Int64s, values: Floats, beg
     starts = np.concatenate(([0], np.flatnonzero(np.diff(buckets)) + 1))
     sums = np.zeros((len(values), len(starts)))
     sums[:, 0] = begun
-    return of_runs(level, Points(steps, timestamps, values), starts, sums)
+    return rows_from_segments(level, Points(steps, timestamps, values), starts, sums)
 
 
-def of_runs(level: int, points: Points, starts: Int64s, begun: Floats) -> Rows:
+def rows_from_segments(level: int, points: Points, starts: Int64s, begun: Floats) -> Rows:
     """Return the rows of runs of points that lie in one bucket each; a run ends at the next start: [k, b].
 
     Args:
@@ -136,7 +136,7 @@ def _sums(values: Floats, starts: Int64s, lengths: Int64s, begun: Floats) -> Flo
     return sums
 
 
-def together(rows: Rows, starts: Int64s) -> Rows:
+def merge_rows(rows: Rows, starts: Int64s) -> Rows:
     """Merge rows: each result row covers the rows from one start to the next.
 
     Args:

@@ -78,11 +78,11 @@ class Tables:
     def effects(self, plan: FlushPlan, end: int) -> Iterator[Effect]:
         """Yield what a flush does, in its order."""
         yield partial(self._store_points, plan)
-        told = plan.rolling.table(end)
+        told = plan.rollup_plan.table(end)
         if told is not None:
             yield partial(self._store_rollups, told.to_pylist())
         for level in LEVELS:
-            for chosen in plan.rolling.chosen.get(level, ()):
+            for chosen in plan.rollup_plan.chosen.get(level, ()):
                 yield partial(self._compute, level, chosen, end)
         yield partial(self._reach, plan)
 
