@@ -28,11 +28,11 @@ POINTS = 2 * BATCHES * ROWS
 
 
 class Overtaken(AiokafkaClients):
-    """Gives some commits up as unanswered, and has the broker carry each out behind the next one that is answered.
+    """Reports some commits as unanswered, and lets the broker apply each after the next one that is answered.
 
     Attributes:
         answers: what the broker said to those; None where it carried them out.
-        members: as whom each commit was to be made.
+        members: the membership of each commit.
     """
 
     def __init__(self, settings: IngestorSettings, given_up: frozenset[int] = frozenset()) -> None:

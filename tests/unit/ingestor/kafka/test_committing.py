@@ -19,12 +19,12 @@ PARTITION = TopicPartition("events", 0)
 
 
 class Broker:
-    """Answers one commit, and tells what is committed, if it tells."""
+    """Answers one commit, and reports the committed offset unless it is None."""
 
-    def __init__(self, answer: KafkaError | None, told: CommittedOffset | None) -> None:
+    def __init__(self, answer: KafkaError | None, reported: CommittedOffset | None) -> None:
         self.asked: list[str] = []
         self._answer = answer
-        self._told = told
+        self._reported = reported
 
     async def commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
         self.asked.append("commit")
@@ -33,9 +33,9 @@ class Broker:
 
     async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, CommittedOffset]:
         self.asked.append("committed")
-        if self._told is None:
+        if self._reported is None:
             raise NodeNotReadyError
-        return dict.fromkeys(partitions, self._told)
+        return dict.fromkeys(partitions, self._reported)
 
     async def rejoin(self, partition: TopicPartition) -> None:
         self.asked.append("rejoin")
@@ -65,10 +65,10 @@ async def test_a_commit_that_is_found_done_is_no_failure() -> None:
 
 
 @pytest.mark.parametrize(
-    "told", [CommittedOffset(3, ""), CommittedOffset(7, ""), CommittedOffset(None, ""), None], ids=str
+    "reported", [CommittedOffset(3, ""), CommittedOffset(7, ""), CommittedOffset(None, ""), None], ids=str
 )
-async def test_a_commit_that_may_still_come_is_left_behind(told: CommittedOffset | None) -> None:
-    broker = Broker(CommitInDoubtError("no answer"), told)
+async def test_a_commit_that_may_still_come_is_left_to_the_broker(reported: CommittedOffset | None) -> None:
+    broker = Broker(CommitInDoubtError("no answer"), reported)
     with pytest.raises(CommitInDoubtError, match="no answer"):
         await commit_with(broker)
     assert broker.asked == ["commit", "committed", "rejoin"]
