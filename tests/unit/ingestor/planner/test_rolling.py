@@ -69,7 +69,7 @@ flushes = st.lists(
 
 @dataclass
 class Tables:
-    """What is stored; each effect of a flush is carried out whole."""
+    """Stored rows; each effect of a flush is applied completely."""
 
     points: dict[tuple[str, int], tuple[int, Point]] = field(default_factory=dict)
     rollups: dict[Place, tuple[int, Row]] = field(default_factory=dict)
