@@ -1,4 +1,4 @@
-"""What should wake an operator: how much of what comes can't be used. Decisions over plain data, put into gauges."""
+"""The alarm on dead letters: it rings when their share among recent events is too large."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from stepwell_ingestor import telemetry
 from stepwell_ingestor.messages import DeadLetter, Message
 
 WINDOW_EVENTS: Final = 1_000
-"""The alarm looks at the last so many events of an ingestor, over all its partitions."""
+"""Number of recent events that the alarm considers, over all partitions of an ingestor."""
 
 LEAST_DEAD_LETTERS: Final = 20
-"""Fewer dead letters in the window are strays, however few events there are beside them."""
+"""The alarm stays silent below this number of dead letters in the window, whatever their share."""
 
 
 class DeadLetterAlarm:
-    """The share of dead letters among the last events, and whether it is above what is let pass."""
+    """Tracks the share of dead letters among recent events and compares it with a limit."""
 
     def __init__(self, alarm_share: float) -> None:
         self._alarm_share = alarm_share
@@ -31,17 +31,17 @@ class DeadLetterAlarm:
 
     @property
     def rings(self) -> bool:
-        """Whether the share is too large, and no mere stray makes it so."""
+        """True if the share exceeds the limit and the window has enough dead letters."""
         return self._dead >= LEAST_DEAD_LETTERS and self.share > self._alarm_share
 
     def settled(self, messages: Sequence[Message], dead: Sequence[DeadLetter]) -> None:
-        """Take in what became of events, the latest last."""
+        """Record the outcome of events, in the order of their offsets."""
         unusable = {letter.message.offset for letter in dead}
         self._window.extend(message.offset in unusable for message in messages[-WINDOW_EVENTS:])
         self._dead = sum(self._window)
 
     def report(self, messages: Sequence[Message], dead: Sequence[DeadLetter]) -> None:
-        """Take in what became of events, and tell the metrics."""
+        """Record the outcome of events and set the gauges."""
         self.settled(messages, dead)
         telemetry.gauge("stepwell_ingestor_deadletter_share", self.share)
         telemetry.gauge("stepwell_ingestor_deadletter_alarm", self.rings)

@@ -1,11 +1,11 @@
 """The errors of the ingestor.
 
 StepwellIngestorError
-├── PlanError            a committed plan names offsets that the topic no longer holds
-├── LandingError         ClickHouse takes an insert and does not show its rows
+├── PlanError            the offsets of a committed plan are no longer in the topic
+├── LandingError         ClickHouse accepts an insert but its rows can't be read
 ├── ReplayError          a run's log can't be replayed
-├── BatchTooLargeError   a record batch would take more memory, once decompressed, than is let pass
-└── CommitInDoubtError   whether the broker has carried out a commit, or will, is not known; a KafkaError too
+├── BatchTooLargeError   a decompressed record batch would exceed the memory limit
+└── CommitInDoubtError   a commit was not answered, so its outcome is unknown; also a KafkaError
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from aiokafka.errors import KafkaError
 
 
 class StepwellIngestorError(Exception):
-    """Base of every error that the ingestor raises of its own."""
+    """Base of the ingestor's own errors."""
 
 
 class PlanError(StepwellIngestorError):
-    """A committed plan names offsets that the topic no longer holds: Kafka's retention is too short."""
+    """The offsets of a committed plan are no longer in the topic: Kafka's retention is too short."""
 
 
 class LandingError(StepwellIngestorError):
-    """ClickHouse says that it took an insert, and does not show its rows."""
+    """ClickHouse accepted an insert, but its rows can't be read."""
 
 
 class ReplayError(StepwellIngestorError):
-    """A run's log can't be read, or says too little for a replay."""
+    """A run's log can't be read, or is not sufficient for a replay."""
 
 
 class CommitInDoubtError(StepwellIngestorError, KafkaError):  # type: ignore[misc]
-    """A commit was sent and not answered: the broker has carried it out, will do so later, or never heard of it."""
+    """A commit was sent and not answered: the broker may have applied it, may apply it later, or never received it."""
 
 
 class BatchTooLargeError(StepwellIngestorError):
-    """A record batch becomes larger than `limit` bytes when it is decompressed."""
+    """A record batch exceeds `limit` bytes when decompressed."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit

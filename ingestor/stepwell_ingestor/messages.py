@@ -1,4 +1,4 @@
-"""What comes from Kafka: messages to events, or to dead letters with their reason; one never touches another."""
+"""Decode Kafka messages into events, or into dead letters with a reason; each message is handled independently."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LATEST_TIMESTAMP: Final = 2**53
 outside, the Kafka record's own time is stored, clipped to the same range."""
 
 REDRIVEN_HEADER: Final = "redriven"
-"""The header by which a dead letter that is sent again names its origin."""
+"""Header that names the original record of a dead letter that is sent again (redriven)."""
 
 # `topic/partition/offset`, by the names that Kafka gives to topics.
 _ORIGIN: Final = re.compile(rb"[A-Za-z0-9._-]{1,249}/[0-9]{1,10}/[0-9]{1,19}")
@@ -39,7 +39,7 @@ _COMMIT_CODES: Final = bytes([COMMIT_FALSE, COMMIT_TRUE, COMMIT_DEFAULT])
 
 
 class Fault(NamedTuple):
-    """The reason why Kafka's records can't be read; `first` is the first of the offsets, the message's the last."""
+    """The reason why Kafka records can't be read; they span the offsets from `first` to that of the message."""
 
     first: int
     detail: str
@@ -48,8 +48,8 @@ class Fault(NamedTuple):
 class Message(NamedTuple):
     """A Kafka record of one partition; `timestamp` is the record's, in milliseconds since the epoch.
 
-    `origin` is `topic/partition/offset` of the event that a dead letter was made of, where it was redriven. With a
-    `fault` it stands for records that can't be read, and has no value.
+    `origin` is `topic/partition/offset` of the original event if the record is a redriven dead letter. A message with
+    a `fault` stands for unreadable records and has no value.
     """
 
     offset: int
@@ -61,12 +61,12 @@ class Message(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The bytes that it takes in memory, about."""
+        """Approximate size in memory, in bytes."""
         return len(self.value) + len(self.key or b"") + RECORD_OVERHEAD_BYTES
 
 
 def origin_of(headers: Iterable[tuple[str, bytes | None]]) -> str:
-    """Return where a redriven record came from first, "" for all others and where the header is of another form."""
+    """Return the origin of a redriven record; "" if the header is missing or malformed."""
     for name, value in headers:
         if name == REDRIVEN_HEADER and value is not None and _ORIGIN.fullmatch(value):
             return value.decode("ascii")
@@ -74,12 +74,12 @@ def origin_of(headers: Iterable[tuple[str, bytes | None]]) -> str:
 
 
 def redriven_session(origin: str) -> str:
-    """Return the name of the session that redriven records of one origin are: taken once, however often they come."""
+    """Return the session name for redriven records of one origin, so that repeated deliveries are deduplicated."""
     return f"{REDRIVEN_HEADER} {origin}"
 
 
 class Received(NamedTuple):
-    """A message that is an event: of which run, and when it was made, in microseconds since the epoch."""
+    """A message decoded into an event, with its run and its timestamp in microseconds since the epoch."""
 
     message: Message
     event: Event
@@ -88,7 +88,7 @@ class Received(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """A message that can't be used, and why; `partly`: what of it could be used is stored."""
+    """A message that can't be used, with the reason; `partly`: its usable values are stored."""
 
     message: Message
     reason: DeadLetterReason
@@ -97,11 +97,11 @@ class DeadLetter(NamedTuple):
 
 
 def receive(codec: Codec, message: Message) -> Received:
-    """Read one message.
+    """Decode and validate one message.
 
     Raises:
-        UnusableEventError: when it is no event that can be used.
-        RegistryError: when the schema registry is needed and does not answer.
+        UnusableEventError: if it is not a usable event.
+        RegistryError: if the schema registry is needed and does not answer.
     """
     if message.fault is not None:
         raise UnusableEventError(DeadLetterReason.UNREADABLE, message.fault.detail)
@@ -118,7 +118,7 @@ def receive(codec: Codec, message: Message) -> Received:
         _check_chunk(event)
     timestamp = event.timestamp
     if not EARLIEST_TIMESTAMP <= timestamp <= LATEST_TIMESTAMP:
-        # The record's own time may be anything: producers set it.
+        # The record's own time may be out of range too: producers set it.
         timestamp = min(max(message.timestamp * _MICROSECONDS_A_MILLISECOND, EARLIEST_TIMESTAMP), LATEST_TIMESTAMP)
     return Received(message, event, path, timestamp)
 
@@ -141,12 +141,12 @@ def _check_values(event: Event) -> None:
     if isinstance(event, LogEvent):
         for key, value in event.data.items():
             if isinstance(value, Media) and value.kind not in MEDIA_KINDS:
-                detail = f"key {key[:80]!r}: {value.kind} is no kind of media"
+                detail = f"key {key[:80]!r}: {value.kind} is not a media kind"
                 raise UnusableEventError(DeadLetterReason.BAD_VALUE, detail)
 
 
 def _check_chunk(chunk: MediaChunk) -> None:
-    """Check a piece of a media file, and a file that came in one piece against its name."""
+    """Validate a media chunk; check a file of a single chunk against its size and SHA-256."""
     size, kind = len(chunk.data), chunk.content_type
     rule = ""
     if chunk.index >= chunk.count:
@@ -162,7 +162,7 @@ def _check_chunk(chunk: MediaChunk) -> None:
 
 
 def receive_all(codec: Codec, messages: Iterable[Message]) -> tuple[list[Received], list[DeadLetter]]:
-    """Read messages; what can't be used comes back as dead letters. Raises: RegistryError."""
+    """Decode messages into events, and into dead letters if they can't be used. Raises: RegistryError."""
     received, dead = [], []
     for message in messages:
         try:
@@ -177,6 +177,6 @@ def receive_all(codec: Codec, messages: Iterable[Message]) -> tuple[list[Receive
 
 
 def unusable(message: Message, error: Exception) -> DeadLetter:
-    """Return the dead letter of a message that an exception was raised for."""
+    """Return the dead letter for a message whose processing raised an exception."""
     detail = f"{type(error).__name__}: {str(error)[:_DETAIL_CHARS]}"
     return DeadLetter(message, DeadLetterReason.UNUSABLE, detail)

@@ -1,4 +1,4 @@
-"""What this member of the consumer group owns: its partitions, the plans left on them, and which are paused."""
+"""The partitions assigned to this member of the consumer group: their buffers, flushes and unfinished plans."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _log = structlog.get_logger()
 
 
 @dataclass
-class Owned:
-    """One partition: what it holds in memory and the flush under way.
+class PartitionState:
+    """The state of one assigned partition: its buffer and its flush in progress.
 
-    Messages may come before the plan that an owner before left was read; nothing is flushed until `ready`.
-    `rewind_to` is the first offset to read again after a flush that failed, where nothing was committed before.
+    Messages may arrive before the previous owner's plan has been read; nothing is flushed until `ready`.
+    `rewind_to` is the first offset to read again after a failed flush if the group has committed nothing yet.
     """
 
     flusher: Flusher
@@ -34,84 +34,87 @@ class Owned:
     rewind_to: int | None = None
 
 
-class Ownership:
-    """The partitions that the group gave to this member.
+class AssignedPartitions:
+    """The partitions that the group has assigned to this member.
 
-    aiokafka logs and forgets what its callbacks raise. So they only note what changed; what can fail is done by
-    `read_plans`, which the ingest loop calls until nothing is left to do.
+    aiokafka logs and discards exceptions of its callbacks. Therefore the callbacks only record the change; work that
+    can fail is done in `read_plans`, which the ingest loop calls repeatedly.
     """
 
     def __init__(self, kafka: Kafka, make_flusher: Callable[[TopicPartition], Flusher]) -> None:
-        self.partitions: dict[TopicPartition, Owned] = {}
+        self.partitions: dict[TopicPartition, PartitionState] = {}
         self._kafka = kafka
         self._make_flusher = make_flusher
-        self._told = False
+        self._warned = False
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        """Begin to hold partitions. Runs before their first message can come."""
+        """Handle assignment. Runs before the first message of the partitions can arrive."""
         for partition in assigned:
-            self.partitions[partition] = Owned(self._make_flusher(partition))
+            self.partitions[partition] = PartitionState(self._make_flusher(partition))
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        """Let partitions go: flushes under way end first, what is only buffered is the next owner's to read."""
+        """Handle revocation: wait for flushes in progress, then drop buffered messages; the next owner reads them."""
         leaving = [self.partitions.pop(partition) for partition in revoked if partition in self.partitions]
         for owned in leaving:
             owned.flusher.give_up()
         tasks = [owned.task for owned in leaving if owned.task is not None]
         if tasks:
-            await asyncio.wait(tasks)  # all of them: one that fails must not let another go on behind the rebalance
+            await asyncio.wait(tasks)  # all of them: after a failed flush, no other may continue past the rebalance
         for task in tasks:
             try:
                 task.result()
             except (KafkaError, StoreUnavailableError) as error:
-                _log.info("left a flush to the partition's next owner", error=str(error))
+                _log.info("flush_left_to_next_owner", error=str(error))
 
-    def retake(self, partition: TopicPartition) -> None:
-        """Begin a partition anew after a flush that the broker did not let end: what is committed tells from where."""
+    def restart_partition(self, partition: TopicPartition) -> None:
+        """Discard a partition's state after a flush failed; it restarts from the committed offset."""
         owned = self.partitions.get(partition)
         if owned is not None:
             owned.flusher.give_up()
-            anew = Owned(self._make_flusher(partition), paused=owned.paused, rewind_to=owned.buffer.next_offset)
-            self.partitions[partition] = anew
+            flusher = self._make_flusher(partition)
+            rewind_to = owned.buffer.next_offset
+            self.partitions[partition] = PartitionState(flusher, paused=owned.paused, rewind_to=rewind_to)
 
     async def read_plans(self) -> None:
-        """Ask the broker what owners before left on partitions that are new here."""
+        """Read the committed offsets and plans of newly assigned partitions."""
         new = {partition: owned for partition, owned in self.partitions.items() if not owned.ready}
         if not new:
             return
         try:
             committed = await self._kafka.committed(list(new))
         except KafkaError as error:
-            if not self._told:
-                self._told = True
-                _log.warning("the broker does not tell what is committed; asking again", error=str(error))
+            if not self._warned:
+                self._warned = True
+                _log.warning("committed_offsets_unavailable", error=str(error))
             return
-        self._told = False
+        self._warned = False
         for partition, owned in new.items():
             if self.partitions.get(partition) is owned:
                 start, plan = committed[partition]
                 self._begin(partition, owned, start, int(plan) if plan else None)
 
-    def _begin(self, partition: TopicPartition, owned: Owned, start: int | None, planned_end: int | None) -> None:
+    def _begin(
+        self, partition: TopicPartition, owned: PartitionState, start: int | None, planned_end: int | None
+    ) -> None:
         first = owned.rewind_to if start is None else start
         if first is not None:
             try:
                 self._kafka.seek(partition, first)
             except IllegalStateError:
-                # A rebalance under way has taken the partition; its end brings a new start.
+                # A rebalance in progress has revoked the partition; it will be assigned again or not.
                 return
-            # What came before lies behind a gap, or before `first`: aiokafka looks its position up on its own, and
-            # in the meantime another member may have gone on from there. It comes again.
+            # Drop messages that were fetched before the seek: aiokafka looks up its position independently, and
+            # another member may have advanced since. They may leave a gap or precede `first`; they are fetched again.
             owned.buffer = PartitionBuffer()
         owned.buffer.start, owned.buffer.planned_end = start, planned_end
         owned.ready = True
         if planned_end is not None:
-            _log.info("repeating an unfinished flush", partition=partition.partition, start=start, end=planned_end)
+            _log.info("unfinished_flush_found", partition=partition.partition, start=start, end=planned_end)
 
     def balance(self, limit_bytes: int) -> None:
-        """Pause partitions while memory is full; a paused one stays this member's.
+        """Pause partitions while the buffers are full; a paused partition remains assigned.
 
-        A partition with an unfinished plan is read on: its flush needs all of the plan, and frees memory.
+        A partition with an unfinished plan is not paused: its flush needs all messages of the plan, and frees memory.
         """
         assigned = self._kafka.assignment()
         full = sum(owned.buffer.bytes for owned in self.partitions.values()) >= limit_bytes

@@ -1,4 +1,4 @@
-"""Progress of an ingestor: an alarm when events wait and none are settled, whatever the cause."""
+"""The stall alarm of an ingestor: it rings when events wait and no flush completes, whatever the cause."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _log = structlog.get_logger()
 
 
 class StallWatch:
-    """Decides when an ingestor counts as stalled; the time is an argument.
+    """Decides if an ingestor is stalled; the caller passes the time.
 
     Args:
-        stall_seconds: events may wait for so long without any progress.
-        now: the time of the beginning.
+        stall_seconds: the longest time that events may wait without progress.
+        now: the start time.
     """
 
     def __init__(self, stall_seconds: float, now: float) -> None:
@@ -30,7 +30,7 @@ class StallWatch:
         self._last_flush_at: float | None = None
 
     def observe(self, lag_events: int, last_flush_at: float | None, now: float) -> bool:
-        """Return whether it is stalled: events wait, and no flush has ended for too long."""
+        """Return True if events wait and no flush has completed for `stall_seconds`."""
         if lag_events == 0 or last_flush_at != self._last_flush_at:
             self._moved_at = now
         self._last_flush_at = last_flush_at
@@ -38,14 +38,14 @@ class StallWatch:
 
 
 class WatchedIngestor:
-    """An ingestor whose progress is watched while it runs."""
+    """An ingestor with the stall alarm."""
 
     def __init__(self, settings: IngestorSettings, store: Store) -> None:
         self._ingestor = Ingestor(settings, store)
         self._stall_seconds = settings.ingestor_stall_seconds
 
     async def run(self) -> None:
-        """Ingest until `stop`; raises what `Ingestor.run` does."""
+        """Ingest until `stop`. Raises the errors of `Ingestor.run`."""
         watching = asyncio.create_task(self._watch())
         try:
             await self._ingestor.run()
@@ -53,7 +53,7 @@ class WatchedIngestor:
             watching.cancel()
 
     async def stop(self) -> bool:
-        """Make `run` end; return whether everything read was stored."""
+        """Stop `run`; return True if everything read was stored."""
         return await self._ingestor.stop()
 
     async def _watch(self) -> NoReturn:

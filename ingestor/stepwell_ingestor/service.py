@@ -1,4 +1,4 @@
-"""An ingestor: a member of the consumer group that carries events from Kafka into ClickHouse."""
+"""The ingestor: a consumer group member that stores events from Kafka in ClickHouse."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.flush.policy import FlushPolicy
 from stepwell_ingestor.flush.state_memory import StateMemory
 from stepwell_ingestor.kafka.client import LEAVE_SECONDS, AiokafkaClients, Kafka
-from stepwell_ingestor.partitions import Owned, Ownership
+from stepwell_ingestor.partitions import AssignedPartitions, PartitionState
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreUnavailableError
@@ -26,17 +26,17 @@ from stepwell_schemas.events.codec import Codec
 from stepwell_schemas.media_store import MediaStore
 
 _POLL_SECONDS: Final = 0.05
-# The end of an ingestor: 5 s to store what is buffered, 2 s to leave the group; what hangs is cancelled after these 7 s
-# and has 2 s to leave.
+# Shutdown: 5 s to store what is buffered and 2 s to leave the group. A `run` that still hangs after these 7 s is
+# cancelled and has another 2 s.
 _DRAIN_SECONDS: Final = 5.0
 _log = structlog.get_logger()
 
 
 class IngestorStatus(NamedTuple):
-    """What an ingestor holds and has not settled.
+    """The backlog of an ingestor.
 
-    Bytes in memory, events behind, partitions, paused ones, and when a flush last ended (seconds since the epoch,
-    None before the first).
+    Bytes buffered, lag in events, assigned and paused partitions, and the time of the last completed flush (seconds
+    since the epoch, None before the first).
     """
 
     buffered_bytes: int
@@ -47,13 +47,13 @@ class IngestorStatus(NamedTuple):
 
 
 class Ingestor:
-    """Runs until `stop()`. Several of them, in any processes, share the partitions of the topic.
+    """Ingests until `stop()`. Several ingestors, in any number of processes, share the partitions of the topic.
 
-    A broker, a ClickHouse or a media store that can't be reached is waited for, however long.
+    Retries without limit while Kafka, ClickHouse or the media store can't be reached.
 
-    `run()` raises what makes going on pointless: a statement that ClickHouse refuses (`StoreError`) or takes without
-    effect (`LandingError`), a plan whose events the log no longer holds (`PlanError`), a broker that refuses this
-    client (`KafkaError`). Nothing is committed then: the next ingestor begins with the same flush.
+    `run()` raises errors that a retry can't resolve: ClickHouse refuses a statement (`StoreError`) or accepts an insert
+    without storing it (`LandingError`), the log no longer holds the events of a plan (`PlanError`), or the broker
+    refuses this client (`KafkaError`). Nothing is committed in these cases: the next ingestor repeats the flush.
     """
 
     def __init__(
@@ -73,11 +73,11 @@ class Ingestor:
         self._drained = True
         self._running: asyncio.Task[None] | None = None
         self._memory = StateMemory(settings.ingestor_state_bytes)
-        self._owned = Ownership(self._kafka, self._make_flusher)
+        self._owned = AssignedPartitions(self._kafka, self._make_flusher)
         telemetry.gauge("stepwell_ingestor_buffer_limit_bytes", settings.ingestor_buffer_bytes)
 
     async def run(self) -> None:
-        """Take part in the group until `stop()`; what is buffered then is stored first."""
+        """Consume until `stop()`, then store what is buffered."""
         self._running = asyncio.current_task()
         try:
             await self._start()
@@ -105,10 +105,10 @@ class Ingestor:
             await starting
 
     async def stop(self) -> bool:
-        """Ask `run()` to store what is buffered and end; returns when it has, and after 9 s at the latest.
+        """Ask `run()` to store what is buffered and to end; return when it has ended, after 9 s at the latest.
 
         Returns:
-            False when something read was not stored, which the next ingestor reads again, or when `run()` hangs.
+            False if messages that were read are not stored (the next ingestor reads them again), or if `run()` hangs.
         """
         self._stopping.set()
         if await self._has_ended(_DRAIN_SECONDS + LEAVE_SECONDS):
@@ -124,13 +124,13 @@ class Ingestor:
         return self._ended.is_set()
 
     def status(self) -> IngestorStatus:
-        """Return what is held and not settled."""
+        """Return the current backlog."""
         owned = self._owned.partitions
         lag = 0
         for partition, part in owned.items():
             end, settled = self._kafka.highwater(partition), part.buffer.next_offset
             if end is not None and settled is not None:
-                # Markers of transactions have offsets and are no events: with nothing held, all that is read counts.
+                # Transaction markers occupy offsets but are not events. With an empty buffer, count from the position.
                 read_to = self._kafka.read_to(partition) if part.buffer.is_empty else None
                 lag += max(end - max(settled, read_to or 0), 0)
         return IngestorStatus(
@@ -157,8 +157,8 @@ class Ingestor:
         self._owned.balance(self._settings.ingestor_buffer_bytes)
         self._report()
 
-    async def _flush_when_due(self, partition: TopicPartition, owned: Owned, now: float) -> None:
-        # Only a plan needs the position, and asking for it waits while a rebalance goes on.
+    async def _flush_when_due(self, partition: TopicPartition, owned: PartitionState, now: float) -> None:
+        # Only a plan needs the position; `position` blocks while a rebalance is in progress.
         position = 0 if owned.buffer.planned_end is None else await self._kafka.position(partition)
         if position is None or self._owned.partitions.get(partition) is not owned:
             return
@@ -169,20 +169,20 @@ class Ingestor:
         try:
             task.result()
         except KafkaError as error:
-            _log.warning("a flush did not end; beginning the partition anew", partition=partition, error=str(error))
-            self._owned.retake(partition)
+            _log.warning("flush_failed", partition=partition.partition, error=str(error))
+            self._owned.restart_partition(partition)
 
-    async def _flush(self, owned: Owned) -> None:
-        portion = owned.buffer.portion(self._policy)
-        plan = await owned.flusher.flush(portion.messages, portion.end, portion.planned)
-        owned.buffer.settle(portion, asyncio.get_running_loop().time())
+    async def _flush(self, owned: PartitionState) -> None:
+        pending = owned.buffer.next_flush(self._policy)
+        plan = await owned.flusher.flush(pending.messages, pending.end, pending.planned)
+        owned.buffer.settle(pending, asyncio.get_running_loop().time())
         self._last_flush_at = time.time()
-        telemetry.count("stepwell_ingestor_events", len(portion.messages))
+        telemetry.count("stepwell_ingestor_events", len(pending.messages))
         telemetry.count("stepwell_ingestor_points", plan.points)
         telemetry.count("stepwell_ingestor_repeated_records", plan.repeated)
         telemetry.count("stepwell_ingestor_step_conflicts", plan.conflicts)
         telemetry.count("stepwell_ingestor_flushes")
-        self._alarm.report(portion.messages, plan.dead)
+        self._alarm.report(pending.messages, plan.dead)
         telemetry.gauge("stepwell_ingestor_last_flush_timestamp_seconds", self._last_flush_at)
         telemetry.gauge("stepwell_ingestor_state_bytes", self._memory.bytes)
 
@@ -199,20 +199,20 @@ class Ingestor:
         try:
             await asyncio.wait_for(self._flush_everything(), _DRAIN_SECONDS)
         except (KafkaError, StoreUnavailableError, TimeoutError) as error:
-            # What is not settled is still in Kafka, for the next ingestor.
+            # The remaining events are still in Kafka, for the next ingestor.
             self._drained = False
-            _log.warning("stopped before everything read was stored", error=repr(error))
+            _log.warning("drain_incomplete", error=repr(error))
 
     async def _flush_everything(self) -> None:
         for partition, owned in list(self._owned.partitions.items()):
             if owned.task is not None:
                 await owned.task
-            # A rebalance may take the partition away in the meantime; it waits for `owned.task`, and for no other.
+            # A rebalance may revoke the partition in the meantime; it waits for `owned.task` only.
             while self._may_drain(partition, owned):
                 owned.task = asyncio.create_task(self._flush(owned))
                 await owned.task
 
-    def _may_drain(self, partition: TopicPartition, owned: Owned) -> bool:
+    def _may_drain(self, partition: TopicPartition, owned: PartitionState) -> bool:
         still_owned = self._owned.partitions.get(partition) is owned
         return still_owned and owned.ready and owned.buffer.planned_end is None and not owned.buffer.is_empty
 

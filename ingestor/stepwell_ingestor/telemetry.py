@@ -1,4 +1,4 @@
-"""What an operator sees of the ingestor. Names are one documented type: a typo fails type-checking."""
+"""Prometheus metrics of the ingestor. Their names are a type, so that a typo fails type-checking."""
 
 from __future__ import annotations
 
@@ -40,42 +40,42 @@ GaugeName = Literal[
 ]
 
 _COUNTERS: Final[dict[CounterName, str]] = {
-    "stepwell_ingestor_events": "Events read from Kafka and settled: stored, or put to the dead letters.",
+    "stepwell_ingestor_events": "Events read from Kafka and settled: stored, or sent to the dead letters.",
     "stepwell_ingestor_points": "Points stored.",
-    "stepwell_ingestor_repeated_records": "Records that had been stored before and were left out.",
+    "stepwell_ingestor_repeated_records": "Records that had been stored before and were skipped.",
     "stepwell_ingestor_step_conflicts": "Calls that asked for a step below their writer's current one.",
     "stepwell_ingestor_flushes": "Flushes stored and committed.",
-    "stepwell_ingestor_store_retries": "Tries that failed because ClickHouse could not be reached.",
-    "stepwell_ingestor_media_retries": "Tries that failed because the media store could not be reached.",
-    "stepwell_ingestor_dead_letters_undelivered": "Dead letters that their topic did not take; the log names them.",
-    "stepwell_ingestor_rejoins": "Times that the group was left and joined anew because a commit was not answered.",
-    "stepwell_ingestor_clipped_counts": "Counts of runs and sessions that were clipped at what their column holds.",
-    "stepwell_ingestor_isolated_events": "Events that made planning fail, put to the dead letters as `unusable`.",
-    "stepwell_ingestor_refused_events": "Events whose rows ClickHouse refused, put to the dead letters as `unusable`.",
-    "stepwell_ingestor_inserts_repaired": "Inserts that ClickHouse noted and lost when it was killed, made again.",
-    "stepwell_ingestor_rollup_rows": "Rows of rollups told from the flushes' own points.",
-    "stepwell_ingestor_rollup_statements": "Statements that computed rows of rollups from what was stored.",
-    "stepwell_ingestor_rollup_seconds": "Seconds that flushes took for rollups.",
+    "stepwell_ingestor_store_retries": "Attempts that failed because ClickHouse could not be reached.",
+    "stepwell_ingestor_media_retries": "Attempts that failed because the media store could not be reached.",
+    "stepwell_ingestor_dead_letters_undelivered": "Dead letters that their topic did not accept; the log names them.",
+    "stepwell_ingestor_rejoins": "Times that the group was left and rejoined because a commit was not answered.",
+    "stepwell_ingestor_clipped_counts": "Counts of runs and sessions that were clipped at their column's maximum.",
+    "stepwell_ingestor_isolated_events": "Events that made planning fail, sent to the dead letters as `unusable`.",
+    "stepwell_ingestor_refused_events": "Events whose rows ClickHouse refused, sent to the dead letters as `unusable`.",
+    "stepwell_ingestor_inserts_repaired": "Inserts repeated because ClickHouse had recorded and lost them in a crash.",
+    "stepwell_ingestor_rollup_rows": "Rollup rows computed from the flushes' own points.",
+    "stepwell_ingestor_rollup_statements": "Statements that computed rollup rows from stored points.",
+    "stepwell_ingestor_rollup_seconds": "Seconds that flushes spent on rollups.",
 }
 _GAUGES: Final[dict[GaugeName, str]] = {
     "stepwell_ingestor_lag_events": "Events in the log that are not settled, over the partitions of this ingestor.",
     "stepwell_ingestor_buffered_bytes": "Bytes of events held in memory.",
     "stepwell_ingestor_buffer_limit_bytes": "Bytes of events beyond which partitions are paused.",
     "stepwell_ingestor_paused_partitions": "Partitions that are paused because ClickHouse does not keep up.",
-    "stepwell_ingestor_state_bytes": "Bytes of run state held in memory, about.",
+    "stepwell_ingestor_state_bytes": "Approximate bytes of run state held in memory.",
     "stepwell_ingestor_last_flush_timestamp_seconds": "When a flush was last committed, in seconds since the epoch.",
     "stepwell_ingestor_deadletter_share": "Share of dead letters among the last 1,000 events.",
     "stepwell_ingestor_deadletter_alarm": "1 while that share is too large.",
-    "stepwell_ingestor_deadletter_topic_alarm": "1 while the topic of dead letters is missing or takes no letters.",
+    "stepwell_ingestor_deadletter_topic_alarm": "1 while the topic of dead letters is missing or accepts no letters.",
     "stepwell_ingestor_store_alarm": "1 while events wait because ClickHouse can't be reached.",
     "stepwell_ingestor_media_alarm": "1 while events wait because the media store can't be reached.",
-    "stepwell_ingestor_stalled_alarm": "1 while events wait and no flush has ended for too long.",
+    "stepwell_ingestor_stalled_alarm": "1 while events wait and no flush has completed for too long.",
 }
 
 _counters: Final = {name: Counter(name, text) for name, text in _COUNTERS.items()}
 _gauges: Final = {name: Gauge(name, text) for name, text in _GAUGES.items()}
 _dead_letters: Final = Counter(
-    "stepwell_ingestor_dead_letters", "Events put to the dead letters, by reason.", ["reason"]
+    "stepwell_ingestor_dead_letters", "Events sent to the dead letters, by reason.", ["reason"]
 )
 
 

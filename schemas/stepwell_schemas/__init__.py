@@ -1,1 +1,1 @@
-"""What both ends of Stepwell share: events, pure rules, and the ClickHouse schema."""
+"""Code shared by producers and services: events, rules, and the ClickHouse schema."""

@@ -1,16 +1,16 @@
 """The errors of the shared rules.
 
 StepwellSchemaError
-├── IdentifierError (also ValueError)   an entity, project or run id that can't be used
-├── KeyRuleError    (also ValueError)   a metric's key that can't be used
-├── StepError       (also ValueError)   a step that can't be used
-├── UnusableEventError                  an event that goes to the dead letters, with its reason
-├── RegistryError                       the schema registry did not answer as it should
-└── StoreError                          ClickHouse
-    ├── StoreUnavailableError           not reachable now: the same call may succeed later
-    │   └── MediaUnavailableError       the same of the object store that holds media files
-    ├── StoreRejectedError              the engine refused the statement: a retry will not help
-    └── StoreInUseError                 the embedded engine's folder belongs to another process
+├── IdentifierError (also ValueError)   invalid entity, project or run id
+├── KeyRuleError    (also ValueError)   invalid metric key
+├── StepError       (also ValueError)   invalid step
+├── UnusableEventError                  an event that becomes a dead letter, with the reason
+├── RegistryError                       the schema registry can't be reached or refused a schema
+└── StoreError                          ClickHouse failed
+    ├── StoreUnavailableError           temporarily: the same call may succeed later
+    │   └── MediaUnavailableError       the same for the object store with media files
+    ├── StoreRejectedError              the statement was refused: a retry will not help
+    └── StoreInUseError                 another process uses the embedded engine's folder
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _SHOWN_CHARS: Final = 80
 
 
 class StepwellSchemaError(Exception):
-    """Base of every error that the shared rules raise."""
+    """Base of the errors in this package."""
 
 
 def shorten(value: object) -> str:
-    """Return a value as it is shown in a message: cut after 80 characters, with its length then."""
+    """Return the repr of a value for a message; truncated after 80 characters, with its length."""
     shown = repr(value)
     return shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}… ({len(shown):,} characters)"
 
 
 class RuleError(StepwellSchemaError, ValueError):
-    """A value that breaks a rule; names the field, the value and the rule."""
+    """A value that violates a rule; the message names the field, the value and the rule."""
 
     def __init__(self, field: str, value: object, rule: str) -> None:
         self.field = field
@@ -42,19 +42,19 @@ class RuleError(StepwellSchemaError, ValueError):
 
 
 class IdentifierError(RuleError):
-    """An entity, project or run id that can't be used."""
+    """An invalid entity, project or run id."""
 
 
 class KeyRuleError(RuleError):
-    """A metric's key that can't be used."""
+    """An invalid metric key."""
 
 
 class StepError(RuleError):
-    """A step that can't be used."""
+    """An invalid step."""
 
 
 class DeadLetterReason(StrEnum):
-    """Why an event could not be used; the value travels in the dead letter's `reason` header."""
+    """The reason why an event could not be used, as in the dead letter's `reason` header."""
 
     UNREADABLE = "unreadable"
     UNKNOWN_FRAMING = "unknown_framing"
@@ -70,7 +70,7 @@ class DeadLetterReason(StrEnum):
 
 
 class UnusableEventError(StepwellSchemaError):
-    """An event that can't be used: it goes to the dead letters with `reason` and `detail`."""
+    """An event that can't be used; it becomes a dead letter with `reason` and `detail`."""
 
     def __init__(self, reason: DeadLetterReason, detail: str) -> None:
         self.reason = reason
@@ -83,7 +83,7 @@ class RegistryError(StepwellSchemaError):
 
 
 class StoreError(StepwellSchemaError):
-    """ClickHouse did not do what it was asked; `code` is its error code (0 where it gave none)."""
+    """A ClickHouse call failed; `code` is ClickHouse's error code, 0 if there is none."""
 
     def __init__(self, message: str, code: int = 0) -> None:
         self.code = code
@@ -95,7 +95,7 @@ class StoreUnavailableError(StoreError):
 
 
 class MediaUnavailableError(StoreUnavailableError):
-    """The object store with the media files did not do what it was asked; the same call may succeed later."""
+    """A call of the object store with media files failed; the same call may succeed later."""
 
 
 class StoreRejectedError(StoreError):

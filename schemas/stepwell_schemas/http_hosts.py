@@ -1,8 +1,8 @@
-"""The rules for a request's `Host` and `Origin`, which keep other web pages away from a service on a user's machine.
+"""Rules for a request's `Host` and `Origin`, which protect a service on a user's machine from other web pages.
 
-A page can name its own domain in DNS with the address of the service (DNS rebinding); the browser then takes the
-service for part of that page. Such a request has the page's domain in `Host`, so that only known names are allowed.
-Addresses are always allowed: a request that has one in `Host` was sent to that address.
+A page can resolve its own domain to the address of the service (DNS rebinding); the browser then treats the service as
+the page's origin. Such a request has the page's domain in `Host`, so only known names are allowed. IP addresses are
+always allowed: a request with an address in `Host` was sent to that address.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LOOPBACK: Final = "localhost"
 
 
 def host_is_allowed(host_header: str, allowed: Collection[str]) -> bool:
-    """Tell if a request with this `Host` may be answered.
+    """Return True if a request with this `Host` may be answered.
 
     Args:
         host_header: the header, with or without a port.
@@ -34,7 +34,7 @@ def host_is_allowed(host_header: str, allowed: Collection[str]) -> bool:
 
 
 def origin_is_own(origin: str, host_header: str) -> bool:
-    """Tell if a request's `Origin` is the service that it was sent to; `null`, which hides a page's, is not."""
+    """Return True if a request's `Origin` is the service that it was sent to; an opaque origin (`null`) is not."""
     scheme, separator, authority = origin.lower().partition("://")
     return bool(separator) and scheme in {"http", "https"} and authority == host_header.lower()
 

@@ -1,9 +1,9 @@
-"""The one logging configuration of all processes: structlog and the standard library, written by a thread of its own.
+"""The logging configuration of all processes, for structlog and the standard library, with a background writer thread.
 
-A line is JSON unless the stream is a terminal. Records are rendered and written by one background thread, so that a
-slow terminal, a full pipe or a long traceback never holds up the caller. The queue before that thread is bounded: a
-record that finds it full is dropped, and the next line that is written says how many were (`log_records_dropped`).
-Tracebacks name files, lines and functions, never the values of local variables.
+Lines are JSON unless the stream is a terminal. One background thread renders and writes records, so that a slow
+terminal, a full pipe or a long traceback never blocks the caller. The thread's queue is bounded: if it is full, records
+are dropped, and the next line reports their number (`log_records_dropped`). Tracebacks contain files, lines and
+functions, never the values of local variables.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 RECORDS_MAX: Final = 10_000
-"""Records that wait for the thread; with values of VALUE_CHARS characters at most, they are some 40 MB."""
+"""Capacity of the queue; with values of at most VALUE_CHARS characters, it takes some 40 MB."""
 
 VALUE_CHARS: Final = 4_000
 """Characters of one value in a line."""
@@ -34,14 +34,14 @@ _TRACEBACK_CHARS: Final = 16_000
 _FRAMES: Final = 30
 _EXCEPTION: Final = ("exception", "exc_info")
 _FLUSH_SECONDS: Final = 2.0
-# Libraries that describe each connection they make at the level `info`.
+# Libraries that log each connection at level `info`.
 CHATTY: Final = ("aiokafka", "asyncio", "botocore", "clickhouse_connect", "httpx", "urllib3", "uvicorn")
 
 _current: BackgroundHandler | None = None
 
 
 class BackgroundHandler(logging.Handler):
-    """Passes records to a thread that formats and writes them; `emit` never waits."""
+    """Passes records to a thread that formats and writes them; `emit` never blocks."""
 
     def __init__(self, stream: TextIO, records_max: int = RECORDS_MAX) -> None:
         super().__init__()
@@ -53,21 +53,21 @@ class BackgroundHandler(logging.Handler):
         self._thread.start()
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Pass one record on. Takes no lock: several threads may be here together."""
+        """Enqueue a record. No lock is needed: threads may call it concurrently."""
         if not self.filter(record):
             return False
         self.emit(record)
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass one record on, or count it as dropped."""
+        """Enqueue a record, or count it as dropped."""
         try:
             self._records.put_nowait(record)
         except queue.Full:
             self.dropped += 1
 
     def close(self) -> None:
-        """Write what waits, for some seconds at most, and end the thread."""
+        """Write the queued records, for some seconds at most, and end the thread."""
         if self._thread.is_alive():
             try:
                 self._records.put(None, timeout=_FLUSH_SECONDS)
@@ -90,26 +90,26 @@ class BackgroundHandler(logging.Handler):
         self._reported += count
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         event = {"event": "log_records_dropped", "count": count, "level": "warning", "timestamp": now}
-        # As structlog passes an event to its formatter. Through the queue it could be dropped itself.
+        # A record as structlog passes it to its formatter. It bypasses the queue, where it could be dropped itself.
         self._write(logging.makeLogRecord({"msg": event, "_logger": None, "_name": "warning"}))
 
     def _write(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record).encode("utf-8", "backslashreplace").decode()
         except Exception:
-            # A value whose `repr` fails costs its own record, not the thread.
+            # A value whose `repr` fails loses its record but must not end the thread.
             self.dropped += 1
             return
-        # Where the stream is closed there is nothing left to report it to.
+        # If the stream is closed, the error can't be reported anywhere.
         with suppress(OSError, ValueError):
             self._stream.write(f"{line}\n")
             self._stream.flush()
 
 
 def configure_logging(level: str = "info", stream: TextIO | None = None) -> BackgroundHandler:
-    """Write what structlog and the standard library log, from `level` on, to a stream: standard error by default.
+    """Configure structlog and the standard library to log from `level` on to a stream, by default standard error.
 
-    A second call replaces what the first one set up.
+    Another call replaces the configuration.
     """
     global _current
     stream = stream or sys.stderr
@@ -166,7 +166,7 @@ def _below(stream: TextIO, error: ExcInfo) -> None:
 
 
 def _keep_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Replace `exc_info=True` by the exception itself: the thread that renders it has another one."""
+    """Replace `exc_info=True` by the exception, since another thread renders it."""
     error = event.get("exc_info")
     if error is True:
         event["exc_info"] = sys.exc_info()
@@ -196,7 +196,7 @@ def _render_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def plain_traceback(error: ExcInfo | tuple[None, None, None]) -> str:
-    """Return a traceback without values of local variables, bounded in length: its end, which names the error."""
+    """Format a traceback without values of local variables; if it is too long, return its end, which has the error."""
     kind, value, trace = cast("tuple[type[BaseException], BaseException, TracebackType | None]", error)
     described = traceback.TracebackException(kind, value, trace, limit=-_FRAMES, compact=True)
     text = "".join(described.format()).rstrip()
@@ -215,7 +215,7 @@ def _cut(value: Any) -> Any:
 
 
 def _printable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Escape what a terminal would obey: names that users choose are among the values."""
+    """Escape terminal control sequences, since values include names chosen by users."""
     return {
         name: repr(value) if isinstance(value, str) and not value.isprintable() else value
         for name, value in event.items()

@@ -1,10 +1,10 @@
-"""The object store that holds media files: a folder, S3, Google's, Azure's. What both services ask of it.
+"""The object store with media files (a folder, S3, Google Cloud Storage, Azure), as used by both services.
 
-    media/<first two digits>/<sha256>   a file, named by its content, never changed
-    parts/<sha256>/<upload>/<index>     a piece of a file that has not come whole yet
+    media/<first two digits>/<sha256>   a file, named by its content and immutable
+    parts/<sha256>/<upload>/<index>     a chunk of a file that is not complete yet
 
-Every call may be repeated: a file or a piece is there whole or not at all, and putting it again changes nothing.
-Needs obstore (extras `ingestor` and `query`), which is imported at the first call.
+Every call is idempotent: a file or chunk is stored completely or not at all, and storing it again changes nothing.
+Requires obstore (extras `ingestor` and `query`), which is imported at the first call.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 READ_BYTES: Final = 4 * MIB
 _INDEX_DIGITS: Final = 6
-# A caller waits and asks again itself, and must be able to give up in between.
+# Callers retry themselves, and must be able to give up in between.
 _RETRIES: Final = 2
 _RETRY_TIMEOUT: Final = timedelta(seconds=10)
 _CONNECT_TIMEOUT: Final = timedelta(seconds=5)
@@ -33,20 +33,20 @@ _LOCAL_SCHEMES: Final = ("", "file")
 
 
 def file_path(sha256: str) -> str:
-    """Return where a file is kept."""
+    """Return the path of a file."""
     return f"media/{sha256[:2]}/{sha256}"
 
 
 def parts_path(sha256: str, upload: str) -> str:
-    """Return below which the pieces of an upload are kept."""
+    """Return the path of the folder with the chunks of an upload."""
     return f"parts/{sha256}/{upload}"
 
 
 class MediaStore:
-    """The files below one URL. All methods raise MediaUnavailableError where the store does not do as it is asked."""
+    """The files below one URL. All methods raise MediaUnavailableError if a call of the store fails."""
 
     def __init__(self, url: str) -> None:
-        """Take the URL, or a folder; the first call opens it."""
+        """Create a store for a URL or a folder; it is opened by the first call."""
         self._url = url
 
     @cached_property
@@ -60,12 +60,12 @@ class MediaStore:
         if parts.scheme == "memory":
             return from_url(self._url)
         retries: Any = {"max_retries": _RETRIES, "retry_timeout": _RETRY_TIMEOUT}
-        # An endpoint without TLS (MinIO in a cluster, say) is reached where the variables name one.
+        # Allow endpoints without TLS that the environment variables name, such as MinIO in a cluster.
         client: Any = {"connect_timeout": _CONNECT_TIMEOUT, "allow_http": True}
         return from_url(self._url, retry_config=retries, client_options=client)
 
     @contextmanager
-    def _asked(self, what: str) -> Iterator[None]:
+    def _translate_errors(self, what: str) -> Iterator[None]:
         from obstore.exceptions import BaseError
 
         try:
@@ -74,36 +74,36 @@ class MediaStore:
             raise MediaUnavailableError(f"the media store {self._url} can't {what}: {_first_line(error)}") from error
 
     async def size(self, path: str) -> int | None:
-        """Return the bytes of an object, None where there is none."""
-        with self._asked(f"look for {path}"):
+        """Return the size of an object in bytes, None if it does not exist."""
+        with self._translate_errors(f"look for {path}"):
             try:
-                found = await self._store.head_async(path)
+                meta = await self._store.head_async(path)
             except FileNotFoundError:
                 return None
-            return int(found["size"])
+            return int(meta["size"])
 
     async def sizes(self, folder: str) -> dict[int, int]:
-        """Return the bytes of the pieces below a folder, by their index."""
-        with self._asked(f"list {folder}"):
-            found = await self._store.list(f"{folder}/").collect_async()
-            return {int(one["path"].rpartition("/")[2]): one["size"] for one in found}
+        """Return the sizes of the chunks in a folder, by index."""
+        with self._translate_errors(f"list {folder}"):
+            objects = await self._store.list(f"{folder}/").collect_async()
+            return {int(meta["path"].rpartition("/")[2]): meta["size"] for meta in objects}
 
     async def put(self, path: str, content: bytes | AsyncIterator[bytes]) -> None:
-        """Store an object whole, in the place of one that is there."""
-        with self._asked(f"store {path}"):
+        """Store an object, replacing an existing one."""
+        with self._translate_errors(f"store {path}"):
             await self._store.put_async(path, content)
 
     async def read(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
         """Yield the bytes [start, end) of an object, READ_BYTES at a time."""
         for first in range(start, end, READ_BYTES):
-            with self._asked(f"read {path}"):
+            with self._translate_errors(f"read {path}"):
                 part = await self._store.get_range_async(path, start=first, end=min(first + READ_BYTES, end))
             yield bytes(part)
 
     async def delete(self, paths: list[str]) -> None:
-        """Delete objects, those that are there."""
+        """Delete objects; missing ones are ignored."""
         for path in paths:
-            with self._asked(f"delete {path}"):
+            with self._translate_errors(f"delete {path}"):
                 try:
                     await self._store.delete_async(path)
                 except FileNotFoundError:
@@ -111,10 +111,10 @@ class MediaStore:
 
 
 def piece_path(folder: str, index: int) -> str:
-    """Return where a piece is kept below its upload's folder."""
+    """Return the path of a chunk in its upload's folder."""
     return f"{folder}/{index:0{_INDEX_DIGITS}d}"
 
 
 def _first_line(error: Exception) -> str:
-    """Return what obstore says for people; lines of its inner state follow."""
+    """Return the first line of obstore's message; the others dump internal state."""
     return next(iter(str(error).splitlines()), type(error).__name__)

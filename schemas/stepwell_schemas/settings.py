@@ -1,6 +1,6 @@
-"""Settings that several services share: how to reach Kafka, ClickHouse and the media files.
+"""Settings shared by several services: connections to Kafka, ClickHouse and the media store.
 
-Each service's model builds on them.
+The settings of each service inherit from them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 class LogSettings(BaseSettings):
-    """What the services log."""
+    """Settings of logging."""
 
     model_config = ENVIRONMENT
 
@@ -28,27 +28,27 @@ class LogSettings(BaseSettings):
 
 
 class KafkaSettings(BaseSettings):
-    """How to reach the broker, and the topics on it."""
+    """Connection to the Kafka brokers, and the topics."""
 
     model_config = ENVIRONMENT
 
     kafka_bootstrap_servers: str = Field("", description="Kafka brokers, `host:port` separated by commas.")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="How to talk to the brokers: TLS, SASL, both or neither."
+        "PLAINTEXT", description="Protocol of the connection to the brokers: with TLS, SASL, both or neither."
     )
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "PLAIN", description="The SASL mechanism, where the protocol has SASL."
+        "PLAIN", description="The SASL mechanism, if the protocol uses SASL."
     )
     kafka_sasl_username: str = Field("", description="The SASL user.")
     kafka_sasl_password: SecretStr = Field(SecretStr(""), description="The SASL password.")
     kafka_ssl_cafile: str | None = Field(
-        None, description="File with the authorities whose brokers' certificates are trusted; unset: the system's."
+        None, description="File with the certificate authorities to trust; by default, those of the system."
     )
-    events_topic: str = Field("stepwell.events", description="The topic that events travel through.")
-    deadletters_topic: str = Field("stepwell.deadletters", description="The topic that keeps what could not be used.")
+    events_topic: str = Field("stepwell.events", description="The topic of events.")
+    deadletters_topic: str = Field("stepwell.deadletters", description="The topic of events that could not be used.")
 
     def kafka_connection(self) -> dict[str, Any]:
-        """Return the arguments that aiokafka's clients take to connect."""
+        """Return the connection arguments for aiokafka's clients."""
         arguments: dict[str, Any] = {
             "bootstrap_servers": self.kafka_bootstrap_servers,
             "security_protocol": self.kafka_security_protocol,
@@ -65,7 +65,7 @@ class KafkaSettings(BaseSettings):
 
 
 class StoreSettings(BaseSettings):
-    """How to reach ClickHouse."""
+    """Connection to ClickHouse."""
 
     model_config = ENVIRONMENT
 
@@ -74,18 +74,18 @@ class StoreSettings(BaseSettings):
         description="ClickHouse: `http(s)://user:password@host:port`, or `chdb:///folder` for the embedded engine.",
     )
     clickhouse_database: str = Field("stepwell", description="The database that holds Stepwell's tables and views.")
-    clickhouse_pool_size: int = Field(4, ge=1, le=64, description="ClickHouse calls a process makes at once.")
+    clickhouse_pool_size: int = Field(4, ge=1, le=64, description="Concurrent ClickHouse calls of a process.")
 
 
 class HttpSettings(BaseSettings):
-    """The names under which a service answers HTTP."""
+    """Host names of an HTTP service."""
 
     model_config = ENVIRONMENT
 
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Host names under which the service and the ClickHouse port answer, separated by commas; "
-        "`.example.org` stands for all names below it. `localhost` and IP addresses always work.",
+        description="Host names that the service and the ClickHouse port accept, separated by commas; `.example.org` "
+        "stands for all names below it. `localhost` and IP addresses are always accepted.",
     )
 
     @field_validator("allowed_hosts", mode="before")
@@ -97,19 +97,19 @@ class HttpSettings(BaseSettings):
 
 
 class MediaSettings(BaseSettings):
-    """Where media files are kept; the ingestors and the query services must name the same place."""
+    """Location of media files; it must be the same for the ingestors and the query services."""
 
     model_config = ENVIRONMENT
 
     media_url: str = Field(
         "~/.stepwell/media",
-        description="Where media files are kept: a folder, or an object store such as `s3://bucket/prefix`, `gs://…`, "
-        "`az://…`, whose credentials come from its own variables (`AWS_…`). `up` keeps them in its own folder.",
+        description="Location of media files: a folder, or an object store such as `s3://bucket/prefix`, `gs://…` or "
+        "`az://…`, with credentials from the store's own variables (`AWS_…`). `up` uses its own folder.",
     )
 
     @field_validator("media_url")
     @classmethod
-    def _known_place(cls, url: str) -> str:
+    def _check_scheme(cls, url: str) -> str:
         scheme = urlsplit(url).scheme
         if not url or (scheme and scheme not in MEDIA_SCHEMES):
             raise ValueError(f"{url!r} must be a folder, or a URL that begins with one of {', '.join(MEDIA_SCHEMES)}")

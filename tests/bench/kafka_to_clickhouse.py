@@ -18,7 +18,7 @@ import numpy as np
 import stepwell_ingestor.planner.plan
 from stepwell_ingestor.messages import Message, receive_all
 from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
-from stepwell_ingestor.planner.rollups.plan import Rolling
+from stepwell_ingestor.planner.rollups.plan import RollupPlan
 from stepwell_ingestor.planner.run_state import RunState
 from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.events.codec import Codec, encode
@@ -60,14 +60,14 @@ def ingest(store: Store, messages: list[Message], states: dict[RunPath, RunState
     if rolled:
         plan = plan_flush(received, dead, states, end)
     else:
-        with patch.object(stepwell_ingestor.planner.plan, "roll", lambda *_: Rolling(LEVELS)):
+        with patch.object(stepwell_ingestor.planner.plan, "plan_rollups", lambda *_: RollupPlan(LEVELS)):
             plan = plan_flush(received, dead, states, end)
-    told = plan.rolling.table(end)
+    told = plan.rollup_plan.table(end)
     for table, rows in plan.tables.items():
         store.insert(table, rows, f"{end}:{table}")
     if told is not None:
         store.insert(TABLE, told)
-    for statement in plan.rolling.statements(end):
+    for statement in plan.rollup_plan.statements(end):
         store.command(statement.sql, statement.parameters)
     return plan
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from stepwell_deploy.verify.journals import JournalCheck
 from stepwell_ingestor.verify.fingerprints import Figures, RollupFigures, RollupKey, SeriesKey
-from stepwell_ingestor.verify.replay import Beginning
+from stepwell_ingestor.verify.replay import LogStart
 from stepwell_ingestor.verify.session_digest import Tallies, Tally
 from stepwell_schemas.rules.kinds import Kind
 
@@ -85,7 +85,7 @@ def not_comparable(run: str, reason: str) -> Report:
     return Report(run, Verdict.NOT_COMPARABLE, reason=reason)
 
 
-def is_complete(beginning: Beginning, created: int | None) -> bool:
+def is_complete(beginning: LogStart, created: int | None) -> bool:
     """Return whether the log still has all events of the run from the first one on.
 
     `created` is the timestamp of the run's first event in the tables, in milliseconds since the epoch; None if the

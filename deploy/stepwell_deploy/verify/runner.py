@@ -40,7 +40,7 @@ from stepwell_ingestor.verify.fingerprints import (
     read_spellings,
     read_step_at,
 )
-from stepwell_ingestor.verify.replay import Ahead, Beginning, Replay
+from stepwell_ingestor.verify.replay import LogStart, PendingEvents, Replay
 from stepwell_ingestor.verify.session_digest import SessionTally
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
@@ -115,7 +115,7 @@ def _verify(
     replay: ReplayProcess,
     tables: Ask,
     accounts: list[JournalAccount],
-    beginning: Beginning,
+    beginning: LogStart,
     kept_step: int | None,
 ) -> Report:
     first = Bounds().first if kept_step is None else kept_step
@@ -172,14 +172,14 @@ def _read_both(run: RunPath, replay: ReplayProcess, tables: Ask, first: int) -> 
     raise NotComparableError("steps are being written across the entire run right now; repeat this when it is idle")
 
 
-def _stored(run: RunPath, replay: ReplayProcess, tables: Ask, bounds: Bounds) -> tuple[Figures, Ahead]:
+def _stored(run: RunPath, replay: ReplayProcess, tables: Ask, bounds: Bounds) -> tuple[Figures, PendingEvents]:
     """Return the tables' figures, and the bounds of what may have changed in them since the replayed part."""
     stored = read_figures(tables, run, bounds)
     begun = replay.ask(Replay.reach).begun
     return stored, replay.ask(Replay.look_ahead, begun)
 
 
-def _seed(run: RunPath, replay: ReplayProcess, tables: Ask, beginning: Beginning) -> int:
+def _seed(run: RunPath, replay: ReplayProcess, tables: Ask, beginning: LogStart) -> int:
     """Continue the replay of a log without its beginning from the tables' state; return the first step kept."""
     step = read_step_at(tables, run, beginning.timestamp)
     if step is None:
@@ -198,7 +198,7 @@ def _check(
     return [check for check in checks if check is not None]
 
 
-def _refuse_scattered(replay: ReplayProcess, beginning: Beginning) -> None:
+def _refuse_scattered(replay: ReplayProcess, beginning: LogStart) -> None:
     """Raise NotComparableError if the run's events are in several partitions, since their order is unknown."""
     others = replay.ask(Replay.elsewhere)
     if others:
@@ -215,7 +215,7 @@ def _without_log(run: RunPath, replay: ReplayProcess, tables: Ask, accounts: lis
     there = bool(stored.series) or read_created(tables, run) is not None
     if not there and not accounts:
         raise NotComparableError(f"there is no run {run}: not in the log, nor the tables, nor a journal here")
-    if there and not replay.ask(Replay.kept_from_the_start):
+    if there and not replay.ask(Replay.is_complete_since_start):
         raise NotComparableError("the log no longer has any event of the run")
     checks = _check(accounts, {name: SessionTally(end) for name, end in session_ends(accounts).items()}, complete=True)
     unsent, notes = compare_journals(checks)

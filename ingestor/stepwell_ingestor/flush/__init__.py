@@ -1,1 +1,1 @@
-"""One flush of a partition: buffer, policy, inserts and dead letters."""
+"""Flushes of a partition: buffer, policy, inserts and dead letters."""

@@ -1,9 +1,9 @@
-"""Delivers dead letters, and never stops a partition: the event that a letter is about is still in the log.
+"""Delivery of dead letters. It never stops a partition, since the original event is still in the log.
 
-A letter whose record is refused goes without its value, which is still where its headers say. A broker that does not
-answer is waited for, up to `patience` seconds over all letters of a flush. A letter that can't be delivered by then, or
-whose topic is missing and can't be created, is logged with the event's topic, partition and offset and counted, and
-the alarm rings until the topic takes letters again.
+A letter that the broker rejects is sent again without its value; its headers name the original event. While a broker
+does not answer, delivery is retried for up to `patience` seconds over all letters of a flush. A letter that can't be
+delivered by then, or whose topic is missing and can't be created, is counted and logged with the event's topic,
+partition and offset. The alarm then rings until the topic accepts letters again.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _log = structlog.get_logger()
 
 
 class LetterDelivery:
-    """Delivers the letters of all partitions of an ingestor.
+    """Delivers the dead letters of all partitions of an ingestor.
 
     Attributes:
-        rings: if the last letter could not be delivered, and the topic was not found well since.
+        rings: True if the last letter could not be delivered and no probe of the topic has succeeded since.
     """
 
     def __init__(self, kafka: Kafka, topic: str, patience: float) -> None:
@@ -52,10 +52,10 @@ class LetterDelivery:
         self.rings = False
 
     async def deliver(self, origin: TopicPartition, dead: Sequence[DeadLetter], given_up: asyncio.Event) -> None:
-        """Deliver letters, or log those that can't be.
+        """Deliver letters; log those that can't be delivered.
 
         Raises:
-            KafkaError: when no broker answers and the partition was given up: its next owner delivers them.
+            KafkaError: if no broker answers and the partition was given up: its next owner delivers the letters.
         """
         if not dead:
             return
@@ -75,14 +75,14 @@ class LetterDelivery:
         self._ring(bool(lost))
 
     def probe(self) -> None:
-        """Begin to look if the topic is there again, at times, while the alarm rings."""
+        """While the alarm rings, start a check of the topic in the background from time to time."""
         now = asyncio.get_running_loop().time()
         if self.rings and now >= self._probed_at + _PROBE_SECONDS and (self._probing is None or self._probing.done()):
             self._probed_at = now
             self._probing = asyncio.create_task(self._probe(now))
 
     def close(self) -> None:
-        """End what `probe` began."""
+        """Cancel a check started by `probe`."""
         if self._probing is not None:
             self._probing.cancel()
 
@@ -94,7 +94,7 @@ class LetterDelivery:
         telemetry.gauge("stepwell_ingestor_deadletter_topic_alarm", rings)
 
     async def _find_topic(self, deadline: float, given_up: asyncio.Event) -> Exception | None:
-        """Create the topic where it is missing; return the reason why it can't be used."""
+        """Create the topic if it is missing; return the error if it can't be used."""
         clock = asyncio.get_running_loop().time
         while True:
             try:
@@ -115,7 +115,7 @@ class LetterDelivery:
         deadline: float,
         given_up: asyncio.Event,
     ) -> Exception | None:
-        """Deliver a letter; return the reason why it could not be delivered. `missing` is that of letters before."""
+        """Deliver a letter; return the error if that fails. `missing` is the error of earlier letters of the flush."""
         if missing is not None:
             return missing
         clock = asyncio.get_running_loop().time
@@ -126,7 +126,7 @@ class LetterDelivery:
                 await self._send(origin, letter, bare=bare)
                 return None
             except Exception as error:
-                # aiokafka answers a record that it can't write with whatever its code ran into.
+                # aiokafka raises exceptions of many types for a record that it can't encode.
                 if _passes(error):
                     if clock() >= deadline or given_up.is_set():
                         return error
@@ -141,7 +141,7 @@ class LetterDelivery:
         key, value = letter.message.key, letter.message.value
         headers = [(name, text.encode("utf-8", "replace")) for name, text in _headers(origin, letter)]
         if bare:
-            # aiokafka sends no message that has neither value nor key.
+            # aiokafka rejects messages that have neither a value nor a key.
             short = key if key is not None and len(key) <= LETTER_KEY_MAX_BYTES else b""
             await (await self._kafka.send(self._topic, None, short, headers))
         else:
@@ -156,7 +156,7 @@ def _account(origin: TopicPartition, letter: DeadLetter, error: Exception | None
 
 
 def _passes(error: Exception) -> bool:
-    """Tell if the same call may succeed later."""
+    """Return True if the same call may succeed later."""
     if isinstance(error, KafkaError):
         return bool(error.retriable) or isinstance(error, KafkaTimeoutError)
     return isinstance(error, OSError | TimeoutError)

@@ -1,20 +1,20 @@
-"""Carries out one flush so that it counts exactly once, whatever dies in between.
+"""Flush a partition exactly once, whatever crashes in between.
 
-1. Load what is known of the runs as of the first offset `a`, and put the media files that they have not logged before
-   into their store: whatever comes later, a row finds the files it refers to.
-2. Plan the rows, and commit `a` with the plan, the end `b`, as metadata. The broker takes that of the partition's owner
-   alone: what was loaded before is what it is to be.
-3. Insert each table's rows under a token made of topic, partition, a, b, the table and the first record; behind the
-   points and before `series`, the rollups that they close or change (see `rolling`), which need no token. Where a
-   reply was lost, or the plan was left by an owner before, look whether they are there (see `landing`). Where
-   ClickHouse refuses rows for their data, store the others, and plan the tables that follow without them (see
+1. Load the state of the runs as of the first offset `a`, and store new media files in the media store, so that every
+   row stored later finds the files it refers to.
+2. Plan the rows, and commit `a` with the plan (the end `b`) as metadata. The broker accepts this commit from the
+   partition's owner only, so the state loaded before is current.
+3. Insert each table's rows under a token made of topic, partition, a, b, the table and the first record. After the
+   points and before `series`, store the rollups that the points close or change (see `rollups/plan`); they need no
+   token. If a reply was lost, or a previous owner left the plan, check that the rows are stored (see `insert_check`).
+   If ClickHouse refuses rows for their data, store the others, and plan the following tables without them (see
    `refusals` and docs/decisions/0008).
-4. Deliver dead letters, or log them where their topic takes none (see `deadletter_delivery`).
+4. Deliver dead letters, or log them if their topic does not accept them (see `deadletter_delivery`).
 5. Commit `b`.
 
-Whoever owns the partition after a crash finds the plan, reads exactly [a, b) again and repeats the steps: files that
-are there stay, rows that had landed are dropped by ClickHouse under their token, what had not lands. A dead letter may
-come twice; its headers name the offset it came from.
+The owner of the partition after a crash finds the plan, reads exactly [a, b) again and repeats the steps: existing
+files stay, ClickHouse deduplicates the inserts that had succeeded by their token, and the others are made. A dead
+letter may be delivered twice; its headers name the original offset.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from aiokafka import TopicPartition
 from stepwell_ingestor import telemetry
 from stepwell_ingestor.errors import LandingError
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
-from stepwell_ingestor.flush.insert_check import has_landed
+from stepwell_ingestor.flush.insert_check import insert_is_visible
 from stepwell_ingestor.flush.media_upload import StoredMedia, store_media, tidy_media
 from stepwell_ingestor.flush.refusals import insert_divided, is_divisible
 from stepwell_ingestor.flush.state_loader import load_media_types, load_states
@@ -60,7 +60,7 @@ from stepwell_schemas.rules.identifiers import RunPath
 _FIRST_RETRY_SECONDS: Final = 0.1
 _TOKENS: Final = 10
 _LETTERS_LOGGED: Final = 10
-# The table that says how far a series has come. It says so once the rollups are there.
+# The table with each series' last step. Readers rely on rollups up to that step, so it is inserted after them.
 _REACHED: Final = "series"
 _log = structlog.get_logger()
 T = TypeVar("T")
@@ -69,7 +69,7 @@ T = TypeVar("T")
 def insert_token(partition: TopicPartition, messages: Sequence[Message], end: int, table: str) -> str:
     """Return the deduplication token of one table's rows in the flush [first offset, end) of a partition.
 
-    The first record's time and checksum tell the flush from one at the same offsets of a topic made anew.
+    The first record's timestamp and checksum distinguish the flush from one at the same offsets of a recreated topic.
     """
     first = messages[0]
     record = f"{first.timestamp}:{zlib.crc32(first.value):08x}"
@@ -77,14 +77,14 @@ def insert_token(partition: TopicPartition, messages: Sequence[Message], end: in
 
 
 class _Prepared(NamedTuple):
-    """What plans a flush without some of its rows, and the media that it has stored."""
+    """A function that plans the flush without refused rows, and the media that the flush has stored."""
 
     plan_without: Callable[[LeftOut], FlushPlan]
     media: StoredMedia
 
 
 class Flusher:
-    """Flushes of one partition, one after the other. Not safe for several flushes of a partition at once."""
+    """Flushes one partition, one flush after the other. Not safe for concurrent flushes."""
 
     def __init__(
         self,
@@ -109,25 +109,25 @@ class Flusher:
         self._given_up = asyncio.Event()
 
     def give_up(self) -> None:
-        """Try no more where a store can't be reached, and forget the runs: the partition goes to another owner."""
+        """Stop retrying and drop the cached run states, because the partition goes to another owner."""
         self._given_up.set()
         self._states.close()
 
     async def flush(self, messages: Sequence[Message], end: int, planned: bool) -> FlushPlan:
-        """Store the messages of [first offset, end); `planned` says that this plan is committed already.
+        """Store the messages of [first offset, end); `planned` if this plan is already committed.
 
-        Retries for as long as ClickHouse or the media store can't be reached, or until `give_up`.
+        Retry while ClickHouse or the media store can't be reached, until `give_up`.
 
         Raises:
-            StoreUnavailableError: when one of them could not be reached and the flush was given up.
-            StoreError: when ClickHouse refuses a statement; nothing is committed then.
-            LandingError: when what was inserted does not show.
-            KafkaError: when the broker refuses a commit, as after a rebalance, or it is in doubt.
+            StoreUnavailableError: if one of them could not be reached and the flush was given up.
+            StoreError: if ClickHouse refuses a statement; nothing is committed then.
+            LandingError: if inserted rows can't be read.
+            KafkaError: if the broker rejects a commit, for example after a rebalance, or the commit is in doubt.
         """
         first = messages[0].offset
         plan_without, media = await self._prepare(messages, end)
         plan = await asyncio.to_thread(plan_without, LeftOut())
-        # A plan that was found, too: who was frozen meanwhile may have read states of flushes behind this one.
+        # Also for a plan that was found: an ingestor that was frozen may have loaded states of later flushes.
         await commit(self._kafka, self._partition, first, str(end), again=planned)
         token = partial(insert_token, self._partition, messages, end)
         plan = await self._store(plan, plan_without, token, first, planned)
@@ -139,12 +139,12 @@ class Flusher:
         return plan
 
     async def _prepare(self, messages: Sequence[Message], end: int) -> _Prepared:
-        """Read messages, load their runs and store their media; nothing is decided yet."""
+        """Decode messages, load their run states and store their media, before anything is planned."""
         received, dead = await asyncio.to_thread(receive_all, self._codec, messages)
         states, _ = await self._in_thread(self._load, received, messages[0].offset)
         chunks = [item for item in received if isinstance(item.event, MediaChunk)]
         chunks = [item for item in chunks if not is_repeated(item, states[item.path])]
-        stored, _ = await self._patiently(partial(store_media, self._media, chunks))
+        stored, _ = await self._with_retries(partial(store_media, self._media, chunks))
         files = {item.event.sha256 for item in chunks if isinstance(item.event, MediaChunk)}
         types, _ = await self._in_thread(load_media_types, self._client, files)
 
@@ -161,11 +161,11 @@ class Flusher:
         first: int,
         planned: bool,
     ) -> FlushPlan:
-        """Store a plan's rows; return the plan without what ClickHouse refused of them."""
+        """Store a plan's rows; return the plan without the rows that ClickHouse refused."""
         left_out, stored = LeftOut(), set[str]()
         while table := next((name for name in plan.tables if name not in stored), None):
             if table == _REACHED:
-                await self._roll(plan)
+                await self._store_rollups(plan)
             try:
                 await self._insert(table, plan.tables[table], token(table), first, doubtful=planned)
             except StoreRejectedError as error:
@@ -189,34 +189,34 @@ class Flusher:
             _log.warning("event_unusable", offset=letter.message.offset, detail=letter.detail, of=len(unusable))
 
     def _load(self, received: Sequence[Received], first: int) -> dict[RunPath, RunState]:
-        # In the order of the log and not of a set, since the order is that in which states are left out later.
+        # In the order of the log and not of a set: the order determines which states are evicted first.
         paths = dict.fromkeys(item.path for item in received)
         states = self._states.known(paths)
         return states | load_states(self._client, [path for path in paths if path not in states], first)
 
     async def _insert(self, table: str, rows: pa.Table, token: str, first: int, *, doubtful: bool) -> None:
-        """Insert rows once; `doubtful` says that an insert under this token may have been begun before."""
+        """Insert rows exactly once; `doubtful` if an insert under this token may have been attempted before."""
         for number in range(1, _TOKENS + 1):
             numbered = token if number == 1 else f"{token}:{number}"
             _, repeated = await self._in_thread(self._client.insert, table, rows, numbered)
             doubtful = doubtful or repeated
             if not doubtful:
                 return
-            landed, _ = await self._in_thread(has_landed, self._client, table, rows, first)
+            landed, _ = await self._in_thread(insert_is_visible, self._client, table, rows, first)
             if landed:
                 return
             telemetry.count("stepwell_ingestor_inserts_repaired")
-            _log.warning("ClickHouse noted an insert and lost its rows; inserting them again", table=table, token=token)
-        raise LandingError(f"table {table}: rows were inserted {_TOKENS} times (token {token}) and do not show")
+            _log.warning("insert_repaired", table=table, token=token)
+        raise LandingError(f"table {table}: rows were inserted {_TOKENS} times (token {token}) and can't be read")
 
-    async def _roll(self, plan: FlushPlan) -> None:
+    async def _store_rollups(self, plan: FlushPlan) -> None:
         """Store the rollups that the flush's points closed or changed. Idempotent, so it needs no token."""
         clock = asyncio.get_running_loop().time
         began = clock()
         if plan.rollups is not None:
             await self._in_thread(self._client.insert, TABLE, plan.rollups)
             telemetry.count("stepwell_ingestor_rollup_rows", len(plan.rollups))
-        for statement in plan.rolling.statements(plan.end):
+        for statement in plan.rollup_plan.statements(plan.end):
             await self._in_thread(self._client.command, statement.sql, statement.parameters)
             telemetry.count("stepwell_ingestor_rollup_statements")
         telemetry.count("stepwell_ingestor_rollup_seconds", clock() - began)
@@ -225,15 +225,15 @@ class Flusher:
         try:
             await tidy_media(self._media, media)
         except MediaUnavailableError as error:
-            # The flush is stored. The pieces are left below `parts/`, as those of files that were never completed.
+            # The flush is stored. The chunks stay below `parts/`, like those of files that were never completed.
             _log.warning("media_pieces_left", folders=len(media.done), error=str(error))
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> tuple[T, bool]:
-        """Call what asks ClickHouse, patiently."""
-        return await self._patiently(partial(asyncio.to_thread, function, *arguments))
+        """Run a ClickHouse call in a thread, with retries."""
+        return await self._with_retries(partial(asyncio.to_thread, function, *arguments))
 
-    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
-        """Return what `work` gives, and whether it took more than one try."""
+    async def _with_retries(self, work: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
+        """Return the result of `work`, and True if it took more than one attempt."""
         wait, repeated = _FIRST_RETRY_SECONDS, False
         missed: StoreUnavailableError | None = None
         while True:
@@ -245,7 +245,7 @@ class Flusher:
                 if self._given_up.is_set():
                     raise
                 telemetry.count(_retries(missed))
-                _log.warning("a store can't be reached; trying again", seconds=wait, error=str(error))
+                _log.warning("store_unreachable", retry_seconds=wait, error=str(error))
             else:
                 if missed is not None:
                     telemetry.gauge(_alarm(missed), 0)

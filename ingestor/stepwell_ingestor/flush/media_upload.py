@@ -1,10 +1,10 @@
-"""Carries the media files of a flush into the media store, before anything of the flush is decided or inserted.
+"""Store the media files of a flush in the media store, before the flush is planned or inserted.
 
-A file that came in one piece was checked when it was received, and is put in its place. The pieces of a larger one are
-put aside until the last one comes; then the file is checked against its name and put together. A file that is there
-already is checked in the same way: who names a file without having its bytes gets no row for it.
+A file of a single chunk was validated when it was received, and is stored directly. The chunks of a larger file are
+stored as parts until the last one arrives; then the file is checked against its SHA-256 and assembled. A file that
+exists already is checked in the same way: a producer that names a file without sending its bytes gets no row for it.
 
-All of it is idempotent. Pieces stay until their flush is committed, so that a repeated flush finds what this one found.
+All steps are idempotent. Chunks stay until their flush is committed, so that a repeated flush finds the same ones.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ _PUTS_AT_ONCE: Final = 16
 _UPLOAD_DIGITS: Final = 32
 
 
-class Piece(NamedTuple):
-    """A piece of a file that came with the event at an offset."""
+class UploadedChunk(NamedTuple):
+    """A chunk of a file, with the offset of its event."""
 
     offset: int
     chunk: MediaChunk
 
 
-class Arrivals(NamedTuple):
-    """The media of some events: files that came in one piece, by their SHA-256; pieces of others, by their upload."""
+class MediaArrivals(NamedTuple):
+    """The media of some events: files of a single chunk, by SHA-256, and chunks of larger files, by upload folder."""
 
     files: dict[str, bytes]
-    uploads: dict[str, list[Piece]]
+    uploads: dict[str, list[UploadedChunk]]
 
 
-def arrivals_of(received: Iterable[Received]) -> Arrivals:
-    """Return what media came with events. An upload is one session's sending of one file."""
-    arrivals = Arrivals({}, {})
+def group_media(received: Iterable[Received]) -> MediaArrivals:
+    """Group the media chunks of events. An upload is the transfer of one file by one session."""
+    arrivals = MediaArrivals({}, {})
     for item in received:
         chunk = item.event
         if not isinstance(chunk, MediaChunk):
@@ -49,58 +49,62 @@ def arrivals_of(received: Iterable[Received]) -> Arrivals:
             sender = "\0".join((*item.path, chunk.session, str(chunk.count)))
             upload = hashlib.sha256(sender.encode()).hexdigest()[:_UPLOAD_DIGITS]
             folder = parts_path(chunk.sha256, upload)
-            arrivals.uploads.setdefault(folder, []).append(Piece(item.message.offset, chunk))
+            arrivals.uploads.setdefault(folder, []).append(UploadedChunk(item.message.offset, chunk))
     return arrivals
 
 
 class StoredMedia(NamedTuple):
-    """Why events that complete an unusable file are refused, by their offset; folders of pieces that are done with."""
+    """The outcome of `store_media`.
+
+    `refused`: by offset, the reason why the file that an event completes is unusable. `done`: folders whose chunks are
+    no longer needed.
+    """
 
     refused: dict[int, str]
     done: list[str]
 
 
 async def store_media(media: MediaStore, received: Sequence[Received]) -> StoredMedia:
-    """Store the media of events, none of which is a repetition.
+    """Store the media of events; none of the events may be a repetition.
 
     Raises:
-        MediaUnavailableError: when the media store can't be reached; the same call continues later.
+        MediaUnavailableError: if the media store can't be reached; the same call may be repeated.
     """
-    arrivals = arrivals_of(received)
+    arrivals = group_media(received)
     await _put_all(media, [(file_path(sha256), data) for sha256, data in arrivals.files.items()])
     stored = StoredMedia({}, [])
-    for folder, pieces in arrivals.uploads.items():
-        await _take_pieces(media, folder, pieces, stored)
+    for folder, chunks in arrivals.uploads.items():
+        await _store_chunks(media, folder, chunks, stored)
     return stored
 
 
 async def tidy_media(media: MediaStore, stored: StoredMedia) -> None:
-    """Delete the pieces of files that are put together, once their flush can't be repeated any more.
+    """Delete the chunks of assembled files, once their flush can't be repeated any more.
 
     Raises:
-        MediaUnavailableError: when the media store can't be reached; what is left does no harm.
+        MediaUnavailableError: if the media store can't be reached; remaining chunks do no harm.
     """
     for folder in stored.done:
         await media.delete([piece_path(folder, index) for index in sorted(await media.sizes(folder))])
 
 
 async def _put_all(media: MediaStore, objects: Sequence[tuple[str, bytes]]) -> None:
-    places = asyncio.Semaphore(_PUTS_AT_ONCE)
+    slots = asyncio.Semaphore(_PUTS_AT_ONCE)
 
     async def put(path: str, data: bytes) -> None:
-        async with places:
+        async with slots:
             await media.put(path, data)
 
-    # All of them end before the first error is raised: the next try must not meet puts of this one.
+    # Wait for all of them before raising the first error: the next attempt must not race with puts of this one.
     outcomes = await asyncio.gather(*(put(path, data) for path, data in objects), return_exceptions=True)
     for outcome in outcomes:
         if outcome is not None:
             raise outcome
 
 
-async def _take_pieces(media: MediaStore, folder: str, pieces: Sequence[Piece], stored: StoredMedia) -> None:
-    last = next((piece for piece in pieces if piece.chunk.index == piece.chunk.count - 1), None)
-    await _put_all(media, [(piece_path(folder, piece.chunk.index), piece.chunk.data) for piece in pieces])
+async def _store_chunks(media: MediaStore, folder: str, chunks: Sequence[UploadedChunk], stored: StoredMedia) -> None:
+    last = next((piece for piece in chunks if piece.chunk.index == piece.chunk.count - 1), None)
+    await _put_all(media, [(piece_path(folder, piece.chunk.index), piece.chunk.data) for piece in chunks])
     if last is None:
         return
     refusal = await _assemble(media, folder, last.chunk)
@@ -111,14 +115,14 @@ async def _take_pieces(media: MediaStore, folder: str, pieces: Sequence[Piece], 
 
 
 async def _assemble(media: MediaStore, folder: str, last: MediaChunk) -> str:
-    """Put a file's pieces together; return why they are not the file, "" when they are.
+    """Assemble a file from its chunks; return the reason if they don't match the file, "" if they do.
 
-    Refused pieces stay: one that is missing may still be redriven, and a repeated flush must find what this one found.
+    Refused chunks stay: a missing one may still be redriven, and a repeated flush must find the same chunks.
     """
     sizes = await media.sizes(folder)
     missing = [index for index in range(last.count) if index not in sizes]
     if missing:
-        return f"piece {missing[0]} of the {last.count} of file {last.sha256} never came"
+        return f"chunk {missing[0]} of {last.count} of file {last.sha256} is missing"
     total = sum(sizes.values())
     if total != last.size:
         return f"file {last.sha256} has {total:,} bytes and not the {last.size:,} that were announced"

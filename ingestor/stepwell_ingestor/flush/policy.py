@@ -1,4 +1,4 @@
-"""When a partition's buffer is stored: a frozen policy, and a decision over plain figures."""
+"""The policy that decides when a partition's buffer is flushed."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FlushPolicy:
-    """A buffer is stored when it holds `max_bytes`, or `max_seconds` after its first event came."""
+    """Flush a buffer when it holds `max_bytes`, or `max_seconds` after its first event arrived."""
 
     max_bytes: int
     max_seconds: float
 
     def is_due(self, buffered_bytes: int, first_at: float | None, now: float) -> bool:
-        """Say whether to store now; `first_at` is when the oldest buffered event came, None for an empty buffer."""
+        """Return True if it is time to flush; `first_at` is the arrival of the oldest event, None if there is none."""
         if first_at is None:
             return False
         return buffered_bytes >= self.max_bytes or now - first_at >= self.max_seconds
 
 
-def cut(sizes: list[int], max_bytes: int) -> int:
-    """Return how many of the first events go into one flush: at least one, and no more than `max_bytes` of them."""
+def count_next_flush(sizes: list[int], max_bytes: int) -> int:
+    """Return the number of events in the next flush: at least one, and at most `max_bytes` in total."""
     total = 0
     for count, size in enumerate(sizes):
         total += size

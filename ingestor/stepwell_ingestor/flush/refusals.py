@@ -1,7 +1,7 @@
-"""Finds what ClickHouse refuses of a table's rows, by inserting halves, so that the other rows are stored.
+"""Find the rows that ClickHouse refuses, by bisection, and store the others.
 
-A refusal that is no matter of the rows (a missing table, no rights) passes through. So does one of an unknown class
-where ClickHouse takes no event at all: then the table is at fault and not the events. See docs/decisions/0008.
+An error that is not about the rows (a missing table, missing rights) is raised. So is an error of unknown class if
+ClickHouse accepts no event at all: then the table is the cause and not the events. See docs/decisions/0008.
 """
 
 from __future__ import annotations
@@ -12,33 +12,33 @@ from typing import Final
 import pyarrow as pa
 
 from stepwell_ingestor.planner.plan import LeftOut
-from stepwell_ingestor.planner.point_tables import TABLES
 from stepwell_schemas.clickhouse.errors import error_class
+from stepwell_schemas.clickhouse.tables import POINT_TABLES
 from stepwell_schemas.errors import StoreRejectedError
 from stepwell_schemas.limits import VERSION_ROW_BITS
 from stepwell_schemas.rules.identifiers import RunPath
 
 Insert = Callable[[pa.Table], Awaitable[None]]
-"""Inserts rows into their table. Rows may come twice: their versions make that harmless."""
+"""Inserts rows into their table. Duplicate rows are harmless because of their versions."""
 
 DOCUMENTS: Final = "run_documents"
-DIVISIBLE: Final = frozenset({*TABLES.values(), DOCUMENTS})
-"""The tables that hold what producers send; the rows of all others are made of checked numbers and names."""
+DIVISIBLE: Final = frozenset({*POINT_TABLES.values(), DOCUMENTS})
+"""Tables whose rows hold producers' values; rows of other tables consist of validated numbers and names."""
 
 _FRUITLESS_TRIES: Final = 16
 _REASON_CHARS: Final = 500
 
 
 def is_divisible(table: str, error: StoreRejectedError) -> bool:
-    """Tell if a refused insert may be refused for single rows of the table."""
+    """Return True if an insert may have been refused because of single rows."""
     return table in DIVISIBLE and error_class(error.code) in _DIVIDED
 
 
 async def insert_divided(insert: Insert, table: str, rows: pa.Table, error: StoreRejectedError) -> LeftOut:
-    """Insert what ClickHouse takes of rows that it refused with `error`; return what it does not take.
+    """Insert the acceptable part of rows that ClickHouse refused with `error`; return the rest.
 
     Raises:
-        StoreRejectedError: when it refuses them for another reason than their data.
+        StoreRejectedError: if it refuses them for a reason other than their data.
     """
     owners = _owners(table, rows)
     division = _Division(insert, rows, owners)
@@ -58,7 +58,7 @@ class _Division:
         self._taken = 0
 
     async def refused(self, names: Sequence[Hashable], error: StoreRejectedError) -> None:
-        """Divide rows that were refused; with one owner, they are what is refused."""
+        """Bisect refused rows by owner; rows of a single owner are recorded as refused."""
         kind = error_class(error.code)
         if kind not in _DIVIDED:
             raise error
@@ -80,7 +80,7 @@ class _Division:
 
 
 def _owners(table: str, rows: pa.Table) -> list[Hashable]:
-    """Return for each row what is left out when it is refused: its event's offset, or its run."""
+    """Return, for each row, the unit that is left out if it is refused: its event's offset, or its run."""
     if table == DOCUMENTS:
         return [RunPath(row["entity"], row["project"], row["run_id"]) for row in rows.to_pylist()]
     return [version >> VERSION_ROW_BITS for version in rows.column("version").to_pylist()]

@@ -1,4 +1,4 @@
-"""Reads back what the ingestor remembers of runs, as of an offset of their partition."""
+"""Load run states from ClickHouse, as of an offset of their partition."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 
 from stepwell_ingestor.planner.run_state import RunDocument, RunState
-from stepwell_ingestor.planner.run_tables import NOT_THERE
+from stepwell_ingestor.planner.run_tables import ABSENT
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.limits import VERSION_ROW_BITS
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.json_text import JsonObject, stored_members
 
 _MICROSECONDS = 1_000_000
-# A server takes 128 KiB as one parameter (http_max_field_value_size), in which a character may be written as two.
+# A server accepts 128 KiB per parameter (http_max_field_value_size), in which a character may take two bytes.
 _PATHS_BYTES = 32_768
 _NAME_BYTES = 12
 _AMONG = "entity IN {entities:Array(String)} AND project IN {projects:Array(String)} AND run_id IN {runs:Array(String)}"
-# The row that the query service reads, too.
+# Selects the same row as the query service does.
 _MEDIA_TYPES = (
     "SELECT sha256, toString(content_type) AS content_type FROM {db}.media_files WHERE sha256 IN {files:Array(String)}"
     " ORDER BY sha256, version LIMIT 1 BY sha256"
@@ -30,22 +30,22 @@ _FILES_ASKED = 500
 
 
 def load_states(store: Store, paths: Collection[RunPath], offset: int) -> dict[RunPath, RunState]:
-    """Return the states of runs as of `offset`: what a flush that ended behind it has already stored is undone.
+    """Return the states of runs as of `offset`, without the effects of a flush that ended after it.
 
-    At most one flush can have ended behind it, the one whose plan is being repeated; its rows of the table `series`
-    need not be undone, since repeated under their tokens they change nothing.
+    At most one flush can have ended after it: the one whose plan is being repeated. Its rows in the table `series` need
+    not be undone, since repeating them under their tokens changes nothing.
 
     Raises:
-        StoreError: when ClickHouse can't be read.
+        StoreError: if ClickHouse can't be read.
     """
     states = {path: RunState() for path in paths}
-    for part in _portions(list(states)):
+    for part in _fit_parameters(list(states)):
         _load(store, {path: states[path] for path in part}, offset)
     return states
 
 
-def _portions(paths: Sequence[RunPath]) -> Iterator[Sequence[RunPath]]:
-    """Yield runs, as many at a time as a statement's parameters can hold."""
+def _fit_parameters(paths: Sequence[RunPath]) -> Iterator[Sequence[RunPath]]:
+    """Split runs into groups whose paths fit into a statement's parameters."""
     ends = np.cumsum([len(str(path).encode()) + _NAME_BYTES for path in paths])
     start = 0
     while start < len(paths):
@@ -71,7 +71,7 @@ def _load(store: Store, states: Mapping[RunPath, RunState], offset: int) -> None
 
     for state, row in rows("scope, name, offset, number, previous_number", "run_states FINAL"):
         number = row["number"] if row["offset"] <= offset else row["previous_number"]
-        if number != NOT_THERE:
+        if number != ABSENT:
             scopes = {"writer": state.writers, "session": state.sessions, "run": state.counters}
             scopes[row["scope"]][row["name"]] = number
     for state, row in sorted(
@@ -88,7 +88,7 @@ def _load(store: Store, states: Mapping[RunPath, RunState], offset: int) -> None
 
 
 def load_media_types(store: Store, files: Collection[str]) -> dict[str, str]:
-    """Return the content types of the files that are known, by their SHA-256. Raises: StoreError."""
+    """Return the content types of known files, by SHA-256. Raises: StoreError."""
     found: dict[str, str] = {}
     names = sorted(set(files))
     for first in range(0, len(names), _FILES_ASKED):

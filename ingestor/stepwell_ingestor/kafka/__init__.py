@@ -1,1 +1,1 @@
-"""The Kafka clients, and commits that a former owner can't make."""
+"""Kafka clients, record decoding and fenced commits."""

@@ -1,4 +1,4 @@
-"""Decompression with a bound: the memory it takes is that of the bound, whatever the input would become."""
+"""Decompression with a size limit, which bounds the memory used whatever the input."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ GZIP: Final = 1
 SNAPPY: Final = 2
 LZ4: Final = 3
 ZSTD: Final = 4
-"""Kafka's numbers of the codecs, as they stand in the attributes of a record batch."""
+"""Kafka's codec numbers, as in the attributes of a record batch."""
 
 _STREAMED: Final = {GZIP: "gzip", LZ4: "lz4", ZSTD: "zstd"}
 _PIECE_BYTES: Final = MIB
-# Java's snappy writes blocks behind a header of its own: a magic, two versions; then a length before each block.
+# Java's snappy writes its own header (a magic, two versions), then blocks, each preceded by its length.
 _XERIAL_MAGIC: Final = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES: Final = 16
 _LENGTH: Final = struct.Struct(">i")
 
 
 def decompress(codec: int, data: memoryview, limit: int) -> bytes:
-    """Return decompressed data.
+    """Decompress data.
 
     Raises:
-        BatchTooLargeError: when it has more than `limit` bytes.
-        ValueError, OSError, RuntimeError: when the codec is not known or the data is broken.
+        BatchTooLargeError: if the result exceeds `limit` bytes.
+        ValueError, OSError, RuntimeError: if the codec is unknown or the data is corrupt.
     """
     if codec == SNAPPY:
         return _snappy(data, limit)
@@ -56,7 +56,7 @@ def _snappy(data: memoryview, limit: int) -> bytes:
         (size,) = _LENGTH.unpack_from(data, place)
         place += _LENGTH.size
         if not 0 <= size <= len(data) - place:
-            raise ValueError(f"a snappy block has {size} bytes of {len(data) - place}")
+            raise ValueError(f"a snappy block announces {size} bytes; {len(data) - place} are left")
         blocks.append(_snappy_block(data[place : place + size], limit))
         limit -= len(blocks[-1])
         place += size
@@ -64,7 +64,7 @@ def _snappy(data: memoryview, limit: int) -> bytes:
 
 
 def _snappy_block(data: memoryview, limit: int) -> bytes:
-    # The block begins with its size; it is checked against what the block really becomes.
+    # The block begins with its decompressed size; the decompressor checks it.
     if cramjam.snappy.decompress_raw_len(data) > limit:
         raise BatchTooLargeError(limit)
     return bytes(cramjam.snappy.decompress_raw(data))

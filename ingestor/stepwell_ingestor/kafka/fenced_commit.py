@@ -1,8 +1,8 @@
-"""The fence against overtaken commits: see docs/decisions/0006.
+"""Fence against overtaken commits: see docs/decisions/0006.
 
-A broker may carry out a commit that its client has given up, as after a lost connection, long after that: behind a
-later commit of the same member, which it would undo. So a partition is not committed again under a membership whose
-last commit may still be on its way.
+A broker may apply a commit long after its client has given up on it, for example after a lost connection. If the same
+member has committed again in the meantime, the late commit would undo the newer one. Therefore a partition is not
+committed again under a membership whose last commit may still be in flight.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ from aiokafka.errors import KafkaError
 
 from stepwell_ingestor import telemetry
 from stepwell_ingestor.errors import CommitInDoubtError
-from stepwell_ingestor.kafka.client import Committed, Kafka
+from stepwell_ingestor.kafka.client import CommittedOffset, Kafka
 
 _log = structlog.get_logger()
 
 
 async def commit(kafka: Kafka, partition: TopicPartition, offset: int, plan: str, *, again: bool = False) -> None:
-    """Commit an offset with its plan. One that is in doubt is found done, or can't be done any more after this raised.
+    """Commit an offset with its plan. If the outcome is in doubt, verify it, or ensure that it can't be applied later.
 
-    `again` says that this was committed before: then it can't be seen whether it is done.
+    With `again`, the same commit was made before, so that its outcome can't be verified.
 
     Raises:
-        CommitInDoubtError: when it is not known to be done; the member has left the group then, and joins it anew.
-        KafkaError: when it was not done.
+        CommitInDoubtError: if it could not be verified; the member has left the group and rejoins it.
+        KafkaError: if it was not applied.
     """
     try:
         await kafka.commit(partition, offset, plan)
     except CommitInDoubtError as error:
-        if not again and await _is_done(kafka, partition, Committed(offset, plan)):
+        if not again and await _is_done(kafka, partition, CommittedOffset(offset, plan)):
             return
         telemetry.count("stepwell_ingestor_rejoins")
-        _log.warning("a commit is in doubt; leaving the group and joining it anew", offset=offset, error=str(error))
+        _log.warning("commit_in_doubt", partition=partition.partition, offset=offset, error=str(error))
         await kafka.rejoin(partition)
         raise
 
 
-async def _is_done(kafka: Kafka, partition: TopicPartition, wanted: Committed) -> bool:
-    # What was committed before differs from it, and a request is carried out once.
+async def _is_done(kafka: Kafka, partition: TopicPartition, expected: CommittedOffset) -> bool:
+    # The previous commit differs from this one, and the broker applies a request once.
     try:
-        return (await kafka.committed([partition]))[partition] == wanted
+        return (await kafka.committed([partition]))[partition] == expected
     except KafkaError:
         return False

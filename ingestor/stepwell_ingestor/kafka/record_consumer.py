@@ -1,4 +1,4 @@
-"""A consumer whose reading no record can stop: aiokafka's, with our reader of record batches (see `records`)."""
+"""A consumer that no record can stop: aiokafka's, with our decoder of record batches (see `records`)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from stepwell_ingestor.kafka.records import PartitionRecords, RecordBatches
 
 
 class RecordConsumer(AIOKafkaConsumer):  # type: ignore[misc]
-    """aiokafka's consumer; `getmany` and `getone` give `Record`s, and `Unreadable`s for what can't be read.
+    """aiokafka's consumer; `getmany` and `getone` return `Record`s, and `Unreadable`s for offsets that can't be read.
 
-    Reads what transactions that are open or aborted wrote too (see docs/decisions/0009), and bounds decompression.
+    It also reads records of open and aborted transactions (see docs/decisions/0009), and limits decompression.
     """
 
     async def start(self) -> None:
         """Connect."""
         await super().start()
-        # aiokafka takes no other reader. Its method is given a name space with ours, for this consumer alone; it
-        # is not called before a partition is assigned, which happens later.
+        # aiokafka has no option for another decoder. Rebind its method with globals that contain ours, for this
+        # consumer only. The method is not called before a partition is assigned, which happens later.
         process = Fetcher._proc_fetch_request
         names = {**process.__globals__, "MemoryRecords": RecordBatches, "PartitionRecords": PartitionRecords}
         ours = FunctionType(process.__code__, names, process.__name__, process.__defaults__, process.__closure__)

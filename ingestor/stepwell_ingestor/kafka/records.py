@@ -1,14 +1,14 @@
-"""Kafka's record batches, read so that nothing in them can stop a reader.
+"""Decode Kafka's record batches such that no content can stop the reader.
 
-aiokafka raises for a record that it can't parse and decompresses without bounds. Here every offset of the log becomes
-either a record or an `Unreadable`, which names the offsets that it stands for and the reason:
+aiokafka raises an exception for a record that it can't parse and decompresses without a limit. Here, every offset of
+the log becomes either a record or part of an `Unreadable`, which has a range of offsets and the reason:
 
-- A header whose name is not UTF-8 is read with replacement characters.
-- A record that is broken inside its own length is stepped over alone.
-- Where the records' lengths are broken, the rest of the batch is stepped over.
-- Where the batch itself is broken (its checksum, codec, compressed data, size), the whole batch is.
+- A header name that is not UTF-8 is decoded with replacement characters.
+- A record that is corrupt within its own length is skipped alone.
+- If a record's length is corrupt, the rest of the batch is skipped.
+- If the batch itself is corrupt (checksum, codec, compressed data, size), the whole batch is skipped.
 
-aiokafka's extension in C reads the batches; only what it refuses is read in Python.
+aiokafka's C extension decodes the batches; only what it rejects is decoded in Python.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _DETAIL_CHARS: Final = 300
 
 
 class Record(NamedTuple):
-    """A record of a topic, with aiokafka's names."""
+    """A record of a topic, with aiokafka's field names."""
 
     topic: str
     partition: int
@@ -50,7 +50,7 @@ class Record(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """Offsets [first, offset] that can't be read, and why. `offset` is the last, from which a reader moves on."""
+    """Offsets [first, offset] that can't be read, with the reason; the reader continues after `offset`."""
 
     topic: str
     partition: int
@@ -87,25 +87,25 @@ class _Header(NamedTuple):
 
 
 class RecordBatches:
-    """The bytes of a fetch, batch by batch; stands in for aiokafka's `MemoryRecords`."""
+    """The batches in the bytes of a fetch; replaces aiokafka's `MemoryRecords`."""
 
     def __init__(self, data: bytes) -> None:
         self._data = memoryview(data or b"")
 
     def has_next(self) -> bool:
-        """Tell if there are batches."""
+        """Return True if there are batches."""
         return len(self._data) >= _PREFIX.size
 
     def size_in_bytes(self) -> int:
-        """Return the size of what was fetched."""
+        """Return the size of the fetch."""
         return len(self._data)
 
     def batches(self) -> Iterator[memoryview]:
-        """Yield each whole batch; the last one may be cut off by the fetch's size, and is fetched again."""
+        """Yield each complete batch; the last one may be truncated by the fetch size, and is fetched again."""
         place = 0
         while place + _PREFIX.size <= len(self._data):
             size = _PREFIX.size + max(_PREFIX.unpack_from(self._data, place)[1], 0)
-            # A first batch that is cut off would be fetched so for ever.
+            # A truncated first batch would be fetched again forever.
             if place and place + size > len(self._data):
                 return
             yield self._data[place : place + size]
@@ -113,10 +113,10 @@ class RecordBatches:
 
 
 class PartitionRecords:
-    """The records of a fetch, in order; stands in for aiokafka's class of this name, which it calls with these.
+    """The records of a fetch, in order; replaces aiokafka's class of the same name and has its signature.
 
     Attributes:
-        next_fetch_offset: the offset after the last record that was given.
+        next_fetch_offset: the offset after the last record returned.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class PartitionRecords:
 
 
 def _end(batch: memoryview) -> int:
-    """Return the offset after a batch, as far as it can be told."""
+    """Return the offset after a batch, as far as its header can be trusted."""
     if len(batch) < _HEADER.size:
         return 0
     base, magic = _PREFIX.unpack_from(batch)[0], batch[_MAGIC_AT]
@@ -156,7 +156,7 @@ def _end(batch: memoryview) -> int:
 
 
 def read_batch(partition: TopicPartition, batch: memoryview, position: int) -> Iterator[Record | Unreadable]:
-    """Yield every record of a batch; `position` is the first offset that the reader has not had."""
+    """Yield every record of a batch; `position` is the offset that the reader expects next."""
     if len(batch) <= _MAGIC_AT or batch[_MAGIC_AT] < _MAGIC:
         yield from _read_legacy(partition, batch, position)
         return
@@ -175,7 +175,7 @@ def read_batch(partition: TopicPartition, batch: memoryview, position: int) -> I
     try:
         records = _records(header, batch)
     except Exception as error:
-        # Whatever the decompressors say of broken data: to a reader each means the same.
+        # Decompressors raise exceptions of many types for corrupt data; all mean that the batch is unreadable.
         yield _unreadable(partition, header, header.base, error)
         return
     try:
@@ -193,7 +193,7 @@ def read_batch(partition: TopicPartition, batch: memoryview, position: int) -> I
                 tuple(record.headers),
             )
     except Exception:
-        yield from (item for item in _read_patiently(partition, header, records) if item.offset > given)
+        yield from (item for item in _read_each_record(partition, header, records) if item.offset > given)
 
 
 def _is_sound(batch: memoryview) -> bool:
@@ -208,7 +208,7 @@ def _crc_is_right(batch: memoryview) -> bool:
 
 
 def _unsound(partition: TopicPartition, header: _Header, position: int) -> Unreadable:
-    # Nothing in the header is sure: its range holds where two of its fields agree, otherwise the next offset is tried.
+    # The header can't be trusted: use its offset range if two of its fields agree, otherwise skip a single offset.
     agree = header.last_delta == header.records - 1 >= 0 and header.base <= position < header.end
     first, end = (header.base, header.end) if agree else (position, position + 1)
     return Unreadable(
@@ -222,13 +222,13 @@ def _unsound(partition: TopicPartition, header: _Header, position: int) -> Unrea
 
 
 def _records(header: _Header, batch: memoryview) -> bytes:
-    """Return the bytes of a batch's records. Raises whatever the codec does."""
+    """Return the decompressed records of a batch. Raises the codec's exceptions."""
     codec, body = header.attributes & _CODEC_MASK, batch[_HEADER.size :]
     return decompress(codec, body, MAX_BATCH_BYTES) if codec else bytes(body)
 
 
 def _uncompressed(header: _Header, records: bytes) -> bytes:
-    """Return a batch of the same records without compression; its checksum is not right any more."""
+    """Return a batch of the same records without compression; its checksum is not updated."""
     plain = header._replace(
         length=_HEADER.size - _PREFIX.size + len(records), attributes=header.attributes & ~_CODEC_MASK
     )
@@ -241,7 +241,7 @@ def _unreadable(partition: TopicPartition, header: _Header, first: int, error: E
     return Unreadable(partition.topic, partition.partition, first, last, header.max_timestamp, detail)
 
 
-def _read_patiently(partition: TopicPartition, header: _Header, records: bytes) -> Iterator[Record | Unreadable]:
+def _read_each_record(partition: TopicPartition, header: _Header, records: bytes) -> Iterator[Record | Unreadable]:
     place, offset = 0, header.base
     for _ in range(header.records):
         try:
@@ -249,7 +249,7 @@ def _read_patiently(partition: TopicPartition, header: _Header, records: bytes) 
             begin += place
             place = begin + size
             if size < 0 or place > len(records):
-                raise ValueError(f"a record of {size} bytes, of which {len(records) - begin} are there")
+                raise ValueError(f"a record announces {size} bytes; {len(records) - begin} are left")
         except Exception as error:
             yield _unreadable(partition, header, offset, error)
             return
@@ -267,11 +267,11 @@ def _read_patiently(partition: TopicPartition, header: _Header, records: bytes) 
 
 
 class _Fields:
-    """The fields of one record, read one after the other; raises ValueError or IndexError beyond its end."""
+    """Sequential reader for the fields of one record; raises ValueError or IndexError past its end."""
 
     def __init__(self, body: bytearray) -> None:
         self._body = body
-        self.place = 1  # behind the attributes, which say nothing
+        self.place = 1  # after the attributes, which are unused
 
     def number(self) -> int:
         value: int
@@ -302,7 +302,7 @@ def _parse(partition: TopicPartition, header: _Header, body: bytearray) -> Recor
 
 
 def _read_legacy(partition: TopicPartition, batch: memoryview, position: int) -> Iterator[Record | Unreadable]:
-    """Read a message of the formats before Kafka 0.11, which brokers before 4.0 may still hold."""
+    """Decode a message of a format before Kafka 0.11, which brokers before 4.0 may still hold."""
     base = max(int(_PREFIX.unpack_from(batch)[0]), position)
     try:
         _, _, _, magic, attributes = _LEGACY.unpack_from(batch)

@@ -1,1 +1,1 @@
-"""The pure plan of a flush: from events to rows of tables."""
+"""The planner: pure functions from events and run states to the rows of a flush."""

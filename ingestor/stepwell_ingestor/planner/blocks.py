@@ -1,4 +1,4 @@
-"""What a block of a batch says: its values by key and row, and whether they can be stored. Pure."""
+"""Decode the blocks of a batch: values by key and row, and the reasons why some can't be stored."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ JSON_KINDS: Final = MEDIA_KINDS | {Kind.OTHER}
 
 
 def first_row(block: Block) -> int:
-    """Return the number of the first row that a block has values for."""
+    """Return the number of the first row in a block."""
     return 0 if block.rows is None else int.from_bytes(block.rows[:U32_BYTES], "little")
 
 
 def strict_block(block: Block, rows: int) -> tuple[Block, dict[int, str]]:
-    """Return a block whose JSON is strict, and by the place of its key why a value of it can't be.
+    """Return a block with strict JSON and, by key index, the reason why a value can't be converted.
 
     Args:
-        block: the block; those of kinds without JSON come back as they are.
-        rows: how many values each key has.
+        block: the block; blocks of kinds without JSON are returned unchanged.
+        rows: the number of values of each key.
     """
     if block.kind not in JSON_KINDS:
         return block, {}
@@ -37,7 +37,7 @@ def strict_block(block: Block, rows: int) -> tuple[Block, dict[int, str]]:
 
 
 def block_values(block: Block, rows: int, skipped: int, places: list[int]) -> tuple[object, dict[int, str]]:
-    """Return the values of the kept keys and rows, one key after the other, and the exact integers among them."""
+    """Return the values of the selected keys and rows, key by key, and the exact texts of large integers."""
     if block.kind not in {Kind.NUMBER, Kind.BOOL}:
         return [text for place in places for text in block.texts[place * rows + skipped : (place + 1) * rows]], {}
     values = np.frombuffer(block.packed, "<f8" if block.kind is Kind.NUMBER else np.uint8)

@@ -1,7 +1,7 @@
-"""Plans a flush whatever its events are: an event that planning fails on becomes a dead letter, the rest is planned.
+"""Plan a flush whatever its events are: an event that makes planning fail becomes a dead letter.
 
-The decision depends on the log alone, so that a flush that is repeated after a crash, and a replay, decide the same.
-`MemoryError` is the exception to that: it depends on the machine. See docs/decisions/0008.
+The outcome depends on the log alone, so that a flush repeated after a crash, and a replay, get the same result. Only
+`MemoryError` depends on the machine. See docs/decisions/0008.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def plan_usable(
     left_out: LeftOut | None = None,
     media_types: Mapping[str, str] | None = None,
 ) -> FlushPlan:
-    """Plan events as `plan_flush` does, without those that it raises an exception for.
+    """Plan events like `plan_flush`, without those that make it raise an exception.
 
-    Halves are planned one after the other, each from the state that the one before left, and a half that fails is
-    halved again: planning n events of which k fail costs as much as planning n · (1 + log2 n) events at most.
+    Halves are planned in sequence, each from the state after the previous one, and a half that fails is bisected.
+    Planning n events of which any number fail costs at most as much as planning n · (1 + log2 n) events.
     """
 
     def plan(items: Sequence[Received], letters: Sequence[DeadLetter]) -> FlushPlan:
@@ -48,7 +48,7 @@ def plan_usable(
         except Exception as error:
             if not usable:
                 raise
-            # Events that fail only together: the last one of the shortest beginning that fails.
+            # Events that fail only in combination: isolate the last event of the shortest failing prefix.
             number = bisect_left(range(1, len(usable)), True, key=lambda count: _fails(plan, usable[:count]))
             isolated.append(unusable(usable[number].message, error))
             usable = _without(usable, isolated[-1:])
@@ -56,7 +56,7 @@ def plan_usable(
 
 @dataclass
 class _Probe:
-    """States that move on with the events that could be planned; nothing of the plans is kept."""
+    """Run states that advance with the events that can be planned; the plans are discarded."""
 
     states: dict[RunPath, RunState]
     refused: Mapping[int, str] | None
@@ -64,7 +64,7 @@ class _Probe:
     left_out: LeftOut | None
 
     def isolate(self, items: Sequence[Received]) -> list[DeadLetter]:
-        """Return the dead letters of the events that planning fails on."""
+        """Return the dead letters for the events that make planning fail."""
         before = {item.path: self.states[item.path] for item in items}
         end = items[-1].message.offset + 1 if items else 0
         try:

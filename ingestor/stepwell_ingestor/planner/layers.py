@@ -1,6 +1,6 @@
-"""Mappings that a flush changes without copying them: changes lie in a layer over what was known before.
+"""Copy-on-write mappings: a flush's changes are kept in a layer over the mapping before the flush.
 
-Copying a run's state for each flush would cost its whole size, however little the flush changes.
+Copying a run's state for each flush would cost time proportional to its size, however little the flush changes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ENTRY_BYTES: Final = 120
 
 
 class Layer(Mapping[K, V], Generic[K, V]):
-    """Changes over a mapping, which itself stays as it is until `settle`."""
+    """Changes over a base mapping, which is not modified until `settle`."""
 
     __slots__ = ("base", "changed")
 
@@ -36,14 +36,14 @@ class Layer(Mapping[K, V], Generic[K, V]):
     def get(self, key: K, default: V | D, /) -> V | D: ...
     def get(self, key: K, default: object = None, /) -> object:
         """Return the value of a key, or the default."""
-        # Not `Mapping.get`, which raises and catches a KeyError for each key that is not there.
+        # Not `Mapping.get`, which raises and catches a KeyError for each missing key.
         return self.changed[key] if key in self.changed else self.base.get(key, default)
 
     def __setitem__(self, key: K, value: V) -> None:
         self.changed[key] = value
 
     def setdefault(self, key: K, default: V) -> V:
-        """Return the value of a key, set to the default where there was none."""
+        """Return the value of a key; set it to the default if it is missing."""
         if key in self:
             return self[key]
         self.changed[key] = default
@@ -59,11 +59,11 @@ class Layer(Mapping[K, V], Generic[K, V]):
         return len(self.base) + sum(key not in self.base for key in self.changed)
 
     def forget(self, key: K) -> None:
-        """Take back the change of a key."""
+        """Revert the change of a key."""
         self.changed.pop(key, None)
 
     def settle(self) -> int:
-        """Move the changes into what lies below; return how many bytes of memory were added."""
+        """Move the changes into the base; return the number of bytes added."""
         base, added = self.base, 0
         for key, value in self.changed.items():
             if key not in base:
@@ -77,6 +77,6 @@ Known = dict[K, V] | Layer[K, V]
 
 
 def entry_bytes(key: object, value: object) -> int:
-    """Return about how much memory an entry takes, in constant time."""
+    """Estimate the memory of an entry, in constant time."""
     keys = key if isinstance(key, tuple) else (key,)
     return ENTRY_BYTES + sum(map(sys.getsizeof, keys)) + (0 if isinstance(value, int) else sys.getsizeof(value))

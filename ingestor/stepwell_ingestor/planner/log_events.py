@@ -1,4 +1,4 @@
-"""Plain `log()` calls, as producers other than the SDK send them, brought into the form of batches."""
+"""Convert plain `log()` calls, as sent by producers other than the SDK, to batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stepwell_schemas.rules.steps import commit_code
 
 
 def as_batch(event: LogEvent, timestamp: int) -> LogBatch:
-    """Return a plain `log()` call as a batch of one row."""
+    """Convert a plain `log()` call to a batch of one row."""
     blocks: dict[Kind, tuple[list[str], list[object]]] = {}
     for key, value in event.data.items():
         kind, stored = _kind_and_value(value)

@@ -1,7 +1,7 @@
-"""The plan of a flush: a pure function from the events of some offsets, and what was known before, to rows.
+"""The plan of a flush: a pure function from a range of events, and the run states before them, to rows.
 
-The decisions (which records are repeated, at which step each row goes, under which key) depend on the log before
-them alone, not on how it was cut into flushes: planning [a, c) at once or as [a, b) and [b, c) stores the same.
+All decisions (repeated records, the step of each row, the spelling of each key) depend on the log only and not on its
+division into flushes: planning [a, c) stores the same as planning [a, b) and then [b, c).
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from stepwell_ingestor.messages import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, Dea
 from stepwell_ingestor.planner.blocks import block_values, first_row, strict_block
 from stepwell_ingestor.planner.layers import Layer
 from stepwell_ingestor.planner.log_events import as_batch
-from stepwell_ingestor.planner.point_tables import TABLES, Columns, Int64s, tables_of
-from stepwell_ingestor.planner.rollups.plan import Rolling, roll
+from stepwell_ingestor.planner.point_tables import Columns, Int64s, build_point_tables
+from stepwell_ingestor.planner.rollups.plan import RollupPlan, plan_rollups
 from stepwell_ingestor.planner.run_state import RunDocument, RunState, SeriesId
 from stepwell_ingestor.planner.run_tables import Activity, Conflict, MediaFile, Session, media_table, run_tables
-from stepwell_ingestor.planner.series_stats import SeriesPart, parts_of, series_table
+from stepwell_ingestor.planner.series_stats import SeriesPart, series_table, split_by_series
+from stepwell_schemas.clickhouse.tables import POINT_TABLES
 from stepwell_schemas.errors import DeadLetterReason, KeyRuleError, shorten
 from stepwell_schemas.events.models import Block, LogBatch, LogEvent, MediaChunk, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.limits import MAX_BATCH_ROWS, VERSION_ROW_BITS
@@ -29,21 +30,21 @@ from stepwell_schemas.rollups.sql import LEVELS
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import check_key
 from stepwell_schemas.rules.steps import NO_STEP, resolve
-from stepwell_schemas.rules.streams import DEFAULT, stream_of
+from stepwell_schemas.rules.streams import DEFAULT, parse_stream
 
 _DETAIL_CHARS: Final = 1_000
 
 
 @dataclass
 class FlushPlan:
-    """What a flush stores: rows by table in the order of insertion, dead letters, and the states after it.
+    """The effects of a flush: rows by table in the order of insertion, dead letters, and the states after it.
 
-    `rollups` and `rolling` come after the tables of points and before all others. `clipped`: counts that were clipped
-    at what their columns hold. `isolated`: events that planning failed on, as `isolation` found.
+    `rollups` and `rollup_plan` are stored after the tables of points and before all others. `clipped`: number of counts
+    clipped at their column's maximum. `isolated`: number of events that made planning fail (see `isolation`).
     """
 
     tables: dict[str, pa.Table]
-    rolling: Rolling
+    rollup_plan: RollupPlan
     rollups: pa.Table | None
     end: int
     dead: list[DeadLetter]
@@ -57,13 +58,13 @@ class FlushPlan:
 
 @dataclass
 class LeftOut:
-    """What ClickHouse refuses to take of a flush, and why: values by table and event's offset, documents by run."""
+    """Rows of a flush that ClickHouse refuses, with reasons: values by table and event offset, documents by run."""
 
     values: dict[tuple[str, int], str] = field(default_factory=dict)
     documents: dict[RunPath, str] = field(default_factory=dict)
 
     def add(self, other: LeftOut) -> None:
-        """Take in what else is refused."""
+        """Add further refused rows."""
         self.values |= other.values
         self.documents |= other.documents
 
@@ -73,7 +74,7 @@ class LeftOut:
 
 @dataclass
 class _Flush:
-    """What planning has gathered so far; `part` and `new_spellings` are what the event at hand does."""
+    """Accumulator of the planner; `part` and `new_spellings` belong to the current event."""
 
     states: dict[RunPath, RunState]
     refused: Mapping[int, str]
@@ -92,7 +93,7 @@ class _Flush:
     dead: dict[int, DeadLetter] = field(default_factory=dict)
 
     def refuse(self, item: Received, reason: DeadLetterReason, detail: str) -> None:
-        """Note what of an event can't be stored; however much it is, the event becomes one dead letter."""
+        """Record that a part of an event can't be stored; all refused parts of an event share one dead letter."""
         self.part.dead_letters = 1
         known = self.dead.get(item.message.offset)
         if known is None:
@@ -111,17 +112,17 @@ def plan_flush(
     left_out: LeftOut | None = None,
     media_types: Mapping[str, str] | None = None,
 ) -> FlushPlan:
-    """Plan the events of one partition before offset `end`, in their order.
+    """Plan the events of one partition up to offset `end`, in order.
 
     Args:
         received: the events.
-        dead: what could not be read; part of the plan so that it is delivered with it.
+        dead: dead letters of messages that could not be decoded; the plan includes them.
         before: the state of every run in `received` as of the first offset; not changed.
-        end: the offset after the last one, as of which the plan's states hold.
-        refused: why the media files that some events complete could not be stored, by the events' offsets.
-        levels: of the rollups.
-        left_out: what must not be stored. It changes no decision: all other rows are the same.
-        media_types: the content types of the media files that are known, by SHA-256; they stay.
+        end: the offset after the last event; the plan's states are as of this offset.
+        refused: by event offset, the reasons why media files that the events complete are unusable.
+        levels: rollup levels, ascending.
+        left_out: rows that must not be stored. Leaving them out changes no other row.
+        media_types: content types of known media files, by SHA-256; they are kept.
     """
     states = {path: state.fork() for path, state in before.items()}
     flush = _Flush(states, refused or {}, left_out or LeftOut(), dict(media_types or {}))
@@ -133,8 +134,8 @@ def plan_flush(
         if path in before:
             flush.states[path].document = before[path].document
     clipped = sum(part.clip() for part in (*flush.activity.values(), *flush.sessions.values()))
-    rolling = roll(flush.columns, before, flush.states, levels)
-    tables = tables_of(flush.columns)
+    rollup_plan = plan_rollups(flush.columns, before, flush.states, levels)
+    tables = build_point_tables(flush.columns)
     if flush.series:
         tables["series"] = series_table(flush.series)
     if flush.files:
@@ -145,8 +146,8 @@ def plan_flush(
     )  # fmt: skip
     return FlushPlan(
         tables=tables,
-        rolling=rolling,
-        rollups=rolling.table(end),
+        rollup_plan=rollup_plan,
+        rollups=rollup_plan.table(end),
         end=end,
         dead=[flush.dead[offset] for offset in sorted(flush.dead)],
         states=flush.states,
@@ -161,18 +162,18 @@ def _take(flush: _Flush, item: Received) -> None:
     flush.part = Activity()
     flush.new_spellings = 0
     flush.part.saw(item.message.offset, item.timestamp)
-    session, sequence = _place(item)
+    session, sequence = _session_position(item)
     skipped = _skip_repeated(flush, item, session, sequence)
     if skipped < item.event.records or not item.event.records:
         _store(flush, item, skipped)
     if item.message.origin and flush.part.dead_letters and not flush.part.points:
-        # Nothing of it is stored: sent again, when its values can be, it must not count as a repetition.
+        # Nothing of it is stored. If it is redriven again later, it must not count as a repetition.
         sessions = flush.states[item.path].sessions
         assert isinstance(sessions, Layer)  # noqa: S101 - states of a flush are forks
         sessions.forget(session)
     writer = item.event.writer if isinstance(item.event, LogBatch | LogEvent | RunStarted) else ""
-    own = stream_of(writer) == DEFAULT
-    flush.activity.setdefault(item.path, Activity()).add(flush.part if own else flush.part.beside())
+    own = parse_stream(writer) == DEFAULT
+    flush.activity.setdefault(item.path, Activity()).add(flush.part if own else flush.part.side_stream())
     if session and sequence >= 0:
         flush.sessions.setdefault(Session(item.path, session, writer), Activity()).add(flush.part)
     if flush.part.dead_letters and flush.part.points:
@@ -181,13 +182,13 @@ def _take(flush: _Flush, item: Received) -> None:
 
 
 def is_repeated(item: Received, state: RunState) -> bool:
-    """Tell if all of an event was stored before, so that planning it from this state leaves it out."""
-    session, sequence = _place(item)
+    """Return True if all records of an event were stored before, so that the planner skips it."""
+    session, sequence = _session_position(item)
     return bool(session) and 0 <= sequence <= state.sessions.get(session, 0) - item.event.records
 
 
-def _place(item: Received) -> tuple[str, int]:
-    """Return the session of an event and its first record's number there; a dead letter sent again is its own."""
+def _session_position(item: Received) -> tuple[str, int]:
+    """Return an event's session and the sequence number of its first record; a redriven letter has its own session."""
     if item.message.origin:
         return redriven_session(item.message.origin), 0
     return item.event.session, item.event.sequence
@@ -210,7 +211,7 @@ def _store(flush: _Flush, item: Received, skipped: int) -> None:
 
 
 def _skip_repeated(flush: _Flush, item: Received, session: str, sequence: int) -> int:
-    """Return how many of the event's records were there before; its session moves on behind it."""
+    """Return the number of the event's records that were stored before, and advance its session."""
     if not session or sequence < 0:
         return 0
     sessions, records = flush.states[item.path].sessions, item.event.records
@@ -225,7 +226,7 @@ def _skip_repeated(flush: _Flush, item: Received, session: str, sequence: int) -
 def _take_document(flush: _Flush, item: Received, document: RunDocument) -> None:
     state, event = flush.states[item.path], item.event
     if item.path not in flush.documents:
-        # Copied once a flush, and not for each event: a flush may hold thousands of changes to a large document.
+        # Copied once per flush and not per event: a flush may hold thousands of changes to a large document.
         document = state.document = document.copy()
     why = flush.left_out.documents.get(item.path)
     if why is not None:
@@ -234,7 +235,7 @@ def _take_document(flush: _Flush, item: Received, document: RunDocument) -> None
         if isinstance(event, RunStarted):
             document.start(event, item.timestamp)
             if event.resumed:
-                # Also where the document is left out: later rows are at the same steps either way.
+                # Also if the document is left out: later rows must get the same steps either way.
                 state.resume(event.writer)
         elif isinstance(event, RunUpdated):
             document.update(event)
@@ -247,13 +248,13 @@ def _take_document(flush: _Flush, item: Received, document: RunDocument) -> None
 
 
 def _take_media(flush: _Flush, item: Received, chunk: MediaChunk) -> None:
-    """Note a file where its last piece came; the bytes are stored by now."""
+    """Record a file when its last chunk has arrived; its bytes are stored already."""
     refusal = flush.refused.get(item.message.offset)
     if refusal is not None:
         flush.refuse(item, DeadLetterReason.BAD_MEDIA, refusal)
     elif chunk.index == chunk.count - 1:
         version = item.message.offset << VERSION_ROW_BITS
-        # Another run, in another partition, may log the same file: its type is that of who logged it first.
+        # Another run, in another partition, may log the same file: the first content type stored is kept.
         content_type = flush.media_types.setdefault(chunk.sha256, chunk.content_type)
         flush.files.append(MediaFile(item.path, chunk.sha256, chunk.size, content_type, version))
 
@@ -262,13 +263,13 @@ def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) ->
     state, rows = flush.states[item.path], batch.rows
     asked = None if batch.steps is None else np.frombuffer(batch.steps, "<i8")[skipped:]
     commits = None if batch.commits is None else np.frombuffer(batch.commits, np.int8)[skipped:]
-    # A dead letter sent again comes late: the steps it asks for are free, and move no writer. Where its first row asks
-    # for none, that row and what follows it go on from where the writer is.
+    # A redriven dead letter is late: its requested steps are used as they are and don't advance the writer. If its
+    # first row has no requested step, its rows continue from the writer's current step.
     late = bool(item.message.origin) and asked is not None and len(asked) > 0 and asked[0] != NO_STEP
     resolved = resolve(0 if late else state.writers.get(batch.writer, 0), asked, commits, rows - skipped)
     if not late:
         state.writers[batch.writer] = resolved.current
-    if len(resolved.steps) and stream_of(batch.writer) == DEFAULT:
+    if len(resolved.steps) and parse_stream(batch.writer) == DEFAULT:
         state.reached(int(resolved.steps.max()))
     timestamps = _usable_times(np.frombuffer(batch.timestamps, "<i8"), item.timestamp)
     versions = np.arange(rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)
@@ -285,9 +286,9 @@ def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) ->
             flush.part.conflicts += 1
     # Rows before `skipped` are not resolved; the padding keeps row numbers those of the batch.
     steps = np.concatenate([np.zeros(skipped, np.int64), resolved.steps]) if skipped else resolved.steps
-    # In the order of rows: a batch cut elsewhere must find the same first spelling of a key.
+    # In the order of rows: a batch divided differently must give a key the same first spelling.
     for block in sorted(batch.blocks, key=first_row):
-        _take_block(flush, item, block, skipped, (steps, timestamps, versions), stream_of(batch.writer))
+        _take_block(flush, item, block, skipped, (steps, timestamps, versions), parse_stream(batch.writer))
 
 
 def _usable_times(timestamps: Int64s, instead: int) -> Int64s:
@@ -320,8 +321,8 @@ def _take_block(
         return
     block, unusable = strict_block(block, rows)
     places, keys, taken = _stored_keys(flush, item, block, unusable)
-    # Only now: a key has its spelling from the first event that logs it, whatever becomes of the values.
-    why = flush.left_out.values.get((TABLES[block.kind], item.message.offset))
+    # Not earlier: a key gets its spelling from the first event that logs it, even if the values are refused.
+    why = flush.left_out.values.get((POINT_TABLES[block.kind], item.message.offset))
     if why is not None:
         flush.refuse(item, DeadLetterReason.UNUSABLE, why)
     if not keys or why is not None:
@@ -338,7 +339,7 @@ def _take_block(
 def _stored_keys(
     flush: _Flush, item: Received, block: Block, unusable: Mapping[int, str]
 ) -> tuple[list[int], list[str], int]:
-    """Return the places of the keys to store, the spelling each is stored under, and how many keys can be stored."""
+    """Return the indices of the keys to store, their stored spellings, and the number of storable keys."""
     state = flush.states[item.path]
     places: dict[str, int] = {}
     taken = 0
@@ -351,12 +352,12 @@ def _stored_keys(
         if place in unusable:
             flush.refuse(item, DeadLetterReason.BAD_VALUE, f"key {shorten(key)}: a value {unusable[place]}")
             continue
-        # Of two spellings of one metric in a block the later one overwrites the other, as it does within a step.
+        # If a block has two spellings of one metric, the later one overwrites the earlier one, as within a step.
         stored, folded = state.stored_key(key)
         places[stored] = place
         taken += 1
         if folded:
-            # Versions tell which of an event's spellings came first.
+            # Versions define the order of an event's spellings.
             version = item.message.offset << VERSION_ROW_BITS | min(flush.new_spellings, MAX_BATCH_ROWS - 1)
             flush.spellings.append((item.path, folded, key, version))
             flush.new_spellings += 1
@@ -365,7 +366,7 @@ def _stored_keys(
 
 def _add_series(flush: _Flush, path: RunPath, columns: Columns, stream: str) -> None:
     last_steps = flush.states[path].last_steps
-    for key, part in zip(columns.keys, parts_of(columns, stream), strict=True):
+    for key, part in zip(columns.keys, split_by_series(columns, stream), strict=True):
         if not isinstance(part.last[2], str):
             part.last = (part.last[0], part.last[1], float(part.last[2]))
         series = (key, str(columns.kind))

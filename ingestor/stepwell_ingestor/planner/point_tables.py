@@ -1,4 +1,4 @@
-"""Points in columns: what a flush puts into the tables of points, built without a loop over points."""
+"""Build the rows of the tables of points from columns, without a loop over points."""
 
 from __future__ import annotations
 
@@ -10,18 +10,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stepwell_ingestor.planner.arrow import MILLISECONDS, PATH_FIELDS, fixed
+from stepwell_schemas.clickhouse.tables import POINT_TABLES
 from stepwell_schemas.rules.identifiers import RunPath
-from stepwell_schemas.rules.kinds import MEDIA_KINDS, Kind
+from stepwell_schemas.rules.kinds import Kind
 
 Int64s = NDArray[np.int64]
 
-TABLES: Final = {
-    Kind.NUMBER: "points_number",
-    Kind.STRING: "points_string",
-    Kind.BOOL: "points_bool",
-    Kind.OTHER: "points_other",
-    **dict.fromkeys(MEDIA_KINDS, "points_media"),
-}
 _MICROSECONDS_A_MILLISECOND: Final = 1_000
 
 
@@ -43,27 +37,27 @@ class Columns(NamedTuple):
 
 
 class Names:
-    """A dictionary of names for an Arrow dictionary column: each name once, a code for each use."""
+    """The dictionary of an Arrow dictionary column: each name once, with a code."""
 
     def __init__(self) -> None:
         self._codes: dict[str, int] = {}
 
     def codes(self, names: Iterable[str]) -> NDArray[np.int32]:
-        """Return the codes of names."""
+        """Return the codes of names, adding new ones."""
         known = self._codes
         return np.array([known.setdefault(name, len(known)) for name in names], np.int32)
 
     def column(self, codes: NDArray[np.int32]) -> pa.DictionaryArray:
-        """Return the column whose entries have these codes."""
+        """Build the column with these codes."""
         return pa.DictionaryArray.from_arrays(fixed(codes, pa.int32()), pa.array(list(self._codes), pa.string()))
 
 
-def tables_of(columns: list[Columns]) -> dict[str, pa.Table]:
-    """Return the rows of each table that has any."""
+def build_point_tables(columns: list[Columns]) -> dict[str, pa.Table]:
+    """Build the rows of each table that has any."""
     by_table: dict[str, list[Columns]] = {}
     for part in columns:
         if len(part.keys) and len(part.steps):
-            by_table.setdefault(TABLES[part.kind], []).append(part)
+            by_table.setdefault(POINT_TABLES[part.kind], []).append(part)
     return {table: _table(table, parts) for table, parts in by_table.items()}
 
 
@@ -79,7 +73,7 @@ def _table(name: str, parts: list[Columns]) -> pa.Table:
     milliseconds = [part.timestamps // _MICROSECONDS_A_MILLISECOND for part in parts]
     columns["timestamp"] = fixed(_each_key(milliseconds, parts), MILLISECONDS)
     if name == "points_number":
-        # Columns of planes of bits are of integers; the table reads `value` from them.
+        # The bit-plane codec needs integers; `value` is an alias column over `bits`.
         columns["bits"] = fixed(np.concatenate([part.values for part in parts]), pa.uint64())
     else:
         columns["value"] = _values(name, parts)
@@ -95,20 +89,20 @@ def _path_columns(parts: list[Columns], sizes: NDArray[np.int64]) -> dict[str, p
     columns = {}
     for field, names in zip(PATH_FIELDS, zip(*paths, strict=True), strict=True):
         dictionary = Names()
-        # As a rule a flush is of one run, or of runs that differ in each name.
+        # Most flushes are of one run, or of runs that differ in each name.
         of_paths = dictionary.codes(names)
         columns[field] = dictionary.column(codes if of_paths[-1] == len(paths) - 1 else of_paths[codes])
     return columns
 
 
 def _named(names: Iterable[str], times: NDArray[np.int64]) -> pa.DictionaryArray:
-    """Return a column of names, each as many times as is said."""
+    """Build a column of names, each repeated the given number of times."""
     dictionary = Names()
     return dictionary.column(np.repeat(dictionary.codes(names), times))
 
 
 def _each_key(columns: list[NDArray[Any]], parts: list[Columns]) -> NDArray[Any]:
-    """Return what rows have in common as a column of values: once for each key of their part."""
+    """Repeat the columns of each part's rows once for each of its keys."""
     return np.concatenate(
         [
             column if len(part.keys) == 1 else np.tile(column, len(part.keys))

@@ -1,4 +1,4 @@
-"""What the ingestor remembers of a run from one flush to the next, and the run's document."""
+"""The ingestor's state of a run between flushes, and the run's document."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class RunDocument:
 
     @property
     def bytes(self) -> int:
-        """About how much memory the document takes."""
+        """Approximate memory of the document, in bytes."""
         texts = (self.display_name, self.notes, self.run_group, self.job_type, self.client, self.host, *self.tags)
         objects = (self.config, self.summary, self.metric_definitions)
         members = sum(map(len, objects))
         return sum(map(len, texts)) + sum(one.bytes for one in objects) + _MEMBER_BYTES * (members + len(texts))
 
     def copy(self) -> RunDocument:
-        """Return a document that changes on its own."""
+        """Return an independent copy."""
         return replace(
             self,
             config=self.config.copy(),
@@ -62,7 +62,7 @@ class RunDocument:
         )
 
     def start(self, event: RunStarted, at: int) -> None:
-        """Note a start or a resumption; what the event leaves empty stays."""
+        """Apply a start or a resumption; fields that the event leaves empty keep their values."""
         config = _bounded("config", self.config, _members("config", event.config))
         self.config.merge(config)
         self.display_name = event.display_name or self.display_name
@@ -76,21 +76,21 @@ class RunDocument:
         self.host = event.host or self.host
 
     def update(self, event: RunUpdated) -> None:
-        """Note a change."""
+        """Apply a change."""
         config = _bounded("config", self.config, _members("config", event.config), event.config_remove)
         summary = _bounded("summary", self.summary, _members("summary", event.summary), event.summary_remove)
         definitions = {definition.name: json.dumps(definition.model_dump()) for definition in event.metrics}
         _bounded("metrics", self.metric_definitions, definitions)
         self.config.merge(config, event.config_remove)
         self.summary.merge(summary, event.summary_remove)
-        # In the order they were made: one that is made again comes last.
+        # In the order of definition: a repeated definition moves to the end.
         self.metric_definitions.move_last(definitions)
         self.display_name = self.display_name if event.display_name is None else event.display_name
         self.tags = self.tags if event.tags is None else tuple(event.tags)
         self.notes = self.notes if event.notes is None else event.notes
 
     def finish(self, event: RunFinished, at: int) -> None:
-        """Note the run's end."""
+        """Apply the run's end."""
         self.state, self.exit_code, self.finished_at = event.state, event.exit_code, at
 
 
@@ -102,10 +102,10 @@ def _members(name: str, text: str) -> dict[str, str]:
 
 
 def _bounded(name: str, known: JsonObject, new: dict[str, str], removed: Sequence[str] = ()) -> dict[str, str]:
-    """Return the new members. Raises: ValueError when the object would be too large with them."""
+    """Return the new members. Raises: ValueError if the object would become too large."""
     size = known.bytes + known.growth(new, removed)
     if size > DOCUMENT_MAX_BYTES and size > known.bytes:
-        raise ValueError(f"{name}: would have {size:,} bytes; it may have {DOCUMENT_MAX_BYTES:,}")
+        raise ValueError(f"{name}: would have {size:,} bytes; the limit is {DOCUMENT_MAX_BYTES:,}")
     return new
 
 
@@ -117,13 +117,13 @@ class RunState:
     """A run's ingest state.
 
     `writers`: each writer's current step. `sessions`: each journal's next sequence number. `spellings`: the stored key
-    of each folded key. `stored_as`: the stored key of each spelling that was seen. `last_steps`: the last step of each
-    series. `counters`: `next_step`, the one after the last that the run itself logged at. `open_buckets`: the rows of
-    the open buckets of each number's rollups (see `buckets`). All of it is a function of the log before some offset, or
-    not known of `open_buckets`, which is not stored.
+    of each folded key. `stored_as`: the stored key of each known spelling. `last_steps`: the last step of each series.
+    `counters`: `next_step`, the step after the last one in the run's own rows. `open_buckets`: the rollup rows of each
+    number series' open buckets (see `rollups.rows`); they are not stored and may be unknown. Everything else is a
+    function of the log up to an offset.
 
-    `bytes`: about how much memory the state takes, `open_bytes` that of the open buckets within it; of a fork, without
-    what has changed.
+    `bytes`: approximate memory of the state; `open_bytes`: the part of it used by the open buckets. Those of a fork
+    exclude its changes.
     """
 
     writers: Known[str, int] = field(default_factory=dict)
@@ -139,15 +139,15 @@ class RunState:
     parent: RunState | None = field(default=None, compare=False, repr=False)
 
     def reached(self, step: int) -> None:
-        """Note that the run itself logged at a step."""
+        """Record that the run's own rows have reached a step."""
         self.counters[NEXT_STEP] = max(self.counters.get(NEXT_STEP, 0), step + 1)
 
     def resume(self, writer: str) -> None:
-        """Let a writer continue after the last step of the run: it must not write into a row of an earlier session."""
+        """Continue a writer after the run's last step, so that it does not write into rows of an earlier session."""
         self.writers[writer] = max(self.writers.get(writer, 0), self.counters.get(NEXT_STEP, 0))
 
     def stored_key(self, key: str) -> tuple[str, str]:
-        """Return the spelling that a key is stored under, and what it folds to where it is seen for the first time."""
+        """Return the stored spelling of a key, and its folded form if the spelling is new ("" otherwise)."""
         stored = self.stored_as.get(key)
         if stored is not None:
             return stored, ""
@@ -156,7 +156,7 @@ class RunState:
         return stored, folded
 
     def fork(self) -> RunState:
-        """Return a state that changes on its own; what it costs does not depend on how large this one is."""
+        """Return a copy-on-write copy, at a cost that does not depend on the state's size."""
         return RunState(
             Layer(self.writers), Layer(self.sessions), Layer(self.spellings), Layer(self.stored_as),
             Layer(self.last_steps), self.document, Layer(self.counters), Layer(self.open_buckets), self.bytes,
@@ -164,12 +164,12 @@ class RunState:
         )  # fmt: skip
 
     def settle(self) -> RunState:
-        """Move what has changed into the state that this one was forked from, and return that one."""
+        """Apply the changes to the state that this one was forked from, and return that state."""
         below = self.parent
         if below is None:
             return self
         for ledger, of_below in zip(self._ledgers(), below._ledgers(), strict=True):
-            # Not into open buckets that were forgotten in the meantime.
+            # Skip open buckets that were evicted in the meantime.
             if isinstance(ledger, Layer) and ledger.base is of_below:
                 added = ledger.settle()
                 below.bytes += added
@@ -180,12 +180,12 @@ class RunState:
         return below
 
     def forget_open_buckets(self) -> None:
-        """Let go of the open buckets: they are computed from what is stored when they are needed."""
+        """Drop the open buckets; they are computed from stored points when needed."""
         self.open_buckets = {}
         self.bytes, self.open_bytes = self.bytes - self.open_bytes, 0
 
     def measure(self) -> None:
-        """Work `bytes` out from all that is there, as after it was read back; open buckets never are."""
+        """Set `bytes` from the content of a loaded state, which never has open buckets."""
         entries = (item for known in self._ledgers() for item in known.items())
         self.bytes = _STATE_BYTES + _document_bytes(self.document) + sum(entry_bytes(*entry) for entry in entries)
 

@@ -1,4 +1,4 @@
-"""Rows about runs: activity, conflicts, documents, spellings, and the state that the next flush begins from."""
+"""Build the rows about runs: activity, conflicts, documents, spellings, and the state for the next flush."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stepwell_ingestor.planner.arrow import MILLISECONDS, PATH_FIELDS, row_type, table_of
+from stepwell_ingestor.planner.arrow import MILLISECONDS, PATH_FIELDS, build_table, row_type
 from stepwell_ingestor.planner.layers import Known, Layer
 from stepwell_ingestor.planner.run_state import RunDocument, RunState
 from stepwell_schemas.limits import COUNT_MAX
 from stepwell_schemas.rules.identifiers import RunPath
 
-NOT_THERE = -1
-"""What stands for "before this flush, it was not there" in the table of states."""
+ABSENT = -1
+"""Marks, in the table of states, an entry that did not exist before the flush."""
 
 _NO_LAST_STEP = -(2**63)
 _COUNTS: Final = ("log_rows", "points", "conflicts", "repeated", "missing", "dead_letters")
@@ -54,7 +54,7 @@ _FILE: Final = row_type(PATH_FIELDS | {"sha256": _TEXT, "size": _U64, "content_t
 
 
 class Conflict(NamedTuple):
-    """A call whose step lay below its writer's current one: what was asked, what was done, when (µs)."""
+    """A call with a step below its writer's current one: the requested step, the step used, the time (µs)."""
 
     path: RunPath
     writer: str
@@ -65,7 +65,7 @@ class Conflict(NamedTuple):
 
 
 class MediaFile(NamedTuple):
-    """A media file that a run logged, by its content: bytes, media type, and the version of its row."""
+    """A media file logged by a run: SHA-256, size in bytes, content type, and the version of its row."""
 
     path: RunPath
     sha256: str
@@ -76,7 +76,7 @@ class MediaFile(NamedTuple):
 
 @dataclass
 class Activity:
-    """What events add to what is known of one run's doings; timestamps in µs."""
+    """Contribution of events to a run's or session's activity; timestamps in µs."""
 
     first_timestamp: int = 2**62
     last_timestamp: int = 0
@@ -90,7 +90,7 @@ class Activity:
     last_offset: int = 0
 
     def add(self, other: Activity) -> None:
-        """Take in what later events did."""
+        """Add the activity of later events."""
         self.first_timestamp = min(self.first_timestamp, other.first_timestamp)
         self.last_timestamp = max(self.last_timestamp, other.last_timestamp)
         self.last_step = max(self.last_step, other.last_step)
@@ -109,18 +109,18 @@ class Activity:
             setattr(self, name, COUNT_MAX)
         return len(over)
 
-    def beside(self) -> Activity:
-        """Return what rows of a stream beside the run's own add to what is known of the run: a sign of life."""
+    def side_stream(self) -> Activity:
+        """Return the activity of a run from rows of a side stream: only its timestamps and offset count."""
         return replace(self, last_step=_NO_LAST_STEP, log_rows=0, points=0)
 
     def saw(self, offset: int, timestamp: int) -> None:
-        """Take in an event."""
+        """Add an event."""
         self.last_offset = max(self.last_offset, offset)
         self.first_timestamp = min(self.first_timestamp, timestamp)
         self.last_timestamp = max(self.last_timestamp, timestamp)
 
     def logged(self, steps: NDArray[np.int64], timestamps: NDArray[np.int64]) -> None:
-        """Take in rows, by their steps and timestamps."""
+        """Add rows, given their steps and timestamps."""
         if len(steps):
             self.log_rows += len(steps)
             self.last_step = max(self.last_step, int(steps[-1]))
@@ -129,7 +129,7 @@ class Activity:
 
 
 class Session(NamedTuple):
-    """A journal of one writer of a run, or a dead letter that was sent again."""
+    """A journal of one writer of a run, or a redriven dead letter."""
 
     path: RunPath
     name: str
@@ -145,7 +145,7 @@ def run_tables(
     spellings: Sequence[tuple[RunPath, str, str, int]],
     end: int,
 ) -> dict[str, pa.Table]:
-    """Return the rows about runs, by table; tables without rows are left out. `documents` gives versions."""
+    """Build the rows about runs, by table, without empty tables. `documents` has the documents' versions."""
     tables = {
         "step_conflict_log": ([_conflict(conflict) for conflict in conflicts], _CONFLICT),
         "run_documents": (
@@ -154,9 +154,9 @@ def run_tables(
         ),
         "key_spellings": ([(*path, *spelling) for path, *spelling in spellings], _SPELLING),
         "run_states": (_states(states, end), _STATE),
-        # After all that views are made of: what says how far a run is stored promises no more than can be read.
+        # After all tables that the views read: the progress of a run must not be ahead of its readable rows.
         "run_activity": ([_activity(path, part) for path, part in activity.items()], _ACTIVITY),
-        # Last, so that what a receipt says is stored can be read.
+        # Last, so that everything that a receipt covers can be read.
         "session_activity": (
             [
                 _session(session, part, states[session.path].sessions.get(session.name, 0))
@@ -165,12 +165,12 @@ def run_tables(
             _SESSION,
         ),
     }
-    return {name: table_of(rows, fields) for name, (rows, fields) in tables.items() if rows}
+    return {name: build_table(rows, fields) for name, (rows, fields) in tables.items() if rows}
 
 
 def media_table(files: Sequence[MediaFile]) -> pa.Table:
-    """Return files as rows of the table `media_files`."""
-    return table_of([(*path, *file) for path, *file in files], _FILE)
+    """Build rows of the table `media_files`."""
+    return build_table([(*path, *file) for path, *file in files], _FILE)
 
 
 def _known(state: RunState) -> RunDocument:
@@ -208,7 +208,7 @@ def _document(path: RunPath, document: RunDocument, version: int) -> tuple[Any, 
 
 
 def _states(states: Mapping[RunPath, RunState], end: int) -> list[tuple[Any, ...]]:
-    """Return every number that this flush changed, with what it was before."""
+    """Return every number that this flush changed, with its previous value."""
     return [
         (*path, scope, name, end, number, old)
         for path, state in states.items()
@@ -220,6 +220,6 @@ def _states(states: Mapping[RunPath, RunState], end: int) -> list[tuple[Any, ...
 def _changes(ledger: Known[str, int]) -> Iterator[tuple[str, int, int]]:
     assert isinstance(ledger, Layer)  # noqa: S101 - states of a flush are forks
     for name, number in ledger.changed.items():
-        old = ledger.base.get(name, NOT_THERE)
+        old = ledger.base.get(name, ABSENT)
         if old != number:
             yield name, number, old

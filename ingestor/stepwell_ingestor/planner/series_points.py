@@ -1,4 +1,4 @@
-"""A flush's numbers by series: which series have their rows in common, and their points in the order of steps. Pure."""
+"""Group a flush's numbers into series: series with the same rows together, and their points in the order of steps."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _MICROSECONDS_A_MILLISECOND = 1_000
 
 
 class Series(NamedTuple):
-    """Numbers' series of a run that have their rows in common.
+    """Number series of a run that have the same rows.
 
-    `columns`: where the rows are; beside each the places of the keys among its own, None where they are its own.
+    `columns`: the columns with the rows, each with the indices of `keys` in it; None if its keys are exactly `keys`.
     """
 
     path: RunPath
@@ -28,11 +28,11 @@ class Series(NamedTuple):
 
     @property
     def point_count(self) -> int:
-        """How many points there are, those of a step that is written twice counted twice."""
+        """Number of points; a step that is written twice counts twice."""
         return len(self.keys) * sum(len(part.steps) for part, _ in self.columns)
 
     def points(self) -> Points:
-        """Return the points; of the values at one step the one of the newest version."""
+        """Return the points; for several values at one step, the one of the newest version."""
         parts = [part for part, _ in self.columns]
         steps = np.concatenate([part.steps for part in parts])
         timestamps = np.concatenate([part.timestamps for part in parts]) // _MICROSECONDS_A_MILLISECOND
@@ -45,7 +45,7 @@ class Series(NamedTuple):
 
 
 def flat_points(all_series: Sequence[Series]) -> FlatPoints:
-    """Return the points of series, numbered in their order; of the values at one step the one of the newest version."""
+    """Return the points of numbered series; for several values at one step, the one of the newest version."""
     numbers, steps, versions, timestamps, values = (list[NDArray[Any]]() for _ in range(5))
     first = 0
     for series in all_series:
@@ -71,8 +71,8 @@ def _values(part: Columns, places: Int64s | None) -> NDArray[np.float64]:
     return values if places is None else values[places]
 
 
-def series_of(columns: Sequence[Columns]) -> list[Series]:
-    """Return the series of numbers in columns of a flush, those together that have their rows in common."""
+def group_series(columns: Sequence[Columns]) -> list[Series]:
+    """Group the numbers in a flush's columns into series, those with the same rows together."""
     by_run: dict[RunPath, dict[tuple[str, ...], list[Columns]]] = {}
     for part in columns:
         if part.kind is Kind.NUMBER and len(part.steps):
@@ -82,7 +82,7 @@ def series_of(columns: Sequence[Columns]) -> list[Series]:
 
 def _of_run(path: RunPath, lists: Mapping[tuple[str, ...], list[Columns]]) -> Iterator[Series]:
     if sum(map(len, lists)) == len(set().union(*lists)):
-        # No key is in two lists, as with a loop that logs the same keys all the time.
+        # No key is in two lists, as with a loop that always logs the same keys.
         for keys, parts in lists.items():
             yield Series(path, list(keys), [(part, None) for part in parts])
         return

@@ -1,4 +1,4 @@
-"""Partial rows of the table `series`: what a flush adds to what is known of each series."""
+"""Build partial rows of the table `series`: a flush's contribution to the statistics of each series."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from stepwell_ingestor.planner.arrow import PATH_FIELDS, row_type, table_of
+from stepwell_ingestor.planner.arrow import PATH_FIELDS, build_table, row_type
 from stepwell_ingestor.planner.point_tables import Columns
 from stepwell_ingestor.planner.run_state import SeriesId
 from stepwell_schemas.limits import VERSION_ROW_BITS
@@ -33,10 +33,10 @@ _SERIES: Final = row_type(
 
 @dataclass
 class SeriesPart:
-    """What a flush adds to one series; the extremes and the sum leave NaN out.
+    """Contribution of a flush to one series; minimum, maximum and sum exclude NaN.
 
-    `exact` has the digits of the last value where that is an integer that float64 can't hold.
-    `stream` is DEFAULT once a row of the run's own has it.
+    `exact` has the digits of the last value if it is an integer that float64 can't represent.
+    `stream` is DEFAULT if any of the run's own rows has the series.
     """
 
     first_step: int
@@ -54,7 +54,7 @@ class SeriesPart:
     stream: str = DEFAULT
 
     def add(self, other: SeriesPart) -> None:
-        """Take in a later part of the same series."""
+        """Add a later part of the same series."""
         self.rewritten |= other.rewritten or other.first_step <= self.last_step
         self.first_step = min(self.first_step, other.first_step)
         self.last_step = max(self.last_step, other.last_step)
@@ -70,8 +70,8 @@ class SeriesPart:
         self.stream = min(self.stream, other.stream)
 
 
-def parts_of(columns: Columns, stream: str = DEFAULT) -> list[SeriesPart]:
-    """Return the part of each key of some columns that rows of `stream` logged."""
+def split_by_series(columns: Columns, stream: str = DEFAULT) -> list[SeriesPart]:
+    """Return the part of each key in columns logged by rows of `stream`."""
     steps, rows = columns.steps, len(columns.steps)
     repeated = rows > 1 and bool((steps[1:] <= steps[:-1]).any())
     first, last, version = int(steps[0]), int(steps[-1]), int(columns.versions[0])
@@ -91,7 +91,7 @@ def _figures(columns: Columns) -> list[tuple[float, float, float, int]]:
     if columns.kind is not Kind.NUMBER:
         return [(math.inf, -math.inf, 0.0, 0)] * len(columns.keys)
     if len(columns.steps) == 1:
-        # As plain `log()` calls come: a dozen calls of numpy for a value each would be most of their planning.
+        # The case of plain `log()` calls: a dozen numpy calls for a single value would dominate their planning.
         return [
             (value, value, value, 1) if value == value else (math.inf, -math.inf, 0.0, 0)
             for value in columns.values.tolist()
@@ -107,8 +107,8 @@ def _figures(columns: Columns) -> list[tuple[float, float, float, int]]:
 
 
 def series_table(parts: Mapping[tuple[RunPath, SeriesId], SeriesPart]) -> pa.Table:
-    """Return the parts as rows of the table `series`."""
-    return table_of([_row(path, series, part) for (path, series), part in parts.items()], _SERIES)
+    """Build rows of the table `series`."""
+    return build_table([_row(path, series, part) for (path, series), part in parts.items()], _SERIES)
 
 
 def _row(path: RunPath, series: SeriesId, part: SeriesPart) -> tuple[Any, ...]:

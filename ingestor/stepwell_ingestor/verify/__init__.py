@@ -1,1 +1,1 @@
-"""Replay of a run's log, for `stepwell verify`."""
+"""Replay and comparison of a run's log, for `stepwell verify`."""

@@ -1,4 +1,4 @@
-"""Figures of a run's stored points, by which two databases are compared. The same SQL over the public views of both."""
+"""Fingerprints of a run's stored points, used to compare two databases with the same SQL over their public views."""
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
 
@@ -7,12 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from stepwell_schemas.clickhouse.tables import RUN_CONDITION
 from stepwell_schemas.rollups.sql import DIGEST
 from stepwell_schemas.rules.identifiers import RunPath
 
 Rows = list[dict[str, Any]]
 Ask = Callable[[str, Mapping[str, Any]], Rows]
-"""Runs a statement with its parameters on some database, and returns the rows as plain values."""
+"""Runs a statement with parameters on a database, and returns the rows as plain values."""
 
 SeriesKey = tuple[str, str]
 """A series within its run: key and kind."""
@@ -20,9 +21,8 @@ SeriesKey = tuple[str, str]
 RollupKey = tuple[str, int]
 """The rollups of a series on a level: key and level."""
 
-_OF_RUN: Final = "entity = {entity:String} AND project = {project:String} AND run_id = {run_id:String}"
-_WITHIN: Final = f"{_OF_RUN} AND step BETWEEN {{first:Int64}} AND {{last:Int64}}"
-# Bits, not values: NaN is no number that equals itself, and 0 equals -0.
+_WITHIN: Final = f"{RUN_CONDITION} AND step BETWEEN {{first:Int64}} AND {{last:Int64}}"
+# Bits, not values: NaN does not equal itself, and 0 equals -0.
 _NUMBER_HASH: Final = "cityHash64(step, reinterpretAsUInt64(value), exact, timestamp)"
 _VALUE_HASH: Final = "cityHash64(step, value, timestamp)"
 _VIEWS: Final = (
@@ -36,35 +36,36 @@ _POINTS: Final = " UNION ALL ".join(
     f"SELECT toString(key) AS key, {kind} AS kind, step, timestamp, {digest} AS hash FROM {view} WHERE {_WITHIN}"
     for view, kind, digest in _VIEWS
 )
-_OF_OWN: Final = f"key NOT IN (SELECT toString(key) FROM metrics WHERE {_OF_RUN} AND stream != '')"
+_OF_OWN: Final = f"key NOT IN (SELECT toString(key) FROM metrics WHERE {RUN_CONDITION} AND stream != '')"
 _SERIES: Final = (
     "SELECT key, kind, count() AS points, min(step) AS first_step, max(step) AS last_step, sum(hash) AS digest"
     f" FROM ({_POINTS}) WHERE {{condition}} GROUP BY key, kind"
 )
 _METRICS: Final = (
     "SELECT toString(key) AS key, toString(kind) AS kind, count AS points, first_step, last_step"
-    f" FROM metrics WHERE {_OF_RUN}"
+    f" FROM metrics WHERE {RUN_CONDITION}"
 )
 _CONFLICTS: Final = (
     "SELECT count() AS calls, sum(cityHash64(writer, asked_step, step, timestamp)) AS digest"
     f" FROM step_conflicts WHERE {_WITHIN}"
 )
-_CREATED: Final = f"SELECT toUnixTimestamp64Milli(created_at) AS at FROM runs WHERE {_OF_RUN}"
+_CREATED: Final = f"SELECT toUnixTimestamp64Milli(created_at) AS at FROM runs WHERE {RUN_CONDITION}"
 _STEP_AT: Final = (
     f"SELECT min(step) AS step, count() AS points FROM ({_POINTS})"
     f" WHERE toUnixTimestamp64Milli(timestamp) >= {{since:Int64}} AND {_OF_OWN}"
 )
 _ROLLUPS: Final = (
     f"SELECT toString(key) AS key, level, count() AS buckets, sum(cityHash64(bucket, {DIGEST})) AS digest"
-    f" FROM (SELECT * FROM rollups FINAL WHERE {_OF_RUN}) AS rolled INNER JOIN (SELECT key, max(last_step) AS reached"
-    f" FROM series WHERE kind = 'number' AND {_OF_RUN} GROUP BY key) AS reached_by USING (key)"
+    f" FROM (SELECT * FROM rollups FINAL WHERE {RUN_CONDITION}) AS rolled"
+    " INNER JOIN (SELECT key, max(last_step) AS reached"
+    f" FROM series WHERE kind = 'number' AND {RUN_CONDITION} GROUP BY key) AS reached_by USING (key)"
     " WHERE bucket < bitShiftRight(reached, level) GROUP BY key, level"
 )
-_SPELLINGS: Final = f"SELECT DISTINCT toString(key) AS key FROM metrics WHERE {_OF_RUN}"
+_SPELLINGS: Final = f"SELECT DISTINCT toString(key) AS key FROM metrics WHERE {RUN_CONDITION}"
 
 
 class Bounds(NamedTuple):
-    """The steps that are compared, both ends included; `own`: only what the run itself logged, no stream beside it."""
+    """The range of steps to compare, inclusive; with `own`, only the run's own rows and not its side streams."""
 
     first: int = -(2**63)
     last: int = 2**63 - 1
@@ -72,12 +73,12 @@ class Bounds(NamedTuple):
 
     @property
     def open(self) -> bool:
-        """Whether they leave nothing out."""
+        """True if all steps and streams are included."""
         return self == Bounds()
 
 
 class SeriesFigures(NamedTuple):
-    """What the points of one series come to; `digest` sums up hashes of step, value (by its bits) and timestamp."""
+    """Fingerprint of one series; `digest` is the sum of hashes of step, value (its bits) and timestamp."""
 
     points: int
     first_step: int
@@ -86,7 +87,7 @@ class SeriesFigures(NamedTuple):
 
 
 class MetricFigures(NamedTuple):
-    """What the view `metrics` says of one series."""
+    """The row of one series in the view `metrics`."""
 
     points: int
     first_step: int
@@ -94,23 +95,23 @@ class MetricFigures(NamedTuple):
 
 
 class RollupFigures(NamedTuple):
-    """What the rollups of closed buckets on one level come to."""
+    """Fingerprint of the rollups of closed buckets on one level."""
 
     buckets: int = 0
     digest: int = 0
 
 
 class ConflictFigures(NamedTuple):
-    """What the recorded step conflicts come to."""
+    """Fingerprint of the recorded step conflicts."""
 
     calls: int = 0
     digest: int = 0
 
 
 class Figures(NamedTuple):
-    """What is stored of a run.
+    """The fingerprints of a run.
 
-    `metrics` and `rollups` (by key and level) are None where only some of its steps were asked for.
+    `metrics` and `rollups` (by key and level) are None if only a part of the run was read.
     """
 
     series: dict[SeriesKey, SeriesFigures]
@@ -123,7 +124,7 @@ NOTHING: Final = Figures({}, {}, ConflictFigures(), {})
 
 
 def read_figures(ask: Ask, run: RunPath, bounds: Bounds) -> Figures:
-    """Return the figures of a run's steps within the bounds; whatever `ask` raises passes through."""
+    """Return the fingerprints of a run within the bounds. Raises the exceptions of `ask`."""
     within = {**run._asdict(), "first": bounds.first, "last": bounds.last}
     statement = _SERIES.replace("{condition}", _OF_OWN if bounds.own else "1")
     series = {(row.pop("key"), row.pop("kind")): SeriesFigures(**row) for row in ask(statement, within)}
@@ -136,18 +137,18 @@ def read_figures(ask: Ask, run: RunPath, bounds: Bounds) -> Figures:
 
 
 def read_created(ask: Ask, run: RunPath) -> int | None:
-    """Return when the run's first event was made, in milliseconds since the epoch; None for a run that is not there."""
+    """Return the creation time of a run in milliseconds since the epoch; None if there is no such run."""
     found = ask(_CREATED, run._asdict())
     return int(found[0]["at"]) if found else None
 
 
 def read_spellings(ask: Ask, run: RunPath) -> list[str]:
-    """Return the run's keys as they are stored."""
+    """Return the stored spellings of the run's keys."""
     return [row["key"] for row in ask(_SPELLINGS, run._asdict())]
 
 
 def read_step_at(ask: Ask, run: RunPath, since: int) -> int | None:
-    """Return the lowest step at which the run itself logged at `since` (ms since the epoch) or later, None for none."""
+    """Return the lowest step of the run's own rows logged at `since` (ms since the epoch) or later, or None."""
     every = Bounds()
     (found,) = ask(_STEP_AT, {**run._asdict(), "first": every.first, "last": every.last, "since": since})
     return int(found["step"]) if found["points"] else None

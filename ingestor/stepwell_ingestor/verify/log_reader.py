@@ -1,6 +1,6 @@
-"""One run's events in Kafka: which partition has them, where its log begins and ends, and what a stretch of it holds.
+"""Read one run's events from Kafka: find their partition and its range of offsets, and read a part of it.
 
-Reads beside the ingestors, as no member of their group.
+The reader is independent of the ingestors and does not join their group.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
 from stepwell_ingestor.errors import ReplayError
-from stepwell_ingestor.kafka.client import Committed, committed_of, message_of
+from stepwell_ingestor.kafka.client import CommittedOffset, fetch_committed, to_message
 from stepwell_ingestor.kafka.record_consumer import RecordConsumer
 from stepwell_ingestor.messages import Message, Received, receive_all
 from stepwell_ingestor.settings import IngestorSettings
@@ -32,21 +32,21 @@ _RETRY_SECONDS: Final = 0.25
 
 
 class Extent(NamedTuple):
-    """The offsets [begin, end) that Kafka holds of a partition now."""
+    """The offsets [begin, end) of a partition in Kafka."""
 
     begin: int
     end: int
 
 
-class Piece(NamedTuple):
-    """What one answer of the broker holds of the run, and how many of its messages are unusable."""
+class LogSlice(NamedTuple):
+    """The run's events in one response of the broker, and the number of its messages that are unusable."""
 
     received: list[Received]
     unusable: int
 
 
 class RunLog:
-    """Reads the events of one run. Every method raises KafkaError, and ReplayError as it says."""
+    """Reads the events of one run. Every method may raise KafkaError; those that raise ReplayError say so."""
 
     def __init__(self, settings: IngestorSettings, run: RunPath) -> None:
         self._settings = settings
@@ -56,9 +56,9 @@ class RunLog:
         self._consumer = RecordConsumer(
             **settings.kafka_connection(),
             enable_auto_commit=False,
-            # An offset that retention has taken away must be an error: reading on elsewhere would leave events out.
+            # An offset removed by retention must be an error: continuing at another offset would skip events.
             auto_offset_reset="none",
-            # Questions for offsets wait behind a fetch that waits for events.
+            # Requests for offsets are queued after a fetch that waits for events.
             fetch_max_wait_ms=_FETCH_MILLISECONDS,
             fetch_max_bytes=2 * MAX_EVENT_BYTES,
             max_partition_fetch_bytes=MAX_EVENT_BYTES + MIB,
@@ -72,14 +72,14 @@ class RunLog:
 
     async def close(self) -> None:
         """Disconnect."""
-        # aiokafka's consumer without a group, stopped soon after its start, reports the end of its own tasks.
+        # aiokafka's consumer without a group raises CancelledError for its own tasks if stopped soon after its start.
         with suppress(asyncio.CancelledError):
             await self._consumer.stop()
         await self._admin.close()
 
     async def partitions(self) -> list[int]:
-        """Return the topic's partitions, the one that the run's key names first. Raises: ReplayError without topic."""
-        # Asking for one topic would make it.
+        """Return the topic's partitions, first the one of the run's key. Raises: ReplayError if there is no topic."""
+        # Describing a single topic would create it.
         topics = {topic["topic"]: topic for topic in await self._admin.describe_topics()}
         if self._topic not in topics:
             raise ReplayError(f"Kafka at {self._settings.kafka_bootstrap_servers} has no topic {self._topic}")
@@ -88,27 +88,27 @@ class RunLog:
         return [named, *(number for number in numbers if number != named)]
 
     async def extent(self, partition: int) -> Extent:
-        """Return where a partition's log begins and ends now."""
+        """Return the current range of a partition's offsets."""
         place = TopicPartition(self._topic, partition)
         begins = await self._consumer.beginning_offsets([place])
         ends = await self._consumer.end_offsets([place])
         return Extent(begins[place], ends[place])
 
-    async def committed(self, partition: int) -> Committed:
-        """Return what the ingestors' group has committed of a partition."""
+    async def committed(self, partition: int) -> CommittedOffset:
+        """Return the commit of the ingestors' group for a partition."""
         place = TopicPartition(self._topic, partition)
         for _ in range(_COMMITTED_TRIES - 1):
-            # The broker that leads the group may just be changing, or still be reading the group.
+            # The group coordinator may be moving to another broker, or still be loading the group.
             with suppress(KafkaError):
-                return (await committed_of(self._admin, self._settings.ingestor_group, [place]))[place]
+                return (await fetch_committed(self._admin, self._settings.ingestor_group, [place]))[place]
             await asyncio.sleep(_RETRY_SECONDS)
-        return (await committed_of(self._admin, self._settings.ingestor_group, [place]))[place]
+        return (await fetch_committed(self._admin, self._settings.ingestor_group, [place]))[place]
 
-    async def read(self, partition: int, start: int, end: int) -> AsyncIterator[Piece]:
-        """Yield what the offsets [start, end) hold, answer by answer.
+    async def read(self, partition: int, start: int, end: int) -> AsyncIterator[LogSlice]:
+        """Yield the run's events at the offsets [start, end), by response of the broker.
 
         Raises:
-            ReplayError: when the broker gives nothing more before `end`.
+            ReplayError: if the broker returns nothing more before `end`.
         """
         if start >= end:
             return
@@ -122,11 +122,11 @@ class RunLog:
             ).get(place, [])
             silent = 0 if records or await self._consumer.position(place) > position else silent + 1
             if silent == _SILENT_POLLS:
-                raise ReplayError(f"Kafka gives nothing of {self._topic}/{partition} from offset {position} on")
-            yield self._piece([message_of(record) for record in records if record.offset < end])
+                raise ReplayError(f"Kafka returns nothing of {self._topic}/{partition} from offset {position} on")
+            yield self._select([to_message(record) for record in records if record.offset < end])
 
-    def _piece(self, messages: list[Message]) -> Piece:
-        # By what an event says of itself: the key is the producer's affair.
+    def _select(self, messages: list[Message]) -> LogSlice:
+        # Select events by their own run path: producers may choose other message keys.
         received, dead = receive_all(self._codec, messages)
         unusable = sum(letter.message.key == self._run.kafka_key for letter in dead)
-        return Piece([item for item in received if item.path == self._run], unusable)
+        return LogSlice([item for item in received if item.path == self._run], unusable)

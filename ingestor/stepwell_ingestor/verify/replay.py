@@ -1,7 +1,7 @@
-"""Replays one run's log through the planner of the ingestor into a scratch database: what the tables must hold.
+"""Replay one run's log through the ingestor's planner into a scratch database, to obtain the expected tables.
 
-The log is read up to the offset that the ingestors' group has committed. What lies behind it may be stored by now, or
-half of it: `look_ahead` tells which steps it touches, so that these can be left out of a comparison.
+The log is read up to the offset that the ingestors' group has committed. Events after it may be stored already,
+completely or in part: `look_ahead` returns the steps they touch, so that these can be excluded from a comparison.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.rollups.rebuild import fill_all
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import fold_key
-from stepwell_schemas.rules.streams import DEFAULT, stream_of
+from stepwell_schemas.rules.streams import DEFAULT, parse_stream
 
 _DATABASE: Final = "replay"
 _MICROSECONDS_A_MILLISECOND: Final = 1_000
 
 
-class Beginning(NamedTuple):
-    """Where the run's log begins: the partition's first offset, and the run's first event there.
+class LogStart(NamedTuple):
+    """The start of the run's log: the partition's first offset, and the run's first event.
 
-    `timestamp` is in milliseconds since the epoch, `sequence` the number of its first record in its session.
+    `timestamp` is in milliseconds since the epoch; `sequence` is the number of its first record in its session.
     """
 
     partition: int
@@ -50,17 +50,17 @@ class Beginning(NamedTuple):
     sequence: int
 
 
-class Reach(NamedTuple):
-    """What the group has settled: everything before `settled`; what lies before `begun` may be stored too."""
+class GroupProgress(NamedTuple):
+    """The progress of the group: events before `settled` are stored; those before `begun` may be stored too."""
 
     settled: int
     begun: int
 
 
-class Ahead(NamedTuple):
-    """Events of the run that are not settled, and the lowest step of its own rows that they touch (None: no step).
+class PendingEvents(NamedTuple):
+    """Events of the run that are not settled, and the lowest step of its own rows that they touch, or None.
 
-    `beside`: they have rows of a stream beside the run's own, which counts its steps for itself.
+    `beside`: the events have rows of a side stream, which counts its steps independently.
     """
 
     events: int
@@ -68,11 +68,11 @@ class Ahead(NamedTuple):
     beside: bool
 
 
-class Rest(NamedTuple):
-    """What lies behind the replayed part, and what was met on the way.
+class Remainder(NamedTuple):
+    """The part of the log after the replayed one, and the totals of the replay.
 
-    `behind`: events of the run that are not settled. `behind_all`: those of its partition. `unusable`: of the replayed
-    events, those that are dead letters, wholly or partly. `sessions`: the tallies that were asked for.
+    `behind`: events of the run that are not settled. `behind_all`: those of its partition. `unusable`: replayed events
+    that are dead letters, completely or in part. `sessions`: the requested session tallies.
     """
 
     behind: int
@@ -82,13 +82,13 @@ class Rest(NamedTuple):
 
 
 class Replay:
-    """The replay of one run; its methods are to be called in the order in which they stand here.
+    """The replay of one run; call its methods in the order of their definition.
 
     Args:
         settings: Kafka, the topic and the group.
         run: the run.
-        folder: an empty folder for the scratch database. The embedded engine opens one in a process's life.
-        session_ends: the sessions to tally, each with the number of records from which on none count.
+        folder: an empty folder for the scratch database. The embedded engine opens one folder per process.
+        session_ends: the sessions to tally, each with the sequence number at which to stop.
     """
 
     def __init__(self, settings: IngestorSettings, run: RunPath, folder: Path, session_ends: Mapping[str, int]) -> None:
@@ -105,14 +105,14 @@ class Replay:
         self._sessions = {session: SessionTally(end) for session, end in session_ends.items()}
 
     async def open(self) -> None:
-        """Connect, and make the scratch tables. Raises: KafkaError, StoreError."""
+        """Connect and create the scratch tables. Raises: KafkaError, StoreError."""
         migrate(self._scratch)
         await self._log.open()
 
-    async def begin(self) -> Beginning | None:
-        """Find the run's first event; None when Kafka holds none.
+    async def begin(self) -> LogStart | None:
+        """Find the run's first event; return None if Kafka has none.
 
-        A producer that hashes its keys otherwise puts the run into another partition than its key names for us.
+        All partitions are searched, since a producer with another hash function uses another partition for the key.
         """
         for partition in await self._log.partitions():
             extent = await self._log.extent(partition)
@@ -121,38 +121,38 @@ class Replay:
                 offset = first.message.offset
                 self._partition, self._position, self._tallied_to = partition, offset, offset
                 timestamp = first.timestamp // _MICROSECONDS_A_MILLISECOND
-                return Beginning(partition, extent.begin, offset, timestamp, first.event.sequence)
+                return LogStart(partition, extent.begin, offset, timestamp, first.event.sequence)
         return None
 
-    async def kept_from_the_start(self) -> bool:
-        """Whether retention has taken nothing away from any partition."""
+    async def is_complete_since_start(self) -> bool:
+        """Return True if retention has removed nothing from any partition."""
         return all([(await self._log.extent(number)).begin == 0 for number in await self._log.partitions()])
 
     async def seed(self, step: int, keys: Sequence[str]) -> None:
-        """Begin in the middle of the run: its writers' current step, and the keys that have their spelling."""
+        """Start in the middle of the run, given its writers' current step and the spellings of its keys."""
         self._seed_step = step
         self._state.spellings = {fold_key(key): key for key in keys}
 
-    async def reach(self) -> Reach:
-        """Return what the group has settled. Raises: ReplayError when it has settled nothing of the partition."""
+    async def reach(self) -> GroupProgress:
+        """Return the progress of the group. Raises: ReplayError if it has committed nothing for the partition."""
         offset, plan = await self._log.committed(self._partition)
         end = (await self._log.extent(self._partition)).end
         if offset is None:
             raise ReplayError(
-                f"the consumer group has committed nothing of partition {self._partition}: either nothing of it was "
-                "ingested yet, or STEPWELL_INGESTOR_GROUP names another group than the ingestors' own"
+                f"the consumer group has committed nothing for partition {self._partition}: either nothing of it was "
+                "ingested yet, or STEPWELL_INGESTOR_GROUP is not the ingestors' group"
             )
         if offset > end:
-            raise ReplayError(f"the consumer group is at offset {offset}, but the log ends at {end}: it was made anew")
-        return Reach(offset, int(plan) if plan else offset)
+            raise ReplayError(f"the consumer group is at offset {offset}, but the log ends at {end}: it was recreated")
+        return GroupProgress(offset, int(plan) if plan else offset)
 
     async def store_until(self, end: int) -> None:
-        """Put what the log holds before offset `end` into the scratch tables. Raises: KafkaError, ReplayError."""
+        """Store the events before offset `end` in the scratch tables. Raises: KafkaError, ReplayError."""
         pending: list[Received] = []
         size = 0
-        async for piece in self._log.read(self._partition, self._position, end):
-            self._unusable += piece.unusable
-            for item in piece.received:
+        async for part in self._log.read(self._partition, self._position, end):
+            self._unusable += part.unusable
+            for item in part.received:
                 self._tally(item)
                 pending.append(item)
                 size += len(item.message.value)
@@ -162,32 +162,32 @@ class Replay:
         await self._store(pending)
         self._position = max(self._position, end)
 
-    async def look_ahead(self, end: int) -> Ahead:
-        """Say what lies between the replayed part and offset `end`. Raises: KafkaError, ReplayError."""
+    async def look_ahead(self, end: int) -> PendingEvents:
+        """Describe the events between the replayed part and offset `end`. Raises: KafkaError, ReplayError."""
         items: list[Received] = []
-        async for piece in self._log.read(self._partition, self._position, end):
-            items += piece.received
+        async for part in self._log.read(self._partition, self._position, end):
+            items += part.received
         plan = self._plan(items)
         series = plan.tables["series"].to_pylist() if "series" in plan.tables else []
         conflicts = plan.tables["step_conflict_log"].to_pylist() if "step_conflict_log" in plan.tables else []
         steps = [row["first_step"] for row in series if row["stream"] == DEFAULT]
         steps += [row["step"] for row in conflicts]
-        return Ahead(len(items), min(steps, default=None), any(row["stream"] != DEFAULT for row in series))
+        return PendingEvents(len(items), min(steps, default=None), any(row["stream"] != DEFAULT for row in series))
 
     async def figures(self, bounds: Bounds) -> Figures:
-        """Return the figures of what was replayed, of rollups too. Raises: StoreError."""
+        """Return the fingerprints of the replayed events, including rollups. Raises: StoreError."""
         fill_all(self._scratch)
         return read_figures(self._ask, self._run, bounds)
 
-    async def rest(self) -> Rest:
-        """Read on to the log's end, without storing. Raises: KafkaError, ReplayError."""
+    async def rest(self) -> Remainder:
+        """Read to the end of the log without storing events. Raises: KafkaError, ReplayError."""
         end = (await self._log.extent(self._partition)).end
         behind = 0
-        async for piece in self._log.read(self._partition, self._position, end):
-            behind += len(piece.received)
-            for item in piece.received:
+        async for part in self._log.read(self._partition, self._position, end):
+            behind += len(part.received)
+            for item in part.received:
                 self._tally(item)
-        return Rest(behind, max(end - self._position, 0), self._unusable, self._sessions)
+        return Remainder(behind, max(end - self._position, 0), self._unusable, self._sessions)
 
     async def elsewhere(self) -> list[int]:
         """Return the other partitions that hold events of the run. Raises: KafkaError, ReplayError."""
@@ -199,14 +199,14 @@ class Replay:
         return found
 
     async def close(self) -> None:
-        """Let go of Kafka and the scratch database."""
+        """Close the connections to Kafka and the scratch database."""
         self._scratch.close()
         await self._log.close()
 
     async def _first_event(self, partition: int, begin: int, end: int) -> Received | None:
-        async for piece in self._log.read(partition, begin, end):
-            if piece.received:
-                return piece.received[0]
+        async for part in self._log.read(partition, begin, end):
+            if part.received:
+                return part.received[0]
         return None
 
     async def _store(self, items: list[Received]) -> None:
@@ -222,7 +222,7 @@ class Replay:
                 plan = self._plan(items, left_out)
             stored.add(table)
         self._unusable += len(plan.dead)
-        # Through the state that was seeded to that of the run.
+        # First into the fork with seeded writers, then into the run's state.
         self._state = plan.states[self._run].settle().settle()
 
     async def _insert(self, table: str, rows: pa.Table) -> None:
@@ -234,7 +234,7 @@ class Replay:
             event = item.event
             if self._seed_step is None or not isinstance(event, LogBatch | LogEvent):
                 continue
-            if stream_of(event.writer) == DEFAULT:
+            if parse_stream(event.writer) == DEFAULT:
                 before.writers.setdefault(event.writer, self._seed_step)
         end = items[-1].message.offset + 1 if items else self._position
         return plan_usable(items, [], {self._run: before}, end, left_out=left_out)

@@ -1,6 +1,6 @@
-"""What the batches of a session come to, whoever holds them: a journal or the log. Pure.
+"""Digests of the batches of a session, used to compare a journal with the log.
 
-A tally does not depend on how the records were cut into batches, nor on the order of keys and blocks.
+A tally does not depend on the division of records into batches, nor on the order of keys and blocks.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ _SECOND: Final = np.uint64(0x94D049BB133111EB)
 
 
 class Tally(NamedTuple):
-    """Points of one key and kind, and a digest of their records' numbers, times, asked steps and values."""
+    """Number of points of a key and kind, and a digest of sequence numbers, timestamps, requested steps and values."""
 
     points: int = 0
     digest: int = 0
 
     def plus(self, other: Tally) -> Tally:
-        """Return both together."""
+        """Return the sum of two tallies."""
         return Tally(self.points + other.points, (self.digest + other.digest) & _DIGEST_MASK)
 
 
 Tallies = dict[tuple[str, str], Tally]
-"""By key, as it was logged, and kind."""
+"""Tallies by key, as it was logged, and kind."""
 
 
 @dataclass
 class SessionTally:
-    """The records [first, following) of a session; those from `end` on are left out.
+    """The tallies of the records [first, following) of a session; records from `end` on are ignored.
 
-    `first` is the number of the first record there is, None before one came.
+    `first` is the sequence number of the first record, None before any record.
     """
 
     end: int
@@ -53,7 +53,7 @@ class SessionTally:
     tallies: Tallies = field(default_factory=dict)
 
     def add(self, event: Event) -> None:
-        """Take in an event of the session; records that were there before count once."""
+        """Add an event of the session; repeated records count once."""
         if event.sequence < 0:
             return
         if self.first is None:
@@ -68,20 +68,20 @@ class SessionTally:
 
 
 def merge(into: Tallies, more: Mapping[tuple[str, str], Tally]) -> None:
-    """Add tallies to others."""
+    """Add tallies to `into`."""
     for name, one in more.items():
         into[name] = into.get(name, Tally()).plus(one)
 
 
 def tally_batch(batch: LogBatch, first: int, end: int) -> Tallies:
-    """Return the tallies of a batch's records with the numbers [first, end)."""
+    """Return the tallies of a batch's records with sequence numbers in [first, end)."""
     numbers = batch.sequence + np.arange(batch.rows, dtype=np.int64)
     row_hashes = _row_hashes(batch, numbers)
     wanted = (numbers >= first) & (numbers < end)
     tallies: Tallies = {}
     for block in batch.blocks:
         rows = np.arange(batch.rows) if block.rows is None else np.frombuffer(block.rows, "<u4").astype(np.int64)
-        # Rows that the batch does not have make the block a dead letter, which is not stored.
+        # A block with row numbers outside the batch is a dead letter and not stored.
         if not len(rows) or int(rows.max()) >= batch.rows:
             continue
         kept = wanted[rows]
@@ -106,7 +106,7 @@ def _row_hashes(batch: LogBatch, numbers: NDArray[np.int64]) -> UInt64s:
 
 
 def _value_bits(block: Block, rows: int) -> UInt64s:
-    """Return uint64[keys, rows]: numbers by their bits, and the exact text beside; texts by their hash."""
+    """Return uint64[keys, rows]: the bits of numbers, combined with exact texts; hashes of texts."""
     if block.kind is Kind.NUMBER:
         bits = np.frombuffer(block.packed, "<u8").copy()
         for exact in block.exact:
@@ -123,7 +123,7 @@ def _text_hash(text: str) -> int:
 
 
 def _mixed(values: UInt64s) -> UInt64s:
-    """Return each value stirred (the finalizer of SplitMix64), so that sums tell sets of values apart."""
+    """Mix the bits of each value (the finalizer of SplitMix64), so that sums of different sets of values differ."""
     mixed = values + _GOLDEN
     mixed = (mixed ^ (mixed >> np.uint64(30))) * _FIRST
     mixed = (mixed ^ (mixed >> np.uint64(27))) * _SECOND

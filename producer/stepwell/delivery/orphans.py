@@ -17,7 +17,7 @@ from stepwell.journal import locks
 from stepwell.journal.format import JournalInfo, read_header
 from stepwell.terminal import notify
 from stepwell_schemas.rules.identifiers import RunPath
-from stepwell_schemas.rules.streams import DEFAULT, stream_of
+from stepwell_schemas.rules.streams import DEFAULT, parse_stream
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
@@ -76,7 +76,7 @@ def last_logged_step(orphans: Iterable[Orphan]) -> int:
     last = -1
     current: dict[str, int] = {}
     for path, info in orphans:
-        if stream_of(info.writer) != DEFAULT:
+        if parse_stream(info.writer) != DEFAULT:
             continue
         # A session that has logged nothing still knows the step it started after.
         at, last = max(current.get(info.writer, 0), info.first_step), max(last, info.first_step - 1)
@@ -149,7 +149,7 @@ class Orphans:
             finally:
                 self.delivered += file.reached.sequence - file.start.sequence
         # No notice for a child that only printed.
-        if file.reached != file.start and not (FORK_MARK in file.info.writer and stream_of(file.info.writer)):
+        if file.reached != file.start and not (FORK_MARK in file.info.writer and parse_stream(file.info.writer)):
             sent = file.reached.sequence - file.start.sequence
             notify(f"{self._run}: {sent:,} records of an earlier session or a forked process were delivered")
         if file.damage is not None:

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.kinds import as_float
-from stepwell_schemas.rules.metric_definitions import LEFT_OUT, Definition, definition_of
+from stepwell_schemas.rules.metric_definitions import LEFT_OUT, Definition, find_definition
 
 _NAN: Final = float("nan")
 
@@ -125,7 +125,7 @@ class MetricTracker:
 
     def _definition(self, key: str) -> Definition:
         if key not in self._definition_by_key:
-            self._definition_by_key[key] = definition_of(key, self._definitions.values())
+            self._definition_by_key[key] = find_definition(key, self._definitions.values())
         return self._definition_by_key[key]
 
 

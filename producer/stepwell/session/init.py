@@ -21,7 +21,7 @@ from stepwell.terminal import notify
 from stepwell.values.metadata import metadata_mapping, parse_tags, parse_text
 from stepwell.wandb_compat import check_environment
 from stepwell_schemas.rules.identifiers import RunPath
-from stepwell_schemas.rules.streams import DEFAULT, stream_of
+from stepwell_schemas.rules.streams import DEFAULT, parse_stream
 
 if TYPE_CHECKING:
     from stepwell.settings import ProducerSettings
@@ -94,7 +94,7 @@ def build_spec(arguments: Mapping[str, Any], settings: ProducerSettings, resume:
 
 def _writer(given: Any) -> str:
     writer = parse_text("writer", given)
-    if stream_of(writer) != DEFAULT:
+    if parse_stream(writer) != DEFAULT:
         raise SettingsError(f"writer {writer!r}: names that end in //system or //console are reserved")
     return writer
 

@@ -10,12 +10,13 @@ from typing import Any, Final
 
 from stepwell_query.errors import RunNotFoundError
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.clickhouse.tables import RUN_CONDITION
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.kinds import Kind, is_kind
 from stepwell_schemas.rules.streams import DEFAULT
 
-OF_RUN: Final = "entity = {entity:String} AND project = {project:String} AND run_id = {run_id:String}"
+OF_RUN: Final = RUN_CONDITION
 """The condition that every table's sort key begins with."""
 
 _PROGRESS: Final = f"""

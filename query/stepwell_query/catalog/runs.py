@@ -13,6 +13,7 @@ import pyarrow as pa
 from stepwell_query.catalog.run import Progress, SeriesInfo
 from stepwell_query.stored_json import read_definitions
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.clickhouse.tables import RUNS_CONDITION
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.kinds import Kind, is_kind
@@ -20,7 +21,7 @@ from stepwell_schemas.rules.metric_definitions import Definition
 
 Found = dict[RunPath, dict[str, list[SeriesInfo]]]
 
-OF_RUNS: Final = "(entity, project, run_id) IN {runs:Array(Tuple(String, String, String))}"
+OF_RUNS: Final = RUNS_CONDITION
 """The condition of several runs, of any projects."""
 
 

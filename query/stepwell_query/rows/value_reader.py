@@ -17,16 +17,11 @@ from stepwell_query.catalog.run import OF_RUN, Selection, SeriesInfo, run_parame
 from stepwell_query.query_limits import Limits
 from stepwell_query.rows.step_rows import Values
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.clickhouse.tables import POINT_TABLES
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import MEDIA_KINDS, Kind
 from stepwell_schemas.rules.streams import DEFAULT
 
-_TABLES: Final = {
-    Kind.NUMBER: "points_number",
-    Kind.STRING: "points_string",
-    Kind.BOOL: "points_bool",
-    Kind.OTHER: "points_other",
-} | dict.fromkeys(MEDIA_KINDS, "points_media")
 _NO_SERIES: Final = -1
 
 # As numbers of a dictionary, keys cost a quarter of what their texts do.
@@ -173,7 +168,7 @@ class Source:
             keys = " AND key NOT IN {others:Array(String)}"
         # The kind is one of our own names, and its table's only: the media share one.
         media = f" AND kind = '{kind}'" if kind in MEDIA_KINDS else ""
-        return f"SELECT {columns} FROM {{db}}.{_TABLES[kind]}{final} WHERE {OF_RUN}{keys}{media} AND {condition}"
+        return f"SELECT {columns} FROM {{db}}.{POINT_TABLES[kind]}{final} WHERE {OF_RUN}{keys}{media} AND {condition}"
 
     def _columns(self, kind: Kind) -> Columns:
         columns = {"step": "step", "time": "toUnixTimestamp64Milli(timestamp)", "value": "value"}

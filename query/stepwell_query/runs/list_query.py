@@ -16,9 +16,10 @@ from stepwell_query.runs.filters.fields import FIELDS, FieldKind
 from stepwell_query.runs.filters.summary_paths import DICT, FROM_ROWS, LAST, NONE, Candidate, Facts, candidates, keys_of
 from stepwell_query.runs.filters.to_sql import Bound, Typed
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.clickhouse.tables import PROJECT_CONDITION
 from stepwell_schemas.rules.keys import fold_key
 
-OF_PROJECT: Final = "entity = {entity:String} AND project = {project:String}"
+OF_PROJECT: Final = PROJECT_CONDITION
 
 _FACTS: Final = f"""
 SELECT 'key' AS what, key AS name FROM {{db}}.series

@@ -17,6 +17,7 @@ from typing import Any, Final
 import structlog
 
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.clickhouse.tables import PROJECT_CONDITION
 from stepwell_schemas.errors import StoreError
 
 Position = tuple[int, int, int, str]
@@ -24,7 +25,7 @@ Position = tuple[int, int, int, str]
 
 _SECONDS: Final = 1.0
 
-_OF_PROJECT: Final = "entity = {entity:String} AND project = {project:String}"
+_OF_PROJECT: Final = PROJECT_CONDITION
 
 _POSITIONS: Final = f"""
 SELECT d.run_id AS run_id, if(a.flushes = 0, -1, a.offset) AS offset, d.version AS version,

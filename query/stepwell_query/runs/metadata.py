@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.clickhouse.tables import PROJECT_RUNS_CONDITION
 
 Row = Mapping[str, Any]
 
-OF_RUNS: Final = "entity = {entity:String} AND project = {project:String} AND run_id IN {run_ids:Array(String)}"
+OF_RUNS: Final = PROJECT_RUNS_CONDITION
 """The condition of several runs of one project."""
 
 _DOCUMENTS: Final = f"""

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.clickhouse.tables import PROJECT_RUNS_CONDITION
 
 _TOGETHER: Final = """
 SELECT key, kind, min(first_step) AS first_step, max(last_step) AS last_step, uniqExact(run_id) AS runs,
     min(stream) AS stream
 FROM {db}.series
-WHERE entity = {entity:String} AND project = {project:String} AND run_id IN {run_ids:Array(String)}
+WHERE {condition}
 GROUP BY key, kind ORDER BY key, kind
-"""
+""".replace("{condition}", PROJECT_RUNS_CONDITION)
 
 
 def read_run_metrics(store: Store, entity: str, project: str, run_ids: Sequence[str]) -> dict[str, list[Any]]:

@@ -15,7 +15,7 @@ from typing import Any
 from stepwell_query.encoding import NotFinite, exact_integer, json_float
 from stepwell_schemas.rules.json_values import FLOATS
 from stepwell_schemas.rules.kinds import Kind
-from stepwell_schemas.rules.metric_definitions import LEFT_OUT, Definition, definition_of
+from stepwell_schemas.rules.metric_definitions import LEFT_OUT, Definition, find_definition
 
 _INT64 = 2**63
 
@@ -48,7 +48,7 @@ def summarize(
     for series in stats:
         if series.key not in latest or latest[series.key].at < series.at:
             latest[series.key] = series
-    values = {key: _value(series, definition_of(key, definitions), odd) for key, series in latest.items()}
+    values = {key: _value(series, find_definition(key, definitions), odd) for key, series in latest.items()}
     summary = {key: value for key, value in values.items() if value is not LEFT_OUT}
     return summary | {key: stored_value(value, odd) for key, value in by_hand.items()}
 

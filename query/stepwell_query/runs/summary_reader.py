@@ -14,7 +14,7 @@ from stepwell_query.runs.summary import SeriesStats, stored_value, summarize
 from stepwell_query.stored_json import json_object, json_value, read_definitions
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.kinds import Kind, is_kind
-from stepwell_schemas.rules.metric_definitions import Definition, definition_of
+from stepwell_schemas.rules.metric_definitions import Definition, find_definition
 
 Summary = dict[str, Any]
 
@@ -141,7 +141,7 @@ def _read_exact(
         (run_id, row["key"])
         for run_id, rows in stats.items()
         for row in rows
-        if row["kind"] == Kind.NUMBER and _needs_rows(row, definition_of(row["key"], definitions[run_id]))
+        if row["kind"] == Kind.NUMBER and _needs_rows(row, find_definition(row["key"], definitions[run_id]))
     ]
     if not needed:
         return {}

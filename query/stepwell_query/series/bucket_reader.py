@@ -30,12 +30,13 @@ from stepwell_query.series.math.buckets import (
 from stepwell_query.series.read_plan import OF_PROJECT, Batch, Form, Reading, batches
 from stepwell_query.series.segments import POINTS
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.clickhouse.tables import POINT_TABLES
 from stepwell_schemas.rollups.sql import LEVELS
 from stepwell_schemas.rules.kinds import Kind
 
 Statement = tuple[str, dict[str, Any]]
 
-DRAWN_TABLES: Final = {Kind.NUMBER: "points_number", Kind.BOOL: "points_bool"}
+DRAWN_TABLES: Final = {kind: POINT_TABLES[kind] for kind in (Kind.NUMBER, Kind.BOOL)}
 
 _STEPS: Final = "step BETWEEN {low:Int64} AND {high:Int64}"
 _BY_SERIES: Final = "ORDER BY entity, project, run_id, key"

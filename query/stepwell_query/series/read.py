@@ -18,7 +18,7 @@ from stepwell_query.series.views import Viewer
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
-from stepwell_schemas.rules.metric_definitions import definition_of
+from stepwell_schemas.rules.metric_definitions import find_definition
 
 _AXES = frozenset(Axis)
 
@@ -96,7 +96,7 @@ def _x_names(runs: Iterable[RunPath], documents: Mapping[RunPath, Document], req
     if request.sampling in {Sampling.LTTB, Sampling.RANDOM}:
         return []
     named = {
-        definition_of(key, documents[run].definitions).step_metric
+        find_definition(key, documents[run].definitions).step_metric
         for run in runs
         if run in documents and documents[run].definitions
         for key in request.keys
@@ -110,7 +110,7 @@ def _axis(
     """Return what a series is drawn over; None where its run has no number of the name that was asked for."""
     if request.x is not None:
         return Axis(request.x) if request.x in _AXES else _number(found[request.x])
-    name = definition_of(info.key, document.definitions).step_metric if document else None
+    name = find_definition(info.key, document.definitions).step_metric if document else None
     if name is None or request.sampling is Sampling.LTTB:
         return Axis.STEP
     if name in _AXES:

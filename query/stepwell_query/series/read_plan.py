@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from stepwell_query.catalog.run import SeriesInfo
 from stepwell_query.series.math.buckets import Int64s
 from stepwell_query.series.segments import POINTS, Segment, cover
+from stepwell_schemas.clickhouse.tables import PROJECT_CONDITION
 from stepwell_schemas.rollups.sql import LEVEL_BITS, LEVELS, level_for
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
@@ -22,7 +23,7 @@ PORTION_ROWS: Final = 2_000_000
 # Rows at the ends of a range, below its level: fewer than 64 of each level, and fewer than 256 points.
 _END_ROWS: Final = 500
 
-OF_PROJECT: Final = "entity = {entity:String} AND project = {project:String}"
+OF_PROJECT: Final = PROJECT_CONDITION
 """The condition that every statement about series of a project begins with."""
 
 _LEVEL_OF_SHIFT: Final = tuple(level_for(shift) or POINTS for shift in range(64))

@@ -1,4 +1,4 @@
-"""The ClickHouse engine inside this process: its folder, its clients, and results in bounded memory."""
+"""The embedded ClickHouse engine (chDB): clients, and streaming of results in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from clickhouse_connect.driver.binding import bind_query
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from stepwell_schemas.clickhouse.errors import engine_call, translated
+from stepwell_schemas.clickhouse.errors import engine_call, translate_errors
 from stepwell_schemas.errors import StoreInUseError, StoreRejectedError
 
 EMBEDDED: Final = "chdb"
-"""The scheme of its DSNs."""
+"""The DSN scheme of the embedded engine."""
 
 
 def embedded_path(dsn: str) -> Path | None:
-    """Return the folder that a DSN of the embedded engine names; None for one of a server."""
+    """Return the folder in a DSN of the embedded engine; None for a server's DSN."""
     return Path(urlsplit(dsn).path) if urlsplit(dsn).scheme == EMBEDDED else None
 
 
 def open_embedded(path: Path, settings: Mapping[str, str | int]) -> Client:
-    """Return a client of the engine in a folder, which is made where it is not there.
+    """Open the engine in a folder, which is created if it is missing, and return a client.
 
     Raises:
-        StoreInUseError: when another process has the folder, or this process has opened another one.
-        StoreRejectedError: when the folder can't be used.
+        StoreInUseError: if another process uses the folder, or this process has opened another one.
+        StoreRejectedError: if the folder can't be used.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def open_embedded(path: Path, settings: Mapping[str, str | int]) -> Client:
             ) from error
         if _locked(path / "status"):
             raise StoreInUseError(
-                f"the folder {path} is in use by another process; stop that one, or name another folder"
+                f"the folder {path} is in use by another process; stop that process, or use another folder"
             ) from error
         raise
 
@@ -55,13 +55,13 @@ def open_embedded(path: Path, settings: Mapping[str, str | int]) -> Client:
 def stream_embedded(
     path: Path, database: str, settings: Mapping[str, str | int], sql: str, parameters: dict[str, Any] | None
 ) -> Generator[pa.RecordBatch]:
-    """Yield a query's result batch by batch; an early end of the iteration cancels the query. Raises: StoreError."""
+    """Yield a query's result in batches; closing the generator early cancels the query. Raises: StoreError."""
     import chdb  # the extra `local`: services that use a server don't have it
 
-    # The driver would hold the whole Arrow answer in memory. The engine itself gives it block by block, each a
-    # whole Arrow stream, on a handle of its own so that the pool's stay free.
+    # The driver would hold the complete Arrow result in memory. The engine returns it block by block, each a complete
+    # Arrow stream. A separate handle is used so that those of the pool stay free.
     text, bound = bind_query(sql, parameters, None)
-    with translated():
+    with translate_errors():
         handle = engine_call(chdb.connect, str(path))
         try:
             for name, value in settings.items():
@@ -79,7 +79,7 @@ def stream_embedded(
 
 
 def _locked(file: Path) -> bool:
-    """Tell whether somebody holds the engine's lock; it keeps a flock on this file while it runs."""
+    """Return True if the engine's lock is held; a running engine keeps a flock on this file."""
     try:
         descriptor = os.open(file, os.O_RDONLY)
     except FileNotFoundError:

@@ -1,11 +1,11 @@
-"""Turns the errors of ClickHouse's drivers into those of our tree: the one place that knows the drivers' kinds.
+"""Translate the exceptions of ClickHouse's drivers into `StoreError`s; no other module handles driver exceptions.
 
 `error_codes.csv` classifies every error code of ClickHouse:
 
-- `passing`: the same call may succeed later (networks, disks, memory, limits of load, replicas, coordination).
+- `passing`: the same call may succeed later (network, disk, memory, load limits, replicas, coordination).
 - `ours`: the statement, the tables or the user's rights are wrong; an operator or a new version must fix it.
 - `data`: a value in the rows or parameters can't be used; a call with fewer rows may succeed.
-- `unknown`: either of the last two; so is every code that the table lacks.
+- `unknown`: either of the last two; also every code that is missing from the table.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from stepwell_schemas.errors import StoreError, StoreRejectedError, StoreUnavail
 
 ErrorClass = Literal["passing", "ours", "data", "unknown"]
 
-# The driver's message for a 5xx answer that comes from a proxy and not from ClickHouse.
+# The driver's message for a 5xx response of a proxy instead of ClickHouse.
 _PROXY_TROUBLE: Final = "received HTTP status 5"
 _QUERY_LIMITS: Final = frozenset({158, 159, 160, 241, 307, 396})
 _MEMORY_CODE: Final = 241
-# ClickHouse's message names the limit: the query's, the user's or the server's.
+# ClickHouse's message names the exceeded limit: the query's, the user's or the server's.
 _QUERY_MEMORY: Final = re.compile(r"Query memory limit|Memory limit \(for query\)")
 _CODE: Final = re.compile(r"Code: (\d+)")
 
@@ -42,7 +42,7 @@ def _classes() -> Mapping[int, ErrorClass]:
 
 
 def error_class(code: int) -> ErrorClass:
-    """Return the class of a ClickHouse error code; `unknown` for a code that the table lacks."""
+    """Return the class of a ClickHouse error code; `unknown` for codes that are missing from the table."""
     return _classes().get(code, "unknown")
 
 
@@ -52,14 +52,14 @@ def known_codes() -> frozenset[int]:
 
 
 def is_over_query_limit(error: StoreError) -> bool:
-    """Tell if a statement ran over a limit of its own: rows, bytes, time, or memory (not the server's)."""
+    """Return True if a statement exceeded one of its own limits: rows, bytes, time, or memory (not the server's)."""
     if error.code == _MEMORY_CODE:
         return _QUERY_MEMORY.search(str(error)) is not None
     return error.code in _QUERY_LIMITS
 
 
 def engine_call(function: Any, *arguments: Any, **named: Any) -> Any:
-    """Call chdb, whose errors are RuntimeErrors with ClickHouse's message in them."""
+    """Call chdb and translate its errors, which are RuntimeErrors with ClickHouse's message."""
     try:
         return function(*arguments, **named)
     except RuntimeError as error:
@@ -78,8 +78,8 @@ def _store_error(message: str, code: int) -> StoreError:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn the errors of the drivers into those of our tree."""
+def translate_errors() -> Iterator[None]:
+    """Translate driver exceptions into `StoreError`s."""
     try:
         yield
     except ClickHouseError as error:
@@ -89,4 +89,4 @@ def translated() -> Iterator[None]:
             raise StoreUnavailableError(f"ClickHouse does not answer: {error}") from error
         raise _store_error(str(error), code) from error
     except (HTTPError, pa.ArrowInvalid, ConnectionError) as error:
-        raise StoreUnavailableError(f"ClickHouse's answer broke off: {error}") from error
+        raise StoreUnavailableError(f"ClickHouse's response was cut off: {error}") from error

@@ -1,7 +1,7 @@
-"""The one way to ClickHouse: a server over HTTP or the engine inside this process, behind one `Store`.
+"""Access to ClickHouse, either a server over HTTP or the embedded engine, through one class `Store`.
 
-Everything that crosses this boundary is Arrow, SQL text of our own, or a `{name:Type}` parameter: values never
-become SQL text. Every error that leaves it is a `StoreError`.
+Inputs are Arrow tables, our own SQL text, and `{name:Type}` parameters: values never become SQL text. All errors are
+`StoreError`s.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from stepwell_schemas.clickhouse.embedded import EMBEDDED, embedded_path, open_embedded, stream_embedded
-from stepwell_schemas.clickhouse.errors import translated
+from stepwell_schemas.clickhouse.errors import translate_errors
 from stepwell_schemas.errors import IdentifierError, StoreError, StoreRejectedError
 from stepwell_schemas.rules.valid_text import valid_batch, valid_text
 
@@ -31,27 +31,27 @@ _CONNECT_TIMEOUT_SECONDS: Final = 5
 _DATABASE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}")
 _TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
-# Given once a connection: with a single call they cost the embedded engine four more statements.
+# Set once per connection: set per call, they would cost the embedded engine four more statements.
 _CLIENT_SETTINGS: Final[dict[str, str | int]] = {
-    # Strings as text: ClickHouse would answer bytes, which every reader would have to decode.
+    # Strings as text: by default ClickHouse returns bytes, which every reader would have to decode.
     "output_format_arrow_string_as_string": 1,
     "output_format_arrow_compression_method": "none",
-    # Rows are stored as they come: replacing and aggregating happens in later merges.
+    # Store rows as inserted: replacing and aggregating happen in later merges.
     "optimize_on_insert": 0,
-    # An insert repeated under its token lands once in the tables behind a materialized view too.
+    # Deduplicate inserts that are repeated under their token in the target tables of materialized views too.
     "deduplicate_blocks_in_dependent_materialized_views": 1,
 }
 
-# The driver logs what it also raises; without this, a process that set up no logging would print it to stderr.
+# The driver also logs the errors it raises; without this, a process that does not configure logging prints them.
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 
 class Store:
-    """One database of one ClickHouse. Synchronous and thread-safe; made by `connect`.
+    """A database in ClickHouse. Synchronous and thread-safe; created by `connect`.
 
-    In SQL text `{db}` stands for the quoted database; names without it are looked up there too. At most
-    `pool_size` calls run at once, further ones wait. Every method raises `StoreUnavailableError` when the same call
-    may succeed later, and `StoreRejectedError` when it will not.
+    In SQL text, `{db}` stands for the quoted database name; it is also the default database. At most `pool_size` calls
+    run concurrently, further ones wait. Every method raises `StoreUnavailableError` if the same call may succeed later,
+    and `StoreRejectedError` if it will not.
     """
 
     def __init__(self, dsn: str, database: str, pool_size: int, settings: Mapping[str, str | int]) -> None:
@@ -63,7 +63,7 @@ class Store:
         self._closed = False
         self._lock = threading.Lock()
         self._clients: list[Client] = []
-        # Idle clients, the last used on top; None stands for a client that was not needed yet.
+        # Idle clients, the most recently used on top; None stands for a client that was not created yet.
         self._idle: queue.LifoQueue[Client | None] = queue.LifoQueue()
         for _ in range(pool_size):
             self._idle.put(None)
@@ -80,18 +80,18 @@ class Store:
         self.close()
 
     def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
-        """Return a query's whole result."""
+        """Return the result of a query as a table."""
         with self._client() as client:
             answer = client.raw_query(self._text(sql), _dict(parameters), fmt="ArrowStream")
         if not answer:
             return pa.table({})
-        with translated():
+        with translate_errors():
             return valid_text(pa.ipc.open_stream(pa.py_buffer(answer)).read_all())
 
     def queries(self, statements: Sequence[tuple[str, Parameters]]) -> list[pa.Table]:
-        """Return the whole results of several queries, in order, run at once.
+        """Run several queries concurrently and return their results in order.
 
-        Most of a short query's time goes into planning it, on one core: two take little longer than one.
+        A short query spends most of its time in planning, on one core: two take little longer than one.
         """
         if self._closed:
             raise StoreRejectedError("the store was closed")
@@ -103,9 +103,9 @@ class Store:
         return first + [other.result() for other in others]
 
     def stream(self, sql: str, parameters: Parameters | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield a query's result batch by batch (some 65,000 rows each), in memory bounded by the batch.
+        """Yield a query's result in batches (some 65,000 rows each), with memory bounded by the batch size.
 
-        An early end of the iteration (`close()` on it) cancels the query.
+        Closing the iterator early cancels the query.
         """
         if self._embedded_path is not None:
             batches = stream_embedded(
@@ -118,16 +118,16 @@ class Store:
                 yield valid_batch(batch)
 
     def query_bytes(self, sql: str, parameters: Parameters | None = None, fmt: str = "JSON") -> bytes:
-        """Return a query's result in one of ClickHouse's output formats."""
+        """Return the result of a query in one of ClickHouse's output formats."""
         if not fmt.isalnum():
             raise StoreRejectedError(f"{fmt!r} is not a format of ClickHouse")
         with self._client() as client:
             return client.raw_query(self._text(sql), _dict(parameters), fmt=fmt)
 
     def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
-        """Insert rows into a table of the database; columns match by name, missing ones take their default.
+        """Insert rows into a table of the database; columns match by name, missing ones get their default.
 
-        An insert repeated under the same `token` lands once, within the table's deduplication window.
+        An insert repeated under the same `token` is stored once, within the table's deduplication window.
         """
         if _TABLE.fullmatch(table) is None:
             raise IdentifierError("table", table, "must be a plain name")
@@ -137,28 +137,28 @@ class Store:
             client.raw_insert(f"{self._quoted}.`{table}`", rows.column_names, block, settings, "Arrow")
 
     def command(self, sql: str, parameters: Parameters | None = None) -> None:
-        """Run a statement whose result is of no interest, such as DDL. Works before the database exists."""
+        """Run a statement without a result, such as DDL. Works before the database exists."""
         with self._client() as client:
-            # Not the driver's `command`: it would put parameters of any length into the URL.
+            # Not the driver's `command`, which puts parameters of any length into the URL.
             client.raw_query(self._text(sql), _dict(parameters), use_database=False)
 
     def kill(self, mark: str) -> None:
-        """End the statements whose `log_comment` is `mark`, without waiting for their end.
+        """Kill the statements whose `log_comment` is `mark`, without waiting for their end.
 
-        It has a connection of its own: those of the pool may all be taken by what is to end.
+        It uses a separate connection: the statements to kill may occupy all connections of the pool.
         """
-        with self._kill_lock, translated():
+        with self._kill_lock, translate_errors():
             if self._kill_client is None:
                 self._kill_client = self._new_client()
             sql = "KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC"
             self._kill_client.raw_query(sql, {"mark": mark}, use_database=False)
 
     def close(self) -> None:
-        """Release the connections; the embedded engine ends with the process's last store. Idempotent."""
+        """Close the connections; the embedded engine shuts down with the process's last store. Idempotent."""
         with self._lock:
             self._closed = True
             clients, self._clients = self._clients, []
-        # Before the engine, which keeps what it knows of each thread.
+        # Before the engine, which keeps state for each thread.
         self._threads.shutdown()
         for client in clients:
             client.close()
@@ -170,24 +170,25 @@ class Store:
     def _client(self) -> Iterator[Client]:
         client = self._idle.get()
         try:
-            with translated():
+            with translate_errors():
                 if client is None or self._closed:
                     client = self._new_client()
                 yield client
         except StoreError:
-            client = self._instead_of(client)
+            client = self._replacement_for(client)
             raise
         finally:
             self._idle.put(client)
 
-    def _instead_of(self, client: Client | None) -> Client | None:
+    def _replacement_for(self, client: Client | None) -> Client | None:
         """Return the client for the next call after one whose call failed.
 
-        A handle of the embedded engine whose statement was cancelled may write the next answer in that one's format.
+        A handle of the embedded engine whose statement was cancelled may return the next result in that statement's
+        format.
         """
         if client is None or self._embedded_path is None or self._closed:
             return client
-        # First, so that the engine is never without a handle: it would end.
+        # Created first: the engine would shut down without any handle.
         fresh = self._new_client()
         with self._lock:
             self._clients.remove(client)
@@ -203,12 +204,12 @@ class Store:
             client = clickhouse_connect.get_client(
                 dsn=self._dsn,
                 settings=dict(self._settings),
-                # Compression costs more time than a network within one site; a session forbids calls at once.
+                # Compression takes more time than it saves within one site; a session forbids concurrent calls.
                 compress=False,
                 autogenerate_session_id=False,
                 connect_timeout=_CONNECT_TIMEOUT_SECONDS,
             )
-        # Set afterwards: the first connection may be the one that creates the database.
+        # Set afterwards: the first connection may have to create the database.
         client.database = self.database
         with self._lock:
             self._clients.append(client)
@@ -222,21 +223,21 @@ class Store:
 def connect(
     dsn: str, database: str = "stepwell", pool_size: int = 4, settings: Mapping[str, str | int] | None = None
 ) -> Store:
-    """Connect to ClickHouse and return its `Store`; the database itself may still be missing (see `migrate`).
+    """Connect to ClickHouse and return a `Store`; the database may not exist yet (see `migrate`).
 
     Args:
-        dsn: `http(s)://user:password@host:port`, or `chdb:///folder` for the engine embedded in this process, which
-            opens one folder in its life; two processes can't share a folder.
+        dsn: `http(s)://user:password@host:port`, or `chdb:///folder` for the embedded engine. A process can open one
+            folder only, and processes can't share a folder.
         database: the database that `{db}` stands for.
-        pool_size: calls at once.
+        pool_size: the number of concurrent calls.
         settings: ClickHouse settings for every call of this store, such as `readonly`.
 
     Raises:
-        StoreUnavailableError: when no ClickHouse answers.
-        StoreInUseError: when another process has the folder, or this process has opened another one.
-        StoreRejectedError: when user or password are wrong.
-        IdentifierError: when `database` is not a plain name.
-        StoreError: when the DSN has another form.
+        StoreUnavailableError: if ClickHouse does not answer.
+        StoreInUseError: if another process uses the folder, or this process has opened another one.
+        StoreRejectedError: if user or password are wrong.
+        IdentifierError: if `database` is not a plain name.
+        StoreError: if the DSN is malformed.
     """
     if _DATABASE.fullmatch(database) is None:
         raise IdentifierError("database", database, "must be letters, digits, _ and -, and not begin with a digit")
@@ -251,7 +252,7 @@ def connect(
 
 def _arrow_file(rows: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
-    # One chunk: the file format holds one dictionary per column, and ClickHouse parses fewer, larger blocks faster.
+    # One chunk: the file format has one dictionary per column, and ClickHouse parses fewer, larger blocks faster.
     whole = rows.combine_chunks()
     with pa.ipc.new_file(sink, whole.schema) as writer:
         writer.write_table(whole)

@@ -1,9 +1,9 @@
-"""Events to bytes and back: Avro under one of two framings, told apart by their first byte.
+"""Encode and decode events: Avro with one of two framings, distinguished by the first byte.
 
 - Avro single-object encoding: `C3 01`, the schema's CRC-64-AVRO fingerprint (8 bytes, little-endian), the record.
-  It needs no registry; the fingerprints of all our schemas are known here.
-- Confluent framing: `00`, a schema id (4 bytes, big-endian), the record. Written where a schema registry is
-  configured; read wherever the registry (a `SchemaIds`) can say what the id stands for.
+  It needs no registry; the fingerprints of all our schemas are known.
+- Confluent framing: `00`, a schema id (4 bytes, big-endian), the record. Written if a schema registry is configured;
+  read if the registry (a `SchemaIds`) knows the schema id.
 
 Sources: Avro 1.12 specification, "Single-object encoding"; Confluent wire format.
 """
@@ -36,17 +36,17 @@ _MESSAGE_CHARS: Final = 400
 
 
 class SchemaIds(Protocol):
-    """What the Confluent framing needs of a schema registry. Both calls may block on the first use of a schema."""
+    """The part of a schema registry that the Confluent framing uses. Calls may block on the first use of a schema."""
 
-    def id_of(self, name: str, schema: Schema) -> int:
-        """Return the registry's id of a schema, registering it when it is new. Raises: RegistryError."""
+    def get_id(self, name: str, schema: Schema) -> int:
+        """Return the registry's id of a schema; register it if it is new. Raises: RegistryError."""
 
-    def schema_of(self, schema_id: int) -> Schema | None:
-        """Return the schema an id stands for, None where the registry knows none. Raises: RegistryError."""
+    def get_schema(self, schema_id: int) -> Schema | None:
+        """Return the schema of an id, None if the registry does not know it. Raises: RegistryError."""
 
 
 def schema_source(name: str) -> Schema:
-    """Return the published Avro schema of the event `name`, as its `.avsc` file has it."""
+    """Return the Avro schema of the event `name` from its `.avsc` file."""
     text = resources.files("stepwell_schemas").joinpath("avro", f"{name}.avsc").read_text("utf-8")
     schema: Schema = json.loads(text)
     return schema
@@ -54,7 +54,7 @@ def schema_source(name: str) -> Schema:
 
 @cache
 def parsed_schema(name: str) -> Schema:
-    """Return the schema of the event `name` as fastavro takes it."""
+    """Return the schema of the event `name`, parsed by fastavro."""
     parsed: Schema = fastavro.parse_schema(schema_source(name))
     return parsed
 
@@ -80,9 +80,9 @@ def _full_name(parsed: Schema) -> str:
 
 
 class Codec:
-    """Encodes and decodes events; with `ids`, writes the Confluent framing and reads it too.
+    """Encodes and decodes events; with `ids`, it writes the Confluent framing and reads both.
 
-    Holds no connection of its own. Safe to share between threads when `ids` is.
+    It has no connection of its own. Thread-safe if `ids` is.
     """
 
     def __init__(self, ids: SchemaIds | None = None) -> None:
@@ -90,23 +90,23 @@ class Codec:
         self._foreign: dict[int, tuple[type[Event], Schema]] = {}
 
     def encode(self, event: Event) -> bytes:
-        """Return the event as a message value."""
+        """Encode an event as a message value."""
         name = type(event).name
         buffer = io.BytesIO()
         if self._ids is None:
             buffer.write(SINGLE_OBJECT_MAGIC + schema_fingerprint(name))
         else:
-            schema_id = self._ids.id_of(name, schema_source(name))
+            schema_id = self._ids.get_id(name, schema_source(name))
             buffer.write(CONFLUENT_MAGIC + schema_id.to_bytes(_SCHEMA_ID_BYTES, "big"))
         fastavro.schemaless_writer(buffer, parsed_schema(name), event.model_dump(by_alias=True))
         return buffer.getvalue()
 
     def decode(self, payload: bytes) -> Event:
-        """Return the event a message value holds.
+        """Decode a message value.
 
         Raises:
-            UnusableEventError: when it holds none, with the reason.
-            RegistryError: when a schema id could not be looked up; the same call may succeed later.
+            UnusableEventError: if it is not a valid event, with the reason.
+            RegistryError: if a schema id could not be looked up; the same call may succeed later.
         """
         if len(payload) > MAX_EVENT_BYTES:
             raise UnusableEventError(
@@ -132,7 +132,7 @@ class Codec:
 
     def _registered(self, schema_id: int) -> tuple[type[Event], Schema]:
         if schema_id not in self._foreign:
-            schema = self._ids.schema_of(schema_id) if self._ids else None
+            schema = self._ids.get_schema(schema_id) if self._ids else None
             if schema is None:
                 raise UnusableEventError(
                     DeadLetterReason.UNKNOWN_SCHEMA, f"schema id {schema_id} is not known to a configured registry"
@@ -157,8 +157,8 @@ def _read(event_type: type[Event], writer_schema: Schema, payload: bytes, start:
             buffer, writer_schema, None if writer_schema is reader_schema else reader_schema
         )
     except Exception as error:
-        # fastavro reports broken bytes with whatever its C code ran into (EOFError, IndexError, OverflowError,
-        # UnicodeDecodeError, MemoryError, …); to us each means the same: these bytes are no such event.
+        # fastavro raises exceptions of many types for corrupt bytes (EOFError, IndexError, OverflowError,
+        # UnicodeDecodeError, MemoryError, …); all of them mean that the bytes are not such an event.
         raise UnusableEventError(
             DeadLetterReason.MALFORMED, f"no {event_type.name}: {type(error).__name__}: {error}"
         ) from error
@@ -171,7 +171,7 @@ def _read(event_type: type[Event], writer_schema: Schema, payload: bytes, start:
 
 
 def _first_problem(error: ValidationError) -> str:
-    """Return the field, the value where it is a scalar, and the rule that it breaks."""
+    """Describe the first validation error: the field, the value if it is a scalar, and the rule."""
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"])[:_SHOWN_CHARS]
     value = first["input"]
@@ -183,10 +183,10 @@ _PLAIN = Codec()
 
 
 def encode(event: Event) -> bytes:
-    """Return the event as a message value in Avro single-object encoding."""
+    """Encode an event as a message value in Avro single-object encoding."""
     return _PLAIN.encode(event)
 
 
 def decode(payload: bytes) -> Event:
-    """Return the event of a message value in Avro single-object encoding. Raises: UnusableEventError."""
+    """Decode a message value in Avro single-object encoding. Raises: UnusableEventError."""
     return _PLAIN.decode(payload)

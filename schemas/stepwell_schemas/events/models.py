@@ -1,10 +1,10 @@
-"""The events of the topic `stepwell.events` as pydantic models; fields and defaults are those of `avro/*.avsc`.
+"""The events of the topic `stepwell.events` as pydantic models, with the fields and defaults of `avro/*.avsc`.
 
-A model that exists is consistent: the packed columns of a `LogBatch` have the lengths its row and key counts
-say. What is left to decide (steps, keys, kinds) needs the run's state and is the ingestor's.
+A validated model is consistent: the packed columns of a `LogBatch` have the lengths given by its numbers of rows and
+keys. Rules that need the run's state (steps, keys, kinds) are applied by the ingestor.
 
-Every number has the bounds of its Avro type, or narrower ones. On the wire an Avro `int` is a varint of up to 64 bits
-and fastavro does not check its range; a number out of range would only fail later, where its column is built.
+Every number has the range of its Avro type, or a narrower one. On the wire, an Avro `int` is a varint of up to 64 bits,
+and fastavro does not check its range; a number out of range would fail later, when its column is built.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NO_TIMESTAMP = -1
 
 
 class Event(BaseModel):
-    """What every event says: which run, which record of which journal, and when (microseconds since the epoch)."""
+    """Fields of every event: run, session and sequence number of the record, and the time (µs since the epoch)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: ClassVar[str]
@@ -55,12 +55,12 @@ class Event(BaseModel):
 
     @property
     def records(self) -> int:
-        """How many sequence numbers of its session the event covers."""
+        """Number of sequence numbers of its session that the event covers."""
         return 1
 
 
 class RunStarted(Event):
-    """A run begins, or goes on after it was resumed."""
+    """A run is started or resumed."""
 
     name = "RunStarted"
 
@@ -103,17 +103,17 @@ class Block(BaseModel):
         return batch_rows if self.rows is None else len(self.rows) // U32_BYTES
 
     def check(self, batch_rows: int) -> None:
-        """Raise ValueError unless the columns have the lengths that the keys and rows say."""
+        """Raise ValueError unless the columns have the lengths given by keys and rows."""
         if self.rows is not None and len(self.rows) % U32_BYTES:
-            raise ValueError(f"block rows: {len(self.rows)} bytes are no whole number of uint32")
+            raise ValueError(f"block rows: {len(self.rows)} bytes are not a multiple of {U32_BYTES}")
         values = self.row_count(batch_rows) * len(self.keys)
         value_bytes = {Kind.NUMBER: F64_BYTES, Kind.BOOL: 1}.get(self.kind, 0)
         if len(self.packed) != values * value_bytes:
-            raise ValueError(f"block packed: {len(self.packed)} bytes where {values} {self.kind} values are announced")
+            raise ValueError(f"block packed: {len(self.packed)} bytes for {values} {self.kind} values")
         if len(self.texts) != (0 if value_bytes else values):
-            raise ValueError(f"block texts: {len(self.texts)} where {values} {self.kind} values are announced")
+            raise ValueError(f"block texts: {len(self.texts)} for {values} {self.kind} values")
         if self.exact and (self.kind is not Kind.NUMBER or max(e.index for e in self.exact) >= values):
-            raise ValueError("block exact: an index that is no number of the block")
+            raise ValueError("block exact: an index is out of range, or the block has no numbers")
 
 
 class LogBatch(Event):
@@ -130,7 +130,7 @@ class LogBatch(Event):
 
     @property
     def records(self) -> int:
-        """One sequence number for each row."""
+        """Number of rows; each has a sequence number."""
         return self.rows
 
     @model_validator(mode="after")
@@ -145,11 +145,11 @@ class LogBatch(Event):
 
 def _check_length(field: str, column: bytes | None, expected: int) -> None:
     if column is not None and len(column) != expected:
-        raise ValueError(f"{field}: {len(column)} bytes where the batch's rows need {expected}")
+        raise ValueError(f"{field}: {len(column)} bytes; the batch's rows need {expected}")
 
 
 class Other(BaseModel):
-    """A value that is none of the plain kinds, as JSON."""
+    """A value of the kind `other`, as JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -157,7 +157,7 @@ class Other(BaseModel):
 
 
 class Media(BaseModel):
-    """A reference to media, as JSON, with its media kind."""
+    """A media reference as JSON, with its kind."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -177,7 +177,7 @@ class LogEvent(Event):
 
 
 class MetricDefinition(BaseModel):
-    """How a metric is drawn and summed up."""
+    """Settings of a metric: its x axis, summary and visibility."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -190,7 +190,7 @@ class MetricDefinition(BaseModel):
 
 
 class RunUpdated(Event):
-    """Changes to what is known of a run besides its metrics' values."""
+    """Changes to a run's config, summary and other metadata."""
 
     name = "RunUpdated"
 
@@ -205,7 +205,7 @@ class RunUpdated(Event):
 
 
 class MediaChunk(Event):
-    """A piece of a media file, named by the SHA-256 of the whole."""
+    """A chunk of a media file, which is identified by its SHA-256."""
 
     name = "MediaChunk"
 

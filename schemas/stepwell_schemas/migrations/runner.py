@@ -1,9 +1,9 @@
-"""Brings a database to the schema of this version: numbered migrations, each applied once, in order.
+"""Migrate a database to the schema of this version, by numbered migrations that are applied once, in order.
 
-A migration is a file `migrations/NNNN_name.sql` of statements separated by `;` at a line's end, with `{db}` where
-the database's name belongs. Statements are idempotent (IF NOT EXISTS, OR REPLACE), since ClickHouse has no
-transaction over several of them: a migration that was cut off is run again whole. What data takes too long for one
-statement is done in pieces behind them (`_THEN`).
+A migration is a file `migrations/NNNN_name.sql` of statements separated by `;` at the end of a line, with `{db}` as a
+placeholder for the database's name. Statements are idempotent (IF NOT EXISTS, OR REPLACE), since ClickHouse has no
+transactions over several statements: an interrupted migration is run again from its start. Changes of data that are too
+large for one statement run in slices after the statements (`_THEN`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FILE_NAME = re.compile(r"(?P<number>[0-9]{4})_(?P<name>[a-z0-9_]+)\.sql")
 
 
 class Migration(NamedTuple):
-    """One numbered change of the schema; `statements` hold `{db}` where the database's name belongs."""
+    """A numbered change of the schema; `statements` have the placeholder `{db}` for the database's name."""
 
     number: int
     name: str
@@ -36,23 +36,23 @@ def split_statements(text: str) -> tuple[str, ...]:
 
 def migrations() -> list[Migration]:
     """Return every migration of this version, in order."""
-    found = []
+    known = []
     for file in resources.files("stepwell_schemas").joinpath("migrations").iterdir():
         match = _FILE_NAME.fullmatch(file.name)
         if match is not None:
             statements = split_statements(file.read_text("utf-8"))
-            found.append(Migration(int(match["number"]), match["name"], statements))
-    return sorted(found)
+            known.append(Migration(int(match["number"]), match["name"], statements))
+    return sorted(known)
 
 
 def migrate(store: Store) -> list[Migration]:
-    """Create the store's database where it is missing and apply what it lacks. Idempotent.
+    """Create the store's database if it is missing, and apply the missing migrations. Idempotent.
 
     Returns:
-        The migrations that were applied by this call.
+        The migrations applied by this call.
 
     Raises:
-        StoreError: when ClickHouse can't be reached or refuses a statement.
+        StoreError: if ClickHouse can't be reached or refuses a statement.
     """
     store.command("CREATE DATABASE IF NOT EXISTS {db}")
     store.command(

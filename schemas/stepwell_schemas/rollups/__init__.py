@@ -1,1 +1,1 @@
-"""Rollups: their SQL, rebuild and check."""
+"""Rollups: SQL, rebuild and check."""

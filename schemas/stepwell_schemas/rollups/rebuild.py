@@ -1,8 +1,8 @@
-"""Rollups of what is stored already, computed anew in pieces of bounded size.
+"""Compute the rollups of stored points again, in slices of bounded size.
 
-All of it may run while ingestors do. What is computed here gets the version of the newest row that its run had when the
-work on it began, and the points are read after that: so it takes the place of whatever is wrong, and never of what an
-ingestor computes meanwhile.
+This is safe while ingestors are running. Rows computed here get the version of the run's newest row at the start of its
+rebuild, and the points are read after that. So they replace wrong rows, but never rows that an ingestor computes in the
+meantime.
 """
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
@@ -13,13 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.clickhouse.tables import RUNS_CONDITION, RUNS_PARAMETER
 from stepwell_schemas.errors import IdentifierError
 from stepwell_schemas.rollups.sql import (
     LEVELS,
     SERIES,
     TABLE,
     VALUES,
-    bucket_of,
+    bucket_sql,
     closed,
     computed,
     level_below,
@@ -28,22 +29,20 @@ from stepwell_schemas.rollups.sql import (
 from stepwell_schemas.rules.identifiers import RunPath, check_identifier
 
 PIECE_POINTS: Final = 1_000_000
-"""Points, or rows of the level below, that a statement reads: at worst a bucket each, and half a GB in the engine."""
+"""Points, or rows of the level below, read by one statement: at worst a bucket each, and half a GB in the engine."""
 
 _PIECE_RUNS: Final = 200
 _SPILL_BYTES: Final = 1_000_000_000
-_RUNS: Final = "{runs:Array(Tuple(String, String, String))}"
-_OF_RUNS: Final = f"(entity, project, run_id) IN {_RUNS}"
-_VERSION: Final = f"{{versions:Array(UInt64)}}[indexOf({_RUNS}, (entity, project, run_id))]"
-PLACE: Final = f"{SERIES}, bucket"
+_VERSION: Final = f"{{versions:Array(UInt64)}}[indexOf({RUNS_PARAMETER}, (entity, project, run_id))]"
+BUCKET_ID: Final = f"{SERIES}, bucket"
 _REACHED: Final = (
-    f"(SELECT {SERIES}, max(last_step) AS reached FROM {{db}}.series WHERE kind = 'number' AND {_OF_RUNS}"
+    f"(SELECT {SERIES}, max(last_step) AS reached FROM {{db}}.series WHERE kind = 'number' AND {RUNS_CONDITION}"
     f" GROUP BY {SERIES}) AS reached_by"
 )
 
 
 class Scope(NamedTuple):
-    """Which runs: all, those of an entity's project, or one."""
+    """A selection of runs: all, those of a project, or a single one."""
 
     entity: str = ""
     project: str = ""
@@ -61,21 +60,21 @@ class Scope(NamedTuple):
 
     @property
     def condition(self) -> str:
-        """The SQL that chooses their rows; the scope's fields are its parameters."""
+        """The SQL condition for their rows; the scope's fields are its parameters."""
         chosen = [f"{name} = {{{name}:String}}" for name in self._fields if getattr(self, name)]
         return " AND ".join(chosen) or "1"
 
 
 class Work(NamedTuple):
-    """Runs that are looked at together, their points, and the last step of the series that came farthest."""
+    """Runs that are processed together, their number of points, and their greatest last step."""
 
     runs: Sequence[RunPath]
     points: int
     last_step: int
 
 
-class Piece(NamedTuple):
-    """Buckets of a level, both ends included, that one statement computes, from points or from the level below."""
+class BucketRange(NamedTuple):
+    """A range of buckets of a level, inclusive, that one statement computes from points or from the level below."""
 
     level: int
     below: int | None
@@ -84,7 +83,7 @@ class Piece(NamedTuple):
 
 
 def works(store: Store, scope: Scope) -> list[Work]:
-    """Return the runs that have numbers, small ones together, large ones alone. Raises: StoreError."""
+    """Return the runs with numbers: small ones in groups, large ones alone. Raises: StoreError."""
     sql = (
         "SELECT entity, project, run_id, sum(points) AS points, max(last_step) AS last_step FROM {db}.series"
         f" WHERE kind = 'number' AND {scope.condition} GROUP BY entity, project, run_id ORDER BY ALL"
@@ -103,8 +102,8 @@ def works(store: Store, scope: Scope) -> list[Work]:
 def fill(store: Store, work: Work) -> None:
     """Compute every closed bucket of some runs. Raises: StoreError."""
     versions = _versions(store, work)
-    for piece in pieces(store, work):
-        _fill(store, piece, asked_of(work, piece) | versions)
+    for buckets in bucket_ranges(store, work):
+        _fill(store, buckets, range_parameters(work, buckets) | versions)
 
 
 def fill_all(store: Store) -> None:
@@ -114,19 +113,19 @@ def fill_all(store: Store) -> None:
 
 
 def rebuild(store: Store, work: Work) -> None:
-    """Compute every closed bucket of some runs anew, and take away rows without points. Raises: StoreError."""
+    """Compute every closed bucket of some runs again, and delete rows without points. Raises: StoreError."""
     versions = _versions(store, work)
-    for piece in pieces(store, work):
-        asked = asked_of(work, piece) | versions
-        _fill(store, piece, asked)
-        # Not at once: a deletion goes through all parts of the table, and there is hardly ever one to make.
-        if store.query(f"SELECT 1 FROM {{db}}.{TABLE} FINAL WHERE {_superfluous(piece)} LIMIT 1", asked).num_rows:
-            store.command(f"DELETE FROM {{db}}.{TABLE} WHERE {_superfluous(piece)}", asked)
+    for buckets in bucket_ranges(store, work):
+        asked = range_parameters(work, buckets) | versions
+        _fill(store, buckets, asked)
+        # Look first: a deletion goes through all parts of the table, and it is hardly ever needed.
+        if store.query(f"SELECT 1 FROM {{db}}.{TABLE} FINAL WHERE {_superfluous(buckets)} LIMIT 1", asked).num_rows:
+            store.command(f"DELETE FROM {{db}}.{TABLE} WHERE {_superfluous(buckets)}", asked)
 
 
 def _versions(store: Store, work: Work) -> dict[str, Any]:
     sql = (
-        f"SELECT entity, project, run_id, max(version) AS version FROM {{db}}.{TABLE} WHERE {_OF_RUNS}"
+        f"SELECT entity, project, run_id, max(version) AS version FROM {{db}}.{TABLE} WHERE {RUNS_CONDITION}"
         " GROUP BY entity, project, run_id"
     )
     rows = store.query(sql, {"runs": [tuple(run) for run in work.runs]}).to_pylist()
@@ -134,32 +133,32 @@ def _versions(store: Store, work: Work) -> dict[str, Any]:
     return {"versions": [newest.get(run, 0) for run in work.runs]}
 
 
-def _fill(store: Store, piece: Piece, asked: Mapping[str, Any]) -> None:
+def _fill(store: Store, buckets: BucketRange, asked: Mapping[str, Any]) -> None:
     store.command(
-        f"{storing(closed_rows(piece), _VERSION)}, max_bytes_before_external_group_by = {_SPILL_BYTES}", asked
+        f"{storing(computed_rows(buckets), _VERSION)}, max_bytes_before_external_group_by = {_SPILL_BYTES}", asked
     )
 
 
-def pieces(store: Store, work: Work) -> Iterator[Piece]:
-    """Yield the closed buckets, level by level, in pieces of about PIECE_POINTS rows to read."""
+def bucket_ranges(store: Store, work: Work) -> Iterator[BucketRange]:
+    """Yield the closed buckets, level by level, in slices of about PIECE_POINTS rows to read."""
     for level in LEVELS:
         end = closed(level, work.last_step)
         if end:
-            whole = Piece(level, level_below(level), 0, end - 1)
+            whole = BucketRange(level, level_below(level), 0, end - 1)
             yield from [whole] if work.points <= PIECE_POINTS else _cut(store, work, whole)
 
 
-def _cut(store: Store, work: Work, whole: Piece) -> Iterator[Piece]:
+def _cut(store: Store, work: Work, whole: BucketRange) -> Iterator[BucketRange]:
     table = "points_number WHERE 1" if whole.below is None else f"{TABLE} WHERE level = {whole.below}"
     rows_of = f"FROM {{db}}.{table} AND {_within(whole)}"
-    asked = asked_of(work, whole)
+    asked = range_parameters(work, whole)
     rows = store.query(f"SELECT count() AS n {rows_of}", asked).column("n")[0].as_py()
     count = -(-rows // PIECE_POINTS)
     places = [number / count for number in range(1, count)]
-    bucket = bucket_of(whole.level, whole.below)
+    bucket = bucket_sql(whole.level, whole.below)
     cuts: list[float] = []
     if places:
-        # Where the rows are, roughly: steps may be anywhere.
+        # Approximate quantiles of the rows, since steps may be distributed in any way.
         quantiles = f"quantilesDeterministic({', '.join(map(str, places))})({bucket}, sipHash64({bucket}))"
         cuts = store.query(f"SELECT {quantiles} AS cuts {rows_of}", asked).column("cuts")[0].as_py()
     first = whole.first
@@ -169,45 +168,45 @@ def _cut(store: Store, work: Work, whole: Piece) -> Iterator[Piece]:
             first = last + 1
 
 
-def asked_of(work: Work, piece: Piece) -> dict[str, Any]:
-    """Return the parameters of a piece's statements."""
-    return {"runs": [tuple(run) for run in work.runs], "first": piece.first, "last": piece.last}
+def range_parameters(work: Work, buckets: BucketRange) -> dict[str, Any]:
+    """Return the parameters of a slice's statements."""
+    return {"runs": [tuple(run) for run in work.runs], "first": buckets.first, "last": buckets.last}
 
 
-def _within(piece: Piece) -> str:
-    return f"{_OF_RUNS} AND {bucket_of(piece.level, piece.below)} BETWEEN {{first:Int64}} AND {{last:Int64}}"
+def _within(buckets: BucketRange) -> str:
+    return f"{RUNS_CONDITION} AND {bucket_sql(buckets.level, buckets.below)} BETWEEN {{first:Int64}} AND {{last:Int64}}"
 
 
-def closed_rows(piece: Piece, condition: str = "1") -> str:
-    """Return the SELECT of the rows that the points, or the level below, give for closed buckets."""
-    rows = computed(piece.level, piece.below, f"{_within(piece)} AND {condition}")
-    return _before_end(piece, f"({rows}) AS rows_of")
+def computed_rows(buckets: BucketRange, condition: str = "1") -> str:
+    """Return the SELECT that computes the rows of closed buckets from the points or the level below."""
+    rows = computed(buckets.level, buckets.below, f"{_within(buckets)} AND {condition}")
+    return _before_end(buckets, f"({rows}) AS rows_of")
 
 
-def _before_end(piece: Piece, rows: str) -> str:
+def _before_end(buckets: BucketRange, rows: str) -> str:
     columns = f"{SERIES}, level, bucket, {', '.join(VALUES)}"
     return (
         f"SELECT {columns} FROM {rows} INNER JOIN {_REACHED} USING ({SERIES})"
-        f" WHERE bucket < bitShiftRight(reached, {piece.level})"
+        f" WHERE bucket < bitShiftRight(reached, {buckets.level})"
     )
 
 
-def stored_rows(piece: Piece, condition: str = "1") -> str:
-    """Return the SELECT of the rows that are stored for closed buckets."""
+def stored_rows(buckets: BucketRange, condition: str = "1") -> str:
+    """Return the SELECT of the stored rows of closed buckets."""
     rows = (
-        f"(SELECT * FROM {{db}}.{TABLE} FINAL WHERE {_OF_RUNS} AND level = {piece.level}"
+        f"(SELECT * FROM {{db}}.{TABLE} FINAL WHERE {RUNS_CONDITION} AND level = {buckets.level}"
         f" AND bucket BETWEEN {{first:Int64}} AND {{last:Int64}} AND {condition}) AS rows_of"
     )
-    return _before_end(piece, rows)
+    return _before_end(buckets, rows)
 
 
-def _superfluous(piece: Piece) -> str:
-    """Return the condition of rows without points, of those that were there when the work began."""
-    source = "points_number" if piece.below is None else f"{TABLE} FINAL"
-    level = "1" if piece.below is None else f"level = {piece.below}"
+def _superfluous(buckets: BucketRange) -> str:
+    """Return the condition for rows without points, among those that existed at the start of the rebuild."""
+    source = "points_number" if buckets.below is None else f"{TABLE} FINAL"
+    level = "1" if buckets.below is None else f"level = {buckets.below}"
     return (
-        f"{_OF_RUNS} AND level = {piece.level}"
+        f"{RUNS_CONDITION} AND level = {buckets.level}"
         f" AND bucket BETWEEN {{first:Int64}} AND {{last:Int64}} AND version <= {_VERSION}"
-        f" AND ({PLACE}) NOT IN (SELECT {SERIES}, {bucket_of(piece.level, piece.below)} FROM {{db}}.{source}"
-        f" WHERE {level} AND {_within(piece)})"
+        f" AND ({BUCKET_ID}) NOT IN (SELECT {SERIES}, {bucket_sql(buckets.level, buckets.below)} FROM {{db}}.{source}"
+        f" WHERE {level} AND {_within(buckets)})"
     )

@@ -1,16 +1,16 @@
-"""Rollups: buckets of a number's series on five levels, computed from its points, and computed again when they change.
+"""The SQL of rollups: buckets of a number series on five levels, computed from its points.
 
-A bucket of level k is the steps `bucket << k` to `(bucket + 1 << k) - 1`. Levels are 32-fold apart: a view whose
-buckets are as wide as a level's or up to 32 times wider reads at most 32 rows for each of its own.
+Bucket b of level k covers the steps `b << k` to `(b + 1 << k) - 1`. Levels differ by a factor of 32: a view with
+buckets between one and 32 times as wide as a level's reads at most 32 rows per bucket.
 
 A bucket is *closed* once its series has reached a later one: `bucket < last_step >> level`. Every closed bucket with a
-point has a row, before the table `series` says that the series has come so far; what is not closed is read from the
-level below, and in the end from the points. So a reader who has a series' last step from `series` knows what to read
-where (`closed`), and a slow run costs no row for each of its flushes. Rows of buckets that are not closed mean nothing.
+point has a row, which is stored before the table `series` has that last step. Open buckets are read from the level
+below, and in the end from the points. Therefore a series' last step in `series` determines what to read where
+(`closed`), and a slow run does not cost a row per flush. Rows of open buckets are meaningless.
 
-A row is a pure function of the points it stands for, to the bit. Computing it twice does no harm; a value that is
-overwritten at its step, or comes late, is put right by computing its bucket again. Of two rows of a bucket the one with
-the greater `version` holds: the end of the flush that computed it, so that one that was held up never wins.
+A row is a pure function of its points, bit for bit, so computing it again is harmless. If a value is overwritten at its
+step or is late, its bucket is computed again. Of several rows of a bucket, the one with the greatest `version` is
+valid: the end of the flush that computed it, so that a delayed flush never wins.
 """
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
@@ -24,33 +24,33 @@ from typing import Any, Final, NamedTuple
 from stepwell_schemas.rules.identifiers import RunPath
 
 LEVELS: Final = (7, 12, 17, 22, 27)
-"""Binary logarithms of the widths, in steps. Below 128 steps a row of rollups costs as much as the points it saves."""
+"""Binary logarithms of the widths, in steps. Below 128 steps, a rollup row costs as much as the points it saves."""
 
 LEVEL_BITS: Final = 5
-"""How far levels are apart."""
+"""Difference between two adjacent levels."""
 
 TABLE: Final = "rollups"
 VALUES: Final = (
     "first_step", "first_value", "last_step", "last_value", "last_timestamp", "min_step", "min_value", "max_step",
     "max_value", "total", "finite", "nans", "count",
 )  # fmt: skip
-"""The columns that are a function of the points; the others are the row's place and its version."""
+"""The columns that are computed from the points; the others identify the bucket and the version."""
 
-# Of two NaN the bits may differ.
+# The bits of two NaNs may differ.
 DIGEST: Final = "cityHash64({})".format(
     ", ".join(
         f"reinterpretAsUInt64(if(isNaN({name}), nan, {name}))" if name.endswith("value") or name == "total" else name
         for name in VALUES
     )
 )
-"""The SQL of a hash of what is a function of the points."""
+"""The SQL of a hash of the columns in VALUES."""
 
 SERIES: Final = "entity, project, run_id, key"
 _BY_STEP: Final = "first_value", "last_value", "min_step", "min_value", "max_step", "max_value", "total"
 
 
 class Buckets(NamedTuple):
-    """Some buckets of a level, of each of some series of a run."""
+    """The same buckets of a level for several series of a run."""
 
     path: RunPath
     keys: Sequence[str]
@@ -58,7 +58,7 @@ class Buckets(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """SQL text with `{db}` where the database belongs, and its parameters."""
+    """SQL text with the placeholder `{db}`, and its parameters."""
 
     sql: str
     parameters: Mapping[str, Any]
@@ -70,20 +70,20 @@ def closed(level: int, last_step: int) -> int:
 
 
 def level_for(shift: int) -> int | None:
-    """Return the widest level whose buckets fit into buckets of `2**shift` steps; None where only points do."""
+    """Return the widest level whose buckets fit into buckets of `2**shift` steps; None if only points do."""
     return max((level for level in LEVELS if level <= shift), default=None)
 
 
 def level_below(level: int, levels: Sequence[int] = LEVELS) -> int | None:
-    """Return the level that a level is computed from; None for the lowest, which is computed from points."""
+    """Return the level that a level is computed from; None for the lowest level, which is computed from points."""
     return next((below for below, above in pairwise(levels) if above == level), None)
 
 
 def computing(level: int, below: int | None, chosen: Sequence[Buckets], version: int) -> Statement:
     """Return the statement that computes these buckets of a level and stores them as of `version`.
 
-    `below` is the level to compute from, None for points. The caller sees to it that the buckets are closed, and that
-    those of the level below are stored.
+    `below` is the level to compute from, None for points. The caller must ensure that the buckets are closed and that
+    the buckets of the level below are stored.
     """
     conditions, parameters = [], {"version": version}
     for number, one in enumerate(chosen):
@@ -92,34 +92,34 @@ def computing(level: int, below: int | None, chosen: Sequence[Buckets], version:
         conditions.append(
             f"(entity = {{entity_{number}:String}} AND project = {{project_{number}:String}}"
             f" AND run_id = {{run_id_{number}:String}} AND key IN {{keys_{number}:Array(String)}}"
-            f" AND {bucket_of(level, below)} IN {{buckets_{number}:Array(Int64)}})"
+            f" AND {bucket_sql(level, below)} IN {{buckets_{number}:Array(Int64)}})"
         )
     return Statement(storing(computed(level, below, " OR ".join(conditions)), "{version:UInt64}"), parameters)
 
 
 def storing(rows: str, version: str) -> str:
-    """Return the SQL that stores the rows that a SELECT computes; it may be followed by further settings."""
+    """Return the INSERT of the rows of a SELECT; further settings may be appended."""
     columns = f"{SERIES}, level, bucket, {', '.join(VALUES)}"
-    # A replicated table would drop a block that equals an earlier one, although others have come between.
+    # A replicated table would drop a block that equals an earlier one, even if others were inserted in between.
     return (
         f"INSERT INTO {{db}}.{TABLE} ({columns}, version)"
         f" SELECT {columns}, {version} FROM ({rows}) SETTINGS insert_deduplicate = 0"
     )
 
 
-def bucket_of(level: int, below: int | None) -> str:
-    """Return the SQL that gives the bucket of a point, or of a row of the level below.
+def bucket_sql(level: int, below: int | None) -> str:
+    """Return the SQL expression of the bucket of a point, or of a row of the level below.
 
-    A division and no shift, since the engine looks up only the former in the primary key.
+    It is a division and not a shift, since ClickHouse can use the primary key only for the former.
     """
     return f"intDiv(step, {1 << level})" if below is None else f"intDiv(bucket, {1 << level - below})"
 
 
 def computed(level: int, below: int | None, condition: str) -> str:
-    """Return the SELECT of the rows, without their version, that the points or the level below give.
+    """Return the SELECT that computes rows, without version, from the points or the level below.
 
-    What depends on an order is taken from arrays sorted by step: the engine gives rows in any order, and a sum of
-    floats depends on it.
+    Order-dependent values use arrays sorted by step: ClickHouse reads rows in any order, and a sum of floats depends on
+    it.
     """
     return _of_points(level, condition) if below is None else _of_rollups(level, below, condition)
 
@@ -139,7 +139,7 @@ FROM
         indexOf(values, arrayMin(numbers)) AS lowest, indexOf(values, arrayMax(numbers)) AS highest
     FROM
     (
-        SELECT {SERIES}, {bucket_of(level, None)} AS rollup_bucket, argMax(timestamp, step) AS last_timestamp,
+        SELECT {SERIES}, {bucket_sql(level, None)} AS rollup_bucket, argMax(timestamp, step) AS last_timestamp,
             groupArray(step) AS at, arraySort(at) AS steps, arraySort((x, s) -> s, groupArray(value), at) AS values
         FROM {{db}}.points_number FINAL WHERE {condition}
         GROUP BY {SERIES}, rollup_bucket
@@ -162,7 +162,7 @@ FROM
         indexOf(max_values, arrayMax(arrayFilter(x -> NOT isNaN(x), max_values))) AS highest
     FROM
     (
-        SELECT {SERIES}, {bucket_of(level, below)} AS rollup_bucket,
+        SELECT {SERIES}, {bucket_sql(level, below)} AS rollup_bucket,
             min(first_step) AS start, max(last_step) AS end, argMax(last_timestamp, last_step) AS time,
             sum(finite) AS all_finite, sum(nans) AS all_nans, sum(count) AS all_count,
             groupArray(bucket) AS at, {arrays}

@@ -1,1 +1,1 @@
-"""Rules that both ends share: steps, keys, kinds and identifiers."""
+"""Rules shared by producers and services: steps, keys, kinds, identifiers, JSON and streams."""

@@ -1,4 +1,4 @@
-"""The path of a run, `entity/project/run_id`, and the rule for its three parts."""
+"""The path of a run, `entity/project/run_id`, and the rules for its parts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def check_identifier(field: str, value: str) -> str:
-    """Return `value` when it can be an entity, a project or a run id.
+    """Return `value` if it is a valid entity, project or run id.
 
-    Any Unicode text of 1 to 128 characters is fine (spaces, quotes, emoji included) as long as it can't be
-    mistaken for a path: no slash, not `.` or `..`, no control characters or lone surrogates, no blank at an end.
+    Any Unicode text of 1 to 128 characters is valid (including spaces, quotes and emoji), unless it has a slash,
+    control characters, lone surrogates, or leading or trailing whitespace, or is `.` or `..`.
 
     Raises:
-        IdentifierError: naming `field`, the value and the rule it breaks.
+        IdentifierError: with `field`, the value and the violated rule.
     """
     if not isinstance(value, str):
         raise IdentifierError(field, value, f"must be a string, not {type(value).__name__}")
@@ -44,7 +44,7 @@ def _is_plain(value: str) -> bool:
 
 
 class RunPath(NamedTuple):
-    """`entity/project/run_id`: names a run, and keys its events so that they keep their order."""
+    """`entity/project/run_id`: identifies a run, and is the key of its events, which preserves their order."""
 
     entity: str
     project: str
@@ -52,7 +52,7 @@ class RunPath(NamedTuple):
 
     @classmethod
     def checked(cls, entity: str, project: str, run_id: str) -> Self:
-        """Make a path of three parts. Raises: IdentifierError."""
+        """Build a path from validated parts. Raises: IdentifierError."""
         return cls(
             check_identifier("entity", entity),
             check_identifier("project", project),
@@ -61,7 +61,7 @@ class RunPath(NamedTuple):
 
     @classmethod
     def parse(cls, path: str) -> Self:
-        """Read `entity/project/run_id`. Raises: IdentifierError."""
+        """Parse `entity/project/run_id`. Raises: IdentifierError."""
         parts = path.strip("/").split("/")
         if len(parts) != len(cls._fields):
             raise IdentifierError("run path", path, "must have the form entity/project/run_id")

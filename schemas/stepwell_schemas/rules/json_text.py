@@ -1,16 +1,17 @@
-"""Strict JSON out of what producers call JSON: the one place where documents and `other` values are normalised.
+"""Normalise producers' JSON (documents and `other` values) to strict JSON.
 
-Strict JSON is what any parser reads, orjson, ClickHouse and browsers among them. A text that is strict already stays
-as it is, byte for byte; an integer beyond float64's range stays too, and the text loses its white space. Of all others:
+Strict JSON can be read by any parser, including orjson, ClickHouse and browsers. A text that is strict already is
+returned unchanged, byte for byte; with an integer beyond float64's range, without its white space. Other texts are
+converted:
 
-| the text has | it becomes |
+| the text has | result |
 |---|---|
 | `NaN`, `Infinity`, `-Infinity`, `1e999`, an integer over 640 digits | the texts `"NaN"`, `"Infinity"`, `"-Infinity"` |
 | a lone surrogate (`"\\ud800"`) | U+FFFD in its place |
-| more than JSON_MAX_DEPTH levels of lists and objects | refused |
-| anything else that is no JSON | refused |
+| more than JSON_MAX_DEPTH levels of lists and objects | error |
+| other invalid JSON | error |
 
-Members of documents are always written afresh: of duplicate keys the last one holds.
+Members of documents are always serialised again; of duplicate keys, the last one is used.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class JsonTextError(ValueError):
 
 
 def strict_json(text: str) -> str:
-    """Return a JSON text as strict JSON. Raises: JsonTextError."""
+    """Convert a JSON text to strict JSON. Raises: JsonTextError."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -54,7 +55,7 @@ def json_members(text: str) -> dict[str, str]:
 
 
 def stored_members(text: str) -> dict[str, str]:
-    """Return the members of an object that was stored before these rules; without those that break them."""
+    """Return the members of an object that may have been stored before these rules, without invalid ones."""
     try:
         value = json.loads(text, parse_int=_whole)
     except (ValueError, RecursionError):
@@ -69,7 +70,7 @@ def stored_members(text: str) -> dict[str, str]:
 
 
 class JsonObject:
-    """A JSON object whose values are JSON texts; knows its own size, so that a change costs what it changes."""
+    """A JSON object whose values are JSON texts; it tracks its size, so that changes need not measure it again."""
 
     def __init__(self, members: Mapping[str, str] | None = None) -> None:
         self._members = dict(members or {})
@@ -84,19 +85,19 @@ class JsonObject:
     __hash__ = None  # type: ignore[assignment]
 
     def copy(self) -> JsonObject:
-        """Return an object that changes on its own."""
+        """Return an independent copy."""
         copy = JsonObject()
         copy._members, copy.bytes = dict(self._members), self.bytes
         return copy
 
     def growth(self, new: Mapping[str, str], removed: Iterable[str] = ()) -> int:
-        """Return how many bytes `merge` would add."""
+        """Return the number of bytes that `merge` would add."""
         known = self._members
         added = sum(_member_bytes(member) - self._bytes_of(member[0]) for member in new.items())
         return added - sum(self._bytes_of(key) for key in {*removed} if key in known and key not in new)
 
     def merge(self, new: Mapping[str, str], removed: Iterable[str] = ()) -> None:
-        """Set members, and remove those that are not among the new ones."""
+        """Set the new members, and remove the keys in `removed` that are not among them."""
         self.bytes += self.growth(new, removed)
         for key in removed:
             if key not in new:
@@ -104,7 +105,7 @@ class JsonObject:
         self._members.update(new)
 
     def move_last(self, new: Mapping[str, str]) -> None:
-        """Set members so that they come last, those too that are there."""
+        """Set members and move them to the end."""
         self.merge(new)
         for key in new:
             self._members[key] = self._members.pop(key)
@@ -123,18 +124,18 @@ class JsonObject:
 
 
 def _member_bytes(member: tuple[str, str]) -> int:
-    # The values are ASCII; a key may be written with six characters for one.
+    # The values are ASCII; a character of a key may take six bytes (`\\uXXXX`).
     return 6 * len(member[0]) + len(member[1])
 
 
 def _parsed(text: str) -> Any:
-    """Return the value of a JSON text with nothing in it that strict JSON can't say."""
+    """Parse a JSON text; convert values that strict JSON can't represent."""
     try:
         value = json.loads(text, parse_int=_whole)
     except RecursionError:
         raise JsonTextError(_TOO_DEEP) from None
     except ValueError as error:
-        raise JsonTextError(f"is no JSON: {error}") from None
+        raise JsonTextError(f"is not JSON: {error}") from None
     return _strict(value, 1)
 
 

@@ -1,15 +1,15 @@
-"""The JSON of `other` values, such that what was logged can be read back exactly.
+"""The JSON representation of `other` values, which preserves logged values exactly.
 
-JSON has no NaN and no infinities; they are the texts "NaN", "Infinity" and "-Infinity". What could be mistaken for
-something else is an object that says in `_type` what it is:
+JSON has no NaN and no infinities; they become the texts "NaN", "Infinity" and "-Infinity". Values that would be
+ambiguous become an object with a type name in `_type`:
 
-| `_type` | the object | is |
+| `_type` | object | value |
 |---|---|---|
 | `text` | `{"_type": "text", "value": "NaN"}` | a text that is one of those three |
 | `dict` | `{"_type": "dict", "items": [["_type", 1]]}` | a dict with a key `_type` |
 | `array` | `{"_type": "array", "dtype": "float32", "shape": [2, 2], "values": [[1.0, 2.0], [3.0, "NaN"]]}` | an array |
 
-An object without `_type` is a dict, and so is one that says what it is and has another form.
+An object without `_type`, or with a `_type` but another form, is a dict.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from typing import Any, Final
 TYPE: Final = "_type"
 _PAIR: Final = 2
 FLOATS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-"""What the names of floats stand for that JSON does not have."""
+"""Floats that JSON can't represent, by name."""
 
 
 def float_json(value: float) -> float | str:
-    """Return a float, or its name where JSON has none."""
+    """Return a float, or its name if JSON can't represent it."""
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def text_json(value: str) -> str | dict[str, Any]:
-    """Return a text so that it is not taken for a float."""
+    """Represent a text; the names of floats become objects."""
     return {TYPE: "text", "value": value} if value in FLOATS else value
 
 
 def dict_json(items: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dict of ready values so that it is not taken for one of the objects above."""
+    """Represent a dict of converted values; a dict with the key `_type` becomes an object."""
     return {TYPE: "dict", "items": [list(item) for item in items.items()]} if TYPE in items else dict(items)
 
 
 def read_other(value: Any, array: Callable[[Mapping[str, Any]], Any]) -> Any:
-    """Return what parsed JSON stands for; an array is what `array` makes of its object."""
+    """Return the value of parsed JSON; `array` converts the objects of arrays."""
     if isinstance(value, str):
         return FLOATS.get(value, value)
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The key rule: which keys a metric may have, and when two spellings name one metric."""
+"""The rules for metric keys: valid keys, and spellings that denote the same metric."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs"})
 
 @lru_cache(maxsize=_CACHED_KEYS)
 def fold_key(key: str) -> str:
-    """Return what two spellings of one metric share: canonical caseless matching (Unicode 3.13, D145)."""
+    """Fold a key, so that all spellings of a metric are equal: canonical caseless matching (Unicode 3.13, D145)."""
     if key.isascii():
         return key.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", key).casefold())
@@ -22,10 +22,10 @@ def fold_key(key: str) -> str:
 
 @lru_cache(maxsize=_CACHED_KEYS)
 def check_key(key: str) -> str:
-    """Return `key` when a metric may have it: 1 to 1,024 characters, none of them a control or a lone surrogate.
+    """Return `key` if it is valid: 1 to 1,024 characters without control characters or lone surrogates.
 
     Raises:
-        KeyRuleError: naming the key and the rule it breaks.
+        KeyRuleError: with the key and the violated rule.
     """
     if not key:
         raise KeyRuleError("key", key, "must not be empty")

@@ -1,8 +1,8 @@
-"""The type rule: every value has one kind, and a metric is a key with a kind.
+"""The kinds of values. Every value has one kind, and a metric is a key with a kind.
 
 | kind | values |
 |---|---|
-| `number` | float64, NaN and ±Inf included; an integer that float64 can't hold keeps its exact text beside |
+| `number` | float64, including NaN and ±Inf; an integer that float64 can't represent also keeps its exact text |
 | `string` | Unicode text |
 | `bool` | true and false |
 | `other` | lists, arrays, null and mixed values, as JSON |
@@ -18,7 +18,7 @@ from stepwell_schemas.limits import FLOAT64_EXACT_INT
 
 
 class Kind(StrEnum):
-    """The kind of a value; with the key it names a metric."""
+    """The kind of a value; together with the key it identifies a metric."""
 
     NUMBER = "number"
     STRING = "string"
@@ -41,12 +41,12 @@ _NAMES: Final = frozenset(map(str, Kind))
 
 
 def is_kind(name: str) -> bool:
-    """Tell if a stored name is a kind of this version: a newer one may have stored others."""
+    """Return True if a stored name is a kind of this version; a newer version may have stored others."""
     return name in _NAMES
 
 
 def exact_text(value: int) -> str:
-    """Return the decimal text of an integer that float64 can't hold exactly, or "" when float64 does."""
+    """Return the decimal text of an integer that float64 can't represent exactly, otherwise ""."""
     if -FLOAT64_EXACT_INT <= value <= FLOAT64_EXACT_INT:
         return ""
     try:
@@ -56,7 +56,7 @@ def exact_text(value: int) -> str:
 
 
 def as_float(value: int) -> float:
-    """Return the float64 nearest to an integer of any size; beyond float64's range, ±Inf."""
+    """Convert an integer of any size to the nearest float64, ±Inf if it is out of range."""
     try:
         return float(value)
     except OverflowError:

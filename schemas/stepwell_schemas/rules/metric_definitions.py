@@ -1,7 +1,7 @@
-"""What `define_metric` says of metrics, and which definition holds for a key: one rule for the SDK and the service.
+"""Metric definitions (`define_metric`) and the rule that selects the definition of a key, for the SDK and the service.
 
-A key's own definition goes before a pattern's; of several patterns that match, the one defined last holds, and a
-definition that is made again takes the place of the earlier one. Names match whatever their case, as keys do.
+A definition of the exact key takes precedence over patterns; of several matching patterns, the last one defined is
+used. A repeated definition replaces the earlier one. Names are compared like keys, without regard to case.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from typing import Any, Final, NamedTuple
 from stepwell_schemas.rules.keys import fold_key
 
 SUMMARY_RULES: Final = ("min", "max", "mean", "best", "first", "last", "copy", "none")
-"""What a summary may hold: `copy` is the plain last value, `none` leaves the metric out."""
+"""Valid entries of a summary: `copy` is the last value, `none` omits the metric."""
 
 GOALS: Final = ("minimize", "maximize")
 LEFT_OUT: Final = object()
-"""Stands for the summary of a metric that has none."""
+"""The summary of a metric that is omitted."""
 
 _INTERNAL: Final = "_"
 
 
 class Definition(NamedTuple):
-    """What `define_metric` was told of a metric; a `name` with `*` stands for many keys.
+    """The definition of a metric by `define_metric`; a `name` with `*` is a pattern.
 
     Attributes:
-        step_metric: the key it is drawn against. summary: of SUMMARY_RULES. goal: of GOALS, for `best`.
-        hidden: whether pages leave it out of their automatic panels.
-        step_sync: whether the SDK adds the step metric's newest value to rows that lack it; None: not said.
+        step_metric: the key of the x axis. summary: of SUMMARY_RULES. goal: of GOALS, for `best`.
+        hidden: True if pages omit it from their automatic panels.
+        step_sync: True if the SDK adds the step metric's newest value to rows without it; None if unset.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Definition(NamedTuple):
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Definition:
-        """Return a definition of what is stored of it; rules that are not known are left out."""
+        """Parse a stored definition; unknown summary rules are ignored."""
         texts = {name: value for name, value in stored.items() if isinstance(value, str)}
         rules = [rule.strip() for rule in texts.get("summary", "").split(",")]
         return cls(
@@ -52,32 +52,32 @@ class Definition(NamedTuple):
 
     @property
     def glob(self) -> bool:
-        """Whether the name stands for many keys."""
+        """True if the name is a pattern."""
         return "*" in self.name
 
     def matches(self, key: str) -> bool:
-        """Whether the definition is about `key`; no pattern is about keys that begin with `_` (as in wandb)."""
+        """Check if the definition applies to `key`; patterns don't match keys that begin with `_`, as in wandb."""
         if not self.glob:
             return fold_key(key) == fold_key(self.name)
         return not key.startswith(_INTERNAL) and _fits(fold_key(key), fold_key(self.name).split("*"))
 
     def summarized(self, figures: Mapping[str, Any], last: Any) -> Any:
-        """Return a number's summary: its last value, or an object with the figures that the rules name, or LEFT_OUT.
+        """Return the summary of a number: its last value, an object with the figures named by the rules, or LEFT_OUT.
 
         `figures` has `min`, `max`, `mean`, `first` and `last`.
         """
         if "none" in self.summary:
             return LEFT_OUT
-        wanted = set(self.summary) - {"copy"}
-        if not wanted:
+        rules = set(self.summary) - {"copy"}
+        if not rules:
             return last
         best = figures["max" if (self.goal or "").startswith("max") else "min"]
         known = {**figures, "best": best}
-        return {rule: known[rule] for rule in SUMMARY_RULES if rule in wanted}
+        return {rule: known[rule] for rule in SUMMARY_RULES if rule in rules}
 
 
-def definition_of(key: str, definitions: Iterable[Definition]) -> Definition:
-    """Return the definition that holds for a key, of all in the order they were made; an empty one when none does."""
+def find_definition(key: str, definitions: Iterable[Definition]) -> Definition:
+    """Return the definition of a key, given all definitions in order; an empty one if none applies."""
     found = None
     for definition in definitions:
         if definition.matches(key) and (found is None or found.glob or not definition.glob):
@@ -86,9 +86,9 @@ def definition_of(key: str, definitions: Iterable[Definition]) -> Definition:
 
 
 def _fits(key: str, parts: list[str]) -> bool:
-    """Tell if a key is made of these parts, two at least, in order with anything between them.
+    """Return True if a key consists of these parts (at least two) in order, with any text between them.
 
-    As a regular expression, a name with many `*` would take exponential time.
+    A regular expression could take exponential time for a name with many `*`.
     """
     first, *middle, last = parts
     if len(key) < len(first) + len(last) or not key.startswith(first) or not key.endswith(last):

@@ -1,14 +1,14 @@
-"""The step rule, the one pure function that the SDK and the ingestor share.
+"""The step rule, shared by the SDK and the ingestor.
 
-A writer of a run has a current step, the step its next `log()` writes at; it is 0 at first. For each call:
+A writer of a run has a current step, at which its next `log()` writes; it starts at 0. For each call:
 
-- no step asked for: write at the current step, then move on by one; `commit=False` stays;
-- a step at or above the current one: move there and write there (at the current one: merge into that row);
-  then stay, so that a second call may add to the row; `commit=True` moves on by one;
-- a step below the current one: a *conflict*. The asked step is ignored and the data is logged as if no step
-  had been given. The caller records what was asked and what was done.
+- no step requested: write at the current step, then advance by one; with `commit=False`, stay;
+- a step at or above the current one: move to it and write there (at the current one: merge into that row);
+  then stay, so that a second call may add to the row; with `commit=True`, advance by one;
+- a step below the current one: a *conflict*. The requested step is ignored and the data is logged as if no step
+  had been given. The caller records the requested and the used step.
 
-The commit flag has three states because its default depends on whether a step was asked for (as in wandb).
+The commit flag has three states because its default depends on whether a step was requested (as in wandb).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NO_STEP: Final = -(2**63)
-"""Marks "no step asked for" where steps travel as packed int64."""
+"""Marks "no step requested" in packed int64 steps."""
 
 COMMIT_FALSE: Final = 0
 COMMIT_TRUE: Final = 1
@@ -34,7 +34,7 @@ _COMMIT_FLAGS: Final[Sequence[bool | None]] = (False, True, None)
 
 
 class StepDecision(NamedTuple):
-    """Where one call writes, the writer's current step after it, and whether its asked step was ignored."""
+    """The step of one call, the writer's current step after it, and a flag if the requested step was ignored."""
 
     step: int
     current: int
@@ -50,15 +50,15 @@ class ResolvedSteps(NamedTuple):
 
 
 def commit_code(commit: bool | None) -> int:
-    """Return the code under which a call's commit flag travels."""
+    """Return the packed code of a commit flag."""
     return _COMMIT_CODES[commit]
 
 
 def check_step(step: object) -> int:
-    """Return an asked step as int: anything with an integral value up to 2^62; negative ones are conflicts later.
+    """Convert a requested step to int: any integral value within ±2^62; negative ones become conflicts.
 
     Raises:
-        StepError: when it is no integer, or lies outside ±2^62.
+        StepError: if it is not an integer, or is outside ±2^62.
     """
     if isinstance(step, float) and step.is_integer():
         value = int(step)
@@ -73,7 +73,7 @@ def check_step(step: object) -> int:
 
 
 def advance(current: int, asked: int | None, commit: bool | None) -> StepDecision:
-    """Decide one call; the plain reference of the rule."""
+    """Apply the rule to one call; the reference implementation."""
     if asked is None or asked < current:
         return StepDecision(current, current if commit is False else current + 1, asked is not None)
     return StepDecision(asked, asked + 1 if commit is True else asked, False)
@@ -82,21 +82,21 @@ def advance(current: int, asked: int | None, commit: bool | None) -> StepDecisio
 def resolve(
     current: int, asked: NDArray[np.int64] | None, commits: NDArray[np.int8] | None, rows: int
 ) -> ResolvedSteps:
-    """Decide `rows` calls of one writer at once.
+    """Apply the rule to `rows` calls of one writer.
 
     Args:
-        current: the writer's current step before them.
-        asked: int64[rows], NO_STEP where none was asked for; None when no row asked for one.
-        commits: int8[rows] of commit codes; None when every row has the default.
+        current: the writer's current step before the calls.
+        asked: the requested steps, int64[rows], NO_STEP for none; None if no row requests a step.
+        commits: int8[rows] of commit codes; None if every row has the default.
         rows: the number of calls.
 
-    Between conflicts the rule is a running maximum over the asked steps, which numpy does at once; from the
-    first conflict on, where the rule depends on each outcome before it, rows are decided one by one.
+    Without conflicts, the rule is a running maximum over the requested steps, which numpy computes vectorised. From
+    the first conflict on, each row depends on the outcome of the previous one, and rows are processed one by one.
     """
     import numpy as np
 
     if rows == 1:
-        # As plain `log()` calls come, by the thousand.
+        # The case of plain `log()` calls, which are frequent.
         step_asked = NO_STEP if asked is None else int(asked[0])
         flag = None if commits is None else _COMMIT_FLAGS[commits[0]]
         step, after, conflict = advance(current, None if step_asked == NO_STEP else step_asked, flag)
@@ -124,7 +124,7 @@ def _resolve_without_conflicts(
     else:
         moves = np.where(commits == COMMIT_DEFAULT, ~stays_by_default, commits == COMMIT_TRUE).astype(np.int64)
     moved = np.cumsum(moves) - moves
-    # A step asked for, less the moves made before it, is where the writer would have had to begin.
+    # A requested step, less the advances before it, is the lower bound that it implies for the writer's start.
     floors = np.where(stays_by_default, asked - moved, current)
     begins = np.maximum(np.maximum.accumulate(floors), current)
     steps = begins + moved

@@ -1,9 +1,9 @@
-"""Streams beside a run's own rows: what the SDK logs by itself, the system metrics and the console's lines.
+"""Side streams of a run: rows that the SDK logs by itself, namely system metrics and console lines.
 
-They are ordinary points, written by writers of their own, so that each has its own count of steps. A writer's name
-tells its stream: `//system` and `//console` are those of a run's only writer, `rank1//system` is that of `rank1`. Rows
-of such writers neither move the run's last step nor count among its rows and points. The name tells it, and not a
-field of the event, since a changed schema would shut out every ingestor of an earlier version.
+They are ordinary points of separate writers, so that each stream counts its own steps. The stream is part of the
+writer's name: `//system` and `//console` belong to a run's only writer, `rank1//system` to the writer `rank1`. Rows of
+such writers neither advance the run's last step nor count among its rows and points. The stream is in the name and not
+in a field of the event, since ingestors of earlier versions can't read a changed schema.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _MARK: Final = "//"
 
 
 def stream_writer(writer: str, stream: str) -> str:
-    """Return the name under which `writer` writes the rows of a stream beside its own."""
+    """Return the writer name for a side stream of `writer`."""
     return f"{writer}{_MARK}{stream}"
 
 
-def stream_of(writer: str) -> str:
-    """Return the stream that a writer writes, DEFAULT for the run's own rows."""
+def parse_stream(writer: str) -> str:
+    """Return the stream in a writer's name, DEFAULT for the run's own rows."""
     _, mark, stream = writer.rpartition(_MARK)
     return stream if mark and stream in STREAMS else DEFAULT
 
 
 def stream_key(writer: str, stream: str, name: str) -> str:
-    """Return the key of a stream's metric: `system/cpu`, or `system/rank1/cpu` where the writer has a name.
+    """Return the key of a stream's metric: `system/cpu`, or `system/rank1/cpu` for a named writer.
 
-    Writers of one run count their steps alike, so that one key would take the values of all of them at each step.
+    All writers of a run count steps from 0, so that a shared key would mix their values at each step.
     """
     return f"{stream}/{writer}/{name}" if writer else f"{stream}/{name}"

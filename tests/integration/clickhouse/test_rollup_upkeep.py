@@ -17,7 +17,7 @@ import stepwell_schemas.rollups.rebuild
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import IdentifierError
 from stepwell_schemas.migrations.runner import migrate
-from stepwell_schemas.rollups.check import Checked, check, settled
+from stepwell_schemas.rollups.check import CheckResult, check, settled
 from stepwell_schemas.rollups.rebuild import Scope, fill, rebuild, works
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter
@@ -40,9 +40,9 @@ def write(store: Store, run: RunPath, seed: int, length: int) -> None:
         writer.numbers(key, [3, length - 2, 10**6], [np.inf, -0.0, 1e308])
 
 
-def everything(store: Store, scope: Scope) -> Checked:
+def everything(store: Store, scope: Scope) -> CheckResult:
     """Check all runs of a scope."""
-    found = Checked()
+    found = CheckResult()
     for work in works(store, scope):
         check(store, work, found)
     return settled(store, found, lambda _: None)

@@ -141,7 +141,7 @@ async def test_an_unfinished_flush_is_repeated_and_counts_once(broker: str, topi
     async with ingesting(settings, chdb_store):
         await send(broker, topics.events, batches[:2])
         await until(counted(chdb_store, "numbers"), 12)
-    # As if the ingestor had died behind its inserts: the offsets go back, the plan of everything stands.
+    # Simulate a crash after the inserts: the offsets are reset, and the plan is still committed.
     consumer = AIOKafkaConsumer(bootstrap_servers=broker, group_id=settings.ingestor_group, enable_auto_commit=False)
     async with consumer:
         partitions = [TopicPartition(topics.events, number) for number in (0, 1)]

@@ -41,7 +41,7 @@ SHOWN = (
 
 GROWING_DEATHS = 9
 
-# Of a producer that numbers nothing: only the writer's restored step tells where it goes.
+# Of a producer that numbers nothing: only the writer's restored step determines its step.
 A_FOREIGN_EVENT = LogEvent(**PATH._asdict(), writer="foreign", data={"f": 1.0}, timestamp=4_500)
 
 
@@ -123,7 +123,7 @@ async def ingest_until_settled(ingestor: Ingestor) -> bool:
 async def die_at_every_insert(broker: str, topics: Topics, store: Store, *, after: bool) -> int:
     """Start ingestors that die at the first insert, then at the second, …; return how many died.
 
-    The log grows meanwhile: who only reads on from the committed offset would cut another flush.
+    The log grows meanwhile: an owner that ignores the plan would form a different flush.
     """
     for deaths in range(50):
         if await ingest_until_settled(

@@ -1,4 +1,4 @@
-"""The ingest loop's clients against the real broker: who may commit."""
+"""The ingest loop's clients against the real broker: only the owner of a partition may commit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError
 
-from stepwell_ingestor.kafka.client import AiokafkaClients, Committed
+from stepwell_ingestor.kafka.client import AiokafkaClients, CommittedOffset
 from support.servers.group import Assigned, member, until_polled
 from support.servers.ingest import make_ingestor_settings
 from support.servers.stack import Topics
@@ -28,7 +28,7 @@ async def test_a_member_that_was_thrown_out_commits_nothing(broker: str, topics:
         await clients._consumer._coordinator._maybe_leave_group()
         with pytest.raises(CommitFailedError, match="thrown it out"):
             await clients.commit(partition, 7, "")
-        assert await clients.committed([partition]) == {partition: Committed(0, "7")}
+        assert await clients.committed([partition]) == {partition: CommittedOffset(0, "7")}
 
 
 async def test_a_member_commits_for_no_other_s_partition(broker: str, topics: Topics) -> None:
@@ -41,4 +41,4 @@ async def test_a_member_commits_for_no_other_s_partition(broker: str, topics: To
         await owner[0].commit(partition, 0, "7")
         with pytest.raises(CommitFailedError, match="taken the partition"):
             await other[0].commit(partition, 7, "")
-        assert await owner[0].committed([partition]) == {partition: Committed(0, "7")}
+        assert await owner[0].committed([partition]) == {partition: CommittedOffset(0, "7")}

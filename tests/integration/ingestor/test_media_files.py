@@ -219,7 +219,7 @@ async def test_an_ingestor_that_dies_at_any_call_stores_every_file_once(
         died += 1
     assert died >= 5
     assert counted(chdb_store, "media_files")() == 2
-    # Pieces are deleted after their flush is committed: who dies then leaves them to a lifecycle rule.
+    # Chunks are deleted after their flush is committed: after a crash, a lifecycle rule deletes them.
     left = [path for path in (tmp_path / "media" / "parts").rglob("*") if path.is_file()]
     assert bool(left) == (not after)
     for data in (SMALL, LARGE):

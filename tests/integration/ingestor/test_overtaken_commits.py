@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, UnknownMemberIdError, for_code
 from aiokafka.protocol.commit import OffsetCommitRequest
 
 from stepwell_ingestor.errors import CommitInDoubtError
-from stepwell_ingestor.kafka.client import AiokafkaClients, Committed
+from stepwell_ingestor.kafka.client import AiokafkaClients, CommittedOffset
 from stepwell_ingestor.service import Ingestor
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse.store import Store
@@ -28,11 +28,11 @@ POINTS = 2 * BATCHES * ROWS
 
 
 class Overtaken(AiokafkaClients):
-    """Gives some commits up as unanswered, and has the broker carry each out behind the next one that is answered.
+    """Reports some commits as unanswered, and lets the broker apply each after the next one that is answered.
 
     Attributes:
         answers: what the broker said to those; None where it carried them out.
-        members: as whom each commit was to be made.
+        members: the membership of each commit.
     """
 
     def __init__(self, settings: IngestorSettings, given_up: frozenset[int] = frozenset()) -> None:
@@ -102,7 +102,7 @@ async def test_what_was_sent_before_the_group_was_left_is_refused(broker: str, t
         await until_polled(lambda: assigned.partitions is not None, clients)
         assert await clients.carry_out(late) is UnknownMemberIdError, "when the member is back under another name"
         await clients.rejoin(TopicPartition("another's", 0))
-        assert await clients.committed([partition]) == {partition: Committed(0, "7")}
+        assert await clients.committed([partition]) == {partition: CommittedOffset(0, "7")}
         await clients.commit(partition, 7, "")
         assert len(set(clients.members)) == 2
 

@@ -1,4 +1,4 @@
-"""Rollups that the real ingestor keeps on the real engine, beside a plain computation from the points."""
+"""Rollups of the real ingestor on the real engine, compared with a plain computation from the points."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _INSERT_ALL: Final = """        plan = await self._store(plan, plan_without, tok
         self._report(plan)
 """
 _ROLL: Final = """            if table == _REACHED:
-                await self._roll(plan)
+                await self._store_rollups(plan)
 """
 _INSERT: Final = """            try:
                 await self._insert(table, plan.tables[table], token(table), first, doubtful=planned)
@@ -27,7 +27,7 @@ _INSERT: Final = """            try:
                 # The tables that are stored have the same rows in the new plan, so no row has to be taken back.
                 plan = await asyncio.to_thread(plan_without, left_out)
 """
-_BURY: Final = "        await self._letters.deliver(self._partition, plan.dead, self._given_up)\n"
+_DELIVER: Final = "        await self._letters.deliver(self._partition, plan.dead, self._given_up)\n"
 _COMMIT_END: Final = '        await commit(self._kafka, self._partition, end, "")\n'
 _PUT: Final = "        self._states.put(plan.states)\n"
 _TOKEN: Final = 'return f"{partition.topic}:{partition.partition}:{first.offset}:{end}:{record}:{table}"'
@@ -67,7 +67,7 @@ MUTATIONS: Final = (
         "the plan is ignored at the start",
         (
             Edit(
-                "stepwell_ingestor.partitions:Ownership.read_plans",
+                "stepwell_ingestor.partitions:AssignedPartitions.read_plans",
                 "owned, start, int(plan) if plan else None)",
                 "owned, start, None)",
             ),
@@ -172,9 +172,9 @@ MUTATIONS: Final = (
             Edit(_FLUSH, _COMMIT_END + _PUT, _COMMIT_END),
             Edit(_FLUSH, _COMMIT_PLAN, _PUT + _COMMIT_PLAN),
             Edit(
-                "stepwell_ingestor.partitions:Ownership.retake",
-                "anew = Owned(self._make_flusher(partition),",
-                "anew = Owned(owned.flusher,",
+                "stepwell_ingestor.partitions:AssignedPartitions.retake",
+                "anew = PartitionState(self._make_flusher(partition),",
+                "anew = PartitionState(owned.flusher,",
             ),
         ),
     ),
@@ -184,13 +184,13 @@ MUTATIONS: Final = (
             Edit(
                 "stepwell_ingestor.planner.run_tables:_states",
                 "(*path, scope, name, end, number, old)",
-                "(*path, scope, name, end, number, NOT_THERE)",
+                "(*path, scope, name, end, number, ABSENT)",
             ),
         ),
     ),
     Mutation(
         "a partition starts again without a seek",
-        (Edit("stepwell_ingestor.partitions:Ownership._begin", "self._kafka.seek(partition, first)", "pass"),),
+        (Edit("stepwell_ingestor.partitions:AssignedPartitions._begin", "self._kafka.seek(partition, first)", "pass"),),
     ),
     Mutation(
         "values that ClickHouse refuses take their key's spelling with them",

@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError
 
 from reliability.simulation.world import SESSION_SECONDS, World
-from stepwell_ingestor.kafka.client import Committed
+from stepwell_ingestor.kafka.client import CommittedOffset
 from stepwell_ingestor.messages import Message
 
 _TICK_SECONDS: Final = SESSION_SECONDS / 4
@@ -81,7 +81,7 @@ class Broker:
     def __init__(self, world: World, partitions: Sequence[TopicPartition]) -> None:
         self.logs = {partition: Log() for partition in partitions}
         self.dead_letters: list[DeadLetterRecord] = []
-        self.committed = {partition: Committed(None, "") for partition in partitions}
+        self.committed = {partition: CommittedOffset(None, "") for partition in partitions}
         self._world = world
         self._members: dict[str, _Member] = {}
         self._generation = 0
@@ -117,7 +117,7 @@ class Broker:
             self._world.note(f"refuse {membership.member} {partition.partition} {offset} {plan!r}")
             raise CommitFailedError("the group has a later generation, or does not know this member")
         self._members[membership.member].seen = self._now
-        self.committed[partition] = Committed(offset, plan)
+        self.committed[partition] = CommittedOffset(offset, plan)
         self._world.counts["flushes" if plan else "flushes ended"] += 1
         self._world.note(f"commit {membership.member} {partition.partition} {offset} {plan!r}")
 

@@ -23,7 +23,7 @@ from reliability.simulation.broker import Broker, DeadLetterRecord, Membership, 
 from reliability.simulation.clock import Process
 from reliability.simulation.world import SESSION_SECONDS, World
 from stepwell_ingestor.errors import CommitInDoubtError
-from stepwell_ingestor.kafka.client import Committed, Rebalanced
+from stepwell_ingestor.kafka.client import CommittedOffset, RebalanceCallbacks
 from stepwell_ingestor.messages import Message
 
 _HEARTBEAT_SECONDS: Final = SESSION_SECONDS / 3
@@ -50,9 +50,9 @@ class SimulatedKafka:
         self._stable = asyncio.Event()
         self._joining = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._rebalanced: Rebalanced
+        self._rebalanced: RebalanceCallbacks
 
-    async def start(self, topic: str, rebalanced: Rebalanced) -> None:
+    async def start(self, topic: str, rebalanced: RebalanceCallbacks) -> None:
         """Connect, and join the group."""
         self._rebalanced = rebalanced
         await self._ask(lambda: None)
@@ -80,7 +80,7 @@ class SimulatedKafka:
         await self._stable.wait()
         return self._fetched()
 
-    async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Committed]:
+    async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, CommittedOffset]:
         """Return the committed offset and metadata, or fail."""
         if self._world.chance(self._world.faults.committed):
             await self._world.fail(self._process, GroupCoordinatorNotAvailableError())

@@ -73,7 +73,7 @@ class SimulatedStore(Store):
         world.snapshot = self._snapshot
 
     def query(self, sql: str, parameters: Parameters | None = None) -> Any:
-        """Answer the queries of `load_states` and `has_landed`."""
+        """Answer the queries of `load_states` and `insert_is_visible`."""
         self._reached(self._world.faults.query)
         asked = parameters or {}
         if found := _STATE_QUERY.match(sql):

@@ -1,4 +1,4 @@
-"""What comes from Kafka: every message becomes an event or one dead letter, whatever bytes it is made of."""
+"""Every Kafka message becomes an event or one dead letter, whatever its bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log lines are rendered by another thread, without local variables, and never hold up who logs."""
+"""Log lines are rendered by another thread, without local variables, and never block the caller."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Terminal(io.StringIO):
 
 
 class Stuck(io.StringIO):
-    """A pipe that nobody reads, until `released`."""
+    """A pipe that is not read until `released`."""
 
     def __init__(self) -> None:
         super().__init__()

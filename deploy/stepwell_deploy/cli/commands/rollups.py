@@ -22,7 +22,7 @@ from stepwell_schemas.settings import StoreSettings
 # ClickHouse's client is slow to import; `stepwell --help` needs none.
 if TYPE_CHECKING:
     from stepwell_schemas.clickhouse.store import Store
-    from stepwell_schemas.rollups.check import Checked, Difference
+    from stepwell_schemas.rollups.check import CheckResult, Difference
     from stepwell_schemas.rollups.rebuild import Work
 
 _LISTED: Final = 50
@@ -54,10 +54,10 @@ def check(runs: RunsArgument = None, as_json: JsonFlag = False) -> None:
     Examples: `stepwell rollups check` · `stepwell rollups check me/digits` ·
     `stepwell rollups check me/digits/abc123 --json`
     """
-    from stepwell_schemas.rollups.check import Checked, settled
+    from stepwell_schemas.rollups.check import CheckResult, settled
     from stepwell_schemas.rollups.check import check as check_work
 
-    comparison = Checked()
+    comparison = CheckResult()
     try:
         with _store() as store:
             for work in _works(store, runs, "checking", as_json):
@@ -123,7 +123,7 @@ def _works(store: Store, runs: str | None, doing: str, quiet: bool) -> Iterator[
             bar.advance(task, work.points)
 
 
-def _counts(comparison: Checked) -> dict[str, int]:
+def _counts(comparison: CheckResult) -> dict[str, int]:
     return {"buckets": comparison.buckets, "differing": comparison.differing}
 
 
@@ -156,7 +156,7 @@ def _shown(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _show(comparison: Checked) -> None:
+def _show(comparison: CheckResult) -> None:
     if comparison.differences:
         table = Table(box=None, pad_edge=False)
         for column in ("run", "key", "steps", "what is wrong", "stored", "the points give"):

@@ -1,1 +1,1 @@
-"""Rollup rows of a flush."""
+"""The rollups of a flush: rows computed incrementally, and buckets to compute from stored points."""

@@ -1,8 +1,8 @@
-"""The rows of rollups that follow from a flush's own points, where series go on behind their last step. Pure.
+"""Build rollup rows incrementally from a flush's own points, for series that only append.
 
-Level by level: what a series' open bucket has come to, and what closed on the level below, become rows of the buckets
-that close, and what the bucket that stays open has come to. Where the open bucket is not known, or a bucket below it
-closes without being told, it is to be computed from what is stored; the next one is known again.
+On each level, a series' open bucket is merged with the new points, or with the rows that closed on the level below. The
+result is a row for each bucket that closes, and the partial row of the bucket that stays open. If the open bucket is
+unknown, or a bucket below it closes without a row, it must be computed from stored points; the next one is known again.
 """
 
 from __future__ import annotations
@@ -20,93 +20,97 @@ from stepwell_ingestor.planner.rollups.rows import (
     Marks,
     Points,
     Rows,
-    of_points,
-    of_runs,
-    together,
+    merge_rows,
+    rows_from_points,
+    rows_from_segments,
 )
 
 NEVER: Final = -1
-"""Stands for the last step of a series that has none."""
+"""The last step of a series without points."""
 
 
-class Told(NamedTuple):
-    """Rows of a level: for each the place of its series."""
+class LevelRows(NamedTuple):
+    """Rows of a level, each with the index of its series."""
 
     level: int
     places: Int64s
     rows: Rows
 
 
-class Unknown(NamedTuple):
-    """Buckets of a level to compute from what is stored: one of each of some series."""
+class MissingBuckets(NamedTuple):
+    """Buckets of a level that must be computed from stored points: one for each of some series."""
 
     level: int
     places: Int64s
     buckets: Int64s
 
 
-class Telling(NamedTuple):
-    """Rows of the buckets that close, which of them are to be computed, and [series, level] what stays open."""
+class IncrementalRollups(NamedTuple):
+    """Rows of the buckets that close, buckets that must be computed, and the open buckets as [series, level]."""
 
-    rows: list[Told]
-    unknown: list[Unknown]
+    rows: list[LevelRows]
+    unknown: list[MissingBuckets]
     open: Rows
 
 
 class _Closing(NamedTuple):
-    """What happens on a level: rows of buckets that close and whose they are, which series' row is to be computed."""
+    """The result for a level.
+
+    `rows` of the buckets that close, and `places`, the indices of their series. `missing` marks series with a bucket
+    that closes and must be computed. `open`: the open bucket of each series.
+    """
 
     places: Int64s
     rows: Rows
-    untold: Marks
+    missing: Marks
     open: Rows
 
 
-def tell(points: Points | FlatPoints, prior: Int64s, known: Rows, levels: Sequence[int]) -> Telling:
-    """Return what points that lie after each series' last step say.
+def append_points(points: Points | FlatPoints, prior: Int64s, known: Rows, levels: Sequence[int]) -> IncrementalRollups:
+    """Apply points that lie after each series' last step.
 
     Args:
-        points: of k series, all at steps above `prior`; flat ones name each series at least once.
-        prior: int64[k], the last step of each series before, NEVER where it has none.
-        known: [k, level], what each series' open buckets have come to, as `open_rows` returns it.
+        points: points of k series, all at steps above `prior`; flat points have at least one point for each series.
+        prior: int64[k], the last step of each series before the flush, NEVER for a new series.
+        known: [k, level], the open buckets of each series, as returned by `open_rows`.
         levels: the levels, ascending.
     """
-    found = Telling([], [], np.zeros(known.shape, ROW))
+    result = IncrementalRollups([], [], np.zeros(known.shape, ROW))
     if isinstance(points, Points):
         last = np.full(len(prior), points.steps[-1])
-        closing = _of_points(levels[0], points, prior, known[:, 0])
+        closing = _close_from_points(levels[0], points, prior, known[:, 0])
     else:
         last = points.steps[np.diff(points.series, append=-1) != 0]
-        closing = _of_flat_points(levels[0], points, prior, known[:, 0])
+        closing = _close_from_flat_points(levels[0], points, prior, known[:, 0])
     for number, level in enumerate(levels):
         if number:
-            closing = _of_rows(level, closing, prior, last, known[:, number])
+            closing = _close_from_level_below(level, closing, prior, last, known[:, number])
         if len(closing.rows):
-            found.rows.append(Told(level, closing.places, closing.rows))
-        if closing.untold.any():
-            untold = np.flatnonzero(closing.untold)
-            found.unknown.append(Unknown(level, untold, prior[untold] >> level))
-        found.open[:, number] = closing.open
-    return found
+            result.rows.append(LevelRows(level, closing.places, closing.rows))
+        if closing.missing.any():
+            missing = np.flatnonzero(closing.missing)
+            result.unknown.append(MissingBuckets(level, missing, prior[missing] >> level))
+        result.open[:, number] = closing.open
+    return result
 
 
-def _of_points(level: int, points: Points, prior: Int64s, known: Rows) -> _Closing:
+def _close_from_points(level: int, points: Points, prior: Int64s, known: Rows) -> _Closing:
     first, last = int(points.steps[0]) >> level, int(points.steps[-1]) >> level
     new = prior == NEVER
     is_known = ~new & (known["bucket"] == prior >> level)
-    goes_on = ~new & (prior >> level == first)
-    begun = goes_on & is_known
-    rows = of_points(level, points.steps, points.timestamps, points.values, np.where(begun, known["total"], 0.0))
+    continues = ~new & (prior >> level == first)
+    begun = continues & is_known
+    rows = rows_from_points(level, points.steps, points.timestamps, points.values, np.where(begun, known["total"], 0.0))
     if begun.any():
-        rows[begun, 0] = _joined(known[begun], rows[begun, 0])
+        rows[begun, 0] = _merge_begun(known[begun], rows[begun, 0])
     open_rows = rows[:, -1].copy()
     shut = np.ones((len(rows), rows.shape[1] - 1), np.bool_)
     if first < last:
-        shut[goes_on & ~is_known, 0] = False
+        shut[continues & ~is_known, 0] = False
     else:
-        open_rows[goes_on & ~is_known] = _nothing(UNKNOWN)
+        open_rows[continues & ~is_known] = _empty_row(UNKNOWN)
     places, at = np.nonzero(shut)
-    ended = np.flatnonzero(is_known & ~goes_on)
+    ended = np.flatnonzero(is_known & ~continues)
     return _Closing(
         np.concatenate((ended, places)),
         np.concatenate((known[ended], rows[places, at])),
@@ -115,29 +119,29 @@ def _of_points(level: int, points: Points, prior: Int64s, known: Rows) -> _Closi
     )
 
 
-def _of_flat_points(level: int, points: FlatPoints, prior: Int64s, known: Rows) -> _Closing:
+def _close_from_flat_points(level: int, points: FlatPoints, prior: Int64s, known: Rows) -> _Closing:
     buckets = points.steps >> level
     starts = np.flatnonzero((np.diff(points.series, prepend=-1) != 0) | (np.diff(buckets, prepend=-1) != 0))
     of_rows = points.series[starts]
     firsts, lasts = np.diff(of_rows, prepend=-1) != 0, np.diff(of_rows, append=-1) != 0
     new = prior == NEVER
     is_known = ~new & (known["bucket"] == prior >> level)
-    goes_on = ~new & (prior >> level == buckets[starts[firsts]])
-    begun = goes_on & is_known
+    continues = ~new & (prior >> level == buckets[starts[firsts]])
+    begun = continues & is_known
     sums = np.zeros(len(starts))
     sums[firsts] = np.where(begun, known["total"], 0.0)
     in_order = Points(points.steps, points.timestamps, points.values[None])
-    rows = of_runs(level, in_order, starts, sums[None])[0]
+    rows = rows_from_segments(level, in_order, starts, sums[None])[0]
     if begun.any():
         at = np.flatnonzero(firsts)[begun]
-        rows[at] = _joined(known[begun], rows[at])
-    # A bucket that had begun before and is not known: of its rows only some are here.
+        rows[at] = _merge_begun(known[begun], rows[at])
+    # A bucket that began before and is unknown: only a part of its points is in this flush.
     partial = firsts.copy()
-    partial[firsts] = goes_on & ~is_known
+    partial[firsts] = continues & ~is_known
     open_rows = rows[lasts].copy()
-    open_rows[partial[lasts]] = _nothing(UNKNOWN)
+    open_rows[partial[lasts]] = _empty_row(UNKNOWN)
     shut = np.flatnonzero(~lasts & ~partial)
-    ended = np.flatnonzero(is_known & ~goes_on)
+    ended = np.flatnonzero(is_known & ~continues)
     return _Closing(
         np.concatenate((ended, of_rows[shut])),
         np.concatenate((known[ended], rows[shut])),
@@ -146,39 +150,39 @@ def _of_flat_points(level: int, points: FlatPoints, prior: Int64s, known: Rows) 
     )
 
 
-def _joined(known: Rows, rows: Rows) -> Rows:
-    """Return the rows of buckets that had begun, with what the points add; their sums have both already."""
+def _merge_begun(known: Rows, rows: Rows) -> Rows:
+    """Merge open buckets with the rows of new points, whose `total` includes both already."""
     pairs = np.stack([known, rows], axis=1).ravel()
-    joined = together(pairs, np.arange(0, len(pairs), 2))
+    joined = merge_rows(pairs, np.arange(0, len(pairs), 2))
     joined["total"] = rows["total"]
     return joined
 
 
-def _of_rows(level: int, below: _Closing, prior: Int64s, last: Int64s, known: Rows) -> _Closing:
+def _close_from_level_below(level: int, below: _Closing, prior: Int64s, last: Int64s, known: Rows) -> _Closing:
     new, end = prior == NEVER, last >> level
-    is_known = new | ((known["bucket"] == prior >> level) & ~below.untold)
+    is_known = new | ((known["bucket"] == prior >> level) & ~below.missing)
     ended = prior >> level < end
     held = np.flatnonzero(is_known & (known["bucket"] == prior >> level) & (known["count"] > 0))
-    # Of a bucket that is not known, what closed in it just now is not all.
-    whole = is_known[below.places] | (below.rows["first_step"] >> level != prior[below.places] >> level)
-    places = np.concatenate((held, below.places[whole]))
-    rows = np.concatenate((known[held], below.rows[whole]))
+    # For an unknown bucket, the rows that closed in this flush are incomplete.
+    complete = is_known[below.places] | (below.rows["first_step"] >> level != prior[below.places] >> level)
+    places = np.concatenate((held, below.places[complete]))
+    rows = np.concatenate((known[held], below.rows[complete]))
     open_rows = np.zeros(len(prior), ROW)
     open_rows["bucket"] = end
-    open_rows[~is_known & ~ended] = _nothing(UNKNOWN)
+    open_rows[~is_known & ~ended] = _empty_row(UNKNOWN)
     if not len(rows):
         return _Closing(places, rows, ~is_known & ended, open_rows)
     order = np.lexsort((rows["first_step"], places))
     places, rows = places[order], rows[order]
     rows["bucket"] = rows["first_step"] >> level
     starts = np.flatnonzero(np.append(True, (np.diff(places) != 0) | (np.diff(rows["bucket"]) != 0)))
-    places, rows = places[starts], together(rows, starts)
+    places, rows = places[starts], merge_rows(rows, starts)
     is_open = rows["bucket"] == end[places]
     open_rows[places[is_open]] = rows[is_open]
     return _Closing(places[~is_open], rows[~is_open], ~is_known & ended, open_rows)
 
 
-def _nothing(bucket: int) -> Rows:
+def _empty_row(bucket: int) -> Rows:
     row = np.zeros((), ROW)
     row["bucket"] = bucket
     return row

@@ -1,7 +1,7 @@
-"""Rows of rollups as numpy arrays: made of points, put together, and kept of the buckets that are still open. Pure.
+"""Rollup rows as numpy arrays: build them from points, merge them, and pack those of open buckets.
 
-The same to the bit as `stepwell_schemas.rollups.sql` computes. So sums are taken one value after the other, in the
-order of steps: neither numpy's own sum nor the engine's does that.
+The results equal those of `stepwell_schemas.rollups.sql` bit for bit. Therefore sums add one value after the other in
+the order of steps; neither numpy's `sum` nor ClickHouse's does that.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _INTEGERS: Final = ("bucket", "first_step", "last_step", "last_timestamp", "min_
 _FLOATS: Final = ("first_value", "last_value", "min_value", "max_value", "total")
 _COUNTS: Final = ("finite", "nans", "count")
 ROW: Final = np.dtype([(name, "<f8" if name in _FLOATS else "<i8") for name in (*_INTEGERS, *_FLOATS, *_COUNTS)])
-"""A row of rollups, without its series, level and version; the timestamp in milliseconds since the epoch."""
+"""A rollup row without series, level and version; the timestamp is in milliseconds since the epoch."""
 
 UNKNOWN: Final = -1
-"""The bucket of a row that stands for nothing known."""
+"""The `bucket` of an unknown row."""
 
 Rows = NDArray[np.void]
 Floats = NDArray[np.float64]
@@ -30,7 +30,7 @@ Marks = NDArray[np.bool_]
 
 
 class Points(NamedTuple):
-    """Points of k series that have the same n steps: int64[n], strictly ascending; ms int64[n]; float64[k, n]."""
+    """Points of k series with the same n steps: int64[n], strictly ascending; ms int64[n]; float64[k, n]."""
 
     steps: Int64s
     timestamps: Int64s
@@ -42,7 +42,7 @@ class Points(NamedTuple):
 
 
 class FlatPoints(NamedTuple):
-    """Points of any series, one after the other: the series' numbers ascending, each one's steps strictly ascending."""
+    """Points of any series in one sequence: series numbers ascend, and steps strictly ascend within a series."""
 
     series: Int64s
     steps: Int64s
@@ -50,40 +50,40 @@ class FlatPoints(NamedTuple):
     values: Floats
 
     def of(self, chosen: Marks) -> FlatPoints:
-        """Return the points of some of the series, numbered again from 0."""
+        """Return the points of some of the series, renumbered from 0."""
         kept = self.at(chosen[self.series])
         return kept._replace(series=(np.cumsum(chosen) - 1)[kept.series])
 
     def at(self, places: Marks | Int64s) -> FlatPoints:
-        """Return the points at some places."""
+        """Return the points at the given indices."""
         return FlatPoints(self.series[places], self.steps[places], self.timestamps[places], self.values[places])
 
 
-def of_points(level: int, steps: Int64s, timestamps: Int64s, values: Floats, begun: Floats) -> Rows:
-    """Return the rows of the buckets that points lie in, whole or in part: [k, b] for k series and b buckets.
+def rows_from_points(level: int, steps: Int64s, timestamps: Int64s, values: Floats, begun: Floats) -> Rows:
+    """Return the full or partial rows of the buckets of points: [k, b] for k series and b buckets.
 
     Args:
         level: the level, binary logarithm of its buckets' width.
         steps: int64[n], strictly ascending, at least one.
         timestamps: int64[n], milliseconds.
         values: float64[k, n].
-        begun: float64[k], the sum that each series' first bucket has come to before these points.
+        begun: float64[k], the sum of each series' first bucket before these points.
     """
     buckets = steps >> level
     starts = np.concatenate(([0], np.flatnonzero(np.diff(buckets)) + 1))
     sums = np.zeros((len(values), len(starts)))
     sums[:, 0] = begun
-    return of_runs(level, Points(steps, timestamps, values), starts, sums)
+    return rows_from_segments(level, Points(steps, timestamps, values), starts, sums)
 
 
-def of_runs(level: int, points: Points, starts: Int64s, begun: Floats) -> Rows:
-    """Return the rows of points from each start to the next, which lie in one bucket: [k, b].
+def rows_from_segments(level: int, points: Points, starts: Int64s, begun: Floats) -> Rows:
+    """Return the rows of runs of points that lie in one bucket each; a run ends at the next start: [k, b].
 
     Args:
         level: the level, binary logarithm of its buckets' width.
         points: steps int64[n] and timestamps int64[n] (ms), those of a bucket ascending, and values float64[k, n].
         starts: int64[b], ascending, the first 0.
-        begun: float64[k, b], the sums that the buckets have come to before these points.
+        begun: float64[k, b], the sums of the buckets before these points.
     """
     steps, timestamps, values = points
     lengths = np.diff(np.append(starts, len(steps)))
@@ -106,20 +106,20 @@ def of_runs(level: int, points: Points, starts: Int64s, begun: Floats) -> Rows:
 def _extremes(
     extreme: np.ufunc, steps: Int64s, values: Floats, starts: Int64s, lengths: Int64s
 ) -> tuple[Int64s, Floats]:
-    """Return the first step that has a bucket's extreme, and the value there; 0 and NaN where all are NaN."""
+    """Return the first step with a bucket's extreme, and the value there; 0 and NaN if all values are NaN."""
     found = extreme.reduceat(values, starts, axis=1)
     beyond = len(steps)
     places = np.where(values == np.repeat(found, lengths, axis=1), np.arange(beyond, dtype=np.int32), np.int32(beyond))
     first = np.minimum.reduceat(places, starts, axis=1)
     there = first < beyond
     first[~there] = 0
-    # The value there and not the extreme itself: of 0 and -0, which are equal, the one that came first.
+    # The value at that step and not the extreme itself: 0 and -0 are equal, and the first one must be returned.
     at = np.take_along_axis(values, first, axis=1)
     return np.where(there, steps[first], 0), np.where(there, at, np.nan)
 
 
 def _sums(values: Floats, starts: Int64s, lengths: Int64s, begun: Floats) -> Floats:
-    """Return the sum of each bucket, adding one value after the other to what has begun: float64[k, b]."""
+    """Return the sum of each bucket, adding values in order to the sums so far: float64[k, b]."""
     sums = begun.copy()
     with np.errstate(over="ignore", invalid="ignore"):
         if len(starts) < lengths.max():
@@ -127,7 +127,7 @@ def _sums(values: Floats, starts: Int64s, lengths: Int64s, begun: Floats) -> Flo
                 in_turn = np.concatenate((sums[:, place : place + 1], values[:, start : start + length]), axis=1)
                 sums[:, place] = np.add.accumulate(in_turn, axis=1)[:, -1]
         else:
-            # The longest first, so that all turns together cost as much as there are values.
+            # The longest first, so that the total cost is proportional to the number of values.
             longest = np.argsort(-lengths, kind="stable")
             left = np.searchsorted(-lengths[longest], -np.arange(int(lengths.max())), "left")
             for turn, count in enumerate(left.tolist()):
@@ -136,12 +136,12 @@ def _sums(values: Floats, starts: Int64s, lengths: Int64s, begun: Floats) -> Flo
     return sums
 
 
-def together(rows: Rows, starts: Int64s) -> Rows:
-    """Return the rows that stand for several rows each: those from each start to the next.
+def merge_rows(rows: Rows, starts: Int64s) -> Rows:
+    """Merge rows: each result row covers the rows from one start to the next.
 
     Args:
-        rows: [n], those of a bucket in the order of their steps.
-        starts: ascending, the first 0. What the buckets are is left to the caller.
+        rows: [n], those of a bucket in the order of steps.
+        starts: ascending, the first 0. The caller sets the buckets.
     """
     made = rows[starts].copy()
     lengths = np.diff(np.append(starts, len(rows)))
@@ -160,22 +160,22 @@ def together(rows: Rows, starts: Int64s) -> Rows:
 
 
 def open_rows(runs: Iterable[tuple[Known[str, bytes], Sequence[str]]], levels: int) -> Rows:
-    """Return the rows that the open buckets of some series of runs have come to: [key, level].
+    """Return the rows of the open buckets of some series of runs: [key, level].
 
-    A row is known if its bucket is that of the series' last step; what is not known is to be computed from what is
-    stored. A known row may count no point yet.
+    A row is known if its bucket is that of the series' last step; an unknown one must be computed from stored points. A
+    known row may have no points yet.
     """
     unknown = np.zeros(levels, ROW)
     unknown["bucket"] = UNKNOWN
     nothing = unknown.tobytes()
-    # Bytes for each series, and not one array of all: a new key would copy it. And joined as bytes: numpy takes 100 µs
-    # to join two arrays of rows.
+    # Bytes per series and not one array of all: adding a key would copy it. Joined as bytes, since numpy takes 100 µs
+    # to concatenate two arrays of rows.
     found = [known.get(key, nothing) for known, keys in runs for key in keys]
     return np.frombuffer(bytearray().join(found), ROW).reshape(len(found), levels)
 
 
 def keep_rows(known: Known[str, bytes], keys: Sequence[str], rows: Rows) -> None:
-    """Note the rows that the open buckets of some series have come to: [key, level]."""
+    """Store the rows of the open buckets of some series: [key, level]."""
     packed, width = rows.tobytes(), rows.shape[1] * ROW.itemsize
     for place, key in enumerate(keys):
         known[key] = packed[place * width : (place + 1) * width]

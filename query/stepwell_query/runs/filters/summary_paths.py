@@ -13,7 +13,7 @@ from typing import Final
 
 from stepwell_query.stored_json import read_definitions
 from stepwell_schemas.rules.keys import fold_key
-from stepwell_schemas.rules.metric_definitions import definition_of
+from stepwell_schemas.rules.metric_definitions import find_definition
 
 LAST: Final = "last"
 NONE: Final = "none"
@@ -88,7 +88,7 @@ def candidates(path: str, facts: Facts) -> list[Candidate]:
 
 def outcome(key: str, figure: str, text: str) -> str:
     """Return what a metric, or a figure of it, is in the summary of a run with these definitions, as stored."""
-    definition = definition_of(key, read_definitions(text))
+    definition = find_definition(key, read_definitions(text))
     if "none" in definition.summary:
         return NONE
     wanted = set(definition.summary) - {"copy"}

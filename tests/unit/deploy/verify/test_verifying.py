@@ -28,7 +28,7 @@ from stepwell_ingestor.verify.fingerprints import (
     RollupFigures,
     SeriesFigures,
 )
-from stepwell_ingestor.verify.replay import Beginning
+from stepwell_ingestor.verify.replay import LogStart
 from stepwell_ingestor.verify.session_digest import Tally
 
 LOSS = ("loss", "number")
@@ -101,9 +101,9 @@ def test_the_metrics_are_left_out_where_only_some_steps_are_compared() -> None:
     assert compare_tables(part, stored(SeriesFigures(9, 0, 9, 70))._replace(metrics=None)) != []
 
 
-def begun(**changes: Any) -> Beginning:
+def begun(**changes: Any) -> LogStart:
     """Return the beginning of a log whose first offsets were removed."""
-    return Beginning(0, 5, 7, 1_000, 0)._replace(**changes)
+    return LogStart(0, 5, 7, 1_000, 0)._replace(**changes)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def begun(**changes: Any) -> Beginning:
     ],
 )
 def test_a_log_is_complete_when_it_has_the_first_event(
-    beginning: Beginning, created: int | None, complete: bool
+    beginning: LogStart, created: int | None, complete: bool
 ) -> None:
     assert is_complete(beginning, created) is complete
 

@@ -1,4 +1,4 @@
-"""What a partition holds between Kafka and a flush."""
+"""The buffer of a partition between Kafka and a flush."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_portions_are_what_came_in_order_and_nothing_stays(arrivals: list[tuple[
         came += batch
         buffer.add(batch, float(now))
     while not buffer.is_empty:
-        portion = buffer.portion(POLICY)
+        portion = buffer.next_flush(POLICY)
         assert portion.end == portion.messages[-1].offset + 1
         taken += portion.messages
         buffer.settle(portion, 0.0)
@@ -52,10 +52,10 @@ def test_a_plan_takes_exactly_its_offsets_once_all_of_them_were_read() -> None:
     assert not buffer.is_due(POLICY, 7, 99.0), "half a plan waits, however old or large"
     buffer.add(messages(7, 4), 0.0)
     assert buffer.is_due(POLICY, 11, 0.0)
-    portion = buffer.portion(POLICY)
+    portion = buffer.next_flush(POLICY)
     assert ([m.offset for m in portion.messages], portion.end, portion.planned) == ([5, 6, 7, 8], 9, True)
     buffer.settle(portion, 0.0)
-    assert not buffer.portion(POLICY).planned
+    assert not buffer.next_flush(POLICY).planned
 
 
 @pytest.mark.parametrize("first", [6, 9, 20])
@@ -63,4 +63,4 @@ def test_a_plan_that_the_log_no_longer_holds_is_an_error(first: int) -> None:
     buffer = PartitionBuffer(start=5, planned_end=9)
     buffer.add(messages(first, 10), 0.0)
     with pytest.raises(PlanError, match=r"planned flush \[5, 9\)"):
-        buffer.portion(POLICY)
+        buffer.next_flush(POLICY)

@@ -1,4 +1,4 @@
-"""What a flush does in which order, and that it ends where the broker refuses a commit."""
+"""The order of a flush's effects; a flush ends if the broker refuses a commit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stepwell_ingestor.errors import CommitInDoubtError
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.flush.state_memory import StateMemory
-from stepwell_ingestor.kafka.client import Committed, Kafka
+from stepwell_ingestor.kafka.client import CommittedOffset, Kafka
 from stepwell_ingestor.messages import Message
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.events.codec import Codec, encode
@@ -50,8 +50,8 @@ class Witness(Store):
         if self._refusals:
             raise self._refusals.pop(0)
 
-    async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Committed]:
-        return dict.fromkeys(partitions, Committed(3, "4"))
+    async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, CommittedOffset]:
+        return dict.fromkeys(partitions, CommittedOffset(3, "4"))
 
     async def has_topic(self, topic: str) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""What follows a commit: nothing where its outcome is known, and where it is found done; else the group is left."""
+"""Fenced commits: the group is left if a commit is in doubt and can't be verified."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError, NodeNotReadyError
 
 from stepwell_ingestor.errors import CommitInDoubtError
-from stepwell_ingestor.kafka.client import Committed, Kafka
+from stepwell_ingestor.kafka.client import CommittedOffset, Kafka
 from stepwell_ingestor.kafka.fenced_commit import commit
 
 pytestmark = pytest.mark.anyio
@@ -19,23 +19,23 @@ PARTITION = TopicPartition("events", 0)
 
 
 class Broker:
-    """Answers one commit, and tells what is committed, if it tells."""
+    """Answers one commit, and reports the committed offset unless it is None."""
 
-    def __init__(self, answer: KafkaError | None, told: Committed | None) -> None:
+    def __init__(self, answer: KafkaError | None, reported: CommittedOffset | None) -> None:
         self.asked: list[str] = []
         self._answer = answer
-        self._told = told
+        self._reported = reported
 
     async def commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
         self.asked.append("commit")
         if self._answer is not None:
             raise self._answer
 
-    async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Committed]:
+    async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, CommittedOffset]:
         self.asked.append("committed")
-        if self._told is None:
+        if self._reported is None:
             raise NodeNotReadyError
-        return dict.fromkeys(partitions, self._told)
+        return dict.fromkeys(partitions, self._reported)
 
     async def rejoin(self, partition: TopicPartition) -> None:
         self.asked.append("rejoin")
@@ -59,14 +59,16 @@ async def test_a_refused_commit_leaves_the_member_where_it_is() -> None:
 
 
 async def test_a_commit_that_is_found_done_is_no_failure() -> None:
-    broker = Broker(CommitInDoubtError(), Committed(3, "7"))
+    broker = Broker(CommitInDoubtError(), CommittedOffset(3, "7"))
     await commit_with(broker)
     assert broker.asked == ["commit", "committed"]
 
 
-@pytest.mark.parametrize("told", [Committed(3, ""), Committed(7, ""), Committed(None, ""), None], ids=str)
-async def test_a_commit_that_may_still_come_is_left_behind(told: Committed | None) -> None:
-    broker = Broker(CommitInDoubtError("no answer"), told)
+@pytest.mark.parametrize(
+    "reported", [CommittedOffset(3, ""), CommittedOffset(7, ""), CommittedOffset(None, ""), None], ids=str
+)
+async def test_a_commit_that_may_still_come_is_left_to_the_broker(reported: CommittedOffset | None) -> None:
+    broker = Broker(CommitInDoubtError("no answer"), reported)
     with pytest.raises(CommitInDoubtError, match="no answer"):
         await commit_with(broker)
     assert broker.asked == ["commit", "committed", "rejoin"]

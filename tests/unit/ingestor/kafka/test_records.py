@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 
 from stepwell_ingestor.errors import BatchTooLargeError
 from stepwell_ingestor.kafka import records as subject
-from stepwell_ingestor.kafka.client import message_of
+from stepwell_ingestor.kafka.client import to_message
 from stepwell_ingestor.kafka.decompression import GZIP, LZ4, SNAPPY, ZSTD, decompress
 from stepwell_ingestor.kafka.records import PartitionRecords, Record, RecordBatches, Unreadable
 from stepwell_schemas.limits import MAX_BATCH_BYTES
 from support.factories.odd_records import CODECS, batch, bomb, record, text, varint, xerial
 
-PLACE = TopicPartition("events", 3)
+BUCKET_ID = TopicPartition("events", 3)
 COMPRESSED = [GZIP, SNAPPY, LZ4, ZSTD]
 
 
 def read(data: bytes, position: int = 0) -> list[Record | Unreadable]:
     """Return what a fetch at a position gives."""
-    return list(PartitionRecords(PLACE, RecordBatches(data), None, position))
+    return list(PartitionRecords(BUCKET_ID, RecordBatches(data), None, position))
 
 
 def ranges(items: Sequence[Record | Unreadable]) -> list[tuple[int, int] | int]:
@@ -129,7 +129,7 @@ def test_snappy_blocks_are_bounded_together() -> None:
 def test_batches_without_records_and_markers_only_move_the_reader() -> None:
     empty = batch([], count=0, last_delta=3)
     marker = batch([record(b"\x00" * 6, key=b"\x00\x00\x00\x01")], base=4, attributes=0x30)
-    records = PartitionRecords(PLACE, RecordBatches(empty + marker), None, 0)
+    records = PartitionRecords(BUCKET_ID, RecordBatches(empty + marker), None, 0)
     assert list(records) == []
     assert records.next_fetch_offset == 5
 
@@ -150,7 +150,7 @@ def test_mutated_batches_end_and_move_the_reader(rng: random.Random, compression
         data[rng.randrange(len(data))] = rng.randrange(256)
     body = bytes(data[61 : len(good(0, compression))])
     whole = batch([], packed=body, compression=compression, count=3) if fixed else bytes(data)
-    records = PartitionRecords(PLACE, RecordBatches(whole), None, 0)
+    records = PartitionRecords(BUCKET_ID, RecordBatches(whole), None, 0)
     offsets = [item.offset for item in records]
     assert offsets == sorted(set(offsets))
     assert records.next_fetch_offset > 0
@@ -161,19 +161,19 @@ def test_mutated_batches_end_and_move_the_reader(rng: random.Random, compression
 def test_bytes_that_are_no_batch_do_not_stop_the_reader(data: bytes) -> None:
     batches = RecordBatches(data)
     if batches.has_next():
-        records = PartitionRecords(PLACE, batches, None, 7)
+        records = PartitionRecords(BUCKET_ID, batches, None, 7)
         assert all(item.offset >= 7 for item in records)
         assert records.next_fetch_offset > 7
 
 
 def test_what_cannot_be_read_becomes_a_message_with_its_fault() -> None:
-    message = message_of(Unreadable("events", 3, 5, 7, 1, "broken"))
+    message = to_message(Unreadable("events", 3, 5, 7, 1, "broken"))
     assert (message.offset, message.value, message.fault) == (7, b"", (5, "broken"))
 
 
 def test_the_redriven_header_counts_in_its_own_form_alone() -> None:
     def origin(*headers: tuple[str, bytes | None]) -> str:
-        return message_of(Record("events", 3, 5, 1, None, b"v", headers)).origin
+        return to_message(Record("events", 3, 5, 1, None, b"v", headers)).origin
 
     assert origin(("redriven", b"stepwell.events/3/12")) == "stepwell.events/3/12"
     assert origin(("redriven", None), ("redriven", b"e/0/1")) == "e/0/1"
@@ -185,5 +185,5 @@ def test_the_python_reader_agrees_with_the_extension() -> None:
     records = [record(b"v%d" % n, n, key=None if n else b"k", headers=[(b"h", None), (b"g", b"x")]) for n in range(5)]
     data = batch(records, times=(10, 20))
     header = subject._Header(*subject._HEADER.unpack_from(data))
-    assert list(subject._read_patiently(PLACE, header, b"".join(records))) == read(data)
+    assert list(subject._read_each_record(BUCKET_ID, header, b"".join(records))) == read(data)
     assert text(None) == varint(-1)

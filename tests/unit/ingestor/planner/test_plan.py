@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepwell_ingestor.flush.policy import FlushPolicy, cut
+from stepwell_ingestor.flush.policy import FlushPolicy, count_next_flush
 from stepwell_ingestor.messages import Message, Received, receive_all
 from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
 from stepwell_ingestor.planner.run_state import RunState
@@ -364,6 +364,6 @@ def test_a_buffer_is_due_by_size_or_age() -> None:
 
 @given(st.lists(st.integers(0, 50), min_size=1), st.integers(0, 100))
 def test_a_flush_holds_at_least_one_event_and_no_more_bytes_than_allowed(sizes: list[int], most: int) -> None:
-    count = cut(sizes, most)
+    count = count_next_flush(sizes, most)
     assert 1 <= count <= len(sizes)
     assert count == 1 or sum(sizes[:count]) <= most

@@ -1,4 +1,4 @@
-"""Rollups under any sequence of flushes, crashes and repetitions, beside a plain computation from the points."""
+"""Rollups under any sequence of flushes, crashes and repetitions, compared with a plain computation from the points."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ flushes = st.lists(
 
 @dataclass
 class Tables:
-    """What is stored; each effect of a flush is carried out whole."""
+    """Stored rows; each effect of a flush is applied completely."""
 
     points: dict[tuple[str, int], tuple[int, Point]] = field(default_factory=dict)
     rollups: dict[Place, tuple[int, Row]] = field(default_factory=dict)
@@ -78,11 +78,11 @@ class Tables:
     def effects(self, plan: FlushPlan, end: int) -> Iterator[Effect]:
         """Yield what a flush does, in its order."""
         yield partial(self._store_points, plan)
-        told = plan.rolling.table(end)
+        told = plan.rollup_plan.table(end)
         if told is not None:
             yield partial(self._store_rollups, told.to_pylist())
         for level in LEVELS:
-            for chosen in plan.rolling.chosen.get(level, ()):
+            for chosen in plan.rollup_plan.chosen.get(level, ()):
                 yield partial(self._compute, level, chosen, end)
         yield partial(self._reach, plan)
 

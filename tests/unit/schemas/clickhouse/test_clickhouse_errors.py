@@ -7,7 +7,13 @@ from typing import get_args
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
-from stepwell_schemas.clickhouse.errors import ErrorClass, error_class, is_over_query_limit, known_codes, translated
+from stepwell_schemas.clickhouse.errors import (
+    ErrorClass,
+    error_class,
+    is_over_query_limit,
+    known_codes,
+    translate_errors,
+)
 from stepwell_schemas.errors import StoreError, StoreRejectedError, StoreUnavailableError
 
 LATER = [159, 160, 201, 202, 203, 209, 210, 236, 241, 242, 243, 252, 279, 319, 394, 425, 439, 499, 745, 999, 1000]
@@ -41,14 +47,14 @@ def test_ambiguous_and_new_codes_are_unknown(code: int) -> None:
 @pytest.mark.parametrize("code", sorted(known_codes()))
 def test_passing_codes_are_unavailable_and_others_rejected(code: int) -> None:
     expected = StoreUnavailableError if error_class(code) == "passing" else StoreRejectedError
-    with pytest.raises(expected) as caught, translated():
+    with pytest.raises(expected) as caught, translate_errors():
         raise DatabaseError(f"Code: {code}. DB::Exception: text")
     assert caught.value.code == code
 
 
 def test_an_answer_without_code_is_unavailable() -> None:
     for error in (OperationalError("connection refused"), DatabaseError("received HTTP status 502"), ConnectionError()):
-        with pytest.raises(StoreUnavailableError), translated():
+        with pytest.raises(StoreUnavailableError), translate_errors():
             raise error
 
 

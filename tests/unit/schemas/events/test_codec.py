@@ -1,4 +1,4 @@
-"""Events to bytes and back under both framings, and what broken bytes are told."""
+"""Round trips of events with both framings, and errors for corrupt bytes."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ class KnownIds:
     def __init__(self) -> None:
         self.schemas: list[Any] = []
 
-    def id_of(self, name: str, schema: Any) -> int:
+    def get_id(self, name: str, schema: Any) -> int:
         """Return the position of the schema, adding it when new."""
         if schema not in self.schemas:
             self.schemas.append(schema)
         return self.schemas.index(schema)
 
-    def schema_of(self, schema_id: int) -> Any:
+    def get_schema(self, schema_id: int) -> Any:
         """Return the schema at a position."""
         return self.schemas[schema_id] if schema_id < len(self.schemas) else None
 
@@ -123,7 +123,7 @@ def test_a_foreign_producer_needs_only_the_fields_without_default() -> None:
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
 def test_published_schemas_stay_as_they_are(event_type: type[Event]) -> None:
-    # A changed fingerprint makes every event of older producers unreadable: publish a new schema beside the old one.
+    # A changed fingerprint makes every event of older producers unreadable: publish a second schema instead.
     assert schema_fingerprint(event_type.name).hex() == PUBLISHED_FINGERPRINTS[event_type.name]
 
 

@@ -1,4 +1,4 @@
-"""Which definition of `define_metric` holds for a key, and what a summary then is."""
+"""Selection of a key's metric definition, and the summaries that follow from it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stepwell_schemas.rules.metric_definitions import LEFT_OUT, Definition, definition_of
+from stepwell_schemas.rules.metric_definitions import LEFT_OUT, Definition, find_definition
 
 FIGURES = {"min": 1.0, "max": 9.0, "mean": 5.0, "first": 2.0, "last": 3.0}
 
@@ -46,7 +46,7 @@ def test_a_key_s_own_definition_goes_before_a_pattern_s_and_later_before_earlier
     names: list[str], key: str, place: int | None
 ) -> None:
     made = [Definition(name, goal=str(number)) for number, name in enumerate(names)]
-    assert definition_of(key, made).goal == (None if place is None else str(place))
+    assert find_definition(key, made).goal == (None if place is None else str(place))
 
 
 @pytest.mark.parametrize(

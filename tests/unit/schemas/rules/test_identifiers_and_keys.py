@@ -1,4 +1,4 @@
-"""Which names runs and metrics may have, and what an error about one says."""
+"""Valid names of runs and metrics, and the errors for invalid ones."""
 
 from __future__ import annotations
 

@@ -1,0 +1,30 @@
+"""The tables of points by kind, and the conditions that select the rows of runs and projects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from stepwell_schemas.rules.kinds import MEDIA_KINDS, Kind
+
+POINT_TABLES: Final[Mapping[Kind, str]] = {
+    Kind.NUMBER: "points_number",
+    Kind.STRING: "points_string",
+    Kind.BOOL: "points_bool",
+    Kind.OTHER: "points_other",
+    **dict.fromkeys(MEDIA_KINDS, "points_media"),
+}
+"""The table with the points of each kind; `points_media` has a column with the kind."""
+
+PROJECT_CONDITION: Final = "entity = {entity:String} AND project = {project:String}"
+"""Rows of one project. All conditions here use the first columns of the tables' sort keys."""
+
+RUN_CONDITION: Final = f"{PROJECT_CONDITION} AND run_id = {{run_id:String}}"
+"""Rows of one run; its parameters are the fields of `RunPath`."""
+
+PROJECT_RUNS_CONDITION: Final = f"{PROJECT_CONDITION} AND run_id IN {{run_ids:Array(String)}}"
+"""Rows of several runs of one project."""
+
+RUNS_PARAMETER: Final = "{runs:Array(Tuple(String, String, String))}"
+RUNS_CONDITION: Final = f"(entity, project, run_id) IN {RUNS_PARAMETER}"
+"""Rows of several runs of any projects."""
