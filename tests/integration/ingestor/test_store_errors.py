@@ -13,7 +13,7 @@ from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import DeadLetterReason
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import LogEvent
-from support.servers.ingest import PATH, counted, ingesting, read_all, send, settings_of, until
+from support.servers.ingest import PATH, counted, ingesting, read_all, send, make_ingestor_settings, until
 from support.servers.stack import Topics
 
 pytestmark = pytest.mark.anyio
@@ -59,7 +59,7 @@ async def test_errors_that_pass_are_waited_for_on_reads_and_inserts(
     broker: str, topics: Topics, chdb_store: Store
 ) -> None:
     erring = ErringStore(chdb_store, PASSING)
-    async with ingesting(settings_of(broker, topics, ingestor_retry_seconds=0.1), erring):
+    async with ingesting(make_ingestor_settings(broker, topics, ingestor_retry_seconds=0.1), erring):
         await send(broker, topics.events, [an_event(step, a=float(step)) for step in range(3)])
         await until(counted(chdb_store, "numbers"), 3)
     assert erring.reads == erring.inserts == []
@@ -71,7 +71,7 @@ async def test_values_that_the_engine_refuses_are_one_dead_letter_and_the_rest_i
     chdb_store.command("ALTER TABLE {db}.points_string ADD CONSTRAINT no_poison CHECK value != 'poison'")
     events = [an_event(step, text="poison" if step == 3 else "good", number=float(step)) for step in range(7)]
     await send(broker, topics.events, events)
-    async with ingesting(settings_of(broker, topics), chdb_store):
+    async with ingesting(make_ingestor_settings(broker, topics), chdb_store):
         await until(counted(chdb_store, "numbers"), 7)
         await until(counted(chdb_store, "strings"), 6)
         [letter] = await read_all(broker, topics.deadletters, 1)

@@ -108,7 +108,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "the end is committed before the inserts",
-        (Edit(_FLUSH, _INSERT_ALL + _BURY + _COMMIT_END, _COMMIT_END + _INSERT_ALL + _BURY),),
+        (Edit(_FLUSH, _INSERT_ALL + _DELIVER + _COMMIT_END, _COMMIT_END + _INSERT_ALL + _DELIVER),),
     ),
     Mutation(
         "a series shows its extent before its rollups are stored", (Edit(_STORE, _ROLL + _INSERT, _INSERT + _ROLL),)
@@ -154,7 +154,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "the end is committed before the dead letters are sent",
-        (Edit(_FLUSH, _BURY + _COMMIT_END, _COMMIT_END + _BURY),),
+        (Edit(_FLUSH, _DELIVER + _COMMIT_END, _COMMIT_END + _DELIVER),),
     ),
     Mutation(
         "dead letters are not waited for",
