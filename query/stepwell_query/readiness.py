@@ -54,14 +54,14 @@ class StoreProbe:
     def __init__(self, store: Store, seconds: float = _ANSWER_SECONDS) -> None:
         self._store = store
         self._seconds = seconds
-        self._asked: asyncio.Future[str] | None = None
+        self._pending: asyncio.Future[str] | None = None
 
     async def report(self) -> PartReport:
         """Return ClickHouse's state."""
-        if self._asked is None or self._asked.done():
-            self._asked = self._ask()
-        done, _ = await asyncio.wait({self._asked}, timeout=self._seconds)
-        reason = self._asked.result() if done else "no_answer"
+        if self._pending is None or self._pending.done():
+            self._pending = self._ask()
+        done, _ = await asyncio.wait({self._pending}, timeout=self._seconds)
+        reason = self._pending.result() if done else "no_answer"
         return PartReport(CLICKHOUSE, DOWN if reason else UP, reason)
 
     def _ask(self) -> asyncio.Future[str]:

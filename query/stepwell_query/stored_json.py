@@ -48,27 +48,27 @@ def json_object(text: str) -> dict[str, Any]:
 
 def object_fragment(text: str) -> orjson.Fragment:
     """Return a stored JSON object so that it is written as it stands, an empty one where something else is stored."""
-    found = value_text(text or "{}")
-    return orjson.Fragment(found if _is_object(found) else "{}")
+    strict = value_text(text or "{}")
+    return orjson.Fragment(strict if _is_object(strict) else "{}")
 
 
 def stored_definitions(text: str) -> list[dict[str, Any]]:
     """Return the entries of a run's metric definitions that name a metric."""
     value = _parsed(text or "[]")
-    return [one for one in value if _is_definition(one)] if isinstance(value, list) else []
+    return [entry for entry in value if _is_definition(entry)] if isinstance(value, list) else []
 
 
 @lru_cache(maxsize=4_096)
 def read_definitions(text: str) -> Sequence[Definition]:
     """Return what `define_metric` was told of a run, in order."""
-    return tuple(Definition.read(one) for one in stored_definitions(text))
+    return tuple(Definition.read(entry) for entry in stored_definitions(text))
 
 
 def unreadable(row: Mapping[str, Any]) -> list[str]:
     """Return which of a run's documents can't be served as they are stored: the marker of its answer."""
     config, summary = (_is_object(value_text(row[name] or "{}")) for name in DOCUMENTS[:2])
-    whole = config, summary, _are_definitions(row["metric_definitions"])
-    return [name for name, readable in zip(DOCUMENTS, whole, strict=True) if not readable]
+    readable = config, summary, _are_definitions(row["metric_definitions"])
+    return [name for name, readable in zip(DOCUMENTS, readable, strict=True) if not readable]
 
 
 def _parsed(text: str) -> Any:

@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepwell_query.api import problems
-from stepwell_query.api.context import Context
-from stepwell_query.api.guard import BoundedBodies, OwnRequests, UnexpectedErrors
+from stepwell_query.api.dependencies import Context
+from stepwell_query.api.guard import BodyLimitMiddleware, OriginCheckMiddleware, UnexpectedErrorMiddleware
 from stepwell_query.api.routes import events, media, metrics, page, rows, runs, series, service, sql, tables
 from stepwell_query.readiness import Parts, no_parts
 from stepwell_query.settings import QuerySettings
@@ -53,10 +53,10 @@ def create_app(settings: QuerySettings, store: Store, parts: Parts = no_parts) -
     for module in (service, runs, metrics, series, rows, media, tables, events, sql, page):
         app.include_router(module.router)
     # The last one is the outermost.
-    app.add_middleware(BoundedBodies, body_bytes=settings.query_max_body_bytes)
-    app.add_middleware(OwnRequests, settings=settings)
-    app.add_middleware(UnexpectedErrors)
-    app.add_middleware(Observed)
+    app.add_middleware(BodyLimitMiddleware, body_bytes=settings.query_max_body_bytes)
+    app.add_middleware(OriginCheckMiddleware, settings=settings)
+    app.add_middleware(UnexpectedErrorMiddleware)
+    app.add_middleware(RequestMetricsMiddleware)
     return app
 
 
@@ -64,7 +64,7 @@ def _problem(text: str) -> dict[str, Any]:
     return {"description": text, "content": {problems.PROBLEM_TYPE: {}}}
 
 
-class Observed:
+class RequestMetricsMiddleware:
     """Counts, times and logs each request, and says how its answer may be cached."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -33,7 +33,7 @@ _EVENTS: Final = "/events"
 _log = structlog.get_logger("stepwell.query")
 
 
-class UnexpectedErrors:
+class UnexpectedErrorMiddleware:
     """Answers 500 to a request that failed in a way that no handler knows, and logs the error once."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -58,7 +58,7 @@ class UnexpectedErrors:
             await answer(scope, receive, send)
 
 
-class OwnRequests:
+class OriginCheckMiddleware:
     """Refuses requests under names that are not ours, and those that other web pages make.
 
     A page may resolve its own domain to this service's address, so the name in `Host` must be known. Any page may
@@ -120,7 +120,7 @@ def _is_named(name: str, names: Collection[str]) -> bool:
     return any(name.endswith(known) if known.startswith(".") else name == known for known in names)
 
 
-class BoundedBodies:
+class BodyLimitMiddleware:
     """Reads a request's body before the request is answered: up to a size, in a time, and as it is."""
 
     def __init__(self, app: ASGIApp, body_bytes: int, body_seconds: float = BODY_SECONDS) -> None:

@@ -112,12 +112,12 @@ async def _on_rule_error(_: Request, error: Exception) -> Response:
 
 async def _on_validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - what the handler is registered for
-    return _unusable([_of_pydantic(entry) for entry in error.errors()])
+    return _unusable([_from_pydantic(entry) for entry in error.errors()])
 
 
-def _of_pydantic(entry: dict[str, Any]) -> FieldError:
-    place = [str(part) for part in entry["loc"] if part not in {"query", "path", "body", "header"}]
-    field = ".".join(place) or "body"
+def _from_pydantic(entry: dict[str, Any]) -> FieldError:
+    location = [str(part) for part in entry["loc"] if part not in {"query", "path", "body", "header"}]
+    field = ".".join(location) or "body"
     context = entry.get("ctx") or {}
     match entry["type"]:
         case "missing":

@@ -8,7 +8,7 @@ from stepwell_query.errors import TooManyStreamsError
 from stepwell_query.telemetry import EVENT_STREAMS
 
 
-class Streams:
+class StreamSlots:
     """Places for streams; used from the event loop alone."""
 
     def __init__(self, most: int, most_per_client: int) -> None:

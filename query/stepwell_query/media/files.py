@@ -78,7 +78,7 @@ class MediaFile(NamedTuple):
     content_type: str
 
 
-class Span(NamedTuple):
+class ByteRange(NamedTuple):
     """The bytes [start, end) of a file; `partial` when they were asked for as a range."""
 
     start: int
@@ -100,9 +100,9 @@ def read_media_file(store: Store, sha256: str, max_seconds: float) -> MediaFile:
     Raises:
         MediaNotFoundError: saying whether a logged value refers to it. StoreError: when ClickHouse does not answer.
     """
-    found = store.query(_FILE, {"sha256": sha256}).to_pylist()
-    if found:
-        return MediaFile(sha256, found[0]["size"], found[0]["content_type"])
+    stored = store.query(_FILE, {"sha256": sha256}).to_pylist()
+    if stored:
+        return MediaFile(sha256, stored[0]["size"], stored[0]["content_type"])
     limit = f"SETTINGS max_execution_time = {max_seconds:f}"
     references = store.query(f"{_REFERENCE} {limit}", {"sha256": sha256}).to_pylist()
     if references:
@@ -112,31 +112,31 @@ def read_media_file(store: Store, sha256: str, max_seconds: float) -> MediaFile:
     raise MediaNotFoundError("unknown", f"file {sha256} is not known: no logged value refers to it")
 
 
-def gone(sha256: str) -> MediaNotFoundError:
+def media_gone(sha256: str) -> MediaNotFoundError:
     """Return the error that says that a file was stored and its bytes are no more."""
     return MediaNotFoundError("gone", f"file {sha256} is gone: it was stored, and the media store has it no more")
 
 
-def span_of(header: str | None, size: int) -> Span:
+def parse_range(header: str | None, size: int) -> ByteRange:
     """Return which bytes a Range header asks for: one range in bytes; of anything else, the whole file.
 
     Raises:
         RangeError: when the range lies outside the file.
     """
-    whole = Span(0, size, partial=False)
+    whole_file = ByteRange(0, size, partial=False)
     match = None if header is None else _RANGE.fullmatch(header.strip())
     if match is None or max(len(match["first"]), len(match["last"])) > _MAX_DIGITS:
-        return whole
+        return whole_file
     first, last = match["first"], match["last"]
     if not first and not last:
-        return whole
+        return whole_file
     if first and last and int(first) > int(last):
-        return whole
+        return whole_file
     start = int(first) if first else max(size - int(last), 0)
     end = min(int(last) + 1, size) if first and last else size
     if start >= end:
         raise RangeError(size)
-    return Span(start, end, partial=True)
+    return ByteRange(start, end, partial=True)
 
 
 def served_type(content_type: str) -> str:

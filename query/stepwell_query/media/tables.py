@@ -63,8 +63,8 @@ def table_page(table: pa.Table, request: TableRequest) -> dict[str, Any]:
             known = ", ".join(table.column_names[:20])
             raise RequestError(field, name, "is no column of the table", f"send one of {known}")
     marks = _marks(table)
-    found = _sorted(_filtered(table, request), request)
-    part = found.slice(request.offset, request.limit)
+    matching = _sorted(_filtered(table, request), request)
+    part = matching.slice(request.offset, request.limit)
     columns = [
         [None if text is None else json_value(text) for text in part.column(name).to_pylist()]
         if marks.get(name) in _TEXTS and pa.types.is_string(part.column(name).type)
@@ -75,7 +75,7 @@ def table_page(table: pa.Table, request: TableRequest) -> dict[str, Any]:
         "columns": [{"name": field.name, "type": marks.get(field.name) or str(field.type)} for field in table.schema],
         "rows": [list(row) for row in zip(*columns, strict=True)],
         "offset": request.offset,
-        "found": found.num_rows,
+        "found": matching.num_rows,
         "total": table.num_rows,
     }
 

@@ -61,7 +61,7 @@ def wide_table(rows: StepRows, schema: pa.Schema, *, exact: bool = False, filled
         grid = _Grid(tables, len(rows.series), count)
         columns |= grid.columns([table.value for table, _ in tables])
         if exact and kind is Kind.NUMBER:
-            digits |= grid.columns([digits_of(table) for table, _ in tables])
+            digits |= grid.columns([exact_digits(table) for table, _ in tables])
         if filled:
             marks |= grid.columns([pa.array(table.filled) for table, _ in tables])
     times = rows.times
@@ -78,11 +78,11 @@ class LongTables:
 
     def __init__(self, series: Sequence[SeriesInfo]) -> None:
         keys = dict.fromkeys(info.key for info in series)
-        place_of = {key: place for place, key in enumerate(keys)}
+        key_indexes = {key: index for index, key in enumerate(keys)}
         kinds = dict.fromkeys(str(info.kind) for info in series)
         self._kinds = pa.array(list(kinds), pa.string())
         self._kind_of = np.array([list(kinds).index(str(info.kind)) for info in series], np.int8)
-        self._key_of = np.array([place_of[info.key] for info in series], np.int32)
+        self._key_of = np.array([key_indexes[info.key] for info in series], np.int32)
         self._keys = pa.array(list(keys), pa.string())
 
     def table(self, tables: Sequence[Values]) -> pa.Table:
@@ -96,7 +96,7 @@ class LongTables:
             text = table.value
         else:
             number = table.value.cast(pa.float64())
-            text = text if table.exact is None else digits_of(table)
+            text = text if table.exact is None else exact_digits(table)
         columns = [
             pa.DictionaryArray.from_arrays(pa.array(self._key_of[table.series]), self._keys),
             pa.DictionaryArray.from_arrays(pa.array(self._kind_of[table.series]), self._kinds),
@@ -110,9 +110,9 @@ class LongTables:
 
 def in_seconds(table: pa.Table) -> pa.Table:
     """Return a long table with its timestamps in seconds since the epoch, float64."""
-    place = LONG_SCHEMA.get_field_index("timestamp")
-    seconds = pc.divide(table.column(place).cast(pa.int64()), pa.scalar(MILLISECONDS))
-    return table.set_column(place, "timestamp", seconds)
+    index = LONG_SCHEMA.get_field_index("timestamp")
+    seconds = pc.divide(table.column(index).cast(pa.int64()), pa.scalar(MILLISECONDS))
+    return table.set_column(index, "timestamp", seconds)
 
 
 def column_names(series: Sequence[SeriesInfo]) -> list[str]:
@@ -152,8 +152,8 @@ class _Grid:
     def columns(self, values: Sequence[pa.Array]) -> dict[int, pa.Array]:
         """Return a column for each series, null where it has no value; `values` are those of the tables."""
         if pa.types.is_string(values[0].type):
-            whole = _set(list(zip(values, self._slots, strict=True)), self._cells)
-            cut = [whole[start : start + self._count] for start in range(0, self._cells, self._count)]
+            merged = _set(list(zip(values, self._slots, strict=True)), self._cells)
+            cut = [merged[start : start + self._count] for start in range(0, self._cells, self._count)]
             return dict(zip(self._present.tolist(), cut, strict=True))
         plain = [array.to_numpy(zero_copy_only=False) for array in values]
         cells = np.zeros(self._cells, plain[0].dtype)
@@ -172,7 +172,7 @@ class _Grid:
             yield pa.array(cells[cut], mask=None if full or there is None else ~there[cut])
 
 
-def digits_of(table: Values) -> pa.Array:
+def exact_digits(table: Values) -> pa.Array:
     """Return the digits of integers that float64 can't hold, null for other numbers."""
     return pc.if_else(pc.equal(table.exact, ""), pa.scalar(None, pa.string()), table.exact)
 
@@ -187,8 +187,8 @@ def _set(texts: Sequence[tuple[pa.Array, Int64s]], count: int) -> pa.Array:
     for column, places in there:
         sources[places] = np.arange(start, start + len(column))
         start += len(column)
-    whole = pa.concat_arrays([column for column, _ in there])
-    return whole.take(pa.array(sources, mask=sources < 0))
+    merged = pa.concat_arrays([column for column, _ in there])
+    return merged.take(pa.array(sources, mask=sources < 0))
 
 
 def _field(name: str, info: SeriesInfo, kind: pa.DataType) -> pa.Field:

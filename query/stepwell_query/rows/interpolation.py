@@ -33,12 +33,12 @@ class Interpolation(StrEnum):
     LAST = "last"
 
 
-def fillable(info: SeriesInfo, how: Interpolation) -> bool:
+def can_fill(info: SeriesInfo, how: Interpolation) -> bool:
     """Whether values of a series are filled at all."""
     return how is Interpolation.LAST or info.kind is Kind.NUMBER
 
 
-def lacking(rows: StepRows, how: Interpolation) -> list[SeriesInfo]:
+def series_with_gaps(rows: StepRows, how: Interpolation) -> list[SeriesInfo]:
     """Return the series that can be filled and lack a value in some row."""
     counts = np.zeros(len(rows.series), np.int64)
     for table in rows.tables:
@@ -46,22 +46,22 @@ def lacking(rows: StepRows, how: Interpolation) -> list[SeriesInfo]:
     return [
         info
         for info, count in zip(rows.series, counts.tolist(), strict=True)
-        if count < len(rows) and fillable(info, how)
+        if count < len(rows) and can_fill(info, how)
     ]
 
 
-def interpolated(rows: StepRows, around: Sequence[Values], how: Interpolation) -> StepRows:
+def fill_gaps(rows: StepRows, around: Sequence[Values], how: Interpolation) -> StepRows:
     """Return the rows with what they lack filled, as far as the rules say, and marked.
 
-    `around` holds, of every series in `lacking`, at least the nearest values before and behind each row that lacks one.
+    `around` holds, of every series in `series_with_gaps`, at least the nearest values before and behind each row that lacks one.
     """
     known = _by_kind(rows.series, around)
     tables = [_unmarked(table) for table in rows.tables]
     for kind, values in known.items():
         logged = [table for table in rows.tables if rows.kind_of(table) is kind]
-        there = Values.joined(logged) if logged else None
+        there = Values.concatenate(logged) if logged else None
         tables += [_filled(rows, index, values, there, how) for index in np.unique(values.series).tolist()]
-    return StepRows.of(rows.series, tables, rows.started_ms)
+    return StepRows.from_values(rows.series, tables, rows.started_ms)
 
 
 def linear(steps: Int64s, values: Float64s, at: Int64s) -> tuple[Float64s, NDArray[np.bool_]]:
@@ -85,14 +85,14 @@ def linear(steps: Int64s, values: Float64s, at: Int64s) -> tuple[Float64s, NDArr
 
 def _filled(rows: StepRows, index: int, known: Values, logged: Values | None, how: Interpolation) -> Values:
     """Return the values that the rows without one of a series get."""
-    own = known.picked(known.series == index)
-    own = own.picked(np.argsort(own.step, kind="stable"))
+    own = known.take(known.series == index)
+    own = own.take(np.argsort(own.step, kind="stable"))
     there = np.empty(0, np.int64) if logged is None else logged.step[logged.series == index]
     at = np.setdiff1d(rows.steps, there, assume_unique=True)
     if how is Interpolation.LAST:
         before = np.searchsorted(own.step, at) - 1
         at, before = at[before >= 0], before[before >= 0]
-        carried = own.picked(before)
+        carried = own.take(before)
         # Of two kinds of a key, a row shows the one that was carried from the nearer step.
         version = None if own.version is None else carried.step.astype(np.uint64)
         return replace(
@@ -118,7 +118,7 @@ def _unmarked(values: Values) -> Values:
 
 
 def _by_kind(series: Sequence[SeriesInfo], tables: Sequence[Values]) -> dict[Kind, Values]:
-    found: dict[Kind, list[Values]] = {}
+    tables_by_kind: dict[Kind, list[Values]] = {}
     for table in tables:
-        found.setdefault(series[int(table.series[0])].kind, []).append(table)
-    return {kind: Values.joined(parts) for kind, parts in found.items()}
+        tables_by_kind.setdefault(series[int(table.series[0])].kind, []).append(table)
+    return {kind: Values.concatenate(parts) for kind, parts in tables_by_kind.items()}

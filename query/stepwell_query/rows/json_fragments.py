@@ -21,14 +21,14 @@ _COMMA: Final = ord(",")
 _ESCAPED: Final = r'["\\\x00-\x1f]'
 
 
-def number_texts(values: NDArray[np.float64] | NDArray[np.int64], odd: NotFinite = NotFinite.TEXT) -> pa.Array:
-    """Return n numbers as texts; what JSON does not have as `odd` says."""
+def number_texts(values: NDArray[np.float64] | NDArray[np.int64], non_finite: NotFinite = NotFinite.TEXT) -> pa.Array:
+    """Return n numbers as texts; what JSON does not have as `non_finite` says."""
     written = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
     texts = _split(written, len(values))
     strange = ~np.isfinite(values)
     if not strange.any():
         return texts
-    quote = '"' if odd is NotFinite.TEXT else ""
+    quote = '"' if non_finite is NotFinite.TEXT else ""
     names = [f"{quote}{float_json(value)}{quote}," for value in values[strange].tolist()]
     return pc.replace_with_mask(texts, pa.array(strange), pa.array(names, TEXT))
 
@@ -38,7 +38,7 @@ def exact_texts(numbers: pa.Array, digits: pa.Array) -> pa.Array:
     if digits.null_count == len(digits):
         return numbers
     there = pc.fill_null(pc.match_substring_regex(digits, f"^{INTEGER.pattern}$"), fill_value=False)
-    return pc.replace_with_mask(numbers, there, joined(digits.filter(there), ","))
+    return pc.replace_with_mask(numbers, there, concat_texts(digits.filter(there), ","))
 
 
 def bool_texts(values: pa.Array) -> pa.Array:
@@ -48,7 +48,7 @@ def bool_texts(values: pa.Array) -> pa.Array:
 
 def string_texts(values: pa.Array) -> pa.Array:
     """Return n strings as texts, quoted."""
-    quoted = joined('"', values, '",')
+    quoted = concat_texts('"', values, '",')
     special = pc.match_substring_regex(values, _ESCAPED)
     if not pc.any(special).as_py():
         return quoted
@@ -59,10 +59,10 @@ def string_texts(values: pa.Array) -> pa.Array:
 def document_texts(values: pa.Array) -> pa.Array:
     """Return n texts of JSON as they stand; what is not strict JSON is made so."""
     texts = [value_text(value) for value in values.to_pylist()]
-    return joined(pa.array(texts, TEXT), ",")
+    return concat_texts(pa.array(texts, TEXT), ",")
 
 
-def joined(*parts: pa.Array | str) -> pa.Array:
+def concat_texts(*parts: pa.Array | str) -> pa.Array:
     """Return columns of texts joined, element by element; a plain text stands for a column of it."""
     columns = [pa.scalar(part, TEXT) if isinstance(part, str) else part.cast(TEXT) for part in parts]
     return pc.binary_join_element_wise(*columns, pa.scalar("", TEXT))

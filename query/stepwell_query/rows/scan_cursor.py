@@ -28,8 +28,8 @@ _STEP_MAX: Final = 2**63
 _KINDS: Final = list(Kind)
 
 
-class Place(NamedTuple):
-    """A value's place in the order of a scan; a wide scan has steps alone. `Place()` lies before everything."""
+class ScanPosition(NamedTuple):
+    """A value's place in the order of a scan; a wide scan has steps alone. `ScanPosition()` lies before everything."""
 
     end: bool = False
     kind: int = 0
@@ -37,15 +37,15 @@ class Place(NamedTuple):
     step: int = 0
 
 
-END: Final = Place(end=True)
+END: Final = ScanPosition(end=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ScanRange:
     """What lies from `low` on and before `high`, of which what was logged after offset `since` is wanted; None: all."""
 
-    low: Place
-    high: Place
+    low: ScanPosition
+    high: ScanPosition
     since: int | None = None
 
 
@@ -53,48 +53,48 @@ class Span:
 class Cursor:
     """What was sent: of each `(place, offset)`, ascending, what lies between the place before and this one."""
 
-    parts: Sequence[tuple[Place, int]] = ()
+    parts: Sequence[tuple[ScanPosition, int]] = ()
 
     @classmethod
     def parse(cls, text: str, *, long: bool = False) -> Self:
         """Read a cursor. Raises: RequestError."""
         cursor = cls()
         for part in reversed([part for part in text.split(",") if part]):
-            place = _place(part.strip(), long=long)
-            if place is None:
+            position = _parse_part(part.strip(), long=long)
+            if position is None:
                 shape = "long" if long else "wide"
                 remedy = f"send the `next` of an earlier {shape} answer, or {'KIND:KEY:' * long}STEP@OFFSET (see /docs)"
                 raise RequestError("cursor", text, f"is no cursor of a {shape} scan", remedy)
-            cursor = cursor.moved(*place)
+            cursor = cursor.moved(*position)
         return cursor
 
-    def moved(self, place: Place, offset: int) -> Self:
-        """Return the cursor of a scan, complete to `offset`, that went on from this one and came to `place`.
+    def moved(self, position: ScanPosition, offset: int) -> Self:
+        """Return the cursor of a scan, complete to `offset`, that went on from this one and came to `position`.
 
         What lies behind it is as it was.
         """
-        return type(self)([(place, offset), *((later, known) for later, known in self.parts if later > place)])
+        return type(self)([(position, offset), *((later, known) for later, known in self.parts if later > position)])
 
-    def spans(self, low: Place, high: Place) -> Iterator[Span]:
+    def spans(self, low: ScanPosition, high: ScanPosition) -> Iterator[ScanRange]:
         """Yield what there is to send from `low` on and before `high`, ascending."""
-        for place, offset in self.parts:
-            end = min(place, high)
+        for position, offset in self.parts:
+            end = min(position, high)
             if low < end:
-                yield Span(low, end, offset)
+                yield ScanRange(low, end, offset)
                 low = end
         if low < high:
-            yield Span(low, high)
+            yield ScanRange(low, high)
 
     def __str__(self) -> str:
-        return ",".join(f"{_text(place)}@{offset}" for place, offset in self.parts)
+        return ",".join(f"{_text(position)}@{offset}" for position, offset in self.parts)
 
 
-def kind_place(kind: Kind) -> Place:
+def kind_start(kind: Kind) -> ScanPosition:
     """Return where a kind's values begin in a long scan."""
-    return Place(kind=_KINDS.index(kind))
+    return ScanPosition(kind=_KINDS.index(kind))
 
 
-def _place(text: str, *, long: bool) -> tuple[Place, int] | None:
+def _parse_part(text: str, *, long: bool) -> tuple[ScanPosition, int] | None:
     match = _PART.fullmatch(text)
     if match is None or int(match["offset"]) >= MAX_OFFSET:
         return None
@@ -105,11 +105,17 @@ def _place(text: str, *, long: bool) -> tuple[Place, int] | None:
     if step > _STEP_MAX or (kind is not None) is not long:
         return None
     if not long:
-        return Place(step=step), offset
-    return (Place(False, _KINDS.index(Kind(kind)), unquote(match["key"]), step), offset) if kind in _KINDS else None
+        return ScanPosition(step=step), offset
+    return (
+        (ScanPosition(False, _KINDS.index(Kind(kind)), unquote(match["key"]), step), offset) if kind in _KINDS else None
+    )
 
 
-def _text(place: Place) -> str:
-    if place.end:
+def _text(position: ScanPosition) -> str:
+    if position.end:
         return "*"
-    return f"{_KINDS[place.kind]}:{quote(place.key, safe='')}:{place.step}" if place.key else str(place.step)
+    return (
+        f"{_KINDS[position.kind]}:{quote(position.key, safe='')}:{position.step}"
+        if position.key
+        else str(position.step)
+    )

@@ -10,9 +10,9 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import Final
 
 from stepwell_query.catalog.run import SeriesInfo
-from stepwell_query.rows.scan_cursor import Span
+from stepwell_query.rows.scan_cursor import ScanRange
 from stepwell_query.rows.step_rows import StepRows, Values
-from stepwell_query.rows.value_reader import Source, TooManyValuesError
+from stepwell_query.rows.value_reader import TooManyValuesError, ValueReader
 from stepwell_schemas.limits import VERSION_ROW_BITS
 
 _ANY_STEP: Final = "step BETWEEN {low:Int64} AND {high:Int64}"
@@ -31,58 +31,60 @@ _STRIDE_IN_GAP: Final = 64
 _EXCESS: Final = 2
 
 
-def blocks_of(source: Source, spans: Iterable[Span], most: int, started_ms: int, *, joint: bool) -> Generator[StepRows]:
+def read_blocks(
+    reader: ValueReader, spans: Iterable[ScanRange], most: int, started_ms: int, *, joint: bool
+) -> Generator[StepRows]:
     """Yield the rows of some spans, some at a time, ascending; `joint`: those that have all keys.
 
     Of a span with `since`, the rows to which something was added, whole.
     """
-    for values in _windows(source, spans, most):
-        rows = StepRows.of(source.series, values, started_ms)
+    for values in _windows(reader, spans, most):
+        rows = StepRows.from_values(reader.series, values, started_ms)
         if joint:
             rows = rows.with_all_keys()
         if len(rows):
             yield rows
 
 
-def next_width(width: int, found: int, wanted: int) -> int:
-    """Return how many steps to read next, when `width` steps held `found` values and `wanted` are to be kept."""
-    if not found:
+def next_width(width: int, value_count: int, target: int) -> int:
+    """Return how many steps to read next, when `width` steps held `value_count` values and `target` are to be kept."""
+    if not value_count:
         return width * _STRIDE_IN_GAP
-    return min(width * _STRIDE, max(1, width * wanted // found))
+    return min(width * _STRIDE, max(1, width * target // value_count))
 
 
-def _windows(source: Source, spans: Iterable[Span], most: int) -> Iterator[list[Values]]:
+def _windows(reader: ValueReader, spans: Iterable[ScanRange], most: int) -> Iterator[list[Values]]:
     """Yield the values of window after window: about as many as pay, but `most` at most, or twice that by surprise."""
-    most = min(most, max(_LEAST_VALUES, len(source.series) * _STEPS_A_KEY))
-    wanted = max(1, most // _FIRST_SHARE)
+    most = min(most, max(_LEAST_VALUES, len(reader.series) * _STEPS_A_KEY))
+    target = max(1, most // _FIRST_SHARE)
     for span in spans:
         low, high = span.low.step, span.high.step - 1
         # What was added to old steps is little, as a rule.
-        width = _first_width(source.series, wanted) if span.since is None else high - low + 1
+        width = _first_width(reader.series, target) if span.since is None else high - low + 1
         while low <= high:
             last = min(low + width - 1, high)
             try:
-                values = _window(source, low, last, span.since, _EXCESS * most)
+                values = _window(reader, low, last, span.since, _EXCESS * most)
             except TooManyValuesError:
                 width = max(1, (last - low + 1) // _STRIDE)
                 continue
             yield values
-            low, width = last + 1, next_width(width, sum(len(table.step) for table in values), wanted)
-            wanted = min(most, wanted * _GROWTH)
+            low, width = last + 1, next_width(width, sum(len(table.step) for table in values), target)
+            target = min(most, target * _GROWTH)
 
 
-def _first_width(series: Iterable[SeriesInfo], wanted: int) -> int:
+def _first_width(series: Iterable[SeriesInfo], target: int) -> int:
     known = list(series)
     steps = max((info.last for info in known), default=0) - min((info.first for info in known), default=0) + 1
-    return max(1, steps * wanted // max(1, sum(info.rows for info in known)))
+    return max(1, steps * target // max(1, sum(info.rows for info in known)))
 
 
-def _window(source: Source, low: int, high: int, since: int | None, most: int) -> list[Values]:
+def _window(reader: ValueReader, low: int, high: int, since: int | None, most: int) -> list[Values]:
     condition, parameters = _ANY_STEP, {"low": low, "high": high}
     if since is not None:
-        condition = f"step IN {source.of_tables('step', _SINCE)}"
+        condition = f"step IN {reader.union_of_tables('step', _SINCE)}"
         parameters["since"] = (since + 1) << VERSION_ROW_BITS
     if low == high:
         # A row is read whole, whatever it takes.
-        return source.values(condition, **parameters)
-    return source.values(condition, most=most, most_bytes=source.limits.max_bytes, **parameters)
+        return reader.values(condition, **parameters)
+    return reader.values(condition, most=most, most_bytes=reader.limits.max_bytes, **parameters)

@@ -49,7 +49,7 @@ class Values:
     exact: pa.Array | None = None
     filled: Bools | None = None
 
-    def picked(self, chosen: Bools | Int64s | slice) -> Self:
+    def take(self, chosen: Bools | Int64s | slice) -> Self:
         """Return the values that a mask, indexes or a range of them name."""
 
         def of(column: pa.Array) -> pa.Array:
@@ -70,7 +70,7 @@ class Values:
         )
 
     @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
         """Return the values of several tables of one kind as one."""
         if len(parts) == 1:
             return parts[0]
@@ -98,10 +98,10 @@ class StepRows:
     places: Sequence[Int64s]
 
     @classmethod
-    def of(cls, series: Sequence[SeriesInfo], tables: Sequence[Values], started_ms: int) -> Self:
+    def from_values(cls, series: Sequence[SeriesInfo], tables: Sequence[Values], started_ms: int) -> Self:
         """Return the rows that values make."""
         there = [table for table in tables if len(table.step)]
-        steps, places = _rows_of([table.step for table in there])
+        steps, places = _assign_rows([table.step for table in there])
         return cls(series, there, started_ms, steps, places)
 
     def __len__(self) -> int:
@@ -122,10 +122,10 @@ class StepRows:
 
     def by_kind(self) -> dict[Kind, list[tuple[Values, Int64s]]]:
         """Return the tables of each kind with the rows of their values."""
-        found: dict[Kind, list[tuple[Values, Int64s]]] = {}
+        tables_by_kind: dict[Kind, list[tuple[Values, Int64s]]] = {}
         for table, places in zip(self.tables, self.places, strict=True):
-            found.setdefault(self.kind_of(table), []).append((table, places))
-        return found
+            tables_by_kind.setdefault(self.kind_of(table), []).append((table, places))
+        return tables_by_kind
 
     def kind_of(self, table: Values) -> Kind:
         """Return the kind of a table's values."""
@@ -133,7 +133,7 @@ class StepRows:
 
     def with_all_keys(self) -> Self:
         """Return the rows that have a value for every key of `series`."""
-        places = places_of([info.key for info in self.series])
+        places = name_indexes([info.key for info in self.series])
         keys = np.zeros(len(self.steps), np.int64)
         for rows in self.places:
             keys += np.bincount(rows, minlength=len(keys))
@@ -143,8 +143,8 @@ class StepRows:
         if complete.all():
             return self
         chosen = [complete[rows] for rows in self.places]
-        tables = [table.picked(mask) for table, mask in zip(self.tables, chosen, strict=True)]
-        return type(self).of(self.series, tables, self.started_ms)
+        tables = [table.take(mask) for table, mask in zip(self.tables, chosen, strict=True)]
+        return type(self).from_values(self.series, tables, self.started_ms)
 
     def _repeated(self, places: Int64s) -> Int64s:
         """Return the row of each value whose key has another value, of another kind, before it in the row."""
@@ -156,12 +156,12 @@ class StepRows:
         distinct, counts = np.unique(np.concatenate(cells), return_counts=True)
         return np.repeat(distinct // len(places), counts - 1)
 
-    def joined(self) -> Self:
+    def merge_tables(self) -> Self:
         """Return the rows with one table for each kind."""
         kinds = self.by_kind().values()
         return replace(
             self,
-            tables=[Values.joined([table for table, _ in tables]) for tables in kinds],
+            tables=[Values.concatenate([table for table, _ in tables]) for tables in kinds],
             places=[np.concatenate([places for _, places in tables]) for tables in kinds],
         )
 
@@ -171,14 +171,14 @@ class StepRows:
             yield self
             return
         starts = range(0, len(self.steps), most_rows)
-        whole = self.joined()
-        cut = [_cut(*table, most_rows, len(starts)) for table in zip(whole.tables, whole.places, strict=True)]
+        merged = self.merge_tables()
+        cut = [_cut(*table, most_rows, len(starts)) for table in zip(merged.tables, merged.places, strict=True)]
         for number, first in enumerate(starts):
             there = [(table, places, ends[number : number + 2].tolist()) for table, places, ends in cut]
             ranges = [(table, places, slice(start, end)) for table, places, (start, end) in there if start < end]
             yield replace(
                 self,
-                tables=[table.picked(part) for table, _, part in ranges],
+                tables=[table.take(part) for table, _, part in ranges],
                 steps=self.steps[first : first + most_rows],
                 places=[places[part] - first for _, places, part in ranges],
             )
@@ -190,16 +190,16 @@ def _cut(table: Values, places: Int64s, most_rows: int, parts: int) -> tuple[Val
     ends = np.concatenate(([0], np.cumsum(np.bincount(part, minlength=parts))))
     # Whole numbers this small are sorted by their digits, which takes a fraction of the time.
     order = np.argsort(part.astype(np.uint16) if parts <= _UINT16 else part, kind="stable")
-    return table.picked(order), places[order], ends
+    return table.take(order), places[order], ends
 
 
-def places_of(names: Sequence[str]) -> Int64s:
+def name_indexes(names: Sequence[str]) -> Int64s:
     """Return int64[names]: the place of each name among the distinct names, in the order they come up."""
     first: dict[str, int] = {}
     return np.array([first.setdefault(name, len(first)) for name in names], np.int64)
 
 
-def order_of(slots: Int64s) -> Int64s:
+def slot_order(slots: Int64s) -> Int64s:
     """Return int64[n]: the places of n slots in ascending order; no slot comes twice."""
     size = int(slots.max(initial=-1)) + 1
     if size > _CELLS_A_SLOT * len(slots):
@@ -209,7 +209,7 @@ def order_of(slots: Int64s) -> Int64s:
     return matrix if size == len(slots) else matrix[matrix >= 0]
 
 
-def _rows_of(steps: Sequence[Int64s]) -> tuple[Int64s, list[Int64s]]:
+def _assign_rows(steps: Sequence[Int64s]) -> tuple[Int64s, list[Int64s]]:
     """Return the distinct steps, ascending, and for each array of steps (none is empty) their places among them."""
     if not steps:
         return np.empty(0, np.int64), []

@@ -27,12 +27,12 @@ _LINES: Final = {Format.NDJSON: "\n", Format.JSON: ","}
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
+class RowFormat:
     """How rows are to be written; `page_rows`: rows of a batch at most, None for as many as fit into memory."""
 
     fmt: Format
     exact: bool = False
-    odd: NotFinite = NotFinite.TEXT
+    non_finite: NotFinite = NotFinite.TEXT
     page_rows: int | None = None
 
     @property
@@ -41,12 +41,12 @@ class Writing:
         return self.exact or self.fmt in _LINES
 
 
-def wide_bytes(scan: Scan[StepRows], how: Writing, head: dict[str, Any]) -> Generator[bytes]:
+def wide_bytes(scan: Scan[StepRows], how: RowFormat, head: dict[str, Any]) -> Generator[bytes]:
     """Yield the bytes of a scan's rows; a JSON document has the fields of `head` before its `rows`."""
     with closing(scan.blocks):
         parts = (part for block in scan.blocks for part in block.parts(_most_rows(block, how)))
         if how.fmt in _LINES:
-            lines = (_counted(wide_lines(part, how.odd, _LINES[how.fmt]), len(part)) for part in parts)
+            lines = (_counted(wide_lines(part, how.non_finite, _LINES[how.fmt]), len(part)) for part in parts)
             yield from lines if how.fmt is Format.NDJSON else _document(lines, head)
         else:
             schema = wide_schema(scan.series, exact=how.exact)
@@ -54,12 +54,12 @@ def wide_bytes(scan: Scan[StepRows], how: Writing, head: dict[str, Any]) -> Gene
             yield from _WRITERS[how.fmt](_counted_tables(tables), schema)
 
 
-def long_bytes(scan: Scan[pa.Table], how: Writing, head: dict[str, Any]) -> Generator[bytes]:
+def long_bytes(scan: Scan[pa.Table], how: RowFormat, head: dict[str, Any]) -> Generator[bytes]:
     """Yield the bytes of a long scan's values, as `wide_bytes` does."""
     with closing(scan.blocks):
         tables = (part for block in scan.blocks for part in _cut(block, how.page_rows or _LONG_ROWS))
         if how.fmt in _LINES:
-            lines = (_counted(long_lines(part, how.odd, _LINES[how.fmt]), part.num_rows) for part in tables)
+            lines = (_counted(long_lines(part, how.non_finite, _LINES[how.fmt]), part.num_rows) for part in tables)
             yield from lines if how.fmt is Format.NDJSON else _document(lines, head)
         else:
             # Seconds since the epoch, as in JSON; texts of times cost ten times as much.
@@ -68,7 +68,7 @@ def long_bytes(scan: Scan[pa.Table], how: Writing, head: dict[str, Any]) -> Gene
             yield from _WRITERS[how.fmt](_counted_tables(plain), schema)
 
 
-def _most_rows(block: StepRows, how: Writing) -> int:
+def _most_rows(block: StepRows, how: RowFormat) -> int:
     """Return how many rows of a block are made at a time."""
     if how.fmt in {Format.JSON, Format.NDJSON, Format.CSV}:
         most = _TEXT_VALUES * len(block) // block.values

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stepwell_query.catalog.run import OF_RUN, Selection, SeriesInfo, run_parameters
-from stepwell_query.query_limits import Limits
+from stepwell_query.query_limits import QueryLimits
 from stepwell_query.rows.step_rows import Values
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
@@ -43,21 +43,21 @@ class TooManyValuesError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Values of one kind, by key and step; `behind` is the place of the last one, None when there are no more."""
+class ValuePage:
+    """Values of one kind, by key and step; `last_row` is the place of the last one, None when there are no more."""
 
     tables: Sequence[Values]
-    behind: tuple[str, int] | None
+    last_row: tuple[str, int] | None
 
 
-class Source:
+class ValueReader:
     """Some series of one run, numbered by their place in `series`.
 
     `digits` says that the digits of integers that float64 can't hold are wanted. They are read once one has been met:
     few runs have any, and the texts of all others, empty as they are, cost as much as the numbers.
     """
 
-    def __init__(self, store: Store, run: RunPath, selection: Selection, limits: Limits, *, digits: bool) -> None:
+    def __init__(self, store: Store, run: RunPath, selection: Selection, limits: QueryLimits, *, digits: bool) -> None:
         self.selection = selection
         self.limits = limits
         self.series: Sequence[SeriesInfo] = selection.series
@@ -66,10 +66,10 @@ class Source:
         self._wants_digits = digits
         self._met_digits = False
 
-    def part(self, series: Sequence[SeriesInfo]) -> Source:
+    def part(self, series: Sequence[SeriesInfo]) -> ValueReader:
         """Return the source of some of the series, with the same numbers."""
         selection = Selection(list(series), [], named=True, others=[])
-        part = Source(self._store, self._run, selection, self.limits, digits=self._wants_digits)
+        part = ValueReader(self._store, self._run, selection, self.limits, digits=self._wants_digits)
         part.series = self.series
         return part
 
@@ -84,9 +84,9 @@ class Source:
         self.limits.check()
         return self._store.query(f"{sql} {self.limits}", self._parameters(parameters))
 
-    def of_tables(self, columns: str, condition: str) -> str:
+    def union_of_tables(self, columns: str, condition: str) -> str:
         """Return a subquery of `columns` over every table that holds values of the series."""
-        tables = (self._of_table(columns, kind, condition) for kind in self.kinds)
+        tables = (self._table_query(columns, kind, condition) for kind in self.kinds)
         return "(" + " UNION ALL ".join(tables) + ")"
 
     def values(
@@ -100,20 +100,20 @@ class Source:
         """
 
         def sql(kind: Kind, columns: Columns) -> str:
-            return self._of_table(f"key, {_named(columns)}", kind, condition, " FINAL")
+            return self._table_query(f"key, {_named(columns)}", kind, condition, " FINAL")
 
         def too_many(count: int, size: int) -> bool:
             return (most is not None and count > most) or (most_bytes is not None and size > most_bytes)
 
-        found = []
+        blocks = []
         for kind in self.kinds:
-            batches, whole = self._read(kind, sql, parameters, self.limits, too_many)
-            if not whole:
+            batches, complete = self._read(kind, sql, parameters, self.limits, too_many)
+            if not complete:
                 raise TooManyValuesError
-            found += self._values(kind, batches)
-        return found
+            blocks += self._values(kind, batches)
+        return blocks
 
-    def piece(self, kind: Kind, condition: str, most: int, most_bytes: int, **parameters: Any) -> Piece:
+    def read_page(self, kind: Kind, condition: str, most: int, most_bytes: int, **parameters: Any) -> ValuePage:
         """Return the first values of a kind under a condition, by key and step: up to `most`, or some `most_bytes`.
 
         Raises:
@@ -121,17 +121,17 @@ class Source:
         """
 
         def sql(kind: Kind, columns: Columns) -> str:
-            rows = self._of_table(f"key, {_named(columns)}", kind, condition, " FINAL")
+            rows = self._table_query(f"key, {_named(columns)}", kind, condition, " FINAL")
             return f"{rows} ORDER BY key, step LIMIT {most:d}"
 
         limits = self.limits.with_settings(_ORDERED)
-        batches, whole = self._read(kind, sql, parameters, limits, lambda _, size: size > most_bytes)
-        behind = None
-        if not whole or sum(batch.num_rows for batch in batches) == most:
-            behind = batches[-1].column("key")[-1].as_py(), batches[-1].column("step")[-1].as_py()
-        return Piece(self._values(kind, batches), behind)
+        batches, complete = self._read(kind, sql, parameters, limits, lambda _, size: size > most_bytes)
+        last_row = None
+        if not complete or sum(batch.num_rows for batch in batches) == most:
+            last_row = batches[-1].column("key")[-1].as_py(), batches[-1].column("step")[-1].as_py()
+        return ValuePage(self._values(kind, batches), last_row)
 
-    def around(self, steps: Sequence[int], kinds: Collection[Kind]) -> list[Values]:
+    def values_around(self, steps: Sequence[int], kinds: Collection[Kind]) -> list[Values]:
         """Return the values of some kinds next to `steps` (ascending, one at least).
 
         Of each series the first and the last between each two steps that follow one another (the earlier one included),
@@ -142,16 +142,16 @@ class Source:
         """
 
         def sql(kind: Kind, columns: Columns) -> str:
-            whole = f"({', '.join(columns.values())})"
-            rows = self._of_table(f"key, step, {whole} AS whole", kind, "1", " FINAL")
+            complete = f"({', '.join(columns.values())})"
+            rows = self._table_query(f"key, step, {complete} AS whole", kind, "1", " FINAL")
             between = "roundDown(step, {steps:Array(Int64)}), step < {steps:Array(Int64)}[1]"
-            parts = ", ".join(f"one.{place} AS {name}" for place, name in enumerate(columns, 1))
+            parts = ", ".join(f"one.{index} AS {name}" for index, name in enumerate(columns, 1))
             return f"""SELECT key, {parts} FROM
                 (SELECT key, arrayJoin([argMin(whole, step), argMax(whole, step)]) AS one FROM ({rows})
                 GROUP BY key, {between})"""
 
-        asked = [kind for kind in self.kinds if kind in kinds]
-        read = [(kind, self._read(kind, sql, {"steps": steps}, self.limits)[0]) for kind in asked]
+        present = [kind for kind in self.kinds if kind in kinds]
+        read = [(kind, self._read(kind, sql, {"steps": steps}, self.limits)[0]) for kind in present]
         return [values for kind, batches in read for values in self._values(kind, batches)]
 
     @property
@@ -166,7 +166,7 @@ class Source:
             keys = {"others": self.selection.others}
         return {**run_parameters(self._run), **keys, **more}
 
-    def _of_table(self, columns: str, kind: Kind, condition: str, final: str = "") -> str:
+    def _table_query(self, columns: str, kind: Kind, condition: str, final: str = "") -> str:
         keys = " AND key IN {keys:Array(String)}" if self._by_key else ""
         # The others are few; the run's own keys may be many thousands.
         if self.selection.others and not self._by_key:
@@ -188,12 +188,12 @@ class Source:
         kind: Kind,
         sql: Callable[[Kind, Columns], str],
         parameters: Mapping[str, Any],
-        limits: Limits,
+        limits: QueryLimits,
         enough: Callable[[int, int], bool] = lambda _count, _size: False,
     ) -> tuple[list[pa.RecordBatch], bool]:
         """Return a statement's blocks, until their count and bytes are `enough`, and whether they are all there are."""
         self.limits.check()
-        found: list[pa.RecordBatch] = []
+        blocks: list[pa.RecordBatch] = []
         count = size = 0
         statement = f"{sql(kind, self._columns(kind))} {limits.with_settings(_KEYS)}"
         answer = cast("Generator[pa.RecordBatch]", self._store.stream(statement, self._parameters(parameters)))
@@ -202,17 +202,17 @@ class Source:
                 if "digits" in batch.schema.names and batch.column("digits").to_numpy().any():
                     self._met_digits = True
                     break
-                found.append(batch)
+                blocks.append(batch)
                 count, size = count + batch.num_rows, size + batch.nbytes
                 if enough(count, size):
-                    return found, False
+                    return blocks, False
             else:
-                return found, True
+                return blocks, True
         return self._read(kind, sql, parameters, limits, enough)
 
     def _values(self, kind: Kind, batches: Sequence[pa.RecordBatch]) -> list[Values]:
         numbers = {info.key: index for index, info in enumerate(self.series) if info.kind is kind}
-        values = (_as_values(batch, numbers) for batch in batches)
+        values = (_to_values(batch, numbers) for batch in batches)
         return [table for table in values if len(table.step)]
 
 
@@ -220,7 +220,7 @@ def _named(columns: Columns) -> str:
     return ", ".join(f"{value} AS {name}" for name, value in columns.items())
 
 
-def _numbers_of(keys: pa.DictionaryArray, numbers: Mapping[str, int]) -> NDArray[np.int64]:
+def _series_numbers(keys: pa.DictionaryArray, numbers: Mapping[str, int]) -> NDArray[np.int64]:
     """Return int64[n]: the number of each key's series, -1 for a key that is none of them."""
     indices = keys.indices.to_numpy()
     # The dictionary may have any of the table's keys, a block only a few.
@@ -231,9 +231,9 @@ def _numbers_of(keys: pa.DictionaryArray, numbers: Mapping[str, int]) -> NDArray
     return numbered
 
 
-def _as_values(batch: pa.RecordBatch, numbers: Mapping[str, int]) -> Values:
+def _to_values(batch: pa.RecordBatch, numbers: Mapping[str, int]) -> Values:
     """Return the values of a block; those of keys that came into being since the series were listed are left out."""
-    series = _numbers_of(batch.column("key"), numbers)
+    series = _series_numbers(batch.column("key"), numbers)
     names = batch.schema.names
     values = Values(
         series=series,
@@ -243,4 +243,4 @@ def _as_values(batch: pa.RecordBatch, numbers: Mapping[str, int]) -> Values:
         version=batch.column("version").to_numpy() if "version" in names else None,
         exact=batch.column("exact") if "exact" in names else None,
     )
-    return values if (series != _NO_SERIES).all() else values.picked(series != _NO_SERIES)
+    return values if (series != _NO_SERIES).all() else values.take(series != _NO_SERIES)

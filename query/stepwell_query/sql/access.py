@@ -1,6 +1,6 @@
 """Which statements strangers may run: one statement that reads Stepwell's database, and nothing beside it. Pure.
 
-`/api/v1/sql` gives the database alone. The ClickHouse port of `stepwell up` gives its guests more (`guests_of`), since
+`/api/v1/sql` gives the database alone. The ClickHouse port of `stepwell up` gives its guests more (`guest_access`), since
 tools ask about tables, types and functions before they show anything.
 
 The decision is made on what ClickHouse's own parser understood, never on the text that was sent: the statement as
@@ -56,7 +56,7 @@ _TABLE_REMEDY: Final = "read the public views (runs, metrics, numbers, strings, 
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class AccessRules:
     """What may be read.
 
     Attributes:
@@ -67,7 +67,7 @@ class Allowed:
     """
 
     database: str
-    only: str | None
+    sole_database: str | None
     system: frozenset[str] = frozenset()
     roots: frozenset[str] = _ROOTS
     formats: bool = False
@@ -83,17 +83,19 @@ class Allowed:
             return table in self.system
         if database.lower() == _INFORMATION_SCHEMA:
             return bool(self.system)
-        return (self.only is None or database == self.only) and _PLAIN_NAME.fullmatch(table) is not None
+        return (self.sole_database is None or database == self.sole_database) and _PLAIN_NAME.fullmatch(
+            table
+        ) is not None
 
 
-def only(database: str) -> Allowed:
+def api_access(database: str) -> AccessRules:
     """Return what `/api/v1/sql` allows: one database."""
-    return Allowed(database, database)
+    return AccessRules(database, database)
 
 
-def guests_of(database: str) -> Allowed:
+def guest_access(database: str) -> AccessRules:
     """Return what guests of the ClickHouse port may read who look up names in `database`."""
-    return Allowed(database, None, _SYSTEM_TABLES, _GUEST_ROOTS, formats=True, spared=ASKED_BY_TOOLS)
+    return AccessRules(database, None, _SYSTEM_TABLES, _GUEST_ROOTS, formats=True, spared=ASKED_BY_TOOLS)
 
 
 @dataclass(slots=True)
@@ -111,7 +113,7 @@ class Node:
             yield from child.walk()
 
 
-def check_canonical(sql: str, allowed: Allowed) -> tuple[str, str | None]:
+def check_canonical(sql: str, allowed: AccessRules) -> tuple[str, str | None]:
     """Refuse what shows in the text that the engine wrote; return it without its FORMAT, and the format's name.
 
     Raises:
@@ -142,7 +144,7 @@ def check_canonical(sql: str, allowed: Allowed) -> tuple[str, str | None]:
     return sql[: chosen.start()], name
 
 
-def check_tree(sql: str, printed: str, allowed: Allowed, forbidden: Set[str]) -> None:
+def check_tree(sql: str, printed: str, allowed: AccessRules, forbidden: Set[str]) -> None:
     """Refuse what shows in the syntax tree.
 
     Args:
@@ -182,7 +184,7 @@ def parse_tree(printed: str) -> Node:
     return root.children[0] if root.children else root
 
 
-def _check_node(sql: str, node: Node, allowed: Allowed, forbidden: Set[str]) -> None:
+def _check_node(sql: str, node: Node, allowed: AccessRules, forbidden: Set[str]) -> None:
     match node.kind:
         case "Set":
             raise _changes_settings(sql)
@@ -197,7 +199,7 @@ def _check_node(sql: str, node: Node, allowed: Allowed, forbidden: Set[str]) -> 
             raise SqlRefusedError(sql, "does more than read", _READ_REMEDY)
 
 
-def _check_function(sql: str, node: Node, allowed: Allowed, forbidden: Set[str]) -> None:
+def _check_function(sql: str, node: Node, allowed: AccessRules, forbidden: Set[str]) -> None:
     name = node.text.split(" ")[0].lower()
     if (name in forbidden or REACHING_OUT.fullmatch(name)) and not allowed.spared.fullmatch(name):
         raise SqlRefusedError(sql, f"uses {name}(), which reaches beyond Stepwell's tables", _TABLE_REMEDY)
@@ -245,22 +247,22 @@ def _changes_settings(sql: str) -> SqlRefusedError:
     return SqlRefusedError(sql, what, "leave SETTINGS out; the limits are set")
 
 
-def _check_table(sql: str, name: str, allowed: Allowed) -> None:
+def _check_table(sql: str, name: str, allowed: AccessRules) -> None:
     if allowed.table(name):
         return
-    if allowed.only is None:
+    if allowed.sole_database is None:
         raise SqlRefusedError(sql, f"reads {name}, which guests may not", _TABLE_REMEDY)
-    raise SqlRefusedError(sql, f"reads {name}, which is not in the database {allowed.only}", _TABLE_REMEDY)
+    raise SqlRefusedError(sql, f"reads {name}, which is not in the database {allowed.sole_database}", _TABLE_REMEDY)
 
 
-def _check_root(sql: str, root: Node, allowed: Allowed) -> None:
+def _check_root(sql: str, root: Node, allowed: AccessRules) -> None:
     # The last child names the answer's format, which was chosen for printing the tree.
     named = [child.text for child in root.children if child.kind == "Identifier"][:-1]
     match root.kind:
         case "Explain" if root.text == "EXPLAIN AST":
             raise SqlRefusedError(sql, "prints a syntax tree", "send EXPLAIN SYNTAX, or EXPLAIN QUERY TREE")
-        case "ShowTables" if allowed.only is not None:
-            if not sql.startswith(("SHOW TABLES", "SHOW FULL TABLES")) or named not in ([], [allowed.only]):
+        case "ShowTables" if allowed.sole_database is not None:
+            if not sql.startswith(("SHOW TABLES", "SHOW FULL TABLES")) or named not in ([], [allowed.sole_database]):
                 raise SqlRefusedError(sql, "shows what is not in Stepwell's database", _READ_REMEDY)
         case "ShowTables" if sql.startswith(_NOT_SHOWN):
             raise SqlRefusedError(sql, "shows what the server is doing", _READ_REMEDY)

@@ -14,9 +14,9 @@ from cachetools import TTLCache, cached
 
 from stepwell_query.encoding import Format, json_bytes, json_columns, table_bytes
 from stepwell_query.errors import ClientGoneError, RequestError, SqlRefusedError
-from stepwell_query.places import PlaceBounds
 from stepwell_query.settings import QuerySettings
-from stepwell_query.sql.access import check_canonical, check_tree, only
+from stepwell_query.slots import SlotLimits
+from stepwell_query.sql.access import api_access, check_canonical, check_tree
 from stepwell_query.sql.functions import FORBIDDEN_NAMES_SQL
 from stepwell_schemas.clickhouse.errors import is_over_query_limit
 from stepwell_schemas.clickhouse.store import Store
@@ -70,14 +70,14 @@ def prepare(store: Store, sql: str, parameters: Mapping[str, Any]) -> Statement:
         raise SqlRefusedError(sql, f"is longer than {SQL_MAX_CHARS:,} characters", "send values as parameters")
     _check_parameters(parameters)
     canonical = _canonical(store, sql)
-    allowed = only(store.database)
+    allowed = api_access(store.database)
     check_canonical(canonical, allowed)
     used = {name: value for name, value in parameters.items() if f"{{{name}:" in canonical}
     try:
         # The format that is asked for becomes part of the tree: a tree is printed as plain lines in any case.
         printed = store.query_bytes(f"EXPLAIN AST {canonical}", used, "TSVRaw").decode("utf-8", "replace")
     except StoreRejectedError as error:
-        raise _refused(canonical, error) from error
+        raise _refusal(canonical, error) from error
     check_tree(canonical, printed, allowed, _forbidden_names(store))
     return Statement(canonical, used, uuid.uuid4().hex)
 
@@ -105,7 +105,7 @@ def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table
         if not is_over_query_limit(error):
             if isinstance(error, StoreUnavailableError) and error.code != _CANCELLED_CODE:
                 raise
-            raise _refused(statement.sql, error) from error
+            raise _refusal(statement.sql, error) from error
         rule, remedy = _LIMITS[error.code]
         raise SqlRefusedError(statement.sql, rule.format(**settings.model_dump()), remedy) from error
     finally:
@@ -139,11 +139,11 @@ def cancel(store: Store, statement: Statement) -> None:
         store.kill(statement.mark)
 
 
-def place_bounds(settings: QuerySettings) -> PlaceBounds:
+def slot_limits(settings: QuerySettings) -> SlotLimits:
     """Return the bounds of statements that run and wait; one address leaves a place to others."""
     running = settings.sql_concurrency
     waiting = _WAITING_PER_PLACE * running
-    return PlaceBounds(running, max(1, running - 1), waiting, max(1, waiting // 2), _WAIT_SECONDS)
+    return SlotLimits(running, max(1, running - 1), waiting, max(1, waiting // 2), _WAIT_SECONDS)
 
 
 # Listing takes 0.2 s, and changes with the server's version.
@@ -157,7 +157,7 @@ def _canonical(store: Store, sql: str) -> str:
     try:
         written = store.query("SELECT formatQuerySingleLine({sql:String}) AS sql", {"sql": sql})
     except StoreRejectedError as error:
-        raise _refused(sql, error) from error
+        raise _refusal(sql, error) from error
     canonical: str = written.column("sql")[0].as_py()
     return canonical
 
@@ -173,31 +173,30 @@ def _check_parameters(parameters: Mapping[str, Any]) -> None:
             raise RequestError("parameters", name, "is no name of a parameter", "use letters, digits and _")
 
 
-def _refused(sql: str, error: StoreError) -> SqlRefusedError:
+def _refusal(sql: str, error: StoreError) -> SqlRefusedError:
     if error.code == _CANCELLED_CODE:
         return SqlRefusedError(sql, "was cancelled", "send it again")
     message = _message(sql, error)
     if error.code == _SYNTAX_CODE:
-        return SqlRefusedError(
-            sql, f"is not SQL that ClickHouse understands: {message}", "correct it; one statement", _place(sql, message)
-        )
+        rule = f"is not SQL that ClickHouse understands: {message}"
+        return SqlRefusedError(sql, rule, "correct it, and send one statement", _error_column(sql, message))
     return SqlRefusedError(sql, f"was refused by ClickHouse: {message}", "correct it")
 
 
-def _hidden(sql: str) -> Callable[[re.Match[str]], str]:
+def _hide_paths(sql: str) -> Callable[[re.Match[str]], str]:
     """Return what puts `<path>` in the place of a path, unless the statement itself has it."""
     return lambda match: match[0] if match[0] in sql else "<path>"
 
 
 def _message(sql: str, error: StoreError) -> str:
     """Return what ClickHouse says, without what the drivers and our own statement put around it."""
-    found = _MESSAGE.search(str(error))
-    text = _PATH.sub(_hidden(sql), found[1] if found else str(error))
+    match = _MESSAGE.search(str(error))
+    text = _PATH.sub(_hide_paths(sql), match[1] if match else str(error))
     return text if len(text) <= _MESSAGE_CHARS else f"{text[:_MESSAGE_CHARS]}…"
 
 
-def _place(sql: str, message: str) -> int | None:
+def _error_column(sql: str, message: str) -> int | None:
     """Return the character of the statement, from 1, at which ClickHouse stopped to understand it."""
-    found = _POSITION.search(message)
+    match = _POSITION.search(message)
     # ClickHouse counts bytes.
-    return len(sql.encode()[: int(found[1]) - 1].decode("utf-8", "ignore")) + 1 if found else None
+    return len(sql.encode()[: int(match[1]) - 1].decode("utf-8", "ignore")) + 1 if match else None

@@ -114,8 +114,8 @@ class ScanQuery(RowsQuery):
         """
         return ScanRequest(
             keys=self.all_keys(),
-            low=self.min_step,
-            high=self.max_step,
+            step_from=self.min_step,
+            step_to=self.max_step,
             stream=self.stream_name(),
             digits=digits or self.long,
             cursor=Cursor.parse(self.cursor, long=self.long),

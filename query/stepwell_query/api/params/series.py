@@ -23,13 +23,13 @@ class ViewParameters(Parameters):
     """What a request for views says besides runs and keys."""
 
     points: int = Field(1_000, ge=1, le=POINTS_MAX, description="Points of each series, at most.")
-    low: StepBound = Field(None, alias="from", description="First step, included.")
-    high: StepBound = Field(None, alias="to", description="Last step, included.")
+    step_from: StepBound = Field(None, alias="from", description="First step, included.")
+    step_to: StepBound = Field(None, alias="to", description="Last step, included.")
     nan: Nan = NotFinite.TEXT
 
-    def of_keys(self, keys: Sequence[str], settings: QuerySettings, runs: int = 1) -> SeriesRequest:
+    def to_request(self, keys: Sequence[str], settings: QuerySettings, runs: int = 1) -> SeriesRequest:
         """Return the request for one run's keys. Raises: RequestError, KeyRuleError."""
-        check_range("from", self.low, "to", self.high)
+        check_range("from", self.step_from, "to", self.step_to)
         if not keys:
             raise RequestError("key", None, "is required", "name at least one: key=loss")
         checked = [check_key(key) for key in keys]
@@ -39,7 +39,7 @@ class ViewParameters(Parameters):
         if runs * len(keys) * self.points > settings.query_max_cells:
             rule = f"{runs * len(keys):,} series × {self.points:,} points are more than {settings.query_max_cells:,}"
             raise RequestError("points", self.points, rule, "ask for fewer points, or split the request")
-        return SeriesRequest(checked, self.points, self.low, self.high)
+        return SeriesRequest(checked, self.points, self.step_from, self.step_to)
 
 
 class SeriesParameters(ViewParameters):
@@ -73,10 +73,10 @@ class SeriesParameters(ViewParameters):
         " the average looks alike however many rows there are. None: of a row.",
     )
 
-    def of_keys(self, keys: Sequence[str], settings: QuerySettings, runs: int = 1) -> SeriesRequest:
+    def to_request(self, keys: Sequence[str], settings: QuerySettings, runs: int = 1) -> SeriesRequest:
         """Return the request for one run's keys. Raises: RequestError, KeyRuleError."""
         x = "_timestamp" if self.x == "_wall" else self.x
-        request = super().of_keys(keys, settings, runs)
+        request = super().to_request(keys, settings, runs)
         return replace(
             request,
             x=x,
@@ -137,11 +137,11 @@ class GroupsBody(ViewParameters):
                 names.setdefault(RunPath.parse(run), []).append(name)
         return names
 
-    def of_runs(self, settings: QuerySettings, runs: int) -> SeriesRequest:
+    def to_group_request(self, settings: QuerySettings, runs: int) -> SeriesRequest:
         """Return the request for every run. Raises: RequestError, KeyRuleError."""
         if not runs:
             raise RequestError("runs", None, "is required", "name runs, or groups of them in `groups`")
         if self.groups is not None and (self.runs or self.group_by):
             raise RequestError("groups", len(self.groups), "stands in place of runs and group_by", "leave those out")
         check_group_by(self.group_by)
-        return self.of_keys(self.keys, settings, runs)
+        return self.to_request(self.keys, settings, runs)

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from stepwell_query.api.context import Shared
-from stepwell_query.api.streams import Streams
+from stepwell_query.api.dependencies import ContextDep
+from stepwell_query.api.streams import StreamSlots
 from stepwell_query.encoding import json_bytes
 from stepwell_query.runs.live_updates import Position
 from stepwell_schemas.rules.identifiers import check_identifier
@@ -23,7 +23,7 @@ _RETRY_MS: Final = 1_000
 
 # Not in the schema: clients that are made of it read an answer to its end, and this one has none.
 @router.get("/projects/{entity}/{project}/events", response_class=StreamingResponse, include_in_schema=False)
-async def events(entity: str, project: str, context: Shared, request: Request) -> StreamingResponse:
+async def events(entity: str, project: str, context: ContextDep, request: Request) -> StreamingResponse:
     """Stream which runs of a project have moved on, as server-sent events; the first names all of them.
 
     Each `runs` event has `{"runs": [{"run_id", "offset", "step", "state"}]}`. A comment comes every 15 seconds without
@@ -41,7 +41,7 @@ async def events(entity: str, project: str, context: Shared, request: Request) -
 class EventsResponse(StreamingResponse):
     """A stream of events that has a place among all streams while it lasts."""
 
-    def __init__(self, streams: Streams, client: str, items: AsyncIterator[bytes], **more: Any) -> None:
+    def __init__(self, streams: StreamSlots, client: str, items: AsyncIterator[bytes], **more: Any) -> None:
         super().__init__(items, **more)
         self._streams = streams
         self._client = client

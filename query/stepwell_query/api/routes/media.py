@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
 
-from stepwell_query.api.context import Context, Shared
+from stepwell_query.api.dependencies import Context, ContextDep
 from stepwell_query.errors import RequestError
 from stepwell_query.media.files import (
     PAGE_TYPES,
     MediaFile,
     check_sha256,
-    gone,
+    media_gone,
     page_headers,
+    parse_range,
     read_media_file,
     safety_headers,
     served_type,
-    span_of,
 )
 from stepwell_schemas.media_store import file_path
 
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/api/v1", tags=["media"])
 
 @router.get("/media/{sha256}", response_class=Response)
 @router.head("/media/{sha256}", response_class=Response, include_in_schema=False)
-async def media(sha256: str, context: Shared, request: Request) -> Response:
+async def media(sha256: str, context: ContextDep, request: Request) -> Response:
     """Return a media file, as the references of media values name it; one range of bytes where `Range` asks for it.
 
     Pictures, sounds and videos have their media type; all else is sent as `application/octet-stream`, to download. The
@@ -41,7 +41,7 @@ async def media(sha256: str, context: Shared, request: Request) -> Response:
 
 
 @router.get("/media/{sha256}/page", response_class=Response)
-async def page(sha256: str, context: Shared, request: Request) -> Response:
+async def page(sha256: str, context: ContextDep, request: Request) -> Response:
     """Return a logged HTML file as a page: its own scripts run, without an origin and without the network."""
     file = await _file(context, sha256)
     if file.content_type.strip().lower() not in PAGE_TYPES:
@@ -69,10 +69,10 @@ async def _answer(
     if etag in known or "*" in known:
         return Response(status_code=304, headers=headers)
     # A range of another version of the file would be asked for in vain: then the answer is the whole file.
-    wanted = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
-    span = span_of(wanted, file.size)
+    range_header = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
+    span = parse_range(range_header, file.size)
     if await context.media.size(path) is None:
-        raise gone(file.sha256)
+        raise media_gone(file.sha256)
     headers["content-length"] = str(span.end - span.start)
     if span.partial:
         headers["content-range"] = f"bytes {span.start}-{span.end - 1}/{file.size}"

@@ -87,11 +87,11 @@ def _first_question(names: list[str]) -> str:
 async def asset(version: str, name: str, request: Request) -> Response:
     """Return one of the page's files, to be kept for good under this address."""
     page = _page()
-    found = page.assets.get(name)
-    if version != page.version or found is None:
+    file = page.assets.get(name)
+    if version != page.version or file is None:
         raise HTTPException(404)
     policy = {"content-security-policy": FRAME_POLICY} if name.endswith(".html") else {}
-    return _answer(request, found, {"cache-control": _FOR_GOOD, **policy})
+    return _answer(request, file, {"cache-control": _FOR_GOOD, **policy})
 
 
 def _answer(request: Request, file: Asset, headers: dict[str, str]) -> Response:

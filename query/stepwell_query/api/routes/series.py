@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from stepwell_query.api.context import Context, Run, Shared, chosen_format, encoded
+from stepwell_query.api.dependencies import Context, ContextDep, RunDep
 from stepwell_query.api.etag import entity_tag, has_tag
+from stepwell_query.api.negotiation import encode_response, negotiate_format
 from stepwell_query.api.params.common import AnyFormat
 from stepwell_query.api.params.series import GroupsBody, ManySeriesBody, RunSeriesQuery, ViewParameters
 from stepwell_query.catalog.runs import Activity, read_activity
@@ -26,7 +27,9 @@ Stored = dict[RunPath, Activity]
 
 
 @router.get("/runs/{entity}/{project}/{run_id}/series", responses={304: {"description": "Nothing has changed."}})
-async def series(path: Run, query: Annotated[RunSeriesQuery, Query()], context: Shared, request: Request) -> Response:
+async def series(
+    path: RunDep, query: Annotated[RunSeriesQuery, Query()], context: ContextDep, request: Request
+) -> Response:
     """Return metrics of one run by at most `points` points each, without losing a spike.
 
     Long series are cut into buckets of a power of two of steps. A bucket gives its last value (`value`, at `step`),
@@ -36,11 +39,11 @@ async def series(path: Run, query: Annotated[RunSeriesQuery, Query()], context: 
 
     The answer has an `ETag`: send it as `If-None-Match`, and while nothing has changed the answer is 304.
     """
-    fmt = chosen_format(request, query.format, tuple(Format))
-    asked = query.of_keys(query.key, context.settings)
+    fmt = negotiate_format(request, query.format, tuple(Format))
+    series_request = query.to_request(query.key, context.settings)
 
     def read(activity: Stored) -> bytes:
-        answers = read_series(context.store, [path], activity, asked, context.settings.query_max_seconds)
+        answers = read_series(context.store, [path], activity, series_request, context.settings.query_max_seconds)
         if not answers:
             raise RunNotFoundError(path)
         return (
@@ -55,7 +58,7 @@ async def series(path: Run, query: Annotated[RunSeriesQuery, Query()], context: 
 @router.post("/series", responses={304: {"description": "Nothing has changed."}})
 async def many_series(
     body: ManySeriesBody,
-    context: Shared,
+    context: ContextDep,
     request: Request,
     named: Annotated[AnyFormat, Query(alias="format")] = None,
 ) -> Response:
@@ -63,17 +66,17 @@ async def many_series(
 
     It only reads: `If-None-Match` works as for GET.
     """
-    fmt = chosen_format(request, named, tuple(Format))
+    fmt = negotiate_format(request, named, tuple(Format))
     paths = [RunPath.parse(path) for path in dict.fromkeys(body.runs)]
-    asked = body.of_keys(body.keys, context.settings, runs=len(paths))
+    series_request = body.to_request(body.keys, context.settings, runs=len(paths))
 
     def read(activity: Stored) -> bytes:
-        answers = read_series(context.store, paths, activity, asked, context.settings.query_max_seconds)
+        answers = read_series(context.store, paths, activity, series_request, context.settings.query_max_seconds)
         if fmt is not Format.JSON:
             return table_bytes(series_table(answers), fmt)
         known = {answer.run for answer in answers}
         unknown = [str(path) for path in paths if path not in known]
-        found: dict[str, Any] = {"runs": [series_json(one, body.nan) for one in answers], "unknown_runs": unknown}
+        found: dict[str, Any] = {"runs": [series_json(answer, body.nan) for answer in answers], "unknown_runs": unknown}
         return json_bytes(found)
 
     return await _answer(context, request, paths, body, fmt, read)
@@ -82,7 +85,7 @@ async def many_series(
 @router.post("/groups", responses={304: {"description": "Nothing has changed."}})
 async def groups(
     body: GroupsBody,
-    context: Shared,
+    context: ContextDep,
     request: Request,
     named: Annotated[AnyFormat, Query(alias="format")] = None,
 ) -> Response:
@@ -92,14 +95,14 @@ async def groups(
     of those, `count` is how many runs they are of, `low` and `high` are the extremes of all values. Nothing is
     interpolated or carried on where a run has no values. It only reads: `If-None-Match` works as for GET.
     """
-    fmt = chosen_format(request, named, tuple(Format))
+    fmt = negotiate_format(request, named, tuple(Format))
     paths = body.paths()
-    asked = body.of_runs(context.settings, len(paths))
+    series_request = body.to_group_request(context.settings, len(paths))
     by = body.values() or body.group_by
 
     def read(activity: Stored) -> bytes:
         seconds = context.settings.query_max_seconds
-        answer = read_groups(context.store, paths, activity, asked, by, seconds, filled=body.filled)
+        answer = read_groups(context.store, paths, activity, series_request, by, seconds, filled=body.filled)
         if fmt is not Format.JSON:
             return table_bytes(groups_table(answer), fmt)
         return json_bytes(groups_json(answer, body.group_by, body.points, body.nan))
@@ -111,24 +114,24 @@ async def _answer(
     context: Context,
     request: Request,
     paths: Sequence[RunPath],
-    asked: ViewParameters,
+    series_request: ViewParameters,
     fmt: Format,
     read: Callable[[Stored], bytes],
 ) -> Response:
     """Answer by what `read` gives, or gave for the same tag, or that it would be what the client has."""
-    held = request.headers.get("if-none-match")
+    if_none_match = request.headers.get("if-none-match")
 
     def answer() -> Response:
         activity = read_activity(context.store, paths)
-        tag = entity_tag([request.url.path, fmt, asked.model_dump(mode="json")], paths, activity)
-        if has_tag(held, tag):
+        tag = entity_tag([request.url.path, fmt, series_request.model_dump(mode="json")], paths, activity)
+        if has_tag(if_none_match, tag):
             response = Response(status_code=304)
         else:
             content = context.answers.get(tag)
             if content is None:
                 content = read(activity)
                 context.answers.put(tag, content)
-            response = encoded(content, fmt)
+            response = encode_response(content, fmt)
         response.headers["etag"] = tag
         return response
 

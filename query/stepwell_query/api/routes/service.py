@@ -9,7 +9,7 @@ import structlog
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from stepwell_query.api.context import Shared
+from stepwell_query.api.dependencies import ContextDep
 from stepwell_query.api.params.runs import RUNS_MAX
 from stepwell_query.api.problems import problem
 from stepwell_query.encoding import json_bytes
@@ -24,7 +24,7 @@ router = APIRouter(tags=["service"])
 
 
 @router.get("/api/v1/connect")
-async def connect(context: Shared) -> dict[str, Any]:
+async def connect(context: ContextDep) -> dict[str, Any]:
     """Tell a producer which brokers and topics to send to, and a reader the limits."""
     settings = context.settings
     return {
@@ -57,7 +57,7 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz")
-async def readyz(context: Shared) -> Response:
+async def readyz(context: ContextDep) -> Response:
     """Report whether every part is up: ClickHouse with its schema, and in `stepwell up` the broker and the ingestor."""
     parts = await context.readiness.parts()
     fields = {part.name: part.fields() for part in parts}

@@ -8,11 +8,12 @@ import pyarrow as pa
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from stepwell_query.api.context import Context, Shared, encoded
+from stepwell_query.api.dependencies import Context, ContextDep
+from stepwell_query.api.negotiation import encode_response
 from stepwell_query.api.params.common import Parameters
 from stepwell_query.encoding import Format, json_bytes
 from stepwell_query.errors import RequestError
-from stepwell_query.media.files import check_sha256, gone, read_media_file
+from stepwell_query.media.files import check_sha256, media_gone, read_media_file
 from stepwell_query.media.tables import CONTENT_TYPE, TABLE_MAX_BYTES, TableRequest, read_table, table_page
 from stepwell_schemas.media_store import file_path
 
@@ -33,14 +34,14 @@ class TableQuery(Parameters):
 
 
 @router.get("/media/{sha256}/rows")
-async def table_rows(sha256: str, query: Annotated[TableQuery, Query()], context: Shared) -> Response:
+async def table_rows(sha256: str, query: Annotated[TableQuery, Query()], context: ContextDep) -> Response:
     """Return a page of a logged table's rows: `columns` (name and type), `rows` (lists of cells), `found`, `total`.
 
     Cells of type `media` are references, as a row of the run has them, with their `kind`.
     """
     table = await _table(check_sha256(sha256), context)
     request = TableRequest(**query.model_dump())
-    return encoded(await context.in_thread(lambda: json_bytes(table_page(table, request))), Format.JSON)
+    return encode_response(await context.in_thread(lambda: json_bytes(table_page(table, request))), Format.JSON)
 
 
 async def _table(sha256: str, context: Context) -> pa.Table:
@@ -55,7 +56,7 @@ async def _table(sha256: str, context: Context) -> pa.Table:
         raise RequestError("sha256", sha256, rule, f"download /api/v1/media/{sha256}, a Parquet file")
     path = file_path(sha256)
     if await context.media.size(path) is None:
-        raise gone(sha256)
+        raise media_gone(sha256)
     content = b"".join([part async for part in context.media.read(path, 0, file.size)])
     table = await context.in_thread(read_table, content)
     context.tables.put(sha256, table)

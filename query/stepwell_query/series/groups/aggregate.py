@@ -25,27 +25,27 @@ _SAFE_EXPONENT: Final = 400
 class GroupBuckets:
     """n buckets in columns, ascending by `group`, then by step.
 
-    `step` is the last one of any run in the bucket. `mean`, `least`, `greatest` and `std` (of a sample: NaN of one run)
+    `step` is the last one of any run in the bucket. `mean`, `min`, `max` and `std` (of a sample: NaN of one run)
     are of the runs' means, of which there are `runs`; `low` and `high` are the extremes of all their values.
     """
 
     group: Int64s
     step: Int64s
     mean: Float64s
-    least: Float64s
-    greatest: Float64s
+    min: Float64s
+    max: Float64s
     std: Float64s
     runs: Int64s
     low: Float64s
     high: Float64s
 
-    def of(self, group: int) -> GroupBuckets:
+    def select_group(self, group: int) -> GroupBuckets:
         """Return the buckets of one group."""
         own = slice(*np.searchsorted(self.group, [group, group + 1]).tolist())
         return GroupBuckets(*(getattr(self, field.name)[own] for field in fields(self)))
 
 
-def grouped(buckets: Buckets, shifts: Int64s, members: Sequence[tuple[int, int]]) -> GroupBuckets:
+def aggregate_groups(buckets: Buckets, shifts: Int64s, members: Sequence[tuple[int, int]]) -> GroupBuckets:
     """Sum up series by group.
 
     Args:
@@ -59,7 +59,7 @@ def grouped(buckets: Buckets, shifts: Int64s, members: Sequence[tuple[int, int]]
     # The places of each member's buckets, one member after the other.
     places = np.arange(int(sizes.sum())) + np.repeat(bounds[owners] - np.cumsum(sizes) + sizes, sizes)
     group = np.repeat(groups, sizes)
-    counted = buckets.finite[places] > 0
+    counted = buckets.finite_count[places] > 0
     places, group = places[counted], group[counted]
     bucket = buckets.step[places] >> shifts[buckets.owner[places]]
     order = np.lexsort((bucket, group))
@@ -78,7 +78,7 @@ def _summed(buckets: Buckets, group: Int64s, bucket: Int64s) -> GroupBuckets:
     return GroupBuckets(
         group[starts], np.maximum.reduceat(buckets.step, starts), mean,
         np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts), std, runs,
-        np.fmin.reduceat(buckets.low, starts), np.fmax.reduceat(buckets.high, starts),
+        np.fmin.reduceat(buckets.min, starts), np.fmax.reduceat(buckets.max, starts),
     )  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def _moments(values: Float64s, starts: Int64s, runs: Int64s) -> tuple[Float64s, 
         return np.ldexp(mean, exponents), np.ldexp(std, exponents)
 
 
-def at_path(document: dict[str, Any], path: str) -> Any:
+def value_at_path(document: dict[str, Any], path: str) -> Any:
     """Return what a config holds at a path of keys joined by dots, None where nothing is.
 
     Of two paths that read the same (`{"a.b": 1, "a": {"b": 2}}`) the one with fewer levels counts.
@@ -109,20 +109,20 @@ def at_path(document: dict[str, Any], path: str) -> Any:
     for count in range(len(parts) - 1, 0, -1):
         inner = document.get(".".join(parts[:count]))
         if isinstance(inner, dict):
-            found = at_path(inner, ".".join(parts[count:]))
-            if found is not None:
-                return found
+            value = value_at_path(inner, ".".join(parts[count:]))
+            if value is not None:
+                return value
     return None
 
 
-def groups_of(values: Sequence[Sequence[Any]]) -> tuple[list[Any], list[list[int]]]:
+def group_values(values: Sequence[Sequence[Any]]) -> tuple[list[Any], list[list[int]]]:
     """Return the different values that members have, sorted, and the places of each member's values among them.
 
     Numbers come first, then texts, then the rest by its JSON, and None last.
     """
     texts = {_json(value): value for own in values for value in own}
     ordered = sorted(texts, key=lambda text: _rank(texts[text], text))
-    places = {text: place for place, text in enumerate(ordered)}
+    places = {text: index for index, text in enumerate(ordered)}
     return [texts[text] for text in ordered], [[places[_json(value)] for value in own] for own in values]
 
 

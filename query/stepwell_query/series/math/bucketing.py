@@ -68,18 +68,18 @@ def bucket_plan(first: int, last: int, rows: int, points: int) -> BucketPlan:
     return BucketPlan(first, last, bucket_shift(first, last, points))
 
 
-def affordable(shifts: Sequence[int], rows: Sequence[int], least: int, budget: int) -> list[int]:
+def limit_point_reads(shifts: Sequence[int], rows: Sequence[int], least: int, budget: int) -> list[int]:
     """Return the shifts of many series that are read at once, some raised to `least`, the narrowest that rollups serve.
 
     Series of a shift between are read point by point. Where they have more than `budget` rows together, those of the
     greatest shift are raised, as long as it takes: they lose the least of their points, a half or three quarters.
     """
-    found = list(shifts)
+    result = list(shifts)
     for shift in range(least - 1, 0, -1):
-        if sum(count for count, own in zip(rows, found, strict=True) if 0 < own < least) <= budget:
+        if sum(count for count, own in zip(rows, result, strict=True) if 0 < own < least) <= budget:
             break
-        found = [least if own == shift else own for own in found]
-    return found
+        result = [least if own == shift else own for own in result]
+    return result
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,16 +37,16 @@ class Buckets:
 
     owner: Int64s
     step: Int64s
-    value: Float64s
-    low: Float64s
-    high: Float64s
+    last: Float64s
+    min: Float64s
+    max: Float64s
     total: Float64s
-    finite: Int64s
-    nans: Int64s
-    rows: Int64s
+    finite_count: Int64s
+    nan_count: Int64s
+    count: Int64s
     time: Int64s | None = None
-    low_step: Int64s | None = None
-    high_step: Int64s | None = None
+    min_step: Int64s | None = None
+    max_step: Int64s | None = None
     scaled: Float64s | None = None
 
     @classmethod
@@ -78,7 +78,7 @@ class Buckets:
 
     def counts(self, owners: int) -> Int64s:
         """Return the rows that each series' buckets stand for."""
-        return self.sums(self.rows, owners)
+        return self.sums(self.count, owners)
 
     def sums(self, column: Int64s, owners: int) -> Int64s:
         """Return the sum of a column for each series."""
@@ -89,7 +89,7 @@ class Buckets:
 _columns = attrgetter(*(field.name for field in fields(Buckets)))
 
 
-def concatenated(parts: Sequence[Buckets]) -> Buckets:
+def concatenate(parts: Sequence[Buckets]) -> Buckets:
     """Return the buckets of all parts, sorted; a series may have buckets in several."""
     parts = [part for part in parts if len(part)]
     if not parts:
@@ -97,19 +97,19 @@ def concatenated(parts: Sequence[Buckets]) -> Buckets:
     if any(part.scaled is not None for part in parts):
         parts = [replace(part, scaled=_scaled(part)) for part in parts]
     columns = zip(*(_columns(part) for part in parts), strict=True)
-    whole = parts[0] if len(parts) == 1 else Buckets(*[_joined(column) for column in columns])
-    if in_order(whole.owner, whole.step):
-        return whole
-    return whole.take(np.lexsort((whole.step, whole.owner)))
+    merged = parts[0] if len(parts) == 1 else Buckets(*[_joined(column) for column in columns])
+    if is_sorted(merged.owner, merged.step):
+        return merged
+    return merged.take(np.lexsort((merged.step, merged.owner)))
 
 
-def in_order(owner: Int64s, step: Int64s) -> bool:
+def is_sorted(owner: Int64s, step: Int64s) -> bool:
     """Whether rows are sorted by series, then by step."""
     same = owner[1:] == owner[:-1]
     return bool(((owner[1:] > owner[:-1]) | (same & (step[1:] >= step[:-1]))).all())
 
 
-def of_points(
+def from_points(
     owner: Int64s, step: Int64s, value: Float64s, time: Int64s | None, shifts: Int64s, extremes: bool
 ) -> Buckets:
     """Bring points, sorted by series and step, to buckets of `2**shifts[owner]` steps.
@@ -135,7 +135,7 @@ def of_points(
     )  # fmt: skip
 
 
-def widened(buckets: Buckets, shifts: Int64s) -> Buckets:
+def widen(buckets: Buckets, shifts: Int64s) -> Buckets:
     """Bring buckets to wider ones of `2**shifts[owner]` steps, each of which holds whole ones of them."""
     if not len(buckets):
         return buckets
@@ -143,36 +143,36 @@ def widened(buckets: Buckets, shifts: Int64s) -> Buckets:
     if len(starts) == len(buckets):
         return buckets
     parts = ends - starts + 1
-    low, high = np.fmin.reduceat(buckets.low, starts), np.fmax.reduceat(buckets.high, starts)
-    low_step, high_step = buckets.low_step, buckets.high_step
+    low, high = np.fmin.reduceat(buckets.min, starts), np.fmax.reduceat(buckets.max, starts)
+    min_step, max_step = buckets.min_step, buckets.max_step
     totals = _sums(buckets.total, starts)
     return Buckets(
-        buckets.owner[starts], buckets.step[ends], buckets.value[ends], low, high, totals,
-        np.add.reduceat(buckets.finite, starts), np.add.reduceat(buckets.nans, starts),
-        np.add.reduceat(buckets.rows, starts),
+        buckets.owner[starts], buckets.step[ends], buckets.last[ends], low, high, totals,
+        np.add.reduceat(buckets.finite_count, starts), np.add.reduceat(buckets.nan_count, starts),
+        np.add.reduceat(buckets.count, starts),
         None if buckets.time is None else buckets.time[ends],
-        None if low_step is None else _first_at(low_step, buckets.low, low, starts, parts),
-        None if high_step is None else _first_at(high_step, buckets.high, high, starts, parts),
+        None if min_step is None else _first_at(min_step, buckets.min, low, starts, parts),
+        None if max_step is None else _first_at(max_step, buckets.max, high, starts, parts),
         None if np.isfinite(totals).all() else _sums(_scaled(buckets), starts),
     )  # fmt: skip
 
 
 def means(buckets: Buckets) -> Float64s:
     """Return the mean of each bucket's finite values, and its last value where it has none."""
-    counts = np.maximum(buckets.finite, 1)
-    found = np.where(buckets.finite > 0, buckets.total / counts, buckets.value)
+    counts = np.maximum(buckets.finite_count, 1)
+    result = np.where(buckets.finite_count > 0, buckets.total / counts, buckets.last)
     if buckets.scaled is None:
-        return found
-    beyond = overflowed(buckets)
+        return result
+    beyond = sum_overflows(buckets)
     # The last digit may carry the mean of the largest numbers over float64's end.
     with np.errstate(over="ignore"):
         unscaled = np.clip(buckets.scaled / counts / SCALE, -_LARGEST, _LARGEST)
-    return np.where(beyond, unscaled, found)
+    return np.where(beyond, unscaled, result)
 
 
-def overflowed(buckets: Buckets) -> NDArray[np.bool_]:
+def sum_overflows(buckets: Buckets) -> NDArray[np.bool_]:
     """Return which buckets have finite values whose sum is beyond the range of float64."""
-    return (buckets.finite > 0) & ~np.isfinite(buckets.total)
+    return (buckets.finite_count > 0) & ~np.isfinite(buckets.total)
 
 
 def _scaled(buckets: Buckets) -> Float64s:
@@ -198,8 +198,8 @@ def _runs(owner: Int64s, bucket: Int64s) -> tuple[Int64s, Int64s]:
     return starts, np.append(starts[1:], len(owner)) - 1
 
 
-def _first_at(step: Int64s, value: Float64s, wanted: Float64s, starts: Int64s, counts: Int64s) -> Int64s:
+def _first_at(step: Int64s, value: Float64s, target: Float64s, starts: Int64s, counts: Int64s) -> Int64s:
     """Return, of each run of rows, the step of the first whose value is the wanted one; 0 where that is NaN."""
-    places = np.where(value == np.repeat(wanted, counts), np.arange(len(value)), len(value))
+    places = np.where(value == np.repeat(target, counts), np.arange(len(value)), len(value))
     first = np.minimum.reduceat(places, starts)
     return np.where(first < len(value), step[np.minimum(first, len(value) - 1)], 0)

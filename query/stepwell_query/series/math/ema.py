@@ -25,7 +25,7 @@ def moving_averages(buckets: Buckets, owners: int, weight: float | Float64s) -> 
     """
     if not len(buckets):
         return np.empty(0, np.float64)
-    counts = buckets.finite
+    counts = buckets.finite_count
     decay = np.broadcast_to(np.log(weight), owners)[buckets.owner] * counts
     factors = np.exp(decay)
     starts = buckets.bounds(owners)[:-1]
@@ -65,11 +65,11 @@ def _recurrence(factors: Float64s, terms: Float64s, bounds: Int64s) -> Float64s:
             left[column] = rest
             rest = end + shrinking * rest
         value += factor * left
-    found: Float64s = np.ascontiguousarray(value.T).ravel()[places]
-    return found
+    result: Float64s = np.ascontiguousarray(value.T).ravel()[places]
+    return result
 
 
-def weight_of_row(weight: float, parts: int, rows: int) -> float:
+def row_weight(weight: float, parts: int, rows: int) -> float:
     """Return the weight of a row that gives one of `parts` even parts of a series the weight `weight`.
 
     A row is a part itself where there are no more of them.
@@ -77,18 +77,18 @@ def weight_of_row(weight: float, parts: int, rows: int) -> float:
     return float(weight ** min(1.0, parts / rows)) if rows > 0 else weight
 
 
-def at_steps(buckets: Buckets, averages: Float64s, steps: Sequence[Int64s]) -> list[Float64s]:
+def averages_at_steps(buckets: Buckets, averages: Float64s, steps: Sequence[Int64s]) -> list[Float64s]:
     """Return the averages of each series as of some steps: after the last bucket that ends at a step or before it."""
-    found = []
-    for own, values, asked in zip(
+    result = []
+    for own, values, asked_steps in zip(
         buckets.split(len(steps)), np.split(averages, buckets.bounds(len(steps))[1:-1]), steps, strict=True
     ):
-        at = np.searchsorted(own.step, asked, "right") - 1
-        found.append(np.append(values, np.nan)[at])
-    return found
+        at = np.searchsorted(own.step, asked_steps, "right") - 1
+        result.append(np.append(values, np.nan)[at])
+    return result
 
 
-def finest(steps: int, rows: int, limit: int) -> int:
+def finest_level(steps: int, rows: int, limit: int) -> int:
     """Return the finest level, 0 for rows, of which a range has at most `limit`; the widest where none has so few."""
     if min(rows, steps) <= limit:
         return 0

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from stepwell_query.series.math.buckets import Buckets, Float64s, Int64s, concatenated, of_points
+from stepwell_query.series.math.buckets import Buckets, Float64s, Int64s, concatenate, from_points
 
 BUCKETS_A_POINT: Final = 2
 """Buckets of steps for each point asked for, so four candidates a point, as the paper's authors advise."""
@@ -26,17 +26,17 @@ def candidates(buckets: Buckets, owners: int) -> Buckets:
     """Return the extremes of all buckets, and each series' last row, as rows; the extremes' steps must be known."""
     if not len(buckets):
         return buckets
-    assert buckets.low_step is not None and buckets.high_step is not None  # noqa: S101, PT018 - what callers ask for
+    assert buckets.min_step is not None and buckets.max_step is not None  # noqa: S101, PT018 - what callers ask for
     ends = buckets.bounds(owners)[1:] - 1
     last = np.unique(ends[ends >= 0])
     owner = np.concatenate([buckets.owner, buckets.owner, buckets.owner[last]])
-    step = np.concatenate([buckets.low_step, buckets.high_step, buckets.step[last]])
-    value = np.concatenate([buckets.low, buckets.high, buckets.value[last]])
+    step = np.concatenate([buckets.min_step, buckets.max_step, buckets.step[last]])
+    value = np.concatenate([buckets.min, buckets.max, buckets.last[last]])
     there = np.flatnonzero(~np.isnan(value))
     order = there[np.lexsort((step[there], owner[there]))]
     repeated = (np.diff(owner[order]) == 0) & (np.diff(step[order]) == 0)
     kept = order[np.append(~repeated, True)] if len(order) else order
-    return of_points(owner[kept], step[kept], value[kept], None, np.zeros(owners, np.int64), extremes=False)
+    return from_points(owner[kept], step[kept], value[kept], None, np.zeros(owners, np.int64), extremes=False)
 
 
 def largest_triangles(rows: Buckets, owners: int, points: int) -> Buckets:
@@ -48,7 +48,7 @@ def largest_triangles(rows: Buckets, owners: int, points: int) -> Buckets:
     for chosen in np.array_split(long, -(-len(long) // _SERIES)) if len(long) else []:
         places = _chosen(rows, bounds[chosen], counts[chosen], points)
         parts.append(rows.take(np.sort(places.ravel())))
-    return concatenated(parts)
+    return concatenate(parts)
 
 
 def _chosen(rows: Buckets, starts: Int64s, counts: Int64s, points: int) -> Int64s:
@@ -86,7 +86,7 @@ def _scaled(rows: Buckets, starts: Int64s, counts: Int64s) -> tuple[Float64s, Fl
     x, y = np.zeros(len(rows)), np.zeros(len(rows))
     for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
         own = slice(start, start + count)
-        steps, values = rows.step[own], rows.value[own]
+        steps, values = rows.step[own], rows.last[own]
         x[own] = (steps - steps[0]) / max(int(steps[-1] - steps[0]), 1)
         largest = np.max(np.abs(values), where=np.isfinite(values), initial=0.0)
         y[own] = values / (largest or 1.0)

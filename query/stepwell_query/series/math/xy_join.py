@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stepwell_query.series.math.buckets import Buckets, Float64s, Int64s, of_points
+from stepwell_query.series.math.buckets import Buckets, Float64s, Int64s, from_points
 
 # Of a float64: 2**-1074 is the least positive one, and 2**1023 the greatest power of two.
 _LEAST_EXPONENT = -1074
@@ -22,7 +22,7 @@ _GREATEST_EXPONENT = 1023
 _WHOLE = 63
 
 
-class Joined(NamedTuple):
+class XYPoints(NamedTuple):
     """Points over x, ascending: `x` float64[n], `buckets`, and their `width` on the x axis.
 
     A width of None: they are rows; of inf: all that is not below 0 is one bucket, and all that is.
@@ -33,7 +33,7 @@ class Joined(NamedTuple):
     width: float | None
 
 
-def joined(rows: Buckets, xs: Buckets, shift: int) -> tuple[Float64s, Buckets]:
+def join_on_step(rows: Buckets, xs: Buckets, shift: int) -> tuple[Float64s, Buckets]:
     """Return those rows (or buckets of `2**shift` steps) of a series at which x has a finite value, with that.
 
     Both are of one series each, ascending by step.
@@ -41,22 +41,22 @@ def joined(rows: Buckets, xs: Buckets, shift: int) -> tuple[Float64s, Buckets]:
     place, own = xs.step >> shift, rows.step >> shift
     at = np.searchsorted(place, own)
     there = np.append(place, -1)[at] == own
-    x = np.append(xs.value, np.nan)[at]
+    x = np.append(xs.last, np.nan)[at]
     kept = there & np.isfinite(x)
     return x[kept], rows.take(kept)
 
 
-def over_x(x: Float64s, buckets: Buckets) -> Joined:
+def sort_by_x(x: Float64s, buckets: Buckets) -> XYPoints:
     """Order points by x; those at one x by their step."""
     order = np.lexsort((buckets.step, x))
-    return Joined(x[order], buckets.take(order), None)
+    return XYPoints(x[order], buckets.take(order), None)
 
 
-def bucketed_over_x(x: Float64s, rows: Buckets, points: int) -> Joined:
+def bucket_by_x(x: Float64s, rows: Buckets, points: int) -> XYPoints:
     """Bring rows to at most `points` buckets of x; a bucket's last row is that of the greatest x, and latest step."""
-    x, rows, _ = over_x(x, rows)
+    x, rows, _ = sort_by_x(x, rows)
     if len(x) <= points:
-        return Joined(x, rows, None)
+        return XYPoints(x, rows, None)
     exponent = x_exponent(float(x[0]), float(x[-1]), points)
     places = np.floor(np.ldexp(x, -exponent))
     # What is so little below 0 that scaling makes it 0.
@@ -64,8 +64,8 @@ def bucketed_over_x(x: Float64s, rows: Buckets, points: int) -> Joined:
     bucket: Int64s = np.cumsum(np.concatenate(([0], (places[1:] != places[:-1]).astype(np.int64))))
     ends = np.append(np.flatnonzero(np.diff(bucket)), len(x) - 1)
     shifts = np.full(len(ends), _WHOLE)
-    found = of_points(bucket, rows.step, rows.value, rows.time, shifts, extremes=False)
-    return Joined(x[ends], found.owned(np.zeros_like(found.owner)), _width(exponent))
+    result = from_points(bucket, rows.step, rows.last, rows.time, shifts, extremes=False)
+    return XYPoints(x[ends], result.owned(np.zeros_like(result.owner)), _width(exponent))
 
 
 def x_exponent(low: float, high: float, points: int) -> int:

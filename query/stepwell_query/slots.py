@@ -12,7 +12,7 @@ from stepwell_query.errors import TooBusyError
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceBounds:
+class SlotLimits:
     """Statements that run at the same time and that wait for a place, in total and of one client address.
 
     One address never has all places, so that another's statement starts when the first place is free.
@@ -31,16 +31,16 @@ class _Waiter:
     admitted: asyncio.Future[None]
 
 
-class Places:
+class StatementSlots:
     """Admits statements; used from one event loop."""
 
-    def __init__(self, bounds: PlaceBounds) -> None:
+    def __init__(self, bounds: SlotLimits) -> None:
         self._bounds = bounds
         self._running: Counter[str] = Counter()
         self._waiting: list[_Waiter] = []
 
     @asynccontextmanager
-    async def place(self, client: str) -> AsyncIterator[None]:
+    async def acquire(self, client: str) -> AsyncIterator[None]:
         """Hold a place in the block; a task that is cancelled while it waits leaves the queue.
 
         Raises:
