@@ -1,4 +1,4 @@
-"""Rows as tables: wide, with a column for each series, and long, with a row for each value."""
+"""Rows as Arrow tables: wide, with a column per series, or long, with a row per value."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ LONG_SCHEMA: Final = pa.schema(
         ("text", pa.string()),
     ]
 )
-"""A long table's columns: `value` holds numbers, and bools as 1 and 0; `text` holds texts, the JSON of all other kinds,
-and the digits of integers that float64 can't hold."""
+"""Columns of a long table: `value` has numbers, and bools as 1 and 0. `text` has strings, the JSON of all other kinds,
+and the digits of integers that float64 can't represent."""
 
 
 def wide_schema(series: Sequence[SeriesInfo], *, exact: bool = False, filled: bool = False) -> pa.Schema:
     """Return the schema of `wide_table`: three columns of the row, then one for each series.
 
-    The metadata of a series' column say its `key` and `kind`. With `exact`, each number has one more column behind them
-    all, named `KEY (exact)`, with the digits of integers that float64 can't hold, null elsewhere. With `filled`, each
-    key has one more, named `KEY (interpolated)`, that says whether its value was interpolated.
+    The metadata of a series' column has its `key` and `kind`. With `exact`, further columns `KEY (exact)` have the
+    digits of integers that float64 can't represent, null for other values. With `filled`, further columns
+    `KEY (interpolated)` are true for interpolated values.
     """
     fixed = [pa.field(STEP, pa.int64()), pa.field(TIMESTAMP, pa.float64()), pa.field(RUNTIME, pa.float64())]
     names = column_names(series)
@@ -74,7 +74,7 @@ def wide_table(rows: StepRows, schema: pa.Schema, *, exact: bool = False, filled
 
 
 class LongTables:
-    """Makes long tables of the values of some series; all share their dictionaries of keys and kinds."""
+    """Builds long tables of the values of some series; all tables share the dictionaries of keys and kinds."""
 
     def __init__(self, series: Sequence[SeriesInfo]) -> None:
         keys = dict.fromkeys(info.key for info in series)
@@ -86,7 +86,7 @@ class LongTables:
         self._keys = pa.array(list(keys), pa.string())
 
     def table(self, tables: Sequence[Values]) -> pa.Table:
-        """Return values as a table of `LONG_SCHEMA`, in their order; a batch of it holds values of one kind."""
+        """Return values as a table of `LONG_SCHEMA` in their order; each record batch has values of one kind."""
         return pa.Table.from_batches([self._batch(table) for table in tables], LONG_SCHEMA)
 
     def _batch(self, table: Values) -> pa.RecordBatch:
@@ -116,9 +116,9 @@ def in_seconds(table: pa.Table) -> pa.Table:
 
 
 def column_names(series: Sequence[SeriesInfo]) -> list[str]:
-    """Return a column name for each series: its key, with the kind in brackets for a key's second kind.
+    """Return a column name for each series: its key, or `KEY (KIND)` for the second kind of a key.
 
-    A name that another key has already is followed by as many `'` as make it a new one.
+    A name that is already used by another key gets as many `'` appended as make it unique.
     """
     taken = set(RESERVED)
     keys = {info.key for info in series} - RESERVED
@@ -131,12 +131,12 @@ def column_names(series: Sequence[SeriesInfo]) -> list[str]:
 
 
 def arrow_type(kind: Kind) -> pa.DataType:
-    """Return the type of a column that holds values of a kind; `other` and media are JSON text."""
+    """Return the column type of a kind; `other` and media are JSON text."""
     return {Kind.NUMBER: pa.float64(), Kind.BOOL: pa.bool_()}.get(kind, pa.string())
 
 
 class _Grid:
-    """Where the values of one kind lie in columns of `count` cells: one column for each series that has any."""
+    """Positions of the values of one kind in columns of `count` cells: one column for each series that has values."""
 
     def __init__(self, tables: Sequence[tuple[Values, Int64s]], series: int, count: int) -> None:
         counts = np.zeros(series, np.int64)
@@ -150,7 +150,7 @@ class _Grid:
         self._cells = count * len(self._present)
 
     def columns(self, values: Sequence[pa.Array]) -> dict[int, pa.Array]:
-        """Return a column for each series, null where it has no value; `values` are those of the tables."""
+        """Return a column for each series, null where it has no value; `values` has an array for each table."""
         if pa.types.is_string(values[0].type):
             merged = _set(list(zip(values, self._slots, strict=True)), self._cells)
             cut = [merged[start : start + self._count] for start in range(0, self._cells, self._count)]
@@ -173,12 +173,12 @@ class _Grid:
 
 
 def exact_digits(table: Values) -> pa.Array:
-    """Return the digits of integers that float64 can't hold, null for other numbers."""
+    """Return the digits of integers that float64 can't represent, null for other numbers."""
     return pc.if_else(pc.equal(table.exact, ""), pa.scalar(None, pa.string()), table.exact)
 
 
 def _set(texts: Sequence[tuple[pa.Array, Int64s]], count: int) -> pa.Array:
-    """Return a column of `count` cells that has texts at their places, and null elsewhere."""
+    """Return a column of `count` cells with texts at their positions, and null elsewhere."""
     there = [(column, places) for column, places in texts if column.null_count < len(column)]
     if not there:
         return pa.nulls(count, pa.string())

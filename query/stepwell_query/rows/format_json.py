@@ -1,4 +1,4 @@
-"""Rows as lines of JSON, made in columns: pieces of text for all cells, put into the order of the rows at once."""
+"""Rows as lines of JSON, built in columns: fragments of text for all cells, then sorted into the order of rows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from stepwell_query.rows.step_rows import (
 from stepwell_schemas.rules.kinds import Kind
 
 INTERPOLATED = "_interpolated"
-"""What lists the keys of a row whose values were interpolated."""
+"""The field that lists the keys of a row whose values were interpolated."""
 
 _CLOSE = ord("}")
 
@@ -40,9 +40,9 @@ _CLOSE = ord("}")
 def wide_lines(
     rows: StepRows, non_finite: NotFinite = NotFinite.TEXT, end: str = "\n", *, filled: bool = False
 ) -> bytes:
-    """Return each row as an object, with `end` behind it; keys in the order of `series`.
+    """Return each row as a JSON object followed by `end`; keys are in the order of `series`.
 
-    With `filled`, each has the list of its keys whose values were interpolated.
+    With `filled`, each object lists the keys whose values were interpolated.
     """
     names = _names(rows)
     places = name_indexes(names)
@@ -68,7 +68,7 @@ def wide_lines(
 
 
 def long_lines(table: pa.Table, non_finite: NotFinite = NotFinite.TEXT, end: str = "\n") -> bytes:
-    """Return each value of a long table as an object, with `end` behind it; `timestamp` in seconds since the epoch."""
+    """Return each value of a long table as a JSON object followed by `end`; `timestamp` is seconds since the epoch."""
     lines = [_long_lines(batch, non_finite, end) for batch in table.to_batches() if batch.num_rows]
     if not lines:
         return b""
@@ -77,7 +77,7 @@ def long_lines(table: pa.Table, non_finite: NotFinite = NotFinite.TEXT, end: str
 
 
 def _long_lines(batch: pa.RecordBatch, non_finite: NotFinite, end: str) -> pa.Array:
-    """Return the lines of a batch, which holds values of one kind."""
+    """Return the lines of a record batch, which has values of one kind."""
     kind = Kind(batch.column("kind")[0].as_py())
     keys = batch.column("key")
     used, index = np.unique(keys.indices.to_numpy(), return_inverse=True)
@@ -134,11 +134,11 @@ def _texts(table: Values, kind: Kind, non_finite: NotFinite) -> pa.Array:
 
 
 def _lasting(rows: StepRows, places: Int64s) -> list[tuple[Values, Int64s]]:
-    """Return the values that rows show, with their rows, table by table.
+    """Return the values that appear in rows, with the indexes of their rows, table by table.
 
-    Of two kinds of a key in one row it is the one that was not filled in, else the later logged.
+    If a row has two kinds of a key, a logged value wins over a filled one, and the value logged later over the earlier.
     """
-    tables = list(zip(rows.tables, rows.places, strict=True))
+    tables = list(zip(rows.tables, rows.row_indexes, strict=True))
     if not tables or not (np.bincount(places) > 1).any():
         return tables
     cells = [row * len(places) + places[table.series] for table, row in tables]
@@ -155,7 +155,7 @@ def _lasting(rows: StepRows, places: Int64s) -> list[tuple[Values, Int64s]]:
 
 
 def _marks(lasting: list[tuple[Values, Int64s]], names: list[str], count: int) -> list[tuple[pa.Array, Int64s, Int64s]]:
-    """Return the pieces of each row's list of interpolated keys: texts, their rows, and their slots from 0 on."""
+    """Return the fragments of each row's list of interpolated keys: texts, their rows, and their slots from 0."""
     filled = [(row[table.filled], table.series[table.filled]) for table, row in lasting if table.filled is not None]
     row = np.concatenate([rows_of for rows_of, _ in filled] or [np.empty(0, np.int64)])
     series = np.concatenate([series_of for _, series_of in filled] or [np.empty(0, np.int64)])
@@ -176,12 +176,12 @@ def _marks(lasting: list[tuple[Values, Int64s]], names: list[str], count: int) -
 def _written(pieces: list[pa.Array], row: Int64s, slot: Int64s, width: int, end: int) -> bytes:
     order = slot_order(row * width + slot)
     merged = pa.concat_arrays(pieces).take(pa.array(order))
-    # The end of a row is the piece before the next row's first.
+    # A row ends with the fragment before the first fragment of the next row.
     return _closed(merged, np.flatnonzero(slot[order] == width - 1) + 1, end)
 
 
 def _closed(texts: pa.Array, ends: Int64s, end: int) -> bytes:
-    """Return texts as bytes; the comma before each line's `end` becomes the brace that closes the line's object."""
+    """Return texts as bytes; the comma before each line's `end` is replaced by the closing brace."""
     _, offsets, data = texts.buffers()
     if data is None:
         return b""

@@ -1,9 +1,9 @@
 """`history`: a run's rows by step, sampled jointly to a given number.
 
-Without keys, a row is every step at which the run (or the stream beside it that is asked for) logged anything; with
-keys, every step that has a value for all of them (as in wandb), or, where the others are to be interpolated, for any of
-them. At most `samples` rows: all of them; else the steps are cut into `samples - 1` even buckets, of which each gives
-its last row, and the very first row comes in front. So the same request gives the same rows.
+Without keys, every step at which the run (or the requested stream of it) logged a value is a row. With keys, every step
+with a value for all of them is a row (as in wandb), or, with interpolation, every step with a value for any of them.
+If there are at most `samples` rows, all are returned. Otherwise the steps are split into `samples - 1` equal buckets;
+the answer is the very first row and the last row of each bucket. The same request therefore gives the same rows.
 """
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
@@ -26,15 +26,15 @@ from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.streams import DEFAULT
 
 SAMPLES_MAX: Final = 10_000
-"""Rows of one history answer; `scan` streams all."""
+"""Limit of rows of one history answer; `scan` streams all rows."""
 
-# Bits of the mask that says which keys a step has.
+# Bits of the mask of keys that have a value at a step.
 _MASK_KEYS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryRequest:
-    """At most `samples` (2 or more) rows from step `step_from` to `step_to`, both included; no keys: all of the stream's."""
+    """At most `samples` (at least 2) rows from `step_from` to `step_to`, both included; no keys: all of the stream."""
 
     keys: Sequence[str]
     samples: int = 500
@@ -46,7 +46,7 @@ class HistoryRequest:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The rows, and whether there are more in the range asked for (`sampled`)."""
+    """The rows; `sampled` is true if the requested range has more rows."""
 
     rows: StepRows
     sampled: bool
@@ -68,7 +68,7 @@ def read_history(store: Store, run: RunPath, request: HistoryRequest, limits: Qu
     _check_cells(request.samples, len(selection.series), max_cells)
     reader = ValueReader(store, run, selection, limits, digits=True)
     joint = selection.named and request.interpolation is None
-    # Rows with all keys are none, where one of them was never logged.
+    # If one of the keys was never logged, no row has all keys.
     extent = None if joint and selection.unknown else _extent(selection.series, request, joint=joint)
     steps, sampled = _steps(reader, extent, request.samples, joint=joint) if extent else ([], False)
     values = _values(reader, steps, request.samples) if steps else []
@@ -102,7 +102,7 @@ def _interpolated(reader: ValueReader, rows: StepRows, how: Interpolation) -> St
 
 
 def _extent(series: Sequence[SeriesInfo], request: HistoryRequest, *, joint: bool) -> tuple[int, int] | None:
-    """Return the first and the last step at which a row can be; a key's kinds together are one series here."""
+    """Return the first and the last step at which a row can be; the kinds of a key count as one series."""
     if not series:
         return None
     firsts: dict[str, int] = {}
@@ -116,10 +116,10 @@ def _extent(series: Sequence[SeriesInfo], request: HistoryRequest, *, joint: boo
 
 
 def _steps(reader: ValueReader, extent: tuple[int, int], samples: int, *, joint: bool) -> tuple[list[int], bool]:
-    """Return the steps of the chosen rows, ascending, and whether there are more rows than those."""
+    """Return the steps of the sampled rows, ascending, and True if there are more rows."""
     first, last = extent
     rows = _row_steps(reader, joint=joint)
-    # DISTINCT … LIMIT ends as soon as it has found one row too many.
+    # DISTINCT … LIMIT stops as soon as it has found one row more than requested.
     sql = f"SELECT DISTINCT step FROM {rows} LIMIT {samples + 1:d}"
     steps: list[int] = reader.query(sql, low=first, high=last).column("step").to_pylist()
     if len(steps) <= samples:
@@ -132,7 +132,7 @@ def _steps(reader: ValueReader, extent: tuple[int, int], samples: int, *, joint:
 
 
 def _row_steps(reader: ValueReader, *, joint: bool) -> str:
-    """Return a subquery of the steps of the rows; a step may come several times."""
+    """Return a subquery of the steps of the rows; a step may occur several times."""
     steps = "step BETWEEN {low:Int64} AND {high:Int64}"
     keys = reader.selection.keys
     if not joint or len(keys) <= 1:

@@ -1,8 +1,8 @@
-"""`scan`: all that a run logged, in bounded memory, while the run goes on: as rows by step, or value by value.
+"""`scan`: all that a run logged, in bounded memory and also while the run continues, as rows by step or as values.
 
-Each part is read by a statement of its own, that ends before the part is sent: a slow client holds memory, but no
-statement and no connection. The last step is fixed at the start: what a run logs later is not part of the scan, but of
-one that goes on from its `next`.
+Each part is read by a separate statement, which ends before the part is sent: a slow client occupies memory, but no
+statement and no connection. The last step is fixed at the start. Values that are logged later belong to a later scan,
+which continues from `next`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ScanRequest:
-    """What a stream logged from step `step_from` to `step_to`, both included, that earlier scans up to `cursor` did not send.
+    """A request for the values of a stream from `step_from` to `step_to`, both included, without those of `cursor`.
 
-    With keys: their values. `digits` says that the digits of integers that float64 can't hold are wanted.
+    `keys` restricts the values to these keys, `cursor` excludes those that earlier scans sent. `digits` requests the
+    digits of integers that float64 can't represent.
     """
 
     keys: Sequence[str]
@@ -47,7 +48,7 @@ class ScanRequest:
 
 @dataclass(frozen=True, slots=True)
 class Scan(Generic[T]):
-    """A scan that is about to begin: its series, how far the run was stored then, and where a later scan goes on."""
+    """A started scan: its series, its blocks, the progress of the run at its start, and the cursor of the next scan."""
 
     series: Sequence[SeriesInfo]
     blocks: Generator[T]
@@ -58,10 +59,10 @@ class Scan(Generic[T]):
 def begin_scan(
     store: Store, run: RunPath, request: ScanRequest, limits: QueryLimits, most_values: int, *, any_key: bool
 ) -> Scan[StepRows]:
-    """Plan a scan by step and read its first rows, so that what can fail fails now; the others as they are taken.
+    """Plan a scan by step and read its first rows, so that errors occur now; further rows are read on demand.
 
-    With keys, the rows that have a value for all of them (`any_key`: for any). A row that grew since it was sent comes
-    again, whole.
+    With keys, rows have a value for all of them (`any_key`: for any of them). A row that got further values after it
+    was sent is sent again with all its values.
 
     Raises:
         RunNotFoundError: when there is no such run.
@@ -82,7 +83,7 @@ def begin_scan(
 def begin_long_scan(
     store: Store, run: RunPath, request: ScanRequest, limits: QueryLimits, most_values: int
 ) -> Scan[pa.Table]:
-    """Plan a scan by kind, key and step and read its first values, as `begin_scan` does; `LONG_SCHEMA` has its columns.
+    """Plan a scan by kind, key and step and read its first values, as `begin_scan` does, in tables of `LONG_SCHEMA`.
 
     Raises:
         RunNotFoundError, RequestError, StoreError: as `begin_scan`.
@@ -95,7 +96,7 @@ def begin_long_scan(
 
 @dataclass(frozen=True, slots=True)
 class _ScanStart:
-    """What both shapes begin with: `first` and `last` are the steps between which values can be."""
+    """Start of a scan in either shape; all values are between the steps `first` and `last`."""
 
     reader: ValueReader
     progress: Progress
@@ -114,9 +115,9 @@ def _begin(store: Store, run: RunPath, request: ScanRequest, limits: QueryLimits
 
 
 def _last_step(series: Sequence[SeriesInfo], reached: Progress) -> int:
-    """Return the last step that was stored with the offset that was reached; where it is not known, that of the series.
+    """Return the last step that is stored up to the reached offset, or the last step of the series if unknown.
 
-    A flush that is landing shows its series before its offset. Only the run's own rows count for its last step.
+    The series of a flush become visible before its offset. The last step of a run counts only the run's own rows.
     """
     last = max((info.last for info in series), default=-1)
     own = all(info.stream == DEFAULT and info.key.partition("/")[0] not in STREAMS for info in series)
@@ -133,7 +134,7 @@ def _select_series(store: Store, run: RunPath, keys: list[str], stream: str) -> 
 
 
 def _prefetch(blocks: Generator[T]) -> Generator[T]:
-    """Read the first block now, and each further one while the one before is written."""
+    """Read the first block now, and each further block while the previous block is encoded."""
     reader = ThreadPoolExecutor(1, "stepwell-scan")
     first = reader.submit(next, blocks, None)
     first.result()
@@ -141,7 +142,7 @@ def _prefetch(blocks: Generator[T]) -> Generator[T]:
 
 
 def _following(blocks: Generator[T], reader: ThreadPoolExecutor, coming: Future[T | None]) -> Generator[T]:
-    # What is being read is waited for before its generator is closed.
+    # The read in progress has to end before its generator can be closed.
     with closing(blocks), reader:
         while (block := coming.result()) is not None:
             coming = reader.submit(next, blocks, None)

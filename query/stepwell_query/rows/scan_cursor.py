@@ -1,14 +1,16 @@
-"""How far a scan has come: what it takes to go on without losing a value or sending one again. Pure.
+"""Cursors of scans: the progress from which a later scan continues without gaps and without repeated values.
 
-A scan sends all that is stored when it begins: up to a Kafka offset, which it tells. So what was sent is told by places
-and offsets. `120@57` says that all steps below 120 were sent, complete to offset 57. A scan that goes on from there
-sends the steps from 120 on, and before them what was logged since offset 57 at the steps below: a slower writer's rows,
-a value merged into an old row. Where a scan was interrupted that had itself gone on, the text has several such parts,
-ascending: `40@91,120@57`. Of two parts, one that lies below an earlier one says nothing new; hence the rule for clients
-that broke off behind step s, at an answer complete to offset o: put `{s+1}@{o},` before the cursor that was sent.
+A scan sends everything that is stored when it starts, up to a Kafka offset, which it reports. A cursor therefore
+consists of positions and offsets. `120@57` means that all steps below 120 were sent, complete to offset 57. A scan that
+continues from there first sends values at steps below 120 that were logged after offset 57, such as rows of a slower
+writer or a value merged into an old row, and then the steps from 120.
 
-A long scan sends value by value, by kind, key and step. Its places are `KIND:KEY:STEP`, the key percent-encoded, as in
-`number:train%2Floss:120@57`; `*@57` says that everything was sent, complete to offset 57.
+If a continued scan was itself interrupted, the cursor has several such parts, ascending: `40@91,120@57`. A part whose
+position is below that of an earlier part has no effect. Hence the rule for a client whose answer, complete to offset o,
+was interrupted after step s: prepend `{s+1}@{o},` to the cursor that it sent.
+
+A long scan sends values by kind, key and step. Its positions are `KIND:KEY:STEP` with the key percent-encoded, as in
+`number:train%2Floss:120@57`; `*@57` means that everything was sent, complete to offset 57.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ _KINDS: Final = list(Kind)
 
 
 class ScanPosition(NamedTuple):
-    """A value's place in the order of a scan; a wide scan has steps alone. `ScanPosition()` lies before everything."""
+    """A position in the order of a scan; a wide scan uses steps only. `ScanPosition()` is before everything."""
 
     end: bool = False
     kind: int = 0
@@ -42,7 +44,7 @@ END: Final = ScanPosition(end=True)
 
 @dataclass(frozen=True, slots=True)
 class ScanRange:
-    """What lies from `low` on and before `high`, of which what was logged after offset `since` is wanted; None: all."""
+    """The values in [low, high) that were logged after offset `since`; None: all values."""
 
     low: ScanPosition
     high: ScanPosition
@@ -51,32 +53,32 @@ class ScanRange:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """What was sent: of each `(place, offset)`, ascending, what lies between the place before and this one."""
+    """Sent values: for each `(position, offset)`, ascending, those between the previous position and this one."""
 
     parts: Sequence[tuple[ScanPosition, int]] = ()
 
     @classmethod
     def parse(cls, text: str, *, long: bool = False) -> Self:
-        """Read a cursor. Raises: RequestError."""
+        """Parse a cursor. Raises: RequestError."""
         cursor = cls()
         for part in reversed([part for part in text.split(",") if part]):
             position = _parse_part(part.strip(), long=long)
             if position is None:
                 shape = "long" if long else "wide"
                 remedy = f"send the `next` of an earlier {shape} answer, or {'KIND:KEY:' * long}STEP@OFFSET (see /docs)"
-                raise RequestError("cursor", text, f"is no cursor of a {shape} scan", remedy)
+                raise RequestError("cursor", text, f"is not a cursor of a {shape} scan", remedy)
             cursor = cursor.moved(*position)
         return cursor
 
     def moved(self, position: ScanPosition, offset: int) -> Self:
-        """Return the cursor of a scan, complete to `offset`, that went on from this one and came to `position`.
+        """Return the cursor of a scan that continued from this one up to `position`, complete to `offset`.
 
-        What lies behind it is as it was.
+        The parts after the position are unchanged.
         """
         return type(self)([(position, offset), *((later, known) for later, known in self.parts if later > position)])
 
     def spans(self, low: ScanPosition, high: ScanPosition) -> Iterator[ScanRange]:
-        """Yield what there is to send from `low` on and before `high`, ascending."""
+        """Yield the ranges to send within [low, high), ascending."""
         for position, offset in self.parts:
             end = min(position, high)
             if low < end:
@@ -90,7 +92,7 @@ class Cursor:
 
 
 def kind_start(kind: Kind) -> ScanPosition:
-    """Return where a kind's values begin in a long scan."""
+    """Return the position of the first value of a kind in a long scan."""
     return ScanPosition(kind=_KINDS.index(kind))
 
 

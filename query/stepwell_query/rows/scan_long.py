@@ -1,6 +1,6 @@
-"""A scan value by value, in the order in which the tables hold them: by kind, key and step.
+"""Long scans: values in the sort order of the tables, by kind, key and step.
 
-Piece after piece is read from where the one before ended, which costs the same for any number of keys.
+Each page is read from the position at which the previous page ended; the cost does not depend on the number of keys.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _UP_TO: Final = "(key < {to_key:String} OR (key = {to_key:String} AND step <= {t
 _SINCE: Final = "version >= {since:UInt64}"
 
 _PAGE_VALUES: Final = 1_000_000
-# The first piece is small, so that an answer begins at once; then each may hold this many times as much.
+# The first page is small, so that the answer starts without delay; each further page may be larger by this factor.
 _FIRST_VALUES: Final = 62_500
 _GROWTH: Final = 4
 
 
 def read_tables(reader: ValueReader, cursor: Cursor, steps: tuple[int, int], most: int) -> Generator[pa.Table]:
-    """Yield the values at steps `steps[0]`..`steps[1]` that `cursor` does not have, as tables of `LONG_SCHEMA`.
+    """Yield the values at steps `steps[0]`..`steps[1]` that `cursor` does not cover, as tables of `LONG_SCHEMA`.
 
-    Of what was sent up to an offset, the values that were logged since.
+    In a range that was sent up to an offset, these are the values logged after that offset.
     """
     low, high = steps
     if low > high:
@@ -40,8 +40,8 @@ def read_tables(reader: ValueReader, cursor: Cursor, steps: tuple[int, int], mos
     for kind in reader.kinds:
         begin = kind_start(kind)
         for span in cursor.spans(begin, begin._replace(kind=begin.kind + 1)):
-            for read_page in _read_pages(reader, kind, span, {"low": low, "high": high}, size, most):
-                yield tables.table(read_page.tables)
+            for page in _read_pages(reader, kind, span, {"low": low, "high": high}, size, most):
+                yield tables.table(page.tables)
                 size = min(most, _PAGE_VALUES)
 
 
@@ -51,10 +51,10 @@ def _read_pages(
     last_row: tuple[str, int] | None = (span.low.key, span.low.step - 1)
     while last_row is not None:
         condition, parameters = _condition(span, last_row)
-        read_page = reader.read_page(kind, condition, size, reader.limits.max_bytes, **steps, **parameters)
-        if read_page.tables:
-            yield read_page
-        last_row = read_page.last_row
+        page = reader.read_page(kind, condition, size, reader.limits.max_bytes, **steps, **parameters)
+        if page.tables:
+            yield page
+        last_row = page.last_row
         size = min(most, _PAGE_VALUES, size * _GROWTH)
 
 

@@ -1,7 +1,7 @@
-"""A scan by step: windows of steps are read one after the other, each with all of their values.
+"""Wide scans: consecutive windows of steps, each read with all its values.
 
-Each window is as wide as the density of the one before promises to hold about as many values as may be kept. A window
-that turns out to hold more is given up and read again in narrower ones.
+The width of a window follows from the density of the previous one, such that it has about the target number of values.
+A window that turns out to have too many values is abandoned and read again in narrower windows.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from stepwell_schemas.limits import VERSION_ROW_BITS
 _ANY_STEP: Final = "step BETWEEN {low:Int64} AND {high:Int64}"
 _SINCE: Final = f"{_ANY_STEP} AND version >= {{since:UInt64}}"
 
-# Each end of a window costs up to a granule of 8,192 rows of each key, which are read beside it.
+# Each end of a window costs up to one granule of 8,192 rows per key that is read in addition.
 _STEPS_A_KEY: Final = 32_768
 _LEAST_VALUES: Final = 500_000
-# The first window is small, so that an answer begins at once; then each may hold this many times as much.
+# The first window is small, so that the answer starts without delay; each further one may be larger by this factor.
 _FIRST_SHARE: Final = 16
 _GROWTH: Final = 4
-# How much wider or narrower than the one before a window may be; behind an empty one, which may lie in a long gap.
+# Limits of the change of width from one window to the next, and after an empty window, which may be in a long gap.
 _STRIDE: Final = 8
 _STRIDE_IN_GAP: Final = 64
-# A window that holds this many times as many values as it should is given up.
+# A window with this many times the maximum number of values is abandoned.
 _EXCESS: Final = 2
 
 
 def read_blocks(
     reader: ValueReader, spans: Iterable[ScanRange], most: int, started_ms: int, *, joint: bool
 ) -> Generator[StepRows]:
-    """Yield the rows of some spans, some at a time, ascending; `joint`: those that have all keys.
+    """Yield the rows of some ranges in blocks, ascending; `joint` restricts them to rows with all keys.
 
-    Of a span with `since`, the rows to which something was added, whole.
+    Of a range with `since`, these are the rows to which a value was added, with all their values.
     """
     for values in _windows(reader, spans, most):
         rows = StepRows.from_values(reader.series, values, started_ms)
@@ -47,19 +47,19 @@ def read_blocks(
 
 
 def next_width(width: int, value_count: int, target: int) -> int:
-    """Return how many steps to read next, when `width` steps held `value_count` values and `target` are to be kept."""
+    """Return the number of steps to read next for `target` values, if `width` steps had `value_count` values."""
     if not value_count:
         return width * _STRIDE_IN_GAP
     return min(width * _STRIDE, max(1, width * target // value_count))
 
 
 def _windows(reader: ValueReader, spans: Iterable[ScanRange], most: int) -> Iterator[list[Values]]:
-    """Yield the values of window after window: about as many as pay, but `most` at most, or twice that by surprise."""
+    """Yield the values of one window after another: at most `most`, or up to twice as many if the density rises."""
     most = min(most, max(_LEAST_VALUES, len(reader.series) * _STEPS_A_KEY))
     target = max(1, most // _FIRST_SHARE)
     for span in spans:
         low, high = span.low.step, span.high.step - 1
-        # What was added to old steps is little, as a rule.
+        # Usually few values are added to old steps.
         width = _first_width(reader.series, target) if span.since is None else high - low + 1
         while low <= high:
             last = min(low + width - 1, high)
@@ -85,6 +85,6 @@ def _window(reader: ValueReader, low: int, high: int, since: int | None, most: i
         condition = f"step IN {reader.union_of_tables('step', _SINCE)}"
         parameters["since"] = (since + 1) << VERSION_ROW_BITS
     if low == high:
-        # A row is read whole, whatever it takes.
+        # A row is never split, whatever its size.
         return reader.values(condition, **parameters)
     return reader.values(condition, most=most, most_bytes=reader.limits.max_bytes, **parameters)

@@ -50,7 +50,7 @@ _TIME: Final = ", toUnixTimestamp64Milli(timestamp) AS time"
 
 
 class BucketReader:
-    """Reads buckets of series; `times` and `extremes` request the optional columns `time`, `min_step` and `max_step`."""
+    """Reads buckets of series; `times` requests the column `time`, `extremes` the columns `min_step` and `max_step`."""
 
     def __init__(self, store: Store, max_seconds: float, *, times: bool = False, extremes: bool = False) -> None:
         self._store = store
@@ -173,7 +173,7 @@ class BucketReader:
         return [self._statement(sql, batch, **named)]
 
     def _edges(self, read_kind: ReadKind, batch: ReadBatch) -> dict[bool, Statement]:
-        """Return the statements that read the points at the ends of the ranges, by the flag `rewritten` of their series."""
+        """Return the statements for the points at the ends of the ranges, by the flag `rewritten` of their series."""
         statements: dict[bool, Statement] = {}
         for rewritten in (False, True):
             edges = batch.edges([POINTS], rewritten)

@@ -241,7 +241,7 @@ class _Edge(NamedTuple):
 
 
 def _edge_condition(edges: Sequence[_Edge], position: list[str]) -> tuple[str, dict[str, Any]]:
-    """Return the condition of edges, and its parameters; `index` is which of their fields tell where in a series."""
+    """Return the condition for edges, and its parameters; `position` names their fields besides run and key."""
     runs, keys = sorted({edge.run_id for edge in edges}), sorted({edge.key for edge in edges})
     ends = {(edge.run_id, edge.level, edge.parent) for edge in edges}
     # Usually most keys of a run end at the same step: then the runs and keys are listed once, not once per edge.

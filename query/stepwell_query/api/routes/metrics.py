@@ -1,4 +1,4 @@
-"""What several runs have logged together."""
+"""Metrics of several runs together."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class RunMetricsBody(Parameters):
 
 @router.post("/projects/{entity}/{project}/metrics")
 async def run_metrics(entity: str, project: str, body: RunMetricsBody, context: ContextDep) -> Response:
-    """List what some runs of a project have logged together, in columns, sorted by `key` and `kind`.
+    """List the metrics of some runs of a project together, in columns, sorted by `key` and `kind`.
 
-    `first_step` and `last_step` are over all of them, `runs` is how many have the metric. Runs that do not exist
-    have none.
+    `first_step` and `last_step` are over all these runs, `runs` is the number of runs with the metric. Runs that do not
+    exist have no metrics.
     """
     check_identifier("entity", entity)
     check_identifier("project", project)

@@ -1,4 +1,4 @@
-"""A run's rows by step: sampled (`history`) and all of them (`scan`)."""
+"""Rows of a run by step: sampled (`history`) or all (`scan`)."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ _SCANNED: Final = (Format.NDJSON, Format.ARROW, Format.CSV, Format.PARQUET, Form
 async def history(
     path: RunDep, query: Annotated[HistoryQuery, Query()], context: ContextDep, request: Request
 ) -> Response:
-    """Return a run's rows by step, at most `samples`, evenly chosen: always the same ones, first and last included.
+    """Return at most `samples` rows of a run by step, sampled evenly and deterministically, with the first and last.
 
-    With keys, the rows that have a value for all of them, or, with `interpolate`, for any of them. `_timestamp` is in
-    seconds since the epoch, `_runtime` in seconds since the run began. A request ends when whoever sent it leaves.
+    With keys, rows have a value for all of them or, with `interpolate`, for any of them. `_timestamp` is in seconds
+    since the epoch, `_runtime` in seconds since the start of the run. The request is cancelled if the client
+    disconnects.
     """
     fmt = negotiate_format(request, query.format, tuple(Format))
     history_request = query.request()
@@ -48,7 +49,7 @@ async def history(
         history_rows = read_history(context.store, path, history_request, limits, context.settings.query_max_cells)
         return _history_bytes(path, history_request, history_rows, fmt, query)
 
-    return encode_response(await run_until_disconnect(context, request, read, _ending(context, limits)), fmt)
+    return encode_response(await run_until_disconnect(context, request, read, _canceller(context, limits)), fmt)
 
 
 def _history_bytes(
@@ -57,7 +58,7 @@ def _history_bytes(
     filled = history_request.interpolation is not None
     if fmt is not Format.JSON and history_rows.unknown:
         names = ", ".join(map(repr, history_rows.unknown))
-        remedy = "leave them out, or ask for format=json, which lists them as unknown_keys"
+        remedy = "remove them, or use format=json, which lists them as unknown_keys"
         raise RequestError("key", history_rows.unknown[0], f"the run has not logged {names}", remedy)
     if fmt is Format.NDJSON:
         return wide_lines(history_rows.rows, query.nan, filled=filled)
@@ -77,19 +78,19 @@ def _history_bytes(
 
 @router.get("/scan")
 async def scan(path: RunDep, query: Annotated[ScanQuery, Query()], context: ContextDep, request: Request) -> Response:
-    """Stream all of a run's rows by step, also while it goes on: those stored when the scan begins.
+    """Stream all rows of a run by step that are stored when the scan starts; the run may still be running.
 
-    With keys, the rows that have a value for all of them (`having=any`: for any). The answer is complete to the offset
-    in its header `stepwell-complete-to-offset`; `cursor` set to its `stepwell-next` gives what came since. An answer
-    that breaks off (no end of the chunked body) is not whole: `cursor` says how to go on. A scan ends when whoever
-    asked leaves.
+    With keys, rows have a value for all of them (`having=any`: for any of them). The answer is complete up to the
+    offset in its header `stepwell-complete-to-offset`; a later request with `cursor` set to its `stepwell-next` returns
+    the values logged since. An answer without the end of its chunked body is incomplete; see `cursor` for how to
+    continue. The scan is cancelled if the client disconnects.
     """
     fmt = negotiate_format(request, query.format, _SCANNED)
     how = RowFormat(fmt, query.exact, query.nan, query.page_size)
     history_request = query.request(digits=how.needs_digits)
     limits = QueryLimits.from_settings(context.settings)
     most_values = context.settings.query_scan_values
-    end = _ending(context, limits)
+    end = _canceller(context, limits)
 
     def answer(begun: Scan[T], written: Callable[[Scan[T], RowFormat, dict[str, Any]], Generator[bytes]]) -> Response:
         reached, following = begun.progress, str(begun.next)
@@ -113,14 +114,14 @@ async def scan(path: RunDep, query: Annotated[ScanQuery, Query()], context: Cont
     return await run_until_disconnect(context, request, begin, end)
 
 
-def _ending(context: Context, limits: QueryLimits) -> Callable[[], None]:
-    """Return what ends a request's statements when whoever asked has gone."""
+def _canceller(context: Context, limits: QueryLimits) -> Callable[[], None]:
+    """Return a function that ends a request's statements after its client has disconnected."""
 
     def end() -> None:
         ROWS_CANCELLED.inc()
         try:
             limits.end(context.store)
         except StoreError as error:
-            _log.warning("statement_not_ended", error=str(error))
+            _log.warning("statement_cancel_failed", error=str(error))
 
     return end

@@ -1,4 +1,4 @@
-"""Projects, runs, and what a run has logged."""
+"""Projects, runs, and the metrics and sessions of runs."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ router = APIRouter(prefix="/api/v1", tags=["runs"])
 
 @router.get("/projects")
 async def projects(context: ContextDep) -> Response:
-    """List the projects, the latest active first."""
+    """List the projects, the most recently active first."""
     return await _json(context, lambda: {"projects": read_projects(context.store)})
 
 
 @router.get("/projects/{entity}/{project}/runs")
 async def runs(entity: str, project: str, query: Annotated[RunsQuery, Query()], context: ContextDep) -> Response:
-    """List a project's runs that pass a filter, in an order, page by page: `next` is the cursor of the next page.
+    """List the runs of a project that match a filter, sorted and in pages; `next` is the cursor of the next page.
 
-    `total` counts the runs that pass. `columns` says which columns of config and summary are shown, and how many there
-    are. A run that comes or changes between two pages moves no other run from one page to the next.
+    `total` is the number of matching runs. `columns` has the returned columns of config and summary, and the number of
+    all columns. A run that is added or changed between two pages moves no other run to another page.
     """
     check_identifier("entity", entity)
     check_identifier("project", project)
@@ -43,10 +43,10 @@ async def runs(entity: str, project: str, query: Annotated[RunsQuery, Query()], 
 
 @router.get("/projects/{entity}/{project}/runs/columns")
 async def columns(entity: str, project: str, query: Annotated[ColumnsQuery, Query()], context: ContextDep) -> Response:
-    """List the columns that config and summary make in a project's runs, those of most runs first.
+    """List the columns of config and summary over a project's runs, the most frequent first.
 
-    Each has the `name` to filter, order and choose columns by, the `kinds` of its values, and how many `runs` have it.
-    `total` counts all that were found.
+    Each column has the `name` for filters, order and `columns`, the `kinds` of its values, and the number of `runs`
+    that have it. `total` is the number of matching columns.
     """
     check_identifier("entity", entity)
     check_identifier("project", project)
@@ -60,7 +60,7 @@ async def columns(entity: str, project: str, query: Annotated[ColumnsQuery, Quer
 
 @router.get("/runs/{entity}/{project}/{run_id}")
 async def run(path: RunDep, query: Annotated[RunQuery, Query()], context: ContextDep) -> Response:
-    """Describe one run: state, config, summary, and how far it is stored."""
+    """Return one run: state, config, summary, and its stored progress."""
     return await _json(context, lambda: read_run(context.store, path, query.nan))
 
 
@@ -68,7 +68,7 @@ async def run(path: RunDep, query: Annotated[RunQuery, Query()], context: Contex
 async def metrics(
     path: RunDep, query: Annotated[FormatQuery, Query()], context: ContextDep, request: Request
 ) -> Response:
-    """List what a run has logged: each key with each of its kinds, its first and last step, and how many values."""
+    """List the metrics of a run: each key and kind with its first and last step and the number of values."""
     fmt = negotiate_format(request, query.format, tuple(Format))
 
     def read() -> bytes:
@@ -80,13 +80,13 @@ async def metrics(
 
 @router.get("/runs/{entity}/{project}/{run_id}/sessions")
 async def sessions(path: RunDep, context: ContextDep) -> Response:
-    """List the sessions that logged to a run, each with what became of its records."""
+    """List the sessions that logged to a run, each with the outcome of its records."""
     return await _json(context, lambda: {"sessions": read_sessions(context.store, path)})
 
 
 @router.get("/runs/{entity}/{project}/{run_id}/sessions/{session}")
 async def session(path: RunDep, session: str, context: ContextDep) -> Response:
-    """Say what became of one session's records: what a receipt is made of; 404 while nothing of it is stored."""
+    """Return the outcome of one session's records, the basis of a receipt; 404 until any of them is stored."""
     return await _json(context, lambda: read_session(context.store, path, session))
 
 

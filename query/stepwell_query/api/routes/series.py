@@ -1,4 +1,4 @@
-"""Series for drawing."""
+"""Series for drawing, of single runs or aggregated by group."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from stepwell_schemas.rules.identifiers import RunPath
 
 router = APIRouter(prefix="/api/v1", tags=["series"])
 
-Stored = dict[RunPath, Activity]
+ActivityByRun = dict[RunPath, Activity]
 
 
 @router.get("/runs/{entity}/{project}/{run_id}/series", responses={304: {"description": "Nothing has changed."}})
 async def series(
     path: RunDep, query: Annotated[RunSeriesQuery, Query()], context: ContextDep, request: Request
 ) -> Response:
-    """Return metrics of one run by at most `points` points each, without losing a spike.
+    """Return metrics of one run with at most `points` points each, without losing extremes.
 
-    Long series are cut into buckets of a power of two of steps. A bucket gives its last value (`value`, at `step`),
-    `min`, `max` and `mean` (NaN left out; the mean is of the finite values), `counts` and how many were NaN
-    (`nans`). The same request gives the same points; a closer range gives finer ones, down to the rows themselves.
-    Other samplings, and what `x` may be, are told in docs/sampling.md.
+    Long series are aggregated into buckets whose width in steps is a power of two. A bucket has its last value (`value`
+    at `step`), `min`, `max` and `mean` (without NaN; the mean is of the finite values), the number of rows (`counts`)
+    and of NaN values (`nans`). The same request returns the same points; a smaller range returns finer buckets, down to
+    single rows. docs/sampling.md describes other samplings and the values of `x`.
 
-    The answer has an `ETag`: send it as `If-None-Match`, and while nothing has changed the answer is 304.
+    The answer has an `ETag`. If it is sent as `If-None-Match`, the answer is 304 while nothing has changed.
     """
     fmt = negotiate_format(request, query.format, tuple(Format))
     series_request = query.to_request(query.key, context.settings)
 
-    def read(activity: Stored) -> bytes:
+    def read(activity: ActivityByRun) -> bytes:
         answers = read_series(context.store, [path], activity, series_request, context.settings.query_max_seconds)
         if not answers:
             raise RunNotFoundError(path)
@@ -64,13 +64,13 @@ async def many_series(
 ) -> Response:
     """Return the same metrics of several runs; runs that do not exist are listed in `unknown_runs`.
 
-    It only reads: `If-None-Match` works as for GET.
+    The request only reads, and `If-None-Match` works as for GET.
     """
     fmt = negotiate_format(request, named, tuple(Format))
     paths = [RunPath.parse(path) for path in dict.fromkeys(body.runs)]
     series_request = body.to_request(body.keys, context.settings, runs=len(paths))
 
-    def read(activity: Stored) -> bytes:
+    def read(activity: ActivityByRun) -> bytes:
         answers = read_series(context.store, paths, activity, series_request, context.settings.query_max_seconds)
         if fmt is not Format.JSON:
             return table_bytes(series_table(answers), fmt)
@@ -89,18 +89,18 @@ async def groups(
     request: Request,
     named: Annotated[AnyFormat, Query(alias="format")] = None,
 ) -> Response:
-    """Return metrics of many runs summed up by group, over buckets of steps that all runs share.
+    """Return metrics of many runs aggregated by group, over buckets of steps that all runs share.
 
-    A run counts in a bucket with the mean of its finite values there. `mean`, `min`, `max` and `std` (of a sample) are
-    of those, `count` is how many runs they are of, `low` and `high` are the extremes of all values. Nothing is
-    interpolated or carried on where a run has no values. It only reads: `If-None-Match` works as for GET.
+    A run contributes the mean of its finite values to a bucket. `mean`, `min`, `max` and `std` (of a sample) are over
+    these means, `count` is the number of runs, `low` and `high` are the extremes of all values. Buckets without values
+    of a run are neither interpolated nor filled. The request only reads, and `If-None-Match` works as for GET.
     """
     fmt = negotiate_format(request, named, tuple(Format))
     paths = body.paths()
     series_request = body.to_group_request(context.settings, len(paths))
-    by = body.values() or body.group_by
+    by = body.group_names() or body.group_by
 
-    def read(activity: Stored) -> bytes:
+    def read(activity: ActivityByRun) -> bytes:
         seconds = context.settings.query_max_seconds
         answer = read_groups(context.store, paths, activity, series_request, by, seconds, filled=body.filled)
         if fmt is not Format.JSON:
@@ -116,9 +116,9 @@ async def _answer(
     paths: Sequence[RunPath],
     series_request: ViewParameters,
     fmt: Format,
-    read: Callable[[Stored], bytes],
+    read: Callable[[ActivityByRun], bytes],
 ) -> Response:
-    """Answer by what `read` gives, or gave for the same tag, or that it would be what the client has."""
+    """Return 304 if the client has the answer, otherwise the cached answer of the tag, otherwise that of `read`."""
     if_none_match = request.headers.get("if-none-match")
 
     def answer() -> Response:

@@ -1,4 +1,4 @@
-"""A user's own SQL."""
+"""SQL statements of users."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreError
 
 router = APIRouter(prefix="/api/v1", tags=["sql"])
-_LOOK_SECONDS: Final = 0.25
+_POLL_SECONDS: Final = 0.25
 _log = structlog.get_logger("stepwell.query")
 
 
@@ -33,10 +33,10 @@ async def sql(
     request: Request,
     named: Annotated[AnyFormat, Query(alias="format")] = None,
 ) -> Response:
-    """Run one statement that reads the public views; within limits of time, rows, size and memory.
+    """Run one statement that reads the public views, within limits of time, rows, size and memory.
 
-    Values belong into `parameters`, written `{name:Type}` in the statement. The JSON answer has `columns` (name and
-    type) and `rows` (arrays in the columns' order). A statement ends when whoever sent it leaves.
+    Pass values in `parameters` and refer to them as `{name:Type}` in the statement. The JSON answer has `columns` (name
+    and type) and `rows` (arrays in the order of the columns). The statement is cancelled if the client disconnects.
     """
     fmt = negotiate_format(request, named, tuple(Format))
     client = request.client.host if request.client else ""
@@ -53,10 +53,10 @@ async def sql(
 
 
 async def _enter(stack: AsyncExitStack, context: Context, request: Request, client: str) -> None:
-    """Wait for a place, which `stack` gives back. Raises: TooBusyError, ClientGoneError."""
+    """Wait for a slot, which `stack` releases. Raises: TooBusyError, ClientGoneError."""
     entering = asyncio.ensure_future(stack.enter_async_context(context.sql_slots.acquire(client)))
     try:
-        while not (await asyncio.wait({entering}, timeout=_LOOK_SECONDS))[0]:
+        while not (await asyncio.wait({entering}, timeout=_POLL_SECONDS))[0]:
             if await request.is_disconnected():
                 raise ClientGoneError
     finally:
@@ -71,4 +71,4 @@ def _end(store: Store, statement: Statement) -> None:
     try:
         cancel(store, statement)
     except StoreError as error:
-        _log.warning("statement_not_ended", error=str(error))
+        _log.warning("statement_cancel_failed", error=str(error))

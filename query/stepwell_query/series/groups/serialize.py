@@ -1,4 +1,4 @@
-"""Answers of groups as JSON documents and as tables. Pure."""
+"""Answers with groups as JSON documents and as tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stepwell_query.series.groups.read import GroupedSeries, Groups
 
 
 def groups_json(answer: Groups, group_by: str | None, points: int, non_finite: NotFinite) -> dict[str, Any]:
-    """Return the document of an answer, its arrays as `json_bytes` takes them."""
+    """Return the document of an answer; `json_bytes` encodes its arrays."""
     return {
         "group_by": group_by,
         "points": points,
@@ -50,7 +50,7 @@ def _series_json(series: GroupedSeries, answer: Groups, non_finite: NotFinite) -
 
 
 def groups_table(answer: Groups) -> pa.Table:
-    """Return a table with a row for each bucket of each group; the group's value is JSON."""
+    """Return a table with a row for each bucket of each group; the column `group` has the group's value as JSON."""
     parts = []
     for series in answer.series:
         for group, part in series.buckets.items():

@@ -1,7 +1,7 @@
-"""Rows of several series brought down to buckets of `2**shift` steps. Pure, columnar, over all series at once.
+"""Aggregation of rows of several series into buckets of `2**shift` steps, in columns over all series together.
 
-Bits do not depend on the order in which ClickHouse's threads and parts gave the rows: they are sorted by series and
-step before a sum is taken. -0.0 and 0.0 are one value, whichever of the two a minimum shows.
+Results are identical to the bit whatever the order in which ClickHouse returns rows: rows are sorted by series and step
+before they are summed. -0.0 and 0.0 count as equal, and a minimum or maximum may be either.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SCALE: Final = 2.0**-64
-"""The factor of scaled sums: exact, and small enough that 2^64 values of any size don't pass float64's range."""
+"""The factor of scaled sums: exact, and small enough that 2^64 values of any size do not overflow float64."""
 
 Int64s = NDArray[np.int64]
 Float64s = NDArray[np.float64]
@@ -26,13 +26,17 @@ _LARGEST: Final = float(np.finfo(np.float64).max)
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """n buckets in columns, each of what a series has in a range of steps; sorted by series, then by step.
+    """n buckets in columns, sorted by series, then by step; each aggregates the rows of a series in a range of steps.
 
-    `owner` numbers the series. `step`, `value` and `time` (milliseconds since the epoch) are the last row's. `low` and
-    `high` leave NaN out and are NaN where all is; `low_step` and `high_step` say where they first occurred. `total` is
-    the sum of the `finite` values, `nans` counts NaN, `rows` all. `time`, and the extremes' steps, are None where
-    nobody asked for them. `scaled` is the sum of the finite values times SCALE, where one of the totals is beyond the
-    range of float64.
+    Attributes:
+        owner: index of the series.
+        step: step of the last row; `last` is its value, `time` its time in milliseconds since the epoch.
+        min: least value without NaN, NaN if all values are NaN; `min_step` is its first step. `max` is analogous.
+        total: sum of the finite values; `finite_count` is their number.
+        nan_count: number of NaN values; `count` is the number of all rows.
+        scaled: sum of the finite values times SCALE, present if a total overflows float64.
+
+    `time`, `min_step` and `max_step` are None if they were not requested.
     """
 
     owner: Int64s
@@ -59,12 +63,12 @@ class Buckets:
         return len(self.owner)
 
     def take(self, chosen: Any) -> Buckets:
-        """Return the chosen buckets: a slice, a mask or places."""
+        """Return the buckets that a slice, a mask or an array of indexes selects."""
         columns: Any = [None if column is None else column[chosen] for column in _columns(self)]
         return Buckets(*columns)
 
     def owned(self, owner: Int64s) -> Buckets:
-        """Return the same buckets under other numbers of their series."""
+        """Return the same buckets with other owners."""
         return replace(self, owner=owner)
 
     def split(self, owners: int) -> list[Buckets]:
@@ -73,11 +77,11 @@ class Buckets:
         return [self.take(slice(start, end)) for start, end in pairwise(bounds)]
 
     def bounds(self, owners: int) -> Int64s:
-        """Return where each series' buckets begin, and the end: int64[owners + 1]."""
+        """Return the start of each series' buckets, and the end: int64[owners + 1]."""
         return np.searchsorted(self.owner, np.arange(owners + 1))
 
     def counts(self, owners: int) -> Int64s:
-        """Return the rows that each series' buckets stand for."""
+        """Return the number of rows that each series' buckets represent."""
         return self.sums(self.count, owners)
 
     def sums(self, column: Int64s, owners: int) -> Int64s:
@@ -90,7 +94,7 @@ _columns = attrgetter(*(field.name for field in fields(Buckets)))
 
 
 def concatenate(parts: Sequence[Buckets]) -> Buckets:
-    """Return the buckets of all parts, sorted; a series may have buckets in several."""
+    """Return the buckets of all parts, sorted; a series may have buckets in several parts."""
     parts = [part for part in parts if len(part)]
     if not parts:
         return Buckets.empty()
@@ -104,7 +108,7 @@ def concatenate(parts: Sequence[Buckets]) -> Buckets:
 
 
 def is_sorted(owner: Int64s, step: Int64s) -> bool:
-    """Whether rows are sorted by series, then by step."""
+    """Return True if rows are sorted by series, then by step."""
     same = owner[1:] == owner[:-1]
     return bool(((owner[1:] > owner[:-1]) | (same & (step[1:] >= step[:-1]))).all())
 
@@ -112,10 +116,13 @@ def is_sorted(owner: Int64s, step: Int64s) -> bool:
 def from_points(
     owner: Int64s, step: Int64s, value: Float64s, time: Int64s | None, shifts: Int64s, extremes: bool
 ) -> Buckets:
-    """Bring points, sorted by series and step, to buckets of `2**shifts[owner]` steps.
+    """Aggregate points, sorted by series and step, into buckets of `2**shifts[owner]` steps.
 
     Args:
-        time: int64[n], None where nobody wants it. extremes: whether the extremes' steps are wanted.
+        owner: index of each point's series; `step` and `value` belong to the point.
+        time: int64[n], None if not requested.
+        shifts: shift of each series.
+        extremes: request `min_step` and `max_step`.
     """
     if not len(owner):
         return Buckets.empty()
@@ -136,7 +143,7 @@ def from_points(
 
 
 def widen(buckets: Buckets, shifts: Int64s) -> Buckets:
-    """Bring buckets to wider ones of `2**shifts[owner]` steps, each of which holds whole ones of them."""
+    """Merge buckets into buckets of `2**shifts[owner]` steps, which must be at least as wide."""
     if not len(buckets):
         return buckets
     starts, ends = _runs(buckets.owner, buckets.step >> shifts[buckets.owner])
@@ -158,20 +165,20 @@ def widen(buckets: Buckets, shifts: Int64s) -> Buckets:
 
 
 def means(buckets: Buckets) -> Float64s:
-    """Return the mean of each bucket's finite values, and its last value where it has none."""
+    """Return the mean of each bucket's finite values, or its last value if it has none."""
     counts = np.maximum(buckets.finite_count, 1)
     result = np.where(buckets.finite_count > 0, buckets.total / counts, buckets.last)
     if buckets.scaled is None:
         return result
     beyond = sum_overflows(buckets)
-    # The last digit may carry the mean of the largest numbers over float64's end.
+    # Rounding may carry the mean of the largest numbers beyond the range of float64.
     with np.errstate(over="ignore"):
         unscaled = np.clip(buckets.scaled / counts / SCALE, -_LARGEST, _LARGEST)
     return np.where(beyond, unscaled, result)
 
 
 def sum_overflows(buckets: Buckets) -> NDArray[np.bool_]:
-    """Return which buckets have finite values whose sum is beyond the range of float64."""
+    """Return a mask of the buckets whose sum of finite values overflows float64."""
     return (buckets.finite_count > 0) & ~np.isfinite(buckets.total)
 
 
@@ -190,7 +197,7 @@ def _sums(values: Float64s, starts: Int64s) -> Float64s:
 
 
 def _runs(owner: Int64s, bucket: Int64s) -> tuple[Int64s, Int64s]:
-    """Return the places of the first and the last of each run of rows that agree in both."""
+    """Return the indexes of the first and the last row of each run of rows with equal owner and bucket."""
     if not len(owner):
         return owner, owner
     changes = (owner[1:] != owner[:-1]) | (bucket[1:] != bucket[:-1])
@@ -199,7 +206,7 @@ def _runs(owner: Int64s, bucket: Int64s) -> tuple[Int64s, Int64s]:
 
 
 def _first_at(step: Int64s, value: Float64s, target: Float64s, starts: Int64s, counts: Int64s) -> Int64s:
-    """Return, of each run of rows, the step of the first whose value is the wanted one; 0 where that is NaN."""
+    """Return for each group of rows the step of its first row with the target value; 0 if the target is NaN."""
     places = np.where(value == np.repeat(target, counts), np.arange(len(value)), len(value))
     first = np.minimum.reduceat(places, starts)
     return np.where(first < len(value), step[np.minimum(first, len(value) - 1)], 0)
