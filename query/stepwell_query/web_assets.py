@@ -54,7 +54,11 @@ FRAME_POLICY: Final = (
 
 
 class AssetsMissingError(Exception):
-    """The page's libraries are not installed; the message has the remedy."""
+    """The page's libraries `names` are not installed; the message has the remedy."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+        super().__init__(f"the page's libraries are missing ({', '.join(names)}): run `make assets`")
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ class Page:
         """Read the files of a folder. Raises: AssetsMissingError when libraries are missing."""
         missing = [name for name in _NEEDED if not (folder / name).is_file()]
         if missing:
-            raise AssetsMissingError(f"the page's libraries are missing ({', '.join(missing)}): run `make assets`")
+            raise AssetsMissingError(missing)
         assets = {asset.name: asset for asset in _files(folder)}
         digest = hashlib.sha256()
         for name in sorted(assets):

@@ -121,7 +121,7 @@ def _names(rows: StepRows) -> list[str]:
 
 def _cells(table: Values, rows: StepRows, names: list[str], non_finite: NotFinite) -> pa.Array:
     named = pa.array([f"{_quoted(name)}:" for name in names], TEXT).take(pa.array(table.series))
-    return concat_texts(named, _texts(table, rows.kind_of(table), non_finite))
+    return concat_texts(named, _texts(table, rows.table_kind(table), non_finite))
 
 
 def _texts(table: Values, kind: Kind, non_finite: NotFinite) -> pa.Array:

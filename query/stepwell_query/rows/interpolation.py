@@ -57,7 +57,7 @@ def fill_gaps(rows: StepRows, around: Sequence[Values], how: Interpolation) -> S
     known = _by_kind(rows.series, around)
     tables = [_unmarked(table) for table in rows.tables]
     for kind, values in known.items():
-        logged = [table for table in rows.tables if rows.kind_of(table) is kind]
+        logged = [table for table in rows.tables if rows.table_kind(table) is kind]
         there = Values.concatenate(logged) if logged else None
         tables += [_filled(rows, index, values, there, how) for index in np.unique(values.series).tolist()]
     return StepRows.from_values(rows.series, tables, rows.started_ms)

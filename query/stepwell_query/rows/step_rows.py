@@ -124,10 +124,10 @@ class StepRows:
         """Return the tables of each kind with the row indexes of their values."""
         tables_by_kind: dict[Kind, list[tuple[Values, Int64s]]] = {}
         for table, places in zip(self.tables, self.row_indexes, strict=True):
-            tables_by_kind.setdefault(self.kind_of(table), []).append((table, places))
+            tables_by_kind.setdefault(self.table_kind(table), []).append((table, places))
         return tables_by_kind
 
-    def kind_of(self, table: Values) -> Kind:
+    def table_kind(self, table: Values) -> Kind:
         """Return the kind of a table's values."""
         return self.series[int(table.series[0])].kind
 

@@ -1,4 +1,4 @@
-"""What is refused before a route is reached, in pure ASGI."""
+"""Requests that the middlewares reject before routing."""
 
 from __future__ import annotations
 

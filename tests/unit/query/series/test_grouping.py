@@ -39,7 +39,7 @@ def test_groups_are_what_pandas_says(runs: list[Run], shift: int, data: st.DataO
 
 
 def expected_groups(rows: list[Any], members: list[tuple[int, int]], shift: int) -> pd.DataFrame:
-    """Return the sums as anyone would compute them: a mean of each run, then figures over those means."""
+    """Return the aggregates computed with pandas: the mean of each run, then statistics over these means."""
     frame = pd.DataFrame(rows, columns=["run", "step", "value"]).astype({"step": "int64", "value": "float64"})
     frame["bucket"] = frame["step"] // 2**shift
     frame["finite"] = frame["value"].where(np.isfinite(frame["value"]))

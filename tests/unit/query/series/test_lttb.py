@@ -1,4 +1,4 @@
-"""LTTB: the published algorithm's choice, whatever runs beside it; real rows, no NaN, no extreme lost on the way."""
+"""LTTB selects as the published algorithm does, independent of other series: real rows, no NaN, no lost extreme."""
 
 from __future__ import annotations
 

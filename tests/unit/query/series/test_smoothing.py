@@ -65,7 +65,7 @@ def test_a_bucket_counts_as_its_values() -> None:
     rows = rows_of([values.tolist()])
     exact = moving_averages(rows, 1, 0.99)
     of_buckets = moving_averages(widen(rows, np.array([7])), 1, 0.99)
-    # All values of a bucket are alike here, so that its mean says all.
+    # All values of a bucket are equal here, so that its mean determines them.
     np.testing.assert_allclose(of_buckets, exact[127::128], rtol=1e-10)
 
 
