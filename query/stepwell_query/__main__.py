@@ -1,4 +1,4 @@
-"""`python -m stepwell_query`: the query service alone."""
+"""Run the query service: `python -m stepwell_query`."""
 
 from stepwell_query.service import serve
 from stepwell_query.settings import QuerySettings

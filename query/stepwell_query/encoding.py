@@ -1,8 +1,8 @@
-"""Answers as bytes: JSON, NDJSON, CSV, Arrow and Parquet.
+"""Encoding of answers: JSON, NDJSON, CSV, Arrow and Parquet.
 
-JSON has no NaN and no infinities: they are the strings "NaN", "Infinity" and "-Infinity", or, where a client asks for
-it, the words NaN, Infinity and -Infinity, which many parsers of JSON read as floats: so a text "NaN" is told from a
-number. Integers that float64 can't hold, and JSON that users logged, are written as the very text that was stored.
+JSON has neither NaN nor infinities. They are written as the strings "NaN", "Infinity" and "-Infinity" or, on request,
+as the bare words NaN, Infinity and -Infinity, which many JSON parsers read as floats; these distinguish a number from a
+string "NaN". Integers that float64 can't represent, and JSON that users logged, are written as the stored text.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from stepwell_schemas.rules.json_values import float_json
 
 _OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 INTEGER: Final = re.compile("-?(?:0|[1-9][0-9]*)")
-"""The decimal of an integer, as JSON has it."""
+"""Pattern of an integer in JSON."""
 
 _NDJSON_ROWS: Final = 10_000
 
 
 class Format(StrEnum):
-    """What an answer can be encoded as."""
+    """Formats of answers."""
 
     JSON = "json"
     NDJSON = "ndjson"
@@ -41,7 +41,7 @@ class Format(StrEnum):
 
 
 class NotFinite(StrEnum):
-    """How JSON writes NaN and ±Inf: as `text`, or as bare words (`literal`)."""
+    """Forms of NaN and ±Inf in JSON: strings (`text`) or bare words (`literal`)."""
 
     TEXT = "text"
     LITERAL = "literal"
@@ -57,41 +57,41 @@ MEDIA_TYPES: Final = {
 
 
 def json_bytes(value: Any) -> bytes:
-    """Return a value as JSON; its floats must be finite or have gone through `json_floats`."""
+    """Encode a value as JSON; its floats must be finite or converted by `json_floats`."""
     return orjson.dumps(value, option=_OPTIONS)
 
 
-def json_floats(values: NDArray[np.float64], odd: NotFinite = NotFinite.TEXT) -> NDArray[np.float64] | list[Any]:
-    """Return float64[n] as JSON takes it: as it is when all are finite, else a list with their names as text."""
-    places = np.flatnonzero(~np.isfinite(values))
-    if not places.size:
+def json_floats(values: NDArray[np.float64], non_finite: NotFinite = NotFinite.TEXT) -> NDArray[np.float64] | list[Any]:
+    """Prepare float64[n] for `json_bytes`: unchanged if all are finite, otherwise a list without NaN and infinities."""
+    indexes = np.flatnonzero(~np.isfinite(values))
+    if not indexes.size:
         return np.ascontiguousarray(values)
     named: list[Any] = values.tolist()
-    for index in places.tolist():
-        named[index] = json_float(float(values[index]), odd)
+    for index in indexes.tolist():
+        named[index] = json_float(float(values[index]), non_finite)
     return named
 
 
-def json_float(value: float, odd: NotFinite = NotFinite.TEXT) -> Any:
-    """Return one float as JSON takes it."""
+def json_float(value: float, non_finite: NotFinite = NotFinite.TEXT) -> Any:
+    """Prepare a float for `json_bytes`."""
     if math.isfinite(value):
         return value
     name = float_json(value)
-    return name if odd is NotFinite.TEXT else orjson.Fragment(str(name))
+    return name if non_finite is NotFinite.TEXT else orjson.Fragment(str(name))
 
 
 def is_integer(text: str) -> bool:
-    """Whether a text is the decimal of an integer, as JSON has it."""
+    """Return True if a text is an integer in JSON."""
     return INTEGER.fullmatch(text) is not None
 
 
 def exact_integer(text: str) -> orjson.Fragment:
-    """Return the decimal text of an integer so that it is written as a JSON number of all its digits."""
+    """Wrap the decimal text of an integer so that it is written as a JSON number with all digits."""
     return orjson.Fragment(text)
 
 
 def table_bytes(table: pa.Table, fmt: Format) -> bytes:
-    """Return a table encoded; JSON is an array of rows."""
+    """Encode a table; JSON is an array of rows."""
     match fmt:
         case Format.JSON:
             return json_bytes(json_rows(table))
@@ -109,7 +109,7 @@ def table_bytes(table: pa.Table, fmt: Format) -> bytes:
 
 
 def ndjson(table: pa.Table) -> Iterator[bytes]:
-    """Yield a table as lines of JSON, some thousands of rows at a time."""
+    """Yield a table as lines of JSON, some thousand rows at a time."""
     for start in range(0, table.num_rows, _NDJSON_ROWS):
         yield json_lines(json_rows(table.slice(start, _NDJSON_ROWS)))
 
@@ -120,7 +120,7 @@ def json_lines(rows: list[dict[str, Any]]) -> bytes:
 
 
 def csv_bytes(table: pa.Table, *, header: bool) -> bytes:
-    """Return a table as CSV; NaN is `nan`, a missing value is empty, nested values are JSON."""
+    """Encode a table as CSV; NaN is `nan`, a missing value is empty, nested values are JSON."""
     columns = [_csv_column(column) for column in table.columns]
     sink = io.BytesIO()
     options = pyarrow.csv.WriteOptions(include_header=header)
@@ -129,13 +129,13 @@ def csv_bytes(table: pa.Table, *, header: bool) -> bytes:
 
 
 def json_rows(table: pa.Table) -> list[dict[str, Any]]:
-    """Return a table's rows as JSON takes them."""
+    """Return the rows of a table, prepared for `json_bytes`."""
     names = _unique(table.column_names)
     return [dict(zip(names, row, strict=True)) for row in zip(*json_columns(table), strict=True)]
 
 
 def json_columns(table: pa.Table) -> list[list[Any]]:
-    """Return a table's columns as JSON takes them."""
+    """Return the columns of a table, prepared for `json_bytes`."""
     return [_json_column(column) for column in table.columns]
 
 
@@ -149,7 +149,7 @@ def _json_column(column: pa.ChunkedArray) -> list[Any]:
 
 
 def _json_value(value: Any) -> Any:
-    """Return any value of an Arrow table as JSON takes it."""
+    """Prepare any value of an Arrow table for `json_bytes`."""
     match value:
         case float():
             return json_float(value)
@@ -175,7 +175,7 @@ def _csv_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _unique(names: list[str]) -> list[str]:
-    """Return column names with repeated ones told apart (`a`, `a_2`), since JSON rows would lose them."""
+    """Return column names with repeated ones numbered (`a`, `a_2`); JSON rows need distinct names."""
     seen: dict[str, int] = {}
     unique = []
     for name in names:

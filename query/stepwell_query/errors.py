@@ -1,18 +1,18 @@
-"""The errors of the query service; `api/problems.py` says which HTTP status each becomes.
+"""Errors of the query service; `api/problems.py` maps them to problem documents.
 
 QueryError
-├── NotFoundError           404   what the path names does not exist
+├── NotFoundError           404   the resource that the path names does not exist
 │   ├── RunNotFoundError
 │   ├── SessionNotFoundError
 │   ├── ProjectNotFoundError
 │   └── MediaNotFoundError
-├── ClientGoneError         499   whoever sent the request has left: nobody reads the answer
-├── TooBusyError            503   too many statements run or wait
-├── TooManyStreamsError     429   of a client, 503 of all: no further stream of events can be opened
-├── RangeError              416   a range of bytes that lies outside the file
-└── RequestError            422   a parameter that can't be used: its field, value, rule and remedy
-    ├── SqlRefusedError           a statement that is not read-only, or reaches beyond Stepwell's database
-    └── FilterError               a filter of runs that can't be understood (in `filters.tree`)
+├── ClientGoneError         499   the client has disconnected
+├── TooBusyError            503   too many statements are running or waiting
+├── TooManyStreamsError     429   too many event streams of one client; 503: of all clients
+├── RangeError              416   the range of bytes lies outside the file
+└── RequestError            422   an invalid parameter, with field, value, rule and remedy
+    ├── SqlRefusedError           a statement that is not read-only, or accesses more than Stepwell's database
+    └── FilterError               a filter of runs that can't be parsed (in `runs.filters.ast`)
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class QueryError(Exception):
 
 
 class NotFoundError(QueryError):
-    """What the path names does not exist."""
+    """The resource that the path names does not exist."""
 
 
 class RunNotFoundError(NotFoundError):
@@ -42,11 +42,11 @@ class RunNotFoundError(NotFoundError):
 
 
 class SessionNotFoundError(NotFoundError):
-    """Nothing of this session is stored."""
+    """No record of this session is stored."""
 
     def __init__(self, run: RunPath, session: str) -> None:
         super().__init__(
-            f"nothing of a session {session!r} of {str(run)!r} is stored; it appears with its first flush, "
+            f"there is no session {session!r} of {str(run)!r}; a session appears with its first flush, "
             f"GET /api/v1/runs/{{entity}}/{{project}}/{{run_id}}/sessions lists them"
         )
 
@@ -64,11 +64,11 @@ class ProjectNotFoundError(NotFoundError):
 
 
 class MediaNotFoundError(NotFoundError):
-    """The bytes of a media file are not here.
+    """The bytes of a media file are not available.
 
     Attributes:
-        state: `pending`, a logged value refers to them and they have not come; `unknown`, none does; `gone`, they were
-            stored and are no more.
+        state: `pending`, a logged value refers to the file, but it is not stored yet; `unknown`, no logged value refers
+            to it; `gone`, it was stored and has been deleted.
     """
 
     def __init__(self, state: Literal["pending", "unknown", "gone"], message: str) -> None:
@@ -77,33 +77,35 @@ class MediaNotFoundError(NotFoundError):
 
 
 class ClientGoneError(QueryError):
-    """Whoever sent the request has left."""
+    """The client has disconnected."""
 
 
 class TooBusyError(QueryError):
-    """Too many statements run or wait; the same one may be sent again later."""
+    """Too many statements are running or waiting; the request may be repeated later."""
 
 
 class TooManyStreamsError(QueryError):
-    """No further stream of events can be opened, by this client or by any."""
+    """The limit of event streams is reached, for this client or in total."""
 
-    def __init__(self, most: int, *, of_client: bool) -> None:
-        self.of_client = of_client
-        super().__init__(f"{most:,} streams of events are open{' by this client' if of_client else ''}; close some")
+    def __init__(self, most: int, *, per_client: bool) -> None:
+        self.per_client = per_client
+        super().__init__(
+            f"{most:,} event streams are open{' by this client' if per_client else ''}; close some of them"
+        )
 
 
 class RangeError(QueryError):
-    """A range of bytes that lies outside the file of `size` bytes."""
+    """The range of bytes lies outside the file of `size` bytes."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        super().__init__(f"the file has {size:,} bytes; ask for a range within them")
+        super().__init__(f"the file has {size:,} bytes; request a range within them")
 
 
 class RequestError(QueryError):
-    """A parameter that can't be used; says which rule it breaks and what to do instead.
+    """An invalid parameter, with the rule that it violates and the remedy.
 
-    `column` is the place in the value where it breaks the rule, from 1, where there is one.
+    `column` is the position of the error in the value, from 1, if known.
     """
 
     def __init__(self, field: str, value: object, rule: str, remedy: str, column: int | None = None) -> None:
@@ -116,7 +118,7 @@ class RequestError(QueryError):
 
 
 class SqlRefusedError(RequestError):
-    """A statement that is not read-only, or reaches beyond Stepwell's database."""
+    """A statement that is not read-only, or accesses more than Stepwell's database."""
 
     def __init__(self, sql: str, rule: str, remedy: str, column: int | None = None) -> None:
         super().__init__("sql", sql, rule, remedy, column)

@@ -1,4 +1,4 @@
-"""Limits of the statements that answer one request, and the mark by which they are found and ended."""
+"""Limits of the statements of one request, and the mark by which running statements are found and killed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from stepwell_schemas.clickhouse.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What the statements of a request may take: seconds each, bytes of values at once. As text, settings."""
+class QueryLimits:
+    """Limits of a request: seconds of each statement, bytes of values in memory. `str()` gives the SETTINGS clause."""
 
     max_seconds: float
     max_bytes: int
@@ -23,12 +23,12 @@ class Limits:
     _gone: Event = field(default_factory=Event)
 
     @classmethod
-    def of(cls, settings: QuerySettings) -> Self:
-        """Return the limits that the service's settings give."""
+    def from_settings(cls, settings: QuerySettings) -> Self:
+        """Return the limits of the service's settings."""
         return cls(settings.query_max_seconds, settings.query_max_bytes)
 
     def with_settings(self, *settings: str) -> Self:
-        """Return the same limits with further settings of ClickHouse, `name = value` each, behind them."""
+        """Return the same limits with further ClickHouse settings, each as `name = value`."""
         return replace(self, settings=(*self.settings, *settings))
 
     def __str__(self) -> str:
@@ -40,11 +40,11 @@ class Limits:
         return f"SETTINGS {', '.join(given)}"
 
     def check(self) -> None:
-        """Raise ClientGoneError when whoever asked has gone: no further statement is to begin."""
+        """Raise ClientGoneError if the client has disconnected, so that no further statement starts."""
         if self._gone.is_set():
             raise ClientGoneError
 
     def end(self, store: Store) -> None:
-        """End the request's statements that are running, when whoever asked has gone. Raises: StoreError."""
+        """Kill the running statements of a request whose client has disconnected. Raises: StoreError."""
         self._gone.set()
         store.kill(self.mark)

@@ -1,6 +1,6 @@
-"""Readiness: the state of the parts that an answer depends on.
+"""Readiness: the states of the parts that answers depend on.
 
-The service asks ClickHouse itself. A process that runs further parts, as `stepwell up` does, reports them.
+The service probes ClickHouse. A process with further parts, such as `stepwell up`, reports their states.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from stepwell_schemas.clickhouse.store import Store
 CLICKHOUSE: Final = "clickhouse"
 UP: Final = "up"
 DOWN: Final = "down"
-_ANSWER_SECONDS: Final = 5.0
+_PROBE_SECONDS: Final = 5.0
 _SCHEMA: Final = "SELECT count() FROM {db}.schema_migrations"
 
 
 class PartReport(NamedTuple):
-    """A part's state (`up`, `starting`, `down` or `held`), a code of the reason, and its restarts.
+    """State of a part (`up`, `starting`, `down` or `held`), a code of the reason, and the number of restarts.
 
-    The reason is a code and never a message: messages name paths and addresses, and go to the log.
+    The reason is a code and never a message: messages contain paths and addresses and belong in the log.
     """
 
     name: str
@@ -32,7 +32,7 @@ class PartReport(NamedTuple):
     restarts: int = 0
 
     def fields(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return the fields of the JSON document."""
         return {"state": self.state, "reason": self.reason, "restarts": self.restarts}
 
 
@@ -45,26 +45,26 @@ def no_parts() -> Sequence[PartReport]:
 
 
 class StoreProbe:
-    """Asks ClickHouse for the schema; one question at a time, however many ask and however long it takes.
+    """Probes ClickHouse by reading the schema version; concurrent reports share one probe.
 
-    A question that gets no answer keeps its thread, which is a daemon: neither questions nor the end of the process
-    wait for it.
+    A probe without an answer occupies a daemon thread, which neither further reports nor the end of the process wait
+    for.
     """
 
-    def __init__(self, store: Store, seconds: float = _ANSWER_SECONDS) -> None:
+    def __init__(self, store: Store, seconds: float = _PROBE_SECONDS) -> None:
         self._store = store
         self._seconds = seconds
-        self._asked: asyncio.Future[str] | None = None
+        self._pending: asyncio.Future[str] | None = None
 
     async def report(self) -> PartReport:
-        """Return ClickHouse's state."""
-        if self._asked is None or self._asked.done():
-            self._asked = self._ask()
-        done, _ = await asyncio.wait({self._asked}, timeout=self._seconds)
-        reason = self._asked.result() if done else "no_answer"
+        """Return the state of ClickHouse."""
+        if self._pending is None or self._pending.done():
+            self._pending = self._probe()
+        done, _ = await asyncio.wait({self._pending}, timeout=self._seconds)
+        reason = self._pending.result() if done else "no_answer"
         return PartReport(CLICKHOUSE, DOWN if reason else UP, reason)
 
-    def _ask(self) -> asyncio.Future[str]:
+    def _probe(self) -> asyncio.Future[str]:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[str] = loop.create_future()
 
@@ -72,27 +72,27 @@ class StoreProbe:
             if not answer.done():
                 answer.set_result(reason)
 
-        def ask() -> None:
+        def probe() -> None:
             try:
                 self._store.query(_SCHEMA)
                 reason = ""
             except Exception as error:
-                # Any kind: a question without an outcome would be the last one.
+                # Any error: a probe without an outcome would block all later ones.
                 reason = type(error).__name__
-            with suppress(RuntimeError):  # the loop was closed meanwhile
+            with suppress(RuntimeError):  # the loop has been closed
                 loop.call_soon_threadsafe(settle, reason)
 
-        threading.Thread(target=ask, name="readiness", daemon=True).start()
+        threading.Thread(target=probe, name="readiness", daemon=True).start()
         return answer
 
 
 class Readiness:
-    """The states of all parts of a process."""
+    """States of all parts of a process."""
 
     def __init__(self, store: Store, others: Parts = no_parts) -> None:
         self._probe = StoreProbe(store)
         self._others = others
 
     async def parts(self) -> list[PartReport]:
-        """Return the states of ClickHouse and of the others."""
+        """Return the states of ClickHouse and of the other parts."""
         return [await self._probe.report(), *self._others()]

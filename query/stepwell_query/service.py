@@ -1,4 +1,4 @@
-"""Runs the query service alone, as `stepwell query` does."""
+"""The query service in a process of its own, as run by `stepwell query`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from stepwell_schemas.clickhouse.store import connect
 def serve(
     settings: QuerySettings, stopping: Callable[[], None] | None = None, drain_seconds: int | None = None
 ) -> None:
-    """Serve until SIGINT or SIGTERM; requests under way are answered first.
+    """Serve until SIGINT or SIGTERM; requests in progress are completed first.
 
     Args:
-        settings: of the service.
-        stopping: called when a signal has come.
-        drain_seconds: after so many seconds, requests still under way are cancelled.
+        settings: settings of the service.
+        stopping: called when a signal is received.
+        drain_seconds: seconds until requests in progress are cancelled.
 
     Raises:
-        StoreError: when ClickHouse can't be reached at the start.
+        StoreError: when ClickHouse is not available at the start.
     """
     dsn = settings.clickhouse_dsn.get_secret_value()
     with connect(dsn, settings.clickhouse_database, settings.clickhouse_pool_size) as store:

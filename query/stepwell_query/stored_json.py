@@ -1,14 +1,14 @@
-"""JSON that runs have stored, whatever it is: each answer is strict JSON, and one bad run never hides others. Pure.
+"""Stored JSON of runs, converted to strict JSON, so that one malformed run never makes the answer about others fail.
 
-Ingestion stores strict JSON. Older rows, and those that other programs have written, may hold anything:
+Ingestion stores strict JSON. Older rows, and rows that other programs have written, may contain any text:
 
-| what is stored | what is served |
+| stored | served |
 |---|---|
 | NaN, an infinity, a number beyond float64 | the text `"NaN"`, `"Infinity"`, `"-Infinity"` |
-| a lone surrogate, bytes that are no UTF-8 | U+FFFD in its place |
-| a value that is no JSON, or nested too deep | its text, as a string |
-| a config or summary that is no JSON object | `{}`, with the field's name in the run's `unreadable` |
-| metric definitions that are no list; an entry without a name | without them, and `unreadable` |
+| a lone surrogate, or bytes that are not UTF-8 | U+FFFD |
+| a value that is not JSON, or nested too deeply | its text, as a string |
+| a config or summary that is not a JSON object | `{}`, with the field's name in the run's `unreadable` |
+| metric definitions that are not a list; an entry without a name | without them, and `unreadable` |
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from stepwell_schemas.rules.json_text import JsonTextError, strict_json
 from stepwell_schemas.rules.metric_definitions import Definition
 
 DOCUMENTS: Final = ("config", "summary", "metric_definitions")
-"""The fields of a run that hold JSON."""
+"""The fields of a run that contain JSON."""
 
 
 def value_text(text: str) -> str:
-    """Return the strict JSON of a stored value; of a text that is no JSON, the JSON string."""
+    """Return a stored value as strict JSON; a text that is not JSON becomes a JSON string."""
     try:
         return strict_json(text)
     except JsonTextError:
@@ -36,39 +36,39 @@ def value_text(text: str) -> str:
 
 
 def json_value(text: str) -> orjson.Fragment:
-    """Return a stored value so that it is written as strict JSON."""
+    """Return a stored value as a fragment of strict JSON."""
     return orjson.Fragment(value_text(text))
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """Return a stored JSON object, an empty one where something else is stored."""
+    """Return a stored JSON object, or an empty one if the text is not an object."""
     value = _parsed(text or "{}")
     return value if isinstance(value, dict) else {}
 
 
 def object_fragment(text: str) -> orjson.Fragment:
-    """Return a stored JSON object so that it is written as it stands, an empty one where something else is stored."""
-    found = value_text(text or "{}")
-    return orjson.Fragment(found if _is_object(found) else "{}")
+    """Return a stored JSON object as a fragment with its own text, or an empty one if the text is not an object."""
+    strict = value_text(text or "{}")
+    return orjson.Fragment(strict if _is_object(strict) else "{}")
 
 
 def stored_definitions(text: str) -> list[dict[str, Any]]:
-    """Return the entries of a run's metric definitions that name a metric."""
+    """Return the valid entries of a run's metric definitions."""
     value = _parsed(text or "[]")
-    return [one for one in value if _is_definition(one)] if isinstance(value, list) else []
+    return [entry for entry in value if _is_definition(entry)] if isinstance(value, list) else []
 
 
 @lru_cache(maxsize=4_096)
 def read_definitions(text: str) -> Sequence[Definition]:
-    """Return what `define_metric` was told of a run, in order."""
-    return tuple(Definition.read(one) for one in stored_definitions(text))
+    """Return the arguments of a run's calls of `define_metric`, in order."""
+    return tuple(Definition.read(entry) for entry in stored_definitions(text))
 
 
 def unreadable(row: Mapping[str, Any]) -> list[str]:
-    """Return which of a run's documents can't be served as they are stored: the marker of its answer."""
+    """Return the names of a run's documents that can't be served as stored, for the field `unreadable`."""
     config, summary = (_is_object(value_text(row[name] or "{}")) for name in DOCUMENTS[:2])
-    whole = config, summary, _are_definitions(row["metric_definitions"])
-    return [name for name, readable in zip(DOCUMENTS, whole, strict=True) if not readable]
+    readable = config, summary, _are_definitions(row["metric_definitions"])
+    return [name for name, readable in zip(DOCUMENTS, readable, strict=True) if not readable]
 
 
 def _parsed(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""What the query service counts about itself, for Prometheus; served with the process's other metrics."""
+"""Prometheus metrics of the query service."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ MetricName = Literal[
     "stepwell_query_requests_total",
     # Seconds from a request to the end of its answer, by route.
     "stepwell_query_request_seconds",
-    # Requests under way.
+    # Requests in progress.
     "stepwell_query_requests_in_progress",
-    # Statements of /api/v1/sql that were ended because whoever asked had gone.
+    # Statements of /api/v1/sql cancelled because the client disconnected.
     "stepwell_query_sql_cancelled_total",
-    # History and scan requests that were ended because whoever asked had gone.
+    # History and scan requests cancelled because the client disconnected.
     "stepwell_query_rows_cancelled_total",
     # Rows that scans have sent.
     "stepwell_query_scan_rows_total",
-    # Connections closed by the service: slow with the head of a request, or idle where all places were taken.
+    # Connections closed by the service: too slow with the head of a request, or idle at the limit of connections.
     "stepwell_query_connections_closed_total",
-    # Streams of events that are open.
+    # Open event streams.
     "stepwell_query_event_streams",
 ]
 
@@ -46,22 +46,22 @@ REQUESTS: Final = _counter(
 REQUEST_SECONDS: Final = _histogram(
     "stepwell_query_request_seconds", "Seconds from a request to the end of its answer, by route.", ("route",)
 )
-IN_PROGRESS: Final = _gauge("stepwell_query_requests_in_progress", "Requests under way.")
+IN_PROGRESS: Final = _gauge("stepwell_query_requests_in_progress", "Requests in progress.")
 SQL_CANCELLED: Final = _counter(
-    "stepwell_query_sql_cancelled_total", "Statements of /api/v1/sql ended because whoever asked had gone."
+    "stepwell_query_sql_cancelled_total", "Statements of /api/v1/sql cancelled because the client disconnected."
 )
 ROWS_CANCELLED: Final = _counter(
-    "stepwell_query_rows_cancelled_total", "History and scan requests ended because whoever asked had gone."
+    "stepwell_query_rows_cancelled_total", "History and scan requests cancelled because the client disconnected."
 )
 SCAN_ROWS: Final = _counter("stepwell_query_scan_rows_total", "Rows that scans have sent.")
 CONNECTIONS_CLOSED: Final = _counter(
     "stepwell_query_connections_closed_total",
-    "Connections closed by the service: `slow` with the head of a request, or `idle` where all places were taken.",
+    "Connections closed by the service: `slow` with the head of a request, or `idle` at the limit of connections.",
     ("reason",),
 )
-EVENT_STREAMS: Final = _gauge("stepwell_query_event_streams", "Streams of events that are open.")
+EVENT_STREAMS: Final = _gauge("stepwell_query_event_streams", "Open event streams.")
 
 
 def exposition() -> bytes:
-    """Return all metrics of this process in Prometheus' text format."""
+    """Return all metrics of this process in the text format of Prometheus."""
     return generate_latest(REGISTRY)

@@ -1,7 +1,7 @@
-"""The web page's files: their one version, their compressed forms, and the headers that fence the page in.
+"""The web page's files: their version, their compressed forms, and their security headers.
 
-Every file lies below `/-/assets/<version>/`, where the version is a hash of them all: a browser may keep a file for
-good, and a new release is a new address. The document itself is asked for each time (by its ETag).
+Every file is served below `/-/assets/<version>/`, where the version is a hash of all files: browsers may cache a file
+without limit, and a new release has new URLs. The document itself is revalidated on each visit by its ETag.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import cramjam
 
 WEB: Final = Path(__file__).with_name("web")
 ASSETS: Final = "/-/assets"
-"""Below it lie the page's files; no entity is called `-`."""
+"""URL prefix of the page's files; no entity can be named `-`."""
 
 _DOCUMENT: Final = "index.html"
 _DOCS: Final = "docs/docs.html"
@@ -38,28 +38,32 @@ PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self'; "
     "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""The page runs its own files only, and is shown in no other page."""
+"""The page runs only its own files, and can't be embedded in other pages."""
 
 DOCS_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Swagger UI styles its elements inline; it asks this service alone."""
+"""Swagger UI uses inline styles; it connects to this service only."""
 
 FRAME_POLICY: Final = (
     "sandbox allow-scripts; default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src data: blob:; font-src data:; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
-"""What draws users' figures does so in an origin of its own, and reaches nothing over the network but its scripts."""
+"""Frames that draw users' figures run in an opaque origin and load nothing from the network but their scripts."""
 
 
 class AssetsMissingError(Exception):
-    """The page's libraries are not there; says what to do."""
+    """The page's libraries `names` are not installed; the message has the remedy."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+        super().__init__(f"the page's libraries are missing ({', '.join(names)}): run `make assets`")
 
 
 @dataclass(frozen=True)
 class Asset:
-    """One file, as it is served; `encodings` are its forms by content coding."""
+    """One file to serve; `forms` has its compressed forms by content coding."""
 
     name: str
     content: bytes
@@ -67,16 +71,16 @@ class Asset:
 
     @property
     def content_type(self) -> str:
-        """The media type, by the name's ending."""
+        """The media type, by the file name's suffix."""
         return _TYPES[Path(self.name).suffix]
 
     @cached_property
     def etag(self) -> str:
-        """A weak validator: the same for every coding."""
+        """A weak validator, equal for all content codings."""
         return f'W/"{hashlib.sha256(self.content).hexdigest()[:32]}"'
 
     def encoded(self, accepted: str) -> tuple[bytes, str]:
-        """Return the bytes and their coding ("" for none), as an Accept-Encoding header allows; each is made once."""
+        """Return the bytes and content coding ("": none) for an Accept-Encoding header; compressed forms are cached."""
         codings = {part.split(";")[0].strip() for part in accepted.lower().split(",") if "q=0" not in part.split(";")}
         for coding in ("br", "gzip"):
             if coding in codings:
@@ -94,7 +98,7 @@ def _compress(content: bytes, coding: str) -> bytes:
 
 @dataclass(frozen=True)
 class Page:
-    """All files of the page by name, their version, the document that starts it, and that of the API's description."""
+    """All files of the page by name, their version, the page's document, and the document of the API reference."""
 
     version: str
     assets: Mapping[str, Asset]
@@ -102,17 +106,17 @@ class Page:
     docs: Asset
 
     def compress(self) -> None:
-        """Make the compressed forms of what every visit loads, which takes a fifth of a second."""
+        """Compress the files that every visit loads, which takes about 0.2 seconds."""
         for name, asset in self.assets.items():
             if name not in _RARE:
                 asset.encoded("br")
 
     @classmethod
     def read(cls, folder: Path = WEB) -> Page:
-        """Read the files of a folder. Raises: AssetsMissingError when the libraries were not brought."""
+        """Read the files of a folder. Raises: AssetsMissingError when libraries are missing."""
         missing = [name for name in _NEEDED if not (folder / name).is_file()]
         if missing:
-            raise AssetsMissingError(f"the page's libraries are missing ({', '.join(missing)}): run `make assets`")
+            raise AssetsMissingError(missing)
         assets = {asset.name: asset for asset in _files(folder)}
         digest = hashlib.sha256()
         for name in sorted(assets):
@@ -130,7 +134,7 @@ def _files(folder: Path) -> Iterator[Asset]:
 
 
 def _document(folder: Path, document: str, version: str, names: list[str]) -> Asset:
-    """Return a document, with the files' address, and every module named so that none waits for another."""
+    """Return a document with the URL of the files, and preload links so that modules load in parallel."""
     base = f"{ASSETS}/{version}"
     modules = [name for name in names if _MODULE.fullmatch(name)]
     preloads = "\n".join(f'<link rel="modulepreload" href="{base}/{name}">' for name in modules)

@@ -40,7 +40,7 @@ from stepwell_deploy.clickhouse_server.request import Request, StatementError, f
 from stepwell_deploy.clickhouse_server.responses import PLAIN, Head, answer_head, busy, error_head, error_status, head
 from stepwell_deploy.clickhouse_server.statements import Engine, Statement
 from stepwell_query.errors import TooBusyError
-from stepwell_query.places import Places
+from stepwell_query.slots import StatementSlots
 
 _STATEMENT_PATHS: Final = frozenset({"/", "/query"})
 _PING_PATHS: Final = frozenset({"/ping", "/replicas_status"})
@@ -74,8 +74,8 @@ class ClickHouseApp:
         self._credentials = credentials
         self._hosts = hosts
         self._bounds = bounds
-        self._guests = Places(bounds.guests)
-        self._writers = Places(bounds.writers)
+        self._guests = StatementSlots(bounds.guests)
+        self._writers = StatementSlots(bounds.writers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -142,7 +142,7 @@ class ClickHouseApp:
                 content = b""
             return Request.parse(fields, content, http_request.headers.get("x-clickhouse-format"))
 
-        async with slots.place(http_request.client), statement:
+        async with slots.acquire(http_request.client), statement:
             started = time.perf_counter_ns()
             answer = await statement.run(parsed, http_request.writer)
             values = answer_head(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from stepwell_query.places import PlaceBounds
+from stepwell_query.slots import SlotLimits
 from stepwell_schemas.limits import KIB, MIB
 
 
@@ -17,8 +17,8 @@ class BodyBounds:
     content: int
 
 
-_GUESTS: Final = PlaceBounds(running=8, running_per_client=6, waiting=64, waiting_per_client=48, wait_seconds=10.0)
-_WRITERS: Final = PlaceBounds(running=16, running_per_client=16, waiting=256, waiting_per_client=256, wait_seconds=60.0)
+_GUESTS: Final = SlotLimits(running=8, running_per_client=6, waiting=64, waiting_per_client=48, wait_seconds=10.0)
+_WRITERS: Final = SlotLimits(running=16, running_per_client=16, waiting=256, waiting_per_client=256, wait_seconds=60.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,5 +46,5 @@ class Bounds:
     connections_per_client: int = 384
     guest_body: BodyBounds = BodyBounds(MIB, MIB)
     writer_body: BodyBounds = BodyBounds(256 * MIB, 1024 * MIB)
-    guests: PlaceBounds = _GUESTS
-    writers: PlaceBounds = _WRITERS
+    guests: SlotLimits = _GUESTS
+    writers: SlotLimits = _WRITERS

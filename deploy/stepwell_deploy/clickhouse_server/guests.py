@@ -13,7 +13,7 @@ from cachetools import TTLCache
 from stepwell_deploy.clickhouse_server.guest_settings import RULES
 from stepwell_deploy.clickhouse_server.request import Request, StatementError, parameter
 from stepwell_query.errors import SqlRefusedError
-from stepwell_query.sql.access import check_canonical, check_tree, guests_of
+from stepwell_query.sql.access import check_canonical, check_tree, guest_access
 from stepwell_query.sql.functions import FORBIDDEN_NAMES_SQL, PLAIN_FORMATS
 from stepwell_schemas.limits import MIB
 
@@ -96,7 +96,7 @@ def check_statement(folder: Path, handle: Any, request: Request) -> Request:
     text = request.statement.decode()
     written = handle.query("SELECT formatQuerySingleLine({sql:String})", "TSVRaw", params={"sql": parameter(text)})
     canonical = written.bytes().decode().removesuffix("\n")
-    allowed = guests_of(request.database or "default")
+    allowed = guest_access(request.database or "default")
     try:
         plain, form = check_canonical(canonical, allowed)
         explained = f"EXPLAIN AST {plain} FORMAT TSVRaw"

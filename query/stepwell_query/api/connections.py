@@ -1,7 +1,7 @@
-"""The bounds of HTTP connections: how long and how large the head of a request may be, and how many there are.
+"""Limits of HTTP connections: time and size of the head of a request, and the number of connections.
 
-uvicorn bounds none of them: a client that sends a byte a second would keep its place for ever. Bodies are bounded in
-`guard.py`, which can read them.
+uvicorn has no such limits: a client that sends one byte a second would occupy a connection forever. `guard.py` limits
+the bodies of requests.
 """
 
 from __future__ import annotations
@@ -15,30 +15,31 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from stepwell_query.api.problem_types import ProblemType
 from stepwell_query.api.problems import PROBLEM_TYPE, problem
 from stepwell_query.telemetry import CONNECTIONS_CLOSED
 
 HEAD_SECONDS: Final = 10.0
-"""Time in which the head of a request must arrive, from its first byte or from the connection's beginning."""
+"""Seconds within which the head of a request must arrive, from its first byte or from the start of the connection."""
 
 HEAD_BYTES: Final = 256 * 1024
-"""Bytes of a request's address and headers: some 2,000 keys in an address. 1,000 connections hold 256 MiB of them."""
+"""Maximum bytes of a request's URL and headers: about 2,000 keys in a URL. 1,000 connections use up to 256 MiB."""
 
 _STALLED_MS: Final = 60_000
-"""Time after which the kernel closes a connection whose client takes nothing of what was sent to it."""
+"""Time after which the kernel closes a connection whose client does not acknowledge data."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with these bounds.
+    """uvicorn's HTTP protocol with these limits.
 
-    Where all places are taken, the connection that has waited longest for a request gives way to a new one: idle
-    and slow clients go first, and those that are being answered stay.
+    If the limit of connections is reached, a new connection replaces the one that has waited longest for a request:
+    idle and slow clients are closed first, connections with a request in progress are kept.
     """
 
     connections_max: ClassVar[int]
     head_seconds: ClassVar[float]
     idle: ClassVar[dict[BoundedProtocol, None]]
-    """Connections without a whole head, the longest without one first."""
+    """Connections without a complete head of a request, the longest waiting first."""
 
     _timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
@@ -46,25 +47,25 @@ class BoundedProtocol(HttpToolsProtocol):
     _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection, if need be in the place of an idle one."""
+        """Accept the connection; close an idle one if the limit is reached."""
         super().connection_made(transport)
         _close_when_stalled(transport)
         if len(self.connections) > self.connections_max:
             if not self.idle:
-                self._refuse(503, "too-many-connections", "All connections are taken", "try again later")
+                self._refuse(503, ProblemType.TOO_MANY_CONNECTIONS, "Too many connections", "try again later")
                 return
             CONNECTIONS_CLOSED.labels("idle").inc()
-            next(iter(self.idle))._give_way()
+            next(iter(self.idle))._evict()
         self._await_head()
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Free the place."""
+        """Release the connection."""
         self._end_head()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read what arrives; the clock of a head begins with its first byte."""
+        """Parse received bytes; the timeout of a head starts with its first byte."""
         if self._refused:
             return
         if self._in_head:
@@ -76,7 +77,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse_head()
 
     def on_headers_complete(self) -> None:
-        """Answer the request, unless its head is too large."""
+        """Handle the request, unless its head is too large."""
         self._end_head()
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
             self._refuse_head()
@@ -84,24 +85,24 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Keep a part of the body."""
+        """Accept a part of the body."""
         if not self._refused:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note the end of the body."""
+        """Accept the end of the body."""
         if not self._refused:
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, unless one has arrived already."""
+        """Wait for the next request, unless one is already queued."""
         if not self.pipeline:
             self._await_head()
         super().on_response_complete()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's words say less than ours
-        """Answer what is not HTTP."""
-        self._refuse(400, "not-http", "The request can't be read", "it is not a request of HTTP/1.1")
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - our document says more than the parser's message
+        """Reject bytes that are not HTTP."""
+        self._refuse(400, ProblemType.NOT_HTTP, "Malformed request", "this is not an HTTP/1.1 request")
 
     def _await_head(self) -> None:
         self._in_head, self._head_bytes = True, 0
@@ -120,26 +121,26 @@ class BoundedProtocol(HttpToolsProtocol):
     def _too_slow(self) -> None:
         CONNECTIONS_CLOSED.labels("slow").inc()
         detail = f"the head of a request must arrive within {self.head_seconds:g} seconds"
-        self._refuse(408, "request-timeout", "The request was too slow", detail)
+        self._refuse(408, ProblemType.REQUEST_TIMEOUT, "Request timeout", detail)
 
-    def _give_way(self) -> None:
+    def _evict(self) -> None:
         self._end_head()
         self.connections.discard(self)
         self.transport.abort()
 
     def _refuse_head(self) -> None:
-        detail = f"address and headers may have {HEAD_BYTES:,} bytes; POST endpoints take long lists in their body"
-        self._refuse(431, "head-too-large", "The request's head is too large", detail)
+        detail = f"URL and headers are limited to {HEAD_BYTES:,} bytes; POST endpoints accept long lists in the body"
+        self._refuse(431, ProblemType.HEAD_TOO_LARGE, "Request head too large", detail)
 
-    def _refuse(self, status: int, name: str, title: str, detail: str) -> None:
+    def _refuse(self, status: int, kind: ProblemType, title: str, detail: str) -> None:
         """Answer with a problem document and close the connection."""
         self._end_head()
         self._refused = True
         if self.transport.is_closing():
             return
-        # Between the parts of another answer there is no place for this one.
+        # A document must not be written into a response that has already started.
         if self.cycle is None or self.cycle.response_complete:
-            content = bytes(problem(status, name, title, detail).body)
+            content = bytes(problem(status, kind, title, detail).body)
             head = (
                 f"content-type: {PROBLEM_TYPE}\r\ncontent-length: {len(content)}\r\n"
                 "x-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
@@ -156,14 +157,14 @@ def server_config(
     head_seconds: float = HEAD_SECONDS,
     drain_seconds: int | None = None,
 ) -> uvicorn.Config:
-    """Return how uvicorn serves the application; with a state of its own for each server.
+    """Return the uvicorn configuration of the application; each server has separate connection state.
 
     Args:
         app: the application.
         host: the address to listen on.
-        port: the port to listen on; 0 takes a free one.
-        head_seconds: time for the head of a request to arrive.
-        drain_seconds: after so many seconds of a stop, requests still under way are cancelled.
+        port: the port to listen on; 0: any free port.
+        head_seconds: time limit for the head of a request.
+        drain_seconds: seconds after a stop until requests in progress are cancelled.
     """
     connections_max = app.state.context.settings.query_max_connections
     bounds = {"connections_max": connections_max, "head_seconds": head_seconds, "idle": {}}
@@ -173,7 +174,7 @@ def server_config(
         host=host,
         port=port,
         http=protocol,
-        # No route is a WebSocket.
+        # There are no WebSocket routes.
         ws="none",
         lifespan="off",
         log_config=None,

@@ -1,7 +1,7 @@
-"""Entity tags of answers about runs: a refresh costs one cheap statement while nothing has changed. Pure.
+"""Entity tags of answers about runs: while nothing has changed, a refresh costs one cheap statement.
 
-A tag is made of the request and of how far its runs are stored, as `run_activity` says, which a flush writes after all
-that views are made of. So an answer is at least as new as its tag: a tag that is the same promises the same bytes.
+A tag is a hash of the request and of the stored progress of its runs in `run_activity`, which a flush writes after all
+data of views. An answer is therefore at least as recent as its tag, and equal tags imply equal answers.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _CHARS: Final = 32
 
 
 def entity_tag(request: object, runs: Sequence[RunPath], activity: Mapping[RunPath, Activity]) -> str:
-    """Return the tag of the answer to a request (anything that JSON holds) about some runs, quotes included."""
+    """Return the quoted tag of the answer to a request (any JSON value) about some runs."""
     reached = [[*run, activity.get(run)] for run in runs]
     digest = hashlib.sha256(orjson.dumps([_VERSION, request, reached], option=orjson.OPT_SERIALIZE_DATACLASS))
     return f'"{digest.hexdigest()[:_CHARS]}"'
 
 
 def has_tag(if_none_match: str | None, tag: str) -> bool:
-    """Whether an If-None-Match header names the tag, as RFC 9110 compares them: weakly."""
+    """Return True if an If-None-Match header has the tag, with the weak comparison of RFC 9110."""
     if if_none_match is None:
         return False
     return tag in [part.strip().removeprefix("W/") for part in if_none_match.split(",")]

@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn, which tells the application when it begins, and that it stops before answers have ended."""
+"""The HTTP server: uvicorn with hooks at start and at the beginning of a stop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stepwell_query.api.routes import page
 
 
 class Server(uvicorn.Server):
-    """Serves the application; streams of events, which have no end of their own, end when it stops."""
+    """Serves the application; event streams, which never end by themselves, are closed when the server stops."""
 
     def __init__(self, app: FastAPI, config: uvicorn.Config, stopping: Callable[[], None] | None = None) -> None:
         super().__init__(config)
@@ -21,17 +21,17 @@ class Server(uvicorn.Server):
         self._stopping = stopping
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
-        """Stop on a signal, with exit code 0: uvicorn itself would repeat the signal in the end, and die of it."""
+        """Stop on a signal with exit code 0; uvicorn would raise the signal again at the end and be killed by it."""
         self.should_exit = True
         if self._stopping is not None:
             self._stopping()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and get the page ready for who comes first."""
+        """Start listening, and prepare the page's files for the first visitor."""
         await super().startup(sockets)
         page.prepare()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the streams, then stop as uvicorn does: requests under way are answered first."""
+        """Close event streams, then stop as uvicorn does: requests in progress are completed first."""
         self._app.state.context.changes.close()
         await super().shutdown(sockets)

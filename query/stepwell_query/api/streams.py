@@ -1,4 +1,4 @@
-"""How many streams of events are open, of all clients and of each: a stream keeps its place until its client leaves."""
+"""Limits of open event streams, in total and per client; a stream keeps its slot until the client disconnects."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from stepwell_query.errors import TooManyStreamsError
 from stepwell_query.telemetry import EVENT_STREAMS
 
 
-class Streams:
-    """Places for streams; used from the event loop alone."""
+class StreamSlots:
+    """Slots for event streams; not thread-safe, used from the event loop only."""
 
     def __init__(self, most: int, most_per_client: int) -> None:
         self._most = most
@@ -17,19 +17,19 @@ class Streams:
         self._open: Counter[str] = Counter()
 
     def check(self, client: str) -> None:
-        """Raise TooManyStreamsError when a client may open no further stream."""
+        """Raise TooManyStreamsError if a client may not open a further stream."""
         if self._open[client] >= self._most_per_client:
-            raise TooManyStreamsError(self._most_per_client, of_client=True)
+            raise TooManyStreamsError(self._most_per_client, per_client=True)
         if self._open.total() >= self._most:
-            raise TooManyStreamsError(self._most, of_client=False)
+            raise TooManyStreamsError(self._most, per_client=False)
 
     def enter(self, client: str) -> None:
-        """Take a place."""
+        """Take a slot."""
         self._open[client] += 1
         EVENT_STREAMS.inc()
 
     def leave(self, client: str) -> None:
-        """Give a place back."""
+        """Release a slot."""
         self._open[client] -= 1
         if not self._open[client]:
             del self._open[client]

@@ -1,4 +1,4 @@
-"""Media files: what is known of one by its content's SHA-256, and which bytes of it a request asks for."""
+"""Media files: metadata by SHA-256, byte ranges, and security headers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _RANGE: Final = re.compile(r"bytes=(?P<first>[0-9]*)-(?P<last>[0-9]*)")
 _MAX_DIGITS: Final = 18
 PAGE_TYPES: Final = frozenset({"text/html", "text/html; charset=utf-8", "text/html;charset=utf-8"})
-"""Media types of files that `/page` shows."""
+"""Media types of files that `/page` serves."""
 
 _INERT: Final = {
     "image/png": "png",
@@ -37,10 +37,10 @@ _INERT: Final = {
     "video/ogg": "ogv",
     "video/quicktime": "mov",
 }
-"""The media types that an element of the page shows, and the endings of their files' names.
+"""Media types that elements of the page display, and the suffixes of their files.
 
-All others are sent as bytes to download. A type is one of these exactly: of `image/png, text/html` some browsers take
-the latter.
+All others are sent as bytes for download. A type must match exactly: some browsers read `image/png, text/html` as the
+latter.
 """
 
 _SVG: Final = "image/svg+xml"
@@ -51,7 +51,7 @@ _PAGE_SANDBOX: Final = (
     "style-src 'unsafe-inline' data: blob:; img-src data: blob:; media-src data: blob:; font-src data:; "
     "connect-src data: blob:; worker-src data: blob:; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
-"""A page's own scripts run, in an origin that is nobody's, and nothing comes over the network."""
+"""The page's own scripts run in an opaque origin without network access."""
 
 _SAFETY: Final = {
     "x-content-type-options": "nosniff",
@@ -71,15 +71,15 @@ WHERE hasToken(value, {sha256:String}) LIMIT 1
 
 
 class MediaFile(NamedTuple):
-    """A media file: its name, its bytes' count and its media type."""
+    """A media file: its SHA-256, its size in bytes and its media type."""
 
     sha256: str
     size: int
     content_type: str
 
 
-class Span(NamedTuple):
-    """The bytes [start, end) of a file; `partial` when they were asked for as a range."""
+class ByteRange(NamedTuple):
+    """The bytes [start, end) of a file; `partial` if a Range header requested them."""
 
     start: int
     end: int
@@ -87,74 +87,77 @@ class Span(NamedTuple):
 
 
 def check_sha256(text: str) -> str:
-    """Return a file's name. Raises: RequestError."""
+    """Return a valid SHA-256. Raises: RequestError."""
     if _SHA256.fullmatch(text) is None:
-        rule, remedy = "is no SHA-256", "send the 64 lower-case hexadecimal digits that the reference gives"
+        rule, remedy = "is not a SHA-256", "send the 64 lower-case hexadecimal digits of the reference"
         raise RequestError("sha256", text, rule, remedy)
     return text
 
 
 def read_media_file(store: Store, sha256: str, max_seconds: float) -> MediaFile:
-    """Return what is known of a file that is stored.
+    """Return the metadata of a stored file.
 
     Raises:
-        MediaNotFoundError: saying whether a logged value refers to it. StoreError: when ClickHouse does not answer.
+        MediaNotFoundError: when it is not stored; its state depends on whether a logged value refers to it.
+        StoreError: when ClickHouse does not answer.
     """
-    found = store.query(_FILE, {"sha256": sha256}).to_pylist()
-    if found:
-        return MediaFile(sha256, found[0]["size"], found[0]["content_type"])
+    stored = store.query(_FILE, {"sha256": sha256}).to_pylist()
+    if stored:
+        return MediaFile(sha256, stored[0]["size"], stored[0]["content_type"])
     limit = f"SETTINGS max_execution_time = {max_seconds:f}"
     references = store.query(f"{_REFERENCE} {limit}", {"sha256": sha256}).to_pylist()
     if references:
         first = references[0]
         where = f"run {first['run']} refers to it (key {first['key']!r}, step {first['step']})"
-        raise MediaNotFoundError("pending", f"file {sha256} has not arrived: {where}, but its bytes are not here yet")
+        raise MediaNotFoundError("pending", f"file {sha256} has not arrived: {where}, but it is not stored yet")
     raise MediaNotFoundError("unknown", f"file {sha256} is not known: no logged value refers to it")
 
 
-def gone(sha256: str) -> MediaNotFoundError:
-    """Return the error that says that a file was stored and its bytes are no more."""
-    return MediaNotFoundError("gone", f"file {sha256} is gone: it was stored, and the media store has it no more")
+def media_gone(sha256: str) -> MediaNotFoundError:
+    """Return the error for a file that was stored and has been deleted."""
+    return MediaNotFoundError(
+        "gone", f"file {sha256} is gone: it was stored, and has been deleted from the media store"
+    )
 
 
-def span_of(header: str | None, size: int) -> Span:
-    """Return which bytes a Range header asks for: one range in bytes; of anything else, the whole file.
+def parse_range(header: str | None, size: int) -> ByteRange:
+    """Parse a Range header; return the whole file for anything but a single range of bytes.
 
     Raises:
         RangeError: when the range lies outside the file.
     """
-    whole = Span(0, size, partial=False)
+    whole_file = ByteRange(0, size, partial=False)
     match = None if header is None else _RANGE.fullmatch(header.strip())
     if match is None or max(len(match["first"]), len(match["last"])) > _MAX_DIGITS:
-        return whole
+        return whole_file
     first, last = match["first"], match["last"]
     if not first and not last:
-        return whole
+        return whole_file
     if first and last and int(first) > int(last):
-        return whole
+        return whole_file
     start = int(first) if first else max(size - int(last), 0)
     end = min(int(last) + 1, size) if first and last else size
     if start >= end:
         raise RangeError(size)
-    return Span(start, end, partial=True)
+    return ByteRange(start, end, partial=True)
 
 
 def served_type(content_type: str) -> str:
-    """Return the media type that a file is sent as, whatever it was stored as."""
+    """Return the media type under which a file of some logged type is served."""
     plain = content_type.strip().lower()
     return plain if plain in _INERT else _BYTES
 
 
 def safety_headers(sha256: str, content_type: str) -> dict[str, str]:
-    """Return the headers that keep a file from acting as a page of this service.
+    """Return the headers that prevent a file from acting as a page of this service.
 
-    Pictures and sounds are for elements of a page. Anything else is a download, and so is SVG, a document in a frame or
-    a tab of its own; in an image element it shows all the same.
+    Images, audio and video are for elements of a page, all other files are downloads. SVG is a download too, since it
+    is an active document in a frame or tab; image elements display it nevertheless.
     """
     served = served_type(content_type)
-    kept = served != _BYTES and served != _SVG
+    inline = served != _BYTES and served != _SVG
     name = f"{sha256[:12]}.{_INERT.get(served, 'bin')}"
-    disposition = f'{"inline" if kept else "attachment"}; filename="{name}"'
+    disposition = f'{"inline" if inline else "attachment"}; filename="{name}"'
     stored = content_type if content_type.isascii() and content_type.isprintable() else _BYTES
     return {
         **_SAFETY,
@@ -165,5 +168,5 @@ def safety_headers(sha256: str, content_type: str) -> dict[str, str]:
 
 
 def page_headers() -> dict[str, str]:
-    """Return the headers under which a logged HTML file runs its scripts and reaches nothing, the network included."""
+    """Return the headers with which a logged HTML file runs its scripts without network access."""
     return {**_SAFETY, "content-security-policy": _PAGE_SANDBOX}

@@ -1,4 +1,4 @@
-"""Pages of a logged table, sorted and filtered: its Parquet file is read here, so that a browser gets rows."""
+"""Sorted and filtered pages of a logged table, read from its Parquet file."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from stepwell_schemas.limits import MIB
 from stepwell_schemas.rules.valid_text import valid_text
 
 TABLE_MAX_BYTES: Final = 64 * MIB
-"""Files of tables that are shown in pages; a larger one is there to download."""
+"""Maximum size of a file that is served in pages; larger files can be downloaded."""
 
 TABLE_MAX_CELLS: Final = 20_000_000
-"""Cells of such a file: a small one may stand for any number of equal cells, which take some 50 bytes each here."""
+"""Maximum cells of such a file: a small file may encode many equal cells, which take about 50 bytes each in memory."""
 
 CONTENT_TYPE: Final = "application/vnd.apache.parquet"
 _METADATA_KEY: Final = b"stepwell"
@@ -28,7 +28,7 @@ _TEXTS: Final = frozenset({"media", "json"})
 
 @dataclass(frozen=True, slots=True)
 class TableRequest:
-    """Rows `offset` to `offset + limit` of those that contain `search` in any case, sorted by a column."""
+    """Rows `offset` to `offset + limit` of those that contain `search`, ignoring case, sorted by a column."""
 
     offset: int = 0
     limit: int = 50
@@ -39,7 +39,7 @@ class TableRequest:
 
 
 def read_table(content: bytes) -> pa.Table:
-    """Return a table's file as it was written. Raises: RequestError when it is no table."""
+    """Read the Parquet file of a table. Raises: RequestError when it is not a table."""
     try:
         metadata = pq.read_metadata(pa.BufferReader(content))
         if metadata.num_rows * metadata.num_columns > TABLE_MAX_CELLS:
@@ -47,24 +47,24 @@ def read_table(content: bytes) -> pa.Table:
             raise RequestError("sha256", None, rule, "download the file, which is Parquet")
         return valid_text(pq.read_table(pa.BufferReader(content)))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise RequestError("sha256", None, "is no table that can be read", "name the file of a table") from error
+        raise RequestError("sha256", None, "is not a readable table", "send the SHA-256 of a table") from error
 
 
 def table_page(table: pa.Table, request: TableRequest) -> dict[str, Any]:
-    """Return the document of a page: columns, rows as lists of cells, how many rows there are and are found.
+    """Return the document of a page: columns, rows as lists of cells, and the numbers of matching and of all rows.
 
-    Cells that are media are their references with their `kind`; a list of media has them as `items`.
+    Cells with media are references with their `kind`; a list of media has them as `items`.
 
     Raises:
-        RequestError: when a named column is not there.
+        RequestError: when a requested column does not exist.
     """
     for field, name in (("sort", request.sort), ("column", request.column)):
         if name is not None and name not in table.column_names:
             known = ", ".join(table.column_names[:20])
-            raise RequestError(field, name, "is no column of the table", f"send one of {known}")
+            raise RequestError(field, name, "is not a column of the table", f"send one of {known}")
     marks = _marks(table)
-    found = _sorted(_filtered(table, request), request)
-    part = found.slice(request.offset, request.limit)
+    matching = _sorted(_filtered(table, request), request)
+    part = matching.slice(request.offset, request.limit)
     columns = [
         [None if text is None else json_value(text) for text in part.column(name).to_pylist()]
         if marks.get(name) in _TEXTS and pa.types.is_string(part.column(name).type)
@@ -75,7 +75,7 @@ def table_page(table: pa.Table, request: TableRequest) -> dict[str, Any]:
         "columns": [{"name": field.name, "type": marks.get(field.name) or str(field.type)} for field in table.schema],
         "rows": [list(row) for row in zip(*columns, strict=True)],
         "offset": request.offset,
-        "found": found.num_rows,
+        "found": matching.num_rows,
         "total": table.num_rows,
     }
 
@@ -105,7 +105,7 @@ def _sorted(table: pa.Table, request: TableRequest) -> pa.Table:
     column = table.column(request.sort)
     if pa.types.is_nested(column.type) or pa.types.is_null(column.type):
         column = _as_text(column)
-    # Rows that are equal keep their order: the row's number decides.
+    # Stable sort: equal rows are ordered by their row number.
     keys = pa.table({"value": column, "row": pa.array(range(table.num_rows), pa.int64())})
     direction = "descending" if request.descending else "ascending"
     return table.take(pc.sort_indices(keys, sort_keys=[("value", direction), ("row", "ascending")]))

@@ -1,4 +1,4 @@
-"""Rows as tables: wide, with a column for each series, and long, with a row for each value."""
+"""Rows as Arrow tables: wide, with a column per series, or long, with a row per value."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ LONG_SCHEMA: Final = pa.schema(
         ("text", pa.string()),
     ]
 )
-"""A long table's columns: `value` holds numbers, and bools as 1 and 0; `text` holds texts, the JSON of all other kinds,
-and the digits of integers that float64 can't hold."""
+"""Columns of a long table: `value` has numbers, and bools as 1 and 0. `text` has strings, the JSON of all other kinds,
+and the digits of integers that float64 can't represent."""
 
 
 def wide_schema(series: Sequence[SeriesInfo], *, exact: bool = False, filled: bool = False) -> pa.Schema:
     """Return the schema of `wide_table`: three columns of the row, then one for each series.
 
-    The metadata of a series' column say its `key` and `kind`. With `exact`, each number has one more column behind them
-    all, named `KEY (exact)`, with the digits of integers that float64 can't hold, null elsewhere. With `filled`, each
-    key has one more, named `KEY (interpolated)`, that says whether its value was interpolated.
+    The metadata of a series' column has its `key` and `kind`. With `exact`, further columns `KEY (exact)` have the
+    digits of integers that float64 can't represent, null for other values. With `filled`, further columns
+    `KEY (interpolated)` are true for interpolated values.
     """
     fixed = [pa.field(STEP, pa.int64()), pa.field(TIMESTAMP, pa.float64()), pa.field(RUNTIME, pa.float64())]
     names = column_names(series)
@@ -61,7 +61,7 @@ def wide_table(rows: StepRows, schema: pa.Schema, *, exact: bool = False, filled
         grid = _Grid(tables, len(rows.series), count)
         columns |= grid.columns([table.value for table, _ in tables])
         if exact and kind is Kind.NUMBER:
-            digits |= grid.columns([digits_of(table) for table, _ in tables])
+            digits |= grid.columns([exact_digits(table) for table, _ in tables])
         if filled:
             marks |= grid.columns([pa.array(table.filled) for table, _ in tables])
     times = rows.times
@@ -74,19 +74,19 @@ def wide_table(rows: StepRows, schema: pa.Schema, *, exact: bool = False, filled
 
 
 class LongTables:
-    """Makes long tables of the values of some series; all share their dictionaries of keys and kinds."""
+    """Builds long tables of the values of some series; all tables share the dictionaries of keys and kinds."""
 
     def __init__(self, series: Sequence[SeriesInfo]) -> None:
         keys = dict.fromkeys(info.key for info in series)
-        place_of = {key: place for place, key in enumerate(keys)}
+        key_indexes = {key: index for index, key in enumerate(keys)}
         kinds = dict.fromkeys(str(info.kind) for info in series)
         self._kinds = pa.array(list(kinds), pa.string())
         self._kind_of = np.array([list(kinds).index(str(info.kind)) for info in series], np.int8)
-        self._key_of = np.array([place_of[info.key] for info in series], np.int32)
+        self._key_of = np.array([key_indexes[info.key] for info in series], np.int32)
         self._keys = pa.array(list(keys), pa.string())
 
     def table(self, tables: Sequence[Values]) -> pa.Table:
-        """Return values as a table of `LONG_SCHEMA`, in their order; a batch of it holds values of one kind."""
+        """Return values as a table of `LONG_SCHEMA` in their order; each record batch has values of one kind."""
         return pa.Table.from_batches([self._batch(table) for table in tables], LONG_SCHEMA)
 
     def _batch(self, table: Values) -> pa.RecordBatch:
@@ -96,7 +96,7 @@ class LongTables:
             text = table.value
         else:
             number = table.value.cast(pa.float64())
-            text = text if table.exact is None else digits_of(table)
+            text = text if table.exact is None else exact_digits(table)
         columns = [
             pa.DictionaryArray.from_arrays(pa.array(self._key_of[table.series]), self._keys),
             pa.DictionaryArray.from_arrays(pa.array(self._kind_of[table.series]), self._kinds),
@@ -110,15 +110,15 @@ class LongTables:
 
 def in_seconds(table: pa.Table) -> pa.Table:
     """Return a long table with its timestamps in seconds since the epoch, float64."""
-    place = LONG_SCHEMA.get_field_index("timestamp")
-    seconds = pc.divide(table.column(place).cast(pa.int64()), pa.scalar(MILLISECONDS))
-    return table.set_column(place, "timestamp", seconds)
+    index = LONG_SCHEMA.get_field_index("timestamp")
+    seconds = pc.divide(table.column(index).cast(pa.int64()), pa.scalar(MILLISECONDS))
+    return table.set_column(index, "timestamp", seconds)
 
 
 def column_names(series: Sequence[SeriesInfo]) -> list[str]:
-    """Return a column name for each series: its key, with the kind in brackets for a key's second kind.
+    """Return a column name for each series: its key, or `KEY (KIND)` for the second kind of a key.
 
-    A name that another key has already is followed by as many `'` as make it a new one.
+    A name that is already used by another key gets as many `'` appended as make it unique.
     """
     taken = set(RESERVED)
     keys = {info.key for info in series} - RESERVED
@@ -131,12 +131,12 @@ def column_names(series: Sequence[SeriesInfo]) -> list[str]:
 
 
 def arrow_type(kind: Kind) -> pa.DataType:
-    """Return the type of a column that holds values of a kind; `other` and media are JSON text."""
+    """Return the column type of a kind; `other` and media are JSON text."""
     return {Kind.NUMBER: pa.float64(), Kind.BOOL: pa.bool_()}.get(kind, pa.string())
 
 
 class _Grid:
-    """Where the values of one kind lie in columns of `count` cells: one column for each series that has any."""
+    """Positions of the values of one kind in columns of `count` cells: one column for each series that has values."""
 
     def __init__(self, tables: Sequence[tuple[Values, Int64s]], series: int, count: int) -> None:
         counts = np.zeros(series, np.int64)
@@ -150,10 +150,10 @@ class _Grid:
         self._cells = count * len(self._present)
 
     def columns(self, values: Sequence[pa.Array]) -> dict[int, pa.Array]:
-        """Return a column for each series, null where it has no value; `values` are those of the tables."""
+        """Return a column for each series, null where it has no value; `values` has an array for each table."""
         if pa.types.is_string(values[0].type):
-            whole = _set(list(zip(values, self._slots, strict=True)), self._cells)
-            cut = [whole[start : start + self._count] for start in range(0, self._cells, self._count)]
+            merged = _set(list(zip(values, self._slots, strict=True)), self._cells)
+            cut = [merged[start : start + self._count] for start in range(0, self._cells, self._count)]
             return dict(zip(self._present.tolist(), cut, strict=True))
         plain = [array.to_numpy(zero_copy_only=False) for array in values]
         cells = np.zeros(self._cells, plain[0].dtype)
@@ -172,13 +172,13 @@ class _Grid:
             yield pa.array(cells[cut], mask=None if full or there is None else ~there[cut])
 
 
-def digits_of(table: Values) -> pa.Array:
-    """Return the digits of integers that float64 can't hold, null for other numbers."""
+def exact_digits(table: Values) -> pa.Array:
+    """Return the digits of integers that float64 can't represent, null for other numbers."""
     return pc.if_else(pc.equal(table.exact, ""), pa.scalar(None, pa.string()), table.exact)
 
 
 def _set(texts: Sequence[tuple[pa.Array, Int64s]], count: int) -> pa.Array:
-    """Return a column of `count` cells that has texts at their places, and null elsewhere."""
+    """Return a column of `count` cells with texts at their positions, and null elsewhere."""
     there = [(column, places) for column, places in texts if column.null_count < len(column)]
     if not there:
         return pa.nulls(count, pa.string())
@@ -187,8 +187,8 @@ def _set(texts: Sequence[tuple[pa.Array, Int64s]], count: int) -> pa.Array:
     for column, places in there:
         sources[places] = np.arange(start, start + len(column))
         start += len(column)
-    whole = pa.concat_arrays([column for column, _ in there])
-    return whole.take(pa.array(sources, mask=sources < 0))
+    merged = pa.concat_arrays([column for column, _ in there])
+    return merged.take(pa.array(sources, mask=sources < 0))
 
 
 def _field(name: str, info: SeriesInfo, kind: pa.DataType) -> pa.Field:

@@ -1,4 +1,4 @@
-"""Rows as lines of JSON, made in columns: pieces of text for all cells, put into the order of the rows at once."""
+"""Rows as lines of JSON, built in columns: fragments of text for all cells, then sorted into the order of rows."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stepwell_query.encoding import NotFinite
-from stepwell_query.rows.format_arrow import MILLISECONDS, digits_of
+from stepwell_query.rows.format_arrow import MILLISECONDS, exact_digits
 from stepwell_query.rows.json_fragments import (
     TEXT,
     bool_texts,
+    concat_texts,
     document_texts,
     exact_texts,
-    joined,
     number_texts,
     string_texts,
 )
@@ -26,31 +26,33 @@ from stepwell_query.rows.step_rows import (
     Int64s,
     StepRows,
     Values,
-    order_of,
-    places_of,
+    name_indexes,
+    slot_order,
 )
 from stepwell_schemas.rules.kinds import Kind
 
 INTERPOLATED = "_interpolated"
-"""What lists the keys of a row whose values were interpolated."""
+"""The field that lists the keys of a row whose values were interpolated."""
 
 _CLOSE = ord("}")
 
 
-def wide_lines(rows: StepRows, odd: NotFinite = NotFinite.TEXT, end: str = "\n", *, filled: bool = False) -> bytes:
-    """Return each row as an object, with `end` behind it; keys in the order of `series`.
+def wide_lines(
+    rows: StepRows, non_finite: NotFinite = NotFinite.TEXT, end: str = "\n", *, filled: bool = False
+) -> bytes:
+    """Return each row as a JSON object followed by `end`; keys are in the order of `series`.
 
-    With `filled`, each has the list of its keys whose values were interpolated.
+    With `filled`, each object lists the keys whose values were interpolated.
     """
     names = _names(rows)
-    places = places_of(names)
+    places = name_indexes(names)
     width = int(places.max(initial=-1)) + 2
     count = len(rows)
     each = np.arange(count)
     pieces, row_of, slots = [_heads(rows)], [each], [np.zeros(count, np.int64)]
     lasting = _lasting(rows, places)
     for table, row in lasting:
-        pieces.append(_cells(table, rows, names, odd))
+        pieces.append(_cells(table, rows, names, non_finite))
         row_of.append(row)
         slots.append(1 + places[table.series])
     if filled:
@@ -65,37 +67,37 @@ def wide_lines(rows: StepRows, odd: NotFinite = NotFinite.TEXT, end: str = "\n",
     return _written(pieces, np.concatenate(row_of), np.concatenate(slots), width + 1, len(end))
 
 
-def long_lines(table: pa.Table, odd: NotFinite = NotFinite.TEXT, end: str = "\n") -> bytes:
-    """Return each value of a long table as an object, with `end` behind it; `timestamp` in seconds since the epoch."""
-    lines = [_long_lines(batch, odd, end) for batch in table.to_batches() if batch.num_rows]
+def long_lines(table: pa.Table, non_finite: NotFinite = NotFinite.TEXT, end: str = "\n") -> bytes:
+    """Return each value of a long table as a JSON object followed by `end`; `timestamp` is seconds since the epoch."""
+    lines = [_long_lines(batch, non_finite, end) for batch in table.to_batches() if batch.num_rows]
     if not lines:
         return b""
-    whole = pa.concat_arrays(lines)
-    return _closed(whole, np.arange(1, len(whole) + 1), len(end))
+    merged = pa.concat_arrays(lines)
+    return _closed(merged, np.arange(1, len(merged) + 1), len(end))
 
 
-def _long_lines(batch: pa.RecordBatch, odd: NotFinite, end: str) -> pa.Array:
-    """Return the lines of a batch, which holds values of one kind."""
+def _long_lines(batch: pa.RecordBatch, non_finite: NotFinite, end: str) -> pa.Array:
+    """Return the lines of a record batch, which has values of one kind."""
     kind = Kind(batch.column("kind")[0].as_py())
     keys = batch.column("key")
     used, index = np.unique(keys.indices.to_numpy(), return_inverse=True)
     names = keys.dictionary.take(pa.array(used)).to_pylist()
     heads = pa.array([f'{{"key":{_quoted(key)},"kind":"{kind}","step":' for key in names], TEXT)
-    return joined(
+    return concat_texts(
         heads.take(pa.array(index)),
         number_texts(batch.column("step").to_numpy()),
         '"timestamp":',
         number_texts(batch.column("timestamp").cast(pa.int64()).to_numpy() / MILLISECONDS),
         '"value":',
-        _long_texts(batch, kind, odd),
+        _long_texts(batch, kind, non_finite),
         end,
     )
 
 
-def _long_texts(batch: pa.RecordBatch, kind: Kind, odd: NotFinite) -> pa.Array:
+def _long_texts(batch: pa.RecordBatch, kind: Kind, non_finite: NotFinite) -> pa.Array:
     value, text = batch.column("value"), batch.column("text")
     if kind is Kind.NUMBER:
-        return exact_texts(number_texts(value.to_numpy(), odd), text)
+        return exact_texts(number_texts(value.to_numpy(), non_finite), text)
     if kind is Kind.BOOL:
         return bool_texts(value.cast(pa.bool_()))
     return string_texts(text) if kind is Kind.STRING else document_texts(text)
@@ -103,7 +105,7 @@ def _long_texts(batch: pa.RecordBatch, kind: Kind, odd: NotFinite) -> pa.Array:
 
 def _heads(rows: StepRows) -> pa.Array:
     times = rows.times
-    return joined(
+    return concat_texts(
         f'{{"{STEP}":',
         number_texts(rows.steps),
         f'"{TIMESTAMP}":',
@@ -117,26 +119,26 @@ def _names(rows: StepRows) -> list[str]:
     return [f"{info.key} ({info.kind})" if info.key in RESERVED else info.key for info in rows.series]
 
 
-def _cells(table: Values, rows: StepRows, names: list[str], odd: NotFinite) -> pa.Array:
+def _cells(table: Values, rows: StepRows, names: list[str], non_finite: NotFinite) -> pa.Array:
     named = pa.array([f"{_quoted(name)}:" for name in names], TEXT).take(pa.array(table.series))
-    return joined(named, _texts(table, rows.kind_of(table), odd))
+    return concat_texts(named, _texts(table, rows.table_kind(table), non_finite))
 
 
-def _texts(table: Values, kind: Kind, odd: NotFinite) -> pa.Array:
+def _texts(table: Values, kind: Kind, non_finite: NotFinite) -> pa.Array:
     if kind is Kind.NUMBER:
-        texts = number_texts(table.value.to_numpy(), odd)
-        return texts if table.exact is None else exact_texts(texts, digits_of(table))
+        texts = number_texts(table.value.to_numpy(), non_finite)
+        return texts if table.exact is None else exact_texts(texts, exact_digits(table))
     if kind is Kind.BOOL:
         return bool_texts(table.value)
     return string_texts(table.value) if kind is Kind.STRING else document_texts(table.value)
 
 
 def _lasting(rows: StepRows, places: Int64s) -> list[tuple[Values, Int64s]]:
-    """Return the values that rows show, with their rows, table by table.
+    """Return the values that appear in rows, with the indexes of their rows, table by table.
 
-    Of two kinds of a key in one row it is the one that was not filled in, else the later logged.
+    If a row has two kinds of a key, a logged value wins over a filled one, and the value logged later over the earlier.
     """
-    tables = list(zip(rows.tables, rows.places, strict=True))
+    tables = list(zip(rows.tables, rows.row_indexes, strict=True))
     if not tables or not (np.bincount(places) > 1).any():
         return tables
     cells = [row * len(places) + places[table.series] for table, row in tables]
@@ -149,11 +151,11 @@ def _lasting(rows: StepRows, places: Int64s) -> list[tuple[Values, Int64s]]:
     kept = np.zeros(len(cell), bool)
     kept[order[last]] = True
     masks = np.split(kept, np.cumsum([len(part) for part in cells])[:-1])
-    return [(table.picked(mask), row[mask]) for (table, row), mask in zip(tables, masks, strict=True) if mask.any()]
+    return [(table.take(mask), row[mask]) for (table, row), mask in zip(tables, masks, strict=True) if mask.any()]
 
 
 def _marks(lasting: list[tuple[Values, Int64s]], names: list[str], count: int) -> list[tuple[pa.Array, Int64s, Int64s]]:
-    """Return the pieces of each row's list of interpolated keys: texts, their rows, and their slots from 0 on."""
+    """Return the fragments of each row's list of interpolated keys: texts, their rows, and their slots from 0."""
     filled = [(row[table.filled], table.series[table.filled]) for table, row in lasting if table.filled is not None]
     row = np.concatenate([rows_of for rows_of, _ in filled] or [np.empty(0, np.int64)])
     series = np.concatenate([series_of for _, series_of in filled] or [np.empty(0, np.int64)])
@@ -162,7 +164,7 @@ def _marks(lasting: list[tuple[Values, Int64s]], names: list[str], count: int) -
     last = np.ones(len(row), bool)
     last[:-1] = row[1:] != row[:-1]
     quoted = pa.array([_quoted(name) for name in names], TEXT).take(pa.array(series))
-    texts = joined(quoted, pc.if_else(pa.array(last), pa.scalar("", TEXT), pa.scalar(",", TEXT)))
+    texts = concat_texts(quoted, pc.if_else(pa.array(last), pa.scalar("", TEXT), pa.scalar(",", TEXT)))
     each = np.arange(count)
     return [
         (_same(f'"{INTERPOLATED}":[', count), each, np.zeros(count, np.int64)),
@@ -172,14 +174,14 @@ def _marks(lasting: list[tuple[Values, Int64s]], names: list[str], count: int) -
 
 
 def _written(pieces: list[pa.Array], row: Int64s, slot: Int64s, width: int, end: int) -> bytes:
-    order = order_of(row * width + slot)
-    whole = pa.concat_arrays(pieces).take(pa.array(order))
-    # The end of a row is the piece before the next row's first.
-    return _closed(whole, np.flatnonzero(slot[order] == width - 1) + 1, end)
+    order = slot_order(row * width + slot)
+    merged = pa.concat_arrays(pieces).take(pa.array(order))
+    # A row ends with the fragment before the first fragment of the next row.
+    return _closed(merged, np.flatnonzero(slot[order] == width - 1) + 1, end)
 
 
 def _closed(texts: pa.Array, ends: Int64s, end: int) -> bytes:
-    """Return texts as bytes; the comma before each line's `end` becomes the brace that closes the line's object."""
+    """Return texts as bytes; the comma before each line's `end` is replaced by the closing brace."""
     _, offsets, data = texts.buffers()
     if data is None:
         return b""

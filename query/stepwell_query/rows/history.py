@@ -1,9 +1,9 @@
 """`history`: a run's rows by step, sampled jointly to a given number.
 
-Without keys, a row is every step at which the run (or the stream beside it that is asked for) logged anything; with
-keys, every step that has a value for all of them (as in wandb), or, where the others are to be interpolated, for any of
-them. At most `samples` rows: all of them; else the steps are cut into `samples - 1` even buckets, of which each gives
-its last row, and the very first row comes in front. So the same request gives the same rows.
+Without keys, every step at which the run (or the requested stream of it) logged a value is a row. With keys, every step
+with a value for all of them is a row (as in wandb), or, with interpolation, every step with a value for any of them.
+If there are at most `samples` rows, all are returned. Otherwise the steps are split into `samples - 1` equal buckets;
+the answer is the very first row and the last row of each bucket. The same request therefore gives the same rows.
 """
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
@@ -16,37 +16,37 @@ from typing import Final
 
 from stepwell_query.catalog.run import Progress, SeriesInfo, progress, select
 from stepwell_query.errors import RequestError
-from stepwell_query.query_limits import Limits
-from stepwell_query.rows.interpolation import Interpolation, interpolated, lacking
+from stepwell_query.query_limits import QueryLimits
+from stepwell_query.rows.interpolation import Interpolation, fill_gaps, series_with_gaps
 from stepwell_query.rows.step_rows import RESERVED, StepRows, Values
-from stepwell_query.rows.value_reader import Source, TooManyValuesError
+from stepwell_query.rows.value_reader import TooManyValuesError, ValueReader
 from stepwell_query.series.math.bucketing import clip, step_buckets
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.streams import DEFAULT
 
 SAMPLES_MAX: Final = 10_000
-"""Rows of one history answer; `scan` streams all."""
+"""Limit of rows of one history answer; `scan` streams all rows."""
 
-# Bits of the mask that says which keys a step has.
+# Bits of the mask of keys that have a value at a step.
 _MASK_KEYS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryRequest:
-    """At most `samples` (2 or more) rows from step `low` to `high`, both included; no keys: all of the stream's."""
+    """At most `samples` (at least 2) rows from `step_from` to `step_to`, both included; no keys: all of the stream."""
 
     keys: Sequence[str]
     samples: int = 500
-    low: int | None = None
-    high: int | None = None
+    step_from: int | None = None
+    step_to: int | None = None
     stream: str = DEFAULT
     interpolation: Interpolation | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The rows, and whether there are more in the range asked for (`sampled`)."""
+    """The rows; `sampled` is true if the requested range has more rows."""
 
     rows: StepRows
     sampled: bool
@@ -54,7 +54,7 @@ class History:
     progress: Progress
 
 
-def read_history(store: Store, run: RunPath, request: HistoryRequest, limits: Limits, max_cells: int) -> History:
+def read_history(store: Store, run: RunPath, request: HistoryRequest, limits: QueryLimits, max_cells: int) -> History:
     """Read the history of one run.
 
     Raises:
@@ -64,18 +64,18 @@ def read_history(store: Store, run: RunPath, request: HistoryRequest, limits: Li
     """
     reached = progress(store, run)
     keys = [key for key in request.keys if key not in RESERVED]
-    found = select(store, run, keys, request.stream)
-    _check_cells(request.samples, len(found.series), max_cells)
-    source = Source(store, run, found, limits, digits=True)
-    joint = found.named and request.interpolation is None
-    # Rows with all keys are none, where one of them was never logged.
-    extent = None if joint and found.unknown else _extent(found.series, request, joint=joint)
-    steps, sampled = _steps(source, extent, request.samples, joint=joint) if extent else ([], False)
-    values = _values(source, steps, request.samples) if steps else []
-    rows = StepRows.of(found.series, values, reached.started_ms)
+    selection = select(store, run, keys, request.stream)
+    _check_cells(request.samples, len(selection.series), max_cells)
+    reader = ValueReader(store, run, selection, limits, digits=True)
+    joint = selection.named and request.interpolation is None
+    # If one of the keys was never logged, no row has all keys.
+    extent = None if joint and selection.unknown else _extent(selection.series, request, joint=joint)
+    steps, sampled = _steps(reader, extent, request.samples, joint=joint) if extent else ([], False)
+    values = _values(reader, steps, request.samples) if steps else []
+    rows = StepRows.from_values(selection.series, values, reached.started_ms)
     if request.interpolation is not None and len(rows):
-        rows = _interpolated(source, rows, request.interpolation)
-    return History(rows, sampled, found.unknown, reached)
+        rows = _interpolated(reader, rows, request.interpolation)
+    return History(rows, sampled, selection.unknown, reached)
 
 
 def _check_cells(samples: int, series: int, max_cells: int) -> None:
@@ -84,25 +84,25 @@ def _check_cells(samples: int, series: int, max_cells: int) -> None:
         raise RequestError("samples", samples, rule, "name the keys you need, ask for fewer samples, or use scan")
 
 
-def _values(source: Source, steps: list[int], samples: int) -> list[Values]:
+def _values(reader: ValueReader, steps: list[int], samples: int) -> list[Values]:
     try:
-        return source.values("step IN {steps:Array(Int64)}", most_bytes=source.limits.max_bytes, steps=steps)
+        return reader.values("step IN {steps:Array(Int64)}", most_bytes=reader.limits.max_bytes, steps=steps)
     except TooManyValuesError:
-        rule = f"the rows hold more than {source.limits.max_bytes:,} bytes"
+        rule = f"the rows hold more than {reader.limits.max_bytes:,} bytes"
         remedy = "name the keys you need, ask for fewer samples, or use scan"
         raise RequestError("samples", samples, rule, remedy) from None
 
 
-def _interpolated(source: Source, rows: StepRows, how: Interpolation) -> StepRows:
-    wanting = lacking(rows, how)
+def _interpolated(reader: ValueReader, rows: StepRows, how: Interpolation) -> StepRows:
+    wanting = series_with_gaps(rows, how)
     if not wanting:
-        return interpolated(rows, [], how)
-    around = source.part(wanting).around(rows.steps.tolist(), {info.kind for info in wanting})
-    return interpolated(rows, around, how)
+        return fill_gaps(rows, [], how)
+    values_around = reader.part(wanting).values_around(rows.steps.tolist(), {info.kind for info in wanting})
+    return fill_gaps(rows, values_around, how)
 
 
 def _extent(series: Sequence[SeriesInfo], request: HistoryRequest, *, joint: bool) -> tuple[int, int] | None:
-    """Return the first and the last step at which a row can be; a key's kinds together are one series here."""
+    """Return the first and the last step at which a row can be; the kinds of a key count as one series."""
     if not series:
         return None
     firsts: dict[str, int] = {}
@@ -111,35 +111,35 @@ def _extent(series: Sequence[SeriesInfo], request: HistoryRequest, *, joint: boo
         firsts[info.key] = min(firsts.get(info.key, info.first), info.first)
         lasts[info.key] = max(lasts.get(info.key, info.last), info.last)
     if joint:
-        return clip(max(firsts.values()), min(lasts.values()), request.low, request.high)
-    return clip(min(firsts.values()), max(lasts.values()), request.low, request.high)
+        return clip(max(firsts.values()), min(lasts.values()), request.step_from, request.step_to)
+    return clip(min(firsts.values()), max(lasts.values()), request.step_from, request.step_to)
 
 
-def _steps(source: Source, extent: tuple[int, int], samples: int, *, joint: bool) -> tuple[list[int], bool]:
-    """Return the steps of the chosen rows, ascending, and whether there are more rows than those."""
+def _steps(reader: ValueReader, extent: tuple[int, int], samples: int, *, joint: bool) -> tuple[list[int], bool]:
+    """Return the steps of the sampled rows, ascending, and True if there are more rows."""
     first, last = extent
-    rows = _row_steps(source, joint=joint)
-    # DISTINCT … LIMIT ends as soon as it has found one row too many.
+    rows = _row_steps(reader, joint=joint)
+    # DISTINCT … LIMIT stops as soon as it has found one row more than requested.
     sql = f"SELECT DISTINCT step FROM {rows} LIMIT {samples + 1:d}"
-    steps: list[int] = source.query(sql, low=first, high=last).column("step").to_pylist()
+    steps: list[int] = reader.query(sql, low=first, high=last).column("step").to_pylist()
     if len(steps) <= samples:
         return sorted(steps), False
     buckets = step_buckets(first, last, samples)
     bucket = "intDiv((step - {low:Int64}) * {multiplier:Int64}, {divisor:Int64})"
     sql = f"SELECT min(step) AS first, max(step) AS last FROM {rows} GROUP BY {bucket} ORDER BY last"
-    chosen = source.query(sql, low=first, high=last, multiplier=buckets.multiplier, divisor=buckets.divisor)
+    chosen = reader.query(sql, low=first, high=last, multiplier=buckets.multiplier, divisor=buckets.divisor)
     return sorted({*chosen.column("last").to_pylist(), chosen.column("first")[0].as_py()}), True
 
 
-def _row_steps(source: Source, *, joint: bool) -> str:
-    """Return a subquery of the steps of the rows; a step may come several times."""
+def _row_steps(reader: ValueReader, *, joint: bool) -> str:
+    """Return a subquery of the steps of the rows; a step may occur several times."""
     steps = "step BETWEEN {low:Int64} AND {high:Int64}"
-    keys = source.selection.keys
+    keys = reader.selection.keys
     if not joint or len(keys) <= 1:
-        return source.of_tables("step", steps)
+        return reader.union_of_tables("step", steps)
     if len(keys) > _MASK_KEYS:
         has_all = f"uniqExact(key) = {len(keys):d}"
     else:
         bit = "bitShiftLeft(toUInt64(1), indexOf({keys:Array(String)}, key) - 1)"
         has_all = f"groupBitOr({bit}) = {(1 << len(keys)) - 1:d}"
-    return f"(SELECT step FROM {source.of_tables('step, key', steps)} GROUP BY step HAVING {has_all})"
+    return f"(SELECT step FROM {reader.union_of_tables('step, key', steps)} GROUP BY step HAVING {has_all})"

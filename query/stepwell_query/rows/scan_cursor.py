@@ -1,14 +1,16 @@
-"""How far a scan has come: what it takes to go on without losing a value or sending one again. Pure.
+"""Cursors of scans: the progress from which a later scan continues without gaps and without repeated values.
 
-A scan sends all that is stored when it begins: up to a Kafka offset, which it tells. So what was sent is told by places
-and offsets. `120@57` says that all steps below 120 were sent, complete to offset 57. A scan that goes on from there
-sends the steps from 120 on, and before them what was logged since offset 57 at the steps below: a slower writer's rows,
-a value merged into an old row. Where a scan was interrupted that had itself gone on, the text has several such parts,
-ascending: `40@91,120@57`. Of two parts, one that lies below an earlier one says nothing new; hence the rule for clients
-that broke off behind step s, at an answer complete to offset o: put `{s+1}@{o},` before the cursor that was sent.
+A scan sends everything that is stored when it starts, up to a Kafka offset, which it reports. A cursor therefore
+consists of positions and offsets. `120@57` means that all steps below 120 were sent, complete to offset 57. A scan that
+continues from there first sends values at steps below 120 that were logged after offset 57, such as rows of a slower
+writer or a value merged into an old row, and then the steps from 120.
 
-A long scan sends value by value, by kind, key and step. Its places are `KIND:KEY:STEP`, the key percent-encoded, as in
-`number:train%2Floss:120@57`; `*@57` says that everything was sent, complete to offset 57.
+If a continued scan was itself interrupted, the cursor has several such parts, ascending: `40@91,120@57`. A part whose
+position is below that of an earlier part has no effect. Hence the rule for a client whose answer, complete to offset o,
+was interrupted after step s: prepend `{s+1}@{o},` to the cursor that it sent.
+
+A long scan sends values by kind, key and step. Its positions are `KIND:KEY:STEP` with the key percent-encoded, as in
+`number:train%2Floss:120@57`; `*@57` means that everything was sent, complete to offset 57.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ _STEP_MAX: Final = 2**63
 _KINDS: Final = list(Kind)
 
 
-class Place(NamedTuple):
-    """A value's place in the order of a scan; a wide scan has steps alone. `Place()` lies before everything."""
+class ScanPosition(NamedTuple):
+    """A position in the order of a scan; a wide scan uses steps only. `ScanPosition()` is before everything."""
 
     end: bool = False
     kind: int = 0
@@ -37,64 +39,64 @@ class Place(NamedTuple):
     step: int = 0
 
 
-END: Final = Place(end=True)
+END: Final = ScanPosition(end=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """What lies from `low` on and before `high`, of which what was logged after offset `since` is wanted; None: all."""
+class ScanRange:
+    """The values in [low, high) that were logged after offset `since`; None: all values."""
 
-    low: Place
-    high: Place
+    low: ScanPosition
+    high: ScanPosition
     since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """What was sent: of each `(place, offset)`, ascending, what lies between the place before and this one."""
+    """Sent values: for each `(position, offset)`, ascending, those between the previous position and this one."""
 
-    parts: Sequence[tuple[Place, int]] = ()
+    parts: Sequence[tuple[ScanPosition, int]] = ()
 
     @classmethod
     def parse(cls, text: str, *, long: bool = False) -> Self:
-        """Read a cursor. Raises: RequestError."""
+        """Parse a cursor. Raises: RequestError."""
         cursor = cls()
         for part in reversed([part for part in text.split(",") if part]):
-            place = _place(part.strip(), long=long)
-            if place is None:
+            position = _parse_part(part.strip(), long=long)
+            if position is None:
                 shape = "long" if long else "wide"
                 remedy = f"send the `next` of an earlier {shape} answer, or {'KIND:KEY:' * long}STEP@OFFSET (see /docs)"
-                raise RequestError("cursor", text, f"is no cursor of a {shape} scan", remedy)
-            cursor = cursor.moved(*place)
+                raise RequestError("cursor", text, f"is not a cursor of a {shape} scan", remedy)
+            cursor = cursor.moved(*position)
         return cursor
 
-    def moved(self, place: Place, offset: int) -> Self:
-        """Return the cursor of a scan, complete to `offset`, that went on from this one and came to `place`.
+    def moved(self, position: ScanPosition, offset: int) -> Self:
+        """Return the cursor of a scan that continued from this one up to `position`, complete to `offset`.
 
-        What lies behind it is as it was.
+        The parts after the position are unchanged.
         """
-        return type(self)([(place, offset), *((later, known) for later, known in self.parts if later > place)])
+        return type(self)([(position, offset), *((later, known) for later, known in self.parts if later > position)])
 
-    def spans(self, low: Place, high: Place) -> Iterator[Span]:
-        """Yield what there is to send from `low` on and before `high`, ascending."""
-        for place, offset in self.parts:
-            end = min(place, high)
+    def spans(self, low: ScanPosition, high: ScanPosition) -> Iterator[ScanRange]:
+        """Yield the ranges to send within [low, high), ascending."""
+        for position, offset in self.parts:
+            end = min(position, high)
             if low < end:
-                yield Span(low, end, offset)
+                yield ScanRange(low, end, offset)
                 low = end
         if low < high:
-            yield Span(low, high)
+            yield ScanRange(low, high)
 
     def __str__(self) -> str:
-        return ",".join(f"{_text(place)}@{offset}" for place, offset in self.parts)
+        return ",".join(f"{_text(position)}@{offset}" for position, offset in self.parts)
 
 
-def kind_place(kind: Kind) -> Place:
-    """Return where a kind's values begin in a long scan."""
-    return Place(kind=_KINDS.index(kind))
+def kind_start(kind: Kind) -> ScanPosition:
+    """Return the position of the first value of a kind in a long scan."""
+    return ScanPosition(kind=_KINDS.index(kind))
 
 
-def _place(text: str, *, long: bool) -> tuple[Place, int] | None:
+def _parse_part(text: str, *, long: bool) -> tuple[ScanPosition, int] | None:
     match = _PART.fullmatch(text)
     if match is None or int(match["offset"]) >= MAX_OFFSET:
         return None
@@ -105,11 +107,17 @@ def _place(text: str, *, long: bool) -> tuple[Place, int] | None:
     if step > _STEP_MAX or (kind is not None) is not long:
         return None
     if not long:
-        return Place(step=step), offset
-    return (Place(False, _KINDS.index(Kind(kind)), unquote(match["key"]), step), offset) if kind in _KINDS else None
+        return ScanPosition(step=step), offset
+    return (
+        (ScanPosition(False, _KINDS.index(Kind(kind)), unquote(match["key"]), step), offset) if kind in _KINDS else None
+    )
 
 
-def _text(place: Place) -> str:
-    if place.end:
+def _text(position: ScanPosition) -> str:
+    if position.end:
         return "*"
-    return f"{_KINDS[place.kind]}:{quote(place.key, safe='')}:{place.step}" if place.key else str(place.step)
+    return (
+        f"{_KINDS[position.kind]}:{quote(position.key, safe='')}:{position.step}"
+        if position.key
+        else str(position.step)
+    )

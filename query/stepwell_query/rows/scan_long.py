@@ -1,6 +1,6 @@
-"""A scan value by value, in the order in which the tables hold them: by kind, key and step.
+"""Long scans: values in the sort order of the tables, by kind, key and step.
 
-Piece after piece is read from where the one before ended, which costs the same for any number of keys.
+Each page is read from the position at which the previous page ended; the cost does not depend on the number of keys.
 """
 
 from __future__ import annotations
@@ -11,53 +11,55 @@ from typing import Any, Final
 import pyarrow as pa
 
 from stepwell_query.rows.format_arrow import LongTables
-from stepwell_query.rows.scan_cursor import Cursor, Span, kind_place
-from stepwell_query.rows.value_reader import Piece, Source
+from stepwell_query.rows.scan_cursor import Cursor, ScanRange, kind_start
+from stepwell_query.rows.value_reader import ValuePage, ValueReader
 from stepwell_schemas.limits import VERSION_ROW_BITS
 from stepwell_schemas.rules.kinds import Kind
 
 _STEPS: Final = "step BETWEEN {low:Int64} AND {high:Int64}"
-_BEHIND: Final = "(key > {from_key:String} OR (key = {from_key:String} AND step > {from_step:Int64}))"
+_AFTER: Final = "(key > {from_key:String} OR (key = {from_key:String} AND step > {from_step:Int64}))"
 _UP_TO: Final = "(key < {to_key:String} OR (key = {to_key:String} AND step <= {to_step:Int64}))"
 _SINCE: Final = "version >= {since:UInt64}"
 
-_PIECE_VALUES: Final = 1_000_000
-# The first piece is small, so that an answer begins at once; then each may hold this many times as much.
+_PAGE_VALUES: Final = 1_000_000
+# The first page is small, so that the answer starts without delay; each further page may be larger by this factor.
 _FIRST_VALUES: Final = 62_500
 _GROWTH: Final = 4
 
 
-def tables_of(source: Source, cursor: Cursor, steps: tuple[int, int], most: int) -> Generator[pa.Table]:
-    """Yield the values at steps `steps[0]`..`steps[1]` that `cursor` does not have, as tables of `LONG_SCHEMA`.
+def read_tables(reader: ValueReader, cursor: Cursor, steps: tuple[int, int], most: int) -> Generator[pa.Table]:
+    """Yield the values at steps `steps[0]`..`steps[1]` that `cursor` does not cover, as tables of `LONG_SCHEMA`.
 
-    Of what was sent up to an offset, the values that were logged since.
+    In a range that was sent up to an offset, these are the values logged after that offset.
     """
     low, high = steps
     if low > high:
         return
-    tables = LongTables(source.series)
+    tables = LongTables(reader.series)
     size = min(most, _FIRST_VALUES)
-    for kind in source.kinds:
-        begin = kind_place(kind)
+    for kind in reader.kinds:
+        begin = kind_start(kind)
         for span in cursor.spans(begin, begin._replace(kind=begin.kind + 1)):
-            for piece in _pieces(source, kind, span, {"low": low, "high": high}, size, most):
-                yield tables.table(piece.tables)
-                size = min(most, _PIECE_VALUES)
+            for page in _read_pages(reader, kind, span, {"low": low, "high": high}, size, most):
+                yield tables.table(page.tables)
+                size = min(most, _PAGE_VALUES)
 
 
-def _pieces(source: Source, kind: Kind, span: Span, steps: dict[str, Any], size: int, most: int) -> Iterator[Piece]:
-    place: tuple[str, int] | None = (span.low.key, span.low.step - 1)
-    while place is not None:
-        condition, parameters = _condition(span, place)
-        piece = source.piece(kind, condition, size, source.limits.max_bytes, **steps, **parameters)
-        if piece.tables:
-            yield piece
-        place = piece.behind
-        size = min(most, _PIECE_VALUES, size * _GROWTH)
+def _read_pages(
+    reader: ValueReader, kind: Kind, span: ScanRange, steps: dict[str, Any], size: int, most: int
+) -> Iterator[ValuePage]:
+    last_row: tuple[str, int] | None = (span.low.key, span.low.step - 1)
+    while last_row is not None:
+        condition, parameters = _condition(span, last_row)
+        page = reader.read_page(kind, condition, size, reader.limits.max_bytes, **steps, **parameters)
+        if page.tables:
+            yield page
+        last_row = page.last_row
+        size = min(most, _PAGE_VALUES, size * _GROWTH)
 
 
-def _condition(span: Span, place: tuple[str, int]) -> tuple[str, dict[str, Any]]:
-    conditions, parameters = [_STEPS, _BEHIND], {"from_key": place[0], "from_step": place[1]}
+def _condition(span: ScanRange, last_row: tuple[str, int]) -> tuple[str, dict[str, Any]]:
+    conditions, parameters = [_STEPS, _AFTER], {"from_key": last_row[0], "from_step": last_row[1]}
     if span.high.key:
         conditions.append(_UP_TO)
         parameters |= {"to_key": span.high.key, "to_step": span.high.step - 1}

@@ -1,8 +1,8 @@
-"""Rows by step, made of values by key: what `history` and `scan` answer. Pure, and columnar: no loop over values.
+"""Rows by step, built from values by key: the answers of `history` and `scan`. Columnar, without loops over values.
 
 A row is all that a run logged at one step. It has `_step`, `_timestamp` (seconds since the epoch, of the row's
-latest value), `_runtime` (seconds since the run began), and a value for each key that was logged there. Where one
-step holds a key with two kinds, the value logged later is the row's. `row_tables` and `row_json` write rows down.
+latest value), `_runtime` (seconds since the start of the run), and a value for each key that was logged at the step. If
+a step has a key with two kinds, the row shows the value logged later. `format_arrow` and `format_json` encode rows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RESERVED: Final = frozenset({STEP, TIMESTAMP, RUNTIME})
 Int64s = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-# Beyond this many steps for a value, sorting costs less than a mark for each step.
+# Above this number of steps per value, sorting is cheaper than a flag for each step.
 _STEPS_A_VALUE: Final = 8
 _CELLS_A_SLOT: Final = 8
 _UINT16: Final = 2**16
@@ -36,9 +36,9 @@ _UINT16: Final = 2**16
 class Values:
     """n values of one kind: `series` int64[n] indexes into the request's series.
 
-    `time` is int64[n] milliseconds since the epoch; `version` uint64[n] grows with the order of logging, and is there
-    where a key has two kinds. `exact` is the decimal text of integers that float64 can't hold, empty for others; only
-    numbers have it. `filled` says which values were not logged but interpolated; they have no time.
+    `time` is int64[n] milliseconds since the epoch. `version` uint64[n] increases in the order of logging; it is there
+    if a key has two kinds. `exact` is the decimal text of integers that float64 can't represent, empty for others, and
+    present for numbers only. `filled` marks values that were interpolated and not logged; they have no time.
     """
 
     series: Int64s
@@ -49,8 +49,8 @@ class Values:
     exact: pa.Array | None = None
     filled: Bools | None = None
 
-    def picked(self, chosen: Bools | Int64s | slice) -> Self:
-        """Return the values that a mask, indexes or a range of them name."""
+    def take(self, chosen: Bools | Int64s | slice) -> Self:
+        """Return the values that a mask, an array of indexes or a slice selects."""
 
         def of(column: pa.Array) -> pa.Array:
             if isinstance(chosen, slice):
@@ -70,7 +70,7 @@ class Values:
         )
 
     @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
         """Return the values of several tables of one kind as one."""
         if len(parts) == 1:
             return parts[0]
@@ -85,23 +85,23 @@ class Values:
 
 @dataclass(frozen=True, slots=True)
 class StepRows:
-    """R rows: `steps` int64[R], ascending; of each table, `places` int64[n] says which row each value belongs to.
+    """R rows: `steps` int64[R], ascending; for each table, `row_indexes` int64[n] has the row of each value.
 
-    A kind's values may come in several tables, none of them empty; a series has one value in a row. `series` says what
-    the tables' indexes mean; `started_ms` is the zero of `_runtime`.
+    The values of a kind may be in several tables, none of them empty; a series has one value per row. The tables index
+    into `series`; `started_ms` is the origin of `_runtime`.
     """
 
     series: Sequence[SeriesInfo]
     tables: Sequence[Values]
     started_ms: int
     steps: Int64s
-    places: Sequence[Int64s]
+    row_indexes: Sequence[Int64s]
 
     @classmethod
-    def of(cls, series: Sequence[SeriesInfo], tables: Sequence[Values], started_ms: int) -> Self:
-        """Return the rows that values make."""
+    def from_values(cls, series: Sequence[SeriesInfo], tables: Sequence[Values], started_ms: int) -> Self:
+        """Build rows from tables of values."""
         there = [table for table in tables if len(table.step)]
-        steps, places = _rows_of([table.step for table in there])
+        steps, places = _assign_rows([table.step for table in there])
         return cls(series, there, started_ms, steps, places)
 
     def __len__(self) -> int:
@@ -109,98 +109,98 @@ class StepRows:
 
     @property
     def values(self) -> int:
-        """How many values the rows hold."""
+        """The number of values in the rows."""
         return sum(len(table.step) for table in self.tables)
 
     @property
     def times(self) -> Int64s:
-        """int64[R]: when each row was logged, in milliseconds since the epoch; its latest value counts."""
+        """int64[R]: the time of each row's latest value, in milliseconds since the epoch."""
         times = np.zeros(len(self.steps), np.int64)
-        for table, places in zip(self.tables, self.places, strict=True):
+        for table, places in zip(self.tables, self.row_indexes, strict=True):
             np.maximum.at(times, places, table.time)
         return times
 
     def by_kind(self) -> dict[Kind, list[tuple[Values, Int64s]]]:
-        """Return the tables of each kind with the rows of their values."""
-        found: dict[Kind, list[tuple[Values, Int64s]]] = {}
-        for table, places in zip(self.tables, self.places, strict=True):
-            found.setdefault(self.kind_of(table), []).append((table, places))
-        return found
+        """Return the tables of each kind with the row indexes of their values."""
+        tables_by_kind: dict[Kind, list[tuple[Values, Int64s]]] = {}
+        for table, places in zip(self.tables, self.row_indexes, strict=True):
+            tables_by_kind.setdefault(self.table_kind(table), []).append((table, places))
+        return tables_by_kind
 
-    def kind_of(self, table: Values) -> Kind:
+    def table_kind(self, table: Values) -> Kind:
         """Return the kind of a table's values."""
         return self.series[int(table.series[0])].kind
 
     def with_all_keys(self) -> Self:
         """Return the rows that have a value for every key of `series`."""
-        places = places_of([info.key for info in self.series])
+        key_indexes = name_indexes([info.key for info in self.series])
         keys = np.zeros(len(self.steps), np.int64)
-        for rows in self.places:
+        for rows in self.row_indexes:
             keys += np.bincount(rows, minlength=len(keys))
-        # A key of two kinds at one step was counted twice.
-        keys -= np.bincount(self._repeated(places), minlength=len(keys))
-        complete = keys == len(set(places.tolist()))
+        # A key with two kinds at one step was counted twice.
+        keys -= np.bincount(self._repeated(key_indexes), minlength=len(keys))
+        complete = keys == len(set(key_indexes.tolist()))
         if complete.all():
             return self
-        chosen = [complete[rows] for rows in self.places]
-        tables = [table.picked(mask) for table, mask in zip(self.tables, chosen, strict=True)]
-        return type(self).of(self.series, tables, self.started_ms)
+        chosen = [complete[rows] for rows in self.row_indexes]
+        tables = [table.take(mask) for table, mask in zip(self.tables, chosen, strict=True)]
+        return type(self).from_values(self.series, tables, self.started_ms)
 
-    def _repeated(self, places: Int64s) -> Int64s:
-        """Return the row of each value whose key has another value, of another kind, before it in the row."""
-        twice = np.bincount(places, minlength=1) > 1
+    def _repeated(self, key_indexes: Int64s) -> Int64s:
+        """Return the row of each value whose key already has a value of another kind in that row."""
+        twice = np.bincount(key_indexes, minlength=1) > 1
         if not self.tables or not twice.any():
             return np.empty(0, np.int64)
-        keys = [places[table.series] for table in self.tables]
-        cells = [(rows * len(places) + key)[twice[key]] for rows, key in zip(self.places, keys, strict=True)]
+        keys = [key_indexes[table.series] for table in self.tables]
+        cells = [(rows * len(key_indexes) + key)[twice[key]] for rows, key in zip(self.row_indexes, keys, strict=True)]
         distinct, counts = np.unique(np.concatenate(cells), return_counts=True)
-        return np.repeat(distinct // len(places), counts - 1)
+        return np.repeat(distinct // len(key_indexes), counts - 1)
 
-    def joined(self) -> Self:
-        """Return the rows with one table for each kind."""
+    def merge_tables(self) -> Self:
+        """Return the same rows with one table per kind."""
         kinds = self.by_kind().values()
         return replace(
             self,
-            tables=[Values.joined([table for table, _ in tables]) for tables in kinds],
-            places=[np.concatenate([places for _, places in tables]) for tables in kinds],
+            tables=[Values.concatenate([table for table, _ in tables]) for tables in kinds],
+            row_indexes=[np.concatenate([places for _, places in tables]) for tables in kinds],
         )
 
     def parts(self, most_rows: int) -> Iterator[Self]:
-        """Yield the rows by at most `most_rows`."""
+        """Yield the rows in parts of at most `most_rows` rows."""
         if len(self.steps) <= most_rows:
             yield self
             return
         starts = range(0, len(self.steps), most_rows)
-        whole = self.joined()
-        cut = [_cut(*table, most_rows, len(starts)) for table in zip(whole.tables, whole.places, strict=True)]
+        merged = self.merge_tables()
+        cut = [_cut(*table, most_rows, len(starts)) for table in zip(merged.tables, merged.row_indexes, strict=True)]
         for number, first in enumerate(starts):
             there = [(table, places, ends[number : number + 2].tolist()) for table, places, ends in cut]
             ranges = [(table, places, slice(start, end)) for table, places, (start, end) in there if start < end]
             yield replace(
                 self,
-                tables=[table.picked(part) for table, _, part in ranges],
+                tables=[table.take(part) for table, _, part in ranges],
                 steps=self.steps[first : first + most_rows],
-                places=[places[part] - first for _, places, part in ranges],
+                row_indexes=[places[part] - first for _, places, part in ranges],
             )
 
 
 def _cut(table: Values, places: Int64s, most_rows: int, parts: int) -> tuple[Values, Int64s, Int64s]:
-    """Return values and their rows, sorted by parts of `most_rows` rows, with the start of each part and the end."""
+    """Sort values by parts of `most_rows` rows; return them, their rows, and the start of each part with the end."""
     part = places // most_rows
     ends = np.concatenate(([0], np.cumsum(np.bincount(part, minlength=parts))))
-    # Whole numbers this small are sorted by their digits, which takes a fraction of the time.
+    # numpy sorts 16-bit integers by radix sort, in a fraction of the time.
     order = np.argsort(part.astype(np.uint16) if parts <= _UINT16 else part, kind="stable")
-    return table.picked(order), places[order], ends
+    return table.take(order), places[order], ends
 
 
-def places_of(names: Sequence[str]) -> Int64s:
-    """Return int64[names]: the place of each name among the distinct names, in the order they come up."""
+def name_indexes(names: Sequence[str]) -> Int64s:
+    """Return int64[names]: the index of each name among the distinct names, in order of appearance."""
     first: dict[str, int] = {}
     return np.array([first.setdefault(name, len(first)) for name in names], np.int64)
 
 
-def order_of(slots: Int64s) -> Int64s:
-    """Return int64[n]: the places of n slots in ascending order; no slot comes twice."""
+def slot_order(slots: Int64s) -> Int64s:
+    """Return int64[n]: the permutation that sorts n distinct slots."""
     size = int(slots.max(initial=-1)) + 1
     if size > _CELLS_A_SLOT * len(slots):
         return np.argsort(slots)
@@ -209,8 +209,8 @@ def order_of(slots: Int64s) -> Int64s:
     return matrix if size == len(slots) else matrix[matrix >= 0]
 
 
-def _rows_of(steps: Sequence[Int64s]) -> tuple[Int64s, list[Int64s]]:
-    """Return the distinct steps, ascending, and for each array of steps (none is empty) their places among them."""
+def _assign_rows(steps: Sequence[Int64s]) -> tuple[Int64s, list[Int64s]]:
+    """Return the distinct steps, ascending, and for each array of steps (none is empty) their indexes among these."""
     if not steps:
         return np.empty(0, np.int64), []
     low, high = min(int(array.min()) for array in steps), max(int(array.max()) for array in steps)

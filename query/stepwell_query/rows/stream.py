@@ -1,4 +1,4 @@
-"""Rows as a stream of bytes, block by block, in every format: what `scan` answers."""
+"""Encoding of scans: rows as a stream of bytes, block by block, in every format."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from stepwell_query.rows.scan import Scan
 from stepwell_query.rows.step_rows import StepRows
 from stepwell_query.telemetry import SCAN_ROWS
 
-# A wide table has a cell for each row and column, however few values there are.
+# A wide table has a cell for each row and column, whatever the number of values.
 _TABLE_CELLS: Final = 4_000_000
 _TEXT_VALUES: Final = 100_000
 _LONG_ROWS: Final = 100_000
-# What ends a row.
+# The end of a row.
 _LINES: Final = {Format.NDJSON: "\n", Format.JSON: ","}
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
-    """How rows are to be written; `page_rows`: rows of a batch at most, None for as many as fit into memory."""
+class RowFormat:
+    """Options of encoding rows; `page_rows` limits the rows of a batch, None uses the default limits."""
 
     fmt: Format
     exact: bool = False
-    odd: NotFinite = NotFinite.TEXT
+    non_finite: NotFinite = NotFinite.TEXT
     page_rows: int | None = None
 
     @property
     def needs_digits(self) -> bool:
-        """Whether the digits of integers that float64 can't hold are written."""
+        """True if the output contains the digits of integers that float64 can't represent."""
         return self.exact or self.fmt in _LINES
 
 
-def wide_bytes(scan: Scan[StepRows], how: Writing, head: dict[str, Any]) -> Generator[bytes]:
-    """Yield the bytes of a scan's rows; a JSON document has the fields of `head` before its `rows`."""
+def wide_bytes(scan: Scan[StepRows], how: RowFormat, head: dict[str, Any]) -> Generator[bytes]:
+    """Yield the encoded rows of a scan; a JSON document has the fields of `head` before its `rows`."""
     with closing(scan.blocks):
         parts = (part for block in scan.blocks for part in block.parts(_most_rows(block, how)))
         if how.fmt in _LINES:
-            lines = (_counted(wide_lines(part, how.odd, _LINES[how.fmt]), len(part)) for part in parts)
+            lines = (_counted(wide_lines(part, how.non_finite, _LINES[how.fmt]), len(part)) for part in parts)
             yield from lines if how.fmt is Format.NDJSON else _document(lines, head)
         else:
             schema = wide_schema(scan.series, exact=how.exact)
@@ -54,22 +54,22 @@ def wide_bytes(scan: Scan[StepRows], how: Writing, head: dict[str, Any]) -> Gene
             yield from _WRITERS[how.fmt](_counted_tables(tables), schema)
 
 
-def long_bytes(scan: Scan[pa.Table], how: Writing, head: dict[str, Any]) -> Generator[bytes]:
-    """Yield the bytes of a long scan's values, as `wide_bytes` does."""
+def long_bytes(scan: Scan[pa.Table], how: RowFormat, head: dict[str, Any]) -> Generator[bytes]:
+    """Yield the encoded values of a long scan, as `wide_bytes` does for rows."""
     with closing(scan.blocks):
         tables = (part for block in scan.blocks for part in _cut(block, how.page_rows or _LONG_ROWS))
         if how.fmt in _LINES:
-            lines = (_counted(long_lines(part, how.odd, _LINES[how.fmt]), part.num_rows) for part in tables)
+            lines = (_counted(long_lines(part, how.non_finite, _LINES[how.fmt]), part.num_rows) for part in tables)
             yield from lines if how.fmt is Format.NDJSON else _document(lines, head)
         else:
-            # Seconds since the epoch, as in JSON; texts of times cost ten times as much.
+            # Seconds since the epoch, as in JSON; formatting times as text costs ten times as much.
             plain = map(in_seconds, tables) if how.fmt is Format.CSV else tables
             schema = in_seconds(LONG_SCHEMA.empty_table()).schema if how.fmt is Format.CSV else LONG_SCHEMA
             yield from _WRITERS[how.fmt](_counted_tables(plain), schema)
 
 
-def _most_rows(block: StepRows, how: Writing) -> int:
-    """Return how many rows of a block are made at a time."""
+def _most_rows(block: StepRows, how: RowFormat) -> int:
+    """Return the number of rows of a block to encode at a time."""
     if how.fmt in {Format.JSON, Format.NDJSON, Format.CSV}:
         most = _TEXT_VALUES * len(block) // block.values
     else:
@@ -111,30 +111,30 @@ def _csv(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[bytes]:
 def _arrow(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[bytes]:
     sink = _Sink()
     with pa.ipc.new_stream(pa.PythonFile(sink, "w"), schema) as writer:
-        yield sink.taken()
+        yield sink.drain()
         for table in tables:
             writer.write_table(table)
-            yield sink.taken()
-    yield sink.taken()
+            yield sink.drain()
+    yield sink.drain()
 
 
 def _parquet(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[bytes]:
     sink = _Sink()
-    # A dictionary of floats costs eight times as much as the floats, and saves nothing.
+    # Dictionary encoding of floats costs eight times as much as the floats and saves nothing.
     texts = [field.name for field in schema if not pa.types.is_floating(field.type)]
     file = pa.PythonFile(sink, "w")
     with pyarrow.parquet.ParquetWriter(file, schema, compression="zstd", use_dictionary=texts) as writer:
         for table in tables:
             writer.write_table(table, row_group_size=max(1, table.num_rows))
-            yield sink.taken()
-    yield sink.taken()
+            yield sink.drain()
+    yield sink.drain()
 
 
 _WRITERS: Final = {Format.CSV: _csv, Format.ARROW: _arrow, Format.PARQUET: _parquet}
 
 
 class _Sink(io.RawIOBase):
-    """Keeps what is written until it is taken; positions count from the beginning of the stream."""
+    """A file object that buffers writes until `drain`; positions count from the start of the stream."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class _Sink(io.RawIOBase):
     def tell(self) -> int:
         return self._position
 
-    def taken(self) -> bytes:
-        """Return what was written since the last call."""
+    def drain(self) -> bytes:
+        """Return the bytes written since the last call."""
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)

@@ -1,4 +1,4 @@
-"""Reads a run's values out of the tables of their kinds, each series and step once."""
+"""Reads of a run's values from the tables of their kinds, each series and step once."""
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stepwell_query.catalog.run import OF_RUN, Selection, SeriesInfo, run_parameters
-from stepwell_query.query_limits import Limits
+from stepwell_query.query_limits import QueryLimits
 from stepwell_query.rows.step_rows import Values
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.clickhouse.tables import POINT_TABLES
@@ -24,35 +24,35 @@ from stepwell_schemas.rules.streams import DEFAULT
 
 _NO_SERIES: Final = -1
 
-# As numbers of a dictionary, keys cost a quarter of what their texts do.
+# Dictionary-encoded keys take a quarter of the time that plain strings do.
 _KEYS: Final = "output_format_arrow_low_cardinality_as_dictionary = 1"
-# In the order of the table, one thread reads less beyond a LIMIT than several do.
+# Reading in table order, a single thread reads fewer rows beyond the LIMIT than several threads do.
 _ORDERED: Final = "max_threads = 1"
 
 Columns = Mapping[str, str]
-"""Expressions by name."""
+"""SQL expressions by column name."""
 
 
 class TooManyValuesError(Exception):
-    """There are more values, or bytes of them, than may be read at once; never leaves the service."""
+    """More values, or bytes of values, than one read may hold; handled within the service."""
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Values of one kind, by key and step; `behind` is the place of the last one, None when there are no more."""
+class ValuePage:
+    """Values of one kind by key and step; `last_row` has the last key and step, None on the last page."""
 
     tables: Sequence[Values]
-    behind: tuple[str, int] | None
+    last_row: tuple[str, int] | None
 
 
-class Source:
-    """Some series of one run, numbered by their place in `series`.
+class ValueReader:
+    """Reads values of some series of one run; `Values.series` has indexes into `series`.
 
-    `digits` says that the digits of integers that float64 can't hold are wanted. They are read once one has been met:
-    few runs have any, and the texts of all others, empty as they are, cost as much as the numbers.
+    `digits` requests the digits of integers that float64 can't represent. They are read only after the first such
+    integer was seen: few runs have any, and reading the empty texts of other numbers takes as long as the numbers.
     """
 
-    def __init__(self, store: Store, run: RunPath, selection: Selection, limits: Limits, *, digits: bool) -> None:
+    def __init__(self, store: Store, run: RunPath, selection: Selection, limits: QueryLimits, *, digits: bool) -> None:
         self.selection = selection
         self.limits = limits
         self.series: Sequence[SeriesInfo] = selection.series
@@ -61,92 +61,92 @@ class Source:
         self._wants_digits = digits
         self._met_digits = False
 
-    def part(self, series: Sequence[SeriesInfo]) -> Source:
-        """Return the source of some of the series, with the same numbers."""
+    def part(self, series: Sequence[SeriesInfo]) -> ValueReader:
+        """Return a reader of some of the series, with the same indexes."""
         selection = Selection(list(series), [], named=True, others=[])
-        part = Source(self._store, self._run, selection, self.limits, digits=self._wants_digits)
+        part = ValueReader(self._store, self._run, selection, self.limits, digits=self._wants_digits)
         part.series = self.series
         return part
 
     @property
     def kinds(self) -> list[Kind]:
-        """The kinds of the series in their order of declaration, so that answers don't depend on chance."""
+        """The kinds of the series in order of declaration, so that answers are deterministic."""
         present = {info.kind for info in self.selection.series}
         return [kind for kind in Kind if kind in present]
 
     def query(self, sql: str, **parameters: Any) -> pa.Table:
-        """Return the answer of a statement over this source. Raises: StoreError."""
+        """Run a statement about these series. Raises: StoreError."""
         self.limits.check()
         return self._store.query(f"{sql} {self.limits}", self._parameters(parameters))
 
-    def of_tables(self, columns: str, condition: str) -> str:
-        """Return a subquery of `columns` over every table that holds values of the series."""
-        tables = (self._of_table(columns, kind, condition) for kind in self.kinds)
+    def union_of_tables(self, columns: str, condition: str) -> str:
+        """Return a subquery of `columns` over all tables that have values of the series."""
+        tables = (self._table_query(columns, kind, condition) for kind in self.kinds)
         return "(" + " UNION ALL ".join(tables) + ")"
 
     def values(
         self, condition: str, *, most: int | None = None, most_bytes: int | None = None, **parameters: Any
     ) -> list[Values]:
-        """Return the values under a condition on their steps, at most so many and so many bytes of memory of each kind.
+        """Return the values at steps that meet a condition, within limits of number and bytes for each kind.
 
         Raises:
-            TooManyValuesError: when there are more.
+            TooManyValuesError: when a limit is exceeded.
             StoreError: when ClickHouse does not answer, or a limit is reached.
         """
 
         def sql(kind: Kind, columns: Columns) -> str:
-            return self._of_table(f"key, {_named(columns)}", kind, condition, " FINAL")
+            return self._table_query(f"key, {_named(columns)}", kind, condition, " FINAL")
 
         def too_many(count: int, size: int) -> bool:
             return (most is not None and count > most) or (most_bytes is not None and size > most_bytes)
 
-        found = []
+        blocks = []
         for kind in self.kinds:
-            batches, whole = self._read(kind, sql, parameters, self.limits, too_many)
-            if not whole:
+            batches, complete = self._read(kind, sql, parameters, self.limits, too_many)
+            if not complete:
                 raise TooManyValuesError
-            found += self._values(kind, batches)
-        return found
+            blocks += self._values(kind, batches)
+        return blocks
 
-    def piece(self, kind: Kind, condition: str, most: int, most_bytes: int, **parameters: Any) -> Piece:
-        """Return the first values of a kind under a condition, by key and step: up to `most`, or some `most_bytes`.
+    def read_page(self, kind: Kind, condition: str, most: int, most_bytes: int, **parameters: Any) -> ValuePage:
+        """Return the first values of a kind that meet a condition, by key and step: at most `most`, about `most_bytes`.
 
         Raises:
             StoreError: when ClickHouse does not answer, or a limit is reached.
         """
 
         def sql(kind: Kind, columns: Columns) -> str:
-            rows = self._of_table(f"key, {_named(columns)}", kind, condition, " FINAL")
+            rows = self._table_query(f"key, {_named(columns)}", kind, condition, " FINAL")
             return f"{rows} ORDER BY key, step LIMIT {most:d}"
 
         limits = self.limits.with_settings(_ORDERED)
-        batches, whole = self._read(kind, sql, parameters, limits, lambda _, size: size > most_bytes)
-        behind = None
-        if not whole or sum(batch.num_rows for batch in batches) == most:
-            behind = batches[-1].column("key")[-1].as_py(), batches[-1].column("step")[-1].as_py()
-        return Piece(self._values(kind, batches), behind)
+        batches, complete = self._read(kind, sql, parameters, limits, lambda _, size: size > most_bytes)
+        last_row = None
+        if not complete or sum(batch.num_rows for batch in batches) == most:
+            last_row = batches[-1].column("key")[-1].as_py(), batches[-1].column("step")[-1].as_py()
+        return ValuePage(self._values(kind, batches), last_row)
 
-    def around(self, steps: Sequence[int], kinds: Collection[Kind]) -> list[Values]:
-        """Return the values of some kinds next to `steps` (ascending, one at least).
+    def values_around(self, steps: Sequence[int], kinds: Collection[Kind]) -> list[Values]:
+        """Return the values of some kinds next to `steps` (ascending, at least one).
 
-        Of each series the first and the last between each two steps that follow one another (the earlier one included),
-        before them all and behind them all; a value may come twice.
+        For each series, these are the first and the last value in each interval [step, next step), before the first
+        step, and from the last step; a value may occur twice.
 
         Raises:
             StoreError: when ClickHouse does not answer, or a limit is reached.
         """
 
         def sql(kind: Kind, columns: Columns) -> str:
-            whole = f"({', '.join(columns.values())})"
-            rows = self._of_table(f"key, step, {whole} AS whole", kind, "1", " FINAL")
+            columns_tuple = f"({', '.join(columns.values())})"
+            rows = self._table_query(f"key, step, {columns_tuple} AS whole", kind, "1", " FINAL")
             between = "roundDown(step, {steps:Array(Int64)}), step < {steps:Array(Int64)}[1]"
-            parts = ", ".join(f"one.{place} AS {name}" for place, name in enumerate(columns, 1))
+            parts = ", ".join(f"one.{index} AS {name}" for index, name in enumerate(columns, 1))
             return f"""SELECT key, {parts} FROM
                 (SELECT key, arrayJoin([argMin(whole, step), argMax(whole, step)]) AS one FROM ({rows})
                 GROUP BY key, {between})"""
 
-        asked = [kind for kind in self.kinds if kind in kinds]
-        read = [(kind, self._read(kind, sql, {"steps": steps}, self.limits)[0]) for kind in asked]
+        present = [kind for kind in self.kinds if kind in kinds]
+        read = [(kind, self._read(kind, sql, {"steps": steps}, self.limits)[0]) for kind in present]
         return [values for kind, batches in read for values in self._values(kind, batches)]
 
     @property
@@ -161,12 +161,12 @@ class Source:
             keys = {"others": self.selection.others}
         return {**run_parameters(self._run), **keys, **more}
 
-    def _of_table(self, columns: str, kind: Kind, condition: str, final: str = "") -> str:
+    def _table_query(self, columns: str, kind: Kind, condition: str, final: str = "") -> str:
         keys = " AND key IN {keys:Array(String)}" if self._by_key else ""
-        # The others are few; the run's own keys may be many thousands.
+        # There are few keys of other streams; the run's own keys may be many thousands.
         if self.selection.others and not self._by_key:
             keys = " AND key NOT IN {others:Array(String)}"
-        # The kind is one of our own names, and its table's only: the media share one.
+        # All media kinds share one table. The kind is a constant and not user input.
         media = f" AND kind = '{kind}'" if kind in MEDIA_KINDS else ""
         return f"SELECT {columns} FROM {{db}}.{POINT_TABLES[kind]}{final} WHERE {OF_RUN}{keys}{media} AND {condition}"
 
@@ -183,12 +183,12 @@ class Source:
         kind: Kind,
         sql: Callable[[Kind, Columns], str],
         parameters: Mapping[str, Any],
-        limits: Limits,
+        limits: QueryLimits,
         enough: Callable[[int, int], bool] = lambda _count, _size: False,
     ) -> tuple[list[pa.RecordBatch], bool]:
-        """Return a statement's blocks, until their count and bytes are `enough`, and whether they are all there are."""
+        """Return a statement's blocks up to the limit that `enough` checks, and True if these are all blocks."""
         self.limits.check()
-        found: list[pa.RecordBatch] = []
+        blocks: list[pa.RecordBatch] = []
         count = size = 0
         statement = f"{sql(kind, self._columns(kind))} {limits.with_settings(_KEYS)}"
         answer = cast("Generator[pa.RecordBatch]", self._store.stream(statement, self._parameters(parameters)))
@@ -197,17 +197,17 @@ class Source:
                 if "digits" in batch.schema.names and batch.column("digits").to_numpy().any():
                     self._met_digits = True
                     break
-                found.append(batch)
+                blocks.append(batch)
                 count, size = count + batch.num_rows, size + batch.nbytes
                 if enough(count, size):
-                    return found, False
+                    return blocks, False
             else:
-                return found, True
+                return blocks, True
         return self._read(kind, sql, parameters, limits, enough)
 
     def _values(self, kind: Kind, batches: Sequence[pa.RecordBatch]) -> list[Values]:
         numbers = {info.key: index for index, info in enumerate(self.series) if info.kind is kind}
-        values = (_as_values(batch, numbers) for batch in batches)
+        values = (_to_values(batch, numbers) for batch in batches)
         return [table for table in values if len(table.step)]
 
 
@@ -215,10 +215,10 @@ def _named(columns: Columns) -> str:
     return ", ".join(f"{value} AS {name}" for name, value in columns.items())
 
 
-def _numbers_of(keys: pa.DictionaryArray, numbers: Mapping[str, int]) -> NDArray[np.int64]:
-    """Return int64[n]: the number of each key's series, -1 for a key that is none of them."""
+def _series_numbers(keys: pa.DictionaryArray, numbers: Mapping[str, int]) -> NDArray[np.int64]:
+    """Return int64[n]: the index of each key's series, -1 for a key without a series."""
     indices = keys.indices.to_numpy()
-    # The dictionary may have any of the table's keys, a block only a few.
+    # The dictionary may have all keys of the table, while a block uses only a few.
     used = np.flatnonzero(np.bincount(indices))
     known = np.full(len(keys.dictionary), _NO_SERIES, np.int64)
     known[used] = [numbers.get(key, _NO_SERIES) for key in keys.dictionary.take(pa.array(used)).to_pylist()]
@@ -226,9 +226,9 @@ def _numbers_of(keys: pa.DictionaryArray, numbers: Mapping[str, int]) -> NDArray
     return numbered
 
 
-def _as_values(batch: pa.RecordBatch, numbers: Mapping[str, int]) -> Values:
-    """Return the values of a block; those of keys that came into being since the series were listed are left out."""
-    series = _numbers_of(batch.column("key"), numbers)
+def _to_values(batch: pa.RecordBatch, numbers: Mapping[str, int]) -> Values:
+    """Return the values of a block without those of keys that were added after the series were listed."""
+    series = _series_numbers(batch.column("key"), numbers)
     names = batch.schema.names
     values = Values(
         series=series,
@@ -238,4 +238,4 @@ def _as_values(batch: pa.RecordBatch, numbers: Mapping[str, int]) -> Values:
         version=batch.column("version").to_numpy() if "version" in names else None,
         exact=batch.column("exact") if "exact" in names else None,
     )
-    return values if (series != _NO_SERIES).all() else values.picked(series != _NO_SERIES)
+    return values if (series != _NO_SERIES).all() else values.take(series != _NO_SERIES)

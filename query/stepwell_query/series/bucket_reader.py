@@ -1,7 +1,7 @@
-"""Reads what views are made of: rollups where whole closed buckets fit, points else; few statements for many series.
+"""Reads of buckets: rollups where whole closed buckets fit, otherwise points; few statements for many series.
 
-One statement reads a level of rollups with the finer levels at the ranges' ends, one the points at those ends, and
-one the series that are read point by point, each for all series of a project at once, in portions of bounded size.
+For all series of a project, in portions of bounded size, one statement reads a level of rollups with the finer levels
+at the ends of the ranges, one statement reads the points at those ends, and one reads the series that need all points.
 """
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
@@ -21,13 +21,13 @@ from stepwell_query.series.math.buckets import (
     SCALE,
     Buckets,
     Int64s,
-    concatenated,
-    in_order,
-    of_points,
-    overflowed,
-    widened,
+    concatenate,
+    from_points,
+    is_sorted,
+    sum_overflows,
+    widen,
 )
-from stepwell_query.series.read_plan import OF_PROJECT, Batch, Form, Reading, batches
+from stepwell_query.series.read_plan import IN_PROJECT, ReadBatch, ReadKind, SeriesRead, plan_batches
 from stepwell_query.series.segments import POINTS
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.clickhouse.tables import POINT_TABLES
@@ -42,7 +42,7 @@ _STEPS: Final = "step BETWEEN {low:Int64} AND {high:Int64}"
 _BY_SERIES: Final = "ORDER BY entity, project, run_id, key"
 _HASH: Final = "sipHash64Keyed((toUInt64({seed:UInt64}), toUInt64(0)), step)"
 _HASHES: Final = 1 << 64
-# Said outright: finding out by itself what to read first costs ClickHouse half of a short statement's time.
+# Explicit PREWHERE: choosing the columns to read first by itself costs ClickHouse half of a short statement's time.
 _WHERE: Final = "PREWHERE"
 _ROLLUP_COLUMNS: Final = (
     "level, bucket, version, last_step, last_value, min_value, max_value, total, finite, nans, count"
@@ -50,8 +50,8 @@ _ROLLUP_COLUMNS: Final = (
 _TIME: Final = ", toUnixTimestamp64Milli(timestamp) AS time"
 
 
-class RowReader:
-    """Reads buckets of series; `times` and `extremes` ask for the columns that are zeros otherwise."""
+class BucketReader:
+    """Reads buckets of series; `times` requests the column `time`, `extremes` the columns `min_step` and `max_step`."""
 
     def __init__(self, store: Store, max_seconds: float, *, times: bool = False, extremes: bool = False) -> None:
         self._store = store
@@ -59,32 +59,32 @@ class RowReader:
         self._extremes = extremes
         self._limits = f"SETTINGS max_execution_time = {max_seconds:f}"
 
-    def read(self, readings: Sequence[Reading], limit: int | None = None) -> Buckets:
-        """Return the buckets of all readings, each of a series of its own; the owner is a reading's place.
+    def read(self, reads: Sequence[SeriesRead], limit: int | None = None) -> Buckets:
+        """Return the buckets of all reads, each of a different series; a bucket's owner is the index of its read.
 
         Args:
-            limit: rows of one series, at most, where the readings have shift 0.
+            limit: maximum rows of one series, for reads of shift 0.
 
         Raises:
             StoreError: when ClickHouse does not answer, or a limit is reached.
         """
         parts = []
-        for form, batch in batches(readings):
-            part = self._part(form, batch, limit)
+        for read_kind, batch in plan_batches(reads):
+            part = self._part(read_kind, batch, limit)
             parts.append(part.owned(batch.owners[part.owner]))
-        return concatenated(parts)
+        return concatenate(parts)
 
-    def read_at(self, readings: Sequence[Reading], others: Sequence[Reading]) -> Buckets:
-        """Return the rows of readings of shift 0 at those steps at which any other series of their run has one.
+    def read_at(self, reads: Sequence[SeriesRead], others: Sequence[SeriesRead]) -> Buckets:
+        """Return the rows of reads of shift 0 at the steps at which any of the other series of their run has a row.
 
-        The others should have few rows: the time this takes depends on them, and not on how long the series are.
+        The other series should have few rows: the time depends on them, and not on the length of the series read.
         """
         parts = []
-        for form, batch in batches(readings, portion_rows=None):
-            near = [other for other in others if other.run[:2] == (form.entity, form.project)]
+        for read_kind, batch in plan_batches(reads, portion_rows=None):
+            near = [other for other in others if other.run[:2] == (read_kind.entity, read_kind.project)]
             tables = sorted({other.info.kind for other in near})
             steps = " UNION ALL ".join(
-                f"SELECT run_id, step FROM {{db}}.{DRAWN_TABLES[kind]} {_WHERE} {OF_PROJECT}"
+                f"SELECT run_id, step FROM {{db}}.{DRAWN_TABLES[kind]} {_WHERE} {IN_PROJECT}"
                 f" AND (run_id, key) IN {{{kind}_others:Array(Tuple(String, String))}} AND {_STEPS}"
                 for kind in tables
             )
@@ -92,70 +92,78 @@ class RowReader:
                 f"{kind}_others": [(other.run.run_id, other.info.key) for other in near if other.info.kind is kind]
                 for kind in tables
             }
-            part = self._points(form, batch, None, f" AND (run_id, step) IN ({steps})", **named)
+            part = self._points(read_kind, batch, None, f" AND (run_id, step) IN ({steps})", **named)
             parts.append(part.owned(batch.owners[part.owner]))
-        return concatenated(parts)
+        return concatenate(parts)
 
-    def read_random(self, readings: Sequence[Reading], counts: Int64s, points: int, seed: int) -> Buckets:
-        """Return `points` rows of each reading of shift 0, drawn at random; `counts` says how many rows each has.
+    def read_random(self, reads: Sequence[SeriesRead], counts: Int64s, points: int, seed: int) -> Buckets:
+        """Return `points` random rows of each read of shift 0; `counts` has the number of rows of each.
 
-        They are those whose steps have the least hashes under the seed. All rows are looked at, and few returned. Once
-        in a billion times there is a row or two less.
+        The rows are those whose steps have the smallest hashes under the seed. ClickHouse scans all rows and returns
+        few of them. With a probability of about 1e-9, a row or two are missing.
         """
         parts = []
         sizes = [int(count).bit_length() for count in counts]
         for size in sorted(set(sizes)):
-            places = np.array([place for place, own in enumerate(sizes) if own == size])
-            share = (points + 6 * math.sqrt(points) + 20) / int(counts[places].min())
+            indexes = np.array([index for index, own in enumerate(sizes) if own == size])
+            share = (points + 6 * math.sqrt(points) + 20) / int(counts[indexes].min())
             more: dict[str, Any] = {"seed": seed, "bound": min(int(share * _HASHES), _HASHES - 1)}
-            for form, batch in batches([readings[place] for place in places], portion_rows=None):
-                part = self._points(form, batch, points, f" AND {_HASH} <= {{bound:UInt64}}", f"{_HASH}, step", **more)
-                parts.append(part.owned(places[batch.owners[part.owner]]))
-        return concatenated(parts)
+            for read_kind, batch in plan_batches([reads[index] for index in indexes], portion_rows=None):
+                part = self._points(
+                    read_kind, batch, points, f" AND {_HASH} <= {{bound:UInt64}}", f"{_HASH}, step", **more
+                )
+                parts.append(part.owned(indexes[batch.owners[part.owner]]))
+        return concatenate(parts)
 
-    def _part(self, form: Form, batch: Batch, limit: int | None) -> Buckets:
-        if form.grouped:
-            return self._grouped(form, batch)
-        if form.level == POINTS:
-            return self._points(form, batch, limit)
-        return widened(concatenated(self._rolled(form, batch)), batch.shifts)
+    def _part(self, read_kind: ReadKind, batch: ReadBatch, limit: int | None) -> Buckets:
+        if read_kind.grouped:
+            return self._grouped(read_kind, batch)
+        if read_kind.level == POINTS:
+            return self._points(read_kind, batch, limit)
+        return widen(concatenate(self._rolled(read_kind, batch)), batch.shifts)
 
     def _points(
-        self, form: Form, batch: Batch, limit: int | None, further: str = "", order: str = "step", **more: Any
+        self,
+        read_kind: ReadKind,
+        batch: ReadBatch,
+        limit: int | None,
+        further: str = "",
+        order: str = "step",
+        **more: Any,
     ) -> Buckets:
         chosen, named = batch.chosen()
         limited = "" if limit is None else f"LIMIT {limit:d} BY run_id, key"
         table = self._query(
-            f"SELECT {self._point_columns(form, batch)} FROM {_table(form.kind, form.rewritten)}"
+            f"SELECT {self._point_columns(read_kind, batch)} FROM {_table(read_kind.kind, read_kind.rewritten)}"
             f" {_WHERE} {chosen} AND {_STEPS}{further} {_BY_SERIES}, {order} {limited}",
             batch,
             **named,
             **batch.range(),
             **more,
         )
-        return self._of_points(table, batch, batch.shifts)
+        return self._buckets_from_points(table, batch, batch.shifts)
 
-    def _rolled(self, form: Form, batch: Batch) -> list[Buckets]:
-        """Read rollups and the points at the ranges' ends at once: on their own, they take each as long as both."""
-        rollups, edges = self._rollups(form, batch), self._edges(form, batch)
+    def _rolled(self, read_kind: ReadKind, batch: ReadBatch) -> list[Buckets]:
+        """Read rollups and the points at the ends of the ranges concurrently; each alone takes as long as both."""
+        rollups, edges = self._rollups(read_kind, batch), self._edges(read_kind, batch)
         tables = self._store.queries([*rollups, *edges.values()])
-        found = [self._of_rollups(table, batch) for table in tables[: len(rollups)]]
+        buckets = [self._buckets_from_rollups(table, batch) for table in tables[: len(rollups)]]
         for rewritten, table in zip(edges, tables[len(rollups) :], strict=True):
-            # Few names say it all, and may name series besides, which the other statement reads.
-            found.append(self._of_points(table, batch, batch.shifts, batch.rewritten == rewritten))
-        return found
+            # The condition may also match series that the other statement reads.
+            buckets.append(self._buckets_from_points(table, batch, batch.shifts, batch.rewritten == rewritten))
+        return buckets
 
-    def _rollups(self, form: Form, batch: Batch) -> list[Statement]:
-        """Return the statement that reads rollups, if one is needed."""
+    def _rollups(self, read_kind: ReadKind, batch: ReadBatch) -> list[Statement]:
+        """Return the statement that reads rollups, or no statement if none are needed."""
         conditions: list[str] = []
         named: dict[str, Any] = {}
-        if (extent := batch.extent(form.level)) is not None:
+        if (extent := batch.extent(read_kind.level)) is not None:
             chosen, named = batch.chosen()
             conditions.append(
-                f"{chosen} AND level = {form.level:d} AND bucket BETWEEN {{first:Int64}} AND {{last:Int64}}"
+                f"{chosen} AND level = {read_kind.level:d} AND bucket BETWEEN {{first:Int64}} AND {{last:Int64}}"
             )
             named |= {"first": extent[0], "last": extent[1]}
-        if (edges := batch.edges([level for level in LEVELS if level < form.level])) is not None:
+        if (edges := batch.edges([level for level in LEVELS if level < read_kind.level])) is not None:
             conditions.append(edges[0])
             named |= edges[1]
         if not conditions:
@@ -165,32 +173,32 @@ class RowReader:
         sql = f"SELECT {batch.cell}, {_ROLLUP_COLUMNS}{more} FROM {{db}}.rollups {_WHERE} {' OR '.join(conditions)}"
         return [self._statement(sql, batch, **named)]
 
-    def _edges(self, form: Form, batch: Batch) -> dict[bool, Statement]:
-        """Return the statements that read the points at the ranges' ends, by whether their series are rewritten."""
+    def _edges(self, read_kind: ReadKind, batch: ReadBatch) -> dict[bool, Statement]:
+        """Return the statements for the points at the ends of the ranges, by the flag `rewritten` of their series."""
         statements: dict[bool, Statement] = {}
         for rewritten in (False, True):
             edges = batch.edges([POINTS], rewritten)
             if edges is not None:
-                # The first condition is cheap, and leaves few rows for the second, which chooses the granules.
+                # The first condition is cheap and leaves few rows for the second, which selects the granules.
                 sql = (
-                    f"SELECT {self._point_columns(form, batch)} FROM {_table(form.kind, rewritten)}"
+                    f"SELECT {self._point_columns(read_kind, batch)} FROM {_table(read_kind.kind, rewritten)}"
                     f" {_WHERE} bitShiftRight(step, {LEVELS[0]}) IN {{ends:Array(Int64)}} WHERE {edges[0]}"
                 )
                 statements[rewritten] = self._statement(sql, batch, ends=batch.ends(), **edges[1])
         return statements
 
-    def _grouped(self, form: Form, batch: Batch) -> Buckets:
-        """Read booleans by buckets; their sums are exact in any order."""
+    def _grouped(self, read_kind: ReadKind, batch: ReadBatch) -> Buckets:
+        """Read booleans aggregated by ClickHouse; their sums do not depend on the order of the rows."""
         time = ", toUnixTimestamp64Milli(argMax(timestamp, step)) AS time" if self._times else ""
         steps = ", argMin(step, (value, step)) AS min_step, argMax(step, (value, -step)) AS max_step"
         chosen, named = batch.chosen()
-        rows = f"SELECT {batch.cell}, step, timestamp, value FROM {_table(form.kind, form.rewritten)}"
+        rows = f"SELECT {batch.cell}, step, timestamp, value FROM {_table(read_kind.kind, read_kind.rewritten)}"
         table = self._query(
             f"SELECT cell, max(step) AS last, toFloat64(argMax(value, step)) AS last_value,"
             f" toFloat64(min(value)) AS low, toFloat64(max(value)) AS high, toFloat64(sum(value)) AS total,"
             f" count() AS rows{time}{steps if self._extremes else ''}"
             f" FROM ({rows} {_WHERE} {chosen} AND {_STEPS}) WHERE step <= {{highs:Array(Int64)}}[cell + 1]"
-            f" GROUP BY cell, bitShiftRight(step, {form.grouped:d}) ORDER BY cell, last",
+            f" GROUP BY cell, bitShiftRight(step, {read_kind.grouped:d}) ORDER BY cell, last",
             batch,
             highs=batch.highs(),
             **named,
@@ -203,12 +211,12 @@ class RowReader:
             count, np.zeros_like(count), count, *self._optional(table),
         )  # fmt: skip
 
-    def _of_rollups(self, table: pa.Table, batch: Batch) -> Buckets:
+    def _buckets_from_rollups(self, table: pa.Table, batch: ReadBatch) -> Buckets:
         owner, level, bucket = batch.local(_column(table, "cell")), _ints(table, "level"), _ints(table, "bucket")
         start = bucket << level
         order = np.lexsort((_column(table, "version"), start, owner))
         kept = order[batch.covered(owner, level, bucket)[order]]
-        # Of several rows of a bucket, the one that has seen the newest version holds.
+        # Several rows of one bucket: the row with the newest version is valid.
         later = (owner[kept][1:] != owner[kept][:-1]) | (start[kept][1:] != start[kept][:-1])
         kept = kept[np.append(later, True)] if len(kept) else kept
         rows = Buckets(
@@ -217,40 +225,40 @@ class RowReader:
             _ints(table, "finite"), _ints(table, "nans"), _ints(table, "count"),
             *self._optional(table),
         )  # fmt: skip
-        found = rows.take(kept)
-        beyond = overflowed(found)
+        buckets = rows.take(kept)
+        beyond = sum_overflows(buckets)
         if beyond.any():
-            scaled = found.total * SCALE
-            scaled[beyond] = self._scaled(batch, found.owner[beyond], level[kept][beyond], bucket[kept][beyond])
-            found = replace(found, scaled=scaled)
-        return widened(found, batch.shifts)
+            scaled = buckets.total * SCALE
+            scaled[beyond] = self._scaled(batch, buckets.owner[beyond], level[kept][beyond], bucket[kept][beyond])
+            buckets = replace(buckets, scaled=scaled)
+        return widen(buckets, batch.shifts)
 
-    def _scaled(self, batch: Batch, owner: Int64s, level: Int64s, bucket: Int64s) -> NDArray[np.float64]:
-        """Return the scaled sums of buckets whose totals are beyond float64's range, from their points."""
+    def _scaled(self, batch: ReadBatch, owner: Int64s, level: Int64s, bucket: Int64s) -> NDArray[np.float64]:
+        """Return the scaled sums of buckets whose totals overflow float64, computed from their points."""
         sums = np.zeros(len(owner))
-        for one in np.unique(level).tolist():
-            places = np.flatnonzero(level == one)
-            wanted = np.unique(bucket[places])
+        for each_level in np.unique(level).tolist():
+            indexes = np.flatnonzero(level == each_level)
+            bucket_numbers = np.unique(bucket[indexes])
             chosen, named = batch.chosen()
-            # Within `if`, since ClickHouse takes a division by a constant out of a sum.
+            # The division is inside `if`: ClickHouse moves a division by a constant out of a sum.
             table = self._query(
-                f"SELECT {batch.cell}, intDiv(step, {1 << one}) AS place,"
+                f"SELECT {batch.cell}, intDiv(step, {1 << each_level}) AS place,"
                 f" sum(if(isFinite(value), value / {1 / SCALE:.0f}., 0)) AS scaled"
                 f" FROM {_table(Kind.NUMBER, rewritten=True)} {_WHERE} {chosen} AND {_STEPS}"
-                f" AND intDiv(step, {1 << one}) IN {{places:Array(Int64)}} GROUP BY cell, place",
+                f" AND intDiv(step, {1 << each_level}) IN {{places:Array(Int64)}} GROUP BY cell, place",
                 batch,
-                places=wanted.tolist(),
-                low=int(wanted[0]) << one,
-                high=((int(wanted[-1]) + 1) << one) - 1,
+                indexes=bucket_numbers.tolist(),
+                low=int(bucket_numbers[0]) << each_level,
+                high=((int(bucket_numbers[-1]) + 1) << each_level) - 1,
                 **named,
             )
             cells = zip(batch.local(_column(table, "cell")).tolist(), _ints(table, "place").tolist(), strict=True)
-            found = dict(zip(cells, _column(table, "scaled").tolist(), strict=True))
-            sums[places] = [found.get(cell, 0.0) for cell in zip(owner[places], bucket[places], strict=True)]
+            buckets = dict(zip(cells, _column(table, "scaled").tolist(), strict=True))
+            sums[indexes] = [buckets.get(cell, 0.0) for cell in zip(owner[indexes], bucket[indexes], strict=True)]
         return sums
 
-    def _of_points(
-        self, table: pa.Table, batch: Batch, shifts: Int64s, among: NDArray[np.bool_] | None = None
+    def _buckets_from_points(
+        self, table: pa.Table, batch: ReadBatch, shifts: Int64s, among: NDArray[np.bool_] | None = None
     ) -> Buckets:
         owner, step, value = batch.local(_column(table, "cell")), _ints(table, "step"), _column(table, "value")
         time = _ints(table, "time") if self._times else None
@@ -260,25 +268,25 @@ class RowReader:
         if not covered.all():
             owner, step, value = owner[covered], step[covered], value[covered]
             time = None if time is None else time[covered]
-        if not in_order(owner, step):
+        if not is_sorted(owner, step):
             order = np.lexsort((step, owner))
             owner, step, value = owner[order], step[order], value[order]
             time = None if time is None else time[order]
-        return of_points(owner, step, value, time, shifts, self._extremes)
+        return from_points(owner, step, value, time, shifts, self._extremes)
 
     def _optional(self, table: pa.Table) -> tuple[Int64s | None, Int64s | None, Int64s | None]:
-        """Return the columns `time`, `low_step` and `high_step`."""
+        """Return the columns `time`, `min_step` and `max_step`, None if not requested."""
         low, high = (_ints(table, name) if self._extremes else None for name in ("min_step", "max_step"))
         return _ints(table, "time") if self._times else None, low, high
 
-    def _point_columns(self, form: Form, batch: Batch) -> str:
-        value = "value" if form.kind is Kind.NUMBER else "toFloat64(value) AS value"
+    def _point_columns(self, read_kind: ReadKind, batch: ReadBatch) -> str:
+        value = "value" if read_kind.kind is Kind.NUMBER else "toFloat64(value) AS value"
         return f"{batch.cell}, step, {value}{_TIME if self._times else ''}"
 
-    def _query(self, sql: str, batch: Batch, **more: Any) -> pa.Table:
+    def _query(self, sql: str, batch: ReadBatch, **more: Any) -> pa.Table:
         return self._store.query(*self._statement(sql, batch, **more))
 
-    def _statement(self, sql: str, batch: Batch, **more: Any) -> Statement:
+    def _statement(self, sql: str, batch: ReadBatch, **more: Any) -> Statement:
         return f"{sql} {self._limits}", batch.parameters() | more
 
 

@@ -1,4 +1,4 @@
-"""What a request for series is made of, and what its answer holds."""
+"""Requests for series, and their answers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from stepwell_query.series.math.buckets import Buckets, Float64s, means
 from stepwell_schemas.rules.identifiers import RunPath
 
 POINTS_MAX: Final = 10_000
-"""Points of one series in one answer; a screen has fewer pixels, and exports have `scan`."""
+"""Limit of points of one series in one answer; a screen has fewer pixels, and exports use `scan`."""
 
 
 class Sampling(StrEnum):
-    """How a series becomes few points: see docs/sampling.md."""
+    """Methods of reducing a series to few points; docs/sampling.md describes them."""
 
     BUCKETS = "buckets"
     LTTB = "lttb"
@@ -29,7 +29,7 @@ class Sampling(StrEnum):
 
 
 class Axis(StrEnum):
-    """What may lie on the x axis besides a metric."""
+    """X axes other than a metric."""
 
     STEP = "_step"
     TIMESTAMP = "_timestamp"
@@ -38,18 +38,18 @@ class Axis(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SeriesRequest:
-    """What is asked of each run: at most `points` points for each key, from step `low` to `high`, both included.
+    """A request to each run: at most `points` points for each key, from `step_from` to `step_to`, both included.
 
-    `x` is one of `Axis`, or the key of a number: then the points are those at whose step it was logged too. None stands
-    for each metric's own: what `define_metric` names, where the run logged that as a number, else the step.
-    `smoothing` is the weight of the exponential moving average, from 0 (none) up to 1, not included: that of a row, or
-    of one of `smoothing_parts` even parts of the whole series.
+    `x` is an `Axis` or the key of a number; points are at the steps that have a value of both. None selects the x axis
+    of each metric: the metric that `define_metric` names if the run logged it as a number, otherwise the step.
+    `smoothing` is the weight of the exponential moving average, 0 (none) <= weight < 1, of a row, or of one of
+    `smoothing_parts` equal parts of the whole series.
     """
 
     keys: Sequence[str]
     points: int = 1_000
-    low: int | None = None
-    high: int | None = None
+    step_from: int | None = None
+    step_to: int | None = None
     x: str | None = None
     sampling: Sampling = Sampling.BUCKETS
     seed: int = 0
@@ -59,20 +59,20 @@ class SeriesRequest:
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """n points in columns, ascending by x: x float64[n] or int64[n]; the rest as `math/buckets.py` says."""
+    """n points in columns, ascending by x: x float64[n] or int64[n], and the buckets of `math/buckets.py`."""
 
     x: NDArray[Any]
     buckets: Buckets
 
     @property
     def mean(self) -> Float64s:
-        """The mean of each point's finite values; its value where it has none."""
+        """The mean of each point's finite values, or its last value if it has none."""
         return means(self.buckets)
 
 
 @dataclass(frozen=True, slots=True)
-class Smoothed:
-    """float64[n]: the moving average as of each point's step, made of buckets of `width` steps; 1: of the rows."""
+class MovingAverage:
+    """float64[n]: the moving average at each point's step, computed from buckets of `width` steps; 1: from rows."""
 
     values: Float64s
     width: int
@@ -80,10 +80,10 @@ class Smoothed:
 
 @dataclass(frozen=True, slots=True)
 class SeriesView:
-    """One series as it will be drawn over `x`; `info` has the extents of the whole series, `plan` those of the view.
+    """One series to draw over `x`; `info` has the extent of the whole series, `plan` that of the view.
 
-    `sampling` says how it was sampled: RAW where the points are all rows there are. `count` is the rows that the view
-    stands for, `nans` how many of them are NaN. `x_width` is the width of buckets that were cut on the x axis.
+    `sampling` is the method that was used, RAW if the points are all rows. `count` is the number of rows that the view
+    represents, `nan_count` the number of NaN among them. `x_width` is the width of buckets on the x axis, if any.
     """
 
     x: str
@@ -92,14 +92,14 @@ class SeriesView:
     points: Points
     sampling: Sampling
     count: int
-    nans: int
+    nan_count: int
     x_width: float | None = None
-    smoothed: Smoothed | None = None
+    smoothed: MovingAverage | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunSeries:
-    """The answer for one run; `undrawn` are metrics of the asked keys that are neither number nor bool."""
+    """The answer for one run; `undrawn` lists series of the requested keys that are neither number nor bool."""
 
     run: RunPath
     request: SeriesRequest

@@ -1,6 +1,7 @@
-"""Series for drawing: the asked metrics of one or many runs by at most `points` points each.
+"""Series for drawing: the requested metrics of one or many runs with at most `points` points each.
 
-A request costs a few statements, however many runs and keys it names: what the runs have, then what the views need.
+The number of statements does not depend on the number of runs and keys: one or two read which series the runs have,
+a few more read the buckets of the views.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from stepwell_query.catalog.runs import Activity, Document, Found, find_in_runs,
 from stepwell_query.errors import RequestError
 from stepwell_query.series.bucket_reader import DRAWN_TABLES
 from stepwell_query.series.models import Axis, RunSeries, Sampling, SeriesRequest, SeriesView
-from stepwell_query.series.smoothing import with_averages
-from stepwell_query.series.targets import Wanted
-from stepwell_query.series.views import Viewer
+from stepwell_query.series.smoothing import add_moving_averages
+from stepwell_query.series.targets import SeriesTarget
+from stepwell_query.series.views import SeriesViewBuilder
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
@@ -30,45 +31,45 @@ def read_series(
     request: SeriesRequest,
     max_seconds: float,
 ) -> list[RunSeries]:
-    """Read the asked series of those runs that exist, in order; `activity` says how far they are stored.
+    """Read the requested series of the runs that exist, in order; `activity` has the stored progress of each run.
 
     Raises:
-        RequestError: when `x` names no number of any run or does not go with `sampling`, or when a series has too many
+        RequestError: when `x` is not a number of any run or does not support `sampling`, or when a series has too many
             rows for the sampling.
         StoreError: when ClickHouse does not answer, or a limit is reached.
     """
     _check_axis(request)
     documents: dict[RunPath, Document] = {}
     if _needs_documents(runs, activity, request):
-        documents, found = read_documents_and_series(store, runs, request.keys)
+        documents, series_by_run = read_documents_and_series(store, runs, request.keys)
     else:
-        found = find_in_runs(store, runs, request.keys)
+        series_by_run = find_in_runs(store, runs, request.keys)
     known = [run for run in runs if run in activity or run in documents]
     if x_names := _x_names(known, documents, request):
         for run, series_of_x in find_in_runs(store, known, x_names).items():
-            found[run] = series_of_x | found[run]
+            series_by_run[run] = series_of_x | series_by_run[run]
     if request.x is not None and request.x not in _AXES and known:
-        _check_found(known, request.x, found)
-    series = {run: _unique(found[run], request.keys) for run in known}
+        _check_found(known, request.x, series_by_run)
+    series = {run: _unique(series_by_run[run], request.keys) for run in known}
     progress = {run: progress_of(activity.get(run), documents.get(run)) for run in known}
-    wanted = [
-        Wanted(run, info, _axis(info, found[run], documents.get(run), request), progress[run].started_ms)
+    targets = [
+        SeriesTarget(run, info, _axis(info, series_by_run[run], documents.get(run), request), progress[run].started_ms)
         for run in known
         for info in series[run]
         if info.kind in DRAWN_TABLES
     ]
-    found_views = Viewer(store, request, max_seconds).views(wanted)
-    found_views = with_averages(store, request, max_seconds, wanted, found_views)
+    series_views = SeriesViewBuilder(store, request, max_seconds).views(targets)
+    series_views = add_moving_averages(store, request, max_seconds, targets, series_views)
     views: dict[RunPath, list[SeriesView]] = {run: [] for run in known}
-    for one, view in zip(wanted, found_views, strict=True):
-        views[one.run].append(view)
+    for target, view in zip(targets, series_views, strict=True):
+        views[target.run].append(view)
     return [
         RunSeries(
             run,
             request,
             views[run],
             undrawn=[info for info in series[run] if info.kind not in DRAWN_TABLES],
-            unknown=[key for key in dict.fromkeys(request.keys) if not found[run][key]],
+            unknown=[key for key in dict.fromkeys(request.keys) if not series_by_run[run][key]],
             progress=progress[run],
         )
         for run in known
@@ -76,7 +77,7 @@ def read_series(
 
 
 def _needs_documents(runs: Sequence[RunPath], activity: Mapping[RunPath, Activity], request: SeriesRequest) -> bool:
-    """Whether documents count: they name metrics' own axes, say when runs began, and prove that there is a run."""
+    """Return True if run documents are needed: for x axes of metrics, start times, or the existence of a run."""
     return request.x in {None, Axis.RUNTIME} or any(run not in activity for run in runs)
 
 
@@ -85,12 +86,12 @@ def _check_axis(request: SeriesRequest) -> None:
     if x is None or x == Axis.STEP or sampling in {Sampling.BUCKETS, Sampling.RAW}:
         return
     if sampling is Sampling.LTTB or x not in _AXES:
-        rule = f"sampling={sampling} picks rows by their steps and can't draw them over {x!r}"
+        rule = f"sampling={sampling} selects rows by their steps and can't be used over {x!r}"
         raise RequestError("x", x, rule, "send x=_step, or sampling=buckets")
 
 
 def _x_names(runs: Iterable[RunPath], documents: Mapping[RunPath, Document], request: SeriesRequest) -> list[str]:
-    """Return the keys of metrics that the series may be drawn over."""
+    """Return the keys of metrics that may be x axes of the series."""
     if request.x is not None:
         return [] if request.x in _AXES else [request.x]
     if request.sampling in {Sampling.LTTB, Sampling.RANDOM}:
@@ -105,18 +106,18 @@ def _x_names(runs: Iterable[RunPath], documents: Mapping[RunPath, Document], req
 
 
 def _axis(
-    info: SeriesInfo, found: Mapping[str, list[SeriesInfo]], document: Document | None, request: SeriesRequest
+    info: SeriesInfo, series_by_run: Mapping[str, list[SeriesInfo]], document: Document | None, request: SeriesRequest
 ) -> Axis | SeriesInfo | None:
-    """Return what a series is drawn over; None where its run has no number of the name that was asked for."""
+    """Return the x axis of a series; None if its run has no number with the requested key."""
     if request.x is not None:
-        return Axis(request.x) if request.x in _AXES else _number(found[request.x])
+        return Axis(request.x) if request.x in _AXES else _number(series_by_run[request.x])
     name = find_definition(info.key, document.definitions).step_metric if document else None
     if name is None or request.sampling is Sampling.LTTB:
         return Axis.STEP
     if name in _AXES:
         return Axis(name)
-    x = _number(found.get(name, []))
-    # A metric over itself is one over its steps.
+    x = _number(series_by_run.get(name, []))
+    # A metric over itself is drawn over its steps.
     return Axis.STEP if x is None or x == info else x
 
 
@@ -124,12 +125,12 @@ def _number(series: Iterable[SeriesInfo]) -> SeriesInfo | None:
     return next((info for info in series if info.kind is Kind.NUMBER), None)
 
 
-def _check_found(runs: Sequence[RunPath], x: str, found: Found) -> None:
-    if all(_number(found[run][x]) is None for run in runs):
+def _check_found(runs: Sequence[RunPath], x: str, series_by_run: Found) -> None:
+    if all(_number(series_by_run[run][x]) is None for run in runs):
         rule = "is neither _step, _timestamp or _runtime nor a number that the run logged"
         raise RequestError("x", x, rule, f"GET /api/v1/runs/{runs[0]}/metrics lists what it logged")
 
 
-def _unique(found: Mapping[str, list[SeriesInfo]], keys: Sequence[str]) -> list[SeriesInfo]:
-    """Return the series that the keys name, each once."""
-    return list({(info.key, info.kind): info for key in keys for info in found[key]}.values())
+def _unique(series_by_run: Mapping[str, list[SeriesInfo]], keys: Sequence[str]) -> list[SeriesInfo]:
+    """Return the series of the keys without duplicates."""
+    return list({(info.key, info.kind): info for key in keys for info in series_by_run[key]}.values())

@@ -1,6 +1,6 @@
-"""Which rows answer for a range of steps: rollups where whole closed buckets fit, finer levels and points else.
+"""Segments of a range of steps: rollups where whole closed buckets fit, otherwise finer levels and points.
 
-Pure. `stepwell_schemas.rollups.sql` says what levels and closed buckets are.
+`stepwell_schemas.rollups.sql` defines levels and closed buckets.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from stepwell_schemas.rollups.sql import LEVEL_BITS, LEVELS, closed
 
 POINTS: Final = 0
-"""The level of the points themselves: a bucket is a step."""
+"""The level of points: a bucket is a step."""
 
 
 class Segment(NamedTuple):
@@ -23,31 +23,33 @@ class Segment(NamedTuple):
 
     @property
     def parents(self) -> range:
-        """The buckets 32 times as wide (of points: 128 times) that this one's lie in."""
+        """The parent buckets, 32 times as wide (128 steps for points), that contain this segment's buckets."""
         bits = LEVEL_BITS if self.level else LEVELS[0]
         return range(self.first >> bits, ((self.end - 1) >> bits) + 1)
 
 
 @lru_cache(4_096)
-def cover(low: int, high: int, last_step: int, level: int) -> tuple[Segment, ...]:
-    """Cut the steps `low`..`high` (both included) into segments, ascending, none of a level above `level`.
+def split_range(step_from: int, step_to: int, last_step: int, level: int) -> tuple[Segment, ...]:
+    """Split the steps `step_from`..`step_to` (both included) into ascending segments of `level` and finer levels.
 
-    Together they hold each step once, and of rollups they name closed buckets alone. At most two are of one level, and
-    all but those of `level` are short: fewer than 64 buckets, or fewer than 256 points.
+    The segments contain each step exactly once, and of rollups only closed buckets. At most two segments have the same
+    level. All except those of `level` are short: fewer than 64 buckets, or fewer than 256 points.
 
     Args:
-        low: the first step. high: the last one. last_step: the step that the series has reached.
+        step_from: the first step.
+        step_to: the last step.
+        last_step: the last step of the series.
         level: one of LEVELS, or POINTS.
     """
-    if low > high:
+    if step_from > step_to:
         return ()
     if level == POINTS:
-        return (Segment(POINTS, low, high + 1),)
+        return (Segment(POINTS, step_from, step_to + 1),)
     below = max((lower for lower in LEVELS if lower < level), default=POINTS)
-    first = -(-low >> level)
-    end = min((high + 1) >> level, closed(level, last_step))
+    first = -(-step_from >> level)
+    end = min((step_to + 1) >> level, closed(level, last_step))
     if first >= end:
-        return cover(low, high, last_step, below)
-    head = cover(low, (first << level) - 1, last_step, below)
-    tail = cover(end << level, high, last_step, below)
+        return split_range(step_from, step_to, last_step, below)
+    head = split_range(step_from, (first << level) - 1, last_step, below)
+    tail = split_range(end << level, step_to, last_step, below)
     return (*head, Segment(level, first, end), *tail)

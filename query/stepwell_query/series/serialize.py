@@ -1,4 +1,4 @@
-"""Answers of series as JSON documents and as tables. Pure."""
+"""Answers with series as JSON documents and as tables."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from stepwell_query.encoding import NotFinite, json_float, json_floats
 from stepwell_query.series.models import RunSeries, Sampling, SeriesView
 
 
-def series_json(answer: RunSeries, odd: NotFinite = NotFinite.TEXT) -> dict[str, Any]:
-    """Return the document of one run's series, its arrays as `json_bytes` takes them."""
+def series_json(answer: RunSeries, non_finite: NotFinite = NotFinite.TEXT) -> dict[str, Any]:
+    """Return the document of one run's series; `json_bytes` encodes its arrays."""
     return {
         "run": str(answer.run),
         "x": answer.request.x,
@@ -23,50 +23,54 @@ def series_json(answer: RunSeries, odd: NotFinite = NotFinite.TEXT) -> dict[str,
         "seed": answer.request.seed,
         "smoothing": answer.request.smoothing,
         "smoothing_parts": answer.request.smoothing_parts,
-        "series": [_view_json(view, odd) for view in answer.views],
+        "series": [_view_json(view, non_finite) for view in answer.views],
         "unknown_keys": answer.unknown,
         "undrawn": [{"key": info.key, "kind": info.kind} for info in answer.undrawn],
         "complete_to": answer.progress.as_json(),
     }
 
 
-def _view_json(view: SeriesView, odd: NotFinite) -> dict[str, Any]:
+def _view_json(view: SeriesView, non_finite: NotFinite) -> dict[str, Any]:
     buckets, smoothed = view.points.buckets, view.smoothed
-    average = {} if smoothed is None else {"smoothed": _numbers(smoothed.values, odd), "smoothed_width": smoothed.width}
+    average = (
+        {}
+        if smoothed is None
+        else {"smoothed": _numbers(smoothed.values, non_finite), "smoothed_width": smoothed.width}
+    )
     return {
         "key": view.info.key,
         "kind": view.info.kind,
         "sampled": view.sampling is not Sampling.RAW,
         "sampling": view.sampling,
         "bucket_width": view.plan.width,
-        "x_width": None if view.x_width is None else json_float(view.x_width, odd),
+        "x_width": None if view.x_width is None else json_float(view.x_width, non_finite),
         "first_step": view.info.first,
         "last_step": view.info.last,
         "count": view.count,
-        "nan_count": view.nans,
+        "nan_count": view.nan_count,
         "x_axis": view.x,
-        "x": _numbers(view.points.x, odd),
-        "step": _numbers(buckets.step, odd),
-        "value": _numbers(buckets.value, odd),
-        "min": _numbers(buckets.low, odd),
-        "max": _numbers(buckets.high, odd),
-        "mean": _numbers(view.points.mean, odd),
-        "counts": _numbers(buckets.rows, odd),
-        "nans": _numbers(buckets.nans, odd),
+        "x": _numbers(view.points.x, non_finite),
+        "step": _numbers(buckets.step, non_finite),
+        "value": _numbers(buckets.last, non_finite),
+        "min": _numbers(buckets.min, non_finite),
+        "max": _numbers(buckets.max, non_finite),
+        "mean": _numbers(view.points.mean, non_finite),
+        "counts": _numbers(buckets.count, non_finite),
+        "nans": _numbers(buckets.nan_count, non_finite),
         **average,
     }
 
 
-def _numbers(values: NDArray[Any], odd: NotFinite) -> Any:
+def _numbers(values: NDArray[Any], non_finite: NotFinite) -> Any:
     if values.dtype.kind == "f":
-        return json_floats(values, odd)
+        return json_floats(values, non_finite)
     return np.ascontiguousarray(values)
 
 
 def series_table(answers: Iterable[RunSeries]) -> pa.Table:
-    """Return a table with a row for each point: its run, key, kind and x axis, and what `Points` has of it.
+    """Return a table with a row for each point: its run, key, kind and x axis, and the columns of `Points`.
 
-    The column `smoothed` is there where the request asks for averages.
+    The column `smoothed` is present if the request asks for smoothing.
     """
     parts = [_view_table(answer, view) for answer in answers for view in answer.views]
     return pa.concat_tables(parts) if parts else _SCHEMA.empty_table()
@@ -104,7 +108,7 @@ def _view_table(answer: RunSeries, view: SeriesView) -> pa.Table:
         *(
             pa.array(values)
             for values in (
-                buckets.step, buckets.value, buckets.low, buckets.high, view.points.mean, buckets.rows, buckets.nans
+                buckets.step, buckets.last, buckets.min, buckets.max, view.points.mean, buckets.count, buckets.nan_count
             )
         ),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Adds moving averages over whole series to their views, from rows where they are few enough, from rollups else."""
+"""Moving averages over whole series for their views: from rows if these are few enough, otherwise from rollups."""
 
 from __future__ import annotations
 
@@ -8,61 +8,65 @@ from typing import Final
 
 import numpy as np
 
-from stepwell_query.series.bucket_reader import RowReader
+from stepwell_query.series.bucket_reader import BucketReader
 from stepwell_query.series.math.bucketing import BucketPlan
-from stepwell_query.series.math.buckets import Buckets, Float64s, concatenated
-from stepwell_query.series.math.ema import at_steps, finest, moving_averages, weight_of_row
-from stepwell_query.series.models import SeriesRequest, SeriesView, Smoothed
-from stepwell_query.series.read_plan import Reading
-from stepwell_query.series.targets import Wanted
+from stepwell_query.series.math.buckets import Buckets, Float64s, concatenate
+from stepwell_query.series.math.ema import averages_at_steps, finest_level, moving_averages, row_weight
+from stepwell_query.series.models import MovingAverage, SeriesRequest, SeriesView
+from stepwell_query.series.read_plan import SeriesRead
+from stepwell_query.series.targets import SeriesTarget
 from stepwell_schemas.clickhouse.store import Store
 
 SMOOTHED_ROWS: Final = 250_000
-"""Rows (or buckets, of longer series) of one series that an average is made of."""
+"""Limit of rows, or buckets of longer series, from which the average of one series is computed."""
 
 SMOOTHED_ROWS_ALL: Final = 4_000_000
-"""The same for all series of a request together, each of which may have an even share."""
+"""The same limit for all series of a request; each gets an equal share."""
 
 
-def with_averages(
-    store: Store, request: SeriesRequest, max_seconds: float, wanted: Sequence[Wanted], views: Sequence[SeriesView]
+def add_moving_averages(
+    store: Store,
+    request: SeriesRequest,
+    max_seconds: float,
+    targets: Sequence[SeriesTarget],
+    views: Sequence[SeriesView],
 ) -> list[SeriesView]:
-    """Return the views with the moving averages that the request asks for. Raises: StoreError."""
-    drawn = [place for place, view in enumerate(views) if len(view.points.buckets)]
+    """Return the views with the requested moving averages. Raises: StoreError."""
+    drawn = [index for index, view in enumerate(views) if len(view.points.buckets)]
     if not request.smoothing or not drawn:
         return list(views)
     limit = min(SMOOTHED_ROWS, SMOOTHED_ROWS_ALL // len(drawn))
-    sources = [_source(wanted[place], views[place].plan, limit) for place in drawn]
-    reader = RowReader(store, max_seconds)
-    parts = [_read(reader, [source[number] for source in sources]) for number in (0, 1)]
-    whole = concatenated(parts)
-    averages = moving_averages(whole, len(drawn), _weights(request, [wanted[place].info.rows for place in drawn]))
-    found = list(views)
-    steps = [views[place].points.buckets.step for place in drawn]
-    for place, (_, near), values in zip(drawn, sources, at_steps(whole, averages, steps), strict=True):
-        found[place] = replace(views[place], smoothed=Smoothed(values, 1 << near.shift))
-    return found
+    planned = [_plan_reads(targets[index], views[index].plan, limit) for index in drawn]
+    reader = BucketReader(store, max_seconds)
+    parts = [_read(reader, [pair[number] for pair in planned]) for number in (0, 1)]
+    buckets = concatenate(parts)
+    averages = moving_averages(buckets, len(drawn), _weights(request, [targets[index].info.rows for index in drawn]))
+    smoothed = list(views)
+    steps = [views[index].points.buckets.step for index in drawn]
+    for index, (_, near), values in zip(drawn, planned, averages_at_steps(buckets, averages, steps), strict=True):
+        smoothed[index] = replace(views[index], smoothed=MovingAverage(values, 1 << near.shift))
+    return smoothed
 
 
 def _weights(request: SeriesRequest, rows: Sequence[int]) -> Float64s:
     parts = request.smoothing_parts
-    weights = [request.smoothing if parts is None else weight_of_row(request.smoothing, parts, own) for own in rows]
+    weights = [request.smoothing if parts is None else row_weight(request.smoothing, parts, own) for own in rows]
     return np.array(weights, np.float64)
 
 
-def _source(one: Wanted, plan: BucketPlan, limit: int) -> tuple[Reading | None, Reading]:
-    """Return what is read before a view's range, as coarse as need be, and what in it, as fine as can be."""
-    info = one.info
-    coarse = finest(plan.last - info.first + 1, info.rows, limit)
-    fine = finest(plan.last - plan.first + 1, info.rows, limit)
+def _plan_reads(target: SeriesTarget, plan: BucketPlan, limit: int) -> tuple[SeriesRead | None, SeriesRead]:
+    """Return the reads before a view's range and within it, each with the finest buckets that the limit allows."""
+    info = target.info
+    coarse = finest_level(plan.last - info.first + 1, info.rows, limit)
+    fine = finest_level(plan.last - plan.first + 1, info.rows, limit)
     cut = plan.first >> coarse << coarse
     if fine >= coarse or cut <= info.first:
-        return None, Reading(one.run, info, info.first, plan.last, min(fine, coarse))
-    before = Reading(one.run, info, info.first, cut - 1, coarse)
-    return before, Reading(one.run, info, cut, plan.last, fine)
+        return None, SeriesRead(target.run, info, info.first, plan.last, min(fine, coarse))
+    before = SeriesRead(target.run, info, info.first, cut - 1, coarse)
+    return before, SeriesRead(target.run, info, cut, plan.last, fine)
 
 
-def _read(reader: RowReader, readings: Sequence[Reading | None]) -> Buckets:
-    places = [place for place, reading in enumerate(readings) if reading is not None]
-    found = reader.read([reading for reading in readings if reading is not None])
-    return found.owned(np.array(places, np.int64)[found.owner])
+def _read(reader: BucketReader, reads: Sequence[SeriesRead | None]) -> Buckets:
+    indexes = [index for index, read in enumerate(reads) if read is not None]
+    smoothed = reader.read([read for read in reads if read is not None])
+    return smoothed.owned(np.array(indexes, np.int64)[smoothed.owner])

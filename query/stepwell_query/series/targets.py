@@ -1,4 +1,4 @@
-"""A series that is wanted over some x axis, and what every way of viewing it shares."""
+"""Targets: the series of a request with their x axes, and checks that all view builders share."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from stepwell_query.errors import RequestError
 from stepwell_query.series.math.bucketing import BucketPlan
 from stepwell_query.series.math.buckets import Int64s
 from stepwell_query.series.models import POINTS_MAX, Axis, Sampling, SeriesRequest, SeriesView, empty_points
-from stepwell_query.series.read_plan import Reading
+from stepwell_query.series.read_plan import SeriesRead
 from stepwell_schemas.rules.identifiers import RunPath
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A series to be drawn over `x`; None: over a metric that its run lacks, so that it has no points.
+class SeriesTarget:
+    """A series to view over `x`; None if its run lacks the requested x metric, so that the view is empty.
 
-    `started_ms` is the zero of `_runtime`.
+    `started_ms` is the origin of `_runtime`.
     """
 
     run: RunPath
@@ -29,15 +29,16 @@ class Wanted:
     started_ms: int
 
 
-def no_view(one: Wanted, request: SeriesRequest) -> SeriesView:
-    """Return the view of a series that has nothing in the range."""
-    x = one.x.key if isinstance(one.x, SeriesInfo) else str(one.x or request.x)
-    return SeriesView(x, one.info, BucketPlan(one.info.first, one.info.last, 0), empty_points(), Sampling.RAW, 0, 0)
+def empty_view(target: SeriesTarget, request: SeriesRequest) -> SeriesView:
+    """Return the view of a series without rows in the range."""
+    x = target.x.key if isinstance(target.x, SeriesInfo) else str(target.x or request.x)
+    plan = BucketPlan(target.info.first, target.info.last, 0)
+    return SeriesView(x, target.info, plan, empty_points(), Sampling.RAW, 0, 0)
 
 
-def check_raw(readings: Sequence[Reading], counts: Int64s) -> None:
-    """Check that no series has more rows than one answer holds. Raises: RequestError."""
-    for place in np.flatnonzero(counts > POINTS_MAX).tolist():
-        reading = readings[place]
-        rule = f"{reading.info.key!r} has more than {POINTS_MAX:,} rows from {reading.low} to {reading.high}"
-        raise RequestError("sampling", "raw", rule, "narrow from and to, take sampling=buckets, or use scan")
+def check_raw(reads: Sequence[SeriesRead], counts: Int64s) -> None:
+    """Check that no series exceeds the limit of points in one answer. Raises: RequestError."""
+    for index in np.flatnonzero(counts > POINTS_MAX).tolist():
+        read = reads[index]
+        rule = f"{read.info.key!r} has more than {POINTS_MAX:,} rows from {read.step_from} to {read.step_to}"
+        raise RequestError("sampling", "raw", rule, "narrow from and to, use sampling=buckets, or use scan")

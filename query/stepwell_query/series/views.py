@@ -1,4 +1,4 @@
-"""Views of series: which buckets or rows each needs, read for all of them together."""
+"""Views of series: the buckets or rows of each, read together in few statements."""
 
 from __future__ import annotations
 
@@ -10,158 +10,164 @@ import numpy as np
 
 from stepwell_query.catalog.run import SeriesInfo
 from stepwell_query.errors import RequestError
-from stepwell_query.series.bucket_reader import RowReader
-from stepwell_query.series.math.bucketing import BucketPlan, affordable, bucket_plan, clip
-from stepwell_query.series.math.buckets import Buckets, Int64s, concatenated
+from stepwell_query.series.bucket_reader import BucketReader
+from stepwell_query.series.math.bucketing import BucketPlan, bucket_plan, clip, limit_point_reads
+from stepwell_query.series.math.buckets import Buckets, Int64s, concatenate
 from stepwell_query.series.math.lttb import BUCKETS_A_POINT, candidates, largest_triangles
 from stepwell_query.series.models import POINTS_MAX, Axis, Points, Sampling, SeriesRequest, SeriesView
-from stepwell_query.series.read_plan import Reading
-from stepwell_query.series.targets import Wanted, check_raw, no_view
-from stepwell_query.series.xy_views import MetricViewer
+from stepwell_query.series.read_plan import SeriesRead
+from stepwell_query.series.targets import SeriesTarget, check_raw, empty_view
+from stepwell_query.series.xy_views import XYViewBuilder
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rollups.sql import LEVELS
 from stepwell_schemas.rules.kinds import Kind
 
 RANDOM_ROWS: Final = 50_000_000
-"""Rows that random sampling may look at in one request: it can leave out none."""
+"""Limit of rows that random sampling scans in one request; it has to scan all of them."""
 
 POINT_ROWS: Final = 4_000_000
-"""Rows of long series that one request reads point by point, about: beyond it, wider buckets are taken.
+"""Approximate limit of points that one request reads from long series; above it, wider buckets are used.
 
-A third of a second's worth. Only requests for hundreds of series come to it.
+Reading them takes a third of a second. Only requests for hundreds of series reach the limit.
 """
 
 _MILLISECONDS: Final = 1_000.0
 
 
-class Viewer:
-    """Makes views of any number of series, with a few statements for all."""
+class SeriesViewBuilder:
+    """Builds views of any number of series with a few statements in total."""
 
     def __init__(self, store: Store, request: SeriesRequest, max_seconds: float) -> None:
         self._store = store
         self._request = request
         self._max_seconds = max_seconds
 
-    def views(self, wanted: Sequence[Wanted]) -> list[SeriesView]:
+    def views(self, targets: Sequence[SeriesTarget]) -> list[SeriesView]:
         """Return a view of each series, in order. Raises: RequestError, StoreError."""
         views: dict[int, SeriesView] = {}
         over_steps: list[int] = []
         over_metrics: list[int] = []
-        for place, one in enumerate(wanted):
-            if self._extent(one) is None:
-                views[place] = no_view(one, self._request)
+        for index, target in enumerate(targets):
+            if self._extent(target) is None:
+                views[index] = empty_view(target, self._request)
             else:
-                (over_metrics if isinstance(one.x, SeriesInfo) else over_steps).append(place)
-        for places, method in ((over_steps, self._over_steps), (over_metrics, self._over_metrics)):
-            found = method([wanted[place] for place in places]) if places else []
-            views |= zip(places, found, strict=True)
-        return [views[place] for place in range(len(wanted))]
+                (over_metrics if isinstance(target.x, SeriesInfo) else over_steps).append(index)
+        for indexes, method in ((over_steps, self._over_steps), (over_metrics, self._over_metrics)):
+            result = method([targets[index] for index in indexes]) if indexes else []
+            views |= zip(indexes, result, strict=True)
+        return [views[index] for index in range(len(targets))]
 
-    def _extent(self, one: Wanted) -> tuple[int, int] | None:
-        """Return the asked steps of a series; None where it has none of them, or nothing to be drawn over."""
-        return None if one.x is None else clip(one.info.first, one.info.last, self._request.low, self._request.high)
+    def _extent(self, target: SeriesTarget) -> tuple[int, int] | None:
+        """Return the requested steps of a series; None if it has none of them, or if its run lacks the x axis."""
+        if target.x is None:
+            return None
+        return clip(target.info.first, target.info.last, self._request.step_from, self._request.step_to)
 
-    def _over_metrics(self, wanted: Sequence[Wanted]) -> list[SeriesView]:
-        return MetricViewer(self._store, self._request, self._max_seconds).views(wanted)
+    def _over_metrics(self, targets: Sequence[SeriesTarget]) -> list[SeriesView]:
+        return XYViewBuilder(self._store, self._request, self._max_seconds).views(targets)
 
-    def _over_steps(self, wanted: Sequence[Wanted]) -> list[SeriesView]:
+    def _over_steps(self, targets: Sequence[SeriesTarget]) -> list[SeriesView]:
         sampling, points = self._request.sampling, self._request.points
-        reader = RowReader(
+        reader = BucketReader(
             self._store,
             self._max_seconds,
-            times=any(one.x != Axis.STEP for one in wanted),
+            times=any(target.x != Axis.STEP for target in targets),
             extremes=sampling is Sampling.LTTB,
         )
         if sampling is Sampling.RAW:
-            return _views(wanted, self._raw(reader, wanted), sampling, points)
+            return _views(targets, self._raw(reader, targets), sampling, points)
         buckets = points * BUCKETS_A_POINT if sampling is Sampling.LTTB else points
-        whole = self._rows_of_few(reader, self._bucketed(reader, wanted, buckets))
-        long = np.flatnonzero(whole.counts > points)
+        bucketed = self._rows_of_few(reader, self._bucketed(reader, targets, buckets))
+        long = np.flatnonzero(bucketed.counts > points)
         if sampling is Sampling.BUCKETS or not len(long):
-            return _views(wanted, whole, sampling, points)
-        chosen = whole.buckets.take(np.isin(whole.buckets.owner, long))
+            return _views(targets, bucketed, sampling, points)
+        chosen = bucketed.buckets.take(np.isin(bucketed.buckets.owner, long))
         if sampling is Sampling.LTTB:
-            rows = largest_triangles(candidates(chosen, len(wanted)), len(wanted), points)
+            rows = largest_triangles(candidates(chosen, len(targets)), len(targets), points)
         else:
-            rows = self._random(reader, whole, long)
-        others = whole.buckets.take(~np.isin(whole.buckets.owner, long))
-        return _views(wanted, replace(whole, buckets=concatenated([others, rows])), sampling, points)
+            rows = self._random(reader, bucketed, long)
+        others = bucketed.buckets.take(~np.isin(bucketed.buckets.owner, long))
+        return _views(targets, replace(bucketed, buckets=concatenate([others, rows])), sampling, points)
 
-    def _raw(self, reader: RowReader, wanted: Sequence[Wanted]) -> _Read:
-        readings = [Reading(one.run, one.info, *extent, 0) for one in wanted if (extent := self._extent(one))]
-        found = _Read.of(readings, reader.read(readings, POINTS_MAX + 1))
-        check_raw(readings, found.counts)
-        return found
+    def _raw(self, reader: BucketReader, targets: Sequence[SeriesTarget]) -> _ReadResult:
+        reads = [
+            SeriesRead(target.run, target.info, *extent, 0) for target in targets if (extent := self._extent(target))
+        ]
+        result = _ReadResult.from_buckets(reads, reader.read(reads, POINTS_MAX + 1))
+        check_raw(reads, result.counts)
+        return result
 
-    def _bucketed(self, reader: RowReader, wanted: Sequence[Wanted], buckets: int) -> _Read:
-        plans = [(one, bucket_plan(*extent, one.info.rows, buckets)) for one in wanted if (extent := self._extent(one))]
-        readings = [Reading(one.run, one.info, plan.first, plan.last, plan.shift) for one, plan in plans]
-        # Booleans have no rollups, and are not asked for by the thousand.
-        shifts = [one.shift if one.info.kind is Kind.NUMBER else 0 for one in readings]
-        raised = affordable(shifts, [one.rows for one in readings], LEVELS[0], POINT_ROWS)
-        readings = [replace(one, shift=max(shift, one.shift)) for one, shift in zip(readings, raised, strict=True)]
-        return _Read.of(readings, reader.read(readings))
+    def _bucketed(self, reader: BucketReader, targets: Sequence[SeriesTarget], buckets: int) -> _ReadResult:
+        extents = [(target, self._extent(target)) for target in targets]
+        plans = [(target, bucket_plan(*extent, target.info.rows, buckets)) for target, extent in extents if extent]
+        reads = [SeriesRead(target.run, target.info, plan.first, plan.last, plan.shift) for target, plan in plans]
+        # Booleans have no rollups, and requests for thousands of them are not expected.
+        shifts = [read.shift if read.info.kind is Kind.NUMBER else 0 for read in reads]
+        raised = limit_point_reads(shifts, [read.rows for read in reads], LEVELS[0], POINT_ROWS)
+        reads = [replace(read, shift=max(shift, read.shift)) for read, shift in zip(reads, raised, strict=True)]
+        return _ReadResult.from_buckets(reads, reader.read(reads))
 
-    def _rows_of_few(self, reader: RowReader, found: _Read) -> _Read:
-        """Read what turned out to have no more rows than points asked for again, as the rows themselves."""
-        readings = list(found.readings)
-        few = [place for place, one in enumerate(readings) if one.shift and found.counts[place] <= self._request.points]
+    def _rows_of_few(self, reader: BucketReader, result: _ReadResult) -> _ReadResult:
+        """Replace buckets by rows for series that turned out to have at most `points` rows in the range."""
+        reads = list(result.reads)
+        points = self._request.points
+        few = [index for index, read in enumerate(reads) if read.shift and result.counts[index] <= points]
         if not few:
-            return found
-        for place in few:
-            readings[place] = replace(readings[place], shift=0)
-        rows = reader.read([readings[place] for place in few])
-        others = found.buckets.take(~np.isin(found.buckets.owner, few))
-        return _Read.of(readings, concatenated([others, rows.owned(np.array(few)[rows.owner])]))
+            return result
+        for index in few:
+            reads[index] = replace(reads[index], shift=0)
+        rows = reader.read([reads[index] for index in few])
+        others = result.buckets.take(~np.isin(result.buckets.owner, few))
+        return _ReadResult.from_buckets(reads, concatenate([others, rows.owned(np.array(few)[rows.owner])]))
 
-    def _random(self, reader: RowReader, whole: _Read, long: Int64s) -> Buckets:
-        total = int(whole.counts[long].sum())
+    def _random(self, reader: BucketReader, bucketed: _ReadResult, long: Int64s) -> Buckets:
+        total = int(bucketed.counts[long].sum())
         if total > RANDOM_ROWS:
-            rule = f"looks at every row, and there are {total:,} of the {RANDOM_ROWS:,} that it may look at"
-            raise RequestError("sampling", "random", rule, "narrow from and to, or take sampling=lttb or buckets")
-        readings = [replace(whole.readings[place], shift=0) for place in long]
-        rows = reader.read_random(readings, whole.counts[long], self._request.points, self._request.seed)
+            rule = f"scans every row, and {total:,} rows are more than the limit of {RANDOM_ROWS:,}"
+            raise RequestError("sampling", "random", rule, "narrow from and to, or use sampling=lttb or buckets")
+        reads = [replace(bucketed.reads[index], shift=0) for index in long]
+        rows = reader.read_random(reads, bucketed.counts[long], self._request.points, self._request.seed)
         return rows.owned(long[rows.owner])
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """What was read of each reading, and how many rows and NaN it stands for."""
+class _ReadResult:
+    """Buckets of each read, with the number of rows and of NaN values they represent."""
 
-    readings: list[Reading]
+    reads: list[SeriesRead]
     buckets: Buckets
     counts: Int64s
-    nans: Int64s
+    nan_counts: Int64s
 
     @classmethod
-    def of(cls, readings: list[Reading], buckets: Buckets) -> _Read:
-        owners = len(readings)
-        return cls(readings, buckets, buckets.counts(owners), buckets.sums(buckets.nans, owners))
+    def from_buckets(cls, reads: list[SeriesRead], buckets: Buckets) -> _ReadResult:
+        owners = len(reads)
+        return cls(reads, buckets, buckets.counts(owners), buckets.sums(buckets.nan_count, owners))
 
 
-def _views(wanted: Sequence[Wanted], found: _Read, sampling: Sampling, points: int) -> list[SeriesView]:
-    """Return the view of each series; those with no more rows than points are not sampled."""
-    parts = found.buckets.split(len(wanted))
-    counts, nans = found.counts.tolist(), found.nans.tolist()
+def _views(targets: Sequence[SeriesTarget], result: _ReadResult, sampling: Sampling, points: int) -> list[SeriesView]:
+    """Return the view of each series; a series with at most `points` rows is not sampled."""
+    parts = result.buckets.split(len(targets))
+    counts, nans = result.counts.tolist(), result.nan_counts.tolist()
     return [
         SeriesView(
-            str(one.x),
-            one.info,
-            BucketPlan(reading.low, reading.high, reading.shift),
-            _points(one, part),
-            Sampling.RAW if counts[place] <= points else sampling,
-            counts[place],
-            nans[place],
+            str(target.x),
+            target.info,
+            BucketPlan(read.step_from, read.step_to, read.shift),
+            _points(target, part),
+            Sampling.RAW if counts[index] <= points else sampling,
+            counts[index],
+            nans[index],
         )
-        for place, (one, reading, part) in enumerate(zip(wanted, found.readings, parts, strict=True))
+        for index, (target, read, part) in enumerate(zip(targets, result.reads, parts, strict=True))
     ]
 
 
-def _points(one: Wanted, buckets: Buckets) -> Points:
+def _points(target: SeriesTarget, buckets: Buckets) -> Points:
     times = np.empty(0) if buckets.time is None else buckets.time
-    match one.x:
+    match target.x:
         case Axis.TIMESTAMP:
             return Points(times / _MILLISECONDS, buckets)
         case Axis.RUNTIME:
-            return Points((times - one.started_ms) / _MILLISECONDS, buckets)
+            return Points((times - target.started_ms) / _MILLISECONDS, buckets)
     return Points(buckets.step, buckets)

@@ -1,1 +1,1 @@
-"""SQL of guests: its rules and its execution."""
+"""SQL of users and guests: access rules and execution."""

@@ -1,12 +1,11 @@
-"""Which statements strangers may run: one statement that reads Stepwell's database, and nothing beside it. Pure.
+"""Access rules of SQL: a statement may only read, and only Stepwell's database.
 
-`/api/v1/sql` gives the database alone. The ClickHouse port of `stepwell up` gives its guests more (`guests_of`), since
-tools ask about tables, types and functions before they show anything.
+`/api/v1/sql` allows the database only (`api_access`). The ClickHouse port of `stepwell up` also allows its guests some
+system tables (`guest_access`), since tools read tables, types and functions before they show anything.
 
-The decision is made on what ClickHouse's own parser understood, never on the text that was sent: the statement as
-the engine writes it down again (`formatQuerySingleLine`, one statement or an error, comments gone, keywords in
-capitals, names in backquotes where they need them) and its syntax tree (`EXPLAIN AST`). The engine's `readonly`
-goes with it as a second lock.
+The check uses the result of ClickHouse's own parser and never the text that was sent: the statement as formatted by
+ClickHouse (`formatQuerySingleLine`: exactly one statement, without comments, keywords in capitals, names in backquotes
+if needed) and its syntax tree (`EXPLAIN AST`). ClickHouse's setting `readonly` is a second line of defence.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ _SYSTEM_TABLES: Final = frozenset(
         *("dictionaries", "completions"),
     }
 )
-"""What guests read of the database `system`: what there is to ask and how. Not: what others ask, who they are, what the
-server is doing, and where its files lie."""
+"""Tables of the database `system` that guests may read: descriptions of tables, types and functions. Not included are
+other users and their statements, the activity of the server, and the paths of its files."""
 
 _INFORMATION_SCHEMA: Final = "information_schema"
 _QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.|'')*'|`(?P<name>(?:[^`\\]|\\.|``)*)`", re.DOTALL)
@@ -56,25 +55,27 @@ _TABLE_REMEDY: Final = "read the public views (runs, metrics, numbers, strings, 
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
-    """What may be read.
+class AccessRules:
+    """The tables, statements and formats that are allowed.
 
     Attributes:
-        database: where names without a database are looked up. only: the only database that may be read, besides
-            `system`; None: any. system: the tables of `system` that may be read. roots: the kinds of statements.
-        formats: whether a statement may choose its answer's FORMAT.
-        spared: functions that are not refused although they reach out.
+        database: the database of names without a database.
+        sole_database: the only database that may be read, besides `system`; None: any database.
+        system: the tables of `system` that may be read.
+        roots: the kinds of statements.
+        formats: True if a statement may have a FORMAT clause.
+        spared: functions that are allowed although they access more than their arguments.
     """
 
     database: str
-    only: str | None
+    sole_database: str | None
     system: frozenset[str] = frozenset()
     roots: frozenset[str] = _ROOTS
     formats: bool = False
     spared: re.Pattern[str] = re.compile(r"(?!)")
 
-    def table(self, name: str) -> bool:
-        """Whether a table may be read; `name` as the tree has it, with or without its database."""
+    def allows_table(self, name: str) -> bool:
+        """Return True if a table may be read; `name` is from the syntax tree, with or without a database."""
         parts = name.split(".")
         if len(parts) > 2 or any(not part for part in parts):
             return False
@@ -83,22 +84,24 @@ class Allowed:
             return table in self.system
         if database.lower() == _INFORMATION_SCHEMA:
             return bool(self.system)
-        return (self.only is None or database == self.only) and _PLAIN_NAME.fullmatch(table) is not None
+        return (self.sole_database is None or database == self.sole_database) and _PLAIN_NAME.fullmatch(
+            table
+        ) is not None
 
 
-def only(database: str) -> Allowed:
-    """Return what `/api/v1/sql` allows: one database."""
-    return Allowed(database, database)
+def api_access(database: str) -> AccessRules:
+    """Return the rules of `/api/v1/sql`: one database."""
+    return AccessRules(database, database)
 
 
-def guests_of(database: str) -> Allowed:
-    """Return what guests of the ClickHouse port may read who look up names in `database`."""
-    return Allowed(database, None, _SYSTEM_TABLES, _GUEST_ROOTS, formats=True, spared=ASKED_BY_TOOLS)
+def guest_access(database: str) -> AccessRules:
+    """Return the rules of guests of the ClickHouse port; names without a database are looked up in `database`."""
+    return AccessRules(database, None, _SYSTEM_TABLES, _GUEST_ROOTS, formats=True, spared=ASKED_BY_TOOLS)
 
 
 @dataclass(slots=True)
 class Node:
-    """A node of the engine's syntax tree, as `EXPLAIN AST` prints it."""
+    """A node of the syntax tree that `EXPLAIN AST` prints."""
 
     kind: str
     text: str
@@ -111,54 +114,54 @@ class Node:
             yield from child.walk()
 
 
-def check_canonical(sql: str, allowed: Allowed) -> tuple[str, str | None]:
-    """Refuse what shows in the text that the engine wrote; return it without its FORMAT, and the format's name.
+def check_canonical(sql: str, allowed: AccessRules) -> tuple[str, str | None]:
+    """Check the statement as formatted by ClickHouse; return it without its FORMAT, and the name of the format.
 
     Raises:
-        SqlRefusedError: when it takes a name from a parameter, writes a file, changes settings, or
-            chooses a format that it may not.
+        SqlRefusedError: when it takes a name from a parameter, writes a file, changes settings, or has a format that
+            is not allowed.
     """
-    # Of the same length, so that places in it are places in the text.
+    # The same length as the statement, so that positions are equal in both.
     bare = _QUOTED.sub(lambda match: "`" * len(match[0]) if match["name"] is not None else "'" * len(match[0]), sql)
     if any("\\" in (match["name"] or "") for match in _QUOTED.finditer(sql)):
-        # The tree prints names as they are: one with a line break could pass for other nodes.
+        # The tree prints names unescaped: a name with a line break could imitate other nodes.
         raise SqlRefusedError(sql, "has a name with control characters or backslashes", "use plain names")
     if _IDENTIFIER_PARAMETER.search(bare):
         raise SqlRefusedError(sql, "takes a name from a parameter", "write names into the statement")
     if _OUTFILE.search(bare):
         raise SqlRefusedError(sql, "writes a file", "take the answer, and leave INTO OUTFILE out")
     if _SETTINGS.search(bare):
-        # Before the tree is printed: the engine applies them to that statement too.
+        # Checked before the tree is printed: ClickHouse would apply the settings to EXPLAIN AST as well.
         raise _changes_settings(sql)
     chosen = _FORMAT.search(bare)
     if chosen is None:
         return sql, None
     if not allowed.formats:
         raise SqlRefusedError(sql, "chooses its own format", "leave FORMAT out, and choose by format= or Accept")
-    # Taken from the text: names that are keywords too, such as Null, stand in backquotes.
+    # Names that are also keywords, such as Null, are in backquotes.
     name = sql[chosen.start("name") : chosen.end("name")].strip("`")
     if name not in PLAIN_FORMATS:
         raise _refused_format(sql, name)
     return sql[: chosen.start()], name
 
 
-def check_tree(sql: str, printed: str, allowed: Allowed, forbidden: Set[str]) -> None:
-    """Refuse what shows in the syntax tree.
+def check_tree(sql: str, printed: str, allowed: AccessRules, forbidden: Set[str]) -> None:
+    """Check the syntax tree of a statement.
 
     Args:
-        sql: the statement, for the error.
-        printed: the tree as `EXPLAIN AST` prints it.
-        allowed: what may be read.
-        forbidden: the names that `sql_functions.FORBIDDEN_NAMES_SQL` lists.
+        sql: the statement, for error messages.
+        printed: the output of `EXPLAIN AST`.
+        allowed: the access rules.
+        forbidden: the names that `functions.FORBIDDEN_NAMES_SQL` lists.
 
     Raises:
-        SqlRefusedError: when the statement does more than read what is allowed.
+        SqlRefusedError: when the statement violates the access rules.
     """
     root = parse_tree(printed)
     if root.kind not in allowed.roots:
         raise SqlRefusedError(sql, "does not read", _READ_REMEDY)
     if root.kind == "Explain" and root.children and root.children[0].kind == "Set":
-        # The options of EXPLAIN itself; settings of the statement stand further down.
+        # Options of EXPLAIN itself; settings of the statement are deeper in the tree.
         del root.children[0]
     for node in root.walk():
         _check_node(sql, node, allowed, forbidden)
@@ -166,7 +169,7 @@ def check_tree(sql: str, printed: str, allowed: Allowed, forbidden: Set[str]) ->
 
 
 def parse_tree(printed: str) -> Node:
-    """Return the tree that `EXPLAIN AST` printed, one node a line, children indented by a blank more."""
+    """Parse the output of `EXPLAIN AST`: one node per line, children indented by one more space."""
     root = Node("", "")
     path: list[tuple[int, Node]] = [(-1, root)]
     for line in printed.splitlines():
@@ -182,14 +185,14 @@ def parse_tree(printed: str) -> Node:
     return root.children[0] if root.children else root
 
 
-def _check_node(sql: str, node: Node, allowed: Allowed, forbidden: Set[str]) -> None:
+def _check_node(sql: str, node: Node, allowed: AccessRules, forbidden: Set[str]) -> None:
     match node.kind:
         case "Set":
             raise _changes_settings(sql)
         case "TableIdentifier":
             _check_table(sql, node.text, allowed)
         case "ColumnsApplyTransformer":
-            # The tree has no node for what it calls.
+            # The tree has no node for the applied function.
             raise SqlRefusedError(sql, "applies a function to columns by APPLY", "call the function on each column")
         case "Function":
             _check_function(sql, node, allowed, forbidden)
@@ -197,7 +200,7 @@ def _check_node(sql: str, node: Node, allowed: Allowed, forbidden: Set[str]) -> 
             raise SqlRefusedError(sql, "does more than read", _READ_REMEDY)
 
 
-def _check_function(sql: str, node: Node, allowed: Allowed, forbidden: Set[str]) -> None:
+def _check_function(sql: str, node: Node, allowed: AccessRules, forbidden: Set[str]) -> None:
     name = node.text.split(" ")[0].lower()
     if (name in forbidden or REACHING_OUT.fullmatch(name)) and not allowed.spared.fullmatch(name):
         raise SqlRefusedError(sql, f"uses {name}(), which reaches beyond Stepwell's tables", _TABLE_REMEDY)
@@ -206,7 +209,7 @@ def _check_function(sql: str, node: Node, allowed: Allowed, forbidden: Set[str])
     if name in NAMING_FUNCTIONS:
         _check_named_function(sql, node)
     if _IN.fullmatch(name):
-        # The right side of IN may name a table, which the tree shows as a plain identifier.
+        # The right side of IN may be a table, which the tree shows as a plain identifier.
         arguments = node.children[0].children[1:] if node.children else []
         for argument in arguments:
             if argument.kind == "Identifier" and "." in argument.text:
@@ -214,8 +217,8 @@ def _check_function(sql: str, node: Node, allowed: Allowed, forbidden: Set[str])
 
 
 def _check_format(sql: str, function: Node) -> None:
-    """Refuse a function that writes or reads in a format of another list: those need schemas, which are files."""
-    # The parameters of an aggregate function are a second list after its arguments.
+    """Reject functions with a format that is not in PLAIN_FORMATS: other formats need schemas, which are files."""
+    # An aggregate function has its parameters in a second list after its arguments.
     lists = function.children[1:] if function.text.lower().startswith("groupformat") else function.children[:1]
     named = _words(lists[0].children[:1]) if lists else []
     if len(named) != 1 or named[0] not in PLAIN_FORMATS:
@@ -223,7 +226,7 @@ def _check_format(sql: str, function: Node) -> None:
 
 
 def _check_named_function(sql: str, function: Node) -> None:
-    """Refuse a function that takes another one's name as text, unless the text is there and harmless."""
+    """Reject a function that calls another function by name, unless the name is a literal of a harmless function."""
     first = function.children[0].children[:1] if function.children else []
     name = (_words(first) or [""])[0].lower()
     if not first or first[0].kind != "Literal" or REACHING_OUT.fullmatch(name) or name.startswith("groupformat"):
@@ -231,7 +234,7 @@ def _check_named_function(sql: str, function: Node) -> None:
 
 
 def _words(nodes: list[Node]) -> list[str]:
-    """Return the words of nodes' texts; how a literal is quoted depends on the way to the engine."""
+    """Return the words in the nodes' texts; the quotes of literals depend on the ClickHouse driver."""
     return [word for node in nodes for word in re.findall(r"\w+", node.text)]
 
 
@@ -245,22 +248,22 @@ def _changes_settings(sql: str) -> SqlRefusedError:
     return SqlRefusedError(sql, what, "leave SETTINGS out; the limits are set")
 
 
-def _check_table(sql: str, name: str, allowed: Allowed) -> None:
-    if allowed.table(name):
+def _check_table(sql: str, name: str, allowed: AccessRules) -> None:
+    if allowed.allows_table(name):
         return
-    if allowed.only is None:
+    if allowed.sole_database is None:
         raise SqlRefusedError(sql, f"reads {name}, which guests may not", _TABLE_REMEDY)
-    raise SqlRefusedError(sql, f"reads {name}, which is not in the database {allowed.only}", _TABLE_REMEDY)
+    raise SqlRefusedError(sql, f"reads {name}, which is not in the database {allowed.sole_database}", _TABLE_REMEDY)
 
 
-def _check_root(sql: str, root: Node, allowed: Allowed) -> None:
-    # The last child names the answer's format, which was chosen for printing the tree.
+def _check_root(sql: str, root: Node, allowed: AccessRules) -> None:
+    # The last child is the format in which the tree was printed.
     named = [child.text for child in root.children if child.kind == "Identifier"][:-1]
     match root.kind:
         case "Explain" if root.text == "EXPLAIN AST":
             raise SqlRefusedError(sql, "prints a syntax tree", "send EXPLAIN SYNTAX, or EXPLAIN QUERY TREE")
-        case "ShowTables" if allowed.only is not None:
-            if not sql.startswith(("SHOW TABLES", "SHOW FULL TABLES")) or named not in ([], [allowed.only]):
+        case "ShowTables" if allowed.sole_database is not None:
+            if not sql.startswith(("SHOW TABLES", "SHOW FULL TABLES")) or named not in ([], [allowed.sole_database]):
                 raise SqlRefusedError(sql, "shows what is not in Stepwell's database", _READ_REMEDY)
         case "ShowTables" if sql.startswith(_NOT_SHOWN):
             raise SqlRefusedError(sql, "shows what the server is doing", _READ_REMEDY)

@@ -1,4 +1,4 @@
-"""`/api/v1/sql`: one read-only statement of a user's own, within limits of time, rows, size and memory."""
+"""`/api/v1/sql`: execution of one read-only statement within limits of time, rows, size and memory."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from cachetools import TTLCache, cached
 
 from stepwell_query.encoding import Format, json_bytes, json_columns, table_bytes
 from stepwell_query.errors import ClientGoneError, RequestError, SqlRefusedError
-from stepwell_query.places import PlaceBounds
 from stepwell_query.settings import QuerySettings
-from stepwell_query.sql.access import check_canonical, check_tree, only
+from stepwell_query.slots import SlotLimits
+from stepwell_query.sql.access import api_access, check_canonical, check_tree
 from stepwell_query.sql.functions import FORBIDDEN_NAMES_SQL
 from stepwell_schemas.clickhouse.errors import is_over_query_limit
 from stepwell_schemas.clickhouse.store import Store
@@ -26,7 +26,7 @@ from stepwell_schemas.rules.valid_text import valid_text
 SQL_MAX_CHARS: Final = 100_000
 _SYNTAX_CODE: Final = 62
 _CANCELLED_CODE: Final = 394
-# Of files of the server, which messages about parts and disks name.
+# Paths of files of the server, which messages about parts and disks contain.
 _PATH: Final = re.compile(r"(?<![\w./])/(?:[\w.@+-]+/)+[\w.@+-]*")
 _MESSAGE: Final = re.compile(
     r"DB::Exception: (.*?)(?: : In scope SELECT formatQuerySingleLine.*| \(for url .*)?$", re.DOTALL
@@ -50,7 +50,7 @@ _LIMITS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement that was found to only read; `sql` is as the engine writes it, `mark` finds it while it runs."""
+    """A checked, read-only statement; `sql` is as formatted by ClickHouse, `mark` identifies it while it runs."""
 
     sql: str
     parameters: Mapping[str, Any]
@@ -60,24 +60,24 @@ class Statement:
 
 
 def prepare(store: Store, sql: str, parameters: Mapping[str, Any]) -> Statement:
-    """Check a statement; it is parsed by the engine, as a value and then as `EXPLAIN AST`, but not run.
+    """Check a statement; ClickHouse parses it, as a value and then by `EXPLAIN AST`, but does not run it.
 
     Raises:
-        SqlRefusedError: when it is no statement, or does more than read Stepwell's database.
+        SqlRefusedError: when it is not a statement, or does more than read Stepwell's database.
         StoreError: when ClickHouse does not answer.
     """
     if len(sql) > SQL_MAX_CHARS:
         raise SqlRefusedError(sql, f"is longer than {SQL_MAX_CHARS:,} characters", "send values as parameters")
     _check_parameters(parameters)
     canonical = _canonical(store, sql)
-    allowed = only(store.database)
+    allowed = api_access(store.database)
     check_canonical(canonical, allowed)
     used = {name: value for name, value in parameters.items() if f"{{{name}:" in canonical}
     try:
-        # The format that is asked for becomes part of the tree: a tree is printed as plain lines in any case.
+        # The requested format becomes part of the tree, which is printed as plain lines with any format.
         printed = store.query_bytes(f"EXPLAIN AST {canonical}", used, "TSVRaw").decode("utf-8", "replace")
     except StoreRejectedError as error:
-        raise _refused(canonical, error) from error
+        raise _refusal(canonical, error) from error
     check_tree(canonical, printed, allowed, _forbidden_names(store))
     return Statement(canonical, used, uuid.uuid4().hex)
 
@@ -86,8 +86,8 @@ def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table
     """Run a checked statement.
 
     Raises:
-        ClientGoneError: when the client left before it began.
-        SqlRefusedError: when the engine refuses it, or it reaches a limit.
+        ClientGoneError: when the client disconnected before it started.
+        SqlRefusedError: when ClickHouse rejects it, or it exceeds a limit.
         StoreError: when ClickHouse does not answer.
     """
     limits = (
@@ -99,13 +99,13 @@ def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table
     try:
         if statement.gone.is_set():
             raise ClientGoneError
-        # Whole, not as a stream: a limit that is reached on the way must not leave half an answer.
+        # Not streamed: a limit that is exceeded midway must not result in a partial answer.
         answer = store.query_bytes(f"{statement.sql} {limits}", statement.parameters, "Arrow")
     except StoreError as error:
         if not is_over_query_limit(error):
             if isinstance(error, StoreUnavailableError) and error.code != _CANCELLED_CODE:
                 raise
-            raise _refused(statement.sql, error) from error
+            raise _refusal(statement.sql, error) from error
         rule, remedy = _LIMITS[error.code]
         raise SqlRefusedError(statement.sql, rule.format(**settings.model_dump()), remedy) from error
     finally:
@@ -118,7 +118,7 @@ def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table
 
 
 def answer_bytes(table: pa.Table, fmt: Format) -> bytes:
-    """Return an answer encoded; JSON has `columns` (name and type) and `rows` (arrays in the columns' order)."""
+    """Encode an answer; JSON has `columns` (name and type) and `rows` (arrays in the order of the columns)."""
     if fmt is not Format.JSON:
         return table_bytes(table, fmt)
     document = {
@@ -130,23 +130,23 @@ def answer_bytes(table: pa.Table, fmt: Format) -> bytes:
 
 
 def cancel(store: Store, statement: Statement) -> None:
-    """End a statement whose client has gone, and return when it has ended. Raises: StoreError.
+    """Kill a statement whose client has disconnected, and return after it has ended. Raises: StoreError.
 
-    It is killed until then: it may still wait for a connection of the pool when it is first killed.
+    The kill is repeated: at the first one, the statement may still be waiting for a connection of the pool.
     """
     statement.gone.set()
     while not statement.ended.wait(_KILL_SECONDS):
         store.kill(statement.mark)
 
 
-def place_bounds(settings: QuerySettings) -> PlaceBounds:
-    """Return the bounds of statements that run and wait; one address leaves a place to others."""
+def slot_limits(settings: QuerySettings) -> SlotLimits:
+    """Return the limits of running and waiting statements; one address can't occupy all slots."""
     running = settings.sql_concurrency
     waiting = _WAITING_PER_PLACE * running
-    return PlaceBounds(running, max(1, running - 1), waiting, max(1, waiting // 2), _WAIT_SECONDS)
+    return SlotLimits(running, max(1, running - 1), waiting, max(1, waiting // 2), _WAIT_SECONDS)
 
 
-# Listing takes 0.2 s, and changes with the server's version.
+# The query takes 0.2 s; its result changes with the version of the server.
 @cached(TTLCache(maxsize=4, ttl=60), lock=Lock())
 def _forbidden_names(store: Store) -> frozenset[str]:
     names = store.query(f"{FORBIDDEN_NAMES_SQL} {_CHECK_LIMITS}").column("name").to_pylist()
@@ -157,7 +157,7 @@ def _canonical(store: Store, sql: str) -> str:
     try:
         written = store.query("SELECT formatQuerySingleLine({sql:String}) AS sql", {"sql": sql})
     except StoreRejectedError as error:
-        raise _refused(sql, error) from error
+        raise _refusal(sql, error) from error
     canonical: str = written.column("sql")[0].as_py()
     return canonical
 
@@ -170,34 +170,33 @@ def _check_parameters(parameters: Mapping[str, Any]) -> None:
             remedy = "send text, numbers, booleans, null, or a list of these"
             raise RequestError(f"parameters.{name}", value, rule, remedy)
         if not name.isidentifier():
-            raise RequestError("parameters", name, "is no name of a parameter", "use letters, digits and _")
+            raise RequestError("parameters", name, "is not a valid parameter name", "use letters, digits and _")
 
 
-def _refused(sql: str, error: StoreError) -> SqlRefusedError:
+def _refusal(sql: str, error: StoreError) -> SqlRefusedError:
     if error.code == _CANCELLED_CODE:
         return SqlRefusedError(sql, "was cancelled", "send it again")
     message = _message(sql, error)
     if error.code == _SYNTAX_CODE:
-        return SqlRefusedError(
-            sql, f"is not SQL that ClickHouse understands: {message}", "correct it; one statement", _place(sql, message)
-        )
+        rule = f"is not SQL that ClickHouse understands: {message}"
+        return SqlRefusedError(sql, rule, "correct it, and send one statement", _error_column(sql, message))
     return SqlRefusedError(sql, f"was refused by ClickHouse: {message}", "correct it")
 
 
-def _hidden(sql: str) -> Callable[[re.Match[str]], str]:
-    """Return what puts `<path>` in the place of a path, unless the statement itself has it."""
+def _hide_paths(sql: str) -> Callable[[re.Match[str]], str]:
+    """Return a replacement function that hides paths, except those that the statement itself contains."""
     return lambda match: match[0] if match[0] in sql else "<path>"
 
 
 def _message(sql: str, error: StoreError) -> str:
-    """Return what ClickHouse says, without what the drivers and our own statement put around it."""
-    found = _MESSAGE.search(str(error))
-    text = _PATH.sub(_hidden(sql), found[1] if found else str(error))
+    """Return ClickHouse's message without the parts that drivers and the service's own statement add."""
+    match = _MESSAGE.search(str(error))
+    text = _PATH.sub(_hide_paths(sql), match[1] if match else str(error))
     return text if len(text) <= _MESSAGE_CHARS else f"{text[:_MESSAGE_CHARS]}…"
 
 
-def _place(sql: str, message: str) -> int | None:
-    """Return the character of the statement, from 1, at which ClickHouse stopped to understand it."""
-    found = _POSITION.search(message)
-    # ClickHouse counts bytes.
-    return len(sql.encode()[: int(found[1]) - 1].decode("utf-8", "ignore")) + 1 if found else None
+def _error_column(sql: str, message: str) -> int | None:
+    """Return the position of a syntax error in the statement, in characters from 1."""
+    match = _POSITION.search(message)
+    # ClickHouse reports the position in bytes.
+    return len(sql.encode()[: int(match[1]) - 1].decode("utf-8", "ignore")) + 1 if match else None

@@ -1,9 +1,8 @@
-"""Functions, table functions and formats that a reader's SQL may use.
+"""Functions, table functions and formats that SQL of users may use.
 
-The engine lists its functions by category (`system.functions`): those of the categories below compute an answer from
-their arguments. Functions of other categories, such as new ones of a later version, are refused unless they are named
-here, and so are functions that users of the server have defined. A second list holds for servers that give no
-categories.
+ClickHouse lists its functions by category (`system.functions`). Functions of the categories below depend on their
+arguments only. Functions of other categories, such as new ones of a later version, and user-defined functions are
+rejected unless they are listed here. A second list applies to servers that report no categories.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ HARMLESS: Final = frozenset(
         *("stochasticlinearregression", "stochasticlogisticregression", "hierarchicalkmeans"),
     }
 )
-"""Functions of other categories that read nothing but their arguments and the query itself (in lower case)."""
+"""Functions of other categories that access only their arguments and the query itself (in lower case)."""
 
 REACHING_OUT: Final = re.compile(
     r"file|filesystem\w*|joinget\w*|dict\w+|hascolumnintable|getmacro|get\w*setting\w*|getserverport|getclienthttpheader"
@@ -56,16 +55,16 @@ REACHING_OUT: Final = re.compile(
     r"|region[a-z]+|naivebayesclassifier\w*|assigncentroid|generateserialid|fuzzquery|formatqueryfromjson|getoskernel\w*"
     r"|hasthreadfuzzer|getmaxtablenamelength\w*|logtrace|tid|mergetreepartinfo|ismergetreepartcoveredby|flamegraph"
 )
-"""Functions that reach files, other tables, other machines or the server's own affairs, or that only wait."""
+"""Functions that access files, other tables, other machines or the state of the server, or that only wait."""
 
 ASKED_BY_TOOLS: Final = re.compile(r"hostname|fullhostname|fqdn|displayname|serveruuid|getsetting|getsettingordefault")
-"""Of these, what tools ask when they connect; a guest learns nothing new from them."""
+"""Functions among these that tools call when they connect; they disclose nothing else to a guest."""
 
 TABLE_FUNCTIONS: Final = frozenset(
     {"numbers", "numbers_mt", "zeros", "zeros_mt", "generateseries", "generate_series", "values", "null"}
     | {"sqlstandardvalues"}
 )
-"""Table functions that read nothing: all others that the engine has are refused (in lower case)."""
+"""Table functions that access no data (in lower case); all others are rejected."""
 
 PLAIN_FORMATS: Final = frozenset(
     {
@@ -84,7 +83,7 @@ PLAIN_FORMATS: Final = frozenset(
         *("RowBinaryWithNamesAndTypes", "MsgPack", "Npy", "BSONEachRow", "Buffers"),
     }
 )
-"""Formats that need no schema, template or registry: what a reader may choose for an answer or within a function."""
+"""Formats without a schema, template or registry, allowed for answers and as arguments of functions."""
 
 FORMAT_FUNCTIONS: Final = frozenset({"formatrow", "formatrownonewline"})
 """Functions whose first argument names a format."""
@@ -107,4 +106,4 @@ WHERE f.origin != 'System'
     OR (if(f.alias_to = '', f.categories, target.categories) NOT IN ('', {_listed(PURE_CATEGORIES)})
         AND lower(if(f.alias_to = '', f.name, f.alias_to)) NOT IN ({_listed(HARMLESS)}))
 """  # noqa: S608 - of the names above
-"""Lists the names, in lower case, that the engine at hand has and that are not allowed."""
+"""Lists the names of the server's functions that are not allowed, in lower case."""

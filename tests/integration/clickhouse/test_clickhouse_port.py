@@ -20,7 +20,7 @@ from stepwell_deploy.clickhouse_server.bounds import BodyBounds, Bounds
 from stepwell_deploy.clickhouse_server.compression import frames, unframed
 from stepwell_deploy.clickhouse_server.guests import Limits
 from stepwell_deploy.clickhouse_server.server import ClickHouseHttp
-from stepwell_query.places import PlaceBounds
+from stepwell_query.slots import SlotLimits
 from stepwell_schemas.clickhouse.store import Store
 from support.servers.stack import Stack
 
@@ -36,7 +36,7 @@ BOUNDS = Bounds(
     connections=24,
     connections_per_client=20,
     guest_body=BodyBounds(MIB, MIB),
-    guests=PlaceBounds(running=3, running_per_client=2, waiting=8, waiting_per_client=6, wait_seconds=5.0),
+    guests=SlotLimits(running=3, running_per_client=2, waiting=8, waiting_per_client=6, wait_seconds=5.0),
 )
 
 

@@ -13,7 +13,7 @@ from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import DeadLetterReason
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import LogEvent
-from support.servers.ingest import PATH, counted, ingesting, read_all, send, make_ingestor_settings, until
+from support.servers.ingest import PATH, counted, ingesting, make_ingestor_settings, read_all, send, until
 from support.servers.stack import Topics
 
 pytestmark = pytest.mark.anyio

@@ -40,7 +40,7 @@ def strict(answer: httpx.Response) -> Any:
     """Return an answer's JSON; fails unless every parser would read it."""
 
     def refuse(name: str) -> Any:
-        raise AssertionError(f"{name} is no JSON")
+        raise AssertionError(f"{name} is not JSON")
 
     assert answer.status_code == 200, (str(answer.url), answer.text[:500])
     content = answer.content
@@ -56,7 +56,7 @@ def stored(store: Store, run_id: str, document: str | bytes, definitions: str) -
     writer = RunWriter(store, run).document(tags=[run_id]).numbers("loss", [0, 1], [1.0, 0.5])
     raw = document.encode() if isinstance(document, str) else document
     columns = "entity, project, run_id, display_name, state, config, summary, metric_definitions, notes, version"
-    # As SQL: bytes that are no UTF-8 fit into no parameter.
+    # As SQL text: bytes that are not UTF-8 can't be a parameter.
     texts = ", ".join(f"unhex('{text.hex()}')" for text in (raw, raw, definitions.encode(), raw))
     row = f"'me', 'digits', '{run_id}', '', 'running', {texts}, 999999999"
     store.command(f"INSERT INTO {{db}}.run_documents ({columns}) VALUES ({row})")

@@ -97,7 +97,7 @@ class Attack:
             wrong.append(f"took {seconds:.1f} s")
         if answer.status_code >= 400 and method != "HEAD":
             if answer.headers["content-type"] != "application/problem+json":
-                wrong.append("is no problem document")
+                wrong.append("is not a problem document")
             elif not str(answer.json()["type"]).startswith("urn:stepwell:problem:"):
                 wrong.append("has no type")
             elif any(f"{secret}/" in answer.text for secret in ("/tmp", "site-packages", "/home", "stepwell_query")):

@@ -1,4 +1,4 @@
-"""Every operation of the OpenAPI page under requests that schemathesis makes of its own schema: none may answer 500."""
+"""Every operation of the OpenAPI schema under requests that schemathesis generates: none may answer 500."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the service serves for the page: its files, its fence, news of runs, what several runs logged."""
+"""Endpoints of the page: its files, its security headers, live updates, metrics of several runs."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_news_of_runs_come_as_events_until_the_service_stops(chdb_store: Store) 
         writer.numbers("loss", [2], [3.0])
         assert heard.wait(20)
         assert found[1]["offset"] == 3
-    # The stream has no end of its own; the service's stop is one.
+    # The stream never ends by itself; stopping the service closes it.
     listener.join(20)
     assert not listener.is_alive()
 
@@ -118,8 +118,10 @@ async def test_rows_are_given_of_tables_alone(service: Service, chdb_store: Stor
         row = {"sha256": sha256, "size": size, "content_type": content_type, **RUN._asdict(), "version": 1}
         chdb_store.insert("media_files", pa.Table.from_pylist([row]))
     other = await service.client.get(f"/api/v1/media/{'a' * 64}/rows")
-    assert (other.status_code, "is no table but text/html" in other.text) == (422, True)
+    assert (other.status_code, other.json()["type"]) == (422, "urn:stepwell:problem:bad-parameter")
+    assert "text/html" in other.json()["errors"][0]["rule"]
     large = await service.client.get(f"/api/v1/media/{'b' * 64}/rows")
-    assert (large.status_code, "download /api/v1/media/bbb" in large.text) == (422, True)
+    assert (large.status_code, large.json()["type"]) == (422, "urn:stepwell:problem:bad-parameter")
+    assert f"/api/v1/media/{'b' * 64}" in large.json()["errors"][0]["remedy"]
     assert (await service.client.get(f"/api/v1/media/{'c' * 64}/rows")).status_code == 404
     assert (await service.client.get(f"/api/v1/media/{'a' * 64}/rows?limit=0")).status_code == 422

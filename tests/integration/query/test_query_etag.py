@@ -38,7 +38,7 @@ def run(chdb_store: Store) -> RunWriter:
 
 
 class Counting:
-    """Counts the statements that a store is asked."""
+    """Counts the statements that a store runs."""
 
     def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         self.statements = 0

@@ -1,4 +1,4 @@
-"""Groups of runs over HTTP: what pandas says of the rows, whatever the runs' lengths and densities."""
+"""Groups of runs over HTTP equal those of pandas, for runs of any lengths and densities."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Slow:
 
 
 def running(store: Store) -> int:
-    """Return how many of the endless statements run; one that was told to end may take its time."""
+    """Return the number of endless statements that are running; a killed statement may take a while to end."""
     sql = "SELECT count() AS n FROM system.processes WHERE query LIKE '%numbers(1000000000000)%' AND NOT is_cancelled"
     own = "AND query NOT LIKE '%system.processes%'"
     return int(store.query(f"{sql} {own}").column("n")[0].as_py())

@@ -1,4 +1,4 @@
-"""One request for many runs says of each what a request for it alone says, with no more statements for more runs."""
+"""A request for many runs answers as separate requests do; its number of statements does not grow with the runs."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ async def test_each_run_is_answered_as_if_alone(
     for query in queries:
         alone = [await service.json(path, "series", key=KEYS, **query) for path in runs]
         assert await ask_many(service, runs, **query) == alone
-    # In portions of a series or two, which is what a page of very many rows is read in.
-    monkeypatch.setattr(read_plan.batches, "__defaults__", (500,))
+    # In portions of one or two series, as for series with very many rows.
+    monkeypatch.setattr(read_plan.plan_batches, "__defaults__", (500,))
     alone = [await service.json(path, "series", key=KEYS, points=10) for path in runs]
     assert await ask_many(service, runs, points=10) == alone
     assert [found["unknown_keys"] for found in alone] == [["never"]] * 5
@@ -82,6 +82,6 @@ async def test_statements_do_not_grow_with_the_runs(
         )
         await ask_many(service, own[:number], points=10)
         counts.append(len(seen))
-    # The one run more that has steps written twice costs a statement of its own for the ends of those.
+    # The additional run has steps written twice, which takes a separate statement for the ends of its ranges.
     assert counts[0] <= 9
     assert counts[1] <= counts[0] + 1

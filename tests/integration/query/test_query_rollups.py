@@ -137,7 +137,7 @@ async def test_views_of_every_level(service: Service, run: RunWriter) -> None:
     for level in LEVELS:
         points = 8
         high = (points << level) - 1
-        # The last point of the run is far behind, so that all of these buckets are closed.
+        # The last point of the run is far ahead, so that all of these buckets are closed.
         query: dict[str, Any] = {"key": "loss", "points": points, "to": high}
         series = (await service.json(RUN, "series", **query))["series"][0]
         chosen = steps <= high

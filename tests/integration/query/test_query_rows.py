@@ -246,12 +246,12 @@ async def test_a_run_without_rows_has_an_empty_answer(service: Service, run: Run
 
 
 def write_some(run: RunWriter, chance: random.Random) -> None:
-    """Write as a training run with a slow second writer does: ahead, behind, and into old rows; never a cell twice."""
+    """Write as a training run with a slow second writer: ahead, at old steps, and into old rows; no cell twice."""
     last = max(run.last_steps.values(), default=-1)
     count = chance.randint(1, 60)
     run.numbers("loss", range(last + 1, last + 1 + count), [chance.random() for _ in range(count)])
     if chance.random() < 0.7:
-        # The slow writer goes on from its own last step.
+        # The slow writer continues from its own last step.
         slow = run.last_steps.get(("slow", Kind.STRING), -1)
         end = chance.randint(slow + 1, last + count)
         run.strings("slow", range(slow + 1, end + 1), ["x"] * (end - slow))

@@ -1,4 +1,4 @@
-"""What a series can be drawn by besides buckets of steps: rows that keep its shape, or chance, and other axes."""
+"""Samplings other than buckets of steps: LTTB, random and raw, and other x axes."""
 
 from __future__ import annotations
 

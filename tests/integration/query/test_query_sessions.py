@@ -51,4 +51,4 @@ async def test_a_session_is_accounted_for(broker: str, topics: Topics, chdb_stor
     }
     assert [one["session"] for one in listed["sessions"]] == ["other", "s"]
     assert (nothing.status_code, nobody.status_code) == (404, 404)
-    assert "unknown" in nothing.json()["detail"]
+    assert [answer.json()["type"] for answer in (nothing, nobody)] == ["urn:stepwell:problem:not-found"] * 2

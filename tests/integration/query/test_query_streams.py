@@ -1,4 +1,4 @@
-"""Streams beside a run's own rows: apart by default, whole when asked for, and never in the run's summary."""
+"""Streams of a run besides its own rows: separate by default, complete on request, never in the run's summary."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def service(store: Store) -> Iterator[Service]:
 
 @pytest.fixture
 def run(store: Store) -> RunWriter:
-    """A run of 10 steps, with 100 system samples and 3 lines of output beside it."""
+    """A run of 10 steps, with 100 system samples and 3 lines of output."""
     run = RunWriter(store, RUN).document().numbers("loss", range(10), np.arange(10.0))
     run.stream(SYSTEM).numbers("system/cpu", range(100), np.arange(100.0)).numbers(
         "system/load", range(100), [1.0] * 100

@@ -56,7 +56,7 @@ def connected(port: int, source: str = "127.0.0.1") -> Iterator[socket.socket]:
 
 
 def answer(client: socket.socket) -> tuple[int, Any]:
-    """Read one answer whose connection is closed after it, or that says its length; return status and document."""
+    """Read one answer, delimited by its length or by the end of the connection; return status and document."""
     content = b""
     try:
         while b"\r\n\r\n" not in content:

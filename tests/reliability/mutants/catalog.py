@@ -132,7 +132,7 @@ MUTATIONS: Final = (
         "rollups computed from a flush are not stored",
         (
             Edit(
-                "stepwell_ingestor.flush.flusher:Flusher._roll",
+                "stepwell_ingestor.flush.flusher:Flusher._store_rollups",
                 "await self._in_thread(self._client.insert, TABLE, plan.rollups)",
                 "pass",
             ),
@@ -143,7 +143,7 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell_ingestor.planner.rollups.plan:_choose_touched",
-                "rolling.choose(level, Buckets(path, _where(keys, ends == end), shut.tolist()))",
+                "rollup_plan.choose(level, Buckets(path, _where(keys, ends == end), shut.tolist()))",
                 "pass",
             ),
         ),
@@ -172,9 +172,9 @@ MUTATIONS: Final = (
             Edit(_FLUSH, _COMMIT_END + _PUT, _COMMIT_END),
             Edit(_FLUSH, _COMMIT_PLAN, _PUT + _COMMIT_PLAN),
             Edit(
-                "stepwell_ingestor.partitions:AssignedPartitions.retake",
-                "anew = PartitionState(self._make_flusher(partition),",
-                "anew = PartitionState(owned.flusher,",
+                "stepwell_ingestor.partitions:AssignedPartitions.restart_partition",
+                "flusher = self._make_flusher(partition)",
+                "flusher = owned.flusher",
             ),
         ),
     ),

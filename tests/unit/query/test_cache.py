@@ -1,4 +1,4 @@
-"""What is kept of values read lately."""
+"""Eviction of the in-memory cache."""
 
 from __future__ import annotations
 

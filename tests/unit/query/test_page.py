@@ -47,8 +47,9 @@ def test_any_changed_file_is_another_version(tmp_path: Path) -> None:
 
 def test_libraries_that_are_missing_are_named_with_the_remedy(tmp_path: Path) -> None:
     (a_folder(tmp_path) / "vendor" / "uPlot.js").unlink()
-    with pytest.raises(AssetsMissingError, match=r"vendor/uPlot\.js.*make assets"):
+    with pytest.raises(AssetsMissingError) as caught:
         Page.read(tmp_path)
+    assert caught.value.names == ["vendor/uPlot.js"]
 
 
 def test_a_file_is_compressed_as_the_browser_takes_it(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 class FakeStore:
-    """Answers, refuses, or keeps whoever asks waiting."""
+    """Answers, fails, or blocks its caller."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error

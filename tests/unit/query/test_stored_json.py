@@ -49,7 +49,7 @@ ODD_JSON = st.recursive(
 
 def strict(content: bytes) -> Any:
     def refuse(name: str) -> Any:
-        raise AssertionError(f"{name} is no JSON")
+        raise AssertionError(f"{name} is not JSON")
 
     orjson.loads(content)
     return json.loads(content.decode("utf-8"), parse_constant=refuse)

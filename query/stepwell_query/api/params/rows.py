@@ -1,4 +1,4 @@
-"""The parameters of the endpoints that answer rows by step."""
+"""Parameters of the endpoints that return rows by step."""
 
 from __future__ import annotations
 
@@ -18,62 +18,65 @@ from stepwell_schemas.rules.streams import DEFAULT
 
 
 class Shape(StrEnum):
-    """A row a step with a column a key, or a row a value."""
+    """Shapes of a scan: a row per step with a column per key, or a row per value."""
 
     WIDE = "wide"
     LONG = "long"
 
 
 class Having(StrEnum):
-    """Which of the keys that are asked for a row must have."""
+    """Condition on the requested keys of a row: values for all of them, or for any."""
 
     ALL = "all"
     ANY = "any"
 
 
 class RowsQuery(Parameters):
-    """What history and scan have in common."""
+    """Parameters common to history and scan."""
 
-    key: list[str] = Field([], description="A key that rows must have; repeat it for several. None: rows of any keys.")
-    keys: str = Field("", max_length=TEXT_MAX, description="Keys separated by commas; the same as several `key`.")
-    min_step: StepBound = Field(None, description="First step, included.")
-    max_step: StepBound = Field(None, description="Last step, included.")
+    key: list[str] = Field(
+        [], description="A key that rows must have; repeat it for several keys. Default: rows with any keys."
+    )
+    keys: str = Field("", max_length=TEXT_MAX, description="Keys separated by commas, equivalent to several `key`.")
+    min_step: StepBound = Field(None, description="First step, inclusive.")
+    max_step: StepBound = Field(None, description="Last step, inclusive.")
     nan: Nan = NotFinite.TEXT
     exact: bool = Field(
         False,
-        description="Add to a wide table (Arrow, CSV, Parquet) a column `KEY (exact)` for each number: the digits of"
-        " integers that float64 can't hold. JSON and long tables always have them.",
+        description="In wide tables (Arrow, CSV, Parquet), add a column `KEY (exact)` per number with the digits of"
+        " integers that float64 can't represent. JSON and long tables always include them.",
     )
     stream: Literal["default", "system", "console"] = Field(
         "default",
-        description="Without keys: `default`, what the run itself logged; `system`, its system metrics; `console`, the"
-        " lines it printed. Each has steps of its own.",
+        description="Without keys: `default`, the values that the run logged; `system`, its system metrics; `console`,"
+        " its console output. Each stream has separate steps.",
     )
     format: AnyFormat = None
 
     def all_keys(self) -> list[str]:
-        """Return the keys asked for, in order. Raises: RequestError, KeyRuleError."""
+        """Return the requested keys in order. Raises: RequestError, KeyRuleError."""
         check_range("min_step", self.min_step, "max_step", self.max_step)
         return [check_key(key) for key in [*self.key, *(part for part in self.keys.split(",") if part)]]
 
     def stream_name(self) -> str:
-        """Return the stream as the tables name it."""
+        """Return the name of the stream in the tables."""
         return DEFAULT if self.stream == "default" else self.stream
 
 
 class HistoryQuery(RowsQuery):
     """The query of GET history."""
 
-    samples: int = Field(500, ge=2, le=SAMPLES_MAX, description="Rows, at most.")
+    samples: int = Field(500, ge=2, le=SAMPLES_MAX, description="Maximum number of rows.")
     interpolate: Interpolation | None = Field(
         None,
-        description="Give a row at every step that has any of the keys, and fill what it lacks: `linear`, numbers"
-        " between their two finite neighbours; `last`, any value by the one before. Nothing is filled beyond a metric's"
-        " ends. Rows name what was filled: `_interpolated` in JSON, a column `KEY (interpolated)` in tables.",
+        description="Return a row at every step with a value of any key, and fill missing values: `linear` interpolates"
+        " numbers between two finite neighbours; `last` repeats the preceding value. Nothing is filled before the first"
+        " value of a metric, and with `linear` nothing after its last one. Filled values are marked: `_interpolated` in"
+        " JSON, a column `KEY (interpolated)` in tables.",
     )
 
     def request(self) -> HistoryRequest:
-        """Return what is asked for. Raises: RequestError, KeyRuleError."""
+        """Return the request. Raises: RequestError, KeyRuleError."""
         return HistoryRequest(
             self.all_keys(), self.samples, self.min_step, self.max_step, self.stream_name(), self.interpolate
         )
@@ -84,38 +87,41 @@ class ScanQuery(RowsQuery):
 
     shape: Shape = Field(
         Shape.WIDE,
-        description="`wide`: a row a step, with a column a key. `long`: a row a value, with `key`, `kind`, `step`,"
-        " `timestamp` and `value`; by kind, key and step.",
+        description="`wide`: a row per step, with a column per key. `long`: a row per value, with `key`, `kind`, `step`"
+        ", `timestamp` and `value`, sorted by kind, key and step.",
     )
     having: Having = Field(
-        Having.ALL, description="With keys, of a wide row: that it has `all` of them, or `any` of them."
+        Having.ALL, description="With keys, wide rows must have a value for `all` or for `any` of them."
     )
     cursor: str = Field(
         "",
         max_length=TEXT_MAX,
-        description="Leave out what earlier scans sent: the `stepwell-next` of an answer that was read whole, or,"
-        " behind one that broke off, `STEP@OFFSET,` before the cursor that it was asked with: the step after the last"
-        " whole row, and its `stepwell-complete-to-offset`. Of a long scan, `KIND:KEY:STEP@OFFSET,`: the step after the"
-        " last whole row's, and its kind and percent-encoded key.",
+        description="Exclude the values that earlier scans sent. After a complete answer, send its `stepwell-next`."
+        " After an interrupted one, send `STEP@OFFSET,` followed by the cursor of the interrupted request: STEP is"
+        " the step after the last complete row and OFFSET the answer's `stepwell-complete-to-offset`; for a long scan,"
+        " send `KIND:KEY:STEP@OFFSET,` with the kind and the percent-encoded key of that row.",
     )
     page_size: int | None = Field(
-        None, ge=1, le=1_000_000, description="Rows of one record batch (Arrow), row group (Parquet) or chunk, at most."
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Maximum rows of a record batch (Arrow), a row group (Parquet) or a chunk.",
     )
 
     @property
     def long(self) -> bool:
-        """Whether values are asked for, and not rows."""
+        """True if values are requested instead of rows."""
         return self.shape is Shape.LONG
 
     def request(self, *, digits: bool) -> ScanRequest:
-        """Return what is asked for. Raises: RequestError, KeyRuleError.
+        """Return the request. Raises: RequestError, KeyRuleError.
 
-        `digits` says that those of integers that float64 can't hold are needed.
+        `digits` requests the digits of integers that float64 can't represent.
         """
         return ScanRequest(
             keys=self.all_keys(),
-            low=self.min_step,
-            high=self.max_step,
+            step_from=self.min_step,
+            step_to=self.max_step,
             stream=self.stream_name(),
             digits=digits or self.long,
             cursor=Cursor.parse(self.cursor, long=self.long),

@@ -1,4 +1,4 @@
-"""The parameters of the lists of runs and of their columns."""
+"""Parameters of the lists of runs and of their columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stepwell_query.runs.list import RunsRequest, check_columns
 from stepwell_query.runs.ordering import Order
 
 RUNS_MAX: Final = 1_000
-# Longer than any that is right; what is wrong with it is said by its own rule.
+# Longer than any valid text, so that the rules of the parameter report errors.
 _TEXT_MAX: Final = 100_000
 
 
@@ -26,32 +26,33 @@ class RunsQuery(Parameters):
     filter: str = Field(
         "",
         max_length=_TEXT_MAX,
-        description='Which runs, such as `config.lr > 0.1 and tags has "x"`: docs/runs.md has the language. Or a JSON'
-        ' object in the manner of MongoDB, as wandb has it: `{"config.lr": {"$gt": 0.1}}`.',
+        description='Filter of runs, such as `config.lr > 0.1 and tags has "x"`; docs/runs.md describes the language.'
+        ' Alternatively a JSON object in the syntax of MongoDB, as in wandb: `{"config.lr": {"$gt": 0.1}}`.',
     )
     order: str = Field(
         "-created_at",
         max_length=_TEXT_MAX,
-        description="A field, `config.KEY` or `summary.KEY`; a `-` in front reverses. What is missing comes last.",
+        description="A field, `config.KEY` or `summary.KEY`; a leading `-` reverses the order. Missing values come"
+        " last.",
     )
-    limit: int = Field(50, ge=1, le=RUNS_MAX, description="Runs of one page.")
-    cursor: str | None = Field(None, max_length=_TEXT_MAX, description="The `next` of the page before.")
+    limit: int = Field(50, ge=1, le=RUNS_MAX, description="Maximum runs of a page.")
+    cursor: str | None = Field(None, max_length=_TEXT_MAX, description="The `next` of the previous page.")
     columns: list[str] | None = Field(
         None,
-        description="What of config and summary to show, `config.lr`; repeat it for several, once empty for nothing."
-        f" Without it all, {COLUMNS_MAX} columns at most.",
+        description="A column of config or summary to return, such as `config.lr`; repeat it for several columns, send"
+        f" it once empty for none. Default: all, at most {COLUMNS_MAX} columns.",
     )
     nan: Nan = NotFinite.TEXT
 
     def request(self) -> RunsRequest:
-        """Return what is asked for. Raises: RequestError."""
+        """Return the request. Raises: RequestError."""
         columns = None
         if self.columns is not None:
             columns = check_columns([parse_ref(name, "columns") for name in self.columns if name.strip()])
         return RunsRequest(self.tree(), Order.parse(self.order), self.limit, self.cursor, columns, self.nan)
 
     def tree(self) -> Node | None:
-        """Return the filter, None where every run passes. Raises: FilterError."""
+        """Return the parsed filter, None if it is empty. Raises: FilterError."""
         text = self.filter.strip()
         if not text:
             return None
@@ -61,5 +62,7 @@ class RunsQuery(Parameters):
 class ColumnsQuery(Parameters):
     """The query of GET columns."""
 
-    search: str = Field("", max_length=_TEXT_MAX, description="Words that the column's name must hold, in any case.")
-    limit: int = Field(100, ge=1, le=COLUMNS_MAX, description="Columns, at most.")
+    search: str = Field(
+        "", max_length=_TEXT_MAX, description="Words that the column's name must contain, ignoring case."
+    )
+    limit: int = Field(100, ge=1, le=COLUMNS_MAX, description="Maximum number of columns.")

@@ -1,4 +1,4 @@
-"""The parameters of requests for series."""
+"""Parameters of requests for series."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from stepwell_schemas.rules.keys import check_key
 
 
 class ViewParameters(Parameters):
-    """What a request for views says besides runs and keys."""
+    """Parameters of all requests for views, besides runs and keys."""
 
-    points: int = Field(1_000, ge=1, le=POINTS_MAX, description="Points of each series, at most.")
-    low: StepBound = Field(None, alias="from", description="First step, included.")
-    high: StepBound = Field(None, alias="to", description="Last step, included.")
+    points: int = Field(1_000, ge=1, le=POINTS_MAX, description="Maximum points of each series.")
+    step_from: StepBound = Field(None, alias="from", description="First step, inclusive.")
+    step_to: StepBound = Field(None, alias="to", description="Last step, inclusive.")
     nan: Nan = NotFinite.TEXT
 
-    def of_keys(self, keys: Sequence[str], settings: QuerySettings, runs: int = 1) -> SeriesRequest:
-        """Return the request for one run's keys. Raises: RequestError, KeyRuleError."""
-        check_range("from", self.low, "to", self.high)
+    def to_request(self, keys: Sequence[str], settings: QuerySettings, runs: int = 1) -> SeriesRequest:
+        """Return the request to each run. Raises: RequestError, KeyRuleError."""
+        check_range("from", self.step_from, "to", self.step_to)
         if not keys:
             raise RequestError("key", None, "is required", "name at least one: key=loss")
         checked = [check_key(key) for key in keys]
@@ -39,44 +39,44 @@ class ViewParameters(Parameters):
         if runs * len(keys) * self.points > settings.query_max_cells:
             rule = f"{runs * len(keys):,} series × {self.points:,} points are more than {settings.query_max_cells:,}"
             raise RequestError("points", self.points, rule, "ask for fewer points, or split the request")
-        return SeriesRequest(checked, self.points, self.low, self.high)
+        return SeriesRequest(checked, self.points, self.step_from, self.step_to)
 
 
 class SeriesParameters(ViewParameters):
-    """What a request for series says besides runs and keys."""
+    """Parameters of requests for series, besides runs and keys."""
 
     x: str | None = Field(
         None,
         max_length=TEXT_MAX,
-        description="The x axis: `_step`, `_timestamp` (seconds since the epoch), `_runtime` (seconds since the run"
-        " began), or the key of a number; then the points are those at whose step it was logged too. None: of each"
-        " metric the number that `define_metric` named, else `_step`.",
+        description="The x axis: `_step`, `_timestamp` (seconds since the epoch), `_runtime` (seconds since the start"
+        " of the run), or the key of a number; points are then at the steps that have a value of both. Default: for"
+        " each metric the number that `define_metric` names, otherwise `_step`.",
     )
     sampling: Sampling = Field(
         Sampling.BUCKETS,
-        description="`buckets`: last value, min, max and mean of even buckets of steps. `lttb`: rows that keep the"
-        " shape. `random`: rows drawn by `seed`. `raw`: every row, up to 10,000.",
+        description="`buckets`: last value, min, max and mean of equal buckets of steps. `lttb`: rows that preserve the"
+        " shape. `random`: random rows, selected by `seed`. `raw`: all rows, at most 10,000.",
     )
-    seed: int = Field(0, ge=0, le=2**63 - 1, description="Of `random`: another seed, other rows.")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="Seed of `random`; the same seed selects the same rows.")
     smoothing: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Weight of an exponential moving average over the whole series, without bias to 0 at its begin;"
-        " its values are added as `smoothed`. 0: none.",
+        description="Weight of an exponential moving average over the whole series, without bias towards 0 at its start"
+        "; its values are returned as `smoothed`. 0: none.",
     )
     smoothing_parts: int | None = Field(
         None,
         ge=1,
         le=POINTS_MAX,
-        description="The weight is that of one of so many even parts of the whole series, where it has more rows: so"
-        " the average looks alike however many rows there are. None: of a row.",
+        description="Apply the weight to each of this many equal parts of the whole series instead of to each row, if"
+        " it has more rows, so that the smoothing does not depend on the number of rows. Default: to each row.",
     )
 
-    def of_keys(self, keys: Sequence[str], settings: QuerySettings, runs: int = 1) -> SeriesRequest:
-        """Return the request for one run's keys. Raises: RequestError, KeyRuleError."""
+    def to_request(self, keys: Sequence[str], settings: QuerySettings, runs: int = 1) -> SeriesRequest:
+        """Return the request to each run. Raises: RequestError, KeyRuleError."""
         x = "_timestamp" if self.x == "_wall" else self.x
-        request = super().of_keys(keys, settings, runs)
+        request = super().to_request(keys, settings, runs)
         return replace(
             request,
             x=x,
@@ -90,7 +90,7 @@ class SeriesParameters(ViewParameters):
 class RunSeriesQuery(SeriesParameters):
     """The query of GET series."""
 
-    key: list[str] = Field([], description="A metric's key; repeat it for several.")
+    key: list[str] = Field([], description="Key of a metric; repeat it for several metrics.")
     format: AnyFormat = None
 
 
@@ -104,31 +104,31 @@ class ManySeriesBody(SeriesParameters):
 class GroupsBody(ViewParameters):
     """The body of POST groups."""
 
-    runs: list[str] = Field([], description="Paths of runs, `entity/project/run_id`; needed unless `groups` has them.")
+    runs: list[str] = Field([], description="Paths of runs, `entity/project/run_id`; required unless `groups` is sent.")
     keys: list[str] = Field(min_length=1, description="Keys of metrics.")
     group_by: str | None = Field(
         None,
         max_length=TEXT_MAX,
-        description=f"`config.KEY` (`config.optimizer.lr` looks inside), {', '.join(f'`{name}`' for name in FIELDS)}."
-        " None: all runs are one group.",
+        description=f"`config.KEY` (nested: `config.optimizer.lr`), {', '.join(f'`{name}`' for name in FIELDS)}."
+        " Default: all runs are one group.",
     )
     groups: dict[str, list[str]] | None = Field(
         None,
-        description="In place of `runs` and `group_by`: the paths of each group's runs, by the group's name. A run may"
-        " be in several.",
+        description="Instead of `runs` and `group_by`: the paths of each group's runs, by the group's name. A run may"
+        " be in several groups.",
     )
     filled: bool = Field(
         False,
-        description="Widen the buckets until a run has a row in each: to the steps between two rows, of the middle one"
-        " of a key's runs. So runs that log at different steps meet in one bucket.",
+        description="Widen the buckets to the median distance between two rows over a key's runs, so that runs that log"
+        " at different steps share buckets.",
     )
 
     def paths(self) -> list[RunPath]:
-        """Return the runs, each once. Raises: RequestError, RunPathError."""
+        """Return the distinct runs. Raises: RequestError, RunPathError."""
         return [RunPath.parse(path) for path in dict.fromkeys([*self.runs, *chain(*(self.groups or {}).values())])]
 
-    def values(self) -> dict[RunPath, list[Any]] | None:
-        """Return the names of each run's groups, None where the service is to find groups. Raises: RunPathError."""
+    def group_names(self) -> dict[RunPath, list[Any]] | None:
+        """Return the names of each run's groups, None if runs are grouped by a field. Raises: RunPathError."""
         if self.groups is None:
             return None
         names: dict[RunPath, list[Any]] = {}
@@ -137,11 +137,16 @@ class GroupsBody(ViewParameters):
                 names.setdefault(RunPath.parse(run), []).append(name)
         return names
 
-    def of_runs(self, settings: QuerySettings, runs: int) -> SeriesRequest:
-        """Return the request for every run. Raises: RequestError, KeyRuleError."""
+    def to_group_request(self, settings: QuerySettings, runs: int) -> SeriesRequest:
+        """Return the request to each run. Raises: RequestError, KeyRuleError."""
         if not runs:
             raise RequestError("runs", None, "is required", "name runs, or groups of them in `groups`")
         if self.groups is not None and (self.runs or self.group_by):
-            raise RequestError("groups", len(self.groups), "stands in place of runs and group_by", "leave those out")
+            raise RequestError(
+                "groups",
+                len(self.groups),
+                "can't be combined with runs or group_by",
+                "send either groups, or runs and group_by",
+            )
         check_group_by(self.group_by)
-        return self.of_keys(self.keys, settings, runs)
+        return self.to_request(self.keys, settings, runs)

@@ -1,4 +1,4 @@
-"""What changes while someone looks: a stream of server-sent events."""
+"""Live updates of a project's runs as server-sent events."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from stepwell_query.api.context import Shared
-from stepwell_query.api.streams import Streams
+from stepwell_query.api.dependencies import ContextDep
+from stepwell_query.api.streams import StreamSlots
 from stepwell_query.encoding import json_bytes
 from stepwell_query.runs.live_updates import Position
 from stepwell_schemas.rules.identifiers import check_identifier
@@ -21,13 +21,14 @@ _PATIENCE_SECONDS: Final = 15.0
 _RETRY_MS: Final = 1_000
 
 
-# Not in the schema: clients that are made of it read an answer to its end, and this one has none.
+# Not in the schema: generated clients read an answer to its end, which this one never reaches.
 @router.get("/projects/{entity}/{project}/events", response_class=StreamingResponse, include_in_schema=False)
-async def events(entity: str, project: str, context: Shared, request: Request) -> StreamingResponse:
-    """Stream which runs of a project have moved on, as server-sent events; the first names all of them.
+async def events(entity: str, project: str, context: ContextDep, request: Request) -> StreamingResponse:
+    """Stream the progress of a project's runs as server-sent events; the first event has all runs.
 
-    Each `runs` event has `{"runs": [{"run_id", "offset", "step", "state"}]}`. A comment comes every 15 seconds without
-    news, and when ClickHouse can't be read. A project that is not there yet has no runs.
+    Each `runs` event has `{"runs": [{"run_id", "offset", "step", "state"}]}` with the runs that changed. A comment is
+    sent after 15 seconds without changes, and when ClickHouse can't be read. A project that does not exist yet has no
+    runs.
     """
     check_identifier("entity", entity)
     check_identifier("project", project)
@@ -39,15 +40,15 @@ async def events(entity: str, project: str, context: Shared, request: Request) -
 
 
 class EventsResponse(StreamingResponse):
-    """A stream of events that has a place among all streams while it lasts."""
+    """An event stream that occupies a slot while it is open."""
 
-    def __init__(self, streams: Streams, client: str, items: AsyncIterator[bytes], **more: Any) -> None:
+    def __init__(self, streams: StreamSlots, client: str, items: AsyncIterator[bytes], **more: Any) -> None:
         super().__init__(items, **more)
         self._streams = streams
         self._client = client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream until its client leaves."""
+        """Send the stream until the client disconnects."""
         self._streams.enter(self._client)
         try:
             await super().__call__(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Media files by their content's SHA-256: whole, in ranges, and never asked for twice."""
+"""Media files by the SHA-256 of their content, complete or in ranges, cacheable without limit."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
 
-from stepwell_query.api.context import Context, Shared
+from stepwell_query.api.dependencies import Context, ContextDep
 from stepwell_query.errors import RequestError
 from stepwell_query.media.files import (
     PAGE_TYPES,
     MediaFile,
     check_sha256,
-    gone,
+    media_gone,
     page_headers,
+    parse_range,
     read_media_file,
     safety_headers,
     served_type,
-    span_of,
 )
 from stepwell_schemas.media_store import file_path
 
@@ -27,13 +27,14 @@ router = APIRouter(prefix="/api/v1", tags=["media"])
 
 @router.get("/media/{sha256}", response_class=Response)
 @router.head("/media/{sha256}", response_class=Response, include_in_schema=False)
-async def media(sha256: str, context: Shared, request: Request) -> Response:
-    """Return a media file, as the references of media values name it; one range of bytes where `Range` asks for it.
+async def media(sha256: str, context: ContextDep, request: Request) -> Response:
+    """Return a media file that a media value refers to, or one range of its bytes if `Range` is sent.
 
-    Pictures, sounds and videos have their media type; all else is sent as `application/octet-stream`, to download. The
-    header `stepwell-media-type` has the type that the file was logged with.
-    404 says why, in its `type` too: `media-pending`, a logged value refers to the file, whose bytes have not come;
-    `media-gone`, it was stored and is no more; `media-unknown`, no logged value refers to it.
+    Images, audio and video are sent with their media type, other files as `application/octet-stream` for download. The
+    header `stepwell-media-type` has the media type that was logged.
+
+    The `type` of a 404 gives the reason: `media-pending`, a logged value refers to the file, but it is not stored yet;
+    `media-gone`, the file was stored and has been deleted; `media-unknown`, no logged value refers to it.
     """
     file = await _file(context, sha256)
     headers = safety_headers(sha256, file.content_type)
@@ -41,11 +42,11 @@ async def media(sha256: str, context: Shared, request: Request) -> Response:
 
 
 @router.get("/media/{sha256}/page", response_class=Response)
-async def page(sha256: str, context: Shared, request: Request) -> Response:
-    """Return a logged HTML file as a page: its own scripts run, without an origin and without the network."""
+async def page(sha256: str, context: ContextDep, request: Request) -> Response:
+    """Return a logged HTML file as a page whose scripts run in an opaque origin without network access."""
     file = await _file(context, sha256)
     if file.content_type.strip().lower() not in PAGE_TYPES:
-        raise RequestError("sha256", sha256, "is no page", f"download /api/v1/media/{sha256}")
+        raise RequestError("sha256", sha256, "is not an HTML file", f"download /api/v1/media/{sha256}")
     return await _answer(context, request, file, "text/html; charset=utf-8", page_headers())
 
 
@@ -68,11 +69,11 @@ async def _answer(
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     if etag in known or "*" in known:
         return Response(status_code=304, headers=headers)
-    # A range of another version of the file would be asked for in vain: then the answer is the whole file.
-    wanted = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
-    span = span_of(wanted, file.size)
+    # If-Range with another entity tag: the answer is the complete file.
+    range_header = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
+    span = parse_range(range_header, file.size)
     if await context.media.size(path) is None:
-        raise gone(file.sha256)
+        raise media_gone(file.sha256)
     headers["content-length"] = str(span.end - span.start)
     if span.partial:
         headers["content-range"] = f"bytes {span.start}-{span.end - 1}/{file.size}"

@@ -1,11 +1,12 @@
-"""What several runs have logged together."""
+"""Metrics of several runs together."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from stepwell_query.api.context import Shared, encoded
+from stepwell_query.api.dependencies import ContextDep
+from stepwell_query.api.negotiation import encode_response
 from stepwell_query.api.params.common import Parameters
 from stepwell_query.api.params.runs import RUNS_MAX
 from stepwell_query.encoding import Format, json_bytes
@@ -22,11 +23,11 @@ class RunMetricsBody(Parameters):
 
 
 @router.post("/projects/{entity}/{project}/metrics")
-async def run_metrics(entity: str, project: str, body: RunMetricsBody, context: Shared) -> Response:
-    """List what some runs of a project have logged together, in columns, sorted by `key` and `kind`.
+async def run_metrics(entity: str, project: str, body: RunMetricsBody, context: ContextDep) -> Response:
+    """List the metrics of some runs of a project together, in columns, sorted by `key` and `kind`.
 
-    `first_step` and `last_step` are over all of them, `runs` is how many have the metric. Runs that do not exist
-    have none.
+    `first_step` and `last_step` are over all these runs, `runs` is the number of runs with the metric. Runs that do not
+    exist have no metrics.
     """
     check_identifier("entity", entity)
     check_identifier("project", project)
@@ -36,4 +37,4 @@ async def run_metrics(entity: str, project: str, body: RunMetricsBody, context: 
     def read() -> bytes:
         return json_bytes({"metrics": read_run_metrics(context.store, entity, project, body.run_ids)})
 
-    return encoded(await context.in_thread(read), Format.JSON)
+    return encode_response(await context.in_thread(read), Format.JSON)

@@ -1,4 +1,4 @@
-"""The web page: its document at the addresses of projects and runs, and its files."""
+"""The web page: its document at the URLs of projects and runs, and its files."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
+from stepwell_query.api.problem_types import ProblemType
 from stepwell_query.api.problems import problem
 from stepwell_query.web_assets import ASSETS, DOCS_POLICY, FRAME_POLICY, PAGE_POLICY, Asset, AssetsMissingError, Page
 
 router = APIRouter(tags=["page"], include_in_schema=False)
 
 _RESERVED = frozenset({"api", "-"})
-"""First parts of paths that are no entities here: what is unknown below them is a 404, not a page."""
+"""First path segments that are not entities: unknown paths below them are a 404 and not a page."""
 
 _SAFETY = {"x-content-type-options": "nosniff", "referrer-policy": "same-origin"}
 _PLAIN = "!~*'()"
-"""What JavaScript's encodeURIComponent leaves as it is besides what `quote` does."""
+"""Characters that JavaScript's encodeURIComponent leaves unescaped in addition to those of `quote`."""
 
 _FIRST_RUNS = 50
-"""FIRST_PAGE of runs_model.js."""
+"""Equal to FIRST_PAGE of runs_model.js."""
 
-_FOR_GOOD = "public, max-age=31536000, immutable"
+_IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 @cache
@@ -35,10 +36,10 @@ def _page() -> Page:
 
 
 def prepare() -> None:
-    """Begin to read and to compress the page's files, beside the loop, so that the first visitor waits for neither."""
+    """Read and compress the page's files in a thread, so that the first visitor does not wait for it."""
 
     def work() -> None:
-        # Where the libraries are missing, the visitor is told.
+        # Missing libraries are reported to visitors by `_document`.
         with suppress(AssetsMissingError):
             _page().compress()
 
@@ -47,7 +48,7 @@ def prepare() -> None:
 
 @router.get("/docs")
 async def docs(request: Request) -> Response:
-    """Return the page that shows the API; all that it loads is this service's own."""
+    """Return the page that documents the API; all its resources are served by this service."""
     return _document(request, lambda page: page.docs, DOCS_POLICY)
 
 
@@ -55,11 +56,11 @@ async def docs(request: Request) -> Response:
 @router.get("/{entity}/{project}")
 @router.get("/{entity}/{project}/{run_id}")
 async def document(request: Request) -> Response:
-    """Return the page; which project or run it shows, its scripts read from the address."""
+    """Return the page; its scripts read the project or run from the URL."""
     names = [request.path_params[name] for name in ("entity", "project", "run_id") if name in request.path_params]
     if names and names[0] in _RESERVED:
         raise HTTPException(404)
-    ahead = f"<{_first_question(names)}>; rel=preload; as=fetch; crossorigin"
+    ahead = f"<{_first_request(names)}>; rel=preload; as=fetch; crossorigin"
     return _document(request, lambda page: page.document, PAGE_POLICY, link=ahead)
 
 
@@ -67,12 +68,12 @@ def _document(request: Request, chosen: Callable[[Page], Asset], policy: str, **
     try:
         asset = chosen(_page())
     except AssetsMissingError as error:
-        return problem(503, "page-incomplete", "The page can't be shown", str(error))
+        return problem(503, ProblemType.PAGE_INCOMPLETE, "Page unavailable", str(error))
     return _answer(request, asset, {"content-security-policy": policy, "cache-control": "no-cache", **more})
 
 
-def _first_question(names: list[str]) -> str:
-    """Return what the page's scripts will ask first: a browser that knows asks it while it still loads them."""
+def _first_request(names: list[str]) -> str:
+    """Return the URL that the page's scripts will request first, so that the browser can preload it."""
     path = "/".join(quote(name, safe=_PLAIN) for name in names)
     if not names:
         return "/api/v1/projects"
@@ -85,13 +86,13 @@ def _first_question(names: list[str]) -> str:
 
 @router.get(ASSETS + "/{version}/{name:path}")
 async def asset(version: str, name: str, request: Request) -> Response:
-    """Return one of the page's files, to be kept for good under this address."""
+    """Return one of the page's files; it never changes at this URL."""
     page = _page()
-    found = page.assets.get(name)
-    if version != page.version or found is None:
+    file = page.assets.get(name)
+    if version != page.version or file is None:
         raise HTTPException(404)
     policy = {"content-security-policy": FRAME_POLICY} if name.endswith(".html") else {}
-    return _answer(request, found, {"cache-control": _FOR_GOOD, **policy})
+    return _answer(request, file, {"cache-control": _IMMUTABLE, **policy})
 
 
 def _answer(request: Request, file: Asset, headers: dict[str, str]) -> Response:

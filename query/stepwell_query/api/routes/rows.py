@@ -1,4 +1,4 @@
-"""A run's rows by step: sampled (`history`) and all of them (`scan`)."""
+"""Rows of a run by step: sampled (`history`) or all (`scan`)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import Annotated, Any, Final, TypeVar
 import structlog
 from fastapi import APIRouter, Query, Request, Response
 
-from stepwell_query.api.context import Context, Run, Shared, StreamedResponse, chosen_format, encoded
+from stepwell_query.api.cancellation import ClosingStreamingResponse, iterate_in_threads, run_until_disconnect
+from stepwell_query.api.dependencies import Context, ContextDep, RunDep
+from stepwell_query.api.negotiation import encode_response, negotiate_format
 from stepwell_query.api.params.rows import Having, HistoryQuery, RowsQuery, ScanQuery
 from stepwell_query.encoding import MEDIA_TYPES, Format, json_bytes, table_bytes
 from stepwell_query.errors import RequestError
-from stepwell_query.query_limits import Limits
+from stepwell_query.query_limits import QueryLimits
 from stepwell_query.rows.format_arrow import wide_schema, wide_table
 from stepwell_query.rows.format_json import wide_lines
 from stepwell_query.rows.history import History, HistoryRequest, read_history
 from stepwell_query.rows.scan import Scan, begin_long_scan, begin_scan
-from stepwell_query.rows.stream import Writing, long_bytes, wide_bytes
+from stepwell_query.rows.stream import RowFormat, long_bytes, wide_bytes
 from stepwell_query.telemetry import ROWS_CANCELLED
 from stepwell_schemas.errors import StoreError
 from stepwell_schemas.rules.identifiers import RunPath
@@ -30,62 +32,67 @@ _SCANNED: Final = (Format.NDJSON, Format.ARROW, Format.CSV, Format.PARQUET, Form
 
 
 @router.get("/history")
-async def history(path: Run, query: Annotated[HistoryQuery, Query()], context: Shared, request: Request) -> Response:
-    """Return a run's rows by step, at most `samples`, evenly chosen: always the same ones, first and last included.
+async def history(
+    path: RunDep, query: Annotated[HistoryQuery, Query()], context: ContextDep, request: Request
+) -> Response:
+    """Return at most `samples` rows of a run by step, sampled evenly and deterministically, with the first and last.
 
-    With keys, the rows that have a value for all of them, or, with `interpolate`, for any of them. `_timestamp` is in
-    seconds since the epoch, `_runtime` in seconds since the run began. A request ends when whoever sent it leaves.
+    With keys, rows have a value for all of them or, with `interpolate`, for any of them. `_timestamp` is in seconds
+    since the epoch, `_runtime` in seconds since the start of the run. The request is cancelled if the client
+    disconnects.
     """
-    fmt = chosen_format(request, query.format, tuple(Format))
-    asked = query.request()
-    limits = Limits.of(context.settings)
+    fmt = negotiate_format(request, query.format, tuple(Format))
+    history_request = query.request()
+    limits = QueryLimits.from_settings(context.settings)
 
     def read() -> bytes:
-        found = read_history(context.store, path, asked, limits, context.settings.query_max_cells)
-        return _history_bytes(path, asked, found, fmt, query)
+        history_rows = read_history(context.store, path, history_request, limits, context.settings.query_max_cells)
+        return _history_bytes(path, history_request, history_rows, fmt, query)
 
-    return encoded(await context.while_wanted(request, read, _ending(context, limits)), fmt)
+    return encode_response(await run_until_disconnect(context, request, read, _canceller(context, limits)), fmt)
 
 
-def _history_bytes(path: RunPath, asked: HistoryRequest, found: History, fmt: Format, query: RowsQuery) -> bytes:
-    filled = asked.interpolation is not None
-    if fmt is not Format.JSON and found.unknown:
-        names = ", ".join(map(repr, found.unknown))
-        remedy = "leave them out, or ask for format=json, which lists them as unknown_keys"
-        raise RequestError("key", found.unknown[0], f"the run has not logged {names}", remedy)
+def _history_bytes(
+    path: RunPath, history_request: HistoryRequest, history_rows: History, fmt: Format, query: RowsQuery
+) -> bytes:
+    filled = history_request.interpolation is not None
+    if fmt is not Format.JSON and history_rows.unknown:
+        names = ", ".join(map(repr, history_rows.unknown))
+        remedy = "remove them, or use format=json, which lists them as unknown_keys"
+        raise RequestError("key", history_rows.unknown[0], f"the run has not logged {names}", remedy)
     if fmt is Format.NDJSON:
-        return wide_lines(found.rows, query.nan, filled=filled)
+        return wide_lines(history_rows.rows, query.nan, filled=filled)
     if fmt is not Format.JSON:
-        schema = wide_schema(found.rows.series, exact=query.exact, filled=filled)
-        return table_bytes(wide_table(found.rows, schema, exact=query.exact, filled=filled), fmt)
+        schema = wide_schema(history_rows.rows.series, exact=query.exact, filled=filled)
+        return table_bytes(wide_table(history_rows.rows, schema, exact=query.exact, filled=filled), fmt)
     head = {
         "run": str(path),
-        "samples": asked.samples,
-        "sampled": found.sampled,
-        "unknown_keys": found.unknown,
-        "complete_to": found.progress.as_json(),
+        "samples": history_request.samples,
+        "sampled": history_rows.sampled,
+        "unknown_keys": history_rows.unknown,
+        "complete_to": history_rows.progress.as_json(),
     }
-    rows = wide_lines(found.rows, query.nan, ",", filled=filled)
+    rows = wide_lines(history_rows.rows, query.nan, ",", filled=filled)
     return json_bytes(head)[:-1] + b',"rows":[' + rows.removesuffix(b",") + b"]}"
 
 
 @router.get("/scan")
-async def scan(path: Run, query: Annotated[ScanQuery, Query()], context: Shared, request: Request) -> Response:
-    """Stream all of a run's rows by step, also while it goes on: those stored when the scan begins.
+async def scan(path: RunDep, query: Annotated[ScanQuery, Query()], context: ContextDep, request: Request) -> Response:
+    """Stream all rows of a run by step that are stored when the scan starts; the run may still be running.
 
-    With keys, the rows that have a value for all of them (`having=any`: for any). The answer is complete to the offset
-    in its header `stepwell-complete-to-offset`; `cursor` set to its `stepwell-next` gives what came since. An answer
-    that breaks off (no end of the chunked body) is not whole: `cursor` says how to go on. A scan ends when whoever
-    asked leaves.
+    With keys, rows have a value for all of them (`having=any`: for any of them). The answer is complete up to the
+    offset in its header `stepwell-complete-to-offset`; a later request with `cursor` set to its `stepwell-next` returns
+    the values logged since. An answer without the end of its chunked body is incomplete; see `cursor` for how to
+    continue. The scan is cancelled if the client disconnects.
     """
-    fmt = chosen_format(request, query.format, _SCANNED)
-    how = Writing(fmt, query.exact, query.nan, query.page_size)
-    asked = query.request(digits=how.needs_digits)
-    limits = Limits.of(context.settings)
+    fmt = negotiate_format(request, query.format, _SCANNED)
+    how = RowFormat(fmt, query.exact, query.nan, query.page_size)
+    history_request = query.request(digits=how.needs_digits)
+    limits = QueryLimits.from_settings(context.settings)
     most_values = context.settings.query_scan_values
-    end = _ending(context, limits)
+    end = _canceller(context, limits)
 
-    def answer(begun: Scan[T], written: Callable[[Scan[T], Writing, dict[str, Any]], Generator[bytes]]) -> Response:
+    def answer(begun: Scan[T], written: Callable[[Scan[T], RowFormat, dict[str, Any]], Generator[bytes]]) -> Response:
         reached, following = begun.progress, str(begun.next)
         headers = {
             "stepwell-complete-to-step": str(reached.step),
@@ -93,26 +100,28 @@ async def scan(path: Run, query: Annotated[ScanQuery, Query()], context: Shared,
             "stepwell-next": following,
         }
         head = {"run": str(path), "complete_to": reached.as_json(), "next": following}
-        chunks = context.each_in_thread(written(begun, how, head), end)
-        return StreamedResponse(chunks, MEDIA_TYPES[fmt], headers)
+        chunks = iterate_in_threads(context, written(begun, how, head), end)
+        return ClosingStreamingResponse(chunks, MEDIA_TYPES[fmt], headers)
 
     def begin() -> Response:
         if query.long:
-            return answer(begin_long_scan(context.store, path, asked, limits, most_values), long_bytes)
+            return answer(begin_long_scan(context.store, path, history_request, limits, most_values), long_bytes)
         any_key = query.having is Having.ANY
-        return answer(begin_scan(context.store, path, asked, limits, most_values, any_key=any_key), wide_bytes)
+        return answer(
+            begin_scan(context.store, path, history_request, limits, most_values, any_key=any_key), wide_bytes
+        )
 
-    return await context.while_wanted(request, begin, end)
+    return await run_until_disconnect(context, request, begin, end)
 
 
-def _ending(context: Context, limits: Limits) -> Callable[[], None]:
-    """Return what ends a request's statements when whoever asked has gone."""
+def _canceller(context: Context, limits: QueryLimits) -> Callable[[], None]:
+    """Return a function that ends a request's statements after its client has disconnected."""
 
     def end() -> None:
         ROWS_CANCELLED.inc()
         try:
             limits.end(context.store)
         except StoreError as error:
-            _log.warning("statement_not_ended", error=str(error))
+            _log.warning("statement_cancel_failed", error=str(error))
 
     return end

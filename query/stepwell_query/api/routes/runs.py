@@ -1,4 +1,4 @@
-"""Projects, runs, and what a run has logged."""
+"""Projects, runs, and the metrics and sessions of runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import pyarrow as pa
 from fastapi import APIRouter, Query, Request, Response
 
-from stepwell_query.api.context import Run, Shared, chosen_format, encoded
+from stepwell_query.api.dependencies import ContextDep, RunDep
+from stepwell_query.api.negotiation import encode_response, negotiate_format
 from stepwell_query.api.params.common import FormatQuery, RunQuery
 from stepwell_query.api.params.runs import ColumnsQuery, RunsQuery
 from stepwell_query.catalog.run import read_metrics
@@ -22,30 +23,30 @@ router = APIRouter(prefix="/api/v1", tags=["runs"])
 
 
 @router.get("/projects")
-async def projects(context: Shared) -> Response:
-    """List the projects, the latest active first."""
+async def projects(context: ContextDep) -> Response:
+    """List the projects, the most recently active first."""
     return await _json(context, lambda: {"projects": read_projects(context.store)})
 
 
 @router.get("/projects/{entity}/{project}/runs")
-async def runs(entity: str, project: str, query: Annotated[RunsQuery, Query()], context: Shared) -> Response:
-    """List a project's runs that pass a filter, in an order, page by page: `next` is the cursor of the next page.
+async def runs(entity: str, project: str, query: Annotated[RunsQuery, Query()], context: ContextDep) -> Response:
+    """List the runs of a project that match a filter, sorted and in pages; `next` is the cursor of the next page.
 
-    `total` counts the runs that pass. `columns` says which columns of config and summary are shown, and how many there
-    are. A run that comes or changes between two pages moves no other run from one page to the next.
+    `total` is the number of matching runs. `columns` has the returned columns of config and summary, and the number of
+    all columns. A run that is added or changed between two pages moves no other run to another page.
     """
     check_identifier("entity", entity)
     check_identifier("project", project)
-    asked = query.request()
-    return await _json(context, lambda: read_runs(context.store, entity, project, asked))
+    runs_request = query.request()
+    return await _json(context, lambda: read_runs(context.store, entity, project, runs_request))
 
 
 @router.get("/projects/{entity}/{project}/runs/columns")
-async def columns(entity: str, project: str, query: Annotated[ColumnsQuery, Query()], context: Shared) -> Response:
-    """List the columns that config and summary make in a project's runs, those of most runs first.
+async def columns(entity: str, project: str, query: Annotated[ColumnsQuery, Query()], context: ContextDep) -> Response:
+    """List the columns of config and summary over a project's runs, the most frequent first.
 
-    Each has the `name` to filter, order and choose columns by, the `kinds` of its values, and how many `runs` have it.
-    `total` counts all that were found.
+    Each column has the `name` for filters, order and `columns`, the `kinds` of its values, and the number of `runs`
+    that have it. `total` is the number of matching columns.
     """
     check_identifier("entity", entity)
     check_identifier("project", project)
@@ -58,32 +59,34 @@ async def columns(entity: str, project: str, query: Annotated[ColumnsQuery, Quer
 
 
 @router.get("/runs/{entity}/{project}/{run_id}")
-async def run(path: Run, query: Annotated[RunQuery, Query()], context: Shared) -> Response:
-    """Describe one run: state, config, summary, and how far it is stored."""
+async def run(path: RunDep, query: Annotated[RunQuery, Query()], context: ContextDep) -> Response:
+    """Return one run: state, config, summary, and its stored progress."""
     return await _json(context, lambda: read_run(context.store, path, query.nan))
 
 
 @router.get("/runs/{entity}/{project}/{run_id}/metrics")
-async def metrics(path: Run, query: Annotated[FormatQuery, Query()], context: Shared, request: Request) -> Response:
-    """List what a run has logged: each key with each of its kinds, its first and last step, and how many values."""
-    fmt = chosen_format(request, query.format, tuple(Format))
+async def metrics(
+    path: RunDep, query: Annotated[FormatQuery, Query()], context: ContextDep, request: Request
+) -> Response:
+    """List the metrics of a run: each key and kind with its first and last step and the number of values."""
+    fmt = negotiate_format(request, query.format, tuple(Format))
 
     def read() -> bytes:
-        found = read_metrics(context.store, path)
-        return json_bytes({"metrics": found}) if fmt is Format.JSON else table_bytes(_table(found), fmt)
+        run_metrics = read_metrics(context.store, path)
+        return json_bytes({"metrics": run_metrics}) if fmt is Format.JSON else table_bytes(_table(run_metrics), fmt)
 
-    return encoded(await context.in_thread(read), fmt)
+    return encode_response(await context.in_thread(read), fmt)
 
 
 @router.get("/runs/{entity}/{project}/{run_id}/sessions")
-async def sessions(path: Run, context: Shared) -> Response:
-    """List the sessions that logged to a run, each with what became of its records."""
+async def sessions(path: RunDep, context: ContextDep) -> Response:
+    """List the sessions that logged to a run, each with the outcome of its records."""
     return await _json(context, lambda: {"sessions": read_sessions(context.store, path)})
 
 
 @router.get("/runs/{entity}/{project}/{run_id}/sessions/{session}")
-async def session(path: Run, session: str, context: Shared) -> Response:
-    """Say what became of one session's records: what a receipt is made of; 404 while nothing of it is stored."""
+async def session(path: RunDep, session: str, context: ContextDep) -> Response:
+    """Return the outcome of one session's records, the basis of a receipt; 404 until any of them is stored."""
     return await _json(context, lambda: read_session(context.store, path, session))
 
 
@@ -102,5 +105,5 @@ def _table(metrics: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(metrics, schema=schema)
 
 
-async def _json(context: Shared, read: Any) -> Response:
-    return encoded(await context.in_thread(lambda: json_bytes(read())), Format.JSON)
+async def _json(context: ContextDep, read: Any) -> Response:
+    return encode_response(await context.in_thread(lambda: json_bytes(read())), Format.JSON)

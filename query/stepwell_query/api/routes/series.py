@@ -1,4 +1,4 @@
-"""Series for drawing."""
+"""Series for drawing, of single runs or aggregated by group."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from stepwell_query.api.context import Context, Run, Shared, chosen_format, encoded
+from stepwell_query.api.dependencies import Context, ContextDep, RunDep
 from stepwell_query.api.etag import entity_tag, has_tag
+from stepwell_query.api.negotiation import encode_response, negotiate_format
 from stepwell_query.api.params.common import AnyFormat
 from stepwell_query.api.params.series import GroupsBody, ManySeriesBody, RunSeriesQuery, ViewParameters
 from stepwell_query.catalog.runs import Activity, read_activity
@@ -22,25 +23,27 @@ from stepwell_schemas.rules.identifiers import RunPath
 
 router = APIRouter(prefix="/api/v1", tags=["series"])
 
-Stored = dict[RunPath, Activity]
+ActivityByRun = dict[RunPath, Activity]
 
 
 @router.get("/runs/{entity}/{project}/{run_id}/series", responses={304: {"description": "Nothing has changed."}})
-async def series(path: Run, query: Annotated[RunSeriesQuery, Query()], context: Shared, request: Request) -> Response:
-    """Return metrics of one run by at most `points` points each, without losing a spike.
+async def series(
+    path: RunDep, query: Annotated[RunSeriesQuery, Query()], context: ContextDep, request: Request
+) -> Response:
+    """Return metrics of one run with at most `points` points each, without losing extremes.
 
-    Long series are cut into buckets of a power of two of steps. A bucket gives its last value (`value`, at `step`),
-    `min`, `max` and `mean` (NaN left out; the mean is of the finite values), `counts` and how many were NaN
-    (`nans`). The same request gives the same points; a closer range gives finer ones, down to the rows themselves.
-    Other samplings, and what `x` may be, are told in docs/sampling.md.
+    Long series are aggregated into buckets whose width in steps is a power of two. A bucket has its last value (`value`
+    at `step`), `min`, `max` and `mean` (without NaN; the mean is of the finite values), the number of rows (`counts`)
+    and of NaN values (`nans`). The same request returns the same points; a smaller range returns finer buckets, down to
+    single rows. docs/sampling.md describes other samplings and the values of `x`.
 
-    The answer has an `ETag`: send it as `If-None-Match`, and while nothing has changed the answer is 304.
+    The answer has an `ETag`. If it is sent as `If-None-Match`, the answer is 304 while nothing has changed.
     """
-    fmt = chosen_format(request, query.format, tuple(Format))
-    asked = query.of_keys(query.key, context.settings)
+    fmt = negotiate_format(request, query.format, tuple(Format))
+    series_request = query.to_request(query.key, context.settings)
 
-    def read(activity: Stored) -> bytes:
-        answers = read_series(context.store, [path], activity, asked, context.settings.query_max_seconds)
+    def read(activity: ActivityByRun) -> bytes:
+        answers = read_series(context.store, [path], activity, series_request, context.settings.query_max_seconds)
         if not answers:
             raise RunNotFoundError(path)
         return (
@@ -55,25 +58,25 @@ async def series(path: Run, query: Annotated[RunSeriesQuery, Query()], context: 
 @router.post("/series", responses={304: {"description": "Nothing has changed."}})
 async def many_series(
     body: ManySeriesBody,
-    context: Shared,
+    context: ContextDep,
     request: Request,
     named: Annotated[AnyFormat, Query(alias="format")] = None,
 ) -> Response:
     """Return the same metrics of several runs; runs that do not exist are listed in `unknown_runs`.
 
-    It only reads: `If-None-Match` works as for GET.
+    The request only reads, and `If-None-Match` works as for GET.
     """
-    fmt = chosen_format(request, named, tuple(Format))
+    fmt = negotiate_format(request, named, tuple(Format))
     paths = [RunPath.parse(path) for path in dict.fromkeys(body.runs)]
-    asked = body.of_keys(body.keys, context.settings, runs=len(paths))
+    series_request = body.to_request(body.keys, context.settings, runs=len(paths))
 
-    def read(activity: Stored) -> bytes:
-        answers = read_series(context.store, paths, activity, asked, context.settings.query_max_seconds)
+    def read(activity: ActivityByRun) -> bytes:
+        answers = read_series(context.store, paths, activity, series_request, context.settings.query_max_seconds)
         if fmt is not Format.JSON:
             return table_bytes(series_table(answers), fmt)
         known = {answer.run for answer in answers}
         unknown = [str(path) for path in paths if path not in known]
-        found: dict[str, Any] = {"runs": [series_json(one, body.nan) for one in answers], "unknown_runs": unknown}
+        found: dict[str, Any] = {"runs": [series_json(answer, body.nan) for answer in answers], "unknown_runs": unknown}
         return json_bytes(found)
 
     return await _answer(context, request, paths, body, fmt, read)
@@ -82,24 +85,24 @@ async def many_series(
 @router.post("/groups", responses={304: {"description": "Nothing has changed."}})
 async def groups(
     body: GroupsBody,
-    context: Shared,
+    context: ContextDep,
     request: Request,
     named: Annotated[AnyFormat, Query(alias="format")] = None,
 ) -> Response:
-    """Return metrics of many runs summed up by group, over buckets of steps that all runs share.
+    """Return metrics of many runs aggregated by group, over buckets of steps that all runs share.
 
-    A run counts in a bucket with the mean of its finite values there. `mean`, `min`, `max` and `std` (of a sample) are
-    of those, `count` is how many runs they are of, `low` and `high` are the extremes of all values. Nothing is
-    interpolated or carried on where a run has no values. It only reads: `If-None-Match` works as for GET.
+    A run contributes the mean of its finite values to a bucket. `mean`, `min`, `max` and `std` (of a sample) are over
+    these means, `count` is the number of runs, `low` and `high` are the extremes of all values. Buckets without values
+    of a run are neither interpolated nor filled. The request only reads, and `If-None-Match` works as for GET.
     """
-    fmt = chosen_format(request, named, tuple(Format))
+    fmt = negotiate_format(request, named, tuple(Format))
     paths = body.paths()
-    asked = body.of_runs(context.settings, len(paths))
-    by = body.values() or body.group_by
+    series_request = body.to_group_request(context.settings, len(paths))
+    by = body.group_names() or body.group_by
 
-    def read(activity: Stored) -> bytes:
+    def read(activity: ActivityByRun) -> bytes:
         seconds = context.settings.query_max_seconds
-        answer = read_groups(context.store, paths, activity, asked, by, seconds, filled=body.filled)
+        answer = read_groups(context.store, paths, activity, series_request, by, seconds, filled=body.filled)
         if fmt is not Format.JSON:
             return table_bytes(groups_table(answer), fmt)
         return json_bytes(groups_json(answer, body.group_by, body.points, body.nan))
@@ -111,24 +114,24 @@ async def _answer(
     context: Context,
     request: Request,
     paths: Sequence[RunPath],
-    asked: ViewParameters,
+    series_request: ViewParameters,
     fmt: Format,
-    read: Callable[[Stored], bytes],
+    read: Callable[[ActivityByRun], bytes],
 ) -> Response:
-    """Answer by what `read` gives, or gave for the same tag, or that it would be what the client has."""
-    held = request.headers.get("if-none-match")
+    """Return 304 if the client has the answer, otherwise the cached answer of the tag, otherwise that of `read`."""
+    if_none_match = request.headers.get("if-none-match")
 
     def answer() -> Response:
         activity = read_activity(context.store, paths)
-        tag = entity_tag([request.url.path, fmt, asked.model_dump(mode="json")], paths, activity)
-        if has_tag(held, tag):
+        tag = entity_tag([request.url.path, fmt, series_request.model_dump(mode="json")], paths, activity)
+        if has_tag(if_none_match, tag):
             response = Response(status_code=304)
         else:
             content = context.answers.get(tag)
             if content is None:
                 content = read(activity)
                 context.answers.put(tag, content)
-            response = encoded(content, fmt)
+            response = encode_response(content, fmt)
         response.headers["etag"] = tag
         return response
 

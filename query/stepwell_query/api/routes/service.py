@@ -1,4 +1,4 @@
-"""The service itself: addresses to connect to, liveness, readiness and metrics."""
+"""The service itself: connection settings, liveness, readiness and Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import structlog
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from stepwell_query.api.context import Shared
+from stepwell_query.api.dependencies import ContextDep
 from stepwell_query.api.params.runs import RUNS_MAX
+from stepwell_query.api.problem_types import ProblemType
 from stepwell_query.api.problems import problem
 from stepwell_query.encoding import json_bytes
 from stepwell_query.readiness import UP
@@ -24,8 +25,8 @@ router = APIRouter(tags=["service"])
 
 
 @router.get("/api/v1/connect")
-async def connect(context: Shared) -> dict[str, Any]:
-    """Tell a producer which brokers and topics to send to, and a reader the limits."""
+async def connect(context: ContextDep) -> dict[str, Any]:
+    """Return the brokers and topics for producers, and the limits for readers."""
     settings = context.settings
     return {
         "version": version("stepwell"),
@@ -52,19 +53,19 @@ async def connect(context: Shared) -> dict[str, Any]:
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Say that the process is alive."""
+    """Report that the process is alive."""
     return {"status": "ok"}
 
 
 @router.get("/readyz")
-async def readyz(context: Shared) -> Response:
-    """Report whether every part is up: ClickHouse with its schema, and in `stepwell up` the broker and the ingestor."""
+async def readyz(context: ContextDep) -> Response:
+    """Report the readiness of every part: ClickHouse with its schema, and in `stepwell up` the broker and ingestor."""
     parts = await context.readiness.parts()
     fields = {part.name: part.fields() for part in parts}
     missing = [part.name for part in parts if part.state != UP]
     if missing:
-        detail = f"not up: {', '.join(missing)}"
-        return problem(503, "not-ready", "The service is not ready", detail, members={"parts": fields})
+        detail = f"not ready: {', '.join(missing)}"
+        return problem(503, ProblemType.NOT_READY, "Service not ready", detail, members={"parts": fields})
     return Response(json_bytes({"status": "ready", "parts": fields}), media_type="application/json")
 
 

@@ -1,4 +1,4 @@
-"""Logged tables, in pages."""
+"""Logged tables in pages."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import pyarrow as pa
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from stepwell_query.api.context import Context, Shared, encoded
+from stepwell_query.api.dependencies import Context, ContextDep
+from stepwell_query.api.negotiation import encode_response
 from stepwell_query.api.params.common import Parameters
 from stepwell_query.encoding import Format, json_bytes
 from stepwell_query.errors import RequestError
-from stepwell_query.media.files import check_sha256, gone, read_media_file
+from stepwell_query.media.files import check_sha256, media_gone, read_media_file
 from stepwell_query.media.tables import CONTENT_TYPE, TABLE_MAX_BYTES, TableRequest, read_table, table_page
 from stepwell_schemas.media_store import file_path
 
@@ -24,38 +25,44 @@ _CELLS_MAX = 10_000
 class TableQuery(Parameters):
     """The query of GET media rows."""
 
-    offset: int = Field(0, ge=0, le=2**63 - 1, description="Rows to leave out in front.")
-    limit: int = Field(50, ge=1, le=1_000, description="Rows of the page.")
-    sort: str | None = Field(None, max_length=_CELLS_MAX, description="The column to sort by; none: as it was logged.")
-    descending: bool = Field(False, description="Sort from the greatest down.")
-    search: str = Field("", max_length=_CELLS_MAX, description="Text that a row's cells must contain, in any case.")
-    column: str | None = Field(None, max_length=_CELLS_MAX, description="The only column to search in.")
+    offset: int = Field(0, ge=0, le=2**63 - 1, description="Rows to skip.")
+    limit: int = Field(50, ge=1, le=1_000, description="Maximum rows of the page.")
+    sort: str | None = Field(
+        None,
+        max_length=_CELLS_MAX,
+        description="The column to sort by; by default the order in which rows were logged.",
+    )
+    descending: bool = Field(False, description="Sort in descending order.")
+    search: str = Field(
+        "", max_length=_CELLS_MAX, description="Text that a cell of the row must contain, ignoring case."
+    )
+    column: str | None = Field(None, max_length=_CELLS_MAX, description="Restrict the search to this column.")
 
 
 @router.get("/media/{sha256}/rows")
-async def table_rows(sha256: str, query: Annotated[TableQuery, Query()], context: Shared) -> Response:
+async def table_rows(sha256: str, query: Annotated[TableQuery, Query()], context: ContextDep) -> Response:
     """Return a page of a logged table's rows: `columns` (name and type), `rows` (lists of cells), `found`, `total`.
 
-    Cells of type `media` are references, as a row of the run has them, with their `kind`.
+    Cells of type `media` are references with their `kind`, as in rows of a run.
     """
     table = await _table(check_sha256(sha256), context)
     request = TableRequest(**query.model_dump())
-    return encoded(await context.in_thread(lambda: json_bytes(table_page(table, request))), Format.JSON)
+    return encode_response(await context.in_thread(lambda: json_bytes(table_page(table, request))), Format.JSON)
 
 
 async def _table(sha256: str, context: Context) -> pa.Table:
-    kept = context.tables.get(sha256)
-    if kept is not None:
-        return kept
+    cached = context.tables.get(sha256)
+    if cached is not None:
+        return cached
     file = await context.in_thread(read_media_file, context.store, sha256, context.settings.query_max_seconds)
     if file.content_type != CONTENT_TYPE:
-        raise RequestError("sha256", sha256, f"is no table but {file.content_type}", "name the file of a table")
+        raise RequestError("sha256", sha256, f"is not a table but {file.content_type}", "send the SHA-256 of a table")
     if file.size > TABLE_MAX_BYTES:
-        rule = f"is a table of {file.size:,} bytes; pages are made of up to {TABLE_MAX_BYTES:,}"
+        rule = f"is a table of {file.size:,} bytes, more than the limit of {TABLE_MAX_BYTES:,} for pages"
         raise RequestError("sha256", sha256, rule, f"download /api/v1/media/{sha256}, a Parquet file")
     path = file_path(sha256)
     if await context.media.size(path) is None:
-        raise gone(sha256)
+        raise media_gone(sha256)
     content = b"".join([part async for part in context.media.read(path, 0, file.size)])
     table = await context.in_thread(read_table, content)
     context.tables.put(sha256, table)

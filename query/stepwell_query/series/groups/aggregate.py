@@ -1,9 +1,9 @@
-"""Series of many runs summed up by group: pure.
+"""Aggregation of series of many runs by group.
 
-All runs of a series share buckets of one width, on multiples of it. In each bucket, a run counts with the mean of its
-finite values there, however many they are; a run that has none there does not count: nothing is carried on,
-interpolated or taken for 0. So runs of different lengths and densities weigh alike where they are, and `count` says
-how many they were.
+All runs of a series share buckets of one width, which start at multiples of it. In each bucket a run contributes the
+mean of its finite values, whatever their number. A run without finite values in a bucket contributes nothing: values
+are neither carried forward nor interpolated nor replaced by 0. Runs of different lengths and densities therefore have
+equal weight, and `count` is the number of runs.
 """
 
 from __future__ import annotations
@@ -18,48 +18,49 @@ import numpy as np
 from stepwell_query.series.math.buckets import Buckets, Float64s, Int64s, means
 
 _SAFE_EXPONENT: Final = 400
-"""Binary logarithm of the largest values whose squares, of any number of runs, stay within float64."""
+"""Binary logarithm of the largest values whose sum of squares, over any number of runs, fits into float64."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupBuckets:
     """n buckets in columns, ascending by `group`, then by step.
 
-    `step` is the last one of any run in the bucket. `mean`, `least`, `greatest` and `std` (of a sample: NaN of one run)
-    are of the runs' means, of which there are `runs`; `low` and `high` are the extremes of all their values.
+    `step` is the last step of any run in the bucket. `mean`, `min`, `max` and `std` (the sample standard deviation, NaN
+    for one run) are over the means of the `runs` runs; `low` and `high` are the extremes of all their values.
     """
 
     group: Int64s
     step: Int64s
     mean: Float64s
-    least: Float64s
-    greatest: Float64s
+    min: Float64s
+    max: Float64s
     std: Float64s
     runs: Int64s
     low: Float64s
     high: Float64s
 
-    def of(self, group: int) -> GroupBuckets:
+    def select_group(self, group: int) -> GroupBuckets:
         """Return the buckets of one group."""
         own = slice(*np.searchsorted(self.group, [group, group + 1]).tolist())
         return GroupBuckets(*(getattr(self, field.name)[own] for field in fields(self)))
 
 
-def grouped(buckets: Buckets, shifts: Int64s, members: Sequence[tuple[int, int]]) -> GroupBuckets:
-    """Sum up series by group.
+def aggregate_groups(buckets: Buckets, shifts: Int64s, members: Sequence[tuple[int, int]]) -> GroupBuckets:
+    """Aggregate series by group.
 
     Args:
-        buckets: of one series of one run each. shifts: of each, alike for those that share a group.
-        members: (series, group); a series may be in several groups, or in none.
+        buckets: the buckets of all series; each series belongs to one run.
+        shifts: the shift of each series, equal for the series of one group.
+        members: pairs of (series, group); a series may be in several groups, or in none.
     """
     owners = np.array([owner for owner, _ in members], np.int64)
     groups = np.array([group for _, group in members], np.int64)
     bounds = buckets.bounds(len(shifts))
     sizes = bounds[owners + 1] - bounds[owners]
-    # The places of each member's buckets, one member after the other.
+    # The indexes of the buckets of each member, member by member.
     places = np.arange(int(sizes.sum())) + np.repeat(bounds[owners] - np.cumsum(sizes) + sizes, sizes)
     group = np.repeat(groups, sizes)
-    counted = buckets.finite[places] > 0
+    counted = buckets.finite_count[places] > 0
     places, group = places[counted], group[counted]
     bucket = buckets.step[places] >> shifts[buckets.owner[places]]
     order = np.lexsort((bucket, group))
@@ -78,14 +79,14 @@ def _summed(buckets: Buckets, group: Int64s, bucket: Int64s) -> GroupBuckets:
     return GroupBuckets(
         group[starts], np.maximum.reduceat(buckets.step, starts), mean,
         np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts), std, runs,
-        np.fmin.reduceat(buckets.low, starts), np.fmax.reduceat(buckets.high, starts),
+        np.fmin.reduceat(buckets.min, starts), np.fmax.reduceat(buckets.max, starts),
     )  # fmt: skip
 
 
 def _moments(values: Float64s, starts: Int64s, runs: Int64s) -> tuple[Float64s, Float64s]:
-    """Return the mean and the standard deviation of each group's values; the range of float64 holds all means.
+    """Return the mean and the standard deviation of each group's values without overflow.
 
-    Sums and squares are taken of values that are scaled by a power of two of their group, where they could overflow.
+    Where sums or squares could overflow, they are computed from values scaled by a power of two of their group.
     """
     largest = np.maximum.reduceat(np.abs(values), starts)
     _, exponents = np.frexp(np.where(np.isfinite(largest), largest, 0.0))
@@ -98,10 +99,10 @@ def _moments(values: Float64s, starts: Int64s, runs: Int64s) -> tuple[Float64s, 
         return np.ldexp(mean, exponents), np.ldexp(std, exponents)
 
 
-def at_path(document: dict[str, Any], path: str) -> Any:
-    """Return what a config holds at a path of keys joined by dots, None where nothing is.
+def value_at_path(document: dict[str, Any], path: str) -> Any:
+    """Return the value of a config at a path of keys joined by dots, None if there is none.
 
-    Of two paths that read the same (`{"a.b": 1, "a": {"b": 2}}`) the one with fewer levels counts.
+    If a path is ambiguous, as `a.b` in `{"a.b": 1, "a": {"b": 2}}`, the one with fewer levels is used.
     """
     if path in document:
         return document[path]
@@ -109,25 +110,25 @@ def at_path(document: dict[str, Any], path: str) -> Any:
     for count in range(len(parts) - 1, 0, -1):
         inner = document.get(".".join(parts[:count]))
         if isinstance(inner, dict):
-            found = at_path(inner, ".".join(parts[count:]))
-            if found is not None:
-                return found
+            value = value_at_path(inner, ".".join(parts[count:]))
+            if value is not None:
+                return value
     return None
 
 
-def groups_of(values: Sequence[Sequence[Any]]) -> tuple[list[Any], list[list[int]]]:
-    """Return the different values that members have, sorted, and the places of each member's values among them.
+def group_values(values: Sequence[Sequence[Any]]) -> tuple[list[Any], list[list[int]]]:
+    """Return the distinct values of all members, sorted, and the indexes of each member's values among them.
 
-    Numbers come first, then texts, then the rest by its JSON, and None last.
+    Numbers come first, then strings, then other values by their JSON, and None last.
     """
     texts = {_json(value): value for own in values for value in own}
     ordered = sorted(texts, key=lambda text: _rank(texts[text], text))
-    places = {text: place for place, text in enumerate(ordered)}
+    places = {text: index for index, text in enumerate(ordered)}
     return [texts[text] for text in ordered], [[places[_json(value)] for value in own] for own in values]
 
 
 def _json(value: Any) -> str:
-    # 1 and 1.0 are one value, True is another.
+    # 1 and 1.0 are the same value; True is a different one.
     plain = float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else value
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 

@@ -1,4 +1,4 @@
-"""Reads series of many runs and sums them up by a config value, a tag or another field of the runs."""
+"""Series of many runs, aggregated by a config value, a tag or another field of the runs."""
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
 
@@ -13,11 +13,11 @@ import numpy as np
 from stepwell_query.catalog.run import Progress, SeriesInfo
 from stepwell_query.catalog.runs import OF_RUNS, Activity, Found, find_in_runs, progress_of
 from stepwell_query.errors import RequestError
-from stepwell_query.series.bucket_reader import DRAWN_TABLES, RowReader
-from stepwell_query.series.groups.aggregate import GroupBuckets, at_path, grouped, groups_of
+from stepwell_query.series.bucket_reader import DRAWN_TABLES, BucketReader
+from stepwell_query.series.groups.aggregate import GroupBuckets, aggregate_groups, group_values, value_at_path
 from stepwell_query.series.math.bucketing import bucket_shift, clip, filled_shift
 from stepwell_query.series.models import SeriesRequest
-from stepwell_query.series.read_plan import Reading
+from stepwell_query.series.read_plan import SeriesRead
 from stepwell_query.stored_json import json_object
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
@@ -25,7 +25,7 @@ from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.kinds import Kind
 
 FIELDS: Final = ("tags", "group", "job_type", "state", "run_id")
-"""What runs can be grouped by besides `config.KEY`."""
+"""Fields that runs can be grouped by, besides `config.KEY`."""
 
 _CONFIG: Final = "config."
 _COLUMNS: Final = {"tags": "tags", "group": "run_group", "job_type": "job_type", "state": "state", "run_id": "run_id"}
@@ -37,9 +37,9 @@ SELECT entity, project, run_id, {{column}} AS value FROM {{db}}.run_documents FI
 
 @dataclass(frozen=True, slots=True)
 class GroupedSeries:
-    """A key's series of one kind, of all runs that have it: buckets of `2**shift` steps from `first` to `last`.
+    """Aggregated series of one key and kind: buckets of `2**shift` steps from `first` to `last`.
 
-    `buckets` has those of each group that has any, by its place among the groups.
+    `buckets` has the buckets of each group by the group's index, without the groups that have none.
     """
 
     key: str
@@ -52,7 +52,7 @@ class GroupedSeries:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """The answer: groups by their values with their runs, the series, and what of the request was not found."""
+    """The answer: the groups' values and runs, the series, and the requested runs and keys that do not exist."""
 
     values: list[Any]
     runs: list[list[RunPath]]
@@ -62,8 +62,8 @@ class Groups:
     progress: dict[RunPath, Progress]
 
 
-class _Asked(NamedTuple):
-    """A key of one kind, and the series of the runs that have it in the range."""
+class _GroupedKey(NamedTuple):
+    """A key of one kind, and its series in the range, one per run."""
 
     key: str
     kind: Kind
@@ -71,10 +71,10 @@ class _Asked(NamedTuple):
 
 
 def check_group_by(name: str | None) -> None:
-    """Check what runs are to be grouped by. Raises: RequestError."""
+    """Check the field that runs are grouped by. Raises: RequestError."""
     if name is None or name in FIELDS or (name.startswith(_CONFIG) and name != _CONFIG):
         return
-    rule = "is nothing that runs are grouped by"
+    rule = "is not a field that runs can be grouped by"
     raise RequestError("group_by", name, rule, f"send config.KEY, or one of {', '.join(FIELDS)}")
 
 
@@ -88,25 +88,26 @@ def read_groups(
     *,
     filled: bool = False,
 ) -> Groups:
-    """Read series of runs by group; `activity` says how far the runs are stored.
+    """Read series of runs by group; `activity` has the stored progress of each run that exists.
 
     Args:
-        group_by: what of the runs names their groups, or the names of each run's groups.
-        filled: widen the buckets of a key until the middle one of its runs has a row in each.
+        group_by: the field of the runs that names their groups, or the names of each run's groups.
+        filled: widen the buckets of a key to the median distance between two rows of its runs.
 
     Raises:
         StoreError: when ClickHouse does not answer.
     """
     known = [run for run in runs if run in activity]
-    found = find_in_runs(store, known, request.keys)
-    values, of_run = groups_of(_values(store, known, group_by))
+    series_by_run = find_in_runs(store, known, request.keys)
+    values, of_run = group_values(_values(store, known, group_by))
+    grouped_keys = _grouped_keys(known, series_by_run, request)
     groups = dict(zip(known, of_run, strict=True))
     return Groups(
         values,
-        [[run for run in known if place in groups[run]] for place in range(len(values))],
-        _series(RowReader(store, max_seconds), _asked(known, found, request), groups, len(values), request, filled),
+        [[run for run in known if index in groups[run]] for index in range(len(values))],
+        _read_series(BucketReader(store, max_seconds), grouped_keys, groups, len(values), request, filled),
         [run for run in runs if run not in activity],
-        [key for key in dict.fromkeys(request.keys) if not any(found[run][key] for run in known)],
+        [key for key in dict.fromkeys(request.keys) if not any(series_by_run[run][key] for run in known)],
         {run: progress_of(activity[run], None) for run in known},
     )
 
@@ -114,7 +115,7 @@ def read_groups(
 def _values(
     store: Store, runs: Sequence[RunPath], group_by: str | Mapping[RunPath, list[Any]] | None
 ) -> list[list[Any]]:
-    """Return each run's values of what runs are grouped by; a run that has none has the value None."""
+    """Return the values of the field that runs are grouped by, for each run; [None] if a run has none."""
     if group_by is None:
         return [[None] for _ in runs]
     if not isinstance(group_by, str):
@@ -125,66 +126,66 @@ def _values(
     stored = {RunPath(row["entity"], row["project"], row["run_id"]): row["value"] for row in rows}
     if column == "config":
         path = group_by.removeprefix(_CONFIG)
-        return [[at_path(json_object(stored.get(run) or "{}"), path)] for run in runs]
-    found = [stored.get(run) for run in runs]
-    return [own if isinstance(own, list) and own else [own or None] for own in found]
+        return [[value_at_path(json_object(stored.get(run) or "{}"), path)] for run in runs]
+    series_by_run = [stored.get(run) for run in runs]
+    return [own if isinstance(own, list) and own else [own or None] for own in series_by_run]
 
 
-def _asked(runs: Sequence[RunPath], found: Found, request: SeriesRequest) -> list[_Asked]:
-    """Return what is summed up, in the order of the keys; two spellings of a key are one."""
-    asked: dict[tuple[str, Kind], _Asked] = {}
+def _grouped_keys(runs: Sequence[RunPath], series_by_run: Found, request: SeriesRequest) -> list[_GroupedKey]:
+    """Return the keys to aggregate in the order of the request; spellings that fold to the same key count once."""
+    grouped_keys: dict[tuple[str, Kind], _GroupedKey] = {}
     for key in request.keys:
         for run in runs:
-            for info in found[run][key]:
-                if info.kind not in DRAWN_TABLES or not clip(info.first, info.last, request.low, request.high):
+            for info in series_by_run[run][key]:
+                if info.kind not in DRAWN_TABLES or not clip(info.first, info.last, request.step_from, request.step_to):
                     continue
-                own = asked.setdefault((fold_key(key), info.kind), _Asked(key, info.kind, []))
+                own = grouped_keys.setdefault((fold_key(key), info.kind), _GroupedKey(key, info.kind, []))
                 if own.key == key:
                     own.series.append((run, info))
-    return list(asked.values())
+    return list(grouped_keys.values())
 
 
-def _series(
-    reader: RowReader,
-    asked: Sequence[_Asked],
+def _read_series(
+    reader: BucketReader,
+    grouped_keys: Sequence[_GroupedKey],
     groups: Mapping[RunPath, Sequence[int]],
     width: int,
     request: SeriesRequest,
     filled: bool,
 ) -> list[GroupedSeries]:
-    """Read all series at once; the buckets of group g of the n-th key are summed up as group n * width + g."""
-    readings: list[Reading] = []
+    """Read all series together; group g of the n-th key is aggregated under the number n * width + g."""
+    reads: list[SeriesRead] = []
     members: list[tuple[int, int]] = []
-    extents = [_extent([info for _, info in own.series], request) for own in asked]
+    extents = [_extent([info for _, info in own.series], request) for own in grouped_keys]
     shifts = [bucket_shift(*extent, request.points) for extent in extents]
     if filled:
-        shifts = [max(shift, _spacing(own)) for shift, own in zip(shifts, asked, strict=True)]
-    for number, own in enumerate(asked):
+        shifts = [max(shift, _spacing(own)) for shift, own in zip(shifts, grouped_keys, strict=True)]
+    for number, own in enumerate(grouped_keys):
         for run, info in own.series:
-            members += [(len(readings), number * width + group) for group in groups[run]]
+            members += [(len(reads), number * width + group) for group in groups[run]]
             low, high = _extent([info], request)
-            readings.append(Reading(run, info, low, high, shifts[number]))
-    found = grouped(reader.read(readings), np.array([reading.shift for reading in readings], np.int64), members)
+            reads.append(SeriesRead(run, info, low, high, shifts[number]))
+    aggregated = aggregate_groups(reader.read(reads), np.array([read.shift for read in reads], np.int64), members)
     return [
         GroupedSeries(
             own.key, own.kind, *extents[number], shifts[number],
             {
                 group: part
                 for group in range(width)
-                if len((part := found.of(number * width + group)).step)
+                if len((part := aggregated.select_group(number * width + group)).step)
             },
         )
-        for number, own in enumerate(asked)
+        for number, own in enumerate(grouped_keys)
     ]  # fmt: skip
 
 
-def _spacing(own: _Asked) -> int:
-    """Return the shift of buckets in each of which the middle one of a key's runs has a row, if its steps are even."""
+def _spacing(own: _GroupedKey) -> int:
+    """Return the shift of buckets as wide as the median distance between two rows of a key's runs."""
     series = [info for _, info in own.series]
     return filled_shift([(info.last - info.first, info.rows) for info in series])
 
 
 def _extent(series: Sequence[SeriesInfo], request: SeriesRequest) -> tuple[int, int]:
-    """Return the asked steps of series that all have some."""
+    """Return the range of requested steps that the series cover together; each has a step in the request's range."""
     low, high = min(info.first for info in series), max(info.last for info in series)
-    return clip(low, high, request.low, request.high) or (low, high)
+    return clip(low, high, request.step_from, request.step_to) or (low, high)

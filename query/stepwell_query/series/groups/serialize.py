@@ -1,4 +1,4 @@
-"""Answers of groups as JSON documents and as tables. Pure."""
+"""Answers with groups as JSON documents and as tables."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from stepwell_query.series.groups.aggregate import GroupBuckets
 from stepwell_query.series.groups.read import GroupedSeries, Groups
 
 
-def groups_json(answer: Groups, group_by: str | None, points: int, odd: NotFinite) -> dict[str, Any]:
-    """Return the document of an answer, its arrays as `json_bytes` takes them."""
+def groups_json(answer: Groups, group_by: str | None, points: int, non_finite: NotFinite) -> dict[str, Any]:
+    """Return the document of an answer; `json_bytes` encodes its arrays."""
     return {
         "group_by": group_by,
         "points": points,
         "groups": [
-            {"value": stored_value(value, odd), "runs": [str(run) for run in runs]}
+            {"value": stored_value(value, non_finite), "runs": [str(run) for run in runs]}
             for value, runs in zip(answer.values, answer.runs, strict=True)
         ],
-        "series": [_series_json(series, answer, odd) for series in answer.series],
+        "series": [_series_json(series, answer, non_finite) for series in answer.series],
         "unknown_runs": [str(run) for run in answer.unknown_runs],
         "unknown_keys": answer.unknown_keys,
         "complete_to": {str(run): reached.as_json() for run, reached in answer.progress.items()},
     }
 
 
-def _series_json(series: GroupedSeries, answer: Groups, odd: NotFinite) -> dict[str, Any]:
+def _series_json(series: GroupedSeries, answer: Groups, non_finite: NotFinite) -> dict[str, Any]:
     return {
         "key": series.key,
         "kind": series.kind,
@@ -39,9 +39,9 @@ def _series_json(series: GroupedSeries, answer: Groups, odd: NotFinite) -> dict[
         "last_step": series.last,
         "x_axis": "_step",
         "groups": [
-            {"value": stored_value(answer.values[group], odd)}
+            {"value": stored_value(answer.values[group], non_finite)}
             | {
-                name: json_floats(column, odd) if column.dtype.kind == "f" else np.ascontiguousarray(column)
+                name: json_floats(column, non_finite) if column.dtype.kind == "f" else np.ascontiguousarray(column)
                 for name, column in _columns(part).items()
             }
             for group, part in series.buckets.items()
@@ -50,7 +50,7 @@ def _series_json(series: GroupedSeries, answer: Groups, odd: NotFinite) -> dict[
 
 
 def groups_table(answer: Groups) -> pa.Table:
-    """Return a table with a row for each bucket of each group; the group's value is JSON."""
+    """Return a table with a row for each bucket of each group; the column `group` has the group's value as JSON."""
     parts = []
     for series in answer.series:
         for group, part in series.buckets.items():
@@ -68,8 +68,8 @@ def _columns(part: GroupBuckets) -> dict[str, NDArray[Any]]:
     return {
         "step": part.step,
         "mean": part.mean,
-        "min": part.least,
-        "max": part.greatest,
+        "min": part.min,
+        "max": part.max,
         "std": part.std,
         "count": part.runs,
         "low": part.low,

@@ -1,7 +1,7 @@
-"""Rows of several series brought down to buckets of `2**shift` steps. Pure, columnar, over all series at once.
+"""Aggregation of rows of several series into buckets of `2**shift` steps, in columns over all series together.
 
-Bits do not depend on the order in which ClickHouse's threads and parts gave the rows: they are sorted by series and
-step before a sum is taken. -0.0 and 0.0 are one value, whichever of the two a minimum shows.
+Results are identical to the bit whatever the order in which ClickHouse returns rows: rows are sorted by series and step
+before they are summed. -0.0 and 0.0 count as equal, and a minimum or maximum may be either.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SCALE: Final = 2.0**-64
-"""The factor of scaled sums: exact, and small enough that 2^64 values of any size don't pass float64's range."""
+"""The factor of scaled sums: exact, and small enough that 2^64 values of any size do not overflow float64."""
 
 Int64s = NDArray[np.int64]
 Float64s = NDArray[np.float64]
@@ -26,27 +26,31 @@ _LARGEST: Final = float(np.finfo(np.float64).max)
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """n buckets in columns, each of what a series has in a range of steps; sorted by series, then by step.
+    """n buckets in columns, sorted by series, then by step; each aggregates the rows of a series in a range of steps.
 
-    `owner` numbers the series. `step`, `value` and `time` (milliseconds since the epoch) are the last row's. `low` and
-    `high` leave NaN out and are NaN where all is; `low_step` and `high_step` say where they first occurred. `total` is
-    the sum of the `finite` values, `nans` counts NaN, `rows` all. `time`, and the extremes' steps, are None where
-    nobody asked for them. `scaled` is the sum of the finite values times SCALE, where one of the totals is beyond the
-    range of float64.
+    Attributes:
+        owner: index of the series.
+        step: step of the last row; `last` is its value, `time` its time in milliseconds since the epoch.
+        min: least value without NaN, NaN if all values are NaN; `min_step` is its first step. `max` is analogous.
+        total: sum of the finite values; `finite_count` is their number.
+        nan_count: number of NaN values; `count` is the number of all rows.
+        scaled: sum of the finite values times SCALE, present if a total overflows float64.
+
+    `time`, `min_step` and `max_step` are None if they were not requested.
     """
 
     owner: Int64s
     step: Int64s
-    value: Float64s
-    low: Float64s
-    high: Float64s
+    last: Float64s
+    min: Float64s
+    max: Float64s
     total: Float64s
-    finite: Int64s
-    nans: Int64s
-    rows: Int64s
+    finite_count: Int64s
+    nan_count: Int64s
+    count: Int64s
     time: Int64s | None = None
-    low_step: Int64s | None = None
-    high_step: Int64s | None = None
+    min_step: Int64s | None = None
+    max_step: Int64s | None = None
     scaled: Float64s | None = None
 
     @classmethod
@@ -59,12 +63,12 @@ class Buckets:
         return len(self.owner)
 
     def take(self, chosen: Any) -> Buckets:
-        """Return the chosen buckets: a slice, a mask or places."""
+        """Return the buckets that a slice, a mask or an array of indexes selects."""
         columns: Any = [None if column is None else column[chosen] for column in _columns(self)]
         return Buckets(*columns)
 
     def owned(self, owner: Int64s) -> Buckets:
-        """Return the same buckets under other numbers of their series."""
+        """Return the same buckets with other owners."""
         return replace(self, owner=owner)
 
     def split(self, owners: int) -> list[Buckets]:
@@ -73,12 +77,12 @@ class Buckets:
         return [self.take(slice(start, end)) for start, end in pairwise(bounds)]
 
     def bounds(self, owners: int) -> Int64s:
-        """Return where each series' buckets begin, and the end: int64[owners + 1]."""
+        """Return the start of each series' buckets, and the end: int64[owners + 1]."""
         return np.searchsorted(self.owner, np.arange(owners + 1))
 
     def counts(self, owners: int) -> Int64s:
-        """Return the rows that each series' buckets stand for."""
-        return self.sums(self.rows, owners)
+        """Return the number of rows that each series' buckets represent."""
+        return self.sums(self.count, owners)
 
     def sums(self, column: Int64s, owners: int) -> Int64s:
         """Return the sum of a column for each series."""
@@ -89,33 +93,36 @@ class Buckets:
 _columns = attrgetter(*(field.name for field in fields(Buckets)))
 
 
-def concatenated(parts: Sequence[Buckets]) -> Buckets:
-    """Return the buckets of all parts, sorted; a series may have buckets in several."""
+def concatenate(parts: Sequence[Buckets]) -> Buckets:
+    """Return the buckets of all parts, sorted; a series may have buckets in several parts."""
     parts = [part for part in parts if len(part)]
     if not parts:
         return Buckets.empty()
     if any(part.scaled is not None for part in parts):
         parts = [replace(part, scaled=_scaled(part)) for part in parts]
     columns = zip(*(_columns(part) for part in parts), strict=True)
-    whole = parts[0] if len(parts) == 1 else Buckets(*[_joined(column) for column in columns])
-    if in_order(whole.owner, whole.step):
-        return whole
-    return whole.take(np.lexsort((whole.step, whole.owner)))
+    merged = parts[0] if len(parts) == 1 else Buckets(*[_joined(column) for column in columns])
+    if is_sorted(merged.owner, merged.step):
+        return merged
+    return merged.take(np.lexsort((merged.step, merged.owner)))
 
 
-def in_order(owner: Int64s, step: Int64s) -> bool:
-    """Whether rows are sorted by series, then by step."""
+def is_sorted(owner: Int64s, step: Int64s) -> bool:
+    """Return True if rows are sorted by series, then by step."""
     same = owner[1:] == owner[:-1]
     return bool(((owner[1:] > owner[:-1]) | (same & (step[1:] >= step[:-1]))).all())
 
 
-def of_points(
+def from_points(
     owner: Int64s, step: Int64s, value: Float64s, time: Int64s | None, shifts: Int64s, extremes: bool
 ) -> Buckets:
-    """Bring points, sorted by series and step, to buckets of `2**shifts[owner]` steps.
+    """Aggregate points, sorted by series and step, into buckets of `2**shifts[owner]` steps.
 
     Args:
-        time: int64[n], None where nobody wants it. extremes: whether the extremes' steps are wanted.
+        owner: index of each point's series; `step` and `value` belong to the point.
+        time: int64[n], None if not requested.
+        shifts: shift of each series.
+        extremes: request `min_step` and `max_step`.
     """
     if not len(owner):
         return Buckets.empty()
@@ -135,44 +142,44 @@ def of_points(
     )  # fmt: skip
 
 
-def widened(buckets: Buckets, shifts: Int64s) -> Buckets:
-    """Bring buckets to wider ones of `2**shifts[owner]` steps, each of which holds whole ones of them."""
+def widen(buckets: Buckets, shifts: Int64s) -> Buckets:
+    """Merge buckets into buckets of `2**shifts[owner]` steps, which must be at least as wide."""
     if not len(buckets):
         return buckets
     starts, ends = _runs(buckets.owner, buckets.step >> shifts[buckets.owner])
     if len(starts) == len(buckets):
         return buckets
     parts = ends - starts + 1
-    low, high = np.fmin.reduceat(buckets.low, starts), np.fmax.reduceat(buckets.high, starts)
-    low_step, high_step = buckets.low_step, buckets.high_step
+    low, high = np.fmin.reduceat(buckets.min, starts), np.fmax.reduceat(buckets.max, starts)
+    min_step, max_step = buckets.min_step, buckets.max_step
     totals = _sums(buckets.total, starts)
     return Buckets(
-        buckets.owner[starts], buckets.step[ends], buckets.value[ends], low, high, totals,
-        np.add.reduceat(buckets.finite, starts), np.add.reduceat(buckets.nans, starts),
-        np.add.reduceat(buckets.rows, starts),
+        buckets.owner[starts], buckets.step[ends], buckets.last[ends], low, high, totals,
+        np.add.reduceat(buckets.finite_count, starts), np.add.reduceat(buckets.nan_count, starts),
+        np.add.reduceat(buckets.count, starts),
         None if buckets.time is None else buckets.time[ends],
-        None if low_step is None else _first_at(low_step, buckets.low, low, starts, parts),
-        None if high_step is None else _first_at(high_step, buckets.high, high, starts, parts),
+        None if min_step is None else _first_at(min_step, buckets.min, low, starts, parts),
+        None if max_step is None else _first_at(max_step, buckets.max, high, starts, parts),
         None if np.isfinite(totals).all() else _sums(_scaled(buckets), starts),
     )  # fmt: skip
 
 
 def means(buckets: Buckets) -> Float64s:
-    """Return the mean of each bucket's finite values, and its last value where it has none."""
-    counts = np.maximum(buckets.finite, 1)
-    found = np.where(buckets.finite > 0, buckets.total / counts, buckets.value)
+    """Return the mean of each bucket's finite values, or its last value if it has none."""
+    counts = np.maximum(buckets.finite_count, 1)
+    result = np.where(buckets.finite_count > 0, buckets.total / counts, buckets.last)
     if buckets.scaled is None:
-        return found
-    beyond = overflowed(buckets)
-    # The last digit may carry the mean of the largest numbers over float64's end.
+        return result
+    beyond = sum_overflows(buckets)
+    # Rounding may carry the mean of the largest numbers beyond the range of float64.
     with np.errstate(over="ignore"):
         unscaled = np.clip(buckets.scaled / counts / SCALE, -_LARGEST, _LARGEST)
-    return np.where(beyond, unscaled, found)
+    return np.where(beyond, unscaled, result)
 
 
-def overflowed(buckets: Buckets) -> NDArray[np.bool_]:
-    """Return which buckets have finite values whose sum is beyond the range of float64."""
-    return (buckets.finite > 0) & ~np.isfinite(buckets.total)
+def sum_overflows(buckets: Buckets) -> NDArray[np.bool_]:
+    """Return a mask of the buckets whose sum of finite values overflows float64."""
+    return (buckets.finite_count > 0) & ~np.isfinite(buckets.total)
 
 
 def _scaled(buckets: Buckets) -> Float64s:
@@ -190,7 +197,7 @@ def _sums(values: Float64s, starts: Int64s) -> Float64s:
 
 
 def _runs(owner: Int64s, bucket: Int64s) -> tuple[Int64s, Int64s]:
-    """Return the places of the first and the last of each run of rows that agree in both."""
+    """Return the indexes of the first and the last row of each run of rows with equal owner and bucket."""
     if not len(owner):
         return owner, owner
     changes = (owner[1:] != owner[:-1]) | (bucket[1:] != bucket[:-1])
@@ -198,8 +205,8 @@ def _runs(owner: Int64s, bucket: Int64s) -> tuple[Int64s, Int64s]:
     return starts, np.append(starts[1:], len(owner)) - 1
 
 
-def _first_at(step: Int64s, value: Float64s, wanted: Float64s, starts: Int64s, counts: Int64s) -> Int64s:
-    """Return, of each run of rows, the step of the first whose value is the wanted one; 0 where that is NaN."""
-    places = np.where(value == np.repeat(wanted, counts), np.arange(len(value)), len(value))
+def _first_at(step: Int64s, value: Float64s, target: Float64s, starts: Int64s, counts: Int64s) -> Int64s:
+    """Return for each group of rows the step of its first row with the target value; 0 if the target is NaN."""
+    places = np.where(value == np.repeat(target, counts), np.arange(len(value)), len(value))
     first = np.minimum.reduceat(places, starts)
     return np.where(first < len(value), step[np.minimum(first, len(value) - 1)], 0)

@@ -1,7 +1,7 @@
-"""Exponential moving averages over whole series, without bias to 0 at their begin, as in TensorBoard and wandb. Pure.
+"""Exponential moving averages over whole series, without bias towards 0 at their start, as in TensorBoard and wandb.
 
-With weight w, the average after the values v_1 … v_n is sum(w^(n-i) v_i) / sum(w^(n-i)). A value that is not finite
-does not count. A bucket of c values with mean m counts as c values m.
+With weight w, the average after the values v_1 … v_n is sum(w^(n-i) v_i) / sum(w^(n-i)). Values that are not finite
+are skipped. A bucket of c finite values with mean m counts as c values m.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ def moving_averages(buckets: Buckets, owners: int, weight: float | Float64s) -> 
     """Return the average of each series after each of its buckets; NaN before its first finite value.
 
     Args:
-        buckets: all of the series from their first steps on. weight: w, above 0 and below 1; float64[owners]: of each.
+        buckets: all buckets of the series from their first steps.
+        owners: number of series.
+        weight: w, 0 < w < 1, or float64[owners] with a weight for each series.
     """
     if not len(buckets):
         return np.empty(0, np.float64)
-    counts = buckets.finite
+    counts = buckets.finite_count
     decay = np.broadcast_to(np.log(weight), owners)[buckets.owner] * counts
     factors = np.exp(decay)
     starts = buckets.bounds(owners)[:-1]
-    # Where a series begins, nothing of the one before it may be left.
+    # A series must not inherit the sum of the series before it.
     factors[starts[starts < len(buckets)]] = 0.0
     terms = -np.expm1(decay) * np.where(counts > 0, means(buckets), 0.0)
     seen = np.cumsum(counts)
@@ -41,11 +43,11 @@ def moving_averages(buckets: Buckets, owners: int, weight: float | Float64s) -> 
 
 
 def _recurrence(factors: Float64s, terms: Float64s, bounds: Int64s) -> Float64s:
-    """Return s of s[i] = factors[i] * s[i - 1] + terms[i], from s[-1] = 0 on; factors are 0 where a series begins.
+    """Solve s[i] = factors[i] * s[i - 1] + terms[i] with s[-1] = 0; factors are 0 at the start of a series.
 
-    The values are laid out in columns of one length, all of which go down their rows at once, as if each began at 0;
-    then what the columns before have left is added. Each series begins a column of its own: so its bits depend neither
-    on other series nor on what comes later.
+    The values are split into columns of equal length. All columns are computed concurrently, row by row, as if each
+    started at 0; then the remainder carried over from the columns before is added. Each series starts a new column, so
+    that its result depends, to the bit, neither on other series nor on later values.
     """
     sizes = np.diff(bounds)
     columns = -(-sizes // _COLUMN_ROWS)
@@ -65,31 +67,31 @@ def _recurrence(factors: Float64s, terms: Float64s, bounds: Int64s) -> Float64s:
             left[column] = rest
             rest = end + shrinking * rest
         value += factor * left
-    found: Float64s = np.ascontiguousarray(value.T).ravel()[places]
-    return found
+    result: Float64s = np.ascontiguousarray(value.T).ravel()[places]
+    return result
 
 
-def weight_of_row(weight: float, parts: int, rows: int) -> float:
-    """Return the weight of a row that gives one of `parts` even parts of a series the weight `weight`.
+def row_weight(weight: float, parts: int, rows: int) -> float:
+    """Return the weight of one row such that one of `parts` equal parts of a series has the weight `weight`.
 
-    A row is a part itself where there are no more of them.
+    If a series has at most `parts` rows, each row is a part.
     """
     return float(weight ** min(1.0, parts / rows)) if rows > 0 else weight
 
 
-def at_steps(buckets: Buckets, averages: Float64s, steps: Sequence[Int64s]) -> list[Float64s]:
-    """Return the averages of each series as of some steps: after the last bucket that ends at a step or before it."""
-    found = []
-    for own, values, asked in zip(
+def averages_at_steps(buckets: Buckets, averages: Float64s, steps: Sequence[Int64s]) -> list[Float64s]:
+    """Return the averages of each series at some steps: after the last bucket that ends at or before the step."""
+    result = []
+    for own, values, asked_steps in zip(
         buckets.split(len(steps)), np.split(averages, buckets.bounds(len(steps))[1:-1]), steps, strict=True
     ):
-        at = np.searchsorted(own.step, asked, "right") - 1
-        found.append(np.append(values, np.nan)[at])
-    return found
+        at = np.searchsorted(own.step, asked_steps, "right") - 1
+        result.append(np.append(values, np.nan)[at])
+    return result
 
 
-def finest(steps: int, rows: int, limit: int) -> int:
-    """Return the finest level, 0 for rows, of which a range has at most `limit`; the widest where none has so few."""
+def finest_level(steps: int, rows: int, limit: int) -> int:
+    """Return the finest level (0: rows) with at most `limit` buckets in a range, or the widest if none has so few."""
     if min(rows, steps) <= limit:
         return 0
     return next((level for level in LEVELS if steps >> level <= limit), LEVELS[-1])

@@ -1,9 +1,9 @@
-"""A metric drawn over another one: rows joined on their step, then cut into buckets of the x axis. Pure.
+"""A metric over another metric: rows joined on their step, then aggregated into buckets of the x axis.
 
-A bucket of the x axis is `2**k` wide and lies on a multiple of its width, with the smallest k (which may be negative)
-that needs at most the points asked for. So zooms nest here too, and a run that goes on moves no old bucket until the
-width doubles. Multiplying by a power of two is exact, so no row falls on the wrong side of a border. Where x changes
-its sign, there are two buckets at least: 0 is a border at any width.
+A bucket of the x axis is `2**k` wide and starts at a multiple of its width, with the smallest k (possibly negative)
+that needs at most the requested points. Zooms therefore nest, and new steps of a run move no old bucket until the width
+doubles. Multiplication by a power of two is exact, so that no row falls on the wrong side of a border. If x has both
+signs there are at least two buckets: 0 is a border at any width.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stepwell_query.series.math.buckets import Buckets, Float64s, Int64s, of_points
+from stepwell_query.series.math.buckets import Buckets, Float64s, Int64s, from_points
 
-# Of a float64: 2**-1074 is the least positive one, and 2**1023 the greatest power of two.
+# float64: 2**-1074 is the least positive value, 2**1023 the greatest power of two.
 _LEAST_EXPONENT = -1074
 _GREATEST_EXPONENT = 1023
-# A shift that brings all steps into one bucket.
+# A shift with which all steps are in one bucket.
 _WHOLE = 63
 
 
-class Joined(NamedTuple):
+class XYPoints(NamedTuple):
     """Points over x, ascending: `x` float64[n], `buckets`, and their `width` on the x axis.
 
-    A width of None: they are rows; of inf: all that is not below 0 is one bucket, and all that is.
+    Without a width, they are rows. With a width of inf, there is one bucket for x < 0 and one for x >= 0.
     """
 
     x: Float64s
@@ -33,45 +33,45 @@ class Joined(NamedTuple):
     width: float | None
 
 
-def joined(rows: Buckets, xs: Buckets, shift: int) -> tuple[Float64s, Buckets]:
-    """Return those rows (or buckets of `2**shift` steps) of a series at which x has a finite value, with that.
+def join_on_step(rows: Buckets, xs: Buckets, shift: int) -> tuple[Float64s, Buckets]:
+    """Return the values of x and the rows (or buckets of `2**shift` steps) at the steps where x is finite.
 
-    Both are of one series each, ascending by step.
+    Each argument has the buckets of one series, ascending by step.
     """
     place, own = xs.step >> shift, rows.step >> shift
     at = np.searchsorted(place, own)
     there = np.append(place, -1)[at] == own
-    x = np.append(xs.value, np.nan)[at]
+    x = np.append(xs.last, np.nan)[at]
     kept = there & np.isfinite(x)
     return x[kept], rows.take(kept)
 
 
-def over_x(x: Float64s, buckets: Buckets) -> Joined:
-    """Order points by x; those at one x by their step."""
+def sort_by_x(x: Float64s, buckets: Buckets) -> XYPoints:
+    """Sort points by x, then by step."""
     order = np.lexsort((buckets.step, x))
-    return Joined(x[order], buckets.take(order), None)
+    return XYPoints(x[order], buckets.take(order), None)
 
 
-def bucketed_over_x(x: Float64s, rows: Buckets, points: int) -> Joined:
-    """Bring rows to at most `points` buckets of x; a bucket's last row is that of the greatest x, and latest step."""
-    x, rows, _ = over_x(x, rows)
+def bucket_by_x(x: Float64s, rows: Buckets, points: int) -> XYPoints:
+    """Aggregate rows into at most `points` buckets of x; a bucket's last row has the greatest x and latest step."""
+    x, rows, _ = sort_by_x(x, rows)
     if len(x) <= points:
-        return Joined(x, rows, None)
+        return XYPoints(x, rows, None)
     exponent = x_exponent(float(x[0]), float(x[-1]), points)
     places = np.floor(np.ldexp(x, -exponent))
-    # What is so little below 0 that scaling makes it 0.
+    # Values so close below 0 that scaling rounds them to 0.
     places = np.where(x < 0, np.minimum(places, -1), places)
     bucket: Int64s = np.cumsum(np.concatenate(([0], (places[1:] != places[:-1]).astype(np.int64))))
     ends = np.append(np.flatnonzero(np.diff(bucket)), len(x) - 1)
     shifts = np.full(len(ends), _WHOLE)
-    found = of_points(bucket, rows.step, rows.value, rows.time, shifts, extremes=False)
-    return Joined(x[ends], found.owned(np.zeros_like(found.owner)), _width(exponent))
+    result = from_points(bucket, rows.step, rows.last, rows.time, shifts, extremes=False)
+    return XYPoints(x[ends], result.owned(np.zeros_like(result.owner)), _width(exponent))
 
 
 def x_exponent(low: float, high: float, points: int) -> int:
-    """Return the smallest k with which `low`..`high` touch at most `points` buckets of `2**k`, on multiples of it."""
+    """Return the smallest k for which `low`..`high` touch at most `points` buckets of width `2**k`."""
     difference = high - low
-    # The difference of two float64 may overflow, and the halves of the least ones are 0.
+    # The difference of two float64 may overflow, and half of the least positive value is 0.
     span = math.frexp(difference)[1] if math.isfinite(difference) else math.frexp(high / 2 - low / 2)[1] + 1
     exponent = max(span - points.bit_length() - 1, _LEAST_EXPONENT)
     while _places(low, high, exponent) > max(points, 2 if low < 0 <= high else 1):
@@ -84,7 +84,7 @@ def _width(exponent: int) -> float:
 
 
 def _places(low: float, high: float, exponent: int) -> float:
-    """Return how many buckets a range touches; inf where there are more than a float64 can count."""
+    """Return the number of buckets that a range touches; inf if it exceeds float64."""
     try:
         first, last = math.ldexp(low, -exponent), math.ldexp(high, -exponent)
     except OverflowError:

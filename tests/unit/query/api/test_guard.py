@@ -1,4 +1,4 @@
-"""What is refused before a route is reached, in pure ASGI."""
+"""Requests that the middlewares reject before routing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stepwell_query.api.guard import BoundedBodies, OwnRequests, UnexpectedErrors
+from stepwell_query.api.guard import BodyLimitMiddleware, OriginCheckMiddleware, UnexpectedErrorMiddleware
 from stepwell_query.settings import QuerySettings
 from support.readers.logs import logging_to
 
@@ -76,7 +76,7 @@ def named(problem: Any) -> str:
 )
 async def test_only_own_names_are_answered(host: str, allowed: tuple[str, ...], status: int) -> None:
     settings = QuerySettings(allowed_hosts=allowed, base_url="http://base.example:8420", query_host="bound.example")
-    found, body = await asked(OwnRequests(echo, settings), {"host": host})
+    found, body = await asked(OriginCheckMiddleware(echo, settings), {"host": host})
     assert found == status
     if status == 421:
         assert named(body) == "unknown-host"
@@ -85,7 +85,7 @@ async def test_only_own_names_are_answered(host: str, allowed: tuple[str, ...], 
 
 @pytest.mark.parametrize("headers", [[], [("host", "localhost"), ("host", "evil.example")]])
 async def test_a_request_has_one_host(headers: Headers) -> None:
-    status, body = await asked(OwnRequests(echo, QuerySettings()), headers)
+    status, body = await asked(OriginCheckMiddleware(echo, QuerySettings()), headers)
     assert (status, named(body)) == (400, "no-host")
 
 
@@ -112,7 +112,7 @@ async def test_a_request_has_one_host(headers: Headers) -> None:
 )
 async def test_other_web_pages_ask_nothing(method: str, path: str, headers: dict[str, str], status: int) -> None:
     settings = QuerySettings(allowed_hosts=("ui.example",), base_url="https://base.example")
-    app = OwnRequests(echo, settings)
+    app = OriginCheckMiddleware(echo, settings)
     found, body = await asked(app, {"host": "localhost:8420", **headers}, method=method, path=path)
     assert found == status
     assert status == 200 or named(body) == "foreign-page"
@@ -131,7 +131,7 @@ async def test_other_web_pages_ask_nothing(method: str, path: str, headers: dict
     ],
 )
 async def test_bodies_are_bounded(headers: Headers, parts: list[bytes], status: int, name: str) -> None:
-    found, body = await asked(BoundedBodies(echo, 10), headers, parts, method="POST")
+    found, body = await asked(BodyLimitMiddleware(echo, 10), headers, parts, method="POST")
     assert found == status
     assert body == b"".join(parts) if status == 200 else named(body) == name
 
@@ -149,7 +149,7 @@ async def test_a_body_that_does_not_arrive_ends_in_time() -> None:
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"content-length", b"5")]}
-    await BoundedBodies(echo, 10, body_seconds=0.01)(scope, receive, send)
+    await BodyLimitMiddleware(echo, 10, body_seconds=0.01)(scope, receive, send)
     assert sent[0]["status"] == 408
     assert (b"connection", b"close") in sent[0]["headers"]
 
@@ -166,7 +166,7 @@ async def test_an_unexpected_error_is_a_500_within_milliseconds() -> None:
     stream = io.StringIO()
     with logging_to(stream) as handler:
         began = time.monotonic()
-        status, body = await asked(UnexpectedErrors(failing))
+        status, body = await asked(UnexpectedErrorMiddleware(failing))
         assert time.monotonic() - began < 1
         assert (status, named(body)) == (500, "internal")
         handler.close()

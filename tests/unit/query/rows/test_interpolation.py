@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from stepwell_query.encoding import NotFinite
 from stepwell_query.rows.format_arrow import wide_schema, wide_table
 from stepwell_query.rows.format_json import wide_lines
-from stepwell_query.rows.interpolation import Interpolation, interpolated, lacking, linear
+from stepwell_query.rows.interpolation import Interpolation, fill_gaps, linear, series_with_gaps
 from stepwell_query.rows.step_rows import StepRows
 from stepwell_schemas.rules.kinds import Kind
 from support.factories.rows import LARGE, Point, drawn_points, drawn_series, info, tables_of
@@ -37,12 +37,12 @@ def around(points: list[Point], steps: list[int]) -> list[Point]:
 
 def filled_rows(series: list[Any], points: list[Point], chosen: list[int], how: Interpolation) -> StepRows:
     """Return the rows at the chosen steps, of which every one has a value, with what they lack filled."""
-    rows = StepRows.of(series, tables_of(series, [point for point in points if point.step in chosen]), 0)
+    rows = StepRows.from_values(series, tables_of(series, [point for point in points if point.step in chosen]), 0)
     if not len(rows):
         return rows
-    wanted = {info.key for info in lacking(rows, how)}
+    wanted = {info.key for info in series_with_gaps(rows, how)}
     near = [point for point in around(points, rows.steps.tolist()) if series[point.series].key in wanted]
-    return interpolated(rows, tables_of(series, near), how)
+    return fill_gaps(rows, tables_of(series, near), how)
 
 
 def cells(rows: StepRows) -> dict[tuple[str, int], Any]:
@@ -50,15 +50,15 @@ def cells(rows: StepRows) -> dict[tuple[str, int], Any]:
     table = wide_table(rows, wide_schema(rows.series, filled=True), filled=True)
     marks = [name for name in table.column_names if name.endswith(" (interpolated)")]
     steps = table.column("_step").to_pylist()
-    found = {}
+    value_count = {}
     for mark in marks:
         name = mark.removesuffix(" (interpolated)")
         for step, value, filled in zip(
             steps, table.column(name).to_pylist(), table.column(mark).to_pylist(), strict=True
         ):
             if filled:
-                found[name, step] = value
-    return found
+                value_count[name, step] = value
+    return value_count
 
 
 @given(SERIES, SERIES)
@@ -66,16 +66,16 @@ def test_linear_is_what_numpy_and_pandas_say(a: Numbers, b: Numbers) -> None:
     series = [info("a"), info("b")]
     points = [Point(0, step, value) for step, value in a.items()] + [Point(1, step, v) for step, v in b.items()]
     steps = sorted({*a, *b})
-    found = cells(filled_rows(series, points, steps, Interpolation.LINEAR))
+    value_count = cells(filled_rows(series, points, steps, Interpolation.LINEAR))
     frame = pd.DataFrame({"a": a, "b": b}, index=steps, dtype=float)
     expected = frame.interpolate("index", limit_area="inside") if len(frame) else frame
     for name, known in (("a", a), ("b", b)):
         inside = [step for step in steps if step not in known and known and min(known) < step < max(known)]
-        assert [step for of, step in found if of == name] == inside
+        assert [step for of, step in value_count if of == name] == inside
         for step in inside:
-            assert found[name, step] == pytest.approx(expected.loc[step, name], rel=1e-12, abs=1e-6)
+            assert value_count[name, step] == pytest.approx(expected.loc[step, name], rel=1e-12, abs=1e-6)
             at = sorted(known)
-            assert found[name, step] == pytest.approx(np.interp(step, at, [known[one] for one in at]), abs=1e-6)
+            assert value_count[name, step] == pytest.approx(np.interp(step, at, [known[one] for one in at]), abs=1e-6)
 
 
 @given(CASES)
@@ -113,8 +113,8 @@ def test_what_is_filled_depends_on_no_choice_of_rows(a: Numbers, b: Numbers, cho
 def test_next_to_what_is_no_finite_number_linear_fills_nothing(odd: float) -> None:
     points = [Point(0, 0, 1.0), Point(0, 4, odd), Point(0, 8, 3.0), Point(0, 12, 5.0)]
     points += [Point(1, step, 0.0) for step in range(13)]
-    found = cells(filled_rows([info("a"), info("b")], points, list(range(13)), Interpolation.LINEAR))
-    assert found == {("a", 9): 3.5, ("a", 10): 4.0, ("a", 11): 4.5}
+    value_count = cells(filled_rows([info("a"), info("b")], points, list(range(13)), Interpolation.LINEAR))
+    assert value_count == {("a", 9): 3.5, ("a", 10): 4.0, ("a", 11): 4.5}
 
 
 def test_a_line_is_exact_where_it_is_flat_and_finite_where_its_ends_are() -> None:
@@ -144,6 +144,6 @@ def test_of_two_kinds_of_a_key_a_row_shows_what_was_logged_else_what_is_nearer()
     series = [info("k"), info("k", Kind.STRING), info("x")]
     points = [Point(0, 3, 1.0), *(Point(2, step, 0.0) for step in range(6)), Point(1, 0, "text")]
     rows = filled_rows(series, points, list(range(6)), Interpolation.LAST)
-    found = [json.loads(line) for line in wide_lines(rows, NotFinite.LITERAL, filled=True).splitlines()]
-    assert [row["k"] for row in found] == ["text", "text", "text", 1.0, 1.0, 1.0]
-    assert [row["_interpolated"] for row in found] == [[], ["k"], ["k"], [], ["k"], ["k"]]
+    value_count = [json.loads(line) for line in wide_lines(rows, NotFinite.LITERAL, filled=True).splitlines()]
+    assert [row["k"] for row in value_count] == ["text", "text", "text", 1.0, 1.0, 1.0]
+    assert [row["_interpolated"] for row in value_count] == [[], ["k"], ["k"], [], ["k"], ["k"]]

@@ -26,7 +26,7 @@ CASES = drawn_series().flatmap(lambda series: st.tuples(st.just(series), drawn_p
 
 
 def rows_of(series: list[SeriesInfo], points: list[Point]) -> StepRows:
-    return StepRows.of(series, tables_of(series, points), started_ms=500)
+    return StepRows.from_values(series, tables_of(series, points), started_ms=500)
 
 
 def table_of(rows: StepRows, *, exact: bool = False) -> pa.Table:
@@ -71,9 +71,9 @@ def test_rows_are_those_of_a_dictionary(case: Case) -> None:
         # A key with two kinds at one step has the value logged later.
         row.pop(key if key not in RESERVED else "", None)
         row[f"{key} ({kind})" if key in RESERVED else key] = in_json(kind, value)
-    found = as_read(rows_of(series, points))
-    assert [row["_step"] for row in found] == sorted(expected)
-    for row in found:
+    value_count = as_read(rows_of(series, points))
+    assert [row["_step"] for row in value_count] == sorted(expected)
+    for row in value_count:
         wanted = expected[row["_step"]]
         assert set(row) == set(wanted)
         assert all(same(row[name], wanted[name]) for name in wanted), (row, wanted)
@@ -93,12 +93,12 @@ def test_a_wide_table_is_a_plain_pivot(case: Case) -> None:
     logged = {(step, names[index]) for index, step, _ in points}
     assert table.column("_step").to_pylist() == pivot.index.tolist()
     for name, of in zip(names, series, strict=True):
-        for step, found in zip(table.column("_step").to_pylist(), table.column(name).to_pylist(), strict=True):
+        for step, value_count in zip(table.column("_step").to_pylist(), table.column(name).to_pylist(), strict=True):
             if (step, name) not in logged:
-                assert found is None
+                assert value_count is None
                 continue
             wanted = pivot.loc[step, name]
-            assert same(found, float(wanted) if of.kind is Kind.NUMBER else wanted)
+            assert same(value_count, float(wanted) if of.kind is Kind.NUMBER else wanted)
     for name, digits in zip(table.column_names[3 + len(series) :], table.columns[3 + len(series) :], strict=True):
         key = name.rstrip("'").removesuffix(" (exact)")
         wanted = {step: str(v) for i, step, v in points if type(v) is int and series[i].key == key}
@@ -111,12 +111,12 @@ def test_a_wide_table_is_a_plain_pivot(case: Case) -> None:
 def test_a_long_table_has_each_value_as_it_came(case: Case) -> None:
     series, points = case
     tables = tables_of(series, points)
-    found = LongTables(series).table(tables).to_pylist()
+    value_count = LongTables(series).table(tables).to_pylist()
     order = [point for table in tables for point in points_of(table, points)]
-    assert [(row["step"], row["key"], row["kind"]) for row in found] == [
+    assert [(row["step"], row["key"], row["kind"]) for row in value_count] == [
         (point.step, series[point.series].key, str(series[point.series].kind)) for point in order
     ]
-    for row, point in zip(found, order, strict=True):
+    for row, point in zip(value_count, order, strict=True):
         assert row["timestamp"].timestamp() == step_time(point.step) / 1_000
         if series[point.series].kind is Kind.NUMBER:
             assert same(row["value"], float(point.value))
@@ -133,8 +133,8 @@ def test_long_lines_are_the_long_table_with_values_of_json(case: Case) -> None:
     tables = tables_of(series, points)
     lines = long_lines(LongTables(series).table(tables), NotFinite.LITERAL)
     order = [point for table in tables for point in points_of(table, points)]
-    found = [json.loads(line) for line in lines.split(b"\n")[:-1]]
-    for row, (index, step, value) in zip(found, order, strict=True):
+    value_count = [json.loads(line) for line in lines.split(b"\n")[:-1]]
+    for row, (index, step, value) in zip(value_count, order, strict=True):
         assert list(row) == ["key", "kind", "step", "timestamp", "value"]
         assert (row["key"], row["kind"], row["step"]) == (series[index].key, str(series[index].kind), step)
         assert row["timestamp"] == step_time(step) / 1_000
@@ -158,7 +158,7 @@ def test_rows_with_all_keys_have_all_keys(case: Case) -> None:
     for point in points:
         there.setdefault(point.step, set()).add(series[point.series].key)
     rows = rows_of(series, points).with_all_keys()
-    assert rows.steps.tolist() == sorted(step for step, found in there.items() if found == keys)
+    assert rows.steps.tolist() == sorted(step for step, value_count in there.items() if value_count == keys)
     assert rows.values == sum(point.step in set(rows.steps.tolist()) for point in points)
 
 
@@ -166,7 +166,7 @@ def test_rows_with_all_keys_have_all_keys(case: Case) -> None:
 def test_the_same_values_give_the_same_bytes_whatever_order_they_are_read_in(case: Case) -> None:
     series, points = case
     rows = rows_of(series, points)
-    turned = StepRows.of(series, [table.picked(np.arange(len(table.step))[::-1]) for table in rows.tables], 500)
+    turned = StepRows.from_values(series, [table.take(np.arange(len(table.step))[::-1]) for table in rows.tables], 500)
     assert wide_lines(turned) == wide_lines(rows)
     assert table_of(turned).equals(table_of(rows)) or has_nan(points)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell_query.errors import RequestError
-from stepwell_query.rows.scan_cursor import END, Cursor, Place, Span, kind_place
+from stepwell_query.rows.scan_cursor import END, Cursor, ScanPosition, ScanRange, kind_start
 from stepwell_schemas.rules.kinds import Kind
 
 # (steps, offset of the value): the log of a run, in its order, and how many values each scan sends before it breaks.
@@ -22,7 +22,7 @@ def sent_by(cursor: Cursor, log: list[int], stored: int) -> list[tuple[int, int]
     end = max(log[:stored], default=-1) + 1
     return [
         (step, offset)
-        for span in cursor.spans(Place(), Place(step=end))
+        for span in cursor.spans(ScanPosition(), ScanPosition(step=end))
         for step in range(span.low.step, span.high.step)
         for offset, at in enumerate(log[:stored])
         if at == step and (span.since is None or offset > span.since)
@@ -38,7 +38,7 @@ def test_scans_that_break_off_anywhere_send_everything_once(log: list[int], cuts
         # The client keeps whole steps: those before the one at which the answer broke off.
         behind = ([step for step, _ in answer] + [max(log[: offset + 1], default=-1) + 1])[min(steps, len(answer))]
         received += [(step, at) for step, at in answer if step < behind]
-        # As a client does it, who knows no more than the rule.
+        # As a client does that knows only the rule.
         cursor = Cursor.parse(f"{behind}@{offset},{cursor}")
     received += sent_by(cursor, log, len(log))
     assert sorted(received) == sorted((step, offset) for offset, step in enumerate(log))
@@ -48,13 +48,15 @@ SERIES = [(Kind.NUMBER, "a"), (Kind.NUMBER, "b:,@%/*"), (Kind.STRING, "a")]
 LONG_LOGS = st.lists(st.tuples(st.sampled_from(SERIES), st.integers(0, 3)), max_size=30)
 
 
-def long_sent_by(cursor: Cursor, log: list[tuple[tuple[Kind, str], int]], stored: int) -> list[tuple[Place, int]]:
+def long_sent_by(
+    cursor: Cursor, log: list[tuple[tuple[Kind, str], int]], stored: int
+) -> list[tuple[ScanPosition, int]]:
     """Return the places and offsets that a long scan over the first `stored` values of a log sends, in its order."""
-    values = sorted((kind_place(kind)._replace(key=key, step=step), at) for at, ((kind, key), step) in enumerate(log))
+    values = sorted((kind_start(kind)._replace(key=key, step=step), at) for at, ((kind, key), step) in enumerate(log))
     return [
         (place, offset)
         for kind in (Kind.NUMBER, Kind.STRING)
-        for span in cursor.spans(kind_place(kind), kind_place(kind)._replace(kind=kind_place(kind).kind + 1))
+        for span in cursor.spans(kind_start(kind), kind_start(kind)._replace(kind=kind_start(kind).kind + 1))
         for place, offset in values
         if span.low <= place < span.high and offset < stored and (span.since is None or offset > span.since)
     ]
@@ -64,7 +66,7 @@ def long_sent_by(cursor: Cursor, log: list[tuple[tuple[Kind, str], int]], stored
 def test_long_scans_that_break_off_anywhere_send_everything_once(
     log: list[tuple[tuple[Kind, str], int]], cuts: list[tuple[int, int]]
 ) -> None:
-    cursor, received = Cursor(), list[tuple[Place, int]]()
+    cursor, received = Cursor(), list[tuple[ScanPosition, int]]()
     for stored, values in sorted(cuts):
         answer = long_sent_by(cursor, log, stored)
         offset = min(stored, len(log)) - 1
@@ -84,8 +86,8 @@ def test_long_scans_that_break_off_anywhere_send_everything_once(
 
 @given(LOGS, st.integers(0, 30), st.integers(0, 9), st.integers(0, 9))
 def test_a_range_of_steps_is_kept(log: list[int], stored: int, low: int, high: int) -> None:
-    cursor = Cursor().moved(Place(step=4), min(stored, len(log)) - 1)
-    spans = list(cursor.spans(Place(step=low), Place(step=high + 1)))
+    cursor = Cursor().moved(ScanPosition(step=4), min(stored, len(log)) - 1)
+    spans = list(cursor.spans(ScanPosition(step=low), ScanPosition(step=high + 1)))
     assert [step for span in spans for step in range(span.low.step, span.high.step)] == list(range(low, high + 1))
     assert all(span.since is None or span.high.step <= 4 for span in spans)
 
@@ -110,14 +112,14 @@ def test_a_cursor_is_its_text(text: str, long: bool, written: str) -> None:
 
 
 def test_spans_are_what_is_missing() -> None:
-    def at(step: int) -> Place:
-        return Place(step=step)
+    def at(step: int) -> ScanPosition:
+        return ScanPosition(step=step)
 
-    assert list(Cursor().spans(at(3), at(9))) == [Span(at(3), at(9))]
+    assert list(Cursor().spans(at(3), at(9))) == [ScanRange(at(3), at(9))]
     assert list(Cursor.parse("40@91,120@57").spans(at(0), at(150))) == [
-        Span(at(0), at(40), 91),
-        Span(at(40), at(120), 57),
-        Span(at(120), at(150)),
+        ScanRange(at(0), at(40), 91),
+        ScanRange(at(40), at(120), 57),
+        ScanRange(at(120), at(150)),
     ]
 
 
@@ -127,6 +129,8 @@ def test_spans_are_what_is_missing() -> None:
     + [(text, True) for text in ["1@2", "number:a@2", "none:a:1@2", "number::1@2", "number:a:b:1@2", "*@x"]]
     + [("number:a:1@2", False)],
 )
-def test_what_is_no_cursor_is_refused_with_a_remedy(text: str, long: bool) -> None:
-    with pytest.raises(RequestError, match=r"is no cursor of a (long|wide) scan; send "):
+def test_an_invalid_cursor_is_rejected_with_a_remedy(text: str, long: bool) -> None:
+    with pytest.raises(RequestError) as caught:
         Cursor.parse(text, long=long)
+    assert (caught.value.field, caught.value.value) == ("cursor", text)
+    assert ("KIND:KEY:STEP@OFFSET" in caught.value.remedy) is long

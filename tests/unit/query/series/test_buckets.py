@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepwell_query.series.math.buckets import Buckets, concatenated, means, of_points, widened
+from stepwell_query.series.math.buckets import Buckets, concatenate, from_points, means, widen
 
 values = st.one_of(st.floats(-1e9, 1e9), st.sampled_from([math.nan, math.inf, -math.inf, 0.0, 1.0]))
 Series = list[dict[int, float]]
@@ -21,7 +21,7 @@ def buckets_of(series: Series, shift: int) -> Buckets:
     rows = [(owner, step, points[step]) for owner, points in enumerate(series) for step in sorted(points)]
     owners, steps = np.array([row[:2] for row in rows]).T
     shifts = np.full(len(series), shift)
-    return of_points(owners, steps, np.array([row[2] for row in rows]), steps * 10, shifts, extremes=True)
+    return from_points(owners, steps, np.array([row[2] for row in rows]), steps * 10, shifts, extremes=True)
 
 
 def model(series: Series, shift: int) -> list[tuple[Any, ...]]:
@@ -42,7 +42,8 @@ def model(series: Series, shift: int) -> list[tuple[Any, ...]]:
 
 def rows_of(buckets: Buckets) -> list[tuple[Any, ...]]:
     names = (
-        "owner", "step", "value", "time", "low", "low_step", "high", "high_step", "total", "finite", "nans", "rows"
+        "owner", "step", "last", "time", "min", "min_step", "max", "max_step",
+        "total", "finite_count", "nan_count", "count",
     )  # fmt: skip
     return list(zip(*(getattr(buckets, name).tolist() for name in names), strict=True))
 
@@ -64,7 +65,7 @@ def test_points_become_the_models_buckets(series: Series, shift: int) -> None:
 @given(some_series, st.integers(0, 6), st.integers(0, 6))
 def test_wider_buckets_are_those_of_the_points(series: Series, shift: int, more: int) -> None:
     shifts = np.full(len(series), shift + more)
-    assert_same(widened(buckets_of(series, shift), shifts), model(series, shift + more))
+    assert_same(widen(buckets_of(series, shift), shifts), model(series, shift + more))
 
 
 @given(some_series, st.integers(0, 8), st.randoms(use_true_random=False))
@@ -72,7 +73,7 @@ def test_the_order_of_the_parts_does_not_matter(series: Series, shift: int, rand
     whole = buckets_of(series, shift)
     parts = [whole.take(slice(place, place + 1)) for place in range(len(whole))]
     random.shuffle(parts)
-    assert_same(concatenated(parts), rows_of(whole))
+    assert_same(concatenate(parts), rows_of(whole))
 
 
 @given(some_series, st.integers(0, 8))
@@ -86,5 +87,5 @@ def test_a_mean_is_that_of_the_finite_values_though_their_sum_overflows() -> Non
     assert means(buckets_of([{0: 1.0, 1: 2.0, 2: math.nan, 3: math.inf}], 2)).tolist() == [1.5]
     assert means(buckets_of([{0: math.inf, 1: -math.inf}], 2)).tolist() == [-math.inf]
     assert means(buckets_of([{0: 1e308, 1: 1e308}], 2)).tolist() == [1e308]
-    assert not len(concatenated([]))
-    assert not len(widened(Buckets.empty(), np.zeros(1, np.int64)))
+    assert not len(concatenate([]))
+    assert not len(widen(Buckets.empty(), np.zeros(1, np.int64)))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell_query.series.math.bucketing import bucket_shift
-from stepwell_query.series.segments import POINTS, Segment, cover
+from stepwell_query.series.segments import POINTS, Segment, split_range
 from stepwell_schemas.limits import MAX_STEP
 from stepwell_schemas.rollups.sql import LEVEL_BITS, LEVELS, closed, level_for
 
@@ -23,7 +23,7 @@ def ranges(draw: st.DrawFn) -> tuple[int, int, int]:
 @given(ranges(), st.sampled_from([POINTS, *LEVELS]))
 def test_segments_hold_each_step_once_and_closed_buckets_alone(extent: tuple[int, int, int], level: int) -> None:
     low, high, last = extent
-    segments = cover(low, high, last, level)
+    segments = split_range(low, high, last, level)
     reached = low
     for segment in segments:
         assert segment.first << segment.level == reached
@@ -37,7 +37,7 @@ def test_segments_hold_each_step_once_and_closed_buckets_alone(extent: tuple[int
 
 @given(ranges(), st.sampled_from([POINTS, *LEVELS]))
 def test_a_level_has_two_segments_at_most_and_those_below_are_short(extent: tuple[int, int, int], level: int) -> None:
-    segments = cover(*extent, level)
+    segments = split_range(*extent, level)
     for below in (POINTS, *LEVELS):
         here = [segment for segment in segments if segment.level == below]
         assert len(here) <= 2
@@ -56,7 +56,7 @@ def test_a_view_reads_a_bounded_number_of_rows_for_each_of_its_points(
     level = level_for(shift)
     if level is None:
         return
-    rows = sum(segment.end - segment.first for segment in cover(*extent, level))
+    rows = sum(segment.end - segment.first for segment in split_range(*extent, level))
     widths = 2 ** (shift - level)
     # 32 for each bucket below the widest level, whose buckets a view of more than 2^32 steps a point would exceed.
     assert rows <= points * widths + 2 * (len(LEVELS) * 32 + 128)
@@ -65,21 +65,21 @@ def test_a_view_reads_a_bounded_number_of_rows_for_each_of_its_points(
 
 def test_the_cover_of_a_long_run() -> None:
     last = 99_999_999
-    assert cover(0, last, last, 17) == (
+    assert split_range(0, last, last, 17) == (
         Segment(17, 0, 762),
         Segment(12, 24_384, 24_414),
         Segment(7, 781_248, 781_249),
         Segment(POINTS, 99_999_872, 100_000_000),
     )
-    assert cover(100, 5_000, last, 7) == (
+    assert split_range(100, 5_000, last, 7) == (
         Segment(POINTS, 100, 128),
         Segment(7, 1, 39),
         Segment(POINTS, 4_992, 5_001),
     )
-    assert cover(5, 4, last, 7) == ()
+    assert split_range(5, 4, last, 7) == ()
 
 
 def test_what_is_open_is_read_from_points() -> None:
-    assert cover(0, 100, 127, 7) == (Segment(POINTS, 0, 101),)
-    assert cover(0, 127, 127, 7) == (Segment(POINTS, 0, 128),)
-    assert cover(0, 127, 128, 7) == (Segment(7, 0, 1),)
+    assert split_range(0, 100, 127, 7) == (Segment(POINTS, 0, 101),)
+    assert split_range(0, 127, 127, 7) == (Segment(POINTS, 0, 128),)
+    assert split_range(0, 127, 128, 7) == (Segment(7, 0, 1),)

@@ -10,8 +10,8 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepwell_query.series.groups.aggregate import at_path, grouped, groups_of
-from stepwell_query.series.math.buckets import Buckets, of_points
+from stepwell_query.series.groups.aggregate import aggregate_groups, group_values, value_at_path
+from stepwell_query.series.math.buckets import Buckets, from_points
 
 numbers = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([math.nan, math.inf, -math.inf]))
 Run = dict[int, float]
@@ -26,8 +26,8 @@ def test_groups_are_what_pandas_says(runs: list[Run], shift: int, data: st.DataO
     owner, step = np.array([row[:2] for row in rows], np.int64).reshape(-1, 2).T
     value = np.array([row[2] for row in rows], np.float64)
     shifts = np.full(len(runs), shift)
-    found = grouped(of_points(owner, step, value, None, shifts, extremes=False), shifts, members)
-    names = ("group", "step", "mean", "least", "greatest", "std", "runs", "low", "high")
+    found = aggregate_groups(from_points(owner, step, value, None, shifts, extremes=False), shifts, members)
+    names = ("group", "step", "mean", "min", "max", "std", "runs", "low", "high")
     table = pd.DataFrame({name: getattr(found, name) for name in names})
 
     expected = expected_groups(rows, members, shift)
@@ -35,11 +35,11 @@ def test_groups_are_what_pandas_says(runs: list[Run], shift: int, data: st.DataO
     for name in names:
         np.testing.assert_allclose(table[name], expected[name], rtol=1e-9, atol=1e-6, err_msg=name)
     for group in range(3):
-        assert found.of(group).step.tolist() == table[table["group"] == group]["step"].tolist()
+        assert found.select_group(group).step.tolist() == table[table["group"] == group]["step"].tolist()
 
 
 def expected_groups(rows: list[Any], members: list[tuple[int, int]], shift: int) -> pd.DataFrame:
-    """Return the sums as anyone would compute them: a mean of each run, then figures over those means."""
+    """Return the aggregates computed with pandas: the mean of each run, then statistics over these means."""
     frame = pd.DataFrame(rows, columns=["run", "step", "value"]).astype({"step": "int64", "value": "float64"})
     frame["bucket"] = frame["step"] // 2**shift
     frame["finite"] = frame["value"].where(np.isfinite(frame["value"]))
@@ -49,26 +49,26 @@ def expected_groups(rows: list[Any], members: list[tuple[int, int]], shift: int)
     of_run = of_run.dropna(subset=["mean"])
     joined = of_run.merge(pd.DataFrame(members, columns=["run", "group"]).astype("int64"), on="run")
     return joined.groupby(["group", "bucket"], as_index=False).agg(
-        step=("step", "max"), mean=("mean", "mean"), least=("mean", "min"), greatest=("mean", "max"),
+        step=("step", "max"), mean=("mean", "mean"), min=("mean", "min"), max=("mean", "max"),
         std=("mean", "std"), runs=("mean", "count"), low=("low", "min"), high=("high", "max"),
     )  # fmt: skip
 
 
 def test_a_path_of_keys() -> None:
     document = {"a": {"b": {"c": 1}, "b.c": 2}, "a.b": {"c": 3}, "x": 0, "n": None}
-    assert at_path({"a": {"b": {"c": 1}}}, "a.b.c") == 1
-    assert at_path(document, "a.b.c") == 3
-    assert at_path(document | {"a.b.c": 4}, "a.b.c") == 4
-    assert at_path(document, "x") == 0
-    assert [at_path(document, path) for path in ("n", "x.y", "none", "a.none", "")] == [None] * 5
+    assert value_at_path({"a": {"b": {"c": 1}}}, "a.b.c") == 1
+    assert value_at_path(document, "a.b.c") == 3
+    assert value_at_path(document | {"a.b.c": 4}, "a.b.c") == 4
+    assert value_at_path(document, "x") == 0
+    assert [value_at_path(document, path) for path in ("n", "x.y", "none", "a.none", "")] == [None] * 5
 
 
 def test_values_are_sorted_and_equal_ones_are_one() -> None:
-    values, places = groups_of([[0.1], [2], ["b"], [2.0], [None], [True], [[1]], ["a", "b"], [-1]])
+    values, places = group_values([[0.1], [2], ["b"], [2.0], [None], [True], [[1]], ["a", "b"], [-1]])
     assert values == [-1, 0.1, 2, "a", "b", [1], True, None]
     assert places == [[1], [2], [4], [2], [7], [6], [5], [3, 4], [0]]
 
 
 def test_no_runs_and_no_members() -> None:
-    assert len(grouped(Buckets.empty(), np.empty(0, np.int64), []).step) == 0
-    assert len(grouped(Buckets.empty(), np.zeros(1, np.int64), [(0, 0)]).step) == 0
+    assert len(aggregate_groups(Buckets.empty(), np.empty(0, np.int64), []).step) == 0
+    assert len(aggregate_groups(Buckets.empty(), np.zeros(1, np.int64), [(0, 0)]).step) == 0

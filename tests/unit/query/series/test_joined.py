@@ -10,8 +10,8 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stepwell_query.series.math.buckets import Buckets, of_points
-from stepwell_query.series.math.xy_join import bucketed_over_x, joined, x_exponent
+from stepwell_query.series.math.buckets import Buckets, from_points
+from stepwell_query.series.math.xy_join import bucket_by_x, join_on_step, x_exponent
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 some_points = st.integers(1, 50)
@@ -20,7 +20,7 @@ some_points = st.integers(1, 50)
 def rows_of(steps: Any, values: Any) -> Buckets:
     at, numbers = np.asarray(steps, np.int64), np.asarray(values, np.float64)
     none = np.zeros_like(at)
-    return of_points(none, at, numbers, none, np.zeros(1, np.int64), extremes=False)
+    return from_points(none, at, numbers, none, np.zeros(1, np.int64), extremes=False)
 
 
 @given(finite, finite, some_points)
@@ -45,7 +45,7 @@ def test_few_buckets_and_no_wider_than_they_must_be(one: float, other: float, po
 @example([(-1.7e308, 0.0), (1.7e308, 0.0), (1.0, 0.0)], 1)
 def test_every_row_is_in_its_bucket(pairs: list[tuple[float, float]], points: int) -> None:
     x, values = np.array([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs])
-    found = bucketed_over_x(x, rows_of(range(len(x)), values), points)
+    found = bucket_by_x(x, rows_of(range(len(x)), values), points)
     if found.width is None:
         assert len(x) <= points
         assert sorted(x.tolist()) == found.x.tolist()
@@ -60,17 +60,17 @@ def test_every_row_is_in_its_bucket(pairs: list[tuple[float, float]], points: in
         rows = sorted(buckets[bucket])
         real = [value for *_, value in rows if not math.isnan(value)]
         assert (found.x[number], found.buckets.step[number]) == rows[-1][:2]
-        assert found.buckets.rows[number] == len(rows)
-        assert found.buckets.nans[number] == len(rows) - len(real)
-        assert found.buckets.low[number] == min(real) if real else math.isnan(found.buckets.low[number])
-        assert found.buckets.high[number] == max(real) if real else math.isnan(found.buckets.high[number])
+        assert found.buckets.count[number] == len(rows)
+        assert found.buckets.nan_count[number] == len(rows) - len(real)
+        assert found.buckets.min[number] == min(real) if real else math.isnan(found.buckets.min[number])
+        assert found.buckets.max[number] == max(real) if real else math.isnan(found.buckets.max[number])
 
 
 @given(st.dictionaries(st.integers(0, 300), finite), st.dictionaries(st.integers(0, 300), st.floats()))
 def test_rows_are_joined_on_their_step(ys: dict[int, float], xs: dict[int, float]) -> None:
     own, others = sorted(ys), sorted(xs)
-    x, rows = joined(rows_of(own, [ys[s] for s in own]), rows_of(others, [xs[s] for s in others]), 0)
+    x, rows = join_on_step(rows_of(own, [ys[s] for s in own]), rows_of(others, [xs[s] for s in others]), 0)
     expected = [step for step in own if math.isfinite(xs.get(step, math.nan))]
     assert rows.step.tolist() == expected
     assert x.tolist() == [xs[step] for step in expected]
-    assert rows.value.tolist() == [ys[step] for step in expected]
+    assert rows.last.tolist() == [ys[step] for step in expected]

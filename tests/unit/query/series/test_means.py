@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell_query.rows.interpolation import linear
-from stepwell_query.series.groups.aggregate import grouped
-from stepwell_query.series.math.buckets import Buckets, concatenated, means, of_points, widened
+from stepwell_query.series.groups.aggregate import aggregate_groups
+from stepwell_query.series.math.buckets import Buckets, concatenate, from_points, means, widen
 
 LARGEST = float(np.finfo(np.float64).max)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -19,7 +19,9 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 def buckets_of(values: list[float], shift: int) -> Buckets:
     owner = np.zeros(len(values), np.int64)
-    return of_points(owner, np.arange(len(values)), np.array(values), None, np.array([shift], np.int64), extremes=False)
+    return from_points(
+        owner, np.arange(len(values)), np.array(values), None, np.array([shift], np.int64), extremes=False
+    )
 
 
 def exact_mean(values: list[float]) -> float:
@@ -30,7 +32,7 @@ def exact_mean(values: list[float]) -> float:
 def test_the_mean_of_finite_values_is_finite_and_near_the_true_one(values: list[float]) -> None:
     largest = max(map(abs, values))
     for narrow in (0, 2, 6):
-        (found,) = means(widened(buckets_of(values, narrow), np.array([6], np.int64))).tolist()
+        (found,) = means(widen(buckets_of(values, narrow), np.array([6], np.int64))).tolist()
         assert found == pytest.approx(exact_mean(values), abs=largest * 1e-13, rel=1e-12)
 
 
@@ -44,7 +46,7 @@ def test_parts_with_and_without_scaled_sums_are_put_together() -> None:
     large, small = buckets_of([1e308] * 4, 2), buckets_of([1.0] * 4, 2)
     assert small.scaled is None
     assert large.scaled is not None
-    both = concatenated([large, small.owned(np.ones(1, np.int64))])
+    both = concatenate([large, small.owned(np.ones(1, np.int64))])
     assert means(both).tolist() == pytest.approx([1e308, 1.0])
 
 
@@ -52,8 +54,8 @@ def test_parts_with_and_without_scaled_sums_are_put_together() -> None:
 def test_groups_have_finite_means_and_deviations(values: list[float]) -> None:
     owner = np.arange(len(values))
     zeros = np.zeros(len(values), np.int64)
-    rows = of_points(owner, zeros, np.array(values), None, zeros, extremes=False)
-    found = grouped(rows, zeros, [(place, 0) for place in range(len(values))])
+    rows = from_points(owner, zeros, np.array(values), None, zeros, extremes=False)
+    found = aggregate_groups(rows, zeros, [(place, 0) for place in range(len(values))])
     mean = exact_mean(values)
     largest = max(map(abs, values))
     assert found.mean[0] == pytest.approx(mean, abs=largest * 1e-13)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from stepwell_query.series.math.bucketing import affordable, bucket_plan, bucket_shift, clip, step_buckets
+from stepwell_query.series.math.bucketing import bucket_plan, bucket_shift, clip, limit_point_reads, step_buckets
 from stepwell_schemas.limits import MAX_STEP
 
 steps = st.one_of(st.integers(0, 10_000), st.integers(0, MAX_STEP))
@@ -89,7 +89,7 @@ some_shifts = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 1_000)), max
 @given(some_shifts, st.integers(0, 5_000))
 def test_a_page_reads_no_more_points_than_it_may(series: list[tuple[int, int]], budget: int) -> None:
     shifts, rows = [shift for shift, _ in series], [count for _, count in series]
-    found = affordable(shifts, rows, 7, budget)
+    found = limit_point_reads(shifts, rows, 7, budget)
     assert sum(count for own, count in zip(found, rows, strict=True) if 0 < own < 7) <= budget
     raised = {own for own, new in zip(shifts, found, strict=True) if own != new}
     kept = {own for own, new in zip(shifts, found, strict=True) if own == new and 0 < own < 7}

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepwell_query.series.math.buckets import Buckets, of_points, widened
-from stepwell_query.series.math.ema import at_steps, finest, moving_averages
+from stepwell_query.series.math.buckets import Buckets, from_points, widen
+from stepwell_query.series.math.ema import averages_at_steps, finest_level, moving_averages
 
 numbers = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([math.nan, math.inf, -math.inf]))
 some_series = st.lists(st.lists(numbers, max_size=60), min_size=1, max_size=4)
@@ -22,7 +22,7 @@ def rows_of(series: list[list[float]]) -> Buckets:
     owners = np.array([owner for owner, own in enumerate(series) for _ in own], np.int64)
     steps = np.array([step for own in series for step in range(len(own))], np.int64)
     values = np.array([value for own in series for value in own], np.float64)
-    return of_points(owners, steps, values, None, np.zeros(len(series), np.int64), extremes=False)
+    return from_points(owners, steps, values, None, np.zeros(len(series), np.int64), extremes=False)
 
 
 def loop(values: list[float], weight: float) -> list[float]:
@@ -64,23 +64,23 @@ def test_a_bucket_counts_as_its_values() -> None:
     values = np.repeat(np.random.default_rng(2).normal(size=50), 128)
     rows = rows_of([values.tolist()])
     exact = moving_averages(rows, 1, 0.99)
-    of_buckets = moving_averages(widened(rows, np.array([7])), 1, 0.99)
-    # All values of a bucket are alike here, so that its mean says all.
+    of_buckets = moving_averages(widen(rows, np.array([7])), 1, 0.99)
+    # All values of a bucket are equal here, so that its mean determines them.
     np.testing.assert_allclose(of_buckets, exact[127::128], rtol=1e-10)
 
 
 def test_averages_are_found_by_step() -> None:
     rows = rows_of([[1.0, 2.0, 3.0], [], [5.0] * 4])
     averages = np.array([10.0, 20.0, 30.0, 1.0, 2.0, 3.0, 4.0])
-    first, none, last = at_steps(rows, averages, [np.array([1, 0]), np.array([3]), np.array([0, 2, 9])])
+    first, none, last = averages_at_steps(rows, averages, [np.array([1, 0]), np.array([3]), np.array([0, 2, 9])])
     assert (first.tolist(), last.tolist()) == ([20, 10], [1, 3, 4])
     assert np.isnan(none).all()
 
 
 def test_the_finest_level_that_is_short_enough() -> None:
-    assert finest(1_000, 1_000, 1_000) == 0
-    assert finest(10**9, 500, 1_000) == 0
-    assert finest(1_001, 1_001, 1_000) == 7
-    assert finest(10**8, 10**8, 10**6) == 7
-    assert finest(10**9, 10**9, 10**6) == 12
-    assert finest(2**62, 2**62, 10) == 27
+    assert finest_level(1_000, 1_000, 1_000) == 0
+    assert finest_level(10**9, 500, 1_000) == 0
+    assert finest_level(1_001, 1_001, 1_000) == 7
+    assert finest_level(10**8, 10**8, 10**6) == 7
+    assert finest_level(10**9, 10**9, 10**6) == 12
+    assert finest_level(2**62, 2**62, 10) == 27

@@ -1,4 +1,4 @@
-"""Places for running statements, first come first served, with a share for each client and a bounded queue."""
+"""Slots for running statements: first in, first out, with a limit per client and a bounded queue."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from stepwell_query.errors import TooBusyError
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceBounds:
-    """Statements that run at the same time and that wait for a place, in total and of one client address.
+class SlotLimits:
+    """Limits of statements that run concurrently and that wait for a slot, in total and per client address.
 
-    One address never has all places, so that another's statement starts when the first place is free.
+    One address can't occupy all slots, so that a statement of another address starts as soon as a slot is free.
     """
 
     running: int
@@ -31,20 +31,20 @@ class _Waiter:
     admitted: asyncio.Future[None]
 
 
-class Places:
-    """Admits statements; used from one event loop."""
+class StatementSlots:
+    """Admits statements; used from one event loop only."""
 
-    def __init__(self, bounds: PlaceBounds) -> None:
+    def __init__(self, bounds: SlotLimits) -> None:
         self._bounds = bounds
         self._running: Counter[str] = Counter()
         self._waiting: list[_Waiter] = []
 
     @asynccontextmanager
-    async def place(self, client: str) -> AsyncIterator[None]:
-        """Hold a place in the block; a task that is cancelled while it waits leaves the queue.
+    async def acquire(self, client: str) -> AsyncIterator[None]:
+        """Hold a slot within the block; a task that is cancelled while it waits leaves the queue.
 
         Raises:
-            TooBusyError: when the queue is full, or no place was free in time.
+            TooBusyError: when the queue is full, or no slot became free in time.
         """
         await self._enter(client)
         try:
@@ -58,11 +58,11 @@ class Places:
     async def _enter(self, client: str) -> None:
         bounds = self._bounds
         waiting = sum(waiter.client == client for waiter in self._waiting)
-        if self._has_place(client) and not waiting:
+        if self._has_slot(client) and not waiting:
             self._running[client] += 1
             return
         if len(self._waiting) >= bounds.waiting or waiting >= bounds.waiting_per_client:
-            raise TooBusyError(f"{len(self._waiting)} statements wait already")
+            raise TooBusyError(f"{len(self._waiting)} statements are already waiting")
         waiter = _Waiter(client, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         try:
@@ -70,7 +70,7 @@ class Places:
                 await waiter.admitted
         except TimeoutError:
             self._leave(waiter)
-            raise TooBusyError(f"no place was free within {bounds.wait_seconds:g} seconds") from None
+            raise TooBusyError(f"no slot became free within {bounds.wait_seconds:g} seconds") from None
         except asyncio.CancelledError:
             self._leave(waiter)
             raise
@@ -79,18 +79,18 @@ class Places:
         if waiter in self._waiting:
             self._waiting.remove(waiter)
         elif not waiter.admitted.cancelled():
-            # Admitted in the same turn of the loop: the place goes to the next one.
+            # Admitted in the same iteration of the event loop: the slot goes to the next waiter.
             self._running[waiter.client] -= 1
             self._admit()
 
     def _admit(self) -> None:
         for waiter in list(self._waiting):
-            if self._has_place(waiter.client):
+            if self._has_slot(waiter.client):
                 self._waiting.remove(waiter)
                 if not waiter.admitted.done():
                     self._running[waiter.client] += 1
                     waiter.admitted.set_result(None)
 
-    def _has_place(self, client: str) -> bool:
+    def _has_slot(self, client: str) -> bool:
         bounds = self._bounds
         return self._running.total() < bounds.running and self._running[client] < bounds.running_per_client

@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell_query.errors import TooBusyError
-from stepwell_query.places import PlaceBounds, Places
+from stepwell_query.slots import SlotLimits, StatementSlots
 
 pytestmark = pytest.mark.anyio
-BOUNDS = PlaceBounds(running=3, running_per_client=2, waiting=4, waiting_per_client=3, wait_seconds=30.0)
+BOUNDS = SlotLimits(running=3, running_per_client=2, waiting=4, waiting_per_client=3, wait_seconds=30.0)
 
 
 class Clients:
     """Statements that run until they are ended."""
 
-    def __init__(self, bounds: PlaceBounds = BOUNDS) -> None:
-        self.places = Places(bounds)
+    def __init__(self, bounds: SlotLimits = BOUNDS) -> None:
+        self.slots = StatementSlots(bounds)
         self.running: list[str] = []
         self._ends: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -32,7 +32,7 @@ class Clients:
         await turn()
 
     async def _run(self, name: str) -> None:
-        async with self.places.place(name[0]):
+        async with self.slots.acquire(name[0]):
             self.running.append(name)
             try:
                 await self._ends[name].wait()
@@ -93,7 +93,7 @@ async def test_a_full_queue_refuses() -> None:
 
 
 async def test_a_wait_has_an_end() -> None:
-    clients = Clients(PlaceBounds(1, 1, 4, 4, wait_seconds=0.01))
+    clients = Clients(SlotLimits(1, 1, 4, 4, wait_seconds=0.01))
     await clients.start("a1")
     await clients.start("b1")
     await asyncio.wait([clients.tasks["b1"]])
@@ -126,6 +126,6 @@ def test_no_place_is_lost_or_given_twice(acts: list[tuple[str, int]]) -> None:
             if len(clients.running) < BOUNDS.running:
                 assert all(shares[name[0]] == BOUNDS.running_per_client for name in waiting)
         await clients.close()
-        assert not clients.places._running
+        assert not clients.slots._running
 
     asyncio.run(play())

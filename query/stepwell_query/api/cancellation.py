@@ -1,0 +1,140 @@
+"""Blocking work that ends when its client disconnects.
+
+A thread can't be cancelled. Each function here therefore takes `cancel`, which makes the blocking call end soon, for
+example by killing its ClickHouse statement, and waits until the call has returned:
+
+    running ── call returns ─────────────────────────────────────────────────► result
+       │
+       └── client disconnects, or task is cancelled ─► `cancel` in another thread ─► call returns ─► ClientGoneError,
+                                                                                                     or cancellation
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
+from contextlib import aclosing
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+from fastapi import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Send
+
+from stepwell_query.api.dependencies import Context
+from stepwell_query.errors import ClientGoneError
+from stepwell_schemas.limits import MIB
+
+T = TypeVar("T")
+_END: Any = object()
+# The transport moves the unsent rest within its buffer after each partial write to the socket: chunks are kept small.
+_CHUNK_BYTES = MIB // 4
+
+
+async def run_until_disconnect(
+    context: Context, request: Request, function: Callable[[], T], cancel: Callable[[], None]
+) -> T:
+    """Call a blocking function in a thread; if the client disconnects first, call `cancel` in another thread.
+
+    The request's body must have been read to its end. Raises: ClientGoneError.
+    """
+    disconnected = False
+
+    async def watch() -> None:
+        nonlocal disconnected
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        disconnected = True
+        # Outside of the limiter: the call that `cancel` ends may hold its last token.
+        await anyio.to_thread.run_sync(cancel)
+
+    outcome = await _run_watched(context, watch, function)
+    if disconnected:
+        raise ClientGoneError
+    return _result(outcome)
+
+
+async def iterate_in_threads(context: Context, items: Generator[T], cancel: Callable[[], None]) -> AsyncGenerator[T]:
+    """Yield the items of a blocking generator, each taken in a thread; the generator is closed in a thread as well.
+
+    If this is cancelled or closed before the last item, `cancel` is called, which makes the generator end soon.
+    """
+    complete = False
+    try:
+        while (item := await _call_unless_cancelled(context, partial(next, items, _END), cancel)) is not _END:
+            yield item
+        complete = True
+    finally:
+        with anyio.CancelScope(shield=True):
+            if not complete:
+                await anyio.to_thread.run_sync(cancel)
+            await anyio.to_thread.run_sync(items.close)
+
+
+async def _call_unless_cancelled(context: Context, function: Callable[[], T], cancel: Callable[[], None]) -> T:
+    """Call a blocking function in a thread; if the task is cancelled first, call `cancel` in another thread."""
+    ended = False
+
+    def call() -> T:
+        nonlocal ended
+        try:
+            return function()
+        finally:
+            ended = True
+
+    async def watch() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            if not ended:
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(cancel)
+
+    outcome = await _run_watched(context, watch, call)
+    # An error that `cancel` caused is not reported as a failure.
+    await anyio.lowlevel.checkpoint_if_cancelled()
+    return _result(outcome)
+
+
+async def _run_watched(
+    context: Context, watch: Callable[[], Coroutine[Any, Any, None]], function: Callable[[], T]
+) -> T | Exception:
+    """Return the outcome of a blocking function; `watch` runs concurrently with it."""
+    outcome: list[T | Exception] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch)
+        try:
+            # Threads can't be cancelled: this waits until the function has returned or raised.
+            outcome.append(await context.in_thread(function))
+        except Exception as error:
+            outcome.append(error)
+        group.cancel_scope.cancel()
+    return outcome[0]
+
+
+def _result(outcome: T | Exception) -> T:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+class ClosingStreamingResponse(StreamingResponse):
+    """A streaming response that closes its generator as soon as the response ends, for whatever reason."""
+
+    def __init__(self, items: AsyncGenerator[bytes], media_type: str, headers: Mapping[str, str]) -> None:
+        super().__init__(_in_chunks(items), media_type=media_type, headers=headers)
+        self._items = items
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the response, then close the generator."""
+        async with aclosing(self._items):
+            await super().stream_response(send)
+
+
+async def _in_chunks(items: AsyncGenerator[bytes]) -> AsyncGenerator[memoryview]:
+    async for item in items:
+        view = memoryview(item)
+        for start in range(0, len(view), _CHUNK_BYTES):
+            yield view[start : start + _CHUNK_BYTES]

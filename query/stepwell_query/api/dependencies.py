@@ -1,0 +1,74 @@
+"""Dependencies of the endpoints: the application's shared state, and the run that a URL names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, TypeVar
+
+import anyio
+import anyio.to_thread
+import pyarrow as pa
+from fastapi import Depends, Request
+
+from stepwell_query.api.streams import StreamSlots
+from stepwell_query.cache import Cache
+from stepwell_query.readiness import Parts, Readiness, no_parts
+from stepwell_query.runs.live_updates import Changes, Position, read_positions
+from stepwell_query.settings import QuerySettings
+from stepwell_query.slots import StatementSlots
+from stepwell_query.sql.execute import slot_limits
+from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.limits import MIB
+from stepwell_schemas.media_store import MediaStore
+from stepwell_schemas.rules.identifiers import RunPath
+
+T = TypeVar("T")
+_TABLES_BYTES = 256 * MIB
+# Approximate size of a cache entry without its value; an empty value takes memory too.
+_ENTRY_BYTES = 512
+
+
+class Context:
+    """State shared by all requests: settings, the ClickHouse store, the media store, caches and slots.
+
+    Attributes:
+        tables: recently read tables, by the SHA-256 of their files.
+        answers: recent responses with series, by their entity tags.
+    """
+
+    def __init__(self, settings: QuerySettings, store: Store, parts: Parts = no_parts) -> None:
+        self.settings = settings
+        self.readiness = Readiness(store, parts)
+        self.store = store
+        self.media = MediaStore(settings.media_url)
+        self.changes = Changes(self._positions)
+        self.tables: Cache[pa.Table] = Cache(_TABLES_BYTES, lambda table: table.nbytes + _ENTRY_BYTES)
+        self.answers: Cache[bytes] = Cache(settings.query_cache_bytes, lambda answer: len(answer) + _ENTRY_BYTES)
+        self.sql_slots = StatementSlots(slot_limits(settings))
+        self.streams = StreamSlots(settings.query_max_streams, settings.query_max_streams_per_client)
+        self._limiter = anyio.CapacityLimiter(settings.query_concurrency)
+
+    async def _positions(self, entity: str, project: str) -> dict[str, Position]:
+        return await self.in_thread(read_positions, self.store, entity, project)
+
+    async def in_thread(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        """Call a blocking function in a thread; at most `query_concurrency` calls run concurrently, others wait."""
+        return await anyio.to_thread.run_sync(partial(function, *arguments, **named), limiter=self._limiter)
+
+
+# Asynchronous although it awaits nothing: FastAPI runs synchronous dependencies in a thread, which costs more than
+# the work itself.
+async def get_context(request: Request) -> Context:
+    """Return the context of the application that handles the request."""
+    context: Context = request.app.state.context
+    return context
+
+
+async def get_run_path(entity: str, project: str, run_id: str) -> RunPath:
+    """Return the run that the URL's path names. Raises: IdentifierError."""
+    return RunPath.checked(entity, project, run_id)
+
+
+ContextDep = Annotated[Context, Depends(get_context)]
+RunDep = Annotated[RunPath, Depends(get_run_path)]
