@@ -73,6 +73,7 @@ ABSENT: Final[dict[str, str]] = {
 VARIABLES: Final[dict[str, str]] = {
     "WANDB_BASE_URL": "STEPWELL_BASE_URL",
     "WANDB_DIR": "STEPWELL_DIR",
+    "WANDB_DISABLE_GIT": "STEPWELL_GIT=false",
     "WANDB_DISABLED": "STEPWELL_MODE=disabled",
     "WANDB_ENTITY": "STEPWELL_ENTITY",
     "WANDB_JOB_TYPE": "init(job_type=…)",

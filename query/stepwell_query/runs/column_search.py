@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from stepwell_query.runs.fields import search_fields
 from stepwell_query.runs.filters.ast import Ref, Source
 from stepwell_query.runs.filters.parser import quoted_ref
 from stepwell_query.runs.filters.summary_paths import DICT, FIGURES, LAST, outcome
@@ -78,7 +79,11 @@ def search_columns(store: Store, entity: str, project: str, search: str, limit: 
     words = search.lower().split()
     found = [column for column in _together(stored, metrics) if all(word in str(column.ref).lower() for word in words)]
     found.sort(key=lambda column: (-column.runs, column.ref.source, column.ref.name))
-    return {"columns": [column.as_json() for column in found[:limit]], "total": len(found)}
+    return {
+        "columns": [column.as_json() for column in found[:limit]],
+        "total": len(found),
+        "fields": search_fields(words),
+    }
 
 
 def _by_path(rows: Iterable[Row]) -> list[Column]:

@@ -13,7 +13,8 @@ import orjson
 
 from stepwell_query.encoding import NotFinite
 from stepwell_query.errors import ProjectNotFoundError, RequestError
-from stepwell_query.runs.columns import COLUMNS_MAX, MISSING, at_path, chosen_columns, pruned
+from stepwell_query.runs.columns import COLUMNS_MAX, most_common_columns
+from stepwell_query.runs.fields import iso_time
 from stepwell_query.runs.filters.ast import FilterError, Node, Ref, Source, terms
 from stepwell_query.runs.filters.parser import quoted_ref
 from stepwell_query.runs.filters.summary_paths import Facts, keys_of
@@ -21,7 +22,8 @@ from stepwell_query.runs.filters.to_sql import condition
 from stepwell_query.runs.list_query import OF_PROJECT, RunStatement, read_facts
 from stepwell_query.runs.metadata import read_documents
 from stepwell_query.runs.ordering import Order, Place, read_cursor, write_cursor
-from stepwell_query.runs.run_info import iso_time, run_infos
+from stepwell_query.runs.paths import MISSING, select_paths, value_at_path
+from stepwell_query.runs.run_info import run_infos
 from stepwell_query.runs.summary import stored_value
 from stepwell_query.stored_json import json_object
 from stepwell_schemas.clickhouse.store import Store
@@ -165,10 +167,10 @@ def _choose(info: dict[str, Any], document: Mapping[str, Any], columns: Collecti
     metrics = {fold_key(key): value for key, value in info.pop("summary").items()}
     values = info["values"] = {}
     for ref in columns:
-        found = at_path(config if ref.source is Source.CONFIG else by_hand, ref.name)
+        found = value_at_path(config if ref.source is Source.CONFIG else by_hand, ref.name)
         if found is not MISSING:
             values[quoted_ref(ref)] = stored_value(found, odd)
-        elif ref.source is Source.SUMMARY and (found := at_path(metrics, fold_key(ref.name))) is not MISSING:
+        elif ref.source is Source.SUMMARY and (found := value_at_path(metrics, fold_key(ref.name))) is not MISSING:
             values[quoted_ref(ref)] = found
 
 
@@ -178,11 +180,11 @@ def _cut(infos: list[dict[str, Any]], documents: Sequence[Mapping[str, Any]]) ->
     contents = [
         {Source.CONFIG: config, Source.SUMMARY: info["summary"]} for config, info in zip(configs, infos, strict=True)
     ]
-    columns, total = chosen_columns(contents)
+    columns, total = most_common_columns(contents)
     if total > len(columns):
         kept = {source: {path for of, path in columns if of is source} for source in (Source.CONFIG, Source.SUMMARY)}
         for info, config in zip(infos, configs, strict=True):
-            left = pruned(config, kept[Source.CONFIG]), pruned(info["summary"], kept[Source.SUMMARY])
+            left = select_paths(config, kept[Source.CONFIG]), select_paths(info["summary"], kept[Source.SUMMARY])
             info["partial"] = left != (config, info["summary"])
             # Integers of any size, which orjson does not know.
             info["config"], info["summary"] = orjson.Fragment(json.dumps(left[0])), left[1]

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from stepwell_query.runs.fields import ACTIVITY_JOIN, FIELDS, FieldType, document_columns
 from stepwell_query.runs.filters.ast import Ref, Source
-from stepwell_query.runs.filters.fields import FIELDS, FieldKind
 from stepwell_query.runs.filters.summary_paths import DICT, FROM_ROWS, LAST, NONE, Candidate, Facts, candidates, keys_of
 from stepwell_query.runs.filters.to_sql import Bound, Typed
 from stepwell_schemas.clickhouse.store import Store
@@ -31,24 +31,8 @@ SELECT DISTINCT 'definitions', metric_definitions FROM {{db}}.run_documents
 WHERE {OF_PROJECT} AND metric_definitions NOT IN ('', '[]')
 """
 
-_DOCUMENTS: Final = f"""
-(
-    SELECT
-        run_id, display_name, state, run_group, job_type, notes, host, client, tags, exit_code, created_at, started_at,
-        finished_at, metric_definitions
-    FROM {{db}}.run_documents FINAL WHERE {OF_PROJECT}
-) AS d
-"""
-
-_ACTIVITY: Final = f"""
-LEFT JOIN
-(
-    SELECT
-        run_id, max(last_timestamp) AS last_timestamp, max(last_step) AS last_step, sum(log_rows) AS log_rows,
-        sum(points) AS points, sum(conflicts) AS conflicts
-    FROM {{db}}.run_activity WHERE {OF_PROJECT} GROUP BY run_id
-) AS a ON a.run_id = d.run_id
-"""
+_DOCUMENTS: Final = f"(SELECT {{columns}} FROM {{db}}.run_documents FINAL WHERE {OF_PROJECT}) AS d"
+_ACTIVITY: Final = ACTIVITY_JOIN.replace("{runs}", OF_PROJECT)
 
 # A metric's value is that of its last row, by step and version, among the parts of all flushes. The text of a number is
 # its digits, where float64 can't hold them, when it is of the same row.
@@ -132,18 +116,20 @@ class RunStatement:
         kind, number, text = (f"{name}.{place}" for place in (1, 2, 3))
         if ref.source is not Source.FIELD:
             return Typed(kind, number, text, f"{kind} != ''")
-        match FIELDS[ref.name].kind:
-            case FieldKind.LIST:
+        match FIELDS[ref.name].type:
+            case FieldType.LIST:
                 return Typed("'list'", "0", "''", f"notEmpty({name})", elements=name)
-            case FieldKind.TEXT:
+            case FieldType.TEXT:
                 return Typed(kind, number, text, f"{text} != ''")
         return Typed(kind, number, text, f"{kind} != ''")
 
     def source(self) -> str:
         """Return the SELECT of every run of the project: its `run_id`, and a column for each thing looked at."""
         fields = [FIELDS[ref.name] for ref in self._places if ref.source is Source.FIELD]
-        activity = _ACTIVITY if any(field.activity for field in fields) else ""
-        joined = f"{_DOCUMENTS}{activity}{self._stored_values()}{self._series()}{''.join(self._from_rows)}"
+        columns = dict.fromkeys(["run_id", "metric_definitions", *document_columns(fields)])
+        documents = _DOCUMENTS.replace("{columns}", ", ".join(columns))
+        activity = _ACTIVITY if any(field.reads_activity for field in fields) else ""
+        joined = " ".join([documents, activity, self._stored_values(), self._series(), *self._from_rows])
         return f"SELECT {', '.join(['d.run_id AS run_id', *self._columns])} FROM {joined}"
 
     def _column(self, ref: Ref, place: int) -> str:
@@ -251,9 +237,10 @@ class RunStatement:
 
 def _field(name: str) -> str:
     field = FIELDS[name]
-    match field.kind:
-        case FieldKind.LIST:
+    match field.type:
+        case FieldType.LIST:
             return field.sql
-        case FieldKind.TEXT:
+        case FieldType.TEXT:
             return f"('string', 0., {field.sql})"
-    return f"(if(isNull({field.sql}), '', 'number'), toFloat64(ifNull({field.sql}, 0)), '')"
+    kind = "bool" if field.type is FieldType.BOOL else "number"
+    return f"(if(isNull({field.sql}), '', '{kind}'), toFloat64(ifNull({field.sql}, 0)), '')"

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from stepwell_query.runs.fields import ACTIVITY_JOIN, RUN_FIELDS, document_columns
 from stepwell_schemas.clickhouse.store import Store
 
 Row = Mapping[str, Any]
@@ -14,28 +15,17 @@ Row = Mapping[str, Any]
 OF_RUNS: Final = "entity = {entity:String} AND project = {project:String} AND run_id IN {run_ids:Array(String)}"
 """The condition of several runs of one project."""
 
+_FIELDS: Final = ", ".join(f"{field.sql} AS `{field.name}`" for field in RUN_FIELDS)
+
 _DOCUMENTS: Final = f"""
 SELECT
-    d.entity AS entity, d.project AS project, d.run_id AS run_id,
-    if(d.display_name = '', d.run_id, d.display_name) AS name,
-    d.state AS state, d.exit_code AS exit_code, d.tags AS tags,
-    d.notes AS notes, d.run_group AS run_group, d.job_type AS job_type,
-    d.metric_definitions AS metric_definitions, d.client AS client, d.host AS host,
-    toUnixTimestamp64Milli(d.created_at) AS created_at,
-    toUnixTimestamp64Milli(d.started_at) AS started_at,
-    toUnixTimestamp64Milli(d.finished_at) AS finished_at,
-    greatest(toUnixTimestamp64Milli(d.started_at), a.last_timestamp) AS heartbeat_at,
-    a.last_step AS last_step, a.log_rows AS log_rows, a.points AS points, a.conflicts AS step_conflicts,
-    if(a.flushes = 0, -1, a.last_offset) AS last_offset
-FROM (SELECT * FROM {{db}}.run_documents FINAL WHERE {OF_RUNS}) AS d
-LEFT JOIN
+    {_FIELDS}, d.metric_definitions AS metric_definitions, if(a.flushes = 0, -1, a.last_offset) AS last_offset
+FROM
 (
-    SELECT
-        run_id, max(last_step) AS last_step, sum(log_rows) AS log_rows, sum(points) AS points, count() AS flushes,
-        sum(conflicts) AS conflicts, max(last_offset) AS last_offset,
-        toUnixTimestamp64Milli(max(last_timestamp)) AS last_timestamp
-    FROM {{db}}.run_activity WHERE {OF_RUNS} GROUP BY run_id
-) AS a USING (run_id)
+    SELECT {", ".join(["metric_definitions", *document_columns(RUN_FIELDS)])}
+    FROM {{db}}.run_documents FINAL WHERE {OF_RUNS}
+) AS d
+{ACTIVITY_JOIN.replace("{runs}", OF_RUNS)}
 """
 
 _TEXTS: Final = f"""
@@ -62,4 +52,5 @@ def read_documents(store: Store, entity: str, project: str, run_ids: Sequence[st
         if missing["run_ids"]:
             rows = store.query(_TEXTS.replace("{table}", table), missing).to_pylist()
             texts |= {row["run_id"]: row for row in rows}
-    return [{**found[run_id], **texts[run_id]} for run_id in run_ids if run_id in found]
+    run = {"entity": entity, "project": project}
+    return [{**run, **found[run_id], **texts[run_id]} for run_id in run_ids if run_id in found]

@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from stepwell_query.errors import RequestError
+from stepwell_query.runs.fields import FIELDS
 from stepwell_query.runs.filters.ast import FilterError, Ref, Source
-from stepwell_query.runs.filters.fields import FIELDS, FieldKind
 from stepwell_query.runs.filters.parser import parse_ref, quoted_ref
 from stepwell_query.runs.filters.to_sql import Bound, Typed
 
@@ -49,7 +49,7 @@ class Order:
             by = parse_ref(name.strip(), "order")
         except FilterError as error:
             raise RequestError("order", text, error.rule, f"{error.remedy}; a - in front reverses") from error
-        if by.source is Source.FIELD and FIELDS[by.name].kind is FieldKind.LIST:
+        if by.source is Source.FIELD and not FIELDS[by.name].sortable:
             raise RequestError("order", text, f"{by.name} is a list, which has no order", "order by something else")
         return cls(by, text.startswith("-"))
 

@@ -17,7 +17,6 @@ from stepwell_ingestor.flush.insert_check import has_landed
 from stepwell_query.api.params.runs import RunsQuery
 from stepwell_query.encoding import NotFinite, json_bytes
 from stepwell_query.runs.column_search import search_columns
-from stepwell_query.runs.columns import MISSING, at_path
 from stepwell_query.runs.filters.ast import (
     All,
     AnyOf,
@@ -35,6 +34,7 @@ from stepwell_query.runs.filters.ast import (
 from stepwell_query.runs.filters.parser import parse_ref, quoted_ref
 from stepwell_query.runs.list import find_runs, read_runs
 from stepwell_query.runs.list_query import read_facts
+from stepwell_query.runs.paths import MISSING, value_at_path
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.migrations.runner import migrations
 from stepwell_schemas.rules.identifiers import RunPath
@@ -256,8 +256,8 @@ def passes(node: Node, info: dict[str, Any]) -> bool:
 
 def value_of(ref: Ref, info: dict[str, Any]) -> Any:
     if ref.source is Source.CONFIG:
-        return at_path(info["config"], ref.name)
-    return at_path({key.lower(): value for key, value in info["summary"].items()}, ref.name.lower())
+        return value_at_path(info["config"], ref.name)
+    return value_at_path({key.lower(): value for key, value in info["summary"].items()}, ref.name.lower())
 
 
 def is_number(value: Any) -> bool:

@@ -45,7 +45,7 @@ async def columns(entity: str, project: str, query: Annotated[ColumnsQuery, Quer
     """List the columns that config and summary make in a project's runs, those of most runs first.
 
     Each has the `name` to filter, order and choose columns by, the `kinds` of its values, and how many `runs` have it.
-    `total` counts all that were found.
+    `total` counts all that were found. `fields` are the fields of every run whose names hold the words.
     """
     check_identifier("entity", entity)
     check_identifier("project", project)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from stepwell_query.runs.fields import FIELDS, FieldType
 from stepwell_query.runs.filters.ast import (
     MAX_CHARS,
     MAX_DEPTH,
@@ -21,17 +22,17 @@ from stepwell_query.runs.filters.ast import (
     Not,
     Ref,
     Sign,
+    Source,
     Term,
     Value,
     terms,
 )
-from stepwell_query.runs.filters.fields import TermError, checked, ref_of
+from stepwell_query.runs.filters.validation import TermError, check_term, resolve_name
 
 _SIGNS: Final[dict[str, Sign]] = {"$eq": "=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _OPERATORS: Final = (*_SIGNS, "$ne", "$in", "$nin", "$all", "$exists", "$regex", "$not")
 _JOINED: Final = ("$and", "$or", "$nor")
 _OPTIONS: Final = "ims"
-_TAGS: Final = "tags"
 
 
 def parse_dict(text: str) -> Node:
@@ -88,11 +89,11 @@ def _entry(name: str, wanted: Any, depth: int) -> Node:
 
 def _refs(name: str) -> tuple[Ref, ...]:
     root, _, path = name.partition(".")
-    ref = ref_of(root, path or None)
+    ref = resolve_name(root, path or None)
     if name == "name":
-        return (ref, ref_of("run_id", None))
+        return (ref, resolve_name("run_id", None))
     if root == "config" and path.endswith(".value"):
-        return (ref, ref_of(root, path.removesuffix(".value")))
+        return (ref, resolve_name(root, path.removesuffix(".value")))
     return (ref,)
 
 
@@ -132,7 +133,7 @@ def _conditions(name: str, refs: tuple[Ref, ...], wanted: Mapping[str, Any], dep
 
 def _equal(refs: tuple[Ref, ...], value: Any) -> Node:
     scalar = _scalar(refs[0], value)
-    if refs[0].name == _TAGS:
+    if refs[0].source is Source.FIELD and FIELDS[refs[0].name].type is FieldType.LIST:
         return _each(refs, lambda ref: Has(ref, scalar))
     return _compare(refs, "=", scalar)
 
@@ -146,7 +147,7 @@ def _matches(refs: tuple[Ref, ...], pattern: str) -> Node:
 
 
 def _each(refs: tuple[Ref, ...], term: Callable[[Ref], Term]) -> Node:
-    made = tuple(checked(term(ref)) for ref in refs)
+    made = tuple(check_term(term(ref)) for ref in refs)
     return made[0] if len(made) == 1 else AnyOf(made)
 
 

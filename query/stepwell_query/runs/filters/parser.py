@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken, VisitError
 
+from stepwell_query.runs.fields import FIELDS, FieldType
 from stepwell_query.runs.filters.ast import (
     MAX_CHARS,
     MAX_DEPTH,
@@ -25,11 +26,12 @@ from stepwell_query.runs.filters.ast import (
     Not,
     Ref,
     Sign,
+    Source,
     Term,
     Value,
 )
-from stepwell_query.runs.filters.fields import TermError, checked, ref_of
 from stepwell_query.runs.filters.grammar import GRAMMAR, NAMES
+from stepwell_query.runs.filters.validation import TermError, check_term, resolve_name
 
 _PARSER: Final = Lark(GRAMMAR, parser="lalr", lexer="contextual", maybe_placeholders=False)
 _REFS: Final = Lark(GRAMMAR, parser="lalr", lexer="contextual", maybe_placeholders=False, start="ref")
@@ -143,7 +145,7 @@ class _Builder(Transformer[Token, Any]):
 
     def one_of(self, parts: list[Any]) -> Node:
         (ref, place), values = parts
-        has = str(ref) == "tags"
+        has = ref.source is Source.FIELD and FIELDS[ref.name].type is FieldType.LIST
         return AnyOf(tuple(self._term(Has(ref, v) if has else Compare(ref, "=", v), place) for v in values))
 
     def none_of(self, parts: list[Any]) -> Node:
@@ -174,7 +176,7 @@ class _Builder(Transformer[Token, Any]):
         place = tokens[0].start_pos or 0
         keys = [_unquoted(token) if token.type != "KEY" else str(token) for token in tokens[1:]]
         try:
-            return ref_of(str(tokens[0]), ".".join(keys) if keys else None), place
+            return resolve_name(str(tokens[0]), ".".join(keys) if keys else None), place
         except TermError as error:
             raise _MisplacedError(error.rule, error.remedy, place) from error
 
@@ -199,7 +201,7 @@ class _Builder(Transformer[Token, Any]):
         if self._terms > MAX_TERMS:
             raise _MisplacedError(f"there are more than {MAX_TERMS} comparisons", "ask in several requests", place)
         try:
-            return checked(term)
+            return check_term(term)
         except TermError as error:
             raise _MisplacedError(error.rule, error.remedy, place) from error
 

@@ -98,23 +98,6 @@ def _moments(values: Float64s, starts: Int64s, runs: Int64s) -> tuple[Float64s, 
         return np.ldexp(mean, exponents), np.ldexp(std, exponents)
 
 
-def at_path(document: dict[str, Any], path: str) -> Any:
-    """Return what a config holds at a path of keys joined by dots, None where nothing is.
-
-    Of two paths that read the same (`{"a.b": 1, "a": {"b": 2}}`) the one with fewer levels counts.
-    """
-    if path in document:
-        return document[path]
-    parts = path.split(".")
-    for count in range(len(parts) - 1, 0, -1):
-        inner = document.get(".".join(parts[:count]))
-        if isinstance(inner, dict):
-            found = at_path(inner, ".".join(parts[count:]))
-            if found is not None:
-                return found
-    return None
-
-
 def groups_of(values: Sequence[Sequence[Any]]) -> tuple[list[Any], list[list[int]]]:
     """Return the different values that members have, sorted, and the places of each member's values among them.
 

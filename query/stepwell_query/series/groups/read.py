@@ -13,8 +13,10 @@ import numpy as np
 from stepwell_query.catalog.run import Progress, SeriesInfo
 from stepwell_query.catalog.runs import OF_RUNS, Activity, Found, find_in_runs, progress_of
 from stepwell_query.errors import RequestError
+from stepwell_query.runs.fields import FIELDS, GROUPABLE
+from stepwell_query.runs.paths import value_at_path
 from stepwell_query.series.bucket_reader import DRAWN_TABLES, RowReader
-from stepwell_query.series.groups.aggregate import GroupBuckets, at_path, grouped, groups_of
+from stepwell_query.series.groups.aggregate import GroupBuckets, grouped, groups_of
 from stepwell_query.series.math.bucketing import bucket_shift, clip, filled_shift
 from stepwell_query.series.models import SeriesRequest
 from stepwell_query.series.read_plan import Reading
@@ -24,14 +26,10 @@ from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.kinds import Kind
 
-FIELDS: Final = ("tags", "group", "job_type", "state", "run_id")
-"""What runs can be grouped by besides `config.KEY`."""
-
 _CONFIG: Final = "config."
-_COLUMNS: Final = {"tags": "tags", "group": "run_group", "job_type": "job_type", "state": "state", "run_id": "run_id"}
 
 _DOCUMENTS: Final = f"""
-SELECT entity, project, run_id, {{column}} AS value FROM {{db}}.run_documents FINAL PREWHERE {OF_RUNS}
+SELECT entity, project, run_id, {{column}} AS value FROM {{db}}.run_documents AS d FINAL PREWHERE {OF_RUNS}
 """
 
 
@@ -72,10 +70,10 @@ class _Asked(NamedTuple):
 
 def check_group_by(name: str | None) -> None:
     """Check what runs are to be grouped by. Raises: RequestError."""
-    if name is None or name in FIELDS or (name.startswith(_CONFIG) and name != _CONFIG):
+    if name is None or name in GROUPABLE or (name.startswith(_CONFIG) and name != _CONFIG):
         return
     rule = "is nothing that runs are grouped by"
-    raise RequestError("group_by", name, rule, f"send config.KEY, or one of {', '.join(FIELDS)}")
+    raise RequestError("group_by", name, rule, f"send config.KEY, or one of {', '.join(GROUPABLE)}")
 
 
 def read_groups(
@@ -119,15 +117,15 @@ def _values(
         return [[None] for _ in runs]
     if not isinstance(group_by, str):
         return [group_by[run] for run in runs]
-    column = "config" if group_by.startswith(_CONFIG) else _COLUMNS[group_by]
+    column = "d.config" if group_by.startswith(_CONFIG) else FIELDS[group_by].sql
     sql = _DOCUMENTS.replace("{column}", column)
     rows = store.query(sql, {"runs": [tuple(run) for run in runs]}).to_pylist() if runs else []
     stored = {RunPath(row["entity"], row["project"], row["run_id"]): row["value"] for row in rows}
-    if column == "config":
+    if group_by.startswith(_CONFIG):
         path = group_by.removeprefix(_CONFIG)
-        return [[at_path(json_object(stored.get(run) or "{}"), path)] for run in runs]
+        return [[value_at_path(json_object(stored.get(run) or "{}"), path, None)] for run in runs]
     found = [stored.get(run) for run in runs]
-    return [own if isinstance(own, list) and own else [own or None] for own in found]
+    return [own if isinstance(own, list) and own else [None if own in ("", []) else own] for own in found]
 
 
 def _asked(runs: Sequence[RunPath], found: Found, request: SeriesRequest) -> list[_Asked]:
