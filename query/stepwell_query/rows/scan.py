@@ -15,7 +15,9 @@ from typing import Generic, TypeVar
 
 import pyarrow as pa
 
-from stepwell_query.catalog.run import Progress, Selection, SeriesInfo, progress, select
+from stepwell_query.catalog.models import Progress, Selection, SeriesInfo
+from stepwell_query.catalog.progress import read_progress
+from stepwell_query.catalog.series import select_series
 from stepwell_query.errors import RequestError
 from stepwell_query.query_limits import Limits
 from stepwell_query.rows.scan_cursor import END, Cursor, Place
@@ -103,7 +105,7 @@ class _Begun:
 
 def _begin(store: Store, run: RunPath, request: ScanRequest, limits: Limits) -> _Begun:
     keys = [key for key in request.keys if key not in RESERVED]
-    reached = progress(store, run)
+    reached = read_progress(store, run)
     selection = _selected(store, run, keys, request.stream)
     first = min((info.first for info in selection.series), default=0)
     last = _last_step(selection.series, reached)
@@ -122,7 +124,7 @@ def _last_step(series: Sequence[SeriesInfo], reached: Progress) -> int:
 
 
 def _selected(store: Store, run: RunPath, keys: list[str], stream: str) -> Selection:
-    found = select(store, run, keys, stream)
+    found = select_series(store, run, keys, stream)
     if found.unknown:
         names = ", ".join(map(repr, found.unknown))
         rule = f"the run has not logged {names}"

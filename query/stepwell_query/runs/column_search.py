@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from stepwell_query.catalog.conditions import OF_PROJECT
 from stepwell_query.runs.fields import search_fields
 from stepwell_query.runs.filters.ast import Ref, Source
 from stepwell_query.runs.filters.parser import quoted_ref
 from stepwell_query.runs.filters.summary_paths import DICT, FIGURES, LAST, outcome
-from stepwell_query.runs.list_query import OF_PROJECT
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.kinds import Kind

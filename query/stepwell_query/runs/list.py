@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from stepwell_query.catalog.conditions import OF_PROJECT
 from stepwell_query.encoding import NotFinite
 from stepwell_query.errors import ProjectNotFoundError, RequestError
 from stepwell_query.runs.columns import COLUMNS_MAX, most_common_columns
@@ -19,7 +20,7 @@ from stepwell_query.runs.filters.ast import FilterError, Node, Ref, Source, term
 from stepwell_query.runs.filters.parser import quoted_ref
 from stepwell_query.runs.filters.summary_paths import Facts, keys_of
 from stepwell_query.runs.filters.to_sql import condition
-from stepwell_query.runs.list_query import OF_PROJECT, RunStatement, read_facts
+from stepwell_query.runs.list_query import RunStatement, read_facts
 from stepwell_query.runs.metadata import read_documents
 from stepwell_query.runs.ordering import Order, Place, read_cursor, write_cursor
 from stepwell_query.runs.paths import MISSING, select_paths, value_at_path

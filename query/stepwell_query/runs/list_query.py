@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from stepwell_query.catalog.conditions import OF_PROJECT
 from stepwell_query.runs.fields import ACTIVITY_JOIN, FIELDS, FieldType, document_columns
 from stepwell_query.runs.filters.ast import Ref, Source
 from stepwell_query.runs.filters.summary_paths import DICT, FROM_ROWS, LAST, NONE, Candidate, Facts, candidates, keys_of
 from stepwell_query.runs.filters.to_sql import Bound, Typed
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.keys import fold_key
-
-OF_PROJECT: Final = "entity = {entity:String} AND project = {project:String}"
 
 _FACTS: Final = f"""
 SELECT 'key' AS what, key AS name FROM {{db}}.series

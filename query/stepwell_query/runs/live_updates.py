@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import structlog
 
+from stepwell_query.catalog.conditions import OF_PROJECT
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreError
 
@@ -24,20 +25,18 @@ Position = tuple[int, int, int, str]
 
 _SECONDS: Final = 1.0
 
-_OF_PROJECT: Final = "entity = {entity:String} AND project = {project:String}"
-
 _POSITIONS: Final = f"""
 SELECT d.run_id AS run_id, if(a.flushes = 0, -1, a.offset) AS offset, d.version AS version,
     if(a.rows = 0, -1, a.step) AS step, d.state AS state
 FROM
 (
     SELECT run_id, max(version) AS version, argMax(state, d.version) AS state
-    FROM {{db}}.run_documents AS d WHERE {_OF_PROJECT} GROUP BY run_id
+    FROM {{db}}.run_documents AS d WHERE {OF_PROJECT} GROUP BY run_id
 ) AS d
 LEFT JOIN
 (
     SELECT run_id, max(last_offset) AS offset, max(last_step) AS step, sum(log_rows) AS rows, count() AS flushes
-    FROM {{db}}.run_activity WHERE {_OF_PROJECT} GROUP BY run_id
+    FROM {{db}}.run_activity WHERE {OF_PROJECT} GROUP BY run_id
 ) AS a USING (run_id)
 """
 

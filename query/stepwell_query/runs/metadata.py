@@ -7,13 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from stepwell_query.catalog.conditions import OF_RUN_IDS
 from stepwell_query.runs.fields import ACTIVITY_JOIN, RUN_FIELDS, document_columns
 from stepwell_schemas.clickhouse.store import Store
 
 Row = Mapping[str, Any]
-
-OF_RUNS: Final = "entity = {entity:String} AND project = {project:String} AND run_id IN {run_ids:Array(String)}"
-"""The condition of several runs of one project."""
 
 _FIELDS: Final = ", ".join(f"{field.sql} AS `{field.name}`" for field in RUN_FIELDS)
 
@@ -23,13 +21,13 @@ SELECT
 FROM
 (
     SELECT {", ".join(["metric_definitions", *document_columns(RUN_FIELDS)])}
-    FROM {{db}}.run_documents FINAL WHERE {OF_RUNS}
+    FROM {{db}}.run_documents FINAL WHERE {OF_RUN_IDS}
 ) AS d
-{ACTIVITY_JOIN.replace("{runs}", OF_RUNS)}
+{ACTIVITY_JOIN.replace("{runs}", OF_RUN_IDS)}
 """
 
 _TEXTS: Final = f"""
-SELECT run_id, config, summary FROM {{db}}.{{table}} WHERE {OF_RUNS} ORDER BY version DESC LIMIT 1 BY run_id
+SELECT run_id, config, summary FROM {{db}}.{{table}} WHERE {OF_RUN_IDS} ORDER BY version DESC LIMIT 1 BY run_id
 """
 
 

@@ -1,17 +1,20 @@
-"""What several runs of a project have logged together: the metrics that a page can show of them."""
+"""Metrics that several runs of a project have logged, for the page to offer."""
+
+# ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final
 
+from stepwell_query.catalog.conditions import OF_RUN_IDS
 from stepwell_schemas.clickhouse.store import Store
 
-_TOGETHER: Final = """
+_METRICS: Final = f"""
 SELECT key, kind, min(first_step) AS first_step, max(last_step) AS last_step, uniqExact(run_id) AS runs,
     min(stream) AS stream
-FROM {db}.series
-WHERE entity = {entity:String} AND project = {project:String} AND run_id IN {run_ids:Array(String)}
+FROM {{db}}.series
+WHERE {OF_RUN_IDS}
 GROUP BY key, kind ORDER BY key, kind
 """
 
@@ -23,5 +26,5 @@ def read_run_metrics(store: Store, entity: str, project: str, run_ids: Sequence[
         StoreError: when ClickHouse does not answer.
     """
     parameters = {"entity": entity, "project": project, "run_ids": list(run_ids)}
-    columns: dict[str, list[Any]] = store.query(_TOGETHER, parameters).to_pydict()
+    columns: dict[str, list[Any]] = store.query(_METRICS, parameters).to_pydict()
     return columns

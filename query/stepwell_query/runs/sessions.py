@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from stepwell_query.catalog.run import OF_RUN, run_parameters
+from stepwell_query.catalog.conditions import OF_RUN, run_parameters
 from stepwell_query.errors import SessionNotFoundError
 from stepwell_query.runs.run_info import read_run
 from stepwell_schemas.clickhouse.store import Store

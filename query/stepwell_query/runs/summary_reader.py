@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from math import isfinite
 from typing import Any, Final
 
+from stepwell_query.catalog.conditions import OF_RUN_IDS
 from stepwell_query.encoding import NotFinite, exact_integer, is_integer, json_float
-from stepwell_query.runs.metadata import OF_RUNS, Row
+from stepwell_query.runs.metadata import Row
 from stepwell_query.runs.summary import SeriesStats, stored_value, summarize
 from stepwell_query.stored_json import json_object, json_value, read_definitions
 from stepwell_schemas.clickhouse.store import Store
@@ -24,7 +25,7 @@ FROM
 (
     SELECT
         run_id, key, kind, max(last_number) AS n, max(last_text) AS t, (n.1, n.2) AS number_at, (t.1, t.2) AS text_at
-    FROM {{db}}.series WHERE {OF_RUNS} AND {{keys}} GROUP BY run_id, key, kind HAVING min(stream) = ''
+    FROM {{db}}.series WHERE {OF_RUN_IDS} AND {{keys}} GROUP BY run_id, key, kind HAVING min(stream) = ''
 )
 ORDER BY run_id, key, if(kind = 'number', number_at, greatest(number_at, text_at)) DESC LIMIT 1 BY run_id, key
 """
@@ -38,7 +39,7 @@ SELECT
     sum(value_sum) / sum(not_nan) AS mean,
     if(sum(not_nan) = 0, nan, min(value_min)) AS low, if(sum(not_nan) = 0, nan, max(value_max)) AS high,
     max(rewritten) AS rewritten
-FROM {{db}}.series WHERE {OF_RUNS} AND {{keys}}
+FROM {{db}}.series WHERE {OF_RUN_IDS} AND {{keys}}
 GROUP BY run_id, key, kind HAVING min(stream) = '' ORDER BY run_id, key, kind
 """
 
@@ -51,7 +52,7 @@ SELECT
     if(isFinite(sum_mean), sum_mean, if(isFinite(low) AND isFinite(high),
         avgIf(if(isFinite(value), value / 18446744073709551616., value), NOT isNaN(value)
         ) * 18446744073709551616., sum_mean)) AS mean
-FROM {{db}}.points_number FINAL WHERE {OF_RUNS} AND key IN {{keys:Array(String)}}
+FROM {{db}}.points_number FINAL WHERE {OF_RUN_IDS} AND key IN {{keys:Array(String)}}
 GROUP BY run_id, key
 """
 

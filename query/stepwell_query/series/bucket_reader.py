@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from stepwell_query.catalog.conditions import OF_PROJECT
 from stepwell_query.series.math.buckets import (
     SCALE,
     Buckets,
@@ -27,7 +28,7 @@ from stepwell_query.series.math.buckets import (
     overflowed,
     widened,
 )
-from stepwell_query.series.read_plan import OF_PROJECT, Batch, Form, Reading, batches
+from stepwell_query.series.read_plan import Batch, Form, Reading, batches
 from stepwell_query.series.segments import POINTS
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rollups.sql import LEVELS

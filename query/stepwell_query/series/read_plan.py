@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stepwell_query.catalog.run import SeriesInfo
+from stepwell_query.catalog.conditions import OF_PROJECT
+from stepwell_query.catalog.models import SeriesInfo
 from stepwell_query.series.math.buckets import Int64s
 from stepwell_query.series.segments import POINTS, Segment, cover
 from stepwell_schemas.rollups.sql import LEVEL_BITS, LEVELS, level_for
@@ -21,9 +22,6 @@ PORTION_ROWS: Final = 2_000_000
 
 # Rows at the ends of a range, below its level: fewer than 64 of each level, and fewer than 256 points.
 _END_ROWS: Final = 500
-
-OF_PROJECT: Final = "entity = {entity:String} AND project = {project:String}"
-"""The condition that every statement about series of a project begins with."""
 
 _LEVEL_OF_SHIFT: Final = tuple(level_for(shift) or POINTS for shift in range(64))
 _PLACE: Final = "transform({0}, {{{1}:Array(String)}}, range(length({{{1}:Array(String)}})), 0)"

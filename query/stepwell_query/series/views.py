@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from stepwell_query.catalog.run import SeriesInfo
+from stepwell_query.catalog.models import SeriesInfo
 from stepwell_query.errors import RequestError
 from stepwell_query.series.bucket_reader import RowReader
 from stepwell_query.series.math.bucketing import BucketPlan, affordable, bucket_plan, clip

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from stepwell_query.api.context import Run, Shared, chosen_format, encoded
 from stepwell_query.api.params.common import FormatQuery, RunQuery
 from stepwell_query.api.params.runs import ColumnsQuery, RunsQuery
-from stepwell_query.catalog.run import read_metrics
+from stepwell_query.catalog.series import read_metrics
 from stepwell_query.encoding import Format, json_bytes, table_bytes
 from stepwell_query.runs.column_search import search_columns
 from stepwell_query.runs.list import check_project, read_projects, read_runs

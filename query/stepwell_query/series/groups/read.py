@@ -10,8 +10,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from stepwell_query.catalog.run import Progress, SeriesInfo
-from stepwell_query.catalog.runs import OF_RUNS, Activity, Found, find_in_runs, progress_of
+from stepwell_query.catalog.conditions import OF_RUNS
+from stepwell_query.catalog.models import Activity, Progress, SeriesByKey, SeriesInfo
+from stepwell_query.catalog.progress import build_progress
+from stepwell_query.catalog.series import find_series
 from stepwell_query.errors import RequestError
 from stepwell_query.runs.fields import FIELDS, GROUPABLE
 from stepwell_query.runs.paths import value_at_path
@@ -96,7 +98,7 @@ def read_groups(
         StoreError: when ClickHouse does not answer.
     """
     known = [run for run in runs if run in activity]
-    found = find_in_runs(store, known, request.keys)
+    found = find_series(store, known, request.keys)
     values, of_run = groups_of(_values(store, known, group_by))
     groups = dict(zip(known, of_run, strict=True))
     return Groups(
@@ -105,7 +107,7 @@ def read_groups(
         _series(RowReader(store, max_seconds), _asked(known, found, request), groups, len(values), request, filled),
         [run for run in runs if run not in activity],
         [key for key in dict.fromkeys(request.keys) if not any(found[run][key] for run in known)],
-        {run: progress_of(activity[run], None) for run in known},
+        {run: build_progress(activity[run], None) for run in known},
     )
 
 
@@ -128,7 +130,7 @@ def _values(
     return [own if isinstance(own, list) and own else [None if own in ("", []) else own] for own in found]
 
 
-def _asked(runs: Sequence[RunPath], found: Found, request: SeriesRequest) -> list[_Asked]:
+def _asked(runs: Sequence[RunPath], found: SeriesByKey, request: SeriesRequest) -> list[_Asked]:
     """Return what is summed up, in the order of the keys; two spellings of a key are one."""
     asked: dict[tuple[str, Kind], _Asked] = {}
     for key in request.keys:
