@@ -10,9 +10,12 @@ from types import ModuleType
 
 import pytest
 
+from stepwell.api.http import ApiHttp
+from stepwell.api.run import ApiRun
 from stepwell.session.init import build_spec
 from stepwell.settings import ProducerSettings
 from stepwell.system.source_code import SourceCode, is_dirty, read_commit, read_source_code
+from stepwell_schemas.rules.identifiers import RunPath
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="the command git is not installed")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -125,3 +128,13 @@ def test_the_setting_switches_git_off(tmp_path: Path, monkeypatch: pytest.Monkey
         assert build_spec(arguments, settings, None).code == SourceCode("train.py")
     assert build_spec({**arguments, "mode": "disabled"}, ProducerSettings(dir=tmp_path), None).code == SourceCode()
     assert read == [True, False, False]
+
+
+def test_a_run_that_is_read_back_has_its_code() -> None:
+    path = RunPath("e", "p", "r")
+    http = ApiHttp("http://127.0.0.1:1", "", 1.0)
+    known = ApiRun(http, path, {"program": "jobs/train.py", "git_commit": COMMIT, "git_dirty": False})
+    assert (known.program, known.commit, known.git_dirty) == ("jobs/train.py", COMMIT, False)
+    # As a service of an earlier version answers.
+    unknown = ApiRun(http, path, {})
+    assert (unknown.program, unknown.commit, unknown.git_dirty) == ("", "", None)
