@@ -21,7 +21,7 @@ from stepwell_query.encoding import MEDIA_TYPES, Format
 from stepwell_query.errors import ClientGoneError, RequestError
 from stepwell_query.places import Places
 from stepwell_query.readiness import Parts, Readiness, no_parts
-from stepwell_query.runs.live_updates import Changes, Position, read_positions
+from stepwell_query.runs.live_updates import LiveUpdates, Position, read_positions
 from stepwell_query.settings import QuerySettings
 from stepwell_query.sql.execute import place_bounds
 from stepwell_schemas.clickhouse.store import Store
@@ -51,7 +51,7 @@ class Context:
         self.readiness = Readiness(store, parts)
         self.store = store
         self.media = MediaStore(settings.media_url)
-        self.changes = Changes(self._positions)
+        self.changes = LiveUpdates(self._positions)
         self.tables: Cache[pa.Table] = Cache(_TABLES_BYTES, lambda table: table.nbytes + _ENTRY_BYTES)
         self.answers: Cache[bytes] = Cache(settings.query_cache_bytes, lambda answer: len(answer) + _ENTRY_BYTES)
         self.sql_places = Places(place_bounds(settings))

@@ -1,4 +1,4 @@
-"""What is known of runs and their series before any value is read."""
+"""Metadata of runs and their series that is read before any value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stepwell_schemas.rules.streams import DEFAULT
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """How far a run is stored: sums and extremes over its flushes. Every flush changes at least one of them."""
+    """The stored extent of a run: sums and extremes over its flushes. Every flush changes at least one of them."""
 
     step: int
     offset: int
@@ -33,7 +33,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is stored: its last step and the last Kafka offset whose rows can be read (-1: none yet).
+    """The progress of a run: its last step and the last Kafka offset whose rows can be read (-1: none yet).
 
     `started_ms` is the begin of the run, in milliseconds since the epoch: the zero of `_runtime`.
     """

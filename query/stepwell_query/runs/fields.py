@@ -59,17 +59,17 @@ class RunField:
 
     @property
     def reads_activity(self) -> bool:
-        """Whether the field depends on what the run logged, not only on its document."""
+        """Return whether the field depends on what the run logged, not only on its document."""
         return re.search(r"\ba\.\w", self.sql) is not None
 
     @property
     def sortable(self) -> bool:
-        """Whether runs can be ordered by the field."""
+        """Return whether runs can be ordered by the field."""
         return self.type is not FieldType.LIST
 
     @property
     def groupable(self) -> bool:
-        """Whether series can be grouped by the field: its values are names, and no flush changes them."""
+        """Return whether series can be grouped by the field: it holds names, and no flush changes them."""
         return self.type in {FieldType.TEXT, FieldType.BOOL, FieldType.LIST} and not self.reads_activity
 
     def to_json(self, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What is stored of runs besides their values: their documents, and their activity."""
+"""Reads the metadata of runs: their fields, definitions, config, and the summary set by hand."""
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
 
@@ -11,7 +11,8 @@ from stepwell_query.catalog.conditions import OF_RUN_IDS
 from stepwell_query.runs.fields import ACTIVITY_JOIN, RUN_FIELDS, document_columns
 from stepwell_schemas.clickhouse.store import Store
 
-Row = Mapping[str, Any]
+RunMetadata = Mapping[str, Any]
+"""The metadata of one run: a row of the statements below."""
 
 _FIELDS: Final = ", ".join(f"{field.sql} AS `{field.name}`" for field in RUN_FIELDS)
 
@@ -31,22 +32,22 @@ SELECT run_id, config, summary FROM {{db}}.{{table}} WHERE {OF_RUN_IDS} ORDER BY
 """
 
 
-def read_documents(store: Store, entity: str, project: str, run_ids: Sequence[str]) -> list[Row]:
-    """Return the documents of a project's runs with their activity, in the order of the ids; unknown ids are left out.
+def read_metadata(store: Store, entity: str, project: str, run_ids: Sequence[str]) -> list[RunMetadata]:
+    """Return the metadata of a project's runs in the order of the ids; unknown ids are left out.
 
-    Times are milliseconds since the epoch, config and the summary set by hand JSON.
+    Each has the fields of the registry by name, and JSON texts for the rest.
 
     Raises:
         StoreError: when ClickHouse does not answer.
     """
     if not run_ids:
         return []
-    among = {"entity": entity, "project": project, "run_ids": list(run_ids)}
-    found = {row["run_id"]: row for row in store.query(_DOCUMENTS, among).to_pylist()}
-    texts: dict[str, Row] = {}
-    # The view that fills the first table may be a moment behind.
+    parameters = {"entity": entity, "project": project, "run_ids": list(run_ids)}
+    found = {row["run_id"]: row for row in store.query(_DOCUMENTS, parameters).to_pylist()}
+    texts: dict[str, RunMetadata] = {}
+    # The view that fills the first table may lag by a moment.
     for table in ("run_texts", "run_documents"):
-        missing = {**among, "run_ids": [run_id for run_id in found if run_id not in texts]}
+        missing = {**parameters, "run_ids": [run_id for run_id in found if run_id not in texts]}
         if missing["run_ids"]:
             rows = store.query(_TEXTS.replace("{table}", table), missing).to_pylist()
             texts |= {row["run_id"]: row for row in rows}

@@ -20,7 +20,7 @@ GROUP BY key, kind ORDER BY key, kind
 
 
 def read_run_metrics(store: Store, entity: str, project: str, run_ids: Sequence[str]) -> dict[str, list[Any]]:
-    """Return the metrics of runs in columns, by key and kind; `runs` says how many of them have each.
+    """Return the metrics of runs in columns, by key and kind; `runs` is the number of runs that have each.
 
     Raises:
         StoreError: when ClickHouse does not answer.

@@ -8,30 +8,30 @@ from typing import Any
 from stepwell_query.encoding import NotFinite
 from stepwell_query.errors import RunNotFoundError
 from stepwell_query.runs.fields import RUN_FIELDS
-from stepwell_query.runs.metadata import Row, read_documents
+from stepwell_query.runs.metadata import RunMetadata, read_metadata
 from stepwell_query.runs.summary_reader import read_summaries
 from stepwell_query.stored_json import object_fragment, stored_definitions, unreadable
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 
 
-def read_run(store: Store, run: RunPath, odd: NotFinite = NotFinite.TEXT) -> dict[str, Any]:
+def read_run(store: Store, run: RunPath, not_finite: NotFinite = NotFinite.TEXT) -> dict[str, Any]:
     """Return the JSON of one run.
 
     Raises:
         RunNotFoundError: when there is no such run.
         StoreError: when ClickHouse does not answer.
     """
-    documents = read_documents(store, run.entity, run.project, [run.run_id])
+    documents = read_metadata(store, run.entity, run.project, [run.run_id])
     if not documents:
         raise RunNotFoundError(run)
-    return run_infos(store, documents, odd)[0]
+    return build_run_infos(store, documents, not_finite)[0]
 
 
-def run_infos(
+def build_run_infos(
     store: Store,
-    documents: Sequence[Row],
-    odd: NotFinite = NotFinite.TEXT,
+    documents: Sequence[RunMetadata],
+    not_finite: NotFinite = NotFinite.TEXT,
     keys: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the JSON of runs of one project from their documents.
@@ -42,11 +42,11 @@ def run_infos(
     Raises:
         StoreError: when ClickHouse does not answer.
     """
-    summaries = read_summaries(store, documents, odd, keys)
+    summaries = read_summaries(store, documents, not_finite, keys)
     return [_run_info(document, summaries[document["run_id"]]) for document in documents]
 
 
-def _run_info(row: Row, summary: Mapping[str, Any]) -> dict[str, Any]:
+def _run_info(row: RunMetadata, summary: Mapping[str, Any]) -> dict[str, Any]:
     run = RunPath(row["entity"], row["project"], row["run_id"])
     fields = {field.json_name: field.to_json(row[field.name]) for field in RUN_FIELDS}
     return {

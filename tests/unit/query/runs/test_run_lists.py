@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stepwell_query.errors import RequestError
 from stepwell_query.runs.columns import COLUMNS_MAX, most_common_columns
 from stepwell_query.runs.filters.ast import Source
-from stepwell_query.runs.ordering import Order, Place, read_cursor, write_cursor
+from stepwell_query.runs.ordering import Order, SortKey, read_cursor, write_cursor
 from stepwell_query.runs.paths import MISSING, leaf_paths, select_paths, value_at_path
 
 DOCUMENTS = st.recursive(
@@ -44,8 +44,8 @@ def test_orders_of_wandb_are_known() -> None:
 @given(st.integers(0, 5), st.floats(allow_nan=False), st.text(max_size=200), st.text(max_size=20))
 def test_a_cursor_comes_back_exactly(rank: int, number: float, text: str, run_id: str) -> None:
     order = Order.parse("-config.lr")
-    place = Place(rank, number, text, run_id)
-    assert read_cursor(write_cursor(order, place), order) == place
+    key = SortKey(rank, number, text, run_id)
+    assert read_cursor(write_cursor(order, key), order) == key
 
 
 def _encoded(content: Any) -> str:
