@@ -26,7 +26,7 @@ SKIPPED: Final[dict[str, tuple[str, Any]]] = {
     "log_artifact": (_FILES, None),
     "log_model": (_FILES, None),
     "link_model": (_FILES, None),
-    "log_code": ("code is not stored: log its version, for instance as config={'commit': …}", None),
+    "log_code": ("code is not stored; the Git commit of the script's checkout is", None),
     "mark_preempting": ("", None),
     "pin_config_keys": ("", None),
     "display": ("notebooks don't show the run's page: open run.url", False),

@@ -142,7 +142,7 @@ def find_runs(
 
 
 def check_columns(refs: Sequence[Ref]) -> tuple[Ref, ...]:
-    """Return columns as they may be request for. Raises: RequestError."""
+    """Check the columns of a request, and return each once. Raises: RequestError."""
     for ref in refs:
         if ref.source is Source.FIELD:
             raise RequestError("columns", ref.name, "is a field, which every run comes with", "leave it out")
