@@ -56,7 +56,7 @@ def parse_dict(text: str) -> Node:
         remedy = 'send a JSON object, for example {"config.lr": {"$gt": 0.1}}'
         raise FilterError(text, f"begins like JSON and is none: {error}", remedy, column) from None
     try:
-        node = _parse_dict(found, 0)
+        node = _parse_node(found, 0)
         if len(terms(node)) > MAX_TERMS:
             raise TermError(f"there are more than {MAX_TERMS} comparisons", "ask in several requests")
     except TermError as error:
@@ -64,7 +64,7 @@ def parse_dict(text: str) -> Node:
     return node
 
 
-def _parse_dict(found: Any, depth: int) -> Node:
+def _parse_node(found: Any, depth: int) -> Node:
     if depth > MAX_DEPTH:
         raise TermError(f"there are more than {MAX_DEPTH} dicts within one another", "write it flatter")
     if not isinstance(found, dict):
@@ -76,7 +76,7 @@ def _entry(name: str, condition: Any, depth: int) -> Node:
     if name in _JOINED:
         if not isinstance(condition, list) or not condition:
             raise TermError(f"{name} needs a list of dicts", f'write "{name}": [{{"state": "finished"}}]')
-        parts = tuple(_parse_dict(part, depth + 1) for part in condition)
+        parts = tuple(_parse_node(part, depth + 1) for part in condition)
         return All(parts) if name == "$and" else AnyOf(parts) if name == "$or" else Not(AnyOf(parts))
     if name.startswith("$"):
         remedy = f"besides names of keys there are {', '.join(_JOINED)}"
