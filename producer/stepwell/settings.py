@@ -31,6 +31,13 @@ _WANDBS_WRAP: Final = ("wrap", "wrap_raw", "wrap_emu")
 _WANDBS_OTHER_NAMES: Final = {"silent": "quiet", "root_dir": "dir"}
 """Settings that wandb has under another name."""
 
+_WANDBS_SWITCHES: Final[dict[str, tuple[str, Any]]] = {
+    "x_disable_stats": ("system_seconds", 0.0),
+    "_disable_stats": ("system_seconds", 0.0),
+    "disable_git": ("git", False),
+}
+"""Settings of wandb that switch something off, each with the setting and value that do so here."""
+
 _TYPO: Final = 0.8
 """Similarity, from 0 to 1, from which an unknown name counts as a misspelled setting."""
 
@@ -73,6 +80,10 @@ class ProducerSettings(KafkaSettings):
         description="Capture of console output. auto: sys.stdout and sys.stderr; redirect: file descriptors 1 and 2,"
         " which includes subprocesses and C code; off: none.",
     )
+    git: bool = Field(
+        True,
+        description="Record the Git commit of the script's checkout, and whether its tracked files differ from it.",
+    )
     quiet: bool = Field(False, description="Print warnings only.")
 
     def __init__(self, **given: Any) -> None:
@@ -94,22 +105,27 @@ class ProducerSettings(KafkaSettings):
         for name, where in SETTINGS_ELSEWHERE.items():
             if taken.pop(name, None):
                 raise ValueError(f"the setting {name} of wandb is not supported: {where}")
-        for name, ours in _WANDBS_OTHER_NAMES.items():
-            if taken.get(name) is not None:
-                taken[ours] = taken.pop(name)
-        seconds = taken.pop("x_stats_sampling_interval", None)
-        if seconds is not None:
-            taken["system_seconds"] = seconds
-        if taken.pop("x_disable_stats", None) or taken.pop("_disable_stats", None):
-            taken["system_seconds"] = 0.0
-        if taken.get("console") in _WANDBS_WRAP:
-            taken["console"] = "auto"
+        _replace_wandbs_names(taken)
         for name in taken.keys() - cls.model_fields.keys():
             if close := get_close_matches(name, cls.model_fields, 1, _TYPO):
                 raise ValueError(f"unknown setting {name!r}; did you mean {close[0]}?")
             if not name.startswith(("x_", "_")):
                 notify_once(f"unknown setting {name}: ignored")
         return taken
+
+
+def _replace_wandbs_names(taken: dict[str, Any]) -> None:
+    for name, ours in _WANDBS_OTHER_NAMES.items():
+        if taken.get(name) is not None:
+            taken[ours] = taken.pop(name)
+    seconds = taken.pop("x_stats_sampling_interval", None)
+    if seconds is not None:
+        taken["system_seconds"] = seconds
+    for name, (ours, off) in _WANDBS_SWITCHES.items():
+        if taken.pop(name, None):
+            taken[ours] = off
+    if taken.get("console") in _WANDBS_WRAP:
+        taken["console"] = "auto"
 
 
 def make_settings(

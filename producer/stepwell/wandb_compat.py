@@ -26,7 +26,7 @@ SKIPPED: Final[dict[str, tuple[str, Any]]] = {
     "log_artifact": (_FILES, None),
     "log_model": (_FILES, None),
     "link_model": (_FILES, None),
-    "log_code": ("code is not stored: log its version, for instance as config={'commit': …}", None),
+    "log_code": ("code is not stored; the Git commit of the script's checkout is", None),
     "mark_preempting": ("", None),
     "pin_config_keys": ("", None),
     "display": ("notebooks don't show the run's page: open run.url", False),
@@ -73,6 +73,7 @@ ABSENT: Final[dict[str, str]] = {
 VARIABLES: Final[dict[str, str]] = {
     "WANDB_BASE_URL": "STEPWELL_BASE_URL",
     "WANDB_DIR": "STEPWELL_DIR",
+    "WANDB_DISABLE_GIT": "STEPWELL_GIT=false",
     "WANDB_DISABLED": "STEPWELL_MODE=disabled",
     "WANDB_ENTITY": "STEPWELL_ENTITY",
     "WANDB_JOB_TYPE": "init(job_type=…)",

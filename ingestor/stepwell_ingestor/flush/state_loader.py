@@ -116,6 +116,9 @@ def _document(row: dict[str, Any]) -> RunDocument:
         client=row["client"],
         host=row["host"],
         finished_at=None if row["finished_at"] is None else _microseconds(row["finished_at"]),
+        program=row["program"],
+        git_commit=row["git_commit"],
+        git_dirty=row["git_dirty"],
     )
 
 

@@ -43,11 +43,15 @@ class RunDocument:
     client: str = ""
     host: str = ""
     finished_at: int | None = None
+    program: str = ""
+    git_commit: str = ""
+    git_dirty: bool | None = None
 
     @property
     def bytes(self) -> int:
         """Approximate memory of the document, in bytes."""
-        texts = (self.display_name, self.notes, self.run_group, self.job_type, self.client, self.host, *self.tags)
+        names = (self.display_name, self.run_group, self.job_type, self.client, self.host)
+        texts = (*names, self.notes, self.program, self.git_commit, *self.tags)
         objects = (self.config, self.summary, self.metric_definitions)
         members = sum(map(len, objects))
         return sum(map(len, texts)) + sum(one.bytes for one in objects) + _MEMBER_BYTES * (members + len(texts))
@@ -74,6 +78,9 @@ class RunDocument:
         self.job_type = event.job_type or self.job_type
         self.client = event.client or self.client
         self.host = event.host or self.host
+        self.program = event.program or self.program
+        if event.git_commit:
+            self.git_commit, self.git_dirty = event.git_commit, event.git_dirty
 
     def update(self, event: RunUpdated) -> None:
         """Apply a change."""

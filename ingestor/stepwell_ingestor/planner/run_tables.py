@@ -22,7 +22,9 @@ ABSENT = -1
 
 _NO_LAST_STEP = -(2**63)
 _COUNTS: Final = ("log_rows", "points", "conflicts", "repeated", "missing", "dead_letters")
-_DOCUMENT_TEXTS: Final = ("display_name", "state", "notes", "run_group", "job_type", "client", "host")
+_DOCUMENT_TEXTS: Final = (
+    "display_name", "state", "notes", "run_group", "job_type", "client", "host", "program", "git_commit",
+)  # fmt: skip
 _counts: Final[Callable[[Activity], tuple[int, ...]]] = attrgetter(*_COUNTS)
 _document_texts: Final[Callable[[RunDocument], tuple[str, ...]]] = attrgetter(*_DOCUMENT_TEXTS)
 
@@ -44,6 +46,7 @@ _DOCUMENT: Final = row_type(
     PATH_FIELDS
     | dict.fromkeys(_DOCUMENT_TEXTS, _TEXT)
     | {"exit_code": pa.int32(), "config": _TEXT, "summary": _TEXT, "tags": pa.list_(_TEXT), "metric_definitions": _TEXT}
+    | {"git_dirty": pa.bool_()}
     | {"created_at": MILLISECONDS, "started_at": MILLISECONDS, "finished_at": MILLISECONDS, "version": _U64}
 )
 _SPELLING: Final = row_type(PATH_FIELDS | {"folded": _TEXT, "spelling": _TEXT, "first_version": _U64})
@@ -201,7 +204,7 @@ def _conflict(conflict: Conflict) -> tuple[Any, ...]:
 def _document(path: RunPath, document: RunDocument, version: int) -> tuple[Any, ...]:
     return (
         *path, *_document_texts(document), document.exit_code, document.config.text(), document.summary.text(),
-        document.tags, f"[{', '.join(document.metric_definitions.values())}]",
+        document.tags, f"[{', '.join(document.metric_definitions.values())}]", document.git_dirty,
         _milliseconds(document.created_at), _milliseconds(document.started_at), _milliseconds(document.finished_at),
         version,
     )  # fmt: skip

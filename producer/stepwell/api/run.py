@@ -254,6 +254,22 @@ class ApiRun:
         return str(self.info.get("job_type") or "")
 
     @property
+    def program(self) -> str:
+        """The script: its path in its Git checkout, or its file name."""
+        return str(self.info.get("program") or "")
+
+    @property
+    def commit(self) -> str:
+        """The Git commit of the script's checkout; empty if unknown."""
+        return str(self.info.get("git_commit") or "")
+
+    @property
+    def git_dirty(self) -> bool | None:
+        """Whether tracked files of the checkout differed from the commit; None if unknown."""
+        dirty = self.info.get("git_dirty")
+        return None if dirty is None else bool(dirty)
+
+    @property
     def created_at(self) -> str:
         """The start time, ISO 8601 in UTC."""
         return str(self.info.get("created_at") or "")

@@ -17,6 +17,7 @@ from stepwell.session.open import SessionOutput, open_session
 from stepwell.session.resume import AUTO_FILE, find_start_point, parse_resume, read_auto_id
 from stepwell.session.run import Run
 from stepwell.session.spec import RunSpec
+from stepwell.system.source_code import SourceCode, read_source_code
 from stepwell.terminal import notify
 from stepwell.values.metadata import metadata_mapping, parse_tags, parse_text
 from stepwell.wandb_compat import check_environment
@@ -89,6 +90,7 @@ def build_spec(arguments: Mapping[str, Any], settings: ProducerSettings, resume:
         resumed=resumed,
         host=socket.gethostname(),
         auto_file=settings.dir / AUTO_FILE if rule == "auto" else None,
+        code=SourceCode() if mode == "disabled" else read_source_code(settings.git),
     )
 
 

@@ -23,7 +23,7 @@ from stepwell.session.receipt import Receipt
 from stepwell.session.side_streams import STDERR, STDOUT, SideStreams
 from stepwell.session.spec import FINISH_TIMEOUT_SECONDS, RunSpec
 from stepwell.terminal import notify
-from stepwell.values.metadata import split_mapping
+from stepwell.values.metadata import parse_text, split_mapping
 from stepwell.wandb_compat import stand_in
 
 if TYPE_CHECKING:
@@ -73,6 +73,9 @@ class Run(RunProperties):
             client=spec.client,
             host=spec.host,
             pid=os.getpid(),
+            program=parse_text("program", spec.code.program),
+            git_commit=spec.code.git_commit,
+            git_dirty=spec.code.git_dirty,
         )
         for values in others:
             self._write_event("RunUpdated", config=values)

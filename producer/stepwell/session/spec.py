@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from stepwell.delivery.orphans import fork_writer
+from stepwell.system.source_code import SourceCode
 from stepwell_schemas.rules.identifiers import RunPath
 
 VERSION: Final = "0.1.0"
@@ -39,6 +40,7 @@ class RunSpec(NamedTuple):
     host: str = ""
     auto_file: Path | None = None
     forked: bool = False
+    code: SourceCode = SourceCode()
 
     def for_forked_child(self, pid: int, step: int) -> RunSpec:
         """Return the specification of a forked child's session, which starts at its parent's step."""

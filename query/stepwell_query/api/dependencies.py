@@ -14,7 +14,7 @@ from fastapi import Depends, Request
 from stepwell_query.api.streams import StreamSlots
 from stepwell_query.cache import Cache
 from stepwell_query.readiness import Parts, Readiness, no_parts
-from stepwell_query.runs.live_updates import Changes, Position, read_positions
+from stepwell_query.runs.live_updates import LiveUpdates, Position, read_positions
 from stepwell_query.settings import QuerySettings
 from stepwell_query.slots import StatementSlots
 from stepwell_query.sql.execute import slot_limits
@@ -42,7 +42,7 @@ class Context:
         self.readiness = Readiness(store, parts)
         self.store = store
         self.media = MediaStore(settings.media_url)
-        self.changes = Changes(self._positions)
+        self.changes = LiveUpdates(self._positions)
         self.tables: Cache[pa.Table] = Cache(_TABLES_BYTES, lambda table: table.nbytes + _ENTRY_BYTES)
         self.answers: Cache[bytes] = Cache(settings.query_cache_bytes, lambda answer: len(answer) + _ENTRY_BYTES)
         self.sql_slots = StatementSlots(slot_limits(settings))

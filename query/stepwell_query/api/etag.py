@@ -13,7 +13,7 @@ from typing import Final
 
 import orjson
 
-from stepwell_query.catalog.runs import Activity
+from stepwell_query.catalog.models import Activity
 from stepwell_schemas.rules.identifiers import RunPath
 
 _VERSION: Final = version("stepwell")

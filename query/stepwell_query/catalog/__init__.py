@@ -1,1 +1,1 @@
-"""The metrics that runs logged, and the shape of their series."""
+"""The runs and their series: how far they are stored, and the extents of their metrics."""

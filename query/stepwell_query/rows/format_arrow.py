@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from stepwell_query.catalog.run import SeriesInfo
+from stepwell_query.catalog.models import SeriesInfo
 from stepwell_query.rows.step_rows import RESERVED, RUNTIME, STEP, TIMESTAMP, Int64s, StepRows, Values
 from stepwell_schemas.rules.kinds import Kind
 

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from stepwell_query.catalog.run import Progress, SeriesInfo, progress, select
+from stepwell_query.catalog.models import Progress, SeriesInfo
+from stepwell_query.catalog.progress import read_progress
+from stepwell_query.catalog.series import select_series
 from stepwell_query.errors import RequestError
 from stepwell_query.query_limits import QueryLimits
 from stepwell_query.rows.interpolation import Interpolation, fill_gaps, series_with_gaps
@@ -62,9 +64,9 @@ def read_history(store: Store, run: RunPath, request: HistoryRequest, limits: Qu
         RequestError: when samples × series exceed `max_cells`.
         StoreError: when ClickHouse does not answer, or a limit is reached.
     """
-    reached = progress(store, run)
+    reached = read_progress(store, run)
     keys = [key for key in request.keys if key not in RESERVED]
-    selection = select(store, run, keys, request.stream)
+    selection = select_series(store, run, keys, request.stream)
     _check_cells(request.samples, len(selection.series), max_cells)
     reader = ValueReader(store, run, selection, limits, digits=True)
     joint = selection.named and request.interpolation is None

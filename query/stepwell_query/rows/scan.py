@@ -15,7 +15,9 @@ from typing import Generic, TypeVar
 
 import pyarrow as pa
 
-from stepwell_query.catalog.run import Progress, Selection, SeriesInfo, progress, select
+from stepwell_query.catalog.models import Progress, Selection, SeriesInfo
+from stepwell_query.catalog.progress import read_progress
+from stepwell_query.catalog.series import select_series
 from stepwell_query.errors import RequestError
 from stepwell_query.query_limits import QueryLimits
 from stepwell_query.rows.scan_cursor import END, Cursor, ScanPosition
@@ -106,7 +108,7 @@ class _ScanStart:
 
 def _begin(store: Store, run: RunPath, request: ScanRequest, limits: QueryLimits) -> _ScanStart:
     keys = [key for key in request.keys if key not in RESERVED]
-    reached = progress(store, run)
+    reached = read_progress(store, run)
     selection = _select_series(store, run, keys, request.stream)
     first = min((info.first for info in selection.series), default=0)
     last = _last_step(selection.series, reached)
@@ -125,7 +127,7 @@ def _last_step(series: Sequence[SeriesInfo], reached: Progress) -> int:
 
 
 def _select_series(store: Store, run: RunPath, keys: list[str], stream: str) -> Selection:
-    selection = select(store, run, keys, stream)
+    selection = select_series(store, run, keys, stream)
     if selection.unknown:
         names = ", ".join(map(repr, selection.unknown))
         rule = f"the run has not logged {names}"

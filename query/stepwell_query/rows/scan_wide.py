@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from typing import Final
 
-from stepwell_query.catalog.run import SeriesInfo
+from stepwell_query.catalog.models import SeriesInfo
 from stepwell_query.rows.scan_cursor import ScanRange
 from stepwell_query.rows.step_rows import StepRows, Values
 from stepwell_query.rows.value_reader import TooManyValuesError, ValueReader

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stepwell_query.catalog.run import SeriesInfo
+from stepwell_query.catalog.models import SeriesInfo
 from stepwell_schemas.rules.kinds import Kind
 
 STEP: Final = "_step"

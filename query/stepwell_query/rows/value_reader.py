@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stepwell_query.catalog.run import OF_RUN, Selection, SeriesInfo, run_parameters
+from stepwell_query.catalog.conditions import OF_RUN, run_parameters
+from stepwell_query.catalog.models import Selection, SeriesInfo
 from stepwell_query.query_limits import QueryLimits
 from stepwell_query.rows.step_rows import Values
 from stepwell_schemas.clickhouse.store import Store

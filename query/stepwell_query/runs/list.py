@@ -11,17 +11,20 @@ from typing import Any, Final
 
 import orjson
 
+from stepwell_query.catalog.conditions import OF_PROJECT
 from stepwell_query.encoding import NotFinite
 from stepwell_query.errors import ProjectNotFoundError, RequestError
-from stepwell_query.runs.columns import COLUMNS_MAX, MISSING, at_path, chosen_columns, pruned
+from stepwell_query.runs.columns import COLUMNS_MAX, most_common_columns
+from stepwell_query.runs.fields import iso_time
 from stepwell_query.runs.filters.ast import FilterError, Node, Ref, Source, terms
-from stepwell_query.runs.filters.parser import quoted_ref
-from stepwell_query.runs.filters.summary_paths import Facts, keys_of
+from stepwell_query.runs.filters.parser import format_ref
+from stepwell_query.runs.filters.summary_paths import Facts, metric_keys
 from stepwell_query.runs.filters.to_sql import condition
-from stepwell_query.runs.list_query import OF_PROJECT, RunStatement, read_facts
-from stepwell_query.runs.metadata import read_documents
-from stepwell_query.runs.ordering import Order, Place, read_cursor, write_cursor
-from stepwell_query.runs.run_info import iso_time, run_infos
+from stepwell_query.runs.list_query import RunStatement, read_facts
+from stepwell_query.runs.metadata import read_metadata
+from stepwell_query.runs.ordering import Order, SortKey, read_cursor, write_cursor
+from stepwell_query.runs.paths import MISSING, select_paths, value_at_path
+from stepwell_query.runs.run_info import build_run_infos
 from stepwell_query.runs.summary import stored_value
 from stepwell_query.stored_json import json_object
 from stepwell_schemas.clickhouse.store import Store
@@ -50,9 +53,9 @@ _ANY: Final = f"SELECT 1 AS found FROM {{db}}.run_documents WHERE {OF_PROJECT} L
 
 @dataclass(frozen=True, slots=True)
 class RunsRequest:
-    """Which runs of a project, in which order, and what of their config and summary.
+    """A request for a page of a project's runs.
 
-    `columns`: None, whatever they have, COLUMNS_MAX at most; else these, and no others.
+    `columns`: the columns of config and summary to return; None: all that the runs have, COLUMNS_MAX at most.
     """
 
     filter: Node | None
@@ -60,14 +63,14 @@ class RunsRequest:
     limit: int
     cursor: str | None = None
     columns: tuple[Ref, ...] | None = None
-    odd: NotFinite = NotFinite.TEXT
+    not_finite: NotFinite = NotFinite.TEXT
 
 
 @dataclass(frozen=True, slots=True)
-class FoundRuns:
-    """The places of a page's runs, how many runs pass the filter in all, and whether there are more behind."""
+class RunsPage:
+    """The sort keys of a page's runs, the number of all runs that pass the filter, and whether more runs follow."""
 
-    places: list[Place]
+    keys: list[SortKey]
     total: int
     more: bool
 
@@ -84,62 +87,62 @@ def check_project(store: Store, entity: str, project: str) -> None:
         raise ProjectNotFoundError(entity, project)
 
 
-def read_runs(store: Store, entity: str, project: str, asked: RunsRequest) -> dict[str, Any]:
+def read_runs(store: Store, entity: str, project: str, request: RunsRequest) -> dict[str, Any]:
     """Return one page of a project's runs.
 
     Raises:
         ProjectNotFoundError: when the project has no runs.
-        RequestError: when the cursor is not of this list, or a regular expression is none.
+        RequestError: when the cursor is not of this list, or a regular expression is invalid.
         StoreError: when ClickHouse does not answer.
     """
-    place = None if asked.cursor is None else read_cursor(asked.cursor, asked.order)
-    refs = [term.ref for term in terms(asked.filter)] if asked.filter is not None else []
-    facts = read_facts(store, entity, project, [*refs, asked.order.by, *(asked.columns or ())])
-    found = find_runs(store, entity, project, asked, place, facts)
-    if not found.places:
+    last = None if request.cursor is None else read_cursor(request.cursor, request.order)
+    refs = [term.ref for term in terms(request.filter)] if request.filter is not None else []
+    facts = read_facts(store, entity, project, [*refs, request.order.by, *(request.columns or ())])
+    page = find_runs(store, entity, project, request, last, facts)
+    if not page.keys:
         check_project(store, entity, project)
-    documents = read_documents(store, entity, project, [place.run_id for place in found.places])
-    infos = run_infos(store, documents, asked.odd, _keys(asked.columns, facts))
-    if asked.columns is None:
-        columns, total = _cut(infos, documents)
+    documents = read_metadata(store, entity, project, [key.run_id for key in page.keys])
+    infos = build_run_infos(store, documents, request.not_finite, _metric_keys(request.columns, facts))
+    if request.columns is None:
+        columns, total = _limit_columns(infos, documents)
     else:
-        columns, total = [quoted_ref(ref) for ref in asked.columns], len(asked.columns)
+        columns, total = [format_ref(ref) for ref in request.columns], len(request.columns)
         for info, document in zip(infos, documents, strict=True):
-            _choose(info, document, asked.columns, asked.odd)
-    following = write_cursor(asked.order, found.places[-1]) if found.more else None
-    shown = {"shown": columns, "total": total}
-    return {"runs": infos, "next": following, "total": found.total, "columns": shown}
+            _select_values(info, document, request.columns, request.not_finite)
+    following = write_cursor(request.order, page.keys[-1]) if page.more else None
+    return {"runs": infos, "next": following, "total": page.total, "columns": {"shown": columns, "total": total}}
 
 
 def find_runs(
-    store: Store, entity: str, project: str, asked: RunsRequest, place: Place | None, facts: Facts
-) -> FoundRuns:
-    """Return the runs of one page, those behind `place`. Raises: FilterError, StoreError."""
-    refs = [term.ref for term in terms(asked.filter)] if asked.filter is not None else []
-    statement = RunStatement(entity, project, [*refs, asked.order.by], facts)
-    passing = "" if asked.filter is None else f"WHERE {condition(asked.filter, statement.of, statement.bound)}"
+    store: Store, entity: str, project: str, request: RunsRequest, last: SortKey | None, facts: Facts
+) -> RunsPage:
+    """Return the runs of one page, those after `last`. Raises: FilterError, StoreError."""
+    refs = [term.ref for term in terms(request.filter)] if request.filter is not None else []
+    statement = RunStatement(entity, project, [*refs, request.order.by], facts)
+    parameters = statement.parameters
+    passing = "" if request.filter is None else f"WHERE {condition(request.filter, statement.value, parameters)}"
     matching = (
-        f"SELECT run_id, {asked.order.columns(statement.of(asked.order.by))}, count() OVER () AS total"
+        f"SELECT run_id, {request.order.columns(statement.value(request.order.by))}, count() OVER () AS total"
         f" FROM ({statement.source()}) {passing}"
     )
-    behind = "" if place is None else f"WHERE {asked.order.behind(place, statement.bound)}"
-    sql = f"SELECT * FROM ({matching}) {behind} ORDER BY {asked.order.clause()} LIMIT {asked.limit + 1:d}"
+    after = "" if last is None else f"WHERE {request.order.after(last, parameters)}"
+    sql = f"SELECT * FROM ({matching}) {after} ORDER BY {request.order.clause()} LIMIT {request.limit + 1:d}"
     try:
-        rows = store.query(sql, statement.bound.values).to_pylist()
+        rows = store.query(sql, parameters.values).to_pylist()
     except StoreRejectedError as error:
         if error.code != _REGEX_CODE:
             raise
         rule, remedy = "a regular expression can't be read by RE2", "correct it; RE2 knows no look-around"
-        raise FilterError("", f"{rule}: {_reason(error)}", remedy) from error
-    if not rows and place is not None:
-        first = RunsRequest(asked.filter, asked.order, limit=1)
-        return FoundRuns([], find_runs(store, entity, project, first, None, facts).total, more=False)
-    places = [Place(row["rank"], row["number"], row["text"], row["run_id"]) for row in rows[: asked.limit]]
-    return FoundRuns(places, rows[0]["total"] if rows else 0, more=len(rows) > asked.limit)
+        raise FilterError("", f"{rule}: {_regex_problem(error)}", remedy) from error
+    if not rows and last is not None:
+        first = RunsRequest(request.filter, request.order, limit=1)
+        return RunsPage([], find_runs(store, entity, project, first, None, facts).total, more=False)
+    keys = [SortKey(row["rank"], row["number"], row["text"], row["run_id"]) for row in rows[: request.limit]]
+    return RunsPage(keys, rows[0]["total"] if rows else 0, more=len(rows) > request.limit)
 
 
 def check_columns(refs: Sequence[Ref]) -> tuple[Ref, ...]:
-    """Return columns as they may be asked for. Raises: RequestError."""
+    """Check the columns of a request, and return each once. Raises: RequestError."""
     for ref in refs:
         if ref.source is Source.FIELD:
             raise RequestError("columns", ref.name, "is a field, which every run comes with", "leave it out")
@@ -149,46 +152,49 @@ def check_columns(refs: Sequence[Ref]) -> tuple[Ref, ...]:
     return tuple(dict.fromkeys(refs))
 
 
-def _keys(columns: Sequence[Ref] | None, facts: Facts) -> list[str] | None:
-    """Return the stored keys of the metrics that columns are about; None: all."""
+def _metric_keys(columns: Sequence[Ref] | None, facts: Facts) -> list[str] | None:
+    """Return the stored keys of the metrics that columns refer to; None: all."""
     if columns is None:
         return None
     paths = [ref.name for ref in columns if ref.source is Source.SUMMARY]
-    return list(dict.fromkeys(spelling for path in paths for key in keys_of(path) for spelling in facts.spelled(key)))
+    keys = [key for path in paths for key in metric_keys(path)]
+    return list(dict.fromkeys(spelling for key in keys for spelling in facts.spelled(key)))
 
 
-def _choose(info: dict[str, Any], document: Mapping[str, Any], columns: Collection[Ref], odd: NotFinite) -> None:
-    """Put the values of columns in the place of a run's config and summary."""
+def _select_values(
+    info: dict[str, Any], document: Mapping[str, Any], columns: Collection[Ref], not_finite: NotFinite
+) -> None:
+    """Replace a run's config and summary by the values of columns."""
     config, by_hand = json_object(document["config"]), json_object(document["summary"])
     del info["config"]
-    # The keys of metrics are the same whatever their case.
+    # Keys of metrics are equal in any case.
     metrics = {fold_key(key): value for key, value in info.pop("summary").items()}
     values = info["values"] = {}
     for ref in columns:
-        found = at_path(config if ref.source is Source.CONFIG else by_hand, ref.name)
-        if found is not MISSING:
-            values[quoted_ref(ref)] = stored_value(found, odd)
-        elif ref.source is Source.SUMMARY and (found := at_path(metrics, fold_key(ref.name))) is not MISSING:
-            values[quoted_ref(ref)] = found
+        value = value_at_path(config if ref.source is Source.CONFIG else by_hand, ref.name)
+        if value is not MISSING:
+            values[format_ref(ref)] = stored_value(value, not_finite)
+        elif ref.source is Source.SUMMARY and (value := value_at_path(metrics, fold_key(ref.name))) is not MISSING:
+            values[format_ref(ref)] = value
 
 
-def _cut(infos: list[dict[str, Any]], documents: Sequence[Mapping[str, Any]]) -> tuple[list[str], int]:
-    """Leave COLUMNS_MAX columns in the runs' config and summary; return their names, and how many there are."""
+def _limit_columns(infos: list[dict[str, Any]], documents: Sequence[Mapping[str, Any]]) -> tuple[list[str], int]:
+    """Reduce the runs' config and summary to COLUMNS_MAX columns; return their names, and the number of all columns."""
     configs = [json_object(document["config"]) for document in documents]
     contents = [
         {Source.CONFIG: config, Source.SUMMARY: info["summary"]} for config, info in zip(configs, infos, strict=True)
     ]
-    columns, total = chosen_columns(contents)
+    columns, total = most_common_columns(contents)
     if total > len(columns):
         kept = {source: {path for of, path in columns if of is source} for source in (Source.CONFIG, Source.SUMMARY)}
         for info, config in zip(infos, configs, strict=True):
-            left = pruned(config, kept[Source.CONFIG]), pruned(info["summary"], kept[Source.SUMMARY])
+            left = select_paths(config, kept[Source.CONFIG]), select_paths(info["summary"], kept[Source.SUMMARY])
             info["partial"] = left != (config, info["summary"])
             # Integers of any size, which orjson does not know.
             info["config"], info["summary"] = orjson.Fragment(json.dumps(left[0])), left[1]
-    return [quoted_ref(Ref(source, path)) for source, path in columns], total
+    return [format_ref(Ref(source, path)) for source, path in columns], total
 
 
-def _reason(error: StoreRejectedError) -> str:
+def _regex_problem(error: StoreRejectedError) -> str:
     text = str(error)
     return text.split("DB::Exception: ")[-1].split(" (CANNOT_COMPILE_REGEXP)")[0][:300]

@@ -1,7 +1,14 @@
-"""The statement that finds runs of a project: what is looked at of each as columns, then the condition and the order.
+"""The statement of a list of runs: selects each value that a filter or an order refers to as a column.
 
-Config, and the summary set by hand, come from `run_values`, and metrics from the rows of `series` by key: either way
-only what concerns the keys asked for is read, however many others runs have.
+    SELECT d.run_id AS run_id, <value> AS v0, <value> AS v1 …
+    FROM <documents> AS d
+    LEFT JOIN <totals of run_activity> AS a             -- only for fields that read them
+    LEFT JOIN <values of config and summary> AS f       -- run_values, by path
+    LEFT JOIN <last values and figures of metrics> AS s -- series, by key
+    LEFT JOIN <figures computed from rows> AS x0 …      -- points_number, where series has no exact figure
+
+Each join reads only the requested paths and keys, however many others the runs have. The condition and the order are
+put around this statement by `stepwell_query.runs.list`.
 """
 
 # ruff: noqa: S608 - statements are put together from constants of this module; names and values are parameters.
@@ -11,15 +18,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from stepwell_query.catalog.conditions import OF_PROJECT
+from stepwell_query.runs.fields import ACTIVITY_JOIN, FIELDS, FieldType, document_columns
 from stepwell_query.runs.filters.ast import Ref, Source
-from stepwell_query.runs.filters.fields import FIELDS, FieldKind
-from stepwell_query.runs.filters.summary_paths import DICT, FROM_ROWS, LAST, NONE, Candidate, Facts, candidates, keys_of
-from stepwell_query.runs.filters.to_sql import Bound, Typed
+from stepwell_query.runs.filters.summary_paths import (
+    DICT,
+    FROM_ROWS,
+    LAST,
+    NONE,
+    Candidate,
+    Facts,
+    find_candidates,
+    metric_keys,
+)
+from stepwell_query.runs.filters.to_sql import SqlParameters, ValueSql
 from stepwell_schemas.clickhouse.store import Store
-from stepwell_schemas.clickhouse.tables import PROJECT_CONDITION
 from stepwell_schemas.rules.keys import fold_key
-
-OF_PROJECT: Final = PROJECT_CONDITION
 
 _FACTS: Final = f"""
 SELECT 'key' AS what, key AS name FROM {{db}}.series
@@ -32,24 +46,8 @@ SELECT DISTINCT 'definitions', metric_definitions FROM {{db}}.run_documents
 WHERE {OF_PROJECT} AND metric_definitions NOT IN ('', '[]')
 """
 
-_DOCUMENTS: Final = f"""
-(
-    SELECT
-        run_id, display_name, state, run_group, job_type, notes, host, client, tags, exit_code, created_at, started_at,
-        finished_at, metric_definitions
-    FROM {{db}}.run_documents FINAL WHERE {OF_PROJECT}
-) AS d
-"""
-
-_ACTIVITY: Final = f"""
-LEFT JOIN
-(
-    SELECT
-        run_id, max(last_timestamp) AS last_timestamp, max(last_step) AS last_step, sum(log_rows) AS log_rows,
-        sum(points) AS points, sum(conflicts) AS conflicts
-    FROM {{db}}.run_activity WHERE {OF_PROJECT} GROUP BY run_id
-) AS a ON a.run_id = d.run_id
-"""
+_DOCUMENTS: Final = f"(SELECT {{columns}} FROM {{db}}.run_documents FINAL WHERE {OF_PROJECT}) AS d"
+_ACTIVITY: Final = ACTIVITY_JOIN.replace("{runs}", OF_PROJECT)
 
 # A metric's value is that of its last row, by step and version, among the parts of all flushes. The text of a number is
 # its digits, where float64 can't hold them, when it is of the same row.
@@ -103,77 +101,79 @@ _NOTHING: Final = "('', 0., '')"
 
 
 def read_facts(store: Store, entity: str, project: str, refs: Iterable[Ref]) -> Facts:
-    """Return what must be known of a project's metrics before a statement looks at these. Raises: StoreError."""
+    """Return the facts that a statement with these references depends on. Raises: StoreError."""
     paths = [ref.name for ref in refs if ref.source is Source.SUMMARY]
     if not paths:
         return Facts()
-    every = list(dict.fromkeys(key for path in paths for key in keys_of(path)))
-    asked = {"entity": entity, "project": project, "folded": [fold_key(key) for key in every], "paths": every}
+    keys = list(dict.fromkeys(key for path in paths for key in metric_keys(path)))
+    parameters = {"entity": entity, "project": project, "folded": [fold_key(key) for key in keys], "paths": keys}
     found: dict[str, list[str]] = {"key": [], "by hand": [], "definitions": []}
-    for row in store.query(_FACTS, asked).to_pylist():
+    for row in store.query(_FACTS, parameters).to_pylist():
         found[row["what"]].append(row["name"])
     return Facts(tuple(found["key"]), tuple(found["definitions"]), frozenset(found["by hand"]))
 
 
 class RunStatement:
-    """A statement about a project's runs under construction; `of` gives the expressions of what is looked at."""
+    """Builder of the statement; `value` returns the expressions of a reference."""
 
     def __init__(self, entity: str, project: str, refs: Sequence[Ref], facts: Facts) -> None:
-        self.bound = Bound({"entity": entity, "project": project})
+        self.parameters = SqlParameters({"entity": entity, "project": project})
         self._facts = facts
-        self._places = {ref: place for place, ref in enumerate(dict.fromkeys(refs))}
+        self._numbers = {ref: number for number, ref in enumerate(dict.fromkeys(refs))}
         self._stored: dict[tuple[Source, str], str] = {}
         self._metrics: list[Candidate] = []
         self._from_rows: list[str] = []
-        self._columns = [self._column(ref, place) for ref, place in self._places.items()]
+        self._columns = [self._column(ref, number) for ref, number in self._numbers.items()]
 
-    def of(self, ref: Ref) -> Typed:
-        """Return the expressions of something looked at, in what is selected `FROM` the text of `source`."""
-        name = f"v{self._places[ref]}"
-        kind, number, text = (f"{name}.{place}" for place in (1, 2, 3))
+    def value(self, ref: Ref) -> ValueSql:
+        """Return the expressions of a reference, for a query over the subquery `source`."""
+        name = f"v{self._numbers[ref]}"
+        kind, number, text = (f"{name}.{position}" for position in (1, 2, 3))
         if ref.source is not Source.FIELD:
-            return Typed(kind, number, text, f"{kind} != ''")
-        match FIELDS[ref.name].kind:
-            case FieldKind.LIST:
-                return Typed("'list'", "0", "''", f"notEmpty({name})", elements=name)
-            case FieldKind.TEXT:
-                return Typed(kind, number, text, f"{text} != ''")
-        return Typed(kind, number, text, f"{kind} != ''")
+            return ValueSql(kind, number, text, f"{kind} != ''")
+        match FIELDS[ref.name].type:
+            case FieldType.LIST:
+                return ValueSql("'list'", "0", "''", f"notEmpty({name})", elements=name)
+            case FieldType.TEXT:
+                return ValueSql(kind, number, text, f"{text} != ''")
+        return ValueSql(kind, number, text, f"{kind} != ''")
 
     def source(self) -> str:
-        """Return the SELECT of every run of the project: its `run_id`, and a column for each thing looked at."""
-        fields = [FIELDS[ref.name] for ref in self._places if ref.source is Source.FIELD]
-        activity = _ACTIVITY if any(field.activity for field in fields) else ""
-        joined = f"{_DOCUMENTS}{activity}{self._stored_values()}{self._series()}{''.join(self._from_rows)}"
+        """Return the SELECT of every run of the project: `run_id`, and a column for each reference."""
+        fields = [FIELDS[ref.name] for ref in self._numbers if ref.source is Source.FIELD]
+        columns = dict.fromkeys(["run_id", "metric_definitions", *document_columns(fields)])
+        documents = _DOCUMENTS.replace("{columns}", ", ".join(columns))
+        activity = _ACTIVITY if any(field.reads_activity for field in fields) else ""
+        joined = " ".join([documents, activity, self._stored_values(), self._series(), *self._from_rows])
         return f"SELECT {', '.join(['d.run_id AS run_id', *self._columns])} FROM {joined}"
 
-    def _column(self, ref: Ref, place: int) -> str:
+    def _column(self, ref: Ref, number: int) -> str:
         match ref.source:
             case Source.FIELD:
-                return f"{_field(ref.name)} AS v{place}"
+                return f"{_field(ref.name)} AS v{number}"
             case Source.CONFIG:
-                return f"{self._value_of(Source.CONFIG, ref.name)} AS v{place}"
-        return f"{self._summary(ref.name)} AS v{place}"
+                return f"{self._value_of(Source.CONFIG, ref.name)} AS v{number}"
+        return f"{self._summary(ref.name)} AS v{number}"
 
     def _value_of(self, source: Source, path: str) -> str:
-        """Return the expression of a value stored in a document; its row counts while it is of the newest document."""
+        """Return the expression of a value in a document. Only rows of the newest document count."""
         name = self._stored.setdefault((source, path), f"r{len(self._stored)}")
         return f"if(f.{name}.1 = f.{source}_version, (f.{name}.2, f.{name}.3, f.{name}.4), {_NOTHING})"
 
     def _stored_values(self) -> str:
         if not self._stored:
             return ""
-        columns, wanted = [], []
+        columns, conditions = [], []
         for source in dict.fromkeys(source for source, _ in self._stored):
             columns.append(f"maxIf(version, source = '{source}' AND path = '') AS {source}_version")
             paths = [path for of, path in self._stored if of is source]
-            wanted.append(f"source = '{source}' AND path IN {self.bound(['', *paths], 'Array(String)')}")
+            conditions.append(f"source = '{source}' AND path IN {self.parameters(['', *paths], 'Array(String)')}")
         for (source, path), name in self._stored.items():
-            found = f"source = '{source}' AND path = {self.bound(path, 'String')}"
-            columns.append(f"maxIf((version, kind::String, number, text), {found}) AS {name}")
+            row = f"source = '{source}' AND path = {self.parameters(path, 'String')}"
+            columns.append(f"maxIf((version, kind::String, number, text), {row}) AS {name}")
         return (
             f"LEFT JOIN (SELECT run_id, {', '.join(columns)} FROM {{db}}.run_values"
-            f" WHERE {OF_PROJECT} AND ({' OR '.join(wanted)}) GROUP BY run_id) AS f ON f.run_id = d.run_id"
+            f" WHERE {OF_PROJECT} AND ({' OR '.join(conditions)}) GROUP BY run_id) AS f ON f.run_id = d.run_id"
         )
 
     def _summary(self, path: str) -> str:
@@ -182,28 +182,29 @@ class RunStatement:
         if path in self._facts.by_hand:
             by_hand = self._value_of(Source.SUMMARY, path)
             cases.append(f"({by_hand}).1 != '', {by_hand}")
-        for candidate in candidates(path, self._facts):
-            value, there = self._metric(candidate)
+        for candidate in find_candidates(path, self._facts):
+            value, present = self._metric(candidate)
             if candidate.figure and candidate.key in self._facts.by_hand:
-                there += f" AND ({self._value_of(Source.SUMMARY, candidate.key)}).1 = ''"
-            cases.append(f"{there}, {value}")
+                present += f" AND ({self._value_of(Source.SUMMARY, candidate.key)}).1 = ''"
+            cases.append(f"{present}, {value}")
         return f"multiIf({', '.join(cases)}, {_NOTHING})" if cases else _NOTHING
 
     def _metric(self, candidate: Candidate) -> tuple[str, str]:
-        """Return the expressions of a metric's value or figure, and of whether a run has it."""
+        """Return the expression of a metric's value or figure, and the condition that a run has it."""
         m = f"s.m{len(self._metrics)}"
         self._metrics.append(candidate)
-        there, how = f"{m}.1 != ''", f"'{candidate.otherwise}'"
+        present, how = f"{m}.1 != ''", f"'{candidate.default}'"
         if candidate.definitions:
-            texts, hows = (self.bound(list(part), "Array(String)") for part in (candidate.definitions, candidate.hows))
-            how = f"transform(d.metric_definitions, {texts}, {hows}, '{candidate.otherwise}')"
-            there += f" AND {how} != '{NONE}'"
+            definitions = self.parameters(list(candidate.definitions), "Array(String)")
+            outcomes = self.parameters(list(candidate.outcomes), "Array(String)")
+            how = f"transform(d.metric_definitions, {definitions}, {outcomes}, '{candidate.default}')"
+            present += f" AND {how} != '{NONE}'"
         number = f"if({m}.1 = 'bool', toFloat64({m}.3 = 'true' OR {m}.2 != 0), {m}.2)"
         if not candidate.figure:
             value = f"({_KIND.replace('{of}', m)}, {number}, {m}.3)"
             if not candidate.definitions:
-                return value, there
-            return f"if({how} = '{DICT}' AND {m}.1 = 'number', ('{DICT}', 0., ''), {value})", there
+                return value, present
+            return f"if({how} = '{DICT}' AND {m}.1 = 'number', ('{DICT}', 0., ''), {value})", present
         low, high, mean, first = f"{m}_low", f"{m}_high", f"{m}_mean", "nan"
         if candidate.from_rows:
             x = self._rows(candidate)
@@ -214,16 +215,16 @@ class RunStatement:
             f" {m}.2)"
         )
         text = f"if({how} = '{LAST}', {m}.3, '')"
-        return f"('number', {figure}, {text})", f"{there} AND {m}.1 = 'number'"
+        return f"('number', {figure}, {text})", f"{present} AND {m}.1 = 'number'"
 
     def _rows(self, candidate: Candidate) -> str:
         alias = f"x{len(self._from_rows)}"
         always, figures = (
-            [text for text, how in zip(candidate.definitions, candidate.hows, strict=True) if how in among]
+            [text for text, how in zip(candidate.definitions, candidate.outcomes, strict=True) if how in among]
             for among in ({"first"}, FROM_ROWS)
         )
-        keys = self.bound(list(candidate.spellings), "Array(String)")
-        always_text, figures_text = (self.bound(texts, "Array(String)") for texts in (always, figures))
+        keys = self.parameters(list(candidate.spellings), "Array(String)")
+        always_text, figures_text = (self.parameters(texts, "Array(String)") for texts in (always, figures))
         parts = {"{keys}": keys, "{always}": always_text, "{rewritten}": figures_text, "{alias}": alias}
         text = _ROWS
         for mark, part in parts.items():
@@ -234,27 +235,28 @@ class RunStatement:
     def _series(self) -> str:
         if not self._metrics:
             return ""
-        every = list(dict.fromkeys(spelling for candidate in self._metrics for spelling in candidate.spellings))
+        spellings = list(dict.fromkeys(spelling for candidate in self._metrics for spelling in candidate.spellings))
         columns = []
-        for place, candidate in enumerate(self._metrics):
-            among = f"key IN {self.bound(list(candidate.spellings), 'Array(String)')}"
-            # A key of a stream beside the run's own is no metric, unless the run logs it too.
+        for number, candidate in enumerate(self._metrics):
+            among = f"key IN {self.parameters(list(candidate.spellings), 'Array(String)')}"
+            # A key that only a side stream has is no metric of the run.
             own = f"minIf(stream, {among}) = ''"
             last = f"argMaxIf((kind::String, number, text), at, {among})"
-            columns.append(f"if({own}, {last}, ('', 0., '')) AS m{place}")
+            columns.append(f"if({own}, {last}, ('', 0., '')) AS m{number}")
             if candidate.figure:
                 numbers = f"kind = 'number' AND {among}"
                 figures = {"low": _LOW, "high": _HIGH, "mean": _MEAN}
-                columns += [f"{text.replace('{of}', numbers)} AS m{place}_{name}" for name, text in figures.items()]
-        keys = self.bound(every, "Array(String)")
+                columns += [f"{text.replace('{of}', numbers)} AS m{number}_{name}" for name, text in figures.items()]
+        keys = self.parameters(spellings, "Array(String)")
         return _SERIES.replace("{columns}", ", ".join(columns)).replace("{keys}", keys)
 
 
 def _field(name: str) -> str:
     field = FIELDS[name]
-    match field.kind:
-        case FieldKind.LIST:
+    match field.type:
+        case FieldType.LIST:
             return field.sql
-        case FieldKind.TEXT:
+        case FieldType.TEXT:
             return f"('string', 0., {field.sql})"
-    return f"(if(isNull({field.sql}), '', 'number'), toFloat64(ifNull({field.sql}, 0)), '')"
+    kind = "bool" if field.type is FieldType.BOOL else "number"
+    return f"(if(isNull({field.sql}), '', '{kind}'), toFloat64(ifNull({field.sql}, 0)), '')"

@@ -1,28 +1,30 @@
-"""What several runs of a project have logged together: the metrics that a page can show of them."""
+"""Metrics that several runs of a project have logged, for the page to offer."""
+
+# ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final
 
+from stepwell_query.catalog.conditions import OF_RUN_IDS
 from stepwell_schemas.clickhouse.store import Store
-from stepwell_schemas.clickhouse.tables import PROJECT_RUNS_CONDITION
 
-_TOGETHER: Final = """
+_METRICS: Final = f"""
 SELECT key, kind, min(first_step) AS first_step, max(last_step) AS last_step, uniqExact(run_id) AS runs,
     min(stream) AS stream
-FROM {db}.series
-WHERE {condition}
+FROM {{db}}.series
+WHERE {OF_RUN_IDS}
 GROUP BY key, kind ORDER BY key, kind
-""".replace("{condition}", PROJECT_RUNS_CONDITION)
+"""
 
 
 def read_run_metrics(store: Store, entity: str, project: str, run_ids: Sequence[str]) -> dict[str, list[Any]]:
-    """Return the metrics of runs in columns, by key and kind; `runs` says how many of them have each.
+    """Return the metrics of runs in columns, by key and kind; `runs` is the number of runs that have each.
 
     Raises:
         StoreError: when ClickHouse does not answer.
     """
     parameters = {"entity": entity, "project": project, "run_ids": list(run_ids)}
-    columns: dict[str, list[Any]] = store.query(_TOGETHER, parameters).to_pydict()
+    columns: dict[str, list[Any]] = store.query(_METRICS, parameters).to_pydict()
     return columns

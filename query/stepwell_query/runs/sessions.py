@@ -1,4 +1,4 @@
-"""What became of the records of a run's journals: what a receipt is made of."""
+"""Reads the accounts of a run's sessions, from which receipts are made."""
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from stepwell_query.catalog.run import OF_RUN, run_parameters
+from stepwell_query.catalog.conditions import OF_RUN, run_parameters
 from stepwell_query.errors import SessionNotFoundError
 from stepwell_query.runs.run_info import read_run
 from stepwell_schemas.clickhouse.store import Store
@@ -22,8 +22,8 @@ FROM {{db}}.session_activity WHERE {OF_RUN}"""
 def read_sessions(store: Store, run: RunPath) -> list[dict[str, Any]]:
     """Return the account of each of a run's sessions, by name.
 
-    `records`: every record of the journal below this number is settled. `log_rows`, `points`, `conflicts` were stored,
-    `dead_letters` were not, or not wholly. `repeated` came more than once and counted once; `missing` never came.
+    Every record of the journal below the number `records` is settled. `log_rows`, `points` and `conflicts` were stored;
+    `dead_letters` were not, or only in part. `repeated` arrived more than once and count once; `missing` never arrived.
 
     Raises:
         RunNotFoundError: when there is no such run.

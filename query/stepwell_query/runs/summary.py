@@ -1,9 +1,9 @@
-"""A run's summary: one value for each metric. Pure.
+"""A run's summary: one value for each metric.
 
-The last value of every metric holds, unless `define_metric` says otherwise, and values that were set by hand hold
-over both. A metric defined with `summary="min,max"` has an object with these: `{"min": 0.1, "max": 2.3}`; `best`
-is the min, or the max where the goal is `maximize`; `none` leaves the metric out. It is made of what is stored, so a
-run whose process died has one too.
+This is the last value of every metric, unless `define_metric` requests something else. Values set by hand take
+precedence over both. A metric defined with `summary="min,max"` has an object with these: `{"min": 0.1, "max": 2.3}`;
+`best` is the min, or the max where the goal is `maximize`; `none` leaves the metric out. It is computed from what is
+stored, so a run whose process died has one, too.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _INT64 = 2**63
 
 @dataclass(frozen=True, slots=True)
 class SeriesStats:
-    """What is known of one metric's values; `last` as JSON takes it, `at` (step, version) of that value.
+    """Statistics of one metric: its last value in JSON's types, and `at`, the step and version of that value.
 
-    The others are of numbers only, NaN left out of all but `first`.
+    The others exist for numbers only. All but `first` leave NaN out.
     """
 
     key: str
@@ -41,33 +41,35 @@ def summarize(
     stats: Iterable[SeriesStats],
     definitions: Sequence[Definition],
     by_hand: Mapping[str, Any],
-    odd: NotFinite = NotFinite.TEXT,
+    not_finite: NotFinite = NotFinite.TEXT,
 ) -> dict[str, Any]:
-    """Return the summary as JSON takes it, keys in the order of `stats`, then those set by hand alone."""
+    """Return the summary in JSON's types: keys in the order of `stats`, then those that were only set by hand."""
     latest: dict[str, SeriesStats] = {}
     for series in stats:
         if series.key not in latest or latest[series.key].at < series.at:
             latest[series.key] = series
-    values = {key: _value(series, find_definition(key, definitions), odd) for key, series in latest.items()}
+    values = {key: _value(series, find_definition(key, definitions), not_finite) for key, series in latest.items()}
     summary = {key: value for key, value in values.items() if value is not LEFT_OUT}
-    return summary | {key: stored_value(value, odd) for key, value in by_hand.items()}
+    return summary | {key: stored_value(value, not_finite) for key, value in by_hand.items()}
 
 
-def _value(series: SeriesStats, definition: Definition, odd: NotFinite) -> Any:
-    last = json_float(series.last, odd) if isinstance(series.last, float) else series.last
+def _value(series: SeriesStats, definition: Definition, not_finite: NotFinite) -> Any:
+    last = json_float(series.last, not_finite) if isinstance(series.last, float) else series.last
     if series.kind is not Kind.NUMBER:
         return LEFT_OUT if "none" in definition.summary else last
     figures = {"min": series.low, "max": series.high, "mean": series.mean, "first": series.first}
-    shown = {name: json_float(value, odd) if isinstance(value, float) else value for name, value in figures.items()}
+    shown = {
+        name: json_float(value, not_finite) if isinstance(value, float) else value for name, value in figures.items()
+    }
     return definition.summarized({**shown, "last": last}, last)
 
 
-def stored_value(value: Any, odd: NotFinite) -> Any:
-    """Return a value of config, or of a summary set by hand; its floats that JSON does not have are stored as texts."""
-    if isinstance(value, str) and odd is NotFinite.LITERAL and value in FLOATS:
-        return json_float(FLOATS[value], odd)
+def stored_value(value: Any, not_finite: NotFinite) -> Any:
+    """Return a value of config, or of a summary set by hand, which stores NaN and the infinities as texts."""
+    if isinstance(value, str) and not_finite is NotFinite.LITERAL and value in FLOATS:
+        return json_float(FLOATS[value], not_finite)
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
         return exact_integer(str(value))
     if isinstance(value, dict):
-        return {key: stored_value(item, odd) for key, item in value.items()}
-    return [stored_value(item, odd) for item in value] if isinstance(value, list) else value
+        return {key: stored_value(item, not_finite) for key, item in value.items()}
+    return [stored_value(item, not_finite) for item in value] if isinstance(value, list) else value

@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from math import isfinite
 from typing import Any, Final
 
+from stepwell_query.catalog.conditions import OF_RUN_IDS
 from stepwell_query.encoding import NotFinite, exact_integer, is_integer, json_float
-from stepwell_query.runs.metadata import OF_RUNS, Row
+from stepwell_query.runs.metadata import RunMetadata
 from stepwell_query.runs.summary import SeriesStats, stored_value, summarize
 from stepwell_query.stored_json import json_object, json_value, read_definitions
 from stepwell_schemas.clickhouse.store import Store
@@ -17,6 +18,7 @@ from stepwell_schemas.rules.kinds import Kind, is_kind
 from stepwell_schemas.rules.metric_definitions import Definition, find_definition
 
 Summary = dict[str, Any]
+Row = Mapping[str, Any]
 
 _LAST: Final = f"""
 SELECT run_id, key, kind, if(kind != 'number' OR number_at = text_at, t.3, '') AS text, n.3 AS number
@@ -24,7 +26,7 @@ FROM
 (
     SELECT
         run_id, key, kind, max(last_number) AS n, max(last_text) AS t, (n.1, n.2) AS number_at, (t.1, t.2) AS text_at
-    FROM {{db}}.series WHERE {OF_RUNS} AND {{keys}} GROUP BY run_id, key, kind HAVING min(stream) = ''
+    FROM {{db}}.series WHERE {OF_RUN_IDS} AND {{keys}} GROUP BY run_id, key, kind HAVING min(stream) = ''
 )
 ORDER BY run_id, key, if(kind = 'number', number_at, greatest(number_at, text_at)) DESC LIMIT 1 BY run_id, key
 """
@@ -38,7 +40,7 @@ SELECT
     sum(value_sum) / sum(not_nan) AS mean,
     if(sum(not_nan) = 0, nan, min(value_min)) AS low, if(sum(not_nan) = 0, nan, max(value_max)) AS high,
     max(rewritten) AS rewritten
-FROM {{db}}.series WHERE {OF_RUNS} AND {{keys}}
+FROM {{db}}.series WHERE {OF_RUN_IDS} AND {{keys}}
 GROUP BY run_id, key, kind HAVING min(stream) = '' ORDER BY run_id, key, kind
 """
 
@@ -51,29 +53,29 @@ SELECT
     if(isFinite(sum_mean), sum_mean, if(isFinite(low) AND isFinite(high),
         avgIf(if(isFinite(value), value / 18446744073709551616., value), NOT isNaN(value)
         ) * 18446744073709551616., sum_mean)) AS mean
-FROM {{db}}.points_number FINAL WHERE {OF_RUNS} AND key IN {{keys:Array(String)}}
+FROM {{db}}.points_number FINAL WHERE {OF_RUN_IDS} AND key IN {{keys:Array(String)}}
 GROUP BY run_id, key
 """
 
 
 def read_summaries(
-    store: Store, documents: Sequence[Row], odd: NotFinite, keys: Collection[str] | None = None
+    store: Store, documents: Sequence[RunMetadata], not_finite: NotFinite, keys: Collection[str] | None = None
 ) -> dict[str, Summary]:
-    """Return the summaries of runs of one project by id, as JSON takes them.
+    """Return the summaries of runs of one project by id, in JSON's types.
 
     Args:
-        keys: the metrics that are wanted, as they are stored; None: all.
+        keys: the metrics to read, as they are stored; None: all.
 
     Raises:
         StoreError: when ClickHouse does not answer.
     """
     plain = [document for document in documents if document["metric_definitions"] in {"", "[]"}]
     defined = [document for document in documents if document["metric_definitions"] not in {"", "[]"}]
-    found = _plain_summaries(store, plain, odd, keys)
-    return found | _defined_summaries(store, defined, odd, keys)
+    found = _plain_summaries(store, plain, not_finite, keys)
+    return found | _defined_summaries(store, defined, not_finite, keys)
 
 
-def _among(documents: Sequence[Row], keys: Collection[str] | None, sql: str) -> tuple[str, dict[str, Any]]:
+def _among(documents: Sequence[RunMetadata], keys: Collection[str] | None, sql: str) -> tuple[str, dict[str, Any]]:
     """Return a statement about the metrics of runs, with its parameters."""
     values: dict[str, Any] = {name: documents[0][name] for name in ("entity", "project")}
     values["run_ids"] = [document["run_id"] for document in documents]
@@ -83,26 +85,26 @@ def _among(documents: Sequence[Row], keys: Collection[str] | None, sql: str) -> 
 
 
 def _plain_summaries(
-    store: Store, documents: Sequence[Row], odd: NotFinite, keys: Collection[str] | None
+    store: Store, documents: Sequence[RunMetadata], not_finite: NotFinite, keys: Collection[str] | None
 ) -> dict[str, Summary]:
-    """Return the summaries of runs without definitions: last values, and what was set by hand."""
+    """Return the summaries of runs without definitions: last values, and values set by hand."""
     found: dict[str, Summary] = {document["run_id"]: {} for document in documents}
     if documents and (keys is None or keys):
         table = store.query(*_among(documents, keys, _LAST))
         # Column by column: a page has thousands of values.
         columns = [table.column(name).to_pylist() for name in ("run_id", "key", "kind", "text", "number")]
         for run_id, key, kind, text, number in zip(*columns, strict=True):
-            found[run_id][key] = _last_value(kind, text, number, odd)
+            found[run_id][key] = _last_value(kind, text, number, not_finite)
     for document in documents:
         by_hand = json_object(document["summary"])
-        found[document["run_id"]] |= {key: stored_value(value, odd) for key, value in by_hand.items()}
+        found[document["run_id"]] |= {key: stored_value(value, not_finite) for key, value in by_hand.items()}
     return found
 
 
-def _last_value(kind: str, text: str, number: float, odd: NotFinite) -> Any:
+def _last_value(kind: str, text: str, number: float, not_finite: NotFinite) -> Any:
     match kind:
         case "number":
-            return exact_integer(text) if is_integer(text) else json_float(number, odd)
+            return exact_integer(text) if is_integer(text) else json_float(number, not_finite)
         case "string":
             return text
         case "bool":
@@ -111,7 +113,7 @@ def _last_value(kind: str, text: str, number: float, odd: NotFinite) -> Any:
 
 
 def _defined_summaries(
-    store: Store, documents: Sequence[Row], odd: NotFinite, keys: Collection[str] | None
+    store: Store, documents: Sequence[RunMetadata], not_finite: NotFinite, keys: Collection[str] | None
 ) -> dict[str, Summary]:
     if not documents:
         return {}
@@ -127,16 +129,19 @@ def _defined_summaries(
             [_series_stats(row, exact.get((row["run_id"], row["key"]))) for row in stats[document["run_id"]]],
             definitions[document["run_id"]],
             json_object(document["summary"]),
-            odd,
+            not_finite,
         )
         for document in documents
     }
 
 
 def _read_exact(
-    store: Store, document: Row, stats: Mapping[str, list[Row]], definitions: Mapping[str, Sequence[Definition]]
+    store: Store,
+    document: RunMetadata,
+    stats: Mapping[str, list[Row]],
+    definitions: Mapping[str, Sequence[Definition]],
 ) -> dict[tuple[str, str], Row]:
-    """Return the figures that flushes can't add up, by run and key, taken from the rows."""
+    """Return figures computed from the rows, by run and key: those that can't be summed over flushes."""
     needed = [
         (run_id, row["key"])
         for run_id, rows in stats.items()
@@ -145,10 +150,10 @@ def _read_exact(
     ]
     if not needed:
         return {}
-    runs, keys = (dict.fromkeys(places) for places in zip(*needed, strict=True))
+    runs, keys = (dict.fromkeys(column) for column in zip(*needed, strict=True))
     values = {"entity": document["entity"], "project": document["project"], "run_ids": list(runs), "keys": list(keys)}
     found = {(row["run_id"], row["key"]): row for row in store.query(_FROM_ROWS, values).to_pylist()}
-    return {place: found[place] for place in needed if place in found}
+    return {series: found[series] for series in needed if series in found}
 
 
 def _needs_rows(row: Row, definition: Definition) -> bool:
@@ -162,7 +167,7 @@ def _series_stats(row: Row, exact: Row | None) -> SeriesStats:
     kind = Kind(row["kind"])
     number_at = row["number_step"], row["number_version"]
     text_at = row["text_step"], row["text_version"]
-    # Beside a number, the text is the exact one of an integer; it counts when it is of the same value.
+    # The text of a number is the exact integer, if it is of the same value.
     text = row["text_value"] if kind is not Kind.NUMBER or text_at == number_at else ""
     if kind is not Kind.NUMBER:
         last = _last_value(kind, text, row["number_value"], NotFinite.TEXT)

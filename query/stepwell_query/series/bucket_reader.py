@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from stepwell_query.catalog.conditions import OF_PROJECT
 from stepwell_query.series.math.buckets import (
     SCALE,
     Buckets,
@@ -27,7 +28,7 @@ from stepwell_query.series.math.buckets import (
     sum_overflows,
     widen,
 )
-from stepwell_query.series.read_plan import IN_PROJECT, ReadBatch, ReadKind, SeriesRead, plan_batches
+from stepwell_query.series.read_plan import ReadBatch, ReadKind, SeriesRead, plan_batches
 from stepwell_query.series.segments import POINTS
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.clickhouse.tables import POINT_TABLES
@@ -84,7 +85,7 @@ class BucketReader:
             near = [other for other in others if other.run[:2] == (read_kind.entity, read_kind.project)]
             tables = sorted({other.info.kind for other in near})
             steps = " UNION ALL ".join(
-                f"SELECT run_id, step FROM {{db}}.{DRAWN_TABLES[kind]} {_WHERE} {IN_PROJECT}"
+                f"SELECT run_id, step FROM {{db}}.{DRAWN_TABLES[kind]} {_WHERE} {OF_PROJECT}"
                 f" AND (run_id, key) IN {{{kind}_others:Array(Tuple(String, String))}} AND {_STEPS}"
                 for kind in tables
             )

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stepwell_query.catalog.run import Progress, SeriesInfo
+from stepwell_query.catalog.models import Progress, SeriesInfo
 from stepwell_query.series.math.bucketing import BucketPlan
 from stepwell_query.series.math.buckets import Buckets, Float64s, means
 from stepwell_schemas.rules.identifiers import RunPath

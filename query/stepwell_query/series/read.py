@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from stepwell_query.catalog.run import SeriesInfo
-from stepwell_query.catalog.runs import Activity, Document, Found, find_in_runs, progress_of, read_documents_and_series
+from stepwell_query.catalog.models import Activity, Document, SeriesByKey, SeriesInfo
+from stepwell_query.catalog.progress import build_progress
+from stepwell_query.catalog.series import find_series, read_documents_and_series
 from stepwell_query.errors import RequestError
 from stepwell_query.series.bucket_reader import DRAWN_TABLES
 from stepwell_query.series.models import Axis, RunSeries, Sampling, SeriesRequest, SeriesView
@@ -43,15 +44,15 @@ def read_series(
     if _needs_documents(runs, activity, request):
         documents, series_by_run = read_documents_and_series(store, runs, request.keys)
     else:
-        series_by_run = find_in_runs(store, runs, request.keys)
+        series_by_run = find_series(store, runs, request.keys)
     known = [run for run in runs if run in activity or run in documents]
     if x_names := _x_names(known, documents, request):
-        for run, series_of_x in find_in_runs(store, known, x_names).items():
+        for run, series_of_x in find_series(store, known, x_names).items():
             series_by_run[run] = series_of_x | series_by_run[run]
     if request.x is not None and request.x not in _AXES and known:
         _check_found(known, request.x, series_by_run)
     series = {run: _unique(series_by_run[run], request.keys) for run in known}
-    progress = {run: progress_of(activity.get(run), documents.get(run)) for run in known}
+    progress = {run: build_progress(activity.get(run), documents.get(run)) for run in known}
     targets = [
         SeriesTarget(run, info, _axis(info, series_by_run[run], documents.get(run), request), progress[run].started_ms)
         for run in known
@@ -125,7 +126,7 @@ def _number(series: Iterable[SeriesInfo]) -> SeriesInfo | None:
     return next((info for info in series if info.kind is Kind.NUMBER), None)
 
 
-def _check_found(runs: Sequence[RunPath], x: str, series_by_run: Found) -> None:
+def _check_found(runs: Sequence[RunPath], x: str, series_by_run: SeriesByKey) -> None:
     if all(_number(series_by_run[run][x]) is None for run in runs):
         rule = "is neither _step, _timestamp or _runtime nor a number that the run logged"
         raise RequestError("x", x, rule, f"GET /api/v1/runs/{runs[0]}/metrics lists what it logged")

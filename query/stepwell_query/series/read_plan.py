@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stepwell_query.catalog.run import SeriesInfo
+from stepwell_query.catalog.conditions import OF_PROJECT
+from stepwell_query.catalog.models import SeriesInfo
 from stepwell_query.series.math.buckets import Int64s
 from stepwell_query.series.segments import POINTS, Segment, split_range
-from stepwell_schemas.clickhouse.tables import PROJECT_CONDITION
 from stepwell_schemas.rollups.sql import LEVEL_BITS, LEVELS, level_for
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
@@ -22,9 +22,6 @@ PORTION_ROWS: Final = 2_000_000
 
 # Upper bound of the rows at the ends of a range, below its level: fewer than 64 of each level and 256 points.
 _END_ROWS: Final = 500
-
-IN_PROJECT: Final = PROJECT_CONDITION
-"""Condition that starts the filter of every statement about series of a project."""
 
 _LEVEL_OF_SHIFT: Final = tuple(level_for(shift) or POINTS for shift in range(64))
 _INDEX_OF: Final = "transform({0}, {{{1}:Array(String)}}, range(length({{{1}:Array(String)}})), 0)"
@@ -136,9 +133,9 @@ class ReadBatch:
     def chosen(self) -> tuple[str, dict[str, Any]]:
         """Return the condition that selects the series, and its parameters."""
         if len(self._runs) * len(self._keys) == len(self.reads):
-            return f"{IN_PROJECT} AND run_id IN {{runs:Array(String)}} AND key IN {{keys:Array(String)}}", {}
+            return f"{OF_PROJECT} AND run_id IN {{runs:Array(String)}} AND key IN {{keys:Array(String)}}", {}
         series = [(read.run.run_id, read.info.key) for read in self.reads]
-        return f"{IN_PROJECT} AND (run_id, key) IN {{series:Array(Tuple(String, String))}}", {"series": series}
+        return f"{OF_PROJECT} AND (run_id, key) IN {{series:Array(Tuple(String, String))}}", {"series": series}
 
     def range(self) -> dict[str, int]:
         """Return the parameters of the smallest range of steps that contains all reads."""
@@ -256,7 +253,7 @@ def _edge_condition(edges: Sequence[_Edge], position: list[str]) -> tuple[str, d
     kind = ", ".join(types[field] for field in fields)
     values = sorted({tuple(getattr(edge, field) for field in fields) for edge in edges})
     condition = (
-        f"{IN_PROJECT} AND run_id IN {{edge_runs:Array(String)}} AND key IN {{edge_keys:Array(String)}}"
+        f"{OF_PROJECT} AND run_id IN {{edge_runs:Array(String)}} AND key IN {{edge_keys:Array(String)}}"
         f" AND tuple({column}) IN {{edges:Array(Tuple({kind}))}}"
     )
     return condition, {"edge_runs": runs, "edge_keys": keys, "edges": values}

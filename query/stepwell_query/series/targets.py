@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stepwell_query.catalog.run import SeriesInfo
+from stepwell_query.catalog.models import SeriesInfo
 from stepwell_query.errors import RequestError
 from stepwell_query.series.math.bucketing import BucketPlan
 from stepwell_query.series.math.buckets import Int64s

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from stepwell_query.catalog.run import SeriesInfo
+from stepwell_query.catalog.models import SeriesInfo
 from stepwell_query.errors import RequestError
 from stepwell_query.series.bucket_reader import BucketReader
 from stepwell_query.series.math.bucketing import BucketPlan, bucket_plan, clip, limit_point_reads

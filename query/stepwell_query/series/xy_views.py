@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from stepwell_query.catalog.run import SeriesInfo
+from stepwell_query.catalog.models import SeriesInfo
 from stepwell_query.series.bucket_reader import BucketReader
 from stepwell_query.series.math.bucketing import BucketPlan, bucket_shift, clip
 from stepwell_query.series.math.buckets import Buckets

@@ -62,12 +62,29 @@ def parsed_schema(name: str) -> Schema:
 @cache
 def schema_fingerprint(name: str) -> bytes:
     """Return the CRC-64-AVRO fingerprint of the event `name`: 8 bytes, little-endian."""
-    return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema_source(name)), "CRC-64-AVRO"))
+    return _fingerprint(schema_source(name))
+
+
+def _fingerprint(schema: Schema) -> bytes:
+    return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
+
+
+def earlier_schemas(name: str) -> list[Schema]:
+    """Return the schemas of the event `name` that earlier versions wrote; each stays readable."""
+    folder = resources.files("stepwell_schemas").joinpath("avro", "earlier")
+    files = sorted((file for file in folder.iterdir() if file.name.startswith(f"{name}-")), key=lambda file: file.name)
+    return [json.loads(file.read_text("utf-8")) for file in files]
 
 
 @cache
-def _by_fingerprint() -> Mapping[bytes, type[Event]]:
-    return {schema_fingerprint(event_type.name): event_type for event_type in EVENT_TYPES}
+def _by_fingerprint() -> Mapping[bytes, tuple[type[Event], Schema]]:
+    """Return event and writer's schema by fingerprint, of this version and of all earlier ones."""
+    known: dict[bytes, tuple[type[Event], Schema]] = {}
+    for event_type in EVENT_TYPES:
+        for schema in earlier_schemas(event_type.name):
+            known[_fingerprint(schema)] = event_type, fastavro.parse_schema(schema)
+        known[schema_fingerprint(event_type.name)] = event_type, parsed_schema(event_type.name)
+    return known
 
 
 @cache
@@ -114,13 +131,13 @@ class Codec:
             )
         if payload[:2] == SINGLE_OBJECT_MAGIC:
             body = len(SINGLE_OBJECT_MAGIC) + _FINGERPRINT_BYTES
-            event_type = _by_fingerprint().get(payload[len(SINGLE_OBJECT_MAGIC) : body])
-            if event_type is None:
+            known = _by_fingerprint().get(payload[len(SINGLE_OBJECT_MAGIC) : body])
+            if known is None:
                 found = payload[len(SINGLE_OBJECT_MAGIC) : body].hex()
                 raise UnusableEventError(
                     DeadLetterReason.UNKNOWN_SCHEMA, f"fingerprint {found} is none of Stepwell's events"
                 )
-            return _read(event_type, parsed_schema(event_type.name), payload, body)
+            return _read(*known, payload, body)
         if payload[:1] == CONFLUENT_MAGIC:
             body = len(CONFLUENT_MAGIC) + _SCHEMA_ID_BYTES
             event_type, schema = self._registered(int.from_bytes(payload[len(CONFLUENT_MAGIC) : body], "big"))

@@ -75,6 +75,9 @@ class RunStarted(Event):
     client: str = ""
     host: str = ""
     pid: Long = -1
+    program: str = ""
+    git_commit: str = ""
+    git_dirty: bool | None = None
 
 
 class Exact(BaseModel):

@@ -34,7 +34,16 @@ pytestmark = pytest.mark.anyio
 
 async def test_batches_become_rows_at_their_steps(broker: str, topics: Topics, store: Store) -> None:
     events = [
-        RunStarted(**PATH._asdict(), session="s", sequence=0, config='{"lr": 0.1}', display_name="first"),
+        RunStarted(
+            **PATH._asdict(),
+            session="s",
+            sequence=0,
+            config='{"lr": 0.1}',
+            display_name="first",
+            program="train.py",
+            git_commit="0" * 40,
+            git_dirty=True,
+        ),
         a_batch(1, 3),
         a_batch(4, 2),
         a_batch(2, 5),
@@ -50,6 +59,8 @@ async def test_batches_become_rows_at_their_steps(broker: str, topics: Topics, s
     }
     run = store.query("SELECT run_id, name, config, last_step, log_rows, points FROM {db}.runs").to_pylist()
     assert [tuple(row.values()) for row in run] == [(PATH.run_id, "first", '{"lr": 0.1}', 5, 6, 12)]
+    code = store.query("SELECT program, git_commit, git_dirty FROM {db}.runs").to_pylist()
+    assert code == [{"program": "train.py", "git_commit": "0" * 40, "git_dirty": True}]
     metrics = store.query("SELECT key, kind, first_step, last_step, count FROM {db}.metrics ORDER BY key").to_pylist()
     assert [tuple(row.values()) for row in metrics] == [("a", "number", 0, 5, 6), ("b", "number", 0, 5, 6)]
 

@@ -89,6 +89,50 @@ async def test_runs_come_in_pages_in_any_order(service: Service, store: Store) -
     assert [(row["entity"], row["project"], row["runs"]) for row in projects] == [("me", "digits", 5)]
 
 
+async def test_every_field_of_the_registry_is_read_filtered_and_ordered_by(service: Service, run: RunWriter) -> None:
+    run.numbers("loss", range(10), np.arange(10.0))
+    run.document(
+        display_name="first", tags=["a"], notes="n", run_group="g", job_type="j", client="c", host="h", exit_code=0,
+        program="jobs/train.py", git_commit="0" * 40, git_dirty=True, finished_ms=BEGIN_MS + 2_500,
+    )  # fmt: skip
+    RunWriter(run.store, RunPath("me", "digits", "bare")).document(created_ms=BEGIN_MS - 1_000)
+    described = (await service.client.get("/api/v1/connect")).json()["run_fields"]
+    listing = "/api/v1/projects/me/digits/runs"
+    info = await service.json(RUN)
+    bare = await service.json(RunPath("me", "digits", "bare"))
+    for field in described:
+        assert info[field["member"]] not in {None, "", -1} if field["type"] != "list" else info[field["member"]]
+        answer = await service.client.get(listing, params={"filter": f"{field['name']} exists"})
+        present = {found["run_id"] for found in answer.json()["runs"]}
+        absent = bare[field["member"]] in (None, "", [], -1)
+        assert present == ({"one"} if absent else {"one", "bare"}), field
+        if field["sortable"]:
+            answer = await service.client.get(listing, params={"order": f"-{field['name']}"})
+            assert answer.json()["total"] == 2, field
+    assert (info["program"], info["git_commit"], info["git_dirty"]) == ("jobs/train.py", "0" * 40, True)
+    assert (bare["program"], bare["git_commit"], bare["git_dirty"]) == ("", "", None)
+    for text, runs in (("git_dirty = true", {"one"}), ("commit ~ '^0'", {"one"}), ("git_dirty missing", {"bare"})):
+        answer = await service.client.get(listing, params={"filter": text})
+        assert {found["run_id"] for found in answer.json()["runs"]} == runs
+    columns = (await service.client.get(f"{listing}/columns", params={"search": "git"})).json()
+    assert [field["name"] for field in columns["fields"]] == ["git_commit", "git_dirty"]
+    for group_by in (field["name"] for field in described if field["groupable"]):
+        body = {"runs": [str(RUN), "me/digits/bare"], "keys": ["loss"], "group_by": group_by}
+        (group,) = (await service.client.post("/api/v1/groups", json=body)).json()["groups"]
+        member = next(field["member"] for field in described if field["name"] == group_by)
+        assert group["value"] == (info[member][0] if isinstance(info[member], list) else info[member])
+
+
+async def test_a_duration_ends_with_the_run_or_its_last_activity(service: Service, run: RunWriter) -> None:
+    run.numbers("loss", range(10), np.arange(10.0))
+    assert (await service.json(RUN))["duration"] == 9 * STEP_MS / 1_000
+    run.document(finished_ms=BEGIN_MS + 2_500)
+    assert (await service.json(RUN))["duration"] == 2.5
+    # The clock of the machine that finished the run was behind.
+    run.document(finished_ms=BEGIN_MS - 1_000)
+    assert (await service.json(RUN))["duration"] == 0
+
+
 @pytest.mark.parametrize("query", [{"order": "color"}, {"cursor": "x"}, {"limit": 0}, {"limit": 10**9}])
 async def test_bad_lists_are_refused(service: Service, run: RunWriter, query: dict[str, str]) -> None:
     answer = await service.client.get("/api/v1/projects/me/digits/runs", params=query)

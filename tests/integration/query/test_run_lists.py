@@ -17,7 +17,6 @@ from stepwell_ingestor.flush.insert_check import insert_is_visible
 from stepwell_query.api.params.runs import RunsQuery
 from stepwell_query.encoding import NotFinite, json_bytes
 from stepwell_query.runs.column_search import search_columns
-from stepwell_query.runs.columns import MISSING, at_path
 from stepwell_query.runs.filters.ast import (
     All,
     AnyOf,
@@ -32,9 +31,10 @@ from stepwell_query.runs.filters.ast import (
     Source,
     terms,
 )
-from stepwell_query.runs.filters.parser import parse_ref, quoted_ref
+from stepwell_query.runs.filters.parser import format_ref, parse_ref
 from stepwell_query.runs.list import find_runs, read_runs
 from stepwell_query.runs.list_query import read_facts
+from stepwell_query.runs.paths import MISSING, value_at_path
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.migrations.runner import migrations
 from stepwell_schemas.rules.identifiers import RunPath
@@ -111,8 +111,8 @@ def ids(store: Store, text: str) -> str:
     asked = RunsQuery(filter=text, order="run_id").request()
     refs = [] if asked.filter is None else [term.ref for term in terms(asked.filter)]
     found = find_runs(store, "me", "digits", asked, None, read_facts(store, "me", "digits", refs))
-    assert found.total == len(found.places)
-    return "".join(place.run_id[1:] for place in found.places)
+    assert found.total == len(found.keys)
+    return "".join(key.run_id[1:] for key in found.keys)
 
 
 PASSING = [
@@ -138,7 +138,7 @@ PASSING = [
     ("config.layers has nan", "7"),
     ("config.layers has true", "7"),
     ("config.gone exists", ""),
-    (f"{quoted_ref(Ref(Source.CONFIG, ODD))} exists", "25"),
+    (f"{format_ref(Ref(Source.CONFIG, ODD))} exists", "25"),
     ("summary.loss = 1.6", ""),
     ("summary.LOSS.min = 0.2", "1"),
     ("summary.loss.min < 2", "147"),
@@ -214,13 +214,13 @@ def written(node: Node) -> str:
         case Not(part):
             return f"not ({written(part)})"
         case Exists(ref):
-            return f"{quoted_ref(ref)} exists"
+            return f"{format_ref(ref)} exists"
         case Matches(ref, pattern):
-            return f"{quoted_ref(ref)} ~ {json.dumps(pattern)}"
+            return f"{format_ref(ref)} ~ {json.dumps(pattern)}"
         case Has(ref, value):
-            return f"{quoted_ref(ref)} has {literal(value)}"
+            return f"{format_ref(ref)} has {literal(value)}"
         case Compare(ref, sign, value):
-            return f"{quoted_ref(ref)} {sign} {literal(value)}"
+            return f"{format_ref(ref)} {sign} {literal(value)}"
 
 
 def literal(value: Any) -> str:
@@ -256,8 +256,8 @@ def passes(node: Node, info: dict[str, Any]) -> bool:
 
 def value_of(ref: Ref, info: dict[str, Any]) -> Any:
     if ref.source is Source.CONFIG:
-        return at_path(info["config"], ref.name)
-    return at_path({key.lower(): value for key, value in info["summary"].items()}, ref.name.lower())
+        return value_at_path(info["config"], ref.name)
+    return value_at_path({key.lower(): value for key, value in info["summary"].items()}, ref.name.lower())
 
 
 def is_number(value: Any) -> bool:
@@ -312,7 +312,7 @@ def rank(value: Any) -> int:
 def test_orders_agree_with_a_plain_sort_page_by_page(chdb_store: Store, whole: dict[str, Any]) -> None:
     for by in [*ORDERED[::2], Ref(Source.FIELD, "created_at"), Ref(Source.FIELD, "name")]:
         for minus in ("", "-"):
-            assert paged(chdb_store, f"{minus}{quoted_ref(by)}") == in_order(whole, by, reverse=minus == "-"), by
+            assert paged(chdb_store, f"{minus}{format_ref(by)}") == in_order(whole, by, reverse=minus == "-"), by
 
 
 def paged(store: Store, order: str) -> str:
@@ -368,7 +368,7 @@ def test_every_column_is_found_by_words(runs: Store) -> None:
 
 
 def test_a_list_shows_the_columns_that_are_asked_for(runs: Store) -> None:
-    names = ["config.opt.name", "summary.LOSS.min", quoted_ref(Ref(Source.CONFIG, ODD)), "summary.acc", "config.lr"]
+    names = ["config.opt.name", "summary.LOSS.min", format_ref(Ref(Source.CONFIG, ODD)), "summary.acc", "config.lr"]
     with_columns = RunsQuery(order="run_id", columns=names).request()
     page = json.loads(json_bytes(read_runs(runs, "me", "digits", with_columns)))
     assert page["columns"] == {"shown": names, "total": 5}

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from stepwell_query.catalog.run import SeriesInfo
+from stepwell_query.catalog.models import SeriesInfo
 from stepwell_query.rows.step_rows import Values
 from stepwell_schemas.rules.kinds import Kind
 

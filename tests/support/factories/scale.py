@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from stepwell_query.catalog.run import OF_RUN
+from stepwell_query.catalog.conditions import OF_RUN
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rollups.sql import LEVEL_BITS, LEVELS, closed, computed, level_below, storing
 from stepwell_schemas.rules.identifiers import RunPath

@@ -12,7 +12,8 @@ from pydantic import Field
 from stepwell_query.api.params.common import TEXT_MAX, AnyFormat, Nan, Parameters, StepBound, check_range
 from stepwell_query.encoding import NotFinite
 from stepwell_query.errors import RequestError
-from stepwell_query.series.groups.read import FIELDS, check_group_by
+from stepwell_query.runs.fields import GROUPABLE
+from stepwell_query.series.groups.read import check_group_by
 from stepwell_query.series.models import POINTS_MAX, Sampling, SeriesRequest
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.rules.identifiers import RunPath
@@ -109,7 +110,7 @@ class GroupsBody(ViewParameters):
     group_by: str | None = Field(
         None,
         max_length=TEXT_MAX,
-        description=f"`config.KEY` (nested: `config.optimizer.lr`), {', '.join(f'`{name}`' for name in FIELDS)}."
+        description=f"`config.KEY` (nested: `config.optimizer.lr`), {', '.join(f'`{name}`' for name in GROUPABLE)}."
         " Default: all runs are one group.",
     )
     groups: dict[str, list[str]] | None = Field(

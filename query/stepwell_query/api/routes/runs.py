@@ -11,7 +11,7 @@ from stepwell_query.api.dependencies import ContextDep, RunDep
 from stepwell_query.api.negotiation import encode_response, negotiate_format
 from stepwell_query.api.params.common import FormatQuery, RunQuery
 from stepwell_query.api.params.runs import ColumnsQuery, RunsQuery
-from stepwell_query.catalog.run import read_metrics
+from stepwell_query.catalog.series import read_metrics
 from stepwell_query.encoding import Format, json_bytes, table_bytes
 from stepwell_query.runs.column_search import search_columns
 from stepwell_query.runs.list import check_project, read_projects, read_runs
@@ -47,6 +47,7 @@ async def columns(entity: str, project: str, query: Annotated[ColumnsQuery, Quer
 
     Each column has the `name` for filters, order and `columns`, the `kinds` of its values, and the number of `runs`
     that have it. `total` is the number of matching columns.
+    `fields` are the fields of every run whose names contain the words.
     """
     check_identifier("entity", entity)
     check_identifier("project", project)

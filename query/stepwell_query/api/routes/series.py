@@ -12,7 +12,8 @@ from stepwell_query.api.etag import entity_tag, has_tag
 from stepwell_query.api.negotiation import encode_response, negotiate_format
 from stepwell_query.api.params.common import AnyFormat
 from stepwell_query.api.params.series import GroupsBody, ManySeriesBody, RunSeriesQuery, ViewParameters
-from stepwell_query.catalog.runs import Activity, read_activity
+from stepwell_query.catalog.models import Activity
+from stepwell_query.catalog.progress import read_activity
 from stepwell_query.encoding import Format, json_bytes, table_bytes
 from stepwell_query.errors import RunNotFoundError
 from stepwell_query.series.groups.read import read_groups

@@ -16,6 +16,7 @@ from stepwell_query.api.problems import problem
 from stepwell_query.encoding import json_bytes
 from stepwell_query.readiness import UP
 from stepwell_query.rows.history import SAMPLES_MAX
+from stepwell_query.runs.fields import RUN_FIELDS
 from stepwell_query.series.models import POINTS_MAX
 from stepwell_query.telemetry import exposition
 from stepwell_schemas.limits import KEY_MAX_CHARS, MAX_EVENT_BYTES, MAX_STEP
@@ -48,6 +49,7 @@ async def connect(context: ContextDep) -> dict[str, Any]:
             "sql_rows": settings.sql_max_rows,
             "sql_bytes": settings.sql_max_bytes,
         },
+        "run_fields": [field.describe() for field in RUN_FIELDS],
     }
 
 

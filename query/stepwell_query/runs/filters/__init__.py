@@ -1,1 +1,1 @@
-"""Which runs of a project are meant: a small language, wandb's dicts, and the SQL that both become."""
+"""Filters of runs: the filter language, wandb's dicts, and their translation to SQL."""

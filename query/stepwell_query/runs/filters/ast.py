@@ -1,4 +1,4 @@
-"""What a filter says, as a tree that both of its notations become, and the errors they share. Pure."""
+"""Syntax tree of a filter, to which both notations are parsed, and their common error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Sign = Literal["=", "<", "<=", ">", ">="]
 
 
 class FilterError(RequestError):
-    """A filter that can't be used; `column` is the place in its text, from 1, where there is one."""
+    """A filter that can't be used; `column` is the position in its text, counted from 1, if there is one."""
 
     def __init__(self, text: str, rule: str, remedy: str, column: int | None = None, field: str = "filter") -> None:
         where = "" if column is None else f"column {column}: "
@@ -26,7 +26,7 @@ class FilterError(RequestError):
 
 
 class Source(StrEnum):
-    """Where a value is looked for."""
+    """The source of a value."""
 
     FIELD = "field"
     CONFIG = "config"
@@ -35,7 +35,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """What is looked at: a field of the run, or a path of keys in its config or summary (`optimizer.lr`)."""
+    """A reference: to a field of the run, or to a path of keys in its config or summary (`optimizer.lr`)."""
 
     source: Source
     name: str
@@ -46,7 +46,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """The value is there, of the other's kind, and stands in this relation to it."""
+    """The value exists, has the type of the given one, and this relation to it."""
 
     ref: Ref
     sign: Sign
@@ -63,7 +63,7 @@ class Has:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """The value is a text in which the regular expression is found."""
+    """The value is a text that contains a match of the regular expression."""
 
     ref: Ref
     pattern: str
@@ -71,7 +71,7 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class Exists:
-    """There is a value."""
+    """The value exists."""
 
     ref: Ref
 
@@ -92,7 +92,7 @@ class All:
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """A part holds."""
+    """At least one part holds."""
 
     parts: tuple[Node, ...]
 

@@ -1,4 +1,4 @@
-"""The grammar of the filter language, for lark, and what its errors call the parts of it."""
+"""Grammar of the filter language, for lark, and the names of its tokens in errors."""
 
 from __future__ import annotations
 
@@ -68,4 +68,4 @@ NAMES: Final = {
     "DOT": ".",
     "$END": "the end",
 }
-"""How an error calls what could stand in a place; terminals that are left out go without saying."""
+"""Names of expected tokens in errors; errors do not mention the terminals that are left out."""

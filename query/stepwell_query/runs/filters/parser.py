@@ -1,4 +1,4 @@
-"""The filter language: `config.lr > 0.1 and tags has "x"` as a tree; docs/runs.md describes it. Pure."""
+"""Parser of the filter language, `config.lr > 0.1 and tags has "x"`, which docs/runs.md describes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken, VisitError
 
+from stepwell_query.runs.fields import FIELDS, FieldType
 from stepwell_query.runs.filters.ast import (
     MAX_CHARS,
     MAX_DEPTH,
@@ -25,11 +26,12 @@ from stepwell_query.runs.filters.ast import (
     Not,
     Ref,
     Sign,
+    Source,
     Term,
     Value,
 )
-from stepwell_query.runs.filters.fields import TermError, checked, ref_of
 from stepwell_query.runs.filters.grammar import GRAMMAR, NAMES
+from stepwell_query.runs.filters.validation import TermError, check_term, resolve_name
 
 _PARSER: Final = Lark(GRAMMAR, parser="lalr", lexer="contextual", maybe_placeholders=False)
 _REFS: Final = Lark(GRAMMAR, parser="lalr", lexer="contextual", maybe_placeholders=False, start="ref")
@@ -42,10 +44,10 @@ _EXAMPLE: Final = 'for example: config.lr > 0.1 and tags has "x"'
 
 
 class _MisplacedError(Exception):
-    """A rule broken at a place of the text."""
+    """A rule that is broken at a position of the text."""
 
-    def __init__(self, rule: str, remedy: str, place: int) -> None:
-        self.rule, self.remedy, self.place = rule, remedy, place
+    def __init__(self, rule: str, remedy: str, position: int) -> None:
+        self.rule, self.remedy, self.position = rule, remedy, position
         super().__init__(rule)
 
 
@@ -53,7 +55,7 @@ def parse_filter(text: str) -> Node:
     """Return the tree of a filter.
 
     Raises:
-        FilterError: with the column where the text can't be understood, and what would be right there.
+        FilterError: with the column of the first error, and what is expected there.
     """
     _check_size(text)
     try:
@@ -61,15 +63,18 @@ def parse_filter(text: str) -> Node:
     except UnexpectedInput as error:
         _explain(text, error)
     except VisitError as error:
-        _misplaced(text, error.orig_exc)
+        _raise_filter_error(text, error.orig_exc)
 
 
 @lru_cache(maxsize=4_096)
 def parse_ref(text: str, field: str) -> Ref:
-    """Return what `config.lr`, `summary."odd key"` or `state` names; `field` is the parameter that has the text.
+    """Return the reference that `config.lr`, `summary."odd key"` or `state` names.
+
+    Args:
+        field: the parameter of the request that holds the text, for errors.
 
     Raises:
-        FilterError: when it names nothing.
+        FilterError: if it names nothing.
     """
     try:
         _check_size(text)
@@ -84,8 +89,8 @@ def parse_ref(text: str, field: str) -> Ref:
     return ref
 
 
-def quoted_ref(ref: Ref) -> str:
-    """Return the text that names it; what is no plain key is quoted."""
+def format_ref(ref: Ref) -> str:
+    """Return the text of a reference; keys with other characters than plain ones are quoted."""
     parts = ref.name.split(".") if ref.source != "field" else []
     plain = all(re.fullmatch(r"\w[\w/:@%+#*-]*", part) for part in parts)
     if not parts or plain:
@@ -103,7 +108,7 @@ def _check_size(text: str) -> None:
 
 
 def _depth(text: str) -> int:
-    """Return how deep the tree may become, before anything recurses over it."""
+    """Return an upper bound of the tree's depth, before anything recurses over it."""
     opened: list[int] = []
     nots = deepest = 0
     for mark in _MARKS.findall(text):
@@ -118,7 +123,7 @@ def _depth(text: str) -> int:
 
 @v_args(meta=False)
 class _Builder(Transformer[Token, Any]):
-    """Makes the tree, and keeps the place of each name for what is wrong with it."""
+    """Builds the tree, and keeps the position of each name for errors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,49 +139,49 @@ class _Builder(Transformer[Token, Any]):
         return Not(parts[0])
 
     def compare(self, parts: list[Any]) -> Node:
-        (ref, place), sign, value = parts
-        return self._term(Compare(ref, _SIGNS[sign], value), place)
+        (ref, position), sign, value = parts
+        return self._term(Compare(ref, _SIGNS[sign], value), position)
 
     def differ(self, parts: list[Any]) -> Node:
-        (ref, place), _, value = parts
-        return Not(self._term(Compare(ref, "=", value), place))
+        (ref, position), _, value = parts
+        return Not(self._term(Compare(ref, "=", value), position))
 
     def one_of(self, parts: list[Any]) -> Node:
-        (ref, place), values = parts
-        has = str(ref) == "tags"
-        return AnyOf(tuple(self._term(Has(ref, v) if has else Compare(ref, "=", v), place) for v in values))
+        (ref, position), values = parts
+        has = ref.source is Source.FIELD and FIELDS[ref.name].type is FieldType.LIST
+        return AnyOf(tuple(self._term(Has(ref, v) if has else Compare(ref, "=", v), position) for v in values))
 
     def none_of(self, parts: list[Any]) -> Node:
         return Not(self.one_of(parts))
 
     def has(self, parts: list[Any]) -> Node:
-        (ref, place), value = parts
-        return self._term(Has(ref, value), place)
+        (ref, position), value = parts
+        return self._term(Has(ref, value), position)
 
     def has_not(self, parts: list[Any]) -> Node:
         return Not(self.has(parts))
 
     def matches(self, parts: list[Any]) -> Node:
-        (ref, place), sign, pattern = parts
+        (ref, position), sign, pattern = parts
         if not isinstance(pattern, str):
-            raise _MisplacedError("a regular expression is a text", f'quote it: {ref} ~ "^a.*b$"', place)
-        term = self._term(Matches(ref, pattern), place)
+            raise _MisplacedError("a regular expression is a text", f'quote it: {ref} ~ "^a.*b$"', position)
+        term = self._term(Matches(ref, pattern), position)
         return Not(term) if sign == "!~" else term
 
     def exists(self, parts: list[Any]) -> Node:
-        ref, place = parts[0]
-        return self._term(Exists(ref), place)
+        ref, position = parts[0]
+        return self._term(Exists(ref), position)
 
     def missing(self, parts: list[Any]) -> Node:
         return Not(self.exists(parts))
 
     def ref(self, tokens: list[Token]) -> tuple[Ref, int]:
-        place = tokens[0].start_pos or 0
+        position = tokens[0].start_pos or 0
         keys = [_unquoted(token) if token.type != "KEY" else str(token) for token in tokens[1:]]
         try:
-            return ref_of(str(tokens[0]), ".".join(keys) if keys else None), place
+            return resolve_name(str(tokens[0]), ".".join(keys) if keys else None), position
         except TermError as error:
-            raise _MisplacedError(error.rule, error.remedy, place) from error
+            raise _MisplacedError(error.rule, error.remedy, position) from error
 
     def values(self, values: list[Value]) -> list[Value]:
         return values
@@ -194,14 +199,14 @@ class _Builder(Transformer[Token, Any]):
             f"{token} is neither a number nor a text", f'quote texts: "{token}"', token.start_pos or 0
         )
 
-    def _term(self, term: Term, place: int) -> Term:
+    def _term(self, term: Term, position: int) -> Term:
         self._terms += 1
         if self._terms > MAX_TERMS:
-            raise _MisplacedError(f"there are more than {MAX_TERMS} comparisons", "ask in several requests", place)
+            raise _MisplacedError(f"there are more than {MAX_TERMS} comparisons", "ask in several requests", position)
         try:
-            return checked(term)
+            return check_term(term)
         except TermError as error:
-            raise _MisplacedError(error.rule, error.remedy, place) from error
+            raise _MisplacedError(error.rule, error.remedy, position) from error
 
 
 def _number(token: Token) -> int | float:
@@ -218,13 +223,13 @@ def _constant(token: Token) -> Value:
 
 
 def _unquoted(token: Token) -> str:
-    def meant(match: re.Match[str]) -> str:
+    def unescape(match: re.Match[str]) -> str:
         escaped = match[1]
         if len(escaped) > 1:
             return chr(int(escaped[1:], 16))
         return _ESCAPES.get(escaped, escaped)
 
-    written = _ESCAPE.sub(meant, token[1:-1])
+    written = _ESCAPE.sub(unescape, token[1:-1])
     try:
         # Characters beyond the basic plane may be written as two escapes, as in JSON.
         return written.encode("utf-16", "surrogatepass").decode("utf-16")
@@ -235,25 +240,25 @@ def _unquoted(token: Token) -> str:
 
 def _explain(text: str, error: UnexpectedInput) -> NoReturn:
     at_end = isinstance(error, UnexpectedToken) and error.token.type == "$END"
-    place = len(text) if at_end else error.pos_in_stream or 0
-    rest = text[place:]
+    position = len(text) if at_end else error.pos_in_stream or 0
+    rest = text[position:]
     if isinstance(error, UnexpectedCharacters):
-        wanted = error.allowed or set()
+        expected = error.allowed or set()
     else:
-        wanted = getattr(error, "accepts", None) or getattr(error, "expected", None) or set()
-    names = [name for terminal, name in NAMES.items() if terminal in wanted]
+        expected = getattr(error, "accepts", None) or getattr(error, "expected", None) or set()
+    names = [name for terminal, name in NAMES.items() if terminal in expected]
     found = "the text ends" if not rest else f"{(rest.split() or [rest])[0][:40]!r} is not expected"
     if rest[:1] in {'"', "'", "`"} and isinstance(error, UnexpectedCharacters):
         found = f"the text that begins with {rest[:1]} has no end" if rest.count(rest[0]) < 2 else found
-    remedy = f"expected is {_listed(names)}" if names else _EXAMPLE
-    raise FilterError(text, found, remedy, place + 1) from None
+    remedy = f"expected is {_join_names(names)}" if names else _EXAMPLE
+    raise FilterError(text, found, remedy, position + 1) from None
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"one of: {'; '.join(names)}"
 
 
-def _misplaced(text: str, error: Exception) -> NoReturn:
+def _raise_filter_error(text: str, error: Exception) -> NoReturn:
     if not isinstance(error, _MisplacedError):
         raise error
-    raise FilterError(text, error.rule, error.remedy, error.place + 1) from error
+    raise FilterError(text, error.rule, error.remedy, error.position + 1) from error

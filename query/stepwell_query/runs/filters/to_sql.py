@@ -1,8 +1,8 @@
-"""A filter's tree as a condition of SQL: every value is a parameter, names are those of columns made beside. Pure.
+"""Translation of a filter's tree to a condition in SQL. Every value becomes a parameter.
 
-Each thing looked at is a column of the tuple (kind, number, text). A value has the kind of JSON, and a comparison is
-true only for a value of the other side's kind: `1`, `"1"`, `true` and `null` differ. NaN and the infinities are numbers
-even where JSON holds their names as texts. What is not there is of no kind, so that every comparison with it is false.
+Each reference is a column with the tuple (kind, number, text). Kinds are the types of JSON, and a comparison is true
+only between values of one kind: `1`, `"1"`, `true` and `null` differ. NaN and the infinities are numbers even where
+JSON holds their names as texts. A missing value has no kind, so that every comparison with it is false.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _DIGITS: Final = "'^-?[0-9]+$'"
 
 
 @dataclass
-class Bound:
-    """The parameters of a statement, gathered as its text is made."""
+class SqlParameters:
+    """The parameters of a statement, collected while its text is built."""
 
     values: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, value: Any, kind: str) -> str:
-        """Return what stands for a value in the text."""
+        """Add a value, and return its placeholder."""
         name = f"p{len(self.values)}"
         self.values[name] = value
         return f"{{{name}:{kind}}}"
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
-    """The expressions of one thing looked at; `elements` is an array of texts, where it is a field that is one."""
+class ValueSql:
+    """The expressions of one reference; `elements` is the array of texts of a list field."""
 
     kind: str
     number: str
@@ -49,69 +49,69 @@ class Typed:
         return f"({self.kind} = 'number' OR NOT isFinite({self.number}))"
 
 
-def condition(node: Node, typed: Callable[[Ref], Typed], bound: Bound) -> str:
-    """Return the condition that a tree means."""
+def condition(node: Node, typed: Callable[[Ref], ValueSql], parameters: SqlParameters) -> str:
+    """Return the condition of a tree."""
     match node:
         case All(parts) | AnyOf(parts):
             if not parts:
                 return "1"
             joint = " AND " if isinstance(node, All) else " OR "
-            return f"({joint.join(condition(part, typed, bound) for part in parts)})"
+            return f"({joint.join(condition(part, typed, parameters) for part in parts)})"
         case Not(part):
-            return f"(NOT {condition(part, typed, bound)})"
+            return f"(NOT {condition(part, typed, parameters)})"
         case Exists(ref):
             return f"({typed(ref).exists})"
         case Matches(ref, pattern):
             value = typed(ref)
-            return f"({value.kind} = 'string' AND match({value.text}, {bound(pattern, 'String')}))"
+            return f"({value.kind} = 'string' AND match({value.text}, {parameters(pattern, 'String')}))"
         case Has(ref, element):
-            return _has(typed(ref), element, bound)
+            return _has(typed(ref), element, parameters)
         case Compare(ref, sign, value):
-            return _compared(typed(ref), sign, value, bound)
+            return _compared(typed(ref), sign, value, parameters)
 
 
-def _compared(of: Typed, sign: Sign, value: Value, bound: Bound) -> str:
+def _compared(of: ValueSql, sign: Sign, value: Value, parameters: SqlParameters) -> str:
     match value:
         case None:
             return f"({of.kind} = 'null')"
         case bool():
             return f"({of.kind} = 'bool' AND {of.number} = {int(value)})"
         case str():
-            return f"({of.kind} = 'string' AND {of.text} {sign} {bound(value, 'String')})"
+            return f"({of.kind} = 'string' AND {of.text} {sign} {parameters(value, 'String')})"
     number = _nearest(value)
     if math.isnan(number):
         return f"isNaN({of.number})" if sign == "=" else "0"
-    compared = f"{of.numeric} AND {of.number} {sign} {bound(number, 'Float64')}"
+    compared = f"{of.numeric} AND {of.number} {sign} {parameters(number, 'Float64')}"
     whole = value if isinstance(value, int) else int(value) if value.is_integer() else None
     if sign == "=" and whole is not None and abs(whole) >= FLOAT64_EXACT_INT:
-        return f"({compared} AND {_same_digits(of.text, whole, number, bound)})"
+        return f"({compared} AND {_same_digits(of.text, whole, number, parameters)})"
     return f"({compared})"
 
 
-def _same_digits(text: str, whole: int, number: float, bound: Bound) -> str:
-    """Return the condition that tells integers which are one float64 apart by their digits, where they are kept.
+def _same_digits(text: str, whole: int, number: float, parameters: SqlParameters) -> str:
+    """Return the condition that integers with the same float64 have the same digits, where digits are stored.
 
-    None are kept of a metric's value that float64 holds; config keeps floats and integers beyond 64 bits as floats.
+    A metric's value that float64 holds exactly has none; config stores floats and integers beyond 64 bits as floats.
     """
     unkept = math.isfinite(number) and int(number) == whole
     other = f"NOT match({text}, {_DIGITS})" if unkept else f"({text} != '' AND NOT match({text}, {_DIGITS}))"
-    return f"({text} = {bound(str(whole), 'String')} OR {other})"
+    return f"({text} = {parameters(str(whole), 'String')} OR {other})"
 
 
-def _has(of: Typed, element: Value, bound: Bound) -> str:
+def _has(of: ValueSql, element: Value, parameters: SqlParameters) -> str:
     if of.elements:
-        return f"has({of.elements}, {bound(element, 'String')})"
+        return f"has({of.elements}, {parameters(element, 'String')})"
     items = f"JSONExtractArrayRaw({of.text})"
     match element:
         case None | bool():
-            return f"({of.kind} = 'list' AND has({items}, {bound(orjson.dumps(element).decode(), 'String')}))"
+            return f"({of.kind} = 'list' AND has({items}, {parameters(orjson.dumps(element).decode(), 'String')}))"
         case str():
-            found = f"startsWith(item, '\"') AND JSONExtractString(item) = {bound(element, 'String')}"
+            found = f"startsWith(item, '\"') AND JSONExtractString(item) = {parameters(element, 'String')}"
         case _ if math.isfinite(_nearest(element)):
-            found = f"match(item, '^-?[0-9]') AND JSONExtractFloat(item) = {bound(_nearest(element), 'Float64')}"
+            found = f"match(item, '^-?[0-9]') AND JSONExtractFloat(item) = {parameters(_nearest(element), 'Float64')}"
         case _:
             name = {math.inf: "Infinity", -math.inf: "-Infinity"}.get(_nearest(element), "NaN")
-            found = f"JSONExtractString(item) = {bound(name, 'String')}"
+            found = f"JSONExtractString(item) = {parameters(name, 'String')}"
     return f"({of.kind} = 'list' AND arrayExists(item -> {found}, {items}))"
 
 

@@ -99,23 +99,6 @@ def _moments(values: Float64s, starts: Int64s, runs: Int64s) -> tuple[Float64s, 
         return np.ldexp(mean, exponents), np.ldexp(std, exponents)
 
 
-def value_at_path(document: dict[str, Any], path: str) -> Any:
-    """Return the value of a config at a path of keys joined by dots, None if there is none.
-
-    If a path is ambiguous, as `a.b` in `{"a.b": 1, "a": {"b": 2}}`, the one with fewer levels is used.
-    """
-    if path in document:
-        return document[path]
-    parts = path.split(".")
-    for count in range(len(parts) - 1, 0, -1):
-        inner = document.get(".".join(parts[:count]))
-        if isinstance(inner, dict):
-            value = value_at_path(inner, ".".join(parts[count:]))
-            if value is not None:
-                return value
-    return None
-
-
 def group_values(values: Sequence[Sequence[Any]]) -> tuple[list[Any], list[list[int]]]:
     """Return the distinct values of all members, sorted, and the indexes of each member's values among them.
 

@@ -10,11 +10,15 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from stepwell_query.catalog.run import Progress, SeriesInfo
-from stepwell_query.catalog.runs import OF_RUNS, Activity, Found, find_in_runs, progress_of
+from stepwell_query.catalog.conditions import OF_RUNS
+from stepwell_query.catalog.models import Activity, Progress, SeriesByKey, SeriesInfo
+from stepwell_query.catalog.progress import build_progress
+from stepwell_query.catalog.series import find_series
 from stepwell_query.errors import RequestError
+from stepwell_query.runs.fields import FIELDS, GROUPABLE
+from stepwell_query.runs.paths import value_at_path
 from stepwell_query.series.bucket_reader import DRAWN_TABLES, BucketReader
-from stepwell_query.series.groups.aggregate import GroupBuckets, aggregate_groups, group_values, value_at_path
+from stepwell_query.series.groups.aggregate import GroupBuckets, aggregate_groups, group_values
 from stepwell_query.series.math.bucketing import bucket_shift, clip, filled_shift
 from stepwell_query.series.models import SeriesRequest
 from stepwell_query.series.read_plan import SeriesRead
@@ -24,14 +28,10 @@ from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.kinds import Kind
 
-FIELDS: Final = ("tags", "group", "job_type", "state", "run_id")
-"""Fields that runs can be grouped by, besides `config.KEY`."""
-
 _CONFIG: Final = "config."
-_COLUMNS: Final = {"tags": "tags", "group": "run_group", "job_type": "job_type", "state": "state", "run_id": "run_id"}
 
 _DOCUMENTS: Final = f"""
-SELECT entity, project, run_id, {{column}} AS value FROM {{db}}.run_documents FINAL PREWHERE {OF_RUNS}
+SELECT entity, project, run_id, {{column}} AS value FROM {{db}}.run_documents AS d FINAL PREWHERE {OF_RUNS}
 """
 
 
@@ -72,10 +72,10 @@ class _GroupedKey(NamedTuple):
 
 def check_group_by(name: str | None) -> None:
     """Check the field that runs are grouped by. Raises: RequestError."""
-    if name is None or name in FIELDS or (name.startswith(_CONFIG) and name != _CONFIG):
+    if name is None or name in GROUPABLE or (name.startswith(_CONFIG) and name != _CONFIG):
         return
     rule = "is not a field that runs can be grouped by"
-    raise RequestError("group_by", name, rule, f"send config.KEY, or one of {', '.join(FIELDS)}")
+    raise RequestError("group_by", name, rule, f"send config.KEY, or one of {', '.join(GROUPABLE)}")
 
 
 def read_groups(
@@ -98,7 +98,7 @@ def read_groups(
         StoreError: when ClickHouse does not answer.
     """
     known = [run for run in runs if run in activity]
-    series_by_run = find_in_runs(store, known, request.keys)
+    series_by_run = find_series(store, known, request.keys)
     values, of_run = group_values(_values(store, known, group_by))
     grouped_keys = _grouped_keys(known, series_by_run, request)
     groups = dict(zip(known, of_run, strict=True))
@@ -108,7 +108,7 @@ def read_groups(
         _read_series(BucketReader(store, max_seconds), grouped_keys, groups, len(values), request, filled),
         [run for run in runs if run not in activity],
         [key for key in dict.fromkeys(request.keys) if not any(series_by_run[run][key] for run in known)],
-        {run: progress_of(activity[run], None) for run in known},
+        {run: build_progress(activity[run], None) for run in known},
     )
 
 
@@ -120,18 +120,18 @@ def _values(
         return [[None] for _ in runs]
     if not isinstance(group_by, str):
         return [group_by[run] for run in runs]
-    column = "config" if group_by.startswith(_CONFIG) else _COLUMNS[group_by]
+    column = "d.config" if group_by.startswith(_CONFIG) else FIELDS[group_by].sql
     sql = _DOCUMENTS.replace("{column}", column)
     rows = store.query(sql, {"runs": [tuple(run) for run in runs]}).to_pylist() if runs else []
     stored = {RunPath(row["entity"], row["project"], row["run_id"]): row["value"] for row in rows}
-    if column == "config":
+    if group_by.startswith(_CONFIG):
         path = group_by.removeprefix(_CONFIG)
         return [[value_at_path(json_object(stored.get(run) or "{}"), path)] for run in runs]
     series_by_run = [stored.get(run) for run in runs]
     return [own if isinstance(own, list) and own else [own or None] for own in series_by_run]
 
 
-def _grouped_keys(runs: Sequence[RunPath], series_by_run: Found, request: SeriesRequest) -> list[_GroupedKey]:
+def _grouped_keys(runs: Sequence[RunPath], series_by_run: SeriesByKey, request: SeriesRequest) -> list[_GroupedKey]:
     """Return the keys to aggregate in the order of the request; spellings that fold to the same key count once."""
     grouped_keys: dict[tuple[str, Kind], _GroupedKey] = {}
     for key in request.keys:

@@ -288,6 +288,21 @@ def test_a_run_is_known_by_its_events() -> None:
     assert document.summary.text() == '{"best": 0.5}'
 
 
+def test_a_commit_and_whether_it_is_dirty_change_together() -> None:
+    starts: list[tuple[dict[str, Any], tuple[str, str, bool | None]]] = [
+        ({"program": "a.py"}, ("a.py", "", None)),
+        ({"program": "b.py", "git_commit": "1" * 40, "git_dirty": True}, ("b.py", "1" * 40, True)),
+        ({}, ("b.py", "1" * 40, True)),
+        ({"git_commit": "2" * 40}, ("b.py", "2" * 40, None)),
+        ({"git_commit": "2" * 40, "git_dirty": False}, ("b.py", "2" * 40, False)),
+    ]
+    for count in range(1, len(starts) + 1):
+        events = [RunStarted(**PATH._asdict(), **fields) for fields, _ in starts[:count]]
+        (plan,) = flushed(received(events), [])
+        (row,) = plan.tables["run_documents"].to_pylist()
+        assert (row["program"], row["git_commit"], row["git_dirty"]) == starts[count - 1][1]
+
+
 def test_an_event_with_broken_json_is_a_dead_letter_and_changes_nothing() -> None:
     (plan,) = flushed(received([RunStarted(**PATH._asdict(), config="[1]")]), [])
     assert [letter.reason for letter in plan.dead] == ["bad_value"]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepwell_query.catalog.run import SeriesInfo
+from stepwell_query.catalog.models import SeriesInfo
 from stepwell_query.encoding import NotFinite
 from stepwell_query.rows.format_arrow import LONG_SCHEMA, LongTables, column_names, wide_schema, wide_table
 from stepwell_query.rows.format_json import long_lines, wide_lines

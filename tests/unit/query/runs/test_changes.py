@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from stepwell_query.runs.live_updates import Changes, Position, moved
+from stepwell_query.runs.live_updates import LiveUpdates, Position, find_changed
 from stepwell_schemas.errors import StoreUnavailableError
 
 pytestmark = pytest.mark.anyio
@@ -35,13 +35,13 @@ class Project:
         self.turn.clear()
         await self.turn.wait()
 
-    def changes(self) -> Changes:
-        return Changes(self.read, self.wait)
+    def changes(self) -> LiveUpdates:
+        return LiveUpdates(self.read, self.wait)
 
 
 def test_runs_that_are_new_or_further_have_moved() -> None:
-    assert moved({"a": FIRST, "b": FIRST}, {"a": FIRST, "b": LATER, "c": FIRST}) == {"b": LATER, "c": FIRST}
-    assert moved({"a": FIRST}, {}) == {}
+    assert find_changed({"a": FIRST, "b": FIRST}, {"a": FIRST, "b": LATER, "c": FIRST}) == {"b": LATER, "c": FIRST}
+    assert find_changed({"a": FIRST}, {}) == {}
 
 
 async def test_a_listener_hears_all_there_is_and_then_what_moves() -> None:

@@ -25,7 +25,7 @@ from stepwell_query.runs.filters.ast import (
     terms,
 )
 from stepwell_query.runs.filters.mongo import parse_dict
-from stepwell_query.runs.filters.parser import parse_filter, parse_ref, quoted_ref
+from stepwell_query.runs.filters.parser import format_ref, parse_filter, parse_ref
 
 LR = Ref(Source.CONFIG, "lr")
 IN = Ref(Source.CONFIG, "in")
@@ -146,7 +146,7 @@ def test_any_text_is_a_filter_or_refused(text: str) -> None:
 @given(st.text(min_size=1, max_size=20), st.sampled_from([Source.CONFIG, Source.SUMMARY]))
 def test_a_name_that_is_written_is_read_again(name: str, source: Source) -> None:
     ref = Ref(source, name)
-    assert parse_ref(quoted_ref(ref), "columns") == ref
+    assert parse_ref(format_ref(ref), "columns") == ref
 
 
 @pytest.mark.parametrize(

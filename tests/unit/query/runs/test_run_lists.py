@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell_query.errors import RequestError
-from stepwell_query.runs.columns import COLUMNS_MAX, MISSING, at_path, chosen_columns, leaves, pruned
+from stepwell_query.runs.columns import COLUMNS_MAX, most_common_columns
 from stepwell_query.runs.filters.ast import Source
-from stepwell_query.runs.ordering import Order, Place, read_cursor, write_cursor
+from stepwell_query.runs.ordering import Order, SortKey, read_cursor, write_cursor
+from stepwell_query.runs.paths import MISSING, leaf_paths, select_paths, value_at_path
 
 DOCUMENTS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=2),
@@ -43,8 +44,8 @@ def test_orders_of_wandb_are_known() -> None:
 @given(st.integers(0, 5), st.floats(allow_nan=False), st.text(max_size=200), st.text(max_size=20))
 def test_a_cursor_comes_back_exactly(rank: int, number: float, text: str, run_id: str) -> None:
     order = Order.parse("-config.lr")
-    place = Place(rank, number, text, run_id)
-    assert read_cursor(write_cursor(order, place), order) == place
+    key = SortKey(rank, number, text, run_id)
+    assert read_cursor(write_cursor(order, key), order) == key
 
 
 def _encoded(content: Any) -> str:
@@ -70,24 +71,24 @@ def test_what_is_no_cursor_is_refused(text: str) -> None:
 
 @given(DICTS)
 def test_every_leaf_has_a_path_that_leads_to_it(document: dict[str, Any]) -> None:
-    paths = list(leaves(document))
-    assert all(at_path(document, path) is not MISSING for path in paths)
-    assert pruned(document, set(paths)) == document
-    assert pruned(document, set()) == {}
+    paths = list(leaf_paths(document))
+    assert all(value_at_path(document, path) is not MISSING for path in paths)
+    assert select_paths(document, set(paths)) == document
+    assert select_paths(document, set()) == {}
 
 
 def test_a_key_with_dots_goes_before_dicts_within_one_another() -> None:
     document = {"a.b": 1, "a": {"b": 2, "c.d": {"e": 3}}}
-    assert at_path(document, "a.b") == 1
-    assert at_path(document, "a.c.d.e") == 3
-    assert at_path(document, "a.c.d.f") is MISSING
+    assert value_at_path(document, "a.b") == 1
+    assert value_at_path(document, "a.c.d.e") == 3
+    assert value_at_path(document, "a.c.d.f") is MISSING
 
 
 def test_the_most_common_columns_are_shown() -> None:
     documents = [
         {Source.CONFIG: {"lr": 1, f"only{number}": 1}, Source.SUMMARY: {"loss": 1}} for number in range(COLUMNS_MAX)
     ]
-    shown, total = chosen_columns(documents)
+    shown, total = most_common_columns(documents)
     assert total == COLUMNS_MAX + 2
     assert len(shown) == COLUMNS_MAX
     assert shown[:2] == [(Source.CONFIG, "lr"), (Source.SUMMARY, "loss")]

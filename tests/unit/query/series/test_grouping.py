@@ -10,7 +10,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepwell_query.series.groups.aggregate import aggregate_groups, group_values, value_at_path
+from stepwell_query.series.groups.aggregate import aggregate_groups, group_values
 from stepwell_query.series.math.buckets import Buckets, from_points
 
 numbers = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([math.nan, math.inf, -math.inf]))
@@ -52,15 +52,6 @@ def expected_groups(rows: list[Any], members: list[tuple[int, int]], shift: int)
         step=("step", "max"), mean=("mean", "mean"), min=("mean", "min"), max=("mean", "max"),
         std=("mean", "std"), runs=("mean", "count"), low=("low", "min"), high=("high", "max"),
     )  # fmt: skip
-
-
-def test_a_path_of_keys() -> None:
-    document = {"a": {"b": {"c": 1}, "b.c": 2}, "a.b": {"c": 3}, "x": 0, "n": None}
-    assert value_at_path({"a": {"b": {"c": 1}}}, "a.b.c") == 1
-    assert value_at_path(document, "a.b.c") == 3
-    assert value_at_path(document | {"a.b.c": 4}, "a.b.c") == 4
-    assert value_at_path(document, "x") == 0
-    assert [value_at_path(document, path) for path in ("n", "x.y", "none", "a.none", "")] == [None] * 5
 
 
 def test_values_are_sorted_and_equal_ones_are_one() -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import fastavro
 import numpy as np
 import pytest
+from fastavro.schema import fingerprint, to_parsing_canonical_form
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell_schemas.errors import DeadLetterReason, UnusableEventError
-from stepwell_schemas.events.codec import Codec, decode, encode, schema_fingerprint, schema_source
+from stepwell_schemas.events.codec import Codec, decode, earlier_schemas, encode, schema_fingerprint, schema_source
 from stepwell_schemas.events.models import EVENT_TYPES, Block, Event, Exact, LogBatch, LogEvent, RunFinished, RunStarted
 from stepwell_schemas.limits import MAX_EVENT_BYTES
 from stepwell_schemas.rules.kinds import Kind
@@ -22,13 +23,15 @@ from stepwell_schemas.rules.kinds import Kind
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 values = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | texts
 PUBLISHED_FINGERPRINTS = {
-    "RunStarted": "fcf7342c6ae0d39c",
+    "RunStarted": "24f73c7841b80fa9",
     "LogBatch": "df044d0b70681970",
     "LogEvent": "dc9f1e4d202db1cb",
     "RunUpdated": "03e25ece596517ac",
     "MediaChunk": "35502b260c5a0940",
     "RunFinished": "34e9f08ef570f9b4",
 }
+EARLIER_FINGERPRINTS = {"RunStarted": ["fcf7342c6ae0d39c"]}
+"""Of schemas that earlier versions wrote: never remove one."""
 
 
 def a_batch(rows: int = 3) -> LogBatch:
@@ -125,6 +128,20 @@ def test_a_foreign_producer_needs_only_the_fields_without_default() -> None:
 def test_published_schemas_stay_as_they_are(event_type: type[Event]) -> None:
     # A changed fingerprint makes every event of older producers unreadable: publish a second schema instead.
     assert schema_fingerprint(event_type.name).hex() == PUBLISHED_FINGERPRINTS[event_type.name]
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+def test_events_of_earlier_schemas_are_read(event_type: type[Event]) -> None:
+    event: dict[str, Any] = {"entity": "e", "project": "p", "run_id": "r"}
+    found = []
+    for schema in earlier_schemas(event_type.name):
+        name = fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")
+        found.append(name)
+        buffer = io.BytesIO()
+        buffer.write(b"\xc3\x01" + bytes.fromhex(name))
+        fastavro.schemaless_writer(buffer, fastavro.parse_schema(schema), event)
+        assert decode(buffer.getvalue()) == event_type(**event)
+    assert found == EARLIER_FINGERPRINTS.get(event_type.name, [])
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES)

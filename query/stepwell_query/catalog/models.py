@@ -1,0 +1,88 @@
+"""Metadata of runs and their series that is read before any value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.kinds import Kind
+from stepwell_schemas.rules.metric_definitions import Definition
+from stepwell_schemas.rules.streams import DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """The stored extent of a run: sums and extremes over its flushes. Every flush changes at least one of them."""
+
+    step: int
+    offset: int
+    log_rows: int
+    points: int
+    first_ms: int
+    last_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The part of a run's document that views need."""
+
+    created_ms: int
+    definitions: Sequence[Definition]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The progress of a run: its last step and the last Kafka offset whose rows can be read (-1: none yet).
+
+    `started_ms` is the begin of the run, in milliseconds since the epoch: the zero of `_runtime`.
+    """
+
+    step: int
+    offset: int
+    log_rows: int
+    started_ms: int
+
+    def as_json(self) -> dict[str, int]:
+        """Return the `complete_to` of an answer."""
+        return {"step": self.step, "offset": self.offset}
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesInfo:
+    """One metric of a run: a key with a kind. `rows` is exact unless `rewritten`, when it is an upper bound.
+
+    `stream` is DEFAULT for what the run itself logged, otherwise the side stream.
+    """
+
+    key: str
+    kind: Kind
+    first: int
+    last: int
+    rows: int
+    rewritten: bool
+    stream: str = DEFAULT
+
+
+SeriesByKey = dict[RunPath, dict[str, list[SeriesInfo]]]
+"""The series of each run by requested key, one for each kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The series that a request for rows selects.
+
+    If the request named keys (`named`), rows must have all of them; `unknown` lists those without a metric. Otherwise
+    the series are all of one stream. For the run's own stream, the tables also hold the keys `others`, to be left out.
+    """
+
+    series: list[SeriesInfo]
+    unknown: list[str]
+    named: bool
+    others: list[str]
+    stream: str = DEFAULT
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the series, each once."""
+        return list(dict.fromkeys(info.key for info in self.series))
