@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { colorOf, faint } from "../../../query/stepwell_query/web/js/runs/run_colors.js";
+import { paletteColor, withAlpha } from "../../../query/stepwell_query/web/js/ui/palette.js";
 import { ago, bytes, duration, exact, short, shown } from "../../../query/stepwell_query/web/js/ui/format.js";
 
 test("numbers are short in lists and whole under the cursor", () => {
@@ -19,7 +19,7 @@ test("any value is one line", () => {
 });
 
 test("the colours come round again", () => {
-  assert.equal(colorOf(3), colorOf(3 + 12));
-  assert.equal(colorOf(-1), colorOf(11));
-  assert.equal(faint("#102030", 0.5), "#10203080");
+  assert.equal(paletteColor(3), paletteColor(3 + 12));
+  assert.equal(paletteColor(-1), paletteColor(11));
+  assert.equal(withAlpha("#102030", 0.5), "#10203080");
 });

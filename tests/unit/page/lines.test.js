@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { aligned, nearest } from "../../../query/stepwell_query/web/js/charts/align.js";
 import { grouped, union } from "../../../query/stepwell_query/web/js/series/groups.js";
-import { groupPlace } from "../../../query/stepwell_query/web/js/series/request_planner.js";
-import { ascending, extent, linesOf, stepsWithin } from "../../../query/stepwell_query/web/js/charts/lines.js";
+import { groupSeriesId } from "../../../query/stepwell_query/web/js/series/request_planner.js";
+import { ascending, extent, buildLines, stepsWithin } from "../../../query/stepwell_query/web/js/charts/lines.js";
 
 const points = (x, value, more = {}) => ({
   key: "k", kind: "number", axis: "_step", sampled: false, width: 1, x, step: x, value, min: value, max: value, mean: value,
@@ -14,15 +14,15 @@ const none = { kind: "none", amount: 0 };
 const one = (id) => ({ id, name: id, color: "#000000", runs: [id], group: false });
 
 test("a run's line draws rows as they are, and means with an envelope where it was sampled", () => {
-  const raw = linesOf([one("a")], new Map([["a", [points([0, 1], [3, 4])]]]), none);
+  const raw = buildLines([one("a")], new Map([["a", [points([0, 1], [3, 4])]]]), none);
   assert.deepEqual([raw[0].y, raw[0].low], [[3, 4], null]);
   const sampled = points([3, 7], [3, 4], { sampled: true, mean: [1, 2], min: [0, 0], max: [9, 9] });
-  const [line] = linesOf([one("a")], new Map([["a", [sampled]]]), none);
+  const [line] = buildLines([one("a")], new Map([["a", [sampled]]]), none);
   assert.deepEqual([line.y, line.low, line.high, line.last], [[1, 2], [0, 0], [9, 9], [3, 4]]);
 });
 
 test("smoothing keeps what it smoothed", () => {
-  const [line] = linesOf([one("a")], new Map([["a", [points([0, 1], [1, 0])]]]), { kind: "ema", amount: 0.5 });
+  const [line] = buildLines([one("a")], new Map([["a", [points([0, 1], [1, 0])]]]), { kind: "ema", amount: 0.5 });
   assert.deepEqual(line.raw, [1, 0]);
   assert.ok(Math.abs(line.y[1] - 1 / 3) < 1e-12);
 });
@@ -34,7 +34,7 @@ test("smoothing does not depend on how a series is cut, and what the service smo
     const mean = x.map((end) => rows.slice(end + 1 - width, end + 1).reduce((sum, value) => sum + value) / width);
     return points(x, mean, { sampled: true, mean, counts: x.map(() => width), nans: x.map(() => 0) });
   };
-  const smooth = (given) => linesOf([one("a")], new Map([["a", [given]]]), { kind: "ema", amount: 0.98 })[0].y;
+  const smooth = (given) => buildLines([one("a")], new Map([["a", [given]]]), { kind: "ema", amount: 0.98 })[0].y;
   const [fine, coarse] = [smooth(cut(4)), smooth(cut(8))];
   coarse.forEach((value, at) => assert.ok(Math.abs(value - fine[2 * at + 1]) < 1e-3));
   assert.deepEqual(smooth({ ...cut(1_000), smoothed: [1, 2, 3, 4] }), [1, 2, 3, 4]);
@@ -43,12 +43,12 @@ test("smoothing does not depend on how a series is cut, and what the service smo
 test("a group that the service summed up is one line", () => {
   const summed = points([0, 8], [1, 2], { sampled: true, width: 8, min: [0, NaN], max: [2, NaN], counts: [3, 1], nans: [0, 0] });
   const group = { ...one("g"), runs: ["a", "b", "c"], group: true };
-  const [line] = linesOf([group], new Map([[groupPlace("g"), [summed, { ...summed, kind: "bool" }]]]), none);
+  const [line] = buildLines([group], new Map([[groupSeriesId("g"), [summed, { ...summed, kind: "bool" }]]]), none);
   assert.deepEqual([line.name, line.y, line.low, line.band], ["g (3)", [1, 2], [0, NaN], "± std"]);
 });
 
 test("columns share one x: no point is told from a gap", () => {
-  const lines = linesOf([one("a"), one("b")], new Map([["a", [points([0, 2], [1, NaN])]], ["b", [points([1, 2], [5, -6])]]]), none);
+  const lines = buildLines([one("a"), one("b")], new Map([["a", [points([0, 2], [1, NaN])]], ["b", [points([1, 2], [5, -6])]]]), none);
   assert.deepEqual(aligned(lines, false), { x: [0, 1, 2], columns: [[1, undefined, null], [undefined, 5, -6]] });
   assert.deepEqual(aligned(lines, true).columns[1], [undefined, 5, null]);
 });
@@ -95,7 +95,7 @@ test("the y axis holds the envelope, and leaves out outliers where it is told to
   const value = Array.from({ length: 100 }, (_, at) => at % 10);
   value[50] = 1e6;
   const x = value.map((_, at) => at);
-  const lines = linesOf([one("a")], new Map([["a", [points(x, value)]]]), none);
+  const lines = buildLines([one("a")], new Map([["a", [points(x, value)]]]), none);
   assert.deepEqual(extent(lines, -Infinity, Infinity, { positive: false, outliers: false }), [0, 1e6]);
   assert.ok(extent(lines, -Infinity, Infinity, { positive: false, outliers: true })[1] < 10);
   assert.deepEqual(extent(lines, 0, 5, { positive: true, outliers: false }), [1, 5]);

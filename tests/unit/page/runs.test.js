@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Fields, groupOf, sorted, usualColumns, valueOf } from "../../../query/stepwell_query/web/js/runs/run_fields.js";
+import { Fields, groupName, sorted, usualColumns, readField } from "../../../query/stepwell_query/web/js/runs/run_fields.js";
 import { runFilter } from "../../../query/stepwell_query/web/js/runs/run_filter.js";
 import { defaultView } from "../../../query/stepwell_query/web/js/state/url_state.js";
 import { lacking, literalWords, neededFields } from "../../../query/stepwell_query/web/js/runs/extra_columns.js";
@@ -17,11 +17,11 @@ const runs = [
 const ids = (found) => found.map((one) => one.run_id).join("");
 
 test("values are found inside, by whole names first, and wandb's wrapping is taken off", () => {
-  assert.equal(valueOf(runs[0], "config.model.depth"), 9);
-  assert.equal(valueOf(runs[1], "config.model.width"), 3);
-  assert.equal(valueOf(runs[2], "config.lr"), 1);
-  assert.equal(valueOf(runs[0], "config.model.depth.deeper"), undefined);
-  assert.equal(valueOf(runs[0], "runtime"), 100);
+  assert.equal(readField(runs[0], "config.model.depth"), 9);
+  assert.equal(readField(runs[1], "config.model.width"), 3);
+  assert.equal(readField(runs[2], "config.lr"), 1);
+  assert.equal(readField(runs[0], "config.model.depth.deeper"), undefined);
+  assert.equal(readField(runs[0], "runtime"), 100);
 });
 
 test("fields are the runs' own, then config's and summary's", () => {
@@ -53,9 +53,9 @@ test("a search has words and conditions, all of which must hold", () => {
 });
 
 test("groups are named by the value", () => {
-  assert.equal(groupOf(runs[0], "config.lr"), "0.1");
-  assert.equal(groupOf(runs[0], "tags"), "paper");
-  assert.equal(groupOf(runs[1], "tags"), "(none)");
+  assert.equal(groupName(runs[0], "config.lr"), "0.1");
+  assert.equal(groupName(runs[0], "tags"), "paper");
+  assert.equal(groupName(runs[1], "tags"), "(none)");
 });
 
 test("what a view needs of config and summary is asked for by name, where a list of runs left it out", () => {
@@ -68,8 +68,8 @@ test("what a view needs of config and summary is asked for by name, where a list
   const all = [run("whole"), partial({}), partial({ values, values_offset: 5 }), partial({ values, values_offset: 4 }), partial({ values: {}, values_offset: 5 })];
   assert.deepEqual(lacking(all, fields), [all[1], all[3], all[4]]);
   assert.deepEqual(lacking(all, []), []);
-  assert.equal(valueOf(all[2], "config.a"), 1);
-  assert.equal(valueOf(all[2], "config.b"), undefined);
+  assert.equal(readField(all[2], "config.a"), 1);
+  assert.equal(readField(all[2], "config.b"), undefined);
 });
 
 test("the service searches columns by the words that an expression can't do without", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ema, gaussian, runningAverage, smoothed } from "../../../query/stepwell_query/web/js/series/smoothing.js";
+import { ema, gaussian, runningAverage, smoothCurve } from "../../../query/stepwell_query/web/js/series/smoothing.js";
 
 const near = (found, wanted) => found.forEach((value, at) => assert.ok(Math.abs(value - wanted[at]) < 1e-12, `${found} is not ${wanted}`));
 
@@ -30,7 +30,7 @@ test("the gaussian keeps a constant and spreads a spike evenly", () => {
 test("NaN and the infinities stay and touch nothing beside them", () => {
   for (const kind of ["ema", "average", "gaussian"]) {
     const amount = kind === "ema" ? 0.9 : 3;
-    const found = smoothed([1, NaN, 1, Infinity, 1], { kind, amount });
+    const found = smoothCurve([1, NaN, 1, Infinity, 1], { kind, amount });
     assert.ok(Number.isNaN(found[1]));
     assert.equal(found[3], Infinity);
     near([found[0], found[2], found[4]], [1, 1, 1]);
@@ -39,6 +39,6 @@ test("NaN and the infinities stay and touch nothing beside them", () => {
 
 test("without smoothing the values are the same", () => {
   const values = [3, 1];
-  assert.equal(smoothed(values, { kind: "none", amount: 0 }), values);
+  assert.equal(smoothCurve(values, { kind: "none", amount: 0 }), values);
   assert.equal(ema(values, 0), values);
 });

@@ -7,7 +7,7 @@ import { showProjects } from "./pages/projects_page.js";
 import { RunPage } from "./pages/run_page.js";
 import { RunsModel, SingleRun } from "./runs/runs_model.js";
 import { Store } from "./state/view_state.js";
-import { startTheme, toggleTheme } from "./state/theme.js";
+import { startTheme, toggleTheme } from "./ui/theme.js";
 import { Workspace } from "./pages/workspace.js";
 
 const top = /** @type {HTMLElement} */ (document.getElementById("top"));

@@ -2,13 +2,13 @@
 
 import { eventsUrl, reachability } from "./service.js";
 
-/** @typedef {{run_id: string, offset: number, step: number, state: string}} Moved */
+/** @typedef {{run_id: string, offset: number, step: number, state: string}} RunUpdate */
 
-export class Live {
+export class RunEvents {
   /**
    * @param {string} entity
    * @param {string} project
-   * @param {(runs: Moved[]) => void} tell
+   * @param {(runs: RunUpdate[]) => void} tell
    */
   constructor(entity, project, tell) {
     this.url = eventsUrl(entity, project);

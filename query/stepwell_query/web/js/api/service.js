@@ -133,7 +133,7 @@ export async function metrics(entity, project, ids) {
  */
 
 /**
- * @param {import("../series/request_planner.js").Asked} asked
+ * @param {import("../series/request_planner.js").SeriesRequest} asked
  * @param {AbortSignal} [signal]
  * @returns {Promise<RunSeries[]>}
  */
@@ -142,12 +142,12 @@ export async function series(asked, signal) {
   return answer.runs.map((/** @type {any} */ one) => ({
     run: one.run,
     offset: one.complete_to.offset,
-    series: one.series.map(pointsOf),
+    series: one.series.map(toPoints),
   }));
 }
 
 /** @param {any} one @returns {Points} */
-function pointsOf(one) {
+function toPoints(one) {
   return {
     key: one.key,
     kind: one.kind,
@@ -169,7 +169,7 @@ function pointsOf(one) {
 /**
  * Return series summed up by group: the mean as `value` and `mean`, and one standard deviation to each side of it as
  * `min` and `max` (NaN where there is but one run); `counts` are the runs.
- * @param {import("../series/request_planner.js").Asked} asked
+ * @param {import("../series/request_planner.js").SeriesRequest} asked
  * @param {AbortSignal} [signal]
  * @returns {Promise<{points: Map<string, Points[]>, offsets: Map<string, number>}>} by group, and by run
  */
@@ -177,13 +177,13 @@ export async function groups(asked, signal) {
   const answer = await ask("/groups", { body: asked, signal });
   /** @type {Map<string, Points[]>} */
   const points = new Map(answer.groups.map((/** @type {any} */ group) => [group.value, []]));
-  for (const series of answer.series) for (const group of series.groups) points.get(group.value)?.push(summedUp(series, group));
+  for (const series of answer.series) for (const group of series.groups) points.get(group.value)?.push(toGroupPoints(series, group));
   const reached = Object.entries(answer.complete_to).map(([run, to]) => /** @type {[string, number]} */ ([run, /** @type {any} */ (to).offset]));
   return { points, offsets: new Map(reached) };
 }
 
 /** @param {any} series @param {any} group @returns {Points} */
-function summedUp(series, group) {
+function toGroupPoints(series, group) {
   const mean = floats(group.mean);
   const std = floats(group.std);
   return {

@@ -1,12 +1,12 @@
 /** A line chart: uPlot, with envelopes below the lines and marks for NaN. */
 
 import { aligned, nearest } from "./align.js";
-import { faint } from "../runs/run_colors.js";
+import { withAlpha } from "../ui/palette.js";
 import { drawEnvelopes, drawNaNs } from "./chart_paint.js";
 import { count, exact, short } from "../ui/format.js";
 import { extent } from "./lines.js";
 import { hideTooltip, showTooltip } from "./tooltip.js";
-import { themed } from "../state/theme.js";
+import { themed } from "../ui/theme.js";
 
 /** @typedef {import("../types.js").Line} Line */
 
@@ -113,7 +113,7 @@ export class Chart {
         { ...plain, size: 28, space: 60, ...(axis === "_timestamp" ? {} : { values: (_, ticks) => ticks.map(tick), incrs: whole ? WHOLE : undefined }) },
         { ...plain, size: 52, space: 32, values: (_, ticks) => ticks.map(tick) },
       ],
-      series: [{}, ...this.lines.flatMap((one) => seriesOf(one))],
+      series: [{}, ...this.lines.flatMap((one) => plotSeries(one))],
       hooks: {
         drawClear: [(plot) => drawEnvelopes(plot, this.lines, this.view.logy)],
         draw: [(plot) => drawNaNs(plot, this.lines)],
@@ -183,9 +183,9 @@ export class Chart {
       const outside = index < 0 || at < one.x[0] - gapAt(one.x) || at > one.x[one.x.length - 1] + gapAt(one.x);
       if (outside) return [];
       const y = Number.isFinite(one.y[index]) ? plot.valToPos(one.y[index], "y") : Infinity;
-      return [{ name: one.name, color: one.color, value: one.y[index], notes: notesOf(one, index), far: Math.abs(y - top) }];
+      return [{ name: one.name, color: one.color, value: one.y[index], notes: tooltipNotes(one, index), far: Math.abs(y - top) }];
     });
-    const title = near >= 0 ? titleOf(this.view.axis, at, this.lines) : "";
+    const title = near >= 0 ? tooltipTitle(this.view.axis, at, this.lines) : "";
     if (rows.length) showTooltip(title, rows, place.left + left, place.top + top);
     else hideTooltip();
   }
@@ -225,14 +225,14 @@ function gapAt(x) {
 }
 
 /** @param {Line} line @returns {uPlot.Series[]} */
-function seriesOf(line) {
+function plotSeries(line) {
   const dash = line.dash ? [6, 3] : undefined;
   const drawn = { label: line.name, stroke: line.color, width: 1.5, dash, points: { size: 5 } };
-  return line.raw ? [{ stroke: faint(line.color, RAW), width: 1, dash, points: { show: false } }, drawn] : [drawn];
+  return line.raw ? [{ stroke: withAlpha(line.color, RAW), width: 1, dash, points: { show: false } }, drawn] : [drawn];
 }
 
 /** @param {Line} line @param {number} at */
-function notesOf(line, at) {
+function tooltipNotes(line, at) {
   const notes = [];
   if (line.raw) notes.push(`not smoothed ${exact(line.raw[at])}`);
   if (line.band !== "min–max") {
@@ -248,7 +248,7 @@ function notesOf(line, at) {
 }
 
 /** @param {string} axis @param {number} at @param {Line[]} lines */
-function titleOf(axis, at, lines) {
+function tooltipTitle(axis, at, lines) {
   // The x of the point nearest to the cursor, of all lines.
   const xs = lines.map((line) => line.x[nearest(line.x, at)]).filter((x) => x !== undefined);
   const x = xs.reduce((best, one) => (Math.abs(one - at) < Math.abs(best - at) ? one : best), xs[0]);

@@ -1,8 +1,8 @@
 /** What a line chart draws, made of sampled series. Pure. */
 
 import { grouped } from "../series/groups.js";
-import { groupPlace, SMOOTHING_PARTS } from "../series/request_planner.js";
-import { ema, smoothed } from "../series/smoothing.js";
+import { groupSeriesId, SMOOTHING_PARTS } from "../series/request_planner.js";
+import { ema, smoothCurve } from "../series/smoothing.js";
 
 /** @typedef {import("../types.js").Line} Line */
 /** @typedef {import("../types.js").Points} Points */
@@ -24,17 +24,17 @@ import { ema, smoothed } from "../series/smoothing.js";
  * @param {Smooth} smooth
  * @returns {Line[]}
  */
-export function linesOf(drawn, found, smooth) {
+export function buildLines(drawn, found, smooth) {
   const lines = drawn.flatMap((one) =>
     one.group ? groupLine(one, found) : (found.get(one.runs[0]) ?? []).filter((points) => points.x.length).map((points) => runLine(one, points)),
   );
   if (smooth.kind === "none") return lines;
-  return lines.map((line) => ({ ...line, raw: line.y, y: smooth.kind === "ema" ? averaged(line, smooth.amount) : smoothed(line.y, smooth) }));
+  return lines.map((line) => ({ ...line, raw: line.y, y: smooth.kind === "ema" ? averaged(line, smooth.amount) : smoothCurve(line.y, smooth) }));
 }
 
 /** @param {Line} line @param {number} weight */
 function averaged(line, weight) {
-  return line.smooth ?? ema(line.y, weight, line.band === "min–max" ? partsOf(line) : undefined);
+  return line.smooth ?? ema(line.y, weight, line.band === "min–max" ? smoothingParts(line) : undefined);
 }
 
 /**
@@ -42,7 +42,7 @@ function averaged(line, weight) {
  * thousandth of the rows, or a row where there are fewer. So a curve is as smooth in whatever buckets it comes.
  * @param {{counts: number[], nans: number[]}} points of the whole series
  */
-export function partsOf({ counts, nans }) {
+export function smoothingParts({ counts, nans }) {
   const rows = counts.reduce((sum, count) => sum + count, 0);
   const share = Math.min(1, SMOOTHING_PARTS / rows);
   return counts.map((count, at) => (count - nans[at]) * share);
@@ -74,8 +74,8 @@ function runLine(drawn, given) {
 
 /** @param {Drawn} drawn @param {Map<string, Points[]>} found @returns {Line[]} */
 function groupLine(drawn, found) {
-  const summed = found.get(groupPlace(drawn.id));
-  if (summed) return summed.filter((points) => points.kind !== "bool" && points.x.length).map((points) => groupOf(drawn, points, Math.max(...points.counts)));
+  const summed = found.get(groupSeriesId(drawn.id));
+  if (summed) return summed.filter((points) => points.kind !== "bool" && points.x.length).map((points) => buildGroupLine(drawn, points, Math.max(...points.counts)));
   const curves = drawn.runs
     .flatMap((run) => found.get(run) ?? [])
     .filter((points) => points.kind !== "bool" && points.x.length)
@@ -83,7 +83,7 @@ function groupLine(drawn, found) {
     .map((points) => ({ x: points.x, y: points.sampled ? points.mean : points.value }));
   if (!curves.length) return [];
   const { x, mean, low, high, counts } = grouped(curves);
-  return [groupOf(drawn, { x, step: x, mean, min: low, max: high, counts, nans: new Array(x.length).fill(0) }, curves.length)];
+  return [buildGroupLine(drawn, { x, step: x, mean, min: low, max: high, counts, nans: new Array(x.length).fill(0) }, curves.length)];
 }
 
 /**
@@ -92,7 +92,7 @@ function groupLine(drawn, found) {
  * @param {number} runs that have the metric
  * @returns {Line}
  */
-function groupOf(drawn, { x, step, mean, min, max, counts, nans }, runs) {
+function buildGroupLine(drawn, { x, step, mean, min, max, counts, nans }, runs) {
   return {
     id: drawn.id,
     name: `${drawn.name} (${runs})`,

@@ -1,9 +1,9 @@
 /** Figures of Plotly, drawn in frames of no origin; Plotly is loaded there alone, when there is a figure. */
 
-import { figure as figureOf } from "../api/service.js";
+import { figure as readFigure } from "../api/service.js";
 import { h } from "../ui/dom.js";
 import { missing } from "./missing_file.js";
-import { onTheme, themed } from "../state/theme.js";
+import { onTheme, themed } from "../ui/theme.js";
 
 const FRAME = new URL("../frame/plotly.html", import.meta.url).pathname;
 
@@ -14,7 +14,7 @@ const FRAME = new URL("../frame/plotly.html", import.meta.url).pathname;
 export function plotlyView(value, shown) {
   const frame = h("iframe", { class: "figure", src: FRAME, sandbox: "allow-scripts", title: value.caption ?? shown.name });
   const ask = () => {
-    const asked = figureOf(value.sha256);
+    const asked = readFigure(value.sha256);
     // It may fail before the frame is ready for it; that is told then.
     asked.catch(() => undefined);
     return asked;

@@ -1,11 +1,11 @@
 /** Images, with the boxes and masks that were logged over them. */
 
 import { mediaUrl } from "../api/service.js";
-import { colorOf } from "../runs/run_colors.js";
+import { paletteColor } from "../ui/palette.js";
 import { h, svg } from "../ui/dom.js";
 import { short } from "../ui/format.js";
 import { missing } from "./missing_file.js";
-import { boxGroupsOf, masksOf, sizeOf } from "./references.js";
+import { readBoxGroups, readMasks, imageSize } from "./references.js";
 
 const SMALL = 96;
 const MASK = 0.45;
@@ -18,10 +18,10 @@ export function imageView(value, shown) {
   const image = h("img", { src: mediaUrl(value.sha256), alt: value.caption ?? shown.name, loading: "lazy", decoding: "async" });
   const stack = h("div", { class: value.width && value.width <= SMALL ? "image pixels" : "image" }, image);
   image.addEventListener("error", () => missing(stack, value, () => image.setAttribute("src", mediaUrl(value.sha256))));
-  const size = sizeOf(value);
+  const size = imageSize(value);
   if (size) {
-    for (const mask of masksOf(value)) stack.append(maskOver(mask, size.width, size.height));
-    for (const boxes of boxGroupsOf(value)) stack.append(boxesOver(boxes, size.width, size.height));
+    for (const mask of readMasks(value)) stack.append(maskOver(mask, size.width, size.height));
+    for (const boxes of readBoxGroups(value)) stack.append(boxesOver(boxes, size.width, size.height));
   }
   return h("div", { class: "captioned" }, stack, value.caption ? h("div", { class: "caption" }, value.caption) : null);
 }
@@ -32,10 +32,10 @@ function boxesOver(boxes, width, height) {
   const over = svg("svg", { class: "over", viewBox: `0 0 ${width} ${height}`, role: "img" });
   over.setAttribute("aria-label", `${boxes.box_data.length} boxes`);
   for (const box of boxes.box_data) {
-    const place = placeOf(box, width, height);
+    const place = boxRectangle(box, width, height);
     if (!place) continue;
     const { x, y, w, h: high } = place;
-    const color = colorOf(Number(box.class_id));
+    const color = paletteColor(Number(box.class_id));
     const scores = Object.entries(box.scores ?? {}).map(([name, score]) => `${name} ${short(Number(score))}`);
     const label = [box.box_caption ?? boxes.class_labels?.[String(box.class_id)] ?? box.class_id, ...scores].join(", ");
     const rect = svg("rect", { x, y, width: w, height: high, fill: "none", stroke: color, "stroke-width": stroke });
@@ -54,7 +54,7 @@ function boxesOver(boxes, width, height) {
  * @param {number} width
  * @param {number} height
  */
-export function placeOf(box, width, height) {
+export function boxRectangle(box, width, height) {
   const at = box?.position;
   if (at === null || typeof at !== "object") return null;
   const [wide, high] = box.domain === "pixel" ? [1, 1] : [width, height];
@@ -77,7 +77,7 @@ function maskOver(mask, width, height) {
     const pixels = context.getImageData(0, 0, width, height);
     for (let at = 0; at < pixels.data.length; at += 4) {
       const id = pixels.data[at];
-      const color = colorOf(id);
+      const color = paletteColor(id);
       for (let part = 0; part < 3; part += 1) pixels.data[at + part] = parseInt(color.slice(1 + part * 2, 3 + part * 2), 16);
       // Class 0 is what is around, as a rule.
       pixels.data[at + 3] = id === 0 ? 0 : 255 * MASK;

@@ -7,7 +7,7 @@ import { plotlyView } from "./figure_frames.js";
 import { histogramView } from "../charts/histogram.js";
 import { imageView } from "./images.js";
 import { missing } from "./missing_file.js";
-import { endingOf, flawOf, ITEMS_MAX } from "./references.js";
+import { fileExtension, findFlaw, ITEMS_MAX } from "./references.js";
 import { tableView } from "./table_view.js";
 
 /** @typedef {{element: HTMLElement, leave: () => void}} View `leave` is called when it is taken away */
@@ -32,7 +32,7 @@ export function mediaView(kind, value, shown) {
 
 /** @param {string} kind @param {any} value @param {Shown} shown @returns {View} */
 function single(kind, value, shown) {
-  const flaw = flawOf(kind, value);
+  const flaw = findFlaw(kind, value);
   if (flaw) return view(unshowable(kind, flaw));
   try {
     return drawn(kind, value, shown);
@@ -63,7 +63,7 @@ function drawn(kind, value, shown) {
     case "histogram":
       return view(histogramView(value, shown));
     case "table":
-      return tableView(value, shown);
+      return tableView(value, shown, mediaView);
     default:
       return view(file(value));
   }
@@ -108,6 +108,6 @@ function withCaption(element, value) {
 /** @param {any} value */
 function file(value) {
   const about = [value.format, value.size ? bytes(Number(value.size)) : "", value.content_type].filter(Boolean).join(" · ");
-  const name = `${value.sha256.slice(0, 12)}${endingOf(value.format, "bin")}`;
+  const name = `${value.sha256.slice(0, 12)}${fileExtension(value.format, "bin")}`;
   return h("div", { class: "file" }, h("a", { href: mediaUrl(value.sha256), download: name }, "Download"), h("span", { class: "muted" }, about), value.caption ? h("span", {}, value.caption) : null);
 }

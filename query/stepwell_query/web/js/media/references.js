@@ -22,7 +22,7 @@ export function isFileName(name) {
  * @param {string} kind
  * @param {any} value
  */
-export function flawOf(kind, value) {
+export function findFlaw(kind, value) {
   if (value === null || typeof value !== "object") return "it is no reference";
   if (kind !== "histogram") return isFileName(value.sha256) ? "" : "its sha256 is not 64 hexadecimal digits";
   const { bins, counts } = value;
@@ -41,7 +41,7 @@ function areNumbers(values) {
  * @param {any} value
  * @returns {{width: number, height: number} | null}
  */
-export function sizeOf({ width, height }) {
+export function imageSize({ width, height }) {
   const plausible = [width, height].every((side) => Number.isInteger(side) && side > 0 && side <= PIXELS_MAX);
   return plausible ? { width, height } : null;
 }
@@ -51,7 +51,7 @@ export function sizeOf({ width, height }) {
  * @param {any} value
  * @returns {any[]}
  */
-export function masksOf(value) {
+export function readMasks(value) {
   return entriesOf(value.masks).filter((mask) => isFileName(mask.sha256));
 }
 
@@ -60,7 +60,7 @@ export function masksOf(value) {
  * @param {any} value
  * @returns {any[]}
  */
-export function boxGroupsOf(value) {
+export function readBoxGroups(value) {
   return entriesOf(value.boxes)
     .filter((boxes) => Array.isArray(boxes.box_data))
     .map((boxes) => ({ ...boxes, box_data: boxes.box_data.slice(0, BOXES_MAX) }));
@@ -76,7 +76,7 @@ function entriesOf(values) {
  * Return the ending of a file's name with its dot, "" where there is none that a name may have.
  * @param {...unknown} wanted the first that fits
  */
-export function endingOf(...wanted) {
+export function fileExtension(...wanted) {
   const found = wanted.find((one) => typeof one === "string" && ENDING.test(one));
   return found === undefined ? "" : `.${found}`;
 }

@@ -2,8 +2,7 @@
 
 import { tableRows } from "../api/service.js";
 import { debounced, fill, h } from "../ui/dom.js";
-import { count, exact, shown as lineOf } from "../ui/format.js";
-import { mediaView } from "./media_views.js";
+import { count, exact, shown as formatValue } from "../ui/format.js";
 
 /** @typedef {import("./media_views.js").View} View */
 
@@ -11,20 +10,26 @@ const ROWS = 25;
 const ROWS_LARGE = 100;
 const SEARCH_MS = 200;
 
+/** @typedef {import("./media_views.js").Shown} Shown */
+/** @typedef {(kind: string, value: any, shown: Shown) => View} MediaView */
+
 /**
+ * Show a logged table.
  * @param {any} value the table's reference
- * @param {{name: string, large: boolean}} shown
+ * @param {Shown} shown
+ * @param {MediaView} mediaView shows the media in cells; passed in, because media views show tables themselves
  * @returns {View}
  */
-export function tableView(value, shown) {
-  const table = new PagedTable(value.sha256, shown.large ? ROWS_LARGE : ROWS, shown.name);
+export function tableView(value, shown, mediaView) {
+  const table = new PagedTable(value.sha256, shown.large ? ROWS_LARGE : ROWS, shown.name, mediaView);
   void table.read();
   return { element: table.element, leave: () => table.leave() };
 }
 
 class PagedTable {
-  /** @param {string} sha256 @param {number} limit @param {string} name */
-  constructor(sha256, limit, name) {
+  /** @param {string} sha256 @param {number} limit @param {string} name @param {MediaView} mediaView */
+  constructor(sha256, limit, name, mediaView) {
+    this.mediaView = mediaView;
     this.sha256 = sha256;
     this.limit = limit;
     this.name = name;
@@ -76,7 +81,7 @@ class PagedTable {
   show({ columns, rows, found, total }) {
     for (const view of this.views) view.leave();
     this.views = [];
-    fill(this.head, h("tr", {}, columns.map((column) => this.headOf(column.name))));
+    fill(this.head, h("tr", {}, columns.map((column) => this.headCell(column.name))));
     fill(this.body, rows.map((row) => h("tr", {}, row.map((cell, at) => this.cell(cell, columns[at])))));
     const last = Math.min(this.offset + rows.length, found);
     const of = found === total ? count(total) : `${count(found)} found of ${count(total)}`;
@@ -87,7 +92,7 @@ class PagedTable {
   }
 
   /** @param {string} name */
-  headOf(name) {
+  headCell(name) {
     const chosen = this.sort === name;
     const onclick = () => {
       this.descending = chosen && !this.descending;
@@ -102,12 +107,12 @@ class PagedTable {
   cell(cell, column) {
     if (cell === null) return h("td", { class: "muted" }, "–");
     if (column.type === "media" && typeof cell === "object") {
-      const view = mediaView(cell.kind, cell, { name: `${column.name} in ${this.name}`, large: false });
+      const view = this.mediaView(cell.kind, cell, { name: `${column.name} in ${this.name}`, large: false });
       this.views.push(view);
       return h("td", { class: `cell-${cell.kind}` }, view.element);
     }
     if (typeof cell === "number") return h("td", { class: "number" }, exact(cell));
-    const text = lineOf(cell);
+    const text = formatValue(cell);
     return h("td", { title: text.length > 60 ? text : "" }, text);
   }
 }

@@ -12,7 +12,7 @@ export async function showProjects(top, main, connection) {
   const show = async () => {
     try {
       const { projects } = await api.projects();
-      fill(main, projects.length ? [listOf(projects)] : [h("h1", { class: "unseen" }, "Projects"), nothingLogged("", "")]);
+      fill(main, projects.length ? [renderProjects(projects)] : [h("h1", { class: "unseen" }, "Projects"), nothingLogged("", "")]);
     } catch (error) {
       fill(main, failed(/** @type {Error} */ (error).message, show));
     }
@@ -22,7 +22,7 @@ export async function showProjects(top, main, connection) {
 }
 
 /** @param {{entity: string, project: string, runs: number, last_activity: string}[]} projects */
-function listOf(projects) {
+function renderProjects(projects) {
   const search = h("input", { type: "search", placeholder: "Search projects", "aria-label": "Search projects" });
   const body = h("tbody");
   const show = () => {

@@ -3,7 +3,7 @@
 import { history, runMetrics } from "../api/service.js";
 import { fill, h } from "../ui/dom.js";
 import { count } from "../ui/format.js";
-import { matcher } from "../panels/sections.js";
+import { textMatcher } from "../ui/text_match.js";
 
 /** @typedef {import("../types.js").Run} Run */
 /** @typedef {{number: number, text: string, error: boolean}} ConsoleLine */
@@ -66,7 +66,7 @@ export class RunConsole {
   }
 
   show() {
-    const test = matcher(this.search.value);
+    const test = textMatcher(this.search.value);
     const found = [...this.lines.values()].filter((line) => test(line.text));
     const { scrollTop, scrollHeight, clientHeight } = this.text;
     const follows = scrollHeight - scrollTop - clientHeight < NEAR;

@@ -2,8 +2,8 @@
 
 import { fill, h } from "../ui/dom.js";
 import { count, duration, shown, time } from "../ui/format.js";
-import { valueOf } from "../runs/run_fields.js";
-import { matcher } from "../panels/sections.js";
+import { readField } from "../runs/run_fields.js";
+import { textMatcher } from "../ui/text_match.js";
 
 /** @typedef {import("../types.js").Run} Run */
 
@@ -15,7 +15,7 @@ export function overviewTab(given) {
   const config = new Values("Config");
   const summary = new Values("Summary");
   const update = (/** @type {Run} */ run) => {
-    fill(about, factsOf(run).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]).flat());
+    fill(about, listFacts(run).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]).flat());
     config.update(run.config);
     summary.update(run.summary);
   };
@@ -25,8 +25,8 @@ export function overviewTab(given) {
 }
 
 /** @param {Run} run @returns {[string, string][]} */
-function factsOf(run) {
-  const seconds = /** @type {number | undefined} */ (valueOf(run, "runtime"));
+function listFacts(run) {
+  const seconds = /** @type {number | undefined} */ (readField(run, "runtime"));
   const state = run.exit_code ? `${run.state} (exit code ${run.exit_code})` : run.state;
   return [
     ["Path", run.path],
@@ -67,7 +67,7 @@ class Values {
   }
 
   show() {
-    const test = matcher(this.search.value);
+    const test = textMatcher(this.search.value);
     const found = this.entries.filter(([name]) => test(name));
     fill(this.body, found.slice(0, ROWS_MAX).map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, typeof value === "number" ? String(value) : shown(value)))));
     const rest = found.length - ROWS_MAX;

@@ -5,14 +5,14 @@ import { drawnOverOthers, hiddenBy } from "../series/metric_definitions.js";
 import { fill, h } from "../ui/dom.js";
 import { failed, nothingLogged } from "./empty_states.js";
 import { Enlarged } from "../panels/enlarged.js";
-import { Grid } from "../panels/virtual_grid.js";
+import { VirtualGrid } from "../panels/virtual_grid.js";
 import { onKey } from "../ui/keyboard.js";
-import { Live } from "../api/run_events.js";
+import { RunEvents } from "../api/run_events.js";
 import { makePanel } from "../panels/panel_kinds.js";
 import { RunsTable } from "../runs/runs_table.js";
-import { isFolded, sectionsOf } from "../panels/sections.js";
-import { SeriesSource } from "../series/cache.js";
-import { Toolbar } from "../ui/toolbar.js";
+import { isFolded, buildSections } from "../panels/sections.js";
+import { SeriesCache } from "../series/cache.js";
+import { Toolbar } from "./toolbar.js";
 
 /** @typedef {import("../types.js").Metric} Metric */
 /** @typedef {import("../panels/sections.js").Section} Section */
@@ -33,14 +33,14 @@ export class Workspace {
   constructor(main, runs, store, connection, { list }) {
     this.runs = runs;
     this.store = store;
-    this.source = new SeriesSource();
+    this.source = new SeriesCache();
     this.toolbar = new Toolbar(store);
     this.table = list ? new RunsTable(this) : null;
     this.message = h("div", { class: "message" });
     this.charts = h("div", { class: "charts" }, this.toolbar.element, this.message);
     this.element = h("div", { class: list ? "workspace" : "workspace alone" }, list ? h("h1", { class: "unseen" }, runs.project) : null, this.table?.element, this.charts);
     fill(main, this.element);
-    this.grid = new Grid(this.charts, (spec) => makePanel(spec, this), (section) => this.fold(section));
+    this.grid = new VirtualGrid(this.charts, (spec) => makePanel(spec, this), (section) => this.fold(section));
     this.enlarged = new Enlarged(this);
     /** @type {Metric[]} */
     this.metrics = [];
@@ -55,7 +55,7 @@ export class Workspace {
     /** @type {import("../charts/lines.js").Drawn[] | null} */
     this.othersFor = null;
     this.othersNow = drawnOverOthers([]);
-    /** @type {Map<string, import("../api/run_events.js").Moved>} */
+    /** @type {Map<string, import("../api/run_events.js").RunUpdate>} */
     this.news = new Map();
     /** @type {Set<string>} */
     this.pending = new Set();
@@ -63,7 +63,7 @@ export class Workspace {
     store.on((_, changed) => this.changed(changed));
     runs.on(() => this.changed(new Set(["runs"])));
     connection.onHealed(() => this.heal());
-    /** @type {Live | null} */
+    /** @type {RunEvents | null} */
     this.live = null;
     this.keys();
     void this.load();
@@ -88,7 +88,7 @@ export class Workspace {
     }
     this.known = true;
     // Not before: what comes first on the screen waits for nothing else.
-    this.live ??= new Live(this.runs.entity, this.runs.project, (moved) => this.moved(moved));
+    this.live ??= new RunEvents(this.runs.entity, this.runs.project, (moved) => this.moved(moved));
     this.compare();
     this.changed(new Set(["runs"]));
   }
@@ -176,7 +176,7 @@ export class Workspace {
     // What a script hid is found by those who search for it.
     const hidden = view.q ? () => false : hiddenBy(this.shownRuns());
     const metrics = this.metrics.filter((metric) => (!this.stream || metric.stream === this.stream) && !hidden(metric.key));
-    const sections = sectionsOf(metrics, view.sections, view.q);
+    const sections = buildSections(metrics, view.sections, view.q);
     const open = !!view.q || !!this.stream;
     this.grid.show(sections.map((section) => ({ section, folded: !open && isFolded(section, view.fold) })));
     const logged = metrics.some((metric) => metric.stream !== "console");
@@ -207,7 +207,7 @@ export class Workspace {
 
   /**
    * Hear which runs have moved on; what is on the screen is asked for again, the rest when it is shown.
-   * @param {import("../api/run_events.js").Moved[]} moved
+   * @param {import("../api/run_events.js").RunUpdate[]} moved
    */
   moved(moved) {
     const { entity, project } = this.runs;

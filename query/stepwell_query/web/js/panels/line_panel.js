@@ -3,11 +3,11 @@
 import { Chart } from "../charts/line_chart.js";
 import { h, iconButton } from "../ui/dom.js";
 import { count, short } from "../ui/format.js";
-import { linesOf, partsOf, stepsWithin } from "../charts/lines.js";
+import { buildLines, smoothingParts, stepsWithin } from "../charts/lines.js";
 import { Panel } from "./panel.js";
-import { groupPlace } from "../series/request_planner.js";
+import { groupSeriesId } from "../series/request_planner.js";
 import { ema } from "../series/smoothing.js";
-import { onTheme } from "../state/theme.js";
+import { onTheme } from "../ui/theme.js";
 
 /** @typedef {import("../types.js").Points} Points */
 /** @typedef {import("../types.js").ViewState} ViewState */
@@ -88,7 +88,7 @@ export class LinePanel extends Panel {
     }
     this.askPart();
     // News of runs come once a second; most change nothing of what is drawn.
-    if (this.pictureOf() !== this.picture) this.draw();
+    if (this.drawingKey() !== this.picture) this.draw();
   }
 
   /** @returns {Part[]} */
@@ -96,7 +96,7 @@ export class LinePanel extends Panel {
     const { x } = this.view;
     const bySteps = x === "_step" || (x === "" && !this.space.overOthers(this.spec.key));
     return this.space.drawn().flatMap(({ id, runs, group }) =>
-      group && bySteps ? [{ of: groupPlace(id), group: id, runs: [...runs].sort() }] : runs.map((run) => ({ of: run, runs: [run] })),
+      group && bySteps ? [{ of: groupSeriesId(id), group: id, runs: [...runs].sort() }] : runs.map((run) => ({ of: run, runs: [run] })),
     );
   }
 
@@ -106,7 +106,7 @@ export class LinePanel extends Panel {
   }
 
   /** All that a drawing depends on besides the points. */
-  pictureOf() {
+  drawingKey() {
     const { view, x, zoom, log } = this.view;
     return JSON.stringify([this.space.drawn(), x, zoom, log, view.smooth, view.logx, view.outliers]);
   }
@@ -133,7 +133,7 @@ export class LinePanel extends Panel {
       this.place.setAttribute("aria-busy", "false");
       return;
     }
-    const parts = this.parts().flatMap((part) => partOf(part, this.whole.get(part.of) ?? [], zoom));
+    const parts = this.parts().flatMap((part) => zoomedPart(part, this.whole.get(part.of) ?? [], zoom));
     // What lies before a zoom bears on its average, and its points are of fewer rows than those of the whole.
     const wanted = this.wanted(parts, view.smooth.kind === "ema" ? view.smooth.amount : undefined);
     const asked = JSON.stringify(wanted);
@@ -158,10 +158,10 @@ export class LinePanel extends Panel {
 
   draw() {
     const { view, zoom, log } = this.view;
-    this.picture = this.pictureOf();
+    this.picture = this.drawingKey();
     const found = zoom && this.part ? withEdges(this.whole, this.part, view.smooth.kind === "ema" ? view.smooth.amount : 0) : this.whole;
     const drawn = this.space.drawn();
-    const lines = linesOf(drawn, found, view.smooth);
+    const lines = buildLines(drawn, found, view.smooth);
     this.reset.hidden = !zoom;
     this.scale.setAttribute("aria-pressed", String(log));
     const axis = [...found.values()].flat().find((points) => points.x.length)?.axis ?? "_step";
@@ -194,7 +194,7 @@ export class LinePanel extends Panel {
 }
 
 /** @param {Part} part @param {Points[]} points its whole range @param {[number, number]} zoom @returns {Part[]} */
-function partOf(part, points, zoom) {
+function zoomedPart(part, points, zoom) {
   if (!points.some((one) => one.sampled)) return [];
   if (points.every((one) => one.axis === "_step")) {
     return [{ ...part, from: Math.max(0, Math.floor(zoom[0])), to: Math.max(0, Math.ceil(zoom[1])) }];
@@ -240,6 +240,6 @@ function edged(whole, part, smoothing) {
     mean: joined("mean"),
     counts: joined("counts"),
     nans: joined("nans"),
-    ...(part.smoothed ? { smoothed: around(ema(whole.mean, smoothing, partsOf(whole)), part.smoothed) } : {}),
+    ...(part.smoothed ? { smoothed: around(ema(whole.mean, smoothing, smoothingParts(whole)), part.smoothed) } : {}),
   };
 }

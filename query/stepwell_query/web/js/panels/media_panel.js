@@ -4,7 +4,7 @@ import { h } from "../ui/dom.js";
 import { count } from "../ui/format.js";
 import { mediaView } from "../media/media_views.js";
 import { RowsPanel } from "./rows_panel.js";
-import { rowAt, stepsOf } from "./rows_cache.js";
+import { rowAt, listSteps } from "./rows_cache.js";
 
 /** @typedef {import("./rows_cache.js").Row} Row */
 /** @typedef {import("../types.js").Run} Run */
@@ -40,7 +40,7 @@ export class MediaPanel extends RowsPanel {
   draw() {
     if (this.gone) return;
     const runs = this.runs();
-    this.steps = stepsOf(runs.map((run) => this.rows.rows.get(run.path) ?? []));
+    this.steps = listSteps(runs.map((run) => this.rows.rows.get(run.path) ?? []));
     this.explain();
     const wanted = this.space.store.view.panels[this.spec.key]?.step ?? Infinity;
     const at = Math.max(0, this.steps.findLastIndex((step) => step <= wanted));

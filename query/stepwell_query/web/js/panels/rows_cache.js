@@ -8,7 +8,7 @@ import { history } from "../api/service.js";
 const SAMPLES = 1_000;
 const AGAIN_MS = 2_000;
 
-export class RowsSource {
+export class RowsCache {
   /**
    * @param {string} key
    * @param {string} kind
@@ -52,7 +52,7 @@ export class RowsSource {
     this.open.set(run.path, controller);
     try {
       const answer = await history(run, { key: this.key, samples: SAMPLES }, controller.signal);
-      const rows = answer.rows.map((row) => ({ step: row._step, value: cellOf(row, this.key) }));
+      const rows = answer.rows.map((row) => ({ step: row._step, value: readCell(row, this.key) }));
       this.rows.set(run.path, rows.filter(({ value }) => fits(value, this.kind)));
       this.error = null;
     } catch (error) {
@@ -75,7 +75,7 @@ export class RowsSource {
  * @param {Record<string, unknown>} row
  * @param {string} key
  */
-export function cellOf(row, key) {
+export function readCell(row, key) {
   if (Object.hasOwn(row, key)) return row[key];
   const folded = key.toLowerCase();
   const own = Object.keys(row).find((name) => name.toLowerCase() === folded);
@@ -98,7 +98,7 @@ function fits(value, kind) {
  * Return the steps at which any of the runs has something, ascending.
  * @param {Iterable<Row[]>} runs
  */
-export function stepsOf(runs) {
+export function listSteps(runs) {
   return [...new Set([...runs].flatMap((rows) => rows.map((row) => row.step)))].sort((a, b) => a - b);
 }
 

@@ -1,7 +1,7 @@
 /** What panels have in common that show what was logged at single steps: the rows of each shown run. */
 
 import { Panel } from "./panel.js";
-import { RowsSource } from "./rows_cache.js";
+import { RowsCache } from "./rows_cache.js";
 
 const RUNS_MAX = 24;
 
@@ -9,7 +9,7 @@ export class RowsPanel extends Panel {
   /** @param {ConstructorParameters<typeof Panel>} given */
   constructor(...given) {
     super(...given);
-    this.rows = new RowsSource(this.spec.key, this.spec.kind, () => this.draw());
+    this.rows = new RowsCache(this.spec.key, this.spec.kind, () => this.draw());
   }
 
   destroy() {

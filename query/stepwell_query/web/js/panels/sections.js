@@ -1,5 +1,7 @@
 /** Which panels there are, and in which sections. Pure. */
 
+import { textMatcher } from "../ui/text_match.js";
+
 /** @typedef {import("../types.js").Metric} Metric */
 
 /**
@@ -28,25 +30,9 @@ const HIDDEN_STREAMS = new Set(["console"]);
  * @param {string} key
  * @param {"first" | "all"} by
  */
-export function sectionOf(key, by) {
+export function parseSectionName(key, by) {
   const cut = by === "first" ? key.indexOf("/") : key.lastIndexOf("/");
   return cut > 0 ? key.slice(0, cut) : CHARTS;
-}
-
-/**
- * Return a test of keys against what a person typed: a regular expression in any case; what is none is plain text.
- * @param {string} text
- * @returns {(key: string) => boolean}
- */
-export function matcher(text) {
-  if (!text) return () => true;
-  try {
-    const expression = new RegExp(text, "i");
-    return (key) => expression.test(key);
-  } catch {
-    const plain = text.toLowerCase();
-    return (key) => key.toLowerCase().includes(plain);
-  }
 }
 
 /**
@@ -56,8 +42,8 @@ export function matcher(text) {
  * @param {string} search
  * @returns {Section[]}
  */
-export function sectionsOf(metrics, by, search) {
-  const wanted = matcher(search);
+export function buildSections(metrics, by, search) {
+  const wanted = textMatcher(search);
   /** @type {Map<string, Section>} */
   const sections = new Map();
   const seen = new Set();
@@ -68,7 +54,7 @@ export function sectionsOf(metrics, by, search) {
     // Runs may spell a key in other cases: it is one metric, and a panel shows all of them.
     if (seen.has(id.toLowerCase())) continue;
     seen.add(id.toLowerCase());
-    const name = sectionOf(metric.key, by);
+    const name = parseSectionName(metric.key, by);
     const quiet = metric.stream === SYSTEM;
     const place = `${quiet}/${name}`;
     let section = sections.get(place);

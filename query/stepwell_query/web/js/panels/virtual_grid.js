@@ -32,7 +32,7 @@ const MARGIN = 200;
 const TALLER = new Set(["table", "html", "plotly"]);
 const WIDER = new Set([...TALLER, "image"]);
 
-export class Grid {
+export class VirtualGrid {
   /**
    * @param {HTMLElement} scroller
    * @param {(spec: PanelSpec) => Panel} make
@@ -108,14 +108,14 @@ export class Grid {
     const keep = new Map(wanted.map((item) => [item.id, item]));
     for (const [id, { node, panel, key }] of this.nodes) {
       const item = keep.get(id);
-      if (item && key === keyOf(item)) continue;
+      if (item && key === renderKey(item)) continue;
       panel?.destroy();
       node.remove();
       this.nodes.delete(id);
     }
     let next = this.element.firstElementChild;
     for (const item of wanted) {
-      const node = this.nodeOf(item);
+      const node = this.ensureNode(item);
       place(node, item);
       if (node === next) next = next.nextElementSibling;
       else this.element.insertBefore(node, next);
@@ -123,12 +123,12 @@ export class Grid {
   }
 
   /** @param {Item} item */
-  nodeOf(item) {
+  ensureNode(item) {
     const found = this.nodes.get(item.id);
     if (found) return found.node;
     const panel = item.panel ? this.make(item.panel) : null;
     const node = panel ? panel.element : this.head(item);
-    this.nodes.set(item.id, { node, panel, key: keyOf(item) });
+    this.nodes.set(item.id, { node, panel, key: renderKey(item) });
     return node;
   }
 
@@ -181,7 +181,7 @@ function flow(section, folded, top, columns, each, into) {
 }
 
 /** What must be made anew when it changes. @param {Item} item */
-function keyOf(item) {
+function renderKey(item) {
   return item.panel ? item.panel.label : `${item.folded} ${item.section.panels.length}`;
 }
 

@@ -4,7 +4,7 @@ import { runColumns } from "../api/service.js";
 import { debounced, fill, h, iconButton } from "../ui/dom.js";
 import { COLUMNS_MAX } from "./run_fields.js";
 import { count } from "../ui/format.js";
-import { matcher } from "../panels/sections.js";
+import { textMatcher } from "../ui/text_match.js";
 import { literalWords } from "./extra_columns.js";
 
 const SEARCH_MS = 150;
@@ -74,7 +74,7 @@ class ColumnChoice {
   }
 
   show() {
-    const found = this.fields.filter(matcher(this.search.value));
+    const found = this.fields.filter(textMatcher(this.search.value));
     const first = [...found.filter((field) => this.picked.has(field)), ...found.filter((field) => !this.picked.has(field))].slice(0, COLUMNS_MAX);
     fill(this.list, first.map((field) => h("li", {}, h("label", {}, this.box(field), h("span", {}, field)))));
     // An expression is searched for in what the service found by its words: of more than it gave, some are not seen.

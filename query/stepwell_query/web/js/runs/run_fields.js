@@ -18,7 +18,7 @@ export const COLUMNS_MAX = 500;
  * @param {string} field
  * @returns {unknown}
  */
-export function valueOf(run, field) {
+export function readField(run, field) {
   if (field.startsWith("config.")) return inside(run.config, field.slice(7)) ?? beyond(run, field);
   if (field.startsWith("summary.")) return inside(run.summary, field.slice(8)) ?? beyond(run, field);
   if (field === "runtime") {
@@ -132,7 +132,7 @@ export function sorted(runs, sort) {
   const down = sort.startsWith("-");
   const field = sort.replace(/^-/, "");
   const natural = new Intl.Collator("en", { numeric: true });
-  const keyed = runs.map((run) => ({ run, value: comparable(valueOf(run, field)) }));
+  const keyed = runs.map((run) => ({ run, value: comparable(readField(run, field)) }));
   keyed.sort((a, b) => {
     const order = compare(a.value, b.value, natural);
     const missing = a.value === null || b.value === null;
@@ -161,8 +161,8 @@ function compare(a, b, natural) {
  * @param {Run} run
  * @param {string} field
  */
-export function groupOf(run, field) {
-  const value = valueOf(run, field);
+export function groupName(run, field) {
+  const value = readField(run, field);
   if (value === undefined || value === null) return "(none)";
   if (Array.isArray(value)) return value.length ? value.join(", ") : "(none)";
   return typeof value === "object" ? JSON.stringify(value) : String(value);

@@ -6,8 +6,8 @@
  * A word is a regular expression over name, id, tags, group and notes, in any case.
  */
 
-import { valueOf } from "./run_fields.js";
-import { matcher } from "../panels/sections.js";
+import { readField } from "./run_fields.js";
+import { textMatcher } from "../ui/text_match.js";
 
 /** @typedef {import("../types.js").Run} Run */
 
@@ -49,9 +49,9 @@ function testOf(word) {
   const found = CONDITION.exec(word);
   if (found && (FIELDS.has(found[1]) || /^(config|summary)\./.test(found[1]))) {
     const [, field, operator, wanted] = found;
-    return (run) => holds(valueOf(run, field), operator, wanted);
+    return (run) => holds(readField(run, field), operator, wanted);
   }
-  const test = matcher(word);
+  const test = textMatcher(word);
   return (run) => [run.name, run.run_id, run.group, run.notes, ...run.tags].some((part) => part && test(part));
 }
 
@@ -59,7 +59,7 @@ function testOf(word) {
 function holds(value, operator, wanted) {
   if (value === undefined || value === null) return operator === "!=";
   const text = typeof value === "object" ? JSON.stringify(value) : String(value);
-  if (operator === "~") return matcher(wanted)(text);
+  if (operator === "~") return textMatcher(wanted)(text);
   const number = Number(wanted);
   const numbers = typeof value === "number" && wanted.trim() !== "" && !Number.isNaN(number);
   const order = numbers ? value - number : text.localeCompare(wanted, "en", { sensitivity: "base", numeric: true });

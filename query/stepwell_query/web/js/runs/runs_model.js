@@ -1,8 +1,8 @@
 /** The runs of a project, as far as they are loaded: which are found, shown, grouped, and how they are coloured. */
 
 import * as api from "../api/service.js";
-import { colorOf } from "./run_colors.js";
-import { groupOf, sorted } from "./run_fields.js";
+import { paletteColor } from "../ui/palette.js";
+import { groupName, sorted } from "./run_fields.js";
 import { runFilter } from "./run_filter.js";
 import { lacking, neededFields, readValues } from "./extra_columns.js";
 
@@ -209,7 +209,7 @@ export class RunsModel {
     if (!view.group) {
       return shown.map((run) => ({ id: run.run_id, name: run.name, color: this.color(run, view), runs: [run.path], group: false }));
     }
-    return groupsOf(shown, view.group).map(({ name, runs }) => ({
+    return groupRuns(shown, view.group).map(({ name, runs }) => ({
       id: name,
       name,
       color: this.groupColor(name, view),
@@ -222,7 +222,7 @@ export class RunsModel {
   color(run, view) {
     if (view.colors[run.run_id]) return view.colors[run.run_id];
     const place = this.places.get(run.run_id) ?? 0;
-    return colorOf(this.total - 1 - place);
+    return paletteColor(this.total - 1 - place);
   }
 
   /** @param {string} name of a group @param {ViewState} view */
@@ -231,9 +231,9 @@ export class RunsModel {
       this.groupsFor = this.runs;
       this.groupedBy = view.group;
       const natural = new Intl.Collator("en", { numeric: true });
-      this.groupNames = groupsOf(this.runs, view.group).map((group) => group.name).sort(natural.compare);
+      this.groupNames = groupRuns(this.runs, view.group).map((group) => group.name).sort(natural.compare);
     }
-    return view.colors[name] ?? colorOf(this.groupNames.indexOf(name));
+    return view.colors[name] ?? paletteColor(this.groupNames.indexOf(name));
   }
 
   /** The place of each run among all, the newest first. */
@@ -285,11 +285,11 @@ export class SingleRun extends RunsModel {
  * @param {Run[]} runs
  * @param {string} field
  */
-export function groupsOf(runs, field) {
+export function groupRuns(runs, field) {
   /** @type {Map<string, Run[]>} */
   const groups = new Map();
   for (const run of runs) {
-    const name = groupOf(run, field);
+    const name = groupName(run, field);
     groups.set(name, [...(groups.get(name) ?? []), run]);
   }
   return [...groups].map(([name, members]) => ({ name, runs: members }));

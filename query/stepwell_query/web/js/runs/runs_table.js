@@ -2,10 +2,10 @@
 
 import { chooseColumns } from "./column_dialog.js";
 import { debounced, fill, h, iconButton } from "../ui/dom.js";
-import { Fields, usualColumns, valueOf } from "./run_fields.js";
+import { Fields, usualColumns, readField } from "./run_fields.js";
 import { ago, count, duration, shown, time } from "../ui/format.js";
 import { href } from "../ui/header.js";
-import { groupsOf } from "./runs_model.js";
+import { groupRuns } from "./runs_model.js";
 
 /** @typedef {import("../types.js").Run} Run */
 /** @typedef {import("../pages/workspace.js").Workspace} Workspace */
@@ -86,7 +86,7 @@ export class RunsTable {
     this.failed.hidden = !runs.failed;
     if (runs.failed) fill(this.failed, `Only the newest ${count(runs.runs.length)} runs are here: ${runs.failed} `, h("button", { type: "button", onclick: () => runs.loadRest() }, "Try again"));
     this.rows = view.group
-      ? groupsOf(found, view.group).flatMap(({ name, runs: members }) => [
+      ? groupRuns(found, view.group).flatMap(({ name, runs: members }) => [
           { run: null, group: name, members },
           ...members.map((run) => ({ run, group: name, members: [] })),
         ])
@@ -165,7 +165,7 @@ export class RunsTable {
       { class: on ? "on" : "off" },
       h("td", { class: "show" }, check),
       h("th", { scope: "row", class: "run-name" }, h("span", { class: "run-line" }, color, stateDot(run.state), link, columns.length ? null : tags)),
-      columns.map((field) => h("td", { class: typeof valueOf(run, field) === "number" ? "number" : "" }, cell(run, field, now))),
+      columns.map((field) => h("td", { class: typeof readField(run, field) === "number" ? "number" : "" }, cell(run, field, now))),
     );
   }
 
@@ -222,7 +222,7 @@ function spacer(rows, columns) {
 
 /** @param {Run} run @param {string} field @param {number} now */
 function cell(run, field, now) {
-  const value = valueOf(run, field);
+  const value = readField(run, field);
   if (field === "state") return h("span", { class: "state-cell" }, stateDot(run.state), run.state);
   if (field === "created_at") return h("time", { datetime: run.created_at, title: time(run.created_at) }, ago(run.created_at, now));
   if (field === "runtime") return typeof value === "number" ? duration(value) : "";

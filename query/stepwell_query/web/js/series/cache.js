@@ -4,16 +4,16 @@
  */
 
 import { ApiError } from "../api/service.js";
-import { answerOf } from "./response.js";
-import { placeOf, questions } from "./request_planner.js";
+import { readResponse } from "./response.js";
+import { cacheKey, planRequests } from "./request_planner.js";
 
 /** @typedef {import("../types.js").Points} Points */
-/** @typedef {import("./request_planner.js").Asked} Asked */
+/** @typedef {import("./request_planner.js").SeriesRequest} SeriesRequest */
 /** @typedef {import("./request_planner.js").Part} Part */
-/** @typedef {import("./request_planner.js").Wanted} Wanted */
+/** @typedef {import("./request_planner.js").SeriesQuery} SeriesQuery */
 
 /** @typedef {(found: Map<string, Points[]>, error: ApiError | null) => void} Tell what is there by part; may come often */
-/** @typedef {{wanted: Wanted, tell: Tell, open: Set<Request>, error: ApiError | null, told: boolean}} Want */
+/** @typedef {{wanted: SeriesQuery, tell: Tell, open: Set<Request>, error: ApiError | null, told: boolean}} Want */
 /** @typedef {{controller: AbortController, wants: Set<Want>}} Request */
 /** @typedef {{points: Points[], offsets: Map<string, number>}} Kept `offsets`: to which each run is there */
 
@@ -30,7 +30,7 @@ const FRAME_MS = 8;
  */
 const FRAME_PANELS = 3;
 
-export class SeriesSource {
+export class SeriesCache {
   constructor() {
     /** @type {Map<string, Kept>} */
     this.kept = new Map();
@@ -50,7 +50,7 @@ export class SeriesSource {
 
   /**
    * Ask for series until it is cancelled; `tell` hears what is there, and each time that it has changed.
-   * @param {Wanted} wanted
+   * @param {SeriesQuery} wanted
    * @param {Tell} tell
    */
   want(wanted, tell) {
@@ -105,7 +105,7 @@ export class SeriesSource {
   /** @param {Want} want @returns {Part[]} */
   missing({ wanted }) {
     return wanted.parts.filter((part) => {
-      const kept = this.kept.get(placeOf(wanted, part));
+      const kept = this.kept.get(cacheKey(wanted, part));
       return !kept || part.runs.some((run) => (kept.offsets.get(run) ?? -1) < (this.offsets.get(run) ?? -1));
     });
   }
@@ -116,20 +116,20 @@ export class SeriesSource {
     for (const want of due) {
       want.error = null;
       // What is kept from before shows at once, also what is behind by now.
-      if (!want.told && want.wanted.parts.some((part) => this.kept.has(placeOf(want.wanted, part)))) this.later(want);
+      if (!want.told && want.wanted.parts.some((part) => this.kept.has(cacheKey(want.wanted, part)))) this.later(want);
     }
     const asks = due.map((want) => ({ want, parts: this.missing(want) }));
-    for (const { asked, wants } of questions(asks)) void this.send(asked, wants);
+    for (const { asked, wants } of planRequests(asks)) void this.send(asked, wants);
   }
 
-  /** @param {Asked} asked @param {Set<Want>} wants */
+  /** @param {SeriesRequest} asked @param {Set<Want>} wants */
   async send(asked, wants) {
     /** @type {Request} */
     const request = { controller: new AbortController(), wants };
     for (const want of wants) want.open.add(request);
     const began = performance.now();
     try {
-      for (const { place, points, offsets } of await answerOf(asked, request.controller.signal)) {
+      for (const { place, points, offsets } of await readResponse(asked, request.controller.signal)) {
         for (const [run, offset] of offsets) if (offset > (this.offsets.get(run) ?? -1)) this.offsets.set(run, offset);
         this.keep(place, { points, offsets: this.reached(offsets) });
       }
@@ -189,7 +189,7 @@ export class SeriesSource {
     /** @type {Map<string, Points[]>} */
     const found = new Map();
     for (const part of want.wanted.parts) {
-      const kept = this.kept.get(placeOf(want.wanted, part));
+      const kept = this.kept.get(cacheKey(want.wanted, part));
       if (kept) found.set(part.of, kept.points);
     }
     want.tell(found, want.error);

@@ -8,10 +8,10 @@
  * @returns {(key: string) => boolean}
  */
 export function hiddenBy(runs) {
-  const rules = rulesOf(runs, (one) => !!one.hidden);
+  const rules = collectDefinitions(runs, (one) => !!one.hidden);
   if (!rules.length) return () => false;
   return (key) => {
-    const said = rules.map((list) => definitionOf(key.toLowerCase(), list)).filter((one) => one !== null);
+    const said = rules.map((list) => findDefinition(key.toLowerCase(), list)).filter((one) => one !== null);
     return said.length > 0 && said.every((one) => one.hidden);
   };
 }
@@ -22,8 +22,8 @@ export function hiddenBy(runs) {
  * @returns {(key: string) => boolean}
  */
 export function drawnOverOthers(runs) {
-  const rules = rulesOf(runs, (one) => !!one.step_metric && one.step_metric !== "_step");
-  return (key) => rules.some((list) => !["_step", "", null, undefined].includes(definitionOf(key.toLowerCase(), list)?.step_metric));
+  const rules = collectDefinitions(runs, (one) => !!one.step_metric && one.step_metric !== "_step");
+  return (key) => rules.some((list) => !["_step", "", null, undefined].includes(findDefinition(key.toLowerCase(), list)?.step_metric));
 }
 
 /**
@@ -31,15 +31,15 @@ export function drawnOverOthers(runs) {
  * @param {Run[]} runs
  * @param {(definition: Run["metric_definitions"][number]) => boolean} says
  */
-function rulesOf(runs, says) {
+function collectDefinitions(runs, says) {
   return [...new Set(runs.map((run) => JSON.stringify(run.metric_definitions ?? [])))]
     .map((text) => /** @type {Run["metric_definitions"]} */ (JSON.parse(text)))
     .filter((list) => list.some(says))
-    .map((list) => list.map((one) => ({ ...one, matches: matcherOf(one) })));
+    .map((list) => list.map((one) => ({ ...one, matches: keyMatcher(one) })));
 }
 
 /** @param {Run["metric_definitions"][number]} definition @returns {(key: string) => boolean} */
-function matcherOf({ name, glob }) {
+function keyMatcher({ name, glob }) {
   const folded = name.toLowerCase();
   if (!glob) return (key) => key === folded;
   return (key) => !key.startsWith("_") && fits(key, folded.split("*"));
@@ -72,7 +72,7 @@ export function fits(key, parts) {
  * @param {T[]} list
  * @returns {T | null}
  */
-function definitionOf(key, list) {
+function findDefinition(key, list) {
   /** @type {T | null} */
   let found = null;
   for (const one of list) if (one.matches(key) && (!found || found.glob || !one.glob)) found = one;

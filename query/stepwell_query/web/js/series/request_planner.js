@@ -1,4 +1,4 @@
-/** How what panels want of the service becomes as few questions as it answers. Pure. */
+/** How what panels want of the service becomes as few planRequests as it answers. Pure. */
 
 /**
  * @typedef {object} Part One run, or one group of runs, of what a panel wants.
@@ -10,7 +10,7 @@
  */
 
 /**
- * @typedef {object} Wanted
+ * @typedef {object} SeriesQuery
  * @property {string} key
  * @property {string} x "" for the metric's own axis
  * @property {number} points
@@ -19,7 +19,7 @@
  */
 
 /**
- * @typedef {object} Asked One question: `runs`, or `groups` of them by name.
+ * @typedef {object} SeriesRequest One question: `runs`, or `groups` of them by name.
  * @property {string[]} [runs]
  * @property {Record<string, string[]>} [groups]
  * @property {string[]} keys
@@ -40,10 +40,10 @@ export const SMOOTHING_PARTS = 1_000;
 
 /**
  * Return where a part's points are kept.
- * @param {Wanted} wanted
+ * @param {SeriesQuery} wanted
  * @param {Part} part
  */
-export function placeOf(wanted, part) {
+export function cacheKey(wanted, part) {
   const who = part.group === undefined ? part.of : [part.of, ...part.runs].join();
   return [who, wanted.key.toLowerCase(), wanted.x, wanted.points, wanted.smoothing ?? "", part.from ?? "", part.to ?? ""].join("\n");
 }
@@ -52,19 +52,19 @@ export function placeOf(wanted, part) {
  * Return what a group's points are found by: a path has no blank, so that no run is found by it.
  * @param {string} name
  */
-export function groupPlace(name) {
+export function groupSeriesId(name) {
   return `group ${name}`;
 }
 
 /**
- * Return the questions that parts of what panels want are answered by, each with the wants that it serves. What is
+ * Return the planRequests that parts of what panels want are answered by, each with the wants that it serves. What is
  * wanted over the same range of steps, of the same runs, is asked for together.
- * @template {{wanted: Wanted}} W
+ * @template {{wanted: SeriesQuery}} W
  * @param {{want: W, parts: Part[]}[]} due
- * @returns {{asked: Asked, wants: Set<W>}[]}
+ * @returns {{asked: SeriesRequest, wants: Set<W>}[]}
  */
-export function questions(due) {
-  /** @type {Map<string, {asked: Asked, wants: Set<W>}>} */
+export function planRequests(due) {
+  /** @type {Map<string, {asked: SeriesRequest, wants: Set<W>}>} */
   const together = new Map();
   for (const { want, parts } of due) {
     for (const asked of byRange(want.wanted, parts)) {
@@ -76,16 +76,16 @@ export function questions(due) {
     }
   }
   return [...together.values()].flatMap(({ asked, wants }) =>
-    split(asked).map((part) => {
+    splitRequest(asked).map((part) => {
       const keys = new Set(part.keys);
       return { asked: part, wants: new Set([...wants].filter((want) => keys.has(want.wanted.key))) };
     }),
   );
 }
 
-/** @param {Wanted} wanted @param {Part[]} parts @returns {Asked[]} */
+/** @param {SeriesQuery} wanted @param {Part[]} parts @returns {SeriesRequest[]} */
 function byRange(wanted, parts) {
-  /** @type {Map<string, Asked>} */
+  /** @type {Map<string, SeriesRequest>} */
   const ranges = new Map();
   for (const { of, runs, group, from, to } of parts) {
     const range = `${group === undefined} ${from ?? ""} ${to ?? ""}`;
@@ -105,10 +105,10 @@ function byRange(wanted, parts) {
 
 /**
  * Cut a question into such as the service answers.
- * @param {Asked} asked
- * @returns {Asked[]}
+ * @param {SeriesRequest} asked
+ * @returns {SeriesRequest[]}
  */
-export function split(asked) {
+export function splitRequest(asked) {
   const most = Math.max(1, Math.min(SERIES_MAX, Math.floor(CELLS_MAX / asked.points)));
   return byRuns(asked, most).flatMap((part) => {
     const runs = part.runs?.length ?? Object.values(part.groups ?? {}).flat().length;
@@ -117,7 +117,7 @@ export function split(asked) {
   });
 }
 
-/** @param {Asked} asked @param {number} most @returns {Asked[]} */
+/** @param {SeriesRequest} asked @param {number} most @returns {SeriesRequest[]} */
 function byRuns(asked, most) {
   const { runs, groups } = asked;
   if (runs) return Array.from({ length: Math.ceil(runs.length / most) }, (_, at) => ({ ...asked, runs: runs.slice(at * most, (at + 1) * most) }));

@@ -1,22 +1,22 @@
 /** What the service answers to a question for series, as points of each part of it. */
 
 import { ApiError, groups, series } from "../api/service.js";
-import { groupPlace, placeOf } from "./request_planner.js";
+import { groupSeriesId, cacheKey } from "./request_planner.js";
 
 /** @typedef {import("../types.js").Points} Points */
-/** @typedef {import("./request_planner.js").Asked} Asked */
+/** @typedef {import("./request_planner.js").SeriesRequest} SeriesRequest */
 /** @typedef {{place: string, points: Points[], offsets: Map<string, number>}} Answer `offsets`: -1 of a run that is gone */
 
 /**
- * @param {Asked} asked
+ * @param {SeriesRequest} asked
  * @param {AbortSignal} signal
  * @returns {Promise<Answer[]>}
  */
-export async function answerOf(asked, signal) {
+export async function readResponse(asked, signal) {
   return asked.groups ? ofGroups(asked, asked.groups, signal) : ofRuns(asked, asked.runs ?? [], signal);
 }
 
-/** @param {Asked} asked @param {string[]} runs @param {AbortSignal} signal @returns {Promise<Answer[]>} */
+/** @param {SeriesRequest} asked @param {string[]} runs @param {AbortSignal} signal @returns {Promise<Answer[]>} */
 async function ofRuns(asked, runs, signal) {
   /** @type {Map<string, import("../api/service.js").RunSeries>} */
   let found;
@@ -36,20 +36,20 @@ async function ofRuns(asked, runs, signal) {
   });
 }
 
-/** @param {Asked} asked @param {Record<string, string[]>} named @param {AbortSignal} signal @returns {Promise<Answer[]>} */
+/** @param {SeriesRequest} asked @param {Record<string, string[]>} named @param {AbortSignal} signal @returns {Promise<Answer[]>} */
 async function ofGroups(asked, named, signal) {
   const answer = await groups(asked, signal);
   return Object.entries(named).flatMap(([group, runs]) => {
     const offsets = new Map(runs.map((run) => [run, answer.offsets.get(run) ?? -1]));
     const points = answer.points.get(group) ?? [];
-    return asked.keys.map((key) => ({ place: place(asked, key, { of: groupPlace(group), runs, group }), points: ofKey(points, key), offsets }));
+    return asked.keys.map((key) => ({ place: place(asked, key, { of: groupSeriesId(group), runs, group }), points: ofKey(points, key), offsets }));
   });
 }
 
-/** @param {Asked} asked @param {string} key @param {import("./request_planner.js").Part} part */
+/** @param {SeriesRequest} asked @param {string} key @param {import("./request_planner.js").Part} part */
 function place(asked, key, part) {
   const { x = "", points, smoothing, from, to } = asked;
-  return placeOf({ key, x, points, smoothing, parts: [] }, { ...part, from, to });
+  return cacheKey({ key, x, points, smoothing, parts: [] }, { ...part, from, to });
 }
 
 /** @param {Points[]} points @param {string} key */

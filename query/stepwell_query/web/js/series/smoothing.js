@@ -9,7 +9,7 @@
  *   the bell's standard deviation in points (gaussian)
  * @returns {number[]}
  */
-export function smoothed(values, smooth) {
+export function smoothCurve(values, smooth) {
   switch (smooth.kind) {
     case "ema":
       return ema(values, smooth.amount);

@@ -1,7 +1,7 @@
 /** The top of every page: where one is, and the theme. */
 
 import { fill, h, iconButton, svg } from "./dom.js";
-import { toggleTheme } from "../state/theme.js";
+import { toggleTheme } from "./theme.js";
 
 /**
  * Show where one is.

@@ -19,7 +19,7 @@ const PALETTE = [
  * Return the colour of the run that was the `number`th of its project: a new run changes no older one's.
  * @param {number} number
  */
-export function colorOf(number) {
+export function paletteColor(number) {
   if (!Number.isInteger(number)) return PALETTE[0];
   return PALETTE[((number % PALETTE.length) + PALETTE.length) % PALETTE.length];
 }
@@ -29,7 +29,7 @@ export function colorOf(number) {
  * @param {string} color `#rrggbb`
  * @param {number} share 0 to 1
  */
-export function faint(color, share) {
+export function withAlpha(color, share) {
   const alpha = Math.round(share * 255);
   return `${color}${alpha.toString(16).padStart(2, "0")}`;
 }

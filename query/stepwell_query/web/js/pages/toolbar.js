@@ -1,6 +1,6 @@
 /** The controls above the panels: search, x axis, smoothing, scales, sections. */
 
-import { debounced, h } from "./dom.js";
+import { debounced, h } from "../ui/dom.js";
 
 /** @typedef {import("../state/view_state.js").Store} Store */
 /** @typedef {import("../types.js").ViewState} ViewState */
