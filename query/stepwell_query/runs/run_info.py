@@ -13,6 +13,7 @@ from stepwell_query.runs.summary_reader import read_summaries
 from stepwell_query.stored_json import object_fragment, stored_definitions, unreadable
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.keys import fold_key
 
 
 def read_run(store: Store, run: RunPath, odd: NotFinite = NotFinite.TEXT) -> dict[str, Any]:
@@ -71,7 +72,10 @@ def _run_info(row: Row, summary: Mapping[str, Any]) -> dict[str, Any]:
         "points": row["points"],
         "log_rows": row["log_rows"],
         "step_conflicts": row["step_conflicts"],
-        "metric_definitions": stored_definitions(row["metric_definitions"]),
+        "metric_definitions": [
+            {**definition, "folded": fold_key(definition["name"])}
+            for definition in stored_definitions(row["metric_definitions"])
+        ],
         "unreadable": unreadable(row),
         "complete_to": {"step": row["last_step"] if logged else -1, "offset": row["last_offset"]},
     }

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { aligned, nearest } from "../../../query/stepwell_query/web/js/charts/align.js";
-import { grouped, union } from "../../../query/stepwell_query/web/js/series/groups.js";
+import { alignLines, nearest } from "../../../query/stepwell_query/web/js/charts/align.js";
+import { aggregateCurves, union } from "../../../query/stepwell_query/web/js/series/groups.js";
 import { groupSeriesId } from "../../../query/stepwell_query/web/js/series/request_planner.js";
-import { ascending, extent, buildLines, stepsWithin } from "../../../query/stepwell_query/web/js/charts/lines.js";
+import { extent, buildLines, sortByX, stepsWithin } from "../../../query/stepwell_query/web/js/charts/lines.js";
 
 const points = (x, value, more = {}) => ({
   key: "k", kind: "number", axis: "_step", sampled: false, width: 1, x, step: x, value, min: value, max: value, mean: value,
@@ -27,7 +27,7 @@ test("smoothing keeps what it smoothed", () => {
   assert.ok(Math.abs(line.y[1] - 1 / 3) < 1e-12);
 });
 
-test("smoothing does not depend on how a series is cut, and what the service smoothed is drawn as it is", () => {
+test("smoothing does not depend on bucket widths, and averages of the service are drawn unchanged", () => {
   const rows = Array.from({ length: 4_000 }, (_, at) => Math.sin(at / 700));
   const cut = (width) => {
     const x = Array.from({ length: rows.length / width }, (_, at) => (at + 1) * width - 1);
@@ -40,30 +40,30 @@ test("smoothing does not depend on how a series is cut, and what the service smo
   assert.deepEqual(smooth({ ...cut(1_000), smoothed: [1, 2, 3, 4] }), [1, 2, 3, 4]);
 });
 
-test("a group that the service summed up is one line", () => {
+test("a group that the service has aggregated is one line", () => {
   const summed = points([0, 8], [1, 2], { sampled: true, width: 8, min: [0, NaN], max: [2, NaN], counts: [3, 1], nans: [0, 0] });
   const group = { ...one("g"), runs: ["a", "b", "c"], group: true };
   const [line] = buildLines([group], new Map([[groupSeriesId("g"), [summed, { ...summed, kind: "bool" }]]]), none);
   assert.deepEqual([line.name, line.y, line.low, line.band], ["g (3)", [1, 2], [0, NaN], "± std"]);
 });
 
-test("columns share one x: no point is told from a gap", () => {
+test("columns share one x: a missing point differs from a gap", () => {
   const lines = buildLines([one("a"), one("b")], new Map([["a", [points([0, 2], [1, NaN])]], ["b", [points([1, 2], [5, -6])]]]), none);
-  assert.deepEqual(aligned(lines, false), { x: [0, 1, 2], columns: [[1, undefined, null], [undefined, 5, -6]] });
-  assert.deepEqual(aligned(lines, true).columns[1], [undefined, 5, null]);
+  assert.deepEqual(alignLines(lines, false), { x: [0, 1, 2], columns: [[1, undefined, null], [undefined, 5, -6]] });
+  assert.deepEqual(alignLines(lines, true).columns[1], [undefined, 5, null]);
 });
 
 test("the nearest point is found", () => {
   assert.deepEqual([nearest([], 1), nearest([0, 10, 20], 14), nearest([0, 10], 99), nearest([0, 10], -5)], [-1, 1, 1, 0]);
 });
 
-test("points over a metric that goes back are put in its order", () => {
-  const found = ascending(points([2, 1, NaN, 3], [20, 10, 99, 30], { step: [0, 1, 2, 3] }));
+test("points over a decreasing metric are sorted by it", () => {
+  const found = sortByX(points([2, 1, NaN, 3], [20, 10, 99, 30], { step: [0, 1, 2, 3] }));
   assert.deepEqual([found.x, found.value, found.step], [[1, 2, 3], [10, 20, 30], [1, 0, 3]]);
 });
 
 test("a group's mean and deviation count a run only within its own range", () => {
-  const found = grouped([{ x: [0, 2, 4], y: [0, 2, 4] }, { x: [0, 1, 2], y: [2, 3, 4] }, { x: [4], y: [NaN] }]);
+  const found = aggregateCurves([{ x: [0, 2, 4], y: [0, 2, 4] }, { x: [0, 1, 2], y: [2, 3, 4] }, { x: [4], y: [NaN] }]);
   assert.deepEqual(found.x, [0, 1, 2, 4]);
   assert.deepEqual(found.mean, [1, 2, 3, 4]);
   // Of a sample: one run alone has no deviation.
@@ -72,7 +72,7 @@ test("a group's mean and deviation count a run only within its own range", () =>
 });
 
 test("a group of large values keeps their digits", () => {
-  const found = grouped([{ x: [0], y: [1e9 + 1] }, { x: [0], y: [1e9 - 1] }]);
+  const found = aggregateCurves([{ x: [0], y: [1e9 + 1] }, { x: [0], y: [1e9 - 1] }]);
   assert.deepEqual(found.mean, [1e9]);
   near([found.high[0] - found.mean[0]], [Math.SQRT2]);
 });
@@ -91,7 +91,7 @@ test("a zoom over another axis names the steps that it shows, one point more on 
   assert.equal(stepsWithin([over], [50, 60]), null);
 });
 
-test("the y axis holds the envelope, and leaves out outliers where it is told to", () => {
+test("the y axis holds the envelope, and leaves out outliers if requested", () => {
   const value = Array.from({ length: 100 }, (_, at) => at % 10);
   value[50] = 1e6;
   const x = value.map((_, at) => at);

@@ -16,6 +16,9 @@ from stepwell_query.runs.list import RunsRequest, check_columns
 from stepwell_query.runs.ordering import Order
 
 RUNS_MAX: Final = 1_000
+RUNS_DEFAULT: Final = 50
+"""Runs of a page if the request names no limit: the first page that the web page loads."""
+
 # Longer than any that is right; what is wrong with it is said by its own rule.
 _TEXT_MAX: Final = 100_000
 
@@ -34,7 +37,7 @@ class RunsQuery(Parameters):
         max_length=_TEXT_MAX,
         description="A field, `config.KEY` or `summary.KEY`; a `-` in front reverses. What is missing comes last.",
     )
-    limit: int = Field(50, ge=1, le=RUNS_MAX, description="Runs of one page.")
+    limit: int = Field(RUNS_DEFAULT, ge=1, le=RUNS_MAX, description="Runs of one page.")
     cursor: str | None = Field(None, max_length=_TEXT_MAX, description="The `next` of the page before.")
     columns: list[str] | None = Field(
         None,

@@ -25,8 +25,8 @@ class RunMetricsBody(Parameters):
 async def run_metrics(entity: str, project: str, body: RunMetricsBody, context: Shared) -> Response:
     """List what some runs of a project have logged together, in columns, sorted by `key` and `kind`.
 
-    `first_step` and `last_step` are over all of them, `runs` is how many have the metric. Runs that do not exist
-    have none.
+    `first_step` and `last_step` are over all of them, `runs` is how many have the metric. `folded` is what all
+    spellings of a key share. Runs that do not exist have none.
     """
     check_identifier("entity", entity)
     check_identifier("project", project)

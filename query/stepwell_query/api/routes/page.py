@@ -17,14 +17,11 @@ from stepwell_query.web_assets import ASSETS, DOCS_POLICY, FRAME_POLICY, PAGE_PO
 router = APIRouter(tags=["page"], include_in_schema=False)
 
 _RESERVED = frozenset({"api", "-"})
-"""First parts of paths that are no entities here: what is unknown below them is a 404, not a page."""
+"""First parts of paths that are not entities: an unknown path below them is a 404, not a page."""
 
 _SAFETY = {"x-content-type-options": "nosniff", "referrer-policy": "same-origin"}
 _PLAIN = "!~*'()"
-"""What JavaScript's encodeURIComponent leaves as it is besides what `quote` does."""
-
-_FIRST_RUNS = 50
-"""FIRST_PAGE of runs_model.js."""
+"""Characters that JavaScript's encodeURIComponent keeps and `quote` would encode."""
 
 _FOR_GOOD = "public, max-age=31536000, immutable"
 
@@ -35,10 +32,10 @@ def _page() -> Page:
 
 
 def prepare() -> None:
-    """Begin to read and to compress the page's files, beside the loop, so that the first visitor waits for neither."""
+    """Read and compress the page's files in a thread, so that the first visitor does not wait for it."""
 
     def work() -> None:
-        # Where the libraries are missing, the visitor is told.
+        # If the libraries are missing, requests for the page report it.
         with suppress(AssetsMissingError):
             _page().compress()
 
@@ -55,12 +52,12 @@ async def docs(request: Request) -> Response:
 @router.get("/{entity}/{project}")
 @router.get("/{entity}/{project}/{run_id}")
 async def document(request: Request) -> Response:
-    """Return the page; which project or run it shows, its scripts read from the address."""
+    """Return the page. Its scripts read from the address which project or run to show."""
     names = [request.path_params[name] for name in ("entity", "project", "run_id") if name in request.path_params]
     if names and names[0] in _RESERVED:
         raise HTTPException(404)
-    ahead = f"<{_first_question(names)}>; rel=preload; as=fetch; crossorigin"
-    return _document(request, lambda page: page.document, PAGE_POLICY, link=ahead)
+    preloads = [f"<{address}>; rel=preload; as=fetch; crossorigin" for address in _first_requests(names)]
+    return _document(request, lambda page: page.document, PAGE_POLICY, link=", ".join(preloads))
 
 
 def _document(request: Request, chosen: Callable[[Page], Asset], policy: str, **more: str) -> Response:
@@ -71,21 +68,21 @@ def _document(request: Request, chosen: Callable[[Page], Asset], policy: str, **
     return _answer(request, asset, {"content-security-policy": policy, "cache-control": "no-cache", **more})
 
 
-def _first_question(names: list[str]) -> str:
-    """Return what the page's scripts will ask first: a browser that knows asks it while it still loads them."""
+def _first_requests(names: list[str]) -> list[str]:
+    """Return the addresses that the page's scripts request first, so that browsers request them before the scripts.
+
+    The first page of runs has the service's default length: neither side needs a number for it.
+    """
     path = "/".join(quote(name, safe=_PLAIN) for name in names)
     if not names:
-        return "/api/v1/projects"
-    return (
-        f"/api/v1/runs/{path}"
-        if len(names) > 2
-        else f"/api/v1/projects/{path}/runs?order=-created_at&limit={_FIRST_RUNS}"
-    )
+        return ["/api/v1/projects"]
+    first = f"/api/v1/runs/{path}" if len(names) > 2 else f"/api/v1/projects/{path}/runs?order=-created_at"
+    return [first, "/api/v1/connect"]
 
 
 @router.get(ASSETS + "/{version}/{name:path}")
 async def asset(version: str, name: str, request: Request) -> Response:
-    """Return one of the page's files, to be kept for good under this address."""
+    """Return one of the page's files, which caches may keep indefinitely."""
     page = _page()
     found = page.assets.get(name)
     if version != page.version or found is None:

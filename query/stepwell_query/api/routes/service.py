@@ -10,11 +10,12 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from stepwell_query.api.context import Shared
-from stepwell_query.api.params.runs import RUNS_MAX
+from stepwell_query.api.params.runs import RUNS_DEFAULT, RUNS_MAX
 from stepwell_query.api.problems import problem
 from stepwell_query.encoding import json_bytes
 from stepwell_query.readiness import UP
 from stepwell_query.rows.history import SAMPLES_MAX
+from stepwell_query.runs.columns import COLUMNS_MAX
 from stepwell_query.series.models import POINTS_MAX
 from stepwell_query.telemetry import exposition
 from stepwell_schemas.limits import KEY_MAX_CHARS, MAX_EVENT_BYTES, MAX_STEP
@@ -25,7 +26,7 @@ router = APIRouter(tags=["service"])
 
 @router.get("/api/v1/connect")
 async def connect(context: Shared) -> dict[str, Any]:
-    """Tell a producer which brokers and topics to send to, and a reader the limits."""
+    """Return the brokers and topics that producers send to, and the limits of requests."""
     settings = context.settings
     return {
         "version": version("stepwell"),
@@ -40,6 +41,8 @@ async def connect(context: Shared) -> dict[str, Any]:
             "series": settings.query_max_series,
             "values": settings.query_max_cells,
             "runs": RUNS_MAX,
+            "first_runs": RUNS_DEFAULT,
+            "columns": COLUMNS_MAX,
             "key_characters": KEY_MAX_CHARS,
             "step": MAX_STEP,
             "event_bytes": MAX_EVENT_BYTES,

@@ -1,4 +1,4 @@
-/** Shows what the address names: all projects, a project, or a run. */
+/** The entry point: shows all projects, a project or a run, as the address says. */
 
 import { Connection } from "./api/connection.js";
 import { href, showHeader } from "./ui/header.js";

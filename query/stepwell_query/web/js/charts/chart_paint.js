@@ -1,4 +1,4 @@
-/** What a chart has besides uPlot's lines: envelopes below them, and marks for NaN. */
+/** Drawings in addition to uPlot's lines: envelopes below them, and marks for NaN. */
 
 import { withAlpha } from "../ui/palette.js";
 
@@ -46,7 +46,7 @@ function drawEnvelope(plot, line, low, high, floor) {
 }
 
 /**
- * A mark at the foot of the chart wherever a line has NaN.
+ * Draw a mark at the bottom of the chart wherever a line has NaN.
  * @param {uPlot} plot
  * @param {Line[]} lines
  */

@@ -1,4 +1,4 @@
-/** Images, with the boxes and masks that were logged over them. */
+/** Images with their logged boxes and masks. */
 
 import { mediaUrl } from "../api/service.js";
 import { paletteColor } from "../ui/palette.js";
@@ -11,6 +11,7 @@ const SMALL = 96;
 const MASK = 0.45;
 
 /**
+ * Show an image.
  * @param {any} value the image's reference
  * @param {{name: string}} shown
  */
@@ -32,9 +33,9 @@ function boxesOver(boxes, width, height) {
   const over = svg("svg", { class: "over", viewBox: `0 0 ${width} ${height}`, role: "img" });
   over.setAttribute("aria-label", `${boxes.box_data.length} boxes`);
   for (const box of boxes.box_data) {
-    const place = boxRectangle(box, width, height);
-    if (!place) continue;
-    const { x, y, w, h: high } = place;
+    const rectangle = boxRectangle(box, width, height);
+    if (!rectangle) continue;
+    const { x, y, w, h: high } = rectangle;
     const color = paletteColor(Number(box.class_id));
     const scores = Object.entries(box.scores ?? {}).map(([name, score]) => `${name} ${short(Number(score))}`);
     const label = [box.box_caption ?? boxes.class_labels?.[String(box.class_id)] ?? box.class_id, ...scores].join(", ");
@@ -49,7 +50,8 @@ function boxesOver(boxes, width, height) {
 }
 
 /**
- * Return a box's place in pixels: positions are shares of the image unless `domain` is `pixel`; null where it has none.
+ * Return a box's rectangle in pixels; null if it has no valid position. Positions are fractions of the image unless
+ * `domain` is `pixel`.
  * @param {any} box
  * @param {number} width
  * @param {number} height
@@ -62,8 +64,8 @@ export function boxRectangle(box, width, height) {
   const h = at.height ?? at.maxY - at.minY;
   const x = at.minX ?? at.middle?.[0] - w / 2;
   const y = at.minY ?? at.middle?.[1] - h / 2;
-  const place = { x: x * wide, y: y * high, w: w * wide, h: h * high };
-  return Object.values(place).every(Number.isFinite) && place.w >= 0 && place.h >= 0 ? place : null;
+  const rectangle = { x: x * wide, y: y * high, w: w * wide, h: h * high };
+  return Object.values(rectangle).every(Number.isFinite) && rectangle.w >= 0 && rectangle.h >= 0 ? rectangle : null;
 }
 
 /** @param {any} mask @param {number} width @param {number} height */
@@ -79,7 +81,7 @@ function maskOver(mask, width, height) {
       const id = pixels.data[at];
       const color = paletteColor(id);
       for (let part = 0; part < 3; part += 1) pixels.data[at + part] = parseInt(color.slice(1 + part * 2, 3 + part * 2), 16);
-      // Class 0 is what is around, as a rule.
+      // Class 0 is usually the background.
       pixels.data[at + 3] = id === 0 ? 0 : 255 * MASK;
     }
     context.putImageData(pixels, 0, 0);

@@ -1,4 +1,4 @@
-/** A logged table, page by page as the service gives it: sorted and filtered there, whatever its length. */
+/** A logged table, read page by page; the service sorts and filters it. */
 
 import { tableRows } from "../api/service.js";
 import { debounced, fill, h } from "../ui/dom.js";
@@ -42,8 +42,8 @@ class PagedTable {
     const search = debounced(() => this.go(0), SEARCH_MS);
     this.search = h("input", { type: "search", placeholder: "Filter rows", "aria-label": `Filter rows of ${name}`, oninput: () => search() });
     this.range = h("span", { class: "muted", role: "status" });
-    this.before = h("button", { type: "button", "aria-label": "Rows before", onclick: () => this.go(this.offset - this.limit) }, "‹");
-    this.after = h("button", { type: "button", "aria-label": "Further rows", onclick: () => this.go(this.offset + this.limit) }, "›");
+    this.before = h("button", { type: "button", "aria-label": "Previous rows", onclick: () => this.go(this.offset - this.limit) }, "‹");
+    this.after = h("button", { type: "button", "aria-label": "Next rows", onclick: () => this.go(this.offset + this.limit) }, "›");
     this.head = h("thead");
     this.body = h("tbody");
     this.scroller = h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": name }, h("table", { class: "logged" }, this.head, this.body));
@@ -66,9 +66,9 @@ class PagedTable {
     this.controller.abort();
     const controller = new AbortController();
     this.controller = controller;
-    const asked = { offset: this.offset, limit: this.limit, sort: this.sort, descending: this.descending, search: this.search.value };
+    const options = { offset: this.offset, limit: this.limit, sort: this.sort, descending: this.descending, search: this.search.value };
     try {
-      const page = await tableRows(this.sha256, asked, controller.signal);
+      const page = await tableRows(this.sha256, options, controller.signal);
       if (!controller.signal.aborted) this.show(page);
     } catch (error) {
       if (controller.signal.aborted) return;

@@ -1,4 +1,4 @@
-/** The list of projects. */
+/** The page with the list of projects. */
 
 import * as api from "../api/service.js";
 import { fill, h } from "../ui/dom.js";
@@ -6,7 +6,7 @@ import { failed, nothingLogged } from "./empty_states.js";
 import { ago, count } from "../ui/format.js";
 import { href, showHeader } from "../ui/header.js";
 
-/** @param {HTMLElement} top @param {HTMLElement} main @param {import("../api/connection.js").Connection} connection */
+/** Show the list of projects. @param {HTMLElement} top @param {HTMLElement} main @param {import("../api/connection.js").Connection} connection */
 export async function showProjects(top, main, connection) {
   showHeader(top, []);
   const show = async () => {
@@ -17,7 +17,7 @@ export async function showProjects(top, main, connection) {
       fill(main, failed(/** @type {Error} */ (error).message, show));
     }
   };
-  connection.onHealed(show);
+  connection.onReconnected(show);
   await show();
 }
 

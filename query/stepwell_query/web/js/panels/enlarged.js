@@ -1,4 +1,4 @@
-/** One panel over the whole window. */
+/** A panel enlarged to the window. */
 
 import { h, iconButton } from "../ui/dom.js";
 import { makePanel } from "./panel_kinds.js";
@@ -33,13 +33,13 @@ export class Enlarged {
       .flatMap((section) => section.panels)
       .find((panel) => panel.id === id);
     if (!spec) return;
-    const leave = () => this.space.store.set({ full: "" }, { step: true });
+    const close = () => this.space.store.set({ full: "" }, { step: true });
     this.panel = makePanel({ ...spec, label: spec.key }, this.space, { large: true });
-    this.panel.buttons.append(iconButton("close", "Back to all panels", leave));
+    this.panel.buttons.append(iconButton("close", "Back to all panels", close));
     const dialog = h("dialog", { class: "enlarged", "aria-label": spec.key }, this.panel.element);
     dialog.addEventListener("cancel", (event) => {
       event.preventDefault();
-      leave();
+      close();
     });
     this.dialog = dialog;
     document.body.append(dialog);

@@ -1,4 +1,4 @@
-/** Lists of a run's files and of its step conflicts, asked for in SQL. */
+/** Tables of a run's files and of its step conflicts, read by SQL. */
 
 import { mediaUrl, sql } from "../api/service.js";
 import { fill, h } from "../ui/dom.js";
@@ -23,7 +23,7 @@ export function filesTab(run) {
   );
 }
 
-/** Return the files that a stored reference names; none of a text that is no reference. @param {string} text @returns {any[]} */
+/** Return the files that a stored reference names; none if the text is not a reference. @param {string} text @returns {any[]} */
 export function parseFiles(text) {
   try {
     const reference = JSON.parse(text);
@@ -45,9 +45,9 @@ function ending(file) {
 export function conflictsTab(run) {
   const columns = "writer, asked_step, step, toString(timestamp) AS at";
   const statement = `SELECT ${columns} FROM step_conflicts WHERE ${OF_RUN} ORDER BY timestamp DESC LIMIT ${ROWS_MAX}`;
-  const none = "None: every call named a step at or above the current one, or no step.";
-  return renderList(run, statement, ["Writer", "Step asked for", "Step it was logged at", "When"], none, ([writer, asked, step, at]) => [
-    [writer || "(the only one)", count(asked), count(step), time(`${at.replace(" ", "T")}Z`)],
+  const none = "None: each call had a step at or above the current one, or no step.";
+  return renderList(run, statement, ["Writer", "Requested step", "Logged at step", "Time"], none, ([writer, requested, step, at]) => [
+    [writer || "(the only one)", count(requested), count(step), time(`${at.replace(" ", "T")}Z`)],
   ]);
 }
 
@@ -55,7 +55,7 @@ export function conflictsTab(run) {
  * @param {Run} run
  * @param {string} statement
  * @param {string[]} heads
- * @param {string} none what is said of an empty list
+ * @param {string} none the note of an empty table
  * @param {(row: any[]) => (string | HTMLElement)[][]} toRows
  * @returns {import("../pages/run_page.js").Tab}
  */
@@ -71,7 +71,7 @@ function renderList(run, statement, heads, none, toRows) {
     try {
       const { rows } = await sql(statement, { entity: run.entity, project: run.project, run_id: run.run_id });
       fill(body, rows.flatMap(toRows).map((cells) => h("tr", {}, cells.map((cell) => h("td", {}, cell)))));
-      note.textContent = rows.length === ROWS_MAX ? `The first ${count(ROWS_MAX)}; stepwell sql and the API give all.` : rows.length ? "" : none;
+      note.textContent = rows.length === ROWS_MAX ? `The first ${count(ROWS_MAX)}; stepwell sql and the API return all.` : rows.length ? "" : none;
     } catch (error) {
       shown = "";
       fill(note, `${/** @type {Error} */ (error).message} `, h("button", { type: "button", onclick: () => update(now) }, "Try again"));
