@@ -227,7 +227,7 @@ def test_a_bad_reference_is_shown_as_such_and_takes_nothing_beside_it_away(windo
         view.page.goto(f"{site.url}{project_url('bad')}?q=^{key}$")
         expect(view.panel(key).locator(".missing").first).to_be_visible()
         assert view.panel(key).locator("iframe").count() == 0
-    assert not [url for url in view.asked if "/media/" in url]
+    assert not [url for url in view.asked if "/api/v1/media/" in url]
     view.page.goto(f"{site.url}{project_url('bad')}?q=^boxed$")
     expect(view.panel("boxed").locator(".tile").first).to_be_visible()
 

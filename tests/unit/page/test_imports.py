@@ -73,3 +73,13 @@ def test_a_circle_and_an_upward_import_are_found(tmp_path: Path) -> None:
     found = read_imports(tmp_path)
     assert find_circle(found)
     assert find_upward_imports(found) == [("ui/a.js", "pages/b.js")]
+
+
+def test_files_that_modules_name_exist() -> None:
+    named = [
+        module.parent / name
+        for module in (WEB / "js").rglob("*.js")
+        for name in re.findall(r'new URL\("([^"]+)", import\.meta\.url\)', module.read_text())
+    ]
+    assert named
+    assert [path for path in named if not path.is_file()] == []

@@ -5,7 +5,7 @@ import { h } from "../ui/dom.js";
 import { missing } from "./missing_file.js";
 import { onTheme, themed } from "../ui/theme.js";
 
-const FRAME = new URL("../frame/plotly.html", import.meta.url).pathname;
+const FRAME = new URL("../../frame/plotly.html", import.meta.url).pathname;
 
 /**
  * Show a figure.

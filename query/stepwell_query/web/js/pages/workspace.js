@@ -75,7 +75,7 @@ export class Workspace {
     onKey("/", "Search metrics", () => toolbar.search.focus());
     if (!table) return;
     onKey("r", "Search runs", () => table.search.focus());
-    onKey("t", "Runs as a table, or beside the charts", () => store.set({ table: !store.view.table }, { step: true }));
+    onKey("t", "Runs as a table, or next to the charts", () => store.set({ table: !store.view.table }, { step: true }));
   }
 
   async load() {
