@@ -15,7 +15,7 @@ const runs = [
 ];
 const ids = (found) => found.map((run) => run.run_id).join("");
 
-test("values are found inside, by whole names first, and wandb's wrapping is taken off", () => {
+test("values are found by their path, entire names first, and wandb's wrapping is removed", () => {
   assert.equal(readField(runs[0], "config.model.depth"), 9);
   assert.equal(readField(runs[1], "config.model.width"), 3);
   assert.equal(readField(runs[2], "config.lr"), 1);
@@ -23,7 +23,7 @@ test("values are found inside, by whole names first, and wandb's wrapping is tak
   assert.equal(readField(runs[0], "runtime"), 100);
 });
 
-test("fields are the runs' own, then config's and summary's", () => {
+test("fields are the built-in ones, then those of config and summary", () => {
   const catalog = new FieldCatalog();
   assert.ok(catalog.add(runs));
   assert.ok(!catalog.add(runs) && !catalog.add([{ ...runs[0] }]));
@@ -53,7 +53,7 @@ test("groups are named by the value", () => {
   assert.equal(groupName(runs[1], "tags"), "(none)");
 });
 
-test("what a view needs of config and summary is asked for by name, where a list of runs left it out", () => {
+test("fields that lists of runs leave out are requested by name", () => {
   const view = { ...defaultView(), table: true, columns: ["state", "config.a"], sort: "-config.b", group: "tags", rq: "word summary.c>1" };
   const fields = neededFields(view, 500);
   assert.deepEqual(fields, ["config.a", "config.b"]);
@@ -67,7 +67,7 @@ test("what a view needs of config and summary is asked for by name, where a list
   assert.equal(readField(all[2], "config.b"), undefined);
 });
 
-test("the service searches columns by the words that an expression can't do without", () => {
+test("the service searches columns by the words that every match contains", () => {
   assert.equal(literalWords("^config.lr$"), "config lr");
   assert.equal(literalWords("val/loss"), "val/loss");
   for (const expression of ["a|b", "colou?r", "a*", "[ab]c", "(x)", "\\d", "a{0,1}"]) assert.equal(literalWords(expression), "");

@@ -7,7 +7,7 @@ import { textMatcher } from "../../../query/stepwell_query/web/js/ui/text_match.
 
 const metric = (key, kind = "number", stream = "", folded = key.toLowerCase()) => ({ key, folded, kind, stream, first: 0, last: 1, runs: 1 });
 
-test("a section is what stands before the first slash, or the last", () => {
+test("a section is the part of a key before its first slash, or its last", () => {
   assert.equal(parseSectionName("train/gen/loss", "first"), "train");
   assert.equal(parseSectionName("train/gen/loss", "all"), "train/gen");
   assert.equal(parseSectionName("loss", "first"), "Charts");
