@@ -55,8 +55,8 @@ function valueAtPath(value, name) {
   for (let cut = name.indexOf("."); cut > 0; cut = name.indexOf(".", cut + 1)) {
     const head = name.slice(0, cut);
     if (Object.hasOwn(object, head)) {
-      const found = valueAtPath(unwrap(object[head]), name.slice(cut + 1));
-      if (found !== undefined) return found;
+      const inner = valueAtPath(unwrap(object[head]), name.slice(cut + 1));
+      if (inner !== undefined) return inner;
     }
   }
   return undefined;
