@@ -50,6 +50,8 @@ export class Workspace {
     this.stream = "";
     /** @type {import("../types.js").Run[] | null} */
     this.drawnFor = null;
+    /** @type {Set<string> | null} */
+    this.drawnPassing = null;
     this.drawnKey = "";
     /** @type {import("../charts/lines.js").Drawn[]} */
     this.drawnNow = [];
@@ -114,8 +116,10 @@ export class Workspace {
 
   drawn() {
     const key = DRAWN_BY.map((name) => JSON.stringify(this.store.view[/** @type {keyof import("../types.js").ViewState} */ (name)])).join();
-    if (this.drawnFor !== this.runs.runs || this.drawnKey !== key) {
+    // The result of a search arrives after the view has changed.
+    if (this.drawnFor !== this.runs.runs || this.drawnPassing !== this.runs.passing || this.drawnKey !== key) {
       this.drawnFor = this.runs.runs;
+      this.drawnPassing = this.runs.passing;
       this.drawnKey = key;
       this.drawnNow = this.runs.drawn(this.store.view);
     }
