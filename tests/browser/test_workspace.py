@@ -122,7 +122,7 @@ def test_runs_are_searched_sorted_grouped_and_coloured(window: Open, tour: str) 
     colleague = window(view.page.url)
     expect(colleague.page.locator(".runs-table .run-name a")).to_have_text(["rate 0.1"])
     colleague.drawn("loss", 1)
-    search.fill('config.lr in (0.3, 0.1) and not tags has "paper" RATE')
+    search.fill('config.lr in (0.3, 0.03) and not tags has "old" RATE')
     expect(names).to_have_text(["rate 0.3"])
     # The service reports what is wrong with a filter; the list stays as it was.
     search.fill("config.lr >")
