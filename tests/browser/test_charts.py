@@ -306,12 +306,31 @@ def test_a_lost_connection_shows_and_heals(window: Open, site: Site) -> None:
         view.page.goto("about:blank")
 
 
-def test_what_fails_is_said_and_can_be_tried_again(window: Open, site: Site) -> None:
-    site.writer("failing", "one", display_name="one").numbers("a", [0], [1.0]).numbers("b", [0], [1.0])
+def test_requests_stay_within_the_limits_of_the_service(window: Open, site: Site) -> None:
+    for name in ("one", "two"):
+        site.writer("limited", name, display_name=name).numbers("a", [0], [1.0]).numbers("b", [0], [1.0])
     with serving(site.sdk.store, query_max_series=1) as url:
-        view = window(url + project_url("failing"), allowed=("left the site", "422"))
-        panel = view.panel("a")
-        expect(panel).to_contain_text("are more than 1 series")
-        with view.page.expect_request("**/api/v1/series"):
-            panel.get_by_role("button", name="Try again").click()
+        view = window(url + project_url("limited"), allowed=("left the site",))
+        for key in ("a", "b"):
+            view.drawn(key, 2)
         view.page.goto("about:blank")
+
+
+def test_what_fails_is_reported_and_can_be_tried_again(window: Open, site: Site) -> None:
+    site.writer("failing", "one", display_name="one").numbers("a", [0], [1.0])
+    view = window("/", allowed=("422",))
+    view.page.route("**/api/v1/series", lambda route: route.fulfill(status=422, json={"detail": "Out of order."}))
+    view.page.goto(site.url + project_url("failing"))
+    panel = view.panel("a")
+    expect(panel.locator(".panel-status")).to_contain_text("Out of order.")
+    view.page.unroute("**/api/v1/series")
+    panel.get_by_role("button", name="Try again").click()
+    view.drawn("a", 1)
+
+
+def test_spellings_of_a_metric_are_one_panel(window: Open, site: Site) -> None:
+    for name, key in (("one", "Straße"), ("two", "STRASSE")):
+        site.writer("spelt", name, display_name=name).numbers(key, [0, 1], [1.0, 2.0]).spelling(key)
+    view = window(project_url("spelt"))
+    expect(view.page.locator(".grid .panel-title")).to_have_text(["STRASSE"])
+    view.drawn("STRASSE", 2)

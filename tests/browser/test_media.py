@@ -122,8 +122,8 @@ def test_tables_are_paged_sorted_and_filtered_with_media_in_their_cells(window: 
     tile.get_by_role("button", name="id").click()
     tile.get_by_role("button", name="id").click()
     expect(rows.first.locator("td").first).to_have_text("59")
-    tile.get_by_role("button", name="Further rows").click()
-    tile.get_by_role("button", name="Further rows").click()
+    tile.get_by_role("button", name="Next rows").click()
+    tile.get_by_role("button", name="Next rows").click()
     expect(tile.get_by_role("status")).to_have_text("51–60 of 60")
     tile.get_by_role("searchbox").fill("ROW 3")
     expect(tile.get_by_role("status")).to_have_text("1–9 of 9 found of 60")
@@ -227,7 +227,7 @@ def test_a_bad_reference_is_shown_as_such_and_takes_nothing_beside_it_away(windo
         view.page.goto(f"{site.url}{project_url('bad')}?q=^{key}$")
         expect(view.panel(key).locator(".missing").first).to_be_visible()
         assert view.panel(key).locator("iframe").count() == 0
-    assert not [url for url in view.asked if "/media/" in url]
+    assert not [url for url in view.asked if "/api/v1/media/" in url]
     view.page.goto(f"{site.url}{project_url('bad')}?q=^boxed$")
     expect(view.panel("boxed").locator(".tile").first).to_be_visible()
 

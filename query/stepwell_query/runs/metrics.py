@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from stepwell_query.catalog.conditions import OF_RUN_IDS
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.rules.keys import fold_key
 
 _METRICS: Final = f"""
 SELECT key, kind, min(first_step) AS first_step, max(last_step) AS last_step, uniqExact(run_id) AS runs,
@@ -22,9 +23,11 @@ GROUP BY key, kind ORDER BY key, kind
 def read_run_metrics(store: Store, entity: str, project: str, run_ids: Sequence[str]) -> dict[str, list[Any]]:
     """Return the metrics of runs in columns, by key and kind; `runs` is the number of runs that have each.
 
+    `folded` is the key as all its spellings share it: rows with the same folded key are one metric.
+
     Raises:
         StoreError: when ClickHouse does not answer.
     """
     parameters = {"entity": entity, "project": project, "run_ids": list(run_ids)}
     columns: dict[str, list[Any]] = store.query(_METRICS, parameters).to_pydict()
-    return columns
+    return {**columns, "folded": [fold_key(key) for key in columns["key"]]}

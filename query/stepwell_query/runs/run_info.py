@@ -13,6 +13,7 @@ from stepwell_query.runs.summary_reader import read_summaries
 from stepwell_query.stored_json import object_fragment, stored_definitions, unreadable
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.keys import fold_key
 
 
 def read_run(store: Store, run: RunPath, not_finite: NotFinite = NotFinite.TEXT) -> dict[str, Any]:
@@ -55,7 +56,10 @@ def _run_info(row: RunMetadata, summary: Mapping[str, Any]) -> dict[str, Any]:
         **fields,
         "config": object_fragment(row["config"]),
         "summary": summary,
-        "metric_definitions": stored_definitions(row["metric_definitions"]),
+        "metric_definitions": [
+            {**definition, "folded": fold_key(definition["name"])}
+            for definition in stored_definitions(row["metric_definitions"])
+        ],
         "unreadable": unreadable(row),
         "complete_to": {"step": fields["last_step"], "offset": row["last_offset"]},
     }

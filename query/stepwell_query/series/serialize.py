@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stepwell_query.encoding import NotFinite, json_float, json_floats
 from stepwell_query.series.models import RunSeries, Sampling, SeriesView
+from stepwell_schemas.rules.keys import fold_key
 
 
 def series_json(answer: RunSeries, non_finite: NotFinite = NotFinite.TEXT) -> dict[str, Any]:
@@ -39,6 +40,7 @@ def _view_json(view: SeriesView, non_finite: NotFinite) -> dict[str, Any]:
     )
     return {
         "key": view.info.key,
+        "folded": fold_key(view.info.key),
         "kind": view.info.kind,
         "sampled": view.sampling is not Sampling.RAW,
         "sampling": view.sampling,

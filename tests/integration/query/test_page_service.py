@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -39,9 +40,10 @@ async def test_the_page_is_fenced_in_wherever_it_is(service: Service, address: s
     assert "script-src 'self'; style-src 'self';" in policy
     assert "unsafe" not in policy
     assert answer.headers["cache-control"] == "no-cache"
-    ahead = answer.headers["link"]
-    assert ahead.endswith(">; rel=preload; as=fetch; crossorigin")
-    assert (await service.client.get(ahead[1 : ahead.index(">")])).status_code in {200, 404}
+    preloads = re.findall("<([^>]*)>; rel=preload; as=fetch; crossorigin", answer.headers["link"])
+    assert preloads[1:] == ([] if address == "/" else ["/api/v1/connect"])
+    for preload in preloads:
+        assert (await service.client.get(preload)).status_code in {200, 404}
     again = await service.client.get(address, headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
 
@@ -75,6 +77,7 @@ async def test_what_runs_logged_together(service: Service, chdb_store: Store) ->
     assert (found["kind"][2], found["first_step"][2], found["last_step"][2]) == ("number", 3, 9)
     found = (await service.client.post(url, json={"run_ids": ["one"]})).json()["metrics"]
     assert found["key"] == ["loss", "shared"]
+    assert found["folded"] == ["loss", "shared"]
     bodies: list[dict[str, list[str]]] = [{"runs": []}, {"run_ids": ["a/b"]}, {"run_ids": ["\ud800"]}]
     for body in bodies:
         assert (await service.client.post(url, content=json.dumps(body))).status_code == 422
@@ -125,3 +128,34 @@ async def test_rows_are_given_of_tables_alone(service: Service, chdb_store: Stor
     assert f"/api/v1/media/{'b' * 64}" in large.json()["errors"][0]["remedy"]
     assert (await service.client.get(f"/api/v1/media/{'c' * 64}/rows")).status_code == 404
     assert (await service.client.get(f"/api/v1/media/{'a' * 64}/rows?limit=0")).status_code == 422
+
+
+async def test_spellings_of_a_metric_have_one_folded_key(service: Service, chdb_store: Store) -> None:
+    for name, key in (("one", "Straße"), ("two", "STRASSE")):
+        writer = RunWriter(chdb_store, RunPath("me", "p", name))
+        writer.document(metric_definitions=[{"name": f"{key}/*", "glob": True}]).numbers(key, [0, 1], [1.0, 2.0])
+        writer.spelling(key)
+    body = {"run_ids": ["one", "two"]}
+    metrics = (await service.client.post("/api/v1/projects/me/p/metrics", json=body)).json()["metrics"]
+    assert dict(zip(metrics["key"], metrics["folded"], strict=True)) == {"STRASSE": "strasse", "Straße": "strasse"}
+    runs = (await service.client.get("/api/v1/projects/me/p/runs")).json()["runs"]
+    assert [run["metric_definitions"][0]["folded"] for run in runs] == ["strasse/*", "strasse/*"]
+    request = {"runs": ["me/p/one", "me/p/two"], "keys": ["STRASSE"], "points": 10}
+    answers = (await service.client.post("/api/v1/series", json=request)).json()["runs"]
+    assert [[series["folded"] for series in answer["series"]] for answer in answers] == [["strasse"], ["strasse"]]
+    request = {"groups": {"all": request["runs"]}, "keys": ["STRASSE"], "points": 10}
+    groups = (await service.client.post("/api/v1/groups", json=request)).json()
+    assert {series["folded"] for series in groups["series"]} == {"strasse"}
+
+
+async def test_the_limits_of_the_page_are_those_of_the_service(service: Service, chdb_store: Store) -> None:
+    for number in range(60):
+        RunWriter(chdb_store, RunPath("me", "p", f"r{number}")).document()
+    limits = (await service.client.get("/api/v1/connect")).json()["limits"]
+    url = "/api/v1/projects/me/p/runs"
+    assert len((await service.client.get(url)).json()["runs"]) == limits["first_runs"]
+    for limit, status in ((limits["runs"], 200), (limits["runs"] + 1, 422)):
+        assert (await service.client.get(url, params={"limit": limit})).status_code == status
+    columns = [f"config.k{number}" for number in range(limits["columns"] + 1)]
+    assert (await service.client.get(url, params={"columns": columns})).status_code == 422
+    assert (await service.client.get(url, params={"columns": columns[1:]})).status_code == 200

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { colorOf, faint } from "../../../query/stepwell_query/web/js/runs/run_colors.js";
+import { paletteColor, withAlpha } from "../../../query/stepwell_query/web/js/ui/palette.js";
 import { ago, bytes, duration, exact, short, shown } from "../../../query/stepwell_query/web/js/ui/format.js";
 
-test("numbers are short in lists and whole under the cursor", () => {
+test("numbers are short in lists and have all digits under the cursor", () => {
   assert.deepEqual([short(0.1 + 0.2), short(1234567), short(1e-7), short(0), short(-Infinity), short(99999)], ["0.3", "1.235M", "1.00e-7", "0", "-∞", "100000"]);
   assert.equal(exact(0.1 + 0.2), "0.30000000000000004");
 });
@@ -18,8 +18,8 @@ test("any value is one line", () => {
   assert.deepEqual([shown(null), shown(true), shown([1, 2]), shown("x"), shown(0.123456)], ["", "true", "[1,2]", "x", "0.1235"]);
 });
 
-test("the colours come round again", () => {
-  assert.equal(colorOf(3), colorOf(3 + 12));
-  assert.equal(colorOf(-1), colorOf(11));
-  assert.equal(faint("#102030", 0.5), "#10203080");
+test("the colours repeat", () => {
+  assert.equal(paletteColor(3), paletteColor(3 + 12));
+  assert.equal(paletteColor(-1), paletteColor(11));
+  assert.equal(withAlpha("#102030", 0.5), "#10203080");
 });

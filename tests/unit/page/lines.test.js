@@ -1,80 +1,80 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { aligned, nearest } from "../../../query/stepwell_query/web/js/charts/align.js";
-import { grouped, union } from "../../../query/stepwell_query/web/js/series/groups.js";
-import { groupPlace } from "../../../query/stepwell_query/web/js/series/request_planner.js";
-import { ascending, extent, linesOf, stepsWithin } from "../../../query/stepwell_query/web/js/charts/lines.js";
+import { alignLines, nearest } from "../../../query/stepwell_query/web/js/charts/align.js";
+import { aggregateCurves, union } from "../../../query/stepwell_query/web/js/series/groups.js";
+import { groupSeriesId } from "../../../query/stepwell_query/web/js/series/request_planner.js";
+import { extent, buildLines, sortByX, stepsWithin } from "../../../query/stepwell_query/web/js/charts/lines.js";
 
 const points = (x, value, more = {}) => ({
   key: "k", kind: "number", axis: "_step", sampled: false, width: 1, x, step: x, value, min: value, max: value, mean: value,
-  counts: x.map(() => 1), nans: value.map((one) => (Number.isNaN(one) ? 1 : 0)), ...more,
+  counts: x.map(() => 1), nans: value.map((number) => (Number.isNaN(number) ? 1 : 0)), ...more,
 });
-const near = (found, wanted) => found.forEach((value, at) => assert.ok(Object.is(value, wanted[at]) || Math.abs(value - wanted[at]) < 1e-6, `${found} is not ${wanted}`));
+const near = (actual, expected) => actual.forEach((value, at) => assert.ok(Object.is(value, expected[at]) || Math.abs(value - expected[at]) < 1e-6, `${actual} is not ${expected}`));
 const none = { kind: "none", amount: 0 };
-const one = (id) => ({ id, name: id, color: "#000000", runs: [id], group: false });
+const single = (id) => ({ id, name: id, color: "#000000", runs: [id], group: false });
 
 test("a run's line draws rows as they are, and means with an envelope where it was sampled", () => {
-  const raw = linesOf([one("a")], new Map([["a", [points([0, 1], [3, 4])]]]), none);
+  const raw = buildLines([single("a")], new Map([["a", [points([0, 1], [3, 4])]]]), none);
   assert.deepEqual([raw[0].y, raw[0].low], [[3, 4], null]);
   const sampled = points([3, 7], [3, 4], { sampled: true, mean: [1, 2], min: [0, 0], max: [9, 9] });
-  const [line] = linesOf([one("a")], new Map([["a", [sampled]]]), none);
+  const [line] = buildLines([single("a")], new Map([["a", [sampled]]]), none);
   assert.deepEqual([line.y, line.low, line.high, line.last], [[1, 2], [0, 0], [9, 9], [3, 4]]);
 });
 
-test("smoothing keeps what it smoothed", () => {
-  const [line] = linesOf([one("a")], new Map([["a", [points([0, 1], [1, 0])]]]), { kind: "ema", amount: 0.5 });
+test("a smoothed line keeps its raw values", () => {
+  const [line] = buildLines([single("a")], new Map([["a", [points([0, 1], [1, 0])]]]), { kind: "ema", amount: 0.5 });
   assert.deepEqual(line.raw, [1, 0]);
   assert.ok(Math.abs(line.y[1] - 1 / 3) < 1e-12);
 });
 
-test("smoothing does not depend on how a series is cut, and what the service smoothed is drawn as it is", () => {
+test("smoothing does not depend on bucket widths, and averages of the service are drawn unchanged", () => {
   const rows = Array.from({ length: 4_000 }, (_, at) => Math.sin(at / 700));
   const cut = (width) => {
     const x = Array.from({ length: rows.length / width }, (_, at) => (at + 1) * width - 1);
     const mean = x.map((end) => rows.slice(end + 1 - width, end + 1).reduce((sum, value) => sum + value) / width);
     return points(x, mean, { sampled: true, mean, counts: x.map(() => width), nans: x.map(() => 0) });
   };
-  const smooth = (given) => linesOf([one("a")], new Map([["a", [given]]]), { kind: "ema", amount: 0.98 })[0].y;
+  const smooth = (given) => buildLines([single("a")], new Map([["a", [given]]]), { kind: "ema", amount: 0.98 })[0].y;
   const [fine, coarse] = [smooth(cut(4)), smooth(cut(8))];
   coarse.forEach((value, at) => assert.ok(Math.abs(value - fine[2 * at + 1]) < 1e-3));
   assert.deepEqual(smooth({ ...cut(1_000), smoothed: [1, 2, 3, 4] }), [1, 2, 3, 4]);
 });
 
-test("a group that the service summed up is one line", () => {
+test("a group that the service has aggregated is one line", () => {
   const summed = points([0, 8], [1, 2], { sampled: true, width: 8, min: [0, NaN], max: [2, NaN], counts: [3, 1], nans: [0, 0] });
-  const group = { ...one("g"), runs: ["a", "b", "c"], group: true };
-  const [line] = linesOf([group], new Map([[groupPlace("g"), [summed, { ...summed, kind: "bool" }]]]), none);
+  const group = { ...single("g"), runs: ["a", "b", "c"], group: true };
+  const [line] = buildLines([group], new Map([[groupSeriesId("g"), [summed, { ...summed, kind: "bool" }]]]), none);
   assert.deepEqual([line.name, line.y, line.low, line.band], ["g (3)", [1, 2], [0, NaN], "± std"]);
 });
 
-test("columns share one x: no point is told from a gap", () => {
-  const lines = linesOf([one("a"), one("b")], new Map([["a", [points([0, 2], [1, NaN])]], ["b", [points([1, 2], [5, -6])]]]), none);
-  assert.deepEqual(aligned(lines, false), { x: [0, 1, 2], columns: [[1, undefined, null], [undefined, 5, -6]] });
-  assert.deepEqual(aligned(lines, true).columns[1], [undefined, 5, null]);
+test("columns share one x: a missing point differs from a gap", () => {
+  const lines = buildLines([single("a"), single("b")], new Map([["a", [points([0, 2], [1, NaN])]], ["b", [points([1, 2], [5, -6])]]]), none);
+  assert.deepEqual(alignLines(lines, false), { x: [0, 1, 2], columns: [[1, undefined, null], [undefined, 5, -6]] });
+  assert.deepEqual(alignLines(lines, true).columns[1], [undefined, 5, null]);
 });
 
 test("the nearest point is found", () => {
   assert.deepEqual([nearest([], 1), nearest([0, 10, 20], 14), nearest([0, 10], 99), nearest([0, 10], -5)], [-1, 1, 1, 0]);
 });
 
-test("points over a metric that goes back are put in its order", () => {
-  const found = ascending(points([2, 1, NaN, 3], [20, 10, 99, 30], { step: [0, 1, 2, 3] }));
-  assert.deepEqual([found.x, found.value, found.step], [[1, 2, 3], [10, 20, 30], [1, 0, 3]]);
+test("points over a decreasing metric are sorted by it", () => {
+  const result = sortByX(points([2, 1, NaN, 3], [20, 10, 99, 30], { step: [0, 1, 2, 3] }));
+  assert.deepEqual([result.x, result.value, result.step], [[1, 2, 3], [10, 20, 30], [1, 0, 3]]);
 });
 
 test("a group's mean and deviation count a run only within its own range", () => {
-  const found = grouped([{ x: [0, 2, 4], y: [0, 2, 4] }, { x: [0, 1, 2], y: [2, 3, 4] }, { x: [4], y: [NaN] }]);
-  assert.deepEqual(found.x, [0, 1, 2, 4]);
-  assert.deepEqual(found.mean, [1, 2, 3, 4]);
+  const result = aggregateCurves([{ x: [0, 2, 4], y: [0, 2, 4] }, { x: [0, 1, 2], y: [2, 3, 4] }, { x: [4], y: [NaN] }]);
+  assert.deepEqual(result.x, [0, 1, 2, 4]);
+  assert.deepEqual(result.mean, [1, 2, 3, 4]);
   // Of a sample: one run alone has no deviation.
-  near(found.high, [1 + Math.SQRT2, 2 + Math.SQRT2, 3 + Math.SQRT2, NaN]);
-  assert.deepEqual(found.counts, [2, 2, 2, 1]);
+  near(result.high, [1 + Math.SQRT2, 2 + Math.SQRT2, 3 + Math.SQRT2, NaN]);
+  assert.deepEqual(result.counts, [2, 2, 2, 1]);
 });
 
 test("a group of large values keeps their digits", () => {
-  const found = grouped([{ x: [0], y: [1e9 + 1] }, { x: [0], y: [1e9 - 1] }]);
-  assert.deepEqual(found.mean, [1e9]);
-  near([found.high[0] - found.mean[0]], [Math.SQRT2]);
+  const result = aggregateCurves([{ x: [0], y: [1e9 + 1] }, { x: [0], y: [1e9 - 1] }]);
+  assert.deepEqual(result.mean, [1e9]);
+  near([result.high[0] - result.mean[0]], [Math.SQRT2]);
 });
 
 test("grids that are the same are not merged again", () => {
@@ -91,11 +91,11 @@ test("a zoom over another axis names the steps that it shows, one point more on 
   assert.equal(stepsWithin([over], [50, 60]), null);
 });
 
-test("the y axis holds the envelope, and leaves out outliers where it is told to", () => {
+test("the y axis holds the envelope, and leaves out outliers if requested", () => {
   const value = Array.from({ length: 100 }, (_, at) => at % 10);
   value[50] = 1e6;
   const x = value.map((_, at) => at);
-  const lines = linesOf([one("a")], new Map([["a", [points(x, value)]]]), none);
+  const lines = buildLines([single("a")], new Map([["a", [points(x, value)]]]), none);
   assert.deepEqual(extent(lines, -Infinity, Infinity, { positive: false, outliers: false }), [0, 1e6]);
   assert.ok(extent(lines, -Infinity, Infinity, { positive: false, outliers: true })[1] < 10);
   assert.deepEqual(extent(lines, 0, 5, { positive: true, outliers: false }), [1, 5]);

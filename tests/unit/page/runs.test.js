@@ -1,78 +1,73 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Fields, groupOf, sorted, usualColumns, valueOf } from "../../../query/stepwell_query/web/js/runs/run_fields.js";
-import { runFilter } from "../../../query/stepwell_query/web/js/runs/run_filter.js";
+import { FieldCatalog, defaultColumns, groupName, readField, runDuration, sortRuns } from "../../../query/stepwell_query/web/js/runs/run_fields.js";
 import { defaultView } from "../../../query/stepwell_query/web/js/state/url_state.js";
-import { lacking, literalWords, neededFields } from "../../../query/stepwell_query/web/js/runs/extra_columns.js";
+import { findIncomplete, literalWords, neededFields } from "../../../query/stepwell_query/web/js/runs/extra_columns.js";
 
 const run = (id, more = {}) => ({
   run_id: id, name: id, state: "finished", tags: [], notes: "", group: "", config: {}, summary: {},
-  created_at: "2026-01-01T00:00:00Z", started_at: "2026-01-01T00:00:00Z", finished_at: "2026-01-01T00:01:40Z", ...more,
+  created_at: "2026-01-01T00:00:00Z", started_at: "2026-01-01T00:00:00Z", finished_at: "2026-01-01T00:01:30Z", heartbeat_at: "2026-01-01T00:01:40Z", ...more,
 });
 const runs = [
   run("a", { config: { lr: 0.1, model: { depth: 9 } }, summary: { "val/loss": 0.5 }, tags: ["paper"] }),
   run("b", { config: { lr: 0.03, model: { depth: 10 }, "model.width": 3 }, state: "running" }),
   run("c", { config: { lr: { value: 1 } }, summary: { "val/loss": "NaN" } }),
 ];
-const ids = (found) => found.map((one) => one.run_id).join("");
+const ids = (found) => found.map((run) => run.run_id).join("");
 
-test("values are found inside, by whole names first, and wandb's wrapping is taken off", () => {
-  assert.equal(valueOf(runs[0], "config.model.depth"), 9);
-  assert.equal(valueOf(runs[1], "config.model.width"), 3);
-  assert.equal(valueOf(runs[2], "config.lr"), 1);
-  assert.equal(valueOf(runs[0], "config.model.depth.deeper"), undefined);
-  assert.equal(valueOf(runs[0], "runtime"), 100);
+test("values are found by their path, entire names first, and wandb's wrapping is removed", () => {
+  assert.equal(readField(runs[0], "config.model.depth"), 9);
+  assert.equal(readField(runs[1], "config.model.width"), 3);
+  assert.equal(readField(runs[2], "config.lr"), 1);
+  assert.equal(readField(runs[0], "config.model.depth.deeper"), undefined);
+  assert.equal(readField(runs[0], "runtime"), 100);
 });
 
-test("fields are the runs' own, then config's and summary's", () => {
-  const catalog = new Fields();
+test("fields are the built-in ones, then those of config and summary", () => {
+  const catalog = new FieldCatalog();
   assert.ok(catalog.add(runs));
   assert.ok(!catalog.add(runs) && !catalog.add([{ ...runs[0] }]));
   const fields = catalog.all;
   assert.ok(fields.indexOf("state") < fields.indexOf("config.lr"));
   assert.ok(fields.includes("config.model.depth") && fields.includes("summary.val/loss"));
-  assert.ok(usualColumns(fields).length < 20);
+  assert.ok(defaultColumns(fields).length < 20);
 });
 
 test("runs are sorted by numbers as numbers; those without come last either way", () => {
-  assert.equal(ids(sorted(runs, "config.lr")), "bac");
-  assert.equal(ids(sorted(runs, "-config.lr")), "cab");
-  assert.equal(ids(sorted(runs, "config.model.depth")), "abc");
-  assert.equal(ids(sorted(runs, "-config.model.depth")), "bac");
+  assert.equal(ids(sortRuns(runs, "config.lr")), "bac");
+  assert.equal(ids(sortRuns(runs, "-config.lr")), "cab");
+  assert.equal(ids(sortRuns(runs, "config.model.depth")), "abc");
+  assert.equal(ids(sortRuns(runs, "-config.model.depth")), "bac");
 });
 
-test("a search has words and conditions, all of which must hold", () => {
-  const found = (text) => ids(runs.filter(runFilter(text)));
-  assert.equal(found("config.lr>0.05"), "ac");
-  assert.equal(found("config.lr>0.05 state=finished tag:paper"), "a");
-  assert.equal(found("state!=running"), "ac");
-  assert.equal(found("[ab]"), "ab");
-  assert.equal(found("summary.val/loss<=0.5"), "a");
-  assert.equal(found("config.nothing=1"), "");
-  assert.equal(found('"no such words"'), "");
+test("a run's duration is from its creation to its last sign of life, or as the service returns it", () => {
+  assert.equal(runDuration(runs[0]), 100);
+  assert.equal(runDuration({ ...runs[0], duration: 7 }), 7);
+  assert.equal(runDuration({ ...runs[0], heartbeat_at: "2025-01-01T00:00:00Z" }), 0);
+  assert.equal(runDuration({ ...runs[0], heartbeat_at: "" }), undefined);
 });
 
 test("groups are named by the value", () => {
-  assert.equal(groupOf(runs[0], "config.lr"), "0.1");
-  assert.equal(groupOf(runs[0], "tags"), "paper");
-  assert.equal(groupOf(runs[1], "tags"), "(none)");
+  assert.equal(groupName(runs[0], "config.lr"), "0.1");
+  assert.equal(groupName(runs[0], "tags"), "paper");
+  assert.equal(groupName(runs[1], "tags"), "(none)");
 });
 
-test("what a view needs of config and summary is asked for by name, where a list of runs left it out", () => {
-  const view = { ...defaultView(), table: true, columns: ["state", "config.a"], sort: "-config.b", group: "tags", rq: "word summary.c>1 config.a=2" };
-  const fields = neededFields(view);
-  assert.deepEqual(fields, ["config.a", "config.b", "summary.c"]);
-  assert.deepEqual(neededFields({ ...view, table: false, sort: "name", rq: "" }), []);
+test("fields that lists of runs leave out are requested by name", () => {
+  const view = { ...defaultView(), table: true, columns: ["state", "config.a"], sort: "-config.b", group: "tags", rq: "word summary.c>1" };
+  const fields = neededFields(view, 500);
+  assert.deepEqual(fields, ["config.a", "config.b"]);
+  assert.deepEqual(neededFields({ ...view, table: false, sort: "name" }, 500), []);
   const partial = (more) => run("p", { partial: true, complete_to: { step: 1, offset: 5 }, ...more });
-  const values = { "config.a": 1, "config.b": undefined, "summary.c": 2 };
+  const values = { "config.a": 1, "config.b": undefined };
   const all = [run("whole"), partial({}), partial({ values, values_offset: 5 }), partial({ values, values_offset: 4 }), partial({ values: {}, values_offset: 5 })];
-  assert.deepEqual(lacking(all, fields), [all[1], all[3], all[4]]);
-  assert.deepEqual(lacking(all, []), []);
-  assert.equal(valueOf(all[2], "config.a"), 1);
-  assert.equal(valueOf(all[2], "config.b"), undefined);
+  assert.deepEqual(findIncomplete(all, fields), [all[1], all[3], all[4]]);
+  assert.deepEqual(findIncomplete(all, []), []);
+  assert.equal(readField(all[2], "config.a"), 1);
+  assert.equal(readField(all[2], "config.b"), undefined);
 });
 
-test("the service searches columns by the words that an expression can't do without", () => {
+test("the service searches columns by the words that every match contains", () => {
   assert.equal(literalWords("^config.lr$"), "config lr");
   assert.equal(literalWords("val/loss"), "val/loss");
   for (const expression of ["a|b", "colou?r", "a*", "[ab]c", "(x)", "\\d", "a{0,1}"]) assert.equal(literalWords(expression), "");

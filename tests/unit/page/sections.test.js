@@ -1,50 +1,56 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cellOf } from "../../../query/stepwell_query/web/js/panels/rows_cache.js";
+import { readCell } from "../../../query/stepwell_query/web/js/panels/rows_cache.js";
 import { hiddenBy } from "../../../query/stepwell_query/web/js/series/metric_definitions.js";
-import { isFolded, matcher, sectionOf, sectionsOf } from "../../../query/stepwell_query/web/js/panels/sections.js";
+import { isFolded, parseSectionName, buildSections } from "../../../query/stepwell_query/web/js/panels/sections.js";
+import { textMatcher } from "../../../query/stepwell_query/web/js/ui/text_match.js";
 
-const metric = (key, kind = "number", stream = "") => ({ key, kind, stream, first: 0, last: 1, runs: 1 });
+const metric = (key, kind = "number", stream = "", folded = key.toLowerCase()) => ({ key, folded, kind, stream, first: 0, last: 1, runs: 1 });
 
-test("a section is what stands before the first slash, or the last", () => {
-  assert.equal(sectionOf("train/gen/loss", "first"), "train");
-  assert.equal(sectionOf("train/gen/loss", "all"), "train/gen");
-  assert.equal(sectionOf("loss", "first"), "Charts");
-  assert.equal(sectionOf("/loss", "first"), "Charts");
+test("a section is the part of a key before its first slash, or its last", () => {
+  assert.equal(parseSectionName("train/gen/loss", "first"), "train");
+  assert.equal(parseSectionName("train/gen/loss", "all"), "train/gen");
+  assert.equal(parseSectionName("loss", "first"), "Charts");
+  assert.equal(parseSectionName("/loss", "first"), "Charts");
 });
 
 test("keys without a section come first, the system's last and folded; names in natural order", () => {
-  const found = sectionsOf([metric("a/x10"), metric("a/x9"), metric("loss"), metric("system/cpu", "number", "system")], "first", "");
-  assert.deepEqual(found.map((one) => [one.name, one.quiet]), [["Charts", false], ["a", false], ["system", true]]);
-  assert.deepEqual(found[1].panels.map((one) => one.label), ["x9", "x10"]);
-  assert.ok(isFolded(found[2], []) && !isFolded(found[2], ["system"]) && isFolded(found[1], ["a"]));
+  const sections = buildSections([metric("a/x10"), metric("a/x9"), metric("loss"), metric("system/cpu", "number", "system")], "first", "");
+  assert.deepEqual(sections.map((section) => [section.name, section.quiet]), [["Charts", false], ["a", false], ["system", true]]);
+  assert.deepEqual(sections[1].panels.map((panel) => panel.label), ["x9", "x10"]);
+  assert.ok(isFolded(sections[2], []) && !isFolded(sections[2], ["system"]) && isFolded(sections[1], ["a"]));
 });
 
 test("numbers and bools of one key are one panel, each other kind has its own; the console has none", () => {
-  const found = sectionsOf([metric("k"), metric("k", "bool"), metric("k", "image"), metric("console/stdout", "string", "console")], "first", "");
-  assert.deepEqual(found.flatMap((one) => one.panels.map((panel) => panel.id)), ["line:k", "image:k"]);
+  const sections = buildSections([metric("k"), metric("k", "bool"), metric("k", "image"), metric("console/stdout", "string", "console")], "first", "");
+  assert.deepEqual(sections.flatMap((section) => section.panels.map((panel) => panel.id)), ["line:k", "image:k"]);
 });
 
 test("a search is a regular expression in any case, or plain text where it is none", () => {
-  assert.ok(matcher("^TRAIN/.*ss$")("train/loss"));
-  assert.ok(!matcher("^loss")("train/loss"));
-  assert.ok(matcher("a(b")("xA(B"));
-  assert.equal(sectionsOf([metric("train/loss"), metric("val/loss")], "first", "^val").length, 1);
+  assert.ok(textMatcher("^TRAIN/.*ss$")("train/loss"));
+  assert.ok(!textMatcher("^loss")("train/loss"));
+  assert.ok(textMatcher("a(b")("xA(B"));
+  assert.equal(buildSections([metric("train/loss"), metric("val/loss")], "first", "^val").length, 1);
 });
 
 test("a metric that was defined as hidden is, by its own name before a pattern, unless another run shows it", () => {
-  const definition = (name, hidden, glob = name.includes("*")) => ({ name, hidden, glob });
+  const definition = (name, hidden, glob = name.includes("*")) => ({ name, folded: name.toLowerCase(), hidden, glob });
   const run = (...metric_definitions) => ({ metric_definitions });
   const hidden = hiddenBy([run(definition("Debug/*", true), definition("debug/kept", false)), run(), run()]);
   assert.deepEqual(["debug/a", "debug/kept", "loss", "_debug/a"].map(hidden), [true, false, false, false]);
   assert.ok(!hiddenBy([run(definition("a", true)), run(definition("a", false), definition("b", true))])("a"));
-  assert.ok(hiddenBy([run(definition("a.b", true))])("A.B") && !hiddenBy([run(definition("a.b", true))])("aXb"));
+  assert.ok(hiddenBy([run(definition("A.B", true))])("a.b") && !hiddenBy([run(definition("a.b", true))])("axb"));
+  const street = { ...definition("Straße/*", true), folded: "strasse/*" };
+  assert.ok(hiddenBy([run(street)])("strasse/a") && !hiddenBy([run(street)])("straße/a"));
 });
 
 test("a key that runs spell in other cases is one panel", () => {
-  const metrics = ["Loss", "loss", "acc"].map((key) => ({ key, kind: "number", stream: "", first: 0, last: 1, runs: 1 }));
-  assert.deepEqual(sectionsOf(metrics, "first", "")[0].panels.map((panel) => panel.key), ["acc", "Loss"]);
-  assert.equal(cellOf({ _step: 1, Said: "a" }, "said"), "a");
-  assert.equal(cellOf({ _step: 1, Said: "a", said: "b" }, "said"), "b");
-  assert.equal(cellOf({ _step: 1 }, "said"), undefined);
+  const metrics = ["Loss", "loss", "acc"].map((key) => metric(key));
+  const streets = ["STRASSE", "Straße"].map((key) => metric(key, "number", "", "strasse"));
+  assert.deepEqual(buildSections(streets, "first", "")[0].panels.map((panel) => [panel.key, panel.folded]), [["STRASSE", "strasse"]]);
+  assert.deepEqual(buildSections(metrics, "first", "")[0].panels.map((panel) => panel.key), ["acc", "Loss"]);
+  assert.equal(readCell({ _step: 1, Said: "a" }, "said"), "a");
+  assert.equal(readCell({ _step: 1, Said: "a", said: "b" }, "said"), "b");
+  assert.equal(readCell({ _step: 1, _timestamp: 2, _runtime: 3 }, "said"), undefined);
+  assert.equal(readCell({ _step: 1, Straße: "a" }, "STRASSE"), "a");
 });

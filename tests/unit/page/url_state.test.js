@@ -23,20 +23,20 @@ const everything = {
   tab: "system",
 };
 
-test("a view comes back from its address", () => {
+test("a view is restored from its address", () => {
   assert.deepEqual(parseView(formatView(everything)), everything);
 });
 
-test("what is as by default is left out", () => {
+test("defaults are left out", () => {
   assert.equal(formatView(defaultView()), "");
   assert.deepEqual(parseView(""), defaultView());
 });
 
-test("no run shown is told from the usual ones", () => {
+test("a view without runs differs from one with the default runs", () => {
   assert.deepEqual(parseView(formatView({ ...defaultView(), show: [] })).show, []);
 });
 
-test("what can't be read is as by default", () => {
+test("invalid parts have their defaults", () => {
   const view = parseView("?smooth=magic:1&colors=a:red&p=k;5..1&sections=x&%=%E0%A4%A&nonsense&q=%E0%A4%A");
   assert.deepEqual(view.smooth, { kind: "none", amount: 0 });
   assert.deepEqual([view.colors, view.panels, view.sections, view.q], [{}, { k: {} }, "first", "%E0%A4%A"]);

@@ -16,6 +16,9 @@ from stepwell_query.runs.list import RunsRequest, check_columns
 from stepwell_query.runs.ordering import Order
 
 RUNS_MAX: Final = 1_000
+RUNS_DEFAULT: Final = 50
+"""Runs of a page if the request names no limit: the first page that the web page loads."""
+
 # Longer than any valid text, so that the rules of the parameter report errors.
 _TEXT_MAX: Final = 100_000
 
@@ -35,7 +38,7 @@ class RunsQuery(Parameters):
         description="A field, `config.KEY` or `summary.KEY`; a leading `-` reverses the order. Missing values come"
         " last.",
     )
-    limit: int = Field(50, ge=1, le=RUNS_MAX, description="Maximum runs of a page.")
+    limit: int = Field(RUNS_DEFAULT, ge=1, le=RUNS_MAX, description="Maximum runs of a page.")
     cursor: str | None = Field(None, max_length=_TEXT_MAX, description="The `next` of the previous page.")
     columns: list[str] | None = Field(
         None,

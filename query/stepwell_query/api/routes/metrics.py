@@ -27,7 +27,7 @@ async def run_metrics(entity: str, project: str, body: RunMetricsBody, context: 
     """List the metrics of some runs of a project together, in columns, sorted by `key` and `kind`.
 
     `first_step` and `last_step` are over all these runs, `runs` is the number of runs with the metric. Runs that do not
-    exist have no metrics.
+    exist have no metrics. `folded` is the same for all spellings of a key.
     """
     check_identifier("entity", entity)
     check_identifier("project", project)

@@ -24,9 +24,6 @@ _SAFETY = {"x-content-type-options": "nosniff", "referrer-policy": "same-origin"
 _PLAIN = "!~*'()"
 """Characters that JavaScript's encodeURIComponent leaves unescaped in addition to those of `quote`."""
 
-_FIRST_RUNS = 50
-"""Equal to FIRST_PAGE of runs_model.js."""
-
 _IMMUTABLE = "public, max-age=31536000, immutable"
 
 
@@ -60,8 +57,8 @@ async def document(request: Request) -> Response:
     names = [request.path_params[name] for name in ("entity", "project", "run_id") if name in request.path_params]
     if names and names[0] in _RESERVED:
         raise HTTPException(404)
-    ahead = f"<{_first_request(names)}>; rel=preload; as=fetch; crossorigin"
-    return _document(request, lambda page: page.document, PAGE_POLICY, link=ahead)
+    preloads = [f"<{address}>; rel=preload; as=fetch; crossorigin" for address in _first_requests(names)]
+    return _document(request, lambda page: page.document, PAGE_POLICY, link=", ".join(preloads))
 
 
 def _document(request: Request, chosen: Callable[[Page], Asset], policy: str, **more: str) -> Response:
@@ -72,21 +69,21 @@ def _document(request: Request, chosen: Callable[[Page], Asset], policy: str, **
     return _answer(request, asset, {"content-security-policy": policy, "cache-control": "no-cache", **more})
 
 
-def _first_request(names: list[str]) -> str:
-    """Return the URL that the page's scripts will request first, so that the browser can preload it."""
+def _first_requests(names: list[str]) -> list[str]:
+    """Return the addresses that the page's scripts request first, so that browsers request them before the scripts.
+
+    The first page of runs has the service's default length: neither side needs a number for it.
+    """
     path = "/".join(quote(name, safe=_PLAIN) for name in names)
     if not names:
-        return "/api/v1/projects"
-    return (
-        f"/api/v1/runs/{path}"
-        if len(names) > 2
-        else f"/api/v1/projects/{path}/runs?order=-created_at&limit={_FIRST_RUNS}"
-    )
+        return ["/api/v1/projects"]
+    first = f"/api/v1/runs/{path}" if len(names) > 2 else f"/api/v1/projects/{path}/runs?order=-created_at"
+    return [first, "/api/v1/connect"]
 
 
 @router.get(ASSETS + "/{version}/{name:path}")
 async def asset(version: str, name: str, request: Request) -> Response:
-    """Return one of the page's files; it never changes at this URL."""
+    """Return one of the page's files, which caches may keep indefinitely."""
     page = _page()
     file = page.assets.get(name)
     if version != page.version or file is None:

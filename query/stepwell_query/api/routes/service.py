@@ -10,12 +10,13 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from stepwell_query.api.dependencies import ContextDep
-from stepwell_query.api.params.runs import RUNS_MAX
+from stepwell_query.api.params.runs import RUNS_DEFAULT, RUNS_MAX
 from stepwell_query.api.problem_types import ProblemType
 from stepwell_query.api.problems import problem
 from stepwell_query.encoding import json_bytes
 from stepwell_query.readiness import UP
 from stepwell_query.rows.history import SAMPLES_MAX
+from stepwell_query.runs.columns import COLUMNS_MAX
 from stepwell_query.runs.fields import RUN_FIELDS
 from stepwell_query.series.models import POINTS_MAX
 from stepwell_query.telemetry import exposition
@@ -42,6 +43,8 @@ async def connect(context: ContextDep) -> dict[str, Any]:
             "series": settings.query_max_series,
             "values": settings.query_max_cells,
             "runs": RUNS_MAX,
+            "first_runs": RUNS_DEFAULT,
+            "columns": COLUMNS_MAX,
             "key_characters": KEY_MAX_CHARS,
             "step": MAX_STEP,
             "event_bytes": MAX_EVENT_BYTES,

@@ -12,6 +12,7 @@ from stepwell_query.encoding import NotFinite, json_bytes, json_floats
 from stepwell_query.runs.summary import stored_value
 from stepwell_query.series.groups.aggregate import GroupBuckets
 from stepwell_query.series.groups.read import GroupedSeries, Groups
+from stepwell_schemas.rules.keys import fold_key
 
 
 def groups_json(answer: Groups, group_by: str | None, points: int, non_finite: NotFinite) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def groups_json(answer: Groups, group_by: str | None, points: int, non_finite: N
 def _series_json(series: GroupedSeries, answer: Groups, non_finite: NotFinite) -> dict[str, Any]:
     return {
         "key": series.key,
+        "folded": fold_key(series.key),
         "kind": series.kind,
         "bucket_width": 1 << series.shift,
         "first_step": series.first,

@@ -1,37 +1,37 @@
 /**
- * Draws a figure that the page hands over. Runs in a frame of an origin of its own: what a figure may bring along
- * reaches neither the page nor the service.
+ * Draws the figure that the page sends. Runs in a frame with an opaque origin: scripts in a figure have no access to the
+ * page or to the service.
  */
 
-/** @typedef {{figure: {data: object[], layout?: Record<string, unknown>, frames?: object[]}, colors: {text: string, grid: string, panel: string}}} Handed */
+/** @typedef {{figure: {data: object[], layout?: Record<string, unknown>, frames?: object[]}, colors: {text: string, grid: string, panel: string}}} FigureMessage */
 
-const place = /** @type {HTMLElement} */ (document.getElementById("figure"));
-/** @type {Handed | null} */
-let handed = null;
+const container = /** @type {HTMLElement} */ (document.getElementById("figure"));
+/** @type {FigureMessage | null} */
+let message = null;
 
 addEventListener("message", (event) => {
   if (event.source !== parent || event.data === null || typeof event.data !== "object") return;
-  handed = event.data;
+  message = event.data;
   void draw();
 });
 
 async function draw() {
-  if (!handed) return;
+  if (!message) return;
   try {
-    await drawFigure(handed);
+    await drawFigure(message);
   } catch (error) {
-    place.className = "failed";
-    place.textContent = `This figure can't be drawn: ${error}`;
+    container.className = "failed";
+    container.textContent = `This figure can't be drawn: ${error}`;
   }
-  const data = handed.figure?.data;
+  const data = message.figure?.data;
   parent.postMessage({ drawn: Array.isArray(data) ? data.length : 0 }, "*");
 }
 
-/** @param {Handed} handed Throws when the figure is none. */
+/** @param {FigureMessage} message Throws if the figure is not valid. */
 async function drawFigure({ figure, colors }) {
   const plotly = /** @type {any} */ (window).Plotly;
   const axis = { gridcolor: colors.grid, zerolinecolor: colors.grid, linecolor: colors.grid, automargin: true };
-  // What the figure says itself holds over the theme, but for the size: the panel's.
+  // The figure's own layout has precedence over the theme, except for the size, which is that of the panel.
   /** @type {Record<string, any>} */
   const layout = {
     paper_bgcolor: "transparent",
@@ -46,8 +46,8 @@ async function drawFigure({ figure, colors }) {
   for (const name of Object.keys(layout).concat("xaxis", "yaxis")) {
     if (/^[xy]axis\d*$/.test(name)) layout[name] = { ...axis, ...layout[name] };
   }
-  await plotly.react(place, figure.data, layout, { responsive: true, displaylogo: false });
-  if (figure.frames?.length) await plotly.addFrames(place, figure.frames);
+  await plotly.react(container, figure.data, layout, { responsive: true, displaylogo: false });
+  if (figure.frames?.length) await plotly.addFrames(container, figure.frames);
 }
 
 addEventListener("load", () => parent.postMessage({ ready: true }, "*"));

@@ -1,4 +1,4 @@
-/** Shows what the address names: all projects, a project, or a run. */
+/** The entry point: shows all projects, a project or a run, as the address says. */
 
 import { Connection } from "./api/connection.js";
 import { href, showHeader } from "./ui/header.js";
@@ -7,7 +7,7 @@ import { showProjects } from "./pages/projects_page.js";
 import { RunPage } from "./pages/run_page.js";
 import { RunsModel, SingleRun } from "./runs/runs_model.js";
 import { Store } from "./state/view_state.js";
-import { startTheme, toggleTheme } from "./state/theme.js";
+import { startTheme, toggleTheme } from "./ui/theme.js";
 import { Workspace } from "./pages/workspace.js";
 
 const top = /** @type {HTMLElement} */ (document.getElementById("top"));

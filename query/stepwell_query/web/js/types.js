@@ -1,7 +1,7 @@
 /**
- * Types that several modules share. Only types: nothing runs here.
+ * Types that several modules share.
  *
- * @typedef {object} Run A run as the service describes it.
+ * @typedef {object} Run A run, as the service returns it.
  * @property {string} entity
  * @property {string} project
  * @property {string} run_id
@@ -23,74 +23,77 @@
  * @property {string} heartbeat_at
  * @property {number} last_step
  * @property {number} points
+ * @property {number | null} [duration] seconds, if the service returns it
  * @property {number} log_rows
  * @property {number} step_conflicts
  * @property {{step: number, offset: number}} complete_to
- * @property {{name: string, glob: boolean, hidden: boolean | null, step_metric?: string | null}[]} metric_definitions
- * @property {boolean} [partial] whether a list of runs left some of config and summary out
- * @property {Record<string, unknown>} [values] what was asked for by name of what was left out, by field
- * @property {number} [values_offset] how far the run was stored when `values` were read
+ * @property {{name: string, folded: string, glob: boolean, hidden: boolean | null, step_metric?: string | null}[]} metric_definitions
+ * @property {boolean} [partial] whether parts of config and summary are left out, as in lists of wide runs
+ * @property {Record<string, unknown>} [values] columns that were left out and then requested by name, by field
+ * @property {number} [values_offset] the stored offset of the run when `values` were read
  *
- * @typedef {object} Metric A key with a kind, over the runs that are shown.
+ * @typedef {object} Metric A key with a kind, over the shown runs.
  * @property {string} key
+ * @property {string} folded the form that all spellings of the key share
  * @property {string} kind
  * @property {number} first
  * @property {number} last
- * @property {number} runs how many of them have it
- * @property {string} stream "" for what the runs themselves logged
+ * @property {number} runs number of runs that have it
+ * @property {string} stream "" for values that scripts logged
  *
- * @typedef {object} Points One series as the service samples it; all arrays are of one length.
+ * @typedef {object} Points One sampled series; all arrays have the same length.
  * @property {string} key
+ * @property {string} folded
  * @property {string} kind
- * @property {string} axis what lies on x
- * @property {boolean} sampled whether a point stands for several rows
- * @property {number} width steps of one bucket
+ * @property {string} axis the metric on the x axis
+ * @property {boolean} sampled whether a point represents several rows
+ * @property {number} width steps per bucket
  * @property {number[]} x
  * @property {number[]} step
- * @property {number[]} value the last of each bucket
+ * @property {number[]} value the last value of each bucket
  * @property {number[]} min
  * @property {number[]} max
  * @property {number[]} mean
  * @property {number[]} counts
  * @property {number[]} nans
- * @property {number[]} [smoothed] the moving average over the whole series
+ * @property {number[]} [smoothed] the moving average, computed over the whole series
  *
  * @typedef {"none" | "ema" | "average" | "gaussian"} SmoothKind
  * @typedef {{kind: SmoothKind, amount: number}} Smooth
  *
- * @typedef {object} PanelView What a person set on one panel.
+ * @typedef {object} PanelView The settings of one panel.
  * @property {boolean} [log] logarithmic y axis
  * @property {[number, number]} [zoom] range on the x axis
- * @property {number} [step] of media; none: the last one
+ * @property {number} [step] of media; undefined: the last one
  *
- * @typedef {object} ViewState All that a link to the page carries.
- * @property {string} q search over metrics
- * @property {string} rq search over runs
- * @property {"first" | "all"} sections what of a key names its section
- * @property {string[]} fold sections that were opened or folded against their default
+ * @typedef {object} ViewState Everything that the address of the page contains.
+ * @property {string} q search for metrics
+ * @property {string} rq search for runs
+ * @property {"first" | "all"} sections the part of a key that names its section: up to its first or its last `/`
+ * @property {string[]} fold sections that are not in their default state (open or folded)
  * @property {string} x "" for each metric's own axis
  * @property {Smooth} smooth
  * @property {boolean} logx
  * @property {boolean} logy
- * @property {boolean} outliers whether the y axis leaves out outliers
- * @property {string[] | null} show ids of the runs that are drawn; null: the newest
+ * @property {boolean} outliers whether the range of the y axis excludes outliers
+ * @property {string[] | null} show ids of the drawn runs; null: the newest
  * @property {string} sort
  * @property {string} group
- * @property {string[] | null} columns null: the usual ones
+ * @property {string[] | null} columns null: the default columns
  * @property {Record<string, string>} colors by run id
  * @property {Record<string, PanelView>} panels by key
- * @property {string} full the panel that is enlarged
+ * @property {string} full id of the enlarged panel
  * @property {boolean} table whether the runs are shown as a table
- * @property {string} tab of a run's page
+ * @property {string} tab tab of a run's page
  *
- * @typedef {object} Line What a line chart draws; arrays are of one length, x ascends.
+ * @typedef {object} Line A line of a chart; all arrays have the same length, and x ascends.
  * @property {string} id
  * @property {string} name
  * @property {string} color
  * @property {number[]} x
- * @property {number[]} y what is drawn
- * @property {number[] | null} raw what was smoothed
- * @property {number[]} [smooth] the moving average that the service made of the whole series
+ * @property {number[]} y the drawn values
+ * @property {number[] | null} raw the values before smoothing
+ * @property {number[]} [smooth] the moving average, computed by the service over the whole series
  * @property {number[] | null} low
  * @property {number[] | null} high
  * @property {number[]} step
@@ -99,7 +102,7 @@
  * @property {number[]} last the last value of each bucket
  * @property {boolean} sampled
  * @property {boolean} dash
- * @property {string} band what low and high are: "min–max" or "± std"
+ * @property {string} band the meaning of low and high: "min–max" or "± std"
  */
 
 export {};

@@ -1,4 +1,4 @@
-/** Whether the service is reached: shown while it is not, and found out again and again until it is. */
+/** Shows a banner while the service is unreachable, and probes the service until it responds. */
 
 import { reachability } from "./service.js";
 import { fill, h } from "../ui/dom.js";
@@ -13,18 +13,18 @@ export class Connection {
     this.tries = 0;
     this.timer = 0;
     /** @type {Set<() => void>} */
-    this.healed = new Set();
+    this.reconnected = new Set();
     reachability.report = (reached) => this.report(reached);
     addEventListener("online", () => this.lost && this.probe());
   }
 
   /**
-   * Call a function whenever the service is reached again.
+   * Register a function to call each time the service is reachable again.
    * @param {() => void} call
    */
-  onHealed(call) {
-    this.healed.add(call);
-    return () => this.healed.delete(call);
+  onReconnected(call) {
+    this.reconnected.add(call);
+    return () => this.reconnected.delete(call);
   }
 
   /** @param {boolean} reached */
@@ -35,14 +35,14 @@ export class Connection {
     clearTimeout(this.timer);
     if (reached) {
       this.tries = 0;
-      for (const call of [...this.healed]) call();
+      for (const call of [...this.reconnected]) call();
       return;
     }
-    fill(this.banner, "Connection to the service lost. ", h("span", {}, "What you see may be old; trying again…"));
-    this.wait();
+    fill(this.banner, "Connection to the service lost. ", h("span", {}, "The data shown may be outdated. Reconnecting…"));
+    this.scheduleProbe();
   }
 
-  wait() {
+  scheduleProbe() {
     clearTimeout(this.timer);
     const wait = WAITS_MS[Math.min(this.tries, WAITS_MS.length - 1)];
     this.timer = window.setTimeout(() => this.probe(), wait);
@@ -50,11 +50,11 @@ export class Connection {
   }
 
   async probe() {
-    // A page reads: it needs ClickHouse, and neither the broker nor the ingestor.
+    // The page only reads: it needs ClickHouse, but neither the broker nor the ingestor.
     const reached = await fetch("/readyz")
-      .then(async (answer) => answer.ok || (await answer.json()).parts?.clickhouse?.state === "up")
+      .then(async (response) => response.ok || (await response.json()).parts?.clickhouse?.state === "up")
       .catch(() => false);
     if (reached) this.report(true);
-    else this.wait();
+    else this.scheduleProbe();
   }
 }

@@ -1,18 +1,21 @@
-/** News of a project: which runs have moved on. Silent while nobody looks; on return, all that moved meanwhile. */
+/**
+ * The stream of a project's run updates. It is closed while the tab is hidden; after it is opened again, the service
+ * sends the runs that changed in the meantime.
+ */
 
 import { eventsUrl, reachability } from "./service.js";
 
-/** @typedef {{run_id: string, offset: number, step: number, state: string}} Moved */
+/** @typedef {{run_id: string, offset: number, step: number, state: string}} RunUpdate */
 
-export class Live {
+export class RunEvents {
   /**
    * @param {string} entity
    * @param {string} project
-   * @param {(runs: Moved[]) => void} tell
+   * @param {(updates: RunUpdate[]) => void} onUpdates
    */
-  constructor(entity, project, tell) {
+  constructor(entity, project, onUpdates) {
     this.url = eventsUrl(entity, project);
-    this.tell = tell;
+    this.onUpdates = onUpdates;
     /** @type {EventSource | null} */
     this.source = null;
     document.addEventListener("visibilitychange", () => (document.hidden ? this.close() : this.open()));
@@ -20,17 +23,17 @@ export class Live {
     this.open();
   }
 
-  /** Begin to listen, unless it does. */
+  /** Open the stream, unless it is open. */
   open() {
     if (this.source && this.source.readyState !== EventSource.CLOSED) return;
     const source = new EventSource(this.url);
     this.source = source;
     source.addEventListener("open", () => reachability.report(true));
     source.addEventListener("error", () => {
-      // The browser tries again by itself, except after an answer that is no stream.
+      // The browser reconnects by itself, except after a response that is not a stream.
       if (this.source === source) reachability.report(false);
     });
-    source.addEventListener("runs", (event) => this.tell(JSON.parse(event.data).runs));
+    source.addEventListener("runs", (event) => this.onUpdates(JSON.parse(event.data).runs));
   }
 
   close() {

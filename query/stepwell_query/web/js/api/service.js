@@ -1,4 +1,4 @@
-/** Everything that the page asks the service for. */
+/** The client of the HTTP API. */
 
 /** @typedef {import("../types.js").Run} Run */
 /** @typedef {import("../types.js").Metric} Metric */
@@ -6,7 +6,7 @@
 
 const ROOT = "/api/v1";
 
-/** An answer that is no success, or none at all (`status` 0). */
+/** A response with an error status, or no response (`status` 0). */
 export class ApiError extends Error {
   /** @param {number} status @param {string} message @param {{field: string}[]} errors */
   constructor(status, message, errors = []) {
@@ -16,39 +16,40 @@ export class ApiError extends Error {
     this.errors = errors;
   }
 
-  /** Whether the service was not reached, or says that it can't answer now. */
-  get passing() {
+  /** Whether the service was unreachable or temporarily unavailable. */
+  get isTemporary() {
     return this.status === 0 || this.status === 503;
   }
 }
 
-/** Told after each request whether the service was reached. */
+/** `report` is called after each request with whether the service was reached. */
 export const reachability = {
   /** @type {(reached: boolean) => void} */
   report: () => undefined,
 };
 
 /**
+ * Send a request; return the JSON of the response. Throws ApiError.
  * @param {string} path
  * @param {{signal?: AbortSignal, body?: unknown}} [options]
  * @returns {Promise<any>}
  */
-export async function ask(path, { signal, body } = {}) {
+export async function request(path, { signal, body } = {}) {
   /** @type {RequestInit} */
   const init = body === undefined ? { signal } : { signal, method: "POST", body: JSON.stringify(body) };
   if (body !== undefined) init.headers = { "content-type": "application/json" };
-  let answer;
+  let response;
   try {
-    answer = await fetch(`${ROOT}${path}`, init);
+    response = await fetch(`${ROOT}${path}`, init);
   } catch (error) {
     if (signal?.aborted) throw error;
     reachability.report(false);
-    throw new ApiError(0, "The service can't be reached.");
+    throw new ApiError(0, "The service is unreachable.");
   }
   reachability.report(true);
-  if (answer.ok) return answer.json();
-  const problem = await answer.json().catch(() => ({}));
-  throw new ApiError(answer.status, problem.detail ?? `The service answered ${answer.status}.`, problem.errors);
+  if (response.ok) return response.json();
+  const problem = await response.json().catch(() => ({}));
+  throw new ApiError(response.status, problem.detail ?? `The service responded with status ${response.status}.`, problem.errors);
 }
 
 /** @param {string[]} parts */
@@ -56,72 +57,77 @@ function path(...parts) {
   return parts.map(encodeURIComponent).join("/");
 }
 
-/** @param {Record<string, string | number | boolean | string[] | undefined>} values a list: the name once for each */
+/** @param {Record<string, string | number | boolean | string[] | undefined>} values a list repeats the name */
 function query(values) {
-  const each = Object.entries(values).flatMap(([name, value]) => (Array.isArray(value) ? value : [value]).map((one) => ({ name, one })));
-  const there = each.filter(({ one }) => one !== undefined && one !== "");
-  return there.length ? `?${there.map(({ name, one }) => `${name}=${encodeURIComponent(String(one))}`).join("&")}` : "";
+  const pairs = Object.entries(values)
+    .flatMap(([name, value]) => (Array.isArray(value) ? value : [value]).map((item) => ({ name, value: item })))
+    .filter(({ value }) => value !== undefined && value !== "");
+  return pairs.length ? `?${pairs.map(({ name, value }) => `${name}=${encodeURIComponent(String(value))}`).join("&")}` : "";
 }
 
 /** @returns {Promise<{projects: {entity: string, project: string, runs: number, last_activity: string}[]}>} */
 export function projects() {
-  return ask("/projects");
+  return request("/projects");
 }
 
 /**
- * Return one page of a project's runs. `columns`: these alone, as `values` in place of config and summary.
+ * Return one page of a project's runs, the newest first. With `columns`, runs have these columns as `values` instead of
+ * config and summary.
  * @param {string} entity
  * @param {string} project
  * @param {{limit?: number, cursor?: string, filter?: string, columns?: string[]}} [page]
+ * @param {AbortSignal} [signal]
  * @returns {Promise<{runs: Run[], next: string | null, total: number, columns: {shown: string[], total: number}}>}
  */
-export function runs(entity, project, page = {}) {
-  return ask(`/projects/${path(entity, project)}/runs${query({ order: "-created_at", ...page })}`);
+export function runs(entity, project, { columns, ...page } = {}, signal) {
+  // No columns at all: one empty name.
+  const parameters = query({ order: "-created_at", ...page, columns }) + (columns?.length === 0 ? "&columns=" : "");
+  return request(`/projects/${path(entity, project)}/runs${parameters}`, { signal });
 }
 
 /**
  * Find columns of config and summary among all runs of a project.
  * @param {string} entity
  * @param {string} project
- * @param {{search: string, limit: number}} asked `search`: words, all of which a column's name has
+ * @param {{search: string, limit: number}} options `search`: words that the names of columns contain
  * @param {AbortSignal} [signal]
  * @returns {Promise<{columns: {source: string, key: string}[], total: number}>}
  */
-export function runColumns(entity, project, asked, signal) {
-  return ask(`/projects/${path(entity, project)}/runs/columns${query(asked)}`, { signal });
+export function runColumns(entity, project, options, signal) {
+  return request(`/projects/${path(entity, project)}/runs/columns${query(options)}`, { signal });
 }
 
 /** @param {string} entity @param {string} project @param {string} run @returns {Promise<Run>} */
 export function run(entity, project, run) {
-  return ask(`/runs/${path(entity, project, run)}`);
+  return request(`/runs/${path(entity, project, run)}`);
 }
 
 /**
- * Return what one run has logged, its other streams included.
- * @param {Run} of
+ * Return the metrics of a run, of all its streams.
+ * @param {Run} run
  * @returns {Promise<{key: string, kind: string, last_step: number, stream: string}[]>}
  */
-export async function runMetrics(of) {
-  return (await ask(`/runs/${path(of.entity, of.project, of.run_id)}/metrics`)).metrics;
+export async function runMetrics(run) {
+  return (await request(`/runs/${path(run.entity, run.project, run.run_id)}/metrics`)).metrics;
 }
 
 /**
- * Return what some runs have logged together, sorted by key.
+ * Return the metrics of some runs together, sorted by key.
  * @param {string} entity
  * @param {string} project
  * @param {string[]} ids
  * @returns {Promise<Metric[]>}
  */
 export async function metrics(entity, project, ids) {
-  const answer = await ask(`/projects/${path(entity, project)}/metrics`, { body: { run_ids: ids } });
-  const of = answer.metrics;
-  return of.key.map((/** @type {string} */ key, /** @type {number} */ at) => ({
+  const columns = (await request(`/projects/${path(entity, project)}/metrics`, { body: { run_ids: ids } })).metrics;
+  return columns.key.map((/** @type {string} */ key, /** @type {number} */ at) => ({
     key,
-    kind: of.kind[at],
-    first: of.first_step[at],
-    last: of.last_step[at],
-    runs: of.runs[at],
-    stream: of.stream[at],
+    folded: columns.folded[at],
+    kind: columns.kind[at],
+    first: columns.first_step[at],
+    last: columns.last_step[at],
+    runs: columns.runs[at],
+    stream: columns.stream[at],
   }));
 }
 
@@ -129,65 +135,75 @@ export async function metrics(entity, project, ids) {
  * @typedef {object} RunSeries
  * @property {string} run
  * @property {Points[]} series
- * @property {number} offset to which the answer is complete
+ * @property {number} offset up to which the response is complete
  */
 
+/** @typedef {import("../series/request_planner.js").SeriesRequest} SeriesRequest */
+
+/** @param {SeriesRequest} request */
+function seriesBody({ metrics, ...rest }) {
+  return { ...rest, keys: metrics.map(({ key }) => key) };
+}
+
 /**
- * @param {import("../series/request_planner.js").Asked} asked
+ * Return series of runs.
+ * @param {SeriesRequest} seriesRequest
  * @param {AbortSignal} [signal]
  * @returns {Promise<RunSeries[]>}
  */
-export async function series(asked, signal) {
-  const answer = await ask("/series", { body: asked, signal });
-  return answer.runs.map((/** @type {any} */ one) => ({
-    run: one.run,
-    offset: one.complete_to.offset,
-    series: one.series.map(pointsOf),
+export async function series(seriesRequest, signal) {
+  const response = await request("/series", { body: seriesBody(seriesRequest), signal });
+  return response.runs.map((/** @type {any} */ run) => ({
+    run: run.run,
+    offset: run.complete_to.offset,
+    series: run.series.map(toPoints),
   }));
 }
 
-/** @param {any} one @returns {Points} */
-function pointsOf(one) {
+/** @param {any} series @returns {Points} */
+function toPoints(series) {
   return {
-    key: one.key,
-    kind: one.kind,
-    axis: one.x_axis,
-    sampled: one.sampled,
-    width: one.bucket_width,
-    x: floats(one.x),
-    step: one.step,
-    value: floats(one.value),
-    min: floats(one.min),
-    max: floats(one.max),
-    mean: floats(one.mean),
-    counts: one.counts,
-    nans: one.nans,
-    ...(one.smoothed ? { smoothed: floats(one.smoothed) } : {}),
+    key: series.key,
+    folded: series.folded,
+    kind: series.kind,
+    axis: series.x_axis,
+    sampled: series.sampled,
+    width: series.bucket_width,
+    x: floats(series.x),
+    step: series.step,
+    value: floats(series.value),
+    min: floats(series.min),
+    max: floats(series.max),
+    mean: floats(series.mean),
+    counts: series.counts,
+    nans: series.nans,
+    ...(series.smoothed ? { smoothed: floats(series.smoothed) } : {}),
   };
 }
 
 /**
- * Return series summed up by group: the mean as `value` and `mean`, and one standard deviation to each side of it as
- * `min` and `max` (NaN where there is but one run); `counts` are the runs.
- * @param {import("../series/request_planner.js").Asked} asked
+ * Return series aggregated by group: `value` and `mean` are the mean, `min` and `max` are one standard deviation below
+ * and above it (NaN if there is only one run), and `counts` are numbers of runs.
+ * @param {SeriesRequest} seriesRequest
  * @param {AbortSignal} [signal]
  * @returns {Promise<{points: Map<string, Points[]>, offsets: Map<string, number>}>} by group, and by run
  */
-export async function groups(asked, signal) {
-  const answer = await ask("/groups", { body: asked, signal });
+export async function groups(seriesRequest, signal) {
+  const response = await request("/groups", { body: seriesBody(seriesRequest), signal });
   /** @type {Map<string, Points[]>} */
-  const points = new Map(answer.groups.map((/** @type {any} */ group) => [group.value, []]));
-  for (const series of answer.series) for (const group of series.groups) points.get(group.value)?.push(summedUp(series, group));
-  const reached = Object.entries(answer.complete_to).map(([run, to]) => /** @type {[string, number]} */ ([run, /** @type {any} */ (to).offset]));
-  return { points, offsets: new Map(reached) };
+  const points = new Map(response.groups.map((/** @type {any} */ group) => [group.value, []]));
+  for (const series of response.series) for (const group of series.groups) points.get(group.value)?.push(toGroupPoints(series, group));
+  const offsets = Object.entries(response.complete_to).map(([run, to]) => /** @type {[string, number]} */ ([run, /** @type {any} */ (to).offset]));
+  return { points, offsets: new Map(offsets) };
 }
 
 /** @param {any} series @param {any} group @returns {Points} */
-function summedUp(series, group) {
+function toGroupPoints(series, group) {
   const mean = floats(group.mean);
   const std = floats(group.std);
   return {
     key: series.key,
+    folded: series.folded,
     kind: series.kind,
     axis: series.x_axis,
     sampled: true,
@@ -204,33 +220,34 @@ function summedUp(series, group) {
 }
 
 /**
- * JSON has no NaN and no infinities: the service writes their names.
+ * Convert numbers of a response: NaN and the infinities, which JSON lacks, are texts.
  * @param {(number | string)[]} values
  * @returns {number[]}
  */
 export function floats(values) {
-  const plain = values.every((value) => typeof value === "number");
-  return plain ? /** @type {number[]} */ (values) : values.map(Number);
+  const allNumbers = values.every((value) => typeof value === "number");
+  return allNumbers ? /** @type {number[]} */ (values) : values.map(Number);
 }
 
 /**
- * Return a run's rows that have a key, sampled evenly.
- * @param {Run} of
- * @param {{key?: string, samples?: number, min_step?: number, max_step?: number, stream?: string}} asked
+ * Return an even sample of a run's rows.
+ * @param {Run} run
+ * @param {{key?: string, samples?: number, min_step?: number, max_step?: number, stream?: string}} options
  * @param {AbortSignal} [signal]
  * @returns {Promise<{rows: Record<string, any>[], sampled: boolean, complete_to: {offset: number}}>}
  */
-export function history(of, asked, signal) {
-  return ask(`/runs/${path(of.entity, of.project, of.run_id)}/history${query(asked)}`, { signal });
+export function history(run, options, signal) {
+  return request(`/runs/${path(run.entity, run.project, run.run_id)}/history${query(options)}`, { signal });
 }
 
 /**
+ * Execute a statement.
  * @param {string} sql
  * @param {Record<string, unknown>} parameters
  * @returns {Promise<{columns: {name: string, type: string}[], rows: any[][]}>}
  */
 export function sql(sql, parameters) {
-  return ask("/sql", { body: { sql, parameters } });
+  return request("/sql", { body: { sql, parameters } });
 }
 
 /** @param {string} sha256 */
@@ -245,25 +262,26 @@ export function pageUrl(sha256) {
 
 /** @param {string} sha256 @returns {Promise<object>} a Plotly figure */
 export function figure(sha256) {
-  return ask(`/media/${encodeURIComponent(sha256)}`);
+  return request(`/media/${encodeURIComponent(sha256)}`);
 }
 
 /**
  * @typedef {object} TablePage
  * @property {{name: string, type: string}[]} columns
  * @property {any[][]} rows
- * @property {number} found
+ * @property {number} found rows that match the search
  * @property {number} total
  */
 
 /**
+ * Return rows of a logged table.
  * @param {string} sha256
- * @param {{offset: number, limit: number, sort?: string, descending?: boolean, search?: string}} asked
+ * @param {{offset: number, limit: number, sort?: string, descending?: boolean, search?: string}} options
  * @param {AbortSignal} [signal]
  * @returns {Promise<TablePage>}
  */
-export function tableRows(sha256, asked, signal) {
-  return ask(`/media/${encodeURIComponent(sha256)}/rows${query(asked)}`, { signal });
+export function tableRows(sha256, options, signal) {
+  return request(`/media/${encodeURIComponent(sha256)}/rows${query(options)}`, { signal });
 }
 
 /** @param {string} entity @param {string} project */

@@ -1,17 +1,17 @@
-/** Lines as columns over one x, as uPlot takes them. Pure. */
+/** Lines as columns over a common x, the format of uPlot. */
 
 import { union } from "../series/groups.js";
 
 /** @typedef {import("../types.js").Line} Line */
-/** @typedef {(number | null | undefined)[]} Column undefined: this line has no point there; null: a gap */
+/** @typedef {(number | null | undefined)[]} Column undefined: the line has no point at this x; null: a gap */
 
 /**
- * Return the columns: x, then of each line its raw values, where it was smoothed, and those that are drawn.
+ * Align lines: return x, and for each line its raw values, if it is smoothed, and its drawn values.
  * @param {Line[]} lines
- * @param {boolean} positive leave out what a logarithmic axis does not have
+ * @param {boolean} positive leave out values that a logarithmic axis cannot show
  * @returns {{x: number[], columns: Column[]}}
  */
-export function aligned(lines, positive) {
+export function alignLines(lines, positive) {
   const x = union(lines.map((line) => line.x));
   const columns = lines.flatMap((line) => {
     const drawn = spread(line, line.y, x, positive);
@@ -30,7 +30,7 @@ function spread(line, values, x, positive) {
   let at = 0;
   for (let own = 0; own < line.x.length; own += 1) {
     while (x[at] < line.x[own]) at += 1;
-    // Of several points at one x, as after sorting by a metric, the last one is drawn.
+    // The last of several points at one x is drawn; there are several after sorting by a metric.
     column[at] = cell(values[own]);
   }
   return column;

@@ -1,6 +1,6 @@
-/** What a chart has besides uPlot's lines: envelopes below them, and marks for NaN. */
+/** Drawings in addition to uPlot's lines: envelopes below them, and marks for NaN. */
 
-import { faint } from "../runs/run_colors.js";
+import { withAlpha } from "../ui/palette.js";
 
 /** @typedef {import("../types.js").Line} Line */
 
@@ -28,7 +28,7 @@ function drawEnvelope(plot, line, low, high, floor) {
     if (value === Infinity) return bbox.top;
     return Math.min(plot.valToPos(Math.max(value, floor), "y", true), foot + 10);
   };
-  ctx.fillStyle = faint(line.color, ENVELOPE);
+  ctx.fillStyle = withAlpha(line.color, ENVELOPE);
   let from = 0;
   while (from < line.x.length) {
     while (from < line.x.length && Number.isNaN(low[from])) from += 1;
@@ -46,7 +46,7 @@ function drawEnvelope(plot, line, low, high, floor) {
 }
 
 /**
- * A mark at the foot of the chart wherever a line has NaN.
+ * Draw a mark at the bottom of the chart wherever a line has NaN.
  * @param {uPlot} plot
  * @param {Line[]} lines
  */

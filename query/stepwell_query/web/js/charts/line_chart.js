@@ -1,18 +1,18 @@
-/** A line chart: uPlot, with envelopes below the lines and marks for NaN. */
+/** A line chart with uPlot, with envelopes below the lines and marks for NaN. */
 
-import { aligned, nearest } from "./align.js";
-import { faint } from "../runs/run_colors.js";
+import { alignLines, nearest } from "./align.js";
+import { withAlpha } from "../ui/palette.js";
 import { drawEnvelopes, drawNaNs } from "./chart_paint.js";
 import { count, exact, short } from "../ui/format.js";
 import { extent } from "./lines.js";
 import { hideTooltip, showTooltip } from "./tooltip.js";
-import { themed } from "../state/theme.js";
+import { themed } from "../ui/theme.js";
 
 /** @typedef {import("../types.js").Line} Line */
 
 /**
  * @typedef {object} ChartView
- * @property {string} axis what lies on x
+ * @property {string} axis the metric on the x axis
  * @property {boolean} logx
  * @property {boolean} logy
  * @property {boolean} outliers
@@ -22,13 +22,13 @@ import { themed } from "../state/theme.js";
 const RAW = 0.28;
 const FONT = "11px system-ui, sans-serif";
 
-export class Chart {
+export class LineChart {
   /**
-   * @param {HTMLElement} place
-   * @param {(zoom: [number, number] | null) => void} onZoom a range was dragged; null: the whole again
+   * @param {HTMLElement} container
+   * @param {(zoom: [number, number] | null) => void} onZoom called with a dragged range; null: the whole range
    */
-  constructor(place, onZoom) {
-    this.place = place;
+  constructor(container, onZoom) {
+    this.container = container;
     this.onZoom = onZoom;
     /** @type {uPlot | null} */
     this.plot = null;
@@ -39,16 +39,16 @@ export class Chart {
     this.shape = "";
     this.hovered = false;
     this.sizes = new ResizeObserver(() => this.resize());
-    this.sizes.observe(place);
-    place.addEventListener("keydown", (event) => this.key(event));
-    place.addEventListener("blur", () => this.leave());
+    this.sizes.observe(container);
+    container.addEventListener("keydown", (event) => this.key(event));
+    container.addEventListener("blur", () => this.leave());
   }
 
   /** @param {Line[]} lines @param {ChartView} view */
   draw(lines, view) {
     this.lines = lines;
     this.view = view;
-    const { x, columns } = aligned(lines, view.logy);
+    const { x, columns } = alignLines(lines, view.logy);
     const data = /** @type {uPlot.AlignedData} */ (/** @type {unknown} */ ([x, ...columns]));
     const shape = JSON.stringify([view.axis, view.logx, view.logy, lines.map((line) => [line.id, line.color, line.dash, !!line.raw])]);
     if (this.plot && shape === this.shape) {
@@ -57,7 +57,7 @@ export class Chart {
     }
     this.shape = shape;
     this.plot?.destroy();
-    this.plot = new uPlot(this.options(), data, this.place);
+    this.plot = new uPlot(this.options(), data, this.container);
     this.plot.over.addEventListener("mouseenter", () => (this.hovered = true));
     this.plot.over.addEventListener("mouseleave", () => this.leave());
   }
@@ -72,11 +72,11 @@ export class Chart {
   }
 
   resize() {
-    if (this.plot && this.place.clientWidth) this.plot.setSize(this.size());
+    if (this.plot && this.container.clientWidth) this.plot.setSize(this.size());
   }
 
   size() {
-    return { width: this.place.clientWidth || 300, height: this.place.clientHeight || 180 };
+    return { width: this.container.clientWidth || 300, height: this.container.clientHeight || 180 };
   }
 
   destroy() {
@@ -93,7 +93,7 @@ export class Chart {
     const text = () => themed("--muted");
     /** @type {uPlot.Axis} */
     const plain = { stroke: text, font: FONT, grid: { stroke: line, width: 1 }, ticks: { stroke: line, size: 4 } };
-    const whole = axis === "_step";
+    const isStep = axis === "_step";
     return {
       ...this.size(),
       padding: [8, 12, 0, 0],
@@ -110,10 +110,10 @@ export class Chart {
         y: { distr: logy ? 3 : 1, range: () => this.rangeY() },
       },
       axes: [
-        { ...plain, size: 28, space: 60, ...(axis === "_timestamp" ? {} : { values: (_, ticks) => ticks.map(tick), incrs: whole ? WHOLE : undefined }) },
+        { ...plain, size: 28, space: 60, ...(axis === "_timestamp" ? {} : { values: (_, ticks) => ticks.map(tick), incrs: isStep ? STEP_INCREMENTS : undefined }) },
         { ...plain, size: 52, space: 32, values: (_, ticks) => ticks.map(tick) },
       ],
-      series: [{}, ...this.lines.flatMap((one) => seriesOf(one))],
+      series: [{}, ...this.lines.flatMap((line) => plotSeries(line))],
       hooks: {
         drawClear: [(plot) => drawEnvelopes(plot, this.lines, this.view.logy)],
         draw: [(plot) => drawNaNs(plot, this.lines)],
@@ -136,11 +136,11 @@ export class Chart {
   rangeY() {
     const { logy, outliers } = this.view;
     const [low, high] = this.shownX();
-    const found = extent(this.lines, low, high, { positive: logy, outliers });
-    if (!found) return logy ? [0.1, 1] : [0, 1];
-    if (logy) return [found[0] / 1.15, found[1] * 1.15];
-    const pad = (found[1] - found[0]) * 0.06 || Math.abs(found[1]) * 0.1 || 1;
-    return [found[0] - pad, found[1] + pad];
+    const range = extent(this.lines, low, high, { positive: logy, outliers });
+    if (!range) return logy ? [0.1, 1] : [0, 1];
+    if (logy) return [range[0] / 1.15, range[1] * 1.15];
+    const pad = (range[1] - range[0]) * 0.06 || Math.abs(range[1]) * 0.1 || 1;
+    return [range[0] - pad, range[1] + pad];
   }
 
   /** @returns {[number, number]} */
@@ -153,7 +153,7 @@ export class Chart {
     const index = nearest(/** @type {number[]} */ (plot.data[0]), at);
     const column = plot.data[series];
     if (series === 0 || column[index] !== undefined) return index;
-    // Where this line has no point, its nearest one.
+    // If the line has no point at this index, return its nearest point.
     for (let off = 1; off < column.length; off += 1) {
       if (column[index - off] !== undefined && index - off >= 0) return index - off;
       if (column[index + off] !== undefined) return index + off;
@@ -176,22 +176,23 @@ export class Chart {
     const { left, top } = plot.cursor;
     if (!this.hovered || left === undefined || left < 0 || top === undefined) return;
     const at = plot.posToVal(left, "x");
-    const place = plot.over.getBoundingClientRect();
+    const bounds = plot.over.getBoundingClientRect();
     const near = this.lines.length ? nearest(this.lines[0].x, at) : -1;
-    const rows = this.lines.flatMap((one) => {
-      const index = nearest(one.x, at);
-      const outside = index < 0 || at < one.x[0] - gapAt(one.x) || at > one.x[one.x.length - 1] + gapAt(one.x);
+    const rows = this.lines.flatMap((line) => {
+      const { x, y } = line;
+      const index = nearest(x, at);
+      const outside = index < 0 || at < x[0] - meanGap(x) || at > x[x.length - 1] + meanGap(x);
       if (outside) return [];
-      const y = Number.isFinite(one.y[index]) ? plot.valToPos(one.y[index], "y") : Infinity;
-      return [{ name: one.name, color: one.color, value: one.y[index], notes: notesOf(one, index), far: Math.abs(y - top) }];
+      const position = Number.isFinite(y[index]) ? plot.valToPos(y[index], "y") : Infinity;
+      return [{ name: line.name, color: line.color, value: y[index], notes: tooltipNotes(line, index), distance: Math.abs(position - top) }];
     });
-    const title = near >= 0 ? titleOf(this.view.axis, at, this.lines) : "";
-    if (rows.length) showTooltip(title, rows, place.left + left, place.top + top);
+    const title = near >= 0 ? tooltipTitle(this.view.axis, at, this.lines) : "";
+    if (rows.length) showTooltip(title, rows, bounds.left + left, bounds.top + top);
     else hideTooltip();
   }
 
   /**
-   * Arrow keys walk along the points, Escape leaves.
+   * Handle keys: arrow keys move along the points, Escape leaves the chart.
    * @param {KeyboardEvent} event
    */
   key(event) {
@@ -212,7 +213,7 @@ export class Chart {
   }
 }
 
-const WHOLE = [1, 2, 5].flatMap((digit) => Array.from({ length: 15 }, (_, power) => digit * 10 ** power)).sort((a, b) => a - b);
+const STEP_INCREMENTS = [1, 2, 5].flatMap((digit) => Array.from({ length: 15 }, (_, power) => digit * 10 ** power)).sort((a, b) => a - b);
 
 /** @param {number | null} value */
 function tick(value) {
@@ -220,19 +221,19 @@ function tick(value) {
 }
 
 /** @param {number[]} x */
-function gapAt(x) {
+function meanGap(x) {
   return x.length > 1 ? (x[x.length - 1] - x[0]) / (x.length - 1) : Infinity;
 }
 
 /** @param {Line} line @returns {uPlot.Series[]} */
-function seriesOf(line) {
+function plotSeries(line) {
   const dash = line.dash ? [6, 3] : undefined;
   const drawn = { label: line.name, stroke: line.color, width: 1.5, dash, points: { size: 5 } };
-  return line.raw ? [{ stroke: faint(line.color, RAW), width: 1, dash, points: { show: false } }, drawn] : [drawn];
+  return line.raw ? [{ stroke: withAlpha(line.color, RAW), width: 1, dash, points: { show: false } }, drawn] : [drawn];
 }
 
 /** @param {Line} line @param {number} at */
-function notesOf(line, at) {
+function tooltipNotes(line, at) {
   const notes = [];
   if (line.raw) notes.push(`not smoothed ${exact(line.raw[at])}`);
   if (line.band !== "min–max") {
@@ -248,10 +249,10 @@ function notesOf(line, at) {
 }
 
 /** @param {string} axis @param {number} at @param {Line[]} lines */
-function titleOf(axis, at, lines) {
-  // The x of the point nearest to the cursor, of all lines.
+function tooltipTitle(axis, at, lines) {
+  // The x nearest to the cursor among the points of all lines.
   const xs = lines.map((line) => line.x[nearest(line.x, at)]).filter((x) => x !== undefined);
-  const x = xs.reduce((best, one) => (Math.abs(one - at) < Math.abs(best - at) ? one : best), xs[0]);
+  const x = xs.reduce((best, candidate) => (Math.abs(candidate - at) < Math.abs(best - at) ? candidate : best), xs[0]);
   if (axis === "_timestamp") return new Date(x * 1000).toLocaleString();
   if (axis === "_runtime") return `${exact(x)} s after the start`;
   return `${axis === "_step" ? "step" : axis} ${exact(x)}`;

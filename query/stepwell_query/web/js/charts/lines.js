@@ -1,15 +1,15 @@
-/** What a line chart draws, made of sampled series. Pure. */
+/** Builds the lines of a chart from sampled series. */
 
-import { grouped } from "../series/groups.js";
-import { groupPlace, SMOOTHING_PARTS } from "../series/request_planner.js";
-import { ema, smoothed } from "../series/smoothing.js";
+import { aggregateCurves } from "../series/groups.js";
+import { groupSeriesId, SMOOTHING_PARTS } from "../series/request_planner.js";
+import { ema, smoothCurve } from "../series/smoothing.js";
 
 /** @typedef {import("../types.js").Line} Line */
 /** @typedef {import("../types.js").Points} Points */
 /** @typedef {import("../types.js").Smooth} Smooth */
 
 /**
- * @typedef {object} Drawn One run, or a group of them, as it is named and coloured.
+ * @typedef {object} Drawn A run, or a group of runs, with its name and colour.
  * @property {string} id
  * @property {string} name
  * @property {string} color
@@ -18,39 +18,40 @@ import { ema, smoothed } from "../series/smoothing.js";
  */
 
 /**
- * Return the lines of a panel. What the service has smoothed over the whole series is drawn as it is.
+ * Build the lines of a panel. Averages that the service has computed over the whole series are drawn unchanged.
  * @param {Drawn[]} drawn
- * @param {Map<string, Points[]>} found by run
+ * @param {Map<string, Points[]>} series by run
  * @param {Smooth} smooth
  * @returns {Line[]}
  */
-export function linesOf(drawn, found, smooth) {
-  const lines = drawn.flatMap((one) =>
-    one.group ? groupLine(one, found) : (found.get(one.runs[0]) ?? []).filter((points) => points.x.length).map((points) => runLine(one, points)),
+export function buildLines(drawn, series, smooth) {
+  const lines = drawn.flatMap((item) =>
+    item.group ? groupLines(item, series) : (series.get(item.runs[0]) ?? []).filter((points) => points.x.length).map((points) => runLine(item, points)),
   );
   if (smooth.kind === "none") return lines;
-  return lines.map((line) => ({ ...line, raw: line.y, y: smooth.kind === "ema" ? averaged(line, smooth.amount) : smoothed(line.y, smooth) }));
+  return lines.map((line) => ({ ...line, raw: line.y, y: smooth.kind === "ema" ? movingAverage(line, smooth.amount) : smoothCurve(line.y, smooth) }));
 }
 
 /** @param {Line} line @param {number} weight */
-function averaged(line, weight) {
-  return line.smooth ?? ema(line.y, weight, line.band === "min–max" ? partsOf(line) : undefined);
+function movingAverage(line, weight) {
+  return line.smooth ?? ema(line.y, weight, line.band === "min–max" ? smoothingParts(line) : undefined);
 }
 
 /**
- * Return how many parts of its series each point stands for, as the service counts them for its moving average: a
- * thousandth of the rows, or a row where there are fewer. So a curve is as smooth in whatever buckets it comes.
+ * Return the number of parts of its series that each point represents, as the service counts them for its moving
+ * average: a part is a thousandth of the rows, or a row if there are fewer. Thus smoothing does not depend on the width
+ * of buckets.
  * @param {{counts: number[], nans: number[]}} points of the whole series
  */
-export function partsOf({ counts, nans }) {
+export function smoothingParts({ counts, nans }) {
   const rows = counts.reduce((sum, count) => sum + count, 0);
   const share = Math.min(1, SMOOTHING_PARTS / rows);
   return counts.map((count, at) => (count - nans[at]) * share);
 }
 
-/** @param {Drawn} drawn @param {Points} given @returns {Line} */
-function runLine(drawn, given) {
-  const points = ascending(given);
+/** @param {Drawn} drawn @param {Points} unordered @returns {Line} */
+function runLine(drawn, unordered) {
+  const points = sortByX(unordered);
   const kind = points.kind === "bool" ? " (bool)" : "";
   return {
     id: drawn.id + kind,
@@ -72,27 +73,27 @@ function runLine(drawn, given) {
   };
 }
 
-/** @param {Drawn} drawn @param {Map<string, Points[]>} found @returns {Line[]} */
-function groupLine(drawn, found) {
-  const summed = found.get(groupPlace(drawn.id));
-  if (summed) return summed.filter((points) => points.kind !== "bool" && points.x.length).map((points) => groupOf(drawn, points, Math.max(...points.counts)));
+/** @param {Drawn} drawn @param {Map<string, Points[]>} series @returns {Line[]} */
+function groupLines(drawn, series) {
+  const aggregated = series.get(groupSeriesId(drawn.id));
+  if (aggregated) return aggregated.filter((points) => points.kind !== "bool" && points.x.length).map((points) => buildGroupLine(drawn, points, Math.max(...points.counts)));
   const curves = drawn.runs
-    .flatMap((run) => found.get(run) ?? [])
+    .flatMap((run) => series.get(run) ?? [])
     .filter((points) => points.kind !== "bool" && points.x.length)
-    .map((points) => ascending(points))
+    .map((points) => sortByX(points))
     .map((points) => ({ x: points.x, y: points.sampled ? points.mean : points.value }));
   if (!curves.length) return [];
-  const { x, mean, low, high, counts } = grouped(curves);
-  return [groupOf(drawn, { x, step: x, mean, min: low, max: high, counts, nans: new Array(x.length).fill(0) }, curves.length)];
+  const { x, mean, low, high, counts } = aggregateCurves(curves);
+  return [buildGroupLine(drawn, { x, step: x, mean, min: low, max: high, counts, nans: new Array(x.length).fill(0) }, curves.length)];
 }
 
 /**
  * @param {Drawn} drawn
  * @param {Pick<Points, "x" | "step" | "mean" | "min" | "max" | "counts" | "nans">} points
- * @param {number} runs that have the metric
+ * @param {number} runs number of runs that have the metric
  * @returns {Line}
  */
-function groupOf(drawn, { x, step, mean, min, max, counts, nans }, runs) {
+function buildGroupLine(drawn, { x, step, mean, min, max, counts, nans }, runs) {
   return {
     id: drawn.id,
     name: `${drawn.name} (${runs})`,
@@ -113,11 +114,11 @@ function groupOf(drawn, { x, step, mean, min, max, counts, nans }, runs) {
 }
 
 /**
- * A metric on the x axis may go back, as an epoch does that is logged again: points are drawn from left to right.
+ * Sort points by x. A metric on the x axis may decrease, as the epoch does after a restart.
  * @param {Points} points
  * @returns {Points}
  */
-export function ascending(points) {
+export function sortByX(points) {
   const { x } = points;
   let sorted = true;
   for (let at = 1; at < x.length && sorted; at += 1) sorted = x[at] >= x[at - 1];
@@ -125,23 +126,23 @@ export function ascending(points) {
   const order = x.map((_, at) => at).filter((at) => !Number.isNaN(x[at]));
   order.sort((a, b) => x[a] - x[b] || a - b);
   /** @param {number[]} values */
-  const picked = (values) => order.map((at) => values[at]);
+  const reorder = (values) => order.map((at) => values[at]);
   return {
     ...points,
-    x: picked(x),
-    step: picked(points.step),
-    value: picked(points.value),
-    min: picked(points.min),
-    max: picked(points.max),
-    mean: picked(points.mean),
-    counts: picked(points.counts),
-    nans: picked(points.nans),
-    ...(points.smoothed ? { smoothed: picked(points.smoothed) } : {}),
+    x: reorder(x),
+    step: reorder(points.step),
+    value: reorder(points.value),
+    min: reorder(points.min),
+    max: reorder(points.max),
+    mean: reorder(points.mean),
+    counts: reorder(points.counts),
+    nans: reorder(points.nans),
+    ...(points.smoothed ? { smoothed: reorder(points.smoothed) } : {}),
   };
 }
 
 /**
- * Return which steps a range of the x axis holds, one point more on each side; null when none.
+ * Return the range of steps that a range of the x axis contains, extended by a point on each side; null if there is none.
  * @param {Points[]} points of one run over its whole length
  * @param {[number, number]} zoom
  * @returns {[number, number] | null}
@@ -149,59 +150,59 @@ export function ascending(points) {
 export function stepsWithin(points, [low, high]) {
   let from = Infinity;
   let to = -Infinity;
-  for (const one of points) {
-    one.x.forEach((x, at) => {
+  for (const { x: xs, step } of points) {
+    xs.forEach((x, at) => {
       if (x < low || x > high) return;
-      from = Math.min(from, at ? one.step[at - 1] : one.step[at]);
-      to = Math.max(to, one.step[at + 1] ?? one.step[at]);
+      from = Math.min(from, at ? step[at - 1] : step[at]);
+      to = Math.max(to, step[at + 1] ?? step[at]);
     });
-    // A range between two points lies in the later one's bucket.
+    // A range between two points is part of the later point's bucket.
     if (from > to) {
-      const after = one.x.findIndex((x) => x > high);
-      if (after > 0) [from, to] = [one.step[after - 1], one.step[after]];
+      const after = xs.findIndex((x) => x > high);
+      if (after > 0) [from, to] = [step[after - 1], step[after]];
     }
   }
   return from <= to ? [from, to] : null;
 }
 
 /**
- * Return the extent of y of what lies within a range of x.
+ * Return the extent of y within a range of x.
  * @param {Line[]} lines
  * @param {number} low
  * @param {number} high
- * @param {{positive: boolean, outliers: boolean}} options `positive`: only what a logarithm has; `outliers`: leave out
- *   the highest and the lowest hundredth of the curve, and the envelope
+ * @param {{positive: boolean, outliers: boolean}} options `positive`: only positive values, for a logarithmic axis;
+ *   `outliers`: exclude the highest and the lowest hundredth of the values, and the envelopes
  * @returns {[number, number] | null}
  */
 export function extent(lines, low, high, { positive, outliers }) {
-  let least = Infinity;
-  let most = -Infinity;
+  let lowest = Infinity;
+  let highest = -Infinity;
   /** @type {number[]} */
-  const drawn = [];
+  const values = [];
   /** @param {number} value */
-  const take = (value) => {
-    // NaN and the infinities fail both comparisons.
+  const include = (value) => {
+    // NaN and the infinities fail these comparisons.
     if (!(value > (positive ? 0 : -Infinity) && value < Infinity)) return;
-    if (outliers) drawn.push(value);
-    if (value < least) least = value;
-    if (value > most) most = value;
+    if (outliers) values.push(value);
+    if (value < lowest) lowest = value;
+    if (value > highest) highest = value;
   };
   for (const line of lines) {
     for (let at = 0; at < line.x.length; at += 1) {
       if (line.x[at] < low || line.x[at] > high) continue;
-      take(line.y[at]);
+      include(line.y[at]);
       if (outliers) continue;
-      if (line.raw) take(line.raw[at]);
+      if (line.raw) include(line.raw[at]);
       if (line.low && line.high) {
-        take(line.low[at]);
-        take(line.high[at]);
+        include(line.low[at]);
+        include(line.high[at]);
       }
     }
   }
-  if (outliers && drawn.length > 20) {
-    drawn.sort((a, b) => a - b);
-    const cut = Math.ceil(drawn.length / 100);
-    return [drawn[cut], drawn[drawn.length - 1 - cut]];
+  if (outliers && values.length > 20) {
+    values.sort((a, b) => a - b);
+    const cut = Math.ceil(values.length / 100);
+    return [values[cut], values[values.length - 1 - cut]];
   }
-  return least <= most ? [least, most] : null;
+  return lowest <= highest ? [lowest, highest] : null;
 }

@@ -1,9 +1,9 @@
-/** The values under the cursor: one tooltip for all charts. */
+/** The tooltip with the values under the cursor, shared by all charts. */
 
 import { fill, h } from "../ui/dom.js";
 import { exact } from "../ui/format.js";
 
-/** @typedef {{name: string, color: string, value: number, notes: string[], far: number}} TooltipRow */
+/** @typedef {{name: string, color: string, value: number, notes: string[], distance: number}} TooltipRow */
 
 const ROWS_MAX = 14;
 const GAP = 14;
@@ -12,7 +12,7 @@ const GAP = 14;
 let element = null;
 
 /**
- * Show values at a place of the window; the nearest to the cursor is marked.
+ * Show values at a position of the window. The value nearest to the cursor is highlighted.
  * @param {string} title
  * @param {TooltipRow[]} rows
  * @param {number} left
@@ -22,12 +22,12 @@ export function showTooltip(title, rows, left, top) {
   if (!element) {
     element = h("div", { class: "tooltip", role: "status" });
   }
-  // A dialog lies over all that is not in it.
-  const over = document.querySelector("dialog[open]") ?? document.body;
-  if (element.parentNode !== over) over.append(element);
-  const near = rows.reduce((least, row) => Math.min(least, row.far), Infinity);
-  // Of many, those around the cursor, in the order in which they lie.
-  const chosen = new Set([...rows].sort((a, b) => a.far - b.far).slice(0, ROWS_MAX));
+  // An open dialog covers everything outside of it.
+  const parent = document.querySelector("dialog[open]") ?? document.body;
+  if (element.parentNode !== parent) parent.append(element);
+  const near = rows.reduce((least, row) => Math.min(least, row.distance), Infinity);
+  // Of many rows, show those nearest to the cursor, from the highest value to the lowest.
+  const chosen = new Set([...rows].sort((a, b) => a.distance - b.distance).slice(0, ROWS_MAX));
   const shown = rows.filter((row) => chosen.has(row)).sort((a, b) => b.value - a.value);
   fill(
     element,
@@ -37,7 +37,7 @@ export function showTooltip(title, rows, left, top) {
       swatch.style.background = row.color;
       return h(
         "div",
-        { class: row.far === near ? "tooltip-row near" : "tooltip-row" },
+        { class: row.distance === near ? "tooltip-row near" : "tooltip-row" },
         swatch,
         h("span", { class: "tooltip-name" }, row.name),
         h("span", { class: "tooltip-value" }, exact(row.value)),

@@ -1,41 +1,42 @@
-/** Figures of Plotly, drawn in frames of no origin; Plotly is loaded there alone, when there is a figure. */
+/** Plotly figures, drawn in frames with an opaque origin. Plotly is loaded in these frames only. */
 
-import { figure as figureOf } from "../api/service.js";
+import { figure as readFigure } from "../api/service.js";
 import { h } from "../ui/dom.js";
 import { missing } from "./missing_file.js";
-import { onTheme, themed } from "../state/theme.js";
+import { onTheme, themed } from "../ui/theme.js";
 
-const FRAME = new URL("../frame/plotly.html", import.meta.url).pathname;
+const FRAME = new URL("../../frame/plotly.html", import.meta.url).pathname;
 
 /**
+ * Show a figure.
  * @param {any} value the figure's reference
  * @param {{name: string}} shown
  */
 export function plotlyView(value, shown) {
   const frame = h("iframe", { class: "figure", src: FRAME, sandbox: "allow-scripts", title: value.caption ?? shown.name });
-  const ask = () => {
-    const asked = figureOf(value.sha256);
-    // It may fail before the frame is ready for it; that is told then.
-    asked.catch(() => undefined);
-    return asked;
+  const load = () => {
+    const loading = readFigure(value.sha256);
+    // A failure before the frame is ready is reported when it is ready.
+    loading.catch(() => undefined);
+    return loading;
   };
-  let figure = ask();
-  const hand = async () => {
+  let figure = load();
+  const send = async () => {
     const colors = { text: themed("--text"), grid: themed("--line"), panel: themed("--panel") };
-    // The frame has no origin that a message could be for.
+    // The target origin is `*`, since the frame's origin is opaque.
     frame.contentWindow?.postMessage({ figure: await figure, colors }, "*");
   };
-  const hear = (/** @type {MessageEvent} */ event) => {
-    // A figure may post anything of its own.
+  const receive = (/** @type {MessageEvent} */ event) => {
+    // Scripts of a figure may post any message.
     if (event.source !== frame.contentWindow || event.data === null || typeof event.data !== "object") return;
-    // A frame that is put back loads anew, and tells that it is ready.
-    if (event.data.ready) void hand().catch(() => missing(frame, value, () => (figure = ask())));
+    // A frame that is inserted again reloads, and then reports again that it is ready.
+    if (event.data.ready) void send().catch(() => missing(frame, value, () => (figure = load())));
     else if (event.data.drawn !== undefined) frame.dataset.drawn = String(event.data.drawn);
   };
-  addEventListener("message", hear);
-  const offTheme = onTheme(() => void hand().catch(() => undefined));
+  addEventListener("message", receive);
+  const offTheme = onTheme(() => void send().catch(() => undefined));
   const leave = () => {
-    removeEventListener("message", hear);
+    removeEventListener("message", receive);
     offTheme();
   };
   return { element: frame, leave };

@@ -1,16 +1,17 @@
-/** Images, with the boxes and masks that were logged over them. */
+/** Images with their logged boxes and masks. */
 
 import { mediaUrl } from "../api/service.js";
-import { colorOf } from "../runs/run_colors.js";
+import { paletteColor } from "../ui/palette.js";
 import { h, svg } from "../ui/dom.js";
 import { short } from "../ui/format.js";
 import { missing } from "./missing_file.js";
-import { boxGroupsOf, masksOf, sizeOf } from "./references.js";
+import { readBoxGroups, readMasks, imageSize } from "./references.js";
 
 const SMALL = 96;
 const MASK = 0.45;
 
 /**
+ * Show an image.
  * @param {any} value the image's reference
  * @param {{name: string}} shown
  */
@@ -18,10 +19,10 @@ export function imageView(value, shown) {
   const image = h("img", { src: mediaUrl(value.sha256), alt: value.caption ?? shown.name, loading: "lazy", decoding: "async" });
   const stack = h("div", { class: value.width && value.width <= SMALL ? "image pixels" : "image" }, image);
   image.addEventListener("error", () => missing(stack, value, () => image.setAttribute("src", mediaUrl(value.sha256))));
-  const size = sizeOf(value);
+  const size = imageSize(value);
   if (size) {
-    for (const mask of masksOf(value)) stack.append(maskOver(mask, size.width, size.height));
-    for (const boxes of boxGroupsOf(value)) stack.append(boxesOver(boxes, size.width, size.height));
+    for (const mask of readMasks(value)) stack.append(maskOver(mask, size.width, size.height));
+    for (const boxes of readBoxGroups(value)) stack.append(boxesOver(boxes, size.width, size.height));
   }
   return h("div", { class: "captioned" }, stack, value.caption ? h("div", { class: "caption" }, value.caption) : null);
 }
@@ -32,10 +33,10 @@ function boxesOver(boxes, width, height) {
   const over = svg("svg", { class: "over", viewBox: `0 0 ${width} ${height}`, role: "img" });
   over.setAttribute("aria-label", `${boxes.box_data.length} boxes`);
   for (const box of boxes.box_data) {
-    const place = placeOf(box, width, height);
-    if (!place) continue;
-    const { x, y, w, h: high } = place;
-    const color = colorOf(Number(box.class_id));
+    const rectangle = boxRectangle(box, width, height);
+    if (!rectangle) continue;
+    const { x, y, w, h: high } = rectangle;
+    const color = paletteColor(Number(box.class_id));
     const scores = Object.entries(box.scores ?? {}).map(([name, score]) => `${name} ${short(Number(score))}`);
     const label = [box.box_caption ?? boxes.class_labels?.[String(box.class_id)] ?? box.class_id, ...scores].join(", ");
     const rect = svg("rect", { x, y, width: w, height: high, fill: "none", stroke: color, "stroke-width": stroke });
@@ -49,12 +50,13 @@ function boxesOver(boxes, width, height) {
 }
 
 /**
- * Return a box's place in pixels: positions are shares of the image unless `domain` is `pixel`; null where it has none.
+ * Return a box's rectangle in pixels; null if it has no valid position. Positions are fractions of the image unless
+ * `domain` is `pixel`.
  * @param {any} box
  * @param {number} width
  * @param {number} height
  */
-export function placeOf(box, width, height) {
+export function boxRectangle(box, width, height) {
   const at = box?.position;
   if (at === null || typeof at !== "object") return null;
   const [wide, high] = box.domain === "pixel" ? [1, 1] : [width, height];
@@ -62,8 +64,8 @@ export function placeOf(box, width, height) {
   const h = at.height ?? at.maxY - at.minY;
   const x = at.minX ?? at.middle?.[0] - w / 2;
   const y = at.minY ?? at.middle?.[1] - h / 2;
-  const place = { x: x * wide, y: y * high, w: w * wide, h: h * high };
-  return Object.values(place).every(Number.isFinite) && place.w >= 0 && place.h >= 0 ? place : null;
+  const rectangle = { x: x * wide, y: y * high, w: w * wide, h: h * high };
+  return Object.values(rectangle).every(Number.isFinite) && rectangle.w >= 0 && rectangle.h >= 0 ? rectangle : null;
 }
 
 /** @param {any} mask @param {number} width @param {number} height */
@@ -77,9 +79,9 @@ function maskOver(mask, width, height) {
     const pixels = context.getImageData(0, 0, width, height);
     for (let at = 0; at < pixels.data.length; at += 4) {
       const id = pixels.data[at];
-      const color = colorOf(id);
+      const color = paletteColor(id);
       for (let part = 0; part < 3; part += 1) pixels.data[at + part] = parseInt(color.slice(1 + part * 2, 3 + part * 2), 16);
-      // Class 0 is what is around, as a rule.
+      // Class 0 is usually the background.
       pixels.data[at + 3] = id === 0 ? 0 : 255 * MASK;
     }
     context.putImageData(pixels, 0, 0);

@@ -1,4 +1,4 @@
-/** How a medium looks, by its kind. */
+/** Views of logged media, by kind. */
 
 import { mediaUrl, pageUrl } from "../api/service.js";
 import { h } from "../ui/dom.js";
@@ -7,14 +7,14 @@ import { plotlyView } from "./figure_frames.js";
 import { histogramView } from "../charts/histogram.js";
 import { imageView } from "./images.js";
 import { missing } from "./missing_file.js";
-import { endingOf, flawOf, ITEMS_MAX } from "./references.js";
+import { fileExtension, findFlaw, ITEMS_MAX } from "./references.js";
 import { tableView } from "./table_view.js";
 
-/** @typedef {{element: HTMLElement, leave: () => void}} View `leave` is called when it is taken away */
+/** @typedef {{element: HTMLElement, leave: () => void}} View `leave` is called when the view is removed */
 /** @typedef {{name: string, large: boolean}} Shown */
 
 /**
- * Show a logged value: one medium, or a list of them.
+ * Show a logged value: one medium, or a list of media.
  * @param {string} kind
  * @param {any} value its reference
  * @param {Shown} shown
@@ -27,23 +27,23 @@ export function mediaView(kind, value, shown) {
   const views = value.items.slice(0, ITEMS_MAX).map((/** @type {any} */ item) => single(kind, item, shown));
   const rest = value.items.length - views.length;
   const more = rest > 0 ? h("div", { class: "muted" }, `and ${rest} more`) : null;
-  return { element: h("div", { class: "items" }, views.map((one) => one.element), more), leave: () => views.forEach((one) => one.leave()) };
+  return { element: h("div", { class: "items" }, views.map((view) => view.element), more), leave: () => views.forEach((view) => view.leave()) };
 }
 
 /** @param {string} kind @param {any} value @param {Shown} shown @returns {View} */
 function single(kind, value, shown) {
-  const flaw = flawOf(kind, value);
-  if (flaw) return view(unshowable(kind, flaw));
+  const flaw = findFlaw(kind, value);
+  if (flaw) return view(invalidNote(kind, flaw));
   try {
     return drawn(kind, value, shown);
   } catch (error) {
-    // What a run has logged must not take the values beside it away.
-    return view(unshowable(kind, String(error)));
+    // A bad value must not hide the other values.
+    return view(invalidNote(kind, String(error)));
   }
 }
 
 /** @param {string} kind @param {string} why */
-function unshowable(kind, why) {
+function invalidNote(kind, why) {
   return h("div", { class: "missing", role: "note" }, `This ${kind} can't be shown: ${why}.`);
 }
 
@@ -63,7 +63,7 @@ function drawn(kind, value, shown) {
     case "histogram":
       return view(histogramView(value, shown));
     case "table":
-      return tableView(value, shown);
+      return tableView(value, shown, mediaView);
     default:
       return view(file(value));
   }
@@ -86,7 +86,7 @@ function media(tag, value, shown) {
 }
 
 /**
- * A page of its own, in a frame of no origin: it may run its scripts, and reaches nothing around it.
+ * Show an HTML page in a frame with an opaque origin: its scripts run, but cannot access anything outside of the frame.
  * @param {any} value
  * @param {Shown} shown
  */
@@ -108,6 +108,6 @@ function withCaption(element, value) {
 /** @param {any} value */
 function file(value) {
   const about = [value.format, value.size ? bytes(Number(value.size)) : "", value.content_type].filter(Boolean).join(" · ");
-  const name = `${value.sha256.slice(0, 12)}${endingOf(value.format, "bin")}`;
+  const name = `${value.sha256.slice(0, 12)}${fileExtension(value.format, "bin")}`;
   return h("div", { class: "file" }, h("a", { href: mediaUrl(value.sha256), download: name }, "Download"), h("span", { class: "muted" }, about), value.caption ? h("span", {}, value.caption) : null);
 }

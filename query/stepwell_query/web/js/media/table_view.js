@@ -1,9 +1,8 @@
-/** A logged table, page by page as the service gives it: sorted and filtered there, whatever its length. */
+/** A logged table, read page by page; the service sorts and filters it. */
 
 import { tableRows } from "../api/service.js";
 import { debounced, fill, h } from "../ui/dom.js";
-import { count, exact, shown as lineOf } from "../ui/format.js";
-import { mediaView } from "./media_views.js";
+import { count, exact, shown as formatValue } from "../ui/format.js";
 
 /** @typedef {import("./media_views.js").View} View */
 
@@ -11,20 +10,26 @@ const ROWS = 25;
 const ROWS_LARGE = 100;
 const SEARCH_MS = 200;
 
+/** @typedef {import("./media_views.js").Shown} Shown */
+/** @typedef {(kind: string, value: any, shown: Shown) => View} MediaView */
+
 /**
+ * Show a logged table.
  * @param {any} value the table's reference
- * @param {{name: string, large: boolean}} shown
+ * @param {Shown} shown
+ * @param {MediaView} mediaView shows the media in cells; passed in, because media views show tables themselves
  * @returns {View}
  */
-export function tableView(value, shown) {
-  const table = new PagedTable(value.sha256, shown.large ? ROWS_LARGE : ROWS, shown.name);
+export function tableView(value, shown, mediaView) {
+  const table = new PagedTable(value.sha256, shown.large ? ROWS_LARGE : ROWS, shown.name, mediaView);
   void table.read();
   return { element: table.element, leave: () => table.leave() };
 }
 
 class PagedTable {
-  /** @param {string} sha256 @param {number} limit @param {string} name */
-  constructor(sha256, limit, name) {
+  /** @param {string} sha256 @param {number} limit @param {string} name @param {MediaView} mediaView */
+  constructor(sha256, limit, name, mediaView) {
+    this.mediaView = mediaView;
     this.sha256 = sha256;
     this.limit = limit;
     this.name = name;
@@ -37,8 +42,8 @@ class PagedTable {
     const search = debounced(() => this.go(0), SEARCH_MS);
     this.search = h("input", { type: "search", placeholder: "Filter rows", "aria-label": `Filter rows of ${name}`, oninput: () => search() });
     this.range = h("span", { class: "muted", role: "status" });
-    this.before = h("button", { type: "button", "aria-label": "Rows before", onclick: () => this.go(this.offset - this.limit) }, "‹");
-    this.after = h("button", { type: "button", "aria-label": "Further rows", onclick: () => this.go(this.offset + this.limit) }, "›");
+    this.before = h("button", { type: "button", "aria-label": "Previous rows", onclick: () => this.go(this.offset - this.limit) }, "‹");
+    this.after = h("button", { type: "button", "aria-label": "Next rows", onclick: () => this.go(this.offset + this.limit) }, "›");
     this.head = h("thead");
     this.body = h("tbody");
     this.scroller = h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": name }, h("table", { class: "logged" }, this.head, this.body));
@@ -61,9 +66,9 @@ class PagedTable {
     this.controller.abort();
     const controller = new AbortController();
     this.controller = controller;
-    const asked = { offset: this.offset, limit: this.limit, sort: this.sort, descending: this.descending, search: this.search.value };
+    const options = { offset: this.offset, limit: this.limit, sort: this.sort, descending: this.descending, search: this.search.value };
     try {
-      const page = await tableRows(this.sha256, asked, controller.signal);
+      const page = await tableRows(this.sha256, options, controller.signal);
       if (!controller.signal.aborted) this.show(page);
     } catch (error) {
       if (controller.signal.aborted) return;
@@ -76,7 +81,7 @@ class PagedTable {
   show({ columns, rows, found, total }) {
     for (const view of this.views) view.leave();
     this.views = [];
-    fill(this.head, h("tr", {}, columns.map((column) => this.headOf(column.name))));
+    fill(this.head, h("tr", {}, columns.map((column) => this.headCell(column.name))));
     fill(this.body, rows.map((row) => h("tr", {}, row.map((cell, at) => this.cell(cell, columns[at])))));
     const last = Math.min(this.offset + rows.length, found);
     const of = found === total ? count(total) : `${count(found)} found of ${count(total)}`;
@@ -87,7 +92,7 @@ class PagedTable {
   }
 
   /** @param {string} name */
-  headOf(name) {
+  headCell(name) {
     const chosen = this.sort === name;
     const onclick = () => {
       this.descending = chosen && !this.descending;
@@ -102,12 +107,12 @@ class PagedTable {
   cell(cell, column) {
     if (cell === null) return h("td", { class: "muted" }, "–");
     if (column.type === "media" && typeof cell === "object") {
-      const view = mediaView(cell.kind, cell, { name: `${column.name} in ${this.name}`, large: false });
+      const view = this.mediaView(cell.kind, cell, { name: `${column.name} in ${this.name}`, large: false });
       this.views.push(view);
       return h("td", { class: `cell-${cell.kind}` }, view.element);
     }
     if (typeof cell === "number") return h("td", { class: "number" }, exact(cell));
-    const text = lineOf(cell);
+    const text = formatValue(cell);
     return h("td", { title: text.length > 60 ? text : "" }, text);
   }
 }

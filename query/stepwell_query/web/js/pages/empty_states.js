@@ -1,9 +1,9 @@
-/** What a person sees before anything was logged: the exact lines to run next. */
+/** What the page shows before anything is logged: the lines to run next. */
 
 import { h } from "../ui/dom.js";
 
 /**
- * @param {string} entity "" where none is known
+ * @param {string} entity "" if unknown
  * @param {string} project
  * @param {string | null} run the id of a run that has logged nothing yet
  */
@@ -21,9 +21,9 @@ export function nothingLogged(entity, project, run = null) {
     "section",
     { class: "empty", "aria-labelledby": "empty-title" },
     h("h2", { id: "empty-title" }, "No visualization data logged yet"),
-    h("p", {}, run ? "This run has begun, and its first values will appear here by themselves. A script logs them so:" : "The first values appear here by themselves. In the terminal that trains, once:"),
+    h("p", {}, run ? "This run has started. Its first values will appear here automatically. A script logs values like this:" : "The first values will appear here automatically. Run once, in the terminal where you train:"),
     run ? null : code(`pip install stepwell\nexport STEPWELL_BASE_URL=${location.origin}`),
-    run ? null : h("p", {}, "Then a script, or a ", h("code", {}, "wandb"), " script with its import line changed to ", h("code", {}, "import stepwell as wandb"), ":"),
+    run ? null : h("p", {}, "Then run a script like this, or a ", h("code", {}, "wandb"), " script that imports ", h("code", {}, "stepwell as wandb"), ":"),
     code(script),
   );
 }

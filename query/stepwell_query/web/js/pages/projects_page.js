@@ -1,4 +1,4 @@
-/** The list of projects. */
+/** The page with the list of projects. */
 
 import * as api from "../api/service.js";
 import { fill, h } from "../ui/dom.js";
@@ -6,23 +6,23 @@ import { failed, nothingLogged } from "./empty_states.js";
 import { ago, count } from "../ui/format.js";
 import { href, showHeader } from "../ui/header.js";
 
-/** @param {HTMLElement} top @param {HTMLElement} main @param {import("../api/connection.js").Connection} connection */
+/** Show the list of projects. @param {HTMLElement} top @param {HTMLElement} main @param {import("../api/connection.js").Connection} connection */
 export async function showProjects(top, main, connection) {
   showHeader(top, []);
   const show = async () => {
     try {
       const { projects } = await api.projects();
-      fill(main, projects.length ? [listOf(projects)] : [h("h1", { class: "unseen" }, "Projects"), nothingLogged("", "")]);
+      fill(main, projects.length ? [renderProjects(projects)] : [h("h1", { class: "unseen" }, "Projects"), nothingLogged("", "")]);
     } catch (error) {
       fill(main, failed(/** @type {Error} */ (error).message, show));
     }
   };
-  connection.onHealed(show);
+  connection.onReconnected(show);
   await show();
 }
 
 /** @param {{entity: string, project: string, runs: number, last_activity: string}[]} projects */
-function listOf(projects) {
+function renderProjects(projects) {
   const search = h("input", { type: "search", placeholder: "Search projects", "aria-label": "Search projects" });
   const body = h("tbody");
   const show = () => {

@@ -1,9 +1,10 @@
-/** What a run printed: the last lines, earlier ones on request, new ones as they come. */
+/** The console output of a run: its last lines, earlier ones on request, and new ones as they arrive. */
 
+import { loadLimits } from "../api/limits.js";
 import { history, runMetrics } from "../api/service.js";
 import { fill, h } from "../ui/dom.js";
 import { count } from "../ui/format.js";
-import { matcher } from "../panels/sections.js";
+import { textMatcher } from "../ui/text_match.js";
 
 /** @typedef {import("../types.js").Run} Run */
 /** @typedef {{number: number, text: string, error: boolean}} ConsoleLine */
@@ -35,14 +36,14 @@ export class RunConsole {
   async readNew() {
     try {
       const known = [...this.lines.keys()];
-      const newest = known.length ? known[known.length - 1] : await this.firstOfLast();
+      const newest = known.length ? known[known.length - 1] : await this.firstOfLastLines();
       await this.read({ min_step: Math.max(0, newest) });
     } catch (error) {
       fill(this.note, `${/** @type {Error} */ (error).message} `, h("button", { type: "button", onclick: () => this.readNew() }, "Try again"));
     }
   }
 
-  async firstOfLast() {
+  async firstOfLastLines() {
     const metrics = await runMetrics(this.run);
     const lasts = metrics.filter((metric) => metric.stream === "console").map((metric) => metric.last_step);
     return lasts.length ? Math.max(...lasts) - LINES + 1 : 0;
@@ -55,10 +56,11 @@ export class RunConsole {
 
   /** @param {{min_step: number, max_step?: number}} range */
   async read(range) {
-    const answer = await history(this.run, { stream: "console", samples: 10_000, ...range });
+    const { samples } = await loadLimits();
+    const answer = await history(this.run, { stream: "console", samples, ...range });
     for (const row of answer.rows) {
       const texts = Object.entries(row).filter(([key]) => !key.startsWith("_"));
-      // A line belongs to one of the two; its number is counted over both.
+      // Each line is of stdout or stderr; lines are numbered over both.
       for (const [key, text] of texts) this.lines.set(row._step, { number: row._step, text: String(text), error: key.endsWith("stderr") });
     }
     this.lines = new Map([...this.lines].sort(([a], [b]) => a - b));
@@ -66,14 +68,14 @@ export class RunConsole {
   }
 
   show() {
-    const test = matcher(this.search.value);
-    const found = [...this.lines.values()].filter((line) => test(line.text));
+    const test = textMatcher(this.search.value);
+    const matching = [...this.lines.values()].filter((line) => test(line.text));
     const { scrollTop, scrollHeight, clientHeight } = this.text;
     const follows = scrollHeight - scrollTop - clientHeight < NEAR;
-    fill(this.text, found.map((line) => h("span", { class: line.error ? "line error" : "line", "data-number": line.number }, `${line.text}\n`)));
+    fill(this.text, matching.map((line) => h("span", { class: line.error ? "line error" : "line", "data-number": line.number }, `${line.text}\n`)));
     if (follows) this.text.scrollTop = this.text.scrollHeight;
     const first = Math.min(...this.lines.keys());
     this.earlier.hidden = !(this.lines.size && first > 0);
-    this.note.textContent = this.lines.size ? `${count(found.length)} lines` : "It printed nothing that was kept (STEPWELL_CONSOLE=auto keeps what Python writes).";
+    this.note.textContent = this.lines.size ? `${count(matching.length)} lines` : "No output was captured (STEPWELL_CONSOLE=auto captures what Python writes).";
   }
 }

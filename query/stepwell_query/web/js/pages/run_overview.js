@@ -1,9 +1,9 @@
-/** What is known of a run besides its values: what it is, its config, its summary. */
+/** The overview of a run: its properties, config and summary. */
 
 import { fill, h } from "../ui/dom.js";
 import { count, duration, shown, time } from "../ui/format.js";
-import { valueOf } from "../runs/run_fields.js";
-import { matcher } from "../panels/sections.js";
+import { runDuration } from "../runs/run_fields.js";
+import { textMatcher } from "../ui/text_match.js";
 
 /** @typedef {import("../types.js").Run} Run */
 
@@ -15,7 +15,7 @@ export function overviewTab(given) {
   const config = new Values("Config");
   const summary = new Values("Summary");
   const update = (/** @type {Run} */ run) => {
-    fill(about, factsOf(run).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]).flat());
+    fill(about, listFacts(run).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]).flat());
     config.update(run.config);
     summary.update(run.summary);
   };
@@ -25,15 +25,15 @@ export function overviewTab(given) {
 }
 
 /** @param {Run} run @returns {[string, string][]} */
-function factsOf(run) {
-  const seconds = /** @type {number | undefined} */ (valueOf(run, "runtime"));
+function listFacts(run) {
+  const seconds = runDuration(run);
   const state = run.exit_code ? `${run.state} (exit code ${run.exit_code})` : run.state;
   return [
     ["Path", run.path],
     ["State", state],
     ["Started", time(run.started_at)],
     ["Finished", time(run.finished_at)],
-    ["Last sign of life", time(run.heartbeat_at)],
+    ["Last activity", time(run.heartbeat_at)],
     ["Duration", seconds === undefined ? "–" : duration(seconds)],
     ["Host", run.host || "–"],
     ["Client", run.client || "–"],
@@ -48,7 +48,7 @@ function factsOf(run) {
   ];
 }
 
-/** Names and values, searched by name. */
+/** A table of names and values with a search by name. */
 class Values {
   /** @param {string} title */
   constructor(title) {
@@ -62,24 +62,24 @@ class Values {
 
   /** @param {Record<string, unknown>} values */
   update(values) {
-    this.entries = flat(values, "");
+    this.entries = flatten(values, "");
     this.show();
   }
 
   show() {
-    const test = matcher(this.search.value);
-    const found = this.entries.filter(([name]) => test(name));
-    fill(this.body, found.slice(0, ROWS_MAX).map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, typeof value === "number" ? String(value) : shown(value)))));
-    const rest = found.length - ROWS_MAX;
+    const test = textMatcher(this.search.value);
+    const matching = this.entries.filter(([name]) => test(name));
+    fill(this.body, matching.slice(0, ROWS_MAX).map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, typeof value === "number" ? String(value) : shown(value)))));
+    const rest = matching.length - ROWS_MAX;
     this.note.textContent = !this.entries.length ? "None." : rest > 0 ? `${count(rest)} more: search for them.` : "";
   }
 }
 
 /** @param {Record<string, unknown>} values @param {string} prefix @returns {[string, unknown][]} */
-function flat(values, prefix) {
+function flatten(values, prefix) {
   return Object.entries(values).flatMap(([name, value]) => {
     const nested = typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length && !("sha256" in value);
-    if (nested) return flat(/** @type {Record<string, unknown>} */ (value), `${prefix}${name}.`);
+    if (nested) return flatten(/** @type {Record<string, unknown>} */ (value), `${prefix}${name}.`);
     return [/** @type {[string, unknown]} */ ([prefix + name, value])];
   });
 }

@@ -1,4 +1,4 @@
-/** A run's own page: its charts, and everything else that is known of it. */
+/** The page of a run: its charts, overview, console output, files and step conflicts. */
 
 import { fill, h } from "../ui/dom.js";
 import { ago, count } from "../ui/format.js";
@@ -42,7 +42,7 @@ export class RunPage {
     this.tab = null;
     store.on((_, changed) => changed.has("tab") && this.show());
     runs.on(() => this.update());
-    connection.onHealed(() => this.run && this.tab?.update?.(this.run));
+    connection.onReconnected(() => this.run && this.tab?.update?.(this.run));
     this.tabs.addEventListener("keydown", (event) => this.key(event));
     this.show();
     fill(this.head, h("h1", {}, runs.id));

@@ -1,18 +1,19 @@
-/** A project's page: its runs beside the charts of what they logged. Also the charts of one run's page. */
+/** The page of a project: its runs next to the charts of their metrics. Also the charts of a run's page. */
 
+import { loadLimits } from "../api/limits.js";
 import * as api from "../api/service.js";
 import { drawnOverOthers, hiddenBy } from "../series/metric_definitions.js";
 import { fill, h } from "../ui/dom.js";
 import { failed, nothingLogged } from "./empty_states.js";
 import { Enlarged } from "../panels/enlarged.js";
-import { Grid } from "../panels/virtual_grid.js";
+import { VirtualGrid } from "../panels/virtual_grid.js";
 import { onKey } from "../ui/keyboard.js";
-import { Live } from "../api/run_events.js";
+import { RunEvents } from "../api/run_events.js";
 import { makePanel } from "../panels/panel_kinds.js";
 import { RunsTable } from "../runs/runs_table.js";
-import { isFolded, sectionsOf } from "../panels/sections.js";
-import { SeriesSource } from "../series/cache.js";
-import { Toolbar } from "../ui/toolbar.js";
+import { isFolded, buildSections } from "../panels/sections.js";
+import { SeriesCache } from "../series/cache.js";
+import { Toolbar } from "./toolbar.js";
 
 /** @typedef {import("../types.js").Metric} Metric */
 /** @typedef {import("../panels/sections.js").Section} Section */
@@ -28,19 +29,19 @@ export class Workspace {
    * @param {RunsModel} runs
    * @param {import("../state/view_state.js").Store} store
    * @param {import("../api/connection.js").Connection} connection
-   * @param {{list: boolean}} options `list`: with the runs beside
+   * @param {{list: boolean}} options `list`: with the list of runs
    */
   constructor(main, runs, store, connection, { list }) {
     this.runs = runs;
     this.store = store;
-    this.source = new SeriesSource();
+    this.series = new SeriesCache();
     this.toolbar = new Toolbar(store);
     this.table = list ? new RunsTable(this) : null;
     this.message = h("div", { class: "message" });
     this.charts = h("div", { class: "charts" }, this.toolbar.element, this.message);
     this.element = h("div", { class: list ? "workspace" : "workspace alone" }, list ? h("h1", { class: "unseen" }, runs.project) : null, this.table?.element, this.charts);
     fill(main, this.element);
-    this.grid = new Grid(this.charts, (spec) => makePanel(spec, this), (section) => this.fold(section));
+    this.grid = new VirtualGrid(this.charts, (spec) => makePanel(spec, this), (section) => this.fold(section));
     this.enlarged = new Enlarged(this);
     /** @type {Metric[]} */
     this.metrics = [];
@@ -49,21 +50,23 @@ export class Workspace {
     this.stream = "";
     /** @type {import("../types.js").Run[] | null} */
     this.drawnFor = null;
+    /** @type {Set<string> | null} */
+    this.drawnPassing = null;
     this.drawnKey = "";
     /** @type {import("../charts/lines.js").Drawn[]} */
     this.drawnNow = [];
     /** @type {import("../charts/lines.js").Drawn[] | null} */
     this.othersFor = null;
     this.othersNow = drawnOverOthers([]);
-    /** @type {Map<string, import("../api/run_events.js").Moved>} */
-    this.news = new Map();
+    /** @type {Map<string, import("../api/run_events.js").RunUpdate>} */
+    this.updates = new Map();
     /** @type {Set<string>} */
     this.pending = new Set();
     this.timers = { metrics: 0, runs: 0 };
     store.on((_, changed) => this.changed(changed));
     runs.on(() => this.changed(new Set(["runs"])));
-    connection.onHealed(() => this.heal());
-    /** @type {Live | null} */
+    connection.onReconnected(() => this.reconnected());
+    /** @type {RunEvents | null} */
     this.live = null;
     this.keys();
     void this.load();
@@ -74,30 +77,38 @@ export class Workspace {
     onKey("/", "Search metrics", () => toolbar.search.focus());
     if (!table) return;
     onKey("r", "Search runs", () => table.search.focus());
-    onKey("t", "Runs as a table, or beside the charts", () => store.set({ table: !store.view.table }, { step: true }));
+    onKey("t", "Runs as a table, or next to the charts", () => store.set({ table: !store.view.table }, { step: true }));
   }
 
   async load() {
     try {
-      await this.runs.load();
+      await Promise.all([this.loadRuns(), loadLimits()]);
     } catch (error) {
-      if (!(error instanceof api.ApiError) || error.status !== 404) {
-        fill(this.message, failed(/** @type {Error} */ (error).message, () => this.load()));
-        return;
-      }
+      fill(this.message, failed(/** @type {Error} */ (error).message, () => this.load()));
+      return;
     }
     this.known = true;
-    // Not before: what comes first on the screen waits for nothing else.
-    this.live ??= new Live(this.runs.entity, this.runs.project, (moved) => this.moved(moved));
+    // Opened last, so that it does not delay what the screen shows first.
+    this.live ??= new RunEvents(this.runs.entity, this.runs.project, (updates) => this.runsUpdated(updates));
     this.compare();
     this.changed(new Set(["runs"]));
   }
 
-  heal() {
+  /** Load the runs; a project or run that does not exist yet has none. */
+  async loadRuns() {
+    try {
+      await this.runs.load();
+    } catch (error) {
+      if (!(error instanceof api.ApiError) || error.status !== 404) throw error;
+    }
+  }
+
+  reconnected() {
     this.live?.open();
     if (!this.known) void this.load();
     else if (this.runs.failed) void this.runs.loadRest();
-    this.source.retry();
+    this.runs.retrySearch();
+    this.series.retry();
     for (const panel of this.grid.panels) panel.update();
     this.enlarged.update();
     void this.loadMetrics(true);
@@ -105,8 +116,10 @@ export class Workspace {
 
   drawn() {
     const key = DRAWN_BY.map((name) => JSON.stringify(this.store.view[/** @type {keyof import("../types.js").ViewState} */ (name)])).join();
-    if (this.drawnFor !== this.runs.runs || this.drawnKey !== key) {
+    // The result of a search arrives after the view has changed.
+    if (this.drawnFor !== this.runs.runs || this.drawnPassing !== this.runs.passing || this.drawnKey !== key) {
       this.drawnFor = this.runs.runs;
+      this.drawnPassing = this.runs.passing;
       this.drawnKey = key;
       this.drawnNow = this.runs.drawn(this.store.view);
     }
@@ -114,19 +127,19 @@ export class Workspace {
   }
 
   /**
-   * Whether any of the shown runs draws a metric over another one than the step.
-   * @param {string} key
+   * Return whether any shown run draws a metric over another metric instead of the step.
+   * @param {string} folded the folded key
    */
-  overOthers(key) {
+  overOthers(folded) {
     const drawn = this.drawn();
     if (this.othersFor !== drawn) {
       this.othersFor = drawn;
       this.othersNow = drawnOverOthers(this.shownRuns());
     }
-    return this.othersNow(key);
+    return this.othersNow(folded);
   }
 
-  /** The runs that panels show, in order. */
+  /** Return the runs that panels show, in order. */
   shownRuns() {
     return this.runs.shown(this.store.view);
   }
@@ -137,12 +150,13 @@ export class Workspace {
     const { view } = this.store;
     this.element.classList.toggle("as-table", !!this.table && view.table);
     if (["runs", "table", "columns", ...DRAWN_BY].some((name) => changed.has(name))) {
+      this.runs.search(view);
       this.table?.update();
       void this.runs.need(view);
     }
     void this.loadMetrics(false);
     const sections = ["q", "sections", "fold"].some((name) => changed.has(name));
-    // With metrics on the screen, the runs' names and states change nothing here.
+    // Names and states of runs do not affect sections that are shown.
     if (sections || !this.metrics.length) this.showSections();
     else if (changed.has("table")) this.grid.layout();
     for (const panel of this.grid.panels) panel.update();
@@ -150,19 +164,19 @@ export class Workspace {
   }
 
   /**
-   * Find out what the shown runs have logged.
-   * @param {boolean} again
+   * Read the metrics of the shown runs.
+   * @param {boolean} again also if the same runs are shown as before
    */
   async loadMetrics(again) {
     const ids = this.shownRuns().map((run) => run.run_id);
-    const wanted = [...ids].sort().join("\n");
-    if (!this.known || (wanted === this.metricsFor && !again)) return;
-    this.metricsFor = wanted;
+    const shown = [...ids].sort().join("\n");
+    if (!this.known || (shown === this.metricsFor && !again)) return;
+    this.metricsFor = shown;
     try {
-      const found = ids.length ? await api.metrics(this.runs.entity, this.runs.project, ids) : [];
-      if (this.metricsFor !== wanted) return;
-      this.metrics = found;
-      this.toolbar.setMetrics(found.filter((metric) => metric.kind === "number" && !metric.stream).map((metric) => metric.key));
+      const metrics = ids.length ? await api.metrics(this.runs.entity, this.runs.project, ids) : [];
+      if (this.metricsFor !== shown) return;
+      this.metrics = metrics;
+      this.toolbar.setMetrics(metrics.filter((metric) => metric.kind === "number" && !metric.stream).map((metric) => metric.key));
       this.showSections();
       this.enlarged.update();
     } catch (error) {
@@ -173,23 +187,24 @@ export class Workspace {
 
   showSections() {
     const { view } = this.store;
-    // What a script hid is found by those who search for it.
+    // A search also finds metrics that the script has hidden.
     const hidden = view.q ? () => false : hiddenBy(this.shownRuns());
-    const metrics = this.metrics.filter((metric) => (!this.stream || metric.stream === this.stream) && !hidden(metric.key));
-    const sections = sectionsOf(metrics, view.sections, view.q);
+    const metrics = this.metrics.filter((metric) => (!this.stream || metric.stream === this.stream) && !hidden(metric.folded));
+    const sections = buildSections(metrics, view.sections, view.q);
     const open = !!view.q || !!this.stream;
     this.grid.show(sections.map((section) => ({ section, folded: !open && isFolded(section, view.fold) })));
     const logged = metrics.some((metric) => metric.stream !== "console");
     if (sections.length) fill(this.message);
     else if (!this.runs.runs.length) fill(this.message, nothingLogged(this.runs.entity, this.runs.project, this.runs.awaited));
-    else if (!this.shownRuns().length) fill(this.message, h("section", { class: "empty" }, h("h2", {}, "No runs are shown"), h("p", {}, "Tick some in the list of runs, or change its search.")));
-    else if (logged) fill(this.message, h("section", { class: "empty" }, h("h2", {}, "No metric matches"), h("p", {}, `Nothing that the shown runs logged matches ${view.q}.`)));
-    else if (this.stream) fill(this.message, h("section", { class: "empty" }, h("h2", {}, "No system metrics"), h("p", {}, "They are taken every 15 seconds unless STEPWELL_SYSTEM_SECONDS says otherwise.")));
+    else if (this.runs.searching) fill(this.message);
+    else if (!this.shownRuns().length) fill(this.message, h("section", { class: "empty" }, h("h2", {}, "No runs are shown"), h("p", {}, "Select runs in the list, or change its search.")));
+    else if (logged) fill(this.message, h("section", { class: "empty" }, h("h2", {}, "No metric matches"), h("p", {}, `No metric of the shown runs matches ${view.q}.`)));
+    else if (this.stream) fill(this.message, h("section", { class: "empty" }, h("h2", {}, "No system metrics"), h("p", {}, "They are recorded every 15 seconds; STEPWELL_SYSTEM_SECONDS sets another interval.")));
     else if (this.metricsFor) fill(this.message, nothingLogged(this.runs.entity, this.runs.project, this.runs.runs.length === 1 ? this.runs.runs[0].run_id : null));
   }
 
   /**
-   * Show the metrics of a stream alone; "": all.
+   * Show only the metrics of a stream; "": all.
    * @param {string} stream
    */
   showStream(stream) {
@@ -206,24 +221,24 @@ export class Workspace {
   }
 
   /**
-   * Hear which runs have moved on; what is on the screen is asked for again, the rest when it is shown.
-   * @param {import("../api/run_events.js").Moved[]} moved
+   * Handle updates of runs. Visible series are requested again; the others when they are shown.
+   * @param {import("../api/run_events.js").RunUpdate[]} updates
    */
-  moved(moved) {
+  runsUpdated(updates) {
     const { entity, project } = this.runs;
-    this.source.moved(moved.map(({ run_id, offset }) => [`${entity}/${project}/${run_id}`, offset]));
-    for (const one of moved) if (this.runs.concerns(one.run_id)) this.news.set(one.run_id, one);
+    this.series.runsChanged(updates.map(({ run_id, offset }) => [`${entity}/${project}/${run_id}`, offset]));
+    for (const update of updates) if (this.runs.concerns(update.run_id)) this.updates.set(update.run_id, update);
     this.compare();
   }
 
-  /** See which runs are further than they were when they were read. */
+  /** Find the runs that have changed since they were read, and schedule reading them again. */
   compare() {
     if (!this.known) return;
-    for (const { run_id, offset, state } of this.news.values()) {
+    for (const { run_id, offset, state } of this.updates.values()) {
       const run = this.runs.byId.get(run_id);
       if (!run || run.complete_to.offset !== offset || run.state !== state) this.pending.add(run_id);
     }
-    this.news.clear();
+    this.updates.clear();
     if (!this.pending.size) return;
     this.timers.runs ||= window.setTimeout(() => this.refreshRuns(), RUNS_MS);
     this.timers.metrics ||= window.setTimeout(() => {
@@ -237,12 +252,12 @@ export class Workspace {
     this.pending.clear();
     this.timers.runs = 0;
     const paths = new Set(ids.map((id) => `${this.runs.entity}/${this.runs.project}/${id}`));
-    for (const panel of this.grid.panels) panel.moved(paths);
+    for (const panel of this.grid.panels) panel.runsChanged(paths);
     try {
       for (const id of await this.runs.refresh(ids)) this.pending.add(id);
     } catch (error) {
       if (!(error instanceof api.ApiError)) throw error;
-      // Told again with the next news, or when the connection heals.
+      // Retried with the next update, or after reconnecting.
       for (const id of ids) this.pending.add(id);
     }
     if (!this.metrics.length) void this.loadMetrics(true);

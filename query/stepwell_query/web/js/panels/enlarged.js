@@ -1,8 +1,8 @@
-/** One panel over the whole window. */
+/** A panel enlarged to the window. */
 
 import { h, iconButton } from "../ui/dom.js";
 import { makePanel } from "./panel_kinds.js";
-import { sectionsOf } from "./sections.js";
+import { buildSections } from "./sections.js";
 
 /** @typedef {import("../pages/workspace.js").Workspace} Workspace */
 /** @typedef {import("./panel.js").Panel} Panel */
@@ -29,17 +29,17 @@ export class Enlarged {
 
   /** @param {string} id */
   open(id) {
-    const spec = sectionsOf(this.space.metrics, "first", "")
+    const spec = buildSections(this.space.metrics, "first", "")
       .flatMap((section) => section.panels)
       .find((panel) => panel.id === id);
     if (!spec) return;
-    const leave = () => this.space.store.set({ full: "" }, { step: true });
+    const close = () => this.space.store.set({ full: "" }, { step: true });
     this.panel = makePanel({ ...spec, label: spec.key }, this.space, { large: true });
-    this.panel.buttons.append(iconButton("close", "Back to all panels", leave));
+    this.panel.buttons.append(iconButton("close", "Back to all panels", close));
     const dialog = h("dialog", { class: "enlarged", "aria-label": spec.key }, this.panel.element);
     dialog.addEventListener("cancel", (event) => {
       event.preventDefault();
-      leave();
+      close();
     });
     this.dialog = dialog;
     document.body.append(dialog);

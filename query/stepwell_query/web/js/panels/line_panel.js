@@ -1,13 +1,13 @@
-/** A panel of curves: all shown runs of one metric. */
+/** A panel with a line chart: one metric of all shown runs. */
 
-import { Chart } from "../charts/line_chart.js";
+import { LineChart } from "../charts/line_chart.js";
 import { h, iconButton } from "../ui/dom.js";
 import { count, short } from "../ui/format.js";
-import { linesOf, partsOf, stepsWithin } from "../charts/lines.js";
+import { buildLines, smoothingParts, stepsWithin } from "../charts/lines.js";
 import { Panel } from "./panel.js";
-import { groupPlace } from "../series/request_planner.js";
+import { groupSeriesId } from "../series/request_planner.js";
 import { ema } from "../series/smoothing.js";
-import { onTheme } from "../state/theme.js";
+import { onTheme } from "../ui/theme.js";
 
 /** @typedef {import("../types.js").Points} Points */
 /** @typedef {import("../types.js").ViewState} ViewState */
@@ -22,33 +22,33 @@ export class LinePanel extends Panel {
   /** @param {ConstructorParameters<typeof Panel>} given */
   constructor(...given) {
     super(...given);
-    this.place = h("div", { class: "chart", tabindex: "0", role: "img", "aria-label": this.spec.key });
+    this.canvas = h("div", { class: "chart", tabindex: "0", role: "img", "aria-label": this.spec.key });
     this.legend = h("ul", { class: "legend", "aria-label": "Runs" });
-    this.body.append(this.place, this.legend);
-    this.chart = new Chart(this.place, (zoom) => this.zoomTo(zoom));
+    this.body.append(this.canvas, this.legend);
+    this.chart = new LineChart(this.canvas, (zoom) => this.zoomTo(zoom));
     this.reset = iconButton("reset", "Show the whole range", () => this.zoomTo(null), { hidden: true });
     this.scale = h("button", { type: "button", class: "text-button", title: "Linear or logarithmic y axis", onclick: () => this.toggleLog() }, "log");
     this.buttons.prepend(this.reset, this.scale);
     /** @type {(() => void) | null} */
-    this.cancelWhole = null;
+    this.unsubscribeWhole = null;
     /** @type {(() => void) | null} */
-    this.cancelPart = null;
-    /** @type {Map<string, Points[]>} the whole range of each run */
+    this.unsubscribeZoomed = null;
+    /** @type {Map<string, Points[]>} the whole range, by part */
     this.whole = new Map();
-    /** @type {Map<string, Points[]> | null} the zoomed range */
-    this.part = null;
-    this.asked = "";
-    this.askedPart = "";
-    this.askedRange = "";
-    this.picture = "";
+    /** @type {Map<string, Points[]> | null} the zoomed range, by part */
+    this.zoomed = null;
+    this.wholeQuery = "";
+    this.zoomedQuery = "";
+    this.zoomedParts = "";
+    this.drawnKey = "";
     this.offTheme = onTheme(() => this.chart.redraw());
     this.update();
   }
 
   destroy() {
     super.destroy();
-    this.cancelWhole?.();
-    this.cancelPart?.();
+    this.unsubscribeWhole?.();
+    this.unsubscribeZoomed?.();
     this.offTheme();
     this.chart.destroy();
   }
@@ -71,109 +71,109 @@ export class LinePanel extends Panel {
 
   update() {
     const parts = this.parts();
-    const wanted = this.wanted(parts);
-    const asked = JSON.stringify(wanted);
-    if (asked !== this.asked) {
-      this.asked = asked;
-      this.askedPart = "";
-      this.part = null;
-      this.cancelWhole?.();
-      this.cancelWhole = parts.length
-        ? this.space.source.want(wanted, (found, error) => {
-            this.whole = found;
-            this.heard(error);
+    const query = this.query(parts);
+    const text = JSON.stringify(query);
+    if (text !== this.wholeQuery) {
+      this.wholeQuery = text;
+      this.zoomedQuery = "";
+      this.zoomed = null;
+      this.unsubscribeWhole?.();
+      this.unsubscribeWhole = parts.length
+        ? this.space.series.subscribe(query, (series, error) => {
+            this.whole = series;
+            this.received(error);
           })
         : null;
       if (!parts.length) this.whole = new Map();
     }
-    this.askPart();
-    // News of runs come once a second; most change nothing of what is drawn.
-    if (this.pictureOf() !== this.picture) this.draw();
+    this.queryZoomed();
+    // Runs are updated once a second; most updates do not affect the drawing.
+    if (this.drawingKey() !== this.drawnKey) this.draw();
   }
 
   /** @returns {Part[]} */
   parts() {
     const { x } = this.view;
-    const bySteps = x === "_step" || (x === "" && !this.space.overOthers(this.spec.key));
+    const bySteps = x === "_step" || (x === "" && !this.space.overOthers(this.spec.folded));
     return this.space.drawn().flatMap(({ id, runs, group }) =>
-      group && bySteps ? [{ of: groupPlace(id), group: id, runs: [...runs].sort() }] : runs.map((run) => ({ of: run, runs: [run] })),
+      group && bySteps ? [{ id: groupSeriesId(id), group: id, runs: [...runs].sort() }] : runs.map((run) => ({ id: run, runs: [run] })),
     );
   }
 
   /** @param {Part[]} parts @param {number} [smoothing] */
-  wanted(parts, smoothing) {
-    return { key: this.spec.key, x: this.view.x, points: this.large ? POINTS_LARGE : POINTS, parts, smoothing };
+  query(parts, smoothing) {
+    return { key: this.spec.key, folded: this.spec.folded, x: this.view.x, points: this.large ? POINTS_LARGE : POINTS, parts, smoothing };
   }
 
-  /** All that a drawing depends on besides the points. */
-  pictureOf() {
+  /** Return a key of everything that the drawing depends on, except the points. */
+  drawingKey() {
     const { view, x, zoom, log } = this.view;
     return JSON.stringify([this.space.drawn(), x, zoom, log, view.smooth, view.logx, view.outliers]);
   }
 
   /** @param {import("../api/service.js").ApiError | null} error */
-  heard(error) {
+  received(error) {
     if (error && !this.whole.size) {
-      this.say(error.message, () => this.space.source.retry());
+      this.showStatus(error.message, () => this.space.series.retry());
       return;
     }
-    this.quiet();
-    this.askPart();
+    this.hideStatus();
+    this.queryZoomed();
     this.draw();
   }
 
-  /** Ask for what a zoom shows, down to the rows themselves. */
-  askPart() {
+  /** Subscribe to the zoomed range, with finer buckets down to single rows. */
+  queryZoomed() {
     const { zoom, view } = this.view;
     if (!zoom) {
-      this.cancelPart?.();
-      this.cancelPart = null;
-      this.part = null;
-      this.askedPart = "";
-      this.place.setAttribute("aria-busy", "false");
+      this.unsubscribeZoomed?.();
+      this.unsubscribeZoomed = null;
+      this.zoomed = null;
+      this.zoomedQuery = "";
+      this.canvas.setAttribute("aria-busy", "false");
       return;
     }
-    const parts = this.parts().flatMap((part) => partOf(part, this.whole.get(part.of) ?? [], zoom));
-    // What lies before a zoom bears on its average, and its points are of fewer rows than those of the whole.
-    const wanted = this.wanted(parts, view.smooth.kind === "ema" ? view.smooth.amount : undefined);
-    const asked = JSON.stringify(wanted);
-    if (!parts.length || asked === this.askedPart) return;
+    const parts = this.parts().flatMap((part) => zoomedPart(part, this.whole.get(part.id) ?? [], zoom));
+    // The average depends on points before the zoomed range, and on the number of rows per point.
+    const query = this.query(parts, view.smooth.kind === "ema" ? view.smooth.amount : undefined);
+    const text = JSON.stringify(query);
+    if (!parts.length || text === this.zoomedQuery) return;
     const range = JSON.stringify(parts);
-    // A slider of smoothing asks when it rests, a zoom at once.
-    const wait = this.part && range === this.askedRange ? SLIDER_MS : 0;
-    this.askedPart = asked;
-    this.askedRange = range;
-    this.cancelPart?.();
-    const ask = () => {
-      this.cancelPart = this.space.source.want(wanted, (found, error) => {
-        if (!error) this.part = found;
-        this.place.setAttribute("aria-busy", "false");
+    // A zoom is requested immediately, a smoothing slider only when it rests.
+    const delay = this.zoomed && range === this.zoomedParts ? SLIDER_MS : 0;
+    this.zoomedQuery = text;
+    this.zoomedParts = range;
+    this.unsubscribeZoomed?.();
+    const subscribe = () => {
+      this.unsubscribeZoomed = this.space.series.subscribe(query, (series, error) => {
+        if (!error) this.zoomed = series;
+        this.canvas.setAttribute("aria-busy", "false");
         this.draw();
       });
     };
-    this.place.setAttribute("aria-busy", "true");
-    const timer = window.setTimeout(ask, wait);
-    this.cancelPart = () => clearTimeout(timer);
+    this.canvas.setAttribute("aria-busy", "true");
+    const timer = window.setTimeout(subscribe, delay);
+    this.unsubscribeZoomed = () => clearTimeout(timer);
   }
 
   draw() {
     const { view, zoom, log } = this.view;
-    this.picture = this.pictureOf();
-    const found = zoom && this.part ? withEdges(this.whole, this.part, view.smooth.kind === "ema" ? view.smooth.amount : 0) : this.whole;
+    this.drawnKey = this.drawingKey();
+    const series = zoom && this.zoomed ? withEdges(this.whole, this.zoomed, view.smooth.kind === "ema" ? view.smooth.amount : 0) : this.whole;
     const drawn = this.space.drawn();
-    const lines = linesOf(drawn, found, view.smooth);
+    const lines = buildLines(drawn, series, view.smooth);
     this.reset.hidden = !zoom;
     this.scale.setAttribute("aria-pressed", String(log));
-    const axis = [...found.values()].flat().find((points) => points.x.length)?.axis ?? "_step";
+    const axis = [...series.values()].flat().find((points) => points.x.length)?.axis ?? "_step";
     this.chart.draw(lines, { axis, logx: view.logx, logy: log, outliers: view.outliers, zoom });
     this.describe(lines, axis);
-    this.place.dataset.lines = String(lines.length);
-    this.place.dataset.points = String(lines.reduce((sum, line) => sum + line.x.length, 0));
-    this.place.dataset.sampled = String(lines.some((line) => line.sampled));
+    this.canvas.dataset.lines = String(lines.length);
+    this.canvas.dataset.points = String(lines.reduce((sum, line) => sum + line.x.length, 0));
+    this.canvas.dataset.sampled = String(lines.some((line) => line.sampled));
     const waiting = !this.whole.size && drawn.length > 0;
     this.element.classList.toggle("waiting", waiting);
-    if (!lines.length && !waiting) this.say("The runs shown have not logged this.");
-    else if (!this.status.classList.contains("failed")) this.quiet();
+    if (!lines.length && !waiting) this.showStatus("The shown runs have not logged this metric.");
+    else if (!this.status.classList.contains("failed")) this.hideStatus();
   }
 
   /** @param {import("../types.js").Line[]} lines @param {string} axis */
@@ -188,15 +188,15 @@ export class LinePanel extends Panel {
     if (lines.length > LEGEND_MAX) items.push(h("li", { class: "more" }, `+${lines.length - LEGEND_MAX}`));
     this.legend.replaceChildren(...items);
     const last = lines.slice(0, 3).map((line) => `${line.name} ends at ${short(line.last[line.last.length - 1])}`);
-    const how = sampled ? `, sampled; the band is from the least to the greatest value` : "";
-    this.place.setAttribute("aria-label", `${this.spec.key}: ${count(lines.length)} lines${how}. ${last.join(", ")}. Arrow keys walk along the points.`);
+    const sampling = sampled ? `, sampled; the band spans the minimum to the maximum` : "";
+    this.canvas.setAttribute("aria-label", `${this.spec.key}: ${count(lines.length)} lines${sampling}. ${last.join(", ")}. Arrow keys move along the points.`);
   }
 }
 
-/** @param {Part} part @param {Points[]} points its whole range @param {[number, number]} zoom @returns {Part[]} */
-function partOf(part, points, zoom) {
-  if (!points.some((one) => one.sampled)) return [];
-  if (points.every((one) => one.axis === "_step")) {
+/** @param {Part} part @param {Points[]} points of its whole range @param {[number, number]} zoom @returns {Part[]} */
+function zoomedPart(part, points, zoom) {
+  if (!points.some((series) => series.sampled)) return [];
+  if (points.every((series) => series.axis === "_step")) {
     return [{ ...part, from: Math.max(0, Math.floor(zoom[0])), to: Math.max(0, Math.ceil(zoom[1])) }];
   }
   const steps = stepsWithin(points, zoom);
@@ -204,22 +204,23 @@ function partOf(part, points, zoom) {
 }
 
 /**
- * Return the zoomed points, with one of the whole range on each side, so that a line goes on to the chart's edge.
+ * Return the zoomed points, with one point of the whole range on each side, so that lines extend to the edges of the
+ * chart.
  * @param {Map<string, Points[]>} whole
- * @param {Map<string, Points[]>} part
+ * @param {Map<string, Points[]>} zoomed
  * @param {number} smoothing weight of the moving average
  */
-function withEdges(whole, part, smoothing) {
+function withEdges(whole, zoomed, smoothing) {
   return new Map(
-    [...whole].map(([of, points]) => {
-      const close = part.get(of);
-      return [of, close ? points.map((one) => edged(one, close.find((other) => other.kind === one.kind && other.key === one.key), smoothing)) : points];
+    [...whole].map(([id, points]) => {
+      const close = zoomed.get(id);
+      return [id, close ? points.map((series) => addEdges(series, close.find(({ kind, key }) => kind === series.kind && key === series.key), smoothing)) : points];
     }),
   );
 }
 
 /** @param {Points} whole @param {Points | undefined} part @param {number} smoothing @returns {Points} */
-function edged(whole, part, smoothing) {
+function addEdges(whole, part, smoothing) {
   if (!part || !part.step.length || !whole.sampled) return part?.step.length ? part : whole;
   const first = part.step[0] - (part.sampled ? part.width : 1);
   const last = part.step[part.step.length - 1];
@@ -240,6 +241,6 @@ function edged(whole, part, smoothing) {
     mean: joined("mean"),
     counts: joined("counts"),
     nans: joined("nans"),
-    ...(part.smoothed ? { smoothed: around(ema(whole.mean, smoothing, partsOf(whole)), part.smoothed) } : {}),
+    ...(part.smoothed ? { smoothed: around(ema(whole.mean, smoothing, smoothingParts(whole)), part.smoothed) } : {}),
   };
 }

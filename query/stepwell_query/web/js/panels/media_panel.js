@@ -1,10 +1,10 @@
-/** A panel of media: what each shown run logged at a step, side by side, with a slider over the steps. */
+/** A panel with the media that the shown runs logged at a step, next to each other, with a slider over the steps. */
 
 import { h } from "../ui/dom.js";
 import { count } from "../ui/format.js";
 import { mediaView } from "../media/media_views.js";
 import { RowsPanel } from "./rows_panel.js";
-import { rowAt, stepsOf } from "./rows_cache.js";
+import { rowAt, listSteps } from "./rows_cache.js";
 
 /** @typedef {import("./rows_cache.js").Row} Row */
 /** @typedef {import("../types.js").Run} Run */
@@ -31,7 +31,7 @@ export class MediaPanel extends RowsPanel {
     for (const tile of this.byRun.values()) tile.leave();
   }
 
-  /** @param {number} at index of a step; at the last one, later steps are followed */
+  /** @param {number} at index of a step; at the last step, the panel follows new steps */
   choose(at) {
     const step = at === this.steps.length - 1 ? undefined : this.steps[at];
     this.space.store.setPanel(this.spec.key, { step }, { often: true });
@@ -40,10 +40,10 @@ export class MediaPanel extends RowsPanel {
   draw() {
     if (this.gone) return;
     const runs = this.runs();
-    this.steps = stepsOf(runs.map((run) => this.rows.rows.get(run.path) ?? []));
-    this.explain();
-    const wanted = this.space.store.view.panels[this.spec.key]?.step ?? Infinity;
-    const at = Math.max(0, this.steps.findLastIndex((step) => step <= wanted));
+    this.steps = listSteps(runs.map((run) => this.rows.rows.get(run.path) ?? []));
+    this.updateStatus();
+    const chosen = this.space.store.view.panels[this.spec.key]?.step ?? Infinity;
+    const at = Math.max(0, this.steps.findLastIndex((step) => step <= chosen));
     this.foot.hidden = this.steps.length < 2;
     this.slider.max = String(Math.max(0, this.steps.length - 1));
     this.slider.value = String(at);
@@ -68,7 +68,7 @@ export class MediaPanel extends RowsPanel {
       tile.step.textContent = row.step === step ? "" : `step ${count(row.step)}`;
       tile.swatch.style.background = this.space.runs.color(run, this.space.store.view);
       const shown = JSON.stringify(row.value);
-      // What has not changed stays: a video plays on, a page keeps where it was scrolled to.
+      // Unchanged media stay: a video continues to play, and a page keeps its scroll position.
       if (tile.shown === shown) continue;
       tile.leave();
       tile.shown = shown;
@@ -85,9 +85,9 @@ export class MediaPanel extends RowsPanel {
   }
 
   /**
-   * Make a run's place, behind that of the run before. A tile that is there is not moved: a frame would load again.
+   * Add a tile for a run after the tile of the previous run. Existing tiles are not moved, since frames would reload.
    * @param {Run} run
-   * @param {HTMLElement | null} before
+   * @param {HTMLElement | null} before tile of the previous run
    * @returns {Tile}
    */
   tile(run, before) {

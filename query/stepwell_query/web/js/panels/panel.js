@@ -1,4 +1,4 @@
-/** The frame of a panel: its title, its buttons, and what is said while there is nothing to show. */
+/** The base of panels: title, buttons, and a status while there is nothing to show. */
 
 import { fill, h, iconButton } from "../ui/dom.js";
 
@@ -33,28 +33,28 @@ export class Panel {
     }
   }
 
-  /** Show what the view says now; called whenever it or the runs have changed. */
+  /** Show the current view; called after each change of the view or the runs. */
   update() {}
 
   /**
-   * Hear that runs have moved on.
+   * Handle new data of runs.
    * @param {Set<string>} _ their paths
    */
-  moved(_) {}
+  runsChanged(_) {}
 
   destroy() {
     this.gone = true;
   }
 
   /** @param {string} text @param {(() => void) | null} [retry] */
-  say(text, retry = null) {
+  showStatus(text, retry = null) {
     const button = retry ? h("button", { type: "button", onclick: retry }, "Try again") : null;
     fill(this.status, h("p", {}, text), button);
     this.status.hidden = false;
     this.status.classList.toggle("failed", !!retry);
   }
 
-  quiet() {
+  hideStatus() {
     this.status.hidden = true;
     this.status.classList.remove("failed");
   }

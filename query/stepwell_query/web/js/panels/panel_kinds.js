@@ -1,4 +1,4 @@
-/** Which panel shows which kind of values. */
+/** The panel class for each kind of values. */
 
 import { LinePanel } from "./line_panel.js";
 import { MediaPanel } from "./media_panel.js";
@@ -9,6 +9,7 @@ import { TextPanel } from "./text_panel.js";
 /** @typedef {import("./panel.js").Panel} Panel */
 
 /**
+ * Build the panel for a kind of values.
  * @param {PanelSpec} spec
  * @param {Workspace} space
  * @param {{large?: boolean}} [options]

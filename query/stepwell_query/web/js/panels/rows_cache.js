@@ -1,4 +1,4 @@
-/** What runs logged under one key that is no curve: media, texts, tables; by run, and read again when it has moved on. */
+/** The rows of a metric that is not drawn as a curve (media, texts, tables), by run. */
 
 import { history } from "../api/service.js";
 
@@ -6,84 +6,87 @@ import { history } from "../api/service.js";
 /** @typedef {{step: number, value: any}} Row */
 
 const SAMPLES = 1_000;
-const AGAIN_MS = 2_000;
+const REFRESH_MS = 2_000;
 
-export class RowsSource {
+export class RowsCache {
   /**
    * @param {string} key
    * @param {string} kind
-   * @param {() => void} tell called whenever there is more
+   * @param {() => void} onChange called after each response
    */
-  constructor(key, kind, tell) {
+  constructor(key, kind, onChange) {
     this.key = key;
     this.kind = kind;
-    this.tell = tell;
+    this.onChange = onChange;
     /** @type {Map<string, Row[]>} by run */
     this.rows = new Map();
     /** @type {Map<string, AbortController>} */
-    this.open = new Map();
+    this.pending = new Map();
     /** @type {Map<string, number>} */
-    this.waiting = new Map();
+    this.timers = new Map();
     /** @type {Error | null} */
     this.error = null;
   }
 
-  /** Ask for runs that are not here yet. @param {Run[]} runs */
-  want(runs) {
-    const wanted = new Set(runs.map((run) => run.path));
-    for (const [run, controller] of this.open) if (!wanted.has(run)) controller.abort();
-    for (const run of runs) if (!this.rows.has(run.path) && !this.open.has(run.path)) void this.read(run);
+  /** Read the runs that are not loaded; cancel requests for others. @param {Run[]} runs */
+  load(runs) {
+    const shown = new Set(runs.map((run) => run.path));
+    for (const [run, controller] of this.pending) if (!shown.has(run)) controller.abort();
+    for (const run of runs) if (!this.rows.has(run.path) && !this.pending.has(run.path)) void this.read(run);
   }
 
-  /** Ask again for a run that has moved on, now and then. @param {Run} run */
-  again(run) {
-    if (this.waiting.has(run.path) || !this.rows.has(run.path)) return;
+  /** Read a run with new data again, at a limited rate. @param {Run} run */
+  refresh(run) {
+    if (this.timers.has(run.path) || !this.rows.has(run.path)) return;
     const timer = window.setTimeout(() => {
-      this.waiting.delete(run.path);
+      this.timers.delete(run.path);
       void this.read(run);
-    }, AGAIN_MS);
-    this.waiting.set(run.path, timer);
+    }, REFRESH_MS);
+    this.timers.set(run.path, timer);
   }
 
   /** @param {Run} run */
   async read(run) {
-    this.open.get(run.path)?.abort();
+    this.pending.get(run.path)?.abort();
     const controller = new AbortController();
-    this.open.set(run.path, controller);
+    this.pending.set(run.path, controller);
     try {
       const answer = await history(run, { key: this.key, samples: SAMPLES }, controller.signal);
-      const rows = answer.rows.map((row) => ({ step: row._step, value: cellOf(row, this.key) }));
+      const rows = answer.rows.map((row) => ({ step: row._step, value: readCell(row, this.key) }));
       this.rows.set(run.path, rows.filter(({ value }) => fits(value, this.kind)));
       this.error = null;
     } catch (error) {
       if (controller.signal.aborted) return;
       this.error = /** @type {Error} */ (error);
     } finally {
-      if (this.open.get(run.path) === controller) this.open.delete(run.path);
+      if (this.pending.get(run.path) === controller) this.pending.delete(run.path);
     }
-    this.tell();
+    this.onChange();
   }
 
   destroy() {
-    for (const timer of this.waiting.values()) clearTimeout(timer);
-    for (const controller of this.open.values()) controller.abort();
+    for (const timer of this.timers.values()) clearTimeout(timer);
+    for (const controller of this.pending.values()) controller.abort();
   }
 }
 
+/** Columns of every row besides the requested key. */
+const ROW_COLUMNS = new Set(["_step", "_timestamp", "_runtime"]);
+
 /**
- * Return a row's value of a key, which the run may spell in another case.
+ * Return a row's value of the requested key. A run may spell the key differently: it is then the row's only other
+ * column.
  * @param {Record<string, unknown>} row
  * @param {string} key
  */
-export function cellOf(row, key) {
+export function readCell(row, key) {
   if (Object.hasOwn(row, key)) return row[key];
-  const folded = key.toLowerCase();
-  const own = Object.keys(row).find((name) => name.toLowerCase() === folded);
-  return own === undefined ? undefined : row[own];
+  const spelling = Object.keys(row).find((name) => !ROW_COLUMNS.has(name));
+  return spelling === undefined ? undefined : row[spelling];
 }
 
 /**
- * One key may have values of several kinds; a panel shows one of them.
+ * Return whether a value is of a panel's kind: a key may have values of several kinds.
  * @param {unknown} value
  * @param {string} kind
  */
@@ -95,24 +98,24 @@ function fits(value, kind) {
 }
 
 /**
- * Return the steps at which any of the runs has something, ascending.
+ * Return the steps of all rows, ascending.
  * @param {Iterable<Row[]>} runs
  */
-export function stepsOf(runs) {
+export function listSteps(runs) {
   return [...new Set([...runs].flatMap((rows) => rows.map((row) => row.step)))].sort((a, b) => a - b);
 }
 
 /**
- * Return what a run shows at a step: what it logged there, or last before it; null before its first.
+ * Return the row at a step, or the last row before it; null before the first row.
  * @param {Row[]} rows ascending
  * @param {number} step
  * @returns {Row | null}
  */
 export function rowAt(rows, step) {
-  let found = null;
+  let last = null;
   for (const row of rows) {
     if (row.step > step) break;
-    found = row;
+    last = row;
   }
-  return found;
+  return last;
 }

@@ -1,7 +1,7 @@
-/** What panels have in common that show what was logged at single steps: the rows of each shown run. */
+/** The base of panels that show values at single steps: the rows of each shown run. */
 
 import { Panel } from "./panel.js";
-import { RowsSource } from "./rows_cache.js";
+import { RowsCache } from "./rows_cache.js";
 
 const RUNS_MAX = 24;
 
@@ -9,7 +9,7 @@ export class RowsPanel extends Panel {
   /** @param {ConstructorParameters<typeof Panel>} given */
   constructor(...given) {
     super(...given);
-    this.rows = new RowsSource(this.spec.key, this.spec.kind, () => this.draw());
+    this.rows = new RowsCache(this.spec.key, this.spec.kind, () => this.draw());
   }
 
   destroy() {
@@ -22,22 +22,22 @@ export class RowsPanel extends Panel {
   }
 
   update() {
-    this.rows.want(this.runs());
+    this.rows.load(this.runs());
     this.draw();
   }
 
   /** @param {Set<string>} paths */
-  moved(paths) {
-    for (const run of this.runs()) if (paths.has(run.path)) this.rows.again(run);
+  runsChanged(paths) {
+    for (const run of this.runs()) if (paths.has(run.path)) this.rows.refresh(run);
   }
 
-  /** Show the rows that are there. */
+  /** Show the loaded rows. */
   draw() {}
 
-  /** Say why there is nothing to show, where there is nothing. */
-  explain() {
-    if (this.runs().some((run) => this.rows.rows.get(run.path)?.length)) this.quiet();
-    else if (this.rows.error) this.say(this.rows.error.message, () => this.update());
-    else if (!this.rows.open.size) this.say("The runs shown have not logged this.");
+  /** Show a status if there are no rows. */
+  updateStatus() {
+    if (this.runs().some((run) => this.rows.rows.get(run.path)?.length)) this.hideStatus();
+    else if (this.rows.error) this.showStatus(this.rows.error.message, () => this.update());
+    else if (!this.rows.pending.size) this.showStatus("The shown runs have not logged this metric.");
   }
 }

@@ -1,4 +1,6 @@
-/** Which panels there are, and in which sections. Pure. */
+/** The panels of metrics, and the sections that they belong to. */
+
+import { textMatcher } from "../ui/text_match.js";
 
 /** @typedef {import("../types.js").Metric} Metric */
 
@@ -6,16 +8,17 @@
  * @typedef {object} PanelSpec
  * @property {string} id
  * @property {string} key
- * @property {string} kind "line" for what is drawn as a curve, else the kind of the values
+ * @property {string} folded the folded key
+ * @property {string} kind "line" for values that are drawn as a curve, otherwise the kind of the values
  * @property {string} label the key without its section
- * @property {boolean} timed whether its steps are samples in time, so that time is its x axis
+ * @property {boolean} timed whether its steps are samples in time, which makes time its x axis
  */
 
 /**
  * @typedef {object} Section
  * @property {string} name
  * @property {PanelSpec[]} panels
- * @property {boolean} quiet whether it is folded unless someone opens it
+ * @property {boolean} quiet whether it is folded by default
  */
 
 const CHARTS = "Charts";
@@ -24,60 +27,44 @@ const LINES = new Set(["number", "bool"]);
 const HIDDEN_STREAMS = new Set(["console"]);
 
 /**
- * Return the name of a key's section: what stands before its first `/`, or before its last one.
+ * Return the name of a key's section: the part before its first `/`, or before its last one.
  * @param {string} key
  * @param {"first" | "all"} by
  */
-export function sectionOf(key, by) {
+export function parseSectionName(key, by) {
   const cut = by === "first" ? key.indexOf("/") : key.lastIndexOf("/");
   return cut > 0 ? key.slice(0, cut) : CHARTS;
 }
 
 /**
- * Return a test of keys against what a person typed: a regular expression in any case; what is none is plain text.
- * @param {string} text
- * @returns {(key: string) => boolean}
- */
-export function matcher(text) {
-  if (!text) return () => true;
-  try {
-    const expression = new RegExp(text, "i");
-    return (key) => expression.test(key);
-  } catch {
-    const plain = text.toLowerCase();
-    return (key) => key.toLowerCase().includes(plain);
-  }
-}
-
-/**
- * Return the sections with their panels, by name; the system's metrics come last and are folded.
+ * Build the sections with their panels, sorted by name. System metrics come last and are folded.
  * @param {Metric[]} metrics sorted by key
  * @param {"first" | "all"} by
  * @param {string} search
  * @returns {Section[]}
  */
-export function sectionsOf(metrics, by, search) {
-  const wanted = matcher(search);
+export function buildSections(metrics, by, search) {
+  const matches = textMatcher(search);
   /** @type {Map<string, Section>} */
   const sections = new Map();
   const seen = new Set();
   for (const metric of metrics) {
-    if (HIDDEN_STREAMS.has(metric.stream) || !wanted(metric.key)) continue;
+    if (HIDDEN_STREAMS.has(metric.stream) || !matches(metric.key)) continue;
     const kind = LINES.has(metric.kind) ? "line" : metric.kind;
     const id = `${kind}:${metric.key}`;
-    // Runs may spell a key in other cases: it is one metric, and a panel shows all of them.
-    if (seen.has(id.toLowerCase())) continue;
-    seen.add(id.toLowerCase());
-    const name = sectionOf(metric.key, by);
+    // Runs may spell a key differently: it is one metric, and one panel shows all of them.
+    if (seen.has(`${kind}:${metric.folded}`)) continue;
+    seen.add(`${kind}:${metric.folded}`);
+    const name = parseSectionName(metric.key, by);
     const quiet = metric.stream === SYSTEM;
-    const place = `${quiet}/${name}`;
-    let section = sections.get(place);
+    const sectionKey = `${quiet}/${name}`;
+    let section = sections.get(sectionKey);
     if (!section) {
       section = { name, panels: [], quiet };
-      sections.set(place, section);
+      sections.set(sectionKey, section);
     }
     const label = name === CHARTS && !metric.key.startsWith(`${CHARTS}/`) ? metric.key : metric.key.slice(name.length + 1);
-    section.panels.push({ id, key: metric.key, kind, label: label || metric.key, timed: quiet });
+    section.panels.push({ id, key: metric.key, folded: metric.folded, kind, label: label || metric.key, timed: quiet });
   }
   const natural = new Intl.Collator("en", { numeric: true });
   for (const section of sections.values()) section.panels.sort((a, b) => natural.compare(a.key, b.key));
@@ -87,7 +74,7 @@ export function sectionsOf(metrics, by, search) {
 }
 
 /**
- * Metrics of no section come first: most scripts name their loss so.
+ * Rank sections: metrics without a section come first, as most scripts name their loss without one.
  * @param {string} name
  */
 function rank(name) {
@@ -95,10 +82,10 @@ function rank(name) {
 }
 
 /**
- * Say whether a section is folded: as it is by default, unless a person turned it.
+ * Return whether a section is folded: its default, unless it was toggled.
  * @param {Section} section
- * @param {string[]} turned
+ * @param {string[]} toggled names
  */
-export function isFolded(section, turned) {
-  return turned.includes(section.name) !== section.quiet;
+export function isFolded(section, toggled) {
+  return toggled.includes(section.name) !== section.quiet;
 }

@@ -1,4 +1,4 @@
-/** A panel of texts, or of values that are no curve: the newest first, of each shown run. */
+/** A panel of texts and other values that are not drawn as curves: the newest first, for each shown run. */
 
 import { h } from "../ui/dom.js";
 import { count, shown } from "../ui/format.js";
@@ -18,7 +18,7 @@ export class TextPanel extends RowsPanel {
   draw() {
     if (this.gone) return;
     const runs = this.runs().filter((run) => this.rows.rows.get(run.path)?.length);
-    this.explain();
+    this.updateStatus();
     this.list.replaceChildren(
       ...runs.map((run) => {
         const swatch = h("span", { class: "swatch" });

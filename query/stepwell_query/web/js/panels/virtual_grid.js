@@ -1,6 +1,6 @@
 /**
- * The sections and their panels as one long list, of which only what is in view exists: two thousand panels cost what a
- * dozen do. Everything has a known height, so that what is in view is arithmetic.
+ * A scrolled list of sections and panels of which only the visible ones exist, so that 2,000 panels cost as much as a
+ * dozen. All heights are known, so the visible items can be computed.
  */
 
 import { h, icon } from "../ui/dom.js";
@@ -10,7 +10,7 @@ import { h, icon } from "../ui/dom.js";
 /** @typedef {import("./panel.js").Panel} Panel */
 
 /**
- * @typedef {object} Item A section's head, or one panel.
+ * @typedef {object} Item The heading of a section, or a panel.
  * @property {string} id
  * @property {number} top
  * @property {number} height
@@ -25,14 +25,14 @@ const HEAD = 40;
 const HEIGHT = 264;
 const TALL = 380;
 const GAP = 12;
-const LEAST_WIDTH = 290;
+const MIN_WIDTH = 290;
 const MARGIN = 200;
 
 /** Kinds that need more room than a curve. */
 const TALLER = new Set(["table", "html", "plotly"]);
 const WIDER = new Set([...TALLER, "image"]);
 
-export class Grid {
+export class VirtualGrid {
   /**
    * @param {HTMLElement} scroller
    * @param {(spec: PanelSpec) => Panel} make
@@ -62,7 +62,7 @@ export class Grid {
     this.layout();
   }
 
-  /** The panels that exist now. */
+  /** The panels that currently exist. */
   get panels() {
     return [...this.nodes.values()].flatMap(({ panel }) => (panel ? [panel] : []));
   }
@@ -70,7 +70,7 @@ export class Grid {
   layout() {
     const width = this.element.clientWidth;
     if (!width) return;
-    const columns = Math.max(1, Math.floor((width + GAP) / (LEAST_WIDTH + GAP)));
+    const columns = Math.max(1, Math.floor((width + GAP) / (MIN_WIDTH + GAP)));
     const each = (width - GAP * (columns - 1)) / columns;
     /** @type {Item[]} */
     const items = [];
@@ -97,38 +97,38 @@ export class Grid {
   }
 
   render() {
-    const above = this.element.offsetTop;
-    const low = this.scroller.scrollTop - above - MARGIN;
-    const high = this.scroller.scrollTop - above + this.scroller.clientHeight + MARGIN;
+    const offset = this.element.offsetTop;
+    const low = this.scroller.scrollTop - offset - MARGIN;
+    const high = this.scroller.scrollTop - offset + this.scroller.clientHeight + MARGIN;
     const focused = document.activeElement;
-    // What has the focus stays, or a keyboard would lose its place.
-    const wanted = this.items.filter(
+    // The focused item is kept, so that the keyboard focus is not lost.
+    const visible = this.items.filter(
       (item) => (item.top + item.height > low && item.top < high) || this.nodes.get(item.id)?.node.contains(focused),
     );
-    const keep = new Map(wanted.map((item) => [item.id, item]));
+    const keep = new Map(visible.map((item) => [item.id, item]));
     for (const [id, { node, panel, key }] of this.nodes) {
       const item = keep.get(id);
-      if (item && key === keyOf(item)) continue;
+      if (item && key === renderKey(item)) continue;
       panel?.destroy();
       node.remove();
       this.nodes.delete(id);
     }
     let next = this.element.firstElementChild;
-    for (const item of wanted) {
-      const node = this.nodeOf(item);
-      place(node, item);
+    for (const item of visible) {
+      const node = this.ensureNode(item);
+      setPosition(node, item);
       if (node === next) next = next.nextElementSibling;
       else this.element.insertBefore(node, next);
     }
   }
 
   /** @param {Item} item */
-  nodeOf(item) {
-    const found = this.nodes.get(item.id);
-    if (found) return found.node;
+  ensureNode(item) {
+    const existing = this.nodes.get(item.id);
+    if (existing) return existing.node;
     const panel = item.panel ? this.make(item.panel) : null;
     const node = panel ? panel.element : this.head(item);
-    this.nodes.set(item.id, { node, panel, key: keyOf(item) });
+    this.nodes.set(item.id, { node, panel, key: renderKey(item) });
     return node;
   }
 
@@ -153,7 +153,7 @@ export class Grid {
 }
 
 /**
- * Place a section's panels row by row; a row is as high as its highest panel. Return where it ends.
+ * Lay out a section's panels in rows; a row is as high as its highest panel. Return the end of the section.
  * @param {Section} section
  * @param {boolean} folded
  * @param {number} top
@@ -180,13 +180,13 @@ function flow(section, folded, top, columns, each, into) {
   return top + high + GAP;
 }
 
-/** What must be made anew when it changes. @param {Item} item */
-function keyOf(item) {
+/** Return a key of the state for which an item must be rebuilt. @param {Item} item */
+function renderKey(item) {
   return item.panel ? item.panel.label : `${item.folded} ${item.section.panels.length}`;
 }
 
 /** @param {HTMLElement} node @param {Item} item */
-function place(node, item) {
+function setPosition(node, item) {
   const { style } = node;
   style.top = `${item.top}px`;
   style.left = `${item.left}px`;

@@ -1,10 +1,10 @@
-/** The dialog in which columns are chosen: 500 are offered at once, the search finds the rest, also by the service. */
+/** The dialog to choose columns. It lists a limited number; the search, which the service does too, finds the others. */
 
+import { limits } from "../api/limits.js";
 import { runColumns } from "../api/service.js";
 import { debounced, fill, h, iconButton } from "../ui/dom.js";
-import { COLUMNS_MAX } from "./run_fields.js";
 import { count } from "../ui/format.js";
-import { matcher } from "../panels/sections.js";
+import { textMatcher } from "../ui/text_match.js";
 import { literalWords } from "./extra_columns.js";
 
 const SEARCH_MS = 150;
@@ -13,24 +13,25 @@ const SEARCH_MS = 150;
 
 class ColumnChoice {
   /**
-   * @param {Project} of
-   * @param {string[]} fields those of the runs that are loaded
+   * @param {Project} project
+   * @param {string[]} fields those of the loaded runs
    * @param {string[]} chosen
    * @param {(columns: string[]) => void} choose
    */
-  constructor(of, fields, chosen, choose) {
-    this.of = of;
-    /** All that is known by now. */
+  constructor(project, fields, chosen, choose) {
+    this.project = project;
+    this.limit = limits().columns;
+    /** All fields that are known so far. */
     this.fields = [...new Set([...fields, ...chosen])];
     this.own = fields.filter((field) => !/^(config|summary)\./.test(field)).length;
     this.picked = new Set(chosen);
     this.choose = choose;
-    /** How many columns the service has found for what is searched for; null until it has said so. */
+    /** Number of columns that the service has found; null before its first response. */
     this.total = /** @type {number | null} */ (null);
     this.failed = "";
-    this.asked = new AbortController();
-    const ask = debounced(() => this.ask(), SEARCH_MS);
-    this.search = h("input", { type: "search", placeholder: "Search columns (regex)", "aria-label": "Search columns", oninput: () => (this.show(), ask()) });
+    this.controller = new AbortController();
+    const searchService = debounced(() => this.searchService(), SEARCH_MS);
+    this.search = h("input", { type: "search", placeholder: "Search columns (regex)", "aria-label": "Search columns", oninput: () => (this.show(), searchService()) });
     this.list = h("ul", { class: "column-list" });
     this.note = h("p", { class: "muted", role: "status" });
     this.dialog = h("dialog", { class: "dialog", "aria-label": "Choose columns" });
@@ -43,7 +44,7 @@ class ColumnChoice {
       h("div", { class: "dialog-foot" }, h("button", { type: "button", onclick: () => this.none() }, "None"), h("button", { type: "button", class: "primary", onclick: () => this.done() }, "Show these")),
     );
     this.dialog.addEventListener("close", () => {
-      this.asked.abort();
+      this.controller.abort();
       this.dialog.remove();
     });
   }
@@ -52,41 +53,41 @@ class ColumnChoice {
     document.body.append(this.dialog);
     this.show();
     this.dialog.showModal();
-    void this.ask();
+    void this.searchService();
   }
 
-  /** Ask the service what lies beyond the columns that came with the runs. */
-  async ask() {
-    this.asked.abort();
-    const asked = new AbortController();
-    this.asked = asked;
+  /** Search among the columns of all runs. */
+  async searchService() {
+    this.controller.abort();
+    const controller = new AbortController();
+    this.controller = controller;
     const words = literalWords(this.search.value);
     try {
-      const found = await runColumns(this.of.entity, this.of.project, { search: words, limit: COLUMNS_MAX }, asked.signal);
-      this.total = found.total;
+      const { total, columns } = await runColumns(this.project.entity, this.project.project, { search: words, limit: this.limit }, controller.signal);
+      this.total = total;
       this.failed = "";
-      this.fields = [...new Set([...this.fields, ...found.columns.map(({ source, key }) => `${source}.${key}`)])];
+      this.fields = [...new Set([...this.fields, ...columns.map(({ source, key }) => `${source}.${key}`)])];
     } catch (error) {
-      if (asked.signal.aborted) return;
+      if (controller.signal.aborted) return;
       this.failed = /** @type {Error} */ (error).message;
     }
     this.show();
   }
 
   show() {
-    const found = this.fields.filter(matcher(this.search.value));
-    const first = [...found.filter((field) => this.picked.has(field)), ...found.filter((field) => !this.picked.has(field))].slice(0, COLUMNS_MAX);
+    const matching = this.fields.filter(textMatcher(this.search.value));
+    const first = [...matching.filter((field) => this.picked.has(field)), ...matching.filter((field) => !this.picked.has(field))].slice(0, this.limit);
     fill(this.list, first.map((field) => h("li", {}, h("label", {}, this.box(field), h("span", {}, field)))));
-    // An expression is searched for in what the service found by its words: of more than it gave, some are not seen.
-    const unseen = this.total !== null && this.total > COLUMNS_MAX ? this.total + (this.search.value ? 0 : this.own) - first.length : 0;
-    this.say(Math.max(found.length - first.length, unseen));
+    // The service searches for the words of an expression: of more columns than it returns, some may match unseen.
+    const unseen = this.total !== null && this.total > this.limit ? this.total + (this.search.value ? 0 : this.own) - first.length : 0;
+    this.showNote(Math.max(matching.length - first.length, unseen));
   }
 
-  /** @param {number} rest */
-  say(rest) {
-    const limit = this.picked.size >= COLUMNS_MAX ? ` A table shows ${COLUMNS_MAX} at most.` : "";
+  /** @param {number} rest number of columns that are not listed */
+  showNote(rest) {
+    const limit = this.picked.size >= this.limit ? ` A table shows ${this.limit} columns at most.` : "";
     const more = rest > 0 ? ` ${count(rest)} more: search for them.` : "";
-    const failed = this.failed ? ` Only the columns of the loaded runs are searched: ${this.failed}` : "";
+    const failed = this.failed ? ` Only columns of the loaded runs are searched: ${this.failed}` : "";
     this.note.textContent = `${count(this.picked.size)} chosen.${limit}${more}${failed}`;
     this.rest = rest;
   }
@@ -97,9 +98,9 @@ class ColumnChoice {
     input.checked = this.picked.has(field);
     input.addEventListener("change", () => {
       if (!input.checked) this.picked.delete(field);
-      else if (this.picked.size < COLUMNS_MAX) this.picked.add(field);
+      else if (this.picked.size < this.limit) this.picked.add(field);
       else input.checked = false;
-      this.say(this.rest ?? 0);
+      this.showNote(this.rest ?? 0);
     });
     return input;
   }
@@ -116,12 +117,12 @@ class ColumnChoice {
 }
 
 /**
- * Let a person choose columns.
- * @param {Project} of
+ * Open the dialog.
+ * @param {Project} project
  * @param {string[]} fields
  * @param {string[]} chosen
  * @param {(columns: string[]) => void} choose
  */
-export function chooseColumns(of, fields, chosen, choose) {
-  new ColumnChoice(of, fields, chosen, choose).open();
+export function chooseColumns(project, fields, chosen, choose) {
+  new ColumnChoice(project, fields, chosen, choose).open();
 }

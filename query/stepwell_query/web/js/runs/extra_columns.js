@@ -1,32 +1,31 @@
-/** Runs with more columns of config and summary than a list of runs holds: what the view needs of the others, by name. */
+/** Columns of config and summary that lists of runs leave out: those that the view needs are requested by name. */
 
 import * as api from "../api/service.js";
-import { COLUMNS_MAX } from "./run_fields.js";
-import { filterFields } from "./run_filter.js";
 
 /** @typedef {import("../types.js").Run} Run */
 /** @typedef {import("../types.js").ViewState} ViewState */
 
 const PAGE = 500;
 
-/** Runs that are asked for one by one; of more, all pages of the list are. */
-const FEW = 100;
+/** Runs that are requested by their ids; for more, all pages of the list are read. */
+const BY_ID_MAX = 100;
 
 /**
- * Return the fields of config and summary that a view shows, orders, groups or searches by. Pure.
+ * Return the fields of config and summary that a view shows, sorts or groups by.
  * @param {ViewState} view
+ * @param {number} limit of columns in one request
  */
-export function neededFields(view) {
-  const named = [...((view.table && view.columns) || []), view.sort.replace(/^-/, ""), view.group, ...filterFields(view.rq)];
-  return [...new Set(named)].filter((field) => /^(config|summary)\../s.test(field)).slice(0, COLUMNS_MAX);
+export function neededFields(view, limit) {
+  const named = [...((view.table && view.columns) || []), view.sort.replace(/^-/, ""), view.group];
+  return [...new Set(named)].filter((field) => /^(config|summary)\../s.test(field)).slice(0, limit);
 }
 
 /**
- * Return those runs whose values of some fields have not been read as far as the runs themselves. Pure.
+ * Return the runs with missing or outdated values of some fields.
  * @param {Run[]} runs
  * @param {string[]} fields
  */
-export function lacking(runs, fields) {
+export function findIncomplete(runs, fields) {
   return runs.filter((run) => {
     const { values } = run;
     return run.partial && fields.length > 0 && (!values || (run.values_offset ?? -1) < run.complete_to.offset || fields.some((field) => !Object.hasOwn(values, field)));
@@ -34,46 +33,46 @@ export function lacking(runs, fields) {
 }
 
 /**
- * Read the values of some fields; return them by run. A run that is gone has none.
+ * Read the values of some fields; return them by run. A deleted run has none.
  * @param {string} entity
  * @param {string} project
- * @param {Run[]} runs whose values are wanted; those of others may come too
+ * @param {Run[]} runs to read; the result may contain others
  * @param {string[]} fields
  * @returns {Promise<Map<string, {values: Record<string, unknown>, offset: number}>>}
  */
 export async function readValues(entity, project, runs, fields) {
-  const filter = runs.length <= FEW ? `run_id in (${runs.map((run) => JSON.stringify(run.run_id)).join(",")})` : undefined;
-  const columns = fields.map(reference);
+  const filter = runs.length <= BY_ID_MAX ? `run_id in (${runs.map((run) => JSON.stringify(run.run_id)).join(",")})` : undefined;
+  const columns = fields.map(columnReference);
   const none = Object.fromEntries(fields.map((field) => [field, undefined]));
   /** @type {Map<string, {values: Record<string, unknown>, offset: number}>} */
-  const found = new Map(runs.map((run) => [run.run_id, { values: none, offset: run.complete_to.offset }]));
-  const wanted = new Set(runs.map((run) => run.run_id));
+  const byRun = new Map(runs.map((run) => [run.run_id, { values: none, offset: run.complete_to.offset }]));
+  const remaining = new Set(runs.map((run) => run.run_id));
   /** @type {string | undefined} */
   let cursor;
   do {
     const page = await api.runs(entity, project, { limit: PAGE, cursor, filter, columns });
     for (const run of page.runs) {
       const values = Object.fromEntries(fields.map((field, at) => [field, run.values?.[page.columns.shown[at]]]));
-      found.set(run.run_id, { values, offset: run.complete_to.offset });
-      wanted.delete(run.run_id);
+      byRun.set(run.run_id, { values, offset: run.complete_to.offset });
+      remaining.delete(run.run_id);
     }
     cursor = page.next ?? undefined;
-  } while (cursor && wanted.size);
-  return found;
+  } while (cursor && remaining.size);
+  return byRun;
 }
 
 /**
- * Return a field's name as the service reads it: keys may have any characters.
+ * Return a field's name in the service's language, which quotes keys.
  * @param {string} field
  */
-function reference(field) {
+function columnReference(field) {
   const cut = field.indexOf(".");
   return `${field.slice(0, cut)}.${JSON.stringify(field.slice(cut + 1))}`;
 }
 
 /**
- * Return words that every name has which an expression finds, for a service that knows words alone; "" when the
- * expression has parts that may be left out. Pure.
+ * Return the words that every match of a regular expression contains, since the service searches for words only; "" if
+ * the expression has optional parts.
  * @param {string} expression
  */
 export function literalWords(expression) {

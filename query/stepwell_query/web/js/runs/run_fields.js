@@ -1,68 +1,72 @@
-/** The fields of a run that a table can show, sort, group and filter by: `config.lr`, `summary.loss`, `state`. Pure. */
+/** The fields of a run that a table can show, sort and group by: `config.lr`, `summary.loss`, `state`. */
 
 /** @typedef {import("../types.js").Run} Run */
 
-const OWN = ["name", "state", "tags", "created_at", "runtime", "last_step", "points", "group", "job_type", "host", "notes", "run_id"];
+const BUILT_IN = ["name", "state", "tags", "created_at", "runtime", "last_step", "points", "group", "job_type", "host", "notes", "run_id"];
 const DEPTH = 4;
 
-/** The columns of a table on which nobody has chosen. */
-const USUAL = ["state", "created_at", "runtime", "last_step", "tags"];
-const USUAL_OF_EACH = 6;
-
-/** Columns that a table offers at once; the search finds the rest. */
-export const COLUMNS_MAX = 500;
+/** The default columns of a table. */
+const DEFAULT_COLUMNS = ["state", "created_at", "runtime", "last_step", "tags"];
+const DEFAULT_COLUMNS_OF_EACH = 6;
 
 /**
- * Return a run's value of a field, undefined where it has none.
+ * Return a run's value of a field; undefined if it has none.
  * @param {Run} run
  * @param {string} field
  * @returns {unknown}
  */
-export function valueOf(run, field) {
-  if (field.startsWith("config.")) return inside(run.config, field.slice(7)) ?? beyond(run, field);
-  if (field.startsWith("summary.")) return inside(run.summary, field.slice(8)) ?? beyond(run, field);
-  if (field === "runtime") {
-    const seconds = (Date.parse(run.finished_at ?? run.heartbeat_at) - Date.parse(run.started_at)) / 1000;
-    return Number.isFinite(seconds) ? Math.max(0, seconds) : undefined;
-  }
+export function readField(run, field) {
+  if (field.startsWith("config.")) return valueAtPath(run.config, field.slice(7)) ?? requestedValue(run, field);
+  if (field.startsWith("summary.")) return valueAtPath(run.summary, field.slice(8)) ?? requestedValue(run, field);
+  if (field === "runtime") return runDuration(run);
   const value = /** @type {Record<string, unknown>} */ (/** @type {unknown} */ (run))[field];
   return value === "" ? undefined : value;
 }
 
 /**
- * What a list of runs left out, and was asked for by its name since.
+ * Return a run's duration in seconds: from its creation to its last sign of life, as the service filters and orders by
+ * it. A service that returns `duration` has computed it.
+ * @param {Run} run
+ */
+export function runDuration(run) {
+  const seconds = run.duration ?? (Date.parse(run.heartbeat_at) - Date.parse(run.created_at)) / 1000;
+  return Number.isFinite(seconds) ? Math.max(0, seconds) : undefined;
+}
+
+/**
+ * Return a value that the list of runs left out and that was requested by name.
  * @param {Run} run
  * @param {string} field
  */
-function beyond(run, field) {
+function requestedValue(run, field) {
   return run.values?.[field] ?? undefined;
 }
 
 /**
- * Keys may have dots themselves: the whole name goes before its parts.
+ * Return the value at a path. Keys may contain dots: a key that equals the whole path has precedence.
  * @param {unknown} value
  * @param {string} name
  * @returns {unknown}
  */
-function inside(value, name) {
+function valueAtPath(value, name) {
   if (typeof value !== "object" || value === null) return undefined;
   const object = /** @type {Record<string, unknown>} */ (value);
-  if (Object.hasOwn(object, name)) return unwrapped(object[name]);
+  if (Object.hasOwn(object, name)) return unwrap(object[name]);
   for (let cut = name.indexOf("."); cut > 0; cut = name.indexOf(".", cut + 1)) {
     const head = name.slice(0, cut);
     if (Object.hasOwn(object, head)) {
-      const found = inside(unwrapped(object[head]), name.slice(cut + 1));
-      if (found !== undefined) return found;
+      const inner = valueAtPath(unwrap(object[head]), name.slice(cut + 1));
+      if (inner !== undefined) return inner;
     }
   }
   return undefined;
 }
 
 /**
- * wandb's scripts may hand over config as `{"lr": {"value": 0.1}}`.
+ * Return the value of an entry of config. wandb's scripts may pass `{"lr": {"value": 0.1}}` for `{"lr": 0.1}`.
  * @param {unknown} value
  */
-function unwrapped(value) {
+function unwrap(value) {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
     const keys = Object.keys(value);
     if (keys.length <= 2 && keys.includes("value") && keys.every((key) => key === "value" || key === "desc")) {
@@ -72,8 +76,8 @@ function unwrapped(value) {
   return value;
 }
 
-/** The fields of runs: their own, then config's and summary's by name, nested ones with dots. */
-export class Fields {
+/** The fields that runs have: the built-in ones, then those of config and summary by name, nested ones with dots. */
+export class FieldCatalog {
   constructor() {
     /** @type {Set<string>} */
     this.config = new Set();
@@ -81,11 +85,11 @@ export class Fields {
     this.summary = new Set();
     /** @type {WeakSet<Run>} */
     this.seen = new WeakSet();
-    this.all = [...OWN];
+    this.all = [...BUILT_IN];
   }
 
   /**
-   * Take in runs; those that were taken in before cost nothing. Return whether there are more fields now.
+   * Add the fields of runs; runs that were added before are skipped. Return whether there are new fields.
    * @param {Run[]} runs
    */
   add(runs) {
@@ -98,7 +102,7 @@ export class Fields {
     }
     if (this.config.size + this.summary.size === before) return false;
     const natural = new Intl.Collator("en", { numeric: true });
-    this.all = [...OWN, ...[...this.config].sort(natural.compare), ...[...this.summary].sort(natural.compare)];
+    this.all = [...BUILT_IN, ...[...this.config].sort(natural.compare), ...[...this.summary].sort(natural.compare)];
     return true;
   }
 }
@@ -107,7 +111,7 @@ export class Fields {
 function collect(value, prefix, into, depth) {
   if (typeof value !== "object" || value === null) return;
   for (const [name, raw] of Object.entries(value)) {
-    const item = unwrapped(raw);
+    const item = unwrap(raw);
     const nested = typeof item === "object" && item !== null && !Array.isArray(item);
     if (nested && depth > 1 && Object.keys(item).length) collect(item, `${prefix}${name}.`, into, depth - 1);
     else into.add(`${prefix}${name}`);
@@ -115,34 +119,34 @@ function collect(value, prefix, into, depth) {
 }
 
 /**
- * Return the columns of a table on which nobody has chosen: a few of the run's own, of config and of summary.
+ * Return the default columns of a table: a few built-in ones, and a few of config and of summary.
  * @param {string[]} fields
  */
-export function usualColumns(fields) {
-  const of = (/** @type {string} */ prefix) => fields.filter((field) => field.startsWith(prefix)).slice(0, USUAL_OF_EACH);
-  return [...USUAL, ...of("config."), ...of("summary.")];
+export function defaultColumns(fields) {
+  const firstOf = (/** @type {string} */ prefix) => fields.filter((field) => field.startsWith(prefix)).slice(0, DEFAULT_COLUMNS_OF_EACH);
+  return [...DEFAULT_COLUMNS, ...firstOf("config."), ...firstOf("summary.")];
 }
 
 /**
- * Return runs sorted by a field, `-` in front: from the greatest down; runs without it come last.
+ * Sort runs by a field, in descending order with a leading `-`. Runs without the field come last.
  * @param {Run[]} runs
  * @param {string} sort
  */
-export function sorted(runs, sort) {
-  const down = sort.startsWith("-");
+export function sortRuns(runs, sort) {
+  const descending = sort.startsWith("-");
   const field = sort.replace(/^-/, "");
   const natural = new Intl.Collator("en", { numeric: true });
-  const keyed = runs.map((run) => ({ run, value: comparable(valueOf(run, field)) }));
+  const keyed = runs.map((run) => ({ run, value: sortValue(readField(run, field)) }));
   keyed.sort((a, b) => {
     const order = compare(a.value, b.value, natural);
     const missing = a.value === null || b.value === null;
-    return (down && !missing ? -order : order) || natural.compare(a.run.run_id, b.run.run_id);
+    return (descending && !missing ? -order : order) || natural.compare(a.run.run_id, b.run.run_id);
   });
   return keyed.map(({ run }) => run);
 }
 
 /** @param {unknown} value @returns {number | string | null} */
-function comparable(value) {
+function sortValue(value) {
   if (value === undefined || value === null) return null;
   if (typeof value === "number") return Number.isNaN(value) ? null : value;
   if (typeof value === "boolean") return Number(value);
@@ -157,12 +161,12 @@ function compare(a, b, natural) {
 }
 
 /**
- * Return the name of the group that a run is in.
+ * Return the name of a run's group.
  * @param {Run} run
  * @param {string} field
  */
-export function groupOf(run, field) {
-  const value = valueOf(run, field);
+export function groupName(run, field) {
+  const value = readField(run, field);
   if (value === undefined || value === null) return "(none)";
   if (Array.isArray(value)) return value.length ? value.join(", ") : "(none)";
   return typeof value === "object" ? JSON.stringify(value) : String(value);

@@ -1,24 +1,24 @@
-/** The runs of a project, as far as they are loaded: which are found, shown, grouped, and how they are coloured. */
+/** The loaded runs of a project: which match the search, which are drawn, and their groups and colours. */
 
+import { limits } from "../api/limits.js";
 import * as api from "../api/service.js";
-import { colorOf } from "./run_colors.js";
-import { groupOf, sorted } from "./run_fields.js";
-import { runFilter } from "./run_filter.js";
-import { lacking, neededFields, readValues } from "./extra_columns.js";
+import { paletteColor } from "../ui/palette.js";
+import { groupName, sortRuns } from "./run_fields.js";
+import { toRunFilter } from "./run_filter.js";
+import { findIncomplete, neededFields, readValues } from "./extra_columns.js";
 
 /** @typedef {import("../types.js").Run} Run */
 /** @typedef {import("../types.js").ViewState} ViewState */
 /** @typedef {import("../charts/lines.js").Drawn} Drawn */
 
-const FIRST_PAGE = 50;
+/** Runs of a page after the first one: with wide configs, a page has megabytes. */
 const PAGE = 500;
 const RUNS_MAX = 5_000;
 const AGAIN_MS = 3_000;
-const FEW = 5;
+const BY_ID_MAX = 5;
 
-/** Runs that are drawn when nobody has chosen: the newest. */
+/** Runs that are drawn by default: the newest. */
 export const SHOWN = 10;
-const METRICS_RUNS_MAX = 1_000;
 
 export class RunsModel {
   /** @param {string} entity @param {string} project */
@@ -30,7 +30,7 @@ export class RunsModel {
     /** @type {Map<string, Run>} */
     this.byId = new Map();
     this.total = 0;
-    /** @type {string | null} the id of the only run that is waited for */
+    /** @type {string | null} the id of the page's run, if the page shows one run */
     this.awaited = null;
     /** @type {string | null} */
     this.next = null;
@@ -38,14 +38,24 @@ export class RunsModel {
     /** @type {Set<() => void>} */
     this.listeners = new Set();
     /** @type {Run[] | null} */
-    this.placesOf = null;
+    this.positionsFor = null;
     /** @type {Map<string, number>} */
-    this.placeById = new Map();
+    this.positionById = new Map();
+    this.filter = "";
+    /** @type {Run[] | null} the runs for which the filter was last evaluated */
+    this.searchedFor = null;
+    /** @type {Set<string> | null} ids of the runs that pass the filter; null: all runs */
+    this.passing = null;
+    /** Whether the first result of a filter is pending. */
+    this.searching = false;
+    this.searchError = "";
+    this.searchTimer = 0;
+    this.searchController = new AbortController();
     /** @type {Run[] | null} */
-    this.foundFor = null;
-    this.foundBy = "";
+    this.sortedFor = null;
+    this.sortedBy = "";
     /** @type {Run[]} */
-    this.foundNow = [];
+    this.sortedRuns = [];
     /** @type {Run[] | null} */
     this.groupsFor = null;
     this.groupedBy = "";
@@ -63,7 +73,7 @@ export class RunsModel {
   }
 
   /**
-   * Whether news of a run are news here.
+   * Return whether updates of a run matter to this page.
    * @param {string} _ its id
    */
   concerns(_) {
@@ -76,11 +86,11 @@ export class RunsModel {
 
   /** Load the newest runs, then the others, page by page. */
   async load() {
-    this.take(await api.runs(this.entity, this.project, { limit: FIRST_PAGE }), []);
+    this.take(await api.runs(this.entity, this.project, {}), []);
     void this.loadRest();
   }
 
-  /** Load what is still to come; where that fails, `failed` says why. */
+  /** Load the remaining pages; after a failure, `failed` has the reason. */
   async loadRest() {
     try {
       while (this.next && this.runs.length < RUNS_MAX) {
@@ -115,13 +125,13 @@ export class RunsModel {
   }
 
   /**
-   * See to it that runs have what a view needs of them, also what lists of runs leave out of wide configs.
+   * Read the fields that a view needs and that lists of runs leave out of wide configs.
    * @param {ViewState} view
    */
   async need(view) {
-    const fields = neededFields(view);
-    const behind = lacking(this.runs, fields);
-    if (this.reading || !behind.length) return;
+    const fields = neededFields(view, limits().columns);
+    const incomplete = findIncomplete(this.runs, fields);
+    if (this.reading || !incomplete.length) return;
     const wait = fields.join("\n") === this.readFields ? this.readAt + AGAIN_MS - Date.now() : 0;
     if (wait > 0) {
       this.readTimer ||= window.setTimeout(() => {
@@ -133,7 +143,7 @@ export class RunsModel {
     this.reading = true;
     this.readFields = fields.join("\n");
     try {
-      this.valued(await readValues(this.entity, this.project, behind, fields));
+      this.addValues(await readValues(this.entity, this.project, incomplete, fields));
     } catch (error) {
       if (!(error instanceof api.ApiError)) throw error;
     }
@@ -142,65 +152,135 @@ export class RunsModel {
     this.changed();
   }
 
-  /** @param {Map<string, {values: Record<string, unknown>, offset: number}>} found by run */
-  valued(found) {
+  /** @param {Map<string, {values: Record<string, unknown>, offset: number}>} byRun */
+  addValues(byRun) {
     this.runs = this.runs.map((run) => {
-      const more = run.partial ? found.get(run.run_id) : undefined;
+      const more = run.partial ? byRun.get(run.run_id) : undefined;
       return more ? { ...run, values: { ...run.values, ...more.values }, values_offset: more.offset } : run;
     });
     this.byId = new Map(this.runs.map((run) => [run.run_id, run]));
   }
 
   /**
-   * Read again what has moved on; new runs come in front. Many are read as pages of the newest, and of older ones a
-   * few; return the ids of those that were left out.
+   * Read changed runs again; new runs come first. A page of the newest runs and a few older ones are read; return the
+   * ids of the remaining ones.
    * @param {string[]} ids
    * @returns {Promise<string[]>}
    */
   async refresh(ids) {
     /** @type {Map<string, Run>} */
     const fresh = new Map();
-    if (ids.length > FEW || ids.some((id) => !this.byId.has(id))) {
-      const page = await api.runs(this.entity, this.project, { limit: ids.length > FIRST_PAGE ? PAGE : FIRST_PAGE });
+    if (ids.length > BY_ID_MAX || ids.some((id) => !this.byId.has(id))) {
+      const page = await api.runs(this.entity, this.project, ids.length > limits().first_runs ? { limit: PAGE } : {});
       for (const run of page.runs) fresh.set(run.run_id, run);
       this.total = page.total;
     }
     const rest = ids.filter((id) => !fresh.has(id) && this.byId.has(id));
-    const again = await Promise.all(rest.slice(0, FEW).map((id) => api.run(this.entity, this.project, id)));
+    const again = await Promise.all(rest.slice(0, BY_ID_MAX).map((id) => api.run(this.entity, this.project, id)));
     for (const run of again) fresh.set(run.run_id, run);
     const added = [...fresh.values()].filter((run) => !this.byId.has(run.run_id));
     this.adopt([...added, ...this.runs.map((run) => fresh.get(run.run_id) ?? run)]);
-    return rest.slice(FEW);
+    return rest.slice(BY_ID_MAX);
   }
 
   /**
-   * Return the runs that are searched for, in the chosen order.
+   * Search runs: the service evaluates the filter. The result is read again after runs have changed.
    * @param {ViewState} view
    */
-  found(view) {
-    if (this.foundFor !== this.runs || this.foundBy !== `${view.sort} ${view.rq}`) {
-      this.foundFor = this.runs;
-      this.foundBy = `${view.sort} ${view.rq}`;
-      this.foundNow = sorted(this.runs.filter(runFilter(view.rq)), view.sort);
+  search(view) {
+    const filter = toRunFilter(view.rq);
+    if (filter && !this.runs.length) return;
+    if (filter !== this.filter) {
+      this.filter = filter;
+      this.searchedFor = null;
+      clearTimeout(this.searchTimer);
+      this.searchTimer = 0;
+      this.searchController.abort();
+      this.searchError = "";
+      this.searching = !!filter;
+      // The previous result stays until the next one arrives; at first, there is none.
+      if (!filter) this.setPassing(null);
+      else if (!this.sortedRuns.length) this.setPassing(new Set());
+      if (filter) void this.readPassing();
+    } else if (filter && this.searchedFor && this.searchedFor !== this.runs && !this.searchTimer) {
+      this.searchTimer = window.setTimeout(() => {
+        this.searchTimer = 0;
+        void this.readPassing();
+      }, AGAIN_MS);
     }
-    return this.foundNow;
+  }
+
+  /** Search again after the service was unreachable. */
+  retrySearch() {
+    if (this.searchError && this.searchedFor) void this.readPassing();
+  }
+
+  async readPassing() {
+    const { filter, runs } = this;
+    this.searchController.abort();
+    const controller = new AbortController();
+    this.searchController = controller;
+    /** @type {Set<string>} */
+    const passing = new Set();
+    try {
+      /** @type {string | undefined} */
+      let cursor;
+      do {
+        const page = await api.runs(this.entity, this.project, { filter, columns: [], limit: limits().runs, cursor }, controller.signal);
+        for (const run of page.runs) passing.add(run.run_id);
+        cursor = page.next ?? undefined;
+      } while (cursor && passing.size < RUNS_MAX);
+    } catch (error) {
+      if (controller.signal.aborted) return;
+      if (!(error instanceof api.ApiError)) throw error;
+      this.searching = false;
+      this.searchError = error.message;
+      this.searchedFor = error.isTemporary ? runs : null;
+      this.changed();
+      return;
+    }
+    this.searching = false;
+    this.searchError = "";
+    this.searchedFor = runs;
+    this.setPassing(passing);
+    this.changed();
+  }
+
+  /** @param {Set<string> | null} passing */
+  setPassing(passing) {
+    this.passing = passing;
+    this.sortedFor = null;
   }
 
   /**
-   * Return the runs that are drawn: those chosen, else the newest ones; of them those searched for.
+   * Return the runs that pass the search, in the chosen order.
+   * @param {ViewState} view
+   */
+  matching(view) {
+    if (this.sortedFor !== this.runs || this.sortedBy !== view.sort) {
+      this.sortedFor = this.runs;
+      this.sortedBy = view.sort;
+      const { passing } = this;
+      this.sortedRuns = sortRuns(passing ? this.runs.filter((run) => passing.has(run.run_id)) : this.runs, view.sort);
+    }
+    return this.sortedRuns;
+  }
+
+  /**
+   * Return the drawn runs: of those that pass the search, the chosen ones, otherwise the newest.
    * @param {ViewState} view
    */
   shown(view) {
-    const found = this.found(view);
+    const matching = this.matching(view);
     if (view.show) {
       const chosen = new Set(view.show);
-      return found.filter((run) => chosen.has(run.run_id)).slice(0, METRICS_RUNS_MAX);
+      return matching.filter((run) => chosen.has(run.run_id)).slice(0, limits().runs);
     }
-    return found.slice(0, SHOWN);
+    return matching.slice(0, SHOWN);
   }
 
   /**
-   * Return what is drawn: each run, or, where runs are grouped, each group.
+   * Return what is drawn: each run, or each group of runs.
    * @param {ViewState} view
    * @returns {Drawn[]}
    */
@@ -209,7 +289,7 @@ export class RunsModel {
     if (!view.group) {
       return shown.map((run) => ({ id: run.run_id, name: run.name, color: this.color(run, view), runs: [run.path], group: false }));
     }
-    return groupsOf(shown, view.group).map(({ name, runs }) => ({
+    return groupRuns(shown, view.group).map(({ name, runs }) => ({
       id: name,
       name,
       color: this.groupColor(name, view),
@@ -221,8 +301,8 @@ export class RunsModel {
   /** @param {Run} run @param {ViewState} view */
   color(run, view) {
     if (view.colors[run.run_id]) return view.colors[run.run_id];
-    const place = this.places.get(run.run_id) ?? 0;
-    return colorOf(this.total - 1 - place);
+    const position = this.positions.get(run.run_id) ?? 0;
+    return paletteColor(this.total - 1 - position);
   }
 
   /** @param {string} name of a group @param {ViewState} view */
@@ -231,22 +311,22 @@ export class RunsModel {
       this.groupsFor = this.runs;
       this.groupedBy = view.group;
       const natural = new Intl.Collator("en", { numeric: true });
-      this.groupNames = groupsOf(this.runs, view.group).map((group) => group.name).sort(natural.compare);
+      this.groupNames = groupRuns(this.runs, view.group).map((group) => group.name).sort(natural.compare);
     }
-    return view.colors[name] ?? colorOf(this.groupNames.indexOf(name));
+    return view.colors[name] ?? paletteColor(this.groupNames.indexOf(name));
   }
 
-  /** The place of each run among all, the newest first. */
-  get places() {
-    if (this.placesOf !== this.runs) {
-      this.placesOf = this.runs;
-      this.placeById = new Map(this.runs.map((run, place) => [run.run_id, place]));
+  /** The position of each run among all, the newest first. */
+  get positions() {
+    if (this.positionsFor !== this.runs) {
+      this.positionsFor = this.runs;
+      this.positionById = new Map(this.runs.map((run, position) => [run.run_id, position]));
     }
-    return this.placeById;
+    return this.positionById;
   }
 }
 
-/** One run alone, with the same ways to ask: what its own page shows. */
+/** A single run with the interface of RunsModel, for the run's own page. */
 export class SingleRun extends RunsModel {
   /** @param {string} entity @param {string} project @param {string} run */
   constructor(entity, project, run) {
@@ -259,6 +339,9 @@ export class SingleRun extends RunsModel {
   concerns(id) {
     return id === this.id;
   }
+
+  /** The page of a run has no search. */
+  search() {}
 
   async load() {
     this.take({ runs: [await api.run(this.entity, this.project, this.id)], next: null, total: 1 }, []);
@@ -281,15 +364,15 @@ export class SingleRun extends RunsModel {
 }
 
 /**
- * Return runs by the group that they are in, in the order in which groups come up.
+ * Group runs, in the order in which the groups occur.
  * @param {Run[]} runs
  * @param {string} field
  */
-export function groupsOf(runs, field) {
+export function groupRuns(runs, field) {
   /** @type {Map<string, Run[]>} */
   const groups = new Map();
   for (const run of runs) {
-    const name = groupOf(run, field);
+    const name = groupName(run, field);
     groups.set(name, [...(groups.get(name) ?? []), run]);
   }
   return [...groups].map(([name, members]) => ({ name, runs: members }));

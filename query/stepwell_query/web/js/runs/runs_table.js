@@ -1,19 +1,20 @@
-/** The runs: a narrow list beside the charts, or a table of them with columns of config and summary. */
+/** The runs: a narrow list next to the charts, or a table with columns of config and summary. */
 
 import { chooseColumns } from "./column_dialog.js";
 import { debounced, fill, h, iconButton } from "../ui/dom.js";
-import { Fields, usualColumns, valueOf } from "./run_fields.js";
+import { FieldCatalog, defaultColumns, readField } from "./run_fields.js";
 import { ago, count, duration, shown, time } from "../ui/format.js";
 import { href } from "../ui/header.js";
-import { groupsOf } from "./runs_model.js";
+import { groupRuns } from "./runs_model.js";
 
 /** @typedef {import("../types.js").Run} Run */
 /** @typedef {import("../pages/workspace.js").Workspace} Workspace */
-/** @typedef {{run: Run | null, group: string, members: Run[]}} Row a run, or the head of a group */
+/** @typedef {{run: Run | null, group: string, members: Run[]}} Row a run, or the heading of a group */
 
 const ROW = 33;
 const MARGIN_ROWS = 8;
 const SEARCH_MS = 150;
+const OPTIONS_MAX = 500;
 const SORTS = [
   ["-created_at", "Newest first"],
   ["created_at", "Oldest first"],
@@ -32,11 +33,12 @@ export class RunsTable {
       type: "search",
       class: "run-search",
       placeholder: "Search runs: adam config.lr>0.01 tag:x",
-      "aria-label": "Search runs: words, and conditions such as config.lr>0.01, state=running, tag:paper",
+      "aria-label": "Search runs: words, and conditions such as config.lr>0.01, state=running or tag:paper",
       oninput: () => search(this.search.value),
     });
     this.sort = h("select", { "aria-label": "Order of runs", onchange: () => store.set({ sort: this.sort.value }, { step: true }) });
     this.group = h("select", { "aria-label": "Group runs", onchange: () => store.set({ group: this.group.value }, { step: true }) });
+    this.searchError = h("div", { class: "search-error", role: "status", hidden: true });
     this.total = h("span", { class: "runs-total" });
     this.failed = h("div", { class: "runs-failed", role: "status", hidden: true });
     this.wide = iconButton("table", "Runs as a table", () => store.set({ table: !store.view.table }, { step: true }), { "aria-pressed": "false" });
@@ -50,13 +52,14 @@ export class RunsTable {
       { class: "runs", "aria-label": "Runs" },
       h("div", { class: "runs-head" }, h("h2", {}, "Runs"), this.total, h("span", { class: "spacer" }), this.columns, this.wide),
       this.search,
+      this.searchError,
       h("div", { class: "runs-controls" }, this.sort, this.group),
       this.failed,
       this.scroller,
     );
     /** @type {Row[]} */
     this.rows = [];
-    this.catalog = new Fields();
+    this.catalog = new FieldCatalog();
     this.scroller.addEventListener("scroll", () => this.renderRows(), { passive: true });
     this.sizes = new ResizeObserver(() => this.renderRows());
     this.sizes.observe(this.scroller);
@@ -68,7 +71,7 @@ export class RunsTable {
 
   shownColumns() {
     const { view } = this.space.store;
-    return view.table ? (view.columns ?? usualColumns(this.fields)) : [];
+    return view.table ? (view.columns ?? defaultColumns(this.fields)) : [];
   }
 
   update() {
@@ -81,23 +84,26 @@ export class RunsTable {
     this.wide.setAttribute("aria-pressed", String(view.table));
     this.columns.hidden = !view.table;
     this.columns.disabled = false;
-    const found = runs.found(view);
-    this.total.textContent = found.length === runs.total ? count(runs.total) : `${count(found.length)} of ${count(runs.total)}`;
+    const matching = runs.matching(view);
+    this.total.textContent = matching.length === runs.total ? count(runs.total) : `${count(matching.length)} of ${count(runs.total)}`;
+    this.searchError.hidden = !runs.searchError;
+    this.searchError.textContent = runs.searchError;
+    this.scroller.setAttribute("aria-busy", String(runs.searching));
     this.failed.hidden = !runs.failed;
-    if (runs.failed) fill(this.failed, `Only the newest ${count(runs.runs.length)} runs are here: ${runs.failed} `, h("button", { type: "button", onclick: () => runs.loadRest() }, "Try again"));
+    if (runs.failed) fill(this.failed, `Only the newest ${count(runs.runs.length)} runs are loaded: ${runs.failed} `, h("button", { type: "button", onclick: () => runs.loadRest() }, "Try again"));
     this.rows = view.group
-      ? groupsOf(found, view.group).flatMap(({ name, runs: members }) => [
+      ? groupRuns(matching, view.group).flatMap(({ name, runs: members }) => [
           { run: null, group: name, members },
           ...members.map((run) => ({ run, group: name, members: [] })),
         ])
-      : found.map((run) => ({ run, group: "", members: [] }));
+      : matching.map((run) => ({ run, group: "", members: [] }));
     this.chosen = new Set(runs.shown(view).map((run) => run.run_id));
     this.renderHead();
     this.renderRows();
   }
 
   options() {
-    const fields = this.fields.slice(0, 500);
+    const fields = this.fields.slice(0, OPTIONS_MAX);
     fill(this.sort, SORTS.map(([value, label]) => h("option", { value }, label)), fields.filter((field) => field.includes(".")).flatMap((field) => [h("option", { value: field }, `${field} ↑`), h("option", { value: `-${field}` }, `${field} ↓`)]));
     fill(this.group, h("option", { value: "" }, "No groups"), ["group", "job_type", "tags", "state", "host", ...fields.filter((field) => field.startsWith("config."))].map((field) => h("option", { value: field }, `Group by ${field}`)));
   }
@@ -112,8 +118,8 @@ export class RunsTable {
     const { store } = this.space;
     const all = h("input", {
       type: "checkbox",
-      "aria-label": "Show all runs found",
-      title: "Show all runs found, or none",
+      "aria-label": "Show all runs of the list",
+      title: "Show all runs of the list, or none",
       onchange: () => store.set({ show: all.checked ? this.rows.flatMap(({ run }) => (run ? [run.run_id] : [])) : [] }, { step: true }),
     });
     const ids = this.rows.flatMap(({ run }) => (run ? [run.run_id] : []));
@@ -165,7 +171,7 @@ export class RunsTable {
       { class: on ? "on" : "off" },
       h("td", { class: "show" }, check),
       h("th", { scope: "row", class: "run-name" }, h("span", { class: "run-line" }, color, stateDot(run.state), link, columns.length ? null : tags)),
-      columns.map((field) => h("td", { class: typeof valueOf(run, field) === "number" ? "number" : "" }, cell(run, field, now))),
+      columns.map((field) => h("td", { class: typeof readField(run, field) === "number" ? "number" : "" }, cell(run, field, now))),
     );
   }
 
@@ -187,15 +193,15 @@ export class RunsTable {
   }
 
   /**
-   * Make a dot in which another colour can be chosen.
-   * @param {string} of a run's id, or a group's name
+   * Build a dot in which another colour can be chosen.
+   * @param {string} id of a run, or name of a group
    * @param {string} label
    * @param {string} value
    */
-  color(of, label, value) {
+  color(id, label, value) {
     const { store } = this.space;
-    const onchange = () => store.set({ colors: { ...store.view.colors, [of]: input.value } }, { step: true });
-    const input = h("input", { type: "color", class: "color", "data-id": `color ${of}`, "aria-label": `Colour of ${label}`, value, onchange });
+    const onchange = () => store.set({ colors: { ...store.view.colors, [id]: input.value } }, { step: true });
+    const input = h("input", { type: "color", class: "color", "data-id": `color ${id}`, "aria-label": `Colour of ${label}`, value, onchange });
     return input;
   }
 
@@ -222,7 +228,7 @@ function spacer(rows, columns) {
 
 /** @param {Run} run @param {string} field @param {number} now */
 function cell(run, field, now) {
-  const value = valueOf(run, field);
+  const value = readField(run, field);
   if (field === "state") return h("span", { class: "state-cell" }, stateDot(run.state), run.state);
   if (field === "created_at") return h("time", { datetime: run.created_at, title: time(run.created_at) }, ago(run.created_at, now));
   if (field === "runtime") return typeof value === "number" ? duration(value) : "";

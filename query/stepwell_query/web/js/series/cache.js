@@ -1,197 +1,206 @@
 /**
- * Series for all panels on the screen: asked for together once a frame, kept, and asked for again only when their run
- * has moved on. What was scrolled away is not waited for: its request is given up when nobody else wants it.
+ * A cache of the series that panels show. Panels subscribe to queries. The cache requests missing series, at most once
+ * per frame and for all panels together, and requests a series again only after its run has new data. When a panel is
+ * scrolled out of view, its request is cancelled unless another panel needs it.
  */
 
+import { limits } from "../api/limits.js";
 import { ApiError } from "../api/service.js";
-import { answerOf } from "./response.js";
-import { placeOf, questions } from "./request_planner.js";
+import { cacheKey, planRequests } from "./request_planner.js";
+import { readResponse } from "./response.js";
 
 /** @typedef {import("../types.js").Points} Points */
-/** @typedef {import("./request_planner.js").Asked} Asked */
+/** @typedef {import("./request_planner.js").SeriesRequest} SeriesRequest */
 /** @typedef {import("./request_planner.js").Part} Part */
-/** @typedef {import("./request_planner.js").Wanted} Wanted */
+/** @typedef {import("./request_planner.js").SeriesQuery} SeriesQuery */
 
-/** @typedef {(found: Map<string, Points[]>, error: ApiError | null) => void} Tell what is there by part; may come often */
-/** @typedef {{wanted: Wanted, tell: Tell, open: Set<Request>, error: ApiError | null, told: boolean}} Want */
-/** @typedef {{controller: AbortController, wants: Set<Want>}} Request */
-/** @typedef {{points: Points[], offsets: Map<string, number>}} Kept `offsets`: to which each run is there */
+/** @typedef {(series: Map<string, Points[]>, error: ApiError | null) => void} Notify receives the cached points by part */
+/** @typedef {{query: SeriesQuery, notify: Notify, pending: Set<PendingRequest>, error: ApiError | null, notified: boolean}} Subscription */
+/** @typedef {{controller: AbortController, subscriptions: Set<Subscription>}} PendingRequest */
+/** @typedef {{points: Points[], offsets: Map<string, number>}} CacheEntry `offsets`: how far each run was stored */
 
-const KEPT_MAX = 3_000;
+const ENTRIES_MAX = 3_000;
 const REFRESH_MS = 800;
 
-/** How long a service rests between two refreshes, in the time that an answer takes it. */
+/** Pause between two refreshes, in multiples of the duration of the last request. */
 const REST = 2;
 const FRAME_MS = 8;
 
 /**
- * Panels drawn in one frame when they come up, or one that is drawn anew: without a graphics card, handing a canvas to
- * the screen takes 10 ms, ten times as long as telling it what to draw.
+ * Panels drawn per frame when they appear; a panel that is drawn again takes a frame alone. Without a graphics card,
+ * presenting a canvas takes 10 ms, ten times as long as the drawing commands.
  */
 const FRAME_PANELS = 3;
 
-export class SeriesSource {
+export class SeriesCache {
   constructor() {
-    /** @type {Map<string, Kept>} */
-    this.kept = new Map();
-    /** @type {Map<string, number>} the last offset of each run that is known to be stored */
+    /** @type {Map<string, CacheEntry>} */
+    this.entries = new Map();
+    /** @type {Map<string, number>} the last known stored offset of each run */
     this.offsets = new Map();
-    /** @type {Set<Want>} */
-    this.wants = new Set();
-    /** @type {Set<Want>} */
+    /** @type {Set<Subscription>} */
+    this.subscriptions = new Set();
+    /** @type {Set<Subscription>} whose series are requested in the next frame */
     this.due = new Set();
-    /** @type {Set<Want>} whom there is something to tell */
-    this.tells = new Set();
-    this.framed = false;
-    this.refreshing = 0;
-    /** Milliseconds that the last answer took. */
-    this.took = 0;
+    /** @type {Set<Subscription>} that are notified in one of the next frames */
+    this.notifications = new Set();
+    this.frameScheduled = false;
+    this.refreshTimer = 0;
+    /** Duration of the last request in milliseconds. */
+    this.requestMs = 0;
   }
 
   /**
-   * Ask for series until it is cancelled; `tell` hears what is there, and each time that it has changed.
-   * @param {Wanted} wanted
-   * @param {Tell} tell
+   * Subscribe to series. `notify` is called with what is cached, and again after each change.
+   * @param {SeriesQuery} query
+   * @param {Notify} notify
+   * @returns {() => void} ends the subscription
    */
-  want(wanted, tell) {
-    /** @type {Want} */
-    const want = { wanted, tell, open: new Set(), error: null, told: false };
-    this.wants.add(want);
-    this.ask(want);
+  subscribe(query, notify) {
+    /** @type {Subscription} */
+    const subscription = { query, notify, pending: new Set(), error: null, notified: false };
+    this.subscriptions.add(subscription);
+    this.request(subscription);
     return () => {
-      this.wants.delete(want);
-      this.due.delete(want);
-      for (const request of want.open) {
-        request.wants.delete(want);
-        if (!request.wants.size) request.controller.abort();
+      this.subscriptions.delete(subscription);
+      this.due.delete(subscription);
+      for (const pending of subscription.pending) {
+        pending.subscriptions.delete(subscription);
+        if (!pending.subscriptions.size) pending.controller.abort();
       }
     };
   }
 
   /**
-   * Hear that runs have moved on; their series on the screen are asked for again, together and not too often.
+   * Note that runs have new data. Subscribed series of these runs are requested again, together and at a limited rate.
    * @param {Iterable<[string, number]>} offsets by run
    */
-  moved(offsets) {
+  runsChanged(offsets) {
     for (const [run, offset] of offsets) this.offsets.set(run, offset);
-    if (this.refreshing) return;
-    this.refreshing = window.setTimeout(() => {
-      this.refreshing = 0;
-      for (const want of this.wants) if (this.missing(want).length && !want.open.size) this.ask(want);
-    }, Math.max(REFRESH_MS, this.took * REST));
+    if (this.refreshTimer) return;
+    this.refreshTimer = window.setTimeout(() => {
+      this.refreshTimer = 0;
+      for (const subscription of this.subscriptions) {
+        if (this.missingParts(subscription).length && !subscription.pending.size) this.request(subscription);
+      }
+    }, Math.max(REFRESH_MS, this.requestMs * REST));
   }
 
-  /** Ask again for what could not be had. */
+  /** Request again what has failed. */
   retry() {
-    for (const want of this.wants) if (want.error) this.ask(want);
+    for (const subscription of this.subscriptions) if (subscription.error) this.request(subscription);
   }
 
-  /** @param {Want} want */
-  ask(want) {
-    this.due.add(want);
-    this.frame();
+  /** @param {Subscription} subscription */
+  request(subscription) {
+    this.due.add(subscription);
+    this.scheduleFrame();
   }
 
-  frame() {
-    if (this.framed) return;
-    this.framed = true;
+  scheduleFrame() {
+    if (this.frameScheduled) return;
+    this.frameScheduled = true;
     requestAnimationFrame(() => {
-      this.framed = false;
-      this.flush();
-      this.deliver();
+      this.frameScheduled = false;
+      this.sendRequests();
+      this.notifySome();
     });
   }
 
-  /** @param {Want} want @returns {Part[]} */
-  missing({ wanted }) {
-    return wanted.parts.filter((part) => {
-      const kept = this.kept.get(placeOf(wanted, part));
-      return !kept || part.runs.some((run) => (kept.offsets.get(run) ?? -1) < (this.offsets.get(run) ?? -1));
+  /** @param {Subscription} subscription @returns {Part[]} the parts that are not cached, or whose runs have new data */
+  missingParts({ query }) {
+    return query.parts.filter((part) => {
+      const entry = this.entries.get(cacheKey(query, part));
+      return !entry || part.runs.some((run) => (entry.offsets.get(run) ?? -1) < (this.offsets.get(run) ?? -1));
     });
   }
 
-  flush() {
+  sendRequests() {
     const due = [...this.due];
     this.due.clear();
-    for (const want of due) {
-      want.error = null;
-      // What is kept from before shows at once, also what is behind by now.
-      if (!want.told && want.wanted.parts.some((part) => this.kept.has(placeOf(want.wanted, part)))) this.later(want);
+    for (const subscription of due) {
+      const { query } = subscription;
+      subscription.error = null;
+      // Cached points are shown immediately, also outdated ones.
+      if (!subscription.notified && query.parts.some((part) => this.entries.has(cacheKey(query, part)))) this.scheduleNotification(subscription);
     }
-    const asks = due.map((want) => ({ want, parts: this.missing(want) }));
-    for (const { asked, wants } of questions(asks)) void this.send(asked, wants);
+    if (!due.length) return;
+    const missing = due.map((subscription) => ({ subscription, parts: this.missingParts(subscription) }));
+    for (const { request, subscriptions } of planRequests(missing, limits())) void this.send(request, subscriptions);
   }
 
-  /** @param {Asked} asked @param {Set<Want>} wants */
-  async send(asked, wants) {
-    /** @type {Request} */
-    const request = { controller: new AbortController(), wants };
-    for (const want of wants) want.open.add(request);
+  /** @param {SeriesRequest} request @param {Set<Subscription>} subscriptions */
+  async send(request, subscriptions) {
+    /** @type {PendingRequest} */
+    const pending = { controller: new AbortController(), subscriptions };
+    for (const subscription of subscriptions) subscription.pending.add(pending);
     const began = performance.now();
     try {
-      for (const { place, points, offsets } of await answerOf(asked, request.controller.signal)) {
-        for (const [run, offset] of offsets) if (offset > (this.offsets.get(run) ?? -1)) this.offsets.set(run, offset);
-        this.keep(place, { points, offsets: this.reached(offsets) });
+      for (const part of await readResponse(request, pending.controller.signal)) {
+        for (const [run, offset] of part.offsets) if (offset > (this.offsets.get(run) ?? -1)) this.offsets.set(run, offset);
+        this.store(part.cacheKey, { points: part.points, offsets: this.reachedOffsets(part.offsets) });
       }
-      this.took = performance.now() - began;
+      this.requestMs = performance.now() - began;
     } catch (error) {
-      if (request.controller.signal.aborted) return;
-      for (const want of wants) want.error = error instanceof ApiError ? error : new ApiError(0, String(error));
+      if (pending.controller.signal.aborted) return;
+      for (const subscription of subscriptions) subscription.error = error instanceof ApiError ? error : new ApiError(0, String(error));
     }
-    for (const want of request.wants) {
-      want.open.delete(request);
-      this.later(want);
-      // What moved on while the answer was under way.
-      if (!want.error && !want.open.size && this.missing(want).length) this.moved([]);
+    for (const subscription of pending.subscriptions) {
+      subscription.pending.delete(pending);
+      this.scheduleNotification(subscription);
+      // Runs may have got new data while the request was in flight.
+      if (!subscription.error && !subscription.pending.size && this.missingParts(subscription).length) this.runsChanged([]);
     }
   }
 
   /**
-   * A run that is gone is not asked for again: it is there as far as was known.
+   * Return the offsets to store with a response. A deleted run (-1) counts as read up to its last known offset, so
+   * that it is not requested again.
    * @param {Map<string, number>} offsets
    */
-  reached(offsets) {
+  reachedOffsets(offsets) {
     return new Map([...offsets].map(([run, offset]) => [run, offset < 0 ? (this.offsets.get(run) ?? -1) : offset]));
   }
 
-  /** @param {string} place @param {Kept} kept */
-  keep(place, kept) {
-    this.kept.delete(place);
-    this.kept.set(place, kept);
-    if (this.kept.size > KEPT_MAX) this.kept.delete(/** @type {string} */ (this.kept.keys().next().value));
+  /** @param {string} key @param {CacheEntry} entry */
+  store(key, entry) {
+    this.entries.delete(key);
+    this.entries.set(key, entry);
+    if (this.entries.size > ENTRIES_MAX) this.entries.delete(/** @type {string} */ (this.entries.keys().next().value));
   }
 
   /**
-   * Tell what is there in a coming frame: each frame takes as many as fit into it.
-   * @param {Want} want
+   * Notify a subscription in one of the next frames: each frame takes as many as fit into it.
+   * @param {Subscription} subscription
    */
-  later(want) {
-    this.tells.add(want);
-    this.frame();
+  scheduleNotification(subscription) {
+    this.notifications.add(subscription);
+    this.scheduleFrame();
   }
 
-  deliver() {
+  notifySome() {
     const began = performance.now();
     for (let left = FRAME_PANELS; left > 0 && performance.now() - began < FRAME_MS; ) {
-      // Who sees nothing yet goes before who sees what is a second old.
-      const want = [...this.tells].find(({ told }) => !told) ?? this.tells.values().next().value;
-      if (!want) return;
-      left -= want.told ? FRAME_PANELS : 1;
-      this.tells.delete(want);
-      if (this.wants.has(want)) this.tell(want);
+      // Empty panels go before panels that show outdated points.
+      const subscription = [...this.notifications].find(({ notified }) => !notified) ?? this.notifications.values().next().value;
+      if (!subscription) return;
+      left -= subscription.notified ? FRAME_PANELS : 1;
+      this.notifications.delete(subscription);
+      if (this.subscriptions.has(subscription)) this.notify(subscription);
     }
-    if (this.tells.size) this.frame();
+    if (this.notifications.size) this.scheduleFrame();
   }
 
-  /** @param {Want} want */
-  tell(want) {
-    want.told = true;
+  /** @param {Subscription} subscription */
+  notify(subscription) {
+    const { query } = subscription;
+    subscription.notified = true;
     /** @type {Map<string, Points[]>} */
-    const found = new Map();
-    for (const part of want.wanted.parts) {
-      const kept = this.kept.get(placeOf(want.wanted, part));
-      if (kept) found.set(part.of, kept.points);
+    const series = new Map();
+    for (const part of query.parts) {
+      const entry = this.entries.get(cacheKey(query, part));
+      if (entry) series.set(part.id, entry.points);
     }
-    want.tell(found, want.error);
+    subscription.notify(series, subscription.error);
   }
 }

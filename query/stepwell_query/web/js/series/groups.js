@@ -1,28 +1,29 @@
 /**
- * Curves of several runs as one: mean ± standard deviation, over what the service sums nothing up by: another axis than
- * the step. Pure.
+ * The mean ± standard deviation of several runs' curves, for x axes over which the service does not aggregate: all
+ * except the step.
  *
- * At each x that any of the runs has, the runs whose own range holds it count: with their value there, or with the one
- * on the straight line between their two nearest points. A run that ended counts no further, so that it bends nothing
- * behind its end; NaN does not count.
+ * The result has each x of any run. A run contributes at an x within its own range, with its value there or with linear
+ * interpolation between its two nearest points. Beyond its end a run contributes nothing, so that it does not distort
+ * the mean. NaN does not count.
  */
 
 /** @typedef {{x: number[], y: number[]}} Curve */
 
 /**
- * @typedef {object} Grouped
+ * @typedef {object} GroupCurve
  * @property {number[]} x
  * @property {number[]} mean
- * @property {number[]} low mean less one standard deviation (of a sample); NaN where there is but one run
+ * @property {number[]} low mean minus one (sample) standard deviation; NaN if there is only one run
  * @property {number[]} high
- * @property {number[]} counts runs at each x
+ * @property {number[]} counts number of runs at each x
  */
 
 /**
+ * Aggregate curves.
  * @param {Curve[]} curves x ascends in each
- * @returns {Grouped}
+ * @returns {GroupCurve}
  */
-export function grouped(curves) {
+export function aggregateCurves(curves) {
   const x = union(curves.map((curve) => curve.x));
   const sums = new Float64Array(x.length);
   const squares = new Float64Array(x.length);
@@ -32,13 +33,13 @@ export function grouped(curves) {
     let next = 0;
     for (let at = 0; at < x.length; at += 1) {
       while (next < curve.x.length && curve.x[next] < x[at]) next += 1;
-      const value = between(curve, next, x[at]);
+      const value = interpolate(curve, next, x[at]);
       if (!Number.isFinite(value)) continue;
-      // Sums of differences from the first value keep the digits that large values would take.
+      // Sums of differences from the first value lose no digits where values are large.
       if (counts[at] === 0) firsts[at] = value;
-      const off = value - firsts[at];
-      sums[at] += off;
-      squares[at] += off * off;
+      const difference = value - firsts[at];
+      sums[at] += difference;
+      squares[at] += difference * difference;
       counts[at] += 1;
     }
   }
@@ -55,10 +56,10 @@ export function grouped(curves) {
 
 /**
  * @param {Curve} curve
- * @param {number} next the first point at or behind `x`
+ * @param {number} next index of the first point at or after `x`
  * @param {number} x
  */
-function between(curve, next, x) {
+function interpolate(curve, next, x) {
   if (next >= curve.x.length) return NaN;
   if (curve.x[next] === x) return curve.y[next];
   if (next === 0) return NaN;
@@ -67,19 +68,19 @@ function between(curve, next, x) {
 }
 
 /**
- * Return all numbers of some ascending lists, each once, ascending.
+ * Merge ascending lists; each number occurs once.
  * @param {number[][]} lists
  * @returns {number[]}
  */
 export function union(lists) {
-  const there = lists.filter((list) => list.length);
-  if (!there.length) return [];
-  if (there.every((list) => list === there[0] || same(list, there[0]))) return there[0];
-  const all = Float64Array.from(there.flat()).sort();
+  const filled = lists.filter((list) => list.length);
+  if (!filled.length) return [];
+  if (filled.every((list) => list === filled[0] || equal(list, filled[0]))) return filled[0];
+  const all = Float64Array.from(filled.flat()).sort();
   return Array.from(all.filter((value, at) => at === 0 || value !== all[at - 1]));
 }
 
 /** @param {number[]} a @param {number[]} b */
-function same(a, b) {
+function equal(a, b) {
   return a.length === b.length && a.every((value, at) => value === b[at]);
 }

@@ -1,55 +1,55 @@
-/** What `define_metric` said of metrics: which are not to be drawn, and which are drawn over others. Pure. */
+/** The metric definitions of runs (`define_metric`): which metrics are hidden, and which have an x axis of their own. */
 
 /** @typedef {import("../types.js").Run} Run */
+/** @typedef {Run["metric_definitions"][number]} Definition */
 
 /**
- * Return a test of keys: whether every one of the runs that says anything of a key says that it is hidden.
+ * Build a test of folded keys: a metric is hidden if all runs that define it say so.
  * @param {Run[]} runs
- * @returns {(key: string) => boolean}
+ * @returns {(folded: string) => boolean}
  */
 export function hiddenBy(runs) {
-  const rules = rulesOf(runs, (one) => !!one.hidden);
-  if (!rules.length) return () => false;
-  return (key) => {
-    const said = rules.map((list) => definitionOf(key.toLowerCase(), list)).filter((one) => one !== null);
-    return said.length > 0 && said.every((one) => one.hidden);
+  const lists = collectDefinitions(runs, (definition) => !!definition.hidden);
+  if (!lists.length) return () => false;
+  return (folded) => {
+    const definitions = lists.map((list) => findDefinition(folded, list)).filter((definition) => definition !== null);
+    return definitions.length > 0 && definitions.every((definition) => definition.hidden);
   };
 }
 
 /**
- * Return a test of keys: whether any of the runs says that a key is drawn over another metric than the step.
+ * Build a test of folded keys: whether any run draws the metric over another metric instead of the step.
  * @param {Run[]} runs
- * @returns {(key: string) => boolean}
+ * @returns {(folded: string) => boolean}
  */
 export function drawnOverOthers(runs) {
-  const rules = rulesOf(runs, (one) => !!one.step_metric && one.step_metric !== "_step");
-  return (key) => rules.some((list) => !["_step", "", null, undefined].includes(definitionOf(key.toLowerCase(), list)?.step_metric));
+  const lists = collectDefinitions(runs, (definition) => !!definition.step_metric && definition.step_metric !== "_step");
+  return (folded) => lists.some((list) => !["_step", "", null, undefined].includes(findDefinition(folded, list)?.step_metric));
 }
 
 /**
- * Return the different lists of definitions that runs have, of those that say anything of what is asked.
+ * Return the distinct lists of definitions of runs, as far as they contain a relevant definition.
  * @param {Run[]} runs
- * @param {(definition: Run["metric_definitions"][number]) => boolean} says
+ * @param {(definition: Definition) => boolean} isRelevant
  */
-function rulesOf(runs, says) {
+function collectDefinitions(runs, isRelevant) {
   return [...new Set(runs.map((run) => JSON.stringify(run.metric_definitions ?? [])))]
-    .map((text) => /** @type {Run["metric_definitions"]} */ (JSON.parse(text)))
-    .filter((list) => list.some(says))
-    .map((list) => list.map((one) => ({ ...one, matches: matcherOf(one) })));
+    .map((text) => /** @type {Definition[]} */ (JSON.parse(text)))
+    .filter((list) => list.some(isRelevant))
+    .map((list) => list.map((definition) => ({ ...definition, matches: keyMatcher(definition) })));
 }
 
-/** @param {Run["metric_definitions"][number]} definition @returns {(key: string) => boolean} */
-function matcherOf({ name, glob }) {
-  const folded = name.toLowerCase();
+/** @param {Definition} definition @returns {(folded: string) => boolean} */
+function keyMatcher({ folded, glob }) {
   if (!glob) return (key) => key === folded;
   return (key) => !key.startsWith("_") && fits(key, folded.split("*"));
 }
 
 /**
- * Tell whether a key is made of these parts in order with anything between them. As a regular expression, a name with
- * many `*` takes exponential time.
+ * Return whether a key consists of these parts in order, with anything between them. A regular expression takes
+ * exponential time for a name with many `*`.
  * @param {string} key
- * @param {string[]} parts two at least
+ * @param {string[]} parts at least two
  */
 export function fits(key, parts) {
   const first = parts[0];
@@ -58,23 +58,24 @@ export function fits(key, parts) {
   const end = key.length - last.length;
   let at = first.length;
   for (const part of parts.slice(1, -1)) {
-    const found = key.indexOf(part, at);
-    if (found < 0 || found + part.length > end) return false;
-    at = found + part.length;
+    const start = key.indexOf(part, at);
+    if (start < 0 || start + part.length > end) return false;
+    at = start + part.length;
   }
   return true;
 }
 
 /**
- * A key's own definition goes before a pattern's, and of several the last one holds.
- * @template {{glob: boolean, matches: (key: string) => boolean}} T
- * @param {string} key
+ * Return the definition that applies to a key. A definition by name has precedence over one by pattern, and the last of
+ * several applies.
+ * @template {{glob: boolean, matches: (folded: string) => boolean}} T
+ * @param {string} folded
  * @param {T[]} list
  * @returns {T | null}
  */
-function definitionOf(key, list) {
+function findDefinition(folded, list) {
   /** @type {T | null} */
-  let found = null;
-  for (const one of list) if (one.matches(key) && (!found || found.glob || !one.glob)) found = one;
-  return found;
+  let applied = null;
+  for (const definition of list) if (definition.matches(folded) && (!applied || applied.glob || !definition.glob)) applied = definition;
+  return applied;
 }

@@ -1,136 +1,153 @@
-/** How what panels want of the service becomes as few questions as it answers. Pure. */
+/** Combines the queries of panels into few requests, each within the limits of the service. */
 
 /**
- * @typedef {object} Part One run, or one group of runs, of what a panel wants.
- * @property {string} of what it is found by: a run's path, or a group's place
+ * @typedef {object} Part One run, or one group of runs, that a panel shows.
+ * @property {string} id a run's path, or the id of a group's series
  * @property {string[]} runs paths
- * @property {string} [group] the group's name: then the service sums its runs up
+ * @property {string} [group] the group's name: the service then aggregates its runs
  * @property {number} [from] first step
  * @property {number} [to] last step
  */
 
 /**
- * @typedef {object} Wanted
+ * @typedef {object} SeriesQuery The series that one panel shows.
  * @property {string} key
+ * @property {string} folded the folded key
  * @property {string} x "" for the metric's own axis
  * @property {number} points
- * @property {number} [smoothing] weight of the moving average, of a thousandth of the series
+ * @property {number} [smoothing] weight of the moving average, per thousandth of the series
  * @property {Part[]} parts
  */
 
 /**
- * @typedef {object} Asked One question: `runs`, or `groups` of them by name.
+ * @typedef {object} SeriesRequest One request, for `runs` or for `groups` of them by name.
  * @property {string[]} [runs]
  * @property {Record<string, string[]>} [groups]
- * @property {string[]} keys
+ * @property {{key: string, folded: string}[]} metrics
  * @property {number} points
  * @property {number} [from]
  * @property {number} [to]
- * @property {string} [x] none: each metric's own axis
+ * @property {string} [x] undefined: each metric's own axis
  * @property {number} [smoothing]
  * @property {number} [smoothing_parts]
  * @property {boolean} [filled]
  */
 
+/**
+ * Series and values of one request at most. Half of the service's default limits: a response of half a million points
+ * is 40 MB of JSON, and a request is cancelled as a whole.
+ */
 const SERIES_MAX = 500;
-const CELLS_MAX = 1_000_000;
+const VALUES_MAX = 1_000_000;
 
-/** What a weight is of: a whole view has so many points. */
+/** Parts of a series that a smoothing weight refers to: a chart of the whole range has as many points. */
 export const SMOOTHING_PARTS = 1_000;
 
 /**
- * Return where a part's points are kept.
- * @param {Wanted} wanted
+ * Return the cache key of a part's points.
+ * @param {SeriesQuery} query
  * @param {Part} part
  */
-export function placeOf(wanted, part) {
-  const who = part.group === undefined ? part.of : [part.of, ...part.runs].join();
-  return [who, wanted.key.toLowerCase(), wanted.x, wanted.points, wanted.smoothing ?? "", part.from ?? "", part.to ?? ""].join("\n");
+export function cacheKey(query, part) {
+  const runs = part.group === undefined ? part.id : [part.id, ...part.runs].join();
+  return [runs, query.folded, query.x, query.points, query.smoothing ?? "", part.from ?? "", part.to ?? ""].join("\n");
 }
 
 /**
- * Return what a group's points are found by: a path has no blank, so that no run is found by it.
+ * Return the id of a group's series. It contains a blank, which no run's path does.
  * @param {string} name
  */
-export function groupPlace(name) {
+export function groupSeriesId(name) {
   return `group ${name}`;
 }
 
 /**
- * Return the questions that parts of what panels want are answered by, each with the wants that it serves. What is
- * wanted over the same range of steps, of the same runs, is asked for together.
- * @template {{wanted: Wanted}} W
- * @param {{want: W, parts: Part[]}[]} due
- * @returns {{asked: Asked, wants: Set<W>}[]}
+ * Plan the requests for the missing parts of queries. Queries of the same runs over the same steps share a request.
+ * @template {{query: SeriesQuery}} S
+ * @param {{subscription: S, parts: Part[]}[]} missing
+ * @param {{series: number, values: number}} limits of the service
+ * @returns {{request: SeriesRequest, subscriptions: Set<S>}[]} each request with the subscriptions that it serves
  */
-export function questions(due) {
-  /** @type {Map<string, {asked: Asked, wants: Set<W>}>} */
-  const together = new Map();
-  for (const { want, parts } of due) {
-    for (const asked of byRange(want.wanted, parts)) {
-      const same = JSON.stringify({ ...asked, keys: [] });
-      const found = together.get(same) ?? { asked: { ...asked, keys: [] }, wants: new Set() };
-      found.asked.keys = [...new Set([...found.asked.keys, ...asked.keys])];
-      found.wants.add(want);
-      together.set(same, found);
+export function planRequests(missing, limits) {
+  /** @type {Map<string, {request: SeriesRequest, subscriptions: Set<S>}>} */
+  const combined = new Map();
+  for (const { subscription, parts } of missing) {
+    for (const request of requestsByRange(subscription.query, parts)) {
+      const shared = JSON.stringify({ ...request, metrics: [] });
+      const plan = combined.get(shared) ?? { request: { ...request, metrics: [] }, subscriptions: new Set() };
+      const known = new Set(plan.request.metrics.map((metric) => metric.folded));
+      plan.request.metrics.push(...request.metrics.filter((metric) => !known.has(metric.folded)));
+      plan.subscriptions.add(subscription);
+      combined.set(shared, plan);
     }
   }
-  return [...together.values()].flatMap(({ asked, wants }) =>
-    split(asked).map((part) => {
-      const keys = new Set(part.keys);
-      return { asked: part, wants: new Set([...wants].filter((want) => keys.has(want.wanted.key))) };
+  return [...combined.values()].flatMap(({ request, subscriptions }) =>
+    splitRequest(request, limits).map((part) => {
+      const metrics = new Set(part.metrics.map((metric) => metric.folded));
+      return { request: part, subscriptions: new Set([...subscriptions].filter(({ query }) => metrics.has(query.folded))) };
     }),
   );
 }
 
-/** @param {Wanted} wanted @param {Part[]} parts @returns {Asked[]} */
-function byRange(wanted, parts) {
-  /** @type {Map<string, Asked>} */
-  const ranges = new Map();
-  for (const { of, runs, group, from, to } of parts) {
+/** @param {SeriesQuery} query @param {Part[]} parts @returns {SeriesRequest[]} */
+function requestsByRange(query, parts) {
+  const { key, folded, points, smoothing } = query;
+  /** @type {Map<string, SeriesRequest>} */
+  const requests = new Map();
+  for (const { id, runs, group, from, to } of parts) {
     const range = `${group === undefined} ${from ?? ""} ${to ?? ""}`;
-    let asked = ranges.get(range);
-    if (!asked) {
-      const { key, points, smoothing } = wanted;
-      asked = { keys: [key], points, from, to };
-      if (group !== undefined) asked = { groups: {}, ...asked, filled: true };
-      else asked = { runs: [], ...asked, x: wanted.x || undefined, ...(smoothing ? { smoothing, smoothing_parts: SMOOTHING_PARTS } : {}) };
-      ranges.set(range, asked);
+    let request = requests.get(range);
+    if (!request) {
+      request = { metrics: [{ key, folded }], points, from, to };
+      if (group !== undefined) request = { groups: {}, ...request, filled: true };
+      else request = { runs: [], ...request, x: query.x || undefined, ...(smoothing ? { smoothing, smoothing_parts: SMOOTHING_PARTS } : {}) };
+      requests.set(range, request);
     }
-    if (asked.groups && group !== undefined) asked.groups[group] = runs;
-    else asked.runs?.push(of);
+    if (request.groups && group !== undefined) request.groups[group] = runs;
+    else request.runs?.push(id);
   }
-  return [...ranges.values()];
+  return [...requests.values()];
 }
 
 /**
- * Cut a question into such as the service answers.
- * @param {Asked} asked
- * @returns {Asked[]}
+ * Split a request into requests within the limits.
+ * @param {SeriesRequest} request
+ * @param {{series: number, values: number}} limits of the service
+ * @returns {SeriesRequest[]}
  */
-export function split(asked) {
-  const most = Math.max(1, Math.min(SERIES_MAX, Math.floor(CELLS_MAX / asked.points)));
-  return byRuns(asked, most).flatMap((part) => {
+export function splitRequest(request, limits) {
+  const values = Math.min(VALUES_MAX, limits.values);
+  const series = Math.max(1, Math.min(SERIES_MAX, limits.series, Math.floor(values / request.points)));
+  return splitByRuns(request, series).flatMap((part) => {
     const runs = part.runs?.length ?? Object.values(part.groups ?? {}).flat().length;
-    const keys = Math.max(1, Math.floor(most / Math.max(1, runs)));
-    return Array.from({ length: Math.ceil(part.keys.length / keys) }, (_, at) => ({ ...part, keys: part.keys.slice(at * keys, (at + 1) * keys) }));
+    const length = Math.max(1, Math.floor(series / Math.max(1, runs)));
+    return chunks(part.metrics, length).map((metrics) => ({ ...part, metrics }));
   });
 }
 
-/** @param {Asked} asked @param {number} most @returns {Asked[]} */
-function byRuns(asked, most) {
-  const { runs, groups } = asked;
-  if (runs) return Array.from({ length: Math.ceil(runs.length / most) }, (_, at) => ({ ...asked, runs: runs.slice(at * most, (at + 1) * most) }));
+/** @param {SeriesRequest} request @param {number} length most runs of one request @returns {SeriesRequest[]} */
+function splitByRuns(request, length) {
+  const { runs, groups } = request;
+  if (runs) return chunks(runs, length).map((part) => ({ ...request, runs: part }));
   /** @type {Record<string, string[]>[]} */
   const parts = [{}];
   let held = 0;
   for (const [name, members] of Object.entries(groups ?? {})) {
-    if (held && held + members.length > most) {
+    if (held && held + members.length > length) {
       parts.push({});
       held = 0;
     }
     parts[parts.length - 1][name] = members;
     held += members.length;
   }
-  return parts.map((part) => ({ ...asked, groups: part }));
+  return parts.map((part) => ({ ...request, groups: part }));
+}
+
+/**
+ * @template T
+ * @param {T[]} items
+ * @param {number} length
+ */
+function chunks(items, length) {
+  return Array.from({ length: Math.ceil(items.length / length) }, (_, at) => items.slice(at * length, (at + 1) * length));
 }

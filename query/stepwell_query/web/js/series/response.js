@@ -1,59 +1,71 @@
-/** What the service answers to a question for series, as points of each part of it. */
+/** Requests series, and assigns the points of the response to the parts of the request. */
 
 import { ApiError, groups, series } from "../api/service.js";
-import { groupPlace, placeOf } from "./request_planner.js";
+import { cacheKey, groupSeriesId } from "./request_planner.js";
 
 /** @typedef {import("../types.js").Points} Points */
-/** @typedef {import("./request_planner.js").Asked} Asked */
-/** @typedef {{place: string, points: Points[], offsets: Map<string, number>}} Answer `offsets`: -1 of a run that is gone */
+/** @typedef {import("./request_planner.js").SeriesRequest} SeriesRequest */
+/** @typedef {{cacheKey: string, points: Points[], offsets: Map<string, number>}} PartResponse `offsets`: -1 of a deleted run */
 
 /**
- * @param {Asked} asked
+ * Send a request; return the points of each of its parts.
+ * @param {SeriesRequest} request
  * @param {AbortSignal} signal
- * @returns {Promise<Answer[]>}
+ * @returns {Promise<PartResponse[]>}
  */
-export async function answerOf(asked, signal) {
-  return asked.groups ? ofGroups(asked, asked.groups, signal) : ofRuns(asked, asked.runs ?? [], signal);
+export async function readResponse(request, signal) {
+  return request.groups ? readGroups(request, request.groups, signal) : readRuns(request, request.runs ?? [], signal);
 }
 
-/** @param {Asked} asked @param {string[]} runs @param {AbortSignal} signal @returns {Promise<Answer[]>} */
-async function ofRuns(asked, runs, signal) {
+/** @param {SeriesRequest} request @param {string[]} runs @param {AbortSignal} signal @returns {Promise<PartResponse[]>} */
+async function readRuns(request, runs, signal) {
   /** @type {Map<string, import("../api/service.js").RunSeries>} */
-  let found;
+  let byRun;
   try {
-    found = new Map((await series(asked, signal)).map((one) => [one.run, one]));
+    byRun = new Map((await series(request, signal)).map((answer) => [answer.run, answer]));
   } catch (error) {
-    const refused = error instanceof ApiError && error.status === 422 && error.errors.some((one) => one.field === "x");
+    const refused = error instanceof ApiError && error.status === 422 && error.errors.some(({ field }) => field === "x");
     if (!refused) throw error;
-    // A run that has not logged the metric of the x axis has no points on it; the others have.
-    if (runs.length > 1) return (await Promise.all(runs.map((run) => ofRuns({ ...asked, runs: [run] }, [run], signal)))).flat();
-    found = new Map();
+    // A run without the metric of the x axis has no points on it; the other runs have.
+    if (runs.length > 1) return (await Promise.all(runs.map((run) => readRuns({ ...request, runs: [run] }, [run], signal)))).flat();
+    byRun = new Map();
   }
   return runs.flatMap((run) => {
-    const one = found.get(run);
-    const offsets = new Map([[run, one?.offset ?? -1]]);
-    return asked.keys.map((key) => ({ place: place(asked, key, { of: run, runs: [run] }), points: one ? ofKey(one.series, key) : [], offsets }));
+    const answer = byRun.get(run);
+    const offsets = new Map([[run, answer?.offset ?? -1]]);
+    return request.metrics.map((metric) => ({
+      cacheKey: partKey(request, metric, { id: run, runs: [run] }),
+      points: answer ? selectMetric(answer.series, metric) : [],
+      offsets,
+    }));
   });
 }
 
-/** @param {Asked} asked @param {Record<string, string[]>} named @param {AbortSignal} signal @returns {Promise<Answer[]>} */
-async function ofGroups(asked, named, signal) {
-  const answer = await groups(asked, signal);
+/** @param {SeriesRequest} request @param {Record<string, string[]>} named @param {AbortSignal} signal @returns {Promise<PartResponse[]>} */
+async function readGroups(request, named, signal) {
+  const answer = await groups(request, signal);
   return Object.entries(named).flatMap(([group, runs]) => {
     const offsets = new Map(runs.map((run) => [run, answer.offsets.get(run) ?? -1]));
     const points = answer.points.get(group) ?? [];
-    return asked.keys.map((key) => ({ place: place(asked, key, { of: groupPlace(group), runs, group }), points: ofKey(points, key), offsets }));
+    return request.metrics.map((metric) => ({
+      cacheKey: partKey(request, metric, { id: groupSeriesId(group), runs, group }),
+      points: selectMetric(points, metric),
+      offsets,
+    }));
   });
 }
 
-/** @param {Asked} asked @param {string} key @param {import("./request_planner.js").Part} part */
-function place(asked, key, part) {
-  const { x = "", points, smoothing, from, to } = asked;
-  return placeOf({ key, x, points, smoothing, parts: [] }, { ...part, from, to });
+/** @param {SeriesRequest} request @param {{key: string, folded: string}} metric @param {import("./request_planner.js").Part} part */
+function partKey(request, metric, part) {
+  const { x = "", points, smoothing, from, to } = request;
+  return cacheKey({ ...metric, x, points, smoothing, parts: [] }, { ...part, from, to });
 }
 
-/** @param {Points[]} points @param {string} key */
-function ofKey(points, key) {
-  const folded = key.toLowerCase();
-  return points.filter((one) => one.key.toLowerCase() === folded);
+/**
+ * Return the points of a metric. Runs may spell its key differently: the folded key is the same.
+ * @param {Points[]} points
+ * @param {{folded: string}} metric
+ */
+function selectMetric(points, { folded }) {
+  return points.filter((series) => series.folded === folded);
 }

@@ -1,15 +1,15 @@
-/** Smoothing of a sampled curve. Pure; NaN stays where it is and touches no other point. */
+/** Smoothing of sampled curves. NaN and the infinities stay, and do not affect other points. */
 
 /** @typedef {import("../types.js").Smooth} Smooth */
 
 /**
- * Return the curve smoothed.
+ * Smooth a curve.
  * @param {number[]} values
- * @param {Smooth} smooth `amount`: the weight of the past, 0 to below 1 (ema); points on both sides together (average);
- *   the bell's standard deviation in points (gaussian)
+ * @param {Smooth} smooth `amount`: the weight of the past, 0 to below 1 (ema); the width of the window in points (average);
+ *   the standard deviation in points (gaussian)
  * @returns {number[]}
  */
-export function smoothed(values, smooth) {
+export function smoothCurve(values, smooth) {
   switch (smooth.kind) {
     case "ema":
       return ema(values, smooth.amount);
@@ -23,10 +23,10 @@ export function smoothed(values, smooth) {
 }
 
 /**
- * Exponential moving average, debiased: the first point is the first value, not a share of it.
+ * Compute the exponential moving average, with bias correction: the first point equals the first value.
  * @param {number[]} values
  * @param {number} weight of the past
- * @param {number[]} [parts] how often each value counts; without, once
+ * @param {number[]} [parts] how often each value counts; default: once
  */
 export function ema(values, weight, parts) {
   if (weight <= 0) return values;
@@ -43,7 +43,7 @@ export function ema(values, weight, parts) {
 }
 
 /**
- * Mean over a window around each point; at the ends, over the part that is there.
+ * Compute the mean over a window around each point; at the ends, the window is shorter.
  * @param {number[]} values
  * @param {number} width
  */
@@ -53,9 +53,9 @@ export function runningAverage(values, width) {
   const sums = new Float64Array(values.length + 1);
   const counts = new Uint32Array(values.length + 1);
   values.forEach((value, at) => {
-    const there = Number.isFinite(value);
-    sums[at + 1] = sums[at] + (there ? value : 0);
-    counts[at + 1] = counts[at] + (there ? 1 : 0);
+    const finite = Number.isFinite(value);
+    sums[at + 1] = sums[at] + (finite ? value : 0);
+    counts[at + 1] = counts[at] + (finite ? 1 : 0);
   });
   return values.map((value, at) => {
     if (!Number.isFinite(value)) return value;
@@ -66,14 +66,15 @@ export function runningAverage(values, width) {
 }
 
 /**
- * Weighted mean with a bell around each point, cut off at three deviations; at the ends, of the part that is there.
+ * Compute the mean with Gaussian weights around each point, up to three standard deviations; at the ends, the window is
+ * shorter.
  * @param {number[]} values
  * @param {number} deviation
  */
 export function gaussian(values, deviation) {
   if (deviation <= 0) return values;
   const reach = Math.max(1, Math.ceil(deviation * 3));
-  const bell = Array.from({ length: reach + 1 }, (_, far) => Math.exp(-(far * far) / (2 * deviation * deviation)));
+  const weights = Array.from({ length: reach + 1 }, (_, distance) => Math.exp(-(distance * distance) / (2 * deviation * deviation)));
   return values.map((value, at) => {
     if (!Number.isFinite(value)) return value;
     let sum = 0;
@@ -81,7 +82,7 @@ export function gaussian(values, deviation) {
     const to = Math.min(values.length - 1, at + reach);
     for (let near = Math.max(0, at - reach); near <= to; near += 1) {
       if (!Number.isFinite(values[near])) continue;
-      const share = bell[Math.abs(near - at)];
+      const share = weights[Math.abs(near - at)];
       sum += values[near] * share;
       weight += share;
     }

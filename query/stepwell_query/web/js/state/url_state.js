@@ -1,4 +1,4 @@
-/** The view as a URL's query and back. Pure: what is as by default is left out, and the order is fixed. */
+/** Conversion between the view and the query of a URL. Defaults are left out, and the order of parameters is fixed. */
 
 /** @typedef {import("../types.js").ViewState} ViewState */
 /** @typedef {import("../types.js").PanelView} PanelView */
@@ -32,30 +32,30 @@ const SMOOTH_KINDS = new Set(["ema", "average", "gaussian"]);
 
 /** @param {ViewState} view */
 export function formatView(view) {
-  const usual = defaultView();
+  const defaults = defaultView();
   /** @type {string[]} */
   const parts = [];
-  /** @param {string} name @param {string} value a value that is encoded already */
+  /** @param {string} name @param {string} value already encoded */
   const put = (name, value) => parts.push(`${name}=${value}`);
   for (const name of /** @type {const} */ (["tab", "q", "rq", "x", "sections", "sort", "group", "full"])) {
-    if (view[name] !== usual[name]) put(name, encoded(view[name]));
+    if (view[name] !== defaults[name]) put(name, encode(view[name]));
   }
   if (view.smooth.kind !== "none") put("smooth", `${view.smooth.kind}:${view.smooth.amount}`);
   for (const name of /** @type {const} */ (["logx", "logy", "outliers", "table"])) if (view[name]) put(name, "1");
   if (view.fold.length) put("fold", list(view.fold));
   if (view.show) put("show", list(view.show));
   if (view.columns) put("columns", list(view.columns));
-  const colors = Object.entries(view.colors).map(([run, color]) => `${encoded(run)}:${color.replace("#", "")}`);
+  const colors = Object.entries(view.colors).map(([run, color]) => `${encode(run)}:${color.replace("#", "")}`);
   if (colors.length) put("colors", colors.join(","));
   for (const [key, panel] of Object.entries(view.panels)) {
     const marks = [panel.log === undefined ? "" : panel.log ? "log" : "linear", panel.zoom ? panel.zoom.join("..") : "", panel.step === undefined ? "" : `@${panel.step}`];
-    if (marks.some(Boolean)) put("p", [encoded(key), ...marks.filter(Boolean)].join(";"));
+    if (marks.some(Boolean)) put("p", [encode(key), ...marks.filter(Boolean)].join(";"));
   }
   return parts.length ? `?${parts.join("&")}` : "";
 }
 
 /**
- * Read a query; what can't be read is as by default, so that an old link still shows something.
+ * Parse a query. Invalid parts have their default, so that old links continue to work.
  * @param {string} query
  * @returns {ViewState}
  */
@@ -63,13 +63,13 @@ export function parseView(query) {
   const view = defaultView();
   for (const part of query.replace(/^\?/, "").split("&")) {
     const cut = part.indexOf("=");
-    if (cut > 0) read(view, part.slice(0, cut), part.slice(cut + 1));
+    if (cut > 0) readParameter(view, part.slice(0, cut), part.slice(cut + 1));
   }
   return view;
 }
 
 /** @param {ViewState} view @param {string} name @param {string} value */
-function read(view, name, value) {
+function readParameter(view, name, value) {
   switch (name) {
     case "tab":
     case "q":
@@ -78,7 +78,7 @@ function read(view, name, value) {
     case "sort":
     case "group":
     case "full":
-      view[name] = decoded(value);
+      view[name] = decode(value);
       break;
     case "sections":
       view.sections = value === "all" ? "all" : "first";
@@ -92,16 +92,16 @@ function read(view, name, value) {
     case "fold":
     case "show":
     case "columns":
-      view[name] = value ? value.split(",").map(decoded) : [];
+      view[name] = value ? value.split(",").map(decode) : [];
       break;
     case "smooth":
       view.smooth = readSmooth(value);
       break;
     case "colors":
-      for (const one of value.split(",")) {
-        const cut = one.lastIndexOf(":");
-        const color = one.slice(cut + 1);
-        if (cut > 0 && /^[0-9a-f]{6}$/i.test(color)) view.colors[decoded(one.slice(0, cut))] = `#${color}`;
+      for (const pair of value.split(",")) {
+        const cut = pair.lastIndexOf(":");
+        const color = pair.slice(cut + 1);
+        if (cut > 0 && /^[0-9a-f]{6}$/i.test(color)) view.colors[decode(pair.slice(0, cut))] = `#${color}`;
       }
       break;
     case "p":
@@ -129,22 +129,22 @@ function readPanel(view, [key, ...marks]) {
     else if (/^@\d+$/.test(mark)) panel.step = Number(mark.slice(1));
     else if (Number.isFinite(low) && Number.isFinite(high) && low < high) panel.zoom = [low, high];
   }
-  view.panels[decoded(key)] = panel;
+  view.panels[decode(key)] = panel;
 }
 
 /** @param {string[]} values */
 function list(values) {
-  return values.map(encoded).join(",");
+  return values.map(encode).join(",");
 }
 
 /** @param {string} text */
-function encoded(text) {
-  // Slashes are frequent in keys, and allowed in a query.
+function encode(text) {
+  // Slashes are frequent in keys and allowed in queries.
   return encodeURIComponent(text).replaceAll("%2F", "/");
 }
 
 /** @param {string} text */
-function decoded(text) {
+function decode(text) {
   try {
     return decodeURIComponent(text);
   } catch {

@@ -1,4 +1,4 @@
-/** The view's state, kept in the URL: a link shows a colleague the same, and Back undoes. */
+/** The state of the view, stored in the URL: a link shows the same view, and Back undoes a change. */
 
 import { formatView, parseView } from "./url_state.js";
 
@@ -7,9 +7,9 @@ import { formatView, parseView } from "./url_state.js";
 /** @typedef {(view: ViewState, changed: Set<string>) => void} Listener */
 
 /**
- * @typedef {object} How
- * @property {boolean} [step] a change that Back undoes; others replace the address
- * @property {boolean} [often] one of many in a row, as of a slider or a search
+ * @typedef {object} ChangeOptions
+ * @property {boolean} [step] Back undoes the change; otherwise it replaces the current address
+ * @property {boolean} [often] one of many successive changes, as of a slider or a search
  */
 
 const WRITE_MS = 200;
@@ -22,15 +22,16 @@ export class Store {
     this.listeners = new Set();
     this.timer = 0;
     addEventListener("popstate", () => {
-      this.settle();
+      this.cancelWrite();
       this.adopt(parseView(location.search));
     });
   }
 
   /**
-   * Change the view. The address says so before anything is drawn: who loads the page anew at once finds it.
+   * Change the view. The address is updated before anything is drawn, so that a reload immediately after keeps the
+   * change.
    * @param {Partial<ViewState>} patch
-   * @param {How} [how]
+   * @param {ChangeOptions} [options]
    */
   set(patch, { step = false, often = false } = {}) {
     const view = { ...this.view, ...patch };
@@ -38,21 +39,21 @@ export class Store {
       this.write();
       if (this.address(view) !== addressNow()) history.pushState(null, "", this.address(view));
     }
-    // Browsers refuse addresses that change at a slider's pace.
+    // Browsers limit the rate at which addresses may change.
     if (often) this.timer ||= window.setTimeout(() => this.write(), WRITE_MS);
     else if (!step) this.write(view);
     this.adopt(view);
   }
 
   /**
-   * Change what is set on one panel.
+   * Change the settings of a panel.
    * @param {string} key
    * @param {PanelView} patch
-   * @param {How} [how]
+   * @param {ChangeOptions} [options]
    */
-  setPanel(key, patch, how) {
+  setPanel(key, patch, options) {
     const panels = { ...this.view.panels, [key]: { ...this.view.panels[key], ...patch } };
-    this.set({ panels }, how);
+    this.set({ panels }, options);
   }
 
   /** @param {Listener} listener */
@@ -65,14 +66,14 @@ export class Store {
     return location.pathname + formatView(view) + location.hash;
   }
 
-  /** Let no address be written later. */
-  settle() {
+  /** Cancel the pending update of the address. */
+  cancelWrite() {
     clearTimeout(this.timer);
     this.timer = 0;
   }
 
   write(view = this.view) {
-    this.settle();
+    this.cancelWrite();
     if (this.address(view) !== addressNow()) history.replaceState(null, "", this.address(view));
   }
 

@@ -1,9 +1,9 @@
-/** Elements with few words. Text is always text: nothing here reads markup. */
+/** Helpers to build elements. Texts are inserted as text, never parsed as markup. */
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
 
 /**
- * Make an element. Properties are attributes, except `on…` (listeners), `class`, and a boolean (there or not).
+ * Build an element. Properties are attributes; booleans toggle an attribute, and functions named `on…` are listeners.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {Record<string, unknown>} [properties]
@@ -35,7 +35,7 @@ function append(element, children) {
 }
 
 /**
- * Replace what is in an element.
+ * Replace the content of an element.
  * @param {Element} element
  * @param {...(Child | Child[])} children
  */
@@ -47,7 +47,7 @@ export function fill(element, ...children) {
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * Make an SVG element.
+ * Build an SVG element.
  * @param {string} tag
  * @param {Record<string, string | number>} properties
  * @param {...Node} children
@@ -59,7 +59,7 @@ export function svg(tag, properties, ...children) {
   return element;
 }
 
-/** The icons, as the paths of a 16 × 16 picture. */
+/** The icons, as paths in a 16 × 16 view box. */
 const ICONS = {
   expand: "M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4",
   reset: "M3 8a5 5 0 1 0 2-4M5 1v3h3",
@@ -74,6 +74,7 @@ const ICONS = {
 };
 
 /**
+ * Build an icon.
  * @param {keyof typeof ICONS} name
  */
 export function icon(name) {
@@ -82,7 +83,7 @@ export function icon(name) {
 }
 
 /**
- * Make a button with an icon; its name is read to those who can't see it, and shown on hovering.
+ * Build a button with an icon. Screen readers read its label; a pointer that rests on it shows the label.
  * @param {keyof typeof ICONS} name
  * @param {string} label
  * @param {() => void} onclick
@@ -95,7 +96,7 @@ export function iconButton(name, label, onclick, more = {}) {
 }
 
 /**
- * Call a function once in a while, the last time with the last arguments.
+ * Debounce a function: a burst of calls results in one call with the last arguments.
  * @template {unknown[]} A
  * @param {(...given: A) => void} call
  * @param {number} wait milliseconds of silence before the call

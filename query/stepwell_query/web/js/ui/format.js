@@ -1,4 +1,4 @@
-/** Numbers, times and values as text. Pure. */
+/** Formats numbers, times and values. */
 
 const UNITS = [
   [1e12, "T"],
@@ -8,7 +8,7 @@ const UNITS = [
 ];
 
 /**
- * Return a number short enough for a list or an axis: `0.01234`, `12.3k`.
+ * Format a number for a list or an axis: `0.01234`, `12.3k`.
  * @param {number} value
  */
 export function short(value) {
@@ -16,19 +16,19 @@ export function short(value) {
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-4 || size >= 1e15)) return value.toExponential(2);
   if (size >= 1e5) {
-    const [unit, name] = /** @type {[number, string]} */ (UNITS.find(([least]) => size >= Number(least)));
-    return `${trimmed(value / unit)}${name}`;
+    const [unit, name] = /** @type {[number, string]} */ (UNITS.find(([minimum]) => size >= Number(minimum)));
+    return `${roundTo4(value / unit)}${name}`;
   }
-  return trimmed(value);
+  return roundTo4(value);
 }
 
 /** @param {number} value */
-function trimmed(value) {
+function roundTo4(value) {
   return String(Number(value.toPrecision(4)));
 }
 
 /**
- * Return a number with all its digits.
+ * Format a number with all its digits.
  * @param {number} value
  */
 export function exact(value) {
@@ -41,12 +41,12 @@ export function count(value) {
 }
 
 /**
- * Return how long something took: `3 d 4 h`, `12 min 3 s`, `0.53 s`.
+ * Format a duration: `3 d 4 h`, `12 min 3 s`, `0.53 s`.
  * @param {number} seconds
  */
 export function duration(seconds) {
   if (!Number.isFinite(seconds) || seconds < 0) return "–";
-  if (seconds < 10) return `${trimmed(Math.round(seconds * 100) / 100)} s`;
+  if (seconds < 10) return `${roundTo4(Math.round(seconds * 100) / 100)} s`;
   const parts = [
     [Math.floor(seconds / 86400), "d"],
     [Math.floor(seconds / 3600) % 24, "h"],
@@ -62,6 +62,7 @@ export function duration(seconds) {
 }
 
 /**
+ * Format a time relative to now: `3 h ago`.
  * @param {string | null} iso
  * @param {number} now milliseconds since the epoch
  */
@@ -73,6 +74,7 @@ export function ago(iso, now) {
 }
 
 /**
+ * Format a time in the local time zone.
  * @param {string | null} iso
  */
 export function time(iso) {
@@ -91,7 +93,7 @@ export function bytes(size) {
 }
 
 /**
- * Return any logged value as one line.
+ * Format any logged value as one line.
  * @param {unknown} value
  */
 export function shown(value) {

@@ -1,10 +1,10 @@
-/** The top of every page: where one is, and the theme. */
+/** The header of every page: the path to the page, and the theme. */
 
 import { fill, h, iconButton, svg } from "./dom.js";
-import { toggleTheme } from "../state/theme.js";
+import { toggleTheme } from "./theme.js";
 
 /**
- * Show where one is.
+ * Show the header.
  * @param {HTMLElement} top
  * @param {{name: string, href: string}[]} crumbs
  */

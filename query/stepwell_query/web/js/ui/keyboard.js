@@ -1,52 +1,52 @@
-/** Keys for those who don't reach for the mouse. */
+/** Keyboard shortcuts. */
 
 import { fill, h, iconButton } from "./dom.js";
 
-/** @typedef {{key: string, what: string, call: () => void}} Shortcut */
+/** @typedef {{key: string, label: string, call: () => void}} Shortcut */
 
 /** @type {Shortcut[]} */
 const shortcuts = [];
 
 /**
- * Call a function when a key is pressed and nobody writes.
+ * Register a shortcut. It is ignored while an input has the focus.
  * @param {string} key
- * @param {string} what it does, in a few words
+ * @param {string} label a short description
  * @param {() => void} call
  */
-export function onKey(key, what, call) {
-  shortcuts.push({ key, what, call });
+export function onKey(key, label, call) {
+  shortcuts.push({ key, label, call });
 }
 
 export function startKeyboard() {
   onKey("?", "Show these keys", showKeys);
   addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || writes(event.target) || document.querySelector("dialog[open]")) return;
-    const found = shortcuts.find((one) => one.key === event.key);
-    if (!found) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || isInput(event.target) || document.querySelector("dialog[open]")) return;
+    const shortcut = shortcuts.find(({ key }) => key === event.key);
+    if (!shortcut) return;
     event.preventDefault();
-    found.call();
+    shortcut.call();
   });
 }
 
 /** @param {EventTarget | null} target */
-function writes(target) {
+function isInput(target) {
   if (target instanceof HTMLSelectElement || target instanceof HTMLTextAreaElement) return true;
   return target instanceof HTMLInputElement && !["checkbox", "range", "color"].includes(target.type);
 }
 
-const IN_CHARTS = [
-  ["← →", "Walk along a chart's points (Page Up, Page Down: by 20)"],
-  ["Drag", "Zoom into a chart; double click: the whole again"],
-  ["Esc", "Leave an enlarged panel"],
+const CHART_KEYS = [
+  ["← →", "Move along a chart's points (Page Up, Page Down: by 20)"],
+  ["Drag", "Zoom into a chart; double click: show the whole range"],
+  ["Esc", "Close an enlarged panel"],
 ];
 
 function showKeys() {
   const dialog = h("dialog", { class: "dialog", "aria-label": "Keys" });
-  const rows = [...shortcuts.map(({ key, what }) => [key, what]), ...IN_CHARTS];
+  const rows = [...shortcuts.map(({ key, label }) => [key, label]), ...CHART_KEYS];
   fill(
     dialog,
     h("div", { class: "dialog-head" }, h("h2", {}, "Keys"), iconButton("close", "Close", () => dialog.close())),
-    h("dl", { class: "keys" }, rows.flatMap(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)])),
+    h("dl", { class: "keys" }, rows.flatMap(([key, label]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, label)])),
   );
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);

@@ -1,4 +1,4 @@
-/** Light or dark: as the system is, unless a person chose. */
+/** The theme, light or dark: the choice of the user, otherwise that of the system. */
 
 const KEY = "stepwell-theme";
 const system = matchMedia("(prefers-color-scheme: dark)");
@@ -29,7 +29,7 @@ export function toggleTheme() {
   try {
     localStorage.setItem(KEY, chosen);
   } catch {
-    // Without storage, the choice holds until the page is left.
+    // Without storage, the choice lasts until the page is closed.
   }
   apply(chosen);
 }
@@ -48,7 +48,7 @@ export function onTheme(call) {
 }
 
 /**
- * Return a colour of the theme, as the style sheet names it.
+ * Return a colour of the theme by its name in the style sheet.
  * @param {string} name
  */
 export function themed(name) {

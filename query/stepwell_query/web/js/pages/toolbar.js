@@ -1,19 +1,20 @@
-/** The controls above the panels: search, x axis, smoothing, scales, sections. */
+/** The controls above the panels: search, x axis, smoothing, scales and sections. */
 
-import { debounced, h } from "./dom.js";
+import { debounced, h } from "../ui/dom.js";
 
 /** @typedef {import("../state/view_state.js").Store} Store */
 /** @typedef {import("../types.js").ViewState} ViewState */
 /** @typedef {import("../types.js").SmoothKind} SmoothKind */
 
 const SEARCH_MS = 120;
+const OPTIONS_MAX = 500;
 
-/** @type {Record<SmoothKind, {label: string, most: number, step: number, usual: number}>} */
+/** @type {Record<SmoothKind, {label: string, max: number, step: number, initial: number}>} */
 const SMOOTHINGS = {
-  none: { label: "no smoothing", most: 0, step: 1, usual: 0 },
-  ema: { label: "exponential", most: 0.999, step: 0.001, usual: 0.6 },
-  average: { label: "running average", most: 101, step: 2, usual: 11 },
-  gaussian: { label: "gaussian", most: 50, step: 0.5, usual: 4 },
+  none: { label: "no smoothing", max: 0, step: 1, initial: 0 },
+  ema: { label: "exponential", max: 0.999, step: 0.001, initial: 0.6 },
+  average: { label: "running average", max: 101, step: 2, initial: 11 },
+  gaussian: { label: "gaussian", max: 50, step: 0.5, initial: 4 },
 };
 
 const AXES = [
@@ -46,8 +47,8 @@ export class Toolbar {
     this.amountText = h("output", { class: "amount" });
     this.logx = toggle("log x", "Logarithmic x axis", () => store.set({ logx: !store.view.logx }, { step: true }));
     this.logy = toggle("log y", "Logarithmic y axis of all charts", () => store.set({ logy: !store.view.logy }, { step: true }));
-    this.outliers = toggle("no outliers", "Leave out outliers when scaling the y axis", () => store.set({ outliers: !store.view.outliers }, { step: true }));
-    this.sections = toggle("every /", "Name sections by all of a key before its last /", () =>
+    this.outliers = toggle("no outliers", "Exclude outliers from the range of the y axis", () => store.set({ outliers: !store.view.outliers }, { step: true }));
+    this.sections = toggle("every /", "Name sections by the part of a key before its last /", () =>
       store.set({ sections: store.view.sections === "all" ? "first" : "all" }, { step: true }),
     );
     this.element = h(
@@ -64,25 +65,25 @@ export class Toolbar {
   }
 
   /**
-   * Offer the numbers that were logged as x axes.
+   * Offer the logged numbers as x axes.
    * @param {string[]} keys
    */
   setMetrics(keys) {
     const { x } = this.store.view;
-    const own = keys.includes(x) || AXES.some(([value]) => value === x) ? keys : [x, ...keys];
-    const text = own.join("\n");
+    const offered = keys.includes(x) || AXES.some(([value]) => value === x) ? keys : [x, ...keys];
+    const text = offered.join("\n");
     if (text === this.axisKeys && this.axis.options.length) return;
     this.axisKeys = text;
     this.axis.replaceChildren(
       ...AXES.map(([value, label]) => h("option", { value }, label)),
-      ...own.slice(0, 500).map((key) => h("option", { value: key }, `x: ${key}`)),
+      ...offered.slice(0, OPTIONS_MAX).map((key) => h("option", { value: key }, `x: ${key}`)),
     );
     this.axis.value = x;
   }
 
   chooseKind() {
     const kind = /** @type {SmoothKind} */ (this.kind.value);
-    this.store.set({ smooth: { kind, amount: SMOOTHINGS[kind].usual } }, { step: true });
+    this.store.set({ smooth: { kind, amount: SMOOTHINGS[kind].initial } }, { step: true });
   }
 
   chooseAmount() {
@@ -94,10 +95,10 @@ export class Toolbar {
     if (document.activeElement !== this.search) this.search.value = view.q;
     if (this.axis.value !== view.x) this.setMetrics(this.axisKeys.split("\n").filter(Boolean));
     this.axis.value = view.x;
-    const { most, step } = SMOOTHINGS[view.smooth.kind];
+    const { max, step } = SMOOTHINGS[view.smooth.kind];
     this.kind.value = view.smooth.kind;
     this.amount.hidden = view.smooth.kind === "none";
-    this.amount.max = String(most);
+    this.amount.max = String(max);
     this.amount.step = String(step);
     this.amount.value = String(view.smooth.amount);
     this.amountText.textContent = view.smooth.kind === "none" ? "" : String(view.smooth.amount);
@@ -108,7 +109,7 @@ export class Toolbar {
   }
 }
 
-/** A zoom is a range of the x axis that it was made on. @param {ViewState} view */
+/** Return panels without their zooms, which are ranges of the previous x axis. @param {ViewState} view */
 function withoutZoom(view) {
   return Object.fromEntries(Object.entries(view.panels).map(([key, { log, step }]) => [key, { log, step }]));
 }

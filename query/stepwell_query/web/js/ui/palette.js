@@ -1,4 +1,4 @@
-/** Which colour a run has. Pure. */
+/** The colours of runs. */
 
 const PALETTE = [
   "#3b78e7",
@@ -16,20 +16,20 @@ const PALETTE = [
 ];
 
 /**
- * Return the colour of the run that was the `number`th of its project: a new run changes no older one's.
+ * Return the colour of the `number`th run of a project. New runs do not change the colours of older ones.
  * @param {number} number
  */
-export function colorOf(number) {
+export function paletteColor(number) {
   if (!Number.isInteger(number)) return PALETTE[0];
   return PALETTE[((number % PALETTE.length) + PALETTE.length) % PALETTE.length];
 }
 
 /**
- * Return a colour with a share of it left.
+ * Return a colour with an opacity.
  * @param {string} color `#rrggbb`
- * @param {number} share 0 to 1
+ * @param {number} opacity 0 to 1
  */
-export function faint(color, share) {
-  const alpha = Math.round(share * 255);
+export function withAlpha(color, opacity) {
+  const alpha = Math.round(opacity * 255);
   return `${color}${alpha.toString(16).padStart(2, "0")}`;
 }
