@@ -265,7 +265,7 @@ class ApiRun:
 
     @property
     def git_dirty(self) -> bool | None:
-        """Whether tracked files of the checkout differed from the commit; None if unknown."""
+        """True if tracked files of the checkout differed from the commit; None if unknown."""
         dirty = self.info.get("git_dirty")
         return None if dirty is None else bool(dirty)
 

@@ -228,7 +228,7 @@ def literal(value: Any) -> str:
 
 
 def passes(node: Node, info: dict[str, Any]) -> bool:
-    """Whether a run passes, by its document: the rules of docs/runs.md in their plainest form."""
+    """Evaluate a filter on a run's document: the rules of docs/runs.md in their plainest form."""
     match node:
         case All(parts):
             return all(passes(part, info) for part in parts)
