@@ -62,11 +62,11 @@ def ingest(store: Store, messages: list[Message], states: dict[RunPath, RunState
     else:
         with patch.object(stepwell_ingestor.planner.plan, "plan_rollups", lambda *_: RollupPlan(LEVELS)):
             plan = plan_flush(received, dead, states, end)
-    told = plan.rollup_plan.table(end)
+    rollup_rows = plan.rollup_plan.table(end)
     for table, rows in plan.tables.items():
         store.insert(table, rows, f"{end}:{table}")
-    if told is not None:
-        store.insert(TABLE, told)
+    if rollup_rows is not None:
+        store.insert(TABLE, rollup_rows)
     for statement in plan.rollup_plan.statements(end):
         store.command(statement.sql, statement.parameters)
     return plan

@@ -78,9 +78,9 @@ class Tables:
     def effects(self, plan: FlushPlan, end: int) -> Iterator[Effect]:
         """Yield what a flush does, in its order."""
         yield partial(self._store_points, plan)
-        told = plan.rollup_plan.table(end)
-        if told is not None:
-            yield partial(self._store_rollups, told.to_pylist())
+        rollup_rows = plan.rollup_plan.table(end)
+        if rollup_rows is not None:
+            yield partial(self._store_rollups, rollup_rows.to_pylist())
         for level in LEVELS:
             for chosen in plan.rollup_plan.chosen.get(level, ()):
                 yield partial(self._compute, level, chosen, end)

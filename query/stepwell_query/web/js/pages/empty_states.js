@@ -1,4 +1,4 @@
-/** What the page shows before anything is logged: the lines to run next. */
+/** Empty states of the page: the lines to run next, before anything is logged. */
 
 import { h } from "../ui/dom.js";
 
