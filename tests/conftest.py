@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+import structlog
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 from stepwell_schemas.clickhouse.store import Store, connect
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("stepwell", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("long", deadline=None, derandomize=False, max_examples=1_000)
 hypothesis.settings.load_profile("stepwell")
+
+# rich's tracebacks with all locals, structlog's default on a terminal, take seconds each.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
+    ]
+)
 
 UNIT = TESTS / "unit"
 

@@ -15,6 +15,7 @@ import queue
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
@@ -34,8 +35,11 @@ _TRACEBACK_CHARS: Final = 16_000
 _FRAMES: Final = 30
 _EXCEPTION: Final = ("exception", "exc_info")
 _FLUSH_SECONDS: Final = 2.0
-# Libraries that log each connection at level `info`.
-CHATTY: Final = ("aiokafka", "asyncio", "botocore", "clickhouse_connect", "httpx", "urllib3", "uvicorn")
+CHATTY: Final[Mapping[str, int]] = {
+    **dict.fromkeys(("aiokafka", "asyncio", "botocore", "httpx", "uvicorn"), logging.WARNING),
+    **dict.fromkeys(("clickhouse_connect", "urllib3"), logging.ERROR),
+}
+"""Libraries that log each connection, or each failed attempt that the services log themselves, and their levels."""
 
 _current: BackgroundHandler | None = None
 
@@ -122,8 +126,8 @@ def configure_logging(level: str = "info", stream: TextIO | None = None) -> Back
         _current.close()
     root.addHandler(handler)
     root.setLevel(number)
-    for name in CHATTY:
-        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    for name, least in CHATTY.items():
+        logging.getLogger(name).setLevel(max(number, least))
     own = logging.Logger("stepwell", number)
     own.addHandler(handler)
     structlog.configure(

@@ -246,9 +246,9 @@ class BucketReader:
                 f"SELECT {batch.cell}, intDiv(step, {1 << each_level}) AS place,"
                 f" sum(if(isFinite(value), value / {1 / SCALE:.0f}., 0)) AS scaled"
                 f" FROM {_table(Kind.NUMBER, rewritten=True)} {_WHERE} {chosen} AND {_STEPS}"
-                f" AND intDiv(step, {1 << each_level}) IN {{places:Array(Int64)}} GROUP BY cell, place",
+                f" AND intDiv(step, {1 << each_level}) IN {{buckets:Array(Int64)}} GROUP BY cell, place",
                 batch,
-                indexes=bucket_numbers.tolist(),
+                buckets=bucket_numbers.tolist(),
                 low=int(bucket_numbers[0]) << each_level,
                 high=((int(bucket_numbers[-1]) + 1) << each_level) - 1,
                 **named,

@@ -375,7 +375,7 @@ def test_a_log_that_is_gone_is_no_difference(broker: str, topics: Topics, alone:
     sent(broker, topics, [foreign(1), foreign(2)])
     ingest(alone, topics, 2)
     drop_before(broker, TopicPartition(topics.events, key_partition(broker, topics, RUN.kafka_key)), 2)
-    assert "no longer holds any event" in verified(alone, 2)["reason"]
+    assert "no longer" in verified(alone, 2)["reason"]
 
 
 def drop_before(broker: str, partition: TopicPartition, offset: int) -> None:

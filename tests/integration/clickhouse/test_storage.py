@@ -53,7 +53,7 @@ def test_what_was_stored_before_is_kept_to_the_bit(before: Store, cut: int) -> N
     assert before.query(SHOWN).to_pylist() == wanted
     for statement in STATEMENTS[:cut]:
         before.command(statement)
-    assert [migration.number for migration in migrate(before)] == [BY_BITS]
+    assert BY_BITS in [migration.number for migration in migrate(before)]
     assert before.query(SHOWN).to_pylist() == wanted
     RunWriter(before, RunPath("e", "p", "r2")).numbers("k", [0], [-0.5])
     before.command("OPTIMIZE TABLE {db}.points_number FINAL")

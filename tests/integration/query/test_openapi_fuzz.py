@@ -27,6 +27,7 @@ def schema(chdb_store: Store, tmp_path: Any) -> Any:
         writer.numbers("loss", range(50), [1 / (step + 1) for step in range(50)]).strings("note", [1], ["a"])
     settings = QuerySettings(
         media_url=str(tmp_path),
+        allowed_hosts=["*"],
         query_max_seconds=2,
         sql_max_seconds=2,
         sql_max_rows=1_000,

@@ -124,5 +124,5 @@ def test_its_bar_and_its_account(sdk: Served) -> None:
     with _command(sdk) as process:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert "me/p/run: 501 records sent, 501 delivered in all" in out
+    assert "me/p/run: 501 records sent, 501 delivered in total" in out
     assert "100%" in out

@@ -169,7 +169,7 @@ def check_http(sdk: Served, logged: Logged) -> None:
         for sha256, (content, content_type) in logged.kept.files.items():
             answer = client.get(f"{base}/media/{sha256}")
             assert answer.content == content
-            assert answer.headers["content-type"].partition(";")[0] == content_type
+            assert answer.headers["stepwell-media-type"].partition(";")[0] == content_type
 
 
 def check_sql(sdk: Served, logged: Logged) -> None:

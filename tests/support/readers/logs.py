@@ -19,6 +19,7 @@ def logging_to(stream: io.StringIO, level: str = "info") -> Iterator[BackgroundH
     root = logging.getLogger()
     named = [root, *(logging.getLogger(name) for name in logs.CHATTY)]
     levels = [logger.level for logger in named]
+    configured = structlog.get_config()
     handler = configure_logging(level, stream)
     try:
         yield handler
@@ -26,6 +27,6 @@ def logging_to(stream: io.StringIO, level: str = "info") -> Iterator[BackgroundH
         root.removeHandler(handler)
         handler.close()
         logs._current = None
-        structlog.reset_defaults()
+        structlog.configure(**configured)
         for logger, before in zip(named, levels, strict=True):
             logger.setLevel(before)

@@ -120,16 +120,19 @@ def _serve_metrics(host: str, port: int) -> None:
 
 
 def _connect_patiently(settings: StoreSettings) -> Store:
+    import structlog
+
     from stepwell_schemas.clickhouse.store import connect
     from stepwell_schemas.errors import StoreUnavailableError
 
+    log = structlog.get_logger(__name__)
     while True:
         try:
             return connect(
                 settings.clickhouse_dsn.get_secret_value(), settings.clickhouse_database, settings.clickhouse_pool_size
             )
         except StoreUnavailableError as error:
-            typer.echo(f"{error}; trying again", err=True)
+            log.warning("store_unreachable", retry_seconds=_RETRY_SECONDS, error=str(error))
         time.sleep(_RETRY_SECONDS)
 
 

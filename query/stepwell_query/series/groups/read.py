@@ -126,7 +126,7 @@ def _values(
     stored = {RunPath(row["entity"], row["project"], row["run_id"]): row["value"] for row in rows}
     if group_by.startswith(_CONFIG):
         path = group_by.removeprefix(_CONFIG)
-        return [[value_at_path(json_object(stored.get(run) or "{}"), path)] for run in runs]
+        return [[value_at_path(json_object(stored.get(run) or "{}"), path, None)] for run in runs]
     series_by_run = [stored.get(run) for run in runs]
     return [own if isinstance(own, list) and own else [own or None] for own in series_by_run]
 
