@@ -85,6 +85,7 @@ class RunField:
             "member": self.json_name,
             "label": self.label,
             "type": str(self.type),
+            "synonyms": list(self.synonyms),
             "sortable": self.sortable,
             "filterable": True,
             "groupable": self.groupable,

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { toRunFilter } from "../../../query/stepwell_query/web/js/runs/run_filter.js";
+import { toRunFilter as translate } from "../../../query/stepwell_query/web/js/runs/run_filter.js";
+import { RUN_FIELDS } from "./run_fields_sample.js";
+
+const toRunFilter = (text) => translate(text, RUN_FIELDS);
 
 const word = (expression, tag = expression) =>
   `(${["name", "run_id", "group", "notes"].map((field) => `${field} ~ ${JSON.stringify(`(?i)${expression}`)}`).join(" or ")} or tags has ${JSON.stringify(tag)})`;
@@ -27,7 +30,8 @@ test("terms that nothing connects must all hold, and texts need no quotes", () =
   assert.equal(toRunFilter("(state=running or state!=crashed) !tags has x"), '( state = "running" or state != "crashed" ) and ! tags has "x"');
   assert.equal(toRunFilter("name~adam name~'Ad'"), `name ~ "(?i)adam" and name ~ 'Ad'`);
   assert.equal(toRunFilter("name=3 config.a=3 config.b=true"), 'name = "3" and config.a = 3 and config.b = true');
-  assert.equal(toRunFilter("runtime>100"), "duration > 100");
+  assert.equal(toRunFilter("runtime>100"), "runtime > 100");
+  assert.equal(toRunFilter("git_dirty=true display_name=7"), 'git_dirty = true and display_name = "7"');
 });
 
 test("an unfinished condition stays as it is typed, so that the service reports it", () => {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from stepwell_query.runs.fields import RUN_FIELDS
 from stepwell_query.runs.filters.parser import parse_filter
 from stepwell_query.web_assets import WEB
 
@@ -29,7 +30,8 @@ SEARCHES = [
 
 CONVERT = """
 const { toRunFilter } = await import(process.argv[1]);
-console.log(JSON.stringify(JSON.parse(process.argv[2]).map(toRunFilter)));
+const fields = JSON.parse(process.argv[3]);
+console.log(JSON.stringify(JSON.parse(process.argv[2]).map((text) => toRunFilter(text, fields))));
 """
 
 
@@ -53,7 +55,13 @@ def test_modules(path: Path) -> None:
 def test_the_service_parses_the_filters_of_the_search_box() -> None:
     module = (WEB / "js/runs/run_filter.js").as_uri()
     command = [find_node(), "--input-type=module", "--eval", CONVERT, module, json.dumps(SEARCHES)]
+    command.append(json.dumps([field.describe() for field in RUN_FIELDS]))
     filters = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert len(filters) == len(SEARCHES)
     for text in filters:
         parse_filter(text)
+
+
+def test_the_sample_of_the_modules_tests_is_what_the_service_describes() -> None:
+    sample = (HERE / "run_fields_sample.js").read_text("utf-8")
+    assert json.loads(sample.partition("RUN_FIELDS = ")[2].rstrip().rstrip(";")) == [f.describe() for f in RUN_FIELDS]

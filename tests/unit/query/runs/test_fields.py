@@ -70,7 +70,8 @@ def test_fields_read_columns_that_a_migration_creates() -> None:
 
 def test_what_the_page_gets_of_a_field() -> None:
     assert FIELDS["git_commit"].describe() == {
-        "name": "git_commit", "member": "git_commit", "label": "Git commit", "type": "text", "sortable": True,
+        "name": "git_commit", "member": "git_commit", "label": "Git commit", "type": "text",
+        "synonyms": ["commit"], "sortable": True,
         "filterable": True, "groupable": True,
     }  # fmt: skip
     assert FIELDS["last_activity"].describe()["member"] == "heartbeat_at"

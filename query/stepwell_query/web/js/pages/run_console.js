@@ -1,6 +1,6 @@
 /** The console output of a run: its last lines, earlier ones on request, and new ones as they arrive. */
 
-import { loadLimits } from "../api/limits.js";
+import { loadServiceInfo } from "../api/service_info.js";
 import { history, runMetrics } from "../api/service.js";
 import { fill, h } from "../ui/dom.js";
 import { count } from "../ui/format.js";
@@ -56,7 +56,7 @@ export class RunConsole {
 
   /** @param {{min_step: number, max_step?: number}} range */
   async read(range) {
-    const { samples } = await loadLimits();
+    const { samples } = (await loadServiceInfo()).limits;
     const answer = await history(this.run, { stream: "console", samples, ...range });
     for (const row of answer.rows) {
       const texts = Object.entries(row).filter(([key]) => !key.startsWith("_"));

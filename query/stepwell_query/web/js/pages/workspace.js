@@ -1,6 +1,6 @@
 /** The page of a project: its runs next to the charts of their metrics. Also the charts of a run's page. */
 
-import { loadLimits } from "../api/limits.js";
+import { loadServiceInfo } from "../api/service_info.js";
 import * as api from "../api/service.js";
 import { drawnOverOthers, hiddenBy } from "../series/metric_definitions.js";
 import { fill, h } from "../ui/dom.js";
@@ -82,7 +82,7 @@ export class Workspace {
 
   async load() {
     try {
-      await Promise.all([this.loadRuns(), loadLimits()]);
+      await Promise.all([this.loadRuns(), loadServiceInfo()]);
     } catch (error) {
       fill(this.message, failed(/** @type {Error} */ (error).message, () => this.load()));
       return;

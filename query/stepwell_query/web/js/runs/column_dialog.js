@@ -1,6 +1,6 @@
 /** The dialog to choose columns. It lists a limited number; the search, which the service does too, finds the others. */
 
-import { limits } from "../api/limits.js";
+import { limits } from "../api/service_info.js";
 import { runColumns } from "../api/service.js";
 import { debounced, fill, h, iconButton } from "../ui/dom.js";
 import { count } from "../ui/format.js";

@@ -1,12 +1,12 @@
 /** The fields of a run that a table can show, sort and group by: `config.lr`, `summary.loss`, `state`. */
 
 /** @typedef {import("../types.js").Run} Run */
+/** @typedef {import("../api/service_info.js").RunField} RunField */
 
-const BUILT_IN = ["name", "state", "tags", "created_at", "runtime", "last_step", "points", "group", "job_type", "host", "notes", "run_id"];
 const DEPTH = 4;
 
 /** The default columns of a table. */
-const DEFAULT_COLUMNS = ["state", "created_at", "runtime", "last_step", "tags"];
+const DEFAULT_COLUMNS = ["state", "created_at", "duration", "last_step", "tags"];
 const DEFAULT_COLUMNS_OF_EACH = 6;
 
 /**
@@ -18,19 +18,18 @@ const DEFAULT_COLUMNS_OF_EACH = 6;
 export function readField(run, field) {
   if (field.startsWith("config.")) return valueAtPath(run.config, field.slice(7)) ?? requestedValue(run, field);
   if (field.startsWith("summary.")) return valueAtPath(run.summary, field.slice(8)) ?? requestedValue(run, field);
-  if (field === "runtime") return runDuration(run);
+  // Addresses from before the service described its fields name the duration `runtime`.
+  if (field === "duration" || field === "runtime") return runDuration(run);
   const value = /** @type {Record<string, unknown>} */ (/** @type {unknown} */ (run))[field];
   return value === "" ? undefined : value;
 }
 
 /**
- * Return a run's duration in seconds: from its creation to its last sign of life, as the service filters and orders by
- * it. A service that returns `duration` has computed it.
+ * Return a run's duration in seconds, as the service computes it.
  * @param {Run} run
  */
 export function runDuration(run) {
-  const seconds = run.duration ?? (Date.parse(run.heartbeat_at) - Date.parse(run.created_at)) / 1000;
-  return Number.isFinite(seconds) ? Math.max(0, seconds) : undefined;
+  return run.duration ?? undefined;
 }
 
 /**
@@ -76,16 +75,18 @@ function unwrap(value) {
   return value;
 }
 
-/** The fields that runs have: the built-in ones, then those of config and summary by name, nested ones with dots. */
+/** The fields that runs have: those of every run, then those of config and summary by name, nested ones with dots. */
 export class FieldCatalog {
-  constructor() {
+  /** @param {RunField[]} fields those of every run */
+  constructor(fields) {
+    this.own = fields.map((field) => field.member);
     /** @type {Set<string>} */
     this.config = new Set();
     /** @type {Set<string>} */
     this.summary = new Set();
     /** @type {WeakSet<Run>} */
     this.seen = new WeakSet();
-    this.all = [...BUILT_IN];
+    this.all = [...this.own];
   }
 
   /**
@@ -102,7 +103,7 @@ export class FieldCatalog {
     }
     if (this.config.size + this.summary.size === before) return false;
     const natural = new Intl.Collator("en", { numeric: true });
-    this.all = [...BUILT_IN, ...[...this.config].sort(natural.compare), ...[...this.summary].sort(natural.compare)];
+    this.all = [...this.own, ...[...this.config].sort(natural.compare), ...[...this.summary].sort(natural.compare)];
     return true;
   }
 }

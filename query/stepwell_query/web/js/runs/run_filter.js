@@ -8,41 +8,63 @@
  * - terms without `and` or `or` between them must all hold;
  * - a word that is not a condition searches name, id, group and notes as a regular expression, and the tags as a whole;
  * - texts need no quotes: `state=running`; an unquoted regular expression ignores case: `name~adam`;
- * - `tag:paper` is `tags has "paper"`, and `runtime` is `duration`.
+ * - `tag:paper` is `tags has "paper"`.
  */
 
+/** @typedef {import("../api/service_info.js").RunField} RunField */
+
 const TEXT_FIELDS = ["name", "run_id", "group", "notes"];
-const FIELDS = [
-  ...TEXT_FIELDS,
-  ...["state", "tags", "job_type", "host", "client", "exit_code", "created_at", "started_at", "finished_at", "last_activity"],
-  ...["heartbeat_at", "duration", "runtime", "last_step", "log_rows", "points", "step_conflicts"],
-];
 
 const KEY = String.raw`[\p{L}\p{N}_][\p{L}\p{N}_/:@%+#*-]*|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|${"`"}(?:[^${"`"}\\]|\\.)*${"`"}`;
-const REFERENCE = String.raw`(?:(?:config|summary)(?:\.(?:${KEY}))+|(?:${FIELDS.join("|")})(?![\p{L}\p{N}_.]))`;
 const OPERATOR = String.raw`<=|>=|==|!=|<>|!~|=~|=|<|>|~`;
 const QUOTED = String.raw`"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'`;
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const CONSTANT = /^(true|false|null|none|[+-]?(nan|inf|infinity))$/i;
 
-const COMPARISON = new RegExp(String.raw`(${REFERENCE})\s*(${OPERATOR})\s*(${QUOTED}|[^\s()"'<>=!~]+)`, "iuy");
-const MEMBERSHIP = new RegExp(String.raw`(${REFERENCE})\s+((?:not\s+)?in)\s*\(((?:${QUOTED}|[^()"'])*)\)`, "iuy");
-const ELEMENT = new RegExp(String.raw`(${REFERENCE})\s+((?:not\s+)?has)\s+(${QUOTED}|[^\s()]+)`, "iuy");
-const EXISTENCE = new RegExp(String.raw`(${REFERENCE})\s+(exists|missing)\b`, "iuy");
-const UNFINISHED = new RegExp(String.raw`${REFERENCE}\s*(?:${OPERATOR})|${REFERENCE}\s+(?:not\s+)?(?:in|has)\b`, "iuy");
 const TAG = /tag:("[^"]*"|[^\s()]+)/y;
-const CONNECTIVE = new RegExp(String.raw`(?:and|or|not)(?=[\s()]|$)|&&|\|\||[()]|!(?=\s*(?:\(|${REFERENCE}))`, "iuy");
 const WORD = /(?:"[^"]*"?|[^\s"])+/g;
 
 /** @typedef {{kind: "condition" | "word" | "connective", text: string}} Token */
+
+/** The expressions of the language, for the fields that runs have. */
+class Grammar {
+  /** @param {RunField[]} fields */
+  constructor(fields) {
+    const names = fields.flatMap((field) => [field.name, ...field.synonyms]);
+    const reference = String.raw`(?:(?:config|summary)(?:\.(?:${KEY}))+|(?:${names.join("|")})(?![\p{L}\p{N}_.]))`;
+    this.numbers = new Set(fields.filter(({ type }) => type === "number" || type === "bool").flatMap((field) => [field.name, ...field.synonyms]));
+    this.comparison = new RegExp(String.raw`(${reference})\s*(${OPERATOR})\s*(${QUOTED}|[^\s()"'<>=!~]+)`, "iuy");
+    this.membership = new RegExp(String.raw`(${reference})\s+((?:not\s+)?in)\s*\(((?:${QUOTED}|[^()"'])*)\)`, "iuy");
+    this.element = new RegExp(String.raw`(${reference})\s+((?:not\s+)?has)\s+(${QUOTED}|[^\s()]+)`, "iuy");
+    this.existence = new RegExp(String.raw`(${reference})\s+(exists|missing)\b`, "iuy");
+    this.unfinished = new RegExp(String.raw`${reference}\s*(?:${OPERATOR})|${reference}\s+(?:not\s+)?(?:in|has)\b`, "iuy");
+    this.connective = new RegExp(String.raw`(?:and|or|not)(?=[\s()]|$)|&&|\|\||[()]|!(?=\s*(?:\(|${reference}))`, "iuy");
+  }
+
+  /** @param {string} field @returns {"text" | "any"} */
+  valueType(field) {
+    return /^(config|summary)\./.test(field) || this.numbers.has(field) ? "any" : "text";
+  }
+}
+
+/** @type {WeakMap<RunField[], Grammar>} */
+const grammars = new WeakMap();
+
+/** @param {RunField[]} fields */
+function grammarOf(fields) {
+  const grammar = grammars.get(fields) ?? new Grammar(fields);
+  grammars.set(fields, grammar);
+  return grammar;
+}
 
 /**
  * Return the service's filter for a search text, "" if every run passes. A part that is not valid stays as it is typed,
  * so that the service reports it.
  * @param {string} text
+ * @param {RunField[]} fields those of every run
  */
-export function toRunFilter(text) {
-  const tokens = readTokens(text);
+export function toRunFilter(text, fields) {
+  const tokens = readTokens(text, grammarOf(fields));
   // Only conditions can be combined: `cats and dogs` and `val(2)` alone are words.
   if (!tokens.some(({ kind }) => kind === "condition")) {
     return [...text.matchAll(WORD)].flatMap(([word]) => (/[^"\s]/.test(word) ? wordFilter(word) : [])).join(" and ");
@@ -50,8 +72,8 @@ export function toRunFilter(text) {
   return joinTokens(tokens);
 }
 
-/** @param {string} text @returns {Token[]} */
-function readTokens(text) {
+/** @param {string} text @param {Grammar} grammar @returns {Token[]} */
+function readTokens(text, grammar) {
   /** @type {Token[]} */
   const tokens = [];
   let at = 0;
@@ -64,17 +86,17 @@ function readTokens(text) {
   };
   while (at < text.length) {
     if (next(/\s+/y)) continue;
-    const condition = readCondition(next);
+    const condition = readCondition(next, grammar);
     if (condition) {
       tokens.push({ kind: "condition", text: condition });
       continue;
     }
-    const connective = next(CONNECTIVE);
+    const connective = next(grammar.connective);
     if (connective) {
       tokens.push({ kind: "connective", text: connective[0] });
       continue;
     }
-    if (matchesAt(UNFINISHED, text, at)) {
+    if (matchesAt(grammar.unfinished, text, at)) {
       tokens.push({ kind: "condition", text: text.slice(at) });
       break;
     }
@@ -90,40 +112,26 @@ function matchesAt(expression, text, at) {
   return expression.test(text);
 }
 
-/** @param {(expression: RegExp) => RegExpExecArray | null} next @returns {string | null} */
-function readCondition(next) {
+/** @param {(expression: RegExp) => RegExpExecArray | null} next @param {Grammar} grammar @returns {string | null} */
+function readCondition(next, grammar) {
   const tag = next(TAG);
   if (tag) return `tags has ${literal(tag[1], "text")}`;
-  const exists = next(EXISTENCE);
-  if (exists) return `${reference(exists[1])} ${exists[2]}`;
-  const member = next(MEMBERSHIP);
-  if (member) return `${reference(member[1])} ${member[2]} (${readList(member[3]).map((value) => literal(value, valueType(member[1]))).join(", ")})`;
-  const element = next(ELEMENT);
-  if (element) return `${reference(element[1])} ${element[2]} ${literal(element[3], valueType(element[1]))}`;
-  const comparison = next(COMPARISON);
+  const exists = next(grammar.existence);
+  if (exists) return `${exists[1]} ${exists[2]}`;
+  const member = next(grammar.membership);
+  if (member) return `${member[1]} ${member[2]} (${readList(member[3]).map((value) => literal(value, grammar.valueType(member[1]))).join(", ")})`;
+  const element = next(grammar.element);
+  if (element) return `${element[1]} ${element[2]} ${literal(element[3], grammar.valueType(element[1]))}`;
+  const comparison = next(grammar.comparison);
   if (!comparison) return null;
   const [, field, operator, value] = comparison;
-  if (operator.includes("~")) return `${reference(field)} ${operator} ${literal(isQuoted(value) ? value : `(?i)${value}`, "text")}`;
-  return `${reference(field)} ${operator} ${literal(value, valueType(field))}`;
+  if (operator.includes("~")) return `${field} ${operator} ${literal(isQuoted(value) ? value : `(?i)${value}`, "text")}`;
+  return `${field} ${operator} ${literal(value, grammar.valueType(field))}`;
 }
 
 /** @param {string} list the values between the parentheses of `in` */
 function readList(list) {
   return [...list.matchAll(new RegExp(String.raw`${QUOTED}|[^\s,"'][^,"']*`, "g"))].map(([value]) => value.trim());
-}
-
-/**
- * Write a field as the service names it.
- * @param {string} field
- */
-function reference(field) {
-  return field === "runtime" ? "duration" : field;
-}
-
-/** @param {string} field @returns {"text" | "any"} */
-function valueType(field) {
-  if (/^(config|summary)\./.test(field)) return "any";
-  return ["exit_code", "duration", "runtime", "last_step", "log_rows", "points", "step_conflicts"].includes(field) ? "any" : "text";
 }
 
 /** @param {string} value */

@@ -1,6 +1,6 @@
 /** The loaded runs of a project: which match the search, which are drawn, and their groups and colours. */
 
-import { limits } from "../api/limits.js";
+import { limits, runFields, serviceInfoIsLoaded } from "../api/service_info.js";
 import * as api from "../api/service.js";
 import { paletteColor } from "../ui/palette.js";
 import { groupName, sortRuns } from "./run_fields.js";
@@ -188,8 +188,8 @@ export class RunsModel {
    * @param {ViewState} view
    */
   search(view) {
-    const filter = toRunFilter(view.rq);
-    if (filter && !this.runs.length) return;
+    if (view.rq.trim() && !(this.runs.length && serviceInfoIsLoaded())) return;
+    const filter = view.rq.trim() ? toRunFilter(view.rq, runFields()) : "";
     if (filter !== this.filter) {
       this.filter = filter;
       this.searchedFor = null;

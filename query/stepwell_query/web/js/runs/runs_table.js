@@ -2,6 +2,7 @@
 
 import { chooseColumns } from "./column_dialog.js";
 import { debounced, fill, h, iconButton } from "../ui/dom.js";
+import { runFields, serviceInfoIsLoaded } from "../api/service_info.js";
 import { FieldCatalog, defaultColumns, readField } from "./run_fields.js";
 import { ago, count, duration, shown, time } from "../ui/format.js";
 import { href } from "../ui/header.js";
@@ -15,6 +16,8 @@ const ROW = 33;
 const MARGIN_ROWS = 8;
 const SEARCH_MS = 150;
 const OPTIONS_MAX = 500;
+/** Fields that hardly two runs share. */
+const UNIQUE = new Set(["name", "run_id", "notes"]);
 const SORTS = [
   ["-created_at", "Newest first"],
   ["created_at", "Oldest first"],
@@ -59,13 +62,15 @@ export class RunsTable {
     );
     /** @type {Row[]} */
     this.rows = [];
-    this.catalog = new FieldCatalog();
+    /** @type {FieldCatalog | null} */
+    this.catalog = null;
     this.scroller.addEventListener("scroll", () => this.renderRows(), { passive: true });
     this.sizes = new ResizeObserver(() => this.renderRows());
     this.sizes.observe(this.scroller);
   }
 
   get fields() {
+    this.catalog ??= new FieldCatalog(runFields());
     return this.catalog.all;
   }
 
@@ -75,8 +80,10 @@ export class RunsTable {
   }
 
   update() {
+    if (!serviceInfoIsLoaded()) return;
     const { store, runs } = this.space;
     const { view } = store;
+    this.catalog ??= new FieldCatalog(runFields());
     if (this.catalog.add(runs.runs) || !this.sort.options.length) this.options();
     if (document.activeElement !== this.search) this.search.value = view.rq;
     this.choose(this.sort, view.sort);
@@ -105,7 +112,7 @@ export class RunsTable {
   options() {
     const fields = this.fields.slice(0, OPTIONS_MAX);
     fill(this.sort, SORTS.map(([value, label]) => h("option", { value }, label)), fields.filter((field) => field.includes(".")).flatMap((field) => [h("option", { value: field }, `${field} ↑`), h("option", { value: `-${field}` }, `${field} ↓`)]));
-    fill(this.group, h("option", { value: "" }, "No groups"), ["group", "job_type", "tags", "state", "host", ...fields.filter((field) => field.startsWith("config."))].map((field) => h("option", { value: field }, `Group by ${field}`)));
+    fill(this.group, h("option", { value: "" }, "No groups"), [...runFields().filter((field) => field.groupable && !UNIQUE.has(field.name)).map((field) => field.name), ...fields.filter((field) => field.startsWith("config."))].map((field) => h("option", { value: field }, `Group by ${field}`)));
   }
 
   /** @param {HTMLSelectElement} select @param {string} value */
@@ -230,8 +237,8 @@ function spacer(rows, columns) {
 function cell(run, field, now) {
   const value = readField(run, field);
   if (field === "state") return h("span", { class: "state-cell" }, stateDot(run.state), run.state);
-  if (field === "created_at") return h("time", { datetime: run.created_at, title: time(run.created_at) }, ago(run.created_at, now));
-  if (field === "runtime") return typeof value === "number" ? duration(value) : "";
+  if (typeof value === "string" && runFields().some((own) => own.member === field && own.type === "time")) return h("time", { datetime: value, title: time(value) }, ago(value, now));
+  if (field === "duration" || field === "runtime") return typeof value === "number" ? duration(value) : "";
   if (field === "tags") return h("span", {}, run.tags.map((tag) => h("span", { class: "tag" }, tag)));
   return h("span", { title: typeof value === "object" ? JSON.stringify(value) : String(value ?? "") }, shown(value));
 }

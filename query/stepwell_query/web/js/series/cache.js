@@ -4,7 +4,7 @@
  * scrolled out of view, its request is cancelled unless another panel needs it.
  */
 
-import { limits } from "../api/limits.js";
+import { limits } from "../api/service_info.js";
 import { ApiError } from "../api/service.js";
 import { cacheKey, planRequests } from "./request_planner.js";
 import { readResponse } from "./response.js";

@@ -1,0 +1,25 @@
+/** The fields of runs as `/api/v1/connect` describes them. */
+export const RUN_FIELDS = [
+  {"name": "name", "member": "name", "label": "Name", "type": "text", "synonyms": ["display_name", "displayName"], "sortable": true, "filterable": true, "groupable": true},
+  {"name": "run_id", "member": "run_id", "label": "Id", "type": "text", "synonyms": ["id"], "sortable": true, "filterable": true, "groupable": true},
+  {"name": "state", "member": "state", "label": "State", "type": "text", "synonyms": [], "sortable": true, "filterable": true, "groupable": true},
+  {"name": "exit_code", "member": "exit_code", "label": "Exit code", "type": "number", "synonyms": [], "sortable": true, "filterable": true, "groupable": false},
+  {"name": "tags", "member": "tags", "label": "Tags", "type": "list", "synonyms": [], "sortable": false, "filterable": true, "groupable": true},
+  {"name": "notes", "member": "notes", "label": "Notes", "type": "text", "synonyms": [], "sortable": true, "filterable": true, "groupable": true},
+  {"name": "group", "member": "group", "label": "Group", "type": "text", "synonyms": ["run_group"], "sortable": true, "filterable": true, "groupable": true},
+  {"name": "job_type", "member": "job_type", "label": "Job type", "type": "text", "synonyms": ["jobType"], "sortable": true, "filterable": true, "groupable": true},
+  {"name": "client", "member": "client", "label": "Client", "type": "text", "synonyms": [], "sortable": true, "filterable": true, "groupable": true},
+  {"name": "host", "member": "host", "label": "Host", "type": "text", "synonyms": [], "sortable": true, "filterable": true, "groupable": true},
+  {"name": "program", "member": "program", "label": "Program", "type": "text", "synonyms": [], "sortable": true, "filterable": true, "groupable": true},
+  {"name": "git_commit", "member": "git_commit", "label": "Git commit", "type": "text", "synonyms": ["commit"], "sortable": true, "filterable": true, "groupable": true},
+  {"name": "git_dirty", "member": "git_dirty", "label": "Git dirty", "type": "bool", "synonyms": [], "sortable": true, "filterable": true, "groupable": true},
+  {"name": "created_at", "member": "created_at", "label": "Created", "type": "time", "synonyms": ["createdAt"], "sortable": true, "filterable": true, "groupable": false},
+  {"name": "started_at", "member": "started_at", "label": "Started", "type": "time", "synonyms": ["startedAt"], "sortable": true, "filterable": true, "groupable": false},
+  {"name": "finished_at", "member": "finished_at", "label": "Finished", "type": "time", "synonyms": ["finishedAt"], "sortable": true, "filterable": true, "groupable": false},
+  {"name": "last_activity", "member": "heartbeat_at", "label": "Last activity", "type": "time", "synonyms": ["heartbeat_at", "heartbeatAt", "updated_at", "updatedAt"], "sortable": true, "filterable": true, "groupable": false},
+  {"name": "duration", "member": "duration", "label": "Duration (s)", "type": "number", "synonyms": ["runtime"], "sortable": true, "filterable": true, "groupable": false},
+  {"name": "last_step", "member": "last_step", "label": "Last step", "type": "number", "synonyms": [], "sortable": true, "filterable": true, "groupable": false},
+  {"name": "points", "member": "points", "label": "Points", "type": "number", "synonyms": [], "sortable": true, "filterable": true, "groupable": false},
+  {"name": "log_rows", "member": "log_rows", "label": "Rows", "type": "number", "synonyms": [], "sortable": true, "filterable": true, "groupable": false},
+  {"name": "step_conflicts", "member": "step_conflicts", "label": "Step conflicts", "type": "number", "synonyms": [], "sortable": true, "filterable": true, "groupable": false}
+];
