@@ -32,7 +32,7 @@ from stepwell_query.series.read_plan import ReadBatch, ReadKind, SeriesRead, pla
 from stepwell_query.series.segments import POINTS
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.clickhouse.tables import POINT_TABLES
-from stepwell_schemas.rollups.sql import LEVELS
+from stepwell_schemas.rollups.sql import LEVELS, bucket_sql
 from stepwell_schemas.rules.kinds import Kind
 
 Statement = tuple[str, dict[str, Any]]
@@ -183,7 +183,7 @@ class BucketReader:
                 # The first condition is cheap and leaves few rows for the second, which selects the granules.
                 sql = (
                     f"SELECT {self._point_columns(read_kind, batch)} FROM {_table(read_kind.kind, rewritten)}"
-                    f" {_WHERE} bitShiftRight(step, {LEVELS[0]}) IN {{ends:Array(Int64)}} WHERE {edges[0]}"
+                    f" {_WHERE} {bucket_sql(LEVELS[0])} IN {{ends:Array(Int64)}} WHERE {edges[0]}"
                 )
                 statements[rewritten] = self._statement(sql, batch, ends=batch.ends(), **edges[1])
         return statements
@@ -199,7 +199,7 @@ class BucketReader:
             f" toFloat64(min(value)) AS low, toFloat64(max(value)) AS high, toFloat64(sum(value)) AS total,"
             f" count() AS rows{time}{steps if self._extremes else ''}"
             f" FROM ({rows} {_WHERE} {chosen} AND {_STEPS}) WHERE step <= {{highs:Array(Int64)}}[cell + 1]"
-            f" GROUP BY cell, bitShiftRight(step, {read_kind.grouped:d}) ORDER BY cell, last",
+            f" GROUP BY cell, {bucket_sql(read_kind.grouped)} ORDER BY cell, last",
             batch,
             highs=batch.highs(),
             **named,
@@ -243,10 +243,10 @@ class BucketReader:
             chosen, named = batch.chosen()
             # The division is inside `if`: ClickHouse moves a division by a constant out of a sum.
             table = self._query(
-                f"SELECT {batch.cell}, intDiv(step, {1 << each_level}) AS place,"
+                f"SELECT {batch.cell}, {bucket_sql(each_level)} AS place,"
                 f" sum(if(isFinite(value), value / {1 / SCALE:.0f}., 0)) AS scaled"
                 f" FROM {_table(Kind.NUMBER, rewritten=True)} {_WHERE} {chosen} AND {_STEPS}"
-                f" AND intDiv(step, {1 << each_level}) IN {{buckets:Array(Int64)}} GROUP BY cell, place",
+                f" AND {bucket_sql(each_level)} IN {{buckets:Array(Int64)}} GROUP BY cell, place",
                 batch,
                 buckets=bucket_numbers.tolist(),
                 low=int(bucket_numbers[0]) << each_level,

@@ -13,7 +13,7 @@ from stepwell_query.catalog.conditions import OF_PROJECT
 from stepwell_query.catalog.models import SeriesInfo
 from stepwell_query.series.math.buckets import Int64s
 from stepwell_query.series.segments import POINTS, Segment, split_range
-from stepwell_schemas.rollups.sql import LEVEL_BITS, LEVELS, level_for
+from stepwell_schemas.rollups.sql import LEVEL_BITS, LEVELS, bucket_sql, level_for
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
 
@@ -247,7 +247,7 @@ def _edge_condition(edges: Sequence[_Edge], position: list[str]) -> tuple[str, d
     fields = [*(["run_id"] if len(runs) > 1 or not alike else []), *([] if alike else ["key"]), *position]
     sql = {"run_id": "run_id", "key": "key", "level": "level", "parent": f"intDiv(bucket, {1 << LEVEL_BITS})"}
     if position == ["parent"]:
-        sql["parent"] = f"intDiv(step, {1 << LEVELS[0]})"
+        sql["parent"] = bucket_sql(LEVELS[0])
     types = {"run_id": "String", "key": "String", "level": "UInt8", "parent": "Int64"}
     column = ", ".join(sql[field] for field in fields)
     kind = ", ".join(types[field] for field in fields)

@@ -107,7 +107,7 @@ def storing(rows: str, version: str) -> str:
     )
 
 
-def bucket_sql(level: int, below: int | None) -> str:
+def bucket_sql(level: int, below: int | None = None) -> str:
     """Return the SQL expression of the bucket of a point, or of a row of the level below.
 
     It is a division and not a shift, since ClickHouse can use the primary key only for the former.
@@ -139,7 +139,7 @@ FROM
         indexOf(values, arrayMin(numbers)) AS lowest, indexOf(values, arrayMax(numbers)) AS highest
     FROM
     (
-        SELECT {SERIES}, {bucket_sql(level, None)} AS rollup_bucket, argMax(timestamp, step) AS last_timestamp,
+        SELECT {SERIES}, {bucket_sql(level)} AS rollup_bucket, argMax(timestamp, step) AS last_timestamp,
             groupArray(step) AS at, arraySort(at) AS steps, arraySort((x, s) -> s, groupArray(value), at) AS values
         FROM {{db}}.points_number FINAL WHERE {condition}
         GROUP BY {SERIES}, rollup_bucket

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stepwell_ingestor.planner.layers import Known
 from stepwell_ingestor.planner.point_tables import Int64s
+from stepwell_schemas.rollups.arrays import first_indexes, run_starts
 
 _INTEGERS: Final = ("bucket", "first_step", "last_step", "last_timestamp", "min_step", "max_step")
 _FLOATS: Final = ("first_value", "last_value", "min_value", "max_value", "total")
@@ -70,7 +71,7 @@ def rows_from_points(level: int, steps: Int64s, timestamps: Int64s, values: Floa
         begun: float64[k], the sum of each series' first bucket before these points.
     """
     buckets = steps >> level
-    starts = np.concatenate(([0], np.flatnonzero(np.diff(buckets)) + 1))
+    starts = run_starts(buckets)
     sums = np.zeros((len(values), len(starts)))
     sums[:, 0] = begun
     return rows_from_segments(level, Points(steps, timestamps, values), starts, sums)
@@ -94,7 +95,7 @@ def rows_from_segments(level: int, points: Points, starts: Int64s, begun: Floats
     rows["first_step"], rows["last_step"], rows["last_timestamp"] = steps[starts], steps[ends], timestamps[ends]
     rows["first_value"], rows["last_value"] = values[:, starts], values[:, ends]
     for name, extreme in (("min", np.fmin), ("max", np.fmax)):
-        rows[f"{name}_step"], rows[f"{name}_value"] = _extremes(extreme, steps, values, starts, lengths)
+        rows[f"{name}_step"], rows[f"{name}_value"] = _extremes(extreme, steps, values, starts)
     rows["total"] = _sums(values if finite.all() else np.where(finite, values, 0.0), starts, lengths, begun)
     rows["count"] = lengths
     rows["finite"] = lengths if finite.all() else np.add.reduceat(finite, starts, axis=1, dtype=np.int64)
@@ -103,19 +104,12 @@ def rows_from_segments(level: int, points: Points, starts: Int64s, begun: Floats
     return rows
 
 
-def _extremes(
-    extreme: np.ufunc, steps: Int64s, values: Floats, starts: Int64s, lengths: Int64s
-) -> tuple[Int64s, Floats]:
+def _extremes(extreme: np.ufunc, steps: Int64s, values: Floats, starts: Int64s) -> tuple[Int64s, Floats]:
     """Return the first step with a bucket's extreme, and the value there; 0 and NaN if all values are NaN."""
-    found = extreme.reduceat(values, starts, axis=1)
-    beyond = len(steps)
-    places = np.where(values == np.repeat(found, lengths, axis=1), np.arange(beyond, dtype=np.int32), np.int32(beyond))
-    first = np.minimum.reduceat(places, starts, axis=1)
-    there = first < beyond
-    first[~there] = 0
+    first, present = first_indexes(values, extreme.reduceat(values, starts, axis=1), starts)
     # The value at that step and not the extreme itself: 0 and -0 are equal, and the first one must be returned.
     at = np.take_along_axis(values, first, axis=1)
-    return np.where(there, steps[first], 0), np.where(there, at, np.nan)
+    return np.where(present, steps[first], 0), np.where(present, at, np.nan)
 
 
 def _sums(values: Floats, starts: Int64s, lengths: Int64s, begun: Floats) -> Floats:
@@ -152,7 +146,7 @@ def merge_rows(rows: Rows, starts: Int64s) -> Rows:
         made[name] = np.add.reduceat(rows[name], starts)
     made["total"] = _sums(rows["total"][None], starts, lengths, np.zeros((1, len(starts))))[0]
     for name, extreme in (("min", np.fmin), ("max", np.fmax)):
-        places, values = _extremes(extreme, np.arange(len(rows)), rows[f"{name}_value"][None], starts, lengths)
+        places, values = _extremes(extreme, np.arange(len(rows)), rows[f"{name}_value"][None], starts)
         there = ~np.isnan(values[0])
         for part in ("step", "value"):
             made[f"{name}_{part}"][there] = rows[f"{name}_{part}"][places[0][there]]

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from stepwell_query.series.math.buckets import Buckets, Float64s, Int64s, means
+from stepwell_schemas.rollups.arrays import run_starts
 
 _SAFE_EXPONENT: Final = 400
 """Binary logarithm of the largest values whose sum of squares, over any number of runs, fits into float64."""
@@ -72,7 +73,7 @@ def _summed(buckets: Buckets, group: Int64s, bucket: Int64s) -> GroupBuckets:
     if not len(group):
         none = np.empty(0, np.float64)
         return GroupBuckets(group, group, none, none, none, none, group, none, none)
-    starts = np.flatnonzero(np.concatenate(([True], (group[1:] != group[:-1]) | (bucket[1:] != bucket[:-1]))))
+    starts = run_starts(group, bucket)
     runs = np.diff(np.append(starts, len(group)))
     values = means(buckets)
     mean, std = _moments(values, starts, runs)

@@ -15,6 +15,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from stepwell_schemas.rollups.arrays import first_indexes, run_starts
+
 SCALE: Final = 2.0**-64
 """The factor of scaled sums: exact, and small enough that 2^64 values of any size do not overflow float64."""
 
@@ -136,8 +138,8 @@ def from_points(
         owner[starts], step[ends], value[ends], low, high, totals,
         np.add.reduceat(finite, starts, dtype=np.int64), np.add.reduceat(np.isnan(value), starts, dtype=np.int64), rows,
         None if time is None else time[ends],
-        _first_at(step, value, low, starts, rows) if extremes else None,
-        _first_at(step, value, high, starts, rows) if extremes else None,
+        _first_at(step, value, low, starts) if extremes else None,
+        _first_at(step, value, high, starts) if extremes else None,
         None if np.isfinite(totals).all() else _sums(total * SCALE, starts),
     )  # fmt: skip
 
@@ -149,7 +151,6 @@ def widen(buckets: Buckets, shifts: Int64s) -> Buckets:
     starts, ends = _runs(buckets.owner, buckets.step >> shifts[buckets.owner])
     if len(starts) == len(buckets):
         return buckets
-    parts = ends - starts + 1
     low, high = np.fmin.reduceat(buckets.min, starts), np.fmax.reduceat(buckets.max, starts)
     min_step, max_step = buckets.min_step, buckets.max_step
     totals = _sums(buckets.total, starts)
@@ -158,8 +159,8 @@ def widen(buckets: Buckets, shifts: Int64s) -> Buckets:
         np.add.reduceat(buckets.finite_count, starts), np.add.reduceat(buckets.nan_count, starts),
         np.add.reduceat(buckets.count, starts),
         None if buckets.time is None else buckets.time[ends],
-        None if min_step is None else _first_at(min_step, buckets.min, low, starts, parts),
-        None if max_step is None else _first_at(max_step, buckets.max, high, starts, parts),
+        None if min_step is None else _first_at(min_step, buckets.min, low, starts),
+        None if max_step is None else _first_at(max_step, buckets.max, high, starts),
         None if np.isfinite(totals).all() else _sums(_scaled(buckets), starts),
     )  # fmt: skip
 
@@ -200,13 +201,11 @@ def _runs(owner: Int64s, bucket: Int64s) -> tuple[Int64s, Int64s]:
     """Return the indexes of the first and the last row of each run of rows with equal owner and bucket."""
     if not len(owner):
         return owner, owner
-    changes = (owner[1:] != owner[:-1]) | (bucket[1:] != bucket[:-1])
-    starts = np.flatnonzero(np.concatenate(([True], changes)))
+    starts = run_starts(owner, bucket)
     return starts, np.append(starts[1:], len(owner)) - 1
 
 
-def _first_at(step: Int64s, value: Float64s, target: Float64s, starts: Int64s, counts: Int64s) -> Int64s:
+def _first_at(step: Int64s, value: Float64s, target: Float64s, starts: Int64s) -> Int64s:
     """Return for each group of rows the step of its first row with the target value; 0 if the target is NaN."""
-    places = np.where(value == np.repeat(target, counts), np.arange(len(value)), len(value))
-    first = np.minimum.reduceat(places, starts)
-    return np.where(first < len(value), step[np.minimum(first, len(value) - 1)], 0)
+    first, present = first_indexes(value, target, starts)
+    return np.where(present, step[first], 0)
