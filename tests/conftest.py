@@ -5,12 +5,12 @@ Unit tests get none of them, and can't reach a network or a database, not even b
 
 from __future__ import annotations
 
-import asyncio
 import faulthandler
+import os
 import socket
 import sys
-import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ import structlog
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 from stepwell_schemas.clickhouse.store import Store, connect
-from stepwell_schemas.migrations.runner import migrate
 from support.paths import TESTS
 from support.servers.stack import Stack, Topics
 
@@ -41,6 +40,10 @@ structlog.configure(
         structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
     ]
 )
+
+# Brokers of tests live for seconds: compiling them optimally costs more than it saves (10 s of processor time to start
+# one, against 6).
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 UNIT = TESTS / "unit"
 
@@ -92,36 +95,23 @@ def broker(stack: Stack) -> str:
 
 
 @pytest.fixture
-def topics(broker: str) -> Topics:
+def topics(stack: Stack) -> Topics:
     """Topics of this test's own, created on the broker."""
-    name = uuid.uuid4().hex[:8]
-    topics = Topics(f"events-{name}", f"deadletters-{name}")
-    asyncio.run(topics.create(broker))
-    return topics
+    return stack.take_topics()
 
 
 @pytest.fixture
-def database() -> str:
-    """The name of this test's own database."""
-    return f"test_{uuid.uuid4().hex[:8]}"
+def database(stack: Stack) -> Iterator[str]:
+    """The name of this test's own database, migrated and empty."""
+    with stack.lend_database() as name:
+        yield name
 
 
 @pytest.fixture
 def open_store(stack: Stack, database: str) -> Iterator[Callable[[str], Store]]:
-    """A function that opens the test's migrated database by `chdb` or `http`."""
-    opened: list[Store] = []
-
-    def open_by(kind: str) -> Store:
-        store = connect(stack.dsn(kind), database)
-        opened.append(store)
-        migrate(store)
-        return store
-
-    yield open_by
-    if opened:
-        opened[0].command("DROP DATABASE IF EXISTS {db} SYNC")
-    for store in opened:
-        store.close()
+    """A function that opens the test's database by `chdb` or `http`."""
+    with ExitStack() as opened:
+        yield lambda kind: opened.enter_context(connect(stack.dsn(kind), database))
 
 
 @pytest.fixture(params=["chdb", "http"])

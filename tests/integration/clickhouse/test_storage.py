@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import uuid
 from collections.abc import Iterator
 from unittest.mock import patch
 
@@ -30,10 +31,10 @@ SHOWN = "SELECT step, reinterpretAsUInt64(value) AS bits, exact FROM {db}.number
 
 
 @pytest.fixture
-def before(stack: Stack, database: str) -> Iterator[Store]:
+def before(stack: Stack) -> Iterator[Store]:
     """A database of the previous version, which stores numbers as Float64, with one number written twice."""
     earlier = [migration for migration in migrations() if migration.number < BY_BITS]
-    with connect(stack.dsn("chdb"), database) as store:
+    with connect(stack.dsn("chdb"), f"test_{uuid.uuid4().hex[:8]}") as store:
         with patch.object(stepwell_schemas.migrations.runner, "migrations", lambda: earlier):
             migrate(store)
         for version, chosen in ((1, BITS), (2, BITS[:1])):

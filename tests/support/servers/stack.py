@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,21 +16,34 @@ from stepwell_deploy.clickhouse_server.server import ClickHouseHttp
 from stepwell_deploy.local.kafka import LocalKafka
 from stepwell_deploy.topics import create_topics
 from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.settings import KafkaSettings
 
 _USER = "tests"
 _PASSWORD = "tests"
 _PARTITIONS = 2
+_TOPICS_CREATED = 8
+_SCHEMA = (
+    "SELECT name, replaceAll(create_table_query, {database:String}, '') AS query FROM system.tables"
+    " WHERE database = {database:String} ORDER BY name"
+)
 
 
 class Stack:
-    """Starts each part when it is first needed, and stops the started ones."""
+    """Starts each part when it is first needed, and stops the started ones.
+
+    Migrating a database and connecting an admin client take most of the time of a short test. Databases are therefore
+    emptied and lent again, and topics are created several at a time.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._kafka: LocalKafka | None = None
         self._engine: Store | None = None
         self._http: ClickHouseHttp | None = None
+        self._topics: list[Topics] = []
+        self._databases: list[str] = []
+        self._schema: list[dict[str, str]] = []
 
     def bootstrap_servers(self) -> str:
         """Return `host:port` of the broker."""
@@ -51,6 +68,40 @@ class Stack:
         """Return the DSN of the engine over HTTP, for a guest."""
         return f"http://127.0.0.1:{self.dsn('http').rpartition(':')[2]}"
 
+    def take_topics(self) -> Topics:
+        """Return new topics."""
+        if not self._topics:
+            names = [uuid.uuid4().hex[:8] for _ in range(_TOPICS_CREATED)]
+            self._topics = [Topics(f"events-{name}", f"deadletters-{name}") for name in names]
+            asyncio.run(_create_all(self._topics, self.bootstrap_servers()))
+        return self._topics.pop()
+
+    @contextmanager
+    def lend_database(self) -> Iterator[str]:
+        """Lend an empty, migrated database. It is lent again later, unless its tables were changed."""
+        name = self._databases.pop() if self._databases else self._create_database()
+        yield name
+        with connect(self.dsn("chdb"), name, pool_size=1) as store:
+            if self._read_schema(store) == self._schema:
+                migrations = store.query("SELECT * FROM {db}.schema_migrations")
+                store.command("SYSTEM START MERGES")
+                store.command("TRUNCATE ALL TABLES FROM {db}")
+                store.insert("schema_migrations", migrations)
+                self._databases.append(name)
+            else:
+                store.command("DROP DATABASE IF EXISTS {db} SYNC")
+
+    def _create_database(self) -> str:
+        name = f"test_{uuid.uuid4().hex[:8]}"
+        with connect(self.dsn("chdb"), name, pool_size=1) as store:
+            migrate(store)
+            self._schema = self._schema or self._read_schema(store)
+        return name
+
+    @staticmethod
+    def _read_schema(store: Store) -> list[dict[str, str]]:
+        return store.query(_SCHEMA, {"database": store.database}).to_pylist()
+
     def stop(self) -> None:
         """Stop the started parts."""
         if self._http is not None:
@@ -74,6 +125,10 @@ class Topics:
             kafka_bootstrap_servers=broker, events_topic=self.events, deadletters_topic=self.deadletters
         )
         await create_topics(settings, _PARTITIONS)
+
+
+async def _create_all(topics: list[Topics], broker: str) -> None:
+    await asyncio.gather(*(each.create(broker) for each in topics))
 
 
 async def limit_topic(broker: str, topic: str, max_bytes: int) -> None:
