@@ -21,6 +21,10 @@ class Receipt(NamedTuple):
         pending_beside: records of system metrics and console output that are still only in `journals_beside`.
         journal: the journal file; None if it was delivered in full and removed.
         error: reason why delivery is incomplete, "" if it is complete.
+        blocked: the same as a stable code: no-broker, no-topic, not-authorized, no-acknowledgement, message-too-large,
+            older-journal, broker-error or sender-stopped; "" if nothing is pending.
+        set_aside: records that can't be delivered, most often because they are larger than the topic accepts.
+        set_aside_files: the files in which they are kept.
     """
 
     run: str
@@ -40,6 +44,9 @@ class Receipt(NamedTuple):
     journals_beside: tuple[Path, ...] = ()
     journal: Path | None = None
     error: str = ""
+    blocked: str = ""
+    set_aside: int = 0
+    set_aside_files: tuple[Path, ...] = ()
 
     def __str__(self) -> str:
         parts = [f"{self.run}: {self.logged:,} rows ({self.points:,} points) logged"]
@@ -52,6 +59,7 @@ class Receipt(NamedTuple):
             ("dead letters", self.dead_letters),
             ("values rejected", self.rejected),
             ("dropped", self.dropped),
+            ("records set aside", self.set_aside),
             ("records recovered", self.recovered),
             ("console lines dropped", self.lines_dropped),
             ("records of system metrics and console pending", self.pending_beside),

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -152,6 +153,7 @@ class Run(RunProperties):
                 journal.path.unlink(missing_ok=True)
         journal.release()
         side_streams = self._side_streams.release()
+        pending_beside = sum(stream.pending for stream in side_streams)
         if self._spec.auto_file:
             with contextlib.suppress(OSError):
                 self._spec.auto_file.unlink(missing_ok=True)
@@ -169,11 +171,23 @@ class Run(RunProperties):
             dropped=journal.dropped,
             recovered=self._delivery.recovered,
             lines_dropped=self._side_streams.lines_dropped,
-            pending_beside=sum(stream.pending for stream in side_streams),
+            pending_beside=pending_beside,
             journals_beside=tuple(stream.journal for stream in side_streams if stream.journal is not None),
             journal=journal.path if journal.path.exists() else None,
             error=error,
+            blocked=str(self._delivery.blocked) if pending or pending_beside else "",
+            set_aside=self._delivery.set_aside,
+            set_aside_files=self._find_set_aside_files(),
         )
+
+    def _find_set_aside_files(self) -> tuple[Path, ...]:
+        """Return the files with records of this session that can't be delivered."""
+        if not self._delivery.set_aside:
+            return ()
+        from stepwell.delivery.set_aside import set_aside_path
+
+        journals = [self._journal.path, *self._side_streams.journals()]
+        return tuple(path for path in map(set_aside_path, journals) if path.exists())
 
     def define_metric(
         self,
