@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,3 +73,11 @@ class Receipt(NamedTuple):
         if journals:
             line += f"; to deliver them: stepwell sync {' '.join(map(str, journals))}"
         return line
+
+
+def find_set_aside_files(journals: Iterable[Path]) -> tuple[Path, ...]:
+    """Return the existing files with records of these journals that can't be delivered."""
+    # Imported here: it imports the codecs of events, which most runs have no use for.
+    from stepwell.delivery.set_aside import set_aside_path
+
+    return tuple(path for path in map(set_aside_path, journals) if path.exists())

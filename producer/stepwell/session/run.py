@@ -7,7 +7,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -20,7 +19,7 @@ from stepwell.session.config import Config
 from stepwell.session.ingest_status import IngestStatus, wait_until_ingested
 from stepwell.session.open import SessionOutput
 from stepwell.session.properties import RunProperties
-from stepwell.session.receipt import Receipt
+from stepwell.session.receipt import Receipt, find_set_aside_files
 from stepwell.session.side_streams import STDERR, STDOUT, SideStreams
 from stepwell.session.spec import FINISH_TIMEOUT_SECONDS, RunSpec
 from stepwell.terminal import notify
@@ -129,6 +128,13 @@ class Run(RunProperties):
             notify(str(self._receipt))
         return self._receipt
 
+    def drain(self, seconds: float) -> None:
+        """Deliver what was logged, for at most `seconds`, before the process is killed; the run is not ended."""
+        if self._receipt is None and self._inherited is None:
+            deadline = time.monotonic() + seconds
+            self._side_streams.stop()
+            self._delivery.drain(deadline - time.monotonic())
+
     def _wait_until_ingested(self, seconds: float) -> IngestStatus:
         delivered = self._journal.acknowledged.sequence
         if self._spec.mode != "online" or not delivered:
@@ -152,6 +158,7 @@ class Run(RunProperties):
             with contextlib.suppress(OSError):
                 journal.path.unlink(missing_ok=True)
         journal.release()
+        journals = [journal.path, *self._side_streams.journals()]
         side_streams = self._side_streams.release()
         pending_beside = sum(stream.pending for stream in side_streams)
         if self._spec.auto_file:
@@ -177,17 +184,8 @@ class Run(RunProperties):
             error=error,
             blocked=str(self._delivery.blocked) if pending or pending_beside else "",
             set_aside=self._delivery.set_aside,
-            set_aside_files=self._find_set_aside_files(),
+            set_aside_files=find_set_aside_files(journals) if self._delivery.set_aside else (),
         )
-
-    def _find_set_aside_files(self) -> tuple[Path, ...]:
-        """Return the files with records of this session that can't be delivered."""
-        if not self._delivery.set_aside:
-            return ()
-        from stepwell.delivery.set_aside import set_aside_path
-
-        journals = [self._journal.path, *self._side_streams.journals()]
-        return tuple(path for path in map(set_aside_path, journals) if path.exists())
 
     def define_metric(
         self,

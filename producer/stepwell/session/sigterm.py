@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import _thread
 import contextlib
-import ctypes
 import os
 import signal
 import socket
@@ -72,7 +71,9 @@ class _Handler:
             if signal.SIGTERM in numbers and signal.getsignal(signal.SIGTERM) is self:
                 self.drain()
                 time.sleep(_JOIN_SECONDS)
-                # Python sets signal handlers in the main thread alone.
+                # Python sets signal handlers in the main thread alone. Imported here: it is rarely needed.
+                import ctypes
+
                 ctypes.CDLL(None).signal(int(signal.SIGTERM), ctypes.c_void_p(_DEFAULT))
                 os.kill(os.getpid(), signal.SIGTERM)
 
