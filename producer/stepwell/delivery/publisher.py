@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
-from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber, RecordListTooLargeError
 
 from stepwell.delivery.batching import split_into_events
 from stepwell.delivery.cutting import (
@@ -34,10 +34,13 @@ from stepwell_schemas.rules.identifiers import RunPath
 READ_BYTES: Final = 8 * SEND_BATCH_BYTES
 IN_FLIGHT: Final = 8
 _REFUSED: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
+_AFTER_REFUSAL: Final = OutOfOrderSequenceNumber
+"""The answer to whatever an idempotent producer sends after a refused batch, perhaps of another journal."""
+
 
 
 class Producer(Protocol):
-    """What a publisher needs of `event_producer.EventProducer`."""
+    """The part of `event_producer.EventProducer` that a publisher uses."""
 
     @property
     def generation(self) -> int:
@@ -104,8 +107,6 @@ class Publisher:
         items = self._reader.read(data, end, READ_BYTES)
         contents = split_into_events(items, batch_room(self._room))
         for event in encode_to_fit(contents, self._info, before.sequence, self._room):
-            if event.error:
-                self._reject(event)
             await self._send_one(event)
             if len(self._waiting) >= IN_FLIGHT:
                 await self._settle_one()
@@ -134,11 +135,11 @@ class Publisher:
         try:
             if future is not None:
                 await self._producer.wait(future)
-        except _REFUSED:
+        except (*_REFUSED, _AFTER_REFUSAL):
             await self._send_one_by_one()
             return
         self._waiting.popleft()
-        self._acknowledge(event.after)
+        self._settle(event)
 
     async def _send_again(self) -> None:
         events = [sent.event for sent in self._waiting]
@@ -160,8 +161,14 @@ class Publisher:
             except _REFUSED as error:
                 events.extendleft(reversed(await self._cut(event, error)))
             else:
-                self._acknowledge(event.after)
+                self._settle(event)
         self.refusing = False
+
+    def _settle(self, event: OutgoingEvent) -> None:
+        """Acknowledge an event; a placeholder stands for a record that is set aside before, and thus not lost."""
+        if event.error:
+            self._reject(event)
+        self._acknowledge(event.after)
 
     async def _cut(self, event: OutgoingEvent, error: Exception) -> Iterable[OutgoingEvent]:
         """Return what to send in place of a refused event, with the producer ready to send it."""
@@ -169,26 +176,23 @@ class Publisher:
             # Not even its placeholder fits.
             await self._producer.renew()
             return [event._replace(payload=b"")]
-        divisible = is_divisible(event.content)
-        await self._producer.renew(len(event.payload) // 2 if divisible else None)
+        await self._producer.renew(len(event.payload) // 2 if is_divisible(event.content) else None)
         reason = f"{len(event.payload):,} bytes are too large for the topic {self._topic} ({type(error).__name__})"
-        parts = cut_refused(event, self._info, self._room, reason)
-        if not divisible:
-            self._reject(parts[0])
-        return parts
+        return cut_refused(event, self._info, self._room, reason)
 
     def _reject(self, event: OutgoingEvent) -> None:
-        """Set a record aside, and report it in one line."""
+        """Set a record aside; the first one is reported in one line, and all of them are counted."""
         self.rejected += 1
-        kept = "it is lost: there is no folder to keep it in"
+        kept = "there is no folder to keep it in"
         if self._set_aside_path is not None:
             try:
                 set_aside(event, self._set_aside_path)
                 kept = f"it is kept in {self._set_aside_path}"
             except OSError as error:
-                kept = f"it is lost: {self._set_aside_path}: {error.strerror}"
+                kept = f"it can't be kept in {self._set_aside_path}: {error.strerror}"
         self.rejection = f"record {event.sequence:,} can't be delivered: {event.error}; {kept}"
-        notify(f"{self._info.run_id}: {self.rejection}")
+        if self.rejected == 1:
+            notify(f"{self._info.run_id}: {self.rejection}")
 
     def cancel_pending(self) -> None:
         """After a failure: consume the errors of pending futures, which asyncio would report as never retrieved."""

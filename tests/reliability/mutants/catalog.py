@@ -312,7 +312,7 @@ MUTATIONS: Final = (
             Edit(
                 "stepwell.delivery.publisher:Publisher._settle_one",
                 "                await self._producer.wait(future)\n",
-                "                self._acknowledge(event.after)\n                await self._producer.wait(future)\n",
+                "                self._settle(event)\n                await self._producer.wait(future)\n",
             ),
         ),
         PUBLISHER,
@@ -372,7 +372,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a record that is too large is not kept",
-        (Edit("stepwell.delivery.publisher:Publisher._cut", "if not divisible:", "if False:"),),
+        (Edit("stepwell.delivery.publisher:Publisher._settle", "if event.error:", "if False:"),),
         PUBLISHER,
     ),
     Mutation(

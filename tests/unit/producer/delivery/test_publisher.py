@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aiokafka.errors import MessageSizeTooLargeError, RequestTimedOutError
+from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber, RequestTimedOutError
 
 from stepwell.delivery.publisher import IN_FLIGHT, Publisher
 from stepwell.delivery.set_aside import set_aside_path
@@ -81,7 +81,9 @@ class LimitedProducer(UnansweredProducer):
 
     async def send(self, topic: str, value: bytes, key: bytes) -> asyncio.Future[None]:
         future = await super().send(topic, value, key)
-        if self._broken or len(value) > self.limit:
+        if self._broken:
+            future.set_exception(OutOfOrderSequenceNumber())
+        elif len(value) > self.limit:
             self._broken = True
             future.set_exception(MessageSizeTooLargeError())
         else:
@@ -237,3 +239,17 @@ async def test_another_publisher_s_refusal_loses_nothing_of_this_one(journal: Jo
         answer.set_result(None)
     await settling
     assert [position.sequence for position in sending.acknowledged] == [ROWS, 2 * ROWS, 3 * ROWS]
+
+
+async def test_what_follows_another_publisher_s_refused_batch_is_sent_again(journal: Journal) -> None:
+    sending, rows = Sending(journal, START), RowWriter(journal, 0, "r")
+    log(journal, rows)
+    await sending.send()
+    sending.producer.answers[0].set_exception(OutOfOrderSequenceNumber())
+    settling = asyncio.create_task(sending.publisher.flush())
+    await turns()
+    assert sending.producer.generation == 1
+    sending.producer.answers[1].set_result(None)
+    await settling
+    assert sending.producer.numbers() == 2 * list(range(ROWS))
+    assert [position.sequence for position in sending.acknowledged] == [ROWS]
