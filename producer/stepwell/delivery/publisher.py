@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import mmap
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -170,7 +170,7 @@ class Publisher:
             self._reject(event)
         self._acknowledge(event.after)
 
-    async def _cut(self, event: OutgoingEvent, error: Exception) -> Iterable[OutgoingEvent]:
+    async def _cut(self, event: OutgoingEvent, error: Exception) -> list[OutgoingEvent]:
         """Return what to send in place of a refused event, with the producer ready to send it."""
         if event.error:
             # Not even its placeholder fits.

@@ -38,10 +38,10 @@ class UnansweredProducer:
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
-        self.answers: list[asyncio.Future[None]] = []
+        self.answers: list[asyncio.Future[object]] = []
         self.generation = 0
 
-    async def send(self, topic: str, value: bytes, key: bytes) -> asyncio.Future[None]:
+    async def send(self, topic: str, value: bytes, key: bytes) -> asyncio.Future[object]:
         self.sent.append(value)
         self.answers.append(asyncio.get_running_loop().create_future())
         return self.answers[-1]
@@ -79,7 +79,7 @@ class LimitedProducer(UnansweredProducer):
         self.stored: list[bytes] = []
         self._broken = False
 
-    async def send(self, topic: str, value: bytes, key: bytes) -> asyncio.Future[None]:
+    async def send(self, topic: str, value: bytes, key: bytes) -> asyncio.Future[object]:
         future = await super().send(topic, value, key)
         if self._broken:
             future.set_exception(OutOfOrderSequenceNumber())
