@@ -38,7 +38,6 @@ _AFTER_REFUSAL: Final = OutOfOrderSequenceNumber
 """The answer to whatever an idempotent producer sends after a refused batch, perhaps of another journal."""
 
 
-
 class Producer(Protocol):
     """The part of `event_producer.EventProducer` that a publisher uses."""
 

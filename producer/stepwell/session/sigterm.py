@@ -35,16 +35,14 @@ class _Handler:
     def __init__(self, drain: Callable[[float], None], seconds: float) -> None:
         self.seconds = seconds
         self._drain = drain
-        self._process = os.getpid()
         self._begun = _thread.allocate_lock()
         self._ended = _thread.allocate_lock()
         self._ended.acquire()
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """End the process, after a drain unless it is a forked child."""
+        """Deliver, then end the process."""
         del number, frame
-        if os.getpid() == self._process:
-            self.drain()
+        self.drain()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -117,12 +115,34 @@ def _watch_signals(handler: _Handler) -> None:
     threading.Thread(target=handler.watch, args=(receiving,), name="stepwell-sigterm", daemon=True).start()
 
 
-def _in_child() -> None:
-    """In a forked child: its signals are not the parent's, and its parent may end it with SIGTERM at any time."""
-    if isinstance(signal.getsignal(signal.SIGTERM), _Handler):
-        with contextlib.suppress(ValueError):  # a thread forked
+class _Fork(threading.local):
+    """SIGTERM around a fork: a child ends by it immediately, and its parent does not notice.
+
+    The child has its parent's handler and wakeup descriptor until `in_child` has run. A SIGTERM of the child before
+    that would end the parent, and would be lost in the child. So the signal is blocked in the forking thread meanwhile.
+    """
+
+    blocked = False
+
+    def before(self) -> None:
+        """Block SIGTERM in this thread."""
+        if isinstance(signal.getsignal(signal.SIGTERM), _Handler):
+            earlier = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+            self.blocked = signal.SIGTERM not in earlier
+
+    def after(self) -> None:
+        """Unblock it."""
+        if self.blocked:
+            self.blocked = False
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+    def in_child(self) -> None:
+        """Remove the handler, then unblock the signal."""
+        if isinstance(signal.getsignal(signal.SIGTERM), _Handler):
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.set_wakeup_fd(-1)
+        self.after()
 
 
-os.register_at_fork(after_in_child=_in_child)
+_fork = _Fork()
+os.register_at_fork(before=_fork.before, after_in_parent=_fork.after, after_in_child=_fork.in_child)

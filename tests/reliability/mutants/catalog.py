@@ -406,7 +406,7 @@ MUTATIONS: Final = (
         "a forked child's SIGTERM ends its parent",
         (
             Edit(
-                "stepwell.session.sigterm:_in_child",
+                "stepwell.session.sigterm:_Fork.in_child",
                 "if isinstance(signal.getsignal(signal.SIGTERM), _Handler):",
                 "if False:",
             ),
