@@ -71,7 +71,26 @@ class ProducerSettings(KafkaSettings):
     poll_seconds: float = Field(
         0.05, gt=0, le=10, description="Interval, in seconds, at which the sender checks for new rows."
     )
-    retry_seconds: float = Field(2.0, gt=0, le=300, description="Seconds between two attempts to reach the brokers.")
+    retry_seconds: float = Field(
+        2.0,
+        gt=0,
+        le=300,
+        description="Seconds between the first two attempts to reach the brokers; doubles up to eight times as long.",
+    )
+    ack_timeout_seconds: float = Field(
+        10.0,
+        gt=0,
+        le=600,
+        description="Seconds without an acknowledgement after which the SDK asks the service for the brokers again and"
+        " connects anew; doubles while that does not help.",
+    )
+    sigterm_drain_seconds: float = Field(
+        5.0,
+        ge=0,
+        le=3600,
+        description="Seconds for which a process that gets SIGTERM delivers what it has logged before it ends; only if"
+        " the process has no handler of its own. 0: no handler.",
+    )
     system_seconds: float = Field(
         15.0, ge=0, le=86_400, description="Seconds between two samples of the system metrics; 0 turns them off."
     )

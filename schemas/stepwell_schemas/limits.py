@@ -54,11 +54,12 @@ SEND_BATCH_BYTES: Final = MAX_EVENT_BYTES // 8
 """Packed values in one LogBatch: an eighth of the largest event, since keys, texts and framing are added, and batches
 of 1 MiB already reach the broker's full throughput."""
 
-MEDIA_CHUNK_BYTES: Final = MAX_EVENT_BYTES // 8
-"""Media bytes in one MediaChunk."""
+MEDIA_CHUNK_BYTES: Final = 960 * KIB
+"""Media bytes in one MediaChunk. Media don't compress, and a chunk can't be cut: with its framing, one still fits in
+Kafka's default `max.message.bytes` of 1,048,588."""
 
 MEDIA_MAX_PIECES: Final = 2**16
-"""MediaChunks of one file: 64 GiB in chunks of MEDIA_CHUNK_BYTES."""
+"""MediaChunks of one file: 60 GiB in chunks of MEDIA_CHUNK_BYTES."""
 
 CONTENT_TYPE_MAX_CHARS: Final = 128
 """Characters of a media file's content type; registered types have fewer than 100."""

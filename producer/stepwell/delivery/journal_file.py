@@ -11,9 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from aiokafka import AIOKafkaProducer
-
-from stepwell.delivery.publisher import Publisher
+from stepwell.delivery.publisher import Producer, Publisher
 from stepwell.errors import JournalError
 from stepwell.journal.format import RECORD_HEAD, Position, read_acknowledged, read_header, write_acknowledged
 from stepwell.journal.reader import Damage, Reader, used_bytes
@@ -68,7 +66,7 @@ class JournalFile:
             RECORD_HEAD.unpack_from(self._data, offset)  # a record has a length; 0 ends the journal
         )
 
-    async def deliver(self, producer: AIOKafkaProducer, topic: str, progress: Progress = no_progress) -> None:
+    async def deliver(self, producer: Producer, topic: str, progress: Progress = no_progress) -> None:
         """Send what is not acknowledged yet. Raises: aiokafka's KafkaError; a second call continues."""
         data = self._data
         total = used_bytes(data)
@@ -81,7 +79,7 @@ class JournalFile:
             progress(self.path.name, position.offset, total)
 
         progress(self.path.name, self.reached.offset, total)
-        publisher = Publisher(producer, topic, self.info, reader, acknowledge)
+        publisher = Publisher(producer, topic, self.info, reader, acknowledge, self.path)
         try:
             while await publisher.send(data, len(data)):
                 continue

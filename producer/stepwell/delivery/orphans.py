@@ -20,7 +20,7 @@ from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.streams import DEFAULT, parse_stream
 
 if TYPE_CHECKING:
-    from aiokafka import AIOKafkaProducer
+    from stepwell.delivery.publisher import Producer
 
 _NAME_CHARS: Final = 64
 _DAMAGED_SUFFIX: Final = ".damaged"
@@ -118,7 +118,7 @@ class Orphans:
         self.delivered = 0
         self.problem = ""
 
-    async def deliver(self, producer: AIOKafkaProducer, topic: str) -> None:
+    async def deliver(self, producer: Producer, topic: str) -> None:
         """Deliver all orphans that exist now. Raises: aiokafka's KafkaError; a second call continues."""
         for orphan in find_orphans(self._folder, self._run):
             if orphan.path in self._done:
@@ -133,7 +133,7 @@ class Orphans:
                 locks.release(lock)
             self._done.add(orphan.path)
 
-    async def _deliver_one(self, path: Path, producer: AIOKafkaProducer, topic: str) -> None:
+    async def _deliver_one(self, path: Path, producer: Producer, topic: str) -> None:
         from stepwell.delivery.journal_file import JournalFile
 
         try:

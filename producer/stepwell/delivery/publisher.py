@@ -1,6 +1,7 @@
 """Publisher of a journal's records: reads, batches, encodes, sends, and acknowledges in order.
 
-The sender and `sync` share it.
+The sender and `sync` share it. Events that the topic refuses because of their size are cut smaller; a record that does
+not fit by itself is set aside in a file, so that it does not block what follows.
 """
 
 from __future__ import annotations
@@ -9,11 +10,21 @@ import asyncio
 import mmap
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
 
-from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber, RecordListTooLargeError
 
-from stepwell.delivery.batching import encode_events, split_into_events
+from stepwell.delivery.batching import split_into_events
+from stepwell.delivery.cutting import (
+    OutgoingEvent,
+    batch_room,
+    cut_refused,
+    encode_to_fit,
+    event_room,
+    is_divisible,
+)
+from stepwell.delivery.set_aside import set_aside, set_aside_path
 from stepwell.journal.format import JournalInfo, Position
 from stepwell.journal.reader import Reader
 from stepwell.terminal import notify
@@ -22,6 +33,38 @@ from stepwell_schemas.rules.identifiers import RunPath
 
 READ_BYTES: Final = 8 * SEND_BATCH_BYTES
 IN_FLIGHT: Final = 8
+_REFUSED: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
+_AFTER_REFUSAL: Final = OutOfOrderSequenceNumber
+"""The answer to whatever an idempotent producer sends after a refused batch, perhaps of another journal."""
+
+
+class Producer(Protocol):
+    """The part of `event_producer.EventProducer` that a publisher uses."""
+
+    @property
+    def generation(self) -> int:
+        """Number that increases with each renewal; futures of an earlier generation are never done."""
+
+    @property
+    def max_message_bytes(self) -> int:
+        """The largest record batch that the topic accepts, compressed."""
+
+    async def send(self, topic: str, payload: bytes, key: bytes) -> asyncio.Future[object]:
+        """Hand an event over for sending; the future is done when the brokers have acknowledged it."""
+
+    async def wait(self, future: asyncio.Future[object]) -> None:
+        """Wait for an acknowledgement. Raises: aiokafka's KafkaError, StalledError among them."""
+
+    async def renew(self, max_message_bytes: int | None = None) -> None:
+        """Start again after a refused batch. Raises: NotConnectedError."""
+
+
+class _Sent(NamedTuple):
+    """An event on its way; without a future, it is not sent and only acknowledged in its turn."""
+
+    event: OutgoingEvent
+    future: asyncio.Future[object] | None
+    generation: int
 
 
 class Publisher:
@@ -31,39 +74,39 @@ class Publisher:
     are sent twice count once, since they carry their session and sequence.
 
     Attributes:
-        rejection: the last records that could not be encoded and were skipped, "" if there were none.
+        rejection: the last record that could not be delivered and was set aside, "" if there was none.
+        rejected: the number of such records. refusing: True while the topic refuses an event because of its size.
     """
 
     def __init__(
         self,
-        producer: AIOKafkaProducer,
+        producer: Producer,
         topic: str,
         info: JournalInfo,
         reader: Reader,
         acknowledge: Callable[[Position], None],
+        journal: Path | None = None,
     ) -> None:
+        """Create a publisher; records that can't be delivered are kept next to the file `journal`, if given."""
         self._producer = producer
         self._topic = topic
         self._info = info
         self._key = RunPath(info.entity, info.project, info.run_id).kafka_key
         self._reader = reader
         self._acknowledge = acknowledge
+        self._set_aside_path = None if journal is None else set_aside_path(journal)
         self.rejection = ""
-        self._waiting: deque[tuple[asyncio.Future[object], Position]] = deque()
+        self.rejected = 0
+        self.refusing = False
+        self._waiting: deque[_Sent] = deque()
 
     async def send(self, data: mmap.mmap | bytes, end: int) -> bool:
         """Send the records before `end`, READ_BYTES of them at most; return False if there were none."""
         before = self._reader.position
         items = self._reader.read(data, end, READ_BYTES)
-        for payload, after, error in encode_events(split_into_events(items), self._info, before.sequence):
-            if error:
-                self.rejection = f"records before {after.sequence:,} can't be sent: {error}"
-                notify(f"{self._info.run_id}: {self.rejection}")
-                future = asyncio.get_running_loop().create_future()
-                future.set_result(None)
-            else:
-                future = await self._producer.send(self._topic, payload, key=self._key)
-            self._waiting.append((future, after))
+        contents = split_into_events(items, batch_room(self._room))
+        for event in encode_to_fit(contents, self._info, before.sequence, self._room):
+            await self._send_one(event)
             if len(self._waiting) >= IN_FLIGHT:
                 await self._settle_one()
         return self._reader.position != before
@@ -73,16 +116,88 @@ class Publisher:
         while self._waiting:
             await self._settle_one()
 
+    @property
+    def _room(self) -> int:
+        return event_room(self._producer.max_message_bytes, self._key)
+
+    async def _send_one(self, event: OutgoingEvent) -> None:
+        generation = self._producer.generation
+        future = await self._producer.send(self._topic, event.payload, key=self._key) if event.payload else None
+        self._waiting.append(_Sent(event, future, generation))
+
     async def _settle_one(self) -> None:
-        future, after = self._waiting[0]
-        await future
+        event, future, generation = self._waiting[0]
+        if future is not None and generation != self._producer.generation:
+            # Another journal's publisher renewed the producer, which forgot what was on its way.
+            await self._send_again()
+            return
+        try:
+            if future is not None:
+                await self._producer.wait(future)
+        except (*_REFUSED, _AFTER_REFUSAL):
+            await self._send_one_by_one()
+            return
         self._waiting.popleft()
-        self._acknowledge(after)
+        self._settle(event)
+
+    async def _send_again(self) -> None:
+        events = [sent.event for sent in self._waiting]
+        self._waiting.clear()
+        for event in events:
+            await self._send_one(event)
+
+    async def _send_one_by_one(self) -> None:
+        """After a refusal, send what is on its way one event at a time, so that each refusal names its event."""
+        events = deque(sent.event for sent in self._waiting)
+        self.cancel_pending()
+        self.refusing = True
+        await self._producer.renew()
+        while events:
+            event = events.popleft()
+            try:
+                if event.payload:
+                    await self._producer.wait(await self._producer.send(self._topic, event.payload, key=self._key))
+            except _REFUSED as error:
+                events.extendleft(reversed(await self._cut(event, error)))
+            else:
+                self._settle(event)
+        self.refusing = False
+
+    def _settle(self, event: OutgoingEvent) -> None:
+        """Acknowledge an event; a placeholder stands for a record that is set aside before, and thus not lost."""
+        if event.error:
+            self._reject(event)
+        self._acknowledge(event.after)
+
+    async def _cut(self, event: OutgoingEvent, error: Exception) -> list[OutgoingEvent]:
+        """Return what to send in place of a refused event, with the producer ready to send it."""
+        if event.error:
+            # Not even its placeholder fits.
+            await self._producer.renew()
+            return [event._replace(payload=b"")]
+        await self._producer.renew(len(event.payload) // 2 if is_divisible(event.content) else None)
+        reason = f"{len(event.payload):,} bytes are too large for the topic {self._topic} ({type(error).__name__})"
+        return cut_refused(event, self._info, self._room, reason)
+
+    def _reject(self, event: OutgoingEvent) -> None:
+        """Set a record aside; the first one is reported in one line, and all of them are counted."""
+        self.rejected += 1
+        kept = "there is no folder to keep it in"
+        if self._set_aside_path is not None:
+            try:
+                set_aside(event, self._set_aside_path)
+                kept = f"it is kept in {self._set_aside_path}"
+            except OSError as error:
+                kept = f"it can't be kept in {self._set_aside_path}: {error.strerror}"
+        self.rejection = f"record {event.sequence:,} can't be delivered: {event.error}; {kept}"
+        if self.rejected == 1:
+            notify(f"{self._info.run_id}: {self.rejection}")
 
     def cancel_pending(self) -> None:
         """After a failure: consume the errors of pending futures, which asyncio would report as never retrieved."""
-        for future, _ in self._waiting:
-            if future.done() and not future.cancelled():
+        for _, future, _ in self._waiting:
+            if future is not None and future.done() and not future.cancelled():
                 future.exception()
-            future.cancel()
+            if future is not None:
+                future.cancel()
         self._waiting.clear()

@@ -1,6 +1,7 @@
 """The sender: a thread with its own event loop that delivers the journal during the run.
 
-It never fails a training: errors are printed in one line, kept in `error`, and delivery is retried.
+It never fails a training: errors are printed in one line, kept in `error` and `blocked`, and delivery is retried over
+a new connection, which follows brokers that have moved.
 """
 
 from __future__ import annotations
@@ -13,19 +14,20 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from stepwell.delivery.blocked import Blocked, classify_error
 from stepwell.delivery.orphans import Orphans
+from stepwell.delivery.reconnect import DRAIN_PAUSE_SECONDS
 from stepwell.journal.journal import Journal
 from stepwell.terminal import notify
 
 if TYPE_CHECKING:
-    from aiokafka import AIOKafkaProducer
-
+    from stepwell.delivery.connection import BrokerConnection
+    from stepwell.delivery.event_producer import EventProducer
     from stepwell.delivery.publisher import Publisher
     from stepwell.journal.reader import Reader
     from stepwell.settings import ProducerSettings
 
 _STOP_GRACE_SECONDS: Final = 1.0
-_START_TIMEOUT_SECONDS: Final = 10.0
 _ORPHANS_POLL_SECONDS: Final = 2.0
 
 
@@ -35,6 +37,14 @@ class Delivery(Protocol):
     @property
     def error(self) -> str:
         """Reason why nothing is delivered now, "" if delivery works."""
+
+    @property
+    def blocked(self) -> Blocked:
+        """Reason why nothing is delivered now, as a code."""
+
+    @property
+    def set_aside(self) -> int:
+        """Number of records that could not be delivered and were set aside."""
 
     @property
     def recovered(self) -> int:
@@ -57,6 +67,8 @@ class NoDelivery:
     """No-op delivery for offline and disabled runs."""
 
     error = ""
+    blocked = Blocked.NOTHING
+    set_aside = 0
     recovered = 0
 
     def start(self) -> None:
@@ -80,13 +92,14 @@ class _Lane(NamedTuple):
     publisher: Publisher
 
 
-def _lane(journal: Journal, producer: AIOKafkaProducer, topic: str) -> _Lane:
+def _lane(journal: Journal, producer: EventProducer, topic: str) -> _Lane:
     from stepwell.delivery.publisher import Publisher
     from stepwell.journal.reader import Reader
 
     reader = Reader(check=False)
     reader.skip_to(journal.map, journal.acknowledged)
-    return _Lane(journal, reader, Publisher(producer, topic, journal.info, reader, journal.acknowledge))
+    publisher = Publisher(producer, topic, journal.info, reader, journal.acknowledge, journal.path)
+    return _Lane(journal, reader, publisher)
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -112,8 +125,10 @@ class Sender:
         self._next_orphan_check = 0.0
         self._error = ""
         self._rejection = ""
-        self._failure_reported = False
-        self._was_connected = False
+        self._rejected = 0
+        self._blocked = Blocked.NO_BROKER
+        self._reported: Blocked | None = None
+        self._lanes: list[_Lane] = []
         self._draining = False
         self._drained = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -124,6 +139,18 @@ class Sender:
     def error(self) -> str:
         """Reason why nothing is delivered now, or something could not be delivered; "" if all is well."""
         return self._error or self._rejection or (self._orphans.problem if self._orphans else "")
+
+    @property
+    def blocked(self) -> Blocked:
+        """Reason why nothing is delivered now, as a code."""
+        if self._drained:
+            return Blocked.NOTHING
+        return Blocked.MESSAGE_TOO_LARGE if any(lane.publisher.refusing for lane in self._lanes) else self._blocked
+
+    @property
+    def set_aside(self) -> int:
+        """Number of records that could not be delivered and were set aside."""
+        return self._rejected + sum(lane.publisher.rejected for lane in self._lanes)
 
     @property
     def recovered(self) -> int:
@@ -137,7 +164,7 @@ class Sender:
             self._thread.start()
         except RuntimeError as error:  # the thread limit is reached, or the interpreter shuts down
             self._journal.sender_alive = False
-            self._report_failure(f"the sender can't start: {error}")
+            self._report_failure(Blocked.SENDER_STOPPED, f"the sender can't start: {error}")
 
     def add_journal(self, journal: Journal) -> None:
         """Deliver another journal of this session, too."""
@@ -155,7 +182,9 @@ class Sender:
         self._call(lambda: self._wake.set() if self._wake else None)
         self._thread.join(max(0.0, timeout))
         if self._thread.is_alive():
-            self._error = self._error or f"not delivered within {timeout:g} s"
+            self._blocked = self.blocked or Blocked.NO_ACKNOWLEDGEMENT
+            older = "; an older journal of this run comes first" if self._blocked is Blocked.OLDER_JOURNAL else ""
+            self._error = self._error or f"not delivered within {timeout:g} s{older}"
             self._call(lambda: self._task.cancel() if self._task else None)
             self._thread.join(_STOP_GRACE_SECONDS)
 
@@ -171,7 +200,7 @@ class Sender:
                 runner.run(self._main())
         except Exception as error:
             # Boundary of the thread: whatever happens, the journal has all data and training continues.
-            self._report_failure(f"the sender stopped: {type(error).__name__}: {error}")
+            self._report_failure(Blocked.SENDER_STOPPED, f"the sender stopped: {type(error).__name__}: {error}")
         finally:
             self._journal.sender_alive = False
 
@@ -184,49 +213,55 @@ class Sender:
         # Imported in this thread, so that `import stepwell` and `init()` stay fast.
         from aiokafka.errors import KafkaError
 
+        from stepwell.delivery.connection import BrokerConnection
         from stepwell.errors import NotConnectedError
 
+        connection = BrokerConnection(self._settings, self._journal.info.run_id)
         while not self._drained:
+            before = self._count_delivered()
             try:
-                await self._deliver()
+                await self._deliver(connection)
                 return
             except (KafkaError, NotConnectedError, OSError, TimeoutError) as error:
-                self._report_failure(str(error) or type(error).__name__)
+                self._report_failure(classify_error(error), str(error) or type(error).__name__)
                 # Brokers that were reachable before may come back; if none ever was, don't wait at the end.
-                if self._draining and not self._was_connected:
+                if self._draining and not connection.connected:
                     return
-            await self._pause(self._settings.retry_seconds)
+                delay = connection.failed(error, progressed=self._count_delivered() > before)
+            await self._pause(delay)
+
+    def _count_delivered(self) -> int:
+        return self.recovered + sum(journal.acknowledged.sequence for journal in self._journals)
 
     async def _pause(self, seconds: float) -> None:
         if self._wake is not None and not self._wake.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), seconds)
         elif self._draining:
-            await asyncio.sleep(min(seconds, self._settings.poll_seconds))
+            await asyncio.sleep(min(seconds, DRAIN_PAUSE_SECONDS))
 
-    async def _deliver(self) -> None:
-        from stepwell.delivery.connection import find_brokers, open_producer
-
-        settings = await find_brokers(self._settings)
-        producer = await asyncio.wait_for(open_producer(settings), _START_TIMEOUT_SECONDS)
-        lanes: list[_Lane] = []
-        self._was_connected = True
+    async def _deliver(self, connection: BrokerConnection) -> None:
+        """Deliver over a new connection until it fails, or until everything is delivered after `drain`."""
+        producer = await connection.open()
         self._clear_failure()
         try:
             # Before the session's own journal, so that Kafka has the records in the order of logging.
-            await self._deliver_orphans(producer, settings.events_topic)
+            self._blocked = Blocked.OLDER_JOURNAL
+            await self._deliver_orphans(producer, connection.topic)
+            self._blocked = Blocked.NOTHING
             while not self._drained:
-                await self._deliver_once(producer, settings.events_topic, lanes)
+                await self._deliver_once(producer, connection.topic)
         finally:
-            for lane in lanes:
+            for lane in self._lanes:
                 lane.publisher.cancel_pending()
                 self._rejection = lane.publisher.rejection or self._rejection
+            self._rejected, self._lanes = self.set_aside, []
             await producer.stop()
 
-    async def _deliver_once(self, producer: AIOKafkaProducer, topic: str, lanes: list[_Lane]) -> None:
+    async def _deliver_once(self, producer: EventProducer, topic: str) -> None:
         """Send the available records, or wait if there are none; set `_drained` after the last record."""
         # Read before the ends below: everything logged before the drain then lies before these ends.
-        draining = self._draining
+        draining, lanes = self._draining, self._lanes
         lanes += [_lane(journal, producer, topic) for journal in self._journals[len(lanes) :]]
         ends = [lane.journal.end for lane in lanes]
         if any([await lane.publisher.send(lane.journal.map, end) for lane, end in zip(lanes, ends, strict=True)]):
@@ -243,16 +278,17 @@ class Sender:
         for journal, reader, _ in lanes:
             damage = reader.damage(journal.map)
             if damage is not None:
-                self._report_failure(f"the journal {journal.path} is {damage}")
+                self._report_failure(Blocked.NOTHING, f"the journal {journal.path} is {damage}")
 
-    async def _deliver_orphans(self, producer: AIOKafkaProducer, topic: str) -> None:
+    async def _deliver_orphans(self, producer: EventProducer, topic: str) -> None:
         if self._orphans is not None:
             await self._orphans.deliver(producer, topic)
 
-    def _report_failure(self, error: str) -> None:
-        self._error = error
-        if not self._failure_reported:
-            self._failure_reported = True
+    def _report_failure(self, blocked: Blocked, error: str) -> None:
+        """Keep a failure, and print it unless the last one had the same reason."""
+        self._blocked, self._error = blocked, error
+        if self._reported is not blocked:
+            self._reported = blocked
             from stepwell.delivery.connection import REMEDY
 
             notify(
@@ -262,4 +298,4 @@ class Sender:
 
     def _clear_failure(self) -> None:
         self._error = ""
-        self._failure_reported = False
+        self._reported = None

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from stepwell.delivery.connection import REMEDY, find_brokers, open_producer
 from stepwell.delivery.journal_file import JournalFile, Progress, no_progress
+from stepwell.delivery.publisher import Producer
 from stepwell.errors import JournalError, NotConnectedError
 from stepwell.journal import locks
 from stepwell.settings import ProducerSettings
@@ -94,7 +94,7 @@ async def _sync_all(journals: list[Path], settings: ProducerSettings, progress: 
         await producer.stop()
 
 
-async def _sync_one(path: Path, producer: AIOKafkaProducer, topic: str, progress: Progress) -> tuple[SyncResult, str]:
+async def _sync_one(path: Path, producer: Producer, topic: str, progress: Progress) -> tuple[SyncResult, str]:
     """Return the result for a journal, and the error of the brokers, "" if they still accept events."""
     lock = locks.claim(path, shared=True)
     try:
@@ -102,7 +102,7 @@ async def _sync_one(path: Path, producer: AIOKafkaProducer, topic: str, progress
             broken = ""
             try:
                 await file.deliver(producer, topic, progress)
-            except KafkaError as error:
+            except (KafkaError, NotConnectedError) as error:
                 broken = f"{type(error).__name__}: {error}"
             # A live session keeps writing: an apparently damaged record at the end is its next one.
             damage = f"the journal {path} is {file.damage}" if file.damage is not None and lock is not None else ""

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stepwell.errors import SettingsError
 from stepwell.session.config import as_mapping
-from stepwell.session.live_runs import current_run, finish_with_worker, make_current
+from stepwell.session.live_runs import current_run, drain_all, finish_with_worker, make_current
 from stepwell.session.open import SessionOutput, open_session
 from stepwell.session.resume import AUTO_FILE, find_start_point, parse_resume, read_auto_id
 from stepwell.session.run import Run
+from stepwell.session.sigterm import drain_on_sigterm
 from stepwell.session.spec import RunSpec
 from stepwell.system.source_code import SourceCode, read_source_code
 from stepwell.terminal import notify
@@ -47,6 +48,8 @@ def start_run(arguments: Mapping[str, Any], settings: ProducerSettings, reinit: 
         with contextlib.suppress(OSError):
             spec.auto_file.write_text(str(spec.path), "utf-8")
     make_current(run)
+    if spec.mode == "online":
+        drain_on_sigterm(drain_all, settings.sigterm_drain_seconds)
     if spec.mode == "online" and not spec.quiet:
         notify(f"{spec.path}: see {run.url}")
     return run

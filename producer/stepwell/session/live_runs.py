@@ -48,6 +48,13 @@ def _finish_all() -> None:
         run.finish(timeout=min(left, CHILD_EXIT_SECONDS) if run.forked else left)
 
 
+def drain_all(seconds: float) -> None:
+    """Deliver what all open runs have logged, within a time limit for all of them, without ending the runs."""
+    deadline = time.monotonic() + seconds
+    for run in list(_Current.live):
+        run.drain(max(0.0, deadline - time.monotonic()))
+
+
 def finish_with_worker() -> None:
     """In a multiprocessing worker, which skips `atexit`, finish open runs at its exit, too."""
     process = sys.modules.get("multiprocessing.process")

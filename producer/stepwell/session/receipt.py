@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,10 @@ class Receipt(NamedTuple):
         pending_beside: records of system metrics and console output that are still only in `journals_beside`.
         journal: the journal file; None if it was delivered in full and removed.
         error: reason why delivery is incomplete, "" if it is complete.
+        blocked: the same as a stable code: no-broker, no-topic, not-authorized, no-acknowledgement, message-too-large,
+            older-journal, broker-error or sender-stopped; "" if nothing is pending.
+        set_aside: records that can't be delivered, most often because they are larger than the topic accepts.
+        set_aside_files: the files in which they are kept.
     """
 
     run: str
@@ -40,6 +45,9 @@ class Receipt(NamedTuple):
     journals_beside: tuple[Path, ...] = ()
     journal: Path | None = None
     error: str = ""
+    blocked: str = ""
+    set_aside: int = 0
+    set_aside_files: tuple[Path, ...] = ()
 
     def __str__(self) -> str:
         parts = [f"{self.run}: {self.logged:,} rows ({self.points:,} points) logged"]
@@ -52,6 +60,7 @@ class Receipt(NamedTuple):
             ("dead letters", self.dead_letters),
             ("values rejected", self.rejected),
             ("dropped", self.dropped),
+            ("records set aside", self.set_aside),
             ("records recovered", self.recovered),
             ("console lines dropped", self.lines_dropped),
             ("records of system metrics and console pending", self.pending_beside),
@@ -64,3 +73,11 @@ class Receipt(NamedTuple):
         if journals:
             line += f"; to deliver them: stepwell sync {' '.join(map(str, journals))}"
         return line
+
+
+def find_set_aside_files(journals: Iterable[Path]) -> tuple[Path, ...]:
+    """Return the existing files with records of these journals that can't be delivered."""
+    # Imported here: it imports the codecs of events, which most runs have no use for.
+    from stepwell.delivery.set_aside import set_aside_path
+
+    return tuple(path for path in map(set_aside_path, journals) if path.exists())

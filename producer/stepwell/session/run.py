@@ -19,7 +19,7 @@ from stepwell.session.config import Config
 from stepwell.session.ingest_status import IngestStatus, wait_until_ingested
 from stepwell.session.open import SessionOutput
 from stepwell.session.properties import RunProperties
-from stepwell.session.receipt import Receipt
+from stepwell.session.receipt import Receipt, find_set_aside_files
 from stepwell.session.side_streams import STDERR, STDOUT, SideStreams
 from stepwell.session.spec import FINISH_TIMEOUT_SECONDS, RunSpec
 from stepwell.terminal import notify
@@ -128,6 +128,13 @@ class Run(RunProperties):
             notify(str(self._receipt))
         return self._receipt
 
+    def drain(self, seconds: float) -> None:
+        """Deliver what was logged, for at most `seconds`, before the process is killed; the run is not ended."""
+        if self._receipt is None and self._inherited is None:
+            deadline = time.monotonic() + seconds
+            self._side_streams.stop()
+            self._delivery.drain(deadline - time.monotonic())
+
     def _wait_until_ingested(self, seconds: float) -> IngestStatus:
         delivered = self._journal.acknowledged.sequence
         if self._spec.mode != "online" or not delivered:
@@ -151,7 +158,9 @@ class Run(RunProperties):
             with contextlib.suppress(OSError):
                 journal.path.unlink(missing_ok=True)
         journal.release()
+        journals = [journal.path, *self._side_streams.journals()]
         side_streams = self._side_streams.release()
+        pending_beside = sum(stream.pending for stream in side_streams)
         if self._spec.auto_file:
             with contextlib.suppress(OSError):
                 self._spec.auto_file.unlink(missing_ok=True)
@@ -169,10 +178,13 @@ class Run(RunProperties):
             dropped=journal.dropped,
             recovered=self._delivery.recovered,
             lines_dropped=self._side_streams.lines_dropped,
-            pending_beside=sum(stream.pending for stream in side_streams),
+            pending_beside=pending_beside,
             journals_beside=tuple(stream.journal for stream in side_streams if stream.journal is not None),
             journal=journal.path if journal.path.exists() else None,
             error=error,
+            blocked=str(self._delivery.blocked) if pending or pending_beside else "",
+            set_aside=self._delivery.set_aside,
+            set_aside_files=find_set_aside_files(journals) if self._delivery.set_aside else (),
         )
 
     def define_metric(

@@ -180,6 +180,10 @@ class SideStreams:
         for log in self._writers:
             log.close()
 
+    def journals(self) -> list[Path]:
+        """Return the paths of the journals."""
+        return [log.journal.path for log in self._writers if log.journal is not None]
+
     def release(self) -> list[StreamReceipt]:
         """Release the journals, and return the result of each; the parent delivers those of a forked child."""
         if self._in_child:

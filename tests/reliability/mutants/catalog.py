@@ -36,6 +36,10 @@ _SIGNED: Final = "if self._given.get(partition) != self._present_membership():"
 
 CLIENTS: Final = ("tests/integration/ingestor/test_kafka_clients.py",)
 FENCE: Final = ("tests/integration/ingestor/test_overtaken_commits.py",)
+CUTTING: Final = ("tests/unit/producer/delivery/test_cutting.py",)
+EVENT_PRODUCER: Final = ("tests/unit/producer/delivery/test_event_producer.py",)
+RECONNECT: Final = ("tests/unit/producer/delivery/test_reconnect.py",)
+SIGTERM: Final = ("tests/integration/sdk/test_sigterm.py",)
 PUBLISHER: Final = ("tests/unit/producer/delivery/test_publisher.py",)
 FLUSHING: Final = ("tests/unit/ingestor/flush/test_flushing.py",)
 ROLLUPS: Final = ("tests/unit/ingestor/planner/test_rolling.py",)
@@ -307,15 +311,106 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell.delivery.publisher:Publisher._settle_one",
-                "        await future\n        self._waiting.popleft()\n        self._acknowledge(after)\n",
-                "        self._acknowledge(after)\n        await future\n        self._waiting.popleft()\n",
+                "                await self._producer.wait(future)\n",
+                "                self._settle(event)\n                await self._producer.wait(future)\n",
             ),
         ),
         PUBLISHER,
     ),
     Mutation(
         "the SDK numbers what it sends again from 0",
-        (Edit("stepwell.delivery.publisher:Publisher.send", "self._info, before.sequence)", "self._info, 0)"),),
+        (Edit("stepwell.delivery.publisher:Publisher.send", "self._info, before.sequence,", "self._info, 0,"),),
         PUBLISHER,
+    ),
+    Mutation(
+        "the SDK waits forever for an acknowledgement",
+        (
+            Edit(
+                "stepwell.delivery.event_producer:EventProducer._bounded",
+                "asyncio.timeout(self._ack_seconds)",
+                "asyncio.timeout(60.0 + self._ack_seconds)",
+            ),
+        ),
+        EVENT_PRODUCER,
+    ),
+    Mutation(
+        "the SDK tries only the brokers that it knows",
+        (Edit("stepwell.delivery.reconnect:brokers_to_try", "in (answered, known):", "in (known or answered,):"),),
+        RECONNECT,
+    ),
+    Mutation(
+        "a slow link never gets more time",
+        (Edit("stepwell.delivery.reconnect:next_stalls", "min(stalls + 1, _MAX_STALL_DOUBLINGS)", "stalls"),),
+        RECONNECT,
+    ),
+    Mutation(
+        "another cluster is not noticed",
+        (Edit("stepwell.delivery.reconnect:is_other_cluster", "known != present", "known == present"),),
+        RECONNECT,
+    ),
+    Mutation(
+        "a publisher waits for what another one's refusal has dropped",
+        (
+            Edit(
+                "stepwell.delivery.publisher:Publisher._settle_one",
+                "if future is not None and generation != self._producer.generation:",
+                "if False:",
+            ),
+        ),
+        PUBLISHER,
+    ),
+    Mutation(
+        "what was on its way with a refused event is forgotten",
+        (
+            Edit(
+                "stepwell.delivery.publisher:Publisher._send_one_by_one",
+                "deque(sent.event for sent in self._waiting)",
+                "deque([self._waiting[0].event])",
+            ),
+        ),
+        PUBLISHER,
+    ),
+    Mutation(
+        "a record that is too large is not kept",
+        (Edit("stepwell.delivery.publisher:Publisher._settle", "if event.error:", "if False:"),),
+        PUBLISHER,
+    ),
+    Mutation(
+        "batches are not cut to the topic's limit",
+        (Edit("stepwell.delivery.cutting:encode_to_fit", "len(encoded.payload) > room", "False"),),
+        CUTTING,
+    ),
+    Mutation(
+        "a record that can't be sent loses its step",
+        (
+            Edit(
+                "stepwell.delivery.cutting:placeholder",
+                "for empty in (_without_values(item), ",
+                "for empty in (",
+            ),
+        ),
+        CUTTING,
+    ),
+    Mutation(
+        "the SDK replaces a script's handler of SIGTERM",
+        (
+            Edit(
+                "stepwell.session.sigterm:drain_on_sigterm",
+                "and present is signal.SIG_DFL)",
+                "and present is not None)",
+            ),
+        ),
+        SIGTERM,
+    ),
+    Mutation(
+        "a forked child's SIGTERM ends its parent",
+        (
+            Edit(
+                "stepwell.session.sigterm:_Fork.in_child",
+                "if isinstance(signal.getsignal(signal.SIGTERM), _Handler):",
+                "if False:",
+            ),
+        ),
+        SIGTERM,
     ),
 )

@@ -1,21 +1,28 @@
-"""Publisher: acknowledges a position after the broker's answer; resent records keep their sequence numbers."""
+"""Publisher: acknowledges a position after the broker's answer; resent records keep their sequence numbers.
+
+What a topic refuses because of its size is cut smaller, or set aside.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from aiokafka.errors import RequestTimedOutError
+from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber, RequestTimedOutError
 
 from stepwell.delivery.publisher import IN_FLIGHT, Publisher
+from stepwell.delivery.set_aside import set_aside_path
 from stepwell.journal.format import START, JournalInfo, Position
 from stepwell.journal.journal import Journal
 from stepwell.journal.reader import Reader
 from stepwell.recording.row_writer import RowWriter
 from stepwell_schemas.events.codec import decode
+from stepwell_schemas.events.models import LogBatch
 from stepwell_schemas.limits import MIB
 
 pytestmark = pytest.mark.anyio
@@ -27,14 +34,24 @@ ROWS = 5
 class UnansweredProducer:
     """Fake broker that answers on command of the test, which a real one can't."""
 
+    max_message_bytes = 9 * MIB
+
     def __init__(self) -> None:
         self.sent: list[bytes] = []
-        self.answers: list[asyncio.Future[None]] = []
+        self.answers: list[asyncio.Future[object]] = []
+        self.generation = 0
 
-    async def send(self, topic: str, value: bytes, key: bytes) -> asyncio.Future[None]:
+    async def send(self, topic: str, value: bytes, key: bytes) -> asyncio.Future[object]:
         self.sent.append(value)
         self.answers.append(asyncio.get_running_loop().create_future())
         return self.answers[-1]
+
+    async def wait(self, future: asyncio.Future[object]) -> None:
+        await future
+
+    async def renew(self, max_message_bytes: int | None = None) -> None:
+        self.generation += 1
+        self.max_message_bytes = max_message_bytes or self.max_message_bytes
 
     def numbers(self) -> list[int]:
         """Return the numbers of the records sent, in order."""
@@ -50,16 +67,45 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     journal.close()
 
 
+class LimitedProducer(UnansweredProducer):
+    """Fake broker that accepts events of up to a number of bytes, and does not report the limit.
+
+    As aiokafka's, it accepts nothing more after a refusal until it is renewed.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+        self.stored: list[bytes] = []
+        self._broken = False
+
+    async def send(self, topic: str, value: bytes, key: bytes) -> asyncio.Future[object]:
+        future = await super().send(topic, value, key)
+        if self._broken:
+            future.set_exception(OutOfOrderSequenceNumber())
+        elif len(value) > self.limit:
+            self._broken = True
+            future.set_exception(MessageSizeTooLargeError())
+        else:
+            self.stored.append(value)
+            future.set_result(None)
+        return future
+
+    async def renew(self, max_message_bytes: int | None = None) -> None:
+        await super().renew(max_message_bytes)
+        self._broken = False
+
+
 class Sending:
     """A publisher of a journal from a given position."""
 
-    def __init__(self, journal: Journal, start: Position) -> None:
-        self.producer: Any = UnansweredProducer()
+    def __init__(self, journal: Journal, start: Position, producer: Any = None) -> None:
+        self.producer: Any = producer or UnansweredProducer()
         self.acknowledged: list[Position] = []
         self._journal = journal
         reader = Reader(check=True)
         reader.skip_to(journal.map, start)
-        self.publisher = Publisher(self.producer, "events", INFO, reader, self.acknowledged.append)
+        self.publisher = Publisher(self.producer, "events", INFO, reader, self.acknowledged.append, journal.path)
 
     async def send(self) -> None:
         """Send all records."""
@@ -128,3 +174,82 @@ async def test_what_is_sent_again_keeps_its_numbers(journal: Journal) -> None:
     await again.send()
     assert again.producer.numbers() == list(range(ROWS, 3 * ROWS))
     again.publisher.cancel_pending()
+
+
+def stored_values(producer: LimitedProducer, key: str) -> dict[int, float]:
+    """Return the values of a key by the number of their record; fail if a record was stored twice."""
+    values: dict[int, float] = {}
+    following = 0
+    for event in map(decode, producer.stored):
+        assert event.sequence == following, "each record is stored once, in order"
+        following += event.records
+        assert isinstance(event, LogBatch)
+        for block in event.blocks:
+            if key in block.keys:
+                column = np.frombuffer(block.packed, "<f8").reshape(len(block.keys), -1)[block.keys.index(key)]
+                rows = np.arange(event.rows) if block.rows is None else np.frombuffer(block.rows, "<u4")
+                values |= dict(zip((event.sequence + rows).tolist(), column.tolist(), strict=True))
+    return values
+
+
+@pytest.mark.parametrize("limit", [2_000, 400, 200])
+async def test_what_a_topic_refuses_is_cut_until_it_fits(journal: Journal, limit: int) -> None:
+    producer, rows = LimitedProducer(limit), RowWriter(journal, 0, "r")
+    sending = Sending(journal, START, producer)
+    for row in range(500):
+        rows.log({"a": float(row)}, None, None)
+    await sending.send()
+    await sending.publisher.flush()
+    assert stored_values(producer, "a") == {row: float(row) for row in range(500)}
+    assert sending.acknowledged[-1] == (journal.end, 500)
+    assert (sending.publisher.rejected, sending.publisher.refusing) == (0, False)
+    assert not set_aside_path(journal.path).exists()
+
+
+async def test_a_record_that_fits_no_event_is_set_aside_and_what_follows_arrives(journal: Journal) -> None:
+    producer, rows = LimitedProducer(3_000), RowWriter(journal, 0, "r")
+    sending = Sending(journal, START, producer)
+    wide = {f"wide/{key}": key / 7 for key in range(400)}
+    for row in range(20):
+        rows.log({"a": float(row), **(wide if row == 7 else {})}, 100 if row == 7 else None, None)
+    await sending.send()
+    await sending.publisher.flush()
+    assert stored_values(producer, "a") == {row: float(row) for row in range(20) if row != 7}
+    assert sending.publisher.rejected == 1
+    (line,) = set_aside_path(journal.path).read_text().splitlines()
+    kept = json.loads(line)
+    assert (kept["sequence"], kept["step"], kept["values"]) == (7, 100, {"a": 7.0, **wide})
+    numbered = {event.sequence: event for event in map(decode, producer.stored)}
+    placeholder = numbered[7]
+    assert isinstance(placeholder, LogBatch)
+    assert placeholder.steps is not None, "the rows after it keep their steps"
+    assert np.frombuffer(placeholder.steps, "<i8").tolist() == [100]
+
+
+async def test_another_publisher_s_refusal_loses_nothing_of_this_one(journal: Journal) -> None:
+    sending, rows = Sending(journal, START), RowWriter(journal, 0, "r")
+    for _ in range(3):
+        log(journal, rows)
+        await sending.send()
+    await sending.producer.renew()
+    settling = asyncio.create_task(sending.publisher.flush())
+    await turns()
+    assert sending.producer.numbers() == 2 * list(range(3 * ROWS))
+    for answer in sending.producer.answers[3:]:
+        answer.set_result(None)
+    await settling
+    assert [position.sequence for position in sending.acknowledged] == [ROWS, 2 * ROWS, 3 * ROWS]
+
+
+async def test_what_follows_another_publisher_s_refused_batch_is_sent_again(journal: Journal) -> None:
+    sending, rows = Sending(journal, START), RowWriter(journal, 0, "r")
+    log(journal, rows)
+    await sending.send()
+    sending.producer.answers[0].set_exception(OutOfOrderSequenceNumber())
+    settling = asyncio.create_task(sending.publisher.flush())
+    await turns()
+    assert sending.producer.generation == 1
+    sending.producer.answers[1].set_result(None)
+    await settling
+    assert sending.producer.numbers() == 2 * list(range(ROWS))
+    assert [position.sequence for position in sending.acknowledged] == [ROWS]
