@@ -19,7 +19,7 @@ from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.kafka.client import Kafka
 from stepwell_ingestor.kafka.fenced_commit import commit
 from stepwell_ingestor.messages import Message
-from stepwell_ingestor.positions.decide import Decision, Evidence, decide
+from stepwell_ingestor.positions.decide import USUAL, Decision, Evidence, decide
 from stepwell_ingestor.positions.observe import observe
 from stepwell_ingestor.positions.report import report_decision
 from stepwell_schemas.clickhouse.store import Store
@@ -128,10 +128,13 @@ class AssignedPartitions:
         decision = decide(evidence, round(time.time() * _MILLISECONDS))
         if decision.is_new:
             await self._store_position(partition, owned, evidence, decision)
-            if self.partitions.get(partition) is not owned:
-                return
         else:
             owned.flusher.begin(decision.position)
+        if decision.reason not in USUAL and decision.plan is None and decision.until is None:
+            # The next owner need not find the same discrepancy again, also if no event comes before.
+            await commit(self._kafka, partition, decision.start, "")
+        if self.partitions.get(partition) is not owned:
+            return
         try:
             self._kafka.seek(partition, decision.start)
         except IllegalStateError:

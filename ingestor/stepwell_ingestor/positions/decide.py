@@ -36,6 +36,9 @@ class Reason(StrEnum):
     PLAN_VOID = "plan_void"
 
 
+USUAL: Final = frozenset({Reason.CONTINUED, Reason.BEGUN})
+"""Reasons for which the group's commit, if there is one, is where reading continues."""
+
 NEW_LOGS: Final = frozenset({Reason.LOG_REPLACED, Reason.LOG_CUT, Reason.PLAN_VOID})
 """Reasons that mean that Kafka has lost or replaced records."""
 

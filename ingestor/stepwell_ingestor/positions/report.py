@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import structlog
 from aiokafka import TopicPartition
 
 from stepwell_ingestor import telemetry
-from stepwell_ingestor.positions.decide import NEW_LOGS, Decision, Reason
+from stepwell_ingestor.positions.decide import NEW_LOGS, USUAL, Decision
 
-_USUAL: Final = frozenset({Reason.CONTINUED, Reason.BEGUN})
 _log = structlog.get_logger()
 
 
@@ -24,7 +21,7 @@ def report_decision(partition: TopicPartition, decision: Decision, committed: in
         "committed": committed,
         "epoch": position.epoch,
     }
-    if reason not in _USUAL:
+    if reason not in USUAL:
         telemetry.count("stepwell_ingestor_positions_corrected")
         _log.warning(str(reason), **fields, base=position.base)
     if reason in NEW_LOGS:
