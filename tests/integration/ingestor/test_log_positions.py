@@ -1,4 +1,4 @@
-"""What an ingestor stores after Kafka's log, the group's offsets or the tables were replaced under it."""
+"""Ingestion after Kafka's log, the group's offsets or the tables were replaced."""
 
 from __future__ import annotations
 
