@@ -72,8 +72,7 @@ def _load(store: Store, states: Mapping[RunPath, RunState], offset: int) -> None
     for state, row in rows("scope, name, offset, number, previous_number", "run_states FINAL"):
         number = row["number"] if row["offset"] <= offset else row["previous_number"]
         if number != ABSENT:
-            scopes = {"writer": state.writers, "session": state.sessions, "run": state.counters}
-            scopes[row["scope"]][row["name"]] = number
+            state.numbers()[row["scope"]][row["name"]] = number
     for state, row in sorted(
         rows("folded, spelling, first_version", "key_spellings FINAL"), key=lambda found: found[1]["first_version"]
     ):

@@ -47,6 +47,8 @@ class Publisher:
         self._info = info
         self._key = RunPath(info.entity, info.project, info.run_id).kafka_key
         self._reader = reader
+        # Without a lineage, the ingestor counts: side streams, and journals of earlier versions.
+        self._steps = reader.steps if info.lineage else None
         self._acknowledge = acknowledge
         self.rejection = ""
         self._waiting: deque[tuple[asyncio.Future[object], Position]] = deque()
@@ -55,7 +57,9 @@ class Publisher:
         """Send the records before `end`, READ_BYTES of them at most; return False if there were none."""
         before = self._reader.position
         items = self._reader.read(data, end, READ_BYTES)
-        for payload, after, error in encode_events(split_into_events(items), self._info, before.sequence):
+        events = encode_events(split_into_events(items), self._info, before.sequence, self._steps)
+        for payload, after, error, steps in events:
+            self._steps = steps
             if error:
                 self.rejection = f"records before {after.sequence:,} can't be sent: {error}"
                 notify(f"{self._info.run_id}: {self.rejection}")

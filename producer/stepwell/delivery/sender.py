@@ -84,7 +84,7 @@ def _lane(journal: Journal, producer: AIOKafkaProducer, topic: str) -> _Lane:
     from stepwell.delivery.publisher import Publisher
     from stepwell.journal.reader import Reader
 
-    reader = Reader(check=False)
+    reader = Reader(check=False, first_step=journal.info.first_step)
     reader.skip_to(journal.map, journal.acknowledged)
     return _Lane(journal, reader, Publisher(producer, topic, journal.info, reader, journal.acknowledge))
 
