@@ -16,6 +16,7 @@ from stepwell.journal.journal import Journal
 from stepwell.journal.reader import Reader
 from stepwell.recording.row_writer import RowWriter
 from stepwell_schemas.events.codec import decode
+from stepwell_schemas.events.models import LogBatch
 from stepwell_schemas.limits import MIB
 
 pytestmark = pytest.mark.anyio
@@ -53,13 +54,13 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 class Sending:
     """A publisher of a journal from a given position."""
 
-    def __init__(self, journal: Journal, start: Position) -> None:
+    def __init__(self, journal: Journal, start: Position, info: JournalInfo = INFO) -> None:
         self.producer: Any = UnansweredProducer()
         self.acknowledged: list[Position] = []
         self._journal = journal
         reader = Reader(check=True)
         reader.skip_to(journal.map, start)
-        self.publisher = Publisher(self.producer, "events", INFO, reader, self.acknowledged.append)
+        self.publisher = Publisher(self.producer, "events", info, reader, self.acknowledged.append)
 
     async def send(self) -> None:
         """Send all records."""
@@ -128,3 +129,20 @@ async def test_what_is_sent_again_keeps_its_numbers(journal: Journal) -> None:
     await again.send()
     assert again.producer.numbers() == list(range(ROWS, 3 * ROWS))
     again.publisher.cancel_pending()
+
+
+@pytest.mark.parametrize("lineage", ["", "session"])
+async def test_batches_of_a_line_state_its_count_from_whatever_position(journal: Journal, lineage: str) -> None:
+    rows = RowWriter(journal, 0, "r")
+    info = INFO._replace(lineage=lineage)
+    first = Sending(journal, START, info)
+    stated: list[int | None] = []
+    for sending in (first, first, None):
+        sending = sending or Sending(journal, Position(journal.end, journal.sequence), info)
+        log(journal, rows)
+        await sending.send()
+        batch = decode(sending.producer.sent[-1])
+        assert isinstance(batch, LogBatch)
+        stated.append(batch.current_step)
+        sending.publisher.cancel_pending()
+    assert stated == ([0, ROWS, 2 * ROWS] if lineage else [None] * 3)
