@@ -21,7 +21,14 @@ from stepwell_schemas.events.models import NO_SEQUENCE, Event, LogBatch, LogEven
 from stepwell_schemas.limits import CONTENT_TYPE_MAX_CHARS, MAX_STEP, RECORD_OVERHEAD_BYTES
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import MEDIA_KINDS
-from stepwell_schemas.rules.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TRUE, NO_STEP, check_step
+from stepwell_schemas.rules.steps import (
+    COMMIT_DEFAULT,
+    COMMIT_FALSE,
+    COMMIT_TRUE,
+    NO_STEP,
+    check_current_step,
+    check_step,
+)
 
 EARLIEST_TIMESTAMP: Final = 0
 LATEST_TIMESTAMP: Final = 2**53
@@ -132,8 +139,10 @@ def receive(codec: Codec, message: Message) -> Received:
 def _check_steps(event: Event) -> None:
     if isinstance(event, LogEvent) and event.step is not None:
         check_step(event.step)
-    elif isinstance(event, LogBatch) and event.steps is not None:
-        asked = np.frombuffer(event.steps, "<i8")
+    elif isinstance(event, LogBatch):
+        if event.current_step is not None:
+            check_current_step(event.current_step)
+        asked = np.frombuffer(event.steps or b"", "<i8")
         outside = np.flatnonzero((asked != NO_STEP) & ((asked > MAX_STEP) | (asked < -MAX_STEP)))
         if len(outside):
             check_step(int(asked[outside[0]]))

@@ -73,8 +73,7 @@ def _load(store: Store, states: Mapping[RunPath, RunState], as_of: AsOf) -> None
     for state, row in rows("scope, name, offset, number, previous_number", "run_states FINAL"):
         number = row["number"] if as_of.includes(row["offset"]) else row["previous_number"]
         if number != ABSENT:
-            scopes = {"writer": state.writers, "session": state.sessions, "run": state.counters}
-            scopes[row["scope"]][row["name"]] = number
+            state.numbers()[row["scope"]][row["name"]] = number
     for state, row in sorted(
         rows("folded, spelling, first_version", "key_spellings FINAL"), key=lambda found: found[1]["first_version"]
     ):

@@ -22,6 +22,7 @@ from stepwell_ingestor.planner.rollups.plan import RollupPlan, plan_rollups
 from stepwell_ingestor.planner.run_state import RunDocument, RunState, SeriesId
 from stepwell_ingestor.planner.run_tables import Activity, Conflict, MediaFile, Session, media_table, run_tables
 from stepwell_ingestor.planner.series_stats import SeriesPart, series_table, split_by_series
+from stepwell_ingestor.planner.session_steps import begin_session, resolve_batch
 from stepwell_schemas.clickhouse.tables import POINT_TABLES
 from stepwell_schemas.errors import DeadLetterReason, KeyRuleError, shorten
 from stepwell_schemas.events.models import Block, LogBatch, LogEvent, MediaChunk, RunFinished, RunStarted, RunUpdated
@@ -29,7 +30,7 @@ from stepwell_schemas.limits import MAX_BATCH_ROWS, VERSION_ROW_BITS
 from stepwell_schemas.rollups.sql import LEVELS
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import check_key
-from stepwell_schemas.rules.steps import NO_STEP, resolve
+from stepwell_schemas.rules.steps import NO_STEP
 from stepwell_schemas.rules.streams import DEFAULT, parse_stream
 
 _DETAIL_CHARS: Final = 1_000
@@ -233,10 +234,11 @@ def _take_document(flush: _Flush, item: Received, document: RunDocument) -> None
         flush.refuse(item, DeadLetterReason.UNUSABLE, why)
     try:
         if isinstance(event, RunStarted):
+            if not item.message.origin:
+                # Also if the document is refused or left out: later rows must get the same steps either way. A redriven
+                # start is late: the rows of its session have their steps.
+                begin_session(state, event)
             document.start(event, item.timestamp)
-            if event.resumed:
-                # Also if the document is left out: later rows must get the same steps either way.
-                state.resume(event.writer)
         elif isinstance(event, RunUpdated):
             document.update(event)
         elif isinstance(event, RunFinished):
@@ -261,20 +263,14 @@ def _take_media(flush: _Flush, item: Received, chunk: MediaChunk) -> None:
 
 def _take_batch(flush: _Flush, item: Received, batch: LogBatch, skipped: int) -> None:
     state, rows = flush.states[item.path], batch.rows
-    asked = None if batch.steps is None else np.frombuffer(batch.steps, "<i8")[skipped:]
-    commits = None if batch.commits is None else np.frombuffer(batch.commits, np.int8)[skipped:]
-    # A redriven dead letter is late: its requested steps are used as they are and don't advance the writer. If its
-    # first row has no requested step, its rows continue from the writer's current step.
-    late = bool(item.message.origin) and asked is not None and len(asked) > 0 and asked[0] != NO_STEP
-    resolved = resolve(0 if late else state.writers.get(batch.writer, 0), asked, commits, rows - skipped)
-    if not late:
-        state.writers[batch.writer] = resolved.current
+    resolved = resolve_batch(state, batch, skipped, late=bool(item.message.origin))
     if len(resolved.steps) and parse_stream(batch.writer) == DEFAULT:
         state.reached(int(resolved.steps.max()))
     timestamps = _usable_times(np.frombuffer(batch.timestamps, "<i8"), item.timestamp)
     versions = np.arange(rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)
     flush.part.logged(resolved.steps, timestamps[skipped:])
-    if asked is not None:
+    if batch.steps is not None:
+        asked = np.frombuffer(batch.steps, "<i8")[skipped:]
         for row in np.flatnonzero(resolved.conflicts).tolist():
             place = row + skipped
             flush.conflicts.append(

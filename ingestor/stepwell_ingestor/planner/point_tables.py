@@ -22,7 +22,7 @@ _MICROSECONDS_A_MILLISECOND: Final = 1_000
 class Columns(NamedTuple):
     """Values of k keys of one kind that the same n rows of a run logged.
 
-    `steps`, `timestamps` (µs) and `versions` have n entries, ascending; `values` has k × n, one key after the other:
+    `steps`, `timestamps` (µs) and `versions` (ascending) have n entries; `values` has k × n, one key after the other:
     float64 for numbers, uint8 for bools, str otherwise. `exact` maps positions in `values` to exact integers.
     """
 

@@ -13,6 +13,7 @@ from stepwell_schemas.events.models import RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.limits import DOCUMENT_MAX_BYTES
 from stepwell_schemas.rules.json_text import JsonObject, JsonTextError, json_members
 from stepwell_schemas.rules.keys import fold_key
+from stepwell_schemas.rules.steps import NO_STEP, StepState
 
 SeriesId = tuple[str, str]
 """A series within its run: its key, as stored, and its kind."""
@@ -123,8 +124,11 @@ NEXT_STEP: Final = "next_step"
 class RunState:
     """A run's ingest state.
 
-    `writers`: each writer's current step. `sessions`: each journal's next sequence number. `spellings`: the stored key
-    of each folded key. `stored_as`: the stored key of each known spelling. `last_steps`: the last step of each series.
+    `writers`: each writer's current step, the highest that its rows reached. `begun`: the last step at which each
+    writer has begun a row without advancing. `lines`: by session, whether its steps are final (see `session_steps`);
+    sessions that don't begin a line are missing if their steps are final. `sessions`: each journal's next sequence
+    number. `spellings`: the stored key of each folded key. `stored_as`: the stored key of each known spelling.
+    `last_steps`: the last step of each series.
     `counters`: `next_step`, the step after the last one in the run's own rows. `open_buckets`: the rollup rows of each
     number series' open buckets (see `rollups.rows`); they are not stored and may be unknown. Everything else is a
     function of the log up to an offset.
@@ -144,6 +148,20 @@ class RunState:
     bytes: int = field(default=0, compare=False)
     open_bytes: int = field(default=0, compare=False)
     parent: RunState | None = field(default=None, compare=False, repr=False)
+    begun: Known[str, int] = field(default_factory=dict)
+    lines: Known[str, int] = field(default_factory=dict)
+
+    def writer(self, name: str) -> StepState:
+        """Return the state of a writer."""
+        current = self.writers.get(name, 0)
+        return StepState(current, self.begun.get(name, NO_STEP) == current)
+
+    def wrote(self, name: str, after: StepState) -> None:
+        """Record the state that a writer's rows have reached, unless others have reached a higher step."""
+        if after.current >= self.writers.get(name, 0):
+            self.writers[name] = after.current
+            if after.begun:
+                self.begun[name] = after.current
 
     def reached(self, step: int) -> None:
         """Record that the run's own rows have reached a step."""
@@ -167,7 +185,7 @@ class RunState:
         return RunState(
             Layer(self.writers), Layer(self.sessions), Layer(self.spellings), Layer(self.stored_as),
             Layer(self.last_steps), self.document, Layer(self.counters), Layer(self.open_buckets), self.bytes,
-            self.open_bytes, self,
+            self.open_bytes, self, Layer(self.begun), Layer(self.lines),
         )  # fmt: skip
 
     def settle(self) -> RunState:
@@ -196,10 +214,17 @@ class RunState:
         entries = (item for known in self._ledgers() for item in known.items())
         self.bytes = _STATE_BYTES + _document_bytes(self.document) + sum(entry_bytes(*entry) for entry in entries)
 
+    def numbers(self) -> dict[str, Known[str, int]]:
+        """Return the numbers that the table of states stores, by its scopes."""
+        return {
+            "writer": self.writers, "begun": self.begun, "line": self.lines, "session": self.sessions,
+            "run": self.counters,
+        }  # fmt: skip
+
     def _ledgers(self) -> tuple[Known[Any, Any], ...]:
         return (
             self.writers, self.sessions, self.spellings, self.stored_as, self.last_steps, self.counters,
-            self.open_buckets,
+            self.open_buckets, self.begun, self.lines,
         )  # fmt: skip
 
 

@@ -126,7 +126,7 @@ class Activity:
         """Add rows, given their steps and timestamps."""
         if len(steps):
             self.log_rows += len(steps)
-            self.last_step = max(self.last_step, int(steps[-1]))
+            self.last_step = max(self.last_step, int(steps.max()))
             self.first_timestamp = min(self.first_timestamp, int(timestamps.min()))
             self.last_timestamp = max(self.last_timestamp, int(timestamps.max()))
 
@@ -215,7 +215,7 @@ def _states(states: Mapping[RunPath, RunState], end: int) -> list[tuple[Any, ...
     return [
         (*path, scope, name, end, number, old)
         for path, state in states.items()
-        for scope, ledger in (("writer", state.writers), ("session", state.sessions), ("run", state.counters))
+        for scope, ledger in state.numbers().items()
         for name, number, old in _changes(ledger)
     ]
 

@@ -74,14 +74,17 @@ def split_by_series(columns: Columns, stream: str = DEFAULT) -> list[SeriesPart]
     """Return the part of each key in columns logged by rows of `stream`."""
     steps, rows = columns.steps, len(columns.steps)
     repeated = rows > 1 and bool((steps[1:] <= steps[:-1]).any())
-    first, last, version = int(steps[0]), int(steps[-1]), int(columns.versions[0])
-    last_version = int(columns.versions[-1])
+    first, at = int(steps[0]), rows - 1
+    if repeated:
+        # Steps go back within a batch where those that the ingestor counted end and those of the session begin.
+        first, at = int(steps.min()), rows - 1 - int(np.argmax(steps[::-1]))
+    last, version, last_offset = int(steps[at]), int(columns.versions[0]), int(columns.versions[-1]) >> VERSION_ROW_BITS
     figures = _figures(columns)
     return [
         SeriesPart(
             first, last, rows, repeated, version, *figures[number],
-            (last, last_version, columns.values[(number + 1) * rows - 1]), last_version >> VERSION_ROW_BITS,
-            columns.exact.get((number + 1) * rows - 1, ""), stream,
+            (last, int(columns.versions[at]), columns.values[number * rows + at]), last_offset,
+            columns.exact.get(number * rows + at, ""), stream,
         )
         for number in range(len(columns.keys))
     ]  # fmt: skip

@@ -29,18 +29,22 @@ from stepwell_schemas.events.models import (
 )
 from stepwell_schemas.limits import FLOAT64_EXACT_INT, MAX_BATCH_ROWS, MAX_EVENT_BYTES, SEND_BATCH_BYTES
 from stepwell_schemas.rules.kinds import Kind, as_float, exact_text
-from stepwell_schemas.rules.steps import COMMIT_DEFAULT, NO_STEP
+from stepwell_schemas.rules.steps import COMMIT_DEFAULT, NO_STEP, StepState, resolve
 
 _META_EVENTS: Final[dict[str, type[Event]]] = {kind.name: kind for kind in (RunStarted, RunUpdated, RunFinished)}
 _KEY_OVERHEAD_BYTES: Final = 4
 
 
 class EncodedEvent(NamedTuple):
-    """An encoded event, and the journal position after it; `error` says why it could not be encoded, "" if it was."""
+    """An encoded event, the journal position after it, and the writer's state there, None if it is unknown.
+
+    `error` says why the event could not be encoded, "" if it was.
+    """
 
     payload: bytes
     after: Position
     error: str = ""
+    steps: StepState | None = None
 
 
 class EventContent(NamedTuple):
@@ -103,8 +107,10 @@ def _slice(item: Rows | JsonRow, start: int, count: int) -> tuple[Rows | JsonRow
     return Rows(item.layout, part, end), after
 
 
-def encode_events(contents: Iterable[EventContent], info: JournalInfo, sequence: int) -> Iterator[EncodedEvent]:
-    """Encode events, the first of which begins with record number `sequence`.
+def encode_events(
+    contents: Iterable[EventContent], info: JournalInfo, sequence: int, steps: StepState | None = None
+) -> Iterator[EncodedEvent]:
+    """Encode events, the first of which begins with record number `sequence`, and where the writer has state `steps`.
 
     Content that can't be encoded (from a journal of another release, or after damage that a checksum missed) is
     reported in `error` and does not block the events after it.
@@ -112,23 +118,33 @@ def encode_events(contents: Iterable[EventContent], info: JournalInfo, sequence:
     for content in contents:
         after = Position(content.after, sequence + max(1, content.rows))
         try:
-            payload, error = encode(build_event(content, info, sequence)), ""
+            event = build_event(content, info, sequence, steps)
+            payload, error, steps = encode(event), "", _steps_after(event, steps)
         except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as problem:
             payload, error = b"", f"{type(problem).__name__}: {problem}"
         if len(payload) > MAX_EVENT_BYTES:
             payload, error = b"", f"{len(payload):,} bytes; an event has at most {MAX_EVENT_BYTES:,}"
-        yield EncodedEvent(payload, after, error)
+        yield EncodedEvent(payload, after, error, steps)
         sequence = after.sequence
 
 
-def build_event(content: EventContent, info: JournalInfo, sequence: int) -> Event:
+def _steps_after(event: Event, steps: StepState | None) -> StepState | None:
+    """Return the writer's state after an event's rows. Rows that can't be encoded count for nothing."""
+    if steps is None or not isinstance(event, LogBatch):
+        return steps
+    asked = None if event.steps is None else np.frombuffer(event.steps, "<i8")
+    commits = None if event.commits is None else np.frombuffer(event.commits, np.int8)
+    return resolve(steps, asked, commits, event.rows).state
+
+
+def build_event(content: EventContent, info: JournalInfo, sequence: int, steps: StepState | None = None) -> Event:
     """Return the event of content that begins with record `sequence`. Raises: ValueError, TypeError, KeyError."""
     first = content.items[0]
     if isinstance(first, MetaEvent):
         return build_meta_event(first, info, sequence)
     if isinstance(first, MediaRecord):
         return MediaChunk(**_address(info, sequence), **first.head, data=first.data)
-    return build_batch(content, info, sequence)
+    return build_batch(content, info, sequence, steps)
 
 
 def build_meta_event(item: MetaEvent, info: JournalInfo, sequence: int) -> Event:
@@ -153,8 +169,8 @@ def _address(info: JournalInfo, sequence: int) -> dict[str, Any]:
     }
 
 
-def build_batch(content: EventContent, info: JournalInfo, sequence: int) -> LogBatch:
-    """Return rows as the columns of a batch."""
+def build_batch(content: EventContent, info: JournalInfo, sequence: int, steps: StepState | None = None) -> LogBatch:
+    """Return rows as the columns of a batch; `steps` is the writer's state before them, None if it is unknown."""
     timestamps = np.empty(content.rows, "<i8")
     asked = np.empty(content.rows, "<i8")
     commits = np.empty(content.rows, "u1")
@@ -181,6 +197,8 @@ def build_batch(content: EventContent, info: JournalInfo, sequence: int) -> LogB
         timestamps=timestamps.tobytes(),
         steps=None if (asked == NO_STEP).all() else asked.tobytes(),
         commits=None if (commits == COMMIT_DEFAULT).all() else commits.tobytes(),
+        current_step=None if steps is None else steps.current,
+        row_begun=steps is not None and steps.begun,
         blocks=blocks + _loose_blocks(loose, content.rows),
     )
 

@@ -15,6 +15,7 @@ from stepwell.journal.format import JournalInfo, Position
 from stepwell.journal.reader import JournalItem, JsonRow, MetaEvent, Rows
 from stepwell.journal.row_layout import Layout
 from stepwell_schemas.limits import KIB, SEND_BATCH_BYTES
+from stepwell_schemas.rules.steps import StepState
 
 _BATCH_HEAD_BYTES: Final = 61
 _RECORD_HEAD_BYTES: Final = 32
@@ -33,6 +34,7 @@ class OutgoingEvent(NamedTuple):
         content: its records. sequence: the number of the first one. after: the position after the last one.
         payload: its encoding; that of a placeholder if `error` is set, b"" if that can't be encoded either.
         error: reason why the content can't be sent, "" if it can.
+        steps_before, steps_after: the writer's state before and after its rows, None if it is unknown.
     """
 
     content: EventContent
@@ -40,6 +42,8 @@ class OutgoingEvent(NamedTuple):
     after: Position
     payload: bytes
     error: str = ""
+    steps_before: StepState | None = None
+    steps_after: StepState | None = None
 
 
 def event_room(max_message_bytes: int, key: bytes) -> int:
@@ -63,39 +67,42 @@ def halves(content: EventContent) -> list[EventContent]:
 
 
 def encode_to_fit(
-    contents: Iterable[EventContent], info: JournalInfo, sequence: int, room: int
+    contents: Iterable[EventContent], info: JournalInfo, sequence: int, room: int, steps: StepState | None = None
 ) -> Iterator[OutgoingEvent]:
-    """Encode events, the first of which begins with record `sequence`, in parts of at most `room` bytes.
+    """Encode events in parts of at most `room` bytes; the first begins with record `sequence` at the state `steps`.
 
     A single record that is larger is yielded all the same: the topic's limit applies to compressed bytes. A record
     that can't be encoded becomes a placeholder, so that it costs none of the records around it.
     """
     for content in contents:
-        (encoded,) = encode_events([content], info, sequence)
+        (encoded,) = encode_events([content], info, sequence, steps)
         if is_divisible(content) and (encoded.error or len(encoded.payload) > room):
-            yield from encode_to_fit(halves(content), info, sequence, room)
+            events = list(encode_to_fit(halves(content), info, sequence, room, steps))
         elif encoded.error:
-            yield placeholder(content, info, sequence, encoded.error)
+            events = [placeholder(content, info, sequence, encoded.error, steps)]
         else:
-            yield OutgoingEvent(content, sequence, encoded.after, encoded.payload)
-        sequence = encoded.after.sequence
+            events = [OutgoingEvent(content, sequence, encoded.after, encoded.payload, "", steps, encoded.steps)]
+        yield from events
+        sequence, steps = encoded.after.sequence, events[-1].steps_after
 
 
 def cut_refused(event: OutgoingEvent, info: JournalInfo, room: int, reason: str) -> list[OutgoingEvent]:
     """Return what to send in place of an event that the topic refused: smaller events, or a placeholder."""
     if is_divisible(event.content):
-        return list(encode_to_fit(halves(event.content), info, event.sequence, room))
-    return [placeholder(event.content, info, event.sequence, reason)]
+        return list(encode_to_fit(halves(event.content), info, event.sequence, room, event.steps_before))
+    return [placeholder(event.content, info, event.sequence, reason, event.steps_before)]
 
 
-def placeholder(content: EventContent, info: JournalInfo, sequence: int, error: str) -> OutgoingEvent:
+def placeholder(
+    content: EventContent, info: JournalInfo, sequence: int, error: str, steps: StepState | None = None
+) -> OutgoingEvent:
     """Return the event that takes the place of a single record, with `error` as the reason."""
     (item,) = content.items
     for empty in (_without_values(item), MetaEvent({"event": _NO_CHANGE}, item.end)):
-        (encoded,) = encode_events([content._replace(items=[empty])], info, sequence)
+        (encoded,) = encode_events([content._replace(items=[empty])], info, sequence, steps)
         if not encoded.error:
             break
-    return OutgoingEvent(content, sequence, encoded.after, encoded.payload, error)
+    return OutgoingEvent(content, sequence, encoded.after, encoded.payload, error, steps, encoded.steps)
 
 
 def _without_values(item: JournalItem) -> JournalItem:

@@ -70,7 +70,7 @@ class JournalFile:
         """Send what is not acknowledged yet. Raises: aiokafka's KafkaError; a second call continues."""
         data = self._data
         total = used_bytes(data)
-        reader = Reader(check=True)
+        reader = Reader(check=True, first_step=self.info.first_step)
         reader.skip_to(data, self.reached)
 
         def acknowledge(position: Position) -> None:

@@ -66,35 +66,32 @@ def _read_info(path: Path) -> JournalInfo | None:
 def last_logged_step(orphans: Iterable[Orphan]) -> int:
     """Return the highest step that these journals, oldest first, logged or started after; -1 for none.
 
-    Journals of side streams are skipped: they count their own steps.
+    Journals of side streams are skipped: they count their own steps. Journals without a lineage, of earlier versions,
+    continue the count of their writer.
     """
-    import numpy as np
-
-    from stepwell.journal.reader import JsonRow, Reader, Rows
-    from stepwell_schemas.rules.steps import resolve
+    from stepwell.journal.reader import Reader, requested_steps
+    from stepwell_schemas.rules.steps import StepState, resolve
 
     last = -1
-    current: dict[str, int] = {}
+    writers: dict[str, StepState] = {}
     for path, info in orphans:
         if parse_stream(info.writer) != DEFAULT:
             continue
         # A session that has logged nothing still knows the step it started after.
-        at, last = max(current.get(info.writer, 0), info.first_step), max(last, info.first_step - 1)
+        state, last = StepState(info.first_step), max(last, info.first_step - 1)
+        if not info.lineage:
+            state = max(state, writers.get(info.writer, state))
         try:
             with path.open("rb") as file:
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError):
             continue
         for item in Reader(check=True).read(data, len(data), len(data)):
-            if isinstance(item, Rows):
-                asked, commits = item.array["asked"].astype(np.int64), item.array["commit"].astype(np.int8)
-            elif isinstance(item, JsonRow):
-                asked, commits = np.array([item.row["s"]], np.int64), np.array([item.row["c"]], np.int8)
-            else:
-                continue
-            resolved = resolve(at, asked, commits, len(asked))
-            at, last = resolved.current, max(last, int(resolved.steps[-1]))
-        current[info.writer] = at
+            asked, commits = requested_steps(item)
+            if len(asked):
+                resolved = resolve(state, asked, commits, len(asked))
+                state, last = resolved.state, max(last, int(resolved.steps[-1]))
+        writers[info.writer] = max(state, writers.get(info.writer, state))
     return last
 
 

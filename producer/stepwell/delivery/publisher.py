@@ -93,6 +93,8 @@ class Publisher:
         self._info = info
         self._key = RunPath(info.entity, info.project, info.run_id).kafka_key
         self._reader = reader
+        # Without a lineage, the ingestor counts: side streams, and journals of earlier versions.
+        self._steps = reader.steps if info.lineage else None
         self._acknowledge = acknowledge
         self._set_aside_path = None if journal is None else set_aside_path(journal)
         self.rejection = ""
@@ -105,7 +107,8 @@ class Publisher:
         before = self._reader.position
         items = self._reader.read(data, end, READ_BYTES)
         contents = split_into_events(items, batch_room(self._room))
-        for event in encode_to_fit(contents, self._info, before.sequence, self._room):
+        for event in encode_to_fit(contents, self._info, before.sequence, self._room, self._steps):
+            self._steps = event.steps_after
             await self._send_one(event)
             if len(self._waiting) >= IN_FLIGHT:
                 await self._settle_one()

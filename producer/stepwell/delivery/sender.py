@@ -96,7 +96,7 @@ def _lane(journal: Journal, producer: EventProducer, topic: str) -> _Lane:
     from stepwell.delivery.publisher import Publisher
     from stepwell.journal.reader import Reader
 
-    reader = Reader(check=False)
+    reader = Reader(check=False, first_step=journal.info.first_step)
     reader.skip_to(journal.map, journal.acknowledged)
     publisher = Publisher(producer, topic, journal.info, reader, journal.acknowledge, journal.path)
     return _Lane(journal, reader, publisher)

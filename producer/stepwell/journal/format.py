@@ -49,6 +49,8 @@ class JournalInfo(NamedTuple):
     Attributes:
         started: start of the session in µs since the epoch; the journals of a run are delivered in this order.
         first_step: first step of the session. keep: whether the file is kept after it has been delivered in full.
+        lineage: session with which the line of sessions began that count their steps on from one another; "" if the
+            ingestor counts the steps. lineage_step: first step of that line, as its first session knew it.
     """
 
     entity: str
@@ -59,6 +61,8 @@ class JournalInfo(NamedTuple):
     started: int = 0
     first_step: int = 0
     keep: bool = False
+    lineage: str = ""
+    lineage_step: int = 0
 
 
 class Position(NamedTuple):

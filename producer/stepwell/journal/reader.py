@@ -10,6 +10,7 @@ reported as missing and still in the file.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import struct
@@ -32,6 +33,7 @@ from stepwell.journal.format import (
     Position,
 )
 from stepwell.journal.row_layout import Layout
+from stepwell_schemas.rules.steps import StepState, resolve
 
 _NUMPY_CODES: Final = {"d": "<f8", "q": "<i8", "?": "?"}
 _HEAD_BYTES: Final = RECORD_HEAD.size + TAG.size
@@ -85,26 +87,51 @@ class Damage(NamedTuple):
         )
 
 
-class Reader:
-    """Reads records in order; `position` is that of the next one. `check` verifies every CRC."""
+def requested_steps(item: JournalItem) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+    """Return the requested steps and commit codes of an item's rows, as `steps.resolve` takes them."""
+    if isinstance(item, Rows):
+        return item.array["asked"].astype(np.int64), item.array["commit"].astype(np.int8)
+    rows = [item.row] if isinstance(item, JsonRow) else []
+    return np.array([row["s"] for row in rows], np.int64), np.array([row["c"] for row in rows], np.int8)
 
-    def __init__(self, *, check: bool) -> None:
+
+class Reader:
+    """Reads records in order.
+
+    Attributes:
+        position: that of the next record.
+        steps: the writer's state at the position that `skip_to` reached; None if it is unknown.
+    """
+
+    def __init__(self, *, check: bool, first_step: int = 0) -> None:
+        """Begin at the start of a journal. `check`: verify every CRC. `first_step`: first step of its session."""
         self._check = check
         self._layouts: dict[int, tuple[Layout, np.dtype[Any]]] = {}
         self.position = START
+        self.steps: StepState | None = StepState(first_step)
 
     def skip_to(self, data: mmap.mmap | bytes, position: Position) -> None:
-        """Move forward to `position`, a position between two records, and read the layouts on the way.
+        """Move forward to `position`, a position between two records; read the layouts and steps on the way.
 
-        Damage on the way is skipped: those records were delivered, and the number of the next one is known.
+        Damage on the way is skipped: those records were delivered, and the number of the next one is known. The
+        current step is not.
         """
         while self.position.offset < position.offset:
             before = self.position
-            for _ in self.read(data, position.offset, position.offset):
-                pass
+            for item in self.read(data, position.offset, position.offset):
+                self._count(item)
             if self.position == before:
+                self.steps = None
                 break
         self.position = position
+
+    def _count(self, item: JournalItem) -> None:
+        if self.steps is None:
+            return
+        # Rows of another release that can't be sent count for nothing, as in `encode_events`.
+        with contextlib.suppress(ValueError, TypeError, LookupError, ArithmeticError):
+            asked, commits = requested_steps(item)
+            self.steps = resolve(self.steps, asked, commits, len(asked)).state
 
     def damage(self, data: mmap.mmap | bytes) -> Damage | None:
         """Return the damage that ended reading at `position`; None at the journal's proper end.

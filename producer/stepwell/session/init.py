@@ -14,7 +14,7 @@ from stepwell.errors import SettingsError
 from stepwell.session.config import as_mapping
 from stepwell.session.live_runs import current_run, drain_all, finish_with_worker, make_current
 from stepwell.session.open import SessionOutput, open_session
-from stepwell.session.resume import AUTO_FILE, find_start_point, parse_resume, read_auto_id
+from stepwell.session.resume import AUTO_FILE, StartPoint, find_start_point, parse_resume, read_auto_id
 from stepwell.session.run import Run
 from stepwell.session.sigterm import drain_on_sigterm
 from stepwell.session.spec import RunSpec
@@ -75,10 +75,12 @@ def build_spec(arguments: Mapping[str, Any], settings: ProducerSettings, resume:
     if not run_id and rule == "auto":
         run_id = read_auto_id(settings.dir, entity, project)
     path = RunPath.checked(entity, project, run_id or new_id())
-    first_step, resumed = find_start_point(path, rule, settings, mode)
+    writer = _writer(_default_to(arguments.get("writer"), settings.writer))
+    # A new id has no journals: reading the folder would take longer the more other runs it holds.
+    start = find_start_point(path, writer, rule, settings, mode) if run_id else StartPoint()
     return RunSpec(
         path=path,
-        writer=_writer(_default_to(arguments.get("writer"), settings.writer)),
+        writer=writer,
         name=parse_text("name", arguments.get("name")) or path.run_id,
         notes=parse_text("notes", arguments.get("notes")),
         tags=parse_tags(arguments.get("tags")),
@@ -89,10 +91,12 @@ def build_spec(arguments: Mapping[str, Any], settings: ProducerSettings, resume:
         base_url=settings.base_url.rstrip("/"),
         quiet=settings.quiet or mode == "disabled",
         keep_journal=settings.keep_journal or mode != "online",
-        first_step=first_step,
-        resumed=resumed,
+        first_step=start.first_step,
+        resumed=start.resumed,
         host=socket.gethostname(),
         auto_file=settings.dir / AUTO_FILE if rule == "auto" else None,
+        lineage=start.lineage.session,
+        lineage_step=start.lineage.step,
         code=SourceCode() if mode == "disabled" else read_source_code(settings.git),
     )
 

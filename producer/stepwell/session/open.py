@@ -43,13 +43,16 @@ def open_session(spec: RunSpec, settings: ProducerSettings) -> SessionOutput:
     # Imported here: asyncio would take a third of the time of `import stepwell`.
     from stepwell.delivery.sender import NoDelivery, Sender
 
+    session = secrets.token_hex(_SESSION_BYTES)
     info = JournalInfo(
         *spec.path,
-        secrets.token_hex(_SESSION_BYTES),
+        session,
         spec.writer,
         started=time.time_ns() // 1000,
         first_step=spec.first_step,
         keep=spec.keep_journal,
+        lineage=spec.lineage or session,
+        lineage_step=spec.lineage_step,
     )
     if spec.mode == "disabled":
         return SessionOutput(NullJournal(info), NoDelivery())

@@ -7,10 +7,11 @@ crashed before delivery continues after its last `log()`.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from stepwell.delivery.orphans import find_orphans, last_logged_step
+from stepwell.delivery.orphans import Orphan, find_orphans, last_logged_step
 from stepwell.errors import ApiError, ResumeError, RunNotFoundError, SettingsError
 from stepwell.terminal import notify
 from stepwell_schemas.errors import IdentifierError
@@ -26,11 +27,24 @@ _RETRY_SECONDS: Final = 0.5
 _RULES: Final = {"allow": "allow", "must": "must", "never": "never", "auto": "auto", True: "auto", False: "", None: ""}
 
 
+class Lineage(NamedTuple):
+    """A line of sessions that count their steps on from one another, each from the journal of the one before.
+
+    Attributes:
+        session: the session with which the line began, "" for the new one.
+        step: the first step of that session, as it knew it.
+    """
+
+    session: str = ""
+    step: int = 0
+
+
 class StartPoint(NamedTuple):
-    """The start of a session: its first step, and whether the run existed before."""
+    """The start of a session: its first step, whether the run existed before, and the line that it continues."""
 
     first_step: int = 0
     resumed: bool = False
+    lineage: Lineage = Lineage()
 
 
 def parse_resume(resume: Any) -> str:
@@ -50,10 +64,12 @@ def read_auto_id(folder: Path, entity: str, project: str) -> str:
     return path.run_id if (path.entity, path.project) == (entity, project) else ""
 
 
-def find_start_point(path: RunPath, rule: str, settings: ProducerSettings, mode: str) -> StartPoint:
-    """Return the start of a session; reads the service and journals only to resume a run. Raises: ResumeError."""
-    if not rule or mode == "disabled":
+def find_start_point(path: RunPath, writer: str, rule: str, settings: ProducerSettings, mode: str) -> StartPoint:
+    """Return the start of a session; asks the service only to resume a run. Raises: ResumeError."""
+    if mode == "disabled":
         return StartPoint()
+    if not rule:
+        return _after_own_journals(path, writer, settings)
     orphans = find_orphans(settings.dir.absolute() / "journals", path)
     try:
         stored = _fetch_last_step_with_retries(path, settings, mode)
@@ -70,7 +86,30 @@ def find_start_point(path: RunPath, rule: str, settings: ProducerSettings, mode:
         return StartPoint()
     if rule == "never":
         raise ResumeError(f"resume='never', but the run {path} exists")
-    return StartPoint(max(-1 if stored is None else stored, last_logged_step(orphans)) + 1, resumed=True)
+    last = -1 if stored is None else stored
+    logged = last_logged_step(orphans)
+    if logged < last:
+        return StartPoint(last + 1, resumed=True, lineage=Lineage(step=last + 1))
+    return StartPoint(logged + 1, resumed=True, lineage=_continue_line(orphans, logged + 1))
+
+
+def _after_own_journals(path: RunPath, writer: str, settings: ProducerSettings) -> StartPoint:
+    """Return the start of a session that does not resume its run: after this writer's journals, if there are any.
+
+    They are delivered before it, and its rows must not replace theirs.
+    """
+    orphans = [
+        orphan for orphan in find_orphans(settings.dir.absolute() / "journals", path) if orphan.info.writer == writer
+    ]
+    first_step = last_logged_step(orphans) + 1
+    return StartPoint(first_step, lineage=_continue_line(orphans, first_step))
+
+
+def _continue_line(orphans: Iterable[Orphan], first_step: int) -> Lineage:
+    """Return the line of the journal that started last, by its steps; a new one if there is none."""
+    known = [orphan.info for orphan in orphans if orphan.info.lineage]
+    newest = max(known, key=lambda info: info.first_step, default=None)
+    return Lineage(step=first_step) if newest is None else Lineage(newest.lineage, newest.lineage_step)
 
 
 def _fetch_last_step_with_retries(path: RunPath, settings: ProducerSettings, mode: str) -> int | None:

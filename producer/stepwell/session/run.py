@@ -43,10 +43,11 @@ class Run(RunProperties):
 
     def __init__(self, spec: RunSpec, settings: ProducerSettings, opener: SessionOpener) -> None:
         """Open the session, write its first event, and start delivery. Raises: JournalError."""
-        self._spec = spec
         self._settings = settings
         self._opener = opener
         self._journal, self._delivery = opener(spec)
+        # Forked children continue the line.
+        self._spec = spec._replace(lineage=self._journal.info.lineage)
         self._rows = RowWriter(self._journal, spec.first_step, spec.path.run_id, settings.media_max_bytes)
         self._config = Config(self._send_config, spec.config)
         self._summary = Summary(self._rows.last_values, self._send_summary)
@@ -76,6 +77,8 @@ class Run(RunProperties):
             program=parse_text("program", spec.code.program),
             git_commit=spec.code.git_commit,
             git_dirty=spec.code.git_dirty,
+            lineage=self._spec.lineage,
+            lineage_step=spec.lineage_step,
         )
         for values in others:
             self._write_event("RunUpdated", config=values)
@@ -89,7 +92,8 @@ class Run(RunProperties):
         Args:
             data: metrics by key; nested dicts become `a.b` keys. `stepwell.values.convert` lists the conversions.
             step: the step to write at. Default: the current step, which is then incremented. A step below the
-                current one is a conflict: the row is logged at the current step, and the conflict is recorded.
+                current one is a conflict: the call is a row of its own, at the current step or after the row that has
+                begun there, and the conflict is recorded.
             commit: False keeps the current step for more data; True increments it even after an explicit `step`.
 
         Never waits for the network and never raises a network error.

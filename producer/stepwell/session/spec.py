@@ -19,6 +19,7 @@ class RunSpec(NamedTuple):
 
     Attributes:
         first_step: the step it starts at. auto_file: the file in which `resume="auto"` stores the run's path.
+        lineage, lineage_step: see `JournalInfo`; "" begins a line.
         forked: whether it is the session of a forked child, which adds rows and neither starts nor ends the run.
     """
 
@@ -41,6 +42,8 @@ class RunSpec(NamedTuple):
     auto_file: Path | None = None
     forked: bool = False
     code: SourceCode = SourceCode()
+    lineage: str = ""
+    lineage_step: int = 0
 
     def for_forked_child(self, pid: int, step: int) -> RunSpec:
         """Return the specification of a forked child's session, which starts at its parent's step."""

@@ -78,6 +78,8 @@ class RunStarted(Event):
     program: str = ""
     git_commit: str = ""
     git_dirty: bool | None = None
+    lineage: str = ""
+    lineage_step: Long = 0
 
 
 class Exact(BaseModel):
@@ -129,6 +131,8 @@ class LogBatch(Event):
     timestamps: bytes
     steps: bytes | None = None
     commits: bytes | None = None
+    current_step: Long | None = None
+    row_begun: bool = False
     blocks: list[Block]
 
     @property

@@ -26,11 +26,13 @@ class RunModel:
     points: int = 0
     last_step: int = -1
     _current: dict[str, int] = field(default_factory=dict)
+    _begun: set[tuple[str, int]] = field(default_factory=set)
     _spellings: dict[str, str] = field(default_factory=dict)
 
     def begin(self, writer: str, step: int) -> None:
         """Begin a session of a writer at a step."""
         self._current[writer] = step
+        self._begun = {row for row in self._begun if row[0] != writer}
 
     def log(self, writer: str, data: Mapping[str, Any], jump: int | None, at: int | None, commit: bool | None) -> int:
         """Apply a call; return the number of its values."""
@@ -42,8 +44,11 @@ class RunModel:
         else:
             step = current
             if asked is not None:
+                # A row of its own: not the one at the current step if a call has written there.
+                step += (writer, step) in self._begun
                 self.conflicts.append((writer, asked, step))
             self._current[writer] = step if commit is False else step + 1
+        self._begun.add((writer, step))
         self.log_rows += 1
         self.last_step = max(self.last_step, step)
         cells = flat(data)

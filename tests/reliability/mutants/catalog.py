@@ -57,6 +57,11 @@ TOKENS: Final = ("tests/unit/ingestor/flush/test_tokens.py",)
 POSITIONS: Final = ("tests/unit/ingestor/positions/test_decide.py",)
 ENVIRONMENT: Final = ("tests/unit/ingestor/positions/test_environment.py",)
 REPLACED: Final = ("tests/integration/ingestor/test_log_positions.py",)
+STEP_RULE: Final = ("tests/unit/schemas/rules/test_steps.py",)
+ROW_WRITER: Final = ("tests/unit/producer/recording/test_row_writer_steps.py",)
+SESSION_STEPS: Final = ("tests/unit/ingestor/planner/test_session_steps.py",)
+BATCH_STEPS: Final = ("tests/unit/producer/delivery/test_batch_steps.py",)
+SESSION_ORDER: Final = ("tests/unit/producer/session/test_session_order.py",)
 
 
 @dataclass(frozen=True)
@@ -500,6 +505,87 @@ MUTATIONS: Final = (
         PUBLISHER,
     ),
     Mutation(
+        "a conflict joins the row that has begun",
+        (Edit("stepwell_schemas.rules.steps:advance", "state.current + (conflict and state.begun)", "state.current"),),
+        STEP_RULE,
+    ),
+    Mutation(
+        "a conflict in log() joins the row that has begun",
+        (Edit("stepwell.recording.row_writer:RowWriter._advance", "            step += self._begun == step\n", ""),),
+        ROW_WRITER,
+    ),
+    Mutation(
+        "each part of a large row requests its step",
+        (Edit("stepwell.recording.row_writer:RowWriter._log_as_json", "                    asked = NO_STEP\n", ""),),
+        ROW_WRITER,
+    ),
+    Mutation(
+        "the ingestor counts steps that a session has counted",
+        (
+            Edit(
+                "stepwell_ingestor.planner.session_steps:resolve_batch",
+                "if batch.current_step is not None and line in {FINAL, REQUESTED}:",
+                "if False:",
+            ),
+        ),
+        SESSION_STEPS,
+    ),
+    Mutation(
+        "rows that were stored before don't advance their session",
+        (
+            Edit(
+                "stepwell_ingestor.planner.session_steps:_by_session",
+                "        before = resolve(before, *calls.between(0, first)).state\n",
+                "        pass\n",
+            ),
+        ),
+        SESSION_STEPS,
+    ),
+    Mutation(
+        "every line's steps are final",
+        (
+            Edit(
+                "stepwell_ingestor.planner.session_steps:begin_session",
+                "FINAL if reached <= event.lineage_step else COUNTED",
+                "FINAL",
+            ),
+        ),
+        SESSION_STEPS,
+    ),
+    Mutation(
+        "a late session turns its writer back",
+        (
+            Edit(
+                "stepwell_ingestor.planner.run_state:RunState.wrote",
+                "if after.current >= self.writers.get(name, 0):",
+                "if True:",
+            ),
+        ),
+        SESSION_STEPS,
+    ),
+    Mutation(
+        "a reader forgets the steps that it skips",
+        (
+            Edit(
+                "stepwell.journal.reader:Reader.skip_to",
+                "                self._count(item)\n",
+                "                pass\n",
+            ),
+        ),
+        BATCH_STEPS,
+    ),
+    Mutation(
+        "side streams state a current step",
+        (
+            Edit(
+                "stepwell.delivery.publisher:Publisher.__init__",
+                "reader.steps if info.lineage else None",
+                "reader.steps",
+            ),
+        ),
+        PUBLISHER,
+    ),
+    Mutation(
         "a record that is too large is not kept",
         (Edit("stepwell.delivery.publisher:Publisher._settle", "if event.error:", "if False:"),),
         PUBLISHER,
@@ -541,5 +627,10 @@ MUTATIONS: Final = (
             ),
         ),
         SIGTERM,
+    ),
+    Mutation(
+        "a session that counts on begins a line of its own",
+        (Edit("stepwell.session.resume:_continue_line", "if newest is None else", "if True else"),),
+        SESSION_ORDER,
     ),
 )

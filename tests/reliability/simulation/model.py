@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Path = tuple[str, str, str]
+Steps = tuple[int, bool]
+"""A current step, and whether a call has written there."""
 
 
 @dataclass(frozen=True)
@@ -43,34 +45,43 @@ class RunModel:
     repeated: int = 0
     missing: int = 0
     sessions: dict[str, int] = field(default_factory=dict)
-    _current: dict[str, int] = field(default_factory=dict)
+    _steps: dict[str, Steps] = field(default_factory=dict)
     _spellings: dict[str, str] = field(default_factory=dict)
 
-    def take(self, writer: str, session: str, sequence: int, records: Sequence[Call | Change]) -> None:
-        """Apply an event; numbered records that were applied before count as repeated."""
+    def take(
+        self,
+        writer: str,
+        session: str,
+        sequence: int,
+        records: Sequence[Call | Change],
+        steps: Steps | None = None,
+    ) -> None:
+        """Apply an event; numbered records that were applied before count as repeated.
+
+        `steps`: the current step before the event, if its session counts them; otherwise they are counted per writer.
+        """
+        skipped = 0
         if session:
             following = self.sessions.get(session, 0)
             self.missing += max(sequence - following, 0)
             skipped = min(max(following - sequence, 0), len(records))
             self.repeated += skipped
             self.sessions[session] = max(following, sequence + len(records))
-            records = records[skipped:]
-        for record in records:
+        for number, record in enumerate(records):
             if isinstance(record, Call):
-                self._log(writer, record)
-            else:
+                before = self._steps.get(writer, (0, False)) if steps is None else steps
+                step, after, conflict = follow(before, record)
+                steps = None if steps is None else after
+                if number >= skipped:
+                    # A session that is behind others does not turn its writer back.
+                    self._steps[writer] = max(self._steps.get(writer, (0, False)), after)
+                    if conflict and record.step is not None:
+                        self.conflicts.append((writer, record.step, step))
+                    self._log(record, step)
+            elif number >= skipped:
                 self._change(record)
 
-    def _log(self, writer: str, call: Call) -> None:
-        current = self._current.get(writer, 0)
-        if call.step is not None and call.step >= current:
-            step = call.step
-            self._current[writer] = step + (call.commit is True)
-        else:
-            step = current
-            self._current[writer] = step + (call.commit is not False)
-            if call.step is not None:
-                self.conflicts.append((writer, call.step, step))
+    def _log(self, call: Call, step: int) -> None:
         self.log_rows += 1
         for key, value in call.data.items():
             if key:
@@ -87,6 +98,19 @@ class RunModel:
             kept = {key: value for key, value in self.config.items() if key not in change.removed}
             self.config = kept | dict(change.config)
         self.state = change.state or self.state
+
+
+def follow(before: Steps, call: Call) -> tuple[int, Steps, bool]:
+    """Return the step of a call, the current step after it, and whether it asked for an earlier one."""
+    current, begun = before
+    if call.step is not None and call.step >= current:
+        stays = call.commit is not True
+        return call.step, (call.step if stays else call.step + 1, stays), False
+    conflict = call.step is not None
+    # A row of its own: not the one at the current step if a call has written there.
+    step = current + 1 if conflict and begun else current
+    stays = call.commit is False
+    return step, (step if stays else step + 1, stays), conflict
 
 
 def stored_form(value: Any) -> tuple[str, Any]:

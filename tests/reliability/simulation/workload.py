@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from reliability.simulation.model import Call, Change, Path, RunModel
+from reliability.simulation.model import Call, Change, Path, RunModel, Steps, follow
 from stepwell_ingestor.messages import Message
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import (
@@ -49,21 +49,34 @@ class Entry(NamedTuple):
     sequence: int
     records: Sequence[Call | Change]
     dead: bool = False
+    steps: Steps | None = None
 
     def tell(self, model: RunModel) -> None:
         """Apply the message to its run's model."""
-        model.take(self.writer, self.session, self.sequence, self.records)
+        model.take(self.writer, self.session, self.sequence, self.records, self.steps)
 
 
 @dataclass
 class _Session:
-    """One journal: constant records, of which more and more are sent, some of them repeatedly."""
+    """One journal: constant records, of which more and more are sent, some of them repeatedly.
+
+    `counts`: it counts its steps itself and its batches state them; otherwise they are counted per writer.
+    """
 
     path: RunPath
     writer: str
     name: str
+    counts: bool
     records: list[Call | Change] = field(default_factory=list)
     sent: int = 0
+
+    def steps(self, sequence: int) -> Steps | None:
+        """Return the current step before a record, if the session counts."""
+        steps: Steps = 0, False
+        for record in self.records[:sequence]:
+            if isinstance(record, Call):
+                _, steps, _ = follow(steps, record)
+        return steps if self.counts else None
 
 
 class Workload:
@@ -75,7 +88,7 @@ class Workload:
         runs = [RunPath("me", "p", f"run-{number}") for number in range(rng.randint(1, 4))]
         self._partition = {run: rng.randrange(partitions) for run in runs}
         self._sessions = [
-            _Session(run, rng.choice(("", "w")), f"{run.run_id}/s{number}")
+            _Session(run, rng.choice(("", "w")), f"{run.run_id}/s{number}", rng.random() < 0.5)
             for run in runs
             for number in range(rng.randint(1, 2))
         ]
@@ -115,7 +128,8 @@ class Workload:
         else:
             event = _change_event(session, start, first)
         session.sent = max(session.sent, start + len(records))
-        return self._entry(session.path, event, session.writer, session.name, start, records)
+        entry = self._entry(session.path, event, session.writer, session.name, start, records)
+        return entry._replace(steps=session.steps(start))
 
     def _more_calls(self, session: _Session, start: int) -> list[Call]:
         calls: list[Call] = []
@@ -156,6 +170,9 @@ class Workload:
 
     def _calls_event(self, session: _Session, sequence: int, calls: Sequence[Call]) -> Event:
         numbered = {**session.path._asdict(), "session": session.name, "sequence": sequence, "writer": session.writer}
+        steps = session.steps(sequence)
+        if steps is not None:
+            return _batch({**numbered, "current_step": steps[0], "row_begun": steps[1]}, calls)
         if len(calls) == 1 and self._rng.random() < 0.5:
             return _log_event(numbered, calls[0])
         return _batch(numbered, calls)

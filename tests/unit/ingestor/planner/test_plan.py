@@ -19,7 +19,7 @@ from stepwell_schemas.events.models import Block, Event, LogBatch, LogEvent, Run
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.kinds import Kind, exact_text
-from stepwell_schemas.rules.steps import NO_STEP, advance
+from stepwell_schemas.rules.steps import NO_STEP, StepState, advance
 from support.factories.numbers import with_values
 
 PATH = RunPath("e", "p", "r")
@@ -114,10 +114,10 @@ def modelled(logged: Sequence[Call]) -> tuple[Rows, list[tuple[int, int]]]:
     rows: Rows = {}
     found: list[tuple[int, int]] = []
     spellings: dict[str, str] = {}
-    current = 0
+    state = StepState()
     for call in logged:
-        decision = advance(current, call.step, None)
-        current = decision.current
+        decision = advance(state, call.step, None)
+        state = decision.state
         if decision.conflict and call.step is not None:
             found.append((call.step, decision.step))
         rows[spellings.setdefault(fold_key(call.key), call.key), decision.step] = call.value

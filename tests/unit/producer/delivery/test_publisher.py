@@ -99,13 +99,13 @@ class LimitedProducer(UnansweredProducer):
 class Sending:
     """A publisher of a journal from a given position."""
 
-    def __init__(self, journal: Journal, start: Position, producer: Any = None) -> None:
+    def __init__(self, journal: Journal, start: Position, producer: Any = None, info: JournalInfo = INFO) -> None:
         self.producer: Any = producer or UnansweredProducer()
         self.acknowledged: list[Position] = []
         self._journal = journal
         reader = Reader(check=True)
         reader.skip_to(journal.map, start)
-        self.publisher = Publisher(self.producer, "events", INFO, reader, self.acknowledged.append, journal.path)
+        self.publisher = Publisher(self.producer, "events", info, reader, self.acknowledged.append, journal.path)
 
     async def send(self) -> None:
         """Send all records."""
@@ -253,3 +253,20 @@ async def test_what_follows_another_publisher_s_refused_batch_is_sent_again(jour
     await settling
     assert sending.producer.numbers() == 2 * list(range(ROWS))
     assert [position.sequence for position in sending.acknowledged] == [ROWS]
+
+
+@pytest.mark.parametrize("lineage", ["", "session"])
+async def test_batches_of_a_line_state_its_count_from_whatever_position(journal: Journal, lineage: str) -> None:
+    rows = RowWriter(journal, 0, "r")
+    info = INFO._replace(lineage=lineage)
+    first = Sending(journal, START, info=info)
+    stated: list[int | None] = []
+    for sending in (first, first, None):
+        sending = sending or Sending(journal, Position(journal.end, journal.sequence), info=info)
+        log(journal, rows)
+        await sending.send()
+        batch = decode(sending.producer.sent[-1])
+        assert isinstance(batch, LogBatch)
+        stated.append(batch.current_step)
+        sending.publisher.cancel_pending()
+    assert stated == ([0, ROWS, 2 * ROWS] if lineage else [None] * 3)

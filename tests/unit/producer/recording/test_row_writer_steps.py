@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from stepwell.journal.format import JournalInfo
 from stepwell.journal.journal import MemoryJournal
 from stepwell.journal.reader import JsonRow, Reader, Rows
+from stepwell.recording.cells import ROW_MAX_BYTES
 from stepwell.recording.row_writer import RowWriter
 from stepwell_schemas.limits import MAX_STEP, MIB
-from stepwell_schemas.rules.steps import NO_STEP, advance, resolve
+from stepwell_schemas.rules.steps import NO_STEP, StepState, advance, resolve
 
 INFO = JournalInfo("e", "p", "r", "s", "")
 Call = tuple[int | None, bool | None, bool]
@@ -27,7 +28,7 @@ packed = st.booleans()
 
 
 def logged_steps(data: mmap.mmap, end: int, first_step: int) -> list[int]:
-    """Return the steps that the ingestor gives a journal's rows, for a writer whose current step is `first_step`."""
+    """Return the steps that the ingestor gives a journal's rows, for a session that starts at `first_step`."""
     asked: list[int] = []
     codes: list[int] = []
     for item in Reader(check=True).read(data, end, end):
@@ -37,17 +38,18 @@ def logged_steps(data: mmap.mmap, end: int, first_step: int) -> list[int]:
         elif isinstance(item, JsonRow):
             asked.append(item.row["s"])
             codes.append(item.row["c"])
-    steps = resolve(first_step, np.array(asked, np.int64), np.array(codes, np.int8), len(asked)).steps
+    steps = resolve(StepState(first_step), np.array(asked, np.int64), np.array(codes, np.int8), len(asked)).steps
     return [int(step) for step in steps]
 
 
-def expected_steps(calls: Iterable[Call], current: int) -> tuple[list[int], list[int], int]:
+def expected_steps(calls: Iterable[Call], first_step: int) -> tuple[list[int], list[int], int]:
     """Return the step of each call by `advance`, the current step after each, and the number of conflicts."""
     written, currents, conflicts = [], [], 0
+    state = StepState(first_step)
     for step, commit, _ in calls:
-        step_written, current, conflict = advance(current, step, commit)
+        step_written, state, conflict = advance(state, step, commit)
         written.append(step_written)
-        currents.append(current)
+        currents.append(state.current)
         conflicts += conflict
     return written, currents, conflicts
 
@@ -72,4 +74,40 @@ def test_no_step_is_below_every_current_step(code: int) -> None:
     rows = RowWriter(journal, 0, "r")
     rows._advance(NO_STEP, code)
     assert (rows.current, rows.conflicts) == (int(code > 0), 0)
+    journal.release()
+
+
+@given(
+    first_step=st.integers(0, 10),
+    calls=st.lists(st.tuples(steps, commits), min_size=1, max_size=12),
+    large=st.integers(0, 11),
+)
+def test_the_parts_of_a_large_row_get_one_step_and_at_most_one_conflict(
+    first_step: int, calls: list[tuple[int | None, bool | None]], large: int
+) -> None:
+    journal = MemoryJournal(Path("/nonexistent/steps"), INFO, 64 * MIB, "drop")
+    rows = RowWriter(journal, first_step, "r")
+    values = {f"key{number}": "x" * (ROW_MAX_BYTES // 3) for number in range(5)}
+    parts = []
+    for number, (step, commit) in enumerate(calls):
+        before = journal.sequence
+        rows.log(values if number == large else {"key": 1.0}, step, commit)
+        parts.append(journal.sequence - before)
+    written, currents, conflicts = expected_steps([(*call, True) for call in calls], first_step)
+    assert (rows.current, rows.conflicts) == (currents[-1], conflicts)
+    wanted = [step for step, count in zip(written, parts, strict=True) for _ in range(count)]
+    assert logged_steps(journal.map, journal.end, first_step) == wanted
+    journal.release()
+
+
+def test_a_conflict_replaces_no_value_of_the_row_that_has_begun() -> None:
+    journal = MemoryJournal(Path("/nonexistent/steps"), INFO, MIB, "drop")
+    rows = RowWriter(journal, 0, "r")
+    rows.log({"loss": 1.0}, 100, None)
+    rows.log({"loss": 2.0}, 50, None)
+    rows.log({"loss": 3.0}, None, False)
+    rows.log({"loss": 4.0}, 0, False)
+    rows.log({"loss": 5.0}, None, None)
+    assert logged_steps(journal.map, journal.end, 0) == [100, 101, 102, 103, 103]
+    assert (rows.current, rows.conflicts) == (104, 2)
     journal.release()

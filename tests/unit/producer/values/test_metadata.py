@@ -24,7 +24,7 @@ from stepwell_schemas.events.codec import decode
 from stepwell_schemas.events.models import Event, LogBatch, RunStarted, RunUpdated
 from stepwell_schemas.limits import MAX_EVENT_BYTES, TEXT_MAX_BYTES
 from stepwell_schemas.rules.kinds import Kind
-from stepwell_schemas.rules.steps import resolve
+from stepwell_schemas.rules.steps import StepState, resolve
 
 _LONE = "\udcff"
 _VALUES = st.recursive(
@@ -45,7 +45,7 @@ def _events(file: str) -> list[Event]:
     info, _ = read_header(data)
     reader = Reader(check=True)
     events: list[Event] = []
-    for payload, _, error in encode_events(split_into_events(reader.read(data, len(data), len(data))), info, 0):
+    for payload, _, error, _ in encode_events(split_into_events(reader.read(data, len(data), len(data))), info, 0):
         assert not error
         assert len(payload) <= MAX_EVENT_BYTES
         events.append(decode(payload))
@@ -139,15 +139,15 @@ def test_a_row_too_large_for_an_event_stays_one_row(
 
     batches = [event for event in record(use) if isinstance(event, LogBatch)]
     assert [key for event in batches for block in event.blocks for key in block.keys] == list(row)
-    current = 0
+    state = StepState()
     steps: set[int] = set()
     for event in batches:
         asked = None if event.steps is None else np.frombuffer(event.steps, "<i8")
         commits = None if event.commits is None else np.frombuffer(event.commits, "i1")
-        resolved = resolve(current, asked, commits, event.rows)
-        current = resolved.current
+        resolved = resolve(state, asked, commits, event.rows)
+        state = resolved.state
         steps |= set(resolved.steps.tolist())
-    assert (steps, current, reached) == ({7 if step == 7 else 0}, following, [following])
+    assert (steps, state.current, reached) == ({7 if step == 7 else 0}, following, [following])
 
 
 def test_numbers_too_long_for_text_are_refused_and_the_rest_kept(
