@@ -23,6 +23,7 @@ CounterName = Literal[
     "stepwell_ingestor_clipped_counts",
     "stepwell_ingestor_isolated_events",
     "stepwell_ingestor_refused_events",
+    "stepwell_ingestor_early_sessions",
 ]
 GaugeName = Literal[
     "stepwell_ingestor_lag_events",
@@ -52,6 +53,7 @@ _COUNTERS: Final[dict[CounterName, str]] = {
     "stepwell_ingestor_clipped_counts": "Counts of runs and sessions that were clipped at their column's maximum.",
     "stepwell_ingestor_isolated_events": "Events that made planning fail, sent to the dead letters as `unusable`.",
     "stepwell_ingestor_refused_events": "Events whose rows ClickHouse refused, sent to the dead letters as `unusable`.",
+    "stepwell_ingestor_early_sessions": "Sessions that began in the log before all records of their predecessor.",
     "stepwell_ingestor_inserts_repaired": "Inserts repeated because ClickHouse had recorded and lost them in a crash.",
     "stepwell_ingestor_rollup_rows": "Rollup rows computed from the flushes' own points.",
     "stepwell_ingestor_rollup_statements": "Statements that computed rollup rows from stored points.",
