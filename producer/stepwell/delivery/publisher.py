@@ -102,10 +102,10 @@ class Publisher:
         self.refusing = False
         self._waiting: deque[_Sent] = deque()
 
-    async def send(self, data: mmap.mmap | bytes, end: int) -> bool:
-        """Send the records before `end`, READ_BYTES of them at most; return False if there were none."""
+    async def send(self, data: mmap.mmap | bytes, end: int, max_bytes: int = READ_BYTES) -> bool:
+        """Send the records before `end`, about `max_bytes` of them at most; return False if there were none."""
         before = self._reader.position
-        items = self._reader.read(data, end, READ_BYTES)
+        items = self._reader.read(data, end, max_bytes)
         contents = split_into_events(items, batch_room(self._room))
         for event in encode_to_fit(contents, self._info, before.sequence, self._room, self._steps):
             self._steps = event.steps_after

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from stepwell.delivery.blocked import Blocked, classify_error
 from stepwell.delivery.orphans import Orphans
+from stepwell.delivery.other_runs import OtherRuns
 from stepwell.delivery.reconnect import DRAIN_PAUSE_SECONDS
 from stepwell.journal.journal import Journal
 from stepwell.terminal import notify
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from stepwell.settings import ProducerSettings
 
 _STOP_GRACE_SECONDS: Final = 1.0
-_ORPHANS_POLL_SECONDS: Final = 2.0
+_FORKS_POLL_SECONDS: Final = 2.0
+_ORPHANS_POLL_SECONDS: Final = 15.0
 
 
 class Delivery(Protocol):
@@ -62,6 +64,9 @@ class Delivery(Protocol):
     def drain(self, timeout: float) -> None:
         """Deliver the remaining records, for at most `timeout` seconds, and stop."""
 
+    def remove_recovered(self) -> None:
+        """Remove the journals of earlier sessions that were delivered."""
+
 
 class NoDelivery:
     """No-op delivery for offline and disabled runs."""
@@ -81,6 +86,9 @@ class NoDelivery:
         """Do nothing: journals of children stay in their folder."""
 
     def drain(self, timeout: float) -> None:
+        """Do nothing."""
+
+    def remove_recovered(self) -> None:
         """Do nothing."""
 
 
@@ -115,11 +123,14 @@ class _Loop(asyncio.SelectorEventLoop):
 class Sender:
     """Delivers orphaned journals, then `journal`, until it is drained or the timeout ends it."""
 
-    def __init__(self, journal: Journal, settings: ProducerSettings, orphans: Orphans | None) -> None:
+    def __init__(
+        self, journal: Journal, settings: ProducerSettings, orphans: Orphans, others: OtherRuns | None = None
+    ) -> None:
         self._thread = threading.Thread(target=self._run, name="stepwell-sender", daemon=True)
         self._journal = journal
         self._settings = settings
         self._orphans = orphans
+        self._others = others
         self._journals = [journal]
         self._has_forked = False
         self._next_orphan_check = 0.0
@@ -138,7 +149,7 @@ class Sender:
     @property
     def error(self) -> str:
         """Reason why nothing is delivered now, or something could not be delivered; "" if all is well."""
-        return self._error or self._rejection or (self._orphans.problem if self._orphans else "")
+        return self._error or self._rejection or self._orphans.error
 
     @property
     def blocked(self) -> Blocked:
@@ -155,7 +166,7 @@ class Sender:
     @property
     def recovered(self) -> int:
         """Number of records delivered from orphaned journals."""
-        return self._orphans.delivered if self._orphans else 0
+        return self._orphans.delivered
 
     def start(self) -> None:
         """Start the thread."""
@@ -171,8 +182,9 @@ class Sender:
         self._journals.append(journal)
 
     def expect_forks(self) -> None:
-        """Check regularly for orphaned journals of forked children."""
+        """Check frequently for orphaned journals of forked children."""
         self._has_forked = True
+        self._next_orphan_check = 0.0
 
     def drain(self, timeout: float) -> None:
         """Deliver the remaining records, for at most `timeout` seconds, and stop."""
@@ -184,9 +196,13 @@ class Sender:
         if self._thread.is_alive():
             self._blocked = self.blocked or Blocked.NO_ACKNOWLEDGEMENT
             older = "; an older journal of this run comes first" if self._blocked is Blocked.OLDER_JOURNAL else ""
-            self._error = self._error or f"not delivered within {timeout:g} s{older}"
+            self._error = self._error or self._orphans.error or f"not delivered within {timeout:g} s{older}"
             self._call(lambda: self._task.cancel() if self._task else None)
             self._thread.join(_STOP_GRACE_SECONDS)
+
+    def remove_recovered(self) -> None:
+        """Remove the journals of earlier sessions that were delivered."""
+        self._orphans.remove_delivered()
 
     def _call(self, action: Callable[[], object]) -> None:
         if self._loop is not None:
@@ -247,7 +263,7 @@ class Sender:
         try:
             # Before the session's own journal, so that Kafka has the records in the order of logging.
             self._blocked = Blocked.OLDER_JOURNAL
-            await self._deliver_orphans(producer, connection.topic)
+            await self._orphans.deliver(producer, connection.topic, wait=True)
             self._blocked = Blocked.NOTHING
             while not self._drained:
                 await self._deliver_once(producer, connection.topic)
@@ -256,6 +272,8 @@ class Sender:
                 lane.publisher.cancel_pending()
                 self._rejection = lane.publisher.rejection or self._rejection
             self._rejected, self._lanes = self.set_aside, []
+            if self._others is not None:
+                await self._others.pause()
             await producer.stop()
 
     async def _deliver_once(self, producer: EventProducer, topic: str) -> None:
@@ -268,21 +286,20 @@ class Sender:
             return
         for lane in lanes:
             await lane.publisher.flush()
-        if self._has_forked and (draining or time.monotonic() >= self._next_orphan_check):
-            self._next_orphan_check = time.monotonic() + _ORPHANS_POLL_SECONDS
-            await self._deliver_orphans(producer, topic)
+        if (draining and self._has_forked) or time.monotonic() >= self._next_orphan_check:
+            seconds = _FORKS_POLL_SECONDS if self._has_forked else _ORPHANS_POLL_SECONDS
+            self._next_orphan_check = time.monotonic() + seconds
+            await self._orphans.deliver(producer, topic)
         if not draining:
-            await self._pause(self._settings.poll_seconds)
+            # One part at a time: the run's own records come first.
+            if self._others is None or not await self._others.send_part(producer, topic):
+                await self._pause(self._settings.poll_seconds)
             return
         self._drained = True
         for journal, reader, _ in lanes:
             damage = reader.damage(journal.map)
             if damage is not None:
                 self._report_failure(Blocked.NOTHING, f"the journal {journal.path} is {damage}")
-
-    async def _deliver_orphans(self, producer: EventProducer, topic: str) -> None:
-        if self._orphans is not None:
-            await self._orphans.deliver(producer, topic)
 
     def _report_failure(self, blocked: Blocked, error: str) -> None:
         """Keep a failure, and print it unless the last one had the same reason."""

@@ -90,7 +90,7 @@ def build_spec(arguments: Mapping[str, Any], settings: ProducerSettings, resume:
         mode=mode,
         base_url=settings.base_url.rstrip("/"),
         quiet=settings.quiet or mode == "disabled",
-        keep_journal=settings.keep_journal or mode != "online",
+        keep_journal=settings.keep_journal,
         first_step=start.first_step,
         resumed=start.resumed,
         host=socket.gethostname(),

@@ -11,8 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from stepwell.delivery.orphans import Orphan, find_orphans, last_logged_step
+from stepwell.delivery.order import JournalEntry
+from stepwell.delivery.orphans import find_orphans, last_logged_step
 from stepwell.errors import ApiError, ResumeError, RunNotFoundError, SettingsError
+from stepwell.session.open import open_folders
 from stepwell.terminal import notify
 from stepwell_schemas.errors import IdentifierError
 from stepwell_schemas.rules.identifiers import RunPath
@@ -70,7 +72,7 @@ def find_start_point(path: RunPath, writer: str, rule: str, settings: ProducerSe
         return StartPoint()
     if not rule:
         return _after_own_journals(path, writer, settings)
-    orphans = find_orphans(settings.dir.absolute() / "journals", path)
+    orphans = find_orphans(open_folders(settings), path)
     try:
         stored = _fetch_last_step_with_retries(path, settings, mode)
     except ApiError as error:
@@ -98,14 +100,12 @@ def _after_own_journals(path: RunPath, writer: str, settings: ProducerSettings) 
 
     They are delivered before it, and its rows must not replace theirs.
     """
-    orphans = [
-        orphan for orphan in find_orphans(settings.dir.absolute() / "journals", path) if orphan.info.writer == writer
-    ]
+    orphans = [orphan for orphan in find_orphans(open_folders(settings), path) if orphan.info.writer == writer]
     first_step = last_logged_step(orphans) + 1
     return StartPoint(first_step, lineage=_continue_line(orphans, first_step))
 
 
-def _continue_line(orphans: Iterable[Orphan], first_step: int) -> Lineage:
+def _continue_line(orphans: Iterable[JournalEntry], first_step: int) -> Lineage:
     """Return the line of the journal that started last, by its steps; a new one if there is none."""
     known = [orphan.info for orphan in orphans if orphan.info.lineage]
     newest = max(known, key=lambda info: info.first_step, default=None)

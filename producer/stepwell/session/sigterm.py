@@ -66,7 +66,8 @@ class _Handler:
     def watch(self, wakeups: socket.socket) -> None:
         """Read the numbers of signals, and end the process after a SIGTERM that is this handler's."""
         while numbers := wakeups.recv(64):
-            if signal.SIGTERM in numbers and signal.getsignal(signal.SIGTERM) == self:
+            present: object = signal.getsignal(signal.SIGTERM)
+            if signal.SIGTERM in numbers and present is self:
                 self.drain()
                 time.sleep(_JOIN_SECONDS)
                 # Python sets signal handlers in the main thread alone. Imported here: it is rarely needed.

@@ -80,6 +80,8 @@ class RunStarted(Event):
     git_dirty: bool | None = None
     lineage: str = ""
     lineage_step: Long = 0
+    predecessor: str = ""
+    predecessor_sequence: Long = 0
 
 
 class Exact(BaseModel):

@@ -100,7 +100,8 @@ class Stack:
 
     @staticmethod
     def _read_schema(store: Store) -> list[dict[str, str]]:
-        return store.query(_SCHEMA, {"database": store.database}).to_pylist()
+        schema: list[dict[str, str]] = store.query(_SCHEMA, {"database": store.database}).to_pylist()
+        return schema
 
     def stop(self) -> None:
         """Stop the started parts."""

@@ -23,7 +23,7 @@ from stepwell_schemas.rules.kinds import Kind
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 values = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | texts
 PUBLISHED_FINGERPRINTS = {
-    "RunStarted": "3ea4ca9cf5fd1e59",
+    "RunStarted": "f0ec345e4637029a",
     "LogBatch": "fef1ba33bd3d3dac",
     "LogEvent": "dc9f1e4d202db1cb",
     "RunUpdated": "03e25ece596517ac",
