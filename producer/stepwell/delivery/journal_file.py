@@ -16,12 +16,10 @@ from stepwell.delivery.publisher import READ_BYTES, Producer, Publisher
 from stepwell.errors import JournalError
 from stepwell.journal.format import Position, read_acknowledged, read_header, write_acknowledged
 from stepwell.journal.reader import Damage, Reader, used_bytes
-from stepwell_schemas.limits import MIB
 
 Progress = Callable[[str, int, int], None]
 """Progress callback: a journal's name, bytes done, total bytes."""
 
-_COUNT_MAX_BYTES: Final = 256 * MIB
 _DAMAGED_SUFFIX: Final = ".damaged"
 
 
@@ -67,15 +65,6 @@ class JournalFile:
     def left_bytes(self) -> int:
         """Number of bytes that are not delivered. Not only the next record counts: a gap may lie before others."""
         return max(0, used_bytes(self._data) - self.reached.offset)
-
-    def count_records(self) -> int:
-        """Return the number of intact records; of a large journal, the number of acknowledged ones."""
-        if used_bytes(self._data) > _COUNT_MAX_BYTES:
-            return self.start.sequence
-        reader = Reader(check=False)
-        for _ in reader.read(self._data, len(self._data), len(self._data)):
-            pass
-        return max(reader.position.sequence, self.start.sequence)
 
     async def deliver(self, producer: Producer, topic: str, progress: Progress = no_progress) -> None:
         """Send what is not acknowledged yet. Raises: aiokafka's KafkaError; a second call continues."""
@@ -129,12 +118,6 @@ def _map_file(path: Path) -> tuple[mmap.mmap, bool]:
     except OSError:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), False
-
-
-def remove_journal(path: Path) -> None:
-    """Remove a delivered journal."""
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
 
 
 def set_apart(file: JournalFile) -> str:

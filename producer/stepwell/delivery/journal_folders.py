@@ -1,10 +1,12 @@
 """Folders with journals: the one of the settings, and temporary ones, which are used if it is not writable.
 
-Only headers are read here.
+Mostly headers are read here. Main threads and forked children use this module, so it must not import Kafka's client: a
+fork in the middle of the sender's import would leave the child with a lock that no thread releases.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import stat
@@ -17,12 +19,14 @@ from typing import Final
 
 from stepwell.delivery.order import JournalEntry
 from stepwell.errors import JournalError
-from stepwell.journal.format import JournalInfo, read_acknowledged, read_header
+from stepwell.journal.format import START, JournalInfo, Position, read_acknowledged, read_header
+from stepwell_schemas.limits import MIB
 from stepwell_schemas.rules.identifiers import RunPath
 
 SUFFIX: Final = ".journal"
 TEMPORARY_PREFIX: Final = "stepwell-"
 OTHERS_AT_MOST: Final = 500
+_COUNT_MAX_BYTES: Final = 256 * MIB
 _NAME_CHARS: Final = 64
 
 
@@ -61,13 +65,38 @@ def read_info(path: Path) -> JournalInfo | None:
         return None
 
 
-def acknowledged_offset(path: Path) -> int:
-    """Return the offset before which a journal is delivered; 0 if the file is gone or no journal."""
+def read_position(path: Path) -> Position:
+    """Return the position before which a journal is delivered; its start if the file is gone or no journal."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return read_acknowledged(data).offset
+            return read_acknowledged(data)
     except (OSError, ValueError, struct.error):
-        return 0
+        return START
+
+
+def count_records(path: Path) -> int:
+    """Return the number of a journal's intact records; of a large journal, the number of acknowledged ones."""
+    from stepwell.journal.reader import Reader, used_bytes
+
+    known = read_position(path).sequence
+    try:
+        with path.open("rb") as file:
+            # Never closed explicitly: rows are views of it.
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):
+        return known
+    if used_bytes(data) > _COUNT_MAX_BYTES:
+        return known
+    reader = Reader(check=False)
+    for _ in reader.read(data, len(data), len(data)):
+        pass
+    return max(reader.position.sequence, known)
+
+
+def remove_journal(path: Path) -> None:
+    """Remove a delivered journal."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 class JournalFolders:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from stepwell.delivery.journal_folders import JournalFolders, acknowledged_offset
+from stepwell.delivery.journal_folders import JournalFolders, read_position, remove_journal
 from stepwell.delivery.order import JournalEntry, Patience, find_sendable, sort_key
 from stepwell.errors import JournalError
 from stepwell.journal import locks
@@ -141,8 +141,6 @@ class Orphans:
 
     def remove_delivered(self, age: float = 0.0) -> None:
         """Remove the journals that were delivered at least `age` seconds ago."""
-        from stepwell.delivery.journal_file import remove_journal
-
         limit = time.monotonic() - age
         for path in [path for path, at in self._removable.items() if at <= limit]:
             remove_journal(path)
@@ -182,7 +180,7 @@ class Orphans:
 
         for entry in own:
             self._waiting = f"waits for the older journal {entry.path}, which another process delivers"
-            if self._patience.is_over(entry.path, acknowledged_offset(entry.path), time.monotonic()):
+            if self._patience.is_over(entry.path, read_position(entry.path).offset, time.monotonic()):
                 await self._take_over(entry, producer, topic)
         await asyncio.sleep(_POLL_SECONDS if own else _ATTEMPT_SECONDS)
 

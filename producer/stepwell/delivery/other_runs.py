@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stepwell.delivery.journal_folders import acknowledged_offset
+from stepwell.delivery.journal_folders import read_position, remove_journal
 from stepwell.delivery.order import JournalEntry, find_sendable
 from stepwell.errors import JournalError
 from stepwell.journal import locks
@@ -59,7 +59,7 @@ def find_waiting(entries: Iterable[JournalEntry]) -> Waiting:
 
 def _undelivered_bytes(path: Path) -> int:
     """Return the approximate number of undelivered bytes, 0 if there are none: the space after them is a hole."""
-    offset = acknowledged_offset(path)
+    offset = read_position(path).offset
     try:
         with path.open("rb") as file:
             if not any(os.pread(file.fileno(), RECORD_HEAD.size, offset)):
@@ -143,7 +143,7 @@ class OtherRuns:
         return None
 
     def _settle(self, current: _Current) -> None:
-        from stepwell.delivery.journal_file import remove_journal, set_apart
+        from stepwell.delivery.journal_file import set_apart
 
         entry, file = current.entry, current.file
         self._entries.remove(entry)
@@ -163,8 +163,6 @@ class OtherRuns:
 
         Those that are left at the end are removed by the next session on this machine.
         """
-        from stepwell.delivery.journal_file import remove_journal
-
         for path in [path for path, at in self._removable.items() if at <= time.monotonic()]:
             remove_journal(path)
             del self._removable[path]

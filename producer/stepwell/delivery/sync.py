@@ -20,8 +20,8 @@ from aiokafka.errors import KafkaError
 
 from stepwell.delivery.connection import REMEDY, find_brokers, open_producer
 from stepwell.delivery.ingested import fetch_ingested_records
-from stepwell.delivery.journal_file import JournalFile, Progress, no_progress, remove_journal
-from stepwell.delivery.journal_folders import SUFFIX, find_temporary_folders, read_info
+from stepwell.delivery.journal_file import JournalFile, Progress, no_progress
+from stepwell.delivery.journal_folders import SUFFIX, find_temporary_folders, read_info, remove_journal
 from stepwell.delivery.order import JournalEntry, sort_key
 from stepwell.delivery.publisher import Producer
 from stepwell.errors import JournalError, NotConnectedError

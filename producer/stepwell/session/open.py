@@ -8,7 +8,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stepwell.delivery.journal_folders import TEMPORARY_PREFIX, JournalFolders, journal_name, safe_file_name
+from stepwell.delivery.journal_folders import (
+    TEMPORARY_PREFIX,
+    JournalFolders,
+    count_records,
+    journal_name,
+    read_position,
+    safe_file_name,
+)
 from stepwell.delivery.order import JournalEntry, find_succession
 from stepwell.delivery.orphans import Orphans
 from stepwell.delivery.other_runs import OtherRuns, find_waiting
@@ -63,7 +70,9 @@ def open_session(spec: RunSpec, settings: ProducerSettings) -> SessionOutput:
     if spec.mode == "disabled":
         return SessionOutput(NullJournal(info), NoDelivery())
     folders = open_folders(settings)
-    journal = _open_journal(folders.folder, _with_place(info, folders), settings, memory=spec.mode == "online")
+    journal = _open_journal(
+        folders.folder, _with_place(info, folders, forked=spec.forked), settings, memory=spec.mode == "online"
+    )
     others = None if spec.forked else _report_other_runs(spec, folders, settings)
     if spec.mode == "offline":
         return SessionOutput(journal, NoDelivery())
@@ -78,11 +87,14 @@ def open_folders(settings: ProducerSettings) -> JournalFolders:
     return JournalFolders(settings.dir.absolute() / "journals", settings.destination)
 
 
-def _with_place(info: JournalInfo, folders: JournalFolders) -> JournalInfo:
-    """Return `info` with the session's generation and predecessor, which rest on the journals in sight."""
+def _with_place(info: JournalInfo, folders: JournalFolders, *, forked: bool) -> JournalInfo:
+    """Return `info` with the session's generation and predecessor, which rest on the journals in sight.
+
+    A forked child starts no run, so that its predecessor would not be recorded.
+    """
     run = RunPath(info.entity, info.project, info.run_id)
     generation, before = find_succession(folders.find_run(run), info.writer)
-    if before is None:
+    if before is None or forked:
         return info._replace(generation=generation)
     return info._replace(
         generation=generation, predecessor=before.info.session, predecessor_sequence=_known_records(before)
@@ -91,13 +103,7 @@ def _with_place(info: JournalInfo, folders: JournalFolders) -> JournalInfo:
 
 def _known_records(entry: JournalEntry) -> int:
     """Return the number of a journal's records; of a live session's, the number that are delivered."""
-    from stepwell.delivery.journal_file import JournalFile
-
-    try:
-        with JournalFile(entry.path) as file:
-            return file.count_records() if locks.is_orphaned(entry.path) else file.start.sequence
-    except JournalError:  # delivered and removed in the meantime
-        return 0
+    return count_records(entry.path) if locks.is_orphaned(entry.path) else read_position(entry.path).sequence
 
 
 def _report_other_runs(spec: RunSpec, folders: JournalFolders, settings: ProducerSettings) -> OtherRuns | None:

@@ -210,5 +210,5 @@ def test_sync_finds_journals_in_temporary_folders(sdk: Served) -> None:
     assert (found["me/p/run"]["sent"], found["me/p/run"]["removed"]) == (51, True)
     assert found["me/p/another"]["sent"] == 0, "it was not written for this service"
     assert found["me/p/another"]["left_bytes"] > 0
-    assert len(list((sdk.folder / "tmp").glob("stepwell-*/*.journal"))) == 1
+    assert len(list(Path(sdk.environment["TMPDIR"]).glob("stepwell-*/*.journal"))) == 1
     eventually(lambda: len(sdk.numbers("row")), 50)

@@ -92,6 +92,8 @@ class Served:
 def served(broker: str, topics: Topics, store: Store, folder: Path) -> Iterator[Served]:
     """Ingest and serve for the block."""
     media_url = str(folder / "media")
+    temporary = folder.with_name(f"{folder.name}-tmp")
+    temporary.mkdir()
     with ingesting_in_thread(broker, topics, store, media_url), serving(store, media_url=media_url) as url:
         environment = {
             "STEPWELL_KAFKA_BOOTSTRAP_SERVERS": broker,
@@ -101,9 +103,8 @@ def served(broker: str, topics: Topics, store: Store, folder: Path) -> Iterator[
             "STEPWELL_ENTITY": "me",
             "STEPWELL_PROJECT": "p",
             # Sync looks for journals in temporary folders, too.
-            "TMPDIR": str(folder / "tmp"),
+            "TMPDIR": str(temporary),
         }
-        (folder / "tmp").mkdir()
         yield Served(store, environment, folder)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -153,6 +155,24 @@ async def test_processes_that_recover_concurrently_share_the_work_in_order(tmp_p
         own = [f"s{number}" for number, name in enumerate(writers) if name == writer]
         numbers = [(session, number) for _, session, number in producer.sent if session in own]
         assert numbers == [(session, number) for session in own for number in range(3)], "in order, and once"
+
+
+def test_main_threads_import_neither_kafkas_client_nor_numpy(tmp_path: Path) -> None:
+    """A fork while the sender's thread imports one would leave the child waiting for the import for ever."""
+    script = f"""
+import sys
+from pathlib import Path
+from stepwell.delivery.orphans import Orphans
+from stepwell.session.open import open_folders
+from stepwell.settings import ProducerSettings
+from stepwell_schemas.rules.identifiers import RunPath
+folders = open_folders(ProducerSettings(dir=Path({str(tmp_path)!r})))
+folders.find_run(RunPath("e", "p", "r"))
+Orphans(folders, RunPath("e", "p", "r"), "fork-7", 60.0, only_own=True).remove_delivered()
+print(sorted({{"aiokafka", "httpx", "numpy"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 async def test_a_failure_of_the_broker_releases_the_claim_and_a_later_call_goes_on(tmp_path: Path) -> None:
