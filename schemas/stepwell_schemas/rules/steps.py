@@ -179,8 +179,9 @@ def _resolve_one_by_one(
     import numpy as np
 
     conflicts = np.zeros(len(steps), np.bool_)
-    for row in range(first, len(steps)):
-        step_asked = int(asked[row])
-        flag = None if commits is None else _COMMIT_FLAGS[commits[row]]
-        steps[row], state, conflicts[row] = advance(state, None if step_asked == NO_STEP else step_asked, flag)
+    wanted = asked[first:].tolist()
+    codes = [COMMIT_DEFAULT] * len(wanted) if commits is None else commits[first:].tolist()
+    for row, (step, code) in enumerate(zip(wanted, codes, strict=True), first):
+        decision = advance(state, None if step == NO_STEP else step, _COMMIT_FLAGS[code])
+        steps[row], state, conflicts[row] = decision
     return ResolvedSteps(steps, conflicts, state)

@@ -81,15 +81,16 @@ async def test_a_foreign_producer_needs_only_avro(broker: str, topics: Topics, s
         values.append(buffer.getvalue())
     async with ingesting(make_ingestor_settings(broker, topics), store):
         await send(broker, topics.events, values)
-        await until(counted(store, "numbers"), 4)
+        await until(counted(store, "numbers"), 5)
         await until(counted(store, "others"), 2)
     found = numbers(store)
     assert [(step, value) for step, value in found["loss"][:2]] == [(0, 0.5), (1, 0.25)]
-    # Step 3 had passed when it was asked for: the value merged into step 7, later wins, and the conflict is kept.
-    assert found["loss"][2][0] == 7
-    assert np.isnan(found["loss"][2][1])
+    # Step 3 had passed when it was requested: the value is a row of its own after step 7, and the conflict is recorded.
+    assert found["loss"][2] == (7, 0.125)
+    assert found["loss"][3][0] == 8
+    assert np.isnan(found["loss"][3][1])
     conflicts = store.query("SELECT asked_step, step FROM {db}.step_conflicts").to_pylist()
-    assert conflicts == [{"asked_step": 3, "step": 7}]
+    assert conflicts == [{"asked_step": 3, "step": 8}]
     assert store.query("SELECT exact FROM {db}.numbers WHERE key = 'big'").column("exact").to_pylist() == [
         str(2**62 + 1)
     ]
