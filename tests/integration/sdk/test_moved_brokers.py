@@ -28,6 +28,7 @@ from support.servers.stack import Topics
 pytestmark = pytest.mark.timeout(600)
 
 _ROWS = 500
+_UP_SECONDS = 240.0
 _TOPICS = Topics("events", "deadletters")
 _STEPWELL = Path(sys.executable).parent / "stepwell"
 
@@ -174,32 +175,36 @@ def test_a_run_goes_on_through_a_restart_of_up_with_its_default_ports(
     monkeypatch.setenv("STEPWELL_DIR", str(tmp_path / "journals"))
     monkeypatch.setenv("STEPWELL_BASE_URL", f"http://127.0.0.1:{port}")
 
-    def start() -> tuple[subprocess.Popen[bytes], str]:
-        command = [str(_STEPWELL), "up", "--dir", str(tmp_path / "server"), "--port", str(port)]
-        process = start_child(command, tmp_path / "up.log", None)
-        eventually(lambda: process.poll() is None and _is_ready(port), True)
-        connection = httpx.get(f"http://127.0.0.1:{port}/api/v1/connect").json()
-        return process, connection["kafka"]["bootstrap_servers"]
+    processes: list[subprocess.Popen[bytes]] = []
 
-    up, first = start()
+    def start() -> str:
+        command = [str(_STEPWELL), "up", "--dir", str(tmp_path / "server"), "--port", str(port)]
+        processes.append(start_child(command, tmp_path / "up.log", None))
+        deadline = time.monotonic() + _UP_SECONDS
+        while not _is_ready(port):
+            assert processes[-1].poll() is None, (tmp_path / "up.log").read_text()[-2_000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        return str(httpx.get(f"http://127.0.0.1:{port}/api/v1/connect").json()["kafka"]["bootstrap_servers"])
+
     try:
+        first = start()
         with subprocess.Popen(
             [sys.executable, "-c", _TRAINING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as training:
             assert training.stdin is not None
             assert training.stdout is not None
             _log(training)
-            up.send_signal(signal.SIGTERM)
-            up.wait(60)
+            processes[-1].send_signal(signal.SIGTERM)
+            processes[-1].wait(60)
             _log(training)
-            up, second = start()
-            assert second != first
+            assert start() != first
             _log(training)
             training.stdin.close()
             assert training.stdout.readline() == "600 600 0 \n"
     finally:
-        up.send_signal(signal.SIGTERM)
-        up.wait(60)
+        processes[-1].send_signal(signal.SIGTERM)
+        processes[-1].wait(60)
 
 
 def _log(training: subprocess.Popen[str]) -> None:
