@@ -91,10 +91,11 @@ def rebuild(request: RebuildRequest, settings: IngestorSettings, progress: Progr
 def discard(settings: IngestorSettings) -> None:
     """Drop the rebuilt tables, or after a switch the previous ones. Raises: RebuildError, StoreError."""
     dsn = settings.clickhouse_dsn.get_secret_value()
-    with connect(dsn, settings.clickhouse_database + SUFFIX, 1) as rebuilt:
-        if not _exists(rebuilt):
-            return
+    name = settings.clickhouse_database
+    with connect(dsn, name, 1) as present, connect(dsn, name + SUFFIX, 1) as rebuilt:
         record = RebuildRecord(rebuilt)
+        if not _exists(_Databases(present, rebuilt, record)):
+            return
         record.open()
         if record.get(SWITCHING) is not None and record.get(_SWITCHED) is None:
             raise RebuildError("a switch was interrupted; `stepwell rebuild --switch` completes it first")
@@ -145,7 +146,7 @@ def _plan(request: RebuildRequest, state: LogState) -> tuple[ReplayRange, ...]:
 
 
 def _continues_switch(databases: _Databases) -> bool:
-    if not _exists(databases.rebuilt):
+    if not _exists(databases):
         return False
     databases.record.open()
     if databases.record.get(_SWITCHED) is not None:
@@ -165,7 +166,7 @@ def _prepare(
 ) -> None:
     """Create the database for the rebuilt tables, or continue with the one of an earlier call for the same scope."""
     scope = _scope(request, settings)
-    if _exists(databases.rebuilt):
+    if _exists(databases):
         if databases.record.get(_SCOPE) == scope and _fits(databases.record, ranges):
             progress.say("continuing an earlier rebuild")
             return
@@ -263,9 +264,11 @@ def _with(report: RebuildReport, outcome: Outcome, reason: str) -> RebuildReport
     return RebuildReport(**{**vars(report), "outcome": outcome, "reason": reason})
 
 
-def _exists(store: Store) -> bool:
+def _exists(databases: _Databases) -> bool:
+    """Return True if there are rebuilt tables; create the present database, without which no statement is possible."""
+    databases.present.command("CREATE DATABASE IF NOT EXISTS {db}")
     sql = "SELECT count() AS n FROM system.databases WHERE name = {name:String}"
-    return bool(store.query(sql, {"name": store.database}).column("n")[0].as_py())
+    return bool(databases.present.query(sql, {"name": databases.rebuilt.database}).column("n")[0].as_py())
 
 
 def _drop(store: Store) -> None:
