@@ -26,8 +26,18 @@ from stepwell_deploy.rebuild.report import (
 )
 from stepwell_deploy.rebuild.switch import SWITCHING, exchange_tables, replace_run
 from stepwell_ingestor.kafka.client import CommittedOffset
+from stepwell_ingestor.positions.models import LogPosition
+from stepwell_ingestor.positions.stored import TABLE as POSITIONS
+from stepwell_ingestor.positions.stored import read_positions
 from stepwell_ingestor.rebuild.log_state import LogState, read_log_state
-from stepwell_ingestor.rebuild.ranges import ReplayRange, describe, plan_end, plan_ranges
+from stepwell_ingestor.rebuild.ranges import (
+    ReplayRange,
+    describe,
+    plan_end,
+    plan_ranges,
+    seed_position,
+    stored_ends,
+)
 from stepwell_ingestor.rebuild.record import RebuildRecord
 from stepwell_ingestor.rebuild.replay import Replayed, replay
 from stepwell_ingestor.settings import IngestorSettings
@@ -94,7 +104,7 @@ def discard(settings: IngestorSettings) -> None:
     name = settings.clickhouse_database
     with connect(dsn, name, 1) as present, connect(dsn, name + SUFFIX, 1) as rebuilt:
         record = RebuildRecord(rebuilt)
-        if not _exists(_Databases(present, rebuilt, record)):
+        if not _exists(present, rebuilt.database):
             return
         record.open()
         if record.get(SWITCHING) is not None and record.get(_SWITCHED) is None:
@@ -106,24 +116,30 @@ def _rebuild(
     request: RebuildRequest, settings: IngestorSettings, databases: _Databases, progress: Progress
 ) -> RebuildReport:
     state = asyncio.run(read_log_state(settings))
-    ranges = _plan(request, state)
+    known = _positions(settings, databases)
+    ranges = _plan(request, settings, state, known)
     for part in ranges:
         progress.say(describe(part))
     if _continues_switch(databases):
         progress.say("completing a switch that was interrupted")
         return _switch(settings, databases, RebuildReport(Outcome.SWITCHED, ranges))
     _prepare(request, settings, databases, ranges, progress)
-    done, state = Replayed(0, 0), LogState((), 0)
+    done = Replayed(0, 0)
     while True:
+        seeds = {
+            part.partition: seed_position(settings.events_topic, state.log, part, known.get(part.partition))
+            for part in ranges
+        }
         more = asyncio.run(
-            replay(settings, databases.rebuilt, databases.record, ranges, request.run, progress.replayed)
+            replay(settings, databases.rebuilt, databases.record, ranges, seeds, request.run, progress.replayed)
         )
         done = Replayed(done.events + more.events, done.letters + more.letters)
         state = _idle_state(settings)
         if state.members:
             reason = f"ingestors are running ({state.members}); stop them, and repeat this: it continues where it is"
             return RebuildReport(Outcome.NOT_COMPARABLE, ranges, *done, reason=reason)
-        now = _plan(request, state)
+        known = _positions(settings, databases)
+        now = _plan(request, settings, state, known)
         if _ends(now) == _ends(ranges):
             break
         ranges = now
@@ -134,8 +150,19 @@ def _ends(ranges: tuple[ReplayRange, ...]) -> list[int]:
     return [part.last for part in ranges]
 
 
-def _plan(request: RebuildRequest, state: LogState) -> tuple[ReplayRange, ...]:
-    ranges = plan_ranges(state.partitions, request.since, {})
+def _positions(settings: IngestorSettings, databases: _Databases) -> dict[int, LogPosition]:
+    """Return the positions of the topic in the present tables, by partition; none if there is no such table yet."""
+    if not _exists(databases.present, databases.present.database, POSITIONS):
+        return {}
+    stored = read_positions(databases.present).positions
+    return {place.partition: own for place, own in stored.items() if place.topic == settings.events_topic}
+
+
+def _plan(
+    request: RebuildRequest, settings: IngestorSettings, state: LogState, known: Mapping[int, LogPosition]
+) -> tuple[ReplayRange, ...]:
+    stored = stored_ends(settings.events_topic, state.log, known.values())
+    ranges = plan_ranges(state.partitions, request.since, stored)
     unfinished = [part.partition for part in ranges if part.plan]
     if request.run is not None and unfinished:
         # The ingestors repeat this flush under tokens that the present tables know, so rows of it must not go.
@@ -146,7 +173,7 @@ def _plan(request: RebuildRequest, state: LogState) -> tuple[ReplayRange, ...]:
 
 
 def _continues_switch(databases: _Databases) -> bool:
-    if not _exists(databases):
+    if not _exists(databases.present, databases.rebuilt.database):
         return False
     databases.record.open()
     if databases.record.get(_SWITCHED) is not None:
@@ -166,7 +193,7 @@ def _prepare(
 ) -> None:
     """Create the database for the rebuilt tables, or continue with the one of an earlier call for the same scope."""
     scope = _scope(request, settings)
-    if _exists(databases):
+    if _exists(databases.present, databases.rebuilt.database):
         if databases.record.get(_SCOPE) == scope and _fits(databases.record, ranges):
             progress.say("continuing an earlier rebuild")
             return
@@ -264,11 +291,15 @@ def _with(report: RebuildReport, outcome: Outcome, reason: str) -> RebuildReport
     return RebuildReport(**{**vars(report), "outcome": outcome, "reason": reason})
 
 
-def _exists(databases: _Databases) -> bool:
-    """Return True if there are rebuilt tables; create the present database, without which no statement is possible."""
-    databases.present.command("CREATE DATABASE IF NOT EXISTS {db}")
-    sql = "SELECT count() AS n FROM system.databases WHERE name = {name:String}"
-    return bool(databases.present.query(sql, {"name": databases.rebuilt.database}).column("n")[0].as_py())
+def _exists(present: Store, database: str, table: str = "") -> bool:
+    """Return True if there is a database, or a table in it. Creates the present one, since queries need a database."""
+    present.command("CREATE DATABASE IF NOT EXISTS {db}")
+    sql = (
+        "SELECT count() AS n FROM system.tables WHERE database = {database:String} AND name = {table:String}"
+        if table
+        else "SELECT count() AS n FROM system.databases WHERE name = {database:String}"
+    )
+    return bool(present.query(sql, {"database": database, "table": table}).column("n")[0].as_py())
 
 
 def _drop(store: Store) -> None:

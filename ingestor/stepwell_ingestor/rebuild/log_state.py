@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError, for_code
 
 from stepwell_ingestor.errors import ReplayError
 from stepwell_ingestor.kafka.client import fetch_committed
+from stepwell_ingestor.kafka.log_metadata import LogIdentity, describe_log
 from stepwell_ingestor.rebuild.ranges import PartitionLog
 from stepwell_ingestor.settings import IngestorSettings
 
@@ -20,8 +21,9 @@ _RETRY_SECONDS: Final = 0.25
 
 
 class LogState(NamedTuple):
-    """The partitions of the events topic, and the number of members of the ingestors' group."""
+    """The events topic's log with its partitions, and the number of members of the ingestors' group."""
 
+    log: LogIdentity
     partitions: tuple[PartitionLog, ...]
     members: int
 
@@ -39,6 +41,7 @@ async def read_log_state(settings: IngestorSettings) -> LogState:
         await admin.start()
         await consumer.start()
         names = await _partitions(admin, settings)
+        log = await describe_log(admin, settings.events_topic)
         begins, ends = await consumer.beginning_offsets(names), await consumer.end_offsets(names)
         committed = await fetch_committed(admin, settings.ingestor_group, names)
         members = await _count_members(admin, settings.ingestor_group)
@@ -48,6 +51,7 @@ async def read_log_state(settings: IngestorSettings) -> LogState:
             await consumer.stop()
         await admin.close()
     return LogState(
+        log,
         tuple(
             PartitionLog(
                 name.partition,

@@ -7,9 +7,14 @@ there, whose rows may be stored already. Events after it are the ingestors'.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from stepwell_ingestor.errors import ReplayError
+from stepwell_ingestor.kafka.log_metadata import LogIdentity
+from stepwell_ingestor.positions.models import LogPosition, parse_plan
+
+_REASON: Final = "rebuilt"
 
 
 class PartitionLog(NamedTuple):
@@ -48,8 +53,11 @@ class ReplayRange(NamedTuple):
 
 
 def plan_end(plan: str) -> int:
-    """Return the end of the flush that a plan describes."""
-    return int(plan.partition(":")[0])
+    """Return the end of the flush that a plan describes. Raises: ReplayError if it is none."""
+    mark = parse_plan(plan)
+    if mark is None:
+        raise ReplayError(f"the group's commit has the metadata {plan!r}, which is no plan of an ingestor")
+    return mark.end
 
 
 def plan_ranges(
@@ -100,6 +108,33 @@ def _reached(log: PartitionLog, stored: int | None) -> tuple[int, str]:
     if log.plan and (stored is None or stored <= plan_end(log.plan)):
         return log.committed, log.plan
     return max(log.committed, stored or 0), ""
+
+
+def stored_ends(topic: str, log: LogIdentity, positions: Iterable[LogPosition]) -> dict[int, int]:
+    """Return the offset up to which each partition of a topic is stored, by the positions in the present tables.
+
+    Raises:
+        ReplayError: if they are of another log than the topic's present one.
+    """
+    own = [position for position in positions if position.topic == topic]
+    if any(not position.is_of(log) for position in own):
+        raise ReplayError(
+            f"the topic {topic} is not the one that the tables were filled from; start an ingestor first, which begins "
+            "a new epoch"
+        )
+    return {position.partition: position.end for position in own}
+
+
+def seed_position(topic: str, log: LogIdentity, part: ReplayRange, own: LogPosition | None) -> LogPosition:
+    """Return the position from which rebuilt tables begin: that of the present tables, at the start of the range.
+
+    Epoch and base stay, so that rows which are stored later win, and a plan of the group is still one.
+    """
+    if own is None:
+        return LogPosition(topic, part.partition, log, _REASON, first=part.start, end=part.start)
+    return replace(
+        own, log=log, reason=_REASON, first=part.start, end=part.start, holds_rows=False, boundaries=(), voided=()
+    )
 
 
 def describe(found: ReplayRange) -> str:

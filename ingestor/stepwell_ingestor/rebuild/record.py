@@ -15,6 +15,7 @@ from stepwell_schemas.clickhouse.store import Store
 
 TABLE: Final = "rebuild_record"
 _COMMIT: Final = "commit:"
+_READ: Final = "read:"
 
 
 class RebuildRecord:
@@ -59,3 +60,13 @@ class RebuildRecord:
     def commit(self, partition: int, offset: int, plan: str) -> None:
         """Store the replay's commit for a partition."""
         self.put(f"{_COMMIT}{partition}", [offset, plan])
+
+    def reached(self, partition: int) -> int:
+        """Return the offset before which a partition has nothing more to replay."""
+        commit = self.committed(partition)
+        settled = 0 if commit is None else commit.offset or 0
+        return settled if commit is not None and commit.plan else max(settled, self.get(f"{_READ}{partition}") or 0)
+
+    def read(self, partition: int, end: int) -> None:
+        """Store that a partition was read up to an offset, behind its last event."""
+        self.put(f"{_READ}{partition}", end)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
+from stepwell_ingestor.positions.models import LogPosition
+from stepwell_ingestor.positions.stored import TABLE as POSITIONS
+from stepwell_ingestor.positions.stored import position_row
 from stepwell_ingestor.rebuild.ranges import ReplayRange
 from stepwell_ingestor.rebuild.record import RebuildRecord
 from stepwell_ingestor.rebuild.replayed_log import ReplayedLog
@@ -29,6 +32,7 @@ async def replay(
     store: Store,
     record: RebuildRecord,
     ranges: Iterable[ReplayRange],
+    seeds: Mapping[int, LogPosition],
     run: RunPath | None,
     report: Callable[[int], None],
 ) -> Replayed:
@@ -38,7 +42,8 @@ async def replay(
         settings: Kafka, the media store and the sizes of flushes.
         store: the database to write to, which has this version's tables.
         record: its record.
-        ranges: the ranges, with the starts that the record was begun with.
+        ranges: the ranges.
+        seeds: by partition, the position to begin with if the record has no commit yet.
         run: the only run to replay; None: all.
         report: called with the number of events that were replayed so far.
 
@@ -48,21 +53,17 @@ async def replay(
     wanted = list(ranges)
     for part in wanted:
         if record.committed(part.partition) is None:
+            await asyncio.to_thread(store.insert, POSITIONS, position_row(seeds[part.partition]))
             record.commit(part.partition, part.start, "")
     first = await _replay_to(settings, store, record, {part.partition: part.end for part in wanted}, run, report)
     planned = [part for part in wanted if part.plan]
     for part in planned:
         # A flush that the group has planned is repeated as it was planned, so that its tokens are the ingestor's.
-        if _reached(record, part.partition) == part.end:
+        if record.reached(part.partition) == part.end:
             record.commit(part.partition, part.end, part.plan)
     ends = {part.partition: part.last for part in planned}
     second = await _replay_to(settings, store, record, ends, run, lambda events: report(first.events + events))
     return Replayed(first.events + second.events, first.letters + second.letters)
-
-
-def _reached(record: RebuildRecord, partition: int) -> int:
-    commit = record.committed(partition)
-    return 0 if commit is None else commit.offset or 0
 
 
 async def _replay_to(
@@ -73,7 +74,7 @@ async def _replay_to(
     run: RunPath | None,
     report: Callable[[int], None],
 ) -> Replayed:
-    missing = {number: end for number, end in ends.items() if _reached(record, number) < end}
+    missing = {number: end for number, end in ends.items() if record.reached(number) < end}
     if not missing:
         return Replayed(0, 0)
     log = ReplayedLog(settings, missing, record, run)
@@ -88,7 +89,7 @@ async def _replay_to(
         await asyncio.wait([running])
     running.result()
     for number, end in missing.items():
-        # Behind the last event there may be transaction markers, or the events of other runs.
-        record.commit(number, end, "")
+        # Behind the last event there may be transaction markers, or events of other runs.
+        record.read(number, end)
     report(log.events)
     return Replayed(log.events, log.letters)

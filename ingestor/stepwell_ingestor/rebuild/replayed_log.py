@@ -11,9 +11,12 @@ from contextlib import suppress
 from typing import Any, Final
 
 from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import IllegalStateError
 
 from stepwell_ingestor.kafka.client import CommittedOffset, RebalanceCallbacks, to_message
+from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
+from stepwell_ingestor.kafka.log_probe import LogProbe
 from stepwell_ingestor.kafka.record_consumer import RecordConsumer
 from stepwell_ingestor.messages import Message, receive_all
 from stepwell_ingestor.rebuild.record import RebuildRecord
@@ -53,6 +56,8 @@ class ReplayedLog:
         self._positions: dict[TopicPartition, int] = {}
         self.letters = 0
         self.events = 0
+        self._admin = AIOKafkaAdminClient(**settings.kafka_connection())
+        self._probe = LogProbe(settings.kafka_connection(), self._admin)
         self._consumer = RecordConsumer(
             **settings.kafka_connection(),
             enable_auto_commit=False,
@@ -72,7 +77,8 @@ class ReplayedLog:
 
     async def start(self, topic: str, rebalanced: RebalanceCallbacks) -> None:  # noqa: ARG002 - of the protocol
         """Connect, and assign all partitions."""
-        await self._consumer.start()
+        for client in (self._admin, self._probe.consumer, self._consumer):
+            await client.start()
         self._consumer.assign(list(self._ends))
         for partition in self._ends:
             self.seek(partition, self._commit_of(partition).offset or 0)
@@ -83,6 +89,8 @@ class ReplayedLog:
         # aiokafka's consumer without a group raises CancelledError for its own tasks if stopped soon after its start.
         with suppress(asyncio.CancelledError):
             await self._consumer.stop()
+        await self._probe.stop()
+        await self._admin.close()
 
     async def poll(self, seconds: float) -> Mapping[TopicPartition, list[Message]]:
         """Return messages before the ends."""
@@ -157,6 +165,19 @@ class ReplayedLog:
         """Return the offset to read next, at most the end."""
         position, end = self._positions.get(partition), self._ends.get(partition)
         return None if position is None or end is None else min(position, end)
+
+    async def describe_log(self, topic: str) -> LogIdentity:
+        """Return the identity of a topic's log."""
+        return await self._probe.describe(topic)
+
+    async def extents(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, LogExtent]:
+        """Return the present range of offsets of each partition's log."""
+        return await self._probe.extents(partitions)
+
+    async def records(self, places: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Message | None]:
+        """Return, for each partition, the record at an offset of its log, or the next one."""
+        found = await self._probe.records(places)
+        return {partition: None if record is None else to_message(record) for partition, record in found.items()}
 
     async def has_topic(self, topic: str) -> bool:  # noqa: ARG002 - of the protocol
         """Return True: no letter is sent."""

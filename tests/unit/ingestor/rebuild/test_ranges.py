@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell_ingestor.errors import ReplayError
-from stepwell_ingestor.rebuild.ranges import PartitionLog, ReplayRange, describe, plan_end, plan_ranges
+from stepwell_ingestor.kafka.log_metadata import LogIdentity
+from stepwell_ingestor.positions.models import Boundary, LogPosition, VoidRange
+from stepwell_ingestor.rebuild.ranges import (
+    PartitionLog,
+    ReplayRange,
+    describe,
+    plan_end,
+    plan_ranges,
+    seed_position,
+    stored_ends,
+)
 
+LOG = LogIdentity("cluster", "topic id", 2)
 _OFFSETS = st.integers(0, 1_000)
 
 
@@ -86,3 +100,32 @@ def test_a_range_is_within_the_log(
         return
     assert log.begin == found.start <= found.end <= found.last <= log.end
     assert found.last >= min(max(committed or 0, stored or 0), log.end)
+
+
+def stored_position(**changes: Any) -> LogPosition:
+    """Return the position of a partition in its third epoch."""
+    fields: dict[str, Any] = {"epoch": 2, "base": 5_000, "first": 10, "end": 70, "holds_rows": True}
+    boundaries, voided = (Boundary(70, 1, 2),), (VoidRange(5_001, 5_002),)
+    position = LogPosition("events", 0, LOG, "log_cut", **fields, boundaries=boundaries, voided=voided)
+    return replace(position, **changes)
+
+
+def test_rebuilt_tables_begin_in_the_epoch_of_the_present_ones() -> None:
+    # Rows of one run are put between others of that epoch, and a plan names its epoch.
+    seed = seed_position("events", LOG, ReplayRange(0, 25, 70), stored_position())
+    assert (seed.epoch, seed.base, seed.first, seed.end) == (2, 5_000, 25, 25)
+    assert (seed.holds_rows, seed.boundaries, seed.voided) == (False, (), ())
+    assert seed.version < stored_position().version
+    fresh = seed_position("events", LOG, ReplayRange(1, 3, 9), None)
+    assert (fresh.partition, fresh.log, fresh.epoch, fresh.base, fresh.end) == (1, LOG, 0, 0, 3)
+
+
+def test_tables_of_another_log_are_not_rebuilt_before_an_ingestor_has_noticed() -> None:
+    assert stored_ends("events", LOG, [stored_position(), stored_position(topic="earlier")]) == {0: 70}
+    with pytest.raises(ReplayError):
+        stored_ends("events", LOG._replace(topic_id="another"), [stored_position()])
+
+
+def test_metadata_that_is_no_plan_is_refused() -> None:
+    with pytest.raises(ReplayError):
+        planned(PartitionLog(0, 0, 90, 70, "by hand"))
