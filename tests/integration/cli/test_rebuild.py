@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import OffsetAndMetadata
 
+import stepwell
 from stepwell_deploy.errors import RebuildError
+from stepwell_deploy.local.processes import start_child
 from stepwell_deploy.rebuild import runner
 from stepwell_deploy.rebuild.report import Outcome, RebuildReport
 from stepwell_deploy.rebuild.runner import SUFFIX, Progress, RebuildRequest, discard, rebuild
@@ -357,6 +360,28 @@ def test_the_command_is_killed_at_any_time_and_started_again(
     else:
         assert (done.returncode, json.loads(done.stdout)["outcome"]) == (0, "switched"), done.stderr
     assert view_rows(chdb_store) == stored
+
+
+def test_the_folder_of_a_stopped_stack_is_rebuilt(tmp_path: Path) -> None:
+    folder, log = tmp_path / "up", tmp_path / "up.log"
+    environment = {**os.environ, "STEPWELL_KAFKA_HEAP_MB": "256", "STEPWELL_DISK_RESERVE_BYTES": "0"}
+    up = start_child([str(STEPWELL), "up", "--dir", str(folder), "--port", "0"], log, environment)
+    while not (found := re.search(r"^ready (\S+)$", log.read_text() if log.exists() else "", re.MULTILINE)):
+        assert up.poll() is None, log.read_text()
+        time.sleep(0.1)
+    url = found[1]
+    settings = {"base_url": url, "dir": str(tmp_path / "journals"), "quiet": True}
+    with stepwell.init(entity="me", project="p", id="run", settings=settings) as run:
+        for row in range(100):
+            run.log({"loss": row / 7})
+    line = [str(STEPWELL), "rebuild", "--dir", str(folder), "--json"]
+    busy = subprocess.run(line, capture_output=True, text=True, timeout=_SECONDS, check=False, env=environment)
+    assert (busy.returncode, str(up.pid) in json.loads(busy.stdout)["reason"]) == (2, True)
+    up.terminate()
+    assert up.wait(_SECONDS) == 0
+    done = subprocess.run(line, capture_output=True, text=True, timeout=_SECONDS, check=False, env=environment)
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["outcome"], report["runs"], report["points"]) == (0, "same", 1, 100), done.stderr
 
 
 def test_the_command_says_why_it_can_not(settings: IngestorSettings, stack: Stack, tmp_path: Path) -> None:

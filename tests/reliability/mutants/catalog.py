@@ -337,6 +337,11 @@ MUTATIONS: Final = (
         REBUILD,
     ),
     Mutation(
+        "a rebuild begins an epoch of its own",
+        (Edit("stepwell_ingestor.rebuild.ranges:seed_position", "if own is None:", "if True:"),),
+        REBUILD,
+    ),
+    Mutation(
         "the partitions of a topic may differ",
         (
             Edit(
