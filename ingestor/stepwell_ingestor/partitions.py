@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -50,7 +50,7 @@ class AssignedPartitions:
     """The partitions that the group has assigned to this member.
 
     aiokafka logs and discards exceptions of its callbacks. Therefore the callbacks only record the change; work that
-    can fail is done in `find_positions`, which the ingest loop calls repeatedly.
+    can fail is started by `find_positions`, which the ingest loop calls repeatedly.
     """
 
     def __init__(self, kafka: Kafka, store: Store, make_flusher: Callable[[TopicPartition], Flusher]) -> None:
@@ -58,7 +58,8 @@ class AssignedPartitions:
         self._kafka = kafka
         self._store = store
         self._make_flusher = make_flusher
-        self._warned = False
+        self._finding: asyncio.Task[None] | None = None
+        self._failed = False
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Handle assignment. Runs before the first message of the partitions can arrive."""
@@ -67,6 +68,10 @@ class AssignedPartitions:
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Handle revocation: wait for flushes in progress, then drop buffered messages; the next owner reads them."""
+        if self._finding is not None:
+            # Its commits would be made under the next membership.
+            self._finding.cancel()
+            await asyncio.wait({self._finding})
         leaving = [self.partitions.pop(partition) for partition in revoked if partition in self.partitions]
         for owned in leaving:
             owned.flusher.give_up()
@@ -98,31 +103,53 @@ class AssignedPartitions:
         if not owned.stale:
             owned.buffer.add(messages, now)
 
-    async def find_positions(self) -> None:
-        """Decide where newly assigned partitions continue, and seek to that place.
+    def find_positions(self) -> None:
+        """Decide in the background where newly assigned partitions continue, and seek to that place.
+
+        A broker that does not answer for one of them must not delay the flushes of others.
 
         Raises:
             PartitionsAddedError: if the topic has more partitions than are stored.
             StoreError: if ClickHouse refuses a statement.
         """
+        if self._finding is not None and self._finding.done():
+            finding, self._finding = self._finding, None
+            if not finding.cancelled():
+                finding.result()
+        if self._finding is None and any(not owned.ready for owned in self.partitions.values()):
+            self._finding = asyncio.create_task(self._find())
+
+    def close(self) -> None:
+        """Cancel what is done in the background."""
+        for task in (self._finding, *(owned.task for owned in self.partitions.values())):
+            if task is not None:
+                task.cancel()
+
+    async def _find(self) -> None:
         new = {partition: owned for partition, owned in self.partitions.items() if not owned.ready}
-        if not new:
-            return
-        void_plans = [partition for partition, owned in new.items() if owned.plan_is_void]
+        # After a failure one by one, as one partition without a leader fails the request for all.
+        portions = [[partition] for partition in new] if self._failed else [list(new)]
+        errors = [error for portion in portions if (error := await self._find_some(portion, new)) is not None]
+        unavailable = any(isinstance(error, StoreUnavailableError) for error in errors)
+        if unavailable or self._failed:
+            telemetry.gauge("stepwell_ingestor_store_alarm", unavailable)
+        if errors and not self._failed:
+            _log.warning("positions_unavailable", error=str(errors[0]))
+        self._failed = bool(errors)
+
+    async def _find_some(
+        self, portion: Sequence[TopicPartition], new: Mapping[TopicPartition, PartitionState]
+    ) -> Exception | None:
+        """Decide for some partitions; return the error if that is not possible now."""
+        void_plans = [partition for partition in portion if new[partition].plan_is_void]
         try:
-            evidences = await observe(self._kafka, self._store, list(new), void_plans)
+            evidences = await observe(self._kafka, self._store, portion, void_plans)
             for partition, evidence in evidences.items():
                 if self.partitions.get(partition) is new[partition]:
                     await self._begin(partition, new[partition], evidence)
         except (KafkaError, StoreUnavailableError) as error:
-            telemetry.gauge("stepwell_ingestor_store_alarm", isinstance(error, StoreUnavailableError))
-            if not self._warned:
-                self._warned = True
-                _log.warning("positions_unavailable", error=str(error))
-            return
-        if self._warned:
-            self._warned = False
-            telemetry.gauge("stepwell_ingestor_store_alarm", 0)
+            return error
+        return None
 
     async def _begin(self, partition: TopicPartition, owned: PartitionState, evidence: Evidence) -> None:
         decision = decide(evidence, round(time.time() * _MILLISECONDS))

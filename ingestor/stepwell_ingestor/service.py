@@ -89,9 +89,7 @@ class Ingestor:
                 await self._turn()
             await self._drain()
         finally:
-            for owned in self._owned.partitions.values():
-                if owned.task is not None:
-                    owned.task.cancel()
+            self._owned.close()
             self._letters.close()
             self._watch.close()
             try:
@@ -148,7 +146,7 @@ class Ingestor:
 
     async def _turn(self) -> None:
         self._watch.check()
-        await self._owned.find_positions()
+        self._owned.find_positions()
         fetched = await self._kafka.poll(_POLL_SECONDS)
         now = asyncio.get_running_loop().time()
         for partition, messages in fetched.items():

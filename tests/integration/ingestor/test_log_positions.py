@@ -1,4 +1,4 @@
-"""What an ingestor stores after Kafka's log, the group's offsets or the tables were replaced under it."""
+"""Ingestion after Kafka's log, the group's offsets or the tables were replaced."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.new_partitions import NewPartitions
 from aiokafka.admin.records_to_delete import RecordsToDelete
-from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from stepwell_ingestor.errors import PartitionsAddedError
 from stepwell_ingestor.kafka.client import AiokafkaClients, CommittedOffset, Kafka, fetch_committed
@@ -28,6 +28,7 @@ from support.servers.stack import Topics
 pytestmark = pytest.mark.anyio
 
 _DEADLINE_SECONDS = 60.0
+A_LATER_VALUE = LogEvent(**PATH._asdict(), writer="w", step=1, data={"a": 9.0}, timestamp=1)
 
 
 @pytest.fixture
@@ -85,6 +86,17 @@ async def recreate(admin: AIOKafkaAdminClient, topic: str, partitions: int = 2) 
     async with asyncio.timeout(_DEADLINE_SECONDS):
         while (await admin.create_topics([NewTopic(topic, partitions, 1)])).topic_errors[0][1]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+        while not await exists(admin, topic):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def exists(admin: AIOKafkaAdminClient, topic: str) -> bool:
+    """Return True if the broker describes a topic."""
+    try:
+        await describe_log(admin, topic)
+    except KafkaError:
+        return False
+    return True
 
 
 async def commit_elsewhere(broker: str, topics: Topics, offsets: dict[TopicPartition, tuple[int, str]]) -> None:
@@ -94,11 +106,6 @@ async def commit_elsewhere(broker: str, topics: Topics, offsets: dict[TopicParti
     async with consumer:
         consumer.assign(list(offsets))
         await consumer.commit({place: OffsetAndMetadata(*offset) for place, offset in offsets.items()})
-
-
-async def committed(broker: str, topics: Topics, partition: TopicPartition) -> int | None:
-    """Return the committed offset of a partition."""
-    return (await commits(broker, topics))[partition].offset
 
 
 async def commits(broker: str, topics: Topics) -> Mapping[TopicPartition, CommittedOffset]:
@@ -152,7 +159,7 @@ async def test_a_topic_with_other_partitions_may_follow(
     await ingest(broker, topics, chdb_store)
     following = Topics(f"{topics.events}-2", topics.deadletters)
     await admin.create_topics([NewTopic(following.events, 5, 1)])
-    await send(broker, following.events, [rows_of(3, 2), encode(LogEvent(**PATH._asdict(), step=1, data={"a": 9.0}))])
+    await send(broker, following.events, [rows_of(3, 2), encode(A_LATER_VALUE)])
     async with ingesting(make_ingestor_settings(broker, following), chdb_store):
         await until(lambda: stored(chdb_store), [(0, 0.0), (1, 9.0), (2, 2.0), (3, 3.0), (4, 4.0)], _DEADLINE_SECONDS)
 
@@ -169,7 +176,7 @@ async def test_added_partitions_are_refused(
 
 @pytest.mark.parametrize("offset", [None, 0, 3, 9], ids=["expired", "reset", "behind", "ahead"])
 async def test_the_group_s_offset_does_not_matter(
-    broker: str, topics: Topics, chdb_store: Store, admin: AIOKafkaAdminClient, offset: int | None
+    broker: str, topics: Topics, chdb_store: Store, offset: int | None
 ) -> None:
     # Without sessions, so that an event that is read twice counts twice.
     events = [encode(LogEvent(**PATH._asdict(), data={"a": float(number)}, timestamp=1)) for number in range(12)]
@@ -177,24 +184,15 @@ async def test_the_group_s_offset_does_not_matter(
     await ingest(broker, topics, chdb_store)
     await send(broker, topics.events, events[6:])
     partition = partition_of(chdb_store)
-    if offset is None:
-        await delete_group(broker, topics)
-    else:
+    # A group without offsets is as one whose offsets have expired.
+    changes = {"ingestor_group": "another"} if offset is None else {}
+    if offset is not None:
         await commit_elsewhere(broker, topics, {partition: (offset, "")})
-    await ingest(broker, topics, chdb_store)
+    async with ingesting(make_ingestor_settings(broker, topics, **changes), chdb_store) as ingestor:
+        await settled(ingestor)
     assert stored(chdb_store) == stepwise(range(12))
     assert chdb_store.query("SELECT log_rows FROM {db}.runs").to_pylist() == [{"log_rows": 12}]
-    assert await committed(broker, topics, partition) == 12
-
-
-async def delete_group(broker: str, topics: Topics) -> None:
-    """Delete the ingestors' group, as the broker does when its offsets expire."""
-    client = AIOKafkaAdminClient(bootstrap_servers=broker)
-    await client.start()
-    try:
-        await client.delete_consumer_groups([make_ingestor_settings(broker, topics).ingestor_group])
-    finally:
-        await client.close()
+    assert offset is None or (await commits(broker, topics))[partition].offset == 12
 
 
 async def test_tables_that_were_emptied_are_filled_from_the_log(broker: str, topics: Topics, chdb_store: Store) -> None:
