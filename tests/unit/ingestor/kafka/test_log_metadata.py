@@ -29,8 +29,8 @@ class Broker:
         built = request.prepare({3: (0, self._newest)})
         assert type(built).decode(built.encode()).topics == [(UUID(int=0), "events", {})]
         response = log_metadata._TopicIdResponse
-        partitions = [(0, number, 1, 0, [1], [1], [], {}) for number in range(3)]
-        topic = (self._error, "events", TOPIC_ID, False, partitions, -(2**31), {})
+        partitions: list[tuple[Any, ...]] = [(0, number, 1, 0, [1], [1], [], {}) for number in range(3)]
+        topic: tuple[Any, ...] = (self._error, "events", TOPIC_ID, False, partitions, -(2**31), {})
         return response.decode(BytesIO(response(0, [(1, "h", 9, None, {})], "cluster", 1, [topic], {}).encode()))
 
     async def _get_cluster_metadata(self, topics: list[str]) -> Any:
