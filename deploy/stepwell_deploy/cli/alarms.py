@@ -50,7 +50,9 @@ def _stalled(samples: Samples) -> str:
 
 def _log(samples: Samples) -> str:
     count = samples.get("stepwell_ingestor_positions_corrected_total", 0.0)
-    return f"Kafka has lost or replaced records; {count:,.0f} partitions were continued elsewhere, see the ingestor's log"
+    return (
+        f"Kafka has lost or replaced records; {count:,.0f} partitions were continued elsewhere, see the ingestor's log"
+    )
 
 
 def _missing(samples: Samples) -> str:

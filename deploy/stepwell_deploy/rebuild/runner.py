@@ -123,7 +123,8 @@ def _rebuild(
     if _continues_switch(databases):
         progress.say("completing a switch that was interrupted")
         return _switch(settings, databases, RebuildReport(Outcome.SWITCHED, ranges))
-    _prepare(request, settings, databases, ranges, progress)
+    scope = _scope(request, settings, known)
+    _prepare(scope, databases, ranges, progress)
     done = Replayed(0, 0)
     while True:
         seeds = {
@@ -140,6 +141,8 @@ def _rebuild(
             return RebuildReport(Outcome.NOT_COMPARABLE, ranges, *done, reason=reason)
         known = _positions(settings, databases)
         now = _plan(request, settings, state, known)
+        if _scope(request, settings, known) != scope:
+            return RebuildReport(Outcome.NOT_COMPARABLE, ranges, *done, reason="a new epoch has begun; repeat this")
         if _ends(now) == _ends(ranges):
             break
         ranges = now
@@ -185,14 +188,9 @@ def _continues_switch(databases: _Databases) -> bool:
 
 
 def _prepare(
-    request: RebuildRequest,
-    settings: IngestorSettings,
-    databases: _Databases,
-    ranges: tuple[ReplayRange, ...],
-    progress: Progress,
+    scope: Mapping[str, Any], databases: _Databases, ranges: tuple[ReplayRange, ...], progress: Progress
 ) -> None:
     """Create the database for the rebuilt tables, or continue with the one of an earlier call for the same scope."""
-    scope = _scope(request, settings)
     if _exists(databases.present, databases.rebuilt.database):
         if databases.record.get(_SCOPE) == scope and _fits(databases.record, ranges):
             progress.say("continuing an earlier rebuild")
@@ -204,12 +202,13 @@ def _prepare(
     databases.record.put(_SCOPE, scope)
 
 
-def _scope(request: RebuildRequest, settings: IngestorSettings) -> dict[str, Any]:
+def _scope(request: RebuildRequest, settings: IngestorSettings, known: Mapping[int, LogPosition]) -> dict[str, Any]:
     """Return what the rebuilt tables depend on, as JSON types."""
     return {
         "run": None if request.run is None else str(request.run),
         "topic": settings.events_topic,
         "since": {str(partition): start for partition, start in sorted(request.since.items())},
+        "epochs": {str(partition): own.epoch for partition, own in sorted(known.items())},
         "migration": migrations()[-1].number,
     }
 
