@@ -37,12 +37,12 @@ from support.readers.view_rows import VIEWS, Rows, view_rows
 from support.servers.ingest import a_batch, counted, ingesting, make_ingestor_settings, send, until
 from support.servers.stack import Stack, Topics
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 STEPWELL = Path(sys.executable).parent / "stepwell"
 RUN = RunPath("me", "p", "run")
 OTHER = RunPath("me", "p", "other one")
-_SECONDS = 120.0
+_SECONDS = 300.0
 _ROWS = 300
 _SILENT = Progress(lambda _: None, lambda _: None)
 
