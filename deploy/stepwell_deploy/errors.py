@@ -11,7 +11,8 @@ StepwellDeployError
 ├── ServiceRefusedError  the query service refused a request
 ├── ExportError          a run's rows can't be written
 │   └── ServiceLostError the connection to the service was lost during an export
-└── NotComparableError   a run's log and tables can't be compared
+├── NotComparableError   a run's log and tables can't be compared
+└── RebuildError         the tables can't be rebuilt now
 """
 
 from __future__ import annotations
@@ -80,3 +81,7 @@ class ServiceLostError(ExportError):
 
 class NotComparableError(StepwellDeployError):
     """A run's journals, log and tables can't be compared; the text has the reason."""
+
+
+class RebuildError(StepwellDeployError):
+    """The tables can't be rebuilt now; the text has the reason and the remedy."""

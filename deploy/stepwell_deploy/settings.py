@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr
 
 from stepwell_schemas.limits import MIB
 from stepwell_schemas.settings import ENVIRONMENT, LogSettings
+from stepwell_schemas.topics import TopicOptions
 
 
 class DeploySettings(LogSettings):
@@ -50,4 +51,39 @@ class DeploySettings(LogSettings):
         description="Free bytes on the disk of the data folder below which ingestion stops, and events wait in Kafka. "
         "Below half of it the broker stops too, and events wait in the producers' journals. 0: never.",
     )
-    events_partitions: int = Field(4, ge=1, description="Partitions of the events topic when `setup` creates it.")
+    events_partitions: int = Field(
+        4,
+        ge=1,
+        description="Partitions of the events topic when `setup` or `up` creates it. If set, an existing topic must "
+        "have as many.",
+    )
+    events_retention_days: int = Field(
+        0, ge=0, description="Days for which the events topic keeps events when it is created; 0: without limit."
+    )
+    deadletters_partitions: int = Field(1, ge=1, description="Partitions of the dead-letter topic when it is created.")
+    deadletters_retention_days: int = Field(
+        0, ge=0, description="Days for which the dead-letter topic keeps letters when it is created; 0: without limit."
+    )
+    topic_replication_factor: int = Field(
+        0, ge=0, description="Replicas of both topics when they are created; 0: three, or as many as there are brokers."
+    )
+    topic_min_insync_replicas: int = Field(
+        0,
+        ge=0,
+        description="`min.insync.replicas` of both topics when they are created; 0: 2 with three replicas, otherwise "
+        "1. With fewer replicas in sync, brokers accept no events, which wait in the journals.",
+    )
+
+    def required_partitions(self) -> int | None:
+        """Return the partitions that an existing events topic must have: those that are set explicitly, if any."""
+        return self.events_partitions if "events_partitions" in self.model_fields_set else None
+
+    def topic_options(self) -> TopicOptions:
+        """Return the options of the topics."""
+        return TopicOptions(
+            self.topic_replication_factor,
+            self.topic_min_insync_replicas,
+            self.events_retention_days,
+            self.deadletters_partitions,
+            self.deadletters_retention_days,
+        )

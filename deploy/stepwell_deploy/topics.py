@@ -1,43 +1,101 @@
-"""Creation of Stepwell's Kafka topics."""
+"""Creation of Stepwell's Kafka topics, and the comparison of existing ones with the settings."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from stepwell_ingestor.kafka.deadletter_topic import DEADLETTERS_CONFIG
-from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
 from stepwell_schemas.settings import KafkaSettings
+from stepwell_schemas.topics import (
+    ExistingTopic,
+    TopicDifference,
+    TopicOptions,
+    TopicSpec,
+    check_partitions,
+    replicas_of,
+    topic_differences,
+    topic_specs,
+)
 
-# A record batch holds an event and its framing.
-_EVENTS_CONFIG: Final = {"max.message.bytes": str(MAX_EVENT_BYTES + MIB), "retention.ms": "-1"}
+
+class TopicReport(NamedTuple):
+    """The topics that were created, and what differs in those that existed."""
+
+    created: list[str]
+    differences: list[TopicDifference]
 
 
-async def create_topics(settings: KafkaSettings, partitions: int, replication: int = 1) -> list[str]:
-    """Create the events topic and the dead-letter topic if they are missing; existing ones are not changed.
+async def create_topics(settings: KafkaSettings, partitions: int) -> list[str]:
+    """Create the missing topics with default options, and return their names. See `set_up_topics`."""
+    return (await set_up_topics(settings, partitions, partitions, TopicOptions())).created
 
-    Returns:
-        The names of the topics that were created.
+
+async def set_up_topics(
+    settings: KafkaSettings, partitions: int, required: int | None, options: TopicOptions
+) -> TopicReport:
+    """Create the events topic and the dead-letter topic if they are missing; existing ones are compared, not changed.
+
+    Args:
+        settings: Kafka, and the names of the topics.
+        partitions: the partitions of a new events topic.
+        required: the partitions that an existing events topic must have; None: any number.
+        options: replicas and retention.
 
     Raises:
+        TopicError: if the options can't be met, or the events topic has another number of partitions than required.
+            Nothing was created then.
         aiokafka.errors.KafkaError: when the broker can't be reached or refuses.
     """
     admin = AIOKafkaAdminClient(**settings.kafka_connection())
     await admin.start()
     try:
-        topics = [
-            NewTopic(settings.events_topic, partitions, replication, topic_configs=_EVENTS_CONFIG),
-            NewTopic(settings.deadletters_topic, 1, replication, topic_configs=DEADLETTERS_CONFIG),
+        brokers = len((await admin.describe_cluster())["brokers"])
+        specs = topic_specs(settings.events_topic, settings.deadletters_topic, required, options, brokers)
+        existing = await _describe(admin, [spec.name for spec in specs])
+        differences = []
+        for spec in specs:
+            if (topic := existing.get(spec.name)) is not None:
+                if spec.name == settings.events_topic:
+                    check_partitions(spec, topic)
+                differences += topic_differences(spec, topic)
+        missing = [
+            spec._replace(partitions=spec.partitions or partitions) for spec in specs if spec.name not in existing
         ]
-        existing = set(await admin.list_topics())
-        missing = [topic for topic in topics if topic.name not in existing]
-        answer = await admin.create_topics(missing)
-        for topic, code, *message in answer.topic_errors:
-            error = for_code(code)
-            if code and error is not TopicAlreadyExistsError:
-                raise error(f"{topic}: {message[0] if message else ''}")
-        return [topic.name for topic in missing]
+        await _create(admin, missing)
+        return TopicReport([spec.name for spec in missing], differences)
     finally:
         await admin.close()
+
+
+async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, ExistingTopic]:
+    """Return the existing topics among `names`."""
+    # Describing a single topic would create it.
+    described = {topic["topic"]: topic for topic in await admin.describe_topics() if topic["topic"] in names}
+    if not described:
+        return {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in described]
+    configs: dict[str, dict[str, str]] = {}
+    for answer in await admin.describe_configs(resources):
+        for code, message, _, name, entries in answer.resources:
+            if code:
+                raise for_code(code)(f"{name}: {message}")
+            configs[name] = {entry[0]: entry[1] for entry in entries}
+    return {
+        name: ExistingTopic(name, len(topic["partitions"]), replicas_of(topic["partitions"]), configs.get(name, {}))
+        for name, topic in described.items()
+    }
+
+
+async def _create(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> None:
+    topics = [
+        NewTopic(spec.name, spec.partitions or 1, spec.replicas, topic_configs=dict(spec.config)) for spec in specs
+    ]
+    answer = await admin.create_topics(topics)
+    for topic, code, *message in answer.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise error(f"{topic}: {message[0] if message else ''}")

@@ -6,6 +6,7 @@ StepwellSchemaError
 ├── StepError       (also ValueError)   invalid step
 ├── UnusableEventError                  an event that becomes a dead letter, with the reason
 ├── RegistryError                       the schema registry can't be reached or refused a schema
+├── TopicError                          the Kafka topics can't be what the settings say
 └── StoreError                          ClickHouse failed
     ├── StoreUnavailableError           temporarily: the same call may succeed later
     │   └── MediaUnavailableError       the same for the object store with media files
@@ -51,6 +52,10 @@ class KeyRuleError(RuleError):
 
 class StepError(RuleError):
     """An invalid step."""
+
+
+class TopicError(StepwellSchemaError):
+    """The Kafka topics can't be what the settings say; the text has the reason and the remedy."""
 
 
 class DeadLetterReason(StrEnum):

@@ -7,7 +7,19 @@ import sys
 import typer
 from rich.console import Console
 
-from stepwell_deploy.cli.commands import console, deadletters, export, read, rollups, serve, sql, status, sync, verify
+from stepwell_deploy.cli.commands import (
+    console,
+    deadletters,
+    export,
+    read,
+    rebuild,
+    rollups,
+    serve,
+    sql,
+    status,
+    sync,
+    verify,
+)
 from stepwell_deploy.cli.commands.errors import EXPECTED_FAILURES, sentence
 
 app = typer.Typer(
@@ -27,6 +39,7 @@ sync.register(app)
 deadletters.register(app)
 verify.register(app)
 rollups.register(app)
+rebuild.register(app)
 
 
 def main() -> None:

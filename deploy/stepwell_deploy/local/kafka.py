@@ -23,7 +23,7 @@ from stepwell_deploy.errors import BrokerError
 from stepwell_deploy.local.broker_log import LogState, prepare_log, save_meta
 from stepwell_deploy.local.processes import start_child, stop_child
 from stepwell_deploy.ports import claim_port
-from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
+from stepwell_schemas.topics import EVENTS_MAX_MESSAGE_BYTES
 
 # Kafka logs through SLF4J and has no backend of its own; without one, a broker that fails logs nothing.
 KAFKA_COORDINATES: Final = "org.apache.kafka:kafka_2.13:4.4.0+org.slf4j:slf4j-simple:1.7.36"
@@ -33,6 +33,7 @@ _LOGGING: Final = (
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
 )
 _MAX_TRANSACTION_MILLISECONDS: Final = 60_000
+_OFFSETS_MINUTES: Final = 10 * 365 * 24 * 60
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 15.0
 # A broker that did not start has nothing to shut down cleanly.
@@ -42,8 +43,6 @@ _END_WITHOUT_MEMORY: Final = "-XX:+ExitOnOutOfMemoryError"
 _POLL_SECONDS: Final = 0.1
 _ANSWER_SECONDS: Final = 3.0
 _LOG_TAIL_LINES: Final = 15
-# A record batch holds an event and its framing; a batch of one largest event must pass.
-_MAX_MESSAGE_BYTES: Final = MAX_EVENT_BYTES + MIB
 
 Progress = Callable[[str], None]
 
@@ -169,6 +168,8 @@ class LocalKafka:
             "auto.create.topics.enable": "false",
             "offsets.topic.replication.factor": "1",
             "offsets.topic.num.partitions": "4",
+            # By default, the offsets of a group without members expire after a week.
+            "offsets.retention.minutes": str(_OFFSETS_MINUTES),
             "transaction.state.log.replication.factor": "1",
             # An open transaction hides later records from `read_committed` consumers; ours are `read_uncommitted`.
             "transaction.max.timeout.ms": str(_MAX_TRANSACTION_MILLISECONDS),
@@ -177,8 +178,8 @@ class LocalKafka:
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
-            "message.max.bytes": str(_MAX_MESSAGE_BYTES),
-            "replica.fetch.max.bytes": str(_MAX_MESSAGE_BYTES),
+            "message.max.bytes": str(EVENTS_MAX_MESSAGE_BYTES),
+            "replica.fetch.max.bytes": str(EVENTS_MAX_MESSAGE_BYTES),
             **self._properties,
         }
         file = self._folder / "server.properties"

@@ -31,7 +31,7 @@ from stepwell_deploy.local.kafka import LocalKafka, Progress, silent
 from stepwell_deploy.local.stack_supervisor import StackSupervisor
 from stepwell_deploy.ports import claim_port
 from stepwell_deploy.settings import DeploySettings
-from stepwell_deploy.topics import create_topics
+from stepwell_deploy.topics import set_up_topics
 from stepwell_ingestor.progress import WatchedIngestor
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_query.api.app import create_app
@@ -145,7 +145,7 @@ async def _serve(
     kafka = {"kafka_bootstrap_servers": parts.addresses.broker}
     own = {} if "media_url" in given.model_fields_set else {"media_url": str(parts.folder / "media")}
     ingestor_settings = given.model_copy(update=kafka | own)
-    await create_topics(ingestor_settings, settings.events_partitions)
+    await _set_up_topics(ingestor_settings, settings)
     supervisor = StackSupervisor(
         parts.broker, lambda: WatchedIngestor(ingestor_settings, parts.store), parts.store, parts.folder, thresholds
     )
@@ -169,6 +169,14 @@ async def _serve(
         deadline.begin()
         await _cancelled(watching, stopping)
         await drain(RunningStack(server, serving, supervisor, parts.broker, parts.clickhouse, parts.store), deadline)
+
+
+async def _set_up_topics(kafka: IngestorSettings, settings: DeploySettings) -> None:
+    topics = await set_up_topics(
+        kafka, settings.events_partitions, settings.required_partitions(), settings.topic_options()
+    )
+    for difference in topics.differences:
+        _log.warning("topic_differs", **difference._asdict())
 
 
 def _make_server(app: FastAPI, settings: DeploySettings) -> Server:

@@ -1,16 +1,17 @@
-"""The topic of dead letters: its configuration, and its creation if it is missing."""
+"""Creation of the topic of dead letters if it is missing."""
 
 from __future__ import annotations
-
-from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
-
-# A dead letter holds the original event, headers and framing.
-DEADLETTERS_CONFIG: Final = {"max.message.bytes": str(MAX_EVENT_BYTES + 2 * MIB), "retention.ms": "-1"}
+from stepwell_schemas.topics import (
+    DEADLETTERS_MAX_MESSAGE_BYTES,
+    TopicOptions,
+    min_insync_replicas,
+    replicas_of,
+    topic_config,
+)
 
 
 async def create_deadletters_topic(admin: AIOKafkaAdminClient, topic: str, events_topic: str) -> None:
@@ -20,8 +21,10 @@ async def create_deadletters_topic(admin: AIOKafkaAdminClient, topic: str, event
         KafkaError: if the broker refuses, except because the topic exists by now.
     """
     described = await admin.describe_topics([events_topic])
-    replicas = [len(partition["replicas"]) for found in described for partition in found["partitions"]]
-    new_topic = NewTopic(topic, 1, min(replicas, default=1), topic_configs=DEADLETTERS_CONFIG)
+    replicas = replicas_of([partition for found in described for partition in found["partitions"]])
+    insync = min_insync_replicas(TopicOptions(), replicas)
+    config = topic_config(DEADLETTERS_MAX_MESSAGE_BYTES, 0, insync)
+    new_topic = NewTopic(topic, 1, replicas, topic_configs=config)
     answer = await admin.create_topics([new_topic])
     for name, code, *message in answer.topic_errors:
         error = for_code(code)

@@ -25,7 +25,7 @@ _WITHIN: Final = f"{RUN_CONDITION} AND step BETWEEN {{first:Int64}} AND {{last:I
 # Bits, not values: NaN does not equal itself, and 0 equals -0.
 _NUMBER_HASH: Final = "cityHash64(step, reinterpretAsUInt64(value), exact, timestamp)"
 _VALUE_HASH: Final = "cityHash64(step, value, timestamp)"
-_VIEWS: Final = (
+VIEWS: Final = (
     ("numbers", "'number'", _NUMBER_HASH),
     ("strings", "'string'", _VALUE_HASH),
     ("bools", "'bool'", _VALUE_HASH),
@@ -34,7 +34,7 @@ _VIEWS: Final = (
 )
 _POINTS: Final = " UNION ALL ".join(
     f"SELECT toString(key) AS key, {kind} AS kind, step, timestamp, {digest} AS hash FROM {view} WHERE {_WITHIN}"
-    for view, kind, digest in _VIEWS
+    for view, kind, digest in VIEWS
 )
 _OF_OWN: Final = f"key NOT IN (SELECT toString(key) FROM metrics WHERE {RUN_CONDITION} AND stream != '')"
 _SERIES: Final = (

@@ -80,6 +80,9 @@ class Mutation:
     tests: tuple[str, ...] = ()
 
 
+TOPICS: Final = ("tests/unit/schemas/test_topics.py",)
+REBUILD: Final = ("tests/unit/ingestor/rebuild/test_ranges.py", "tests/unit/deploy/rebuild/test_report.py")
+
 MUTATIONS: Final = (
     Mutation("the plan is not committed", (Edit(_FLUSH, _COMMIT_PLAN, ""),)),
     Mutation(
@@ -779,5 +782,36 @@ MUTATIONS: Final = (
             ),
         ),
         EARLY,
+    ),
+    Mutation(
+        "tables are replaced by less",
+        (Edit("stepwell_deploy.rebuild.report:refusal", "if not fewer or accept_loss:", "if True or accept_loss:"),),
+        REBUILD,
+    ),
+    Mutation(
+        "a rebuild ends before the flush that was planned",
+        (Edit("stepwell_ingestor.rebuild.ranges:_reached", "if log.plan and (", "if False and ("),),
+        REBUILD,
+    ),
+    Mutation(
+        "an interrupted switch exchanges tables back",
+        (Edit("stepwell_deploy.rebuild.switch:tables_to_exchange", "present.get(name) != identity", "True"),),
+        REBUILD,
+    ),
+    Mutation(
+        "a rebuild begins an epoch of its own",
+        (Edit("stepwell_ingestor.rebuild.ranges:seed_position", "if own is None:", "if True:"),),
+        REBUILD,
+    ),
+    Mutation(
+        "the partitions of a topic may differ",
+        (
+            Edit(
+                "stepwell_schemas.topics:check_partitions",
+                "spec.partitions == existing.partitions:",
+                "True:",
+            ),
+        ),
+        TOPICS,
     ),
 )

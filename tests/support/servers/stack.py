@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -40,6 +41,7 @@ class Stack:
         self._folder = folder
         self._kafka: LocalKafka | None = None
         self._engine: Store | None = None
+        self._configured: Any = None
         self._http: ClickHouseHttp | None = None
         self._topics: list[Topics] = []
         self._databases: list[str] = []
@@ -56,6 +58,7 @@ class Stack:
         """Return the DSN of the engine: `chdb` in this process, `http` over its HTTP port."""
         folder = self._folder / "engine"
         if self._engine is None:
+            self._configured = self._start_engine(folder)
             self._engine = connect(f"chdb://{folder}", "default", pool_size=1)
         if kind == "chdb":
             return f"chdb://{folder}"
@@ -63,6 +66,19 @@ class Stack:
             self._http = ClickHouseHttp(folder, "127.0.0.1", 0, _USER, _PASSWORD)
             self._http.start()
         return f"http://{_USER}:{_PASSWORD}@127.0.0.1:{self._http.port}"
+
+    @property
+    def backups(self) -> Path:
+        """The folder that the engine may write backups to."""
+        return self._folder / "backups"
+
+    def _start_engine(self, folder: Path) -> Any:
+        """Start the engine with a configuration; the stores that are opened afterwards share it."""
+        import chdb
+
+        file = self._folder / "engine.xml"
+        file.write_text(f"<clickhouse><backups><allowed_path>{self.backups}</allowed_path></backups></clickhouse>")
+        return chdb.connect(f"{folder}?config-file={file}")
 
     def guest_dsn(self) -> str:
         """Return the DSN of the engine over HTTP, for a guest."""
@@ -109,6 +125,7 @@ class Stack:
             self._http.stop()
         if self._engine is not None:
             self._engine.close()
+            self._configured.close()
         if self._kafka is not None:
             self._kafka.stop()
 

@@ -173,20 +173,29 @@ def query_settings(port: int | None = None) -> QuerySettings:
 def setup() -> None:
     """Create the topics and bring the database to this version's schema. Idempotent.
 
+    Existing topics are compared with the settings and never changed: what differs is printed. Another number of
+    partitions than STEPWELL_EVENTS_PARTITIONS, if that is set, is refused.
+
     Examples: `stepwell setup`
     """
-    from stepwell_deploy.topics import create_topics
+    from stepwell_deploy.topics import set_up_topics
     from stepwell_schemas.clickhouse.store import connect
     from stepwell_schemas.logs import configure_logging
     from stepwell_schemas.migrations.runner import migrate
     from stepwell_schemas.settings import KafkaSettings, StoreSettings
 
-    configure_logging(DeploySettings().log_level)
+    wanted = DeploySettings()
+    configure_logging(wanted.log_level)
     kafka, storage = KafkaSettings(), StoreSettings()
     if not kafka.kafka_bootstrap_servers:
         raise typer.BadParameter("name the brokers with STEPWELL_KAFKA_BOOTSTRAP_SERVERS=host:port")
-    for topic in asyncio.run(create_topics(kafka, DeploySettings().events_partitions)):
+    topics = asyncio.run(
+        set_up_topics(kafka, wanted.events_partitions, wanted.required_partitions(), wanted.topic_options())
+    )
+    for topic in topics.created:
         typer.echo(f"created topic {topic}")
+    for difference in topics.differences:
+        typer.echo(f"differs: {difference}; existing topics are not changed")
     store = connect(storage.clickhouse_dsn.get_secret_value(), storage.clickhouse_database, pool_size=1)
     try:
         for migration in migrate(store):

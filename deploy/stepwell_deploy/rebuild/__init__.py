@@ -1,0 +1,1 @@
+"""Rebuilding of the tables from the log: the comparison with the present tables, and the switch."""

@@ -1,0 +1,392 @@
+"""`stepwell rebuild` with the real parts: tables that were damaged, emptied or restored become what the log says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.structs import OffsetAndMetadata
+
+import stepwell
+from stepwell_deploy.errors import RebuildError
+from stepwell_deploy.local.processes import start_child
+from stepwell_deploy.rebuild import runner
+from stepwell_deploy.rebuild.report import Outcome, RebuildReport
+from stepwell_deploy.rebuild.runner import SUFFIX, Progress, RebuildRequest, discard, rebuild
+from stepwell_ingestor.errors import ReplayError
+from stepwell_ingestor.rebuild.log_state import read_log_state
+from stepwell_ingestor.settings import IngestorSettings
+from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.errors import StoreRejectedError
+from stepwell_schemas.events.codec import encode
+from stepwell_schemas.events.models import LogEvent, RunFinished, RunStarted
+from stepwell_schemas.rules.identifiers import RunPath
+from support.readers.view_rows import VIEWS, Rows, view_rows
+from support.servers.ingest import a_batch, counted, ingesting, make_ingestor_settings, send, until
+from support.servers.stack import Stack, Topics
+
+pytestmark = pytest.mark.timeout(900)
+
+STEPWELL = Path(sys.executable).parent / "stepwell"
+RUN = RunPath("me", "p", "run")
+OTHER = RunPath("me", "p", "other one")
+_SECONDS = 300.0
+_ROWS = 300
+_SILENT = Progress(lambda _: None, lambda _: None)
+
+
+@pytest.fixture
+def settings(
+    broker: str, topics: Topics, stack: Stack, chdb_store: Store, tmp_path: Path
+) -> Iterator[IngestorSettings]:
+    """The settings of the ingestor, and of the rebuild."""
+    settings = make_ingestor_settings(
+        broker,
+        topics,
+        clickhouse_dsn=stack.dsn("chdb"),
+        clickhouse_database=chdb_store.database,
+        media_url=str(tmp_path / "media"),
+    )
+    yield settings
+    chdb_store.command(f"DROP DATABASE IF EXISTS `{chdb_store.database}{SUFFIX}` SYNC")
+
+
+def batches(run: RunPath, first: int, count: int, rows: int = 10) -> list[bytes]:
+    """Return batches of one session of a run."""
+    return [encode(a_batch(first + place * rows, rows, **run._asdict())) for place in range(count)]
+
+
+def ingest(settings: IngestorSettings, store: Store, values: dict[RunPath, list[bytes]], numbers: int) -> None:
+    """Send events, and run an ingestor until a number of points is stored."""
+
+    async def run() -> None:
+        async with ingesting(settings, store):
+            for path, messages in values.items():
+                await send(settings.kafka_bootstrap_servers, settings.events_topic, messages, path.kafka_key)
+            await until(counted(store, "numbers"), numbers)
+            await until(lambda: asyncio.run(is_settled(settings)), True)
+
+    asyncio.run(run())
+
+
+async def is_settled(settings: IngestorSettings) -> bool:
+    state = await read_log_state(settings)
+    return all(log.committed == log.end or (log.committed is None and log.end == 0) for log in state.partitions)
+
+
+@pytest.fixture
+def stored(settings: IngestorSettings, chdb_store: Store) -> Rows:
+    """Two runs with merges, a conflict, texts and dead letters, which an ingestor has stored; the rows of the views."""
+    event = {"session": "e", "timestamp": 1_700_000_000_000_000}
+    rich = [
+        encode(
+            RunStarted(**RUN._asdict(), session="e", sequence=0, timestamp=event["timestamp"], config='{"lr": 0.1}')
+        ),
+        encode(LogEvent(**RUN._asdict(), **event, sequence=1, data={"Loss": float("nan"), "note": "fünf"}, step=900)),
+        encode(LogEvent(**RUN._asdict(), **event, sequence=2, data={"note": "merged", "ok": True}, step=900)),
+        b"poison",
+        encode(LogEvent(**RUN._asdict(), **event, sequence=3, data={"asked": 1.5}, step=7)),
+    ]
+    finished = [encode(RunFinished(**RUN._asdict(), session="e", sequence=4, timestamp=event["timestamp"]))]
+    ingest(
+        settings,
+        chdb_store,
+        {RUN: [*batches(RUN, 0, _ROWS // 10), *rich, *finished], OTHER: batches(OTHER, 0, 5)},
+        2 * _ROWS + 2 + 100,
+    )
+    return view_rows(chdb_store)
+
+
+def rebuilt(settings: IngestorSettings, outcome: Outcome, **request: Any) -> RebuildReport:
+    """Return the report of a rebuild, and check its outcome."""
+    report = rebuild(RebuildRequest(**request), settings, _SILENT)
+    assert report.outcome is outcome, report
+    return report
+
+
+def has_scratch(store: Store) -> bool:
+    """Return True if the rebuild's database exists."""
+    name = {"name": store.database + SUFFIX}
+    return bool(store.query("SELECT name FROM system.databases WHERE name = {name:String}", name).num_rows)
+
+
+def damage(store: Store) -> None:
+    """Delete values of one run, and change some of the other."""
+    store.command("DELETE FROM {db}.points_number WHERE run_id = 'run' AND step BETWEEN 50 AND 59")
+    store.command(
+        "INSERT INTO {db}.points_number SELECT * REPLACE (toUInt64(0) AS bits, version + 1 AS version)"
+        " FROM {db}.points_number FINAL WHERE run_id = 'other one' AND step < 5"
+    )
+
+
+def empty(store: Store) -> None:
+    """Remove all rows, as if the tables had been made anew."""
+    names = store.query(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
+        " AND name NOT IN ('schema_migrations')"
+    ).column("name")
+    for name in names.to_pylist():
+        store.command(f"TRUNCATE TABLE {{db}}.`{name}` SYNC")
+
+
+def test_equal_tables_are_the_same_and_nothing_is_left(
+    settings: IngestorSettings, stored: Rows, chdb_store: Store
+) -> None:
+    report = rebuilt(settings, Outcome.SAME, switch=True)
+    assert (report.runs, report.points) == (2, sum(len(stored[view]) for view in VIEWS[:5]))
+    assert report.dead_letters == 1
+    assert sum(part.last for part in report.log) == report.events
+    assert view_rows(chdb_store) == stored
+    assert not has_scratch(chdb_store)
+
+
+def test_damage_is_counted_and_repaired_with_a_switch(
+    settings: IngestorSettings, stored: Rows, chdb_store: Store
+) -> None:
+    damage(chdb_store)
+    damaged = view_rows(chdb_store)
+    report = rebuilt(settings, Outcome.DIFFERENT)
+    assert [(one.run, one.lost, one.gained, one.changed) for one in report.differences] == [
+        # Of ten values, two were 0 before.
+        (str(OTHER), 0, 0, 8),
+        (str(RUN), 0, 20, 0),
+    ]
+    assert view_rows(chdb_store) == damaged
+    # The rebuilt tables are kept, so that the switch reads nothing again.
+    assert rebuilt(settings, Outcome.SWITCHED, switch=True).events == 0
+    assert view_rows(chdb_store) == stored
+    with pytest.raises(RebuildError):
+        rebuild(RebuildRequest(), settings, _SILENT)
+    discard(settings)
+    assert not has_scratch(chdb_store)
+    ingest(settings, chdb_store, {OTHER: batches(OTHER, 50, 5)}, len(stored["numbers"]) + 100)
+    rebuilt(settings, Outcome.SAME)
+
+
+def test_an_empty_database_is_filled(settings: IngestorSettings, stored: Rows, chdb_store: Store) -> None:
+    empty(chdb_store)
+    report = rebuilt(settings, Outcome.SWITCHED, switch=True)
+    assert sum(one.gained for one in report.differences) == report.points
+    assert view_rows(chdb_store) == stored
+    ingest(settings, chdb_store, {OTHER: batches(OTHER, 50, 5)}, len(stored["numbers"]) + 100)
+
+
+def test_tables_are_not_replaced_by_less(
+    settings: IngestorSettings, stored: Rows, chdb_store: Store, broker: str
+) -> None:
+    partition = next(log for log in asyncio.run(read_log_state(settings)).partitions if log.end > 10)
+
+    async def remove() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+        await admin.start()
+        await admin.delete_records({TopicPartition(settings.events_topic, partition.partition): RecordsToDelete(5)})
+        await admin.close()
+
+    asyncio.run(remove())
+    report = rebuilt(settings, Outcome.REFUSED, switch=True)
+    assert [part.removed for part in report.log if part.partition == partition.partition] == [5]
+    assert any(one.fewer and one.lost for one in report.differences)
+    assert view_rows(chdb_store) == stored
+    rebuilt(settings, Outcome.SWITCHED, switch=True, accept_loss=True)
+    assert len(view_rows(chdb_store)["numbers"]) < len(stored["numbers"])
+
+
+def test_a_later_offset_leaves_out_what_is_before(settings: IngestorSettings, stored: Rows, chdb_store: Store) -> None:
+    partition = next(log for log in asyncio.run(read_log_state(settings)).partitions if log.end > 10)
+    report = rebuilt(settings, Outcome.REFUSED, since={partition.partition: 3}, switch=True)
+    assert [part.skipped for part in report.log if part.partition == partition.partition] == [3]
+    assert view_rows(chdb_store) == stored
+    with pytest.raises(ReplayError):
+        rebuild(RebuildRequest(since={partition.partition: partition.end + 1}), settings, _SILENT)
+
+
+def test_one_run_is_replaced_and_the_others_stay(settings: IngestorSettings, stored: Rows, chdb_store: Store) -> None:
+    damage(chdb_store)
+    damaged = view_rows(chdb_store)
+    report = rebuilt(settings, Outcome.SWITCHED, run=RUN, switch=True)
+    assert (report.runs, [one.run for one in report.differences]) == (1, [str(RUN)])
+    now = view_rows(chdb_store)
+    for view in VIEWS:
+        assert rows_of(now[view], RUN) == rows_of(stored[view], RUN)
+        assert rows_of(now[view], OTHER) == rows_of(damaged[view], OTHER)
+    assert not has_scratch(chdb_store)
+    # Twice: what was deleted and inserted once may be inserted again.
+    chdb_store.command("DELETE FROM {db}.points_string WHERE run_id = 'run'")
+    rebuilt(settings, Outcome.SWITCHED, run=RUN, switch=True)
+    assert rows_of(view_rows(chdb_store)["strings"], RUN) == rows_of(stored["strings"], RUN)
+    ingest(settings, chdb_store, {RUN: batches(RUN, _ROWS, 5)}, len(stored["numbers"]) + 100)
+    rebuilt(settings, Outcome.SAME, run=RUN)
+
+
+def rows_of(rows: list[dict[str, Any]], run: RunPath) -> list[dict[str, Any]]:
+    return [row for row in rows if row["run_id"] == repr(run.run_id)]
+
+
+def test_an_interrupted_switch_is_completed_by_the_next_call(
+    settings: IngestorSettings, stored: Rows, chdb_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage(chdb_store)
+    command = Store.command
+    exchanged = 0
+
+    def interrupted(store: Store, sql: str, parameters: Any = None) -> None:
+        nonlocal exchanged
+        if sql.startswith("EXCHANGE"):
+            if exchanged == 3:
+                raise StoreRejectedError("killed")
+            exchanged += 1
+        command(store, sql, parameters)
+
+    monkeypatch.setattr(Store, "command", interrupted)
+    with pytest.raises(StoreRejectedError):
+        rebuild(RebuildRequest(switch=True), settings, _SILENT)
+    monkeypatch.setattr(Store, "command", command)
+    rebuilt(settings, Outcome.SWITCHED, switch=True)
+    assert view_rows(chdb_store) == stored
+
+
+def test_a_replay_continues_where_it_was_interrupted(
+    settings: IngestorSettings, stored: Rows, chdb_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Flushes of one event, and a failure after some inserts: each call ends in the middle of a flush.
+    damage(chdb_store)
+    small = settings.model_copy(update={"ingestor_flush_bytes": 1})
+    insert: Callable[..., None] = Store.insert
+    left = 0
+
+    def failing(store: Store, table: str, rows: Any, token: str | None = None) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise StoreRejectedError("killed")
+        insert(store, table, rows, token)
+
+    monkeypatch.setattr(Store, "insert", failing)
+    failures = 0
+    for _ in range(20):
+        left = 90
+        try:
+            report = rebuild(RebuildRequest(switch=True), small, _SILENT)
+            break
+        except StoreRejectedError:
+            failures += 1
+    else:
+        pytest.fail("the rebuild made no progress")
+    assert failures > 1
+    assert report.outcome is Outcome.SWITCHED
+    monkeypatch.setattr(Store, "insert", insert)
+    assert view_rows(chdb_store) == stored
+
+
+def test_a_flush_that_was_planned_is_repeated_once(
+    settings: IngestorSettings, stored: Rows, chdb_store: Store, broker: str
+) -> None:
+    # As after a crash of the last flush before its end: its rows are stored, its end is not committed.
+    log = next(log for log in asyncio.run(read_log_state(settings)).partitions if log.end > 10)
+
+    async def commit() -> None:
+        partition = TopicPartition(settings.events_topic, log.partition)
+        async with AIOKafkaConsumer(bootstrap_servers=broker, group_id=settings.ingestor_group) as consumer:
+            consumer.assign([partition])
+            await consumer.commit({partition: OffsetAndMetadata(log.end - 3, str(log.end))})
+
+    asyncio.run(commit())
+    damage(chdb_store)
+    with pytest.raises(RebuildError):
+        rebuild(RebuildRequest(run=RUN), settings, _SILENT)
+    report = rebuilt(settings, Outcome.SWITCHED, switch=True)
+    assert [part.last for part in report.log if part.partition == log.partition] == [log.end]
+    assert view_rows(chdb_store) == stored
+    ingest(settings, chdb_store, {OTHER: batches(OTHER, 50, 5)}, len(stored["numbers"]) + 100)
+    discard(settings)
+    rebuilt(settings, Outcome.SAME)
+
+
+def test_ingestors_must_not_run_while_the_tables_are_compared(
+    settings: IngestorSettings, stored: Rows, chdb_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_GROUP_EXTRA_SECONDS", 0)
+    impatient = settings.model_copy(update={"ingestor_session_seconds": 0.1})
+
+    async def meanwhile() -> RebuildReport:
+        async with ingesting(settings, chdb_store):
+            await until(lambda: asyncio.run(read_log_state(settings)).members, 1)
+            return await asyncio.to_thread(rebuild, RebuildRequest(switch=True), impatient, _SILENT)
+
+    report = asyncio.run(meanwhile())
+    assert (report.outcome, report.exit_code) == (Outcome.NOT_COMPARABLE, 2)
+    assert report.events > 0
+    # What was replayed is there.
+    assert rebuilt(settings, Outcome.SAME).events == 0
+    assert view_rows(chdb_store) == stored
+
+
+def command(settings: IngestorSettings, dsn: str, *arguments: str) -> list[str]:
+    """Return the command line of a rebuild, with the environment of the test's ingestor."""
+    environment = {
+        "STEPWELL_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        "STEPWELL_EVENTS_TOPIC": settings.events_topic,
+        "STEPWELL_INGESTOR_GROUP": settings.ingestor_group,
+        "STEPWELL_CLICKHOUSE_DSN": dsn,
+        "STEPWELL_CLICKHOUSE_DATABASE": settings.clickhouse_database,
+        "STEPWELL_MEDIA_URL": settings.media_url,
+    }
+    return ["env", *(f"{name}={value}" for name, value in environment.items()), str(STEPWELL), "rebuild", *arguments]
+
+
+def test_the_command_is_killed_at_any_time_and_started_again(
+    settings: IngestorSettings, stored: Rows, chdb_store: Store, stack: Stack
+) -> None:
+    damage(chdb_store)
+    line = command(settings, stack.dsn("http"), "--switch", "--json")
+    for delay in (2.0, 3.0, 4.0):
+        with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            time.sleep(delay)
+            process.send_signal(signal.SIGKILL)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    # One that was killed may have replaced the tables; then the database has the tables from before.
+    if done.returncode == 2:
+        assert "--discard" in json.loads(done.stdout)["reason"], done.stderr
+    else:
+        assert (done.returncode, json.loads(done.stdout)["outcome"]) == (0, "switched"), done.stderr
+    assert view_rows(chdb_store) == stored
+
+
+def test_the_folder_of_a_stopped_stack_is_rebuilt(tmp_path: Path) -> None:
+    folder, log = tmp_path / "up", tmp_path / "up.log"
+    environment = {**os.environ, "STEPWELL_KAFKA_HEAP_MB": "256", "STEPWELL_DISK_RESERVE_BYTES": "0"}
+    up = start_child([str(STEPWELL), "up", "--dir", str(folder), "--port", "0"], log, environment)
+    while not (found := re.search(r"^ready (\S+)$", log.read_text() if log.exists() else "", re.MULTILINE)):
+        assert up.poll() is None, log.read_text()
+        time.sleep(0.1)
+    url = found[1]
+    settings = {"base_url": url, "dir": str(tmp_path / "journals"), "quiet": True}
+    with stepwell.init(entity="me", project="p", id="run", settings=settings) as run:
+        for row in range(100):
+            run.log({"loss": row / 7})
+    line = [str(STEPWELL), "rebuild", "--dir", str(folder), "--json"]
+    busy = subprocess.run(line, capture_output=True, text=True, timeout=_SECONDS, check=False, env=environment)
+    assert (busy.returncode, str(up.pid) in json.loads(busy.stdout)["reason"]) == (2, True)
+    up.terminate()
+    assert up.wait(_SECONDS) == 0
+    done = subprocess.run(line, capture_output=True, text=True, timeout=_SECONDS, check=False, env=environment)
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["outcome"], report["runs"], report["points"]) == (0, "same", 1, 100), done.stderr
+
+
+def test_the_command_says_why_it_can_not(settings: IngestorSettings, stack: Stack) -> None:
+    line = command(settings, stack.dsn("http"), "me/p", "--json")
+    done = subprocess.run(line, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    assert (done.returncode, json.loads(done.stdout)["outcome"]) == (2, "not comparable")
