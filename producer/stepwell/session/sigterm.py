@@ -63,11 +63,13 @@ class _Handler:
         finally:
             self._ended.release()
 
+    def _is_set(self) -> bool:
+        return signal.getsignal(signal.SIGTERM) is self
+
     def watch(self, wakeups: socket.socket) -> None:
         """Read the numbers of signals, and end the process after a SIGTERM that is this handler's."""
         while numbers := wakeups.recv(64):
-            present: object = signal.getsignal(signal.SIGTERM)
-            if signal.SIGTERM in numbers and present is self:
+            if signal.SIGTERM in numbers and self._is_set():
                 self.drain()
                 time.sleep(_JOIN_SECONDS)
                 # Python sets signal handlers in the main thread alone. Imported here: it is rarely needed.
