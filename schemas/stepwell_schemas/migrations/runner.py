@@ -14,9 +14,10 @@ from importlib import resources
 from typing import Final, NamedTuple
 
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.migrations.rewrite import rewrite_all
 from stepwell_schemas.rollups.rebuild import fill_all
 
-_THEN: Final[Mapping[int, Callable[[Store], None]]] = {7: fill_all}
+_THEN: Final[Mapping[int, Callable[[Store], None]]] = {7: fill_all, 12: rewrite_all}
 _FILE_NAME = re.compile(r"(?P<number>[0-9]{4})_(?P<name>[a-z0-9_]+)\.sql")
 
 
