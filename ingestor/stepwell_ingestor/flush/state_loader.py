@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,9 @@ _MEDIA_TYPES = (
     " ORDER BY sha256, version LIMIT 1 BY sha256"
 )
 _FILES_ASKED = 500
+
+_Rows = Callable[[str, str], Iterator[tuple[RunState, dict[str, Any]]]]
+"""A function that reads columns of a table, and returns each row with the state of its run."""
 
 
 def load_states(store: Store, paths: Collection[RunPath], offset: int) -> dict[RunPath, RunState]:
@@ -80,6 +83,14 @@ def _load(store: Store, states: Mapping[RunPath, RunState], offset: int) -> None
     ):
         if row["first_version"] < offset << VERSION_ROW_BITS:
             state.stored_as[row["spelling"]] = state.spellings.setdefault(row["folded"], row["spelling"])
+    _load_totals(rows, offset)
+    for state, row in rows("* EXCEPT (entity, project, run_id)", "run_documents FINAL"):
+        state.document = _document(row)
+    for state in states.values():
+        state.measure()
+
+
+def _load_totals(rows: _Rows, offset: int) -> None:
     for state, row in rows("key, kind, totals", "series FINAL"):
         if totals := series_as_of(row["totals"], offset):
             state.series[row["key"], row["kind"]] = totals
@@ -88,10 +99,6 @@ def _load(store: Store, states: Mapping[RunPath, RunState], offset: int) -> None
     for state, row in rows("session, totals", "session_activity FINAL"):
         if (counts := counts_as_of(row["totals"], offset)) != NO_COUNTS:
             state.session_counts[row["session"]] = counts
-    for state, row in rows("* EXCEPT (entity, project, run_id)", "run_documents FINAL"):
-        state.document = _document(row)
-    for state in states.values():
-        state.measure()
 
 
 def load_media_types(store: Store, files: Collection[str]) -> dict[str, str]:

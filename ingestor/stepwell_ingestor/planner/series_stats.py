@@ -140,7 +140,8 @@ def series_table(parts: Mapping[tuple[RunPath, SeriesId], SeriesPart], end: int)
 
 def _totals(parts: Sequence[SeriesPart], end: int) -> pa.StructArray:
     # By column: as tuples in the rows, 10,000 series would take 20 ms instead of 5 ms.
-    after, before = zip(*(part.after for part in parts), strict=True), zip(*(part.before for part in parts), strict=True)
+    after = zip(*(part.after for part in parts), strict=True)
+    before = zip(*(part.before for part in parts), strict=True)
     columns = [np.full(len(parts), end, np.uint64), *after, *before]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SERIES_TOTALS, strict=True)]
     return pa.StructArray.from_arrays(arrays, fields=list(SERIES_TOTALS))

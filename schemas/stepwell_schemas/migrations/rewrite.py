@@ -1,8 +1,8 @@
 """Give the rows and the name of a table to its successor `<table>_next`, when an ALTER can't make the change.
 
-A table is copied in slices of some runs, then both names are exchanged, which is atomic, and the old table is dropped. It
-may be interrupted anywhere: the migration creates the successors again, and tables that have been replaced are known by
-a column that their predecessors lacked. Needs free disk space for one table at a time.
+A table is copied in slices of some runs, then both names are exchanged, which is atomic, and the old table is dropped.
+It may be interrupted anywhere: the migration creates the successors again, and tables that have been replaced are known
+by a column that their predecessors lacked. Needs free disk space for one table at a time.
 """
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
@@ -24,8 +24,8 @@ class Rewrite(NamedTuple):
     """The change of a table.
 
     `mark`: a column that only the successor has. `totals`: the counts that become the column `totals`, for tables whose
-    rows are merged; other tables keep their rows. `keys`: further columns of such a table's key; `merged`: the aggregate
-    function of each other column.
+    rows are merged; other tables keep their rows. `keys`: further columns of such a table's key. `merged`: the other
+    columns, with their aggregate functions.
     """
 
     table: str
