@@ -9,6 +9,7 @@ import faulthandler
 import os
 import socket
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -105,6 +106,12 @@ def database(stack: Stack) -> Iterator[str]:
     """The name of this test's own database, migrated and empty."""
     with stack.lend_database() as name:
         yield name
+
+
+@pytest.fixture
+def new_database() -> str:
+    """The name of a database that does not exist yet. The test drops it."""
+    return f"new_{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from stepwell_ingestor.planner.layers import Known, Layer, entry_bytes
+from stepwell_ingestor.planner.totals import NO_COUNTS, Counts, SeriesTotals
 from stepwell_schemas.errors import shorten
 from stepwell_schemas.events.models import RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.limits import DOCUMENT_MAX_BYTES
@@ -128,10 +129,10 @@ class RunState:
     writer has begun a row without advancing. `lines`: by session, whether its steps are final (see `session_steps`);
     sessions that don't begin a line are missing if their steps are final. `sessions`: each journal's next sequence
     number. `spellings`: the stored key of each folded key. `stored_as`: the stored key of each known spelling.
-    `last_steps`: the last step of each series.
-    `counters`: `next_step`, the step after the last one in the run's own rows. `open_buckets`: the rollup rows of each
-    number series' open buckets (see `rollups.rows`); they are not stored and may be unknown. Everything else is a
-    function of the log up to an offset.
+    `series`: the totals of each series. `counts`: what became of the run's records; `session_counts`: the same of each
+    session. `counters`: `next_step`, the step after the last one in the run's own rows. `open_buckets`: the rollup rows
+    of each number series' open buckets (see `rollups.rows`); they are not stored and may be unknown. Everything else is
+    a function of the log up to an offset.
 
     `bytes`: approximate memory of the state; `open_bytes`: the part of it used by the open buckets. Those of a fork
     exclude its changes.
@@ -141,9 +142,11 @@ class RunState:
     sessions: Known[str, int] = field(default_factory=dict)
     spellings: Known[str, str] = field(default_factory=dict)
     stored_as: Known[str, str] = field(default_factory=dict)
-    last_steps: Known[SeriesId, int] = field(default_factory=dict)
+    series: Known[SeriesId, SeriesTotals] = field(default_factory=dict)
     document: RunDocument | None = None
     counters: Known[str, int] = field(default_factory=dict)
+    counts: Counts = NO_COUNTS
+    session_counts: Known[str, Counts] = field(default_factory=dict)
     open_buckets: Known[str, bytes] = field(default_factory=dict, compare=False)
     bytes: int = field(default=0, compare=False)
     open_bytes: int = field(default=0, compare=False)
@@ -184,8 +187,8 @@ class RunState:
         """Return a copy-on-write copy, at a cost that does not depend on the state's size."""
         return RunState(
             Layer(self.writers), Layer(self.sessions), Layer(self.spellings), Layer(self.stored_as),
-            Layer(self.last_steps), self.document, Layer(self.counters), Layer(self.open_buckets), self.bytes,
-            self.open_bytes, self, Layer(self.begun), Layer(self.lines),
+            Layer(self.series), self.document, Layer(self.counters), self.counts, Layer(self.session_counts),
+            Layer(self.open_buckets), self.bytes, self.open_bytes, self, Layer(self.begun), Layer(self.lines),
         )  # fmt: skip
 
     def settle(self) -> RunState:
@@ -199,6 +202,7 @@ class RunState:
                 added = ledger.settle()
                 below.bytes += added
                 below.open_bytes += added if ledger is self.open_buckets else 0
+        below.counts = self.counts
         if self.document is not below.document:
             below.bytes += _document_bytes(self.document) - _document_bytes(below.document)
             below.document = self.document
@@ -223,8 +227,8 @@ class RunState:
 
     def _ledgers(self) -> tuple[Known[Any, Any], ...]:
         return (
-            self.writers, self.sessions, self.spellings, self.stored_as, self.last_steps, self.counters,
-            self.open_buckets, self.begun, self.lines,
+            self.writers, self.sessions, self.spellings, self.stored_as, self.series, self.counters,
+            self.session_counts, self.open_buckets, self.begun, self.lines,
         )  # fmt: skip
 
 

@@ -57,6 +57,7 @@ ORDER: Final = ("tests/unit/producer/delivery/test_order.py",)
 ORPHANS: Final = ("tests/unit/producer/delivery/test_orphans.py",)
 OTHER_RUNS: Final = ("tests/unit/producer/delivery/test_other_runs.py",)
 EARLY: Final = ("tests/unit/ingestor/planner/test_early_sessions.py",)
+INSERTS: Final = ("tests/integration/clickhouse/test_insert_settings.py",)
 TOKENS: Final = ("tests/unit/ingestor/flush/test_tokens.py",)
 POSITIONS: Final = ("tests/unit/ingestor/positions/test_decide.py",)
 ENVIRONMENT: Final = ("tests/unit/ingestor/positions/test_environment.py",)
@@ -132,6 +133,37 @@ MUTATIONS: Final = (
                 'row["number"]',
             ),
         ),
+    ),
+    Mutation(
+        "totals are restored as of now",
+        (
+            Edit(
+                "stepwell_ingestor.planner.totals:_as_of",
+                '"" if as_of.includes(totals["end"]) else _BEFORE',
+                '""',
+            ),
+        ),
+    ),
+    Mutation(
+        "a flush stores its own points as totals",
+        (
+            Edit(
+                "stepwell_ingestor.planner.series_stats:SeriesPart.follow",
+                "self.points += before.points",
+                "self.points += 0",
+            ),
+        ),
+    ),
+    Mutation(
+        "inserts take the server's defaults",
+        (
+            Edit(
+                "stepwell_schemas.clickhouse.store:Store.insert",
+                "_known_settings(client, _INSERT_SETTINGS) | named",
+                "named",
+            ),
+        ),
+        INSERTS,
     ),
     Mutation(
         "the end is committed before the inserts",
