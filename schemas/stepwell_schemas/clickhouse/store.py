@@ -40,9 +40,9 @@ _CLIENT_SETTINGS: Final[dict[str, str | int]] = {
     "optimize_on_insert": 0,
     # Deduplicate inserts that are repeated under their token in the target tables of materialized views too.
     "deduplicate_blocks_in_dependent_materialized_views": 1,
-    # Parallel replicas with FINAL or projections count wrongly.
-    "enable_parallel_replicas": 0,
 }
+# Set on connections to servers that have them. Parallel replicas with FINAL or projections count wrongly.
+_STATEMENT_SETTINGS: Final[dict[str, str | int]] = {"enable_parallel_replicas": 0}
 # More rows and bytes than any insert has.
 _UNLIMITED: Final = 2**40
 # An insert is one block, which is stored before the reply, whatever a server's or a user's defaults are.
@@ -229,6 +229,8 @@ class Store:
                 autogenerate_session_id=False,
                 connect_timeout=_CONNECT_TIMEOUT_SECONDS,
             )
+        for name, value in _known_settings(client, _STATEMENT_SETTINGS).items():
+            client.set_client_setting(name, value)
         # Set afterwards: the first connection may have to create the database.
         client.database = self.database
         with self._lock:
