@@ -41,6 +41,7 @@ FLUSHING: Final = ("tests/unit/ingestor/flush/test_flushing.py",)
 ROLLUPS: Final = ("tests/unit/ingestor/planner/test_rolling.py",)
 MEMORY: Final = ("tests/unit/ingestor/flush/test_memory.py",)
 REFUSALS: Final = ("tests/unit/ingestor/flush/test_refusals.py",)
+INSERTS: Final = ("tests/integration/clickhouse/test_insert_settings.py",)
 TOKENS: Final = ("tests/unit/ingestor/flush/test_tokens.py",)
 
 
@@ -105,6 +106,37 @@ MUTATIONS: Final = (
                 'row["number"]',
             ),
         ),
+    ),
+    Mutation(
+        "totals are restored as of now",
+        (
+            Edit(
+                "stepwell_ingestor.planner.totals:_as_of",
+                '_BEFORE if totals["end"] > offset else ""',
+                '""',
+            ),
+        ),
+    ),
+    Mutation(
+        "a flush stores its own points as totals",
+        (
+            Edit(
+                "stepwell_ingestor.planner.series_stats:SeriesPart.follow",
+                "self.points += before.points",
+                "self.points += 0",
+            ),
+        ),
+    ),
+    Mutation(
+        "inserts take the server's defaults",
+        (
+            Edit(
+                "stepwell_schemas.clickhouse.store:Store.insert",
+                "_known_settings(client, _INSERT_SETTINGS) | named",
+                "named",
+            ),
+        ),
+        INSERTS,
     ),
     Mutation(
         "the end is committed before the inserts",
