@@ -195,10 +195,9 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
         """Leave the group and disconnect; give up if the broker does not answer in time."""
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
-                await self._consumer.stop()
-                await self._producer.stop()
-                await self._probe.stop()
-                await self._admin.close()
+                await asyncio.gather(
+                    self._consumer.stop(), self._producer.stop(), self._probe.stop(), self._admin.close()
+                )
         except TimeoutError:
             # The group removes this member when its session times out.
             _log.warning("group_not_left", seconds=LEAVE_SECONDS)
