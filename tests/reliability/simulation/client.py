@@ -29,6 +29,7 @@ from stepwell_ingestor.messages import Message
 _HEARTBEAT_SECONDS: Final = SESSION_SECONDS / 3
 _OUTSIDE: Final = Membership("", -1)
 _MOST_RECORDS: Final = 12
+_LATEST_ANSWER: Final = 5
 T = TypeVar("T")
 
 
@@ -76,7 +77,7 @@ class SimulatedKafka:
         if fetched := self._fetched():
             return fetched
         # An answer never comes early, and on a busy machine late.
-        await asyncio.sleep(self._world.rng.uniform(seconds, 2 * seconds))
+        await asyncio.sleep(self._world.rng.uniform(seconds, _LATEST_ANSWER * seconds))
         await self._stable.wait()
         return self._fetched()
 

@@ -19,8 +19,9 @@ from reliability.simulation.client import SimulatedKafka
 from reliability.simulation.clock import Process, VirtualLoop
 from reliability.simulation.reference import Differences, compare
 from reliability.simulation.rollups import LEVELS
+from reliability.simulation.shortcuts import shortcuts
 from reliability.simulation.store import SimulatedStore
-from reliability.simulation.workload import Entry, Workload
+from reliability.simulation.workload import Content, Entry, Workload
 from reliability.simulation.world import SESSION_SECONDS, Faults, World
 from stepwell_ingestor.flush import flusher
 from stepwell_ingestor.service import Ingestor
@@ -28,6 +29,8 @@ from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.errors import StoreRejectedError
 
 _TOPIC: Final = "events"
+# Most logs are short: few messages are enough for most failures, and more schedules meet more interleavings.
+_SIZES: Final = ((1, 6), (2, 8), (4, 12), (10, 32))
 _MOST_INGESTORS: Final = 3
 _MOST_STEPS: Final = 120
 _MOST_REQUESTS: Final = 12
@@ -58,19 +61,20 @@ class _Schedule:
         rng = self.world.rng
         partitions = [TopicPartition(_TOPIC, number) for number in range(rng.randint(1, 3))]
         self.broker = Broker(self.world, partitions)
-        self.store = SimulatedStore(self.world)
+        self.levels = rng.choice(LEVELS)
+        self.store = SimulatedStore(self.world, self.levels)
         self.entries: list[Entry] = []
         self.processes: list[Process] = []
         self.tasks: list[asyncio.Task[Any]] = []
         self._partitions = partitions
-        self._workload = Workload(rng, len(partitions))
+        self._workload = Workload(rng, len(partitions), Content.drawn(rng))
         self._running: dict[Process, Ingestor] = {}
         # Limits far below those that the settings allow, so that short logs are split, and partitions paused.
         self._settings = _settings().model_copy(
             update={
                 "events_topic": _TOPIC,
                 "deadletters_topic": "deadletters",
-                "ingestor_flush_bytes": rng.choice((200, 1_000, 10_000)),
+                "ingestor_flush_bytes": rng.choice((200, 2_500, 10_000)),
                 "ingestor_buffer_bytes": rng.choice((500, 2_000, 100_000)),
                 "ingestor_flush_seconds": rng.choice((0.05, 0.3, 1.0)),
                 "ingestor_state_bytes": rng.choice((0, 20_000, 2**24)),
@@ -84,8 +88,8 @@ class _Schedule:
         self.world.faults = Faults.drawn(rng)
         for _ in range(rng.randint(1, 2)):
             self._start()
-        left = rng.randint(5, 40)
-        for _ in range(rng.randint(6, 16)):
+        left = rng.randint(*rng.choice(_SIZES))
+        for _ in range(rng.randint(3, 6 + left // 4)):
             for _ in range(min(left, rng.choice((0, 1, 3, 10)))):
                 self._append()
                 left -= 1
@@ -188,14 +192,15 @@ def run_schedule(seed: int) -> Outcome:
         the outcome, which depends on the seed only.
     """
     loop = VirtualLoop()  # type: ignore[abstract]  # the missing methods are never called
-    with structlog.testing.capture_logs(), patch.object(flusher, "LEVELS", LEVELS):
+    with structlog.testing.capture_logs(), shortcuts():
         schedule = _Schedule(seed, loop)
         try:
-            loop.run_until_complete(schedule.run())
+            with patch.object(flusher, "LEVELS", schedule.levels):
+                loop.run_until_complete(schedule.run())
         finally:
             _bury(loop, schedule.processes)
     world = schedule.world
-    differences = compare(schedule.store.tables, schedule.broker, schedule.entries)
+    differences = compare(schedule.store.tables, schedule.broker, schedule.entries, schedule.levels)
     world.counts["events"] = len(schedule.entries)
     world.counts["points"] = differences.points
     return Outcome(

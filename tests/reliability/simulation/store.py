@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -16,7 +16,6 @@ from stepwell_ingestor.flush.insert_check import FED
 from stepwell_schemas.clickhouse.store import Parameters, Store
 from stepwell_schemas.errors import StoreRejectedError, StoreUnavailableError
 from stepwell_schemas.limits import VERSION_ROW_BITS
-from support.factories.numbers import with_values
 
 TOKEN_WINDOW: Final = 1_000
 """Deduplication window: the number of remembered tokens of a table."""
@@ -63,10 +62,11 @@ class Answer:
 class SimulatedStore(Store):
     """Tables without merges. Like a slow read, a read may see the state at the start of its thread."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, levels: Sequence[int]) -> None:
         self.tables: dict[str, list[Row]] = defaultdict(list)
         self.away_until = 0.0
         self._world = world
+        self._levels = levels
         self._tokens: dict[str, list[str]] = defaultdict(list)
         self._past: dict[str, int] = {}
         self._reads_of_past = 0
@@ -100,10 +100,10 @@ class SimulatedStore(Store):
                 self._world.counts["blocks lost by ClickHouse"] += 1
                 self._world.note(f"lose {token}")
                 raise StoreUnavailableError("killed between the note of the token and the rows")
-            new = python_rows(table, with_values(rows))
+            new = python_rows(table, rows)
             if table == "series":
                 points, rollups = self.tables["points_number"], self.tables["rollups"]
-                self._world.problems += closed_before(new, points, rollups)
+                self._world.problems += closed_before(new, points, rollups, self._levels)
             self.tables[table] += new
             self._world.note(f"insert {token} {len(rows)}")
         if chance(faults.insert_after):
