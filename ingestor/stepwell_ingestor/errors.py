@@ -1,7 +1,10 @@
 """The errors of the ingestor.
 
 StepwellIngestorError
-├── PlanError            the offsets of a committed plan are no longer in the topic
+├── RestartError         a partition has to be started again, from another position
+│   ├── PlanError            the records of a committed plan are not those in the topic
+│   └── PositionLostError    the tables hold an earlier position of a partition than was stored
+├── PartitionsAddedError the topic has more partitions than it had when its events were stored
 ├── LandingError         ClickHouse accepts an insert but its rows can't be read
 ├── ReplayError          a run's log can't be replayed
 ├── BatchTooLargeError   a decompressed record batch would exceed the memory limit
@@ -17,8 +20,31 @@ class StepwellIngestorError(Exception):
     """Base of the ingestor's own errors."""
 
 
-class PlanError(StepwellIngestorError):
-    """The offsets of a committed plan are no longer in the topic: Kafka's retention is too short."""
+class RestartError(StepwellIngestorError):
+    """A partition has to be started again: where to continue must be decided from what is stored and logged now."""
+
+
+class PlanError(RestartError):
+    """The records of a committed plan are not those in the topic: Kafka has lost or replaced them."""
+
+
+class PositionLostError(RestartError):
+    """The tables hold an earlier position of a partition than was stored: they were emptied or restored."""
+
+
+class PartitionsAddedError(StepwellIngestorError):
+    """The topic has more partitions than it had when its events were stored."""
+
+    def __init__(self, topic: str, stored: int, present: int) -> None:
+        self.topic = topic
+        self.stored = stored
+        self.present = present
+        super().__init__(
+            f"the topic {topic} has {present} partitions and had {stored} when its events were stored: a run's later "
+            "events may be in another partition than its earlier ones, in no order with them. Create a new topic with "
+            f"{present} partitions, set STEPWELL_EVENTS_TOPIC to it for all services and producers once the ingestors "
+            "have no lag, and leave this one as it is"
+        )
 
 
 class LandingError(StepwellIngestorError):

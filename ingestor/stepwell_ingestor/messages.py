@@ -48,7 +48,8 @@ class Fault(NamedTuple):
 class Message(NamedTuple):
     """A Kafka record of one partition; `timestamp` is the record's, in milliseconds since the epoch.
 
-    `origin` is `topic/partition/offset` of the original event if the record is a redriven dead letter. A message with
+    The planner gets messages with logical offsets (see `positions.models`), all others have Kafka's. `origin` is
+    `topic/partition/offset` of the original event if the record is a redriven dead letter. A message with
     a `fault` stands for unreadable records and has no value.
     """
 
@@ -63,6 +64,11 @@ class Message(NamedTuple):
     def size(self) -> int:
         """Approximate size in memory, in bytes."""
         return len(self.value) + len(self.key or b"") + RECORD_OVERHEAD_BYTES
+
+
+def shift(message: Message, base: int) -> Message:
+    """Return a message with a base added to its offset, which makes Kafka's offset a logical one, or takes it back."""
+    return message._replace(offset=message.offset + base) if base else message
 
 
 def origin_of(headers: Iterable[tuple[str, bytes | None]]) -> str:

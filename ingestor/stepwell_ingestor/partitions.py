@@ -1,20 +1,31 @@
-"""The partitions assigned to this member of the consumer group: their buffers, flushes and unfinished plans."""
+"""The partitions assigned to this member of the consumer group: their buffers, flushes and positions."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
+from stepwell_ingestor import telemetry
+from stepwell_ingestor.errors import RestartError
 from stepwell_ingestor.flush.buffer import PartitionBuffer
 from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.kafka.client import Kafka
+from stepwell_ingestor.kafka.fenced_commit import commit
+from stepwell_ingestor.messages import Message
+from stepwell_ingestor.positions.decide import USUAL, Decision, Evidence, decide
+from stepwell_ingestor.positions.observe import observe
+from stepwell_ingestor.positions.report import report_decision
+from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreUnavailableError
 
+_MILLISECONDS: Final = 1_000
 _log = structlog.get_logger()
 
 
@@ -22,8 +33,8 @@ _log = structlog.get_logger()
 class PartitionState:
     """The state of one assigned partition: its buffer and its flush in progress.
 
-    Messages may arrive before the previous owner's plan has been read; nothing is flushed until `ready`.
-    `rewind_to` is the first offset to read again after a failed flush if the group has committed nothing yet.
+    Messages may arrive before it was decided where to continue; nothing is flushed until `ready`. `plan_is_void`: the
+    committed plan was found to be for other records. `stale`: the partition has to be started again after its flush.
     """
 
     flusher: Flusher
@@ -31,19 +42,21 @@ class PartitionState:
     task: asyncio.Task[None] | None = None
     ready: bool = False
     paused: bool = False
-    rewind_to: int | None = None
+    plan_is_void: bool = False
+    stale: bool = False
 
 
 class AssignedPartitions:
     """The partitions that the group has assigned to this member.
 
     aiokafka logs and discards exceptions of its callbacks. Therefore the callbacks only record the change; work that
-    can fail is done in `read_plans`, which the ingest loop calls repeatedly.
+    can fail is done in `find_positions`, which the ingest loop calls repeatedly.
     """
 
-    def __init__(self, kafka: Kafka, make_flusher: Callable[[TopicPartition], Flusher]) -> None:
+    def __init__(self, kafka: Kafka, store: Store, make_flusher: Callable[[TopicPartition], Flusher]) -> None:
         self.partitions: dict[TopicPartition, PartitionState] = {}
         self._kafka = kafka
+        self._store = store
         self._make_flusher = make_flusher
         self._warned = False
 
@@ -63,53 +76,84 @@ class AssignedPartitions:
         for task in tasks:
             try:
                 task.result()
-            except (KafkaError, StoreUnavailableError) as error:
+            except (KafkaError, StoreUnavailableError, RestartError) as error:
                 _log.info("flush_left_to_next_owner", error=str(error))
 
-    def restart_partition(self, partition: TopicPartition) -> None:
-        """Discard a partition's state after a flush failed; it restarts from the committed offset."""
+    def restart_partition(self, partition: TopicPartition, *, plan_is_void: bool = False) -> None:
+        """Discard a partition's state after a flush failed, or what it read was not what is stored or logged."""
         owned = self.partitions.get(partition)
         if owned is not None:
             owned.flusher.give_up()
             flusher = self._make_flusher(partition)
-            rewind_to = owned.buffer.next_offset
-            self.partitions[partition] = PartitionState(flusher, paused=owned.paused, rewind_to=rewind_to)
+            self.partitions[partition] = PartitionState(flusher, paused=owned.paused, plan_is_void=plan_is_void)
 
-    async def read_plans(self) -> None:
-        """Read the committed offsets and plans of newly assigned partitions."""
+    def add(self, partition: TopicPartition, messages: Sequence[Message], now: float) -> None:
+        """Buffer messages read at `now`; start the partition again if they are of another log than those before."""
+        owned = self.partitions[partition]
+        expected = owned.buffer.expected
+        if owned.ready and expected is not None and messages and messages[0].offset < expected:
+            # The consumer starts at the log's beginning if its offset is beyond the end.
+            _log.warning("log_went_back", partition=partition.partition, expected=expected, offset=messages[0].offset)
+            owned.stale = True
+        if not owned.stale:
+            owned.buffer.add(messages, now)
+
+    async def find_positions(self) -> None:
+        """Decide where newly assigned partitions continue, and seek to that place.
+
+        Raises:
+            PartitionsAddedError: if the topic has more partitions than are stored.
+            StoreError: if ClickHouse refuses a statement.
+        """
         new = {partition: owned for partition, owned in self.partitions.items() if not owned.ready}
         if not new:
             return
+        void_plans = [partition for partition, owned in new.items() if owned.plan_is_void]
         try:
-            committed = await self._kafka.committed(list(new))
-        except KafkaError as error:
+            evidences = await observe(self._kafka, self._store, list(new), void_plans)
+            for partition, evidence in evidences.items():
+                if self.partitions.get(partition) is new[partition]:
+                    await self._begin(partition, new[partition], evidence)
+        except (KafkaError, StoreUnavailableError) as error:
+            telemetry.gauge("stepwell_ingestor_store_alarm", isinstance(error, StoreUnavailableError))
             if not self._warned:
                 self._warned = True
-                _log.warning("committed_offsets_unavailable", error=str(error))
+                _log.warning("positions_unavailable", error=str(error))
             return
-        self._warned = False
-        for partition, owned in new.items():
-            if self.partitions.get(partition) is owned:
-                start, plan = committed[partition]
-                self._begin(partition, owned, start, int(plan) if plan else None)
+        if self._warned:
+            self._warned = False
+            telemetry.gauge("stepwell_ingestor_store_alarm", 0)
 
-    def _begin(
-        self, partition: TopicPartition, owned: PartitionState, start: int | None, planned_end: int | None
-    ) -> None:
-        first = owned.rewind_to if start is None else start
-        if first is not None:
-            try:
-                self._kafka.seek(partition, first)
-            except IllegalStateError:
-                # A rebalance in progress has revoked the partition; it will be assigned again or not.
-                return
-            # Drop messages that were fetched before the seek: aiokafka looks up its position independently, and
-            # another member may have advanced since. They may leave a gap or precede `first`; they are fetched again.
-            owned.buffer = PartitionBuffer()
-        owned.buffer.start, owned.buffer.planned_end = start, planned_end
+    async def _begin(self, partition: TopicPartition, owned: PartitionState, evidence: Evidence) -> None:
+        decision = decide(evidence, round(time.time() * _MILLISECONDS))
+        if decision.is_new:
+            await self._store_position(partition, owned, evidence, decision)
+        else:
+            owned.flusher.begin(decision.position)
+        if decision.reason not in USUAL and decision.plan is None and decision.until is None:
+            # The next owner need not find the same discrepancy again, also if no event comes before.
+            await commit(self._kafka, partition, decision.start, "")
+        if self.partitions.get(partition) is not owned:
+            return
+        try:
+            self._kafka.seek(partition, decision.start)
+        except IllegalStateError:
+            # A rebalance in progress has revoked the partition; it will be assigned again or not.
+            return
+        report_decision(partition, decision, evidence.committed)
+        # Drop messages that were fetched before the seek: aiokafka looks up its position independently, and another
+        # member may have advanced since. They may leave a gap or precede the start; they are fetched again.
+        owned.buffer = PartitionBuffer(decision.start, decision.plan, decision.until)
         owned.ready = True
-        if planned_end is not None:
-            _log.info("unfinished_flush_found", partition=partition.partition, start=start, end=planned_end)
+
+    async def _store_position(
+        self, partition: TopicPartition, owned: PartitionState, evidence: Evidence, decision: Decision
+    ) -> None:
+        if evidence.committed is not None:
+            # Commit again what is committed: the broker accepts it from the partition's owner only.
+            plan = "" if evidence.plan is None else evidence.plan.text
+            await commit(self._kafka, partition, evidence.committed, plan, again=True)
+        await owned.flusher.store_position(decision.position)
 
     def balance(self, limit_bytes: int) -> None:
         """Pause partitions while the buffers are full; a paused partition remains assigned.

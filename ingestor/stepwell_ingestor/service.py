@@ -13,11 +13,13 @@ from aiokafka.errors import KafkaError
 
 from stepwell_ingestor import telemetry
 from stepwell_ingestor.alarms import DeadLetterAlarm
+from stepwell_ingestor.errors import PlanError, RestartError
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.flush.policy import FlushPolicy
 from stepwell_ingestor.flush.state_memory import StateMemory
 from stepwell_ingestor.kafka.client import LEAVE_SECONDS, AiokafkaClients, Kafka
+from stepwell_ingestor.log_watch import LogWatch
 from stepwell_ingestor.partitions import AssignedPartitions, PartitionState
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse.store import Store
@@ -52,8 +54,8 @@ class Ingestor:
     Retries without limit while Kafka, ClickHouse or the media store can't be reached.
 
     `run()` raises errors that a retry can't resolve: ClickHouse refuses a statement (`StoreError`) or accepts an insert
-    without storing it (`LandingError`), the log no longer holds the events of a plan (`PlanError`), or the broker
-    refuses this client (`KafkaError`). Nothing is committed in these cases: the next ingestor repeats the flush.
+    without storing it (`LandingError`), the topic has more partitions than are stored (`PartitionsAddedError`), or the
+    broker refuses this client (`KafkaError`). Nothing is committed in these cases: the next ingestor repeats the flush.
     """
 
     def __init__(
@@ -73,7 +75,8 @@ class Ingestor:
         self._drained = True
         self._running: asyncio.Task[None] | None = None
         self._memory = StateMemory(settings.ingestor_state_bytes)
-        self._owned = AssignedPartitions(self._kafka, self._make_flusher)
+        self._owned = AssignedPartitions(self._kafka, store, self._make_flusher)
+        self._watch = LogWatch(self._kafka, store, settings.events_topic, self._owned)
         telemetry.gauge("stepwell_ingestor_buffer_limit_bytes", settings.ingestor_buffer_bytes)
 
     async def run(self) -> None:
@@ -81,6 +84,7 @@ class Ingestor:
         self._running = asyncio.current_task()
         try:
             await self._start()
+            self._watch.start()
             while not self._stopping.is_set():
                 await self._turn()
             await self._drain()
@@ -89,6 +93,7 @@ class Ingestor:
                 if owned.task is not None:
                     owned.task.cancel()
             self._letters.close()
+            self._watch.close()
             try:
                 await self._kafka.stop()
             finally:
@@ -142,15 +147,19 @@ class Ingestor:
         )
 
     async def _turn(self) -> None:
-        await self._owned.read_plans()
+        self._watch.check()
+        await self._owned.find_positions()
         fetched = await self._kafka.poll(_POLL_SECONDS)
         now = asyncio.get_running_loop().time()
         for partition, messages in fetched.items():
-            self._owned.partitions[partition].buffer.add(messages, now)
+            self._owned.add(partition, messages, now)
         for partition, owned in list(self._owned.partitions.items()):
             if owned.task is not None and owned.task.done():
                 self._settle(partition, owned.task)
                 owned.task = None
+            if owned.stale and owned.task is None:
+                self._owned.restart_partition(partition)
+                continue
             if owned.task is None and owned.ready and not owned.buffer.is_empty:
                 await self._flush_when_due(partition, owned, now)
         self._letters.probe()
@@ -168,13 +177,13 @@ class Ingestor:
     def _settle(self, partition: TopicPartition, task: asyncio.Task[None]) -> None:
         try:
             task.result()
-        except KafkaError as error:
+        except (KafkaError, RestartError) as error:
             _log.warning("flush_failed", partition=partition.partition, error=str(error))
-            self._owned.restart_partition(partition)
+            self._owned.restart_partition(partition, plan_is_void=isinstance(error, PlanError))
 
     async def _flush(self, owned: PartitionState) -> None:
         pending = owned.buffer.next_flush(self._policy)
-        plan = await owned.flusher.flush(pending.messages, pending.end, pending.planned)
+        plan = await owned.flusher.flush(pending)
         owned.buffer.settle(pending, asyncio.get_running_loop().time())
         self._last_flush_at = time.time()
         telemetry.count("stepwell_ingestor_events", len(pending.messages))
@@ -198,7 +207,7 @@ class Ingestor:
     async def _drain(self) -> None:
         try:
             await asyncio.wait_for(self._flush_everything(), _DRAIN_SECONDS)
-        except (KafkaError, StoreUnavailableError, TimeoutError) as error:
+        except (KafkaError, StoreUnavailableError, RestartError, TimeoutError) as error:
             # The remaining events are still in Kafka, for the next ingestor.
             self._drained = False
             _log.warning("drain_incomplete", error=repr(error))
@@ -214,7 +223,8 @@ class Ingestor:
 
     def _may_drain(self, partition: TopicPartition, owned: PartitionState) -> bool:
         still_owned = self._owned.partitions.get(partition) is owned
-        return still_owned and owned.ready and owned.buffer.planned_end is None and not owned.buffer.is_empty
+        usable = still_owned and owned.ready and not owned.stale
+        return usable and owned.buffer.planned_end is None and not owned.buffer.is_empty
 
     def _make_flusher(self, partition: TopicPartition) -> Flusher:
         return Flusher(

@@ -23,6 +23,8 @@ CounterName = Literal[
     "stepwell_ingestor_clipped_counts",
     "stepwell_ingestor_isolated_events",
     "stepwell_ingestor_refused_events",
+    "stepwell_ingestor_positions_corrected",
+    "stepwell_ingestor_missing_records",
 ]
 GaugeName = Literal[
     "stepwell_ingestor_lag_events",
@@ -37,6 +39,8 @@ GaugeName = Literal[
     "stepwell_ingestor_store_alarm",
     "stepwell_ingestor_media_alarm",
     "stepwell_ingestor_stalled_alarm",
+    "stepwell_ingestor_log_alarm",
+    "stepwell_ingestor_missing_alarm",
 ]
 
 _COUNTERS: Final[dict[CounterName, str]] = {
@@ -53,6 +57,8 @@ _COUNTERS: Final[dict[CounterName, str]] = {
     "stepwell_ingestor_isolated_events": "Events that made planning fail, sent to the dead letters as `unusable`.",
     "stepwell_ingestor_refused_events": "Events whose rows ClickHouse refused, sent to the dead letters as `unusable`.",
     "stepwell_ingestor_inserts_repaired": "Inserts repeated because ClickHouse had recorded and lost them in a crash.",
+    "stepwell_ingestor_positions_corrected": "Partitions that were not continued at the group's committed offset.",
+    "stepwell_ingestor_missing_records": "Offsets that Kafka's retention removed before they were stored.",
     "stepwell_ingestor_rollup_rows": "Rollup rows computed from the flushes' own points.",
     "stepwell_ingestor_rollup_statements": "Statements that computed rollup rows from stored points.",
     "stepwell_ingestor_rollup_seconds": "Seconds that flushes spent on rollups.",
@@ -70,6 +76,8 @@ _GAUGES: Final[dict[GaugeName, str]] = {
     "stepwell_ingestor_store_alarm": "1 while events wait because ClickHouse can't be reached.",
     "stepwell_ingestor_media_alarm": "1 while events wait because the media store can't be reached.",
     "stepwell_ingestor_stalled_alarm": "1 while events wait and no flush has completed for too long.",
+    "stepwell_ingestor_log_alarm": "1 after Kafka has lost or replaced stored records, until the ingestor ends.",
+    "stepwell_ingestor_missing_alarm": "1 after retention has removed records too early, until the ingestor ends.",
 }
 
 _counters: Final = {name: Counter(name, text) for name, text in _COUNTERS.items()}

@@ -8,26 +8,32 @@ from typing import NamedTuple
 from stepwell_ingestor.errors import PlanError
 from stepwell_ingestor.flush.policy import FlushPolicy, count_next_flush
 from stepwell_ingestor.messages import Message
+from stepwell_ingestor.positions.models import PlanMark
 
 
 class FlushMessages(NamedTuple):
-    """The messages of one flush, up to the offset `end`; `planned` if that end is already committed as a plan."""
+    """The messages of one flush, of the offsets [start, end); `plan` if it is committed already.
 
+    The first message may have a later offset than `start`, as after a transaction's marker.
+    """
+
+    start: int
     messages: list[Message]
     end: int
-    planned: bool
+    plan: PlanMark | None = None
 
 
 class PartitionBuffer:
     """The messages of one partition that are read and not settled, in order of offset.
 
-    `planned_end` is the end of a flush that a previous owner left unfinished: the next flush has exactly the messages
-    before it.
+    `plan` is that of a flush which a previous owner left unfinished. `planned_end` is its end, or that of a flush of
+    which the log holds only a part: the next flush has exactly the messages before it.
     """
 
-    def __init__(self, start: int | None = None, planned_end: int | None = None) -> None:
+    def __init__(self, start: int | None = None, plan: PlanMark | None = None, until: int | None = None) -> None:
         self.start = start
-        self.planned_end = planned_end
+        self.plan = plan
+        self.planned_end = until if plan is None else plan.end
         self.bytes = 0
         self._messages: list[Message] = []
         self._first_at: float | None = None
@@ -36,6 +42,11 @@ class PartitionBuffer:
     def next_offset(self) -> int | None:
         """The first offset that is not settled, None if nothing is known of the partition."""
         return self.start if self.start is not None or not self._messages else self._messages[0].offset
+
+    @property
+    def expected(self) -> int | None:
+        """The lowest offset that the next message may have, None if nothing is known of the partition."""
+        return self._messages[-1].offset + 1 if self._messages else self.start
 
     @property
     def is_empty(self) -> bool:
@@ -59,20 +70,22 @@ class PartitionBuffer:
         """Return the messages of the next flush; they stay in the buffer until `settle`.
 
         Raises:
-            PlanError: if the log no longer holds the messages of a plan.
+            PlanError: if the log holds no message of a plan.
         """
-        if self.planned_end is None:
-            count = count_next_flush([message.size for message in self._messages], policy.max_bytes)
-            return FlushMessages(self._messages[:count], self._messages[count - 1].offset + 1, False)
-        messages = [message for message in self._messages if message.offset < self.planned_end]
-        if not messages or messages[0].offset != self.start:
-            first = messages[0].offset if messages else self.planned_end
-            raise PlanError(f"the log begins at {first}, after the planned flush [{self.start}, {self.planned_end})")
-        return FlushMessages(messages, self.planned_end, True)
+        messages = self._messages
+        start = messages[0].offset if self.start is None else self.start
+        if self.planned_end is not None:
+            planned = [message for message in messages if message.offset < self.planned_end]
+            if planned:
+                return FlushMessages(start, planned, self.planned_end, self.plan)
+            if self.plan is not None:
+                raise PlanError(f"the log has no message of the planned flush [{start}, {self.planned_end})")
+        messages = messages[: count_next_flush([message.size for message in messages], policy.max_bytes)]
+        return FlushMessages(start, messages, messages[-1].offset + 1)
 
     def settle(self, flushed: FlushMessages, now: float) -> None:
         """Remove the messages of a completed flush."""
         del self._messages[: len(flushed.messages)]
         self.bytes -= sum(message.size for message in flushed.messages)
-        self.start, self.planned_end = flushed.end, None
+        self.start, self.plan, self.planned_end = flushed.end, None, None
         self._first_at = now if self._messages else None

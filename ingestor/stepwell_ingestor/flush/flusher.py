@@ -2,15 +2,18 @@
 
 1. Load the state of the runs as of the first offset `a`, and store new media files in the media store, so that every
    row stored later finds the files it refers to.
-2. Plan the rows, and commit `a` with the plan (the end `b`) as metadata. The broker accepts this commit from the
-   partition's owner only, so the state loaded before is current.
-3. Insert each table's rows under a token made of topic, partition, a, b, the table and the first record. After the
+2. Plan the rows, and commit `a` with the plan (the end `b` and a checksum over the records) as metadata. The broker
+   accepts this commit from the partition's owner only, so the state loaded before is current.
+3. Insert each table's rows under a token made of topic, partition, a, b, the checksum and the table. After the
    points and before `series`, store the rollups that the points close or change (see `rollups/plan`); they need no
    token. If a reply was lost, or a previous owner left the plan, check that the rows are stored (see `insert_check`).
    If ClickHouse refuses rows for their data, store the others, and plan the following tables without them (see
    `refusals` and docs/decisions/0008).
-4. Deliver dead letters, or log them if their topic does not accept them (see `deadletter_delivery`).
-5. Commit `b`.
+4. Store the partition's position (see `positions`), by which the next owner continues.
+5. Deliver dead letters, or log them if their topic does not accept them (see `deadletter_delivery`).
+6. Commit `b`.
+
+Rows, states and tokens have logical offsets; buffers, commits and dead letters have Kafka's. This module translates.
 
 The owner of the partition after a crash finds the plan, reads exactly [a, b) again and repeats the steps: existing
 files stay, ClickHouse deduplicates the inserts that had succeeded by their token, and the others are made. A dead
@@ -20,9 +23,9 @@ letter may be delivered twice; its headers name the original offset.
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -31,19 +34,25 @@ import structlog
 from aiokafka import TopicPartition
 
 from stepwell_ingestor import telemetry
-from stepwell_ingestor.errors import LandingError
+from stepwell_ingestor.errors import LandingError, PositionLostError
+from stepwell_ingestor.flush.buffer import FlushMessages
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.insert_check import insert_is_visible
 from stepwell_ingestor.flush.media_upload import StoredMedia, store_media, tidy_media
 from stepwell_ingestor.flush.refusals import insert_divided, is_divisible
 from stepwell_ingestor.flush.state_loader import load_media_types, load_states
 from stepwell_ingestor.flush.state_memory import StateCache
+from stepwell_ingestor.flush.tokens import flush_range, insert_token, make_plan
 from stepwell_ingestor.kafka.client import Kafka
 from stepwell_ingestor.kafka.fenced_commit import commit
-from stepwell_ingestor.messages import Message, Received, receive_all
+from stepwell_ingestor.messages import Message, Received, receive_all, shift
 from stepwell_ingestor.planner.isolation import plan_usable
 from stepwell_ingestor.planner.plan import FlushPlan, LeftOut, is_repeated
 from stepwell_ingestor.planner.run_state import RunState
+from stepwell_ingestor.positions.checksums import boundary_after
+from stepwell_ingestor.positions.models import AsOf, LogPosition
+from stepwell_ingestor.positions.stored import TABLE as POSITIONS
+from stepwell_ingestor.positions.stored import position_row, read_version
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import (
     DeadLetterReason,
@@ -60,20 +69,11 @@ from stepwell_schemas.rules.identifiers import RunPath
 _FIRST_RETRY_SECONDS: Final = 0.1
 _TOKENS: Final = 10
 _LETTERS_LOGGED: Final = 10
+_CONFIRMED_SECONDS: Final = 2.0
 # The table with each series' last step. Readers rely on rollups up to that step, so it is inserted after them.
 _REACHED: Final = "series"
 _log = structlog.get_logger()
 T = TypeVar("T")
-
-
-def insert_token(partition: TopicPartition, messages: Sequence[Message], end: int, table: str) -> str:
-    """Return the deduplication token of one table's rows in the flush [first offset, end) of a partition.
-
-    The first record's timestamp and checksum distinguish the flush from one at the same offsets of a recreated topic.
-    """
-    first = messages[0]
-    record = f"{first.timestamp}:{zlib.crc32(first.value):08x}"
-    return f"{partition.topic}:{partition.partition}:{first.offset}:{end}:{record}:{table}"
 
 
 class _Prepared(NamedTuple):
@@ -84,7 +84,11 @@ class _Prepared(NamedTuple):
 
 
 class Flusher:
-    """Flushes one partition, one flush after the other. Not safe for concurrent flushes."""
+    """Flushes one partition, one flush after the other. Not safe for concurrent flushes.
+
+    Attributes:
+        position: the partition's position, None until it was decided where to continue.
+    """
 
     def __init__(
         self,
@@ -107,36 +111,73 @@ class Flusher:
         self._states = states
         self._retry_seconds = retry_seconds
         self._given_up = asyncio.Event()
+        self.position: LogPosition | None = None
+        self._confirmed_at = 0.0
+
+    def begin(self, position: LogPosition) -> None:
+        """Set the position after it was read from the tables, or stored in them."""
+        self.position = position
+        self._confirmed_at = asyncio.get_running_loop().time()
+
+    async def store_position(self, position: LogPosition) -> None:
+        """Store the partition's position, with retries. Raises: StoreError."""
+        await self._in_thread(self._client.insert, POSITIONS, position_row(position))
+        self.begin(position)
 
     def give_up(self) -> None:
         """Stop retrying and drop the cached run states, because the partition goes to another owner."""
         self._given_up.set()
         self._states.close()
 
-    async def flush(self, messages: Sequence[Message], end: int, planned: bool) -> FlushPlan:
-        """Store the messages of [first offset, end); `planned` if this plan is already committed.
+    async def flush(self, pending: FlushMessages) -> FlushPlan:
+        """Store the messages of a flush.
 
         Retry while ClickHouse or the media store can't be reached, until `give_up`.
 
+        Returns:
+            The plan, whose dead letters have Kafka's offsets.
+
         Raises:
+            PlanError: if the messages are not those of the plan that was found.
+            PositionLostError: if the tables have an earlier position: they were emptied or restored.
             StoreUnavailableError: if one of them could not be reached and the flush was given up.
             StoreError: if ClickHouse refuses a statement; nothing is committed then.
             LandingError: if inserted rows can't be read.
             KafkaError: if the broker rejects a commit, for example after a rebalance, or the commit is in doubt.
         """
-        first = messages[0].offset
-        plan_without, media = await self._prepare(messages, end)
+        position = self.position
+        assert position is not None  # noqa: S101 - nothing is flushed before a partition has its position
+        messages, found = pending.messages, pending.plan is not None
+        mark = await asyncio.to_thread(make_plan, messages, pending.end, position.epoch, pending.plan)
+        await self._confirm(position)
+        flush = flush_range(messages, mark, position.base)
+        logical = [shift(message, position.base) for message in messages]
+        plan_without, media = await self._prepare(logical, flush.end)
         plan = await asyncio.to_thread(plan_without, LeftOut())
         # Also for a plan that was found: an ingestor that was frozen may have loaded states of later flushes.
-        await commit(self._kafka, self._partition, first, str(end), again=planned)
-        token = partial(insert_token, self._partition, messages, end)
-        plan = await self._store(plan, plan_without, token, first, planned)
+        await commit(self._kafka, self._partition, pending.start, mark.text, again=found)
+        token = partial(insert_token, self._partition, flush)
+        plan = await self._store(plan, plan_without, token, flush.first, found)
         self._report(plan)
-        await self._letters.deliver(self._partition, plan.dead, self._given_up)
-        await commit(self._kafka, self._partition, end, "")
+        await self._confirm(position)
+        holds_rows = position.holds_rows or bool(plan.tables)
+        await self.store_position(position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows))
+        letters = [letter._replace(message=shift(letter.message, -position.base)) for letter in plan.dead]
+        await self._letters.deliver(self._partition, letters, self._given_up)
+        await commit(self._kafka, self._partition, pending.end, "")
         self._states.put(plan.states)
         await self._tidy(media)
-        return plan
+        return replace(plan, dead=letters)
+
+    async def _confirm(self, position: LogPosition) -> None:
+        """Check that the tables still have the position, if they may have been replaced since it was stored."""
+        # Tables can't be emptied or restored between two inserts of a busy partition without an error.
+        if asyncio.get_running_loop().time() - self._confirmed_at < _CONFIRMED_SECONDS:
+            return
+        version, _ = await self._in_thread(read_version, self._client, self._partition)
+        if version < position.version:
+            raise PositionLostError(f"{self._partition}: the tables have an earlier position than {position.end}")
+        self._confirmed_at = asyncio.get_running_loop().time()
 
     async def _prepare(self, messages: Sequence[Message], end: int) -> _Prepared:
         """Decode messages, load their run states and store their media, before anything is planned."""
@@ -192,7 +233,8 @@ class Flusher:
         # In the order of the log and not of a set: the order determines which states are evicted first.
         paths = dict.fromkeys(item.path for item in received)
         states = self._states.known(paths)
-        return states | load_states(self._client, [path for path in paths if path not in states], first)
+        as_of = AsOf(first, () if self.position is None else self.position.voided)
+        return states | load_states(self._client, [path for path in paths if path not in states], as_of)
 
     async def _insert(self, table: str, rows: pa.Table, token: str, first: int, *, doubtful: bool) -> None:
         """Insert rows exactly once; `doubtful` if an insert under this token may have been attempted before."""
@@ -252,6 +294,7 @@ class Flusher:
                 return done, repeated
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._given_up.wait(), wait)
+            self._confirmed_at = -_CONFIRMED_SECONDS
             wait, repeated = min(2 * wait, self._retry_seconds), True
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from stepwell_ingestor.planner.run_state import RunDocument, RunState
 from stepwell_ingestor.planner.run_tables import ABSENT
+from stepwell_ingestor.positions.models import AsOf
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.limits import VERSION_ROW_BITS
 from stepwell_schemas.rules.identifiers import RunPath
@@ -29,8 +30,8 @@ _MEDIA_TYPES = (
 _FILES_ASKED = 500
 
 
-def load_states(store: Store, paths: Collection[RunPath], offset: int) -> dict[RunPath, RunState]:
-    """Return the states of runs as of `offset`, without the effects of a flush that ended after it.
+def load_states(store: Store, paths: Collection[RunPath], as_of: AsOf) -> dict[RunPath, RunState]:
+    """Return the states of runs as of an offset, without the effects of a flush that ended after it or was abandoned.
 
     At most one flush can have ended after it: the one whose plan is being repeated. Its rows in the table `series` need
     not be undone, since repeating them under their tokens changes nothing.
@@ -40,7 +41,7 @@ def load_states(store: Store, paths: Collection[RunPath], offset: int) -> dict[R
     """
     states = {path: RunState() for path in paths}
     for part in _fit_parameters(list(states)):
-        _load(store, {path: states[path] for path in part}, offset)
+        _load(store, {path: states[path] for path in part}, as_of)
     return states
 
 
@@ -55,7 +56,7 @@ def _fit_parameters(paths: Sequence[RunPath]) -> Iterator[Sequence[RunPath]]:
         start = end
 
 
-def _load(store: Store, states: Mapping[RunPath, RunState], offset: int) -> None:
+def _load(store: Store, states: Mapping[RunPath, RunState], as_of: AsOf) -> None:
     among = {
         "entities": sorted({path.entity for path in states}),
         "projects": sorted({path.project for path in states}),
@@ -70,14 +71,14 @@ def _load(store: Store, states: Mapping[RunPath, RunState], offset: int) -> None
                 yield state, row
 
     for state, row in rows("scope, name, offset, number, previous_number", "run_states FINAL"):
-        number = row["number"] if row["offset"] <= offset else row["previous_number"]
+        number = row["number"] if as_of.includes(row["offset"]) else row["previous_number"]
         if number != ABSENT:
             scopes = {"writer": state.writers, "session": state.sessions, "run": state.counters}
             scopes[row["scope"]][row["name"]] = number
     for state, row in sorted(
         rows("folded, spelling, first_version", "key_spellings FINAL"), key=lambda found: found[1]["first_version"]
     ):
-        if row["first_version"] < offset << VERSION_ROW_BITS:
+        if row["first_version"] < as_of.offset << VERSION_ROW_BITS:
             state.stored_as[row["spelling"]] = state.spellings.setdefault(row["folded"], row["spelling"])
     for state, row in rows("key, kind, last_step", "series FINAL"):
         state.last_steps[row["key"], row["kind"]] = row["last_step"]

@@ -21,6 +21,8 @@ from aiokafka.structs import OffsetAndMetadata
 
 from stepwell_ingestor.errors import CommitInDoubtError
 from stepwell_ingestor.kafka.deadletter_topic import create_deadletters_topic
+from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
+from stepwell_ingestor.kafka.log_probe import LogProbe
 from stepwell_ingestor.kafka.record_consumer import RecordConsumer
 from stepwell_ingestor.kafka.records import Record, Unreadable
 from stepwell_ingestor.messages import Fault, Message, origin_of
@@ -131,6 +133,18 @@ class Kafka(Protocol):
     def read_to(self, partition: TopicPartition) -> int | None:
         """Return the last known offset to read next; offsets before it may hold no records."""
 
+    async def describe_log(self, topic: str) -> LogIdentity:
+        """Return the identity of a topic's log. Raises: KafkaError, also if there is no such topic."""
+
+    async def extents(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, LogExtent]:
+        """Return the present range of offsets of each partition's log. Raises: KafkaError."""
+
+    async def records(self, places: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Message | None]:
+        """Return, for each partition, the record at an offset of its log, or the next one, without consuming it.
+
+        Raises: KafkaError.
+        """
+
     async def has_topic(self, topic: str) -> bool:
         """Return True if a topic exists. Raises: KafkaError."""
 
@@ -165,6 +179,7 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
             **settings.kafka_connection(), acks="all", max_request_size=2 * MAX_EVENT_BYTES
         )
         self._admin = AIOKafkaAdminClient(**settings.kafka_connection())
+        self._probe = LogProbe(settings.kafka_connection(), self._admin)
         self._events_topic = settings.events_topic
         self._rebalanced: RebalanceCallbacks
         self._given: dict[TopicPartition, tuple[int, str]] = {}
@@ -172,7 +187,7 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
     async def start(self, topic: str, rebalanced: RebalanceCallbacks) -> None:
         """Connect, retrying while no broker can be reached, and join the group for a topic."""
         self._rebalanced = rebalanced
-        for client in (self._admin, self._producer, self._consumer):
+        for client in (self._admin, self._producer, self._probe.consumer, self._consumer):
             await _started(client)
         self._consumer.subscribe([topic], listener=self)
 
@@ -182,6 +197,7 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self._consumer.stop()
                 await self._producer.stop()
+                await self._probe.stop()
                 await self._admin.close()
         except TimeoutError:
             # The group removes this member when its session times out.
@@ -267,6 +283,19 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
         state = self._consumer._subscription.subscription.assignment.state_value(partition)
         position: int | None = state.position if state.has_valid_position else None
         return position
+
+    async def describe_log(self, topic: str) -> LogIdentity:
+        """Return the identity of a topic's log."""
+        return await self._probe.describe(topic)
+
+    async def extents(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, LogExtent]:
+        """Return the present range of offsets of each partition's log."""
+        return await self._probe.extents(partitions)
+
+    async def records(self, places: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Message | None]:
+        """Return, for each partition, the record at an offset of its log, or the next one, without consuming it."""
+        found = await self._probe.records(places)
+        return {partition: None if record is None else to_message(record) for partition, record in found.items()}
 
     async def has_topic(self, topic: str) -> bool:
         """Return True if a topic exists."""

@@ -20,6 +20,7 @@ from stepwell_ingestor.messages import Received
 from stepwell_ingestor.planner.isolation import plan_usable
 from stepwell_ingestor.planner.plan import FlushPlan, LeftOut
 from stepwell_ingestor.planner.run_state import RunState
+from stepwell_ingestor.positions.models import parse_plan
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_ingestor.verify.fingerprints import Bounds, Figures, Rows, read_figures
 from stepwell_ingestor.verify.log_reader import RunLog
@@ -144,7 +145,8 @@ class Replay:
             )
         if offset > end:
             raise ReplayError(f"the consumer group is at offset {offset}, but the log ends at {end}: it was recreated")
-        return GroupProgress(offset, int(plan) if plan else offset)
+        begun = parse_plan(plan)
+        return GroupProgress(offset, offset if begun is None else begun.end)
 
     async def store_until(self, end: int) -> None:
         """Store the events before offset `end` in the scratch tables. Raises: KafkaError, ReplayError."""

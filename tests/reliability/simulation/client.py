@@ -24,6 +24,7 @@ from reliability.simulation.clock import Process
 from reliability.simulation.world import SESSION_SECONDS, World
 from stepwell_ingestor.errors import CommitInDoubtError
 from stepwell_ingestor.kafka.client import CommittedOffset, RebalanceCallbacks
+from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
 from stepwell_ingestor.messages import Message
 
 _HEARTBEAT_SECONDS: Final = SESSION_SECONDS / 3
@@ -154,6 +155,25 @@ class SimulatedKafka:
     def read_to(self, partition: TopicPartition) -> int | None:
         """Return the next offset."""
         return self._positions.get(partition)
+
+    async def describe_log(self, topic: str) -> LogIdentity:
+        """Return the identity of the log."""
+        return await self._ask(lambda: LogIdentity("cluster", topic, len(self._broker.logs)))
+
+    async def extents(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, LogExtent]:
+        """Return the range of offsets of each log."""
+        return await self._ask(
+            lambda: {partition: LogExtent(0, self._broker.logs[partition].end) for partition in partitions}
+        )
+
+    async def records(self, places: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Message | None]:
+        """Return the first record of each log from an offset on."""
+
+        def read() -> dict[TopicPartition, Message | None]:
+            found = {partition: self._broker.logs[partition].read(offset, 1) for partition, offset in places.items()}
+            return {partition: messages[0] if messages else None for partition, messages in found.items()}
+
+        return await self._ask(read)
 
     async def has_topic(self, topic: str) -> bool:
         """Return true: all topics exist."""

@@ -13,6 +13,7 @@ from reliability.simulation.rollups import closed_before, computed
 from reliability.simulation.rows import Row, python_rows
 from reliability.simulation.world import World
 from stepwell_ingestor.flush.insert_check import FED
+from stepwell_ingestor.positions import stored
 from stepwell_schemas.clickhouse.store import Parameters, Store
 from stepwell_schemas.errors import StoreRejectedError, StoreUnavailableError
 from stepwell_schemas.limits import VERSION_ROW_BITS
@@ -73,9 +74,17 @@ class SimulatedStore(Store):
         world.snapshot = self._snapshot
 
     def query(self, sql: str, parameters: Parameters | None = None) -> Any:
-        """Answer the queries of `load_states` and `insert_is_visible`."""
+        """Answer the queries of `load_states`, `insert_is_visible` and `positions.stored`."""
         self._reached(self._world.faults.query)
         asked = parameters or {}
+        if sql == stored._POSITIONS:
+            return Answer(_newest_positions(self._visible(stored.TABLE)))
+        if sql == stored._HELD:
+            reached = max((row["offset"] for row in self._visible("run_states")), default=None)
+            return Answer([{"runs": len(self._visible("run_documents")), "reached": reached}])
+        if sql == stored._VERSION:
+            rows = [row for row in self._visible(stored.TABLE) if all(row[name] == asked[name] for name in asked)]
+            return Answer([{"version": max((row["version"] for row in rows), default=0)}])
         if found := _STATE_QUERY.match(sql):
             return Answer(_final(found[1], self._visible(found[1]), asked))
         if found := _LANDED_QUERY.match(sql):
@@ -141,6 +150,16 @@ class SimulatedStore(Store):
             return rows
         self._reads_of_past -= 1
         return rows[: self._past.get(table, 0)]
+
+
+def _newest_positions(rows: list[Row]) -> list[Row]:
+    """Return the newest row of each partition; of equal versions, the one that was inserted last."""
+    newest: dict[tuple[str, int], Row] = {}
+    for row in rows:
+        key = row["topic"], row["partition"]
+        if key not in newest or row["version"] >= newest[key]["version"]:
+            newest[key] = row
+    return list(newest.values())
 
 
 def _final(table: str, rows: list[Row], asked: Mapping[str, Any]) -> list[Row]:

@@ -10,8 +10,10 @@ from stepwell_ingestor.errors import PlanError
 from stepwell_ingestor.flush.buffer import PartitionBuffer
 from stepwell_ingestor.flush.policy import FlushPolicy
 from stepwell_ingestor.messages import Message
+from stepwell_ingestor.positions.models import PlanMark
 
 POLICY = FlushPolicy(max_bytes=6_000, max_seconds=0.5)
+PLAN = PlanMark(9, 0, 0)
 
 
 def messages(first: int, count: int, size: int = 10) -> list[Message]:
@@ -47,20 +49,51 @@ def test_age_counts_from_the_oldest_message() -> None:
 
 
 def test_a_plan_takes_exactly_its_offsets_once_all_of_them_were_read() -> None:
-    buffer = PartitionBuffer(start=5, planned_end=9)
+    buffer = PartitionBuffer(5, PLAN)
     buffer.add(messages(5, 2, 80), 0.0)
     assert not buffer.is_due(POLICY, 7, 99.0), "half a plan waits, however old or large"
     buffer.add(messages(7, 4), 0.0)
     assert buffer.is_due(POLICY, 11, 0.0)
     portion = buffer.next_flush(POLICY)
-    assert ([m.offset for m in portion.messages], portion.end, portion.planned) == ([5, 6, 7, 8], 9, True)
+    assert ([m.offset for m in portion.messages], portion.end, portion.plan) == ([5, 6, 7, 8], 9, PLAN)
     buffer.settle(portion, 0.0)
-    assert not buffer.next_flush(POLICY).planned
+    assert buffer.next_flush(POLICY).plan is None
 
 
-@pytest.mark.parametrize("first", [6, 9, 20])
-def test_a_plan_that_the_log_no_longer_holds_is_an_error(first: int) -> None:
-    buffer = PartitionBuffer(start=5, planned_end=9)
+@pytest.mark.parametrize("first", [9, 20])
+def test_a_plan_without_records_in_the_log_is_void(first: int) -> None:
+    buffer = PartitionBuffer(5, PLAN)
     buffer.add(messages(first, 10), 0.0)
-    with pytest.raises(PlanError, match=r"planned flush \[5, 9\)"):
+    with pytest.raises(PlanError):
         buffer.next_flush(POLICY)
+
+
+@pytest.mark.parametrize("plan", [PLAN, None])
+def test_a_flush_begins_where_the_one_before_ended(plan: PlanMark | None) -> None:
+    buffer = PartitionBuffer(5, plan)
+    buffer.add(messages(6, 3), 0.0)
+    assert buffer.next_flush(POLICY).start == 5
+
+
+def test_what_is_left_of_a_plan_is_a_flush_of_its_own() -> None:
+    buffer = PartitionBuffer(5, until=9)
+    buffer.add(messages(7, 10), 0.0)
+    assert not buffer.is_due(POLICY, 8, 99.0)
+    assert buffer.is_due(POLICY, 9, 0.0)
+    portion = buffer.next_flush(POLICY)
+    assert ([m.offset for m in portion.messages], portion.end, portion.plan) == ([7, 8], 9, None)
+
+
+def test_if_nothing_is_left_of_a_plan_the_next_flush_is_any() -> None:
+    buffer = PartitionBuffer(5, until=9)
+    buffer.add(messages(12, 3), 0.0)
+    assert buffer.next_flush(POLICY).end == 15
+
+
+def test_the_next_offset_is_expected_after_what_was_read_or_settled() -> None:
+    buffer = PartitionBuffer(5)
+    assert buffer.expected == 5
+    buffer.add(messages(7, 2), 0.0)
+    assert buffer.expected == 9
+    buffer.settle(buffer.next_flush(POLICY), 0.0)
+    assert buffer.expected == 9

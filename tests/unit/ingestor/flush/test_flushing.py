@@ -11,12 +11,16 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError
 
-from stepwell_ingestor.errors import CommitInDoubtError
+from stepwell_ingestor.errors import CommitInDoubtError, PlanError
+from stepwell_ingestor.flush.buffer import FlushMessages
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.flush.state_memory import StateMemory
 from stepwell_ingestor.kafka.client import CommittedOffset, Kafka
+from stepwell_ingestor.kafka.log_metadata import LogIdentity
 from stepwell_ingestor.messages import Message
+from stepwell_ingestor.positions.checksums import records_checksum
+from stepwell_ingestor.positions.models import LogPosition, PlanMark
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.events.codec import Codec, encode
 from stepwell_schemas.events.models import LogEvent
@@ -26,6 +30,8 @@ pytestmark = pytest.mark.anyio
 
 PARTITION = TopicPartition("events", 0)
 AN_EVENT = encode(LogEvent(entity="me", project="p", run_id="r", data={"loss": 1.0}, timestamp=1))
+MESSAGE = Message(3, 1, b"key", AN_EVENT)
+PLAN = PlanMark(4, records_checksum([MESSAGE]), 2)
 NOTHING = pa.table({name: pa.array([], pa.string()) for name in ("entity", "project", "run_id", "first_version")})
 
 
@@ -43,7 +49,7 @@ class Witness(Store):
         return NOTHING
 
     def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
-        self.asked.append("insert")
+        self.asked.append("position" if table == "log_positions" else "insert")
 
     async def commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
         self.asked.append((offset, plan))
@@ -51,7 +57,7 @@ class Witness(Store):
             raise self._refusals.pop(0)
 
     async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, CommittedOffset]:
-        return dict.fromkeys(partitions, CommittedOffset(3, "4"))
+        return dict.fromkeys(partitions, CommittedOffset(3, PLAN.text))
 
     async def has_topic(self, topic: str) -> bool:
         return True
@@ -60,7 +66,7 @@ class Witness(Store):
         self.asked.append("rejoin")
 
 
-async def flush(witness: Witness, *, planned: bool) -> list[Any]:
+async def flush(witness: Witness, *, plan: PlanMark | None) -> list[Any]:
     """Flush one event; return what was asked, repetitions left out."""
     flusher = Flusher(
         PARTITION, store=witness, media=MediaStore("memory://"), kafka=cast("Kafka", witness),
@@ -68,7 +74,8 @@ async def flush(witness: Witness, *, planned: bool) -> list[Any]:
         codec=Codec(), states=StateMemory(0).cache(), retry_seconds=0.1,
     )  # fmt: skip
     try:
-        await flusher.flush([Message(3, 1, b"key", AN_EVENT)], 4, planned)
+        flusher.begin(LogPosition("events", 0, LogIdentity("", "", 1), "begun", epoch=2, end=3))
+        await flusher.flush(FlushMessages(3, [MESSAGE], 4, plan))
     finally:
         await asyncio.get_running_loop().shutdown_default_executor()
     return without_repetitions(witness.asked)
@@ -78,26 +85,37 @@ def without_repetitions(asked: list[Any]) -> list[Any]:
     return [one for place, one in enumerate(asked) if place == 0 or one != asked[place - 1]]
 
 
-@pytest.mark.parametrize("planned", [False, True])
-async def test_the_plan_is_committed_between_loading_and_inserting(planned: bool) -> None:
-    assert await flush(Witness(), planned=planned) == ["load", (3, "4"), "insert", (4, "")]
+@pytest.mark.parametrize("plan", [None, PLAN], ids=str)
+async def test_the_plan_is_committed_between_loading_and_inserting(plan: PlanMark | None) -> None:
+    assert await flush(Witness(), plan=plan) == ["load", (3, PLAN.text), "insert", "position", (4, "")]
 
 
-@pytest.mark.parametrize("planned", [False, True])
-async def test_who_lost_the_partition_inserts_nothing(planned: bool) -> None:
+@pytest.mark.parametrize("plan", [None, PLAN], ids=str)
+async def test_who_lost_the_partition_inserts_nothing(plan: PlanMark | None) -> None:
     witness = Witness(CommitFailedError())
     with pytest.raises(CommitFailedError):
-        await flush(witness, planned=planned)
-    assert without_repetitions(witness.asked) == ["load", (3, "4")]
+        await flush(witness, plan=plan)
+    assert without_repetitions(witness.asked) == ["load", (3, PLAN.text)]
+
+
+async def test_a_plan_without_a_checksum_is_committed_again_as_it_is() -> None:
+    assert (3, "4") in await flush(Witness(), plan=PlanMark(4, None, 0))
+
+
+async def test_nothing_is_inserted_for_a_plan_of_other_records() -> None:
+    witness = Witness()
+    with pytest.raises(PlanError):
+        await flush(witness, plan=PlanMark(4, 7, 2))
+    assert witness.asked == []
 
 
 async def test_a_plan_in_doubt_that_is_found_committed_is_committed() -> None:
     witness = Witness(CommitInDoubtError())
-    assert await flush(witness, planned=False) == ["load", (3, "4"), "insert", (4, "")]
+    assert await flush(witness, plan=None) == ["load", (3, PLAN.text), "insert", "position", (4, "")]
 
 
 async def test_of_a_plan_that_was_there_before_it_cannot_be_seen_whether_it_was_committed_again() -> None:
     witness = Witness(CommitInDoubtError())
     with pytest.raises(CommitInDoubtError):
-        await flush(witness, planned=True)
-    assert without_repetitions(witness.asked) == ["load", (3, "4"), "rejoin"]
+        await flush(witness, plan=PLAN)
+    assert without_repetitions(witness.asked) == ["load", (3, PLAN.text), "rejoin"]

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from stepwell_ingestor.flush.state_loader import load_states
+from stepwell_ingestor.positions.models import AsOf
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 
@@ -29,7 +30,7 @@ class Asked(Store):
 def test_no_parameter_is_larger_than_a_server_takes(count: int, name: str) -> None:
     store = Asked()
     paths = [RunPath("e", "p", f"{name}{number}") for number in range(count)]
-    states = load_states(store, paths, 0)
+    states = load_states(store, paths, AsOf(0))
     assert list(states) == paths
     assert {run for asked in store.asked for run in asked["runs"]} == {path.run_id for path in paths}
     for asked in store.asked:

@@ -10,11 +10,14 @@ import pyarrow as pa
 import pytest
 from aiokafka import TopicPartition
 
+from stepwell_ingestor.flush.buffer import FlushMessages
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.flush.state_memory import StateMemory
 from stepwell_ingestor.kafka.client import Kafka
+from stepwell_ingestor.kafka.log_metadata import LogIdentity
 from stepwell_ingestor.messages import Message
+from stepwell_ingestor.positions.models import LogPosition
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreRejectedError
 from stepwell_schemas.events.codec import Codec, encode
@@ -73,7 +76,8 @@ async def flush(store: Picky, events: Sequence[Event]) -> None:
         codec=Codec(), states=StateMemory(0).cache(), retry_seconds=0.1,
     )  # fmt: skip
     messages = [Message(at, 1, b"key", encode(event)) for at, event in enumerate(events)]
-    await flusher.flush(messages, len(messages), planned=False)
+    flusher.begin(LogPosition("events", 0, LogIdentity("", "", 1), "begun"))
+    await flusher.flush(FlushMessages(0, messages, len(messages)))
 
 
 @pytest.fixture(autouse=True)

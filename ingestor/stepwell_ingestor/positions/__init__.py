@@ -1,0 +1,1 @@
+"""Positions of the log: how far each partition is stored, and where it is continued."""

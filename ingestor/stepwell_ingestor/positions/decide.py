@@ -1,0 +1,309 @@
+"""Decide where to continue a partition: a pure function of what is stored, committed, and in the log.
+
+The stored position is the truth about the tables, and the group's commit holds the plan of a flush in progress. As long
+as the log is the one that was stored, reading continues at the stored end, wherever the group is. If it is another
+log, or its records are not those that were stored, a new epoch begins: its logical offsets are above all stored ones,
+so that its values win over earlier ones. See docs/decisions/0010.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from stepwell_ingestor.errors import PartitionsAddedError
+from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
+from stepwell_ingestor.positions.models import Boundary, LogPosition, PlanMark, VoidRange
+
+# More than the offsets of any flush: rows of a flush whose end is unknown have lower logical offsets than a new epoch.
+_SPACING: Final = 1 << 24
+
+
+class Reason(StrEnum):
+    """The finding on which a decision rests."""
+
+    CONTINUED = "continued"
+    BEGUN = "begun"
+    ADOPTED = "adopted"
+    STORE_EMPTY = "store_empty"
+    OFFSETS_LOST = "group_offset_lost"
+    GROUP_BEHIND = "group_offset_behind"
+    GROUP_AHEAD = "group_offset_ahead"
+    LOG_REPLACED = "log_replaced"
+    LOG_CUT = "log_cut"
+    PLAN_VOID = "plan_void"
+
+
+USUAL: Final = frozenset({Reason.CONTINUED, Reason.BEGUN})
+"""Reasons for which the group's commit, if there is one, is where reading continues."""
+
+NEW_LOGS: Final = frozenset({Reason.LOG_REPLACED, Reason.LOG_CUT, Reason.PLAN_VOID})
+"""Reasons that mean that Kafka has lost or replaced records."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a partition when it is assigned.
+
+    Attributes:
+        own: its stored position.
+        others: the positions of all other partitions, of any topic.
+        holds_runs: the tables hold at least one run.
+        reached: the highest logical offset that a state was written for, 0 if there are none.
+        adopts: the tables were filled before positions were stored.
+        committed: the group's offset, and `plan` the plan committed with it.
+        plan_is_void: the records of that plan were read, and are not those that it was made for.
+        checked: by the end of a boundary, True if the record before it is the one that was stored.
+    """
+
+    topic: str
+    partition: int
+    log: LogIdentity
+    extent: LogExtent
+    own: LogPosition | None = None
+    others: Sequence[LogPosition] = ()
+    holds_runs: bool = False
+    reached: int = 0
+    adopts: bool = False
+    committed: int | None = None
+    plan: PlanMark | None = None
+    plan_is_void: bool = False
+    checked: Mapping[int, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Where to read from.
+
+    Attributes:
+        position: the partition's position, with `end` at `start` or before it.
+        start: the first offset to read.
+        plan: the plan of a flush to repeat exactly, which begins at `start`.
+        until: the end of a flush that is to be the next one, if a part of a plan's records was removed.
+        missing: records that were removed from the log before they were stored.
+        is_new: the position differs from the stored one and has to be stored before anything is read.
+    """
+
+    position: LogPosition
+    start: int
+    reason: Reason
+    plan: PlanMark | None = None
+    until: int | None = None
+    missing: int = 0
+    is_new: bool = False
+
+
+def next_check(evidence: Evidence) -> int | None:
+    """Return the end of the boundary whose record has to be read next for a decision, or None.
+
+    The newest boundary is enough if its record is the stored one. Otherwise earlier ones are read until one is.
+    """
+    own = evidence.own
+    if own is None or not own.is_of(evidence.log):
+        return None
+    for boundary in reversed(own.boundaries):
+        if not evidence.extent.begin < boundary.end <= evidence.extent.end:
+            continue
+        if boundary.end not in evidence.checked:
+            return boundary.end
+        if evidence.checked[boundary.end]:
+            return None
+    return None
+
+
+def decide(evidence: Evidence, now: int) -> Decision:
+    """Decide where to continue a partition at the time `now`, in milliseconds since the epoch.
+
+    Raises:
+        PartitionsAddedError: if the topic has more partitions than its stored positions know of.
+    """
+    own = evidence.own
+    known = [position for position in (own, *evidence.others) if position is not None]
+    _refuse_added_partitions(evidence, known)
+    if own is not None and own.holds_rows and not evidence.holds_runs:
+        decision = _begin_epoch(evidence, known, Reason.STORE_EMPTY, evidence.extent.begin)
+    elif own is None:
+        decision = _begin(evidence, known)
+    elif not own.is_of(evidence.log) or _is_another_log(own, evidence):
+        decision = _begin_epoch(evidence, known, Reason.LOG_REPLACED, evidence.extent.begin)
+    else:
+        decision = _continue(evidence, own, known)
+    if decision.is_new:
+        decision = replace(decision, position=replace(decision.position, begun_at=now))
+    return decision
+
+
+def _refuse_added_partitions(evidence: Evidence, known: Sequence[LogPosition]) -> None:
+    counts = [
+        position.log.partitions
+        for position in known
+        if position.topic == evidence.topic
+        and position.is_of(evidence.log)
+        and (evidence.log.topic_id or not _is_another_log(position, evidence))
+    ]
+    if counts and max(counts) < evidence.log.partitions:
+        raise PartitionsAddedError(evidence.topic, max(counts), evidence.log.partitions)
+
+
+def _is_another_log(own: LogPosition, evidence: Evidence) -> bool:
+    """Return True if the records show that a log without a topic id is not the one that was stored."""
+    if evidence.log.topic_id and own.log.topic_id:
+        return False
+    if own.partition != evidence.partition or own.end <= own.first:
+        return False
+    if evidence.extent.begin >= own.end:
+        return False
+    return not any(evidence.checked.values())
+
+
+def _begin(evidence: Evidence, known: Sequence[LogPosition]) -> Decision:
+    """Decide for a partition without a stored position."""
+    same_log = [one for one in known if one.topic == evidence.topic and one.is_of(evidence.log)]
+    begin = evidence.extent.begin
+    earlier = evidence.adopts and evidence.holds_runs and all(one.topic == evidence.topic for one in known)
+    if earlier and evidence.committed is not None:
+        position = _position(evidence, Reason.ADOPTED, end=evidence.committed, holds_rows=True)
+        decision = _continue(evidence, position, known)
+        reason = decision.reason if decision.reason in NEW_LOGS else Reason.ADOPTED
+        return replace(decision, reason=reason, position=replace(decision.position, reason=reason), is_new=True)
+    if same_log:
+        base, epoch = min((one.base, one.epoch) for one in same_log)
+        position = _position(evidence, Reason.BEGUN, end=begin, base=base, epoch=epoch)
+        return _from_begin(evidence, position, Reason.BEGUN)
+    if known or evidence.holds_runs:
+        return _begin_epoch(evidence, known, Reason.BEGUN, begin)
+    # The group has read this log for other tables: these ones have been emptied, or replaced by new ones.
+    reason = Reason.BEGUN if evidence.committed is None else Reason.STORE_EMPTY
+    epoch = 0 if evidence.committed is None else 1
+    return _from_begin(evidence, _position(evidence, reason, end=begin, epoch=epoch), reason)
+
+
+def _from_begin(evidence: Evidence, position: LogPosition, reason: Reason) -> Decision:
+    missing = evidence.extent.begin
+    return Decision(
+        replace(position, missing=position.missing + missing), position.end, reason, missing=missing, is_new=True
+    )
+
+
+def _begin_epoch(
+    evidence: Evidence,
+    known: Sequence[LogPosition],
+    reason: Reason,
+    start: int,
+    voided: tuple[VoidRange, ...] = (),
+) -> Decision:
+    """Begin an epoch at an offset, with logical offsets above all stored ones."""
+    own = evidence.own
+    if own is not None and not voided and own.log.partitions == evidence.log.partitions:
+        # Runs keep their partition, so states that don't hold are still to be told from those of other partitions.
+        voided = own.voided
+    ends = [evidence.reached, *(one.logical_end for one in known), *(void.offset_to for void in voided)]
+    begin = (max(ends) // _SPACING + 2) * _SPACING
+    same_log = reason in {Reason.LOG_CUT, Reason.PLAN_VOID}
+    position = _position(
+        evidence,
+        reason,
+        end=start,
+        base=max(begin - start, 0),
+        epoch=max((one.epoch for one in known), default=0) + 1,
+        missing=0 if own is None else own.missing,
+        holds_rows=own is not None and own.holds_rows and reason is not Reason.STORE_EMPTY,
+        boundaries=tuple(one for one in own.boundaries if one.end <= start) if own is not None and same_log else (),
+        voided=voided,
+    )
+    if same_log:
+        return Decision(position, start, reason, is_new=True)
+    return _from_begin(evidence, position, reason)
+
+
+def _continue(evidence: Evidence, own: LogPosition, known: Sequence[LogPosition]) -> Decision:
+    """Decide for a partition whose log is the one that was stored."""
+    extent, stored = evidence.extent, own.end
+    plan = _open_plan(evidence, own)
+    began = evidence.committed if plan is not None and evidence.committed is not None else stored
+    log_differs = _differs(evidence, own) or extent.end < stored
+    plan_differs = plan is not None and (evidence.plan_is_void or extent.end < plan.end)
+    if log_differs or plan_differs:
+        start = _last_match(evidence, own, began if evidence.plan_is_void else stored)
+        voided = own.void(plan.end) if plan is not None and plan.end > stored else own.voided
+        reason = Reason.LOG_CUT if log_differs else Reason.PLAN_VOID
+        return _begin_epoch(evidence, [own, *known], reason, start, voided)
+    if extent.begin > began:
+        return _after_retention(evidence, own, plan)
+    if plan is not None:
+        return Decision(own, began, Reason.CONTINUED, plan)
+    reason = _compare_group(evidence.committed, own)
+    if reason is Reason.GROUP_AHEAD:
+        # The tables are an earlier copy. The epoch is part of the tokens, so that no insert is taken for a repetition.
+        own = replace(own, epoch=own.epoch + 1, reason=reason)
+    return Decision(own, stored, reason, until=_rest_of_plan(evidence, own), is_new=reason is Reason.GROUP_AHEAD)
+
+
+def _rest_of_plan(evidence: Evidence, own: LogPosition) -> int | None:
+    """Return the end of a plan whose first records retention had removed at an earlier decision."""
+    plan, began = evidence.plan, evidence.committed
+    if plan is None or began is None or plan.epoch != own.epoch:
+        return None
+    return plan.end if began < own.end < plan.end <= evidence.extent.end else None
+
+
+def _open_plan(evidence: Evidence, own: LogPosition) -> PlanMark | None:
+    """Return the plan of the group if it is of a flush from the stored end, or of the one that is stored last."""
+    plan, began = evidence.plan, evidence.committed
+    if plan is None or began is None or plan.epoch != own.epoch or plan.end <= began:
+        return None
+    return plan if began == own.end or (plan.end == own.end and began >= own.first) else None
+
+
+def _differs(evidence: Evidence, own: LogPosition) -> bool:
+    """Return True if the record before the stored end can be read and is another one."""
+    return bool(own.boundaries) and evidence.checked.get(own.boundaries[-1].end) is False
+
+
+def _last_match(evidence: Evidence, own: LogPosition, ceiling: int) -> int:
+    """Return the last offset up to which the log is known to be the stored one; otherwise where the log begins."""
+    ceiling = min(ceiling, evidence.extent.end)
+    ends = {boundary.end for boundary in own.boundaries}
+    matching = [end for end in ends if evidence.checked.get(end) and end <= ceiling]
+    if own.end <= ceiling and own.end not in ends:
+        matching.append(own.end)
+    return max([*matching, evidence.extent.begin])
+
+
+def _after_retention(evidence: Evidence, own: LogPosition, plan: PlanMark | None) -> Decision:
+    """Decide for a log that begins after the stored end, or within the flush of a plan."""
+    begin = evidence.extent.begin
+    start = max(begin, own.end)
+    missing = start - own.end
+    moved = replace(own, end=start, missing=own.missing + missing)
+    # States that the flush may have written hold from its end on, so what is left of it is a flush of its own.
+    until = plan.end if plan is not None and start < plan.end else _rest_of_plan(evidence, own)
+    return Decision(moved, start, Reason.CONTINUED, until=until, missing=missing, is_new=missing > 0)
+
+
+def _compare_group(committed: int | None, own: LogPosition) -> Reason:
+    if committed is None:
+        return Reason.OFFSETS_LOST if own.end > own.first else Reason.CONTINUED
+    if committed == own.end:
+        return Reason.CONTINUED
+    return Reason.GROUP_BEHIND if committed < own.end else Reason.GROUP_AHEAD
+
+
+def _position(
+    evidence: Evidence,
+    reason: Reason,
+    *,
+    end: int,
+    base: int = 0,
+    epoch: int = 0,
+    missing: int = 0,
+    holds_rows: bool = False,
+    boundaries: tuple[Boundary, ...] = (),
+    voided: tuple[VoidRange, ...] = (),
+) -> LogPosition:
+    return LogPosition(
+        evidence.topic, evidence.partition, evidence.log, str(reason), epoch, base, end, end, holds_rows, missing,
+        boundaries, voided,
+    )  # fmt: skip
