@@ -131,6 +131,11 @@ def _newest(table: str, rows: Iterable[Row]) -> dict[tuple[Any, ...], Any]:
     }
 
 
+def added_up(table: str, tables: Tables) -> dict[tuple[Any, ...], Any]:
+    """Return the numbers of a table whose rows are added up, by run and further key columns."""
+    return _added(table, tables.get(table, ()))
+
+
 def _added(table: str, rows: Iterable[Row]) -> dict[tuple[Any, ...], Any]:
     key, columns = _ADDED[table]
     by_key: dict[tuple[Any, ...], list[Row]] = defaultdict(list)

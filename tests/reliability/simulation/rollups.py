@@ -59,7 +59,7 @@ def closed_before(series: Rows, points: Rows, rollups: Rows, levels: Sequence[in
             name = tuple(row[column] for column in _SERIES)
             have = {(one["level"], one["bucket"]) for one in stored.get(name, ())}
             for level in levels:
-                buckets = {point["step"] >> level for point in by_series[name]}
+                buckets = {point["step"] >> level for point in by_series.get(name, ())}
                 problems += [
                     f"{name} reached {row['last_step']} before it has level {level}, bucket {bucket}"
                     for bucket in sorted(buckets)

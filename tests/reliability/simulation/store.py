@@ -67,11 +67,36 @@ class SimulatedStore(Store):
         self.tables: dict[str, list[Row]] = defaultdict(list)
         self.away_until = 0.0
         self._world = world
-        self._levels = levels
+        self.levels = levels
         self._tokens: dict[str, list[str]] = defaultdict(list)
+        self._backup: dict[str, int] = {}
         self._past: dict[str, int] = {}
         self._reads_of_past = 0
         world.snapshot = self._snapshot
+
+    def go_away(self, seconds: float) -> None:
+        """Answer no request for some seconds."""
+        self.away_until = max(self.away_until, self._world.loop.time() + seconds)
+
+    def save(self) -> None:
+        """Make a backup."""
+        self._backup = {table: len(rows) for table, rows in self.tables.items()}
+
+    def restore(self) -> None:
+        """Replace the tables by the backup, which was empty before the first one was made; no token is remembered."""
+        for table, rows in self.tables.items():
+            del rows[self._backup.get(table, 0) :]
+        self.forget_tokens(1.0)
+
+    def empty(self) -> None:
+        """Lose all tables."""
+        self._backup = {}
+        self.restore()
+
+    def forget_tokens(self, share: float) -> None:
+        """Forget each token with a probability."""
+        for table, tokens in self._tokens.items():
+            self._tokens[table] = [token for token in tokens if self._world.rng.random() >= share]
 
     def query(self, sql: str, parameters: Parameters | None = None) -> Any:
         """Answer the queries of `load_states`, `insert_is_visible` and `positions.stored`."""
@@ -112,7 +137,7 @@ class SimulatedStore(Store):
             new = python_rows(table, rows)
             if table == "series":
                 points, rollups = self.tables["points_number"], self.tables["rollups"]
-                self._world.problems += closed_before(new, points, rollups, self._levels)
+                self._world.problems += closed_before(new, points, rollups, self.levels)
             self.tables[table] += new
             self._world.note(f"insert {token} {len(rows)}")
         if chance(faults.insert_after):
