@@ -25,6 +25,7 @@ CounterName = Literal[
     "stepwell_ingestor_refused_events",
     "stepwell_ingestor_positions_corrected",
     "stepwell_ingestor_missing_records",
+    "stepwell_ingestor_early_sessions",
 ]
 GaugeName = Literal[
     "stepwell_ingestor_lag_events",
@@ -56,6 +57,7 @@ _COUNTERS: Final[dict[CounterName, str]] = {
     "stepwell_ingestor_clipped_counts": "Counts of runs and sessions that were clipped at their column's maximum.",
     "stepwell_ingestor_isolated_events": "Events that made planning fail, sent to the dead letters as `unusable`.",
     "stepwell_ingestor_refused_events": "Events whose rows ClickHouse refused, sent to the dead letters as `unusable`.",
+    "stepwell_ingestor_early_sessions": "Sessions that began in the log before all records of their predecessor.",
     "stepwell_ingestor_inserts_repaired": "Inserts repeated because ClickHouse had recorded and lost them in a crash.",
     "stepwell_ingestor_positions_corrected": "Partitions that were not continued at the group's committed offset.",
     "stepwell_ingestor_missing_records": "Offsets that Kafka's retention removed before they were stored.",

@@ -67,6 +67,15 @@ class ProducerSettings(KafkaSettings):
     )
     media_max_bytes: int = Field(MEDIA_MAX_BYTES, ge=1, description="Size limit of a media file, in bytes.")
     keep_journal: bool = Field(False, description="Keep journals after they have been delivered in full.")
+    orphan_wait_seconds: float = Field(
+        60.0,
+        ge=0,
+        le=86_400,
+        description="Seconds without progress to wait for another process that delivers an older journal.",
+    )
+    deliver_other_runs: bool = Field(
+        True, description="Deliver what other runs left in STEPWELL_DIR when this run has nothing to send."
+    )
     compression: Literal["lz4", "zstd", "none"] = Field("lz4", description="Compression of Kafka batches.")
     poll_seconds: float = Field(
         0.05, gt=0, le=10, description="Interval, in seconds, at which the sender checks for new rows."
@@ -95,6 +104,11 @@ class ProducerSettings(KafkaSettings):
             name = "_".join(str(part) for part in first["loc"])
             rule = first["msg"].removeprefix("Value error, ")
             raise SettingsError(f"setting {name} (STEPWELL_{name.upper()}): {rule}" if name else rule) from error
+
+    @property
+    def destination(self) -> str:
+        """Where sessions are delivered to: the given brokers, otherwise the service, which names them."""
+        return self.kafka_bootstrap_servers or self.base_url.rstrip("/")
 
     @model_validator(mode="before")
     @classmethod

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -35,11 +35,20 @@ from stepwell_schemas.rules.streams import DEFAULT, parse_stream
 _DETAIL_CHARS: Final = 1_000
 
 
+class EarlySession(NamedTuple):
+    """A session that began in the log before all records of its predecessor had arrived; `missing` had not."""
+
+    path: RunPath
+    session: str
+    predecessor: str
+    missing: int
+
+
 @dataclass
 class FlushPlan:
     """The effects of a flush: rows by table in the order of insertion, dead letters, and the states after it.
 
-    `rollups` and `rollup_plan` are stored after the tables of points and before all others. `clipped`: number of counts
+    `early`: sessions that overtook their predecessors. `rollups` and `rollup_plan` are stored after the tables of points and before all others. `clipped`: number of counts
     clipped at their column's maximum. `isolated`: number of events that made planning fail (see `isolation`).
     """
 
@@ -54,6 +63,7 @@ class FlushPlan:
     conflicts: int
     clipped: int
     isolated: int = 0
+    early: Sequence[EarlySession] = ()
 
 
 @dataclass
@@ -91,6 +101,7 @@ class _Flush:
     documents: dict[RunPath, int] = field(default_factory=dict)
     spellings: list[tuple[RunPath, str, str, int]] = field(default_factory=list)
     dead: dict[int, DeadLetter] = field(default_factory=dict)
+    early: list[EarlySession] = field(default_factory=list)
 
     def refuse(self, item: Received, reason: DeadLetterReason, detail: str) -> None:
         """Record that a part of an event can't be stored; all refused parts of an event share one dead letter."""
@@ -155,6 +166,7 @@ def plan_flush(
         repeated=sum(activity.repeated for activity in flush.activity.values()),
         conflicts=len(flush.conflicts),
         clipped=clipped,
+        early=flush.early,
     )
 
 
@@ -234,6 +246,7 @@ def _take_document(flush: _Flush, item: Received, document: RunDocument) -> None
     try:
         if isinstance(event, RunStarted):
             document.start(event, item.timestamp)
+            _look_for_predecessor(flush, item.path, event)
             if event.resumed:
                 # Also if the document is left out: later rows must get the same steps either way.
                 state.resume(event.writer)
@@ -245,6 +258,13 @@ def _take_document(flush: _Flush, item: Received, document: RunDocument) -> None
         flush.refuse(item, DeadLetterReason.BAD_VALUE, f"{event.name}: {error}")
         return
     flush.documents[item.path] = item.message.offset << VERSION_ROW_BITS
+
+
+def _look_for_predecessor(flush: _Flush, path: RunPath, event: RunStarted) -> None:
+    """Record that a session overtook its predecessor: nothing is held back, since its rows carry their own steps."""
+    missing = event.predecessor_sequence - flush.states[path].sessions.get(event.predecessor, 0)
+    if event.predecessor and missing > 0:
+        flush.early.append(EarlySession(path, event.session, event.predecessor, missing))
 
 
 def _take_media(flush: _Flush, item: Received, chunk: MediaChunk) -> None:

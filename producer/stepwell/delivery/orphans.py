@@ -6,31 +6,33 @@ lock is free then (`stepwell.journal.locks`).
 
 from __future__ import annotations
 
-import contextlib
 import mmap
+import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from stepwell.delivery.journal_folders import JournalFolders, acknowledged_offset
+from stepwell.delivery.order import JournalEntry, Patience, find_sendable, sort_key
 from stepwell.errors import JournalError
 from stepwell.journal import locks
-from stepwell.journal.format import JournalInfo, read_header
 from stepwell.terminal import notify
 from stepwell_schemas.rules.identifiers import RunPath
-from stepwell_schemas.rules.streams import DEFAULT, parse_stream
+from stepwell_schemas.rules.streams import DEFAULT, main_writer, parse_stream
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
 
-_NAME_CHARS: Final = 64
-_DAMAGED_SUFFIX: Final = ".damaged"
+    from stepwell.delivery.journal_file import JournalFile
+
+_POLL_SECONDS: Final = 0.1
+_ATTEMPTS: Final = 3
+_ATTEMPT_SECONDS: Final = 0.02
+_INGEST_SECONDS: Final = 60.0
+"""Time for which a delivered journal stays: another process that resumes the run finds the last step in it, as long as
+the service may not have stored it."""
+
 FORK_MARK: Final = "fork-"
-
-
-def safe_file_name(run_id: str) -> str:
-    """Return a run id as part of a file name: short, and without characters special to file systems or shells."""
-    safe = "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "_" for char in run_id)
-    return safe[:_NAME_CHARS]
 
 
 def fork_writer(writer: str, pid: int) -> str:
@@ -38,32 +40,20 @@ def fork_writer(writer: str, pid: int) -> str:
     return f"{writer}/{FORK_MARK}{pid}" if writer else f"{FORK_MARK}{pid}"
 
 
-class Orphan(NamedTuple):
-    """A journal without a live owner."""
-
-    path: Path
-    info: JournalInfo
-
-
-def find_orphans(folder: Path, run: RunPath) -> list[Orphan]:
-    """Return the orphaned journals of `run` in `folder`, oldest first; an empty list if there is no folder."""
-    orphans = []
-    for path in folder.glob(f"{safe_file_name(run.run_id)}-*.journal"):
-        info = _read_info(path)
-        if info is not None and RunPath(info.entity, info.project, info.run_id) == run and locks.is_orphaned(path):
-            orphans.append(Orphan(path, info))
-    return sorted(orphans, key=lambda orphan: (orphan.info.started, orphan.path.name))
+def find_orphans(folders: JournalFolders, run: RunPath) -> list[JournalEntry]:
+    """Return the journals of `run` without a live owner, oldest first."""
+    entries = folders.find_run(run)
+    orphans = [entry for entry in entries if locks.is_orphaned(entry.path)]
+    for _ in range(_ATTEMPTS):
+        # Another process that claims a journal has it to itself for an instant, as a live owner would.
+        others = [entry for entry in entries if entry not in orphans]
+        if others:
+            time.sleep(_ATTEMPT_SECONDS)
+            orphans += [entry for entry in others if locks.is_orphaned(entry.path)]
+    return sorted(orphans, key=lambda entry: sort_key(entry.info))
 
 
-def _read_info(path: Path) -> JournalInfo | None:
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return read_header(data)[0]
-    except (OSError, ValueError, JournalError):
-        return None
-
-
-def last_logged_step(orphans: Iterable[Orphan]) -> int:
+def last_logged_step(orphans: Iterable[JournalEntry]) -> int:
     """Return the highest step that these journals, oldest first, logged or started after; -1 for none.
 
     Journals of side streams are skipped: they count their own steps.
@@ -98,72 +88,151 @@ def last_logged_step(orphans: Iterable[Orphan]) -> int:
     return last
 
 
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
-
-
 class Orphans:
     """Delivers orphaned journals of earlier sessions of a run, and of forked children of this one.
+
+    A journal is sent when all older ones of its writer are settled. Each process takes the oldest that no other process
+    delivers. It waits for the journals of its own writer only, since its own records come after them; each process
+    waits for older journals only, so that none waits for another in a circle. Delivered journals stay for a while.
 
     Attributes:
         delivered: records delivered. problem: what could not be delivered, "" if everything was.
     """
 
-    def __init__(self, folder: Path, run: RunPath, writer: str) -> None:
-        self._folder = folder
+    def __init__(
+        self, folders: JournalFolders, run: RunPath, writer: str, wait_seconds: float, *, only_own: bool = False
+    ) -> None:
+        self._folders = folders
         self._run = run
         self._writer = writer
-        self._done: set[Path] = set()
+        self._only_own = only_own
+        self._patience = Patience(wait_seconds)
+        self._settled: set[Path] = set()
+        self._removable: dict[Path, float] = {}
         self.delivered = 0
         self.problem = ""
+        self._waiting = ""
 
-    async def deliver(self, producer: AIOKafkaProducer, topic: str) -> None:
-        """Deliver all orphans that exist now. Raises: aiokafka's KafkaError; a second call continues."""
-        for orphan in find_orphans(self._folder, self._run):
-            if orphan.path in self._done:
-                continue
-            # This writer's own rows must come after those of its earlier session, even if another process sends these.
-            lock = locks.claim(orphan.path, shared=orphan.info.writer == self._writer)
-            if lock is None:
-                continue
+    @property
+    def error(self) -> str:
+        """Reason why nothing is sent now, or what could not be delivered; "" if all is well."""
+        return self._waiting or self.problem
+
+    async def deliver(self, producer: AIOKafkaProducer, topic: str, *, wait: bool = False) -> None:
+        """Deliver the orphans that exist now; `wait` until no older journal of this writer is left to other processes.
+
+        Raises: aiokafka's KafkaError; a second call continues.
+        """
+        self.remove_delivered(_INGEST_SECONDS)
+        attempts = 0
+        while True:
+            live: set[Path] = set()
+            while (claimed := self._claim_next(live)) is not None:
+                entry, lock = claimed
+                try:
+                    await self._deliver_one(entry.path, producer, topic)
+                finally:
+                    locks.release(lock)
+                self._settled.add(entry.path)
+            busy = self._sendable(live)
+            own = [entry for entry in busy if self._is_own(entry)]
+            attempts += 1
+            # A lock is also taken for an instant to look at a journal: a single failure says nothing.
+            if not wait or (not own and (attempts > _ATTEMPTS or not (busy or live))):
+                self._waiting = ""
+                return
+            await self._wait_for(own, producer, topic)
+
+    def remove_delivered(self, age: float = 0.0) -> None:
+        """Remove the journals that were delivered at least `age` seconds ago."""
+        from stepwell.delivery.journal_file import remove_journal
+
+        limit = time.monotonic() - age
+        for path in [path for path, at in self._removable.items() if at <= limit]:
+            remove_journal(path)
+            del self._removable[path]
+
+    def _is_own(self, entry: JournalEntry) -> bool:
+        return main_writer(entry.info.writer) == self._writer
+
+    def _sendable(self, live: set[Path]) -> list[JournalEntry]:
+        entries = [entry for entry in self._folders.find_run(self._run) if not self._only_own or self._is_own(entry)]
+        return find_sendable(entries, self._settled | live)
+
+    def _claim_next(self, live: set[Path]) -> tuple[JournalEntry, int] | None:
+        """Claim the oldest journal that may be sent and that no other process delivers; None if there is none.
+
+        Adds the journals of live sessions to `live`: no other journal waits for them, since they ran concurrently.
+        """
+        busy: set[Path] = set()
+        while True:
+            heads = [entry for entry in self._sendable(live) if entry.path not in busy]
+            if not heads:
+                return None
+            for entry in heads:
+                lock = locks.claim(entry.path, shared=False)
+                if lock is not None:
+                    return entry, lock
+                if locks.is_orphaned(entry.path):
+                    busy.add(entry.path)
+                elif entry.path.exists():
+                    live.add(entry.path)
+                else:
+                    self._settled.add(entry.path)
+
+    async def _wait_for(self, own: list[JournalEntry], producer: AIOKafkaProducer, topic: str) -> None:
+        """Wait a moment for other processes; deliver the journals on which they make no progress."""
+        import asyncio
+
+        for entry in own:
+            self._waiting = f"waits for the older journal {entry.path}, which another process delivers"
+            if self._patience.is_over(entry.path, acknowledged_offset(entry.path), time.monotonic()):
+                await self._take_over(entry, producer, topic)
+        await asyncio.sleep(_POLL_SECONDS if own else _ATTEMPT_SECONDS)
+
+    async def _take_over(self, entry: JournalEntry, producer: AIOKafkaProducer, topic: str) -> None:
+        """Deliver a journal together with another process: records that are sent twice count once."""
+        lock = locks.claim(entry.path, shared=True)
+        if lock is None:
+            self._report_problem(f"the older journal {entry.path} is in use: what this session logs is sent before it")
+        else:
+            notify(f"{self._run}: another process has stopped delivering {entry.path}: delivered here, too")
             try:
-                await self._deliver_one(orphan.path, producer, topic)
+                await self._deliver_one(entry.path, producer, topic)
             finally:
                 locks.release(lock)
-            self._done.add(orphan.path)
+        self._settled.add(entry.path)
 
     async def _deliver_one(self, path: Path, producer: AIOKafkaProducer, topic: str) -> None:
-        from stepwell.delivery.journal_file import JournalFile
+        from stepwell.delivery.journal_file import set_apart
 
-        try:
-            file = JournalFile(path)
-        except JournalError as error:
-            self._report_problem(str(error))
+        file = self._open(path)
+        if file is None:
             return
         with file:
-            if file.done and file.info.keep:
-                return
             try:
                 await file.deliver(producer, topic)
             finally:
                 self.delivered += file.reached.sequence - file.start.sequence
+            problem = set_apart(file)
+            if not problem and not file.info.keep:
+                self._removable[path] = time.monotonic()
         # No notice for a child that only printed.
         if file.reached != file.start and not (FORK_MARK in file.info.writer and parse_stream(file.info.writer)):
             sent = file.reached.sequence - file.start.sequence
             notify(f"{self._run}: {sent:,} records of an earlier session or a forked process were delivered")
-        if file.damage is not None:
-            self._quarantine(path, str(file.damage))
-        elif file.rejection:
-            self._report_problem(file.rejection)
-        elif not file.info.keep:
-            _remove(path)
+        if problem:
+            self._report_problem(problem)
 
-    def _quarantine(self, path: Path, damage: str) -> None:
-        quarantined = path.with_name(path.name + _DAMAGED_SUFFIX)
-        with contextlib.suppress(OSError):
-            path.replace(quarantined)
-        self._report_problem(f"the journal {path} is {damage}; it was renamed to {quarantined.name}")
+    def _open(self, path: Path) -> JournalFile | None:
+        from stepwell.delivery.journal_file import JournalFile
+
+        try:
+            return JournalFile(path)
+        except JournalError as error:
+            if path.exists():  # otherwise another process has delivered and removed it
+                self._report_problem(str(error))
+            return None
 
     def _report_problem(self, problem: str) -> None:
         self.problem = problem

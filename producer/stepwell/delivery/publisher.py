@@ -51,10 +51,10 @@ class Publisher:
         self.rejection = ""
         self._waiting: deque[tuple[asyncio.Future[object], Position]] = deque()
 
-    async def send(self, data: mmap.mmap | bytes, end: int) -> bool:
-        """Send the records before `end`, READ_BYTES of them at most; return False if there were none."""
+    async def send(self, data: mmap.mmap | bytes, end: int, max_bytes: int = READ_BYTES) -> bool:
+        """Send the records before `end`, about `max_bytes` of them at most; return False if there were none."""
         before = self._reader.position
-        items = self._reader.read(data, end, READ_BYTES)
+        items = self._reader.read(data, end, max_bytes)
         for payload, after, error in encode_events(split_into_events(items), self._info, before.sequence):
             if error:
                 self.rejection = f"records before {after.sequence:,} can't be sent: {error}"

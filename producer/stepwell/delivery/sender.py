@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from stepwell.delivery.orphans import Orphans
+from stepwell.delivery.other_runs import OtherRuns
 from stepwell.journal.journal import Journal
 from stepwell.terminal import notify
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 _STOP_GRACE_SECONDS: Final = 1.0
 _START_TIMEOUT_SECONDS: Final = 10.0
-_ORPHANS_POLL_SECONDS: Final = 2.0
+_FORKS_POLL_SECONDS: Final = 2.0
+_ORPHANS_POLL_SECONDS: Final = 15.0
 
 
 class Delivery(Protocol):
@@ -52,6 +54,9 @@ class Delivery(Protocol):
     def drain(self, timeout: float) -> None:
         """Deliver the remaining records, for at most `timeout` seconds, and stop."""
 
+    def remove_recovered(self) -> None:
+        """Remove the journals of earlier sessions that were delivered."""
+
 
 class NoDelivery:
     """No-op delivery for offline and disabled runs."""
@@ -69,6 +74,9 @@ class NoDelivery:
         """Do nothing: journals of children stay in their folder."""
 
     def drain(self, timeout: float) -> None:
+        """Do nothing."""
+
+    def remove_recovered(self) -> None:
         """Do nothing."""
 
 
@@ -102,11 +110,14 @@ class _Loop(asyncio.SelectorEventLoop):
 class Sender:
     """Delivers orphaned journals, then `journal`, until it is drained or the timeout ends it."""
 
-    def __init__(self, journal: Journal, settings: ProducerSettings, orphans: Orphans | None) -> None:
+    def __init__(
+        self, journal: Journal, settings: ProducerSettings, orphans: Orphans, others: OtherRuns | None = None
+    ) -> None:
         self._thread = threading.Thread(target=self._run, name="stepwell-sender", daemon=True)
         self._journal = journal
         self._settings = settings
         self._orphans = orphans
+        self._others = others
         self._journals = [journal]
         self._has_forked = False
         self._next_orphan_check = 0.0
@@ -123,12 +134,12 @@ class Sender:
     @property
     def error(self) -> str:
         """Reason why nothing is delivered now, or something could not be delivered; "" if all is well."""
-        return self._error or self._rejection or (self._orphans.problem if self._orphans else "")
+        return self._error or self._rejection or self._orphans.error
 
     @property
     def recovered(self) -> int:
         """Number of records delivered from orphaned journals."""
-        return self._orphans.delivered if self._orphans else 0
+        return self._orphans.delivered
 
     def start(self) -> None:
         """Start the thread."""
@@ -144,8 +155,9 @@ class Sender:
         self._journals.append(journal)
 
     def expect_forks(self) -> None:
-        """Check regularly for orphaned journals of forked children."""
+        """Check frequently for orphaned journals of forked children."""
         self._has_forked = True
+        self._next_orphan_check = 0.0
 
     def drain(self, timeout: float) -> None:
         """Deliver the remaining records, for at most `timeout` seconds, and stop."""
@@ -158,6 +170,10 @@ class Sender:
             self._error = self._error or f"not delivered within {timeout:g} s"
             self._call(lambda: self._task.cancel() if self._task else None)
             self._thread.join(_STOP_GRACE_SECONDS)
+
+    def remove_recovered(self) -> None:
+        """Remove the journals of earlier sessions that were delivered."""
+        self._orphans.remove_delivered()
 
     def _call(self, action: Callable[[], object]) -> None:
         if self._loop is not None:
@@ -214,13 +230,15 @@ class Sender:
         self._clear_failure()
         try:
             # Before the session's own journal, so that Kafka has the records in the order of logging.
-            await self._deliver_orphans(producer, settings.events_topic)
+            await self._orphans.deliver(producer, settings.events_topic, wait=True)
             while not self._drained:
                 await self._deliver_once(producer, settings.events_topic, lanes)
         finally:
             for lane in lanes:
                 lane.publisher.cancel_pending()
                 self._rejection = lane.publisher.rejection or self._rejection
+            if self._others is not None:
+                await self._others.pause()
             await producer.stop()
 
     async def _deliver_once(self, producer: AIOKafkaProducer, topic: str, lanes: list[_Lane]) -> None:
@@ -233,21 +251,20 @@ class Sender:
             return
         for lane in lanes:
             await lane.publisher.flush()
-        if self._has_forked and (draining or time.monotonic() >= self._next_orphan_check):
-            self._next_orphan_check = time.monotonic() + _ORPHANS_POLL_SECONDS
-            await self._deliver_orphans(producer, topic)
+        if (draining and self._has_forked) or time.monotonic() >= self._next_orphan_check:
+            seconds = _FORKS_POLL_SECONDS if self._has_forked else _ORPHANS_POLL_SECONDS
+            self._next_orphan_check = time.monotonic() + seconds
+            await self._orphans.deliver(producer, topic)
         if not draining:
-            await self._pause(self._settings.poll_seconds)
+            # One part at a time: the run's own records come first.
+            if self._others is None or not await self._others.send_part(producer, topic):
+                await self._pause(self._settings.poll_seconds)
             return
         self._drained = True
         for journal, reader, _ in lanes:
             damage = reader.damage(journal.map)
             if damage is not None:
                 self._report_failure(f"the journal {journal.path} is {damage}")
-
-    async def _deliver_orphans(self, producer: AIOKafkaProducer, topic: str) -> None:
-        if self._orphans is not None:
-            await self._orphans.deliver(producer, topic)
 
     def _report_failure(self, error: str) -> None:
         self._error = error

@@ -1,32 +1,47 @@
 """Delivery of journals afterwards: of offline runs, and of data that a run could not send.
 
 Resumable and idempotent (see `stepwell.delivery.journal_file`). Safe for the journal of a live run: a later call sends
-its further records. The journals of a run are delivered in the order of their sessions.
+its further records. The journals of a run are delivered in the order of their sessions (`stepwell.delivery.order`).
+
+A delivered journal is removed, unless it is to be kept, when the service has stored it: until then, a resumed run finds
+its last step in the journal. If no service answers, the next call removes it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from stepwell.delivery.connection import REMEDY, find_brokers, open_producer
-from stepwell.delivery.journal_file import JournalFile, Progress, no_progress
+from stepwell.delivery.ingested import fetch_ingested_records
+from stepwell.delivery.journal_file import JournalFile, Progress, no_progress, remove_journal
+from stepwell.delivery.journal_folders import SUFFIX, find_temporary_folders, read_info
+from stepwell.delivery.order import JournalEntry, sort_key
 from stepwell.errors import JournalError, NotConnectedError
 from stepwell.journal import locks
 from stepwell.settings import ProducerSettings
+from stepwell_schemas.rules.identifiers import RunPath
+
+_STORED_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.2
 
 
 class SyncResult(NamedTuple):
     """Result of the delivery of one journal.
 
     Attributes:
-        sent: records delivered by this call. delivered: records delivered in total.
+        sent, sent_bytes: records delivered by this call, and their bytes in the journal.
+        delivered: records delivered in total.
         error: reason why delivery stopped early, "" if it did not.
+        left_bytes: bytes that are not delivered.
+        removed: whether the journal was removed; `note` says why not, "" if there is nothing to say.
     """
 
     path: Path
@@ -34,82 +49,217 @@ class SyncResult(NamedTuple):
     sent: int = 0
     delivered: int = 0
     error: str = ""
+    writer: str = ""
+    sent_bytes: int = 0
+    left_bytes: int = 0
+    removed: bool = False
+    note: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as a JSON object."""
         return {**self._asdict(), "path": str(self.path)}
 
     def __str__(self) -> str:
-        line = f"{self.run or self.path}: {self.sent:,} records sent, {self.delivered:,} delivered in total"
-        return f"{line}; {self.error}" if self.error else line
+        parts = [f"{self.run or self.path}: {self.sent:,} records sent, {self.delivered:,} delivered in total"]
+        parts += [f"writer {self.writer}"] if self.writer else []
+        parts += [f"{self.sent_bytes:,} bytes"] if self.sent_bytes else []
+        parts += [f"{self.left_bytes:,} bytes remain in {self.path}"] if self.left_bytes else []
+        reason = self.error or self.note or ("journal removed" if self.removed else "")
+        return ", ".join(parts) + (f"; {reason}" if reason else "")
+
+
+class _Delivered(NamedTuple):
+    """A journal that was delivered in full, and what decides whether it may be removed."""
+
+    result: SyncResult
+    run: RunPath
+    session: str
+    before: bool
 
 
 def sync(
     paths: Iterable[Path | str] = (),
     progress: Progress | None = None,
     settings: ProducerSettings | None = None,
+    *,
+    keep: bool = False,
 ) -> list[SyncResult]:
-    """Deliver the journals at `paths`: files, or folders that are searched for `*.journal`; default: STEPWELL_DIR.
+    """Deliver the journals at `paths`: files, or folders that are searched for `*.journal`.
+
+    Default: STEPWELL_DIR, and the temporary folders that this user's runs used because theirs was not writable.
+
+    Args:
+        keep: whether to keep delivered journals.
 
     Errors, unreachable servers included, are reported in the results and not raised.
     """
     chosen = settings or ProducerSettings()
-    journals = find_journals([Path(path) for path in paths] or [chosen.dir])
-    return asyncio.run(_sync_all(journals, chosen, progress or no_progress)) if journals else []
+    named = [Path(path) for path in paths]
+    journals, elsewhere = find_journals(named or [chosen.dir]), []
+    if not named:
+        temporary = [path for path in find_journals(find_temporary_folders()) if path not in journals]
+        elsewhere = [result for path in temporary if (result := _is_elsewhere(path, chosen)) is not None]
+        journals += [path for path in temporary if path not in {result.path for result in elsewhere}]
+    results = asyncio.run(_sync_all(journals, chosen, progress or no_progress, keep=keep)) if journals else []
+    return results + elsewhere
 
 
 def find_journals(paths: Iterable[Path]) -> list[Path]:
-    """Return the distinct journal files at `paths`, the oldest session first; other files come last."""
-    files = {file for path in paths for file in (path.rglob("*.journal") if path.is_dir() else [path])}
-    return sorted(files, key=lambda file: (_started(file), str(file)))
+    """Return the distinct journal files at `paths`, the oldest session of each run first; other files come last."""
+    files = {file for path in paths for file in (path.rglob(f"*{SUFFIX}") if path.is_dir() else [path])}
+    infos = {file: read_info(file) for file in files}
+    known = [JournalEntry(file, info) for file, info in infos.items() if info is not None]
+    ordered = [entry.path for entry in sorted(known, key=lambda entry: (*sort_key(entry.info), str(entry.path)))]
+    return ordered + sorted(file for file, info in infos.items() if info is None)
 
 
-def _started(path: Path) -> float:
-    """Return the start of the session. The file's own times are no substitute: delivery changes them."""
+def _is_elsewhere(path: Path, settings: ProducerSettings) -> SyncResult | None:
+    """Return the result for a journal in a temporary folder that is not, or not certainly, for this service."""
     try:
         with JournalFile(path) as file:
-            return file.info.started
+            if file.info.destination == settings.destination:
+                return None
+            note = f"it is for {file.info.destination or 'an unknown service'}: to deliver it, stepwell sync {path}"
+            return SyncResult(path, _run_name(file), left_bytes=file.left_bytes, writer=file.info.writer, note=note)
     except JournalError:
-        return float("inf")
+        return None
 
 
-async def _sync_all(journals: list[Path], settings: ProducerSettings, progress: Progress) -> list[SyncResult]:
+def _run_name(file: JournalFile) -> str:
+    return f"{file.info.entity}/{file.info.project}/{file.info.run_id}"
+
+
+class Blocked:
+    """Journals that must not be sent, since an earlier one of the same writer was not delivered in full.
+
+    An error that may pass is one of the brokers, and stops everything; any other stops its writer alone.
+    """
+
+    def __init__(self) -> None:
+        self._everything = ""
+        self._lanes: dict[tuple[str, str], str] = {}
+
+    def add(self, run: str, writer: str, error: str, *, may_pass: bool) -> None:
+        """Record that a journal of a writer was not delivered in full."""
+        self._lanes.setdefault((run, writer), error)
+        if may_pass:
+            self._everything = self._everything or error
+
+    def reason(self, run: str, writer: str) -> str:
+        """Return the reason why no journal of a writer may be sent, "" if there is none."""
+        return self._everything or self._lanes.get((run, writer), "")
+
+
+async def _sync_all(
+    journals: list[Path], settings: ProducerSettings, progress: Progress, *, keep: bool
+) -> list[SyncResult]:
     try:
         connected = await find_brokers(settings)
         producer = await open_producer(connected)
     except NotConnectedError as error:
-        return [SyncResult(path, error=f"{error}; {REMEDY}") for path in journals]
+        return [_describe(path, f"{error}; {REMEDY}") for path in journals]
+    results: dict[Path, SyncResult] = {}
+    delivered: list[_Delivered] = []
+    blocked = Blocked()
     try:
-        results: list[SyncResult] = []
-        broken = ""
         for path in journals:
-            # A later session of the same run must not overtake one that was not delivered in full.
-            if broken:
-                results.append(SyncResult(path, error=f"skipped after: {broken}"))
-                continue
-            result, broken = await _sync_one(path, producer, connected.events_topic, progress)
-            results.append(result)
-        return results
+            results[path], done = await _sync_one(path, producer, connected.events_topic, progress, blocked)
+            delivered += [] if done is None else [done]
     finally:
         await producer.stop()
+    if not keep:
+        results |= {done.result.path: done.result for done in await _remove_stored(delivered, connected)}
+    return list(results.values())
 
 
-async def _sync_one(path: Path, producer: AIOKafkaProducer, topic: str, progress: Progress) -> tuple[SyncResult, str]:
-    """Return the result for a journal, and the error of the brokers, "" if they still accept events."""
+def _describe(path: Path, error: str) -> SyncResult:
+    """Return the result for a journal that is not sent."""
+    try:
+        with JournalFile(path) as file:
+            left, sequence = file.left_bytes, file.start.sequence
+            return SyncResult(path, _run_name(file), 0, sequence, error, file.info.writer, left_bytes=left)
+    except JournalError as unreadable:
+        return SyncResult(path, error=f"{unreadable}; {error}")
+
+
+async def _sync_one(
+    path: Path, producer: AIOKafkaProducer, topic: str, progress: Progress, blocked: Blocked
+) -> tuple[SyncResult, _Delivered | None]:
+    """Return the result for a journal, and the same with what its removal rests on if it was delivered in full."""
     lock = locks.claim(path, shared=True)
     try:
         with JournalFile(path) as file:
-            broken = ""
+            info, run = file.info, _run_name(file)
+            reason = blocked.reason(run, info.writer)
+            if reason:
+                return _describe(path, f"skipped after: {reason}"), None
+            error = ""
             try:
                 await file.deliver(producer, topic, progress)
-            except KafkaError as error:
-                broken = f"{type(error).__name__}: {error}"
+            except KafkaError as failed:
+                error = f"{type(failed).__name__}: {failed}"
+                blocked.add(run, info.writer, error, may_pass=bool(failed.retriable))
             # A live session keeps writing: an apparently damaged record at the end is its next one.
-            damage = f"the journal {path} is {file.damage}" if file.damage is not None and lock is not None else ""
-            run = f"{file.info.entity}/{file.info.project}/{file.info.run_id}"
-            sent = file.reached.sequence - file.start.sequence
-            return SyncResult(path, run, sent, file.reached.sequence, broken or damage or file.rejection), broken
+            if file.damage is not None and lock is not None:
+                error = error or f"the journal {path} is {file.damage}"
+            result = _result(file, error or file.rejection, live=lock is None)
+            if result.error or lock is None or info.keep:
+                return result, None
+            path_of_run = RunPath(info.entity, info.project, info.run_id)
+            return result, _Delivered(result, path_of_run, info.session, file.reached == file.start)
     except JournalError as error:
-        return SyncResult(path, error=str(error)), ""
+        return SyncResult(path, error=str(error)), None
     finally:
         locks.release(lock)
+
+
+def _result(file: JournalFile, error: str, *, live: bool) -> SyncResult:
+    start, reached = file.start, file.reached
+    note = "its session may still write" if live else "kept, as its run asked" if file.info.keep else ""
+    return SyncResult(
+        file.path,
+        _run_name(file),
+        reached.sequence - start.sequence,
+        reached.sequence,
+        error,
+        file.info.writer,
+        reached.offset - start.offset,
+        file.left_bytes,
+        note=note,
+    )
+
+
+async def _remove_stored(delivered: list[_Delivered], settings: ProducerSettings) -> list[_Delivered]:
+    """Remove the journals that the service has stored; wait for it a little. Return what was done with each."""
+    deadline = time.monotonic() + _STORED_SECONDS
+    return [await _remove_if_stored(done, settings, deadline) for done in delivered]
+
+
+async def _remove_if_stored(done: _Delivered, settings: ProducerSettings, deadline: float) -> _Delivered:
+    records = await fetch_ingested_records(settings, done.run, done.session)
+    while records is not None and records < done.result.delivered and time.monotonic() < deadline:
+        await asyncio.sleep(_POLL_SECONDS)
+        records = await fetch_ingested_records(settings, done.run, done.session)
+    if may_remove(records, done.result.delivered, before=done.before):
+        _remove(done.result.path)
+        return done._replace(result=done.result._replace(removed=True))
+    stored = "no service says that it is stored" if records is None else f"{records:,} records are stored so far"
+    return done._replace(result=done.result._replace(note=f"kept: {stored}; the next sync removes it"))
+
+
+def may_remove(records: int | None, delivered: int, *, before: bool) -> bool:
+    """Return whether a delivered journal may be removed.
+
+    Args:
+        records: records of it that the service has processed; None if no service answers.
+        delivered: records that were delivered.
+        before: whether an earlier call had delivered all of it.
+    """
+    return before if records is None else records >= delivered
+
+
+def _remove(path: Path) -> None:
+    remove_journal(path)
+    if path.parent in find_temporary_folders():
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()

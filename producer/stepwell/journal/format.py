@@ -47,8 +47,14 @@ class JournalInfo(NamedTuple):
     """Identity of a journal: the run, session and writer of its records.
 
     Attributes:
-        started: start of the session in µs since the epoch; the journals of a run are delivered in this order.
+        started: start of the session in µs since the epoch, for display; the order of journals does not rest on it.
         first_step: first step of the session. keep: whether the file is kept after it has been delivered in full.
+        generation: one more than the highest generation among the run's journals that the session saw when it began;
+            the journals of a run are delivered in this order. 0 in journals of earlier versions.
+        predecessor: session of the writer's journal before this one, "" if the session saw none.
+        predecessor_sequence: number of records that the session knew the predecessor to have.
+        destination: the service or brokers that the session delivers to, "" if unknown. offline: whether it delivers
+            nothing by itself.
     """
 
     entity: str
@@ -59,6 +65,11 @@ class JournalInfo(NamedTuple):
     started: int = 0
     first_step: int = 0
     keep: bool = False
+    generation: int = 0
+    predecessor: str = ""
+    predecessor_sequence: int = 0
+    destination: str = ""
+    offline: bool = False
 
 
 class Position(NamedTuple):
@@ -109,5 +120,8 @@ def read_header(data: mmap.mmap | bytes, name: str = "the file") -> tuple[Journa
     for half, (magic, version, length, crc) in zip(HALVES, heads, strict=True):
         text = bytes(data[half + TEXT_AT : half + TEXT_AT + min(length, TEXT_MAX_BYTES)])
         if (magic, version) == (MAGIC, VERSION) and zlib.crc32(text) == crc:
-            return JournalInfo(**json.loads(text.decode("utf-8", "surrogatepass"))), read_acknowledged(data)
+            fields = json.loads(text.decode("utf-8", "surrogatepass"))
+            # Later versions may add fields.
+            known = {name: value for name, value in fields.items() if name in JournalInfo._fields}
+            return JournalInfo(**known), read_acknowledged(data)
     raise NotAJournalError(f"{name}: the journal's header is damaged")

@@ -85,7 +85,7 @@ def build_spec(arguments: Mapping[str, Any], settings: ProducerSettings, resume:
         mode=mode,
         base_url=settings.base_url.rstrip("/"),
         quiet=settings.quiet or mode == "disabled",
-        keep_journal=settings.keep_journal or mode != "online",
+        keep_journal=settings.keep_journal,
         first_step=first_step,
         resumed=resumed,
         host=socket.gethostname(),

@@ -8,8 +8,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stepwell.delivery.orphans import Orphans, safe_file_name
+from stepwell.delivery.journal_folders import TEMPORARY_PREFIX, JournalFolders, journal_name, safe_file_name
+from stepwell.delivery.order import JournalEntry, find_succession
+from stepwell.delivery.orphans import Orphans
+from stepwell.delivery.other_runs import OtherRuns, find_waiting
 from stepwell.errors import JournalError
+from stepwell.journal import locks
 from stepwell.journal.format import JournalInfo
 from stepwell.journal.journal import Journal, MemoryJournal
 from stepwell.journal.null_journal import NullJournal
@@ -43,35 +47,79 @@ def open_session(spec: RunSpec, settings: ProducerSettings) -> SessionOutput:
     # Imported here: asyncio would take a third of the time of `import stepwell`.
     from stepwell.delivery.sender import NoDelivery, Sender
 
+    session = secrets.token_hex(_SESSION_BYTES)
     info = JournalInfo(
         *spec.path,
-        secrets.token_hex(_SESSION_BYTES),
+        session,
         spec.writer,
         started=time.time_ns() // 1000,
         first_step=spec.first_step,
         keep=spec.keep_journal,
+        destination=settings.destination,
+        offline=spec.mode == "offline",
     )
     if spec.mode == "disabled":
         return SessionOutput(NullJournal(info), NoDelivery())
-    folder = settings.dir.absolute() / "journals"
-    journal = _open_journal(folder, info, settings, memory=spec.mode == "online")
+    folders = open_folders(settings)
+    journal = _open_journal(folders.folder, _with_place(info, folders), settings, memory=spec.mode == "online")
+    others = None if spec.forked else _report_other_runs(spec, folders, settings)
     if spec.mode == "offline":
         return SessionOutput(journal, NoDelivery())
-    orphans = None if spec.forked else Orphans(folder, spec.path, spec.writer)
-    return SessionOutput(journal, Sender(journal, settings, orphans))
+    wait = settings.orphan_wait_seconds
+    # A child takes care of its own writer only, which an earlier process of the same id may have had.
+    orphans = Orphans(folders, spec.path, spec.writer, wait, only_own=spec.forked)
+    return SessionOutput(journal, Sender(journal, settings, orphans, others))
+
+
+def open_folders(settings: ProducerSettings) -> JournalFolders:
+    """Return the folders of journals under these settings."""
+    return JournalFolders(settings.dir.absolute() / "journals", settings.destination)
+
+
+def _with_place(info: JournalInfo, folders: JournalFolders) -> JournalInfo:
+    """Return `info` with the session's generation and predecessor, which rest on the journals in sight."""
+    run = RunPath(info.entity, info.project, info.run_id)
+    generation, before = find_succession(folders.find_run(run), info.writer)
+    if before is None:
+        return info._replace(generation=generation)
+    return info._replace(
+        generation=generation, predecessor=before.info.session, predecessor_sequence=_known_records(before)
+    )
+
+
+def _known_records(entry: JournalEntry) -> int:
+    """Return the number of a journal's records; of a live session's, the number that are delivered."""
+    from stepwell.delivery.journal_file import JournalFile
+
+    try:
+        with JournalFile(entry.path) as file:
+            return file.count_records() if locks.is_orphaned(entry.path) else file.start.sequence
+    except JournalError:  # delivered and removed in the meantime
+        return 0
+
+
+def _report_other_runs(spec: RunSpec, folders: JournalFolders, settings: ProducerSettings) -> OtherRuns | None:
+    """Notify of journals of other runs that wait for delivery; return their delivery if the settings allow it."""
+    waiting = find_waiting(folders.find_others(spec.path))
+    if waiting.journals and not spec.quiet:
+        notify(f"{waiting}: stepwell sync")
+    if not settings.deliver_other_runs or not waiting.entries:
+        return None
+    return OtherRuns(waiting.entries, settings.destination, quiet=spec.quiet)
 
 
 def open_stream(spec: RunSpec, main: Journal, stream: str) -> Journal:
     """Open the journal of a side stream, in the folder of the session's journal. Raises: JournalError."""
     session = secrets.token_hex(_SESSION_BYTES)
-    info = JournalInfo(
-        *spec.path,
-        session,
-        stream_writer(spec.writer, stream),
+    info = main.info._replace(
+        session=session,
+        writer=stream_writer(spec.writer, stream),
         started=time.time_ns() // 1000,
-        keep=spec.keep_journal,
+        first_step=0,
+        predecessor="",
+        predecessor_sequence=0,
     )
-    path = main.path.with_name(f"{safe_file_name(info.run_id)}-{session}.journal")
+    path = main.path.with_name(journal_name(info.run_id, session))
     return Journal(path, info, STREAM_MAX_BYTES, "drop")
 
 
@@ -85,19 +133,19 @@ def make_files_folder(folder: Path | None, run: RunPath) -> Path:
             notify(f"{run}: can't create the folder {path}: {error.strerror}; run.dir is a temporary folder")
         else:
             return path
-    return Path(tempfile.mkdtemp(prefix="stepwell-"))
+    return Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX))
 
 
 def _open_journal(folder: Path, info: JournalInfo, settings: ProducerSettings, *, memory: bool) -> Journal:
     """Create the journal: in its folder, otherwise in a temporary one, otherwise in memory. Raises: JournalError."""
-    name = f"{safe_file_name(info.run_id)}-{info.session}.journal"
+    name = journal_name(info.run_id, info.session)
     bound, policy = settings.journal_max_bytes, settings.journal_when_full
     try:
         return Journal(folder / name, info, bound, policy)
     except JournalError as error:
         first = error
     try:
-        journal = Journal(Path(tempfile.mkdtemp(prefix="stepwell-")) / name, info, bound, policy)
+        journal = Journal(Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX)) / name, info, bound, policy)
     except (OSError, JournalError):
         if not memory:
             raise JournalError(f"{first}; {_REMEDY}") from first

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stepwell.delivery.orphans import find_orphans, last_logged_step
 from stepwell.errors import ApiError, ResumeError, RunNotFoundError, SettingsError
+from stepwell.session.open import open_folders
 from stepwell.terminal import notify
 from stepwell_schemas.errors import IdentifierError
 from stepwell_schemas.rules.identifiers import RunPath
@@ -54,7 +55,7 @@ def find_start_point(path: RunPath, rule: str, settings: ProducerSettings, mode:
     """Return the start of a session; reads the service and journals only to resume a run. Raises: ResumeError."""
     if not rule or mode == "disabled":
         return StartPoint()
-    orphans = find_orphans(settings.dir.absolute() / "journals", path)
+    orphans = find_orphans(open_folders(settings), path)
     try:
         stored = _fetch_last_step_with_retries(path, settings, mode)
     except ApiError as error:

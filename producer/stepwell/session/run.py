@@ -76,6 +76,8 @@ class Run(RunProperties):
             program=parse_text("program", spec.code.program),
             git_commit=spec.code.git_commit,
             git_dirty=spec.code.git_dirty,
+            predecessor=self._journal.info.predecessor,
+            predecessor_sequence=self._journal.info.predecessor_sequence,
         )
         for values in others:
             self._write_event("RunUpdated", config=values)
@@ -137,6 +139,7 @@ class Run(RunProperties):
     def _build_receipt(self, stored: IngestStatus) -> Receipt:
         """Release the journal, delete it if it was delivered in full, and return the receipt."""
         journal, rows = self._journal, self._rows
+        self._delivery.remove_recovered()
         delivered = journal.acknowledged.sequence
         pending = journal.sequence - delivered
         error = self._delivery.error or journal.problem

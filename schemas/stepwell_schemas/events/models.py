@@ -78,6 +78,8 @@ class RunStarted(Event):
     program: str = ""
     git_commit: str = ""
     git_dirty: bool | None = None
+    predecessor: str = ""
+    predecessor_sequence: Long = 0
 
 
 class Exact(BaseModel):

@@ -31,6 +31,11 @@ def parse_stream(writer: str) -> str:
     return stream if mark and stream in STREAMS else DEFAULT
 
 
+def main_writer(writer: str) -> str:
+    """Return the writer whose side stream `writer` is; the writer itself if it is none."""
+    return writer.rpartition(_MARK)[0] if parse_stream(writer) else writer
+
+
 def stream_key(writer: str, stream: str, name: str) -> str:
     """Return the key of a stream's metric: `system/cpu`, or `system/rank1/cpu` for a named writer.
 

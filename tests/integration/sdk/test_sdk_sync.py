@@ -93,8 +93,8 @@ def test_a_killed_sync_goes_on_where_it_was(sdk: Served) -> None:
     (last,) = _sync(sdk)
     assert (last["delivered"], last["error"]) == (rows + 1, "")
     assert last["sent"] == rows + 1 - reached
-    (again,) = _sync(sdk)
-    assert (again["sent"], again["delivered"]) == (0, rows + 1)
+    assert (last["removed"], last["left_bytes"]) == (True, 0)
+    assert _sync(sdk) == []
     _are_stored(sdk, rows)
 
 

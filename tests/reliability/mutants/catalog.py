@@ -41,6 +41,10 @@ FLUSHING: Final = ("tests/unit/ingestor/flush/test_flushing.py",)
 ROLLUPS: Final = ("tests/unit/ingestor/planner/test_rolling.py",)
 MEMORY: Final = ("tests/unit/ingestor/flush/test_memory.py",)
 REFUSALS: Final = ("tests/unit/ingestor/flush/test_refusals.py",)
+ORDER: Final = ("tests/unit/producer/delivery/test_order.py",)
+ORPHANS: Final = ("tests/unit/producer/delivery/test_orphans.py",)
+OTHER_RUNS: Final = ("tests/unit/producer/delivery/test_other_runs.py",)
+EARLY: Final = ("tests/unit/ingestor/planner/test_early_sessions.py",)
 TOKENS: Final = ("tests/unit/ingestor/flush/test_tokens.py",)
 
 
@@ -317,5 +321,148 @@ MUTATIONS: Final = (
         "the SDK numbers what it sends again from 0",
         (Edit("stepwell.delivery.publisher:Publisher.send", "self._info, before.sequence)", "self._info, 0)"),),
         PUBLISHER,
+    ),
+    Mutation(
+        "journals are ordered by the clock",
+        (
+            Edit(
+                "stepwell.delivery.order:sort_key",
+                "return info.generation, info.started, info.session",
+                "return info.started, info.generation, info.session",
+            ),
+        ),
+        ORDER,
+    ),
+    Mutation(
+        "a session does not count the journals that it saw",
+        (
+            Edit(
+                "stepwell.delivery.order:find_succession",
+                "max((entry.info.generation for entry in known), default=0)",
+                "max((entry.info.generation for entry in own), default=0)",
+            ),
+        ),
+        ORDER,
+    ),
+    Mutation(
+        "the next journal of a writer is sent while an older one waits",
+        (
+            Edit(
+                "stepwell.delivery.order:find_sendable",
+                "heads.setdefault((entry.run, entry.info.writer), entry)",
+                "heads[(entry.run, entry.info.session)] = entry",
+            ),
+        ),
+        ORPHANS,
+    ),
+    Mutation(
+        "a session does not wait for older journals of its writer",
+        (
+            Edit(
+                "stepwell.delivery.orphans:Orphans.deliver",
+                "own = [entry for entry in busy if self._is_own(entry)]",
+                "own: list[JournalEntry] = []",
+            ),
+        ),
+        ORPHANS,
+    ),
+    Mutation(
+        "side streams don't wait for older journals",
+        (
+            Edit(
+                "stepwell.delivery.orphans:Orphans._is_own",
+                "main_writer(entry.info.writer)",
+                "entry.info.writer",
+            ),
+        ),
+        ORPHANS,
+    ),
+    Mutation(
+        "a process that makes progress is not waited for",
+        (
+            Edit(
+                "stepwell.delivery.order:Patience.is_over",
+                "        if acknowledged > reached:\n",
+                "        if False:\n",
+            ),
+        ),
+        ORDER,
+    ),
+    Mutation(
+        "a journal is delivered without a claim of its own",
+        (
+            Edit(
+                "stepwell.delivery.orphans:Orphans._claim_next",
+                "locks.claim(entry.path, shared=False)",
+                "locks.claim(entry.path, shared=True)",
+            ),
+        ),
+        ORPHANS,
+    ),
+    Mutation(
+        "a delivered journal is removed before it may be stored",
+        (
+            Edit(
+                "stepwell.delivery.orphans:Orphans.remove_delivered",
+                "limit = time.monotonic() - age",
+                "limit = time.monotonic()",
+            ),
+        ),
+        ORPHANS,
+    ),
+    Mutation(
+        "an offline run is delivered by another one",
+        (
+            Edit(
+                "stepwell.delivery.other_runs:OtherRuns.__init__",
+                " and not entry.info.offline",
+                "",
+            ),
+        ),
+        OTHER_RUNS,
+    ),
+    Mutation(
+        "journals for another service are delivered to this one",
+        (
+            Edit(
+                "stepwell.delivery.other_runs:OtherRuns.__init__",
+                "entry.info.destination == destination and ",
+                "",
+            ),
+        ),
+        OTHER_RUNS,
+    ),
+    Mutation(
+        "an error of one journal does not stop its writer",
+        (
+            Edit(
+                "stepwell.delivery.sync:Blocked.add",
+                "        self._lanes.setdefault((run, writer), error)\n",
+                "",
+            ),
+        ),
+        ORDER,
+    ),
+    Mutation(
+        "sync removes what is not stored",
+        (
+            Edit(
+                "stepwell.delivery.sync:may_remove",
+                "return before if records is None else records >= delivered",
+                "return True",
+            ),
+        ),
+        ORDER,
+    ),
+    Mutation(
+        "a session that overtook its predecessor goes unnoticed",
+        (
+            Edit(
+                "stepwell_ingestor.planner.plan:_look_for_predecessor",
+                "if event.predecessor and missing > 0:",
+                "if event.predecessor and missing > event.predecessor_sequence:",
+            ),
+        ),
+        EARLY,
     ),
 )

@@ -61,7 +61,9 @@ class Served:
     @property
     def settings(self) -> dict[str, Any]:
         """Return the same as settings for `init(settings=…)` in this process."""
-        return {name.removeprefix("STEPWELL_").lower(): value for name, value in self.environment.items()}
+        prefix = "STEPWELL_"
+        given = {name: value for name, value in self.environment.items() if name.startswith(prefix)}
+        return {name.removeprefix(prefix).lower(): value for name, value in given.items()}
 
     def journals(self) -> list[Path]:
         """Return the existing journals."""
@@ -98,7 +100,10 @@ def served(broker: str, topics: Topics, store: Store, folder: Path) -> Iterator[
             "STEPWELL_DIR": str(folder),
             "STEPWELL_ENTITY": "me",
             "STEPWELL_PROJECT": "p",
+            # Sync looks for journals in temporary folders, too.
+            "TMPDIR": str(folder / "tmp"),
         }
+        (folder / "tmp").mkdir()
         yield Served(store, environment, folder)
 
 

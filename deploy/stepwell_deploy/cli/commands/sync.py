@@ -18,10 +18,16 @@ def register(app: typer.Typer) -> None:
 
 
 def deliver(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Journals or folders; STEPWELL_DIR if not given.")] = None,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Journals or folders; STEPWELL_DIR and this user's temporary folders if not given."),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep journals that are delivered and stored.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Deliver journals: of offline runs, and of runs that could not send everything. Resumable; safe to repeat.
+
+    Delivered journals are removed when the service has stored them.
 
     Examples: `stepwell sync` · `stepwell sync .stepwell/journals`
     """
@@ -42,7 +48,7 @@ def deliver(
                 tasks[name] = bar.add_task(name, total=total)
             bar.update(tasks[name], completed=done, total=total)
 
-        results = sync(paths or [], progress=progress)
+        results = sync(paths or [], progress=progress, keep=keep)
     if as_json:
         typer.echo(json.dumps([result.as_json() for result in results]))
     else:

@@ -23,14 +23,14 @@ from stepwell_schemas.rules.kinds import Kind
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 values = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | texts
 PUBLISHED_FINGERPRINTS = {
-    "RunStarted": "24f73c7841b80fa9",
+    "RunStarted": "dac1fdc14fc14f37",
     "LogBatch": "df044d0b70681970",
     "LogEvent": "dc9f1e4d202db1cb",
     "RunUpdated": "03e25ece596517ac",
     "MediaChunk": "35502b260c5a0940",
     "RunFinished": "34e9f08ef570f9b4",
 }
-EARLIER_FINGERPRINTS = {"RunStarted": ["fcf7342c6ae0d39c"]}
+EARLIER_FINGERPRINTS = {"RunStarted": ["fcf7342c6ae0d39c", "24f73c7841b80fa9"]}
 """Of schemas that earlier versions wrote: never remove one."""
 
 

@@ -1,0 +1,104 @@
+"""Folders with journals: the one of the settings, and temporary ones, which are used if it is not writable.
+
+Only headers are read here.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+import struct
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from stepwell.delivery.order import JournalEntry
+from stepwell.errors import JournalError
+from stepwell.journal.format import JournalInfo, read_acknowledged, read_header
+from stepwell_schemas.rules.identifiers import RunPath
+
+SUFFIX: Final = ".journal"
+TEMPORARY_PREFIX: Final = "stepwell-"
+_NAME_CHARS: Final = 64
+
+
+def safe_file_name(run_id: str) -> str:
+    """Return a run id as part of a file name: short, and without characters special to file systems or shells."""
+    safe = "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "_" for char in run_id)
+    return safe[:_NAME_CHARS]
+
+
+def journal_name(run_id: str, session: str) -> str:
+    """Return the file name of a session's journal."""
+    return f"{safe_file_name(run_id)}-{session}{SUFFIX}"
+
+
+def find_temporary_folders() -> list[Path]:
+    """Return this user's temporary folders of Stepwell; others' are left out, since anybody may create one."""
+    folders: list[Path] = []
+    try:
+        with os.scandir(tempfile.gettempdir()) as found:
+            for entry in found:
+                if entry.name.startswith(TEMPORARY_PREFIX):
+                    status = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid():
+                        folders.append(Path(entry.path))
+    except OSError:
+        return folders
+    return sorted(folders)
+
+
+def read_info(path: Path) -> JournalInfo | None:
+    """Return a journal's identity; None if the file is gone or no journal."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return read_header(data, str(path))[0]
+    except (OSError, ValueError, JournalError):
+        return None
+
+
+def acknowledged_offset(path: Path) -> int:
+    """Return the offset before which a journal is delivered; 0 if the file is gone or no journal."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return read_acknowledged(data).offset
+    except (OSError, ValueError, struct.error):
+        return 0
+
+
+class JournalFolders:
+    """The journals in one machine's folders. Headers are read once: they never change.
+
+    A journal in a temporary folder counts only if it was written for the same service: temporary folders are shared by
+    all projects of a user.
+
+    Attributes:
+        folder: the folder of the settings.
+    """
+
+    def __init__(self, folder: Path, destination: str) -> None:
+        self.folder = folder
+        self._destination = destination
+        self._infos: dict[Path, JournalInfo] = {}
+
+    def find_run(self, run: RunPath) -> list[JournalEntry]:
+        """Return all journals of a run, live ones included."""
+        pattern = f"{safe_file_name(run.run_id)}-*{SUFFIX}"
+        own = self._read(self.folder.glob(pattern))
+        apart = self._read(path for folder in find_temporary_folders() for path in folder.glob(pattern))
+        entries = [*own, *(entry for entry in apart if entry.info.destination == self._destination)]
+        return [entry for entry in entries if entry.run == run]
+
+    def find_others(self, run: RunPath) -> list[JournalEntry]:
+        """Return the journals of all other runs in the folder of the settings."""
+        return [entry for entry in self._read(self.folder.glob(f"*{SUFFIX}")) if entry.run != run]
+
+    def _read(self, paths: Iterable[Path]) -> Iterator[JournalEntry]:
+        for path in paths:
+            info = self._infos.get(path) or read_info(path)
+            # A file without a header may get one: its session is just being opened.
+            if info is not None:
+                self._infos[path] = info
+                yield JournalEntry(path, info)
