@@ -37,6 +37,7 @@ _SIGNED: Final = "if self._given.get(partition) != self._present_membership():"
 CLIENTS: Final = ("tests/integration/ingestor/test_kafka_clients.py",)
 FENCE: Final = ("tests/integration/ingestor/test_overtaken_commits.py",)
 PUBLISHER: Final = ("tests/unit/producer/delivery/test_publisher.py",)
+DECISIONS: Final = ("tests/unit/ingestor/positions/test_decide.py",)
 FLUSHING: Final = ("tests/unit/ingestor/flush/test_flushing.py",)
 ROLLUPS: Final = ("tests/unit/ingestor/planner/test_rolling.py",)
 MEMORY: Final = ("tests/unit/ingestor/flush/test_memory.py",)
@@ -305,6 +306,78 @@ MUTATIONS: Final = (
         "a member commits for another's partition",
         (Edit(_COMMIT, _SIGNED, "if self._present_membership()[1] == '':"),),
         CLIENTS,
+    ),
+    Mutation(
+        "a flush goes on in tables that were emptied during it",
+        (
+            Edit(
+                "stepwell_ingestor.flush.flusher:Flusher._insert_confirmed",
+                "        await self._confirm()\n",
+                "",
+            ),
+        ),
+        FLUSHING,
+    ),
+    Mutation(
+        "states of a flush of a replaced log hold",
+        (
+            Edit(
+                "stepwell_ingestor.positions.decide:_begin_epoch",
+                "voided = (*voided, VoidRange(own.logical_end, begin))[-VOIDED:]",
+                "pass",
+            ),
+        ),
+        DECISIONS,
+    ),
+    Mutation(
+        "tables that are behind the group are not filled again",
+        (
+            Edit(
+                "stepwell_ingestor.positions.decide:_continue",
+                "return Decision(own, stored, reason,",
+                "return Decision(own, evidence.committed or stored, reason,",
+            ),
+        ),
+    ),
+    Mutation(
+        "a log that was replaced is continued at the stored offset",
+        (
+            Edit(
+                "stepwell_ingestor.positions.decide:decide",
+                "elif not own.is_of(evidence.log) or _is_another_log(own, evidence):",
+                "elif _is_another_log(own, evidence):",
+            ),
+        ),
+    ),
+    Mutation(
+        "a process skips to the next journal of a writer",
+        (
+            Edit(
+                "stepwell.delivery.order:find_sendable",
+                "heads.setdefault((entry.run, entry.info.writer), entry)",
+                "heads.setdefault((entry.run, entry.info.session), entry)",
+            ),
+        ),
+    ),
+    Mutation(
+        "journals are sent by the time of their start",
+        (
+            Edit(
+                "stepwell.delivery.order:sort_key",
+                "return info.generation, info.started, info.session",
+                "return 0, info.started, info.session",
+            ),
+        ),
+    ),
+    Mutation(
+        "a session does not wait for older journals of its writer",
+        (
+            Edit(
+                "stepwell.delivery.sender:Sender._deliver",
+                "await self._orphans.deliver(producer, settings.events_topic, wait=True)",
+                "await self._orphans.deliver(producer, settings.events_topic)",
+            ),
+        ),
     ),
     Mutation(
         "the SDK acknowledges before the broker's answer",

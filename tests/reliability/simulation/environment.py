@@ -69,7 +69,7 @@ class ChangingEnvironment:
     def compare(self) -> Differences:
         """Compare the tables with what the log holds and what was sent."""
         self._world.counts["changing schedules"] = 1
-        return check(self._store.tables, self._broker, self._senders, self._store.levels, self._logged)
+        return check(self._store, self._broker, self._senders, self._logged)
 
     def _send(self) -> None:
         sender = self._world.rng.choice(list(self._senders.values()))

@@ -10,6 +10,7 @@ from reliability.simulation.broker import Broker
 from reliability.simulation.reference import Differences, Tables, added_up
 from reliability.simulation.rollups import differences
 from reliability.simulation.senders import Sender
+from reliability.simulation.store import SimulatedStore
 from stepwell_ingestor.positions.decide import NEW_LOGS
 from stepwell_schemas.events.codec import decode
 from stepwell_schemas.events.models import LogBatch
@@ -29,13 +30,13 @@ def next_sequences(tables: Tables) -> Mapping[str, int]:
 
 
 def check(
-    tables: Tables,
+    store: SimulatedStore,
     broker: Broker,
     senders: Mapping[str, Sender],
-    levels: Sequence[int],
     logged: Sequence[Mapping[str, Any]],
 ) -> Differences:
     """Compare the tables with what the log holds and what was sent."""
+    tables = store.tables
     held = {place for log in broker.logs.values() for message in log.messages for place in _places(message.value)}
     stored = _stored(tables)
     lost = held - stored.keys()
@@ -50,7 +51,8 @@ def check(
     exact = not any(entry["event"] in _LOST_LOG for entry in logged)
     problems += _counts(tables, senders, set(stored), exact=exact)
     if exact:
-        found = differences(tables.get("rollups", ()), tables.get("points_number", ()), levels)
+        problems += store.closed_early
+        found = differences(tables.get("rollups", ()), tables.get("points_number", ()), store.levels)
         problems += [f"{len(found)} rollups differ: {found[:_SHOWN]}"[:2_000]] if found else []
     return Differences(len(stored), len(lost), 0, problems)
 

@@ -20,6 +20,7 @@ from reliability.simulation.reference import Differences, compare
 from reliability.simulation.rollups import LEVELS
 from reliability.simulation.shortcuts import shortcuts
 from reliability.simulation.store import SimulatedStore
+from reliability.simulation.trainers import TrainingProcesses
 from reliability.simulation.workload import Content, Entry, Workload
 from reliability.simulation.world import SESSION_SECONDS, Faults, World
 from stepwell_ingestor.flush import flusher
@@ -30,8 +31,11 @@ _SETTLE_SECONDS: Final = 120.0
 # Longer than any delay of a request and any pause.
 _QUIET_SECONDS: Final = 10 * SESSION_SECONDS
 _LOOK_SECONDS: Final = 0.25
-# Of so many schedules, one has an environment that changes.
-_CHANGING: Final = 4
+# The kinds of schedules, by the last digits of their seeds: an environment that changes, training processes (which are
+# costly), or faulty ingestion in all others.
+_KINDS: Final = 16
+_CHANGING: Final = frozenset({0, 4, 8, 12})
+_TRAINING: Final = 2
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,8 @@ class _FaultyIngest:
     def compare(self) -> Differences:
         """Compare the tables with the log as a whole, and with the model."""
         self._world.counts["events"] = len(self._entries)
-        return compare(self._store.tables, self._broker, self._entries, self._store.levels)
+        found = compare(self._store.tables, self._broker, self._entries, self._store.levels)
+        return found._replace(problems=self._store.closed_early + found.problems)
 
     async def _recover(self) -> None:
         self._world.note("recover")
@@ -128,16 +133,17 @@ def run_schedule(seed: int) -> Outcome:
         partitions = [TopicPartition(TOPIC, number) for number in range(world.rng.randint(1, 3))]
         broker, store = Broker(world, partitions), SimulatedStore(world, world.rng.choice(LEVELS))
         ingestors = Ingestors(world, broker, store)
-        schedule: Schedule
-        if seed % _CHANGING:
-            schedule = _FaultyIngest(world, broker, store, ingestors)
-        else:
+        trainers = TrainingProcesses(world)
+        schedule: Schedule = _FaultyIngest(world, broker, store, ingestors)
+        if seed % _KINDS in _CHANGING:
             schedule = ChangingEnvironment(world, broker, store, ingestors, logged)
+        elif seed % _KINDS == _TRAINING:
+            schedule = trainers
         try:
             with patch.object(flusher, "LEVELS", store.levels):
                 loop.run_until_complete(schedule.run())
         finally:
-            _bury(loop, ingestors.processes)
+            _bury(loop, [*ingestors.processes, *trainers.processes])
     differences = schedule.compare()
     world.counts["points"] = differences.points
     return Outcome(

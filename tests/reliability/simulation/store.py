@@ -61,10 +61,16 @@ class Answer:
 
 
 class SimulatedStore(Store):
-    """Tables without merges. Like a slow read, a read may see the state at the start of its thread."""
+    """Tables without merges. Like a slow read, a read may see the state at the start of its thread.
+
+    Attributes:
+        tables: rows by table, in the order of insertion. levels: the levels of rollups.
+        closed_early: buckets that a series claimed to be closed before they had a row.
+    """
 
     def __init__(self, world: World, levels: Sequence[int]) -> None:
         self.tables: dict[str, list[Row]] = defaultdict(list)
+        self.closed_early: list[str] = []
         self.away_until = 0.0
         self._world = world
         self.levels = levels
@@ -137,7 +143,7 @@ class SimulatedStore(Store):
             new = python_rows(table, rows)
             if table == "series":
                 points, rollups = self.tables["points_number"], self.tables["rollups"]
-                self._world.problems += closed_before(new, points, rollups, self.levels)
+                self.closed_early += closed_before(new, points, rollups, self.levels)
             self.tables[table] += new
             self._world.note(f"insert {token} {len(rows)}")
         if chance(faults.insert_after):
