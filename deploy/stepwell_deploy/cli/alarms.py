@@ -48,6 +48,16 @@ def _stalled(samples: Samples) -> str:
     return f"{_lag(samples)} events wait in Kafka and none are stored; see the ingestor's log and its other alarms"
 
 
+def _log(samples: Samples) -> str:
+    count = samples.get("stepwell_ingestor_positions_corrected_total", 0.0)
+    return f"Kafka has lost or replaced records; {count:,.0f} partitions were continued elsewhere, see the ingestor's log"
+
+
+def _missing(samples: Samples) -> str:
+    lost = samples.get("stepwell_ingestor_missing_records_total", 0.0)
+    return f"retention removed {lost:,.0f} records before they were stored; set `retention.ms` of the topic to -1"
+
+
 def _broker(samples: Samples) -> str:
     return f"the broker is away or unsteady ({_restarts(samples, 'broker')}); see the end of kafka/broker.log"
 
@@ -88,6 +98,8 @@ ALARMS: Final = (
     AlarmRule("store_unreachable", "stepwell_ingestor_store_alarm", _store),
     AlarmRule("media_unreachable", "stepwell_ingestor_media_alarm", _media),
     AlarmRule("ingestor_stalled", "stepwell_ingestor_stalled_alarm", _stalled),
+    AlarmRule("log_replaced", "stepwell_ingestor_log_alarm", _log),
+    AlarmRule("records_missing", "stepwell_ingestor_missing_alarm", _missing),
     AlarmRule("broker_down", "stepwell_up_broker_alarm", _broker),
     AlarmRule("ingestor_failing", "stepwell_up_ingestor_alarm", _ingestor),
     AlarmRule("disk_low", "stepwell_up_disk_alarm", _disk),

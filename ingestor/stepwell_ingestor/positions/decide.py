@@ -45,7 +45,7 @@ NEW_LOGS: Final = frozenset({Reason.LOG_REPLACED, Reason.LOG_CUT, Reason.PLAN_VO
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a partition when it is assigned.
+    """The findings about a partition when it is assigned.
 
     Attributes:
         own: its stored position.
@@ -75,7 +75,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Decision:
-    """Where to read from.
+    """The place at which a partition is continued.
 
     Attributes:
         position: the partition's position, with `end` at `start` or before it.

@@ -62,7 +62,7 @@ class VoidRange(NamedTuple):
 
 @dataclass(frozen=True)
 class LogPosition:
-    """How far a partition is stored.
+    """The offset up to which a partition is stored, and what is known of its log.
 
     `first` and `end` are Kafka's offsets: where the epoch began, and the first one that is not stored. `holds_rows`:
     something of the partition is in the tables. `missing`: records that retention removed before they were stored.

@@ -9,12 +9,20 @@ from reliability.mutants.edits import Edit
 
 _FLUSH: Final = "stepwell_ingestor.flush.flusher:Flusher.flush"
 _STORE: Final = "stepwell_ingestor.flush.flusher:Flusher._store"
-_INSERT_TOKEN: Final = "stepwell_ingestor.flush.flusher:insert_token"
+_INSERT_TOKEN: Final = "stepwell_ingestor.flush.tokens:insert_token"
+_BEGIN: Final = "stepwell_ingestor.partitions:AssignedPartitions._begin"
+_CONTINUE: Final = "stepwell_ingestor.positions.decide:_continue"
 _COMMIT: Final = "stepwell_ingestor.kafka.client:AiokafkaClients.commit"
-_COMMIT_PLAN: Final = "        await commit(self._kafka, self._partition, first, str(end), again=planned)\n"
-_INSERT_ALL: Final = """        plan = await self._store(plan, plan_without, token, first, planned)
+_COMMIT_PLAN: Final = "        await commit(self._kafka, self._partition, pending.start, mark.text, again=found)\n"
+_INSERT_ALL: Final = """        plan = await self._store(plan, plan_without, token, flush.first, found)
         self._report(plan)
+        await self._confirm(position)
+        holds_rows = position.holds_rows or bool(plan.tables)
+        await self.store_position(position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows))
 """
+_LETTERS: Final = (
+    "        letters = [letter._replace(message=shift(letter.message, -position.base)) for letter in plan.dead]\n"
+)
 _ROLL: Final = """            if table == _REACHED:
                 await self._store_rollups(plan)
 """
@@ -27,10 +35,10 @@ _INSERT: Final = """            try:
                 # The tables that are stored have the same rows in the new plan, so no row has to be taken back.
                 plan = await asyncio.to_thread(plan_without, left_out)
 """
-_DELIVER: Final = "        await self._letters.deliver(self._partition, plan.dead, self._given_up)\n"
-_COMMIT_END: Final = '        await commit(self._kafka, self._partition, end, "")\n'
+_DELIVER: Final = "        await self._letters.deliver(self._partition, letters, self._given_up)\n"
+_COMMIT_END: Final = '        await commit(self._kafka, self._partition, pending.end, "")\n'
 _PUT: Final = "        self._states.put(plan.states)\n"
-_TOKEN: Final = 'return f"{partition.topic}:{partition.partition}:{first.offset}:{end}:{record}:{table}"'
+_TOKEN: Final = 'return f"{partition.topic}:{partition.partition}:{flush.first}:{flush.end}:{flush.records}:{table}"'
 _INDENT: Final = 16 * " "
 _SIGNED: Final = "if self._given.get(partition) != self._present_membership():"
 
@@ -47,6 +55,9 @@ ORPHANS: Final = ("tests/unit/producer/delivery/test_orphans.py",)
 OTHER_RUNS: Final = ("tests/unit/producer/delivery/test_other_runs.py",)
 EARLY: Final = ("tests/unit/ingestor/planner/test_early_sessions.py",)
 TOKENS: Final = ("tests/unit/ingestor/flush/test_tokens.py",)
+POSITIONS: Final = ("tests/unit/ingestor/positions/test_decide.py",)
+ENVIRONMENT: Final = ("tests/unit/ingestor/positions/test_environment.py",)
+REPLACED: Final = ("tests/integration/ingestor/test_log_positions.py",)
 
 
 @dataclass(frozen=True)
@@ -65,22 +76,22 @@ MUTATIONS: Final = (
     Mutation("the plan is not committed", (Edit(_FLUSH, _COMMIT_PLAN, ""),)),
     Mutation(
         "a plan that is found is not committed again",
-        (Edit(_FLUSH, _COMMIT_PLAN, f"        if not planned:\n    {_COMMIT_PLAN}"),),
+        (Edit(_FLUSH, _COMMIT_PLAN, f"        if not found:\n    {_COMMIT_PLAN}"),),
         FLUSHING,
     ),
     Mutation(
         "the plan is ignored at the start",
         (
             Edit(
-                "stepwell_ingestor.partitions:AssignedPartitions.read_plans",
-                "owned, start, int(plan) if plan else None)",
-                "owned, start, None)",
+                _BEGIN,
+                "PartitionBuffer(decision.start, decision.plan, decision.until)",
+                "PartitionBuffer(decision.start, None, decision.until)",
             ),
         ),
     ),
     Mutation("a token names only the table", (Edit(_INSERT_TOKEN, _TOKEN, "return table"),)),
     Mutation("a token is random", (Edit(_INSERT_TOKEN, _TOKEN, "return str(hash(object()))"),)),
-    Mutation("a token leaves out the end", (Edit(_INSERT_TOKEN, _TOKEN, _TOKEN.replace("{end}:", "")),), TOKENS),
+    Mutation("a token leaves out the end", (Edit(_INSERT_TOKEN, _TOKEN, _TOKEN.replace("{flush.end}:", "")),), TOKENS),
     Mutation(
         "records that were there before are not skipped",
         (
@@ -106,14 +117,20 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell_ingestor.flush.state_loader:_load",
-                'row["number"] if row["offset"] <= offset else row["previous_number"]',
+                'row["number"] if as_of.includes(row["offset"]) else row["previous_number"]',
                 'row["number"]',
             ),
         ),
     ),
     Mutation(
         "the end is committed before the inserts",
-        (Edit(_FLUSH, _INSERT_ALL + _DELIVER + _COMMIT_END, _COMMIT_END + _INSERT_ALL + _DELIVER),),
+        (
+            Edit(
+                _FLUSH,
+                _INSERT_ALL + _LETTERS + _DELIVER + _COMMIT_END,
+                _COMMIT_END + _INSERT_ALL + _LETTERS + _DELIVER,
+            ),
+        ),
     ),
     Mutation(
         "a series shows its extent before its rollups are stored", (Edit(_STORE, _ROLL + _INSERT, _INSERT + _ROLL),)
@@ -195,7 +212,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a partition starts again without a seek",
-        (Edit("stepwell_ingestor.partitions:AssignedPartitions._begin", "self._kafka.seek(partition, first)", "pass"),),
+        (Edit(_BEGIN, "self._kafka.seek(partition, decision.start)", "pass"),),
     ),
     Mutation(
         "values that ClickHouse refuses take their key's spelling with them",
@@ -260,6 +277,118 @@ MUTATIONS: Final = (
                 "self._given = dict.fromkeys(self._broker.logs, self._present)",
             ),
         ),
+    ),
+    Mutation(
+        "a plan is repeated for other records",
+        (
+            Edit(
+                "stepwell_ingestor.flush.tokens:make_plan",
+                "if found.checksum not in {None, checksum}:",
+                "if False:",
+            ),
+        ),
+        (*TOKENS, *FLUSHING),
+    ),
+    Mutation(
+        "an epoch begins at the offsets of the one before",
+        (
+            Edit(
+                "stepwell_ingestor.positions.decide:_begin_epoch",
+                "base=max(begin - start, 0)",
+                "base=0 if own is None else own.base",
+            ),
+        ),
+        ENVIRONMENT,
+    ),
+    Mutation(
+        "an epoch is only above its own partition",
+        (
+            Edit(
+                "stepwell_ingestor.positions.decide:_begin_epoch",
+                "*(one.logical_end for one in known), ",
+                "*(one.logical_end for one in known if one is own), ",
+            ),
+        ),
+        POSITIONS,
+    ),
+    Mutation(
+        "a log that was cut is read from its present end",
+        (
+            Edit(
+                "stepwell_ingestor.positions.decide:_last_match",
+                "    ceiling = min(ceiling, evidence.extent.end)\n",
+                "    return min(ceiling, evidence.extent.end)\n",
+            ),
+        ),
+        ENVIRONMENT,
+    ),
+    Mutation(
+        "other records at the stored offsets are not noticed",
+        (Edit(_CONTINUE, "_differs(evidence, own) or ", ""),),
+        ENVIRONMENT,
+    ),
+    Mutation(
+        "reading continues where the group is",
+        (Edit(_CONTINUE, "Decision(own, stored, reason,", "Decision(own, evidence.committed or 0, reason,"),),
+        ENVIRONMENT,
+    ),
+    Mutation(
+        "restored tables are filled under tokens that ClickHouse knows",
+        (
+            Edit(
+                _CONTINUE, "own = replace(own, epoch=own.epoch + 1, reason=reason)", "own = replace(own, reason=reason)"
+            ),
+        ),
+        POSITIONS,
+    ),
+    Mutation(
+        "empty tables are continued where the group is",
+        (
+            Edit(
+                "stepwell_ingestor.positions.decide:_begin",
+                "earlier = evidence.adopts and evidence.holds_runs and",
+                "earlier =",
+            ),
+        ),
+        POSITIONS,
+    ),
+    Mutation(
+        "added partitions are read",
+        (
+            Edit(
+                "stepwell_ingestor.positions.decide:_refuse_added_partitions",
+                "if counts and max(counts) < evidence.log.partitions:",
+                "if False:",
+            ),
+        ),
+        POSITIONS,
+    ),
+    Mutation(
+        "states of an abandoned flush hold",
+        (
+            Edit(
+                "stepwell_ingestor.positions.models:AsOf.includes",
+                "if any(void.offset_from < written_at <= void.offset_to for void in self.voided):",
+                "if False:",
+            ),
+        ),
+        POSITIONS,
+    ),
+    Mutation(
+        "positions are not stored",
+        (
+            Edit(
+                "stepwell_ingestor.flush.flusher:Flusher.store_position",
+                "        await self._in_thread(self._client.insert, POSITIONS, position_row(position))\n",
+                "",
+            ),
+        ),
+        FLUSHING,
+    ),
+    Mutation(
+        "a log that begins again is taken for the same",
+        (Edit("stepwell_ingestor.log_watch:is_replaced", "return not same_topic or", "return"),),
+        REPLACED,
     ),
     Mutation(
         "a commit in doubt is followed by others of the same member",

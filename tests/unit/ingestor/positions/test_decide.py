@@ -1,4 +1,4 @@
-"""Where a partition is continued: every combination of tables, group and log."""
+"""The place at which a partition is continued, for combinations of tables, group and log."""
 
 from __future__ import annotations
 
