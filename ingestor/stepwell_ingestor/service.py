@@ -193,7 +193,7 @@ class Ingestor:
         telemetry.count("stepwell_ingestor_flushes")
         telemetry.count("stepwell_ingestor_early_sessions", len(plan.early))
         for early in plan.early:
-            _log.warning("session_overtook_predecessor", **early._replace(path=str(early.path))._asdict())
+            _log.warning("session_overtook_predecessor", **early.as_fields())
         self._alarm.report(pending.messages, plan.dead)
         telemetry.gauge("stepwell_ingestor_last_flush_timestamp_seconds", self._last_flush_at)
         telemetry.gauge("stepwell_ingestor_state_bytes", self._memory.bytes)

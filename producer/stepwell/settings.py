@@ -107,7 +107,7 @@ class ProducerSettings(KafkaSettings):
 
     @property
     def destination(self) -> str:
-        """Where sessions are delivered to: the given brokers, otherwise the service, which names them."""
+        """Destination of sessions: the brokers that were given, otherwise the service, which names them."""
         return self.kafka_bootstrap_servers or self.base_url.rstrip("/")
 
     @model_validator(mode="before")

@@ -43,13 +43,18 @@ class EarlySession(NamedTuple):
     predecessor: str
     missing: int
 
+    def as_fields(self) -> dict[str, str | int]:
+        """Return the fields of a log event."""
+        return {**self._asdict(), "path": str(self.path)}
+
 
 @dataclass
 class FlushPlan:
     """The effects of a flush: rows by table in the order of insertion, dead letters, and the states after it.
 
-    `early`: sessions that overtook their predecessors. `rollups` and `rollup_plan` are stored after the tables of points and before all others. `clipped`: number of counts
-    clipped at their column's maximum. `isolated`: number of events that made planning fail (see `isolation`).
+    `rollups` and `rollup_plan` are stored after the tables of points and before all others. `clipped`: number of counts
+    clipped at their column's maximum. `isolated`: number of events that made planning fail (see `isolation`). `early`:
+    sessions that overtook their predecessors.
     """
 
     tables: dict[str, pa.Table]

@@ -11,6 +11,7 @@ import stat
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from stepwell_schemas.rules.identifiers import RunPath
 
 SUFFIX: Final = ".journal"
 TEMPORARY_PREFIX: Final = "stepwell-"
+OTHERS_AT_MOST: Final = 500
 _NAME_CHARS: Final = 64
 
 
@@ -82,18 +84,22 @@ class JournalFolders:
         self.folder = folder
         self._destination = destination
         self._infos: dict[Path, JournalInfo] = {}
+        self._temporary: list[Path] | None = None
 
     def find_run(self, run: RunPath) -> list[JournalEntry]:
         """Return all journals of a run, live ones included."""
         pattern = f"{safe_file_name(run.run_id)}-*{SUFFIX}"
+        if self._temporary is None:
+            self._temporary = [folder for folder in find_temporary_folders() if any(folder.glob(f"*{SUFFIX}"))]
         own = self._read(self.folder.glob(pattern))
-        apart = self._read(path for folder in find_temporary_folders() for path in folder.glob(pattern))
+        apart = self._read(path for folder in self._temporary for path in folder.glob(pattern))
         entries = [*own, *(entry for entry in apart if entry.info.destination == self._destination)]
         return [entry for entry in entries if entry.run == run]
 
     def find_others(self, run: RunPath) -> list[JournalEntry]:
-        """Return the journals of all other runs in the folder of the settings."""
-        return [entry for entry in self._read(self.folder.glob(f"*{SUFFIX}")) if entry.run != run]
+        """Return journals of other runs in the folder of the settings, of the first OTHERS_AT_MOST files."""
+        paths = islice(self.folder.glob(f"*{SUFFIX}"), OTHERS_AT_MOST)
+        return [entry for entry in self._read(paths) if entry.run != run]
 
     def _read(self, paths: Iterable[Path]) -> Iterator[JournalEntry]:
         for path in paths:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from stepwell.delivery.journal_file import JournalFile
 
-_LOOK_AT_MOST: Final = 500
 _INGEST_SECONDS: Final = 60.0
 _MEGABYTE: Final = 1_000_000
 
@@ -51,11 +50,12 @@ class Waiting(NamedTuple):
 
 
 def find_waiting(entries: Iterable[JournalEntry]) -> Waiting:
-    """Return the journals without a live owner; looks at a bounded number, and reads headers only."""
-    orphaned = [entry for entry in list(entries)[:_LOOK_AT_MOST] if locks.is_orphaned(entry.path)]
+    """Return the journals without a live owner; reads headers only."""
+    orphaned = [entry for entry in entries if locks.is_orphaned(entry.path)]
     sizes = {entry: _undelivered_bytes(entry.path) for entry in orphaned}
     undelivered = [entry for entry, size in sizes.items() if size]
-    return Waiting(tuple(orphaned), len(undelivered), len({entry.run for entry in undelivered}), sum(sizes.values()))
+    left = tuple(entry for entry, size in sizes.items() if size or not entry.info.keep)
+    return Waiting(left, len(undelivered), len({entry.run for entry in undelivered}), sum(sizes.values()))
 
 
 def _undelivered_bytes(path: Path) -> int:

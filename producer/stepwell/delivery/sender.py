@@ -167,7 +167,7 @@ class Sender:
         self._call(lambda: self._wake.set() if self._wake else None)
         self._thread.join(max(0.0, timeout))
         if self._thread.is_alive():
-            self._error = self._error or f"not delivered within {timeout:g} s"
+            self._error = self._error or self._orphans.error or f"not delivered within {timeout:g} s"
             self._call(lambda: self._task.cancel() if self._task else None)
             self._thread.join(_STOP_GRACE_SECONDS)
 
