@@ -16,7 +16,7 @@ _COMMIT: Final = "stepwell_ingestor.kafka.client:AiokafkaClients.commit"
 _COMMIT_PLAN: Final = "        await commit(self._kafka, self._partition, pending.start, mark.text, again=found)\n"
 _INSERT_ALL: Final = """        plan = await self._store(plan, plan_without, token, flush.first, found)
         self._report(plan)
-        await self._confirm(position)
+        await self._with_retries(self._confirm)
         holds_rows = position.holds_rows or bool(plan.tables)
         await self.store_position(position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows))
 """
@@ -499,7 +499,7 @@ MUTATIONS: Final = (
         ),
     ),
     Mutation(
-        "a session does not wait for older journals of its writer",
+        "a sender does not wait for older journals of its writer",
         (
             Edit(
                 "stepwell.delivery.sender:Sender._deliver",
