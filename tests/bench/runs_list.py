@@ -39,19 +39,20 @@ FROM numbers({runs:UInt64})
 """
 
 _SERIES: Final = """
-INSERT INTO {db}.series (entity, project, run_id, key, kind, first_step, last_step, points, rewritten, first_version,
-    value_min, value_max, value_sum, not_nan, last_number, last_text, last_offset, stream)
+INSERT INTO {db}.series (entity, project, run_id, key, kind, first_step, last_step, rewritten, first_version,
+    value_min, value_max, last_number, last_text, last_offset, stream, totals)
 SELECT
     'bench', {project:String}, lower(hex(sipHash64(intDiv(number, {metrics:UInt64})))),
     concat(['train', 'val', 'perf'][number % {metrics:UInt64} % 3 + 1], '/m', toString(number % {metrics:UInt64})),
-    'number', 0, 1000, 1001, 0, number, 0, 1, 500, 1001, (1000, number, rand(2) / 4294967296), (0, 0, ''), number, ''
+    'number', 0, 1000, 0, number, 0, 1, (1000, number, rand(2) / 4294967296), (0, 0, ''), number, '',
+    (1, 1000, 1001, 1001, 500, 0, 0, 0, 0)
 FROM numbers({runs:UInt64} * {metrics:UInt64})
 """
 
 _ACTIVITY: Final = """
-INSERT INTO {db}.run_activity (entity, project, run_id, first_timestamp, last_timestamp, last_step, log_rows, points)
+INSERT INTO {db}.run_activity (entity, project, run_id, first_timestamp, last_timestamp, last_step, totals)
 SELECT 'bench', {project:String}, lower(hex(sipHash64(number))), toDateTime64(1700000000 + number, 3),
-    toDateTime64(1700003600 + number, 3), 1000, 1001, 50050
+    toDateTime64(1700003600 + number, 3), 1000, (1, 1001, 50050, 0, 0, 0, 0, 0, 0, 0, 0)
 FROM numbers({runs:UInt64})
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from stepwell_ingestor.planner.run_state import RunDocument, RunState
 from stepwell_ingestor.planner.run_tables import ABSENT
+from stepwell_ingestor.planner.totals import NO_COUNTS, counts_as_of, series_as_of
 from stepwell_ingestor.positions.models import AsOf
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.limits import VERSION_ROW_BITS
@@ -29,12 +30,15 @@ _MEDIA_TYPES = (
 )
 _FILES_ASKED = 500
 
+_Rows = Callable[[str, str], Iterator[tuple[RunState, dict[str, Any]]]]
+"""A function that reads columns of a table, and returns each row with the state of its run."""
+
 
 def load_states(store: Store, paths: Collection[RunPath], as_of: AsOf) -> dict[RunPath, RunState]:
     """Return the states of runs as of an offset, without the effects of a flush that ended after it or was abandoned.
 
-    At most one flush can have ended after it: the one whose plan is being repeated. Its rows in the table `series` need
-    not be undone, since repeating them under their tokens changes nothing.
+    At most one flush can have ended after it: the one whose plan is being repeated. Each row about a run has the values
+    before its flush next to those after it.
 
     Raises:
         StoreError: if ClickHouse can't be read.
@@ -80,12 +84,22 @@ def _load(store: Store, states: Mapping[RunPath, RunState], as_of: AsOf) -> None
     ):
         if row["first_version"] < as_of.offset << VERSION_ROW_BITS:
             state.stored_as[row["spelling"]] = state.spellings.setdefault(row["folded"], row["spelling"])
-    for state, row in rows("key, kind, last_step", "series FINAL"):
-        state.last_steps[row["key"], row["kind"]] = row["last_step"]
+    _load_totals(rows, as_of)
     for state, row in rows("* EXCEPT (entity, project, run_id)", "run_documents FINAL"):
         state.document = _document(row)
     for state in states.values():
         state.measure()
+
+
+def _load_totals(rows: _Rows, as_of: AsOf) -> None:
+    for state, row in rows("key, kind, totals", "series FINAL"):
+        if totals := series_as_of(row["totals"], as_of.includes):
+            state.series[row["key"], row["kind"]] = totals
+    for state, row in rows("totals", "run_activity FINAL"):
+        state.counts = counts_as_of(row["totals"], as_of.includes)
+    for state, row in rows("session, totals", "session_activity FINAL"):
+        if (counts := counts_as_of(row["totals"], as_of.includes)) != NO_COUNTS:
+            state.session_counts[row["session"]] = counts
 
 
 def load_media_types(store: Store, files: Collection[str]) -> dict[str, str]:

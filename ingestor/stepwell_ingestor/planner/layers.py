@@ -79,4 +79,7 @@ Known = dict[K, V] | Layer[K, V]
 def entry_bytes(key: object, value: object) -> int:
     """Estimate the memory of an entry, in constant time."""
     keys = key if isinstance(key, tuple) else (key,)
-    return ENTRY_BYTES + sum(map(sys.getsizeof, keys)) + (0 if isinstance(value, int) else sys.getsizeof(value))
+    size = 0 if isinstance(value, int) else sys.getsizeof(value)
+    if isinstance(value, tuple):
+        size += sum(map(sys.getsizeof, value))
+    return ENTRY_BYTES + sum(map(sys.getsizeof, keys)) + size

@@ -20,8 +20,17 @@ from stepwell_ingestor.planner.log_events import as_batch
 from stepwell_ingestor.planner.point_tables import Columns, Int64s, build_point_tables
 from stepwell_ingestor.planner.rollups.plan import RollupPlan, plan_rollups
 from stepwell_ingestor.planner.run_state import RunDocument, RunState, SeriesId
-from stepwell_ingestor.planner.run_tables import Activity, Conflict, MediaFile, Session, media_table, run_tables
+from stepwell_ingestor.planner.run_tables import (
+    Activity,
+    Conflict,
+    MediaFile,
+    Session,
+    add_up_counts,
+    media_table,
+    run_tables,
+)
 from stepwell_ingestor.planner.series_stats import SeriesPart, series_table, split_by_series
+from stepwell_ingestor.planner.totals import NO_TOTALS
 from stepwell_schemas.clickhouse.tables import POINT_TABLES
 from stepwell_schemas.errors import DeadLetterReason, KeyRuleError, shorten
 from stepwell_schemas.events.models import Block, LogBatch, LogEvent, MediaChunk, RunFinished, RunStarted, RunUpdated
@@ -149,11 +158,13 @@ def plan_flush(
         flush.documents.pop(path, None)
         if path in before:
             flush.states[path].document = before[path].document
-    clipped = sum(part.clip() for part in (*flush.activity.values(), *flush.sessions.values()))
+    clipped = add_up_counts(flush.states, flush.activity, flush.sessions)
+    for (path, series), part in flush.series.items():
+        flush.states[path].series[series] = part.finish()
     rollup_plan = plan_rollups(flush.columns, before, flush.states, levels)
     tables = build_point_tables(flush.columns)
     if flush.series:
-        tables["series"] = series_table(flush.series)
+        tables["series"] = series_table(flush.series, end)
     if flush.files:
         tables["media_files"] = media_table(flush.files)
     tables |= run_tables(
@@ -167,7 +178,7 @@ def plan_flush(
         end=end,
         dead=[flush.dead[offset] for offset in sorted(flush.dead)],
         states=flush.states,
-        points=sum(part.points for part in flush.series.values()),
+        points=sum(part.points - part.before.points for part in flush.series.values()),
         repeated=sum(activity.repeated for activity in flush.activity.values()),
         conflicts=len(flush.conflicts),
         clipped=clipped,
@@ -390,15 +401,14 @@ def _stored_keys(
 
 
 def _add_series(flush: _Flush, path: RunPath, columns: Columns, stream: str) -> None:
-    last_steps = flush.states[path].last_steps
+    known = flush.states[path].series
     for key, part in zip(columns.keys, split_by_series(columns, stream), strict=True):
         if not isinstance(part.last[2], str):
             part.last = (part.last[0], part.last[1], float(part.last[2]))
         series = (key, str(columns.kind))
-        part.rewritten |= part.first_step <= last_steps.get(series, NO_STEP)
-        last_steps[series] = max(part.last_step, last_steps.get(series, NO_STEP))
-        known = flush.series.get((path, series))
-        if known is None:
+        earlier = flush.series.get((path, series))
+        if earlier is None:
+            part.follow(known.get(series, NO_TOTALS))
             flush.series[path, series] = part
         else:
-            known.add(part)
+            earlier.add(part)

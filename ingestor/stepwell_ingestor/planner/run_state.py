@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from stepwell_ingestor.planner.layers import Known, Layer, entry_bytes
+from stepwell_ingestor.planner.totals import NO_COUNTS, Counts, SeriesTotals
 from stepwell_schemas.errors import shorten
 from stepwell_schemas.events.models import RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.limits import DOCUMENT_MAX_BYTES
@@ -124,10 +125,11 @@ class RunState:
     """A run's ingest state.
 
     `writers`: each writer's current step. `sessions`: each journal's next sequence number. `spellings`: the stored key
-    of each folded key. `stored_as`: the stored key of each known spelling. `last_steps`: the last step of each series.
-    `counters`: `next_step`, the step after the last one in the run's own rows. `open_buckets`: the rollup rows of each
-    number series' open buckets (see `rollups.rows`); they are not stored and may be unknown. Everything else is a
-    function of the log up to an offset.
+    of each folded key. `stored_as`: the stored key of each known spelling. `series`: the totals of each series.
+    `counts`: what became of the run's records; `session_counts`: the same of each session. `counters`: `next_step`, the
+    step after the last one in the run's own rows. `open_buckets`: the rollup rows of each number series' open buckets
+    (see `rollups.rows`); they are not stored and may be unknown. Everything else is a function of the log up to an
+    offset.
 
     `bytes`: approximate memory of the state; `open_bytes`: the part of it used by the open buckets. Those of a fork
     exclude its changes.
@@ -137,9 +139,11 @@ class RunState:
     sessions: Known[str, int] = field(default_factory=dict)
     spellings: Known[str, str] = field(default_factory=dict)
     stored_as: Known[str, str] = field(default_factory=dict)
-    last_steps: Known[SeriesId, int] = field(default_factory=dict)
+    series: Known[SeriesId, SeriesTotals] = field(default_factory=dict)
     document: RunDocument | None = None
     counters: Known[str, int] = field(default_factory=dict)
+    counts: Counts = NO_COUNTS
+    session_counts: Known[str, Counts] = field(default_factory=dict)
     open_buckets: Known[str, bytes] = field(default_factory=dict, compare=False)
     bytes: int = field(default=0, compare=False)
     open_bytes: int = field(default=0, compare=False)
@@ -166,8 +170,8 @@ class RunState:
         """Return a copy-on-write copy, at a cost that does not depend on the state's size."""
         return RunState(
             Layer(self.writers), Layer(self.sessions), Layer(self.spellings), Layer(self.stored_as),
-            Layer(self.last_steps), self.document, Layer(self.counters), Layer(self.open_buckets), self.bytes,
-            self.open_bytes, self,
+            Layer(self.series), self.document, Layer(self.counters), self.counts, Layer(self.session_counts),
+            Layer(self.open_buckets), self.bytes, self.open_bytes, self,
         )  # fmt: skip
 
     def settle(self) -> RunState:
@@ -181,6 +185,7 @@ class RunState:
                 added = ledger.settle()
                 below.bytes += added
                 below.open_bytes += added if ledger is self.open_buckets else 0
+        below.counts = self.counts
         if self.document is not below.document:
             below.bytes += _document_bytes(self.document) - _document_bytes(below.document)
             below.document = self.document
@@ -198,8 +203,8 @@ class RunState:
 
     def _ledgers(self) -> tuple[Known[Any, Any], ...]:
         return (
-            self.writers, self.sessions, self.spellings, self.stored_as, self.last_steps, self.counters,
-            self.open_buckets,
+            self.writers, self.sessions, self.spellings, self.stored_as, self.series, self.counters,
+            self.session_counts, self.open_buckets,
         )  # fmt: skip
 
 

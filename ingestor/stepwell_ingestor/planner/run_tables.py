@@ -14,30 +14,28 @@ from numpy.typing import NDArray
 from stepwell_ingestor.planner.arrow import MILLISECONDS, PATH_FIELDS, build_table, row_type
 from stepwell_ingestor.planner.layers import Known, Layer
 from stepwell_ingestor.planner.run_state import RunDocument, RunState
-from stepwell_schemas.limits import COUNT_MAX
+from stepwell_ingestor.planner.totals import NO_COUNTS, RUN_TOTALS, SESSION_TOTALS, Counts, add_counts
 from stepwell_schemas.rules.identifiers import RunPath
 
 ABSENT = -1
 """Marks, in the table of states, an entry that did not exist before the flush."""
 
 _NO_LAST_STEP = -(2**63)
-_COUNTS: Final = ("log_rows", "points", "conflicts", "repeated", "missing", "dead_letters")
 _DOCUMENT_TEXTS: Final = (
     "display_name", "state", "notes", "run_group", "job_type", "client", "host", "program", "git_commit",
 )  # fmt: skip
-_counts: Final[Callable[[Activity], tuple[int, ...]]] = attrgetter(*_COUNTS)
+_counts: Final[Callable[[Activity], tuple[int, ...]]] = attrgetter(*Counts._fields)
 _document_texts: Final[Callable[[RunDocument], tuple[str, ...]]] = attrgetter(*_DOCUMENT_TEXTS)
 
 _TEXT, _I64, _U64 = pa.string(), pa.int64(), pa.uint64()
 _ACTIVITY: Final = row_type(
     PATH_FIELDS
     | {"first_timestamp": MILLISECONDS, "last_timestamp": MILLISECONDS, "last_step": _I64, "last_offset": _I64}
-    | dict.fromkeys(_COUNTS[:-1], _U64)
+    | {"totals": RUN_TOTALS}
 )
 _SESSION: Final = row_type(
     PATH_FIELDS
-    | {"session": _TEXT, "writer": _TEXT, "next_sequence": _I64, "last_offset": _I64}
-    | dict.fromkeys(_COUNTS, _U64)
+    | {"session": _TEXT, "writer": _TEXT, "next_sequence": _I64, "last_offset": _I64, "totals": SESSION_TOTALS}
 )
 _CONFLICT: Final = row_type(
     PATH_FIELDS | {"writer": _TEXT, "asked_step": _I64, "step": _I64, "timestamp": MILLISECONDS, "version": _U64}
@@ -105,13 +103,6 @@ class Activity:
         self.missing += other.missing
         self.dead_letters += other.dead_letters
 
-    def clip(self) -> int:
-        """Clip counts at what their columns hold; return how many were."""
-        over = [name for name in _COUNTS if getattr(self, name) > COUNT_MAX]
-        for name in over:
-            setattr(self, name, COUNT_MAX)
-        return len(over)
-
     def side_stream(self) -> Activity:
         """Return the activity of a run from rows of a side stream: only its timestamps and offset count."""
         return replace(self, last_step=_NO_LAST_STEP, log_rows=0, points=0)
@@ -132,11 +123,28 @@ class Activity:
 
 
 class Session(NamedTuple):
-    """A journal of one writer of a run, or a redriven dead letter."""
+    """A journal of one writer of a run, or a redriven dead letter; events without a writer have an empty one."""
 
     path: RunPath
     name: str
     writer: str
+
+
+def add_up_counts(
+    states: Mapping[RunPath, RunState],
+    activity: Mapping[RunPath, Activity],
+    sessions: Mapping[Session, Activity],
+) -> int:
+    """Add the counts of a flush to those of its runs and sessions; return the number of counts that were clipped."""
+    clipped = 0
+    for path, part in activity.items():
+        states[path].counts, over = add_counts(states[path].counts, Counts(*_counts(part)))
+        clipped += over
+    for session, part in sessions.items():
+        known = states[session.path].session_counts
+        known[session.name], over = add_counts(known.get(session.name, NO_COUNTS), Counts(*_counts(part)))
+        clipped += over
+    return clipped
 
 
 def run_tables(
@@ -158,13 +166,10 @@ def run_tables(
         "key_spellings": ([(*path, *spelling) for path, *spelling in spellings], _SPELLING),
         "run_states": (_states(states, end), _STATE),
         # After all tables that the views read: the progress of a run must not be ahead of its readable rows.
-        "run_activity": ([_activity(path, part) for path, part in activity.items()], _ACTIVITY),
+        "run_activity": ([_activity(path, part, states[path], end) for path, part in activity.items()], _ACTIVITY),
         # Last, so that everything that a receipt covers can be read.
         "session_activity": (
-            [
-                _session(session, part, states[session.path].sessions.get(session.name, 0))
-                for session, part in sessions.items()
-            ],
+            [_session(session, part, states[session.path], end) for session, part in sessions.items()],
             _SESSION,
         ),
     }
@@ -185,15 +190,21 @@ def _milliseconds(microseconds: int | None) -> int | None:
     return None if microseconds is None else microseconds // 1_000
 
 
-def _activity(path: RunPath, part: Activity) -> tuple[Any, ...]:
+def _activity(path: RunPath, part: Activity, state: RunState, end: int) -> tuple[Any, ...]:
+    assert state.parent is not None  # noqa: S101 - states of a flush are forks
     return (
         *path, _milliseconds(part.first_timestamp), _milliseconds(part.last_timestamp), part.last_step,
-        part.last_offset, *_counts(part)[:-1],
+        part.last_offset, (end, *state.counts[:-1], *state.parent.counts[:-1]),
     )  # fmt: skip
 
 
-def _session(session: Session, part: Activity, reached: int) -> tuple[Any, ...]:
-    return (*session.path, session.name, session.writer, reached, part.last_offset, *_counts(part))
+def _session(session: Session, part: Activity, state: RunState, end: int) -> tuple[Any, ...]:
+    known = state.session_counts
+    assert isinstance(known, Layer)  # noqa: S101 - states of a flush are forks
+    return (
+        *session.path, session.name, session.writer, state.sessions.get(session.name, 0), part.last_offset,
+        (end, *known[session.name], *known.base.get(session.name, NO_COUNTS)),
+    )  # fmt: skip
 
 
 def _conflict(conflict: Conflict) -> tuple[Any, ...]:

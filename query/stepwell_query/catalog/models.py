@@ -13,7 +13,7 @@ from stepwell_schemas.rules.streams import DEFAULT
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """The stored extent of a run: sums and extremes over its flushes. Every flush changes at least one of them."""
+    """The stored extent of a run: counts, and extremes over its flushes. Every flush changes at least one of them."""
 
     step: int
     offset: int

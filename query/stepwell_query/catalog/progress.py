@@ -18,9 +18,9 @@ from stepwell_schemas.rules.identifiers import RunPath
 
 _ACTIVITY: Final = f"""
 SELECT
-    entity, project, run_id, max(last_step) AS step, max(last_offset) AS offset, sum(log_rows) AS log_rows,
-    sum(points) AS points, toUnixTimestamp64Milli(min(first_timestamp)) AS first_ms,
-    toUnixTimestamp64Milli(max(last_timestamp)) AS last_ms
+    entity, project, run_id, max(last_step) AS step, max(last_offset) AS offset,
+    argMax(totals.log_rows, totals.end) AS log_rows, argMax(totals.points, totals.end) AS points,
+    toUnixTimestamp64Milli(min(first_timestamp)) AS first_ms, toUnixTimestamp64Milli(max(last_timestamp)) AS last_ms
 FROM {{db}}.run_activity PREWHERE {OF_RUNS} GROUP BY entity, project, run_id
 """
 

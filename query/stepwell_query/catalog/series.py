@@ -19,8 +19,8 @@ from stepwell_schemas.rules.kinds import Kind, is_kind
 from stepwell_schemas.rules.streams import DEFAULT
 
 _SERIES: Final = f"""
-SELECT entity, project, run_id, key, kind, min(first_step) AS first, max(last_step) AS last, sum(points) AS rows,
-    max(rewritten) AS rewritten, min(stream) AS stream
+SELECT entity, project, run_id, key, kind, min(first_step) AS first, max(last_step) AS last,
+    argMax(totals.points, totals.end) AS rows, max(rewritten) AS rewritten, min(stream) AS stream
 FROM {{db}}.series PREWHERE {OF_RUNS} AND {{keys}}
 GROUP BY entity, project, run_id, key, kind ORDER BY key, kind
 """

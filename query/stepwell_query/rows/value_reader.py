@@ -18,7 +18,7 @@ from stepwell_query.catalog.models import Selection, SeriesInfo
 from stepwell_query.query_limits import QueryLimits
 from stepwell_query.rows.step_rows import Values
 from stepwell_schemas.clickhouse.store import Store
-from stepwell_schemas.clickhouse.tables import POINT_TABLES
+from stepwell_schemas.clickhouse.tables import NO_WRITER, POINT_TABLES
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import MEDIA_KINDS, Kind
 from stepwell_schemas.rules.streams import DEFAULT
@@ -118,7 +118,7 @@ class ValueReader:
 
         def sql(kind: Kind, columns: Columns) -> str:
             rows = self._table_query(f"key, {_named(columns)}", kind, condition, " FINAL")
-            return f"{rows} ORDER BY key, step LIMIT {most:d}"
+            return f"{rows} ORDER BY key, writer, step LIMIT {most:d}"
 
         limits = self.limits.with_settings(_ORDERED)
         batches, complete = self._read(kind, sql, parameters, limits, lambda _, size: size > most_bytes)
@@ -169,7 +169,8 @@ class ValueReader:
             keys = " AND key NOT IN {others:Array(String)}"
         # All media kinds share one table. The kind is a constant and not user input.
         media = f" AND kind = '{kind}'" if kind in MEDIA_KINDS else ""
-        return f"SELECT {columns} FROM {{db}}.{POINT_TABLES[kind]}{final} WHERE {OF_RUN}{keys}{media} AND {condition}"
+        series = f"{OF_RUN}{keys}{media} AND {NO_WRITER}"
+        return f"SELECT {columns} FROM {{db}}.{POINT_TABLES[kind]}{final} WHERE {series} AND {condition}"
 
     def _columns(self, kind: Kind) -> Columns:
         columns = {"step": "step", "time": "toUnixTimestamp64Milli(timestamp)", "value": "value"}

@@ -156,8 +156,9 @@ ACTIVITY_JOIN: Final = """
 LEFT JOIN
 (
     SELECT
-        run_id, max(last_timestamp) AS last_timestamp, max(last_step) AS last_step, sum(log_rows) AS log_rows,
-        sum(points) AS points, sum(conflicts) AS conflicts, max(last_offset) AS last_offset, count() AS flushes
+        run_id, max(last_timestamp) AS last_timestamp, max(last_step) AS last_step,
+        argMax(totals.log_rows, totals.end) AS log_rows, argMax(totals.points, totals.end) AS points,
+        argMax(totals.conflicts, totals.end) AS conflicts, max(last_offset) AS last_offset, count() AS flushes
     FROM {db}.run_activity WHERE {runs} GROUP BY run_id
 ) AS a ON a.run_id = d.run_id
 """

@@ -58,7 +58,8 @@ LEFT JOIN
     FROM
     (
         SELECT
-            run_id, key, kind, stream, value_min, value_max, value_sum, not_nan,
+            run_id, key, kind, stream, value_min, value_max,
+            totals.end AS end, totals.value_sum AS value_sum, totals.not_nan AS not_nan,
             (last_number.1, last_number.2) AS number_at, (last_text.1, last_text.2) AS text_at,
             if(kind = 'number', number_at, greatest(number_at, text_at)) AS at,
             if(kind != 'number' OR number_at = text_at, last_text.3, '') AS text,
@@ -69,10 +70,11 @@ LEFT JOIN
 ) AS s ON s.run_id = d.run_id
 """
 
-_FIGURE: Final = "if(sumIf(not_nan, {of}) = 0, nan, {figure})"
+_NUMBERS: Final = "argMaxIf(not_nan, end, {of})"
+_FIGURE: Final = f"if({_NUMBERS} = 0, nan, {{figure}})"
 _LOW: Final = _FIGURE.replace("{figure}", "minIf(value_min, {of})")
 _HIGH: Final = _FIGURE.replace("{figure}", "maxIf(value_max, {of})")
-_MEAN: Final = "sumIf(value_sum, {of}) / sumIf(not_nan, {of})"
+_MEAN: Final = f"argMaxIf(value_sum, end, {{of}}) / {_NUMBERS}"
 
 _ROWS: Final = f"""
 LEFT JOIN

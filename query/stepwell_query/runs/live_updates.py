@@ -35,7 +35,9 @@ FROM
 ) AS d
 LEFT JOIN
 (
-    SELECT run_id, max(last_offset) AS offset, max(last_step) AS step, sum(log_rows) AS rows, count() AS flushes
+    SELECT
+        run_id, max(last_offset) AS offset, max(last_step) AS step, argMax(totals.log_rows, totals.end) AS rows,
+        count() AS flushes
     FROM {{db}}.run_activity WHERE {OF_PROJECT} GROUP BY run_id
 ) AS a USING (run_id)
 """

@@ -12,10 +12,12 @@ from stepwell_query.runs.run_info import read_run
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 
+_COUNTS: Final = ", ".join(
+    f"argMax(totals.{name}, totals.end) AS {name}"
+    for name in ("log_rows", "points", "conflicts", "dead_letters", "repeated", "missing")
+)
 _SESSIONS: Final = f"""
-SELECT
-    session, max(writer) AS writer, max(next_sequence) AS records, sum(log_rows) AS log_rows, sum(points) AS points,
-    sum(conflicts) AS conflicts, sum(dead_letters) AS dead_letters, sum(repeated) AS repeated, sum(missing) AS missing
+SELECT session, max(writer) AS writer, max(next_sequence) AS records, {_COUNTS}
 FROM {{db}}.session_activity WHERE {OF_RUN}"""
 
 

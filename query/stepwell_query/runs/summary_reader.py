@@ -37,8 +37,8 @@ SELECT
     max(last_number) AS number, max(last_text) AS text,
     number.1 AS number_step, number.2 AS number_version, number.3 AS number_value,
     text.1 AS text_step, text.2 AS text_version, text.3 AS text_value,
-    sum(value_sum) / sum(not_nan) AS mean,
-    if(sum(not_nan) = 0, nan, min(value_min)) AS low, if(sum(not_nan) = 0, nan, max(value_max)) AS high,
+    argMax(totals.not_nan, totals.end) AS numbers, argMax(totals.value_sum, totals.end) / numbers AS mean,
+    if(numbers = 0, nan, min(value_min)) AS low, if(numbers = 0, nan, max(value_max)) AS high,
     max(rewritten) AS rewritten
 FROM {{db}}.series WHERE {OF_RUN_IDS} AND {{keys}}
 GROUP BY run_id, key, kind HAVING min(stream) = '' ORDER BY run_id, key, kind

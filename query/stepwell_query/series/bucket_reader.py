@@ -134,8 +134,10 @@ class BucketReader:
     ) -> Buckets:
         chosen, named = batch.chosen()
         limited = "" if limit is None else f"LIMIT {limit:d} BY run_id, key"
+        # A point that was stored twice counts once in the limit.
+        source = _table(read_kind.kind, read_kind.rewritten or limit is not None)
         table = self._query(
-            f"SELECT {self._point_columns(read_kind, batch)} FROM {_table(read_kind.kind, read_kind.rewritten)}"
+            f"SELECT {self._point_columns(read_kind, batch)} FROM {source}"
             f" {_WHERE} {chosen} AND {_STEPS}{further} {_BY_SERIES}, {order} {limited}",
             batch,
             **named,
@@ -193,7 +195,7 @@ class BucketReader:
         time = ", toUnixTimestamp64Milli(argMax(timestamp, step)) AS time" if self._times else ""
         steps = ", argMin(step, (value, step)) AS min_step, argMax(step, (value, -step)) AS max_step"
         chosen, named = batch.chosen()
-        rows = f"SELECT {batch.cell}, step, timestamp, value FROM {_table(read_kind.kind, read_kind.rewritten)}"
+        rows = f"SELECT {batch.cell}, step, timestamp, value FROM {_table(read_kind.kind, rewritten=True)}"
         table = self._query(
             f"SELECT cell, max(step) AS last, toFloat64(argMax(value, step)) AS last_value,"
             f" toFloat64(min(value)) AS low, toFloat64(max(value)) AS high, toFloat64(sum(value)) AS total,"
@@ -273,6 +275,12 @@ class BucketReader:
             order = np.lexsort((step, owner))
             owner, step, value = owner[order], step[order], value[order]
             time = None if time is None else time[order]
+        again = (owner[1:] == owner[:-1]) & (step[1:] == step[:-1])
+        if again.any():
+            # Of a series without steps written twice: the same point, of a flush that was stored twice.
+            once = np.append(True, ~again)
+            owner, step, value = owner[once], step[once], value[once]
+            time = None if time is None else time[once]
         return from_points(owner, step, value, time, shifts, self._extremes)
 
     def _optional(self, table: pa.Table) -> tuple[Int64s | None, Int64s | None, Int64s | None]:

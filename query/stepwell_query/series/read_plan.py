@@ -13,6 +13,7 @@ from stepwell_query.catalog.conditions import OF_PROJECT
 from stepwell_query.catalog.models import SeriesInfo
 from stepwell_query.series.math.buckets import Int64s
 from stepwell_query.series.segments import POINTS, Segment, split_range
+from stepwell_schemas.clickhouse.tables import NO_WRITER
 from stepwell_schemas.rollups.sql import LEVEL_BITS, LEVELS, level_for
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
@@ -133,9 +134,11 @@ class ReadBatch:
     def chosen(self) -> tuple[str, dict[str, Any]]:
         """Return the condition that selects the series, and its parameters."""
         if len(self._runs) * len(self._keys) == len(self.reads):
-            return f"{OF_PROJECT} AND run_id IN {{runs:Array(String)}} AND key IN {{keys:Array(String)}}", {}
-        series = [(read.run.run_id, read.info.key) for read in self.reads]
-        return f"{OF_PROJECT} AND (run_id, key) IN {{series:Array(Tuple(String, String))}}", {"series": series}
+            series = "run_id IN {runs:Array(String)} AND key IN {keys:Array(String)}"
+            return f"{OF_PROJECT} AND {series} AND {NO_WRITER}", {}
+        series = "(run_id, key) IN {series:Array(Tuple(String, String))}"
+        named = {"series": [(read.run.run_id, read.info.key) for read in self.reads]}
+        return f"{OF_PROJECT} AND {series} AND {NO_WRITER}", named
 
     def range(self) -> dict[str, int]:
         """Return the parameters of the smallest range of steps that contains all reads."""
@@ -254,7 +257,7 @@ def _edge_condition(edges: Sequence[_Edge], position: list[str]) -> tuple[str, d
     values = sorted({tuple(getattr(edge, field) for field in fields) for edge in edges})
     condition = (
         f"{OF_PROJECT} AND run_id IN {{edge_runs:Array(String)}} AND key IN {{edge_keys:Array(String)}}"
-        f" AND tuple({column}) IN {{edges:Array(Tuple({kind}))}}"
+        f" AND {NO_WRITER} AND tuple({column}) IN {{edges:Array(Tuple({kind}))}}"
     )
     return condition, {"edge_runs": runs, "edge_keys": keys, "edges": values}
 

@@ -40,6 +40,24 @@ _CLIENT_SETTINGS: Final[dict[str, str | int]] = {
     "optimize_on_insert": 0,
     # Deduplicate inserts that are repeated under their token in the target tables of materialized views too.
     "deduplicate_blocks_in_dependent_materialized_views": 1,
+    # Parallel replicas with FINAL or projections count wrongly.
+    "enable_parallel_replicas": 0,
+}
+# More rows and bytes than any insert has.
+_UNLIMITED: Final = 2**40
+# An insert is one block, which is stored before the reply, whatever a server's or a user's defaults are.
+_INSERT_SETTINGS: Final[dict[str, str | int]] = {
+    # The default of servers since 26.3: rows are acknowledged in a buffer, and several inserts share a block.
+    "async_insert": 0,
+    "max_insert_threads": 1,
+    "max_insert_block_size": _UNLIMITED,
+    "max_insert_block_size_bytes": 0,
+    "min_insert_block_size_rows": _UNLIMITED,
+    "min_insert_block_size_bytes": _UNLIMITED,
+    "use_strict_insert_block_limits": 0,
+    # Two names of one setting, of older and newer servers.
+    "insert_deduplicate": 1,
+    "deduplicate_insert": "enable",
 }
 
 # The driver also logs the errors it raises; without this, a process that does not configure logging prints them.
@@ -127,13 +145,15 @@ class Store:
     def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
         """Insert rows into a table of the database; columns match by name, missing ones get their default.
 
-        An insert repeated under the same `token` is stored once, within the table's deduplication window.
+        The rows become one block, stored completely or not at all. An insert repeated under the same `token` is stored
+        once, within the table's deduplication window.
         """
         if _TABLE.fullmatch(table) is None:
             raise IdentifierError("table", table, "must be a plain name")
-        settings = {} if token is None else {"insert_deduplication_token": token}
+        named = {} if token is None else {"insert_deduplication_token": token}
         block = _arrow_file(rows)
         with self._client() as client:
+            settings = _known_settings(client, _INSERT_SETTINGS) | named
             client.raw_insert(f"{self._quoted}.`{table}`", rows.column_names, block, settings, "Arrow")
 
     def command(self, sql: str, parameters: Parameters | None = None) -> None:
@@ -248,6 +268,11 @@ def connect(
             "STEPWELL_CLICKHOUSE_DSN must have the form http(s)://user:password@host:port or chdb:///absolute/folder"
         )
     return Store(dsn, database, pool_size, settings or {})
+
+
+def _known_settings(client: Client, settings: Mapping[str, str | int]) -> dict[str, str | int]:
+    """Return those settings that the server's version has; it refuses others."""
+    return {name: value for name, value in settings.items() if name in client.server_settings}
 
 
 def _arrow_file(rows: pa.Table) -> bytes:

@@ -25,6 +25,13 @@ RUN_CONDITION: Final = f"{PROJECT_CONDITION} AND run_id = {{run_id:String}}"
 PROJECT_RUNS_CONDITION: Final = f"{PROJECT_CONDITION} AND run_id IN {{run_ids:Array(String)}}"
 """Rows of several runs of one project."""
 
+NO_WRITER: Final = "writer = ''"
+"""Rows of points, series and rollups that name no writer: all, for now.
+
+`writer` is a column of their sort keys before the step: with this condition, ClickHouse finds a range of steps by
+binary search.
+"""
+
 RUNS_PARAMETER: Final = "{runs:Array(Tuple(String, String, String))}"
 RUNS_CONDITION: Final = f"(entity, project, run_id) IN {RUNS_PARAMETER}"
 """Rows of several runs of any projects."""

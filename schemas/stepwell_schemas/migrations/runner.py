@@ -3,7 +3,8 @@
 A migration is a file `migrations/NNNN_name.sql` of statements separated by `;` at the end of a line, with `{db}` as a
 placeholder for the database's name. Statements are idempotent (IF NOT EXISTS, OR REPLACE), since ClickHouse has no
 transactions over several statements: an interrupted migration is run again from its start. Changes of data that are too
-large for one statement run in slices after the statements (`_THEN`).
+large for one statement run in slices, after the statements (`_THEN`), or after all migrations, if they use the tables
+as they are in this version (`_AT_LAST`).
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from importlib import resources
 from typing import Final, NamedTuple
 
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.migrations.rewrite import rewrite_all
 from stepwell_schemas.rollups.rebuild import fill_all
 
-_THEN: Final[Mapping[int, Callable[[Store], None]]] = {7: fill_all}
+_THEN: Final[Mapping[int, Callable[[Store], None]]] = {12: rewrite_all}
+_AT_LAST: Final[Mapping[int, Callable[[Store], None]]] = {7: fill_all}
 _FILE_NAME = re.compile(r"(?P<number>[0-9]{4})_(?P<name>[a-z0-9_]+)\.sql")
 
 
@@ -66,8 +69,17 @@ def migrate(store: Store) -> list[Migration]:
             store.command(statement)
         if migration.number in _THEN:
             _THEN[migration.number](store)
-        store.command(
-            "INSERT INTO {db}.schema_migrations (number, name) SELECT {number:UInt32}, {name:String}",
-            {"number": migration.number, "name": migration.name},
-        )
+        if migration.number not in _AT_LAST:
+            _record(store, migration)
+    for migration in missing:
+        if migration.number in _AT_LAST:
+            _AT_LAST[migration.number](store)
+            _record(store, migration)
     return missing
+
+
+def _record(store: Store, migration: Migration) -> None:
+    store.command(
+        "INSERT INTO {db}.schema_migrations (number, name) SELECT {number:UInt32}, {name:String}",
+        {"number": migration.number, "name": migration.name},
+    )

@@ -85,8 +85,10 @@ class BucketRange(NamedTuple):
 def works(store: Store, scope: Scope) -> list[Work]:
     """Return the runs with numbers: small ones in groups, large ones alone. Raises: StoreError."""
     sql = (
-        "SELECT entity, project, run_id, sum(points) AS points, max(last_step) AS last_step FROM {db}.series"
-        f" WHERE kind = 'number' AND {scope.condition} GROUP BY entity, project, run_id ORDER BY ALL"
+        "SELECT entity, project, run_id, sum(points) AS points, max(last_step) AS last_step FROM"
+        " (SELECT entity, project, run_id, max(last_step) AS last_step, argMax(totals.points, totals.end) AS points"
+        f" FROM {{db}}.series WHERE kind = 'number' AND {scope.condition} GROUP BY {SERIES})"
+        " GROUP BY entity, project, run_id ORDER BY ALL"
     )
     found: list[Work] = []
     for row in store.query(sql, scope._asdict()).to_pylist():

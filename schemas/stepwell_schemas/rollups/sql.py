@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
+from stepwell_schemas.clickhouse.tables import NO_WRITER
 from stepwell_schemas.rules.identifiers import RunPath
 
 LEVELS: Final = (7, 12, 17, 22, 27)
@@ -91,7 +92,7 @@ def computing(level: int, below: int | None, chosen: Sequence[Buckets], version:
         parameters |= {f"{name}_{number}": value for name, value in given.items()}
         conditions.append(
             f"(entity = {{entity_{number}:String}} AND project = {{project_{number}:String}}"
-            f" AND run_id = {{run_id_{number}:String}} AND key IN {{keys_{number}:Array(String)}}"
+            f" AND run_id = {{run_id_{number}:String}} AND key IN {{keys_{number}:Array(String)}} AND {NO_WRITER}"
             f" AND {bucket_sql(level, below)} IN {{buckets_{number}:Array(Int64)}})"
         )
     return Statement(storing(computed(level, below, " OR ".join(conditions)), "{version:UInt64}"), parameters)

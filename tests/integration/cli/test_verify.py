@@ -171,8 +171,12 @@ def test_a_value_that_changed_is_named_by_its_bits(rich: Served) -> None:
 
 
 def test_what_counts_twice_or_was_forgotten_is_named(rich: Served) -> None:
-    twice = "INSERT INTO {db}.series SELECT * FROM {db}.series WHERE key = 'ok'"
-    rich.store.command(twice)
+    more = (
+        "INSERT INTO {db}.series SELECT * REPLACE ("
+        "(totals.end + 1, totals.last_step, totals.points * 2, 0, 0, 0, 0, 0, 0) AS totals)"
+        " FROM {db}.series FINAL WHERE key = 'ok'"
+    )
+    rich.store.command(more)
     rich.store.command("DELETE FROM {db}.step_conflict_log WHERE run_id = 'run'")
     rich.store.command("DELETE FROM {db}.points_string WHERE key = 'note'")
     assert differences(verified(rich, 1)) == [

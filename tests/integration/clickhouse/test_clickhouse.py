@@ -77,8 +77,9 @@ def test_a_count_is_exact_where_a_step_was_written_twice(store: Store) -> None:
     store.insert("points_number", some_points(), "first")
     store.insert("points_number", some_points(), "second")
     store.command(
-        "INSERT INTO {db}.series (entity, project, run_id, key, kind, first_step, last_step, points, rewritten)"
-        " VALUES ('e', 'p', 'r', 'it\\'s \"k\"', 'number', 0, 2, 6, 1), ('e', 'p', 'r', 'other', 'number', 4, 8, 5, 0)"
+        "INSERT INTO {db}.series (entity, project, run_id, key, kind, first_step, last_step, rewritten, totals) VALUES"
+        " ('e', 'p', 'r', 'it\\'s \"k\"', 'number', 0, 2, 1, (1, 2, 6, 6, 0, 0, 0, 0, 0)),"
+        " ('e', 'p', 'r', 'other', 'number', 4, 8, 0, (1, 8, 5, 5, 0, 0, 0, 0, 0))"
     )
     rows = store.query("SELECT key, kind, first_step, last_step, count FROM {db}.metrics ORDER BY key").to_pylist()
     assert [tuple(row.values()) for row in rows] == [('it\'s "k"', "number", 0, 2, 3), ("other", "number", 4, 8, 5)]

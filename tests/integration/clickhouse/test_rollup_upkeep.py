@@ -126,8 +126,8 @@ def test_a_scope_that_can_be_none_is_refused(text: str) -> None:
 
 def test_points_of_before_get_their_rollups_by_the_migration(written: Store) -> None:
     written.command("DROP TABLE {db}.rollups SYNC")
-    written.command("DELETE FROM {db}.schema_migrations WHERE number = 7")
-    assert [migration.number for migration in migrate(written)] == [7]
+    written.command("DELETE FROM {db}.schema_migrations WHERE number IN (7, 12)")
+    assert [migration.number for migration in migrate(written)] == [7, 12]
     assert comparable(stored_rollups(written, "b")) == comparable(wanted_rollups(written, "b"))
     assert everything(written, Scope()).differing == 0
 

@@ -18,9 +18,10 @@ FILL = [
         " SELECT entity, project, run_id, key, step, version FROM {db}.points_number"
         for table in ("string", "bool", "other", "media")
     ),
-    "INSERT INTO {db}.series (entity, project, run_id, key, kind, points, rewritten, stream)"
+    "INSERT INTO {db}.series (entity, project, run_id, key, kind, totals, rewritten, stream)"
     " SELECT 'e', 'p', concat('r', toString(intDiv(number, 2000))), concat('k', toString(number % 400)),"
-    " ['number', 'string', 'bool', 'other', 'image'][number % 5 + 1], 100, number % 2, '' FROM numbers(400000)",
+    " ['number', 'string', 'bool', 'other', 'image'][number % 5 + 1],"
+    " (1, 0, 100, 0, 0, 0, 0, 0, 0), number % 2, '' FROM numbers(400000)",
     "INSERT INTO {db}.run_documents (entity, project, run_id, config, summary, version)"
     " SELECT 'e', 'p', concat('r', toString(number)), '{}', '{}', number FROM numbers(40000)",
     "INSERT INTO {db}.run_activity (entity, project, run_id) SELECT 'e', 'p', concat('r', toString(number))"

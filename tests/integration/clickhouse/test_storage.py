@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 
-import stepwell_schemas.migrations.runner
 from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.migrations.runner import migrate, migrations
 from stepwell_schemas.rules.identifiers import RunPath
+from support.factories.migrated import migrate_below
 from support.factories.points import RunWriter
 from support.paths import ROOT
 from support.servers.stack import Stack
@@ -32,10 +31,8 @@ SHOWN = "SELECT step, reinterpretAsUInt64(value) AS bits, exact FROM {db}.number
 @pytest.fixture
 def before(stack: Stack, database: str) -> Iterator[Store]:
     """A database of the previous version, which stores numbers as Float64, with one number written twice."""
-    earlier = [migration for migration in migrations() if migration.number < BY_BITS]
     with connect(stack.dsn("chdb"), database) as store:
-        with patch.object(stepwell_schemas.migrations.runner, "migrations", lambda: earlier):
-            migrate(store)
+        migrate_below(store, BY_BITS)
         for version, chosen in ((1, BITS), (2, BITS[:1])):
             store.command(
                 "INSERT INTO {db}.points_number (entity, project, run_id, key, step, value, exact, version)"

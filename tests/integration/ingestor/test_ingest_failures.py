@@ -34,8 +34,9 @@ SHOWN = (
     "SELECT * FROM {db}.step_conflicts ORDER BY ALL",
     # Rows that a repeated insert would double, although the views above would not show it.
     "SELECT key, step, version FROM {db}.points_number GROUP BY ALL HAVING count() > 1",
-    "SELECT key, sum(points), sum(value_sum), max(rewritten) FROM {db}.series GROUP BY key ORDER BY key",
-    "SELECT sum(log_rows), sum(points), sum(conflicts), sum(repeated), sum(missing) FROM {db}.run_activity",
+    "SELECT key, totals.points, totals.not_nan, totals.value_sum, rewritten FROM {db}.series FINAL ORDER BY key",
+    "SELECT totals.log_rows, totals.points, totals.conflicts, totals.repeated, totals.missing"
+    " FROM {db}.run_activity FINAL",
     "SELECT folded, spelling, min(first_version) FROM {db}.key_spellings GROUP BY ALL ORDER BY ALL",
 )
 

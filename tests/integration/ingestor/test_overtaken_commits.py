@@ -124,6 +124,7 @@ async def test_commits_that_are_carried_out_late_change_nothing(broker: str, top
     assert len(set(clients.members)) == 4
     once = "SELECT count() AS points, uniqExact(key, step) AS places FROM {db}.points_number"
     assert chdb_store.query(once).to_pylist() == [{"points": POINTS, "places": POINTS}]
-    sums = "SELECT sum(points) AS points, sum(log_rows) AS log_rows, sum(repeated) AS repeated FROM {db}.run_activity"
+    names = ", ".join(f"totals.{name} AS {name}" for name in ("points", "log_rows", "repeated"))
+    sums = f"SELECT {names} FROM {{db}}.run_activity FINAL"
     wanted = {"points": POINTS, "log_rows": BATCHES * ROWS, "repeated": 0}
     assert chdb_store.query(sums).to_pylist() == [wanted]

@@ -115,10 +115,10 @@ def _compare_physical(account: Account, store: Store, where: Mapping[str, str], 
         doubled = _rows(store, sql, where)[0]["n"]
         account.invented += doubled
         account.note(f"{where['run']} {table}: rows twice", 0, doubled)
-    sql = "SELECT sum(points) AS points FROM {db}.series WHERE here"
+    sql = "SELECT sum(totals.points) AS points FROM {db}.series FINAL WHERE here"
     account.note(f"{where['run']} series", model.points, _rows(store, sql, where)[0]["points"])
-    sums = ", ".join(f"sum({name}) AS {name}" for name in ("log_rows", "points", "missing"))
-    sql = f"SELECT {sums} FROM {{db}}.session_activity WHERE here"
+    sums = ", ".join(f"sum(totals.{name}) AS {name}" for name in ("log_rows", "points", "missing"))
+    sql = f"SELECT {sums} FROM {{db}}.session_activity FINAL WHERE here"
     found = tuple(_rows(store, sql, where)[0].values())
     account.note(f"{where['run']} sessions", (model.log_rows, model.points, 0), found)
     extremes_of = "SELECT key, min(value_min) AS low, max(value_max) AS high FROM {db}.series"

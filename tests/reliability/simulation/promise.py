@@ -70,9 +70,9 @@ def _stored(tables: Tables) -> dict[tuple[str, int], float]:
 
 def _counts(tables: Tables, senders: Mapping[str, Sender], stored: Places, *, exact: bool) -> list[str]:
     """Compare the counts of sessions, runs and series with the rows that are stored."""
-    sessions = {place[3]: counts for place, counts in added_up("session_activity", tables).items()}
-    runs = {place[2]: counts for place, counts in added_up("run_activity", tables).items()}
-    series = {place[3]: counts for place, counts in added_up("series", tables).items()}
+    sessions = {place[3]: counts["totals"] for place, counts in added_up("session_activity", tables).items()}
+    runs = {place[2]: counts["totals"] for place, counts in added_up("run_activity", tables).items()}
+    series = {place[3]: counts["totals"] for place, counts in added_up("series", tables).items()}
     problems = []
     by_run: Counter[str] = Counter()
     for name, sender in senders.items():

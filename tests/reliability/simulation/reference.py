@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 from reliability.simulation.broker import Broker
 from reliability.simulation.model import RunModel, bits
 from reliability.simulation.rollups import differences
-from reliability.simulation.rows import Row, python_rows
+from reliability.simulation.rows import Row, newest_totals, python_rows
 from reliability.simulation.shortcuts import RememberingCodec, shortcuts
 from reliability.simulation.workload import Entry
 from stepwell_ingestor.messages import DeadLetter, receive_all
@@ -28,8 +28,6 @@ Cells = Counter[tuple[Any, ...]]
 POINTS: Final = ("points_number", "points_string", "points_bool", "points_other")
 _RUN: Final = ("entity", "project", "run_id")
 _SHOWN: Final = 4
-_COUNTS: Final = ("log_rows", "points", "conflicts", "repeated", "missing")
-_SUMS: Final[Mapping[str, Callable[..., Any]]] = dict.fromkeys(_COUNTS, sum)
 # Tables whose rows are a function of the log alone.
 _WHOLE: Final = (*POINTS, "step_conflict_log", "key_spellings")
 # Tables with a row for each flush: columns of the newest row of a key.
@@ -41,22 +39,30 @@ _NEWEST: Final = {
         ("config", "summary", "state", "exit_code", "created_at", "started_at", "version"),
     ),
 }
-# Tables whose rows are added up: aggregations of their columns.
+# Tables whose rows are merged: aggregations of their columns.
+
+
+def _current(totals: Iterable[Row]) -> Row:
+    """Return the totals that hold, without their end and those before it, which depend on the division into flushes."""
+    newest = newest_totals(totals)
+    return {name: value for name, value in newest.items() if name != "end" and not name.startswith("previous_")}
+
+
 _ADDED: Final[Mapping[str, tuple[tuple[str, ...], Mapping[str, Callable[..., Any]]]]] = {
     "series": (
         ("key", "kind"),
         {
-            "first_step": min, "last_step": max, "points": sum, "rewritten": max, "first_version": min,
-            "value_min": min, "value_max": max, "value_sum": sum, "not_nan": sum, "last_offset": max,
+            "first_step": min, "last_step": max, "rewritten": max, "first_version": min, "value_min": min,
+            "value_max": max, "last_offset": max, "totals": _current,
         },
     ),
     "run_activity": (
         (),
-        {"first_timestamp": min, "last_timestamp": max, "last_step": max, "last_offset": max, **_SUMS},
+        {"first_timestamp": min, "last_timestamp": max, "last_step": max, "last_offset": max, "totals": _current},
     ),
     "session_activity": (
         ("session",),
-        {"writer": max, "next_sequence": max, "last_offset": max, "dead_letters": sum, **_SUMS},
+        {"writer": max, "next_sequence": max, "last_offset": max, "totals": _current},
     ),
 }  # fmt: skip
 
@@ -70,14 +76,18 @@ class Differences(NamedTuple):
     problems: list[str]
 
 
-def compare(found: Tables, broker: Broker, entries: Sequence[Entry], levels: Sequence[int]) -> Differences:
-    """Compare the stored rows and the dead letters with the log."""
+def compare(
+    found: Tables, broker: Broker, entries: Sequence[Entry], levels: Sequence[int], *, repeats: bool = False
+) -> Differences:
+    """Compare the stored rows and the dead letters with the log; `repeats`: inserts may have been stored repeatedly."""
     # Rollups are compared with the stored points.
     with shortcuts(), patch.object(planning, "plan_rollups", lambda *_: RollupPlan(())):
         wanted, dead = _planned_at_once(broker)
     lost, doubled, problems = Counter[str](), Counter[str](), list[str]()
     for table in _WHOLE:
         have, want = _cells(found.get(table, ())), _cells(wanted[table])
+        if repeats:
+            have = Counter(set(have))
         _note(problems, f"{table}: lost", want - have)
         _note(problems, f"{table}: doubled or invented", have - want)
         lost[table], doubled[table] = (want - have).total(), (have - want).total()
@@ -86,7 +96,8 @@ def compare(found: Tables, broker: Broker, entries: Sequence[Entry], levels: Seq
         _difference(problems, table, summary(table, wanted[table]), summary(table, found.get(table, ())))
     for table, (key, version, _) in _NEWEST.items():
         rows = Counter(tuple(row[name] for name in (*_RUN, *key, version)) for row in found.get(table, ()))
-        _note(problems, f"{table}: rows twice", Counter({row: count for row, count in rows.items() if count > 1}))
+        twice = Counter({row: count for row, count in rows.items() if count > 1 and not repeats})
+        _note(problems, f"{table}: rows twice", twice)
     problems += _against_model(found, entries)
     rollups = differences(found.get("rollups", ()), found.get("points_number", ()), levels)
     if rollups:
@@ -167,9 +178,9 @@ def _against_model(found: Tables, entries: Sequence[Entry]) -> list[str]:
     activity = _added("run_activity", found.get("run_activity", ()))
     sessions = _added("session_activity", found.get("session_activity", ()))
     documents = _newest("run_documents", found.get("run_documents", ()))
-    conflicts = Counter(
-        (_run(row), row["writer"], row["asked_step"], row["step"]) for row in found.get("step_conflict_log", ())
-    )
+    # As the view shows them: a row with the same version once.
+    logged = {(_run(row), row["version"]): row for row in found.get("step_conflict_log", ())}
+    conflicts = Counter((run, row["writer"], row["asked_step"], row["step"]) for (run, _), row in logged.items())
     for run, model in models.items():
         wanted = {
             (*run, key, kind, step): value for (kind, key), at in model.values.items() for step, value in at.items()
@@ -182,9 +193,7 @@ def _against_model(found: Tables, entries: Sequence[Entry]) -> list[str]:
             "log_rows": model.log_rows, "points": model.points, "conflicts": len(model.conflicts),
             "repeated": model.repeated, "missing": model.missing,
         }  # fmt: skip
-        _difference(
-            problems, f"model of {run[2]}: counts", counts, {name: activity.get(run, {}).get(name) for name in counts}
-        )
+        _difference(problems, f"model of {run[2]}: counts", counts, activity.get(run, {}).get("totals", {}))
         reached = {place[3]: parts["next_sequence"] for place, parts in sessions.items() if place[:3] == run}
         _difference(problems, f"model of {run[2]}: sessions", model.sessions, reached)
         config, _, state, *_ = documents.get(run, [None] * 3)

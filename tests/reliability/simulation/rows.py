@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, cast
@@ -32,6 +32,11 @@ def python_rows(name: str, table: pa.Table) -> list[Row]:
         for batch in table.to_batches()
         for row in zip(*(read(column) for read, column in zip(readers, batch.columns, strict=True)), strict=True)
     ]
+
+
+def newest_totals(totals: Iterable[Row]) -> Row:
+    """Return the totals with the greatest end, as ClickHouse merges them."""
+    return max(totals, key=lambda row: tuple(row.values()))
 
 
 def _layout(schema: pa.Schema) -> _Layout:

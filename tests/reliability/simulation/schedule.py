@@ -19,7 +19,7 @@ from reliability.simulation.ingestors import TOPIC, Ingestors
 from reliability.simulation.reference import Differences, compare
 from reliability.simulation.rollups import LEVELS
 from reliability.simulation.shortcuts import shortcuts
-from reliability.simulation.store import SimulatedStore
+from reliability.simulation.store import Memory, SimulatedStore
 from reliability.simulation.trainers import TrainingProcesses
 from reliability.simulation.workload import Content, Entry, Workload
 from reliability.simulation.world import SESSION_SECONDS, Faults, World
@@ -92,7 +92,8 @@ class _FaultyIngest:
     def compare(self) -> Differences:
         """Compare the tables with the log as a whole, and with the model."""
         self._world.counts["events"] = len(self._entries)
-        found = compare(self._store.tables, self._broker, self._entries, self._store.levels)
+        repeats = self._store.memory is not Memory.ALL
+        found = compare(self._store.tables, self._broker, self._entries, self._store.levels, repeats=repeats)
         return found._replace(problems=self._store.closed_early + found.problems)
 
     async def _recover(self) -> None:

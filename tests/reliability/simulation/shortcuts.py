@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
@@ -49,6 +50,13 @@ class RowTable:
         """Return one column."""
         place = self.column_names.index(name)
         return [_Cell(row[place]) for row in self._rows]
+
+    def append_column(self, name: str, column: pa.Array) -> RowTable:
+        """Return a table with another column, whose values need no conversion."""
+        table = copy(self)
+        table.column_names = [*self.column_names, name]
+        table._rows = [(*row, value) for row, value in zip(self._rows, column.to_pylist(), strict=True)]
+        return table
 
     def to_pylist(self) -> list[Row]:
         """Return the rows as dictionaries, as an Arrow table's method does, with times as datetimes in UTC."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
 from typing import Any, Final
 
 import pyarrow as pa
 
 from reliability.simulation.rollups import closed_before, computed
-from reliability.simulation.rows import Row, python_rows
+from reliability.simulation.rows import Row, newest_totals, python_rows
 from reliability.simulation.world import World
 from stepwell_ingestor.flush.insert_check import FED
 from stepwell_ingestor.positions import stored
@@ -35,14 +36,24 @@ _KEYS: Final = {
     "run_states": (*_RUN, "scope", "name"),
     "key_spellings": (*_RUN, "folded", "spelling"),
     "series": (*_RUN, "key", "kind"),
+    "run_activity": _RUN,
+    "session_activity": (*_RUN, "session"),
     "run_documents": _RUN,
 }
 # FINAL by table: the column by which a row replaces others of its key, or is merged with them.
 _NEWEST: Final = {"run_states": "offset", "run_documents": "version"}
-_MERGED: Final[Mapping[str, tuple[str, Callable[[Iterable[int]], int]]]] = {
+_MERGED: Final[Mapping[str, tuple[str, Callable[[Iterable[Any]], Any]]]] = {
     "key_spellings": ("first_version", min),
-    "series": ("last_step", max),
+    **dict.fromkeys(["series", "run_activity", "session_activity"], ("totals", newest_totals)),
 }
+
+
+class Memory(Enum):
+    """The share of its tokens that a store remembers."""
+
+    ALL = 1.0
+    SOME = 0.5
+    NONE = 0.0
 
 
 class Answer:
@@ -69,6 +80,8 @@ class SimulatedStore(Store):
     """
 
     def __init__(self, world: World, levels: Sequence[int]) -> None:
+        # The deduplication window may be shorter than an outage.
+        self.memory = world.rng.choice(list(Memory))
         self.tables: dict[str, list[Row]] = defaultdict(list)
         self.closed_early: list[str] = []
         self.away_until = 0.0
@@ -129,6 +142,10 @@ class SimulatedStore(Store):
         if chance(faults.insert_refused):
             raise StoreRejectedError("refused", _NO_SUCH_TABLE)
         known = self._tokens[table]
+        if token in known and self._world.rng.random() >= self.memory.value:
+            known.remove(token)
+            self._world.counts["tokens forgotten"] += 1
+            self._world.note(f"forget {token}")
         if token in known:
             self._world.counts["inserts dropped"] += 1
             self._world.note(f"drop {token}")

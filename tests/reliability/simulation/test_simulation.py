@@ -32,7 +32,7 @@ def test_the_schedules_have_what_they_are_for() -> None:
     counts = sum((run_once(seeds)[0] for seeds in PARTS), start=Counter[str]())
     for what in ("kills", "pauses", "leaves", "late commits", "rejoins", "zombie commits refused"):
         assert counts[what] > 0, what
-    for what in ("inserts dropped", "blocks lost by ClickHouse"):
+    for what in ("inserts dropped", "tokens forgotten", "blocks lost by ClickHouse"):
         assert counts[what] > 0, what
     assert counts["rollups"] > len(SEEDS)
     assert counts["flushes"] > 5 * len(SEEDS)

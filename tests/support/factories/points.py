@@ -13,6 +13,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
+from stepwell_ingestor.planner.totals import (
+    NO_COUNTS,
+    NO_TOTALS,
+    RUN_TOTALS,
+    SERIES_TOTALS,
+    Counts,
+    SeriesTotals,
+    add_counts,
+)
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.limits import VERSION_ROW_BITS
 from stepwell_schemas.rules.identifiers import RunPath
@@ -68,6 +77,8 @@ class RunWriter:
     rolled: bool = field(default=True, kw_only=True)
     offset: int = 0
     last_steps: dict[tuple[str, Kind], int] = field(default_factory=dict)
+    series_totals: dict[tuple[str, Kind], SeriesTotals] = field(default_factory=dict)
+    counts: Counts = NO_COUNTS
     current_stream: str = DEFAULT
     activity: bool = True
 
@@ -162,12 +173,14 @@ class RunWriter:
             return
         row = self.run._asdict()
         table = pa.Table.from_pylist([row])
+        before = self.counts
+        after, _ = add_counts(before, Counts(points, points, 0, 0, 0))
+        self.counts = after
         columns = {
             "first_timestamp": _times(steps[:1]),
             "last_timestamp": _times(steps[-1:]),
             "last_step": pa.array([int(steps[-1])], pa.int64()),
-            "log_rows": pa.array([points], pa.uint64()),
-            "points": pa.array([points], pa.uint64()),
+            "totals": pa.array([(self.offset + 1, *after[:-1], *before[:-1])], RUN_TOTALS),
             "last_offset": pa.array([self.offset], pa.int64()),
         }
         for name, column in columns.items():
@@ -193,17 +206,19 @@ class RunWriter:
         self.last_steps[key, kind] = max(before, int(steps[-1]))
         number, text = (last[2], exact) if isinstance(last[2], float) else (0.0, last[2])
         low, high, total, not_nan = figures
+        earlier = self.series_totals.get((key, kind), NO_TOTALS)
+        points, numbers = earlier.points + len(steps), earlier.not_nan + not_nan
+        after = SeriesTotals(self.last_steps[key, kind], points, numbers, earlier.value_sum + total)
+        self.series_totals[key, kind] = after
         columns = {
             **_repeated({**self.run._asdict(), "key": key, "kind": str(kind)}, 1),
             "first_step": pa.array([int(steps[0])], pa.int64()),
             "last_step": pa.array([int(steps[-1])], pa.int64()),
-            "points": pa.array([len(steps)], pa.uint64()),
             "rewritten": pa.array([int(rewritten)], pa.uint8()),
             "first_version": pa.array([self.offset << VERSION_ROW_BITS], pa.uint64()),
             "value_min": pa.array([low]),
             "value_max": pa.array([high]),
-            "value_sum": pa.array([total]),
-            "not_nan": pa.array([not_nan], pa.uint64()),
+            "totals": pa.array([(self.offset + 1, *after, *earlier)], SERIES_TOTALS),
             "last_number": _last(last[0], last[1], pa.array([number], pa.float64())),
             "last_text": _last(last[0], last[1], pa.array([text], pa.string())),
         }

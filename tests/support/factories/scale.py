@@ -43,7 +43,7 @@ GROUP BY entity, project, run_id, key, bucket SETTINGS optimize_aggregation_in_o
 # A row for each bucket of 4,096 steps, as if it had points.
 _ROLLUPS_ALONE: Final = """
 INSERT INTO {db}.rollups
-SELECT {entity:String}, {project:String}, {run_id:String}, {key:String}, {level:UInt8}, number,
+SELECT {entity:String}, {project:String}, {run_id:String}, {key:String}, '', {level:UInt8}, number,
     number * {width:Int64}, 1, (number + 1) * {width:Int64} - 1, 1 / (1 + number / {rows:UInt64}),
     fromUnixTimestamp64Milli(toInt64(1700000000000 + number)), number * {width:Int64}, 0, number * {width:Int64} + 1, 2,
     {width:Int64}, {width:Int64}, 0, {width:Int64}, 1
@@ -52,17 +52,17 @@ FROM numbers({rows:UInt64})
 
 _SERIES: Final = """
 INSERT INTO {db}.series
-(entity, project, run_id, key, kind, first_step, last_step, points, rewritten, first_version, last_offset)
+(entity, project, run_id, key, kind, first_step, last_step, rewritten, first_version, last_offset, totals)
 SELECT {entity:String}, {project:String}, {run_id:String}, arrayJoin({keys:Array(String)}), 'number',
-    0, {length:Int64} - 1, {length:UInt64}, 0, 1, {length:Int64}
+    0, {length:Int64} - 1, 0, 1, {length:Int64}, (1, {length:Int64} - 1, {length:UInt64}, 0, 0, 0, 0, 0, 0)
 """
 
 _RUN: Final = """
 INSERT INTO {db}.run_activity
-(entity, project, run_id, first_timestamp, last_timestamp, last_step, log_rows, points, last_offset)
+(entity, project, run_id, first_timestamp, last_timestamp, last_step, last_offset, totals)
 SELECT {entity:String}, {project:String}, {run_id:String}, fromUnixTimestamp64Milli(toInt64(1700000000000)),
-    fromUnixTimestamp64Milli(toInt64(1700000000000 + {length:Int64} * 10)), {length:Int64} - 1, {length:UInt64},
-    {length:UInt64}, {length:Int64}
+    fromUnixTimestamp64Milli(toInt64(1700000000000 + {length:Int64} * 10)), {length:Int64} - 1, {length:Int64},
+    (1, {length:UInt64}, {length:UInt64}, 0, 0, 0, 0, 0, 0, 0, 0)
 """
 
 _DOCUMENT: Final = """

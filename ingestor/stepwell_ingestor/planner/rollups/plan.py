@@ -186,7 +186,8 @@ def _keys_by_run(all_series: Sequence[Series]) -> list[tuple[RunPath, list[str]]
 
 def _last_steps(before: Mapping[RunPath, RunState], all_series: Sequence[Series]) -> Int64s:
     kind = str(Kind.NUMBER)
-    return np.array([before[item.path].last_steps.get((key, kind), NEVER) for item in all_series for key in item.keys])
+    known = (before[item.path].series.get((key, kind)) for item in all_series for key in item.keys)
+    return np.array([NEVER if totals is None else totals.last_step for totals in known])
 
 
 def _unknown_row() -> Rows:

@@ -107,9 +107,9 @@ async def test_the_values_of_one_event_are_left_out_and_the_tables_agree(code: i
     assert store.committed_offset == 9
     assert sorted(row["step"] for row in store.tables["points_number"]) == list(range(9))
     assert sorted(row["step"] for row in store.tables["points_string"]) == sorted({*range(9)} - bad)
-    assert {row["key"]: row["points"] for row in store.tables["series"]} == {"n": 9, "t": 9 - len(bad)}
+    assert {row["key"]: row["totals"]["points"] for row in store.tables["series"]} == {"n": 9, "t": 9 - len(bad)}
     (session,) = store.tables["session_activity"]
-    assert (session["points"], session["dead_letters"]) == (18 - len(bad), len(bad))
+    assert (session["totals"]["points"], session["totals"]["dead_letters"]) == (18 - len(bad), len(bad))
     assert set(store.letters) == bad
     assert {(letter["reason"], letter["stored"]) for letter in store.letters.values()} == {("unusable", "partly")}
     assert all(str(code) in letter["detail"] for letter in store.letters.values())

@@ -116,8 +116,8 @@ def test_sums_are_clipped_at_what_their_column_holds() -> None:
     ]
     (plan,) = flushes([encode(event) for event in events])
     (activity,) = [row for row in plan.tables["run_activity"].to_pylist() if row["entity"] == PATH.entity]
-    assert (activity["missing"], plan.clipped) == (COUNT_MAX, 1)
-    missing = [row["missing"] for row in plan.tables["session_activity"].to_pylist()]
+    assert (activity["totals"]["missing"], plan.clipped) == (COUNT_MAX, 1)
+    missing = [row["totals"]["missing"] for row in plan.tables["session_activity"].to_pylist()]
     assert missing == [MAX_STEP] * 5
 
 

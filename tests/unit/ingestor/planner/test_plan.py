@@ -14,6 +14,8 @@ from stepwell_ingestor.flush.policy import FlushPolicy, count_next_flush
 from stepwell_ingestor.messages import Message, Received, receive_all
 from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
 from stepwell_ingestor.planner.run_state import RunState
+from stepwell_ingestor.planner.totals import NO_COUNTS, Counts, counts_as_of
+from stepwell_ingestor.positions.models import AsOf
 from stepwell_schemas.events.codec import Codec, encode
 from stepwell_schemas.events.models import Block, Event, LogBatch, LogEvent, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.rules.identifiers import RunPath
@@ -153,7 +155,7 @@ def test_a_plan_repeated_from_the_same_state_is_the_same(logged: list[Call], bat
 
 
 @given(calls, cuts)
-def test_partial_rows_of_a_series_add_up(logged: list[Call], flushes: list[int]) -> None:
+def test_extremes_merge_and_the_totals_of_the_last_flush_hold(logged: list[Call], flushes: list[int]) -> None:
     plans = flushed(received(pieces(logged, range(30))), flushes)
     rows = [row for plan in plans if "series" in plan.tables for row in plan.tables["series"].to_pylist()]
     shown, _ = modelled(logged)
@@ -162,7 +164,7 @@ def test_partial_rows_of_a_series_add_up(logged: list[Call], flushes: list[int])
         steps = [step for shown_key, step in shown if shown_key == key]
         assert min(part["first_step"] for part in parts) == min(steps)
         assert max(part["last_step"] for part in parts) == max(steps)
-        points = sum(part["points"] for part in parts)
+        points = max(parts, key=lambda part: part["totals"]["end"])["totals"]["points"]
         assert points == len(steps) or any(part["rewritten"] for part in parts)
         assert max(tuple(part["last_number"].values()) for part in parts)[2] == shown[key, max(steps)]
 
@@ -184,27 +186,25 @@ def test_two_spellings_in_one_block_are_one_value_the_later_one() -> None:
     block = Block(kind=Kind.NUMBER, keys=["Loss", "x", "loss"], packed=np.arange(6.0).tobytes())
     batch = LogBatch(**PATH._asdict(), rows=2, timestamps=bytes(16), blocks=[block])
     (plan,) = flushed(received([batch]), [])
-    assert (plan.points, plan.tables["run_activity"].column("points").to_pylist()) == (4, [6])
+    assert (plan.points, plan.states[PATH].counts.points) == (4, 6)
     rows = [(row["key"], row["step"], row["value"]) for row in with_values(plan.tables["points_number"]).to_pylist()]
     assert rows == [("Loss", 0, 4.0), ("Loss", 1, 5.0), ("x", 0, 2.0), ("x", 1, 3.0)]
 
 
 @given(calls, cuts, cuts, cuts)
-def test_the_account_of_a_session_adds_up(
+def test_the_account_of_a_session_is_that_of_its_last_flush(
     logged: list[Call], batches: list[int], again: list[int], flushes: list[int]
 ) -> None:
     plans = flushed(received(pieces(logged, batches) + pieces(logged, again)), flushes)
     rows = [row for plan in plans if "session_activity" in plan.tables for row in session_rows(plan)]
-    total = {
-        name: sum(row[name] for row in rows) for name in ("log_rows", "points", "conflicts", "repeated", "missing")
-    }
-    assert total == {
-        "log_rows": len(logged),
-        "points": len(logged),
-        "conflicts": len(modelled(logged)[1]),
-        "repeated": len(logged),
-        "missing": 0,
-    }
+    last = max((row["totals"] for row in rows), key=lambda totals: int(totals["end"]), default=None)
+    assert (counts_as_of(last, AsOf(last["end"]).includes) if last else NO_COUNTS) == Counts(
+        log_rows=len(logged),
+        points=len(logged),
+        conflicts=len(modelled(logged)[1]),
+        repeated=len(logged),
+        missing=0,
+    )
     assert max((row["next_sequence"] for row in rows), default=0) == len(logged)
 
 
@@ -269,7 +269,8 @@ def test_a_dead_letter_says_whether_part_of_it_is_stored() -> None:
     ]
     (plan,) = flushed(received(events), [])
     assert [(letter.reason, letter.partly) for letter in plan.dead] == [("bad_key", True), ("bad_key", False)]
-    assert [(row["session"], row["dead_letters"], row["points"]) for row in session_rows(plan)] == [("s", 1, 0)]
+    counts = [(row["session"], row["totals"]["dead_letters"], row["totals"]["points"]) for row in session_rows(plan)]
+    assert counts == [("s", 1, 0)]
 
 
 def test_a_run_is_known_by_its_events() -> None:
@@ -326,8 +327,10 @@ def test_a_stream_beside_the_run_s_rows_counts_its_own_steps_and_not_among_them(
     (plan,) = flushed(received(events), [])
     assert [step for key, step in stored([plan]) if key == "system/cpu"] == list(range(50))
     (activity,) = plan.tables["run_activity"].to_pylist()
-    assert (activity["last_step"], activity["log_rows"], activity["points"]) == (2, 3, 3)
-    assert {row["session"]: (row["log_rows"], row["points"]) for row in session_rows(plan)} == {
+    totals = activity["totals"]
+    assert (activity["last_step"], totals["log_rows"], totals["points"]) == (2, 3, 3)
+    sessions = {row["session"]: row["totals"] for row in session_rows(plan)}
+    assert {name: (counts["log_rows"], counts["points"]) for name, counts in sessions.items()} == {
         "s": (3, 3),
         "//system": (50, 50),
     }
@@ -351,7 +354,7 @@ def test_a_sign_of_life_is_all_that_a_stream_says_of_a_run() -> None:
     beside = beside.model_copy(update={"writer": "//system", "timestamps": late, "timestamp": 9_000_000})
     (plan,) = flushed(received([beside]), [])
     (activity,) = plan.tables["run_activity"].to_pylist()
-    assert activity["log_rows"] == 0
+    assert activity["totals"]["log_rows"] == 0
     assert activity["last_step"] < -(2**62)
     assert activity["last_timestamp"].timestamp() == 9
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from stepwell_ingestor.messages import Message, Received, receive_all
 from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
 from stepwell_ingestor.planner.run_state import RunState
+from stepwell_ingestor.planner.totals import SeriesTotals
 from stepwell_schemas.events.codec import Codec, encode
 from stepwell_schemas.events.models import Block, LogBatch
 from stepwell_schemas.rollups.sql import Buckets, level_below
@@ -197,5 +198,5 @@ def test_rollups_are_what_the_points_give_whatever_dies_in_between(drawn: list[F
 
 def loaded(state: RunState, tables: Tables) -> RunState:
     """Return a state as it is read back: how far series have come as of now, and nothing of open buckets."""
-    last_steps = {(key, "number"): step for key, step in tables.last_steps.items()}
-    return RunState(dict(state.writers), dict(state.sessions), dict(state.spellings), dict(state.stored_as), last_steps)
+    series = {(key, "number"): SeriesTotals(step, 1, 1, 0.0) for key, step in tables.last_steps.items()}
+    return RunState(dict(state.writers), dict(state.sessions), dict(state.spellings), dict(state.stored_as), series)
