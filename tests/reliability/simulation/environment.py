@@ -18,10 +18,11 @@ from reliability.simulation.senders import draw_senders
 from reliability.simulation.store import SimulatedStore
 from reliability.simulation.world import SESSION_SECONDS, Faults, World
 
-_SIZES: Final = ((2, 8), (4, 16), (10, 40))
+_SIZES: Final = ((2, 6), (2, 8), (4, 16), (10, 32))
 _SETTLE_SECONDS: Final = 180.0
 _QUIET_SECONDS: Final = 10 * SESSION_SECONDS
 _LOOK_SECONDS: Final = 0.25
+_LAST_SECONDS: Final = 2 * SESSION_SECONDS
 # Tables that are replaced are away for longer than an ingestor relies on a position that it has read.
 _RESTORE_SECONDS: Final = (2.5, 5.0)
 
@@ -131,8 +132,9 @@ class ChangingEnvironment:
         await self._settle()
         self._ingestors.kill_all()
         await asyncio.sleep(_QUIET_SECONDS)
+        # One that finds everything stored must change nothing.
         self._ingestors.start()
-        await asyncio.sleep(_QUIET_SECONDS)
+        await asyncio.sleep(_LAST_SECONDS)
         await self._settle()
 
     async def _settle(self) -> None:
