@@ -159,9 +159,10 @@ class Flusher:
         token = partial(insert_token, self._partition, flush)
         plan = await self._store(plan, plan_without, token, flush.first, found)
         self._report(plan)
-        await self._with_retries(self._confirm)
         holds_rows = position.holds_rows or bool(plan.tables)
-        await self.store_position(position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows))
+        reached = position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows)
+        await self._with_retries(partial(self._insert_confirmed, POSITIONS, position_row(reached)))
+        self.begin(reached)
         letters = [letter._replace(message=shift(letter.message, -position.base)) for letter in plan.dead]
         await self._letters.deliver(self._partition, letters, self._given_up)
         await commit(self._kafka, self._partition, pending.end, "")
@@ -180,7 +181,7 @@ class Flusher:
             raise PositionLostError(f"{self._partition}: the tables have an earlier position than {position.end}")
         self._confirmed_at = asyncio.get_running_loop().time()
 
-    async def _insert_confirmed(self, table: str, rows: pa.Table, token: str) -> None:
+    async def _insert_confirmed(self, table: str, rows: pa.Table, token: str | None = None) -> None:
         """Insert rows into the tables that the flush was planned for.
 
         In emptied or restored tables, the rows of a flush that was planned before would be states without their past:

@@ -16,9 +16,10 @@ _COMMIT: Final = "stepwell_ingestor.kafka.client:AiokafkaClients.commit"
 _COMMIT_PLAN: Final = "        await commit(self._kafka, self._partition, pending.start, mark.text, again=found)\n"
 _INSERT_ALL: Final = """        plan = await self._store(plan, plan_without, token, flush.first, found)
         self._report(plan)
-        await self._with_retries(self._confirm)
         holds_rows = position.holds_rows or bool(plan.tables)
-        await self.store_position(position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows))
+        reached = position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows)
+        await self._with_retries(partial(self._insert_confirmed, POSITIONS, position_row(reached)))
+        self.begin(reached)
 """
 _LETTERS: Final = (
     "        letters = [letter._replace(message=shift(letter.message, -position.base)) for letter in plan.dead]\n"
