@@ -128,7 +128,7 @@ class SimulatedStore(Store):
             return Answer([{"runs": len(self._visible("run_documents")), "reached": reached}])
         if sql == stored._VERSION:
             rows = [row for row in self._visible(stored.TABLE) if all(row[name] == asked[name] for name in asked)]
-            return Answer([{"version": max((row["version"] for row in rows), default=0)}])
+            return Answer([{"version": max((row["version"] for row in rows), default=-1)}])
         if found := _STATE_QUERY.match(sql):
             return Answer(_final(found[1], self._visible(found[1]), asked))
         if found := _LANDED_QUERY.match(sql):
