@@ -40,7 +40,7 @@ test-long: $(READY) ## the tests with new examples, and more of them; then fresh
 	$(MAKE) simulate SEEDS=$(or $(SEEDS),50)00
 	$(MAKE) soak SEEDS=$(or $(SEEDS),50)
 
-simulate: $(STAMP) ## the ingest loop under seeded faults in virtual time: SEEDS=2000 FIRST=0
+simulate: $(STAMP) ## ingestors, training processes and environment under seeded faults in virtual time: SEEDS=2000 FIRST=0
 	PYTHONPATH=tests $(BIN)/python -m reliability.simulation --first $(or $(FIRST),0) --seeds $(or $(SEEDS),2000) $(ARGS)
 
 mutants: $(STAMP) ## break the exactly-once machinery line by line, and see the tests notice
@@ -59,7 +59,7 @@ lint: $(READY) ## ruff, mypy --strict, the import contract, tsc for the page; wo
 	$(BIN)/zensical build --clean --strict
 	PYTHONPATH=tests $(BIN)/python -m prose.site build/site
 
-soak: $(STAMP) ## kill, pause and cut off real processes on fresh seeds: make soak SEEDS=50 [FIRST=1]
+soak: $(STAMP) ## kill, pause and cut off real processes on fresh seeds, and change their environment: make soak SEEDS=50 [FIRST=1]
 	PYTHONPATH=tests $(BIN)/python -m reliability.faults --seeds $(or $(SEEDS),10) $(if $(FIRST),--first $(FIRST)) $(ARGS)
 
 bench: $(READY) ## run the benchmarks and print their figures

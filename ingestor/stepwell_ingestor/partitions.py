@@ -153,6 +153,8 @@ class AssignedPartitions:
 
     async def _begin(self, partition: TopicPartition, owned: PartitionState, evidence: Evidence) -> None:
         decision = decide(evidence, round(time.time() * _MILLISECONDS))
+        # Before anything is stored: once it is, even if the reply is lost, the next decision is an ordinary one.
+        report_decision(partition, decision, evidence.committed)
         if decision.is_new:
             await self._store_position(partition, owned, evidence, decision)
         else:
@@ -167,7 +169,6 @@ class AssignedPartitions:
         except IllegalStateError:
             # A rebalance in progress has revoked the partition; it will be assigned again or not.
             return
-        report_decision(partition, decision, evidence.committed)
         # Drop messages that were fetched before the seek: aiokafka looks up its position independently, and another
         # member may have advanced since. They may leave a gap or precede the start; they are fetched again.
         owned.buffer = PartitionBuffer(decision.start, decision.plan, decision.until)

@@ -149,7 +149,7 @@ class Flusher:
         assert position is not None  # noqa: S101 - nothing is flushed before a partition has its position
         messages, found = pending.messages, pending.plan is not None
         mark = await asyncio.to_thread(make_plan, messages, pending.end, position.epoch, pending.plan)
-        await self._confirm(position)
+        await self._with_retries(self._confirm)
         flush = flush_range(messages, mark, position.base)
         logical = [shift(message, position.base) for message in messages]
         plan_without, media = await self._prepare(logical, flush.end)
@@ -159,9 +159,10 @@ class Flusher:
         token = partial(insert_token, self._partition, flush)
         plan = await self._store(plan, plan_without, token, flush.first, found)
         self._report(plan)
-        await self._confirm(position)
         holds_rows = position.holds_rows or bool(plan.tables)
-        await self.store_position(position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows))
+        reached = position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows)
+        await self._with_retries(partial(self._insert_confirmed, POSITIONS, position_row(reached)))
+        self.begin(reached)
         letters = [letter._replace(message=shift(letter.message, -position.base)) for letter in plan.dead]
         await self._letters.deliver(self._partition, letters, self._given_up)
         await commit(self._kafka, self._partition, pending.end, "")
@@ -169,15 +170,25 @@ class Flusher:
         await self._tidy(media)
         return replace(plan, dead=letters)
 
-    async def _confirm(self, position: LogPosition) -> None:
+    async def _confirm(self) -> None:
         """Check that the tables still have the position, if they may have been replaced since it was stored."""
         # Tables can't be emptied or restored between two inserts of a busy partition without an error.
         if asyncio.get_running_loop().time() - self._confirmed_at < _CONFIRMED_SECONDS:
             return
-        version, _ = await self._in_thread(read_version, self._client, self._partition)
-        if version < position.version:
+        position = self.position
+        assert position is not None  # noqa: S101 - nothing is flushed before a partition has its position
+        if await asyncio.to_thread(read_version, self._client, self._partition) < position.version:
             raise PositionLostError(f"{self._partition}: the tables have an earlier position than {position.end}")
         self._confirmed_at = asyncio.get_running_loop().time()
+
+    async def _insert_confirmed(self, table: str, rows: pa.Table, token: str | None = None) -> None:
+        """Insert rows into the tables that the flush was planned for.
+
+        In emptied or restored tables, the rows of a flush that was planned before would be states without their past:
+        the records before it would count as repeated when they are read again.
+        """
+        await self._confirm()
+        await asyncio.to_thread(self._client.insert, table, rows, token)
 
     async def _prepare(self, messages: Sequence[Message], end: int) -> _Prepared:
         """Decode messages, load their run states and store their media, before anything is planned."""
@@ -240,7 +251,7 @@ class Flusher:
         """Insert rows exactly once; `doubtful` if an insert under this token may have been attempted before."""
         for number in range(1, _TOKENS + 1):
             numbered = token if number == 1 else f"{token}:{number}"
-            _, repeated = await self._in_thread(self._client.insert, table, rows, numbered)
+            _, repeated = await self._with_retries(partial(self._insert_confirmed, table, rows, numbered))
             doubtful = doubtful or repeated
             if not doubtful:
                 return

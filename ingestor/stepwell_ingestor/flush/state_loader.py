@@ -92,12 +92,12 @@ def _load(store: Store, states: Mapping[RunPath, RunState], as_of: AsOf) -> None
 
 def _load_totals(rows: _Rows, as_of: AsOf) -> None:
     for state, row in rows("key, kind, totals", "series FINAL"):
-        if totals := series_as_of(row["totals"], as_of):
+        if totals := series_as_of(row["totals"], as_of.includes):
             state.series[row["key"], row["kind"]] = totals
     for state, row in rows("totals", "run_activity FINAL"):
-        state.counts = counts_as_of(row["totals"], as_of)
+        state.counts = counts_as_of(row["totals"], as_of.includes)
     for state, row in rows("session, totals", "session_activity FINAL"):
-        if (counts := counts_as_of(row["totals"], as_of)) != NO_COUNTS:
+        if (counts := counts_as_of(row["totals"], as_of.includes)) != NO_COUNTS:
             state.session_counts[row["session"]] = counts
 
 

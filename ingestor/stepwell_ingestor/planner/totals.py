@@ -7,8 +7,8 @@ that an unfinished flush can be undone and planned again (see docs/decisions/001
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
@@ -54,13 +54,6 @@ def add_counts(before: Counts, more: Counts) -> tuple[Counts, int]:
     return Counts(*(min(total, COUNT_MAX) for total in sums)), sum(total > COUNT_MAX for total in sums)
 
 
-class AsOf(Protocol):
-    """A time in the log."""
-
-    def includes(self, written_at: int) -> bool:
-        """Return True if what was stored for the events before `written_at` holds."""
-
-
 _BEFORE: Final = "previous_"
 _SERIES: Final = {"last_step": pa.int64(), "points": pa.uint64(), "not_nan": pa.uint64(), "value_sum": pa.float64()}
 
@@ -77,17 +70,21 @@ SESSION_TOTALS: Final = _totals_type(Counts._fields)
 """The types of the column `totals` in `series`, `run_activity` and `session_activity`."""
 
 
-def series_as_of(totals: Mapping[str, Any], as_of: AsOf) -> SeriesTotals | None:
-    """Return a series' totals without a flush that `as_of` excludes; None before its first point."""
-    found = SeriesTotals(**_as_of(totals, SeriesTotals._fields, as_of))
+Holds = Callable[[int], bool]
+"""Returns True if what a flush with a given end has written holds: it ended before, and was not abandoned."""
+
+
+def series_as_of(totals: Mapping[str, Any], holds: Holds) -> SeriesTotals | None:
+    """Return a series' totals without a flush that does not hold; None before its first point."""
+    found = SeriesTotals(**_as_of(totals, SeriesTotals._fields, holds))
     return found if found.points else None
 
 
-def counts_as_of(totals: Mapping[str, Any], as_of: AsOf) -> Counts:
-    """Return the counts of a run or session without a flush that `as_of` excludes."""
-    return Counts(**_as_of(totals, [name for name in Counts._fields if name in totals], as_of))
+def counts_as_of(totals: Mapping[str, Any], holds: Holds) -> Counts:
+    """Return the counts of a run or session without a flush that does not hold."""
+    return Counts(**_as_of(totals, [name for name in Counts._fields if name in totals], holds))
 
 
-def _as_of(totals: Mapping[str, Any], names: Sequence[str], as_of: AsOf) -> dict[str, Any]:
-    before = "" if as_of.includes(totals["end"]) else _BEFORE
+def _as_of(totals: Mapping[str, Any], names: Sequence[str], holds: Holds) -> dict[str, Any]:
+    before = "" if holds(totals["end"]) else _BEFORE
     return {name: totals[f"{before}{name}"] for name in names}

@@ -15,7 +15,7 @@ from typing import Final
 
 from stepwell_ingestor.errors import PartitionsAddedError
 from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
-from stepwell_ingestor.positions.models import Boundary, LogPosition, PlanMark, VoidRange
+from stepwell_ingestor.positions.models import VOIDED, Boundary, LogPosition, PlanMark, VoidRange
 
 # More than the offsets of any flush: rows of a flush whose end is unknown have lower logical offsets than a new epoch.
 _SPACING: Final = 1 << 24
@@ -201,6 +201,10 @@ def _begin_epoch(
         voided = own.voided
     ends = [evidence.reached, *(one.logical_end for one in known), *(void.offset_to for void in voided)]
     begin = (max(ends) // _SPACING + 2) * _SPACING
+    if own is not None and reason is Reason.LOG_REPLACED and own.log.partitions == evidence.log.partitions:
+        # A flush of the former log may have written states and not the position: its plan, if known at all, is no
+        # longer readable, and its records may come again.
+        voided = (*voided, VoidRange(own.logical_end, begin))[-VOIDED:]
     same_log = reason in {Reason.LOG_CUT, Reason.PLAN_VOID}
     position = _position(
         evidence,

@@ -13,7 +13,9 @@ from typing import Final, NamedTuple
 from stepwell_ingestor.kafka.log_metadata import LogIdentity
 
 _BOUNDARIES: Final = 24
-_VOIDED: Final = 16
+VOIDED: Final = 16
+"""The number of void ranges that a position keeps."""
+
 _EPOCH_BITS: Final = 16
 _PLAN: Final = re.compile(r"(?P<end>[0-9]{1,19})(?::(?P<checksum>[0-9a-f]{8}):(?P<epoch>[0-9]{1,10}))?", re.ASCII)
 
@@ -101,7 +103,7 @@ class LogPosition:
 
     def void(self, end: int) -> tuple[VoidRange, ...]:
         """Return the void ranges if a flush from this position to the Kafka offset `end` is abandoned."""
-        return (*self.voided, VoidRange(self.logical_end, self.base + end))[-_VOIDED:]
+        return (*self.voided, VoidRange(self.logical_end, self.base + end))[-VOIDED:]
 
     def is_of(self, log: LogIdentity) -> bool:
         """Return True if this is a position of a log, as far as Kafka's identifiers tell."""

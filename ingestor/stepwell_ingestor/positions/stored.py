@@ -25,7 +25,7 @@ _HELD: Final = (
     " (SELECT max(offset) FROM {db}.run_states) AS reached"
 )
 _VERSION: Final = (
-    "SELECT max(version) AS version FROM {db}.log_positions"
+    "SELECT if(count() = 0, -1, toInt64(max(version))) AS version FROM {db}.log_positions"
     " WHERE topic = {topic:String} AND partition = {partition:Int32}"
 )
 _I64: Final = pa.int64()
@@ -77,9 +77,9 @@ def read_positions(store: Store) -> StoredPositions:
 
 
 def read_version(store: Store, partition: TopicPartition) -> int:
-    """Return the version of a partition's stored position, 0 if there is none. Raises: StoreError."""
+    """Return the version of a partition's stored position, -1 if there is none. Raises: StoreError."""
     rows = store.query(_VERSION, {"topic": partition.topic, "partition": partition.partition})
-    return int(rows.column("version")[0].as_py() or 0)
+    return int(rows.column("version")[0].as_py())
 
 
 def position_row(position: LogPosition) -> pa.Table:

@@ -1,4 +1,4 @@
-"""`make soak SEEDS=50 [FIRST=1]`: the fault harness on fresh seeds, and its report."""
+"""`make soak SEEDS=50 [FIRST=1]`: the fault harness on fresh seeds, changes of the environment, and the report."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-from reliability.faults.cluster import running
+from reliability.faults.changes import CHANGES, make_change
+from reliability.faults.cluster import Cluster, running
 from reliability.faults.harness import Harness, Result
 
 
@@ -19,6 +21,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=int(time.time()))
     parser.add_argument("--verbose", action="store_true", help="print every fault")
+    parser.add_argument("--changes", nargs="*", choices=CHANGES, default=list(CHANGES), help="default: all")
     chosen = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="stepwell-faults-"))
     results: list[Result] = []
@@ -34,8 +37,24 @@ def main() -> int:
             if not results[-1].passed:
                 print(replay(seed, folder))
                 return 1
-    print(report(results))
-    return 0
+        if results:
+            print(report(results))
+        return _make_changes(cluster, chosen.changes)
+
+
+def _make_changes(cluster: Cluster, names: Sequence[str]) -> int:
+    """Make changes one after the other; return 1 if one has failed."""
+    failed = 0
+    for name in names:
+        began = time.monotonic()
+        try:
+            problems = make_change(cluster, name)
+        except AssertionError as error:
+            problems = [str(error)]
+        failed += bool(problems)
+        verdict = "FAILED" if problems else "passed"
+        print("\n  ".join([f"{name}: {verdict} in {time.monotonic() - began:.0f} s", *problems]), flush=True)
+    return 1 if failed else 0
 
 
 def replay(seed: int, folder: Path) -> str:

@@ -95,7 +95,7 @@ def main() -> int:
     """Judge the mutations, after the unchanged tree; return 1 if a mutation survives."""
     parser = argparse.ArgumentParser(prog="python -m reliability.mutants", description=__doc__)
     parser.add_argument("words", nargs="*", help="judge the mutations whose names contain one of these words")
-    parser.add_argument("--seeds", type=int, default=300, help="seeds of the simulation for each mutation")
+    parser.add_argument("--seeds", type=int, default=1_000, help="seeds of the simulation for each mutation")
     options = parser.parse_args()
     chosen = [m for m in MUTATIONS if not options.words or any(word in m.name for word in options.words)]
     console = Console()

@@ -16,9 +16,10 @@ _COMMIT: Final = "stepwell_ingestor.kafka.client:AiokafkaClients.commit"
 _COMMIT_PLAN: Final = "        await commit(self._kafka, self._partition, pending.start, mark.text, again=found)\n"
 _INSERT_ALL: Final = """        plan = await self._store(plan, plan_without, token, flush.first, found)
         self._report(plan)
-        await self._confirm(position)
         holds_rows = position.holds_rows or bool(plan.tables)
-        await self.store_position(position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows))
+        reached = position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows)
+        await self._with_retries(partial(self._insert_confirmed, POSITIONS, position_row(reached)))
+        self.begin(reached)
 """
 _LETTERS: Final = (
     "        letters = [letter._replace(message=shift(letter.message, -position.base)) for letter in plan.dead]\n"
@@ -49,6 +50,7 @@ EVENT_PRODUCER: Final = ("tests/unit/producer/delivery/test_event_producer.py",)
 RECONNECT: Final = ("tests/unit/producer/delivery/test_reconnect.py",)
 SIGTERM: Final = ("tests/integration/sdk/test_sigterm.py",)
 PUBLISHER: Final = ("tests/unit/producer/delivery/test_publisher.py",)
+DECISIONS: Final = ("tests/unit/ingestor/positions/test_decide.py",)
 FLUSHING: Final = ("tests/unit/ingestor/flush/test_flushing.py",)
 ROLLUPS: Final = ("tests/unit/ingestor/planner/test_rolling.py",)
 MEMORY: Final = ("tests/unit/ingestor/flush/test_memory.py",)
@@ -139,7 +141,7 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell_ingestor.planner.totals:_as_of",
-                '"" if as_of.includes(totals["end"]) else _BEFORE',
+                '"" if holds(totals["end"]) else _BEFORE',
                 '""',
             ),
         ),
@@ -478,6 +480,78 @@ MUTATIONS: Final = (
         "a member commits for another's partition",
         (Edit(_COMMIT, _SIGNED, "if self._present_membership()[1] == '':"),),
         CLIENTS,
+    ),
+    Mutation(
+        "a flush goes on in tables that were emptied during it",
+        (
+            Edit(
+                "stepwell_ingestor.flush.flusher:Flusher._insert_confirmed",
+                "        await self._confirm()\n",
+                "",
+            ),
+        ),
+        FLUSHING,
+    ),
+    Mutation(
+        "states of a flush of a replaced log hold",
+        (
+            Edit(
+                "stepwell_ingestor.positions.decide:_begin_epoch",
+                "voided = (*voided, VoidRange(own.logical_end, begin))[-VOIDED:]",
+                "pass",
+            ),
+        ),
+        DECISIONS,
+    ),
+    Mutation(
+        "tables that are behind the group are not filled again",
+        (
+            Edit(
+                "stepwell_ingestor.positions.decide:_continue",
+                "return Decision(own, stored, reason,",
+                "return Decision(own, evidence.committed or stored, reason,",
+            ),
+        ),
+    ),
+    Mutation(
+        "a log that was replaced is continued at the stored offset",
+        (
+            Edit(
+                "stepwell_ingestor.positions.decide:decide",
+                "elif not own.is_of(evidence.log) or _is_another_log(own, evidence):",
+                "elif _is_another_log(own, evidence):",
+            ),
+        ),
+    ),
+    Mutation(
+        "a process skips to the next journal of a writer",
+        (
+            Edit(
+                "stepwell.delivery.order:find_sendable",
+                "heads.setdefault((entry.run, entry.info.writer), entry)",
+                "heads.setdefault((entry.run, entry.info.session), entry)",
+            ),
+        ),
+    ),
+    Mutation(
+        "journals are sent by the time of their start",
+        (
+            Edit(
+                "stepwell.delivery.order:sort_key",
+                "return info.generation, info.started, info.session",
+                "return 0, info.started, info.session",
+            ),
+        ),
+    ),
+    Mutation(
+        "a sender does not wait for older journals of its writer",
+        (
+            Edit(
+                "stepwell.delivery.sender:Sender._deliver",
+                "await self._orphans.deliver(producer, connection.topic, wait=True)",
+                "await self._orphans.deliver(producer, connection.topic)",
+            ),
+        ),
     ),
     Mutation(
         "the SDK acknowledges before the broker's answer",

@@ -14,6 +14,7 @@ from aiokafka.errors import CommitFailedError
 
 from reliability.simulation.world import SESSION_SECONDS, World
 from stepwell_ingestor.kafka.client import CommittedOffset
+from stepwell_ingestor.kafka.log_metadata import LogIdentity
 from stepwell_ingestor.messages import Message
 
 _TICK_SECONDS: Final = SESSION_SECONDS / 4
@@ -33,9 +34,10 @@ class SortedSet(set[TopicPartition]):
 
 @dataclass
 class Log:
-    """The records of one partition, by ascending offsets that need not be dense; `end` is the offset after the last."""
+    """The records of one partition, of the offsets [begin, end), in ascending order that need not be dense."""
 
     messages: list[Message] = field(default_factory=list)
+    begin: int = 0
     end: int = 0
 
     def append(self, message: Message, gap: int) -> None:
@@ -47,6 +49,17 @@ class Log:
         """Return at most `limit` records from an offset on."""
         first = bisect_left(self.messages, position, key=attrgetter("offset"))
         return self.messages[first : first + limit]
+
+    def cut(self, count: int) -> None:
+        """Lose the last records, as in a power cut."""
+        if lost := self.messages[max(len(self.messages) - count, 0) :]:
+            self.end = lost[0].offset
+            del self.messages[-len(lost) :]
+
+    def expire(self, count: int) -> None:
+        """Remove the first records, as retention does."""
+        self.begin = self.messages[count].offset if count < len(self.messages) else self.end
+        del self.messages[:count]
 
     @property
     def settled_at(self) -> int | None:
@@ -82,6 +95,7 @@ class Broker:
         self.logs = {partition: Log() for partition in partitions}
         self.dead_letters: list[DeadLetterRecord] = []
         self.committed = {partition: CommittedOffset(None, "") for partition in partitions}
+        self.incarnation = 0
         self._world = world
         self._members: dict[str, _Member] = {}
         self._generation = 0
@@ -120,6 +134,22 @@ class Broker:
         self.committed[partition] = CommittedOffset(offset, plan)
         self._world.counts["flushes" if plan else "flushes ended"] += 1
         self._world.note(f"commit {membership.member} {partition.partition} {offset} {plan!r}")
+
+    def describe(self) -> LogIdentity:
+        """Return the identity of the topic's log."""
+        return LogIdentity("cluster", f"topic-{self.incarnation}", len(self.logs))
+
+    def recreate(self, forget: bool) -> None:
+        """Delete the topic and create it again; `forget`: the group's offsets are deleted with it."""
+        self.incarnation += 1
+        for partition in self.logs:
+            self.logs[partition] = Log()
+            if forget:
+                self.commit_by_hand(partition, None)
+
+    def commit_by_hand(self, partition: TopicPartition, offset: int | None) -> None:
+        """Set or forget the group's offset, as an operator or its expiry does."""
+        self.committed[partition] = CommittedOffset(offset, "")
 
     def settled(self) -> bool:
         """True if everything that was appended is committed, without an open plan."""

@@ -30,6 +30,7 @@ from stepwell_ingestor.messages import Message
 _HEARTBEAT_SECONDS: Final = SESSION_SECONDS / 3
 _OUTSIDE: Final = Membership("", -1)
 _MOST_RECORDS: Final = 12
+_LATEST_ANSWER: Final = 5
 T = TypeVar("T")
 
 
@@ -77,7 +78,7 @@ class SimulatedKafka:
         if fetched := self._fetched():
             return fetched
         # An answer never comes early, and on a busy machine late.
-        await asyncio.sleep(self._world.rng.uniform(seconds, 2 * seconds))
+        await asyncio.sleep(self._world.rng.uniform(seconds, _LATEST_ANSWER * seconds))
         await self._stable.wait()
         return self._fetched()
 
@@ -157,12 +158,13 @@ class SimulatedKafka:
 
     async def describe_log(self, topic: str) -> LogIdentity:
         """Return the identity of the log."""
-        return await self._ask(lambda: LogIdentity("cluster", topic, len(self._broker.logs)))
+        return await self._ask(self._broker.describe)
 
     async def extents(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, LogExtent]:
         """Return the range of offsets of each log."""
+        logs = self._broker.logs
         return await self._ask(
-            lambda: {partition: LogExtent(0, self._broker.logs[partition].end) for partition in partitions}
+            lambda: {partition: LogExtent(logs[partition].begin, logs[partition].end) for partition in partitions}
         )
 
     async def records(self, places: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Message | None]:
@@ -203,13 +205,18 @@ class SimulatedKafka:
     def _position(self, partition: TopicPartition) -> int:
         position = self._positions.get(partition)
         if position is None:
-            position = self._positions[partition] = self._broker.committed[partition].offset or 0
+            committed = self._broker.committed[partition].offset
+            position = self._broker.logs[partition].begin if committed is None else committed
+            self._positions[partition] = position
         return position
 
     def _fetched(self) -> dict[TopicPartition, list[Message]]:
         fetched = {}
         for partition in self._assigned:
             log, position = self._broker.logs[partition], self._position(partition)
+            if not log.begin <= position <= log.end:
+                # The offset is out of range, and the consumer starts at the log's beginning.
+                position = self._positions[partition] = log.begin
             self._highwater[partition] = log.end
             if partition in self._paused or position >= log.end or self._world.chance(self._world.faults.empty):
                 continue

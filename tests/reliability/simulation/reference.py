@@ -6,6 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
+from unittest.mock import patch
 
 from aiokafka import TopicPartition
 
@@ -13,12 +14,13 @@ from reliability.simulation.broker import Broker
 from reliability.simulation.model import RunModel, bits
 from reliability.simulation.rollups import differences
 from reliability.simulation.rows import Row, newest_totals, python_rows
+from reliability.simulation.shortcuts import RememberingCodec, shortcuts
 from reliability.simulation.workload import Entry
 from stepwell_ingestor.messages import DeadLetter, receive_all
+from stepwell_ingestor.planner import plan as planning
 from stepwell_ingestor.planner.plan import plan_flush
+from stepwell_ingestor.planner.rollups.plan import RollupPlan
 from stepwell_ingestor.planner.run_state import RunState
-from stepwell_schemas.events.codec import Codec
-from support.factories.numbers import with_values
 
 Tables = Mapping[str, Sequence[Row]]
 Cells = Counter[tuple[Any, ...]]
@@ -74,9 +76,13 @@ class Differences(NamedTuple):
     problems: list[str]
 
 
-def compare(found: Tables, broker: Broker, entries: Sequence[Entry], *, repeats: bool = False) -> Differences:
+def compare(
+    found: Tables, broker: Broker, entries: Sequence[Entry], levels: Sequence[int], *, repeats: bool = False
+) -> Differences:
     """Compare the stored rows and the dead letters with the log; `repeats`: inserts may have been stored repeatedly."""
-    wanted, dead = _planned_at_once(broker)
+    # Rollups are compared with the stored points.
+    with shortcuts(), patch.object(planning, "plan_rollups", lambda *_: RollupPlan(())):
+        wanted, dead = _planned_at_once(broker)
     lost, doubled, problems = Counter[str](), Counter[str](), list[str]()
     for table in _WHOLE:
         have, want = _cells(found.get(table, ())), _cells(wanted[table])
@@ -93,7 +99,7 @@ def compare(found: Tables, broker: Broker, entries: Sequence[Entry], *, repeats:
         twice = Counter({row: count for row, count in rows.items() if count > 1 and not repeats})
         _note(problems, f"{table}: rows twice", twice)
     problems += _against_model(found, entries)
-    rollups = differences(found.get("rollups", ()), found.get("points_number", ()))
+    rollups = differences(found.get("rollups", ()), found.get("points_number", ()), levels)
     if rollups:
         problems.append(f"{len(rollups)} rollups differ: {rollups[:_SHOWN]}"[:2_000])
     problems += _buried(broker, dead, entries)
@@ -105,11 +111,11 @@ def _planned_at_once(broker: Broker) -> tuple[dict[str, list[Row]], dict[TopicPa
     tables: dict[str, list[Row]] = defaultdict(list)
     dead: dict[TopicPartition, list[DeadLetter]] = {}
     for partition, log in broker.logs.items():
-        received, unreadable = receive_all(Codec(), log.messages)
+        received, unreadable = receive_all(RememberingCodec(), log.messages)
         plan = plan_flush(received, unreadable, {item.path: RunState() for item in received}, log.settled_at or 0)
         dead[partition] = plan.dead
         for table, rows in plan.tables.items():
-            tables[table] += python_rows(table, with_values(rows))
+            tables[table] += python_rows(table, rows)
     return tables, dead
 
 
@@ -134,6 +140,11 @@ def _newest(table: str, rows: Iterable[Row]) -> dict[tuple[Any, ...], Any]:
         place: [json.loads(row[name]) if name in texts else row[name] for name in shown]
         for place, row in newest.items()
     }
+
+
+def added_up(table: str, tables: Tables) -> dict[tuple[Any, ...], Any]:
+    """Return the numbers of a table whose rows are added up, by run and further key columns."""
+    return _added(table, tables.get(table, ()))
 
 
 def _added(table: str, rows: Iterable[Row]) -> dict[tuple[Any, ...], Any]:

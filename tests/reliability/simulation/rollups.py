@@ -9,8 +9,8 @@ from typing import Any, Final
 from stepwell_schemas.clickhouse.store import Parameters
 from support.readers.rollups import Point, Row, comparable, expected_rollups, point_row, row_together
 
-LEVELS: Final = (1, 2, 4)
-"""Levels of the simulation: narrow buckets, so that its short logs close some on each level."""
+LEVELS: Final = ((1, 2, 4), (1, 3), (2,))
+"""Levels of a schedule, one of these: narrow buckets, so that its short log closes some on each level."""
 
 _COMPUTING: Final = re.compile(
     r"INSERT INTO \{db\}\.rollups .*? toUInt8\((\d+)\) AS level"
@@ -50,7 +50,7 @@ def _chosen(asked: Parameters) -> Iterator[tuple[Series, Sequence[int]]]:
             yield (*run, key), asked[f"buckets_{number}"]
 
 
-def closed_before(series: Rows, points: Rows, rollups: Rows) -> list[str]:
+def closed_before(series: Rows, points: Rows, rollups: Rows, levels: Sequence[int]) -> list[str]:
     """Return the buckets without a row that these rows of the table `series` close; their points are stored already."""
     by_series, stored = _by_series(points), _by_series(rollups)
     problems = []
@@ -58,8 +58,8 @@ def closed_before(series: Rows, points: Rows, rollups: Rows) -> list[str]:
         if row["kind"] == "number":
             name = tuple(row[column] for column in _SERIES)
             have = {(one["level"], one["bucket"]) for one in stored.get(name, ())}
-            for level in LEVELS:
-                buckets = {point["step"] >> level for point in by_series[name]}
+            for level in levels:
+                buckets = {point["step"] >> level for point in by_series.get(name, ())}
                 problems += [
                     f"{name} reached {row['last_step']} before it has level {level}, bucket {bucket}"
                     for bucket in sorted(buckets)
@@ -68,15 +68,15 @@ def closed_before(series: Rows, points: Rows, rollups: Rows) -> list[str]:
     return problems
 
 
-def differences(rollups: Rows, points: Rows) -> list[str]:
+def differences(rollups: Rows, points: Rows, levels: Sequence[int]) -> list[str]:
     """Return the differences between stored rollups and points: there must be a row for every closed bucket only."""
     wanted: dict[Any, Row] = {}
     have: dict[Any, Row] = {}
     for series, rows in _by_series(points).items():
-        of_series = comparable(expected_rollups("", _shown(rows), LEVELS))
+        of_series = comparable(expected_rollups("", _shown(rows), levels))
         wanted |= {(series, level, bucket): row for (_, level, bucket), row in of_series.items()}
     for series, rows in _by_series(rollups).items():
-        final = {("", level, row["bucket"]): row for level in LEVELS for row in _final(rows, level)}
+        final = {("", level, row["bucket"]): row for level in levels for row in _final(rows, level)}
         have |= {(series, level, bucket): row for (_, level, bucket), row in comparable(final).items()}
     return [
         f"rollup {place}: wanted {wanted.get(place)}, found {have.get(place)}"

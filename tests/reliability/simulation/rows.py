@@ -5,27 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pyarrow as pa
 
 Row = dict[str, Any]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_readers: dict[tuple[str, int], list[Callable[[pa.Array], list[Any]]]] = {}
+_Layout = tuple[list[str], list[Callable[[pa.Array], list[Any]]]]
+_layouts: dict[tuple[str, int], _Layout] = {}
 
 
 def python_rows(name: str, table: pa.Table) -> list[Row]:
-    """Return the rows of a table, as its `to_pylist` does, with times as datetimes in UTC.
+    """Return the rows of a table as readers see them: `value` instead of `bits`, and times as datetimes in UTC.
 
     Tables with the same name and number of columns have the same types.
     """
-    readers = _readers.get((name, table.num_columns))
-    if readers is None:
-        readers = _readers[name, table.num_columns] = [_reader(field.type) for field in table.schema]
-    names = table.column_names
+    if not isinstance(table, pa.Table):
+        return cast("list[Row]", table.to_pylist())
+    layout = _layouts.get((name, table.num_columns))
+    if layout is None:
+        layout = _layouts[name, table.num_columns] = _layout(table.schema)
+    names, readers = layout
     return [
-        dict(zip(names, row, strict=True))
+        dict(zip(names, row, strict=False))
         for batch in table.to_batches()
         for row in zip(*(read(column) for read, column in zip(readers, batch.columns, strict=True)), strict=True)
     ]
@@ -36,11 +39,20 @@ def newest_totals(totals: Iterable[Row]) -> Row:
     return max(totals, key=lambda row: tuple(row.values()))
 
 
+def _layout(schema: pa.Schema) -> _Layout:
+    names = ["value" if field.name == "bits" else field.name for field in schema]
+    return names, [_floats if field.name == "bits" else _reader(field.type) for field in schema]
+
+
 def _reader(data_type: pa.DataType) -> Callable[[pa.Array], list[Any]]:
     if pa.types.is_dictionary(data_type):
         return _decoded
     # pyarrow looks up the time zone UTC for each value.
     return _times if pa.types.is_timestamp(data_type) else pa.Array.to_pylist
+
+
+def _floats(column: pa.Array) -> list[Any]:
+    return cast("list[Any]", column.view(pa.float64()).to_pylist())
 
 
 def _decoded(column: pa.Array) -> list[Any]:
@@ -49,9 +61,14 @@ def _decoded(column: pa.Array) -> list[Any]:
 
 
 def _times(column: pa.Array) -> list[Any]:
-    return [None if at is None else _datetime(at) for at in column.view(pa.int64()).to_pylist()]
+    return [utc(at) for at in column.view(pa.int64()).to_pylist()]
+
+
+def utc(milliseconds: int | None) -> datetime | None:
+    """Return a time in milliseconds since the epoch as a datetime in UTC."""
+    return None if milliseconds is None else _utc(milliseconds)
 
 
 @lru_cache(65_536)
-def _datetime(milliseconds: int) -> datetime:
+def _utc(milliseconds: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=milliseconds)

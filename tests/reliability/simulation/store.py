@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
@@ -18,7 +18,6 @@ from stepwell_ingestor.positions import stored
 from stepwell_schemas.clickhouse.store import Parameters, Store
 from stepwell_schemas.errors import StoreRejectedError, StoreUnavailableError
 from stepwell_schemas.limits import VERSION_ROW_BITS
-from support.factories.numbers import with_values
 
 TOKEN_WINDOW: Final = 1_000
 """Deduplication window: the number of remembered tokens of a table."""
@@ -73,18 +72,50 @@ class Answer:
 
 
 class SimulatedStore(Store):
-    """Tables without merges. Like a slow read, a read may see the state at the start of its thread."""
+    """Tables without merges. Like a slow read, a read may see the state at the start of its thread.
 
-    def __init__(self, world: World) -> None:
+    Attributes:
+        tables: rows by table, in the order of insertion. levels: the levels of rollups.
+        closed_early: buckets that a series claimed to be closed before they had a row.
+    """
+
+    def __init__(self, world: World, levels: Sequence[int]) -> None:
         # The deduplication window may be shorter than an outage.
         self.memory = world.rng.choice(list(Memory))
         self.tables: dict[str, list[Row]] = defaultdict(list)
+        self.closed_early: list[str] = []
         self.away_until = 0.0
         self._world = world
+        self.levels = levels
         self._tokens: dict[str, list[str]] = defaultdict(list)
+        self._backup: dict[str, int] = {}
         self._past: dict[str, int] = {}
         self._reads_of_past = 0
         world.snapshot = self._snapshot
+
+    def go_away(self, seconds: float) -> None:
+        """Answer no request for some seconds."""
+        self.away_until = max(self.away_until, self._world.loop.time() + seconds)
+
+    def save(self) -> None:
+        """Make a backup."""
+        self._backup = {table: len(rows) for table, rows in self.tables.items()}
+
+    def restore(self) -> None:
+        """Replace the tables by the backup, which was empty before the first one was made; no token is remembered."""
+        for table, rows in self.tables.items():
+            del rows[self._backup.get(table, 0) :]
+        self.forget_tokens(1.0)
+
+    def empty(self) -> None:
+        """Lose all tables."""
+        self._backup = {}
+        self.restore()
+
+    def forget_tokens(self, share: float) -> None:
+        """Forget each token with a probability."""
+        for table, tokens in self._tokens.items():
+            self._tokens[table] = [token for token in tokens if self._world.rng.random() >= share]
 
     def query(self, sql: str, parameters: Parameters | None = None) -> Any:
         """Answer the queries of `load_states`, `insert_is_visible` and `positions.stored`."""
@@ -97,7 +128,7 @@ class SimulatedStore(Store):
             return Answer([{"runs": len(self._visible("run_documents")), "reached": reached}])
         if sql == stored._VERSION:
             rows = [row for row in self._visible(stored.TABLE) if all(row[name] == asked[name] for name in asked)]
-            return Answer([{"version": max((row["version"] for row in rows), default=0)}])
+            return Answer([{"version": max((row["version"] for row in rows), default=-1)}])
         if found := _STATE_QUERY.match(sql):
             return Answer(_final(found[1], self._visible(found[1]), asked))
         if found := _LANDED_QUERY.match(sql):
@@ -126,10 +157,10 @@ class SimulatedStore(Store):
                 self._world.counts["blocks lost by ClickHouse"] += 1
                 self._world.note(f"lose {token}")
                 raise StoreUnavailableError("killed between the note of the token and the rows")
-            new = python_rows(table, with_values(rows))
+            new = python_rows(table, rows)
             if table == "series":
                 points, rollups = self.tables["points_number"], self.tables["rollups"]
-                self._world.problems += closed_before(new, points, rollups)
+                self.closed_early += closed_before(new, points, rollups, self.levels)
             self.tables[table] += new
             self._world.note(f"insert {token} {len(rows)}")
         if chance(faults.insert_after):

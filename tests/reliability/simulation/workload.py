@@ -36,6 +36,8 @@ _KEYS: Final = ("loss", "LOSS", "Loss", "acc", "a.b", "größe", "GRÖSSE", _BIG
 _NUMBERS: Final = (0.0, 1.0, -3.0, 7.0, 42.0, float("nan"))
 _BIG_NUMBER: Final = 2**53 + 1
 _TOPIC: Final = "events"
+_VALUES: Final = ("number", "string", "bool", "other")
+_MESSAGES: Final = {"session": 12, "foreign": 4, "poison": 1, "partly": 1, "redriven": 1}
 
 
 class Entry(NamedTuple):
@@ -79,13 +81,35 @@ class _Session:
         return steps if self.counts else None
 
 
+@dataclass(frozen=True)
+class Content:
+    """The kinds of values and messages of a log, and its keys.
+
+    A schedule has some of them only: its flushes fill fewer tables, and rare combinations come up more often than in
+    logs that all have a little of everything.
+    """
+
+    values: Sequence[str] = _VALUES
+    keys: Sequence[str] = _KEYS
+    messages: Mapping[str, int] = field(default_factory=lambda: dict(_MESSAGES))
+
+    @classmethod
+    def drawn(cls, rng: random.Random) -> Content:
+        """Draw the content of a schedule's log."""
+        others = [kind for kind in _VALUES[1:] if rng.random() < 0.25]
+        numbers = [] if others and rng.random() < 0.1 else [*_VALUES[:1]] * 3
+        messages = {kind: weight for kind, weight in _MESSAGES.items() if kind == "session" or rng.random() < 0.6}
+        return cls([*numbers, *others], rng.sample(_KEYS, rng.randint(2, len(_KEYS))), messages)
+
+
 class Workload:
     """Draws the log of one schedule, message by message; the broker assigns the offsets."""
 
-    def __init__(self, rng: random.Random, partitions: int) -> None:
+    def __init__(self, rng: random.Random, partitions: int, content: Content) -> None:
         self._rng = rng
         self._clock = 0
-        runs = [RunPath("me", "p", f"run-{number}") for number in range(rng.randint(1, 4))]
+        self._content = content
+        runs = [RunPath("me", "p", f"run-{number}") for number in range(rng.choice((1, 1, 2, 4)))]
         self._partition = {run: rng.randrange(partitions) for run in runs}
         self._sessions = [
             _Session(run, rng.choice(("", "w")), f"{run.run_id}/s{number}", rng.random() < 0.5)
@@ -96,9 +120,10 @@ class Workload:
 
     def draw(self) -> Entry:
         """Return the next message."""
-        kind = self._rng.choices(
-            ("session", "foreign", "poison", "partly", "redriven"), (12, 4, 1, 1, 1 if self._poison else 0)
-        )[0]
+        weights = {**self._content.messages}
+        if not self._poison:
+            weights.pop("redriven", None)
+        kind = self._rng.choices(list(weights), list(weights.values()))[0]
         session = self._rng.choice(self._sessions)
         if kind == "session":
             return self._next_record(session)
@@ -155,13 +180,13 @@ class Workload:
         step = self._rng.choice((None, None, None, self._rng.randint(-1, 12)))
         commit = self._rng.choice((None, None, True, False))
         data: dict[str, Any] = {}
-        for key in self._rng.sample(_KEYS, self._rng.randint(0, 3)):
+        for key in self._rng.sample(self._content.keys, min(self._rng.randint(0, 3), len(self._content.keys))):
             if key.casefold() not in {known.casefold() for known in data}:
                 data[key] = _BIG_NUMBER if key == _BIG else self._value()
         return Call(data, step, commit, _BEGIN + self._clock)
 
     def _value(self) -> Any:
-        kind = self._rng.choice(("number", "number", "number", "string", "bool", "other"))
+        kind = self._rng.choice(self._content.values)
         if kind == "number":
             return self._rng.choice(_NUMBERS)
         if kind == "string":

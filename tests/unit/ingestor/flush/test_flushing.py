@@ -11,7 +11,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError
 
-from stepwell_ingestor.errors import CommitInDoubtError, PlanError
+from stepwell_ingestor.errors import CommitInDoubtError, PlanError, PositionLostError
 from stepwell_ingestor.flush.buffer import FlushMessages
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
@@ -22,6 +22,7 @@ from stepwell_ingestor.messages import Message
 from stepwell_ingestor.positions.checksums import records_checksum
 from stepwell_ingestor.positions.models import LogPosition, PlanMark
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.errors import StoreUnavailableError
 from stepwell_schemas.events.codec import Codec, encode
 from stepwell_schemas.events.models import LogEvent
 from stepwell_schemas.media_store import MediaStore
@@ -119,3 +120,32 @@ async def test_of_a_plan_that_was_there_before_it_cannot_be_seen_whether_it_was_
     with pytest.raises(CommitInDoubtError):
         await flush(witness, plan=PLAN)
     assert without_repetitions(witness.asked) == ["load", (3, PLAN.text), "rejoin"]
+
+
+class EmptiedWhileAway(Witness):
+    """A store that is emptied while it can't be reached, which is when a table is inserted into."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__()
+        self._table = table
+        self._emptied = False
+
+    def query(self, sql: str, parameters: Any = None) -> Any:
+        if "max(version)" in sql:
+            return pa.table({"version": [0 if self._emptied else 2**62]})
+        return super().query(sql, parameters)
+
+    def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
+        if table == self._table and not self._emptied:
+            self._emptied = True
+            raise StoreUnavailableError("restarting")
+        super().insert(table, rows, token)
+
+
+@pytest.mark.parametrize("table", ["points_number", "run_states", "log_positions"])
+async def test_nothing_more_is_inserted_into_tables_that_were_emptied_during_a_flush(table: str) -> None:
+    witness = EmptiedWhileAway(table)
+    with pytest.raises(PositionLostError):
+        await flush(witness, plan=None)
+    before = [] if table == "points_number" else ["insert"]
+    assert without_repetitions(witness.asked) == ["load", (3, PLAN.text), *before]

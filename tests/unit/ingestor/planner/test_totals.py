@@ -81,14 +81,16 @@ def test_each_row_undoes_its_flush(logged: Any, places: list[int]) -> None:
         start = plan.end - 1
         for row in rows(plan, "series"):
             series = (row["key"], row["kind"])
-            assert repr(series_as_of(row["totals"], AsOf(plan.end))) == repr(after.series[series])
-            assert repr(series_as_of(row["totals"], AsOf(start))) == repr(before.series.get(series))
+            assert repr(series_as_of(row["totals"], AsOf(plan.end).includes)) == repr(after.series[series])
+            assert repr(series_as_of(row["totals"], AsOf(start).includes)) == repr(before.series.get(series))
         for row in rows(plan, "run_activity"):
-            assert counts_as_of(row["totals"], AsOf(plan.end)) == after.counts
-            assert counts_as_of(row["totals"], AsOf(start)) == before.counts
+            assert counts_as_of(row["totals"], AsOf(plan.end).includes) == after.counts
+            assert counts_as_of(row["totals"], AsOf(start).includes) == before.counts
         for row in rows(plan, "session_activity"):
-            assert counts_as_of(row["totals"], AsOf(plan.end)) == after.session_counts[row["session"]]
-            assert counts_as_of(row["totals"], AsOf(start)) == before.session_counts.get(row["session"], NO_COUNTS)
+            assert counts_as_of(row["totals"], AsOf(plan.end).includes) == after.session_counts[row["session"]]
+            assert counts_as_of(row["totals"], AsOf(start).includes) == before.session_counts.get(
+                row["session"], NO_COUNTS
+            )
 
 
 @given(calls, cuts, st.randoms(use_true_random=False))
@@ -102,7 +104,7 @@ def test_rows_that_are_repeated_and_late_change_nothing(logged: Any, places: lis
         random.shuffle(stored)
         # As ClickHouse merges the column.
         newest = max(stored, key=lambda totals: tuple(totals.values()))
-        assert counts_as_of(newest, AsOf(newest["end"])) == wanted
+        assert counts_as_of(newest, AsOf(newest["end"]).includes) == wanted
 
 
 def test_a_session_whose_events_name_a_writer_or_none_has_one_account() -> None:
@@ -125,4 +127,4 @@ def test_a_series_without_points_before_the_flush_is_unknown_as_of_its_start() -
     (_, plan, after), *_ = flushed(received([("a", 1.5, 3)]), [])
     assert after.series["a", "number"] == SeriesTotals(3, 1, 1, 1.5)
     (row,) = rows(plan, "series")
-    assert series_as_of(row["totals"], AsOf(0)) is None
+    assert series_as_of(row["totals"], AsOf(0).includes) is None

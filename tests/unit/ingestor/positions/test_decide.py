@@ -208,8 +208,15 @@ def test_states_of_an_abandoned_flush_do_not_hold() -> None:
 
 def test_void_ranges_are_kept_while_runs_keep_their_partition() -> None:
     own = replace(OWN, voided=(VoidRange(30, 40),))
-    assert decided(own=own, log=OTHER).position.voided == own.voided
+    assert decided(own=own, log=OTHER).position.voided[: len(own.voided)] == own.voided
     assert decided(own=own, log=OTHER._replace(partitions=8)).position.voided == ()
+
+
+def test_states_that_a_flush_of_a_replaced_log_has_left_do_not_hold() -> None:
+    position = decided(log=OTHER, extent=LogExtent(0, 8), committed=None).position
+    as_of = AsOf(position.logical_end, position.voided)
+    ends = (30, 31, position.logical_end, position.logical_end + 1)
+    assert [as_of.includes(end) for end in ends] == [True, False, False, False]
 
 
 def test_a_complete_flush_of_other_records_is_read_again_from_its_begin() -> None:
