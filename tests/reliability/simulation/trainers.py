@@ -31,7 +31,7 @@ from stepwell.recording.row_writer import RowWriter
 from stepwell.session import open as opening
 from stepwell.session.spec import RunSpec
 from stepwell.settings import ProducerSettings
-from stepwell_schemas.limits import KIB
+from stepwell_schemas.limits import KIB, MIB
 from stepwell_schemas.rules.identifiers import RunPath
 
 RUN: Final = RunPath("me", "p", "run")
@@ -45,6 +45,10 @@ _LOOK_SECONDS: Final = 0.5
 
 class _Producer:
     """A producer whose requests arrive in the order of sending. After one that failed, all others fail."""
+
+    cluster_id = ""
+    generation = 0
+    max_message_bytes = MIB
 
     def __init__(self, world: World, process: Process, log: list[bytes]) -> None:
         self._world = world
@@ -61,6 +65,13 @@ class _Producer:
         self._process.reached("request")
         await asyncio.sleep(0)
         return future
+
+    async def wait(self, future: asyncio.Future[Any]) -> None:
+        """Wait for an acknowledgement."""
+        await future
+
+    async def renew(self, max_message_bytes: int | None = None) -> None:
+        """Do nothing: no event is refused because of its size."""
 
     async def stop(self) -> None:
         """Disconnect. Without a pause, so that the coroutine of a dead process can be closed."""
@@ -273,7 +284,8 @@ class TrainingProcesses:
                 self._locks[taken] = process
             return taken
 
-        async def open_producer(_: ProducerSettings) -> _Producer:
+        async def open_producer(_: ProducerSettings, ack_seconds: float | None = None) -> _Producer:
+            del ack_seconds
             process = PROCESS.get()
             assert process is not None
             await asyncio.sleep(self._world.delay())
