@@ -46,8 +46,9 @@ from stepwell_ingestor.flush.tokens import flush_range, insert_token, make_plan
 from stepwell_ingestor.kafka.client import Kafka
 from stepwell_ingestor.kafka.fenced_commit import commit
 from stepwell_ingestor.messages import Message, Received, receive_all, shift
+from stepwell_ingestor.planner.accumulator import LeftOut
 from stepwell_ingestor.planner.isolation import plan_usable
-from stepwell_ingestor.planner.plan import FlushPlan, LeftOut, is_repeated
+from stepwell_ingestor.planner.plan import FlushPlan, is_repeated
 from stepwell_ingestor.planner.run_state import RunState
 from stepwell_ingestor.positions.checksums import boundary_after
 from stepwell_ingestor.positions.models import AsOf, LogPosition

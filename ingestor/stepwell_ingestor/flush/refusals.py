@@ -11,7 +11,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from stepwell_ingestor.planner.plan import LeftOut
+from stepwell_ingestor.planner.accumulator import LeftOut
 from stepwell_schemas.clickhouse.errors import error_class
 from stepwell_schemas.clickhouse.tables import POINT_TABLES
 from stepwell_schemas.errors import StoreRejectedError

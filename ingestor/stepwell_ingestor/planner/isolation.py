@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stepwell_ingestor.messages import DeadLetter, Received, unusable
-from stepwell_ingestor.planner.plan import FlushPlan, LeftOut, plan_flush
+from stepwell_ingestor.planner.accumulator import LeftOut
+from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
 from stepwell_ingestor.planner.run_state import RunState
 from stepwell_schemas.rollups.sql import LEVELS
 from stepwell_schemas.rules.identifiers import RunPath

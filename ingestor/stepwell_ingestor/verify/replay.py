@@ -17,8 +17,9 @@ import pyarrow as pa
 from stepwell_ingestor.errors import ReplayError
 from stepwell_ingestor.flush.refusals import insert_divided, is_divisible
 from stepwell_ingestor.messages import Received
+from stepwell_ingestor.planner.accumulator import LeftOut
 from stepwell_ingestor.planner.isolation import plan_usable
-from stepwell_ingestor.planner.plan import FlushPlan, LeftOut
+from stepwell_ingestor.planner.plan import FlushPlan
 from stepwell_ingestor.planner.run_state import RunState
 from stepwell_ingestor.positions.models import parse_plan
 from stepwell_ingestor.settings import IngestorSettings

@@ -263,7 +263,7 @@ MUTATIONS: Final = (
         "values that ClickHouse refuses take their key's spelling with them",
         (
             Edit(
-                "stepwell_ingestor.planner.plan:_take_block",
+                "stepwell_ingestor.planner.log_batches:_take_block",
                 "places, keys, taken = _stored_keys(flush, item, block, unusable)",
                 "places, keys, taken = [], [], 0\n    if not flush.left_out.values:\n"
                 "        places, keys, taken = _stored_keys(flush, item, block, unusable)",
@@ -286,7 +286,7 @@ MUTATIONS: Final = (
         "versions don't grow with the offset",
         (
             Edit(
-                "stepwell_ingestor.planner.plan:_take_batch",
+                "stepwell_ingestor.planner.log_batches:take_batch",
                 "np.arange(rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)",
                 "np.arange(rows, dtype=np.uint64)",
             ),
@@ -882,7 +882,7 @@ MUTATIONS: Final = (
         "a session that overtook its predecessor goes unnoticed",
         (
             Edit(
-                "stepwell_ingestor.planner.plan:_look_for_predecessor",
+                "stepwell_ingestor.planner.run_events:_look_for_predecessor",
                 "if event.predecessor and missing > 0:",
                 "if event.predecessor and missing > event.predecessor_sequence:",
             ),

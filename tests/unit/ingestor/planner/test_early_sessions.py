@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from stepwell_ingestor.messages import Message, receive_all
-from stepwell_ingestor.planner.plan import EarlySession, plan_flush
+from stepwell_ingestor.planner.accumulator import EarlySession
+from stepwell_ingestor.planner.plan import plan_flush
 from stepwell_ingestor.planner.run_state import RunState
 from stepwell_schemas.events.codec import Codec, encode
 from stepwell_schemas.events.models import Event, LogEvent, RunStarted

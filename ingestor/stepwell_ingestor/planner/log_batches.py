@@ -1,0 +1,139 @@
+"""Plan batches of logged rows: the step of each row, the stored spelling of each key, and each series' part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from stepwell_ingestor.messages import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, Received
+from stepwell_ingestor.planner.accumulator import Flush
+from stepwell_ingestor.planner.blocks import block_values, first_row, strict_block
+from stepwell_ingestor.planner.point_tables import Columns, Int64s
+from stepwell_ingestor.planner.run_tables import (
+    Conflict,
+)
+from stepwell_ingestor.planner.series_stats import split_by_series
+from stepwell_ingestor.planner.session_steps import resolve_batch
+from stepwell_ingestor.planner.totals import NO_TOTALS
+from stepwell_schemas.clickhouse.tables import POINT_TABLES
+from stepwell_schemas.errors import DeadLetterReason, KeyRuleError, shorten
+from stepwell_schemas.events.models import Block, LogBatch
+from stepwell_schemas.limits import MAX_BATCH_ROWS, VERSION_ROW_BITS
+from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.keys import check_key
+from stepwell_schemas.rules.streams import DEFAULT, parse_stream
+
+
+def take_batch(flush: Flush, item: Received, batch: LogBatch, skipped: int) -> None:
+    """Plan the rows of a batch from `skipped` on; the rows before were stored earlier."""
+    state, rows = flush.states[item.path], batch.rows
+    resolved = resolve_batch(state, batch, skipped, late=bool(item.message.origin))
+    if len(resolved.steps) and parse_stream(batch.writer) == DEFAULT:
+        state.reached(int(resolved.steps.max()))
+    timestamps = _usable_times(np.frombuffer(batch.timestamps, "<i8"), item.timestamp)
+    versions = np.arange(rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)
+    flush.part.logged(resolved.steps, timestamps[skipped:])
+    if batch.steps is not None:
+        asked = np.frombuffer(batch.steps, "<i8")[skipped:]
+        for row in np.flatnonzero(resolved.conflicts).tolist():
+            place = row + skipped
+            flush.conflicts.append(
+                Conflict(
+                    item.path, batch.writer, int(asked[row]), int(resolved.steps[row]),
+                    int(timestamps[place]), int(versions[place]),
+                )
+            )  # fmt: skip
+            flush.part.conflicts += 1
+    # Rows before `skipped` are not resolved; the padding keeps row numbers those of the batch.
+    steps = np.concatenate([np.zeros(skipped, np.int64), resolved.steps]) if skipped else resolved.steps
+    # In the order of rows: a batch divided differently must give a key the same first spelling.
+    for block in sorted(batch.blocks, key=first_row):
+        _take_block(flush, item, block, skipped, (steps, timestamps, versions), parse_stream(batch.writer))
+
+
+def _usable_times(timestamps: Int64s, instead: int) -> Int64s:
+    if not len(timestamps) or (timestamps.min() >= EARLIEST_TIMESTAMP and timestamps.max() <= LATEST_TIMESTAMP):
+        return timestamps
+    return np.where((timestamps < EARLIEST_TIMESTAMP) | (timestamps > LATEST_TIMESTAMP), instead, timestamps)
+
+
+def _take_block(
+    flush: Flush,
+    item: Received,
+    block: Block,
+    skipped: int,
+    rows_of: tuple[Int64s, Int64s, np.ndarray],
+    stream: str,
+) -> None:
+    steps, timestamps, versions = rows_of
+    rows, left_out = len(steps), skipped
+    kept: slice | Int64s = slice(skipped, None)
+    if block.rows is not None:
+        numbers = np.frombuffer(block.rows, "<u4").astype(np.int64)
+        rows = len(numbers)
+        if rows and (int(numbers[-1]) >= len(steps) or bool((numbers[1:] <= numbers[:-1]).any())):
+            detail = f"block of {len(block.keys)} keys: its rows are not ascending numbers below {len(steps)}"
+            flush.refuse(item, DeadLetterReason.BAD_VALUE, detail)
+            return
+        left_out = int(np.searchsorted(numbers, skipped))
+        kept = numbers[left_out:]
+    if left_out >= rows:
+        return
+    block, unusable = strict_block(block, rows)
+    places, keys, taken = _stored_keys(flush, item, block, unusable)
+    # Not earlier: a key gets its spelling from the first event that logs it, even if the values are refused.
+    why = flush.left_out.values.get((POINT_TABLES[block.kind], item.message.offset))
+    if why is not None:
+        flush.refuse(item, DeadLetterReason.UNUSABLE, why)
+    if not keys or why is not None:
+        return
+    columns = Columns(
+        item.path, block.kind, keys, steps[kept], timestamps[kept], versions[kept],
+        *block_values(block, rows, left_out, places),
+    )  # fmt: skip
+    flush.columns.append(columns)
+    flush.part.points += taken * (rows - left_out)
+    _add_series(flush, item.path, columns, stream)
+
+
+def _stored_keys(
+    flush: Flush, item: Received, block: Block, unusable: Mapping[int, str]
+) -> tuple[list[int], list[str], int]:
+    """Return the indices of the keys to store, their stored spellings, and the number of storable keys."""
+    state = flush.states[item.path]
+    places: dict[str, int] = {}
+    taken = 0
+    for place, key in enumerate(block.keys):
+        try:
+            check_key(key)
+        except KeyRuleError as error:
+            flush.refuse(item, DeadLetterReason.BAD_KEY, str(error))
+            continue
+        if place in unusable:
+            flush.refuse(item, DeadLetterReason.BAD_VALUE, f"key {shorten(key)}: a value {unusable[place]}")
+            continue
+        # If a block has two spellings of one metric, the later one overwrites the earlier one, as within a step.
+        stored, folded = state.stored_key(key)
+        places[stored] = place
+        taken += 1
+        if folded:
+            # Versions define the order of an event's spellings.
+            version = item.message.offset << VERSION_ROW_BITS | min(flush.new_spellings, MAX_BATCH_ROWS - 1)
+            flush.spellings.append((item.path, folded, key, version))
+            flush.new_spellings += 1
+    return list(places.values()), list(places), taken
+
+
+def _add_series(flush: Flush, path: RunPath, columns: Columns, stream: str) -> None:
+    known = flush.states[path].series
+    for key, part in zip(columns.keys, split_by_series(columns, stream), strict=True):
+        if not isinstance(part.last[2], str):
+            part.last = (part.last[0], part.last[1], float(part.last[2]))
+        series = (key, str(columns.kind))
+        earlier = flush.series.get((path, series))
+        if earlier is None:
+            part.follow(known.get(series, NO_TOTALS))
+            flush.series[path, series] = part
+        else:
+            earlier.add(part)
