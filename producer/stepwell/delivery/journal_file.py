@@ -1,12 +1,12 @@
-"""Delivery of a journal from its file: of an ended session, or of one that another process still writes.
+"""Delivery of a journal from its files: of an ended session, or of one that another process still writes.
 
-Resumable, since the file stores the acknowledged position; idempotent, since events carry their session and sequence.
+Resumable, since the head stores the acknowledged position; idempotent, since events carry their session and sequence.
 Every checksum is verified, so a damaged record is never sent.
 """
 
 from __future__ import annotations
 
-import mmap
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -14,9 +14,10 @@ from typing import Self
 from aiokafka import AIOKafkaProducer
 
 from stepwell.delivery.publisher import Publisher
-from stepwell.errors import JournalError
-from stepwell.journal.format import RECORD_HEAD, Position, read_acknowledged, read_header, write_acknowledged
-from stepwell.journal.reader import Damage, Reader, used_bytes
+from stepwell.journal.damage import Damage
+from stepwell.journal.format import Position
+from stepwell.journal.reader import Reader
+from stepwell.journal.stored import StoredJournal
 
 Progress = Callable[[str, int, int], None]
 """Progress callback: a journal's name, bytes done, total bytes."""
@@ -36,14 +37,11 @@ class JournalFile:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file; writable, if possible, to store the acknowledged position. Raises: JournalError."""
+        """Open the journal; writable, if possible, to store the acknowledged position. Raises: JournalError."""
         self.path = path
-        try:
-            self._data, self._writable = _map_file(path)
-        except (OSError, ValueError) as error:
-            raise JournalError(f"can't read {path}: {error}") from error
-        self.info, self.start = read_header(self._data, str(path))
-        self.reached = self.start
+        self._stored = StoredJournal(path)
+        self.info = self._stored.info
+        self.start = self.reached = self._stored.acknowledged
         self.damage: Damage | None = None
         self.rejection = ""
 
@@ -54,55 +52,34 @@ class JournalFile:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
-        try:
-            self._data.close()
-        except BufferError:
-            return  # views of its rows still exist; the mapping is released with the last of them
+        """Close the files."""
+        self._stored.close()
 
     @property
     def done(self) -> bool:
-        """Return whether nothing was left to deliver when it was opened."""
-        offset = self.start.offset
-        return len(self._data) < offset + RECORD_HEAD.size or not any(
-            RECORD_HEAD.unpack_from(self._data, offset)  # a record has a length; 0 ends the journal
-        )
+        """Return whether nothing is left to deliver. Raises: OSError."""
+        return self._stored.delivered
 
     async def deliver(self, producer: AIOKafkaProducer, topic: str, progress: Progress = no_progress) -> None:
-        """Send what is not acknowledged yet. Raises: aiokafka's KafkaError; a second call continues."""
-        data = self._data
-        total = used_bytes(data)
+        """Send what is not acknowledged yet. Raises: aiokafka's KafkaError, OSError; a second call continues."""
+        stored = self._stored
+        total = stored.end()
         reader = Reader(check=True)
-        reader.skip_to(data, self.reached)
+        reader.skip_to(stored, self.reached)
 
         def acknowledge(position: Position) -> None:
             self.reached = position
-            self._store_position(position)
+            stored.acknowledge(position)
             progress(self.path.name, position.offset, total)
 
         progress(self.path.name, self.reached.offset, total)
         publisher = Publisher(producer, topic, self.info, reader, acknowledge)
         try:
-            while await publisher.send(data, len(data)):
+            while await publisher.send(stored, sys.maxsize):
                 continue
             await publisher.flush()
         finally:
             publisher.cancel_pending()
         self.rejection = publisher.rejection
-        self.damage = reader.damage(data)
-        progress(self.path.name, total if self.damage is None else self.damage.offset, total)
-
-    def _store_position(self, position: Position) -> None:
-        """Store the position in the file, unless it is read-only or another process has advanced further."""
-        if self._writable and read_acknowledged(self._data).offset < position.offset:
-            write_acknowledged(self._data, position)
-
-
-def _map_file(path: Path) -> tuple[mmap.mmap, bool]:
-    """Return the file's mapping, and whether it is writable. Raises: OSError; ValueError for an empty file."""
-    try:
-        with path.open("r+b") as file:
-            return mmap.mmap(file.fileno(), 0), True
-    except OSError:
-        with path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), False
+        self.damage = reader.damage(stored)
+        progress(self.path.name, total, total)

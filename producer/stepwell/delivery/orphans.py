@@ -6,15 +6,16 @@ lock is free then (`stepwell.journal.locks`).
 
 from __future__ import annotations
 
-import contextlib
-import mmap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stepwell.errors import JournalError
 from stepwell.journal import locks
-from stepwell.journal.format import JournalInfo, read_header
+from stepwell.journal.folders import quarantine, remove_journal
+from stepwell.journal.format import JournalInfo
+from stepwell.journal.liveness import WATCH
+from stepwell.journal.stored import StoredJournal, read_journal_header
 from stepwell.terminal import notify
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.streams import DEFAULT, parse_stream
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
 
 _NAME_CHARS: Final = 64
-_DAMAGED_SUFFIX: Final = ".damaged"
 FORK_MARK: Final = "fork-"
 
 
@@ -57,9 +57,8 @@ def find_orphans(folder: Path, run: RunPath) -> list[Orphan]:
 
 def _read_info(path: Path) -> JournalInfo | None:
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return read_header(data)[0]
-    except (OSError, ValueError, JournalError):
+        return read_journal_header(path).info
+    except (OSError, JournalError):
         return None
 
 
@@ -81,26 +80,23 @@ def last_logged_step(orphans: Iterable[Orphan]) -> int:
         # A session that has logged nothing still knows the step it started after.
         at, last = max(current.get(info.writer, 0), info.first_step), max(last, info.first_step - 1)
         try:
-            with path.open("rb") as file:
-                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError):
+            with StoredJournal(path) as journal:
+                # Rows that were delivered and deleted: the first segment that remains says the step after them.
+                at = max([at, *(segment.info.step for segment in journal.segments()[:1])])
+                last = max(last, at - 1)
+                for item in Reader(check=True).read_all(journal):
+                    if isinstance(item, Rows):
+                        asked, commits = item.array["asked"].astype(np.int64), item.array["commit"].astype(np.int8)
+                    elif isinstance(item, JsonRow):
+                        asked, commits = np.array([item.row["s"]], np.int64), np.array([item.row["c"]], np.int8)
+                    else:
+                        continue
+                    resolved = resolve(at, asked, commits, len(asked))
+                    at, last = resolved.current, max(last, int(resolved.steps[-1]))
+        except (OSError, JournalError):
             continue
-        for item in Reader(check=True).read(data, len(data), len(data)):
-            if isinstance(item, Rows):
-                asked, commits = item.array["asked"].astype(np.int64), item.array["commit"].astype(np.int8)
-            elif isinstance(item, JsonRow):
-                asked, commits = np.array([item.row["s"]], np.int64), np.array([item.row["c"]], np.int8)
-            else:
-                continue
-            resolved = resolve(at, asked, commits, len(asked))
-            at, last = resolved.current, max(last, int(resolved.steps[-1]))
         current[info.writer] = at
     return last
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
 
 
 class Orphans:
@@ -117,6 +113,11 @@ class Orphans:
         self._done: set[Path] = set()
         self.delivered = 0
         self.problem = ""
+
+    @property
+    def waiting(self) -> bool:
+        """Return whether another host's journal is watched, until it is clear whether its process lives."""
+        return WATCH.watches(self._folder)
 
     async def deliver(self, producer: AIOKafkaProducer, topic: str) -> None:
         """Deliver all orphans that exist now. Raises: aiokafka's KafkaError; a second call continues."""
@@ -157,12 +158,10 @@ class Orphans:
         elif file.rejection:
             self._report_problem(file.rejection)
         elif not file.info.keep:
-            _remove(path)
+            remove_journal(path)
 
     def _quarantine(self, path: Path, damage: str) -> None:
-        quarantined = path.with_name(path.name + _DAMAGED_SUFFIX)
-        with contextlib.suppress(OSError):
-            path.replace(quarantined)
+        quarantined = quarantine(path)
         self._report_problem(f"the journal {path} is {damage}; it was renamed to {quarantined.name}")
 
     def _report_problem(self, problem: str) -> None:

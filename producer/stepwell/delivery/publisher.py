@@ -6,7 +6,6 @@ The sender and `sync` share it.
 from __future__ import annotations
 
 import asyncio
-import mmap
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -16,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from stepwell.delivery.batching import encode_events, split_into_events
 from stepwell.journal.format import JournalInfo, Position
 from stepwell.journal.reader import Reader
+from stepwell.journal.segments import Place
 from stepwell.terminal import notify
 from stepwell_schemas.limits import SEND_BATCH_BYTES
 from stepwell_schemas.rules.identifiers import RunPath
@@ -51,10 +51,10 @@ class Publisher:
         self.rejection = ""
         self._waiting: deque[tuple[asyncio.Future[object], Position]] = deque()
 
-    async def send(self, data: mmap.mmap | bytes, end: int) -> bool:
+    async def send(self, place: Place, end: int) -> bool:
         """Send the records before `end`, READ_BYTES of them at most; return False if there were none."""
         before = self._reader.position
-        items = self._reader.read(data, end, READ_BYTES)
+        items = self._reader.read(place, end, READ_BYTES)
         for payload, after, error in encode_events(split_into_events(items), self._info, before.sequence):
             if error:
                 self.rejection = f"records before {after.sequence:,} can't be sent: {error}"

@@ -85,7 +85,7 @@ def _lane(journal: Journal, producer: AIOKafkaProducer, topic: str) -> _Lane:
     from stepwell.journal.reader import Reader
 
     reader = Reader(check=False)
-    reader.skip_to(journal.map, journal.acknowledged)
+    reader.skip_to(journal, journal.acknowledged)
     return _Lane(journal, reader, Publisher(producer, topic, journal.info, reader, journal.acknowledge))
 
 
@@ -229,11 +229,13 @@ class Sender:
         draining = self._draining
         lanes += [_lane(journal, producer, topic) for journal in self._journals[len(lanes) :]]
         ends = [lane.journal.end for lane in lanes]
-        if any([await lane.publisher.send(lane.journal.map, end) for lane, end in zip(lanes, ends, strict=True)]):
+        if any([await lane.publisher.send(lane.journal, end) for lane, end in zip(lanes, ends, strict=True)]):
             return
         for lane in lanes:
             await lane.publisher.flush()
-        if self._has_forked and (draining or time.monotonic() >= self._next_orphan_check):
+            self._check_readable(lane)
+        waiting = self._has_forked or (self._orphans is not None and self._orphans.waiting)
+        if waiting and (draining or time.monotonic() >= self._next_orphan_check):
             self._next_orphan_check = time.monotonic() + _ORPHANS_POLL_SECONDS
             await self._deliver_orphans(producer, topic)
         if not draining:
@@ -241,9 +243,18 @@ class Sender:
             return
         self._drained = True
         for journal, reader, _ in lanes:
-            damage = reader.damage(journal.map)
+            damage = reader.damage(journal)
             if damage is not None:
                 self._report_failure(f"the journal {journal.path} is {damage}")
+
+    def _check_readable(self, lane: _Lane) -> None:
+        """Report damage, and move the journal on to a new segment if its last one can't be read to its end."""
+        journal, reader, _ = lane
+        if reader.gaps:
+            journal.keep_damaged(gap.segment for gap in reader.gaps)
+            self._report_failure(f"the journal {journal.path} is {reader.gaps[0]}")
+        if reader.position.offset < journal.settled_end():
+            journal.begin_segment_next()
 
     async def _deliver_orphans(self, producer: AIOKafkaProducer, topic: str) -> None:
         if self._orphans is not None:

@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from stepwell.delivery.connection import REMEDY, find_brokers, open_producer
 from stepwell.delivery.journal_file import JournalFile, Progress, no_progress
 from stepwell.errors import JournalError, NotConnectedError
-from stepwell.journal import locks
+from stepwell.journal import folders, locks
 from stepwell.settings import ProducerSettings
 
 
@@ -49,7 +49,7 @@ def sync(
     progress: Progress | None = None,
     settings: ProducerSettings | None = None,
 ) -> list[SyncResult]:
-    """Deliver the journals at `paths`: files, or folders that are searched for `*.journal`; default: STEPWELL_DIR.
+    """Deliver the journals at `paths`, or in folders there that are searched for `*.journal`; default: STEPWELL_DIR.
 
     Errors, unreachable servers included, are reported in the results and not raised.
     """
@@ -59,9 +59,8 @@ def sync(
 
 
 def find_journals(paths: Iterable[Path]) -> list[Path]:
-    """Return the distinct journal files at `paths`, the oldest session first; other files come last."""
-    files = {file for path in paths for file in (path.rglob("*.journal") if path.is_dir() else [path])}
-    return sorted(files, key=lambda file: (_started(file), str(file)))
+    """Return the distinct journals at `paths`, the oldest session first; other files come last."""
+    return sorted(folders.find_journals(paths), key=lambda journal: (_started(journal), str(journal)))
 
 
 def _started(path: Path) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell.journal.format import JournalInfo
-from stepwell.journal.journal import MemoryJournal
-from stepwell.journal.reader import JsonRow, Reader, Rows
+from stepwell.journal.journal import Journal, MemoryJournal
+from stepwell.journal.reader import JsonRow, Rows
 from stepwell.recording.row_writer import RowWriter
 from stepwell_schemas.limits import MAX_STEP, MIB
 from stepwell_schemas.rules.steps import NO_STEP, advance, resolve
+from support.readers.journals import read_items
 
 INFO = JournalInfo("e", "p", "r", "s", "")
 Call = tuple[int | None, bool | None, bool]
@@ -26,11 +26,11 @@ commits = st.sampled_from([None, True, False])
 packed = st.booleans()
 
 
-def logged_steps(data: mmap.mmap, end: int, first_step: int) -> list[int]:
+def logged_steps(journal: Journal, first_step: int) -> list[int]:
     """Return the steps that the ingestor gives a journal's rows, for a writer whose current step is `first_step`."""
     asked: list[int] = []
     codes: list[int] = []
-    for item in Reader(check=True).read(data, end, end):
+    for item in read_items(journal):
         if isinstance(item, Rows):
             asked += item.array["asked"].tolist()
             codes += item.array["commit"].tolist()
@@ -61,7 +61,7 @@ def test_the_inlined_step_rule_equals_advance(first_step: int, calls: list[Call]
         rows.log({"key": 1.0 if is_packed else "text"}, step, commit)
         assert rows.current == current
     assert rows.conflicts == conflicts
-    assert logged_steps(journal.map, journal.end, first_step) == written
+    assert logged_steps(journal, first_step) == written
     journal.release()
 
 
