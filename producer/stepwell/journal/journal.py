@@ -43,7 +43,9 @@ from stepwell.terminal import notify
 from stepwell_schemas.limits import MIB, SEGMENT_MAX_BYTES, SEGMENT_MIN_BYTES
 
 _BLOCK_POLL_SECONDS: Final = 0.01
-_FULL_DISK_POLL_SECONDS: Final = 0.1
+_FULL_DISK_POLL_SECONDS: Final = 1.0
+"""Interval between attempts on a full disk: one that fails takes 19 ms on btrfs."""
+
 _LAST_EVENT_BYTES: Final = MIB
 _LOCK_WAIT_SECONDS: Final = 0.05
 _pack_head = RECORD_HEAD.pack
@@ -90,6 +92,7 @@ class Journal:
         self._layouts: list[Layout] = []
         self._failure: OSError | None = None
         self._try_again_at = 0.0
+        self._failed_at = -1
         self._rotation_wanted = self._closed = False
         try:
             self._storage = self._open_storage(info)
@@ -143,34 +146,34 @@ class Journal:
 
         Raises: an exception of a signal handler, after the record is complete.
         """
-        interrupt = written if not isinstance(written, int | OSError) else None
+        done = written if isinstance(written, int) else 0
+        complete = False
         try:
             if isinstance(written, OSError):
                 raise written
-            done = written if isinstance(written, int) else 0
             while done < len(record):
                 # The call after a short one says the reason.
                 done += self.pwrite(record[done:], start - self.base + done) or _fail_to_write(b"", 0)
+            complete = True
         except OSError as error:
-            self._give_back(start, len(record), numbers, error)
-        else:
-            if interrupt is None:
-                return True
-        if interrupt is not None:
-            raise interrupt
-        return False
+            self._give_back(start, len(record), numbers, torn=done > 0)
+            self._failure = error
+            self.limit = 0
+        if not isinstance(written, int | OSError):
+            raise written
+        return complete
 
-    def _give_back(self, start: int, size: int, numbers: int, error: OSError) -> None:
+    def _give_back(self, start: int, size: int, numbers: int, *, torn: bool) -> None:
+        """Give reserved space back, `torn` if a part of it was written."""
         if self.end == start + size:
             self.end = start
             self.sequence -= numbers
-            with contextlib.suppress(OSError, IndexError):
-                self._storage.segments[-1].truncate(start - self.base)
+            if torn:
+                with contextlib.suppress(OSError, IndexError):
+                    self._storage.segments[-1].truncate(start - self.base)
         else:
             # A signal handler has logged after it. A reader can't pass the hole, so later records go elsewhere.
             self._rotation_wanted = True
-        self._failure = error
-        self.limit = 0
 
     def append_json(self, tag: int, value: Any) -> bool:
         """Append a row or an event as JSON; return False if it was dropped."""
@@ -186,15 +189,12 @@ class Journal:
         with self.lock:
             return self._fits_bound(size) and all(self.append(body) for body in bodies)
 
-    def define(self, keys: tuple[str, ...], codes: str) -> Layout | None:
-        """Append a layout's definition and return the layout; None if there was no room for it."""
+    def define(self, keys: tuple[str, ...], codes: str) -> Layout:
+        """Return a new layout. `make_room` writes its definition before the first row of it in each segment."""
         with self.lock:
             layout = Layout(FIRST_LAYOUT_TAG + len(self._layouts), keys, codes)
             self._layouts.append(layout)
-            if self._append_definition(layout):
-                return layout
-            self._layouts.remove(layout)
-            return None
+            return layout
 
     def _append_definition(self, layout: Layout) -> bool:
         """Append a layout's definition to the last segment; return False if there was no room for it."""
@@ -249,7 +249,8 @@ class Journal:
         """Return whether a write may be tried; after a failed one, wait or drop until it is time to try again."""
         while self._failure is not None:
             error = self._failure
-            if time.monotonic() >= self._try_again_at:
+            if self.sequence != self._failed_at or time.monotonic() >= self._try_again_at:
+                self._failed_at = self.sequence
                 self._try_again_at = time.monotonic() + _FULL_DISK_POLL_SECONDS
                 self._failure = None
                 if self._prepare_retry(error):
@@ -288,7 +289,8 @@ class Journal:
         except (OSError, JournalError):  # no space, no descriptor, or the folder is gone
             self._segment_end = self.end + self._segment_bytes[0]
             return
-        size = choose_segment_bytes(self.end - self.acknowledged.offset, *self._segment_bytes)
+        backlog = self.end - self.acknowledged.offset
+        size = self._segment_bytes[1] if self.info.keep else choose_segment_bytes(backlog, *self._segment_bytes)
         for layout in self._layouts:
             layout.reserve = UNDEFINED
         if self.end != start.base:  # a signal handler has logged meanwhile; the caller compares `end` again
@@ -311,8 +313,10 @@ class Journal:
         """
         self.acknowledged = position
         stored = self._storage.acknowledge(position)
-        if self._storage.remove_before(position.offset) and not stored:
-            self._storage.acknowledge(position)  # a full disk that copies on write has room again
+        if self._storage.remove_before(position.offset):
+            self._try_again_at = 0.0
+            if not stored:
+                self._storage.acknowledge(position)  # a full disk that copies on write has room again
 
     def keep_damaged(self, names: Iterable[str]) -> None:
         """Keep segments that could not be read in full after delivery."""
@@ -342,11 +346,14 @@ class Journal:
 
     def beat(self) -> None:
         """Show other hosts that this process lives, and say how many records it has written."""
-        if self.lock.acquire(timeout=_LOCK_WAIT_SECONDS):
-            try:
-                self._storage.beat(self.sequence)
-            finally:
-                self.lock.release()
+        if not self.lock.acquire(timeout=_LOCK_WAIT_SECONDS):
+            return
+        try:
+            self._storage.beat(self.sequence)
+            if not self._storage.is_intact():
+                self.begin_segment_next()
+        finally:
+            self.lock.release()
 
     def stop_waiting(self) -> None:
         """Prepare for the end: `log()` no longer waits for room, and the last event may exceed the bound."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from stepwell.errors import JournalError
 from stepwell.journal.folders import quarantine, remove_journal
-from stepwell.journal.format import JournalInfo, Position, SegmentInfo
+from stepwell.journal.format import MAGIC, JournalInfo, Position, SegmentInfo
 from stepwell.journal.head import Head
 from stepwell.journal.owner import sign
 from stepwell.journal.segments import FileSegment, MemorySegment, WritableSegment
@@ -66,6 +66,10 @@ class MemoryStorage:
 
     def beat(self, records: int) -> None:
         """Store a heartbeat, with the number of records that are written."""
+
+    def is_intact(self) -> bool:
+        """Return whether the last segment has its header; a truncated file has not."""
+        return True
 
     @property
     def deleted(self) -> bool:
@@ -136,6 +140,12 @@ class FileStorage(MemoryStorage):
     def beat(self, records: int) -> None:
         """Store a heartbeat, with the number of records that are written."""
         self._head.beat(records)
+
+    def is_intact(self) -> bool:
+        """Return whether the last segment has its header; a truncated file has not."""
+        with contextlib.suppress(OSError, IndexError):
+            return self.segments[-1].read(0, len(MAGIC)) == MAGIC
+        return True
 
     @property
     def deleted(self) -> bool:

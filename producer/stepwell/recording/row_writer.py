@@ -209,9 +209,8 @@ class RowWriter:
         self._note_spellings(keys)
         with self.journal.lock:
             layout = self._layouts.get(shape) or self.journal.define(keys, codes)
-            if layout is not None:
-                self._layouts[shape] = layout
-                self._attach_observers(layout)
+            self._layouts[shape] = layout
+            self._attach_observers(layout)
         return layout
 
     def _log_as_json(self, data: Mapping[Any, Any], asked: int, code: int) -> None:
