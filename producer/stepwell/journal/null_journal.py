@@ -22,7 +22,8 @@ class NullJournal(Journal):
         super().__init__(Path("/nonexistent/disabled"), info, _BYTES, "drop")
         self.pwrite = _discard
 
-    def _open_storage(self, info: JournalInfo) -> MemoryStorage:
+    def _open_storage(self, path: Path, info: JournalInfo) -> MemoryStorage:
+        del path
         return MemoryStorage(info)
 
     def make_room(self, size: int, layout: Layout | None = None) -> bool:

@@ -121,15 +121,15 @@ class RowWriter:
         journal = self.journal
         size = layout.record_bytes
         record = _pack_head(size, _crc32(body, size)) + body
-        # `Journal.append`, inlined to save its call per row. The lock is reentrant, since a signal handler that runs on
-        # the main thread inside this block may log as well; a plain lock would deadlock.
+        # `Appender.append`, inlined to save its call per row. The lock is reentrant, since a signal handler that runs
+        # on the main thread inside this block may log as well; a plain lock would deadlock.
         with journal.lock:
             while True:
                 while journal.end + layout.reserve > journal.limit:
                     if not journal.make_room(size, layout):
                         return None
                 # Reserve the space and write, without another call in between: no signal handler runs there, so that
-                # neither its own rows nor its exception can leave a reserved record unfilled. See `Journal.append`.
+                # neither its own rows nor its exception can leave a reserved record unfilled. See `appending`.
                 start = journal.end
                 journal.end = start + size
                 number = journal.sequence
