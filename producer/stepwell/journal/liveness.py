@@ -1,4 +1,4 @@
-"""Whether the process of a journal lives, when its lock is free.
+"""Liveness of the process of a journal whose lock is free.
 
 A lock that another host holds may not be seen here: Lustre with `localflock` and NFS with `nolock` keep locks within a
 host. So the journal of another host counts as orphaned only when its heartbeat has not changed for some minutes. The
@@ -15,7 +15,7 @@ from stepwell_schemas.limits import HEARTBEAT_OLD_SECONDS
 
 
 class Surroundings(NamedTuple):
-    """What is known here about a journal's process.
+    """Facts known here about a journal's process.
 
     Attributes:
         host, boot: this machine. running: whether a process with the pid and start time of the journal runs here.

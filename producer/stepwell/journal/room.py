@@ -13,7 +13,7 @@ _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.ENOMEM})
 
 
 class Remedy(StrEnum):
-    """What to try after a failed write.
+    """The next attempt after a failed write.
 
     RETRY: the same segment. NEW_SEGMENT: a new one. REPLACE: delete the delivered segment, which gives its space back,
     and begin a new one.

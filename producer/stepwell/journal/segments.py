@@ -36,7 +36,7 @@ class Segment(Protocol):
     name: str
     info: SegmentInfo
     single_file: bool
-    """Whether it is a journal of version 2, with unused space at its end."""
+    """True for a journal of version 2, with unused space at its end."""
 
     def size(self) -> int:
         """Return its bytes, header included. Raises: OSError."""

@@ -36,6 +36,9 @@ _SIGNED: Final = "if self._given.get(partition) != self._present_membership():"
 
 CLIENTS: Final = ("tests/integration/ingestor/test_kafka_clients.py",)
 FENCE: Final = ("tests/integration/ingestor/test_overtaken_commits.py",)
+DISK: Final = ("tests/unit/producer/journal/test_full_disk.py",)
+LIVENESS: Final = ("tests/unit/producer/journal/test_liveness.py",)
+SEGMENTS: Final = ("tests/unit/producer/journal/test_segments.py",)
 PUBLISHER: Final = ("tests/unit/producer/delivery/test_publisher.py",)
 FLUSHING: Final = ("tests/unit/ingestor/flush/test_flushing.py",)
 ROLLUPS: Final = ("tests/unit/ingestor/planner/test_rolling.py",)
@@ -317,5 +320,81 @@ MUTATIONS: Final = (
         "the SDK numbers what it sends again from 0",
         (Edit("stepwell.delivery.publisher:Publisher.send", "self._info, before.sequence)", "self._info, 0)"),),
         PUBLISHER,
+    ),
+    Mutation(
+        "a segment is deleted before all of it is delivered",
+        (
+            Edit(
+                "stepwell.journal.storage:MemoryStorage.remove_before",
+                "following.info.base <= offset for following in self.segments[1:]",
+                "segment.info.base <= offset for segment in self.segments[:-1]",
+            ),
+        ),
+        SEGMENTS,
+    ),
+    Mutation(
+        "records after a gap continue the numbers before it",
+        (
+            Edit(
+                "stepwell.journal.reader:Reader._note_gap",
+                "self.position = first_position(following)",
+                "self.position = first_position(following)._replace(sequence=sequence)",
+            ),
+        ),
+        SEGMENTS,
+    ),
+    Mutation(
+        "rows after a gap continue from the rows before it",
+        (Edit("stepwell.journal.reader:Reader._note_gap", "self._resume_step = following.info.step", "pass"),),
+        SEGMENTS,
+    ),
+    Mutation(
+        "a new segment lacks the definitions of layouts",
+        (
+            Edit(
+                "stepwell.journal.appending:Appender._begin_segment",
+                "            layout.reserve = UNDEFINED\n",
+                "            pass\n",
+            ),
+        ),
+        SEGMENTS,
+    ),
+    Mutation(
+        "a failed write keeps its reserved space",
+        (
+            Edit(
+                "stepwell.journal.appending:Appender._give_back",
+                "            self.end = start\n            self.sequence -= numbers\n",
+                "",
+            ),
+        ),
+        DISK,
+    ),
+    Mutation(
+        "a delivered segment stays on a full disk",
+        (
+            Edit(
+                "stepwell.journal.room:choose_remedy",
+                "Remedy.REPLACE if all_delivered and has_records else Remedy.RETRY",
+                "Remedy.RETRY",
+            ),
+        ),
+        DISK,
+    ),
+    Mutation(
+        "another host's living journal is claimed when its lock is free",
+        (
+            Edit(
+                "stepwell.journal.liveness:is_abandoned",
+                "return around.local or (heartbeat.beats > 0 and around.unchanged_seconds >= HEARTBEAT_OLD_SECONDS)",
+                "return True",
+            ),
+        ),
+        LIVENESS,
+    ),
+    Mutation(
+        "a changed heartbeat does not count",
+        (Edit("stepwell.journal.liveness:Watch.observe", "if before != heartbeat:", "if before is None:"),),
+        LIVENESS,
     ),
 )

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from stepwell.delivery.batching import EncodedEvent, encode_events, split_into_events
-from stepwell.journal.format import SEGMENT_SUFFIX, JournalInfo, read_header
+from stepwell.journal.format import (
+    ACKNOWLEDGED,
+    ACKNOWLEDGED_AT,
+    HALVES,
+    HEADER,
+    HEADER_BYTES,
+    MAGIC,
+    SEGMENT_SUFFIX,
+    SINGLE_FILE_VERSION,
+    TEXT_AT,
+    JournalInfo,
+    Position,
+    pack_acknowledged,
+    read_header,
+)
 from stepwell.journal.reader import JournalItem, JsonRow, Reader, Rows
 from stepwell.journal.segments import Place, Segment
 from stepwell.journal.stored import StoredJournal
+
+SINGLE_FILE_FIELDS = ("entity", "project", "run_id", "session", "writer", "started", "first_step", "keep")
 
 
 class BytesSegment:
@@ -87,3 +105,18 @@ def flip(path: Path, at: int) -> None:
         (byte,) = file.read(1)
         file.seek(at)
         file.write(bytes([byte ^ 0xFF]))
+
+
+def write_single_file(journal: Path, path: Path) -> None:
+    """Write a journal's records as a journal of version 2: one file, with space at its end that was never used."""
+    with StoredJournal(journal) as stored:
+        fields = {key: value for key, value in stored.info._asdict().items() if key in SINGLE_FILE_FIELDS}
+        text = json.dumps(fields, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        header = bytearray(HEADER_BYTES)
+        for half in HALVES:
+            HEADER.pack_into(header, half, MAGIC, SINGLE_FILE_VERSION, len(text), zlib.crc32(text))
+            header[half + TEXT_AT : half + TEXT_AT + len(text)] = text
+        start = Position(HEADER_BYTES, 0)
+        header[ACKNOWLEDGED_AT : ACKNOWLEDGED_AT + ACKNOWLEDGED.size] = pack_acknowledged(start)
+        (segment,) = stored.segments()
+        path.write_bytes(bytes(header) + segment.read(HEADER_BYTES, segment.size()) + bytes(4096))

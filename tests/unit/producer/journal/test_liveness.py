@@ -94,10 +94,10 @@ def test_a_living_journal_of_another_host_is_not_claimed_whatever_flock_says(
     while time.monotonic() < deadline:
         journal.beat()
         assert locks.claim(journal.path, shared=True) is None
-    assert locks.WATCH.watches(journal.path.parent)
+    assert liveness.WATCH.watches(journal.path.parent)
     time.sleep(0.3)  # without a heartbeat
     assert locks.is_orphaned(journal.path)
-    assert not locks.WATCH.watches(journal.path.parent)
+    assert not liveness.WATCH.watches(journal.path.parent)
 
 
 def test_a_released_journal_is_claimed_at_once(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
