@@ -286,7 +286,8 @@ class Sender:
             return
         for lane in lanes:
             await lane.publisher.flush()
-            self._check_readable(lane)
+        if any([await self._send_settled(lane) for lane in lanes]):
+            return
         if (draining and self._has_forked) or time.monotonic() >= self._next_orphan_check:
             seconds = _FORKS_POLL_SECONDS if self._has_forked else _ORPHANS_POLL_SECONDS
             self._next_orphan_check = time.monotonic() + seconds
@@ -302,14 +303,20 @@ class Sender:
             if damage is not None:
                 self._report_failure(Blocked.NOTHING, f"the journal {journal.path} is {damage}")
 
-    def _check_readable(self, lane: _Lane) -> None:
-        """Report damage, and move the journal on to a new segment if its last one can't be read to its end."""
-        journal, reader, _ = lane
+    async def _send_settled(self, lane: _Lane) -> bool:
+        """Report damage; send what was being written just before, and return whether there was anything.
+
+        If the last segment can't be read to its end, the journal moves on to a new one.
+        """
+        journal, reader, publisher = lane
         if reader.gaps:
             journal.keep_damaged(gap.segment for gap in reader.gaps)
             self._report_failure(Blocked.NOTHING, f"the journal {journal.path} is {reader.gaps[0]}")
-        if reader.position.offset < journal.settled_end():
+        end = journal.settled_end()
+        sent = await publisher.send(journal, end)
+        if not sent and reader.position.offset < end:
             journal.begin_segment_next()
+        return sent
 
     def _report_failure(self, blocked: Blocked, error: str) -> None:
         """Keep a failure, and print it unless the last one had the same reason."""

@@ -49,6 +49,8 @@ receipt = run.finish(timeout=90)
 print(json.dumps({**receipt._asdict(), "journal": str(receipt.journal), "written": journal.end}))
 """
 
+_SMALL_DISK_ROW_BYTES = 133
+
 _TRUNCATED = """
 import json, os, sys, time, stepwell
 run = stepwell.init(id="run")
@@ -108,13 +110,14 @@ def test_a_limit_of_the_size_of_files_takes_nothing_away(sdk: Served) -> None:
 
 
 def test_a_healthy_run_on_a_small_disk_drops_nothing(sdk: Served, tmp_path: Path) -> None:
-    rows = 120_000
+    rows = 130_000
     with tmpfs(tmp_path, "8m") as disk:
         out, _ = sdk.run(_SMALL_DISK, str(rows), STEPWELL_DIR=str(disk))
         assert list(disk.rglob("*.segment")) == []
     receipt = _receipt(out)
     assert (receipt["logged"], receipt["dropped"], receipt["pending"], receipt["error"]) == (rows, 0, 0, "")
-    assert receipt["written"] > 2 * 8 * MIB
+    assert 2 * 8 * MIB < receipt["written"]
+    assert receipt["written"] < rows * _SMALL_DISK_ROW_BYTES + MIB // 2, "no segment is begun without need"
     eventually(lambda: sdk.numbers("row")[-1:], [(rows - 1, float(rows - 1))])
     assert [step for step, _ in _stored(sdk)] == list(range(rows))
 
