@@ -63,7 +63,8 @@ class ProducerSettings(KafkaSettings):
     )
     journal_when_full: Literal["block", "drop"] = Field(
         "drop",
-        description="With a full journal: drop rows and count them, or block log() while the sender can make room.",
+        description="With a full journal or disk: drop rows and count them, or block log() while the sender can"
+        " make room.",
     )
     media_max_bytes: int = Field(MEDIA_MAX_BYTES, ge=1, description="Size limit of a media file, in bytes.")
     keep_journal: bool = Field(False, description="Keep journals after they have been delivered in full.")

@@ -79,6 +79,16 @@ DOCUMENT_MAX_BYTES: Final = 16 * MIB
 """Bytes of each of a run's config, manual summary and metric definitions: a change writes the whole document, and twice
 the largest event is more than a single event can set."""
 
+SEGMENT_MIN_BYTES: Final = MIB
+SEGMENT_MAX_BYTES: Final = 64 * MIB
+"""Bytes of a journal's segment. It is deleted as a whole when its records are delivered: small ones keep the use of the
+disk close to what is undelivered, large ones keep 16 GiB in 256 files."""
+
+HEARTBEAT_SECONDS: Final = 5.0
+HEARTBEAT_OLD_SECONDS: Final = 300.0
+"""Seconds between two heartbeats of an open journal, and seconds without one after which another host may deliver it:
+60 heartbeats, so that a stalled network file system or a paused virtual machine does not pass for a dead process."""
+
 COUNT_MAX: Final = 2**64 - 1
 """The largest value of a UInt64 column; counts are clipped to it."""
 

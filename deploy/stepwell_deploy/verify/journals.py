@@ -5,7 +5,7 @@ Journals are only read, and may grow meanwhile.
 
 from __future__ import annotations
 
-import mmap
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,8 +15,10 @@ from stepwell.delivery.publisher import READ_BYTES
 from stepwell.delivery.sync import find_journals
 from stepwell.errors import JournalError
 from stepwell.journal import locks
-from stepwell.journal.format import JournalInfo, read_header
+from stepwell.journal.format import JournalInfo
 from stepwell.journal.reader import Reader
+from stepwell.journal.segments import first_position
+from stepwell.journal.stored import StoredJournal
 from stepwell_ingestor.verify.session_digest import SessionTally, Tallies, merge, tally_batch
 from stepwell_schemas.events.models import Event, LogBatch
 from stepwell_schemas.rules.identifiers import RunPath
@@ -29,8 +31,9 @@ class JournalAccount(NamedTuple):
 
     Attributes:
         path: its file.
-        info: its header.
-        records: the number of its records.
+        info: its identity.
+        records: the number of its records, counting those that were delivered and deleted.
+        first: the number of the first record that it still has.
         living: true if its session may still write.
         damage: the damage that ends reading before the journal's end, "" if there is none.
     """
@@ -40,6 +43,7 @@ class JournalAccount(NamedTuple):
     records: int
     living: bool
     damage: str
+    first: int = 0
 
 
 class JournalCheck(NamedTuple):
@@ -70,7 +74,8 @@ def find_accounts(folder: Path, run: RunPath) -> list[JournalAccount]:
 def check_journal(account: JournalAccount, session: SessionTally, *, complete: bool) -> JournalCheck | None:
     """Compare a journal with the log's tally of its session; None if the journal was delivered and removed.
 
-    If the log is not `complete`, records before its first one are left out.
+    If the log is not `complete`, records before its first one are left out. If the journal has deleted records that
+    were delivered, only those are compared that the log does not have yet.
     """
     first = 0 if complete or session.first is None else session.first
     held: Tallies = {}
@@ -80,8 +85,12 @@ def check_journal(account: JournalAccount, session: SessionTally, *, complete: b
             if isinstance(event, LogBatch):
                 merge(held, tally_batch(event, first, session.following))
                 merge(pending, tally_batch(event, session.following, account.records))
-    except FileNotFoundError:
+    except (OSError, JournalError):
+        if account.path.exists():
+            raise
         return None
+    if account.first > 0:
+        return JournalCheck(account, {}, {}, pending, session.following)
     return JournalCheck(account, held, session.tallies, pending, session.following)
 
 
@@ -89,47 +98,44 @@ def _account(path: Path, run: RunPath) -> JournalAccount | None:
     try:
         # Read first: a session that ends later has written its last record before the journal is read.
         living = not locks.is_orphaned(path)
-        data = _mapped(path)
-        info, _ = read_header(data, str(path))
-    except (OSError, ValueError, JournalError):
+        with StoredJournal(path) as journal:
+            if RunPath(journal.info.entity, journal.info.project, journal.info.run_id) != run:
+                return None
+            reader = _reader(journal)
+            first = reader.position.sequence
+            for _ in reader.read_all(journal, READ_BYTES):
+                pass
+            # An open session writes while its journal is read: apparent damage is its next record.
+            damage = None if living else reader.damage(journal)
+            records = reader.position.sequence
+            return JournalAccount(path, journal.info, records, living, "" if damage is None else str(damage), first)
+    except (OSError, JournalError):
         return None
-    if RunPath(info.entity, info.project, info.run_id) != run:
-        return None
+
+
+def _reader(journal: StoredJournal) -> Reader:
+    """Return a reader at the first record that the journal still has."""
     reader = Reader(check=True)
-    _read_through(reader, data)
-    # An open session writes while its journal is read: apparent damage is its next record.
-    damage = None if living else reader.damage(data)
-    return JournalAccount(path, info, reader.position.sequence, living, "" if damage is None else str(damage))
-
-
-def _mapped(path: Path) -> mmap.mmap:
-    # Never closed explicitly: rows are views of it, and it is freed with the last of them.
-    with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-def _read_through(reader: Reader, data: mmap.mmap) -> None:
-    while True:
-        before = reader.position
-        for _ in reader.read(data, len(data), READ_BYTES):
-            pass
-        if reader.position == before:
-            return
+    segments = journal.segments()
+    # Earlier segments that were not delivered are missing, which the reader notes.
+    if segments and segments[0].info.base <= journal.acknowledged.offset:
+        reader.skip_to(journal, first_position(segments[0]))
+    return reader
 
 
 def _events(account: JournalAccount) -> Iterator[Event]:
     """Yield the events of a journal's counted records; records that are not valid are skipped, as by the sender."""
-    data = _mapped(account.path)
-    reader = Reader(check=True)
-    while (sequence := reader.position.sequence) < account.records:
-        before = reader.position
-        for piece in split_into_events(reader.read(data, len(data), READ_BYTES)):
-            event = _event(piece, account, sequence)
-            if event is not None:
-                yield event
-            sequence += max(1, piece.rows)
-        if reader.position == before:
-            return
+    with StoredJournal(account.path) as journal:
+        reader = _reader(journal)
+        while (sequence := reader.position.sequence) < account.records:
+            before = reader.position
+            for piece in split_into_events(reader.read(journal, sys.maxsize, READ_BYTES)):
+                event = _event(piece, account, sequence)
+                if event is not None:
+                    yield event
+                sequence += max(1, piece.rows)
+            if reader.position == before:
+                return
 
 
 def _event(piece: EventContent, account: JournalAccount, sequence: int) -> Event | None:

@@ -6,11 +6,8 @@ fork in the middle of the sender's import would leave the child with a lock that
 
 from __future__ import annotations
 
-import contextlib
-import mmap
 import os
 import stat
-import struct
 import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -19,11 +16,11 @@ from typing import Final
 
 from stepwell.delivery.order import JournalEntry
 from stepwell.errors import JournalError
-from stepwell.journal.format import START, JournalInfo, Position, read_acknowledged, read_header
+from stepwell.journal.format import JOURNAL_SUFFIX, START, JournalInfo, Position
+from stepwell.journal.stored import StoredJournal, read_journal_header
 from stepwell_schemas.limits import MIB
 from stepwell_schemas.rules.identifiers import RunPath
 
-SUFFIX: Final = ".journal"
 TEMPORARY_PREFIX: Final = "stepwell-"
 OTHERS_AT_MOST: Final = 500
 _COUNT_MAX_BYTES: Final = 256 * MIB
@@ -37,8 +34,8 @@ def safe_file_name(run_id: str) -> str:
 
 
 def journal_name(run_id: str, session: str) -> str:
-    """Return the file name of a session's journal."""
-    return f"{safe_file_name(run_id)}-{session}{SUFFIX}"
+    """Return the name of a session's journal."""
+    return f"{safe_file_name(run_id)}-{session}{JOURNAL_SUFFIX}"
 
 
 def find_temporary_folders() -> list[Path]:
@@ -57,46 +54,36 @@ def find_temporary_folders() -> list[Path]:
 
 
 def read_info(path: Path) -> JournalInfo | None:
-    """Return a journal's identity; None if the file is gone or no journal."""
+    """Return a journal's identity; None if it is gone or no journal."""
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return read_header(data, str(path))[0]
-    except (OSError, ValueError, JournalError):
+        return read_journal_header(path).info
+    except (OSError, JournalError):
         return None
 
 
 def read_position(path: Path) -> Position:
-    """Return the position before which a journal is delivered; its start if the file is gone or no journal."""
+    """Return the position before which a journal is delivered; its start if it is gone or no journal."""
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return read_acknowledged(data)
-    except (OSError, ValueError, struct.error):
+        return read_journal_header(path).acknowledged
+    except (OSError, JournalError):
         return START
 
 
 def count_records(path: Path) -> int:
-    """Return the number of a journal's intact records; of a large journal, the number of acknowledged ones."""
-    from stepwell.journal.reader import Reader, used_bytes
+    """Return the number of a journal's intact records; of a large single file, the number of acknowledged ones."""
+    from stepwell.journal.reader import Reader
 
-    known = read_position(path).sequence
+    known = 0
     try:
-        with path.open("rb") as file:
-            # Never closed explicitly: rows are views of it.
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError):
+        with StoredJournal(path) as journal:
+            known = max(journal.acknowledged.sequence, journal.known_records())
+            if any(segment.single_file and segment.size() > _COUNT_MAX_BYTES for segment in journal.segments()):
+                return known
+            reader = Reader(check=False)
+            reader.skip_to_end(journal)
+            return max(reader.position.sequence, known)
+    except (OSError, JournalError):
         return known
-    if used_bytes(data) > _COUNT_MAX_BYTES:
-        return known
-    reader = Reader(check=False)
-    for _ in reader.read(data, len(data), len(data)):
-        pass
-    return max(reader.position.sequence, known)
-
-
-def remove_journal(path: Path) -> None:
-    """Remove a delivered journal."""
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
 
 
 class JournalFolders:
@@ -117,9 +104,9 @@ class JournalFolders:
 
     def find_run(self, run: RunPath) -> list[JournalEntry]:
         """Return all journals of a run, live ones included."""
-        pattern = f"{safe_file_name(run.run_id)}-*{SUFFIX}"
+        pattern = f"{safe_file_name(run.run_id)}-*{JOURNAL_SUFFIX}"
         if self._temporary is None:
-            self._temporary = [folder for folder in find_temporary_folders() if any(folder.glob(f"*{SUFFIX}"))]
+            self._temporary = [folder for folder in find_temporary_folders() if any(folder.glob(f"*{JOURNAL_SUFFIX}"))]
         own = self._read(self.folder.glob(pattern))
         apart = self._read(path for folder in self._temporary for path in folder.glob(pattern))
         entries = [*own, *(entry for entry in apart if entry.info.destination == self._destination)]
@@ -127,13 +114,13 @@ class JournalFolders:
 
     def find_others(self, run: RunPath) -> list[JournalEntry]:
         """Return journals of other runs in the folder of the settings, of the first OTHERS_AT_MOST files."""
-        paths = islice(self.folder.glob(f"*{SUFFIX}"), OTHERS_AT_MOST)
+        paths = islice(self.folder.glob(f"*{JOURNAL_SUFFIX}"), OTHERS_AT_MOST)
         return [entry for entry in self._read(paths) if entry.run != run]
 
     def _read(self, paths: Iterable[Path]) -> Iterator[JournalEntry]:
         for path in paths:
             info = self._infos.get(path) or read_info(path)
-            # A file without a header may get one: its session is just being opened.
+            # One that can't be read now may be readable later.
             if info is not None:
                 self._infos[path] = info
                 yield JournalEntry(path, info)

@@ -6,16 +6,18 @@ lock is free then (`stepwell.journal.locks`).
 
 from __future__ import annotations
 
-import mmap
+import contextlib
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from stepwell.delivery.journal_folders import JournalFolders, read_position, remove_journal
+from stepwell.delivery.journal_folders import JournalFolders, read_position
 from stepwell.delivery.order import JournalEntry, Patience, find_sendable, sort_key
 from stepwell.errors import JournalError
 from stepwell.journal import locks
+from stepwell.journal.folders import remove_journal
+from stepwell.journal.stored import StoredJournal
 from stepwell.terminal import notify
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.streams import DEFAULT, main_writer, parse_stream
@@ -58,8 +60,8 @@ def last_logged_step(orphans: Iterable[JournalEntry]) -> int:
     Journals of side streams are skipped: they count their own steps. Journals without a lineage, of earlier versions,
     continue the count of their writer.
     """
-    from stepwell.journal.reader import Reader, requested_steps
-    from stepwell_schemas.rules.steps import StepState, resolve
+    from stepwell.journal.reader import Reader
+    from stepwell_schemas.rules.steps import StepState
 
     last = -1
     writers: dict[str, StepState] = {}
@@ -67,19 +69,15 @@ def last_logged_step(orphans: Iterable[JournalEntry]) -> int:
         if parse_stream(info.writer) != DEFAULT:
             continue
         # A session that has logged nothing still knows the step it started after.
-        state, last = StepState(info.first_step), max(last, info.first_step - 1)
+        state = StepState(info.first_step)
         if not info.lineage:
             state = max(state, writers.get(info.writer, state))
-        try:
-            with path.open("rb") as file:
-                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError):
-            continue
-        for item in Reader(check=True).read(data, len(data), len(data)):
-            asked, commits = requested_steps(item)
-            if len(asked):
-                resolved = resolve(state, asked, commits, len(asked))
-                state, last = resolved.state, max(last, int(resolved.steps[-1]))
+        reader = Reader(check=True)
+        reader.steps = state
+        with contextlib.suppress(OSError, JournalError), StoredJournal(path) as journal:
+            reader.skip_to_end(journal)
+        state = reader.steps or state
+        last = max(last, state.current if state.begun else state.current - 1)
         writers[info.writer] = max(state, writers.get(info.writer, state))
     return last
 

@@ -6,17 +6,16 @@ a time, and only when it has nothing of its own to send. Offline runs wait for `
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stepwell.delivery.journal_folders import read_position, remove_journal
 from stepwell.delivery.order import JournalEntry, find_sendable
 from stepwell.errors import JournalError
 from stepwell.journal import locks
-from stepwell.journal.format import RECORD_HEAD
+from stepwell.journal.folders import remove_journal
+from stepwell.journal.stored import StoredJournal
 from stepwell.terminal import notify
 from stepwell_schemas.limits import SEND_BATCH_BYTES
 
@@ -33,7 +32,7 @@ class Waiting(NamedTuple):
 
     Attributes:
         entries: the journals, delivered ones that were not removed yet included.
-        journals, runs: the number of undelivered ones, and of their runs. bytes: approximate size of what they hold.
+        journals, runs: the number of undelivered ones, and of their runs. bytes: size of what they hold.
     """
 
     entries: tuple[JournalEntry, ...]
@@ -49,7 +48,7 @@ class Waiting(NamedTuple):
 
 
 def find_waiting(entries: Iterable[JournalEntry]) -> Waiting:
-    """Return the journals without a live owner; reads headers only."""
+    """Return the journals without a live owner; reads headers and sizes only."""
     orphaned = [entry for entry in entries if locks.is_orphaned(entry.path)]
     sizes = {entry: _undelivered_bytes(entry.path) for entry in orphaned}
     undelivered = [entry for entry, size in sizes.items() if size]
@@ -58,14 +57,10 @@ def find_waiting(entries: Iterable[JournalEntry]) -> Waiting:
 
 
 def _undelivered_bytes(path: Path) -> int:
-    """Return the approximate number of undelivered bytes, 0 if there are none: the space after them is a hole."""
-    offset = read_position(path).offset
     try:
-        with path.open("rb") as file:
-            if not any(os.pread(file.fileno(), RECORD_HEAD.size, offset)):
-                return 0
-            return os.lseek(file.fileno(), offset, os.SEEK_HOLE) - offset
-    except OSError:
+        with StoredJournal(path) as journal:
+            return journal.left_bytes(journal.acknowledged)
+    except (OSError, JournalError):
         return 0
 
 
@@ -109,7 +104,7 @@ class OtherRuns:
             self._settle(current)
             await self.pause()
             self._report_end()
-        except KafkaError as error:
+        except (KafkaError, OSError) as error:
             await self.pause()
             self._give_up_lane(current.entry)
             notify(f"{current.entry.run}: {current.entry.path} can't be delivered now: {error}: stepwell sync")

@@ -7,7 +7,6 @@ not fit by itself is set aside in a file, so that it does not block what follows
 from __future__ import annotations
 
 import asyncio
-import mmap
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ from stepwell.delivery.cutting import (
 from stepwell.delivery.set_aside import set_aside, set_aside_path
 from stepwell.journal.format import JournalInfo, Position
 from stepwell.journal.reader import Reader
+from stepwell.journal.segments import Place
 from stepwell.terminal import notify
 from stepwell_schemas.limits import SEND_BATCH_BYTES
 from stepwell_schemas.rules.identifiers import RunPath
@@ -102,16 +102,19 @@ class Publisher:
         self.refusing = False
         self._waiting: deque[_Sent] = deque()
 
-    async def send(self, data: mmap.mmap | bytes, end: int, max_bytes: int = READ_BYTES) -> bool:
+    async def send(self, place: Place, end: int, max_bytes: int = READ_BYTES) -> bool:
         """Send the records before `end`, about `max_bytes` of them at most; return False if there were none."""
-        before = self._reader.position
-        items = self._reader.read(data, end, max_bytes)
+        before, gaps = self._reader.position, len(self._reader.gaps)
+        items = self._reader.read(place, end, max_bytes)
         contents = split_into_events(items, batch_room(self._room))
         for event in encode_to_fit(contents, self._info, before.sequence, self._room, self._steps):
             self._steps = event.steps_after
             await self._send_one(event)
             if len(self._waiting) >= IN_FLIGHT:
                 await self._settle_one()
+        if len(self._reader.gaps) > gaps:
+            # Rows are missing, so the count goes on from what the next segment says: in side streams, too.
+            self._steps = self._reader.steps
         return self._reader.position != before
 
     async def flush(self) -> None:

@@ -105,7 +105,7 @@ def _lane(journal: Journal, producer: EventProducer, topic: str) -> _Lane:
     from stepwell.journal.reader import Reader
 
     reader = Reader(check=False, first_step=journal.info.first_step)
-    reader.skip_to(journal.map, journal.acknowledged)
+    reader.skip_to(journal, journal.acknowledged)
     publisher = Publisher(producer, topic, journal.info, reader, journal.acknowledge, journal.path)
     return _Lane(journal, reader, publisher)
 
@@ -282,10 +282,12 @@ class Sender:
         draining, lanes = self._draining, self._lanes
         lanes += [_lane(journal, producer, topic) for journal in self._journals[len(lanes) :]]
         ends = [lane.journal.end for lane in lanes]
-        if any([await lane.publisher.send(lane.journal.map, end) for lane, end in zip(lanes, ends, strict=True)]):
+        if any([await lane.publisher.send(lane.journal, end) for lane, end in zip(lanes, ends, strict=True)]):
             return
         for lane in lanes:
             await lane.publisher.flush()
+        if any([await self._send_settled(lane) for lane in lanes]):
+            return
         if (draining and self._has_forked) or time.monotonic() >= self._next_orphan_check:
             seconds = _FORKS_POLL_SECONDS if self._has_forked else _ORPHANS_POLL_SECONDS
             self._next_orphan_check = time.monotonic() + seconds
@@ -297,9 +299,24 @@ class Sender:
             return
         self._drained = True
         for journal, reader, _ in lanes:
-            damage = reader.damage(journal.map)
+            damage = reader.damage(journal)
             if damage is not None:
                 self._report_failure(Blocked.NOTHING, f"the journal {journal.path} is {damage}")
+
+    async def _send_settled(self, lane: _Lane) -> bool:
+        """Report damage; send what was being written just before, and return whether there was anything.
+
+        If the last segment can't be read to its end, the journal moves on to a new one.
+        """
+        journal, reader, publisher = lane
+        if reader.gaps:
+            journal.keep_damaged(gap.segment for gap in reader.gaps)
+            self._report_failure(Blocked.NOTHING, f"the journal {journal.path} is {reader.gaps[0]}")
+        end = journal.settled_end()
+        sent = await publisher.send(journal, end)
+        if not sent and reader.position.offset < end:
+            journal.begin_segment_next()
+        return sent
 
     def _report_failure(self, blocked: Blocked, error: str) -> None:
         """Keep a failure, and print it unless the last one had the same reason."""

@@ -21,11 +21,11 @@ from aiokafka.errors import KafkaError
 from stepwell.delivery.connection import REMEDY, find_brokers, open_producer
 from stepwell.delivery.ingested import fetch_ingested_records
 from stepwell.delivery.journal_file import JournalFile, Progress, no_progress
-from stepwell.delivery.journal_folders import SUFFIX, find_temporary_folders, read_info, remove_journal
+from stepwell.delivery.journal_folders import find_temporary_folders, read_info
 from stepwell.delivery.order import JournalEntry, sort_key
 from stepwell.delivery.publisher import Producer
 from stepwell.errors import JournalError, NotConnectedError
-from stepwell.journal import locks
+from stepwell.journal import folders, locks
 from stepwell.settings import ProducerSettings
 from stepwell_schemas.rules.identifiers import RunPath
 
@@ -84,7 +84,7 @@ def sync(
     *,
     keep: bool = False,
 ) -> list[SyncResult]:
-    """Deliver the journals at `paths`: files, or folders that are searched for `*.journal`.
+    """Deliver the journals at `paths`, or in folders there that are searched for `*.journal`.
 
     Default: STEPWELL_DIR, and the temporary folders that this user's runs used because theirs was not writable.
 
@@ -105,12 +105,11 @@ def sync(
 
 
 def find_journals(paths: Iterable[Path]) -> list[Path]:
-    """Return the distinct journal files at `paths`, the oldest session of each run first; other files come last."""
-    files = {file for path in paths for file in (path.rglob(f"*{SUFFIX}") if path.is_dir() else [path])}
-    infos = {file: read_info(file) for file in files}
-    known = [JournalEntry(file, info) for file, info in infos.items() if info is not None]
+    """Return the distinct journals at `paths`, the oldest session of each run first; other files come last."""
+    infos = {path: read_info(path) for path in folders.find_journals(paths)}
+    known = [JournalEntry(path, info) for path, info in infos.items() if info is not None]
     ordered = [entry.path for entry in sorted(known, key=lambda entry: (*sort_key(entry.info), str(entry.path)))]
-    return ordered + sorted(file for file, info in infos.items() if info is None)
+    return ordered + sorted(path for path, info in infos.items() if info is None)
 
 
 def _is_elsewhere(path: Path, settings: ProducerSettings) -> SyncResult | None:
@@ -196,11 +195,9 @@ async def _sync_one(
             error = ""
             try:
                 await file.deliver(producer, topic, progress)
-            except (KafkaError, NotConnectedError) as failed:
+            except (KafkaError, NotConnectedError, OSError) as failed:
                 error = f"{type(failed).__name__}: {failed}"
-                blocked.add(
-                    run, info.writer, error, may_pass=isinstance(failed, NotConnectedError) or bool(failed.retriable)
-                )
+                blocked.add(run, info.writer, error, may_pass=_may_pass(failed))
             # A live session keeps writing: an apparently damaged record at the end is its next one.
             if file.damage is not None and lock is not None:
                 error = error or f"the journal {path} is {file.damage}"
@@ -213,6 +210,11 @@ async def _sync_one(
         return SyncResult(path, error=str(error)), None
     finally:
         locks.release(lock)
+
+
+def _may_pass(failed: Exception) -> bool:
+    """Return whether an error is one of the brokers that may pass; an error of the disk is that of one journal."""
+    return isinstance(failed, NotConnectedError) or (isinstance(failed, KafkaError) and bool(failed.retriable))
 
 
 def _result(file: JournalFile, error: str, *, live: bool) -> SyncResult:
@@ -261,7 +263,7 @@ def may_remove(records: int | None, delivered: int, *, before: bool) -> bool:
 
 
 def _remove(path: Path) -> None:
-    remove_journal(path)
+    folders.remove_journal(path)
     if path.parent in find_temporary_folders():
         with contextlib.suppress(OSError):
             path.parent.rmdir()

@@ -1,9 +1,9 @@
-"""Advisory locks on journals: distinguish the journal of a live session from an orphaned one.
+"""Locks on journals: distinguish the journal of a live session from an orphaned one.
 
-The owner holds an exclusive `flock` through a separate descriptor that is never mapped: a mapping keeps a duplicate,
-which would hold the lock as long as a view of it exists. A `flock` belongs to the open file description. So other
-descriptors of the file in the same process do not drop it (POSIX record locks would), and a forked child shares it,
-which is why a child closes the descriptors that it inherits. The kernel releases it when the process ends.
+The owner holds an exclusive `flock` on the journal's head (a journal in one file: on that). A `flock` belongs to the
+open file description. So other descriptors of the file in the same process do not drop it (POSIX record locks would),
+and a forked child shares it, which is why a child closes the descriptors that it inherits. The kernel releases it when
+the process ends. Another host may not see it: `stepwell.journal.liveness` decides then.
 
 A process that delivers an orphaned journal holds a shared lock meanwhile. Several may do so: events that are sent
 twice count once. Only the next session of the same writer needs it exclusively first, since its own records must come
@@ -14,25 +14,42 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
+import time
 from pathlib import Path
 from typing import Final
+
+from stepwell.errors import JournalError
+from stepwell.journal import owner
+from stepwell.journal.folders import lock_file
+from stepwell.journal.liveness import WATCH, Surroundings, is_abandoned
+from stepwell.journal.stored import read_journal_header
 
 _held: Final[set[int]] = set()
 
 
-def lock_as_owner(path: Path) -> int | None:
-    """Lock a journal as its owner and return the lock; None if the file system has no locks."""
-    return _lock(path, fcntl.LOCK_EX)
+def lock_as_owner(head: Path) -> int | None:
+    """Lock a journal's head as its owner and return the lock; None if the file system has no locks."""
+    return _lock(head, fcntl.LOCK_EX)
 
 
 def claim(path: Path, *, shared: bool) -> int | None:
     """Lock an orphaned journal for delivery and return the lock.
 
-    Returns None if its owner lives, if it can't be opened, or, unless `shared`, if another process delivers it.
+    Returns None if its owner lives or may live, if it can't be opened, or, unless `shared`, if another process delivers
+    it.
     """
+    lock = _claim(lock_file(path), shared=shared)
+    if lock is not None and not _is_abandoned(path):
+        release(lock)
+        return None
+    return lock
+
+
+def _claim(head: Path, *, shared: bool) -> int | None:
     if shared:
-        return _lock(path, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    lock = _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return _lock(head, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    lock = _lock(head, fcntl.LOCK_EX | fcntl.LOCK_NB)
     if lock is None:
         return None
     try:
@@ -49,6 +66,23 @@ def is_orphaned(path: Path) -> bool:
     if lock is not None:
         release(lock)
     return lock is not None
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Return whether a journal whose lock is free has no live owner."""
+    try:
+        header = read_journal_header(path)
+    except (OSError, JournalError):
+        return True  # delivery says what is wrong with it
+    info, heartbeat = header.info, header.heartbeat
+    unchanged = WATCH.observe(path, heartbeat, time.monotonic())
+    around = Surroundings(
+        socket.gethostname(), owner.read_boot_id(), owner.is_running(info), owner.is_local(path), unchanged
+    )
+    abandoned = is_abandoned(info, heartbeat, around)
+    if abandoned:
+        WATCH.forget(path)
+    return abandoned
 
 
 def release(lock: int | None) -> None:

@@ -1,14 +1,15 @@
-"""No-op journal for disabled runs: a small buffer that is overwritten again and again."""
+"""No-op journal for disabled runs: it accepts records and stores none."""
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from stepwell.journal.format import HEADER_BYTES, JournalInfo
 from stepwell.journal.journal import Journal
+from stepwell.journal.row_layout import Layout
+from stepwell.journal.storage import MemoryStorage
 from stepwell_schemas.limits import MIB
 
 _BYTES: Final = 2 * MIB
@@ -19,26 +20,28 @@ class NullJournal(Journal):
 
     def __init__(self, info: JournalInfo) -> None:
         super().__init__(Path("/nonexistent/disabled"), info, _BYTES, "drop")
+        self.pwrite = _discard
 
-    def _open(self) -> tuple[int, int | None]:
-        return -1, None
+    def _open_storage(self, path: Path, info: JournalInfo) -> MemoryStorage:
+        del path
+        return MemoryStorage(info)
 
-    def _enlarge(self, size: int) -> mmap.mmap:
-        del size
-        self._size = _BYTES
-        return mmap.mmap(-1, _BYTES)
-
-    def make_room(self, size: int) -> bool:
-        """Start again at the beginning of the buffer."""
+    def make_room(self, size: int, layout: Layout | None = None) -> bool:
+        """Accept a record of any size."""
+        if self._closed:
+            return False
         self.end = HEADER_BYTES
-        return self.limit > 0 and HEADER_BYTES + size + 8 <= _BYTES
+        self.limit = HEADER_BYTES + max(size, _BYTES)
+        if layout is not None:
+            layout.reserve = layout.record_bytes
+        return True
 
     def append_all(self, bodies: Iterable[bytes], size: int) -> bool:
         """Accept files of any size and store none."""
         del bodies, size
-        return self.limit > 0
+        return not self._closed
 
-    @property
-    def deleted(self) -> bool:
-        """Return False: there is no file."""
-        return False
+
+def _discard(data: bytes, at: int) -> int:
+    del at
+    return len(data)

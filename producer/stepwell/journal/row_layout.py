@@ -1,7 +1,7 @@
 """Layouts of packed rows: the keys, their order, and their `struct` codes.
 
 A layout is created once for each combination of keys and value types in `log()` calls. Its definition is written to
-the journal before its first row, so that the journal is self-contained.
+each segment of the journal before its first row there, so that a segment can be read without the ones before it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ FLOAT_CODE: Final = "d"
 INT_CODE: Final = "q"
 BOOL_CODE: Final = "?"
 
+UNDEFINED: Final = 1 << 62
+
 
 class Layout:
     """The layout of packed rows.
 
     Attributes:
+        reserve: the bytes that a row needs, or UNDEFINED while the last segment of the journal lacks its definition.
+            No segment has room for UNDEFINED bytes, so that one comparison covers both.
         last_values: the values of the newest row (immutable scalars, so a reference is enough).
         newest: the sequence number of the newest row. rows: the number of rows written.
         observers: pairs of a value's index and the observer that `define_metric` attached to its key.
@@ -37,6 +41,7 @@ class Layout:
         "observers",
         "pack",
         "record_bytes",
+        "reserve",
         "rows",
         "tag",
     )
@@ -48,6 +53,7 @@ class Layout:
         self.codes = codes
         self.pack = row.pack
         self.record_bytes = row.size + 8
+        self.reserve = UNDEFINED
         self.last_values: tuple[Any, ...] | None = None
         self.newest = -1
         self.rows = 0

@@ -1,7 +1,7 @@
 """The hot path of `log()`: write one call as one journal record, and keep its values for `step` and `summary`.
 
-A row of plain scalars under string keys costs one layout lookup, one `struct` pack and one copy into the mapping. All
-other rows take the slower path through `build_cells` and JSON.
+A row of plain scalars under string keys costs one comparison of its keys, one `struct` pack and one `pwrite`. All other
+rows take the slower path through `build_cells` and JSON.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MAX_LAYOUTS: Final = 1_024
 
 RowShape = tuple[tuple[str, ...], tuple[type, ...]]
 
-_pack_head = RECORD_HEAD.pack_into
+_pack_head = RECORD_HEAD.pack
 _crc32 = zlib.crc32
 
 
@@ -65,6 +65,7 @@ class RowWriter:
 
     def __init__(self, journal: Journal, current: int, label: str, media_max_bytes: int = MEDIA_MAX_BYTES) -> None:
         self.journal = journal
+        journal.current_step = self._current_step
         self._files = MediaFiles(journal, media_max_bytes)
         self.current = current
         self.conflicts = 0
@@ -75,6 +76,7 @@ class RowWriter:
         self._json_rows = self._json_points = 0
         self._label = label
         self._layouts: dict[RowShape, Layout] = {}
+        self._last: tuple[RowShape | None, Layout | None] = (None, None)
         self._json_values: dict[str, tuple[int, Any]] = {}
         self._spellings: dict[str, str] = {}
         self._warned: set[str] = set()
@@ -92,7 +94,7 @@ class RowWriter:
         """Number of values written."""
         return self._json_points + sum(layout.rows * len(layout.keys) for layout in list(self._layouts.values()))
 
-    def log(self, data: Mapping[str, Any], step: int | None, commit: bool | None) -> None:
+    def log(self, data: Mapping[str, Any], step: int | None, commit: bool | None) -> None:  # noqa: C901 - calls are slow
         """Write one row. Raises: TypeError if `data` is no mapping, StepError, UsageError."""
         if type(data) is not dict:
             if not isinstance(data, Mapping):
@@ -105,7 +107,9 @@ class RowWriter:
         values = tuple(data.values())
         shape = (tuple(data), tuple(map(type, values)))
         try:
-            layout = self._layouts.get(shape) or self._new_layout(shape)
+            last = self._last
+            # Most calls have the keys and types of the one before. Comparing them costs less than their hashes.
+            layout = last[1] if last[0] == shape else self._find_layout(shape)
             if layout is None:
                 return self._log_as_json(data, asked, code)
             if layout.missing_step_metrics:
@@ -118,23 +122,29 @@ class RowWriter:
             return self._log_as_json(data, asked, code)
         journal = self.journal
         size = layout.record_bytes
-        # `Journal.append`, inlined to save its call per row. The lock is reentrant, since a signal handler that runs on
-        # the main thread inside this block may log as well; a plain lock would deadlock.
+        record = _pack_head(size, _crc32(body, size)) + body
+        # `Appender.append`, inlined to save its call per row. The lock is reentrant, since a signal handler that runs
+        # on the main thread inside this block may log as well; a plain lock would deadlock.
         with journal.lock:
-            if journal.end + size + 8 > journal.limit and not journal.make_room(size):
-                return None
-            crc = _crc32(body, size)
-            start = journal.end
-            # Reserve the space, then fill it, without a call in between: no signal handler runs there, so that neither
-            # its own rows nor its exception can leave a reserved record unfilled. See `Journal.append`.
-            journal.end = start + size
-            layout.newest = journal.sequence
-            journal.sequence += 1
+            while True:
+                while journal.end + layout.reserve > journal.limit:
+                    if not journal.make_room(size, layout):
+                        return None
+                # Reserve the space and write, without another call in between: no signal handler runs there, so that
+                # neither its own rows nor its exception can leave a reserved record unfilled. See `appending`.
+                start = journal.end
+                journal.end = start + size
+                number = journal.sequence
+                journal.sequence = number + 1
+                try:
+                    written: int | BaseException = journal.pwrite(record, start - journal.base)
+                except BaseException as error:
+                    written = error
+                if written == size or journal.settle(record, start, written):
+                    break
+            layout.newest = number
             layout.last_values = values
-            journal.map[start + 8 : start + size] = body
             layout.rows += 1
-            # Last: the length in the head makes the bytes a record, so readers never see half of one.
-            _pack_head(journal.map, start, size, crc)
             if step is None:
                 if code:
                     self.current += 1
@@ -145,6 +155,9 @@ class RowWriter:
         for index, observer in layout.observers:
             observer.add(values[index])
         return None
+
+    def _current_step(self) -> tuple[int, bool]:
+        return self.current, self._begun == self.current
 
     def _advance(self, asked: int, code: int) -> None:
         """Apply the step rule to one call: `asked` is a step or NO_STEP. The caller holds the lock.
@@ -176,6 +189,12 @@ class RowWriter:
                 "Further conflicts are only counted; the SQL view step_conflicts lists all of them.",
             )
 
+    def _find_layout(self, shape: RowShape) -> Layout | None:
+        layout = self._layouts.get(shape) or self._new_layout(shape)
+        if layout is not None:
+            self._last = shape, layout
+        return layout
+
     def _new_layout(self, shape: RowShape) -> Layout | None:
         keys, kinds = shape
         if self._finished:
@@ -197,9 +216,8 @@ class RowWriter:
         self._note_spellings(keys)
         with self.journal.lock:
             layout = self._layouts.get(shape) or self.journal.define(keys, codes)
-            if layout is not None:
-                self._layouts[shape] = layout
-                self._attach_observers(layout)
+            self._layouts[shape] = layout
+            self._attach_observers(layout)
         return layout
 
     def _log_as_json(self, data: Mapping[Any, Any], asked: int, code: int) -> None:
@@ -262,13 +280,17 @@ class RowWriter:
         with self.journal.lock:
             self._json_values = self._newest_values()
             self._json_rows, self._json_points = self.rows, self.points
-            self._layouts.clear()
+            self._forget_layouts()
             self._finished = True
+
+    def _forget_layouts(self) -> None:
+        self._layouts.clear()
+        self._last = (None, None)
 
     def in_child(self, on_first_row: Callable[[], None]) -> None:
         """In a forked child: reset the parent's counts, and call `on_first_row` before the first row is written."""
         self._json_values = {key: (-1, value) for key, (_, value) in self._newest_values().items()}
-        self._layouts.clear()
+        self._forget_layouts()
         self._json_rows = self._json_points = self.conflicts = self.rejected = 0
         self._begun = _NO_ROW
         self._on_first_row = on_first_row
@@ -276,6 +298,7 @@ class RowWriter:
     def switch_journal(self, journal: Journal) -> None:
         """In a forked child: write later rows to its own journal."""
         self.journal = journal
+        journal.current_step = self._current_step
         self._files = self._files.for_journal(journal)
         self._on_first_row = None
 

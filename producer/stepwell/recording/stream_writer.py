@@ -67,6 +67,7 @@ class StreamWriter:
             self._closed = True
             notify(f"{self._label} is not recorded: {error}")
             return False
+        self.journal.current_step = lambda: (self.current, False)
         self._deliver(self.journal)
         return True
 
@@ -87,8 +88,7 @@ class StreamWriter:
             with contextlib.suppress(OSError):
                 journal.save()
         elif not pending and not keep:
-            with contextlib.suppress(OSError):
-                journal.path.unlink(missing_ok=True)
+            journal.remove()
         journal.release()
         return StreamReceipt(pending, journal.path if journal.path.exists() else None)
 

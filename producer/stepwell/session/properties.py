@@ -149,7 +149,7 @@ class RunProperties(ABC):
 
     @property
     def journal_path(self) -> str:
-        """The journal file of this session."""
+        """The journal of this session: a folder."""
         return str(self._journal.path)
 
     @property

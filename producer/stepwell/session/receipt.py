@@ -20,7 +20,7 @@ class Receipt(NamedTuple):
         recovered: records delivered from orphaned journals of earlier sessions and forked processes.
         lines_dropped: printed console lines that were not recorded.
         pending_beside: records of system metrics and console output that are still only in `journals_beside`.
-        journal: the journal file; None if it was delivered in full and removed.
+        journal: the journal, a folder; None if it was delivered in full and removed.
         error: reason why delivery is incomplete, "" if it is complete.
         blocked: the same as a stable code: no-broker, no-topic, not-authorized, no-acknowledgement, message-too-large,
             older-journal, broker-error or sender-stopped; "" if nothing is pending.

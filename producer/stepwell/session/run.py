@@ -162,8 +162,7 @@ class Run(RunProperties):
                 except OSError as failed:
                     error = f"the journal was deleted and can't be restored: {failed.strerror}"
         elif not pending and not self._spec.keep_journal:
-            with contextlib.suppress(OSError):
-                journal.path.unlink(missing_ok=True)
+            journal.remove()
         journal.release()
         journals = [journal.path, *self._side_streams.journals()]
         side_streams = self._side_streams.release()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from stepwell.journal.format import read_header
+from stepwell.journal.stored import read_journal_header
 from support.servers.sdk import Served, eventually
 
 _STEPWELL = Path(sys.executable).parent / "stepwell"
@@ -127,7 +127,7 @@ def test_an_offline_run_resumed_in_the_dark_replaces_no_row(sdk: Served) -> None
     sdk.run(_SESSION.replace("sys.stdin.read()", ""), "", "online", "0", "10", "0", "finishes")
     eventually(lambda: sdk.numbers("row"), _rows(0, 10))
     journals = [_killed(sdk, "allow", first, 10) for first in (10, 20)]
-    assert [read_header(journal.read_bytes())[0].first_step for journal in journals] == [0, 10]
+    assert [read_journal_header(journal).info.first_step for journal in journals] == [0, 10]
     _sync(sdk, *journals)
     eventually(lambda: sdk.numbers("row"), _rows(0, 30))
 

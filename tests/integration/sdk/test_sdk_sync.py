@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stepwell.journal.format import read_header
+from stepwell.journal.stored import read_journal_header
 from support.servers.sdk import Served, eventually
 
 _STEPWELL = Path(sys.executable).parent / "stepwell"
@@ -73,14 +73,14 @@ sys.exit()
 
 def _kill_when_under_way(sdk: Served, journal: Path) -> int:
     """Kill a sync when it has advanced further than all before it; return the number of records delivered."""
-    before = read_header(journal.read_bytes())[1]
+    before = read_journal_header(journal).acknowledged
     with _command(sdk, "--json") as process:
         deadline = time.monotonic() + 60
-        while read_header(journal.read_bytes())[1] == before:
+        while read_journal_header(journal).acknowledged == before:
             assert process.poll() is None
             assert time.monotonic() < deadline
         process.kill()
-    return read_header(journal.read_bytes())[1].sequence
+    return read_journal_header(journal).acknowledged.sequence
 
 
 def test_a_killed_sync_goes_on_where_it_was(sdk: Served) -> None:
@@ -103,7 +103,7 @@ def test_a_copy_of_a_journal_counts_once(sdk: Served, tmp_path: Path) -> None:
     sdk.run(_LOGGER.replace("sys.stdin.read()", ""), "offline", "500", code=-signal.SIGKILL)
     (journal,) = sdk.journals()
     (tmp_path / "copies").mkdir()
-    copy = str(shutil.copy(journal, tmp_path / "copies" / "copy.journal"))
+    copy = str(shutil.copytree(journal, tmp_path / "copies" / "copy.journal"))
     assert [result["sent"] for result in _sync(sdk, str(journal))] == [501]
     assert [result["sent"] for result in _sync(sdk, copy)] == [501]
     _are_stored(sdk, 500)

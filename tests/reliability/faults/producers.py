@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import mmap
 import random
 import sys
 import threading
@@ -19,6 +18,7 @@ from reliability.faults.cluster import STEPWELL, Part
 from reliability.faults.model import RunModel
 from reliability.faults.workload import FOREIGN_EVENTS, Writer, foreign_event
 from stepwell.journal.reader import JsonRow, Reader, Rows
+from stepwell.journal.stored import StoredJournal
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import LogEvent
 from stepwell_schemas.rules.identifiers import RunPath
@@ -64,7 +64,7 @@ class Trainer:
         self._sessions = 0
         self._pause_ms = random.Random(f"{seed} {writer.name} pause").choice([2, 5, 10])
         self._session: Part | None = None
-        self._journal: Any = None
+        self._journal: Path | None = None
 
     @property
     def name(self) -> str:
@@ -134,9 +134,8 @@ class Trainer:
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
     def _open_journal(self) -> None:
-        # Kept open, since the process that delivers it may remove it.
         if self._journal is None and not self._syncing and (said := self._lines()):
-            self._journal = Path(said[0]["journal"]).open("rb")  # noqa: SIM115 - closed in _account
+            self._journal = Path(said[0]["journal"])
 
     def _account(self, code: int | None) -> None:
         """Apply the calls of the ended session to the model; `code` is None if it was killed."""
@@ -148,8 +147,8 @@ class Trainer:
             return
         progress = self._folder / f"{self.name}-{self._sessions}.progress"
         returned = progress.stat().st_size if progress.exists() else 0
+        assert self._journal is not None
         rows = rows_in(self._journal)
-        self._journal.close()
         self._journal = None
         assert returned <= rows <= returned + 1, f"{self.name}: {returned} calls returned, the journal has {rows} rows"
         step = said[0]["step"]
@@ -178,13 +177,12 @@ def project(seed: int) -> str:
     return f"seed-{seed}"
 
 
-def rows_in(file: Any) -> int:
+def rows_in(path: Path) -> int:
     """Return the number of rows in a journal."""
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        content = data[:]
     found = 0
-    for item in Reader(check=True).read(content, len(content), len(content)):
-        found += len(item.array) if isinstance(item, Rows) else isinstance(item, JsonRow)
+    with StoredJournal(path) as journal:
+        for item in Reader(check=True).read_all(journal):
+            found += len(item.array) if isinstance(item, Rows) else isinstance(item, JsonRow)
     return found
 
 

@@ -3,8 +3,8 @@
 Run it with `python -m reliability.faults.training SEED RUN WRITER FIRST PROGRESS PAUSE_MS`.
 
 Makes the workload's calls from number FIRST on, and appends a byte to the file PROGRESS after each call that returned.
-Prints a JSON line at its start (its first step, its journal) and its receipt at its end. The journal has a second hard
-link, which remains when the complete journal was delivered and removed.
+Prints a JSON line at its start (its first step, its journal) and its receipt at its end. Its journal is kept when it
+was delivered, for the harness to count its rows.
 """
 
 from __future__ import annotations
@@ -23,11 +23,8 @@ def main() -> None:
     seed, run_id, name, first, progress, pause_ms = sys.argv[1:]
     writer = next(writer for writer in writers() if (writer.run, writer.name) == (run_id, name))
     # A single writer continues after its last step; one of several requests its own steps.
-    run = stepwell.init(id=run_id, writer=name, resume=None if name else "allow")
-    assert run.journal_path is not None
-    kept = f"{progress}.kept"
-    os.link(run.journal_path, kept)
-    print(json.dumps({"step": run.step, "journal": kept}), flush=True)
+    run = stepwell.init(id=run_id, writer=name, resume=None if name else "allow", settings={"keep_journal": True})
+    print(json.dumps({"step": run.step, "journal": run.journal_path}), flush=True)
     done = os.open(progress, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for number in range(int(first), writer.calls):
         data, jump, at, commit = writer.call(int(seed), number)

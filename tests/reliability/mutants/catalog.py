@@ -49,6 +49,9 @@ CUTTING: Final = ("tests/unit/producer/delivery/test_cutting.py",)
 EVENT_PRODUCER: Final = ("tests/unit/producer/delivery/test_event_producer.py",)
 RECONNECT: Final = ("tests/unit/producer/delivery/test_reconnect.py",)
 SIGTERM: Final = ("tests/integration/sdk/test_sigterm.py",)
+DISK: Final = ("tests/unit/producer/journal/test_full_disk.py",)
+LIVENESS: Final = ("tests/unit/producer/journal/test_liveness.py",)
+SEGMENTS: Final = ("tests/unit/producer/journal/test_segments.py",)
 PUBLISHER: Final = ("tests/unit/producer/delivery/test_publisher.py",)
 DECISIONS: Final = ("tests/unit/ingestor/positions/test_decide.py",)
 FLUSHING: Final = ("tests/unit/ingestor/flush/test_flushing.py",)
@@ -919,5 +922,119 @@ MUTATIONS: Final = (
             ),
         ),
         TOPICS,
+    ),
+    Mutation(
+        "a segment is deleted before all of it is delivered",
+        (
+            Edit(
+                "stepwell.journal.storage:MemoryStorage.remove_before",
+                "following.info.base <= offset for following in self.segments[1:]",
+                "segment.info.base <= offset for segment in self.segments[:-1]",
+            ),
+        ),
+        SEGMENTS,
+    ),
+    Mutation(
+        "records after a gap continue the numbers before it",
+        (
+            Edit(
+                "stepwell.journal.reader:Reader._note_gap",
+                "self.position = first_position(following)",
+                "self.position = first_position(following)._replace(sequence=sequence)",
+            ),
+        ),
+        SEGMENTS,
+    ),
+    Mutation(
+        "rows after a gap continue from the rows before it",
+        (Edit("stepwell.journal.reader:Reader._note_gap", "self.steps = _steps_at(following)", "pass"),),
+        SEGMENTS,
+    ),
+    Mutation(
+        "the steps after a gap are sent as if nothing was missing",
+        (
+            Edit(
+                "stepwell.delivery.publisher:Publisher.send",
+                "if len(self._reader.gaps) > gaps:",
+                "if False:",
+            ),
+        ),
+        SEGMENTS,
+    ),
+    Mutation(
+        "a segment does not say whether a row has begun",
+        (
+            Edit(
+                "stepwell.recording.row_writer:RowWriter._current_step",
+                "self._begun == self.current",
+                "False",
+            ),
+        ),
+        BATCH_STEPS,
+    ),
+    Mutation(
+        "a reader that begins at a segment counts on from the first one",
+        (Edit("stepwell.journal.reader:Reader._begin_at", "_steps_at(segment)", "self.steps"),),
+        BATCH_STEPS,
+    ),
+    Mutation(
+        "records that were cut off after what is delivered are not missed",
+        (
+            Edit(
+                "stepwell.delivery.journal_file:JournalFile.deliver_in_parts",
+                " and stored.known_records() <= self.reached.sequence",
+                "",
+            ),
+        ),
+        SEGMENTS,
+    ),
+    Mutation(
+        "a new segment lacks the definitions of layouts",
+        (
+            Edit(
+                "stepwell.journal.appending:Appender._begin_segment",
+                "            layout.reserve = UNDEFINED\n",
+                "            pass\n",
+            ),
+        ),
+        SEGMENTS,
+    ),
+    Mutation(
+        "a failed write keeps its reserved space",
+        (
+            Edit(
+                "stepwell.journal.appending:Appender._give_back",
+                "            self.end = start\n            self.sequence -= numbers\n",
+                "",
+            ),
+        ),
+        DISK,
+    ),
+    Mutation(
+        "a delivered segment stays on a full disk",
+        (
+            Edit(
+                "stepwell.journal.room:choose_remedy",
+                "Remedy.REPLACE if all_delivered and has_records else Remedy.RETRY",
+                "Remedy.RETRY",
+            ),
+        ),
+        DISK,
+    ),
+    Mutation(
+        "another host's living journal is claimed when its lock is free",
+        (
+            Edit(
+                "stepwell.journal.liveness:is_abandoned",
+                "return around.local or (heartbeat.beats > 0 and around.unchanged_seconds >= HEARTBEAT_OLD_SECONDS)",
+                "return True",
+            ),
+        ),
+        LIVENESS,
+    ),
+    Mutation(
+        "a changed heartbeat does not count",
+        (Edit("stepwell.journal.liveness:Watch.observe", "if before != heartbeat:", "if before is None:"),),
+        LIVENESS,
     ),
 )

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from stepwell_schemas.events.codec import decode
+from stepwell_schemas.events.models import Event
 from stepwell_schemas.limits import MIB
 
 
@@ -13,7 +14,7 @@ class AcceptingProducer:
     """Stands in for an `EventProducer` where the order of events is tested, and no broker's behaviour.
 
     Attributes:
-        sent: for each record, its run, session and number, in the order of sending.
+        events: the events in the order of sending. sent: for each of their records, its run, session and number.
         errors: by session, the error that is raised instead of accepting its events.
     """
 
@@ -21,6 +22,7 @@ class AcceptingProducer:
     max_message_bytes = MIB
 
     def __init__(self) -> None:
+        self.events: list[Event] = []
         self.sent: list[tuple[str, str, int]] = []
         self.errors: dict[str, Exception] = {}
 
@@ -31,6 +33,7 @@ class AcceptingProducer:
         error = self.errors.get(event.session)
         if error is not None:
             raise error
+        self.events.append(event)
         numbers = range(event.sequence, event.sequence + event.records)
         self.sent += [(event.run_id, event.session, number) for number in numbers]
         accepted = asyncio.get_running_loop().create_future()

@@ -17,6 +17,7 @@ import stepwell
 from stepwell import wandb_compat
 from stepwell.session.alerts import Alerts
 from support.paths import ROOT
+from support.readers.journals import journal_bytes
 
 DOCUMENT: Final = ROOT / "docs" / "values.md"
 
@@ -273,7 +274,7 @@ def test_an_alert_is_printed_and_recorded(run: stepwell.Run, capfd: pytest.Captu
         run.alert("x", level="LOUD")
     run.finish(quiet=True)
     (journal,) = (path for path in Path(run.journal_path).parent.iterdir() if str(path) != run.journal_path)
-    content = journal.read_bytes()
+    content = journal_bytes(journal)
     assert (b"ERROR: loss: is NaN" in content, b"written" in content, b"still" in content) == (True, True, False)
 
 

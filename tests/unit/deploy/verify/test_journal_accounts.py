@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from stepwell_deploy.verify.journals import JournalAccount, check_journal, find_
 from stepwell_ingestor.verify.session_digest import SessionTally
 from stepwell_schemas.limits import MIB
 from stepwell_schemas.rules.identifiers import RunPath
+from support.readers.journals import flip, segment_files
 
 RUN = RunPath("e", "p", "r")
 ROWS: list[dict[str, Any]] = [{"a": 1.0}, {"a": 2.0, "note": "x"}, {"a": float("nan")}, {"ok": True}]
@@ -50,11 +53,9 @@ def test_the_journals_of_a_run_are_found_and_counted(tmp_path: Path) -> None:
 
 def test_of_copies_of_a_journal_the_longest_counts(tmp_path: Path) -> None:
     complete = a_journal(tmp_path, "one").path
-    part = bytearray(complete.read_bytes())
-    at = part.index(b"note")
-    part[at:] = bytes(len(part) - at)
     for name in ("a.journal", "z.journal"):
-        (tmp_path / name).write_bytes(bytes(part))
+        (segment,) = segment_files(Path(shutil.copytree(complete, tmp_path / name)))
+        os.truncate(segment, segment.read_bytes().index(b"note"))
     (account,) = find_accounts(tmp_path, RUN)
     assert (account.path, account.records) == (complete, 4)
 
@@ -77,11 +78,8 @@ def test_records_that_the_log_does_not_have_are_pending(tmp_path: Path) -> None:
 
 
 def test_a_damaged_journal_counts_as_far_as_it_can_be_read(tmp_path: Path) -> None:
-    path = a_journal(tmp_path, "one").path
-    data = bytearray(path.read_bytes())
-    at = data.index(b"note") + 1
-    data[at] ^= 0xFF
-    path.write_bytes(bytes(data))
+    (path,) = segment_files(a_journal(tmp_path, "one").path)
+    flip(path, path.read_bytes().index(b"note") + 1)
     (account,) = find_accounts(tmp_path, RUN)
     assert account.records == 1
     assert account.damage.startswith("damaged at byte")
@@ -90,5 +88,5 @@ def test_a_damaged_journal_counts_as_far_as_it_can_be_read(tmp_path: Path) -> No
 def test_a_journal_that_was_delivered_meanwhile_is_no_matter(tmp_path: Path) -> None:
     a_journal(tmp_path, "one")
     (account,) = find_accounts(tmp_path, RUN)
-    account.path.unlink()
+    shutil.rmtree(account.path)
     assert check_journal(account, SessionTally(4), complete=True) is None

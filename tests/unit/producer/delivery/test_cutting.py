@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from stepwell.delivery.batching import EventContent, split_into_events
 from stepwell.delivery.cutting import cut_refused, encode_to_fit, event_room, halves, placeholder
 from stepwell.delivery.set_aside import set_aside
+from stepwell.journal.folders import remove_journal
 from stepwell.journal.format import JournalInfo
 from stepwell.journal.journal import Journal
-from stepwell.journal.reader import MediaRecord, MetaEvent, Reader
+from stepwell.journal.reader import MediaRecord, MetaEvent
 from stepwell.recording.row_writer import RowWriter
 from stepwell_schemas.events.codec import decode
 from stepwell_schemas.events.models import LogBatch, RunStarted, RunUpdated
 from stepwell_schemas.limits import MIB
+from support.readers.journals import read_items
 
 INFO = JournalInfo("e", "p", "r", "session", "w")
 MIXED = st.lists(
@@ -36,12 +38,12 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     """An empty journal."""
     journal = Journal(tmp_path / "j.journal", INFO, 64 * MIB, "drop")
     yield journal
-    journal.close()
+    journal.release()
 
 
 def read_contents(journal: Journal) -> list[EventContent]:
     """Return the journal's records as events."""
-    return list(split_into_events(Reader(check=True).read(journal.map, journal.end, 64 * MIB)))
+    return list(split_into_events(read_items(journal)))
 
 
 @given(MIXED, st.integers(1, 2_000))
@@ -50,7 +52,7 @@ def test_every_record_is_sent_once_and_fits_if_a_cut_can_help(
     tmp_path: Path, rows: list[dict[str, object]], room: int
 ) -> None:
     path = tmp_path / "h.journal"
-    path.unlink(missing_ok=True)
+    remove_journal(path)
     journal = Journal(path, INFO, 64 * MIB, "drop")
     writer = RowWriter(journal, 0, "r")
     for row in rows:

@@ -12,14 +12,18 @@ from typing import Any
 import pytest
 from aiokafka.errors import RequestTimedOutError
 
-from stepwell.delivery.journal_folders import JournalFolders
+from stepwell.delivery.journal_folders import JournalFolders, count_records, journal_name
 from stepwell.delivery.order import find_succession
 from stepwell.delivery.orphans import Orphans, find_orphans, last_logged_step
 from stepwell.journal import locks
-from stepwell.journal.format import JournalInfo
+from stepwell.journal.format import JournalInfo, Position
+from stepwell.journal.journal import Journal
+from stepwell.recording.row_writer import RowWriter
+from stepwell_schemas.limits import KIB, MIB
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.journals import leave_journal, open_journal
 from support.fakes.producers import AcceptingProducer
+from support.readers.journals import flip, segment_files
 
 pytestmark = pytest.mark.anyio
 
@@ -208,9 +212,7 @@ async def test_a_kept_journal_and_what_is_damaged_stay(tmp_path: Path) -> None:
     (tmp_path / "journals").mkdir()
     kept = leave_journal(tmp_path / "journals", info(tmp_path, "kept", "")._replace(keep=True))
     damaged = leave_journal(tmp_path / "journals", info(tmp_path, "damaged", ""))
-    content = bytearray(damaged.read_bytes())
-    content[8_300] ^= 0xFF
-    damaged.write_bytes(content)
+    flip(segment_files(damaged)[0], 8_300)
     after = leave_journal(tmp_path / "journals", info(tmp_path, "after", ""))
     producer: Any = AcceptingProducer()
     recovery = await recover(tmp_path, "", producer)
@@ -220,6 +222,28 @@ async def test_a_kept_journal_and_what_is_damaged_stay(tmp_path: Path) -> None:
     assert str(damaged) in recovery.error
     assert [path.exists() for path in (kept, damaged, after)] == [True, False, False]
     assert damaged.with_name(f"{damaged.name}.damaged").exists()
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_steps_and_records_are_known_from_the_last_segment(tmp_path: Path, *, begun: bool) -> None:
+    session = info(tmp_path, "s0", "")._replace(lineage="s0")
+    journal = Journal(tmp_path / "journals" / journal_name("r", "s0"), session, MIB, "drop", (16 * KIB, 16 * KIB))
+    writer = RowWriter(journal, 0, "r")
+    for row in range(1_000):
+        writer.log({"row": float(row)}, None, None)
+    if begun:
+        writer.log({"row": 1000.0}, None, False)
+    delivered = journal.segments()[1].info
+    journal.acknowledge(Position(delivered.base, delivered.sequence))
+    journal.release()
+    files = segment_files(journal.path)
+    assert len(files) > 2
+    flip(files[0], 9_000)
+    assert last_logged_step(find_orphans(folders(tmp_path), RUN)) == 999 + begun
+    assert count_records(journal.path) == 1_000 + begun
+    for file in files:
+        file.write_bytes(b"")
+    assert count_records(journal.path) == 1_000 + begun, "its head says so"
 
 
 async def test_temporary_folders_count_for_the_same_service_alone(tmp_path: Path) -> None:

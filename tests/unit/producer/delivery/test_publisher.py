@@ -64,7 +64,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     """An empty journal."""
     journal = Journal(tmp_path / "j.journal", INFO, 64 * MIB, "drop")
     yield journal
-    journal.close()
+    journal.release()
 
 
 class LimitedProducer(UnansweredProducer):
@@ -104,12 +104,12 @@ class Sending:
         self.acknowledged: list[Position] = []
         self._journal = journal
         reader = Reader(check=True)
-        reader.skip_to(journal.map, start)
+        reader.skip_to(journal, start)
         self.publisher = Publisher(self.producer, "events", info, reader, self.acknowledged.append, journal.path)
 
     async def send(self) -> None:
         """Send all records."""
-        while await self.publisher.send(self._journal.map, self._journal.end):
+        while await self.publisher.send(self._journal, self._journal.end):
             continue
 
 

@@ -19,12 +19,14 @@ from hypothesis import strategies as st
 
 from stepwell.delivery.batching import encode_events, split_into_events
 from stepwell.errors import NotAJournalError
-from stepwell.journal.format import HEADER_BYTES, START, JournalInfo, Position, read_header
+from stepwell.journal.format import HEAD_NAME, HEADER_BYTES, START, JournalInfo, Position, read_header
 from stepwell.journal.journal import Journal
 from stepwell.journal.reader import JsonRow, MetaEvent, Reader, Rows
+from stepwell.journal.stored import read_journal_header
 from stepwell.recording.row_writer import RowWriter
 from stepwell_schemas.events.codec import decode
 from stepwell_schemas.limits import MIB
+from support.readers.journals import BytesPlace, flip, journal_bytes, read_items
 
 _INFO = JournalInfo("e", "p", "r", "session", "")
 _SCALARS = st.one_of(st.floats(width=64), st.integers(-(2**80), 2**80), st.booleans(), st.text(max_size=5))
@@ -36,7 +38,7 @@ def _journal(max_bytes: int = 64 * MIB) -> Iterator[Journal]:
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder) / "j.journal", _INFO, max_bytes, "drop")
         yield journal
-        journal.close()
+        journal.release()
 
 
 def _written(rows: list[dict[str, Any]]) -> bytes:
@@ -44,13 +46,13 @@ def _written(rows: list[dict[str, Any]]) -> bytes:
         log = RowWriter(journal, 0, "r")
         for row in rows:
             log.log(row, None, None)
-        return bytes(journal.map[: journal.end])
+        return journal_bytes(journal.path)
 
 
 def _logged(data: bytes) -> list[dict[str, Any]]:
     """Return the rows that a checking reader returns."""
     found: list[dict[str, Any]] = []
-    for item in Reader(check=True).read(data, len(data), len(data)):
+    for item in read_items(BytesPlace(data)):
         if isinstance(item, Rows):
             for record in item.array:
                 values = [value for number in range(len(item.layout.code_runs())) for value in record[f"v{number}"]]
@@ -99,7 +101,7 @@ def test_any_cut_covers_every_record_once_and_in_order(
 ) -> None:
     written = _written(rows)
     reader = Reader(check=True)
-    cuts = split_into_events(reader.read(written, len(written), len(written)), max_bytes, max_rows)
+    cuts = split_into_events(reader.read(BytesPlace(written), len(written), len(written)), max_bytes, max_rows)
     following = 0
     for payload, after, error, _ in encode_events(cuts, _INFO, 0):
         assert not error
@@ -109,7 +111,7 @@ def test_any_cut_covers_every_record_once_and_in_order(
         following += event.records
         assert after.sequence == following
         again = Reader(check=True)
-        again.skip_to(written, after)
+        again.skip_to(BytesPlace(written), after)
         assert again.position.sequence == after.sequence
     assert following == len(rows) == reader.position.sequence
 
@@ -118,20 +120,21 @@ def test_reading_continues_from_an_acknowledged_position() -> None:
     rows = [{"a": float(number)} if number % 3 else {"b": "x"} for number in range(20)]
     written = _written(rows)
     reader = Reader(check=True)
-    first = next(iter(reader.read(written, len(written), len(written))))
+    place = BytesPlace(written)
+    first = next(iter(reader.read(place, len(written), len(written))))
     assert isinstance(first, JsonRow)
     resumed = Reader(check=True)
-    resumed.skip_to(written, reader.position)
-    left = list(resumed.read(written, len(written), len(written)))
+    resumed.skip_to(place, reader.position)
+    left = list(resumed.read(place, len(written), len(written)))
     assert sum(len(item.array) if isinstance(item, Rows) else 1 for item in left) == len(rows) - 1
 
 
 def test_the_acknowledged_position_is_kept_and_a_torn_one_means_the_start() -> None:
     with _journal() as journal:
         journal.acknowledge(Position(HEADER_BYTES + 8, 1))
-        assert read_header(journal.map) == (_INFO, Position(HEADER_BYTES + 8, 1))
-        journal.map[33] ^= 1
-        assert read_header(journal.map) == (_INFO, START)
+        assert read_journal_header(journal.path).acknowledged == Position(HEADER_BYTES + 8, 1)
+        flip(journal.path / HEAD_NAME, 33)
+        assert read_journal_header(journal.path).acknowledged == START
 
 
 def test_other_files_are_no_journals() -> None:
@@ -167,7 +170,7 @@ def test_what_was_logged_survives_a_kill(tmp_path: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path)], timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
     (file,) = tmp_path.rglob("*.journal")
-    assert _logged(file.read_bytes()) == [{"row": row} for row in range(1000)]
+    assert _logged(journal_bytes(file)) == [{"row": row} for row in range(1000)]
 
 
 def test_a_forked_child_writes_a_journal_of_its_own(tmp_path: Path) -> None:
@@ -187,18 +190,18 @@ print(child)
 """
     command = [sys.executable, "-c", script, str(tmp_path)]
     child = subprocess.run(command, timeout=60, check=True, capture_output=True, text=True).stdout.strip()
-    files = {read_header(file.read_bytes())[0].writer: file.read_bytes() for file in tmp_path.rglob("*.journal")}
+    files = {read_journal_header(file).info.writer: journal_bytes(file) for file in tmp_path.rglob("*.journal")}
     assert set(files) == {"", f"fork-{child}"}
     assert _logged(files[""]) == [{"row": 0}, {"row": 1}]
     assert _events(files[""]) == ["RunStarted", "RunFinished"]
     child_data = files[f"fork-{child}"]
     assert _logged(child_data) == [{"row": -1}, {"row": -2}]
     assert _events(child_data) == ["RunUpdated"]
-    lines = {writer: read_header(data)[0] for writer, data in files.items()}
+    lines = {writer: read_header(data).info for writer, data in files.items()}
     assert lines[f"fork-{child}"].first_step == 1
     assert lines[f"fork-{child}"].lineage == lines[""].lineage == lines[""].session
 
 
 def _events(data: bytes) -> list[str]:
-    items = Reader(check=True).read(data, len(data), len(data))
+    items = read_items(BytesPlace(data))
     return [item.fields["event"] for item in items if isinstance(item, MetaEvent)]

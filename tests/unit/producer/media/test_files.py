@@ -17,13 +17,13 @@ from stepwell.errors import UnstorableError
 from stepwell.journal.format import JournalInfo
 from stepwell.journal.journal import Journal
 from stepwell.journal.null_journal import NullJournal
-from stepwell.journal.reader import Reader
 from stepwell.media.base import Keep, Media, file_reference
 from stepwell.recording.row_writer import RowWriter
 from stepwell_schemas.events.codec import decode
 from stepwell_schemas.events.models import Event, LogBatch, MediaChunk
 from stepwell_schemas.limits import MEDIA_CHUNK_BYTES, MIB
 from stepwell_schemas.rules.kinds import Kind
+from support.readers.journals import read_items
 
 _INFO = JournalInfo("e", "p", "r", "session", "")
 
@@ -56,12 +56,11 @@ def _logging(max_bytes: int = 64 * MIB, media_max_bytes: int = 16 * MIB) -> Iter
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder) / "j.journal", _INFO, max_bytes, "drop")
         yield RowWriter(journal, 0, "r", media_max_bytes), journal
-        journal.close()
+        journal.release()
 
 
 def _events(journal: Journal) -> list[Event]:
-    data = bytes(journal.map[: journal.end])
-    sent = list(encode_events(split_into_events(Reader(check=True).read(data, len(data), len(data))), _INFO, 0))
+    sent = list(encode_events(split_into_events(read_items(journal)), _INFO, 0))
     assert not [one.error for one in sent if one.error]
     return [decode(one.payload) for one in sent]
 

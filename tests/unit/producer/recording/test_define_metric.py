@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 
 import stepwell
-from stepwell.delivery.batching import encode_events, split_into_events
-from stepwell.journal.format import read_header
-from stepwell.journal.reader import Reader
 from stepwell_schemas.events.codec import decode
 from stepwell_schemas.events.models import LogBatch, RunUpdated
+from support.readers.journals import encode_journal
 
 
 @pytest.fixture
@@ -27,10 +25,7 @@ def run(tmp_path: Path) -> Iterator[stepwell.Run]:
 def events(run: stepwell.Run) -> list[Any]:
     """Return the events of a finished run's journal."""
     run.finish()
-    data = Path(run.journal_path).read_bytes()
-    info, _ = read_header(data)
-    items = Reader(check=True).read(data, len(data), len(data))
-    return [decode(sent.payload) for sent in encode_events(split_into_events(items), info, 0)]
+    return [decode(sent.payload) for sent in encode_journal(run.journal_path)]
 
 
 def logged(run: stepwell.Run) -> dict[str, list[float]]:

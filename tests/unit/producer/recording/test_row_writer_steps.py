@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell.journal.format import JournalInfo
-from stepwell.journal.journal import MemoryJournal
-from stepwell.journal.reader import JsonRow, Reader, Rows
+from stepwell.journal.journal import Journal, MemoryJournal
+from stepwell.journal.reader import JsonRow, Rows
 from stepwell.recording.cells import ROW_MAX_BYTES
 from stepwell.recording.row_writer import RowWriter
 from stepwell_schemas.limits import MAX_STEP, MIB
 from stepwell_schemas.rules.steps import NO_STEP, StepState, advance, resolve
+from support.readers.journals import read_items
 
 INFO = JournalInfo("e", "p", "r", "s", "")
 Call = tuple[int | None, bool | None, bool]
@@ -27,11 +27,11 @@ commits = st.sampled_from([None, True, False])
 packed = st.booleans()
 
 
-def logged_steps(data: mmap.mmap, end: int, first_step: int) -> list[int]:
+def logged_steps(journal: Journal, first_step: int) -> list[int]:
     """Return the steps that the ingestor gives a journal's rows, for a session that starts at `first_step`."""
     asked: list[int] = []
     codes: list[int] = []
-    for item in Reader(check=True).read(data, end, end):
+    for item in read_items(journal):
         if isinstance(item, Rows):
             asked += item.array["asked"].tolist()
             codes += item.array["commit"].tolist()
@@ -63,7 +63,7 @@ def test_the_inlined_step_rule_equals_advance(first_step: int, calls: list[Call]
         rows.log({"key": 1.0 if is_packed else "text"}, step, commit)
         assert rows.current == current
     assert rows.conflicts == conflicts
-    assert logged_steps(journal.map, journal.end, first_step) == written
+    assert logged_steps(journal, first_step) == written
     journal.release()
 
 
@@ -96,7 +96,7 @@ def test_the_parts_of_a_large_row_get_one_step_and_at_most_one_conflict(
     written, currents, conflicts = expected_steps([(*call, True) for call in calls], first_step)
     assert (rows.current, rows.conflicts) == (currents[-1], conflicts)
     wanted = [step for step, count in zip(written, parts, strict=True) for _ in range(count)]
-    assert logged_steps(journal.map, journal.end, first_step) == wanted
+    assert logged_steps(journal, first_step) == wanted
     journal.release()
 
 
@@ -108,6 +108,6 @@ def test_a_conflict_replaces_no_value_of_the_row_that_has_begun() -> None:
     rows.log({"loss": 3.0}, None, False)
     rows.log({"loss": 4.0}, 0, False)
     rows.log({"loss": 5.0}, None, None)
-    assert logged_steps(journal.map, journal.end, 0) == [100, 101, 102, 103, 103]
+    assert logged_steps(journal, 0) == [100, 101, 102, 103, 103]
     assert (rows.current, rows.conflicts) == (104, 2)
     journal.release()

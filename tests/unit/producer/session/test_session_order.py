@@ -12,8 +12,7 @@ import pytest
 import stepwell
 from stepwell.delivery.batching import encode_events, split_into_events
 from stepwell.errors import ApiError
-from stepwell.journal.format import read_header
-from stepwell.journal.reader import Reader
+from stepwell.journal.stored import read_journal_header
 from stepwell.session import resume
 from stepwell_ingestor.messages import Message, receive_all
 from stepwell_ingestor.planner.plan import plan_flush
@@ -21,7 +20,9 @@ from stepwell_ingestor.planner.run_state import RunState
 from stepwell_schemas.events.codec import Codec, encode
 from stepwell_schemas.events.models import LogEvent
 from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.steps import StepState
 from support.factories.numbers import with_values
+from support.readers.journals import read_journal
 
 PATH = RunPath("me", "p", "run")
 ROWS = 4
@@ -60,11 +61,9 @@ def stored(journals: Sequence[Path], earlier: int = 0) -> tuple[list[tuple[int, 
     """Return the rows stored from journals that arrive in this order, after some rows, and the number of conflicts."""
     payloads = [encode(LogEvent(**PATH._asdict(), data={"row": float(row)})) for row in range(earlier)]
     for journal in journals:
-        data = journal.read_bytes()
-        info, _ = read_header(data)
-        reader = Reader(check=True, first_step=info.first_step)
-        steps = reader.steps if info.lineage else None
-        contents = split_into_events(reader.read(data, len(data), len(data)), max_rows=3)
+        info, items = read_journal(journal)
+        steps = StepState(info.first_step) if info.lineage else None
+        contents = split_into_events(items, max_rows=3)
         payloads += [event.payload for event in encode_events(contents, info, 0, steps)]
     messages = [Message(offset, 0, PATH.kafka_key, payload) for offset, payload in enumerate(payloads)]
     received, dead = receive_all(Codec(), messages)
@@ -110,7 +109,7 @@ def test_what_the_service_knows_begins_a_line(tmp_path: Path, service: Service) 
     service(9)
     first = a_session(tmp_path, "allow", range(10, 14))
     second = a_session(tmp_path, "allow", range(14, 18))
-    lines = [read_header(journal.read_bytes())[0] for journal in (first, second)]
+    lines = [read_journal_header(journal).info for journal in (first, second)]
     assert [(line.first_step, line.lineage, line.lineage_step) for line in lines] == [
         (10, lines[0].session, 10),
         (14, lines[0].session, 10),
@@ -118,7 +117,7 @@ def test_what_the_service_knows_begins_a_line(tmp_path: Path, service: Service) 
     for arrival in permutations([first, second]):
         assert stored(arrival, earlier=10) == (in_order(18), 0)
     service(99)
-    third = read_header(a_session(tmp_path, "allow", []).read_bytes())[0]
+    third = read_journal_header(a_session(tmp_path, "allow", [])).info
     assert (third.first_step, third.lineage, third.lineage_step) == (100, third.session, 100)
 
 

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import stepwell
-from stepwell.delivery.batching import EventContent, encode_events, split_into_events
+from stepwell.delivery.batching import EventContent, encode_events
 from stepwell.errors import SettingsError
-from stepwell.journal.format import JournalInfo, read_header
-from stepwell.journal.reader import MetaEvent, Reader
+from stepwell.journal.format import JournalInfo
+from stepwell.journal.reader import MetaEvent
 from stepwell.recording.cells import ROW_MAX_BYTES, split_row
 from stepwell.values.metadata import metadata_value, split_mapping
 from stepwell_schemas.events.codec import decode
@@ -25,6 +25,7 @@ from stepwell_schemas.events.models import Event, LogBatch, RunStarted, RunUpdat
 from stepwell_schemas.limits import MAX_EVENT_BYTES, TEXT_MAX_BYTES
 from stepwell_schemas.rules.kinds import Kind
 from stepwell_schemas.rules.steps import StepState, resolve
+from support.readers.journals import encode_journal
 
 _LONE = "\udcff"
 _VALUES = st.recursive(
@@ -41,11 +42,8 @@ class _Hostile:
 
 def _events(file: str) -> list[Event]:
     """Return the events of a journal; fail if one of them can't be sent."""
-    data = Path(file).read_bytes()
-    info, _ = read_header(data)
-    reader = Reader(check=True)
     events: list[Event] = []
-    for payload, _, error, _ in encode_events(split_into_events(reader.read(data, len(data), len(data))), info, 0):
+    for payload, _, error, _ in encode_journal(file):
         assert not error
         assert len(payload) <= MAX_EVENT_BYTES
         events.append(decode(payload))
