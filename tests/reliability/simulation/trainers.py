@@ -25,13 +25,14 @@ from reliability.simulation.order import Logged, check_order
 from reliability.simulation.reference import Differences
 from reliability.simulation.world import SESSION_SECONDS, Faults, World
 from stepwell.delivery import connection, journal_file, orphans, publisher, sender
-from stepwell.journal import journal, locks
+from stepwell.journal import journal, locks, owner
+from stepwell.journal.format import JournalInfo
 from stepwell.journal.journal import Journal
 from stepwell.recording.row_writer import RowWriter
 from stepwell.session import open as opening
 from stepwell.session.spec import RunSpec
 from stepwell.settings import ProducerSettings
-from stepwell_schemas.limits import KIB, MIB
+from stepwell_schemas.limits import MIB
 from stepwell_schemas.rules.identifiers import RunPath
 
 RUN: Final = RunPath("me", "p", "run")
@@ -248,9 +249,12 @@ class TrainingProcesses:
         trainer = self._running.pop(process, None)
         if trainer is not None:
             trainer.logged.ended = True
-        for lock in [lock for lock, owner in self._locks.items() if owner is process]:
+        for lock in [lock for lock, holder in self._locks.items() if holder is process]:
             locks.release(lock)
             del self._locks[lock]
+
+    def _is_running(self, info: JournalInfo) -> bool:
+        return any(trainer.journal.info.session == info.session for trainer in self._running.values())
 
     def _ended(self, process: Process) -> None:
         trainer = self._running.pop(process, None)
@@ -301,6 +305,9 @@ class TrainingProcesses:
             stack.enter_context(patch.object(tempfile, "tempdir", str(folder)))
             # Recovery reads small parts, so that it can be interrupted between them.
             stack.enter_context(patch.object(journal_file, "READ_BYTES", 256))
-            # Journals are read to their end, which a file of this size holds.
-            stack.enter_context(patch.object(journal, "_FIRST_BYTES", 64 * KIB))
+            stack.enter_context(patch.object(owner, "is_running", self._is_running))
+            # Heartbeats are for other hosts, of which there are none.
+            stack.enter_context(
+                patch.object(journal, "HEART", SimpleNamespace(add=lambda _: None, remove=lambda _: None))
+            )
             yield
