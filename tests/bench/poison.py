@@ -149,7 +149,8 @@ async def _ingest(settings: IngestorSettings, store: Store) -> tuple[float, floa
     taken = time.perf_counter() - began, time.process_time() - worked
     await ingestor.stop()
     await running
-    points = store.query("SELECT sum(totals.points) AS n FROM {db}.session_activity FINAL").column("n")[0].as_py()
+    newest = "SELECT argMax(totals.points, totals.end) AS points FROM {db}.session_activity GROUP BY session"
+    points = store.query(f"SELECT sum(points) AS n FROM ({newest})").column("n")[0].as_py()
     if points != _POINTS:
         raise SystemExit(f"{points:,} points are stored where {_POINTS:,} were sent")
     return taken

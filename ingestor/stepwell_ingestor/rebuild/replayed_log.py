@@ -100,8 +100,10 @@ class ReplayedLog:
             messages = [to_message(record) for record in records if record.offset < self._ends[partition]]
             messages = await asyncio.to_thread(self._select, messages)
             if messages:
-                self._handed[partition] = messages[-1].offset + 1
-                self.events += len(messages)
+                # The ingestor reads again what came before it knew where to begin.
+                handed = self._handed.get(partition, 0)
+                self.events += sum(message.offset >= handed for message in messages)
+                self._handed[partition] = max(handed, messages[-1].offset + 1)
                 chosen[partition] = messages
         for partition, end in self._ends.items():
             self._positions[partition] = await self._consumer.position(partition)

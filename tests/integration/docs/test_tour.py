@@ -17,6 +17,8 @@ import pytest
 
 from support.paths import ROOT
 
+pytestmark = pytest.mark.timeout(300)
+
 README = ROOT / "README.md"
 STEPWELL = Path(sys.executable).parent / "stepwell"
 _START_SECONDS = 100.0

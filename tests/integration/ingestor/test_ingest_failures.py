@@ -34,9 +34,11 @@ SHOWN = (
     "SELECT * FROM {db}.step_conflicts ORDER BY ALL",
     # Rows that a repeated insert would double, although the views above would not show it.
     "SELECT key, step, version FROM {db}.points_number GROUP BY ALL HAVING count() > 1",
-    "SELECT key, totals.points, totals.not_nan, totals.value_sum, rewritten FROM {db}.series FINAL ORDER BY key",
-    "SELECT totals.log_rows, totals.points, totals.conflicts, totals.repeated, totals.missing"
-    " FROM {db}.run_activity FINAL",
+    # Without FINAL: it does not merge the elements of a tuple that are read one by one.
+    "SELECT key, stored.points, stored.not_nan, stored.value_sum, rewritten FROM"
+    " (SELECT key, max(totals) AS stored, max(rewritten) AS rewritten FROM {db}.series GROUP BY key) ORDER BY key",
+    "SELECT stored.log_rows, stored.points, stored.conflicts, stored.repeated, stored.missing FROM"
+    " (SELECT max(totals) AS stored FROM {db}.run_activity)",
     "SELECT folded, spelling, min(first_version) FROM {db}.key_spellings GROUP BY ALL ORDER BY ALL",
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def test_an_older_backup_catches_up(
     settings: IngestorSettings, open_store: Callable[[str], Store], stack: Stack, kind: str
 ) -> None:
     store = open_store(kind)
-    backup = f"File('{stack.backups / store.database}')"
+    backup = f"File('{stack.backups / uuid.uuid4().hex}')"
     asyncio.run(ingest(settings, store, 0, 5))
     store.command(f"BACKUP DATABASE {{db}} TO {backup}")
     asyncio.run(ingest(settings, store, 5, 5))

@@ -433,6 +433,8 @@ def test_documents_of_an_older_version_are_taken_over(chdb_store: Store) -> None
         chdb_store.command(f"TRUNCATE TABLE {{db}}.{table}")
     assert ids(chdb_store, "config.lr = 1") == ""
     (migration,) = [one for one in migrations() if one.number == 8]
+    # The statements about runs alone: later versions changed the columns of series.
     for statement in migration.statements:
-        chdb_store.command(statement)
+        if "run_" in statement and ".series" not in statement:
+            chdb_store.command(statement)
     assert ids(chdb_store, "config.lr = 1") == "0"

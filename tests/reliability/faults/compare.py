@@ -115,10 +115,14 @@ def _compare_physical(account: Account, store: Store, where: Mapping[str, str], 
         doubled = _rows(store, sql, where)[0]["n"]
         account.invented += doubled
         account.note(f"{where['run']} {table}: rows twice", 0, doubled)
-    sql = "SELECT sum(totals.points) AS points FROM {db}.series FINAL WHERE here"
+    # Without FINAL: it does not merge the elements of a tuple that are read one by one.
+    newest = "argMax(totals.points, totals.end) AS points"
+    sql = f"SELECT sum(points) AS points FROM (SELECT {newest} FROM {{db}}.series WHERE here GROUP BY key, kind)"
     account.note(f"{where['run']} series", model.points, _rows(store, sql, where)[0]["points"])
-    sums = ", ".join(f"sum(totals.{name}) AS {name}" for name in ("log_rows", "points", "missing"))
-    sql = f"SELECT {sums} FROM {{db}}.session_activity FINAL WHERE here"
+    names = ("log_rows", "points", "missing")
+    newest = ", ".join(f"argMax(totals.{name}, totals.end) AS {name}" for name in names)
+    sums = ", ".join(f"sum({name}) AS {name}" for name in names)
+    sql = f"SELECT {sums} FROM (SELECT {newest} FROM {{db}}.session_activity WHERE here GROUP BY session)"
     found = tuple(_rows(store, sql, where)[0].values())
     account.note(f"{where['run']} sessions", (model.log_rows, model.points, 0), found)
     extremes_of = "SELECT key, min(value_min) AS low, max(value_max) AS high FROM {db}.series"
