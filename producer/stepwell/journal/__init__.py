@@ -1,1 +1,1 @@
-"""The memory-mapped journal: format, writer, reader and locks."""
+"""Journals: their format in segments, their writer and reader, and the locks that tell whose they are."""
