@@ -19,21 +19,29 @@ from stepwell_query.settings import QuerySettings
 from stepwell_query.sql.execute import cancel, prepare
 from stepwell_query.sql.execute import run as run_statement
 from stepwell_query.telemetry import SQL_CANCELLED
-from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter
 from support.servers.ingest import until
 from support.servers.query import Service, service_over
 from support.servers.sdk import serving
+from support.servers.stack import Stack
 
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(scope="module", params=["chdb", "http"])
+def filled(request: pytest.FixtureRequest, stack: Stack) -> Iterator[Store]:
+    """A database with one run, which these tests only read, over each DSN in turn."""
+    with stack.lend_database() as name, connect(stack.dsn(request.param), name) as store:
+        writer = RunWriter(store, RunPath("me", "digits", "one")).document(display_name="50 % {done}")
+        writer.numbers("loss", range(5), [1.0, float("nan"), float("inf"), 0.5, 0.25])
+        yield store
+
+
 @pytest.fixture
-def service(store: Store) -> Iterator[Service]:
-    writer = RunWriter(store, RunPath("me", "digits", "one")).document(display_name="50 % {done}")
-    writer.numbers("loss", range(5), [1.0, float("nan"), float("inf"), 0.5, 0.25])
-    with service_over(store, sql_max_rows=1_000, sql_max_seconds=3, sql_max_memory_bytes=200_000_000) as service:
+def service(filled: Store) -> Iterator[Service]:
+    with service_over(filled, sql_max_rows=1_000, sql_max_seconds=3, sql_max_memory_bytes=200_000_000) as service:
         yield service
 
 
@@ -76,8 +84,8 @@ async def test_an_answer_has_columns_and_rows(service: Service) -> None:
         "SELECT entity, created_at, tags, map('a', 1), [1, NULL], tuple(1, 'x'), toDecimal64(1.5, 2) FROM runs",
     ],
 )
-async def test_statements_that_read_are_run(service: Service, store: Store, sql: str) -> None:
-    answer = await ask(service, sql.replace("stepwell_db", store.database))
+async def test_statements_that_read_are_run(service: Service, filled: Store, sql: str) -> None:
+    answer = await ask(service, sql.replace("stepwell_db", filled.database))
     assert answer["row_count"] >= 1
 
 
@@ -186,7 +194,7 @@ async def test_statements_that_read_are_run(service: Service, store: Store, sql:
         "SELECT '\x00",
     ],
 )
-async def test_all_else_is_refused_with_a_remedy(service: Service, store: Store, sql: str) -> None:
+async def test_all_else_is_refused_with_a_remedy(service: Service, filled: Store, sql: str) -> None:
     content = {"sql": sql, "parameters": {"t": "system.one"}}
     headers = {"content-type": "application/json"}
     answer = await service.client.post("/api/v1/sql", content=json.dumps(content), headers=headers)
@@ -195,7 +203,7 @@ async def test_all_else_is_refused_with_a_remedy(service: Service, store: Store,
     assert error["field"] == "sql"
     assert error["rule"]
     assert error["remedy"]
-    count = store.query("SELECT count() AS n FROM {db}.points_number").column("n")
+    count = filled.query("SELECT count() AS n FROM {db}.points_number").column("n")
     assert count.to_pylist() == [5]
 
 
