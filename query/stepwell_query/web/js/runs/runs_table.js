@@ -145,6 +145,8 @@ export class RunsTable {
   }
 
   renderRows() {
+    // The observer of sizes calls before the service has described the fields.
+    if (!serviceInfoIsLoaded()) return;
     const from = Math.max(0, Math.floor(this.scroller.scrollTop / ROW) - MARGIN_ROWS);
     const to = Math.min(this.rows.length, Math.ceil((this.scroller.scrollTop + this.scroller.clientHeight) / ROW) + MARGIN_ROWS);
     const columns = this.shownColumns();
