@@ -13,6 +13,8 @@ from typing import Final, Protocol
 
 from stepwell_schemas.limits import HEARTBEAT_SECONDS
 
+_JOIN_SECONDS: Final = 1.0
+
 
 class Beating(Protocol):
     """A journal that shows that its process lives."""
@@ -22,6 +24,7 @@ class Beating(Protocol):
 
 
 class _Heart:
+    _lock: threading.Lock
     _journals: weakref.WeakSet[Beating]
     _stop: threading.Event
     _thread: threading.Thread | None
@@ -31,22 +34,34 @@ class _Heart:
 
     def add(self, journal: Beating) -> None:
         """Beat for a journal from now on, until it is removed. Raises: RuntimeError if no thread can be started."""
-        self._journals.add(journal)
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._run, name="stepwell-heartbeat", daemon=True)
-            self._thread.start()
+        with self._lock:
+            self._journals.add(journal)
+            if self._thread is None or not self._thread.is_alive():
+                self._stop = threading.Event()
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._stop,), name="stepwell-heartbeat", daemon=True
+                )
+                self._thread.start()
 
     def remove(self, journal: Beating) -> None:
-        """Stop beating for a journal."""
-        self._journals.discard(journal)
+        """Stop beating for a journal; the thread ends with the last one."""
+        with self._lock:
+            self._journals.discard(journal)
+            if self._journals or self._thread is None:
+                return
+            ending, self._thread = self._thread, None
+            self._stop.set()
+        if ending is not threading.current_thread():
+            ending.join(_JOIN_SECONDS)
 
-    def _run(self) -> None:
-        while not self._stop.wait(HEARTBEAT_SECONDS):
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.wait(HEARTBEAT_SECONDS):
             for journal in list(self._journals):
                 journal.beat()
 
     def reset(self) -> None:
         """In a forked child: forget the thread and the journals, which are its parent's."""
+        self._lock = threading.Lock()
         self._journals = weakref.WeakSet()
         self._stop = threading.Event()
         self._thread = None
