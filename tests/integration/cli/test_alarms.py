@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -69,8 +69,9 @@ def test_a_flood_of_poison_rings_until_good_events_follow(broker: str, topics: T
 @pytest.fixture(autouse=True)
 def _silent() -> None:
     """Clear the alarms that ingestors of other tests in this process have left: these last until a restart."""
-    telemetry.gauge("stepwell_ingestor_log_alarm", 0)
-    telemetry.gauge("stepwell_ingestor_missing_alarm", 0)
+    for name in get_args(telemetry.GaugeName):
+        if name.endswith("_alarm"):
+            telemetry.gauge(name, 0)
 
 
 @pytest.fixture
