@@ -1,4 +1,4 @@
-"""Tables of the terminal: runs and rows."""
+"""Texts of the terminal: tables of runs and rows, and numbers with their nouns."""
 
 from __future__ import annotations
 
@@ -44,3 +44,8 @@ def rows_table(columns: list[str], rows: list[list[Any]]) -> Table:
 
 def _shown(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun in the singular or plural."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -29,11 +29,6 @@ class TopicReport(NamedTuple):
     differences: list[TopicDifference]
 
 
-async def create_topics(settings: KafkaSettings, partitions: int) -> list[str]:
-    """Create the missing topics with default options, and return their names. See `set_up_topics`."""
-    return (await set_up_topics(settings, partitions, partitions, TopicOptions())).created
-
-
 async def set_up_topics(
     settings: KafkaSettings, partitions: int, required: int | None, options: TopicOptions
 ) -> TopicReport:

@@ -91,8 +91,8 @@ class ProducerSettings(KafkaSettings):
         10.0,
         gt=0,
         le=600,
-        description="Seconds without an acknowledgement after which the SDK asks the service for the brokers again and"
-        " connects anew; doubles while that does not help.",
+        description="Seconds without an acknowledgement after which the SDK requests the brokers from the service again"
+        " and reconnects; doubles while that does not help.",
     )
     sigterm_drain_seconds: float = Field(
         5.0,

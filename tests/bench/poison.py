@@ -18,7 +18,6 @@ import numpy as np
 from aiokafka import AIOKafkaProducer
 
 from stepwell_deploy.local.kafka import LocalKafka
-from stepwell_deploy.topics import create_topics
 from stepwell_ingestor.service import Ingestor
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse.store import Store, connect
@@ -28,6 +27,7 @@ from stepwell_schemas.limits import MAX_EVENT_BYTES
 from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
+from support.servers.topics import create_topics
 
 _PATH = RunPath("bench", "poison", "run")
 _KEYS = [f"train/metric_{number:02d}" for number in range(50)]

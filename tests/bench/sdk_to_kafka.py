@@ -10,8 +10,8 @@ from pathlib import Path
 
 import stepwell
 from stepwell_deploy.local.kafka import LocalKafka
-from stepwell_deploy.topics import create_topics
 from stepwell_schemas.settings import KafkaSettings
+from support.servers.topics import create_topics
 
 _METRICS = 50
 _ROWS = 200_000

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,11 +11,10 @@ from playwright.sync_api import Browser, sync_playwright
 from browser.window import Site, Window
 from stepwell_schemas.clickhouse.store import connect
 from stepwell_schemas.logs import configure_logging
-from stepwell_schemas.migrations.runner import migrate
 from support.paths import ROOT
 from support.servers import chromium
 from support.servers.sdk import served
-from support.servers.stack import Stack, Topics
+from support.servers.stack import Stack
 
 SHOTS = ROOT / "build" / "screenshots"
 
@@ -27,16 +24,11 @@ def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
     """A broker, an ingestor and a query service with its page; tests write runs through them, or into the tables."""
     if chromium.find() is None:
         pytest.skip(chromium.MISSING)
-    broker = stack.bootstrap_servers()
-    name = uuid.uuid4().hex[:8]
-    topics = Topics(f"events-{name}", f"deadletters-{name}")
-    asyncio.run(topics.create(broker))
-    store = connect(stack.dsn("chdb"), f"browser_{name}")
-    migrate(store)
     configure_logging("warning")
-    with served(broker, topics, store, tmp_path_factory.mktemp("browser")) as sdk:
-        yield Site(sdk)
-    store.close()
+    with stack.lend_database() as name, connect(stack.dsn("chdb"), name) as store:
+        folder = tmp_path_factory.mktemp("browser")
+        with served(stack.bootstrap_servers(), stack.take_topics(), store, folder) as sdk:
+            yield Site(sdk)
 
 
 @pytest.fixture(scope="package")

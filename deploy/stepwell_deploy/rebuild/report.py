@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from stepwell_deploy.rendering import counted
 from stepwell_ingestor.rebuild.ranges import ReplayRange
 from stepwell_schemas.rules.identifiers import RunPath
 
@@ -133,6 +134,6 @@ def refusal(differences: Iterable[RunDifference], *, accept_loss: bool) -> str:
         return ""
     lost = sum(difference.lost for difference in fewer)
     return (
-        f"the log has less than the tables: {lost:,} {'value' if lost == 1 else 'values'} of {len(fewer):,} "
-        f"{'run' if len(fewer) == 1 else 'runs'} would be lost; --accept-loss replaces them nevertheless"
+        f"the log has less than the tables: {counted(lost, 'value')} of {counted(len(fewer), 'run')} "
+        "would be lost; --accept-loss replaces them nevertheless"
     )

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from stepwell_deploy.rendering import counted
 from stepwell_deploy.verify.journals import JournalCheck
 from stepwell_ingestor.verify.fingerprints import Figures, RollupFigures, RollupKey, SeriesKey
 from stepwell_ingestor.verify.replay import LogStart
@@ -227,8 +228,3 @@ def _plain(value: DifferenceValue) -> str:
 
 def _hex(digest: int) -> str:
     return f"{digest:016x}"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun in the singular or plural."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

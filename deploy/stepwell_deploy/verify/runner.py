@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from stepwell.delivery.connection import find_brokers
 from stepwell.settings import ProducerSettings
 from stepwell_deploy.errors import NotComparableError
+from stepwell_deploy.rendering import counted
 from stepwell_deploy.service_client import ServiceClient
 from stepwell_deploy.verify.compare import (
     Difference,
@@ -23,7 +24,6 @@ from stepwell_deploy.verify.compare import (
     compare_journals,
     compare_tables,
     conclude,
-    counted,
     is_complete,
 )
 from stepwell_deploy.verify.journals import JournalAccount, JournalCheck, check_journal, find_accounts, session_ends

@@ -22,10 +22,9 @@ from aiokafka.structs import OffsetAndMetadata
 from stepwell_ingestor.errors import CommitInDoubtError
 from stepwell_ingestor.kafka.deadletter_topic import create_deadletters_topic
 from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
-from stepwell_ingestor.kafka.log_probe import LogProbe
-from stepwell_ingestor.kafka.record_consumer import RecordConsumer
-from stepwell_ingestor.kafka.records import Record, Unreadable
-from stepwell_ingestor.messages import Fault, Message, origin_of
+from stepwell_ingestor.kafka.log_probe import LogProbe, ProbedLog
+from stepwell_ingestor.kafka.record_consumer import RecordConsumer, to_message
+from stepwell_ingestor.messages import Message
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.limits import FETCH_RECORDS, MAX_EVENT_BYTES, MIB
 
@@ -47,14 +46,6 @@ class CommittedOffset(NamedTuple):
 
     offset: int | None
     plan: str
-
-
-def to_message(record: Record | Unreadable) -> Message:
-    """Convert a record to a message."""
-    if isinstance(record, Unreadable):
-        fault = Fault(record.first, record.detail)
-        return Message(record.offset, record.timestamp, None, b"", fault=fault)
-    return Message(record.offset, record.timestamp, record.key, record.value or b"", origin_of(record.headers))
 
 
 async def fetch_committed(
@@ -157,7 +148,7 @@ class Kafka(Protocol):
         """Enqueue a message; the returned awaitable completes once the broker has acknowledged it."""
 
 
-class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
+class AiokafkaClients(ProbedLog, ConsumerRebalanceListener):  # type: ignore[misc]
     """`Kafka` over aiokafka: a consumer, a producer and an admin client."""
 
     def __init__(self, settings: IngestorSettings) -> None:
@@ -282,19 +273,6 @@ class AiokafkaClients(ConsumerRebalanceListener):  # type: ignore[misc]
         state = self._consumer._subscription.subscription.assignment.state_value(partition)
         position: int | None = state.position if state.has_valid_position else None
         return position
-
-    async def describe_log(self, topic: str) -> LogIdentity:
-        """Return the identity of a topic's log."""
-        return await self._probe.describe(topic)
-
-    async def extents(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, LogExtent]:
-        """Return the present range of offsets of each partition's log."""
-        return await self._probe.extents(partitions)
-
-    async def records(self, places: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Message | None]:
-        """Return, for each partition, the record at an offset of its log, or the next one, without consuming it."""
-        found = await self._probe.records(places)
-        return {partition: None if record is None else to_message(record) for partition, record in found.items()}
 
     async def has_topic(self, topic: str) -> bool:
         """Return True if a topic exists."""

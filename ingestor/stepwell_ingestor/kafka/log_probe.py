@@ -16,8 +16,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaTimeoutError
 
 from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity, describe_log
-from stepwell_ingestor.kafka.record_consumer import RecordConsumer
-from stepwell_ingestor.kafka.records import Record, Unreadable
+from stepwell_ingestor.kafka.record_consumer import RecordConsumer, to_message
+from stepwell_ingestor.messages import Message
 
 _FETCH_MILLISECONDS: Final = 50
 _POLL_MILLISECONDS: Final = 200
@@ -60,14 +60,12 @@ class LogProbe:
         ends = await self._consumer.end_offsets(list(partitions))
         return {partition: LogExtent(begins[partition], ends[partition]) for partition in partitions}
 
-    async def records(
-        self, places: Mapping[TopicPartition, int]
-    ) -> Mapping[TopicPartition, Record | Unreadable | None]:
+    async def records(self, places: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Message | None]:
         """Return, for each partition, the record at an offset within its range, or the next one, None if there is none.
 
-        Several records may share a batch that is unreadable; then all of them are one `Unreadable`.
+        Several records may share a batch that is unreadable; then all of them are one message with a fault.
         """
-        found: dict[TopicPartition, Record | Unreadable | None] = {}
+        found: dict[TopicPartition, Message | None] = {}
         self._consumer.assign(list(places))
         for partition, offset in places.items():
             self._consumer.seek(partition, offset)
@@ -79,8 +77,26 @@ class LogProbe:
             fetched = await self._consumer.getmany(*missing, timeout_ms=_POLL_MILLISECONDS, max_records=1)
             for partition in missing:
                 if records := fetched.get(partition):
-                    found[partition] = records[0]
+                    found[partition] = to_message(records[0])
                 elif not fetched and await self._consumer.position(partition) > places[partition]:
                     found[partition] = None
         self._consumer.unsubscribe()
         return found
+
+
+class ProbedLog:
+    """The part of `Kafka` that looks at logs, through the probe of a subclass."""
+
+    _probe: LogProbe
+
+    async def describe_log(self, topic: str) -> LogIdentity:
+        """Return the identity of a topic's log."""
+        return await self._probe.describe(topic)
+
+    async def extents(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, LogExtent]:
+        """Return the present range of offsets of each partition's log."""
+        return await self._probe.extents(partitions)
+
+    async def records(self, places: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Message | None]:
+        """Return, for each partition, the record at an offset of its log, or the next one, without consuming it."""
+        return await self._probe.records(places)

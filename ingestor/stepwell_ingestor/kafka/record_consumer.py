@@ -7,7 +7,8 @@ from types import FunctionType, MethodType
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
 
-from stepwell_ingestor.kafka.records import PartitionRecords, RecordBatches
+from stepwell_ingestor.kafka.records import PartitionRecords, Record, RecordBatches, Unreadable
+from stepwell_ingestor.messages import Fault, Message, origin_of
 
 
 class RecordConsumer(AIOKafkaConsumer):  # type: ignore[misc]
@@ -25,3 +26,11 @@ class RecordConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         names = {**process.__globals__, "MemoryRecords": RecordBatches, "PartitionRecords": PartitionRecords}
         ours = FunctionType(process.__code__, names, process.__name__, process.__defaults__, process.__closure__)
         self._fetcher._proc_fetch_request = MethodType(ours, self._fetcher)
+
+
+def to_message(record: Record | Unreadable) -> Message:
+    """Convert a record to a message."""
+    if isinstance(record, Unreadable):
+        fault = Fault(record.first, record.detail)
+        return Message(record.offset, record.timestamp, None, b"", fault=fault)
+    return Message(record.offset, record.timestamp, record.key, record.value or b"", origin_of(record.headers))

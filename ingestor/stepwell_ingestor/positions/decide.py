@@ -197,7 +197,7 @@ def _begin_epoch(
     """Begin an epoch at an offset, with logical offsets above all stored ones."""
     own = evidence.own
     if own is not None and not voided and own.log.partitions == evidence.log.partitions:
-        # Runs keep their partition, so states that don't hold are still to be told from those of other partitions.
+        # Runs keep their partition, so states that don't hold still differ from those of other partitions.
         voided = own.voided
     ends = [evidence.reached, *(one.logical_end for one in known), *(void.offset_to for void in voided)]
     begin = (max(ends) // _SPACING + 2) * _SPACING

@@ -86,7 +86,7 @@ def _plan_range(log: PartitionLog, since: int | None, stored: int | None) -> Rep
     if last > log.end:
         raise ReplayError(
             f"partition {log.partition} is ingested up to offset {last:,}, but the log ends at {log.end:,}: it was "
-            "made anew, or has lost its end. Start an ingestor first, which notices that"
+            "recreated, or has lost its end. Start an ingestor first, which notices that"
         )
     start = log.begin if since is None else since
     if not log.begin <= start <= max(end, log.begin):

@@ -68,5 +68,5 @@ class RebuildRecord:
         return settled if commit is not None and commit.plan else max(settled, self.get(f"{_READ}{partition}") or 0)
 
     def read(self, partition: int, end: int) -> None:
-        """Store that a partition was read up to an offset, behind its last event."""
+        """Store that a partition was read up to an offset, after its last event."""
         self.put(f"{_READ}{partition}", end)

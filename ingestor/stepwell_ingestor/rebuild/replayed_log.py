@@ -14,10 +14,9 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import IllegalStateError
 
-from stepwell_ingestor.kafka.client import CommittedOffset, RebalanceCallbacks, to_message
-from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
-from stepwell_ingestor.kafka.log_probe import LogProbe
-from stepwell_ingestor.kafka.record_consumer import RecordConsumer
+from stepwell_ingestor.kafka.client import CommittedOffset, RebalanceCallbacks
+from stepwell_ingestor.kafka.log_probe import LogProbe, ProbedLog
+from stepwell_ingestor.kafka.record_consumer import RecordConsumer, to_message
 from stepwell_ingestor.messages import Message, receive_all
 from stepwell_ingestor.rebuild.record import RebuildRecord
 from stepwell_ingestor.settings import IngestorSettings
@@ -28,7 +27,7 @@ from stepwell_schemas.rules.identifiers import RunPath
 _MILLISECONDS: Final = 1_000
 
 
-class ReplayedLog:
+class ReplayedLog(ProbedLog):
     """`Kafka` for a rebuild: reads each partition from its commit in the record up to an end, and sends nothing.
 
     Dead letters are counted and dropped, since the ingestors have sent them.
@@ -167,19 +166,6 @@ class ReplayedLog:
         """Return the offset to read next, at most the end."""
         position, end = self._positions.get(partition), self._ends.get(partition)
         return None if position is None or end is None else min(position, end)
-
-    async def describe_log(self, topic: str) -> LogIdentity:
-        """Return the identity of a topic's log."""
-        return await self._probe.describe(topic)
-
-    async def extents(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, LogExtent]:
-        """Return the present range of offsets of each partition's log."""
-        return await self._probe.extents(partitions)
-
-    async def records(self, places: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Message | None]:
-        """Return, for each partition, the record at an offset of its log, or the next one."""
-        found = await self._probe.records(places)
-        return {partition: None if record is None else to_message(record) for partition, record in found.items()}
 
     async def has_topic(self, topic: str) -> bool:  # noqa: ARG002 - of the protocol
         """Return True: no letter is sent."""

@@ -113,7 +113,7 @@ class Publisher:
             if len(self._waiting) >= IN_FLIGHT:
                 await self._settle_one()
         if len(self._reader.gaps) > gaps:
-            # Rows are missing, so the count goes on from what the next segment says: in side streams, too.
+            # Rows are missing, so counting continues from the state in the next segment's header, in side streams too.
             self._steps = self._reader.steps
         return self._reader.position != before
 

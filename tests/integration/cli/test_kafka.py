@@ -17,9 +17,9 @@ from stepwell_deploy.errors import FolderInUseError, PortInUseError
 from stepwell_deploy.local.data_dir import locked_folder
 from stepwell_deploy.local.kafka import LocalKafka
 from stepwell_deploy.ports import claim_port
-from stepwell_deploy.topics import create_topics
 from stepwell_schemas.limits import MAX_EVENT_BYTES
 from stepwell_schemas.settings import KafkaSettings
+from support.servers.topics import create_topics
 
 _DEADLINE_SECONDS = 30.0
 

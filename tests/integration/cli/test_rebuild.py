@@ -132,7 +132,7 @@ def damage(store: Store) -> None:
 
 
 def empty(store: Store) -> None:
-    """Remove all rows, as if the tables had been made anew."""
+    """Remove all rows, as if the tables had been recreated."""
     names = store.query(
         "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
         " AND name NOT IN ('schema_migrations')"

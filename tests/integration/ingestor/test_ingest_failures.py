@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from stepwell_schemas.errors import StoreRejectedError
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import Event, LogEvent, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.limits import MAX_EVENT_BYTES
-from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.rules.identifiers import RunPath
 from support.servers.ingest import PATH, a_batch, counted, ingesting, make_ingestor_settings, numbers, send, until
 from support.servers.stack import Stack, Topics
@@ -181,18 +180,13 @@ async def test_a_death_at_any_insert_loses_and_doubles_nothing(
 @pytest.fixture
 def open_reference(stack: Stack) -> Any:
     """A function that opens a second, empty database."""
-    opened: list[Store] = []
+    with ExitStack() as opened:
 
-    def open_one() -> Store:
-        store = connect(stack.dsn("chdb"), f"reference_{uuid.uuid4().hex[:8]}")
-        opened.append(store)
-        migrate(store)
-        return store
+        def open_one() -> Store:
+            name = opened.enter_context(stack.lend_database())
+            return opened.enter_context(connect(stack.dsn("chdb"), name))
 
-    yield open_one
-    for store in opened:
-        store.command("DROP DATABASE IF EXISTS {db} SYNC")
-        store.close()
+        yield open_one
 
 
 async def test_events_wait_for_clickhouse_and_the_group_is_kept(

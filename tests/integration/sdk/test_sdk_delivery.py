@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import subprocess
 import sys
@@ -11,34 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aiokafka import AIOKafkaConsumer
 
 import stepwell
 from stepwell.delivery.sync import sync
 from stepwell.settings import ProducerSettings
-from stepwell_schemas.events.codec import decode
 from stepwell_schemas.events.models import Event, LogBatch, RunFinished, RunStarted
+from support.readers.events import read_events
 from support.servers.stack import Topics
 
 _ROWS = 5_000
-
-
-async def _read(broker: str, topic: str) -> list[Event]:
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=broker, auto_offset_reset="earliest", enable_auto_commit=False)
-    await consumer.start()
-    try:
-        ends = await consumer.end_offsets(consumer.assignment())
-        events: list[Event] = []
-        while any([await consumer.position(part) < end for part, end in ends.items()]):
-            for messages in (await consumer.getmany(timeout_ms=1000)).values():
-                events += [decode(message.value) for message in messages]
-        return events
-    finally:
-        await consumer.stop()
-
-
-def _events(broker: str, topics: Topics) -> list[Event]:
-    return asyncio.run(_read(broker, topics.events))
 
 
 @pytest.fixture
@@ -69,7 +49,7 @@ def test_a_run_arrives_whole_and_in_order(broker: str, topics: Topics, settings:
         for row in range(_ROWS):
             run.log({"loss": row / 7, "row": row})
         run.log({"note": "end", "nan": math.nan})
-    events = _events(broker, topics)
+    events = read_events(broker, topics.events)
     _assert_numbered_without_gaps(events)
     assert isinstance(events[0], RunStarted)
     assert isinstance(events[-1], RunFinished)
@@ -92,7 +72,7 @@ def test_sync_delivers_an_offline_run_once(
     (rest,) = sync([tmp_path], settings=chosen)
     (again,) = sync([tmp_path], settings=chosen)
     assert (rest.sent, rest.delivered, again.sent, again.delivered) == (2, 4, 0, 4)
-    events = _events(broker, topics)
+    events = read_events(broker, topics.events)
     _assert_numbered_without_gaps(events)
     assert _columns(events, "a") == [1.0, 2.0]
 
@@ -100,7 +80,7 @@ def test_sync_delivers_an_offline_run_once(
 def test_an_exception_ends_a_run_as_failed(broker: str, topics: Topics, settings: dict[str, Any]) -> None:
     with pytest.raises(ZeroDivisionError), stepwell.init(entity="e", project="p", settings=settings):
         raise ZeroDivisionError
-    last = _events(broker, topics)[-1]
+    last = read_events(broker, topics.events)[-1]
     assert isinstance(last, RunFinished)
     assert (last.state, last.exit_code) == ("failed", 1)
 

@@ -1,4 +1,4 @@
-"""Steps are decided by the session: journals that arrive in another order, or from several processes at once."""
+"""Steps that the session decides, for journals that arrive in another order or from several processes concurrently."""
 
 from __future__ import annotations
 

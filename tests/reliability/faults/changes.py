@@ -24,7 +24,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from reliability.faults.cluster import PARTITIONS, STEPWELL, Cluster, wait_until
 from reliability.faults.harness import settled
-from stepwell_deploy.topics import create_topics
+from support.servers.topics import create_topics
 
 Change = Callable[["Counting"], None]
 

@@ -18,11 +18,11 @@ from reliability.faults.proxy import Proxy
 from stepwell_deploy.local.kafka import LocalKafka
 from stepwell_deploy.local.processes import start_child, stop_child
 from stepwell_deploy.ports import claim_port
-from stepwell_deploy.topics import create_topics
 from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.errors import StoreError
 from stepwell_schemas.settings import KafkaSettings
 from support.paths import TESTS
+from support.servers.topics import create_topics
 
 PARTITIONS: Final = 4
 STEPWELL: Final = Path(sys.executable).parent / "stepwell"

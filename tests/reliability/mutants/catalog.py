@@ -485,7 +485,7 @@ MUTATIONS: Final = (
         CLIENTS,
     ),
     Mutation(
-        "a flush goes on in tables that were emptied during it",
+        "a flush continues in tables that were emptied during it",
         (
             Edit(
                 "stepwell_ingestor.flush.flusher:Flusher._insert_confirmed",

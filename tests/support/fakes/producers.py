@@ -1,4 +1,4 @@
-"""A Kafka producer that accepts everything at once, and the events that it was given."""
+"""A Kafka producer that accepts everything immediately, and the events that were sent to it."""
 
 from __future__ import annotations
 

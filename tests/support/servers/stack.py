@@ -15,10 +15,10 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from stepwell_deploy.clickhouse_server.server import ClickHouseHttp
 from stepwell_deploy.local.kafka import LocalKafka
-from stepwell_deploy.topics import create_topics
 from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.settings import KafkaSettings
+from support.servers.topics import create_topics
 
 _USER = "tests"
 _PASSWORD = "tests"

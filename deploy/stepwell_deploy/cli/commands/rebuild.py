@@ -19,6 +19,7 @@ from rich.table import Table
 from stepwell_deploy.cli.commands.errors import EXPECTED_FAILURES, sentence
 from stepwell_deploy.cli.commands.serve import DirOption, with_options
 from stepwell_deploy.cli.options import JsonFlag
+from stepwell_deploy.rendering import counted
 from stepwell_deploy.settings import DeploySettings
 from stepwell_schemas.rules.identifiers import RunPath
 
@@ -176,7 +177,7 @@ def _show(report: RebuildReport) -> None:
 def _sentence(report: RebuildReport) -> str:
     from stepwell_deploy.rebuild.report import Outcome
 
-    rebuilt = f"{report.points:,} values of {report.runs:,} {'run' if report.runs == 1 else 'runs'}"
+    rebuilt = f"{report.points:,} values of {counted(report.runs, 'run')}"
     match report.outcome:
         case Outcome.SAME:
             return f"the same: {rebuilt}"

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from stepwell_deploy.cli.commands.errors import EXPECTED_FAILURES, sentence
 from stepwell_deploy.cli.options import JsonFlag
+from stepwell_deploy.rendering import counted
 from stepwell_schemas.settings import StoreSettings
 
 # ClickHouse's client is slow to import; `stepwell --help` needs none.
@@ -96,7 +97,7 @@ def rebuild(runs: RunsArgument = None, as_json: JsonFlag = False) -> None:
     if as_json:
         typer.echo(json.dumps({"runs": count, "points": points}))
     else:
-        typer.echo(f"rebuilt the rollups of {count:,} {'run' if count == 1 else 'runs'}, of {points:,} points")
+        typer.echo(f"rebuilt the rollups of {counted(count, 'run')}, of {points:,} points")
 
 
 @contextmanager

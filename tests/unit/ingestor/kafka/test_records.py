@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from stepwell_ingestor.errors import BatchTooLargeError
 from stepwell_ingestor.kafka import records as subject
-from stepwell_ingestor.kafka.client import to_message
 from stepwell_ingestor.kafka.decompression import GZIP, LZ4, SNAPPY, ZSTD, decompress
+from stepwell_ingestor.kafka.record_consumer import to_message
 from stepwell_ingestor.kafka.records import PartitionRecords, Record, RecordBatches, Unreadable
 from stepwell_schemas.limits import MAX_BATCH_BYTES
 from support.factories.odd_records import CODECS, batch, bomb, record, text, varint, xerial

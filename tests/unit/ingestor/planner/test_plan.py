@@ -11,21 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell_ingestor.flush.policy import FlushPolicy, count_next_flush
-from stepwell_ingestor.messages import Message, Received, receive_all
 from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
 from stepwell_ingestor.planner.run_state import RunState
 from stepwell_ingestor.planner.totals import NO_COUNTS, Counts, counts_as_of
 from stepwell_ingestor.positions.models import AsOf
-from stepwell_schemas.events.codec import Codec, encode
-from stepwell_schemas.events.models import Block, Event, LogBatch, LogEvent, RunFinished, RunStarted, RunUpdated
-from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.events.models import Block, LogBatch, LogEvent, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.kinds import Kind, exact_text
 from stepwell_schemas.rules.steps import NO_STEP, StepState, advance
 from support.factories.numbers import with_values
-
-PATH = RunPath("e", "p", "r")
-Rows = dict[tuple[str, int], float]
+from support.factories.plans import PATH, Rows, conflicts, flushed, received, stored
 
 
 class Call(NamedTuple):
@@ -73,42 +68,6 @@ def pieces(logged: Sequence[Call], places: Sequence[int]) -> list[LogBatch]:
     """Return calls as batches cut at some places."""
     ends = sorted({min(place, len(logged)) for place in places} | {0, len(logged)})
     return [as_log_batch(logged[start:end], start) for start, end in pairwise(ends)]
-
-
-def received(events: Sequence[Event]) -> list[Received]:
-    """Return events as they come from Kafka, at offsets from 0."""
-    messages = [Message(offset, 0, PATH.kafka_key, encode(event)) for offset, event in enumerate(events)]
-    good, dead = receive_all(Codec(), messages)
-    assert not dead
-    return good
-
-
-def flushed(items: Sequence[Received], places: Sequence[int]) -> list[FlushPlan]:
-    """Plan items in flushes cut at some places, each from the state that the one before left."""
-    ends = sorted({min(place, len(items)) for place in places} | {0, len(items)})
-    states = {PATH: RunState()}
-    plans = []
-    for start, end in pairwise(ends):
-        plans.append(plan_flush(items[start:end], [], states, end))
-        states = plans[-1].states
-    return plans
-
-
-def stored(plans: Sequence[FlushPlan]) -> Rows:
-    """Return what ClickHouse would show: of a series' step the value of the highest version."""
-    best: dict[tuple[str, int], tuple[int, float]] = {}
-    for plan in plans:
-        table = plan.tables.get("points_number")
-        for row in with_values(table).to_pylist() if table is not None else []:
-            place = row["key"], row["step"]
-            best[place] = max(best.get(place, (-1, 0.0)), (row["version"], row["value"]), key=lambda one: one[0])
-    return {place: value for place, (_, value) in best.items()}
-
-
-def conflicts(plans: Sequence[FlushPlan]) -> list[tuple[int, int]]:
-    """Return the recorded conflicts: asked step, step."""
-    tables = [plan.tables["step_conflict_log"] for plan in plans if "step_conflict_log" in plan.tables]
-    return [(row["asked_step"], row["step"]) for table in tables for row in table.to_pylist()]
 
 
 def modelled(logged: Sequence[Call]) -> tuple[Rows, list[tuple[int, int]]]:

@@ -11,21 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepwell_ingestor.messages import Message, Received, receive_all
-from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
-from stepwell_ingestor.planner.run_state import RunState
+from stepwell_ingestor.messages import Message, receive_all
 from stepwell_ingestor.planner.session_steps import COUNTED, FINAL, REQUESTED, RESUMED
 from stepwell_schemas.events.codec import Codec, encode
 from stepwell_schemas.events.models import Block, Event, LogBatch, LogEvent, RunStarted
-from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
 from stepwell_schemas.rules.steps import MAX_CURRENT_STEP, NO_STEP, StepState, advance, commit_code, resolve
-from support.factories.numbers import with_values
+from support.factories.plans import PATH, Rows, conflicts, flushed, received, stored
 
-PATH = RunPath("e", "p", "r")
 RUN = PATH._asdict()
 Call = tuple[int | None, bool | None]
-Rows = dict[tuple[str, int], float]
 
 calls = st.lists(st.tuples(st.none() | st.integers(-2, 12), st.sampled_from([None, None, True, False])), max_size=12)
 cuts = st.lists(st.integers(0, 40), max_size=4)
@@ -58,41 +53,6 @@ def batches(session: str, logged: Sequence[Call], places: Sequence[int], start: 
 def started(session: str, lineage: str, step: int = 0, **fields: Any) -> RunStarted:
     """Return the start of a session that belongs to a line."""
     return RunStarted(**RUN, session=session, sequence=0, lineage=lineage, lineage_step=step, **fields)
-
-
-def received(events: Sequence[Event]) -> list[Received]:
-    """Return events as they come from Kafka, at offsets from 0."""
-    messages = [Message(offset, 0, PATH.kafka_key, encode(event)) for offset, event in enumerate(events)]
-    good, dead = receive_all(Codec(), messages)
-    assert not dead
-    return good
-
-
-def flushed(items: Sequence[Received], places: Sequence[int] = ()) -> list[FlushPlan]:
-    """Plan items in flushes cut at some places, each from the state that the one before left."""
-    ends = sorted({min(place, len(items)) for place in places} | {0, len(items)})
-    states, plans = {PATH: RunState()}, []
-    for start, end in pairwise(ends):
-        plans.append(plan_flush(items[start:end], [], states, end))
-        states = plans[-1].states
-    return plans
-
-
-def stored(plans: Sequence[FlushPlan]) -> Rows:
-    """Return the stored values by key and step: those of the highest version."""
-    best: dict[tuple[str, int], tuple[int, float]] = {}
-    for plan in plans:
-        table = plan.tables.get("points_number")
-        for row in with_values(table).to_pylist() if table is not None else []:
-            place = row["key"], row["step"]
-            best[place] = max(best.get(place, (-1, 0.0)), (row["version"], row["value"]))
-    return {place: value for place, (_, value) in best.items()}
-
-
-def conflicts(plans: Sequence[FlushPlan]) -> list[tuple[int, int]]:
-    """Return the recorded conflicts: requested step, step."""
-    tables = [plan.tables["step_conflict_log"] for plan in plans if "step_conflict_log" in plan.tables]
-    return [(row["asked_step"], row["step"]) for table in tables for row in table.to_pylist()]
 
 
 def modelled(sessions: Sequence[Sequence[Call]], starts: Sequence[int]) -> tuple[Rows, list[tuple[int, int]]]:

@@ -1,4 +1,4 @@
-"""Full disks: rows are dropped and counted, or `log()` waits; the training is never killed, and goes on with space."""
+"""Full disks: rows are dropped and counted, or `log()` waits; the training continues."""
 
 from __future__ import annotations
 

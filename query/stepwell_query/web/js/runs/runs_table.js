@@ -69,9 +69,13 @@ export class RunsTable {
     this.sizes.observe(this.scroller);
   }
 
+  /** Return the catalog of fields, made when the service has described those of every run. */
+  runCatalog() {
+    return (this.catalog ??= new FieldCatalog(runFields()));
+  }
+
   get fields() {
-    this.catalog ??= new FieldCatalog(runFields());
-    return this.catalog.all;
+    return this.runCatalog().all;
   }
 
   shownColumns() {
@@ -83,8 +87,7 @@ export class RunsTable {
     if (!serviceInfoIsLoaded()) return;
     const { store, runs } = this.space;
     const { view } = store;
-    this.catalog ??= new FieldCatalog(runFields());
-    if (this.catalog.add(runs.runs) || !this.sort.options.length) this.options();
+    if (this.runCatalog().add(runs.runs) || !this.sort.options.length) this.options();
     if (document.activeElement !== this.search) this.search.value = view.rq;
     this.choose(this.sort, view.sort);
     this.choose(this.group, view.group);
