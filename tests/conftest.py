@@ -20,6 +20,9 @@ import pytest
 import structlog
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 
+# Before the first import of it: a failed assertion of a helper then shows its values, too.
+pytest.register_assert_rewrite("support")
+
 from stepwell_schemas.clickhouse.store import Store, connect
 from support.paths import TESTS
 from support.servers.stack import Stack, Topics

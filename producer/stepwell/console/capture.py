@@ -99,12 +99,14 @@ class Capture:
     def _take(self, most: int) -> None:
         written = 0
         while self._queue and written < most:
-            with self._lock:
-                name, text, at = self._queue.popleft()
-                self._held -= len(text)
+            name, text, at = self._queue[0]
             for line in self._lines.setdefault(name, Lines()).feed(text):
                 self._write_line(name, line, at)
                 written += 1
+            # Only now: a child that is forked meanwhile counts the lines as pending, and numbers its own after them.
+            with self._lock:
+                self._queue.popleft()
+                self._held -= len(text)
         with self._lock:
             gaps = {} if self._queue else dict(self._gaps)
             for name in gaps:

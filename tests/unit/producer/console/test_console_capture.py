@@ -49,6 +49,22 @@ def test_every_line_comes_in_order_from_any_thread() -> None:
     assert capture.dropped == 0
 
 
+def test_a_line_is_pending_until_it_is_written() -> None:
+    pending: list[int] = []
+
+    def write(name: str, line: str, at: int, stays: bool) -> bool:
+        pending.append(capture.pending_lines())
+        return True
+
+    capture = Capture(write)
+    capture.put("stdout", "first\n")
+    capture.put("stdout", "second\n")
+    capture.start()
+    capture.stop()
+    assert pending == [2, 1]
+    assert capture.pending_lines() == 0
+
+
 def test_a_flood_is_dropped_and_counted_and_what_follows_is_kept() -> None:
     rows = _Rows()
     capture = Capture(rows.write)
