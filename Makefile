@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ASSETS := query/stepwell_query/web/vendor/.filled
 READY := $(STAMP) $(ASSETS)
+# What only tests need: a browser, and a cache of the broker's classes.
+PREPARE_TESTS = $(BIN)/python tests/support/servers/chromium.py; PYTHONPATH=tests $(BIN)/python -m support.servers.broker_cache
 # Processes that tests run in, each with a broker and an engine of its own; 0: in pytest's own process.
 WORKERS ?= 2
 
@@ -31,11 +33,11 @@ demo: $(READY) ## set up everything and train for real: four runs, a million ste
 	$(BIN)/stepwell demo --dir .stepwell/demo $(ARGS)
 
 test: $(READY) ## set up everything and run all tests
-	@$(BIN)/python tests/support/servers/chromium.py
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(PREPARE_TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not long" $(ARGS)
 
 test-long: $(READY) ## the tests with new examples, and more of them; then fresh seeds: SEEDS=50
-	@$(BIN)/python tests/support/servers/chromium.py
+	@$(PREPARE_TESTS)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --hypothesis-profile long --timeout 1800 $(ARGS)
 	$(MAKE) simulate SEEDS=$(or $(SEEDS),50)00
 	$(MAKE) soak SEEDS=$(or $(SEEDS),50)

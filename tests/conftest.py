@@ -6,7 +6,6 @@ Unit tests get none of them, and can't reach a network or a database, not even b
 from __future__ import annotations
 
 import faulthandler
-import os
 import socket
 import sys
 import uuid
@@ -25,6 +24,7 @@ pytest.register_assert_rewrite("support")
 
 from stepwell_schemas.clickhouse.store import Store, connect
 from support.paths import TESTS
+from support.servers import broker_cache
 from support.servers.stack import Stack, Topics
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ structlog.configure(
     ]
 )
 
-# Brokers of tests live for seconds: compiling them optimally costs more than it saves (10 s of processor time to start
-# one, against 6).
-os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+broker_cache.use()
 
 UNIT = TESTS / "unit"
 
