@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from stepwell_ingestor.errors import PartitionsAddedError
 from stepwell_ingestor.kafka.client import AiokafkaClients, CommittedOffset, Kafka, fetch_committed
-from stepwell_ingestor.kafka.log_metadata import describe_log
+from stepwell_ingestor.kafka.log_metadata import LogIdentity, describe_log
 from stepwell_ingestor.positions.stored import read_positions
 from stepwell_ingestor.service import Ingestor
 from stepwell_schemas.clickhouse.store import Store
@@ -83,11 +83,21 @@ async def ingest(broker: str, topics: Topics, store: Store) -> None:
 
 
 async def recreate(admin: AIOKafkaAdminClient, topic: str, partitions: int = 2) -> None:
-    """Delete a topic, and create it again."""
+    """Delete a topic, create it again, and return when the broker describes the new one."""
+    earlier = await describe_log(admin, topic)
     await admin.delete_topics([topic])
     async with asyncio.timeout(_DEADLINE_SECONDS):
         while (await admin.create_topics([NewTopic(topic, partitions, 1)])).topic_errors[0][1]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+        while not await _is_replaced(admin, topic, earlier):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def _is_replaced(admin: AIOKafkaAdminClient, topic: str, earlier: LogIdentity) -> bool:
+    try:
+        return (await describe_log(admin, topic)).topic_id != earlier.topic_id
+    except UnknownTopicOrPartitionError:
+        return False
         while not await exists(admin, topic):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
