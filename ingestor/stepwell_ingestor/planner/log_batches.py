@@ -22,7 +22,7 @@ from stepwell_schemas.events.models import Block, LogBatch
 from stepwell_schemas.limits import MAX_BATCH_ROWS, VERSION_ROW_BITS
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import check_key
-from stepwell_schemas.rules.streams import DEFAULT, parse_stream
+from stepwell_schemas.rules.streams import DEFAULT, parse_stream, series_writer
 
 
 def take_batch(flush: Flush, item: Received, batch: LogBatch, skipped: int) -> None:
@@ -49,7 +49,7 @@ def take_batch(flush: Flush, item: Received, batch: LogBatch, skipped: int) -> N
     steps = np.concatenate([np.zeros(skipped, np.int64), resolved.steps]) if skipped else resolved.steps
     # In the order of rows: a batch divided differently must give a key the same first spelling.
     for block in sorted(batch.blocks, key=first_row):
-        _take_block(flush, item, block, skipped, (steps, timestamps, versions), parse_stream(batch.writer))
+        _take_block(flush, item, block, skipped, (steps, timestamps, versions), batch.writer)
 
 
 def _usable_times(timestamps: Int64s, instead: int) -> Int64s:
@@ -64,7 +64,7 @@ def _take_block(
     block: Block,
     skipped: int,
     rows_of: tuple[Int64s, Int64s, np.ndarray],
-    stream: str,
+    writer: str,
 ) -> None:
     steps, timestamps, versions = rows_of
     rows, left_out = len(steps), skipped
@@ -89,12 +89,12 @@ def _take_block(
     if not keys or why is not None:
         return
     columns = Columns(
-        item.path, block.kind, keys, steps[kept], timestamps[kept], versions[kept],
+        item.path, series_writer(writer), block.kind, keys, steps[kept], timestamps[kept], versions[kept],
         *block_values(block, rows, left_out, places),
     )  # fmt: skip
     flush.columns.append(columns)
     flush.part.points += taken * (rows - left_out)
-    _add_series(flush, item.path, columns, stream)
+    _add_series(flush, item.path, columns, parse_stream(writer))
 
 
 def _stored_keys(
@@ -130,7 +130,7 @@ def _add_series(flush: Flush, path: RunPath, columns: Columns, stream: str) -> N
     for key, part in zip(columns.keys, split_by_series(columns, stream), strict=True):
         if not isinstance(part.last[2], str):
             part.last = (part.last[0], part.last[1], float(part.last[2]))
-        series = (key, str(columns.kind))
+        series = (key, str(columns.kind), columns.writer)
         earlier = flush.series.get((path, series))
         if earlier is None:
             part.follow(known.get(series, NO_TOTALS))

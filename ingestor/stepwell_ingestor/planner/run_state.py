@@ -16,8 +16,11 @@ from stepwell_schemas.rules.json_text import JsonObject, JsonTextError, json_mem
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.steps import NO_STEP, StepState
 
-SeriesId = tuple[str, str]
-"""A series within its run: its key, as stored, and its kind."""
+SeriesId = tuple[str, str, str]
+"""A series within its run: its key, as stored, its kind, and its writer."""
+
+OpenId = tuple[str, str]
+"""A number series within its run: its key and its writer."""
 
 _STATE_BYTES: Final = 2_000
 _MEMBER_BYTES: Final = 200
@@ -147,7 +150,7 @@ class RunState:
     counters: Known[str, int] = field(default_factory=dict)
     counts: Counts = NO_COUNTS
     session_counts: Known[str, Counts] = field(default_factory=dict)
-    open_buckets: Known[str, bytes] = field(default_factory=dict, compare=False)
+    open_buckets: Known[OpenId, bytes] = field(default_factory=dict, compare=False)
     bytes: int = field(default=0, compare=False)
     open_bytes: int = field(default=0, compare=False)
     parent: RunState | None = field(default=None, compare=False, repr=False)

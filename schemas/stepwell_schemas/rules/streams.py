@@ -36,6 +36,11 @@ def main_writer(writer: str) -> str:
     return writer.rpartition(_MARK)[0] if parse_stream(writer) else writer
 
 
+def series_writer(writer: str) -> str:
+    """Return the writer that a series of `writer` is stored under: none for a side stream, whose keys have its name."""
+    return "" if parse_stream(writer) else writer
+
+
 def stream_key(writer: str, stream: str, name: str) -> str:
     """Return the key of a stream's metric: `system/cpu`, or `system/rank1/cpu` for a named writer.
 
