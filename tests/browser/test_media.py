@@ -13,6 +13,9 @@ from browser.window import Site, Window, project_url
 from stepwell_schemas.rules.kinds import Kind
 from support.servers.sdk import eventually
 
+# The first test waits for a broker, and for a script that imports several large libraries.
+pytestmark = pytest.mark.timeout(300)
+
 Open = Callable[..., Window]
 HERE = Path(__file__).parent
 
@@ -20,7 +23,9 @@ HERE = Path(__file__).parent
 @pytest.fixture(scope="module")
 def media(site: Site) -> str:
     """Two runs with media of every kind, and two projects of one value each, logged by a real script."""
-    site.sdk.run(HERE / "log_media.py")
+    with site.sdk.start(HERE / "log_media.py") as process:
+        _, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
     for run in ("dim", "bright", "escape", "chart"):
         eventually(lambda run=run: site.sdk.state(run), "finished")  # type: ignore[misc]
     return project_url("media")

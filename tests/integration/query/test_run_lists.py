@@ -292,7 +292,7 @@ def whole(chdb_store: Store) -> dict[str, Any]:
 
 
 def test_filters_agree_with_a_plain_evaluation(chdb_store: Store, whole: dict[str, Any]) -> None:
-    @settings(max_examples=settings.default.max_examples * 3 // 5, derandomize=True)
+    @settings(max_examples=settings().max_examples * 3 // 5, derandomize=True)
     @given(NODES)
     def check(node: Node) -> None:
         expected = "".join(run_id for run_id, info in whole.items() if passes(node, info))
