@@ -14,7 +14,7 @@ from support.servers.ingest import PATH, a_batch, counted, ingesting, make_inges
 from support.servers.query import Service, service_over
 from support.servers.stack import Topics
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_dsn]
 
 
 @pytest.fixture
