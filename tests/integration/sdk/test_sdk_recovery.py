@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +17,6 @@ import stepwell
 from stepwell.journal import locks
 from support.servers.sdk import Served, eventually
 
-_STEPWELL = Path(sys.executable).parent / "stepwell"
 _SESSION_STEPS = 100_000
 
 _RANK = """
@@ -90,15 +87,7 @@ def _rows_after(sdk: Served, step: int) -> int:
 
 
 def _sync(sdk: Served, *arguments: str, **environment: str) -> list[dict[str, Any]]:
-    done = subprocess.run(
-        [str(_STEPWELL), "sync", "--json", *arguments],
-        env={**os.environ, **sdk.environment, **environment},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=True,
-    )
-    found: list[dict[str, Any]] = json.loads(done.stdout)
+    found: list[dict[str, Any]] = json.loads(sdk.command("sync", "--json", *arguments, **environment)[0])
     return found
 
 

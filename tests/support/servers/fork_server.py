@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import types
+from pathlib import Path
 from typing import Any, Final
 
 REQUEST_BYTES: Final = 2**17
@@ -65,15 +66,16 @@ def become(request: dict[str, Any], files: list[int]) -> None:
     time.tzset()
     tempfile.tempdir = None
     sys.argv = request["arguments"]
-    main = types.ModuleType("__main__")
-    path, text = sys.argv[0], request["code"]
-    if text is None:
-        main.__file__ = path
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    sys.path.insert(0, "" if path == "-c" else os.path.dirname(path))
-    sys.modules["__main__"] = main
-    exec(compile(text, "<string>" if path == "-c" else path, "exec"), main.__dict__)
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    if request["code"] is None:
+        path = Path(sys.argv[0])
+        main.__file__ = str(path)
+        sys.path.insert(0, str(path.parent))
+        code = compile(path.read_text("utf-8"), path, "exec")
+    else:
+        sys.path.insert(0, "")
+        code = compile(request["code"], "<string>", "exec")
+    exec(code, main.__dict__)
 
 
 if __name__ == "__main__":

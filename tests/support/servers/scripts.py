@@ -20,30 +20,38 @@ from support.servers.fork_server import REQUEST_BYTES
 
 _FORK_SERVER: Final = Path(__file__).with_name("fork_server.py")
 _COMMAND_LINE: Final = "from stepwell_deploy.cli.app import main; main()"
+_TEXT: Final[dict[str, Any]] = {"encoding": "utf-8", "errors": "surrogateescape"}
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
-def start_script(script: str | Path, arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    """Start a Python script, given as text or as a file; its standard files are pipes."""
+def start_script(
+    script: str | Path, arguments: Sequence[str], environment: Mapping[str, str], *, imported: bool = True
+) -> subprocess.Popen[str]:
+    """Start a Python script, given as text or as a file; its standard files are pipes.
+
+    Unless `imported`, it imports everything itself, which then happens during the run, and in its threads.
+    """
     if isinstance(script, Path):
-        return _start(None, [str(script), *arguments], environment)
-    return _start(script, ["-c", *arguments], environment)
+        return _start(None, [str(script), *arguments], environment, imported=imported)
+    return _start(script, ["-c", *arguments], environment, imported=imported)
 
 
 def start_command(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
     """Start the command line `stepwell`; its standard files are pipes."""
-    return _start(_COMMAND_LINE, ["-c", *arguments], environment)
+    return _start(_COMMAND_LINE, ["-c", *arguments], environment, imported=True)
 
 
-def _start(code: str | None, arguments: list[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+def _start(
+    code: str | None, arguments: list[str], environment: Mapping[str, str], *, imported: bool
+) -> subprocess.Popen[str]:
     """Start a script: its text or None, and its `sys.argv`."""
     pipe = subprocess.PIPE
-    if sys.platform == "linux":
-        request = {"code": code, "arguments": arguments, "folder": os.getcwd(), "environment": dict(environment)}
-        return _Forked(json.dumps(request), stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-    # Elsewhere, a process can't adopt the child of another one.
+    # Elsewhere than on Linux, a process can't adopt the child of another one.
+    if imported and sys.platform == "linux":
+        request = {"code": code, "arguments": arguments, "folder": str(Path.cwd()), "environment": dict(environment)}
+        return _Forked(json.dumps(request), stdin=pipe, stdout=pipe, stderr=pipe, **_TEXT)
     command = [sys.executable, *arguments[:1], *([] if code is None else [code]), *arguments[1:]]
-    return subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, **_TEXT)
 
 
 class _ForkServer:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,18 @@ class Served:
     store: Store
     environment: dict[str, str]
     folder: Path
+    imported: bool = True
+
+    @property
+    def importing(self) -> Served:
+        """The same, for scripts that import the SDK themselves, during the run and in its threads."""
+        return replace(self, imported=False)
 
     def start(self, script: str | Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start a training script, given as text or as a file."""
-        return start_script(script, arguments, {**os.environ, **self.environment, **environment})
+        return start_script(
+            script, arguments, {**os.environ, **self.environment, **environment}, imported=self.imported
+        )
 
     def run(self, script: str | Path, *arguments: str, code: int = 0, **environment: str) -> tuple[str, str]:
         """Run a training script to its end, and check its exit code; return its standard output and error."""
@@ -46,9 +54,9 @@ class Served:
         """Start the command line `stepwell`."""
         return start_command(arguments, {**os.environ, **self.environment, **environment})
 
-    def command(self, *arguments: str, code: int = 0, **environment: str) -> tuple[str, str]:
-        """Run the command line `stepwell` to its end, and check its exit code; return its standard output and error."""
-        return _end(self.start_command(*arguments, **environment), code)
+    def command(self, *arguments: str, **environment: str) -> tuple[str, str]:
+        """Run a command to its end, which must be a success; return its standard output and error."""
+        return _end(self.start_command(*arguments, **environment), 0)
 
     @property
     def settings(self) -> dict[str, Any]:
