@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 import stepwell
+from stepwell.errors import JournalError
 from stepwell.journal import locks
+from stepwell.journal.format import Position
+from stepwell.journal.stored import read_journal_header
 from support.servers.sdk import Served, eventually
 
 _SESSION_STEPS = 100_000
@@ -91,6 +94,18 @@ def _sync(sdk: Served, *arguments: str, **environment: str) -> list[dict[str, An
     return found
 
 
+def _reached(journals: list[Path]) -> list[Position | None]:
+    """Return how far each journal is delivered; None for those that are removed."""
+    return [_acknowledged(path) for path in journals]
+
+
+def _acknowledged(journal: Path) -> Position | None:
+    try:
+        return read_journal_header(journal).acknowledged
+    except (OSError, JournalError):
+        return None
+
+
 def _clean(process: subprocess.Popen[str]) -> None:
     out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
@@ -118,21 +133,23 @@ def test_ranks_that_recover_at_once_and_are_killed_meanwhile_keep_every_row(
     del clock
     delays = random.Random(seed)
     writers = [f"w{rank}" for rank in range(ranks)]
-    for writer in writers:
-        _leave_offline(sdk, writer, range(3), 5_000)
+    left = [path for writer in writers for path in _leave_offline(sdk, writer, range(3), 5_000)]
     arguments = (str(3 * _SESSION_STEPS), "100")
     killed = []
     for writer in writers:
         killed.append(sdk.start(_RANK, writer, *arguments))
-        time.sleep(delays.random())
+        time.sleep(delays.random() / 10)
     for process in killed:
-        time.sleep(delays.random())
+        before = _reached(left)
+        deadline = time.monotonic() + 60
+        while process.poll() is None and _reached(left) == before:
+            assert time.monotonic() < deadline
         process.kill()
         process.communicate()
     restarted = []
     for writer in delays.sample(writers, ranks):
         restarted.append(sdk.start(_RANK, writer, str(4 * _SESSION_STEPS), "100"))
-        time.sleep(delays.random() / 2)
+        time.sleep(delays.random() / 10)
     for process in restarted:
         _clean(process)
     eventually(lambda: _rows_after(sdk, 4 * _SESSION_STEPS), 100 * ranks)

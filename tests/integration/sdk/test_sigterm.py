@@ -27,7 +27,7 @@ ctypes.CDLL(None).pthread_mutex_lock(mutex)
 ctypes.CDLL(None).pthread_mutex_lock(mutex)
 """
 _LATER_HANDLER = f"{_LOG}signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n{_READY}time.sleep(60)"
-_EARLIER_HANDLER = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{_LOG}{_READY}time.sleep(3)"
+_EARLIER_HANDLER = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{_LOG}{_READY}sys.stdin.read()"
 _FORKED = f"""{_LOG}
 child = os.fork()
 if not child:

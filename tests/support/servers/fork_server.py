@@ -3,7 +3,7 @@
 Run it with `python fork_server.py CHANNEL`; CHANNEL is the number of an inherited socket. To import what a script of
 a test needs takes more processor time than most scripts do. A forked process is a script's own in every other respect:
 its environment, its folder, its files 0 to 2, its `__main__` and its end are those of `python -c`. Its parent is the
-process that asked for it, so that this one gets its exit code.
+process that requested it, which therefore gets its exit code.
 """
 
 from __future__ import annotations
