@@ -31,6 +31,8 @@ _SESSION_SECONDS: Final = 2.0
 _START_SECONDS: Final = 60.0
 _RESTART_SECONDS: Final = 0.5
 _STRIKE_SECONDS: Final = 2.0
+# Training processes notice brokers that are back as soon as these are: outages of a schedule last for seconds.
+QUICK_TRAINERS: Final = {"STEPWELL_ACK_TIMEOUT_SECONDS": "3", "STEPWELL_RETRY_SECONDS": "0.3"}
 
 
 class Part:
@@ -204,6 +206,7 @@ class Cluster:
             "STEPWELL_INGESTOR_SESSION_SECONDS": str(_SESSION_SECONDS),
             "STEPWELL_INGESTOR_FLUSH_SECONDS": "0.1",
             "STEPWELL_INGESTOR_RETRY_SECONDS": "1",
+            **QUICK_TRAINERS,
         }
         self.broker = Broker(folder, self.broker_proxy)
         engine = [
