@@ -11,6 +11,7 @@ from stepwell_deploy.cli.commands import (
     console,
     deadletters,
     export,
+    move,
     read,
     rebuild,
     rollups,
@@ -40,6 +41,7 @@ deadletters.register(app)
 verify.register(app)
 rollups.register(app)
 rebuild.register(app)
+move.register(app)
 
 
 def main() -> None:

@@ -58,6 +58,7 @@ def find_kafka(service: ServiceClient) -> KafkaSettings:
     update = {
         "kafka_bootstrap_servers": connection["kafka"]["bootstrap_servers"],
         "kafka_security_protocol": connection["kafka"]["security_protocol"],
+        "events_topic": connection["topics"]["events"],
         "deadletters_topic": connection["topics"]["deadletters"],
     }
     return settings.model_copy(update=update)
