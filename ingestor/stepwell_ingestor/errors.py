@@ -5,6 +5,7 @@ StepwellIngestorError
 │   ├── PlanError            the records of a committed plan are not those in the topic
 │   ├── PositionLostError    the tables hold an earlier position of a partition than was stored
 │   └── PartitionsAddedError the topic has more partitions than it had when its events were stored
+├── SwitchInterruptedError a rebuild was interrupted while it replaced tables
 ├── LandingError         ClickHouse accepts an insert but its rows can't be read
 ├── ReplayError          a run's log can't be replayed
 ├── BatchTooLargeError   a decompressed record batch would exceed the memory limit
@@ -44,6 +45,10 @@ class PartitionsAddedError(RestartError):
             "events may be in another partition than its earlier ones. Stop the producers, copy what is not stored to "
             "a new topic with `stepwell move-events`, and set STEPWELL_EVENTS_TOPIC to that one everywhere"
         )
+
+
+class SwitchInterruptedError(StepwellIngestorError):
+    """A rebuild was interrupted while it replaced tables: rows and states of runs are missing until it is completed."""
 
 
 class LandingError(StepwellIngestorError):

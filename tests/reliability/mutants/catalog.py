@@ -58,6 +58,9 @@ PUBLISHER: Final = ("tests/unit/producer/delivery/test_publisher.py",)
 DECISIONS: Final = ("tests/unit/ingestor/positions/test_decide.py",)
 GAPS: Final = ("tests/unit/ingestor/positions/test_gaps.py",)
 MOVING: Final = ("tests/unit/deploy/moving/test_order.py",)
+LETTERS: Final = ("tests/unit/deploy/deadletters/test_letters.py",)
+UNFINISHED_SWITCH: Final = ("tests/unit/ingestor/rebuild/test_unfinished_switch.py",)
+JOURNAL_ACCOUNTS: Final = ("tests/unit/deploy/verify/test_journal_accounts.py",)
 FLUSHING: Final = ("tests/unit/ingestor/flush/test_flushing.py",)
 ROLLUPS: Final = ("tests/unit/ingestor/planner/test_rolling.py",)
 MEMORY: Final = ("tests/unit/ingestor/flush/test_memory.py",)
@@ -326,6 +329,39 @@ MUTATIONS: Final = (
             ),
         ),
         MOVING,
+    ),
+    Mutation(
+        "redriven events of a topic that was created again are taken for those before",
+        (
+            Edit(
+                "stepwell_deploy.deadletters.models:Letter.event_id",
+                'return f"{self.origin}/{checksum}"',
+                "return str(self.origin)",
+            ),
+        ),
+        LETTERS,
+    ),
+    Mutation(
+        "an ingestor begins in the middle of a switch to rebuilt tables",
+        (
+            Edit(
+                "stepwell_ingestor.rebuild.unfinished_switch:is_unfinished",
+                "return SWITCHING in names and SWITCHED not in names",
+                "return False",
+            ),
+        ),
+        UNFINISHED_SWITCH,
+    ),
+    Mutation(
+        "records that were set aside are expected in the log",
+        (
+            Edit(
+                "stepwell_deploy.verify.journals:check_journal",
+                "_delivered(first, session.following, account.set_aside)",
+                "_delivered(first, session.following, frozenset())",
+            ),
+        ),
+        JOURNAL_ACCOUNTS,
     ),
     Mutation(
         "a partition starts again without a seek",
