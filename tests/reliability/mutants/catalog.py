@@ -364,6 +364,17 @@ MUTATIONS: Final = (
         JOURNAL_ACCOUNTS,
     ),
     Mutation(
+        "a signal handler's row is counted before the one that it interrupted",
+        (
+            Edit(
+                "stepwell.recording.row_writer:RowWriter.log",
+                "            if journal.intent is not None:\n                self._apply(journal.intent)\n",
+                "",
+            ),
+        ),
+        ROW_WRITER,
+    ),
+    Mutation(
         "a partition starts again without a seek",
         (Edit(_BEGIN, "self._kafka.seek(partition, decision.start)", "pass"),),
     ),
@@ -732,7 +743,13 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a conflict in log() joins the row that has begun",
-        (Edit("stepwell.recording.row_writer:RowWriter._advance", "            step += self._begun == step\n", ""),),
+        (
+            Edit(
+                "stepwell.recording.row_writer:RowWriter._advance",
+                "            step += self._begun == step\n",
+                "            pass\n",
+            ),
+        ),
         ROW_WRITER,
     ),
     Mutation(
