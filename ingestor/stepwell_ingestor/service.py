@@ -54,8 +54,8 @@ class Ingestor:
     Retries without limit while Kafka, ClickHouse or the media store can't be reached.
 
     `run()` raises errors that a retry can't resolve: ClickHouse refuses a statement (`StoreError`) or accepts an insert
-    without storing it (`LandingError`), the topic has more partitions than are stored (`PartitionsAddedError`), or the
-    broker refuses this client (`KafkaError`). Nothing is committed in these cases: the next ingestor repeats the flush.
+    without storing it (`LandingError`), or the broker refuses this client (`KafkaError`). Nothing is
+    committed in these cases: the next ingestor repeats the flush.
     """
 
     def __init__(

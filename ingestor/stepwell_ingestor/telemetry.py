@@ -42,6 +42,7 @@ GaugeName = Literal[
     "stepwell_ingestor_stalled_alarm",
     "stepwell_ingestor_log_alarm",
     "stepwell_ingestor_missing_alarm",
+    "stepwell_ingestor_partitions_alarm",
 ]
 
 _COUNTERS: Final[dict[CounterName, str]] = {
@@ -80,6 +81,7 @@ _GAUGES: Final[dict[GaugeName, str]] = {
     "stepwell_ingestor_stalled_alarm": "1 while events wait and no flush has completed for too long.",
     "stepwell_ingestor_log_alarm": "1 after Kafka has lost or replaced stored records, until the ingestor ends.",
     "stepwell_ingestor_missing_alarm": "1 after retention has removed records too early, until the ingestor ends.",
+    "stepwell_ingestor_partitions_alarm": "1 while nothing is stored because partitions were added to the topic.",
 }
 
 _counters: Final = {name: Counter(name, text) for name, text in _COUNTERS.items()}

@@ -12,6 +12,7 @@ from stepwell_deploy.cli.commands import (
     console,
     deadletters,
     export,
+    move,
     read,
     rebuild,
     rollups,
@@ -41,6 +42,7 @@ deadletters.register(app)
 verify.register(app)
 rollups.register(app)
 rebuild.register(app)
+move.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

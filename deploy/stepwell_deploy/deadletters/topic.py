@@ -58,6 +58,7 @@ def find_kafka(service: ServiceClient) -> KafkaSettings:
     update = {
         "kafka_bootstrap_servers": connection["kafka"]["bootstrap_servers"],
         "kafka_security_protocol": connection["kafka"]["security_protocol"],
+        "events_topic": connection["topics"]["events"],
         "deadletters_topic": connection["topics"]["deadletters"],
     }
     return settings.model_copy(update=update)
@@ -238,7 +239,7 @@ async def redrive(
     """
     done = Redriven()
     on_the_way: deque[tuple[Letter, Awaitable[Any]]] = deque()
-    origins: set[str] = set()
+    events: set[str] = set()
     topics = await opened.all_topics()
     # Not an idempotent producer: aiokafka's sequence numbers break when the broker refuses a message for its size.
     async with AIOKafkaProducer(
@@ -250,10 +251,10 @@ async def redrive(
         async for letter in letters:
             if letter.partly_stored and not partly_stored:
                 done.partly_stored.append(letter.name)
-            elif letter.origin is not None and letter.first_origin in origins:
+            elif letter.origin is not None and letter.event_id in events:
                 done.same_event.append(letter.name)
             else:
-                origins.add(letter.first_origin)
+                events.add(letter.event_id)
                 try:
                     on_the_way.append((letter, await _send(producer, opened, topics, letter)))
                 except (LetterError, BrokerError, MessageSizeTooLargeError) as error:
@@ -286,7 +287,7 @@ async def _send(
         key=key,
         partition=origin.partition,
         timestamp_ms=timestamp,
-        headers=[(REDRIVEN_HEADER, letter.first_origin.encode())],
+        headers=[(REDRIVEN_HEADER, letter.event_id.encode())],
     )
     return on_its_way
 
@@ -300,8 +301,8 @@ async def _arrive(letter: Letter, on_its_way: Awaitable[Any], done: Redriven) ->
         done.sent.append(letter.name)
 
 
-def stored_origins(service: ServiceClient, runs: Iterable[RunPath]) -> set[str] | None:
-    """Return the origins of redriven events that are stored in runs; None if no service answers."""
+def stored_sessions(service: ServiceClient, runs: Iterable[RunPath]) -> set[str] | None:
+    """Return the sessions with records in runs, among them those of redriven events; None if no service answers."""
     taken: set[str] = set()
     for run in runs:
         try:

@@ -117,11 +117,11 @@ def decide(evidence: Evidence, now: int) -> Decision:
     """Decide where to continue a partition at the time `now`, in milliseconds since the epoch.
 
     Raises:
-        PartitionsAddedError: if the topic has more partitions than its stored positions know of.
+        PartitionsAddedError: if the topic has more partitions than its stored positions know of, and no flush is
+            unfinished. One that was planned before holds no event of a run that has moved.
     """
     own = evidence.own
     known = [position for position in (own, *evidence.others) if position is not None]
-    _refuse_added_partitions(evidence, known)
     if own is not None and own.holds_rows and not evidence.holds_runs:
         decision = _begin_epoch(evidence, known, Reason.STORE_EMPTY, evidence.extent.begin)
     elif own is None:
@@ -130,6 +130,8 @@ def decide(evidence: Evidence, now: int) -> Decision:
         decision = _begin_epoch(evidence, known, Reason.LOG_REPLACED, evidence.extent.begin)
     else:
         decision = _continue(evidence, own, known)
+    if decision.plan is None and decision.until is None:
+        _refuse_added_partitions(evidence, known)
     if decision.is_new:
         decision = replace(decision, position=replace(decision.position, begun_at=now))
     return decision

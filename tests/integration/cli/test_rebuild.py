@@ -22,9 +22,11 @@ import stepwell
 from stepwell_deploy.errors import RebuildError
 from stepwell_deploy.rebuild import runner
 from stepwell_deploy.rebuild.report import Outcome, RebuildReport
-from stepwell_deploy.rebuild.runner import SUFFIX, Progress, RebuildRequest, discard, rebuild
-from stepwell_ingestor.errors import ReplayError
+from stepwell_deploy.rebuild.runner import Progress, RebuildRequest, discard, rebuild
+from stepwell_ingestor.errors import ReplayError, SwitchInterruptedError
+from stepwell_ingestor.progress import WatchedIngestor
 from stepwell_ingestor.rebuild.log_state import read_log_state
+from stepwell_ingestor.rebuild.unfinished_switch import SUFFIX, refuse_interrupted_switch
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreRejectedError
@@ -248,6 +250,37 @@ def test_an_interrupted_switch_is_completed_by_the_next_call(
     monkeypatch.setattr(Store, "command", command)
     rebuilt(settings, Outcome.SWITCHED, switch=True)
     assert view_rows(chdb_store) == stored
+
+
+async def start(settings: IngestorSettings, store: Store) -> None:
+    """Run an ingestor until it ends by an error."""
+    await asyncio.wait_for(WatchedIngestor(settings, store).run(), _SECONDS)
+
+
+def test_an_interrupted_switch_of_one_run_is_completed_before_an_ingestor_begins(
+    settings: IngestorSettings, stored: Rows, chdb_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage(chdb_store)
+    command = Store.command
+    deleted = 0
+
+    def killed_between_delete_and_copy(store: Store, sql: str, parameters: Any = None) -> None:
+        nonlocal deleted
+        if sql.startswith("INSERT") and deleted == 3:
+            raise StoreRejectedError("killed")
+        deleted += sql.startswith("DELETE")
+        command(store, sql, parameters)
+
+    monkeypatch.setattr(Store, "command", killed_between_delete_and_copy)
+    with pytest.raises(StoreRejectedError):
+        rebuild(RebuildRequest(RUN, switch=True), settings, _SILENT)
+    monkeypatch.setattr(Store, "command", command)
+    with pytest.raises(SwitchInterruptedError):
+        asyncio.run(start(settings, chdb_store))
+    # Whatever is requested: the switch comes first.
+    rebuilt(settings, Outcome.SWITCHED)
+    assert rows_of(view_rows(chdb_store)["numbers"], RUN) == rows_of(stored["numbers"], RUN)
+    refuse_interrupted_switch(chdb_store)
 
 
 def test_a_replay_continues_where_it_was_interrupted(

@@ -252,6 +252,13 @@ def test_retention_of_what_is_stored_is_not_reported() -> None:
     assert (decision.start, decision.plan, decision.until, decision.missing) == (40, None, None, 0)
 
 
+def test_a_flush_that_was_planned_before_partitions_were_added_is_completed() -> None:
+    decision = decided(log=LOG._replace(partitions=8), plan=PLAN)
+    assert (decision.start, decision.plan, decision.position.log.partitions) == (OWN.end, PLAN, 4)
+    with pytest.raises(PartitionsAddedError):
+        decided(log=LOG._replace(partitions=8), plan=PLAN, plan_is_void=True)
+
+
 @pytest.mark.parametrize("own", [OWN, None], ids=["known", "added"])
 def test_added_partitions_are_refused(own: LogPosition | None) -> None:
     with pytest.raises(PartitionsAddedError) as caught:
