@@ -113,7 +113,7 @@ def test_a_limit_of_the_size_of_files_takes_nothing_away(sdk: Served) -> None:
 
 def test_a_healthy_run_on_a_small_disk_drops_nothing(sdk: Served, tmp_path: Path) -> None:
     rows = 130_000
-    with tmpfs(tmp_path, "8m") as disk:
+    with tmpfs(tmp_path, 8 * MIB) as disk:
         out, _ = sdk.run(_SMALL_DISK, str(rows), STEPWELL_DIR=str(disk))
         assert list(disk.rglob("*.segment")) == []
     receipt = _receipt(out)
@@ -138,7 +138,7 @@ def test_a_live_journal_that_is_truncated_costs_only_what_was_in_it(sdk: Served)
 
 
 def test_a_full_disk_drops_what_has_no_room_and_says_how_much(sdk: Served, tmp_path: Path) -> None:
-    with tmpfs(tmp_path, "1m") as disk:
+    with tmpfs(tmp_path, 1 * MIB) as disk:
         out, err = sdk.run(_SCRIPT, str(_ROWS), "full", "30", STEPWELL_DIR=str(disk))
     receipt = _receipt(out)
     assert receipt["dropped"] > 0

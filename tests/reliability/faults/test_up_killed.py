@@ -11,10 +11,11 @@ from typing import Final
 import httpx
 import pytest
 
-from reliability.faults.cluster import QUICK_TRAINERS, STEPWELL, Part, wait_until
+from reliability.faults.cluster import QUICK_TRAINERS, STEPWELL, wait_until
 from reliability.faults.compare import Account, compare
 from reliability.faults.harness import settled
 from reliability.faults.model import RunModel
+from reliability.faults.part import Part
 from reliability.faults.producers import FOREIGN_RUN, Foreign, Trainer, project
 from reliability.faults.workload import writers
 from stepwell_deploy.ports import claim_port

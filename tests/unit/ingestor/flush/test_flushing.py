@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pyarrow as pa
@@ -35,6 +36,7 @@ PARTITION = TopicPartition("events", 0)
 AN_EVENT = encode(LogEvent(entity="me", project="p", run_id="r", data={"loss": 1.0}, timestamp=1))
 MESSAGE = Message(3, 1, b"key", AN_EVENT)
 PLAN = PlanMark(4, records_checksum([MESSAGE]), 2)
+POSITION = LogPosition("events", 0, LogIdentity("", "", 1), "begun", epoch=2, end=3)
 NOTHING = pa.table({name: pa.array([], pa.string()) for name in ("entity", "project", "run_id", "first_version")})
 
 
@@ -82,15 +84,20 @@ class Witness(Store):
         self.asked.append("rejoin")
 
 
-async def flush(witness: Witness, *, plan: PlanMark | None, partitions: int = 1, start: int = 3) -> list[Any]:
-    """Flush one event; return what was asked, repetitions left out."""
-    flusher = Flusher(
+def make_flusher(witness: Witness) -> Flusher:
+    """Return a flusher whose broker and store are the witness."""
+    return Flusher(
         PARTITION, store=witness, media=MediaStore("memory://"), kafka=cast("Kafka", witness),
         letters=LetterDelivery(cast("Kafka", witness), "dead", 0),
         codec=Codec(), states=StateMemory(0).cache(), retry_seconds=0.1,
     )  # fmt: skip
+
+
+async def flush(witness: Witness, *, plan: PlanMark | None, partitions: int = 1, start: int = 3) -> list[Any]:
+    """Flush one event; return what was asked, repetitions left out."""
+    flusher = make_flusher(witness)
     try:
-        flusher.begin(LogPosition("events", 0, LogIdentity("", "", partitions), "begun", epoch=2, end=start))
+        flusher.begin(replace(POSITION, log=LogIdentity("", "", partitions), end=start))
         await flusher.flush(FlushMessages(start, [MESSAGE], 4, plan))
     finally:
         await asyncio.get_running_loop().shutdown_default_executor()
@@ -104,6 +111,13 @@ def without_repetitions(asked: list[Any]) -> list[Any]:
 @pytest.mark.parametrize("plan", [None, PLAN], ids=str)
 async def test_the_plan_is_committed_between_loading_and_inserting(plan: PlanMark | None) -> None:
     assert await flush(Witness(), plan=plan) == ["load", (3, PLAN.text), "insert", "position", (4, "")]
+
+
+async def test_a_position_is_stored_before_it_holds() -> None:
+    witness = Witness()
+    flusher = make_flusher(witness)
+    await flusher.store_position(POSITION)
+    assert (witness.asked, flusher.position) == (["position"], POSITION)
 
 
 @pytest.mark.parametrize("plan", [None, PLAN], ids=str)

@@ -167,6 +167,11 @@ def test_a_log_whose_first_records_are_gone_still_is_above_all_others() -> None:
     assert decision.position.base + decision.start > 500
 
 
+def test_a_new_epoch_is_above_the_epochs_of_all_other_partitions() -> None:
+    far = replace(SIBLING, base=10**9)
+    assert is_new_epoch(decided(log=OTHER, others=[far], checked={}), above=far.logical_end)
+
+
 def test_states_without_a_position_count_as_stored() -> None:
     assert is_new_epoch(fresh(holds_runs=True, reached=10**9), above=10**9)
 
