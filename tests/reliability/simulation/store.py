@@ -40,11 +40,13 @@ _KEYS: Final = {
     "session_activity": (*_RUN, "session"),
     "run_documents": _RUN,
 }
-# FINAL by table: the column by which a row replaces others of its key, or is merged with them.
+# FINAL by table: the column by which a row replaces others of its key, or those that are merged.
 _NEWEST: Final = {"run_states": "offset", "run_documents": "version"}
-_MERGED: Final[Mapping[str, tuple[str, Callable[[Iterable[Any]], Any]]]] = {
-    "key_spellings": ("first_version", min),
-    **dict.fromkeys(["series", "run_activity", "session_activity"], ("totals", newest_totals)),
+_MERGED: Final[Mapping[str, Mapping[str, Callable[[Iterable[Any]], Any]]]] = {
+    "key_spellings": {"first_version": min},
+    "series": {"totals": newest_totals},
+    "run_activity": {"totals": newest_totals},
+    "session_activity": {"totals": newest_totals, "content": newest_totals},
 }
 
 
@@ -229,8 +231,8 @@ def _final(table: str, rows: list[Row], asked: Mapping[str, Any]) -> list[Row]:
             if row[_NEWEST[table]] >= known[_NEWEST[table]]:
                 final[key] = row
         else:
-            column, merge = _MERGED[table]
-            final[key] = known | {column: merge((known[column], row[column]))}
+            merged = _MERGED[table]
+            final[key] = known | {name: merge((known[name], row[name])) for name, merge in merged.items()}
     return list(final.values())
 
 
