@@ -84,7 +84,7 @@ def expected(value: Any) -> list[tuple[dict[str, Any], bytes | None]]:
 def test_each_type_comes_back_as_it_was_logged(sdk: Served, tmp_path: Path) -> None:
     receipt = log_all(sdk)
     assert receipt.stored == receipt.points == 2 * (len(MEDIA) + 1)
-    assert (receipt.dead_letters, receipt.rejected, receipt.dropped) == (0, 0, 0)
+    assert (receipt.dead_letters, receipt.rejected, receipt.dropped, receipt.content_same) == (0, 0, 0, True)
     run = stepwell.Api(sdk.environment["STEPWELL_BASE_URL"]).run("me/p/run")
     for key, make in MEDIA.items():
         found = run.media(f"m/{key}")
