@@ -48,6 +48,10 @@ async def test_a_session_is_accounted_for(broker: str, topics: Topics, chdb_stor
         "dead_letters": 1,
         "repeated": 2,
         "missing": 2,
+        "content": "0" * 16,
+        "content_rows": 0,
+        "differing_rows": 0,
+        "moved_rows": 0,
     }
     assert [one["session"] for one in listed["sessions"]] == ["other", "s"]
     assert (nothing.status_code, nobody.status_code) == (404, 404)

@@ -86,7 +86,7 @@ def expected(key: str) -> list[tuple[dict[str, Any], bytes | None]]:
 def test_each_type_comes_back_as_it_was_logged(sdk: Served, tmp_path: Path) -> None:
     receipt = log_all(sdk)
     assert receipt.stored == receipt.points == 2 * (len(MEDIA) + 1)
-    assert (receipt.dead_letters, receipt.rejected, receipt.dropped) == (0, 0, 0)
+    assert (receipt.dead_letters, receipt.rejected, receipt.dropped, receipt.content_same) == (0, 0, 0, True)
     run = stepwell.Api(sdk.environment["STEPWELL_BASE_URL"]).run("me/p/run")
     for key in MEDIA:
         found = run.media(f"m/{key}")

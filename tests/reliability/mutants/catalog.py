@@ -69,6 +69,8 @@ ORDER: Final = ("tests/unit/producer/delivery/test_order.py",)
 ORPHANS: Final = ("tests/unit/producer/delivery/test_orphans.py",)
 OTHER_RUNS: Final = ("tests/unit/producer/delivery/test_other_runs.py",)
 EARLY: Final = ("tests/unit/ingestor/planner/test_early_sessions.py",)
+CONTENT: Final = ("tests/unit/ingestor/planner/test_content.py",)
+STORED_CONTENT: Final = ("tests/unit/producer/delivery/test_stored_content.py",)
 INSERTS: Final = ("tests/integration/clickhouse/test_insert_settings.py",)
 TOKENS: Final = ("tests/unit/ingestor/flush/test_tokens.py",)
 POSITIONS: Final = ("tests/unit/ingestor/positions/test_decide.py",)
@@ -150,7 +152,7 @@ MUTATIONS: Final = (
         "totals are restored as of now",
         (
             Edit(
-                "stepwell_ingestor.planner.totals:_as_of",
+                "stepwell_ingestor.planner.totals:as_of",
                 '"" if holds(totals["end"]) else _BEFORE',
                 '""',
             ),
@@ -997,11 +999,88 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell.delivery.sync:may_remove",
-                "return before if records is None else records >= delivered",
-                "return True",
+                "return stored.records >= delivered and not stored.differing_rows",
+                "return not stored.differing_rows",
             ),
         ),
         ORDER,
+    ),
+    Mutation(
+        "sync removes a journal that is stored otherwise than it was sent",
+        (
+            Edit(
+                "stepwell.delivery.sync:may_remove",
+                "stored.records >= delivered and not stored.differing_rows",
+                "stored.records >= delivered",
+            ),
+        ),
+        ORDER,
+    ),
+    Mutation(
+        "content that differs goes unnoticed",
+        (
+            Edit(
+                "stepwell_ingestor.planner.content:ContentCheck.differs",
+                "return stated is not None and",
+                "return False and",
+            ),
+        ),
+        CONTENT,
+    ),
+    Mutation(
+        "the content is that of the steps that the session states, not of those that are stored",
+        (
+            Edit(
+                "stepwell_ingestor.planner.content:begin_check",
+                "        if skipped or not final:\n",
+                "        if True:\n            final = False\n",
+            ),
+        ),
+        CONTENT,
+    ),
+    Mutation(
+        "rows that were stored before are added to the content again",
+        (
+            Edit(
+                "stepwell_ingestor.planner.content:begin_check",
+                "before[skipped:] = weights[:skipped] = 0",
+                "before[skipped:] = 0",
+            ),
+        ),
+        CONTENT,
+    ),
+    Mutation(
+        "the sender counts the content of what is not acknowledged",
+        (
+            Edit(
+                "stepwell.delivery.publisher:Publisher._send_one",
+                "        generation = self._producer.generation\n",
+                "        generation = self._producer.generation\n        self.content += event.row_content\n",
+            ),
+        ),
+        PUBLISHER,
+    ),
+    Mutation(
+        "a receipt does not compare the content",
+        (
+            Edit(
+                "stepwell.delivery.stored_content:is_same",
+                "return content is None or content == stored.content",
+                "return True",
+            ),
+        ),
+        STORED_CONTENT,
+    ),
+    Mutation(
+        "a receipt takes unknown content for the same",
+        (
+            Edit(
+                "stepwell.delivery.stored_content:is_same",
+                "    if stored.content_rows != stored.log_rows:\n        return None\n",
+                "",
+            ),
+        ),
+        STORED_CONTENT,
     ),
     Mutation(
         "a session that overtook its predecessor goes unnoticed",

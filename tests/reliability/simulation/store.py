@@ -41,11 +41,13 @@ _KEYS: Final = {
     "session_activity": (*_RUN, "session"),
     "run_documents": _RUN,
 }
-# FINAL by table: the column by which a row replaces others of its key, or is merged with them.
+# FINAL by table: the column by which a row replaces others of its key, or those that are merged.
 _NEWEST: Final = {"run_states": "offset", "run_documents": "version"}
-_MERGED: Final[Mapping[str, tuple[str, Callable[[Iterable[Any]], Any]]]] = {
-    "key_spellings": ("first_version", min),
-    **dict.fromkeys(["series", "run_activity", "session_activity"], ("totals", newest_totals)),
+_MERGED: Final[Mapping[str, Mapping[str, Callable[[Iterable[Any]], Any]]]] = {
+    "key_spellings": {"first_version": min},
+    "series": {"totals": newest_totals},
+    "run_activity": {"totals": newest_totals},
+    "session_activity": {"totals": newest_totals, "content": newest_totals},
 }
 
 
@@ -221,7 +223,7 @@ def _final(table: str, rows: list[Row], asked: Mapping[str, Any]) -> list[Row]:
     """Return the rows of some runs, merged as by FINAL."""
     runs, entities, projects = set(asked["runs"]), set(asked["entities"]), set(asked["projects"])
     read_key, newest = itemgetter(*_KEYS[table]), _NEWEST.get(table)
-    column, merge = _MERGED.get(table, ("", max))
+    merged = _MERGED.get(table, {})
     final: dict[tuple[Any, ...], Row] = {}
     for row in rows:
         if row["run_id"] not in runs or row["entity"] not in entities or row["project"] not in projects:
@@ -234,7 +236,7 @@ def _final(table: str, rows: list[Row], asked: Mapping[str, Any]) -> list[Row]:
             if row[newest] >= known[newest]:
                 final[key] = row
         else:
-            final[key] = known | {column: merge((known[column], row[column]))}
+            final[key] = known | {name: merge((known[name], row[name])) for name, merge in merged.items()}
     return list(final.values())
 
 
