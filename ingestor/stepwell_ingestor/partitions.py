@@ -173,7 +173,7 @@ class AssignedPartitions:
             await self._store_position(partition, owned, evidence, decision)
         else:
             owned.flusher.begin(decision.position)
-        if decision.reason not in USUAL and decision.plan is None and decision.until is None:
+        if decision.reason not in USUAL and decision.plan is None:
             # The next owner need not find the same discrepancy again, also if no event comes before.
             await commit(self._kafka, partition, decision.start, "")
         if self.partitions.get(partition) is not owned:
@@ -185,7 +185,7 @@ class AssignedPartitions:
             return
         # Drop messages that were fetched before the seek: aiokafka looks up its position independently, and another
         # member may have advanced since. They may leave a gap or precede the start; they are fetched again.
-        owned.buffer = PartitionBuffer(decision.start, decision.plan, decision.until)
+        owned.buffer = PartitionBuffer(decision.start, decision.plan)
         owned.ready = True
 
     async def _store_position(
@@ -205,7 +205,7 @@ class AssignedPartitions:
         assigned = self._kafka.assignment()
         full = sum(owned.buffer.bytes for owned in self.partitions.values()) >= limit_bytes
         for partition, owned in self.partitions.items():
-            pause = full and not owned.buffer.is_empty and owned.buffer.planned_end is None
+            pause = full and not owned.buffer.is_empty and owned.buffer.plan is None
             if pause == owned.paused or partition not in assigned:
                 continue
             if pause:

@@ -167,7 +167,7 @@ class Ingestor:
 
     async def _flush_when_due(self, partition: TopicPartition, owned: PartitionState, now: float) -> None:
         # Only a plan needs the position; `position` blocks while a rebalance is in progress.
-        position = 0 if owned.buffer.planned_end is None else await self._kafka.position(partition)
+        position = 0 if owned.buffer.plan is None else await self._kafka.position(partition)
         if position is None or self._owned.partitions.get(partition) is not owned:
             return
         if owned.buffer.is_due(self._policy, position, now):
@@ -227,7 +227,7 @@ class Ingestor:
     def _may_drain(self, partition: TopicPartition, owned: PartitionState) -> bool:
         still_owned = self._owned.partitions.get(partition) is owned
         usable = still_owned and owned.ready and not owned.stale
-        return usable and owned.buffer.planned_end is None and not owned.buffer.is_empty
+        return usable and owned.buffer.plan is None and not owned.buffer.is_empty
 
     def _make_flusher(self, partition: TopicPartition) -> Flusher:
         return Flusher(

@@ -110,8 +110,8 @@ MUTATIONS: Final = (
         (
             Edit(
                 _BEGIN,
-                "PartitionBuffer(decision.start, decision.plan, decision.until)",
-                "PartitionBuffer(decision.start, None, decision.until)",
+                "PartitionBuffer(decision.start, decision.plan)",
+                "PartitionBuffer(decision.start, None)",
             ),
         ),
     ),
@@ -290,12 +290,23 @@ MUTATIONS: Final = (
         DECISIONS,
     ),
     Mutation(
+        "states of a flush whose records retention removed hold",
+        (
+            Edit(
+                "stepwell_ingestor.positions.decide:_after_retention",
+                "Reason.PLAN_EXPIRED, start, own.void(plan.end))",
+                "Reason.PLAN_EXPIRED, start, own.voided)",
+            ),
+        ),
+        DECISIONS,
+    ),
+    Mutation(
         "a flush that was planned before partitions were added is not completed",
         (
             Edit(
                 "stepwell_ingestor.positions.decide:decide",
-                "if decision.plan is None and decision.until is None:",
-                "if True:",
+                "    if decision.plan is None:\n        _refuse_added_partitions",
+                "    if True:\n        _refuse_added_partitions",
             ),
         ),
         DECISIONS,
