@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from support.servers.sdk import Served
 
 # The first example includes imports, and the machines are noisy: time is measured by benchmarks.
-# `make test` uses the same examples everywhere; `make test-long` draws new and more ones.
-hypothesis.settings.register_profile("stepwell", deadline=None, derandomize=True)
+# `make test` uses the same examples everywhere, `make mutants` more of them; `make test-long` draws new and more ones.
+hypothesis.settings.register_profile("stepwell", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.register_profile("thorough", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("long", deadline=None, derandomize=False, max_examples=1_000)
 hypothesis.settings.load_profile("stepwell")
 
@@ -48,6 +49,15 @@ structlog.configure(
 broker_cache.use()
 
 UNIT = TESTS / "unit"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave HTTP to `make test-long` where both DSNs answer alike; see the markers `one_dsn` and `both_dsns`."""
+    for item in items:
+        drawn = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if "http" in drawn and item.get_closest_marker("one_dsn") and not item.get_closest_marker("both_dsns"):
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture

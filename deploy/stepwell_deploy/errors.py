@@ -12,7 +12,8 @@ StepwellDeployError
 ├── ExportError          a run's rows can't be written
 │   └── ServiceLostError the connection to the service was lost during an export
 ├── NotComparableError   a run's log and tables can't be compared
-└── RebuildError         the tables can't be rebuilt now
+├── RebuildError         the tables can't be rebuilt now
+└── MoveError            the events of a topic can't be copied to another one
 """
 
 from __future__ import annotations
@@ -85,3 +86,7 @@ class NotComparableError(StepwellDeployError):
 
 class RebuildError(StepwellDeployError):
     """The tables can't be rebuilt now; the text has the reason and the remedy."""
+
+
+class MoveError(StepwellDeployError):
+    """The events of a topic can't be copied to another one; the text has the reason and the remedy."""

@@ -3,8 +3,9 @@
 StepwellIngestorError
 ├── RestartError         a partition has to be started again, from another position
 │   ├── PlanError            the records of a committed plan are not those in the topic
-│   └── PositionLostError    the tables hold an earlier position of a partition than was stored
-├── PartitionsAddedError the topic has more partitions than it had when its events were stored
+│   ├── PositionLostError    the tables hold an earlier position of a partition than was stored
+│   └── PartitionsAddedError the topic has more partitions than it had when its events were stored
+├── SwitchInterruptedError a rebuild was interrupted while it replaced tables
 ├── LandingError         ClickHouse accepts an insert but its rows can't be read
 ├── ReplayError          a run's log can't be replayed
 ├── BatchTooLargeError   a decompressed record batch would exceed the memory limit
@@ -32,8 +33,8 @@ class PositionLostError(RestartError):
     """The tables hold an earlier position of a partition than was stored: they were emptied or restored."""
 
 
-class PartitionsAddedError(StepwellIngestorError):
-    """The topic has more partitions than it had when its events were stored."""
+class PartitionsAddedError(RestartError):
+    """The topic has more partitions than it had when its events were stored: nothing of it may be stored."""
 
     def __init__(self, topic: str, stored: int, present: int) -> None:
         self.topic = topic
@@ -41,10 +42,13 @@ class PartitionsAddedError(StepwellIngestorError):
         self.present = present
         super().__init__(
             f"the topic {topic} has {present} partitions and had {stored} when its events were stored: a run's later "
-            "events may be in another partition than its earlier ones, in no order with them. Create a new topic with "
-            f"{present} partitions, set STEPWELL_EVENTS_TOPIC to it for all services and producers once the ingestors "
-            "have no lag, and leave this one as it is"
+            "events may be in another partition than its earlier ones. Stop the producers, copy what is not stored to "
+            "a new topic with `stepwell move-events`, and set STEPWELL_EVENTS_TOPIC to that one everywhere"
         )
+
+
+class SwitchInterruptedError(StepwellIngestorError):
+    """A rebuild was interrupted while it replaced tables: rows and states of runs are missing until it is completed."""
 
 
 class LandingError(StepwellIngestorError):

@@ -15,7 +15,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stepwell_ingestor.kafka.client import Kafka
-from stepwell_ingestor.kafka.log_metadata import LogIdentity
+from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
 from stepwell_ingestor.partitions import AssignedPartitions
 from stepwell_ingestor.positions.models import LogPosition
 from stepwell_ingestor.positions.stored import read_positions
@@ -32,6 +32,11 @@ def is_replaced(log: LogIdentity, present: LogIdentity) -> bool:
     """Return True if a log is another one by now, or has more partitions."""
     same_topic = log.topic_id == present.topic_id and (bool(log.topic_id) or log.cluster_id == present.cluster_id)
     return not same_topic or present.partitions > log.partitions
+
+
+def is_overtaken(position: LogPosition | None, extent: LogExtent) -> bool:
+    """Return True if retention has removed records that are not stored."""
+    return position is not None and extent.begin > position.end
 
 
 class LogWatch:
@@ -76,12 +81,16 @@ class LogWatch:
         if not known:
             return
         present = await self._kafka.describe_log(self._topic)
+        extents = await self._kafka.extents(list(known))
         stored = (await asyncio.to_thread(read_positions, self._store)).positions
         for partition, position in known.items():
-            if position is not None and self._is_outdated(partition, position, present, stored.get(partition)):
-                owned = self._owned.partitions.get(partition)
-                if owned is not None and owned.ready:
-                    owned.stale = True
+            owned = self._owned.partitions.get(partition)
+            if position is None or owned is None or not owned.ready:
+                continue
+            # Retention took what nothing has been read after: no flush will find the gap.
+            overtaken = owned.is_idle and is_overtaken(owned.flusher.position, extents[partition])
+            if overtaken or self._is_outdated(partition, position, present, stored.get(partition)):
+                owned.stale = True
 
     def _is_outdated(
         self, partition: TopicPartition, position: LogPosition, present: LogIdentity, stored: LogPosition | None

@@ -38,8 +38,8 @@ outside, the Kafka record's own time is stored, clipped to the same range."""
 REDRIVEN_HEADER: Final = "redriven"
 """Header that names the original record of a dead letter that is sent again (redriven)."""
 
-# `topic/partition/offset`, by the names that Kafka gives to topics.
-_ORIGIN: Final = re.compile(rb"[A-Za-z0-9._-]{1,249}/[0-9]{1,10}/[0-9]{1,19}")
+# `topic/partition/offset/checksum`, by the names that Kafka gives to topics; earlier letters have no checksum.
+_ORIGIN: Final = re.compile(rb"[A-Za-z0-9._-]{1,249}/[0-9]{1,10}/[0-9]{1,19}(/[0-9a-f]{8})?")
 _MICROSECONDS_A_MILLISECOND: Final = 1_000
 _DETAIL_CHARS: Final = 500
 _COMMIT_CODES: Final = bytes([COMMIT_FALSE, COMMIT_TRUE, COMMIT_DEFAULT])
@@ -56,7 +56,7 @@ class Message(NamedTuple):
     """A Kafka record of one partition; `timestamp` is the record's, in milliseconds since the epoch.
 
     The planner gets messages with logical offsets (see `positions.models`), all others have Kafka's. `origin` is
-    `topic/partition/offset` of the original event if the record is a redriven dead letter. A message with
+    `topic/partition/offset/checksum` of the original event if the record is a redriven dead letter. A message with
     a `fault` stands for unreadable records and has no value.
     """
 

@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from stepwell_ingestor import telemetry
-from stepwell_ingestor.errors import RestartError
+from stepwell_ingestor.errors import PartitionsAddedError, RestartError
 from stepwell_ingestor.flush.buffer import PartitionBuffer
 from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.kafka.client import Kafka
@@ -21,11 +21,12 @@ from stepwell_ingestor.kafka.fenced_commit import commit
 from stepwell_ingestor.messages import Message
 from stepwell_ingestor.positions.decide import USUAL, Decision, Evidence, decide
 from stepwell_ingestor.positions.observe import observe
-from stepwell_ingestor.positions.report import report_decision
+from stepwell_ingestor.positions.report import report_added_partitions, report_decision
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreUnavailableError
 
 _MILLISECONDS: Final = 1_000
+_HELD_SECONDS: Final = 2.0
 _log = structlog.get_logger()
 
 
@@ -45,6 +46,11 @@ class PartitionState:
     plan_is_void: bool = False
     stale: bool = False
 
+    @property
+    def is_idle(self) -> bool:
+        """True if nothing that was read waits to be stored."""
+        return self.task is None and self.buffer.is_empty
+
 
 class AssignedPartitions:
     """The partitions that the group has assigned to this member.
@@ -60,6 +66,7 @@ class AssignedPartitions:
         self._make_flusher = make_flusher
         self._finding: asyncio.Task[None] | None = None
         self._failed = False
+        self._added = False
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Handle assignment. Runs before the first message of the partitions can arrive."""
@@ -108,8 +115,9 @@ class AssignedPartitions:
 
         A broker that does not answer for one of them must not delay the flushes of others.
 
+        While the topic has more partitions than are stored, none of them begins.
+
         Raises:
-            PartitionsAddedError: if the topic has more partitions than are stored.
             StoreError: if ClickHouse refuses a statement.
         """
         if self._finding is not None and self._finding.done():
@@ -133,9 +141,15 @@ class AssignedPartitions:
         unavailable = any(isinstance(error, StoreUnavailableError) for error in errors)
         if unavailable or self._failed:
             telemetry.gauge("stepwell_ingestor_store_alarm", unavailable)
-        if errors and not self._failed:
+        added = next((error for error in errors if isinstance(error, PartitionsAddedError)), None)
+        report_added_partitions(added, reported=self._added)
+        self._added = added is not None
+        if errors and added is None and not self._failed:
             _log.warning("positions_unavailable", error=str(errors[0]))
         self._failed = bool(errors)
+        if added is not None:
+            # An operator has to act, which takes longer than the next turn of the loop.
+            await asyncio.sleep(_HELD_SECONDS)
 
     async def _find_some(
         self, portion: Sequence[TopicPartition], new: Mapping[TopicPartition, PartitionState]
@@ -147,7 +161,7 @@ class AssignedPartitions:
             for partition, evidence in evidences.items():
                 if self.partitions.get(partition) is new[partition]:
                     await self._begin(partition, new[partition], evidence)
-        except (KafkaError, StoreUnavailableError) as error:
+        except (KafkaError, StoreUnavailableError, PartitionsAddedError) as error:
             return error
         return None
 
@@ -159,7 +173,7 @@ class AssignedPartitions:
             await self._store_position(partition, owned, evidence, decision)
         else:
             owned.flusher.begin(decision.position)
-        if decision.reason not in USUAL and decision.plan is None and decision.until is None:
+        if decision.reason not in USUAL and decision.plan is None:
             # The next owner need not find the same discrepancy again, also if no event comes before.
             await commit(self._kafka, partition, decision.start, "")
         if self.partitions.get(partition) is not owned:
@@ -171,7 +185,7 @@ class AssignedPartitions:
             return
         # Drop messages that were fetched before the seek: aiokafka looks up its position independently, and another
         # member may have advanced since. They may leave a gap or precede the start; they are fetched again.
-        owned.buffer = PartitionBuffer(decision.start, decision.plan, decision.until)
+        owned.buffer = PartitionBuffer(decision.start, decision.plan)
         owned.ready = True
 
     async def _store_position(
@@ -191,7 +205,7 @@ class AssignedPartitions:
         assigned = self._kafka.assignment()
         full = sum(owned.buffer.bytes for owned in self.partitions.values()) >= limit_bytes
         for partition, owned in self.partitions.items():
-            pause = full and not owned.buffer.is_empty and owned.buffer.planned_end is None
+            pause = full and not owned.buffer.is_empty and owned.buffer.plan is None
             if pause == owned.paused or partition not in assigned:
                 continue
             if pause:

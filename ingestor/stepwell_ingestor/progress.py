@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final, NoReturn
 
 import structlog
 
 from stepwell_ingestor import telemetry
+from stepwell_ingestor.rebuild.unfinished_switch import refuse_interrupted_switch
 from stepwell_ingestor.service import Ingestor
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.errors import StoreUnavailableError
 
 _LOOK_SECONDS: Final = 1.0
+_RETRY_SECONDS: Final = 2.0
 _log = structlog.get_logger()
 
 
@@ -41,27 +45,49 @@ class WatchedIngestor:
     """An ingestor with the stall alarm."""
 
     def __init__(self, settings: IngestorSettings, store: Store) -> None:
-        self._ingestor = Ingestor(settings, store)
+        self._settings = settings
+        self._ingestor: Ingestor | None = None
+        self._store = store
         self._stall_seconds = settings.ingestor_stall_seconds
+        self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Ingest until `stop`. Raises the errors of `Ingestor.run`."""
-        watching = asyncio.create_task(self._watch())
+        """Ingest until `stop`. Raises the errors of `Ingestor.run`; SwitchInterruptedError before anything is read."""
+        if not await self._may_begin():
+            return
+        self._ingestor = ingestor = Ingestor(self._settings, self._store)
+        watching = asyncio.create_task(self._watch(ingestor))
         try:
-            await self._ingestor.run()
+            await ingestor.run()
         finally:
             watching.cancel()
 
     async def stop(self) -> bool:
         """Stop `run`; return True if everything read was stored."""
-        return await self._ingestor.stop()
+        self._stopping.set()
+        return self._ingestor is None or await self._ingestor.stop()
 
-    async def _watch(self) -> NoReturn:
+    async def _may_begin(self) -> bool:
+        """Wait until the tables can be read, and refuse incomplete ones; return False if `stop` was called."""
+        while not self._stopping.is_set():
+            try:
+                await asyncio.to_thread(refuse_interrupted_switch, self._store)
+            except StoreUnavailableError as error:
+                _log.warning("store_unreachable", retry_seconds=_RETRY_SECONDS, error=str(error))
+                telemetry.gauge("stepwell_ingestor_store_alarm", 1)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), _RETRY_SECONDS)
+            else:
+                telemetry.gauge("stepwell_ingestor_store_alarm", 0)
+                return not self._stopping.is_set()
+        return False
+
+    async def _watch(self, ingestor: Ingestor) -> NoReturn:
         clock = asyncio.get_running_loop().time
         watch = StallWatch(self._stall_seconds, clock())
         rang = False
         while True:
-            status = self._ingestor.status()
+            status = ingestor.status()
             rings = watch.observe(status.lag_events, status.last_flush_at, clock())
             if rings and not rang:
                 _log.error("ingestor_stalled", lag_events=status.lag_events, seconds=self._stall_seconds)

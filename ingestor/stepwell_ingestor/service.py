@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from stepwell_ingestor import telemetry
 from stepwell_ingestor.alarms import DeadLetterAlarm
 from stepwell_ingestor.errors import PlanError, RestartError
+from stepwell_ingestor.flush.content_report import report_differences
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.flush.policy import FlushPolicy
@@ -54,8 +55,8 @@ class Ingestor:
     Retries without limit while Kafka, ClickHouse or the media store can't be reached.
 
     `run()` raises errors that a retry can't resolve: ClickHouse refuses a statement (`StoreError`) or accepts an insert
-    without storing it (`LandingError`), the topic has more partitions than are stored (`PartitionsAddedError`), or the
-    broker refuses this client (`KafkaError`). Nothing is committed in these cases: the next ingestor repeats the flush.
+    without storing it (`LandingError`), or the broker refuses this client (`KafkaError`). Nothing is
+    committed in these cases: the next ingestor repeats the flush.
     """
 
     def __init__(
@@ -166,7 +167,7 @@ class Ingestor:
 
     async def _flush_when_due(self, partition: TopicPartition, owned: PartitionState, now: float) -> None:
         # Only a plan needs the position; `position` blocks while a rebalance is in progress.
-        position = 0 if owned.buffer.planned_end is None else await self._kafka.position(partition)
+        position = 0 if owned.buffer.plan is None else await self._kafka.position(partition)
         if position is None or self._owned.partitions.get(partition) is not owned:
             return
         if owned.buffer.is_due(self._policy, position, now):
@@ -192,6 +193,7 @@ class Ingestor:
         telemetry.count("stepwell_ingestor_early_sessions", len(plan.early))
         for early in plan.early:
             _log.warning("session_overtook_predecessor", **early.as_fields())
+        report_differences(plan.differing)
         self._alarm.report(pending.messages, plan.dead)
         telemetry.gauge("stepwell_ingestor_last_flush_timestamp_seconds", self._last_flush_at)
         telemetry.gauge("stepwell_ingestor_state_bytes", self._memory.bytes)
@@ -225,7 +227,7 @@ class Ingestor:
     def _may_drain(self, partition: TopicPartition, owned: PartitionState) -> bool:
         still_owned = self._owned.partitions.get(partition) is owned
         usable = still_owned and owned.ready and not owned.stale
-        return usable and owned.buffer.planned_end is None and not owned.buffer.is_empty
+        return usable and owned.buffer.plan is None and not owned.buffer.is_empty
 
     def _make_flusher(self, partition: TopicPartition) -> Flusher:
         return Flusher(

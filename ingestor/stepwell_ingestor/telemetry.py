@@ -26,6 +26,7 @@ CounterName = Literal[
     "stepwell_ingestor_positions_corrected",
     "stepwell_ingestor_missing_records",
     "stepwell_ingestor_early_sessions",
+    "stepwell_ingestor_differing_rows",
 ]
 GaugeName = Literal[
     "stepwell_ingestor_lag_events",
@@ -42,6 +43,8 @@ GaugeName = Literal[
     "stepwell_ingestor_stalled_alarm",
     "stepwell_ingestor_log_alarm",
     "stepwell_ingestor_missing_alarm",
+    "stepwell_ingestor_partitions_alarm",
+    "stepwell_ingestor_content_alarm",
 ]
 
 _COUNTERS: Final[dict[CounterName, str]] = {
@@ -58,6 +61,7 @@ _COUNTERS: Final[dict[CounterName, str]] = {
     "stepwell_ingestor_isolated_events": "Events that made planning fail, sent to the dead letters as `unusable`.",
     "stepwell_ingestor_refused_events": "Events whose rows ClickHouse refused, sent to the dead letters as `unusable`.",
     "stepwell_ingestor_early_sessions": "Sessions that began in the log before all records of their predecessor.",
+    "stepwell_ingestor_differing_rows": "Rows of batches that are not stored as their session has sent them.",
     "stepwell_ingestor_inserts_repaired": "Inserts repeated because ClickHouse had recorded and lost them in a crash.",
     "stepwell_ingestor_positions_corrected": "Partitions that were not continued at the group's committed offset.",
     "stepwell_ingestor_missing_records": "Offsets that Kafka's retention removed before they were stored.",
@@ -80,6 +84,8 @@ _GAUGES: Final[dict[GaugeName, str]] = {
     "stepwell_ingestor_stalled_alarm": "1 while events wait and no flush has completed for too long.",
     "stepwell_ingestor_log_alarm": "1 after Kafka has lost or replaced stored records, until the ingestor ends.",
     "stepwell_ingestor_missing_alarm": "1 after retention has removed records too early, until the ingestor ends.",
+    "stepwell_ingestor_partitions_alarm": "1 while nothing is stored because partitions were added to the topic.",
+    "stepwell_ingestor_content_alarm": "1 after rows differed from what was sent, until the ingestor ends.",
 }
 
 _counters: Final = {name: Counter(name, text) for name, text in _COUNTERS.items()}

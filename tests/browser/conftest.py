@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +18,15 @@ from support.servers.sdk import served
 from support.servers.stack import Stack
 
 SHOTS = ROOT / "build" / "screenshots"
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note a failure for the fixture that takes pictures."""
+    report = yield
+    item.stash[_FAILED] = report.failed
+    return report
 
 
 @pytest.fixture(scope="package")
@@ -50,9 +60,12 @@ def window(site: Site, browser: Browser, request: pytest.FixtureRequest) -> Iter
         return opened[-1]
 
     yield open_window
+    # A picture takes as long as a short test.
+    pictured = request.node.stash[_FAILED] or "STEPWELL_TEST_PICTURES" in os.environ
     SHOTS.mkdir(parents=True, exist_ok=True)
     for number, one in enumerate(opened):
-        one.page.screenshot(path=SHOTS / f"{request.node.name.replace('/', '_')[:100]}-{number}.png")
+        if pictured:
+            one.page.screenshot(path=SHOTS / f"{request.node.name.replace('/', '_')[:100]}-{number}.png")
         one.close()
     for one in opened:
         one.check()

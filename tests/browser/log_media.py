@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import plotly.graph_objects as go
+from bokeh.plotting import figure
 
 import stepwell
 
@@ -53,5 +56,16 @@ def log(name: str, shade: int) -> None:
     run.finish()
 
 
+def log_one(name: str, value: object) -> None:
+    """Log one value in a project of its own."""
+    run = stepwell.init(project=name, id=name, name=name)
+    run.log({name: value})
+    run.finish()
+
+
 log("dim", 20)
 log("bright", 160)
+log_one("escape", stepwell.Html(str(Path(__file__).parent / "escape.html"), inject=False))
+chart = figure(width=300, height=200)
+chart.line([1, 2, 3], [1, 4, 9])
+log_one("chart", chart)

@@ -13,15 +13,21 @@ from browser.window import Site, Window, project_url
 from stepwell_schemas.rules.kinds import Kind
 from support.servers.sdk import eventually
 
+# The first test waits for a broker, and for a script that imports several large libraries.
+pytestmark = pytest.mark.timeout(300)
+
 Open = Callable[..., Window]
 HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
 def media(site: Site) -> str:
-    """Two runs with media of every kind, logged by a real script."""
-    site.sdk.run(HERE / "log_media.py")
-    eventually(lambda: site.sdk.state("bright"), "finished")
+    """Two runs with media of every kind, and two projects of one value each, logged by a real script."""
+    with site.sdk.start(HERE / "log_media.py") as process:
+        _, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    for run in ("dim", "bright", "escape", "chart"):
+        eventually(lambda run=run: site.sdk.state(run), "finished")  # type: ignore[misc]
     return project_url("media")
 
 
@@ -129,16 +135,6 @@ def test_tables_are_paged_sorted_and_filtered_with_media_in_their_cells(window: 
     expect(tile.get_by_role("status")).to_have_text("1–9 of 9 found of 60")
 
 
-_ESCAPE = HERE / "escape.html"
-
-_ESCAPING = """
-import sys, stepwell
-run = stepwell.init(project="escape", id="run", name="run")
-run.log({"page": stepwell.Html(sys.argv[1], inject=False)})
-run.finish()
-"""
-
-
 def outcome(page: FrameLocator | Page) -> dict[str, str]:
     """Return what a page found that tried to get out."""
     out = page.locator("#out")
@@ -147,9 +143,8 @@ def outcome(page: FrameLocator | Page) -> dict[str, str]:
     return found
 
 
+@pytest.mark.usefixtures("media")
 def test_a_page_reaches_neither_the_page_around_it_nor_cookies_nor_the_service(window: Open, site: Site) -> None:
-    site.sdk.run(_ESCAPING, str(_ESCAPE))
-    eventually(lambda: site.sdk.state("run"), "finished")
     # What it tries is refused, and the browser says so.
     allowed = (
         "Refused",
@@ -164,7 +159,7 @@ def test_a_page_reaches_neither_the_page_around_it_nor_cookies_nor_the_service(w
     )
     view = window(project_url("escape"), allowed=allowed)
     view.page.context.add_cookies([{"name": "secret", "value": "1", "url": site.url}])
-    frame = view.panel("page").locator("iframe")
+    frame = view.panel("escape").locator("iframe")
     expect(frame).to_have_attribute("sandbox", "allow-scripts")
     found = outcome(frame.content_frame)
     _is_kept_in(found)
@@ -232,20 +227,8 @@ def test_a_bad_reference_is_shown_as_such_and_takes_nothing_beside_it_away(windo
     expect(view.panel("boxed").locator(".tile").first).to_be_visible()
 
 
-_CHART = """
-import stepwell
-from bokeh.plotting import figure
-chart = figure(width=300, height=200)
-chart.line([1, 2, 3], [1, 4, 9])
-run = stepwell.init(project="chart", id="run", name="run")
-run.log({"chart": chart})
-run.finish()
-"""
-
-
-def test_a_saved_chart_is_drawn_without_the_network(window: Open, site: Site) -> None:
-    site.sdk.run(_CHART)
-    eventually(lambda: site.sdk.state("run"), "finished")
+@pytest.mark.usefixtures("media")
+def test_a_saved_chart_is_drawn_without_the_network(window: Open) -> None:
     view = window(project_url("chart"))
     frame = view.panel("chart").locator("iframe").content_frame
     expect(frame.locator(".bk-Figure")).to_be_visible()

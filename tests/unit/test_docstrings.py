@@ -16,6 +16,7 @@ FOLDERS: Final = ("schemas", "producer/stepwell", "ingestor", "query/stepwell_qu
 """Folders that the rule holds for, relative to the repository."""
 
 _QUESTION: Final = re.compile(r"(?:What|Which|Whether|How|Who|Where)\b")
+_QUOTED_QUESTION: Final = re.compile(rf"[\"'][\\\s]*{_QUESTION.pattern}")
 _DOCUMENTED: Final = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -47,7 +48,9 @@ def test_no_docstring_begins_with_a_question_word(folder: str) -> None:
 
 
 def _questions_in(path: Path) -> list[int]:
-    return questions(path.read_text("utf-8"))
+    source = path.read_text("utf-8")
+    # Parsing takes a hundred times as long as looking for such a text.
+    return questions(source) if _QUOTED_QUESTION.search(source) else []
 
 
 def test_the_rule_finds_each_kind_of_docstring() -> None:

@@ -60,6 +60,18 @@ def _missing(samples: Samples) -> str:
     return f"retention removed {lost:,.0f} records before they were stored; set `retention.ms` of the topic to -1"
 
 
+def _partitions(samples: Samples) -> str:
+    return (
+        f"partitions were added to the events topic, so nothing is stored; {_lag(samples)} events wait. Stop the "
+        "producers, and see `stepwell move-events`"
+    )
+
+
+def _content(samples: Samples) -> str:
+    rows = samples.get("stepwell_ingestor_differing_rows_total", 0.0)
+    return f"{rows:,.0f} rows are not stored as they were sent; find them by `content_differs` in the log"
+
+
 def _broker(samples: Samples) -> str:
     return f"the broker is away or unsteady ({_restarts(samples, 'broker')}); see the end of kafka/broker.log"
 
@@ -102,6 +114,8 @@ ALARMS: Final = (
     AlarmRule("ingestor_stalled", "stepwell_ingestor_stalled_alarm", _stalled),
     AlarmRule("log_replaced", "stepwell_ingestor_log_alarm", _log),
     AlarmRule("records_missing", "stepwell_ingestor_missing_alarm", _missing),
+    AlarmRule("partitions_added", "stepwell_ingestor_partitions_alarm", _partitions),
+    AlarmRule("content_differs", "stepwell_ingestor_content_alarm", _content),
     AlarmRule("broker_down", "stepwell_up_broker_alarm", _broker),
     AlarmRule("ingestor_failing", "stepwell_up_ingestor_alarm", _ingestor),
     AlarmRule("disk_low", "stepwell_up_disk_alarm", _disk),

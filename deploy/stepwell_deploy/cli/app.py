@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import typer
 from rich.console import Console
@@ -11,6 +12,7 @@ from stepwell_deploy.cli.commands import (
     console,
     deadletters,
     export,
+    move,
     read,
     rebuild,
     rollups,
@@ -40,12 +42,16 @@ deadletters.register(app)
 verify.register(app)
 rollups.register(app)
 rebuild.register(app)
+move.register(app)
 
 
-def main() -> None:
-    """Run the command line. An expected failure prints one sentence on stderr and ends with exit code 1."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line, of this process if no arguments are given.
+
+    An expected failure prints one sentence on stderr and ends with exit code 1.
+    """
     try:
-        app()
+        app(arguments)
     except EXPECTED_FAILURES as error:
         Console(stderr=True).print(f"[red]stepwell:[/red] {sentence(error)}", highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from stepwell_deploy.errors import NoLetterError
-from stepwell_ingestor.messages import REDRIVEN_HEADER
+from stepwell_ingestor.messages import REDRIVEN_HEADER, redriven_session
 from stepwell_schemas.errors import IdentifierError, UnusableEventError
 from stepwell_schemas.events.codec import Codec
 from stepwell_schemas.events.models import Event, LogBatch, LogEvent
@@ -21,6 +21,8 @@ from stepwell_schemas.rules.steps import NO_STEP
 
 _TIMESTAMP: Final = re.compile(r"-?[0-9]{1,19}")
 _OFFSET: Final = re.compile(r"[0-9]{1,19}")
+_CHECKSUM: Final = re.compile(r"[0-9a-f]{8}")
+_ORIGIN_PARTS: Final = 3
 _HEX_BYTES: Final = 256
 _HEX_BYTES_A_LINE: Final = 16
 _CODEC: Final = Codec()
@@ -100,9 +102,22 @@ class Letter:
         return Origin(self.headers["topic"], int(partition), int(offset))
 
     @property
+    def event_id(self) -> str:
+        """Identity of the event through all redrives, by which an ingestor stores it once; "" if unknown.
+
+        Its origin before any redrive, and its checksum: a topic that was created again has other events at an origin.
+        """
+        if redriven := self.headers.get(REDRIVEN_HEADER):
+            return redriven
+        checksum = self.headers.get("checksum", "")
+        if self.origin is None or not _CHECKSUM.fullmatch(checksum):
+            return str(self.origin or "")
+        return f"{self.origin}/{checksum}"
+
+    @property
     def first_origin(self) -> str:
-        """Origin of the event before any redrive, by which an ingestor stores it once; "" if unknown."""
-        return self.headers.get(REDRIVEN_HEADER) or str(self.origin or "")
+        """Origin of the event before any redrive; "" if unknown."""
+        return "/".join(self.event_id.split("/")[:_ORIGIN_PARTS])
 
     @property
     def event_timestamp(self) -> int | None:
@@ -147,6 +162,7 @@ def as_json(letter: Letter, partitions: int) -> dict[str, Any]:
         "bytes": None if letter.value is None else len(letter.value),
         "partly_stored": letter.partly_stored,
         "first_origin": letter.first_origin,
+        "redriven_session": redriven_session(letter.event_id),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Coroutine, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Container, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -58,6 +58,7 @@ def find_kafka(service: ServiceClient) -> KafkaSettings:
     update = {
         "kafka_bootstrap_servers": connection["kafka"]["bootstrap_servers"],
         "kafka_security_protocol": connection["kafka"]["security_protocol"],
+        "events_topic": connection["topics"]["events"],
         "deadletters_topic": connection["topics"]["deadletters"],
     }
     return settings.model_copy(update=update)
@@ -107,6 +108,11 @@ class TopicLog:
             yield cls(consumer, {name: range(first[name], end[name]) for name in partitions})
         finally:
             await consumer.stop()
+
+    async def all_topics(self) -> set[str]:
+        """Return the names of all topics of the broker."""
+        topics: set[str] = await self._consumer.topics()
+        return topics
 
     async def records(self) -> AsyncIterator[Record | Unreadable]:
         """Yield every record, and a placeholder for each unreadable one, in order within each partition."""
@@ -180,6 +186,10 @@ class DeadLetters:
             raise NoLetterError(text, f"see `list` for those that {self._settings.deadletters_topic} holds")
         return _letter(record)
 
+    async def all_topics(self) -> set[str]:
+        """Return the names of all topics of the broker. Raises: KafkaError."""
+        return await self._log.all_topics()
+
     async def original(self, letter: Letter) -> tuple[bytes | None, bytes]:
         """Return the event's key and bytes: from the letter, or from its origin if they were too large for the letter.
 
@@ -229,7 +239,8 @@ async def redrive(
     """
     done = Redriven()
     on_the_way: deque[tuple[Letter, Awaitable[Any]]] = deque()
-    origins: set[str] = set()
+    events: set[str] = set()
+    topics = await opened.all_topics()
     # Not an idempotent producer: aiokafka's sequence numbers break when the broker refuses a message for its size.
     async with AIOKafkaProducer(
         **settings.kafka_connection(),
@@ -240,12 +251,12 @@ async def redrive(
         async for letter in letters:
             if letter.partly_stored and not partly_stored:
                 done.partly_stored.append(letter.name)
-            elif letter.origin is not None and letter.first_origin in origins:
+            elif letter.origin is not None and letter.event_id in events:
                 done.same_event.append(letter.name)
             else:
-                origins.add(letter.first_origin)
+                events.add(letter.event_id)
                 try:
-                    on_the_way.append((letter, await _send(producer, opened, letter)))
+                    on_the_way.append((letter, await _send(producer, opened, topics, letter)))
                 except (LetterError, BrokerError, MessageSizeTooLargeError) as error:
                     done.failed.append((letter.name, str(error)))
             if len(on_the_way) >= _IN_FLIGHT:
@@ -255,14 +266,15 @@ async def redrive(
     return done
 
 
-async def _send(producer: AIOKafkaProducer, opened: DeadLetters, letter: Letter) -> Awaitable[Any]:
+async def _send(
+    producer: AIOKafkaProducer, opened: DeadLetters, topics: Container[str], letter: Letter
+) -> Awaitable[Any]:
     origin = require_origin(letter)
     key, value = await opened.original(letter)
-    try:
-        known = await producer.partitions_for(origin.topic)
-    except UnknownTopicOrPartitionError as error:
-        raise LetterError(f"Kafka has no topic {origin.topic}") from error
-    if origin.partition not in known:
+    # The producer would look for an unknown topic until its time limit.
+    if origin.topic not in topics:
+        raise LetterError(f"Kafka has no topic {origin.topic}")
+    if origin.partition not in await producer.partitions_for(origin.topic):
         raise LetterError(f"the topic {origin.topic} has no partition {origin.partition}")
     # With the time it had: an event that names none of its own is stored at its record's. One that no clock has
     # would be refused.
@@ -275,7 +287,7 @@ async def _send(producer: AIOKafkaProducer, opened: DeadLetters, letter: Letter)
         key=key,
         partition=origin.partition,
         timestamp_ms=timestamp,
-        headers=[(REDRIVEN_HEADER, letter.first_origin.encode())],
+        headers=[(REDRIVEN_HEADER, letter.event_id.encode())],
     )
     return on_its_way
 
@@ -289,8 +301,8 @@ async def _arrive(letter: Letter, on_its_way: Awaitable[Any], done: Redriven) ->
         done.sent.append(letter.name)
 
 
-def stored_origins(service: ServiceClient, runs: Iterable[RunPath]) -> set[str] | None:
-    """Return the origins of redriven events that are stored in runs; None if no service answers."""
+def stored_sessions(service: ServiceClient, runs: Iterable[RunPath]) -> set[str] | None:
+    """Return the sessions with records in runs, among them those of redriven events; None if no service answers."""
     taken: set[str] = set()
     for run in runs:
         try:

@@ -24,7 +24,7 @@ from stepwell_deploy.rebuild.report import (
     refusal,
     run_difference,
 )
-from stepwell_deploy.rebuild.switch import SWITCHING, exchange_tables, replace_run
+from stepwell_deploy.rebuild.switch import exchange_tables, replace_run
 from stepwell_ingestor.kafka.client import CommittedOffset
 from stepwell_ingestor.positions.models import LogPosition
 from stepwell_ingestor.positions.stored import TABLE as POSITIONS
@@ -40,16 +40,13 @@ from stepwell_ingestor.rebuild.ranges import (
 )
 from stepwell_ingestor.rebuild.record import RebuildRecord
 from stepwell_ingestor.rebuild.replay import Replayed, replay
+from stepwell_ingestor.rebuild.unfinished_switch import SUFFIX, SWITCHED, SWITCHING, begin_run_switch
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.migrations.runner import migrate, migrations
 from stepwell_schemas.rules.identifiers import RunPath
 
-SUFFIX: Final = "_rebuild"
-"""The rebuilt tables are in a database of this name, after that of the present ones."""
-
 _SCOPE: Final = "scope"
-_SWITCHED: Final = "switched"
 _GROUP_POLL_SECONDS: Final = 0.5
 # The session of a killed ingestor ends after this time, and some.
 _GROUP_EXTRA_SECONDS: Final = 5.0
@@ -107,7 +104,7 @@ def discard(settings: IngestorSettings) -> None:
         if not _exists(present, rebuilt.database):
             return
         record.open()
-        if record.get(SWITCHING) is not None and record.get(_SWITCHED) is None:
+        if record.get(SWITCHING) is not None and record.get(SWITCHED) is None:
             raise RebuildError("a switch was interrupted; `stepwell rebuild --switch` completes it first")
         _drop(rebuilt)
 
@@ -179,7 +176,7 @@ def _continues_switch(databases: _Databases) -> bool:
     if not _exists(databases.present, databases.rebuilt.database):
         return False
     databases.record.open()
-    if databases.record.get(_SWITCHED) is not None:
+    if databases.record.get(SWITCHED) is not None:
         raise RebuildError(
             f"the database {databases.rebuilt.database} has the tables from before the last rebuild; drop them with "
             "`stepwell rebuild --discard`"
@@ -279,8 +276,9 @@ def _switch(settings: IngestorSettings, databases: _Databases, report: RebuildRe
     scope = databases.record.get(_SCOPE)
     if scope["run"] is None:
         exchange_tables(databases.present, databases.rebuilt, databases.record)
-        databases.record.put(_SWITCHED, True)
+        databases.record.put(SWITCHED, True)
     else:
+        begin_run_switch(databases.record, scope["run"])
         replace_run(databases.present, databases.rebuilt, RunPath.parse(scope["run"]))
         _drop(databases.rebuilt)
     return _with(report, Outcome.SWITCHED, "")

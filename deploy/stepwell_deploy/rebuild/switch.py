@@ -3,7 +3,8 @@
 All runs: each table is exchanged with its counterpart, which ClickHouse does atomically for a table at a time. The
 record says which table is to come from the other database, by its UUID, so that no table is exchanged back.
 
-One run: its rows are deleted from each table and copied from the rebuilt one.
+One run: its rows are deleted from each table and copied from the rebuilt one. The record says so before, so that no
+ingestor takes a run without rows for a new one, and the next rebuild completes it.
 """
 
 # ruff: noqa: S608 - statements are put together from names in system.tables, which are quoted.
@@ -17,12 +18,10 @@ from typing import Final
 from stepwell_ingestor.flush.insert_check import FED
 from stepwell_ingestor.rebuild.record import TABLE as RECORD
 from stepwell_ingestor.rebuild.record import RebuildRecord
+from stepwell_ingestor.rebuild.unfinished_switch import SWITCHING
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.clickhouse.tables import RUN_CONDITION
 from stepwell_schemas.rules.identifiers import RunPath
-
-SWITCHING: Final = "switching"
-"""Name in the record: by table, the UUID of the rebuilt one; None before a switch has begun."""
 
 # Last, so that events which an ingestor stores in the middle of an interrupted switch are read again once it is
 # complete: the tables are then behind the group.

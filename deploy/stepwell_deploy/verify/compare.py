@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from stepwell.delivery.set_aside import set_aside_path
 from stepwell_deploy.rendering import counted
 from stepwell_deploy.verify.journals import JournalCheck
 from stepwell_ingestor.verify.fingerprints import Figures, RollupFigures, RollupKey, SeriesKey
@@ -172,6 +173,11 @@ def compare_journals(checks: Iterable[JournalCheck]) -> tuple[list[Difference], 
     for check in checks:
         session, account = check.account.info.session, check.account
         differences += _tallied(check.held, check.logged)
+        if account.set_aside:
+            kept = counted(len(account.set_aside), "record")
+            notes.append(
+                f"session {session}: {kept} could not be delivered, and left out: {set_aside_path(account.path)}"
+            )
         waiting = account.records - check.following
         if waiting > 0 and account.living:
             notes.append(f"session {session} is still open: {counted(waiting, 'record')} of its journal not sent yet")

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from stepwell.delivery.batching import EventContent, build_event, split_into_events
 from stepwell.delivery.publisher import READ_BYTES
+from stepwell.delivery.set_aside import read_set_aside
 from stepwell.delivery.sync import find_journals
 from stepwell.errors import JournalError
 from stepwell.journal import locks
@@ -36,6 +37,7 @@ class JournalAccount(NamedTuple):
         first: the number of the first record that it still has.
         living: true if its session may still write.
         damage: the damage that ends reading before the journal's end, "" if there is none.
+        set_aside: the numbers of records that could not be delivered, and are in a file next to the journal.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class JournalAccount(NamedTuple):
     living: bool
     damage: str
     first: int = 0
+    set_aside: frozenset[int] = frozenset()
 
 
 class JournalCheck(NamedTuple):
@@ -83,7 +86,8 @@ def check_journal(account: JournalAccount, session: SessionTally, *, complete: b
     try:
         for event in _events(account):
             if isinstance(event, LogBatch):
-                merge(held, tally_batch(event, first, session.following))
+                for start, end in _delivered(first, session.following, account.set_aside):
+                    merge(held, tally_batch(event, start, end))
                 merge(pending, tally_batch(event, session.following, account.records))
     except (OSError, JournalError):
         if account.path.exists():
@@ -92,6 +96,17 @@ def check_journal(account: JournalAccount, session: SessionTally, *, complete: b
     if account.first > 0:
         return JournalCheck(account, {}, {}, pending, session.following)
     return JournalCheck(account, held, session.tallies, pending, session.following)
+
+
+def _delivered(first: int, following: int, set_aside: frozenset[int]) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of record numbers in [first, following) whose values the log should have.
+
+    A record that was set aside has an event without its values in the log.
+    """
+    for number in sorted(number for number in set_aside if first <= number < following):
+        yield first, number
+        first = number + 1
+    yield first, following
 
 
 def _account(path: Path, run: RunPath) -> JournalAccount | None:
@@ -108,7 +123,8 @@ def _account(path: Path, run: RunPath) -> JournalAccount | None:
             # An open session writes while its journal is read: apparent damage is its next record.
             damage = None if living else reader.damage(journal)
             records = reader.position.sequence
-            return JournalAccount(path, journal.info, records, living, "" if damage is None else str(damage), first)
+            said = "" if damage is None else str(damage)
+            return JournalAccount(path, journal.info, records, living, said, first, read_set_aside(path))
     except (OSError, JournalError):
         return None
 

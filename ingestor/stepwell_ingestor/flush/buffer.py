@@ -26,14 +26,13 @@ class FlushMessages(NamedTuple):
 class PartitionBuffer:
     """The messages of one partition that are read and not settled, in order of offset.
 
-    `plan` is that of a flush which a previous owner left unfinished. `planned_end` is its end, or that of a flush of
-    which the log holds only a part: the next flush has exactly the messages before it.
+    `plan` is that of a flush which a previous owner left unfinished: the next flush has exactly the messages before
+    its end.
     """
 
-    def __init__(self, start: int | None = None, plan: PlanMark | None = None, until: int | None = None) -> None:
+    def __init__(self, start: int | None = None, plan: PlanMark | None = None) -> None:
         self.start = start
         self.plan = plan
-        self.planned_end = until if plan is None else plan.end
         self.bytes = 0
         self._messages: list[Message] = []
         self._first_at: float | None = None
@@ -62,8 +61,8 @@ class PartitionBuffer:
 
     def is_due(self, policy: FlushPolicy, position: int, now: float) -> bool:
         """Return True if it is time to flush; `position` is the offset that is read next."""
-        if self.planned_end is not None:
-            return position >= self.planned_end
+        if self.plan is not None:
+            return position >= self.plan.end
         return policy.is_due(self.bytes, self._first_at, now)
 
     def next_flush(self, policy: FlushPolicy) -> FlushMessages:
@@ -74,12 +73,11 @@ class PartitionBuffer:
         """
         messages = self._messages
         start = messages[0].offset if self.start is None else self.start
-        if self.planned_end is not None:
-            planned = [message for message in messages if message.offset < self.planned_end]
+        if self.plan is not None:
+            planned = [message for message in messages if message.offset < self.plan.end]
             if planned:
-                return FlushMessages(start, planned, self.planned_end, self.plan)
-            if self.plan is not None:
-                raise PlanError(f"the log has no message of the planned flush [{start}, {self.planned_end})")
+                return FlushMessages(start, planned, self.plan.end, self.plan)
+            raise PlanError(f"the log has no message of the planned flush [{start}, {self.plan.end})")
         messages = messages[: count_next_flush([message.size for message in messages], policy.max_bytes)]
         return FlushMessages(start, messages, messages[-1].offset + 1)
 
@@ -87,5 +85,5 @@ class PartitionBuffer:
         """Remove the messages of a completed flush."""
         del self._messages[: len(flushed.messages)]
         self.bytes -= sum(message.size for message in flushed.messages)
-        self.start, self.plan, self.planned_end = flushed.end, None, None
+        self.start, self.plan = flushed.end, None
         self._first_at = now if self._messages else None

@@ -25,6 +25,7 @@ from aiokafka.errors import (
 from stepwell_ingestor import telemetry
 from stepwell_ingestor.kafka.client import Kafka
 from stepwell_ingestor.messages import REDRIVEN_HEADER, DeadLetter
+from stepwell_ingestor.positions.checksums import record_checksum
 from stepwell_schemas.limits import LETTER_KEY_MAX_BYTES, LETTER_VALUE_MAX_BYTES
 
 _IN_FLIGHT: Final = 500
@@ -171,6 +172,8 @@ def _headers(origin: TopicPartition, letter: DeadLetter) -> list[tuple[str, str]
         "partition": str(origin.partition),
         "offset": str(message.offset if message.fault is None else message.fault.first),
         "timestamp": str(message.timestamp),
+        # A topic that was created again has other events at the same offsets.
+        "checksum": f"{record_checksum(message):08x}",
     }
     if message.fault is not None:
         headers["last_offset"] = str(message.offset)

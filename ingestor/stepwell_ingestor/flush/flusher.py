@@ -34,7 +34,7 @@ import structlog
 from aiokafka import TopicPartition
 
 from stepwell_ingestor import telemetry
-from stepwell_ingestor.errors import LandingError, PositionLostError
+from stepwell_ingestor.errors import LandingError, PartitionsAddedError, PositionLostError
 from stepwell_ingestor.flush.buffer import FlushMessages
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.insert_check import insert_is_visible
@@ -51,7 +51,10 @@ from stepwell_ingestor.planner.isolation import plan_usable
 from stepwell_ingestor.planner.plan import FlushPlan, is_repeated
 from stepwell_ingestor.planner.run_state import RunState
 from stepwell_ingestor.positions.checksums import boundary_after
+from stepwell_ingestor.positions.gaps import count_removed, find_gaps
+from stepwell_ingestor.positions.homes import may_have_moved
 from stepwell_ingestor.positions.models import AsOf, LogPosition
+from stepwell_ingestor.positions.report import report_missing
 from stepwell_ingestor.positions.stored import TABLE as POSITIONS
 from stepwell_ingestor.positions.stored import position_row, read_version
 from stepwell_schemas.clickhouse.store import Store
@@ -140,6 +143,7 @@ class Flusher:
 
         Raises:
             PlanError: if the messages are not those of the plan that was found.
+            PartitionsAddedError: if the topic has more partitions, and an event may be one of a run that moved.
             PositionLostError: if the tables have an earlier position: they were emptied or restored.
             StoreUnavailableError: if one of them could not be reached and the flush was given up.
             StoreError: if ClickHouse refuses a statement; nothing is committed then.
@@ -149,6 +153,9 @@ class Flusher:
         position = self.position
         assert position is not None  # noqa: S101 - nothing is flushed before a partition has its position
         messages, found = pending.messages, pending.plan is not None
+        if not found:
+            await self._refuse_moved_runs(messages, position)
+        missing = 0 if found else await self._count_removed(pending)
         mark = await asyncio.to_thread(make_plan, messages, pending.end, position.epoch, pending.plan)
         await self._with_retries(self._confirm)
         flush = flush_range(messages, mark, position.base)
@@ -161,15 +168,36 @@ class Flusher:
         plan = await self._store(plan, plan_without, token, flush.first, found)
         self._report(plan)
         holds_rows = position.holds_rows or bool(plan.tables)
-        reached = position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows)
+        reached = position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows, missing=missing)
         await self._with_retries(partial(self._insert_confirmed, POSITIONS, position_row(reached)))
         self.begin(reached)
+        if missing:
+            report_missing(self._partition, pending.start, missing, reached)
         letters = [letter._replace(message=shift(letter.message, -position.base)) for letter in plan.dead]
         await self._letters.deliver(self._partition, letters, self._given_up)
         await commit(self._kafka, self._partition, pending.end, "")
         self._states.put(plan.states)
         await self._tidy(media)
         return replace(plan, dead=letters)
+
+    async def _refuse_moved_runs(self, messages: Sequence[Message], position: LogPosition) -> None:
+        """Look at the topic if an event is in another partition than its key's, before anything of it is planned."""
+        log, (topic, number) = position.log, self._partition
+        if may_have_moved(messages, number, log.partitions):
+            present = await self._kafka.describe_log(topic)
+            if present.partitions > log.partitions:
+                raise PartitionsAddedError(topic, log.partitions, present.partitions)
+
+    async def _count_removed(self, pending: FlushMessages) -> int:
+        """Return how many records retention removed from a flush before they were read.
+
+        A plan that was found has none: the log still begins at its first offset, or it would be no plan any more.
+        """
+        gaps = find_gaps(pending.start, pending.messages)
+        if not gaps:
+            return 0
+        extents = await self._kafka.extents([self._partition])
+        return count_removed(gaps, extents[self._partition].begin)
 
     async def _confirm(self) -> None:
         """Check that the tables still have the position, if they may have been replaced since it was stored."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from stepwell_ingestor.planner.content import NO_CONTENT, content_as_of
 from stepwell_ingestor.planner.run_state import RunDocument, RunState
 from stepwell_ingestor.planner.run_tables import ABSENT
 from stepwell_ingestor.planner.totals import NO_COUNTS, counts_as_of, series_as_of
@@ -96,7 +97,9 @@ def _load_totals(rows: _Rows, as_of: AsOf) -> None:
             state.series[row["key"], row["kind"], row["writer"]] = totals
     for state, row in rows("totals", "run_activity FINAL"):
         state.counts = counts_as_of(row["totals"], as_of.includes)
-    for state, row in rows("session, totals", "session_activity FINAL"):
+    for state, row in rows("session, totals, content", "session_activity FINAL"):
+        if (content := content_as_of(row["content"], as_of.includes)) != NO_CONTENT:
+            state.contents[row["session"]] = content
         if (counts := counts_as_of(row["totals"], as_of.includes)) != NO_COUNTS:
             state.session_counts[row["session"]] = counts
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from stepwell_ingestor.messages import DeadLetter, Received
+from stepwell_ingestor.planner.content import ContentDifference
 from stepwell_ingestor.planner.point_tables import Columns
 from stepwell_ingestor.planner.run_state import RunState, SeriesId
 from stepwell_ingestor.planner.run_tables import (
@@ -71,6 +72,7 @@ class Flush:
     spellings: list[tuple[RunPath, str, str, int]] = field(default_factory=list)
     dead: dict[int, DeadLetter] = field(default_factory=dict)
     early: list[EarlySession] = field(default_factory=list)
+    differing: list[ContentDifference] = field(default_factory=list)
 
     def refuse(self, item: Received, reason: DeadLetterReason, detail: str) -> None:
         """Record that a part of an event can't be stored; all refused parts of an event share one dead letter."""

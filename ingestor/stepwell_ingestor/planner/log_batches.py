@@ -9,17 +9,19 @@ import numpy as np
 from stepwell_ingestor.messages import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, Received
 from stepwell_ingestor.planner.accumulator import Flush
 from stepwell_ingestor.planner.blocks import block_values, first_row, strict_block
+from stepwell_ingestor.planner.content import ContentCheck, ContentDifference, SessionContent, begin_check
 from stepwell_ingestor.planner.point_tables import Columns, Int64s
 from stepwell_ingestor.planner.run_tables import (
     Conflict,
 )
 from stepwell_ingestor.planner.series_stats import split_by_series
-from stepwell_ingestor.planner.session_steps import resolve_batch
+from stepwell_ingestor.planner.session_steps import FINAL, resolve_batch
 from stepwell_ingestor.planner.totals import NO_TOTALS
 from stepwell_schemas.clickhouse.tables import POINT_TABLES
 from stepwell_schemas.errors import DeadLetterReason, KeyRuleError, shorten
 from stepwell_schemas.events.models import Block, LogBatch
 from stepwell_schemas.limits import MAX_BATCH_ROWS, VERSION_ROW_BITS
+from stepwell_schemas.rules.content import MASK
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import check_key
 from stepwell_schemas.rules.streams import DEFAULT, parse_stream, series_writer
@@ -47,9 +49,23 @@ def take_batch(flush: Flush, item: Received, batch: LogBatch, skipped: int) -> N
             flush.part.conflicts += 1
     # Rows before `skipped` are not resolved; the padding keeps row numbers those of the batch.
     steps = np.concatenate([np.zeros(skipped, np.int64), resolved.steps]) if skipped else resolved.steps
+    final = state.lines.get(batch.session, FINAL) == FINAL
+    check = begin_check(batch, skipped, resolved.steps, final=final)
     # In the order of rows: a batch divided differently must give a key the same first spelling.
     for block in sorted(batch.blocks, key=first_row):
-        _take_block(flush, item, block, skipped, (steps, timestamps, versions), batch.writer)
+        _take_block(flush, item, block, skipped, (steps, timestamps, versions), check, batch.writer)
+    if check is not None:
+        _add_content(flush, item, batch, skipped, check)
+
+
+def _add_content(flush: Flush, item: Received, batch: LogBatch, skipped: int, check: ContentCheck) -> None:
+    """Add the content of a batch to its session, and record a difference that no dead letter explains."""
+    rows, differing = batch.rows - skipped, 0
+    if check.differs(batch.content) and not flush.part.dead_letters:
+        differing = rows
+        first = batch.sequence + skipped
+        flush.differing.append(ContentDifference(item.path, batch.session, item.message.offset, first, rows))
+    flush.part.content = SessionContent(check.planned & MASK, rows, differing, check.moved)
 
 
 def _usable_times(timestamps: Int64s, instead: int) -> Int64s:
@@ -64,6 +80,7 @@ def _take_block(
     block: Block,
     skipped: int,
     rows_of: tuple[Int64s, Int64s, np.ndarray],
+    check: ContentCheck | None,
     writer: str,
 ) -> None:
     steps, timestamps, versions = rows_of
@@ -94,6 +111,8 @@ def _take_block(
     )  # fmt: skip
     flush.columns.append(columns)
     flush.part.points += taken * (rows - left_out)
+    if check is not None:
+        check.add(columns, kept)
     _add_series(flush, item.path, columns, parse_stream(writer))
 
 

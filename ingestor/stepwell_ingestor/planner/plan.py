@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from stepwell_ingestor.messages import DeadLetter, Received, redriven_session
 from stepwell_ingestor.planner.accumulator import EarlySession, Flush, LeftOut
+from stepwell_ingestor.planner.content import ContentDifference
 from stepwell_ingestor.planner.layers import Layer
 from stepwell_ingestor.planner.log_batches import take_batch
 from stepwell_ingestor.planner.log_events import as_batch
@@ -41,7 +42,7 @@ class FlushPlan:
 
     `rollups` and `rollup_plan` are stored after the tables of points and before all others. `clipped`: number of counts
     clipped at their column's maximum. `isolated`: number of events that made planning fail (see `isolation`). `early`:
-    sessions that overtook their predecessors.
+    sessions that overtook their predecessors. `differing`: rows that are not stored as their session has sent them.
     """
 
     tables: dict[str, pa.Table]
@@ -56,6 +57,7 @@ class FlushPlan:
     clipped: int
     isolated: int = 0
     early: Sequence[EarlySession] = ()
+    differing: Sequence[ContentDifference] = ()
 
 
 def plan_flush(
@@ -114,6 +116,7 @@ def plan_flush(
         conflicts=len(flush.conflicts),
         clipped=clipped,
         early=flush.early,
+        differing=flush.differing,
     )
 
 

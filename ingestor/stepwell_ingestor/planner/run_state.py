@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from stepwell_ingestor.planner.content import SessionContent
 from stepwell_ingestor.planner.layers import Known, Layer, entry_bytes
 from stepwell_ingestor.planner.totals import NO_COUNTS, Counts, SeriesTotals
 from stepwell_schemas.errors import shorten
@@ -133,9 +134,9 @@ class RunState:
     sessions that don't begin a line are missing if their steps are final. `sessions`: each journal's next sequence
     number. `spellings`: the stored key of each folded key. `stored_as`: the stored key of each known spelling.
     `series`: the totals of each series. `counts`: what became of the run's records; `session_counts`: the same of each
-    session. `counters`: `next_step`, the step after the last one in the run's own rows. `open_buckets`: the rollup rows
-    of each number series' open buckets (see `rollups.rows`); they are not stored and may be unknown. Everything else is
-    a function of the log up to an offset.
+    session; `contents`: the content of each session's rows. `counters`: `next_step`, the step after the last one in the
+    run's own rows. `open_buckets`: the rollup rows of each number series' open buckets (see `rollups.rows`); they are
+    not stored and may be unknown. Everything else is a function of the log up to an offset.
 
     `bytes`: approximate memory of the state; `open_bytes`: the part of it used by the open buckets. Those of a fork
     exclude its changes.
@@ -156,6 +157,7 @@ class RunState:
     parent: RunState | None = field(default=None, compare=False, repr=False)
     begun: Known[str, int] = field(default_factory=dict)
     lines: Known[str, int] = field(default_factory=dict)
+    contents: Known[str, SessionContent] = field(default_factory=dict)
 
     def writer(self, name: str) -> StepState:
         """Return the state of a writer."""
@@ -192,6 +194,7 @@ class RunState:
             Layer(self.writers), Layer(self.sessions), Layer(self.spellings), Layer(self.stored_as),
             Layer(self.series), self.document, Layer(self.counters), self.counts, Layer(self.session_counts),
             Layer(self.open_buckets), self.bytes, self.open_bytes, self, Layer(self.begun), Layer(self.lines),
+            Layer(self.contents),
         )  # fmt: skip
 
     def settle(self) -> RunState:
@@ -231,7 +234,7 @@ class RunState:
     def _ledgers(self) -> tuple[Known[Any, Any], ...]:
         return (
             self.writers, self.sessions, self.spellings, self.stored_as, self.series, self.counters,
-            self.session_counts, self.open_buckets, self.begun, self.lines,
+            self.session_counts, self.open_buckets, self.begun, self.lines, self.contents,
         )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stepwell_ingestor.planner.arrow import MILLISECONDS, PATH_FIELDS, build_table, row_type
+from stepwell_ingestor.planner.content import CONTENT_TOTALS, NO_CONTENT, SessionContent
 from stepwell_ingestor.planner.layers import Known, Layer
 from stepwell_ingestor.planner.run_state import RunDocument, RunState
 from stepwell_ingestor.planner.totals import NO_COUNTS, RUN_TOTALS, SESSION_TOTALS, Counts, add_counts
@@ -35,7 +36,8 @@ _ACTIVITY: Final = row_type(
 )
 _SESSION: Final = row_type(
     PATH_FIELDS
-    | {"session": _TEXT, "writer": _TEXT, "next_sequence": _I64, "last_offset": _I64, "totals": SESSION_TOTALS}
+    | {"session": _TEXT, "writer": _TEXT, "next_sequence": _I64, "last_offset": _I64}
+    | {"totals": SESSION_TOTALS, "content": CONTENT_TOTALS}
 )
 _CONFLICT: Final = row_type(
     PATH_FIELDS | {"writer": _TEXT, "asked_step": _I64, "step": _I64, "timestamp": MILLISECONDS, "version": _U64}
@@ -89,6 +91,7 @@ class Activity:
     missing: int = 0
     dead_letters: int = 0
     last_offset: int = 0
+    content: SessionContent = NO_CONTENT
 
     def add(self, other: Activity) -> None:
         """Add the activity of later events."""
@@ -102,6 +105,7 @@ class Activity:
         self.repeated += other.repeated
         self.missing += other.missing
         self.dead_letters += other.dead_letters
+        self.content = self.content.plus(other.content)
 
     def side_stream(self) -> Activity:
         """Return the activity of a run from rows of a side stream: only its timestamps and offset count."""
@@ -144,6 +148,9 @@ def add_up_counts(
         known = states[session.path].session_counts
         known[session.name], over = add_counts(known.get(session.name, NO_COUNTS), Counts(*_counts(part)))
         clipped += over
+        if part.content != NO_CONTENT:
+            contents = states[session.path].contents
+            contents[session.name] = contents.get(session.name, NO_CONTENT).plus(part.content)
     return clipped
 
 
@@ -199,11 +206,13 @@ def _activity(path: RunPath, part: Activity, state: RunState, end: int) -> tuple
 
 
 def _session(session: Session, part: Activity, state: RunState, end: int) -> tuple[Any, ...]:
-    known = state.session_counts
+    known, contents = state.session_counts, state.contents
     assert isinstance(known, Layer)  # noqa: S101 - states of a flush are forks
+    assert isinstance(contents, Layer)  # noqa: S101 - states of a flush are forks
     return (
         *session.path, session.name, session.writer, state.sessions.get(session.name, 0), part.last_offset,
         (end, *known[session.name], *known.base.get(session.name, NO_COUNTS)),
+        (end, *contents.get(session.name, NO_CONTENT), *contents.base.get(session.name, NO_CONTENT)),
     )  # fmt: skip
 
 

@@ -58,15 +58,16 @@ _BEFORE: Final = "previous_"
 _SERIES: Final = {"last_step": pa.int64(), "points": pa.uint64(), "not_nan": pa.uint64(), "value_sum": pa.float64()}
 
 
-def _totals_type(names: Sequence[str]) -> pa.StructType:
+def totals_type(names: Sequence[str]) -> pa.StructType:
+    """Return the type of a column with values as of a flush's end, and those before the flush."""
     types = {name: _SERIES.get(name, pa.uint64()) for name in names}
     # After the end, so that ClickHouse's `max` of two tuples chooses the later one.
     return row_type({"end": pa.uint64()} | types | {f"{_BEFORE}{name}": of for name, of in types.items()})
 
 
-SERIES_TOTALS: Final = _totals_type(SeriesTotals._fields)
-RUN_TOTALS: Final = _totals_type(Counts._fields[:-1])
-SESSION_TOTALS: Final = _totals_type(Counts._fields)
+SERIES_TOTALS: Final = totals_type(SeriesTotals._fields)
+RUN_TOTALS: Final = totals_type(Counts._fields[:-1])
+SESSION_TOTALS: Final = totals_type(Counts._fields)
 """The types of the column `totals` in `series`, `run_activity` and `session_activity`."""
 
 
@@ -76,15 +77,16 @@ Holds = Callable[[int], bool]
 
 def series_as_of(totals: Mapping[str, Any], holds: Holds) -> SeriesTotals | None:
     """Return a series' totals without a flush that does not hold; None before its first point."""
-    found = SeriesTotals(**_as_of(totals, SeriesTotals._fields, holds))
+    found = SeriesTotals(**as_of(totals, SeriesTotals._fields, holds))
     return found if found.points else None
 
 
 def counts_as_of(totals: Mapping[str, Any], holds: Holds) -> Counts:
     """Return the counts of a run or session without a flush that does not hold."""
-    return Counts(**_as_of(totals, [name for name in Counts._fields if name in totals], holds))
+    return Counts(**as_of(totals, [name for name in Counts._fields if name in totals], holds))
 
 
-def _as_of(totals: Mapping[str, Any], names: Sequence[str], holds: Holds) -> dict[str, Any]:
+def as_of(totals: Mapping[str, Any], names: Sequence[str], holds: Holds) -> dict[str, Any]:
+    """Return the named values of such a column without a flush that does not hold."""
     before = "" if holds(totals["end"]) else _BEFORE
     return {name: totals[f"{before}{name}"] for name in names}

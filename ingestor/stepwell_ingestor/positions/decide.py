@@ -34,6 +34,7 @@ class Reason(StrEnum):
     LOG_REPLACED = "log_replaced"
     LOG_CUT = "log_cut"
     PLAN_VOID = "plan_void"
+    PLAN_EXPIRED = "plan_expired"
 
 
 USUAL: Final = frozenset({Reason.CONTINUED, Reason.BEGUN})
@@ -81,7 +82,6 @@ class Decision:
         position: the partition's position, with `end` at `start` or before it.
         start: the first offset to read.
         plan: the plan of a flush to repeat exactly, which begins at `start`.
-        until: the end of a flush that is to be the next one, if a part of a plan's records was removed.
         missing: records that were removed from the log before they were stored.
         is_new: the position differs from the stored one and has to be stored before anything is read.
     """
@@ -90,7 +90,6 @@ class Decision:
     start: int
     reason: Reason
     plan: PlanMark | None = None
-    until: int | None = None
     missing: int = 0
     is_new: bool = False
 
@@ -117,11 +116,11 @@ def decide(evidence: Evidence, now: int) -> Decision:
     """Decide where to continue a partition at the time `now`, in milliseconds since the epoch.
 
     Raises:
-        PartitionsAddedError: if the topic has more partitions than its stored positions know of.
+        PartitionsAddedError: if the topic has more partitions than its stored positions know of, and no flush is
+            unfinished. One that was planned before holds no event of a run that has moved.
     """
     own = evidence.own
     known = [position for position in (own, *evidence.others) if position is not None]
-    _refuse_added_partitions(evidence, known)
     if own is not None and own.holds_rows and not evidence.holds_runs:
         decision = _begin_epoch(evidence, known, Reason.STORE_EMPTY, evidence.extent.begin)
     elif own is None:
@@ -130,6 +129,8 @@ def decide(evidence: Evidence, now: int) -> Decision:
         decision = _begin_epoch(evidence, known, Reason.LOG_REPLACED, evidence.extent.begin)
     else:
         decision = _continue(evidence, own, known)
+    if decision.plan is None:
+        _refuse_added_partitions(evidence, known)
     if decision.is_new:
         decision = replace(decision, position=replace(decision.position, begun_at=now))
     return decision
@@ -205,7 +206,7 @@ def _begin_epoch(
         # A flush of the former log may have written states and not the position: its plan, if known at all, is no
         # longer readable, and its records may come again.
         voided = (*voided, VoidRange(own.logical_end, begin))[-VOIDED:]
-    same_log = reason in {Reason.LOG_CUT, Reason.PLAN_VOID}
+    same_log = reason in {Reason.LOG_CUT, Reason.PLAN_VOID, Reason.PLAN_EXPIRED}
     position = _position(
         evidence,
         reason,
@@ -235,22 +236,14 @@ def _continue(evidence: Evidence, own: LogPosition, known: Sequence[LogPosition]
         reason = Reason.LOG_CUT if log_differs else Reason.PLAN_VOID
         return _begin_epoch(evidence, [own, *known], reason, start, voided)
     if extent.begin > began:
-        return _after_retention(evidence, own, plan)
+        return _after_retention(evidence, own, known, plan)
     if plan is not None:
         return Decision(own, began, Reason.CONTINUED, plan)
     reason = _compare_group(evidence.committed, own)
     if reason is Reason.GROUP_AHEAD:
         # The tables are an earlier copy. The epoch is part of the tokens, so that no insert is taken for a repetition.
         own = replace(own, epoch=own.epoch + 1, reason=reason)
-    return Decision(own, stored, reason, until=_rest_of_plan(evidence, own), is_new=reason is Reason.GROUP_AHEAD)
-
-
-def _rest_of_plan(evidence: Evidence, own: LogPosition) -> int | None:
-    """Return the end of a plan whose first records retention had removed at an earlier decision."""
-    plan, began = evidence.plan, evidence.committed
-    if plan is None or began is None or plan.epoch != own.epoch:
-        return None
-    return plan.end if began < own.end < plan.end <= evidence.extent.end else None
+    return Decision(own, stored, reason, is_new=reason is Reason.GROUP_AHEAD)
 
 
 def _open_plan(evidence: Evidence, own: LogPosition) -> PlanMark | None:
@@ -276,15 +269,19 @@ def _last_match(evidence: Evidence, own: LogPosition, ceiling: int) -> int:
     return max([*matching, evidence.extent.begin])
 
 
-def _after_retention(evidence: Evidence, own: LogPosition, plan: PlanMark | None) -> Decision:
+def _after_retention(
+    evidence: Evidence, own: LogPosition, known: Sequence[LogPosition], plan: PlanMark | None
+) -> Decision:
     """Decide for a log that begins after the stored end, or within the flush of a plan."""
-    begin = evidence.extent.begin
-    start = max(begin, own.end)
+    start = max(evidence.extent.begin, own.end)
     missing = start - own.end
-    moved = replace(own, end=start, missing=own.missing + missing)
-    # States that the flush may have written hold from its end on, so what is left of it is a flush of its own.
-    until = plan.end if plan is not None and start < plan.end else _rest_of_plan(evidence, own)
-    return Decision(moved, start, Reason.CONTINUED, until=until, missing=missing, is_new=missing > 0)
+    if plan is not None and plan.end > own.end:
+        # The flush can't be repeated. Some tables may have its rows, so its states must not hold in any.
+        decision = _begin_epoch(evidence, [own, *known], Reason.PLAN_EXPIRED, start, own.void(plan.end))
+    else:
+        decision = Decision(replace(own, end=start), start, Reason.CONTINUED, is_new=missing > 0)
+    position = replace(decision.position, missing=own.missing + missing)
+    return replace(decision, position=position, missing=missing)
 
 
 def _compare_group(committed: int | None, own: LogPosition) -> Reason:

@@ -94,12 +94,21 @@ class LogPosition:
         """The version of the position's row: the furthest position holds, and of two equal ones the later epoch."""
         return self.logical_end << _EPOCH_BITS | min(self.epoch, (1 << _EPOCH_BITS) - 1)
 
-    def advance(self, end: int, boundary: Boundary, *, holds_rows: bool) -> LogPosition:
-        """Return the position after a flush up to the Kafka offset `end`, given the boundary after its last record."""
+    def advance(self, end: int, boundary: Boundary, *, holds_rows: bool, missing: int = 0) -> LogPosition:
+        """Return the position after a flush up to the Kafka offset `end`, given the boundary after its last record.
+
+        `missing`: records that retention removed from the flush before they were read.
+        """
         boundaries = self.boundaries
         if not boundaries or boundaries[-1].end < boundary.end:
             boundaries = thin_out((*boundaries, boundary))
-        return replace(self, end=max(self.end, end), boundaries=boundaries, holds_rows=self.holds_rows or holds_rows)
+        return replace(
+            self,
+            end=max(self.end, end),
+            boundaries=boundaries,
+            holds_rows=self.holds_rows or holds_rows,
+            missing=self.missing + missing,
+        )
 
     def void(self, end: int) -> tuple[VoidRange, ...]:
         """Return the void ranges if a flush from this position to the Kafka offset `end` is abandoned."""

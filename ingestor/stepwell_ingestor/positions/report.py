@@ -6,7 +6,9 @@ import structlog
 from aiokafka import TopicPartition
 
 from stepwell_ingestor import telemetry
+from stepwell_ingestor.errors import PartitionsAddedError
 from stepwell_ingestor.positions.decide import NEW_LOGS, USUAL, Decision
+from stepwell_ingestor.positions.models import LogPosition
 
 _log = structlog.get_logger()
 
@@ -27,8 +29,32 @@ def report_decision(partition: TopicPartition, decision: Decision, committed: in
     if reason in NEW_LOGS:
         telemetry.gauge("stepwell_ingestor_log_alarm", 1)
     if decision.missing:
-        telemetry.gauge("stepwell_ingestor_missing_alarm", 1)
-        telemetry.count("stepwell_ingestor_missing_records", decision.missing)
-        _log.error("records_missing", **fields, missing=decision.missing, missing_in_all=position.missing)
+        report_missing(partition, decision.start, decision.missing, position)
     if decision.plan is not None:
         _log.info("unfinished_flush_found", **fields, end=decision.plan.end)
+
+
+def report_missing(partition: TopicPartition, start: int, missing: int, position: LogPosition) -> None:
+    """Report records that were removed before they were stored, found when reading from `start`."""
+    telemetry.gauge("stepwell_ingestor_missing_alarm", 1)
+    telemetry.count("stepwell_ingestor_missing_records", missing)
+    _log.error(
+        "records_missing",
+        topic=partition.topic,
+        partition=partition.partition,
+        start=start,
+        epoch=position.epoch,
+        missing=missing,
+        missing_in_all=position.missing,
+    )
+
+
+def report_added_partitions(error: PartitionsAddedError | None, *, reported: bool) -> None:
+    """Log that ingestion is held because partitions were added, once, and keep the alarm; None ends it."""
+    if error is None:
+        if reported:
+            telemetry.gauge("stepwell_ingestor_partitions_alarm", 0)
+        return
+    telemetry.gauge("stepwell_ingestor_partitions_alarm", 1)
+    if not reported:
+        _log.error("partitions_added", topic=error.topic, stored=error.stored, present=error.present, error=str(error))

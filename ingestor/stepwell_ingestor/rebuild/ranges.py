@@ -114,13 +114,18 @@ def stored_ends(topic: str, log: LogIdentity, positions: Iterable[LogPosition]) 
     """Return the offset up to which each partition of a topic is stored, by the positions in the present tables.
 
     Raises:
-        ReplayError: if they are of another log than the topic's present one.
+        ReplayError: if they are of another log than the topic's present one, or partitions were added to it.
     """
     own = [position for position in positions if position.topic == topic]
     if any(not position.is_of(log) for position in own):
         raise ReplayError(
             f"the topic {topic} is not the one that the tables were filled from; start an ingestor first, which begins "
             "a new epoch"
+        )
+    if any(position.log.partitions < log.partitions for position in own):
+        raise ReplayError(
+            f"partitions were added to the topic {topic}, so the order of its events is unknown; copy what is not "
+            "stored to a new topic with `stepwell move-events`"
         )
     return {position.partition: position.end for position in own}
 

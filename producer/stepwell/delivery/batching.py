@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stepwell.delivery.journal_content import items_content, large_integers
 from stepwell.journal.format import JournalInfo, Position
 from stepwell.journal.reader import JournalItem, JsonRow, MediaRecord, MetaEvent, Rows
 from stepwell.journal.row_layout import BOOL_CODE, INT_CODE, Layout
@@ -27,7 +28,8 @@ from stepwell_schemas.events.models import (
     RunStarted,
     RunUpdated,
 )
-from stepwell_schemas.limits import FLOAT64_EXACT_INT, MAX_BATCH_ROWS, MAX_EVENT_BYTES, SEND_BATCH_BYTES
+from stepwell_schemas.limits import MAX_BATCH_ROWS, MAX_EVENT_BYTES, SEND_BATCH_BYTES
+from stepwell_schemas.rules.content import row_weights, to_signed, to_unsigned
 from stepwell_schemas.rules.kinds import Kind, as_float, exact_text
 from stepwell_schemas.rules.steps import COMMIT_DEFAULT, NO_STEP, StepState, resolve
 
@@ -38,13 +40,14 @@ _KEY_OVERHEAD_BYTES: Final = 4
 class EncodedEvent(NamedTuple):
     """An encoded event, the journal position after it, and the writer's state there, None if it is unknown.
 
-    `error` says why the event could not be encoded, "" if it was.
+    `error` says why the event could not be encoded, "" if it was. `content`: that of its rows (`rules.content`).
     """
 
     payload: bytes
     after: Position
     error: str = ""
     steps: StepState | None = None
+    content: int = 0
 
 
 class EventContent(NamedTuple):
@@ -118,33 +121,32 @@ def encode_events(
     for content in contents:
         after = Position(content.after, sequence + max(1, content.rows))
         try:
-            event = build_event(content, info, sequence, steps)
-            payload, error, steps = encode(event), "", _steps_after(event, steps)
+            event, steps_after = _build_event(content, info, sequence, steps)
+            payload, error, steps = encode(event), "", steps_after
+            total = to_unsigned(event.content or 0) if isinstance(event, LogBatch) else 0
         except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as problem:
-            payload, error = b"", f"{type(problem).__name__}: {problem}"
+            payload, error, total = b"", f"{type(problem).__name__}: {problem}", 0
         if len(payload) > MAX_EVENT_BYTES:
             payload, error = b"", f"{len(payload):,} bytes; an event has at most {MAX_EVENT_BYTES:,}"
-        yield EncodedEvent(payload, after, error, steps)
+        yield EncodedEvent(payload, after, error, steps, total)
         sequence = after.sequence
-
-
-def _steps_after(event: Event, steps: StepState | None) -> StepState | None:
-    """Return the writer's state after an event's rows. Rows that can't be encoded count for nothing."""
-    if steps is None or not isinstance(event, LogBatch):
-        return steps
-    asked = None if event.steps is None else np.frombuffer(event.steps, "<i8")
-    commits = None if event.commits is None else np.frombuffer(event.commits, np.int8)
-    return resolve(steps, asked, commits, event.rows).state
 
 
 def build_event(content: EventContent, info: JournalInfo, sequence: int, steps: StepState | None = None) -> Event:
     """Return the event of content that begins with record `sequence`. Raises: ValueError, TypeError, KeyError."""
+    return _build_event(content, info, sequence, steps)[0]
+
+
+def _build_event(
+    content: EventContent, info: JournalInfo, sequence: int, steps: StepState | None
+) -> tuple[Event, StepState | None]:
+    """Return the event, and the writer's state after its rows. Rows that can't be encoded count for nothing."""
     first = content.items[0]
     if isinstance(first, MetaEvent):
-        return build_meta_event(first, info, sequence)
+        return build_meta_event(first, info, sequence), steps
     if isinstance(first, MediaRecord):
-        return MediaChunk(**_address(info, sequence), **first.head, data=first.data)
-    return build_batch(content, info, sequence, steps)
+        return MediaChunk(**_address(info, sequence), **first.head, data=first.data), steps
+    return _build_batch(content, info, sequence, steps)
 
 
 def build_meta_event(item: MetaEvent, info: JournalInfo, sequence: int) -> Event:
@@ -169,7 +171,9 @@ def _address(info: JournalInfo, sequence: int) -> dict[str, Any]:
     }
 
 
-def build_batch(content: EventContent, info: JournalInfo, sequence: int, steps: StepState | None = None) -> LogBatch:
+def _build_batch(
+    content: EventContent, info: JournalInfo, sequence: int, steps: StepState | None
+) -> tuple[LogBatch, StepState | None]:
     """Return rows as the columns of a batch; `steps` is the writer's state before them, None if it is unknown."""
     timestamps = np.empty(content.rows, "<i8")
     asked = np.empty(content.rows, "<i8")
@@ -188,19 +192,25 @@ def build_batch(content: EventContent, info: JournalInfo, sequence: int, steps: 
             timestamps[row], asked[row], commits[row] = item.row["t"], item.row["s"], item.row["c"]
             loose.append((row, item))
             row += 1
+    asked_steps = None if (asked == NO_STEP).all() else asked
+    flags = None if (commits == COMMIT_DEFAULT).all() else commits.view(np.int8)
+    resolved = None if steps is None else resolve(steps, asked_steps, flags, content.rows)
+    weights = row_weights(sequence, content.rows, None if resolved is None else resolved.steps)
     blocks = [block for row_blocks in packed.values() for block in _layout_blocks(row_blocks, content.rows)]
-    return LogBatch(
+    batch = LogBatch(
         **_address(info, sequence),
         timestamp=int(timestamps[0]),
         writer=info.writer,
         rows=content.rows,
         timestamps=timestamps.tobytes(),
-        steps=None if (asked == NO_STEP).all() else asked.tobytes(),
-        commits=None if (commits == COMMIT_DEFAULT).all() else commits.tobytes(),
+        steps=None if asked_steps is None else asked_steps.tobytes(),
+        commits=None if flags is None else flags.tobytes(),
         current_step=None if steps is None else steps.current,
         row_begun=steps is not None and steps.begun,
+        content=to_signed(items_content(content.items, weights)),
         blocks=blocks + _loose_blocks(loose, content.rows),
     )
+    return batch, None if resolved is None else resolved.state
 
 
 def _layout_blocks(row_blocks: list[tuple[int, Rows]], batch_rows: int) -> list[Block]:
@@ -227,19 +237,9 @@ def _numbers(layout: Layout, array: NDArray[Any], rows: bytes | None) -> Block |
         values = array[f"v{number}"].T
         columns[column : column + end - first] = values
         if code == INT_CODE:
-            exact += _exact(values, column * len(array))
+            exact += [Exact(index=column * len(array) + at, text=text) for at, text in large_integers(values)]
         column += end - first
     return Block(kind=Kind.NUMBER, keys=keys, rows=rows, packed=columns.tobytes(), exact=exact)
-
-
-def _exact(values: NDArray[Any], first: int) -> list[Exact]:
-    """Return the exact texts of integers beyond float64's precision; `first` is the flat index of the first value."""
-    large = (values > FLOAT64_EXACT_INT) | (values < -FLOAT64_EXACT_INT)
-    if not large.any():
-        return []
-    where = np.flatnonzero(large)
-    texts = [exact_text(value) for value in values[large].tolist()]
-    return [Exact(index=first + int(at), text=text) for at, text in zip(where, texts, strict=True) if text]
 
 
 def _bools(layout: Layout, array: NDArray[Any], rows: bytes | None) -> Block | None:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-from stepwell.delivery.batching import EventContent, encode_events, split_into_events
+from stepwell.delivery.batching import EncodedEvent, EventContent, encode_events, split_into_events
 from stepwell.journal.format import JournalInfo, Position
 from stepwell.journal.reader import JournalItem, JsonRow, MetaEvent, Rows
 from stepwell.journal.row_layout import Layout
@@ -35,6 +35,7 @@ class OutgoingEvent(NamedTuple):
         payload: its encoding; that of a placeholder if `error` is set, b"" if that can't be encoded either.
         error: reason why the content can't be sent, "" if it can.
         steps_before, steps_after: the writer's state before and after its rows, None if it is unknown.
+        row_content: the content of the rows that the payload has (`rules.content`).
     """
 
     content: EventContent
@@ -44,6 +45,7 @@ class OutgoingEvent(NamedTuple):
     error: str = ""
     steps_before: StepState | None = None
     steps_after: StepState | None = None
+    row_content: int = 0
 
 
 def event_room(max_message_bytes: int, key: bytes) -> int:
@@ -81,7 +83,7 @@ def encode_to_fit(
         elif encoded.error:
             events = [placeholder(content, info, sequence, encoded.error, steps)]
         else:
-            events = [OutgoingEvent(content, sequence, encoded.after, encoded.payload, "", steps, encoded.steps)]
+            events = [_outgoing(content, sequence, encoded, "", steps)]
         yield from events
         sequence, steps = encoded.after.sequence, events[-1].steps_after
 
@@ -102,7 +104,15 @@ def placeholder(
         (encoded,) = encode_events([content._replace(items=[empty])], info, sequence, steps)
         if not encoded.error:
             break
-    return OutgoingEvent(content, sequence, encoded.after, encoded.payload, error, steps, encoded.steps)
+    return _outgoing(content, sequence, encoded, error, steps)
+
+
+def _outgoing(
+    content: EventContent, sequence: int, encoded: EncodedEvent, error: str, steps: StepState | None
+) -> OutgoingEvent:
+    return OutgoingEvent(
+        content, sequence, encoded.after, encoded.payload, error, steps, encoded.steps, encoded.content
+    )
 
 
 def _without_values(item: JournalItem) -> JournalItem:

@@ -1,4 +1,4 @@
-"""Number of a session's records that the service has processed, for the decision whether its journal may be removed."""
+"""The service's account of a session whose journal was delivered."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from urllib.parse import quote
 
 import httpx
 
+from stepwell.delivery.stored_content import StoredSession, parse_session
 from stepwell.settings import ProducerSettings
 from stepwell_schemas.rules.identifiers import RunPath
 
 _ASK_SECONDS: Final = 5.0
 _NOT_FOUND: Final = 404
+_NOTHING: Final = StoredSession(0, 0, 0, 0, 0, 0)
 
 
-async def fetch_ingested_records(settings: ProducerSettings, run: RunPath, session: str) -> int | None:
-    """Return the number of a session's records that are processed; None if no service answers."""
+async def fetch_stored_session(settings: ProducerSettings, run: RunPath, session: str) -> StoredSession | None:
+    """Return the service's account of a session; None if no service answers."""
     key = settings.api_key.get_secret_value()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     path = "/".join(quote(part, safe="") for part in run)
@@ -24,8 +26,8 @@ async def fetch_ingested_records(settings: ProducerSettings, run: RunPath, sessi
         async with httpx.AsyncClient(timeout=_ASK_SECONDS, headers=headers) as client:
             response = await client.get(url)
             if response.status_code == _NOT_FOUND:
-                return 0
+                return _NOTHING
             response.raise_for_status()
-            return int(response.json()["records"])
+            return parse_session(response.json())
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError):
         return None

@@ -29,6 +29,7 @@ from stepwell.journal.reader import Reader
 from stepwell.journal.segments import Place
 from stepwell.terminal import notify
 from stepwell_schemas.limits import SEND_BATCH_BYTES
+from stepwell_schemas.rules.content import MASK
 from stepwell_schemas.rules.identifiers import RunPath
 
 READ_BYTES: Final = 8 * SEND_BATCH_BYTES
@@ -76,6 +77,7 @@ class Publisher:
     Attributes:
         rejection: the last record that could not be delivered and was set aside, "" if there was none.
         rejected: the number of such records. refusing: True while the topic refuses an event because of its size.
+        content: the sum of the contents of the rows acknowledged to this publisher (`rules.content`).
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Publisher:
         self.rejection = ""
         self.rejected = 0
         self.refusing = False
+        self.content = 0
         self._waiting: deque[_Sent] = deque()
 
     async def send(self, place: Place, end: int, max_bytes: int = READ_BYTES) -> bool:
@@ -173,6 +176,7 @@ class Publisher:
         """Acknowledge an event; a placeholder stands for a record that is set aside before, and thus not lost."""
         if event.error:
             self._reject(event)
+        self.content = (self.content + event.row_content) & MASK
         self._acknowledge(event.after)
 
     async def _cut(self, event: OutgoingEvent, error: Exception) -> list[OutgoingEvent]:

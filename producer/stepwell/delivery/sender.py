@@ -49,6 +49,10 @@ class Delivery(Protocol):
         """Number of records that could not be delivered and were set aside."""
 
     @property
+    def content(self) -> int:
+        """Content of the session's acknowledged rows (`rules.content`)."""
+
+    @property
     def recovered(self) -> int:
         """Number of records delivered from orphaned journals."""
 
@@ -74,6 +78,7 @@ class NoDelivery:
     error = ""
     blocked = Blocked.NOTHING
     set_aside = 0
+    content = 0
     recovered = 0
 
     def start(self) -> None:
@@ -137,6 +142,7 @@ class Sender:
         self._error = ""
         self._rejection = ""
         self._rejected = 0
+        self._content = 0
         self._blocked = Blocked.NO_BROKER
         self._reported: Blocked | None = None
         self._lanes: list[_Lane] = []
@@ -162,6 +168,11 @@ class Sender:
     def set_aside(self) -> int:
         """Number of records that could not be delivered and were set aside."""
         return self._rejected + sum(lane.publisher.rejected for lane in self._lanes)
+
+    @property
+    def content(self) -> int:
+        """Content of the session's acknowledged rows (`rules.content`), without those of side streams."""
+        return self._content + sum(lane.publisher.content for lane in self._lanes if lane.journal is self._journal)
 
     @property
     def recovered(self) -> int:
@@ -271,7 +282,7 @@ class Sender:
             for lane in self._lanes:
                 lane.publisher.cancel_pending()
                 self._rejection = lane.publisher.rejection or self._rejection
-            self._rejected, self._lanes = self.set_aside, []
+            self._rejected, self._content, self._lanes = self.set_aside, self.content, []
             if self._others is not None:
                 await self._others.pause()
             await producer.stop()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,19 @@ def set_aside(event: OutgoingEvent, path: Path) -> None:
     line = json.dumps(_describe(event), default=str)
     with path.open("a", encoding="utf-8") as file:
         file.write(f"{line}\n")
+
+
+def read_set_aside(journal: Path) -> frozenset[int]:
+    """Return the numbers of a journal's records that were set aside; a line that was cut off is left out."""
+    try:
+        lines = set_aside_path(journal).read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return frozenset()
+    numbers = set()
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError):
+            numbers.add(int(json.loads(line)["sequence"]))
+    return frozenset(numbers)
 
 
 def _describe(event: OutgoingEvent) -> dict[str, Any]:

@@ -19,11 +19,12 @@ from typing import Any, Final, NamedTuple
 from aiokafka.errors import KafkaError
 
 from stepwell.delivery.connection import REMEDY, find_brokers, open_producer
-from stepwell.delivery.ingested import fetch_ingested_records
+from stepwell.delivery.ingested import fetch_stored_session
 from stepwell.delivery.journal_file import JournalFile, Progress, no_progress
 from stepwell.delivery.journal_folders import find_temporary_folders, read_info
 from stepwell.delivery.order import JournalEntry, sort_key
 from stepwell.delivery.publisher import Producer
+from stepwell.delivery.stored_content import StoredSession, describe_content, is_same
 from stepwell.errors import JournalError, NotConnectedError
 from stepwell.journal import folders, locks
 from stepwell.settings import ProducerSettings
@@ -42,6 +43,7 @@ class SyncResult(NamedTuple):
         error: reason why delivery stopped early, "" if it did not.
         left_bytes: bytes that are not delivered.
         removed: whether the journal was removed; `note` says why not, "" if there is nothing to say.
+        content_same: whether the stored rows are those of the journal; None if that is unknown, or not stored yet.
     """
 
     path: Path
@@ -54,6 +56,7 @@ class SyncResult(NamedTuple):
     left_bytes: int = 0
     removed: bool = False
     note: str = ""
+    content_same: bool | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as a JSON object."""
@@ -64,6 +67,7 @@ class SyncResult(NamedTuple):
         parts += [f"writer {self.writer}"] if self.writer else []
         parts += [f"{self.sent_bytes:,} bytes"] if self.sent_bytes else []
         parts += [f"{self.left_bytes:,} bytes remain in {self.path}"] if self.left_bytes else []
+        parts += [] if self.content_same is None else [describe_content(same=self.content_same)]
         reason = self.error or self.note or ("journal removed" if self.removed else "")
         return ", ".join(parts) + (f"; {reason}" if reason else "")
 
@@ -240,26 +244,35 @@ async def _remove_stored(delivered: list[_Delivered], settings: ProducerSettings
 
 
 async def _remove_if_stored(done: _Delivered, settings: ProducerSettings, deadline: float) -> _Delivered:
-    records = await fetch_ingested_records(settings, done.run, done.session)
-    while records is not None and records < done.result.delivered and time.monotonic() < deadline:
+    stored = await fetch_stored_session(settings, done.run, done.session)
+    while stored is not None and stored.records < done.result.delivered and time.monotonic() < deadline:
         await asyncio.sleep(_POLL_SECONDS)
-        records = await fetch_ingested_records(settings, done.run, done.session)
-    if may_remove(records, done.result.delivered, before=done.before):
+        stored = await fetch_stored_session(settings, done.run, done.session)
+    complete = stored is not None and stored.records >= done.result.delivered
+    result = done.result._replace(content_same=is_same(stored) if stored is not None and complete else None)
+    if may_remove(stored, done.result.delivered, before=done.before):
         _remove(done.result.path)
-        return done._replace(result=done.result._replace(removed=True))
-    stored = "no service says that it is stored" if records is None else f"{records:,} records are stored so far"
-    return done._replace(result=done.result._replace(note=f"kept: {stored}; the next sync removes it"))
+        return done._replace(result=result._replace(removed=True))
+    if stored is None:
+        reason = "no service says that it is stored; the next sync removes it"
+    elif stored.differing_rows:
+        reason = f"{stored.differing_rows:,} rows are not stored as they were sent; compare with stepwell verify"
+    else:
+        reason = f"{stored.records:,} records are stored so far; the next sync removes it"
+    return done._replace(result=result._replace(note=f"kept: {reason}"))
 
 
-def may_remove(records: int | None, delivered: int, *, before: bool) -> bool:
+def may_remove(stored: StoredSession | None, delivered: int, *, before: bool) -> bool:
     """Return whether a delivered journal may be removed.
 
     Args:
-        records: records of it that the service has processed; None if no service answers.
+        stored: the service's account of its session; None if no service answers.
         delivered: records that were delivered.
         before: whether an earlier call had delivered all of it.
     """
-    return before if records is None else records >= delivered
+    if stored is None:
+        return before
+    return stored.records >= delivered and not stored.differing_rows
 
 
 def _remove(path: Path) -> None:

@@ -4,6 +4,9 @@ Signal safety. CPython runs signal handlers on the main thread after calls and a
 lets a handler that logs in here. So the space is reserved (`end`, `sequence`) and written without another call in
 between: a handler's own records come before or after, and its exception (KeyboardInterrupt) never leaves a reserved
 record without content. `RowWriter.log` repeats `Appender.append`.
+
+The writer's current step changes after the write. A handler that logs in between finds the row that was reserved before
+its own in `intent`, and applies it to the current step first, so that steps are counted in the order of the journal.
 """
 
 from __future__ import annotations
@@ -47,6 +50,7 @@ class Appender:
         base, pwrite: the offset at which the last segment begins, and the function that writes to it.
         acknowledged: the position before which everything was delivered. sender_alive: whether it may still advance.
         dropped: records dropped at the size bound or on a full disk. problem: the reason, "" if none was dropped.
+        intent: the request and commit code of a row that is reserved and not counted in the current step yet.
         current_step: set by the writer; returns its current step (-1: unknown), and whether the row of it has begun.
     """
 
@@ -66,6 +70,7 @@ class Appender:
         self.pwrite: PWrite = storage.segments[0].pwrite
         self.dropped = 0
         self.problem = ""
+        self.intent: tuple[int, int] | None = None
         self.acknowledged = START
         self.sender_alive = False
         self.current_step: Callable[[], tuple[int, bool]] = _unknown_step
@@ -83,21 +88,25 @@ class Appender:
         self.limit = 0
         self._set_limit(0)
 
-    def append(self, body: bytes, numbers: int = 1) -> bool:
+    def append(self, body: bytes, numbers: int = 1, intent: tuple[int, int] | None = None) -> bool:
         """Append a record that takes `numbers` numbers (0 or 1); return False if it was dropped.
 
-        The caller holds the lock.
+        `intent` is that of a row. The caller holds the lock.
         """
         size = len(body) + RECORD_HEAD.size
         record = _pack_head(size, _crc32(body, size)) + body
         while True:
             while self.end + size > self.limit:
                 if not self.make_room(size):
+                    if self.intent is intent:
+                        self.intent = None
                     return False
             # No call from here to the write: see the module.
             start = self.end
             self.end = start + size
             self.sequence += numbers
+            if intent is not None:
+                self.intent = intent
             try:
                 written: int | BaseException = self.pwrite(record, start - self.base)
             except BaseException as error:
@@ -142,11 +151,11 @@ class Appender:
             # A signal handler has logged after it. A reader can't pass the hole, so later records go elsewhere.
             self._rotation_wanted = True
 
-    def append_json(self, tag: int, value: Any) -> bool:
-        """Append a row or an event as JSON; return False if it was dropped."""
+    def append_json(self, tag: int, value: Any, intent: tuple[int, int] | None = None) -> bool:
+        """Append a row, with its `intent`, or an event as JSON; return False if it was dropped."""
         body = TAG.pack(tag) + json.dumps(value, separators=(",", ":")).encode("utf-8", "surrogatepass")
         with self.lock:
-            return self.append(body)
+            return self.append(body, intent=intent)
 
     def append_all(self, bodies: Iterable[bytes], size: int) -> bool:
         """Append several records, `size` bytes at most in total, or none if they exceed the bound.

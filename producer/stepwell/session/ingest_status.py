@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from stepwell.delivery.stored_content import StoredSession, parse_session
 from stepwell_schemas.rules.identifiers import RunPath
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ class IngestStatus(NamedTuple):
     Attributes:
         points: values stored, None if unknown. conflicts, dead_letters: counts of the ingestor.
         note: reason why the status is incomplete, "" if it is complete.
+        stored: the service's account, None if it is incomplete.
     """
 
     points: int | None = None
     conflicts: int = 0
     dead_letters: int = 0
     note: str = ""
+    stored: StoredSession | None = None
 
 
 def wait_until_ingested(
@@ -82,8 +85,8 @@ def _is_unknown_route(problem: dict[str, Any]) -> bool:
 
 def _parse_status(body: dict[str, Any], records: int) -> tuple[bool, IngestStatus]:
     """Return whether `records` records are processed, and the status."""
-    processed = int(body["records"])
-    note = "" if processed >= records else f"{processed:,} of {records:,} records so far"
-    return processed >= records, IngestStatus(
-        int(body["points"]), int(body["conflicts"]), int(body["dead_letters"]), note
-    )
+    stored = parse_session(body)
+    counts = (stored.points, stored.conflicts, stored.dead_letters)
+    if stored.records >= records:
+        return True, IngestStatus(*counts, stored=stored)
+    return False, IngestStatus(*counts, f"{stored.records:,} of {records:,} records so far")

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from stepwell.delivery.stored_content import describe_content
+
 
 class Receipt(NamedTuple):
     """The result of one session of a run.
@@ -14,6 +16,10 @@ class Receipt(NamedTuple):
         logged, points: `log()` calls and values written. delivered, pending: records (rows and events) that the
             brokers have acknowledged, and those that are still only in the journal.
         stored: values of this session that the service has stored; None if unknown.
+        content_same: whether the stored rows are the logged ones: the same keys, values and steps. None if that is
+            unknown: records are pending, no service answers, or it does not know the content. False also if records
+            were dropped, set aside, or became dead letters.
+        moved: rows stored at other steps than the session counted, since the run already had rows there.
         stored_note: reason why `stored` is unknown or incomplete, "" if it is complete.
         conflicts: calls with a step below the current one. dead_letters: events that the ingestor could not process.
         rejected: values that could not be stored. dropped: records for which there was no room.
@@ -48,15 +54,19 @@ class Receipt(NamedTuple):
     blocked: str = ""
     set_aside: int = 0
     set_aside_files: tuple[Path, ...] = ()
+    content_same: bool | None = None
+    moved: int = 0
 
     def __str__(self) -> str:
         parts = [f"{self.run}: {self.logged:,} rows ({self.points:,} points) logged"]
         parts.append(f"{self.delivered:,} records delivered")
         parts += [] if self.stored is None else [f"{self.stored:,} points stored"]
         parts += [f"stored: {self.stored_note}"] if self.stored_note else []
+        parts += [] if self.content_same is None else [describe_content(same=self.content_same)]
         named = (
             ("pending", self.pending),
             ("step conflicts", self.conflicts),
+            ("rows moved to later steps", self.moved),
             ("dead letters", self.dead_letters),
             ("values rejected", self.rejected),
             ("dropped", self.dropped),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from stepwell.delivery.stored_content import is_same
 from stepwell.errors import JournalError, UsageError
 from stepwell.journal.format import TAG_EVENT
 from stepwell.recording.row_writer import RowWriter
@@ -170,6 +171,7 @@ class Run(RunProperties):
         if self._spec.auto_file:
             with contextlib.suppress(OSError):
                 self._spec.auto_file.unlink(missing_ok=True)
+        session, lost = stored.stored, journal.dropped + self._delivery.set_aside
         return Receipt(
             self.path,
             logged=rows.rows,
@@ -191,6 +193,8 @@ class Run(RunProperties):
             blocked=str(self._delivery.blocked) if pending or pending_beside else "",
             set_aside=self._delivery.set_aside,
             set_aside_files=find_set_aside_files(journals) if self._delivery.set_aside else (),
+            content_same=None if pending or session is None else is_same(session, self._delivery.content, lost),
+            moved=session.moved_rows if session else 0,
         )
 
     def define_metric(

@@ -16,8 +16,13 @@ _COUNTS: Final = ", ".join(
     f"argMax(totals.{name}, totals.end) AS {name}"
     for name in ("log_rows", "points", "conflicts", "dead_letters", "repeated", "missing")
 )
+# As hexadecimal digits: JavaScript has no integers of 64 bits.
+_CONTENT: Final = "lower(leftPad(hex(argMax(content.digest, content.end)), 16, '0')) AS content, " + ", ".join(
+    f"argMax(content.{name}, content.end) AS {alias}"
+    for name, alias in (("covered", "content_rows"), ("differing", "differing_rows"), ("moved", "moved_rows"))
+)
 _SESSIONS: Final = f"""
-SELECT session, max(writer) AS writer, max(next_sequence) AS records, {_COUNTS}
+SELECT session, max(writer) AS writer, max(next_sequence) AS records, {_COUNTS}, {_CONTENT}
 FROM {{db}}.session_activity WHERE {OF_RUN}"""
 
 
@@ -26,6 +31,8 @@ def read_sessions(store: Store, run: RunPath) -> list[dict[str, Any]]:
 
     Every record of the journal below the number `records` is settled. `log_rows`, `points` and `conflicts` were stored;
     `dead_letters` were not, or only in part. `repeated` arrived more than once and count once; `missing` never arrived.
+    `content` is the content of `content_rows` of the rows; `differing_rows` are not stored as they were sent, without
+    an entry in the dead letters, and `moved_rows` are stored at other steps than their session counted.
 
     Raises:
         RunNotFoundError: when there is no such run.

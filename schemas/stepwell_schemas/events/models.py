@@ -135,6 +135,7 @@ class LogBatch(Event):
     commits: bytes | None = None
     current_step: Long | None = None
     row_begun: bool = False
+    content: Long | None = None
     blocks: list[Block]
 
     @property

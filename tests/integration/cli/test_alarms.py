@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -20,18 +17,17 @@ from stepwell_ingestor.alarms import LEAST_DEAD_LETTERS, WINDOW_EVENTS
 from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import LogEvent
+from support.servers.command import run_stepwell
 from support.servers.ingest import PATH, a_batch, ingesting, make_ingestor_settings, send, until
 from support.servers.sdk import Served, eventually, serving
 from support.servers.stack import Stack, Topics
 
-STEPWELL = Path(sys.executable).parent / "stepwell"
 A_GOOD_EVENT = encode(LogEvent(**PATH._asdict(), data={"x": 1.0}))
 
 
 def status(url: str, *arguments: str) -> str:
     """Return the output of `stepwell status`; its exit code must match its alarms."""
-    environment = {**os.environ, "STEPWELL_BASE_URL": url}
-    done = subprocess.run([str(STEPWELL), "status", *arguments], env=environment, capture_output=True, check=False)
+    done = run_stepwell("status", *arguments, environment={"STEPWELL_BASE_URL": url}, code=None)
     text = done.stdout.decode()
     rings = bool(json.loads(text)["alarms"]) if "--json" in arguments else "ALARM" in text
     assert done.returncode == rings, done.stderr

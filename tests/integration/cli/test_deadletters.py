@@ -23,6 +23,7 @@ from stepwell_schemas.events.models import LogEvent
 from stepwell_schemas.limits import MIB
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.settings import KafkaSettings
+from support.servers.command import run_stepwell
 from support.servers.ingest import read_all, send
 from support.servers.sdk import Served, eventually, serving
 from support.servers.stack import Topics, limit_topic
@@ -39,12 +40,7 @@ Command = Callable[..., subprocess.CompletedProcess[bytes]]
 
 def run_command(environment: dict[str, str], *arguments: str, code: int = 0) -> subprocess.CompletedProcess[bytes]:
     """Run `stepwell deadletters …` with these settings and no others, and check the exit code."""
-    bare = {name: value for name, value in os.environ.items() if not name.startswith("STEPWELL_")}
-    command = [str(STEPWELL), "deadletters", *arguments]
-    env = {**bare, "COLUMNS": "250", **environment}
-    done = subprocess.run(command, env=env, capture_output=True, check=False, timeout=60)
-    assert done.returncode == code, done.stdout.decode() + done.stderr.decode()
-    return done
+    return run_stepwell("deadletters", *arguments, environment={"COLUMNS": "250", **environment}, code=code)
 
 
 @pytest.fixture
@@ -224,7 +220,12 @@ def test_without_settings_of_its_own_the_service_is_asked(
     monkeypatch.setenv("STEPWELL_KAFKA_BOOTSTRAP_SERVERS", broker)
     monkeypatch.setenv("STEPWELL_DEADLETTERS_TOPIC", topics.deadletters)
     with serving(chdb_store) as url:
-        assert run_command({"STEPWELL_BASE_URL": url}, "list").stdout == b"no dead letters\n"
+        bare = {name: value for name, value in os.environ.items() if not name.startswith("STEPWELL_")}
+        # In a process of its own, unlike the other commands of this module.
+        listed = [str(STEPWELL), "deadletters", "list"]
+        environment = {**bare, "STEPWELL_BASE_URL": url}
+        done = subprocess.run(listed, env=environment, capture_output=True, check=True, timeout=60)
+        assert (done.stdout, done.stderr) == (b"no dead letters\n", b"")
     gone = run_command({"STEPWELL_BASE_URL": url}, "list", code=1).stderr.decode()
     assert "start one with `stepwell up`" in gone
 

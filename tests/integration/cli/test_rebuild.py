@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -21,12 +20,13 @@ from aiokafka.structs import OffsetAndMetadata
 
 import stepwell
 from stepwell_deploy.errors import RebuildError
-from stepwell_deploy.local.processes import start_child
 from stepwell_deploy.rebuild import runner
 from stepwell_deploy.rebuild.report import Outcome, RebuildReport
-from stepwell_deploy.rebuild.runner import SUFFIX, Progress, RebuildRequest, discard, rebuild
-from stepwell_ingestor.errors import ReplayError
+from stepwell_deploy.rebuild.runner import Progress, RebuildRequest, discard, rebuild
+from stepwell_ingestor.errors import ReplayError, SwitchInterruptedError
+from stepwell_ingestor.progress import WatchedIngestor
 from stepwell_ingestor.rebuild.log_state import read_log_state
+from stepwell_ingestor.rebuild.unfinished_switch import SUFFIX, refuse_interrupted_switch
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreRejectedError
@@ -34,6 +34,7 @@ from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import LogEvent, RunFinished, RunStarted
 from stepwell_schemas.rules.identifiers import RunPath
 from support.readers.view_rows import VIEWS, Rows, view_rows
+from support.servers.command import run_stepwell, start_stepwell
 from support.servers.ingest import a_batch, counted, ingesting, make_ingestor_settings, send, until
 from support.servers.stack import Stack, Topics
 
@@ -43,7 +44,7 @@ STEPWELL = Path(sys.executable).parent / "stepwell"
 RUN = RunPath("me", "p", "run")
 OTHER = RunPath("me", "p", "other one")
 _SECONDS = 300.0
-_ROWS = 300
+_ROWS = 150
 _SILENT = Progress(lambda _: None, lambda _: None)
 
 
@@ -141,17 +142,6 @@ def empty(store: Store) -> None:
         store.command(f"TRUNCATE TABLE {{db}}.`{name}` SYNC")
 
 
-def test_equal_tables_are_the_same_and_nothing_is_left(
-    settings: IngestorSettings, stored: Rows, chdb_store: Store
-) -> None:
-    report = rebuilt(settings, Outcome.SAME, switch=True)
-    assert (report.runs, report.points) == (2, sum(len(stored[view]) for view in VIEWS[:5]))
-    assert report.dead_letters == 1
-    assert sum(part.last for part in report.log) == report.events
-    assert view_rows(chdb_store) == stored
-    assert not has_scratch(chdb_store)
-
-
 def test_damage_is_counted_and_repaired_with_a_switch(
     settings: IngestorSettings, stored: Rows, chdb_store: Store
 ) -> None:
@@ -175,7 +165,15 @@ def test_damage_is_counted_and_repaired_with_a_switch(
     rebuilt(settings, Outcome.SAME)
 
 
-def test_an_empty_database_is_filled(settings: IngestorSettings, stored: Rows, chdb_store: Store) -> None:
+def test_equal_tables_are_the_same_and_empty_ones_are_filled(
+    settings: IngestorSettings, stored: Rows, chdb_store: Store
+) -> None:
+    report = rebuilt(settings, Outcome.SAME, switch=True)
+    assert (report.runs, report.points) == (2, sum(len(stored[view]) for view in VIEWS[:5]))
+    assert report.dead_letters == 1
+    assert sum(part.last for part in report.log) == report.events
+    assert view_rows(chdb_store) == stored
+    assert not has_scratch(chdb_store)
     empty(chdb_store)
     report = rebuilt(settings, Outcome.SWITCHED, switch=True)
     assert sum(one.gained for one in report.differences) == report.points
@@ -187,6 +185,12 @@ def test_tables_are_not_replaced_by_less(
     settings: IngestorSettings, stored: Rows, chdb_store: Store, broker: str
 ) -> None:
     partition = next(log for log in asyncio.run(read_log_state(settings)).partitions if log.end > 10)
+    # A later offset leaves out what is before it.
+    report = rebuilt(settings, Outcome.REFUSED, since={partition.partition: 3}, switch=True)
+    assert [part.skipped for part in report.log if part.partition == partition.partition] == [3]
+    assert view_rows(chdb_store) == stored
+    with pytest.raises(ReplayError):
+        rebuild(RebuildRequest(since={partition.partition: partition.end + 1}), settings, _SILENT)
 
     async def remove() -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=broker)
@@ -201,15 +205,6 @@ def test_tables_are_not_replaced_by_less(
     assert view_rows(chdb_store) == stored
     rebuilt(settings, Outcome.SWITCHED, switch=True, accept_loss=True)
     assert len(view_rows(chdb_store)["numbers"]) < len(stored["numbers"])
-
-
-def test_a_later_offset_leaves_out_what_is_before(settings: IngestorSettings, stored: Rows, chdb_store: Store) -> None:
-    partition = next(log for log in asyncio.run(read_log_state(settings)).partitions if log.end > 10)
-    report = rebuilt(settings, Outcome.REFUSED, since={partition.partition: 3}, switch=True)
-    assert [part.skipped for part in report.log if part.partition == partition.partition] == [3]
-    assert view_rows(chdb_store) == stored
-    with pytest.raises(ReplayError):
-        rebuild(RebuildRequest(since={partition.partition: partition.end + 1}), settings, _SILENT)
 
 
 def test_one_run_is_replaced_and_the_others_stay(settings: IngestorSettings, stored: Rows, chdb_store: Store) -> None:
@@ -257,6 +252,37 @@ def test_an_interrupted_switch_is_completed_by_the_next_call(
     assert view_rows(chdb_store) == stored
 
 
+async def start(settings: IngestorSettings, store: Store) -> None:
+    """Run an ingestor until it ends by an error."""
+    await asyncio.wait_for(WatchedIngestor(settings, store).run(), _SECONDS)
+
+
+def test_an_interrupted_switch_of_one_run_is_completed_before_an_ingestor_begins(
+    settings: IngestorSettings, stored: Rows, chdb_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage(chdb_store)
+    command = Store.command
+    deleted = 0
+
+    def killed_between_delete_and_copy(store: Store, sql: str, parameters: Any = None) -> None:
+        nonlocal deleted
+        if sql.startswith("INSERT") and deleted == 3:
+            raise StoreRejectedError("killed")
+        deleted += sql.startswith("DELETE")
+        command(store, sql, parameters)
+
+    monkeypatch.setattr(Store, "command", killed_between_delete_and_copy)
+    with pytest.raises(StoreRejectedError):
+        rebuild(RebuildRequest(RUN, switch=True), settings, _SILENT)
+    monkeypatch.setattr(Store, "command", command)
+    with pytest.raises(SwitchInterruptedError):
+        asyncio.run(start(settings, chdb_store))
+    # Whatever is requested: the switch comes first.
+    rebuilt(settings, Outcome.SWITCHED)
+    assert rows_of(view_rows(chdb_store)["numbers"], RUN) == rows_of(stored["numbers"], RUN)
+    refuse_interrupted_switch(chdb_store)
+
+
 def test_a_replay_continues_where_it_was_interrupted(
     settings: IngestorSettings, stored: Rows, chdb_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,7 +302,7 @@ def test_a_replay_continues_where_it_was_interrupted(
     monkeypatch.setattr(Store, "insert", failing)
     failures = 0
     for _ in range(20):
-        left = 90
+        left = 60
         try:
             report = rebuild(RebuildRequest(switch=True), small, _SILENT)
             break
@@ -333,9 +359,10 @@ def test_ingestors_must_not_run_while_the_tables_are_compared(
     assert view_rows(chdb_store) == stored
 
 
-def command(settings: IngestorSettings, dsn: str, *arguments: str) -> list[str]:
-    """Return the command line of a rebuild, with the environment of the test's ingestor."""
-    environment = {
+def command_environment(settings: IngestorSettings, dsn: str) -> dict[str, str]:
+    """Return the environment of a command that rebuilds what the test's ingestor has stored."""
+    return {
+        **os.environ,
         "STEPWELL_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
         "STEPWELL_EVENTS_TOPIC": settings.events_topic,
         "STEPWELL_INGESTOR_GROUP": settings.ingestor_group,
@@ -343,19 +370,43 @@ def command(settings: IngestorSettings, dsn: str, *arguments: str) -> list[str]:
         "STEPWELL_CLICKHOUSE_DATABASE": settings.clickhouse_database,
         "STEPWELL_MEDIA_URL": settings.media_url,
     }
-    return ["env", *(f"{name}={value}" for name, value in environment.items()), str(STEPWELL), "rebuild", *arguments]
+
+
+def has_scratch_points(store: Store) -> bool:
+    """Return True if the rebuilt tables have points."""
+    parts = "SELECT name FROM system.parts WHERE active AND database = {name:String} AND table LIKE 'points_number%'"
+    return bool(store.query(parts, {"name": store.database + SUFFIX}).num_rows)
+
+
+def table_ids(store: Store) -> list[str]:
+    """Return the identities of the tables, which a switch exchanges one after the other."""
+    tables = "SELECT toString(uuid) AS id FROM system.tables WHERE database = currentDatabase() ORDER BY name"
+    ids: list[str] = store.query(tables).column("id").to_pylist()
+    return ids
 
 
 def test_the_command_is_killed_at_any_time_and_started_again(
-    settings: IngestorSettings, stored: Rows, chdb_store: Store, stack: Stack
+    settings: IngestorSettings, stored: Rows, chdb_store: Store, stack: Stack, tmp_path: Path
 ) -> None:
     damage(chdb_store)
-    line = command(settings, stack.dsn("http"), "--switch", "--json")
-    for delay in (2.0, 3.0, 4.0):
-        with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            time.sleep(delay)
-            process.send_signal(signal.SIGKILL)
-    done = subprocess.run(line, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    given: dict[str, Any] = {
+        "environment": command_environment(settings, stack.dsn("http")),
+        "folder": tmp_path / "out",
+    }
+    arguments = ("rebuild", "--switch", "--json")
+    before = table_ids(chdb_store)
+    # While it creates its tables, when it has replayed a part at least, and when it has begun to switch.
+    stages: list[Callable[[], bool]] = [
+        lambda: has_scratch(chdb_store),
+        lambda: has_scratch_points(chdb_store),
+        lambda: table_ids(chdb_store) != before,
+    ]
+    for reached in stages:
+        killed = start_stepwell(*arguments, **given)
+        while not reached():
+            assert killed.process.is_alive() or reached(), killed.err.read_text()
+        killed.kill()
+    done = start_stepwell(*arguments, **given).end(_SECONDS)
     # One that was killed may have replaced the tables; then the database has the tables from before.
     if done.returncode == 2:
         assert "--discard" in json.loads(done.stdout)["reason"], done.stderr
@@ -365,28 +416,31 @@ def test_the_command_is_killed_at_any_time_and_started_again(
 
 
 def test_the_folder_of_a_stopped_stack_is_rebuilt(tmp_path: Path) -> None:
-    folder, log = tmp_path / "up", tmp_path / "up.log"
+    folder = str(tmp_path / "up")
     environment = {**os.environ, "STEPWELL_KAFKA_HEAP_MB": "256", "STEPWELL_DISK_RESERVE_BYTES": "0"}
-    up = start_child([str(STEPWELL), "up", "--dir", str(folder), "--port", "0"], log, environment)
-    while not (found := re.search(r"^ready (\S+)$", log.read_text() if log.exists() else "", re.MULTILINE)):
-        assert up.poll() is None, log.read_text()
-        time.sleep(0.1)
-    url = found[1]
-    settings = {"base_url": url, "dir": str(tmp_path / "journals"), "quiet": True}
-    with stepwell.init(entity="me", project="p", id="run", settings=settings) as run:
-        for row in range(100):
-            run.log({"loss": row / 7})
-    line = [str(STEPWELL), "rebuild", "--dir", str(folder), "--json"]
-    busy = subprocess.run(line, capture_output=True, text=True, timeout=_SECONDS, check=False, env=environment)
-    assert (busy.returncode, str(up.pid) in json.loads(busy.stdout)["reason"]) == (2, True)
-    up.terminate()
-    assert up.wait(_SECONDS) == 0
+    up = start_stepwell("up", "--dir", folder, "--port", "0", environment=environment, folder=tmp_path / "output")
+    try:
+        while not (url := re.search(r"^ready (\S+)\n", up.out.read_text(), re.MULTILINE)):
+            assert up.process.is_alive(), up.err.read_text()
+            time.sleep(0.1)
+        settings = {"base_url": url[1], "dir": str(tmp_path / "journals"), "quiet": True}
+        with stepwell.init(entity="me", project="p", id="run", settings=settings) as run:
+            for row in range(100):
+                run.log({"loss": row / 7})
+        busy = run_stepwell("rebuild", "--dir", folder, "--json", environment={}, code=2)
+        assert str(up.process.pid) in json.loads(busy.stdout)["reason"]
+        up.process.terminate()
+        assert up.end(_SECONDS).returncode == 0
+    finally:
+        up.kill()
+    # In a new interpreter, as the command is used.
+    line = [str(STEPWELL), "rebuild", "--dir", folder, "--json"]
     done = subprocess.run(line, capture_output=True, text=True, timeout=_SECONDS, check=False, env=environment)
     report = json.loads(done.stdout)
     assert (done.returncode, report["outcome"], report["runs"], report["points"]) == (0, "same", 1, 100), done.stderr
 
 
 def test_the_command_says_why_it_can_not(settings: IngestorSettings, stack: Stack) -> None:
-    line = command(settings, stack.dsn("http"), "me/p", "--json")
-    done = subprocess.run(line, capture_output=True, text=True, timeout=_SECONDS, check=False)
-    assert (done.returncode, json.loads(done.stdout)["outcome"]) == (2, "not comparable")
+    environment = command_environment(settings, stack.dsn("http"))
+    done = run_stepwell("rebuild", "me/p", "--json", environment=environment, code=2)
+    assert json.loads(done.stdout)["outcome"] == "not comparable"

@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from stepwell_deploy.local.processes import start_child
+from support.servers.command import run_stepwell
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -80,8 +81,7 @@ class Up:
 
     def status(self) -> tuple[int, dict[str, Any]]:
         """Return the exit code and the report of `stepwell status --json`."""
-        command = [str(STEPWELL), "status", "--json"]
-        done = subprocess.run(command, env=self.environment, capture_output=True, check=False, timeout=60)
+        done = run_stepwell("status", "--json", environment=self.environment, code=None)
         report: dict[str, Any] = json.loads(done.stdout)
         return done.returncode, report
 

@@ -1,8 +1,8 @@
 """`stepwell verify` with the real parts: equal data is reported as the same, and each difference is listed.
 
-Most tests call the command's function in this process, and fork the replay's process from a server that has imported
-everything: a command with its child takes 3 s of CPU time to start, which only two tests spend. Training scripts are
-separate processes only if they are killed.
+Most tests call the command's function in this process. The process of the replay is forked from a server that has
+imported everything, since a new interpreter takes 3 s of CPU time for that. Training scripts are separate processes
+only if they are killed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -28,11 +27,13 @@ from aiokafka.structs import OffsetAndMetadata
 
 import stepwell
 from stepwell_deploy.cli.commands.verify import report_on
+from stepwell_deploy.verify import runner
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import LogEvent
 from stepwell_schemas.rules.identifiers import RunPath
-from support.servers.ingest import counted, ingesting, make_ingestor_settings, send, until
+from support.servers.command import fork_server, run_stepwell
+from support.servers.ingest import ingest_points, make_ingestor_settings, send
 from support.servers.sdk import Served, eventually, serving
 from support.servers.stack import Stack, Topics
 
@@ -54,9 +55,9 @@ def log_rich(sdk: Served, **settings: Any) -> None:
     """Log a run with merges, a conflict, a key of two kinds, NaN, a second spelling and an integer beyond float64."""
     with stepwell.init(id="run", config={"lr": 0.1}, settings={**sdk.settings, "quiet": True, **settings}) as run:
         for row in range(200):
-            run.log({"loss": row / 7, "ok": row % 2 == 0})
-        run.log({"loss": math.nan, "big": 2**62 + 1, "list": [1, 2]})
-        run.log({"LOSS": -0.0, "note": "fünf"}, step=300)
+            run.log({"loss": row / 7, "ok": row % 2 == 0, "ramp": row / 7, "slope": row / 7})
+        run.log({"loss": math.nan, "gap": math.nan, "big": 2**62 + 1, "list": [1, 2]})
+        run.log({"LOSS": -0.0, "note": "fünf", "ramp": 1.0, "slope": 1.0}, step=300)
         run.log({"note": "merged", "loss": 5.0}, step=300)
         run.log({"loss": 1.0}, step=7)
         run.log({"loss": "now a text"})
@@ -87,8 +88,7 @@ def logging_meanwhile(sdk: Served, **settings: Any) -> Iterator[list[int]]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _replays_are_forked_from_a_server() -> Iterator[None]:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["stepwell_deploy.verify.replay_process", "pandas"])
+    context = fork_server()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("stepwell_deploy.verify.replay_process.get_context", lambda _: context)
         yield
@@ -110,15 +110,6 @@ def service_environment(sdk: Served) -> dict[str, str]:
     return {**sdk.environment, "STEPWELL_INGESTOR_GROUP": f"group-{sdk.environment['STEPWELL_EVENTS_TOPIC']}"}
 
 
-def verify_command(sdk: Served, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command itself, which must print nothing on stderr."""
-    env = {**os.environ, **service_environment(sdk), "COLUMNS": "120", **environment}
-    command = [str(STEPWELL), "verify", str(RUN), *arguments]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_SECONDS, check=False)
-    assert not done.stderr
-    return done
-
-
 def differences(report: dict[str, Any]) -> list[tuple[Any, ...]]:
     """Return the differences: key, kind, `what`, and the values in journal, log and tables."""
     return [tuple(difference.values()) for difference in report["differences"]]
@@ -132,67 +123,59 @@ def rich(sdk: Served) -> Served:
     return sdk
 
 
-def test_what_was_logged_is_the_same_everywhere(rich: Served) -> None:
-    report = verified(rich, 0)
-    assert (report["verdict"], report["differences"], report["notes"]) == ("same", [], [])
-    assert report["points"] == sum(rich.count(view) for view in ("numbers", "strings", "bools", "others"))
-    assert report["series"] == 6
-    assert rich.count("step_conflicts") == 1
-
-
-def test_a_row_that_is_gone_is_named(rich: Served) -> None:
-    rich.store.command("DELETE FROM {db}.points_number WHERE key = 'loss' AND step = 100")
-    # The series was written twice at a step, so that the view `metrics` counts its rows.
-    assert differences(verified(rich, 1)) == [
-        ("loss", "number", "points", None, 203, 202),
-        ("loss", "number", "count in metrics", None, 203, 202),
-    ]
-
-
-def test_rollups_that_are_wrong_are_named(rich: Served) -> None:
-    row = "SELECT * REPLACE (-0. AS min_value, 1000 AS version) FROM {db}.rollups WHERE key = 'loss' AND bucket = 0"
-    rich.store.command(f"INSERT INTO {{db}}.rollups {row}")
-    ((*place, log, tables),) = differences(verified(rich, 1))
-    assert place == ["loss", "number", "what buckets of 128 steps say", None]
-    assert log != tables
-    rich.store.command("DELETE FROM {db}.rollups WHERE key = 'loss' AND bucket = 0")
-    assert differences(verified(rich, 1)) == [("loss", "number", "buckets of 128 steps", None, 2, 1)]
-
-
-def test_a_value_that_changed_is_named_by_its_bits(rich: Served) -> None:
-    change = (
-        "INSERT INTO {db}.points_number SELECT * REPLACE ({bits:UInt64} AS bits,"
-        " version + 1 AS version) FROM {db}.points_number FINAL WHERE key = 'loss' AND isNaN(value)"
-    )
-    rich.store.command(change, {"bits": 0x7FF8_0000_0000_0001})
-    ((key, kind, what, journal, log, tables),) = differences(verified(rich, 1))
-    assert (key, kind, what, journal) == ("loss", "number", "steps, values or timestamps", None)
-    assert log != tables
-
-
-def test_what_counts_twice_or_was_forgotten_is_named(rich: Served) -> None:
-    more = (
-        "INSERT INTO {db}.series SELECT * REPLACE ("
-        "(totals.end + 1, totals.last_step, totals.points * 2, 0, 0, 0, 0, 0, 0) AS totals)"
-        " FROM {db}.series FINAL WHERE key = 'ok'"
-    )
-    rich.store.command(more)
-    rich.store.command("DELETE FROM {db}.step_conflict_log WHERE run_id = 'run'")
-    rich.store.command("DELETE FROM {db}.points_string WHERE key = 'note'")
-    assert differences(verified(rich, 1)) == [
-        ("note", "string", "points", None, 1, 0),
-        ("note", "string", "count in metrics", None, 1, 0),
-        ("ok", "bool", "count in metrics", None, 200, 400),
-        ("", "", "step conflicts", None, 1, 0),
-    ]
-
-
-def test_a_journal_that_was_kept_is_compared_too(sdk: Served) -> None:
+def test_what_was_logged_is_the_same_everywhere(sdk: Served) -> None:
     log_rich(sdk, keep_journal=True)
     eventually(sdk.state, "finished")
     report = verified(sdk, 0)
-    assert (report["journals"], report["differences"], report["notes"]) == (1, [], [])
-    assert verified(sdk, 0, STEPWELL_DIR=str(sdk.folder / "nowhere"))["journals"] == 0
+    assert (report["verdict"], report["differences"], report["notes"]) == ("same", [], [])
+    assert report["points"] == sum(sdk.count(view) for view in ("numbers", "strings", "bools", "others"))
+    assert report["series"] == 9
+    assert sdk.count("step_conflicts") == 1
+    assert report["journals"] == 1
+    elsewhere = verified(sdk, 0, STEPWELL_DIR=str(sdk.folder / "nowhere"))
+    assert (elsewhere["verdict"], elsewhere["journals"]) == ("same", 0)
+
+
+def test_each_difference_is_named(rich: Served) -> None:
+    # Each kind of damage has keys of its own, so that one report has all of them.
+    value = "INSERT INTO {db}.points_number SELECT * REPLACE ({bits:UInt64} AS bits, version + 1 AS version)"
+    rich.store.command(f"{value} FROM {{db}}.points_number FINAL WHERE key = 'gap'", {"bits": 0x7FF8_0000_0000_0001})
+    rich.store.command("DELETE FROM {db}.points_number WHERE key = 'loss' AND step = 100")
+    rich.store.command("DELETE FROM {db}.points_string WHERE key = 'note'")
+    twice = "(totals.end + 1, totals.last_step, totals.points * 2, 0, 0, 0, 0, 0, 0) AS totals"
+    rich.store.command(
+        f"INSERT INTO {{db}}.series SELECT * REPLACE ({twice}) FROM {{db}}.series FINAL WHERE key = 'ok'"
+    )
+    bucket = "SELECT * REPLACE (-0. AS min_value, 1000 AS version) FROM {db}.rollups WHERE key = 'ramp' AND bucket = 0"
+    rich.store.command(f"INSERT INTO {{db}}.rollups {bucket}")
+    rich.store.command("DELETE FROM {db}.rollups WHERE key = 'slope' AND bucket = 0")
+    rich.store.command("DELETE FROM {db}.step_conflict_log WHERE run_id = 'run'")
+    found = differences(verified(rich, 1))
+    assert [(key, kind, what, journal) for key, kind, what, journal, _, _ in found] == [
+        ("gap", "number", "steps, values or timestamps", None),
+        ("loss", "number", "points", None),
+        ("note", "string", "points", None),
+        # The series was written twice at a step, so that the view `metrics` counts its rows.
+        ("loss", "number", "count in metrics", None),
+        ("note", "string", "count in metrics", None),
+        ("ok", "bool", "count in metrics", None),
+        ("ramp", "number", "what buckets of 128 steps say", None),
+        ("slope", "number", "buckets of 128 steps", None),
+        ("", "", "step conflicts", None),
+    ]
+    sides = {(key, what): (log, tables) for key, _, what, _, log, tables in found}
+    for digest in (("gap", "steps, values or timestamps"), ("ramp", "what buckets of 128 steps say")):
+        log, tables = sides.pop(digest)
+        assert log != tables
+    assert sides == {
+        ("loss", "points"): (203, 202),
+        ("note", "points"): (1, 0),
+        ("loss", "count in metrics"): (203, 202),
+        ("note", "count in metrics"): (1, 0),
+        ("ok", "count in metrics"): (200, 400),
+        ("slope", "buckets of 128 steps"): (2, 1),
+        ("", "step conflicts"): (1, 0),
+    }
 
 
 def test_rows_of_a_journal_that_nobody_sends_are_named(rich: Served) -> None:
@@ -216,7 +199,10 @@ def test_a_run_that_logs_meanwhile_raises_no_alarm(sdk: Served) -> None:
     assert verified(sdk, 0)["points"] == rows[0]
 
 
-def test_system_metrics_that_keep_coming_are_left_out_until_the_run_has_ended(sdk: Served) -> None:
+def test_system_metrics_that_keep_coming_are_left_out_until_the_run_has_ended(
+    sdk: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_QUIET_TRIES", 2)
     with logging_meanwhile(sdk, system_seconds=0.1, console="auto"):
         print("a line")
         eventually(lambda: len(sdk.numbers("system/memory")) > 5, True)
@@ -242,14 +228,6 @@ def test_records_of_an_open_session_are_a_note(rich: Served) -> None:
     assert "is still open" in note
 
 
-def test_what_can_not_be_compared_says_why(sdk: Served) -> None:
-    assert "no run me/p/run" in verified(sdk, 2)["reason"]
-    assert "must have the form entity/project/run_id" in verified(sdk, 2, "run")["reason"]
-    away = {"STEPWELL_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}
-    assert "Kafka does not answer" in verified(sdk, 2, **away)["reason"]
-    assert "no Stepwell service answers" in verified(sdk, 2, STEPWELL_BASE_URL="http://127.0.0.1:9")["reason"]
-
-
 @pytest.fixture
 def alone(broker: str, topics: Topics, chdb_store: Store, tmp_path: Path) -> Iterator[Served]:
     """A service without an ingestor, which tests run when needed."""
@@ -270,13 +248,8 @@ def foreign(value: float, run: RunPath = RUN, **changes: Any) -> bytes:
 
 def ingest(sdk: Served, topics: Topics, points: int) -> None:
     """Run an ingestor until a number of points is stored."""
-
-    async def run() -> None:
-        settings = make_ingestor_settings(sdk.environment["STEPWELL_KAFKA_BOOTSTRAP_SERVERS"], topics)
-        async with ingesting(settings, sdk.store):
-            await until(counted(sdk.store, "numbers"), points)
-
-    asyncio.run(run())
+    settings = make_ingestor_settings(sdk.environment["STEPWELL_KAFKA_BOOTSTRAP_SERVERS"], topics)
+    ingest_points(settings, sdk.store, points)
 
 
 def sent(broker: str, topics: Topics, values: list[bytes], key: bytes = RUN.kafka_key) -> None:
@@ -292,6 +265,14 @@ def key_partition(broker: str, topics: Topics, key: bytes) -> int:
             return int((await producer.send_and_wait(topics.events, b"", key=key)).partition)
 
     return asyncio.run(ask())
+
+
+def test_what_can_not_be_compared_says_why(alone: Served) -> None:
+    assert "no run me/p/run" in verified(alone, 2)["reason"]
+    assert "must have the form entity/project/run_id" in verified(alone, 2, "run")["reason"]
+    away = {"STEPWELL_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}
+    assert "Kafka does not answer" in verified(alone, 2, **away)["reason"]
+    assert "no Stepwell service answers" in verified(alone, 2, STEPWELL_BASE_URL="http://127.0.0.1:9")["reason"]
 
 
 def test_a_foreign_writer_is_compared_and_what_is_behind_is_no_difference(
@@ -322,7 +303,11 @@ def test_a_run_that_its_producer_put_elsewhere_is_found(broker: str, topics: Top
     assert "partitions 0, 1" in verified(alone, 2)["reason"]
 
 
-def test_a_flush_that_is_under_way_raises_no_alarm(broker: str, topics: Topics, alone: Served) -> None:
+def test_a_flush_that_is_under_way_raises_no_alarm(
+    broker: str, topics: Topics, alone: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # This one never ends, so that waiting for it is in vain.
+    monkeypatch.setattr(runner, "_QUIET_TRIES", 2)
     sent(broker, topics, [foreign(1), foreign(2)])
     ingest(alone, topics, 2)
     sent(broker, topics, [foreign(3)])
@@ -432,17 +417,23 @@ with connect(sys.argv[1]) as store:
     dsn = f"chdb://{tmp_path}/engine"
     del alone.environment["STEPWELL_BASE_URL"]
     alone.run(script, dsn, STEPWELL_INGESTOR_GROUP=f"group-{topics.events}")
-    done = verify_command(alone, "--json", STEPWELL_CLICKHOUSE_DSN=dsn)
-    assert done.returncode == 0, done.stdout
+    environment = {**os.environ, **service_environment(alone), "STEPWELL_CLICKHOUSE_DSN": dsn}
+    command = [str(STEPWELL), "verify", str(RUN), "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
     report = json.loads(done.stdout)
     assert (report["verdict"], report["points"], report["series"]) == ("same", 2, 1)
 
 
-def test_people_get_a_table(rich: Served) -> None:
-    rich.store.command("DELETE FROM {db}.points_bool WHERE step = 3")
-    done = verify_command(rich)
-    lines = [line.split() for line in done.stdout.splitlines()]
-    assert done.returncode == 1
+def test_people_get_a_table(broker: str, topics: Topics, alone: Served) -> None:
+    sent(broker, topics, [foreign(1), foreign(2)])
+    ingest(alone, topics, 2)
+    alone.store.command("DELETE FROM {db}.points_number WHERE step = 1")
+    environment = {**service_environment(alone), "COLUMNS": "120"}
+    done = run_stepwell("verify", str(RUN), environment=environment, code=1)
+    lines = [line.split() for line in done.stdout.decode().splitlines()]
+    assert not done.stderr
     assert lines[0] == ["key", "kind", "what", "differs", "in", "journal", "in", "log", "in", "tables"]
-    assert lines[1] == ["ok", "bool", "points", "200", "199"]
-    assert done.stdout.splitlines()[-1] == "different: 1 difference between log and tables"
+    assert lines[1] == ["f", "number", "points", "2", "1"]
+    assert lines[2] == ["f", "number", "last", "step", "1", "0"]
+    assert done.stdout.decode().splitlines()[-1] == "different: 2 differences between log and tables"

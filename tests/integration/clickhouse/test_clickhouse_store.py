@@ -118,7 +118,7 @@ def test_clickhouse_connect_reads_and_writes_compressed(stack: Stack, chdb_store
     client = clickhouse_connect.get_client(
         dsn=stack.dsn("http"), database=chdb_store.database, compress=compression or False
     )
-    rows = [[number, f"text {number}"] for number in range(50_000)]
+    rows = [[number, f"text {number}"] for number in range(10_000)]
     client.insert("letters", rows, column_names=["number", "text"])
     assert client.query("SELECT * FROM letters ORDER BY number").result_rows == [tuple(row) for row in rows]
     client.close()

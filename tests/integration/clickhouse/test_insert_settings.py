@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from support.paths import TESTS
 
 # Defaults of the engine, as an operator may set them in a profile; it takes them from its first connection.
@@ -42,13 +40,13 @@ from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter, gathered
 
-folder, kind = Path(sys.argv[1]), sys.argv[2]
+folder = Path(sys.argv[1])
 engine = chdb.connect(f"{{folder}}?{{urlencode({HOSTILE!r})}}")
 server = ClickHouseHttp(folder, "127.0.0.1", 0, "tests", "tests")
 server.start()
-dsn = f"chdb://{{folder}}" if kind == "chdb" else f"http://tests:tests@127.0.0.1:{{server.port}}"
-try:
-    with connect(dsn, "hostile") as store:
+
+def write(dsn, database):
+    with connect(dsn, database) as store:
         migrate(store)
         default = store.query("SELECT value FROM system.settings WHERE name = 'async_insert'")
         assert default["value"].to_pylist() == ["1"]
@@ -59,18 +57,23 @@ try:
         for _ in range(2):
             store.insert("points_number", rows, "token")
         parts = store.query(
-            "SELECT rows FROM system.parts WHERE database = 'hostile' AND table = 'points_number' AND active"
+            f"SELECT rows FROM system.parts WHERE database = '{{database}}' AND table = 'points_number' AND active"
         )
-        print(parts["rows"].to_pylist())
+        print(database, parts["rows"].to_pylist())
+
+
+try:
+    write(f"chdb://{{folder}}", "over_chdb")
+    write(f"http://tests:tests@127.0.0.1:{{server.port}}", "over_http")
 finally:
     server.stop()
 """
 
 
-@pytest.mark.parametrize("kind", ["chdb", "http"])
-def test_no_default_of_a_server_changes_an_insert(tmp_path: Path, kind: str) -> None:
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "engine"), kind]
+def test_no_default_of_a_server_changes_an_insert(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "engine")]
     environment = {**os.environ, "PYTHONPATH": str(TESTS)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split("\n")[-2] == f"[{ROWS}, {ROWS}]", done.stdout
+    wanted = [f"{database} [{ROWS}, {ROWS}]" for database in ("over_chdb", "over_http")]
+    assert done.stdout.splitlines()[-2:] == wanted, done.stdout

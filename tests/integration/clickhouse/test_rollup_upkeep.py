@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import stepwell_schemas.rollups.check
 import stepwell_schemas.rollups.rebuild
+from stepwell_deploy.cli.app import app
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import IdentifierError
 from stepwell_schemas.migrations.runner import migrate
@@ -23,6 +21,8 @@ from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter
 from support.readers.rollups import comparable, stored_rollups, wanted_rollups
 from support.servers.stack import Stack
+
+pytestmark = pytest.mark.one_dsn
 
 RUNS = [RunPath("me", "p", "a's 🚀"), RunPath("me", "p", "b"), RunPath("me", "q", "c")]
 
@@ -133,15 +133,16 @@ def test_points_of_before_get_their_rollups_by_the_migration(written: Store) -> 
 
 
 def stepwell(store: Store, stack: Stack, *arguments: str, code: int = 0) -> Any:
-    """Return the output of `stepwell rollups … --json` over HTTP, since a second process can't open the engine."""
+    """Return the output of `stepwell rollups … --json` over HTTP."""
     settings = {"STEPWELL_CLICKHOUSE_DSN": stack.dsn("http"), "STEPWELL_CLICKHOUSE_DATABASE": store.database}
-    command = [str(Path(sys.executable).parent / "stepwell"), "rollups", *arguments, "--json"]
-    done = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
+    done = CliRunner().invoke(app, ["rollups", *arguments, "--json"], env=settings, catch_exceptions=False)
+    assert done.exit_code == code, done.output
     return json.loads(done.stdout) if done.stdout else done.stderr
 
 
-def test_the_commands(chdb_store: Store, stack: Stack) -> None:
+def test_the_commands(chdb_store: Store, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    # No ingestor is writing, so nothing has to be waited for between comparisons.
+    monkeypatch.setattr(stepwell_schemas.rollups.check, "_QUIET_SECONDS", 0)
     for run in RUNS[1:]:
         write(chdb_store, run, 0, 600)
     assert stepwell(chdb_store, stack, "rebuild", "me/p/b") == {"runs": 1, "points": 2 * 804}

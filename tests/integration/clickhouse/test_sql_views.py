@@ -12,7 +12,7 @@ from stepwell_schemas.clickhouse.store import Store
 FILL = [
     "INSERT INTO {db}.points_number (entity, project, run_id, key, step, bits, version)"
     " SELECT 'e', 'p', concat('r', toString(intDiv(number, 4000))), concat('k', toString(intDiv(number, 100) % 40)),"
-    " number % 100, reinterpretAsUInt64(toFloat64(number)), number FROM numbers(800000)",
+    " number % 100, reinterpretAsUInt64(toFloat64(number)), number FROM numbers(200000)",
     *(
         f"INSERT INTO {{db}}.points_{table} (entity, project, run_id, key, step, version)"
         " SELECT entity, project, run_id, key, step, version FROM {db}.points_number"
@@ -21,7 +21,7 @@ FILL = [
     "INSERT INTO {db}.series (entity, project, run_id, key, kind, totals, rewritten, stream)"
     " SELECT 'e', 'p', concat('r', toString(intDiv(number, 2000))), concat('k', toString(number % 400)),"
     " ['number', 'string', 'bool', 'other', 'image'][number % 5 + 1],"
-    " (1, 0, 100, 0, 0, 0, 0, 0, 0), number % 2, '' FROM numbers(400000)",
+    " (1, 0, 100, 0, 0, 0, 0, 0, 0), number % 2, '' FROM numbers(100000)",
     "INSERT INTO {db}.run_documents (entity, project, run_id, config, summary, version)"
     " SELECT 'e', 'p', concat('r', toString(number)), '{}', '{}', number FROM numbers(40000)",
     "INSERT INTO {db}.run_activity (entity, project, run_id) SELECT 'e', 'p', concat('r', toString(number))"

@@ -125,8 +125,20 @@ def check(store: Store, wanted: list[list[dict[str, Any]]]) -> None:
     assert store.query(missing, {"database": store.database, "t": tables}).num_rows == len(tables)
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("deaths", [0, 1, 2, 19, 25])
+@pytest.mark.parametrize(
+    ("deaths", "after"),
+    [
+        (0, True),
+        (1, False),
+        (2, True),
+        (19, False),
+        (25, True),
+        *(
+            pytest.param(deaths, after, marks=pytest.mark.long)
+            for deaths, after in ((0, False), (1, True), (2, False), (19, True), (25, False))
+        ),
+    ],
+)
 def test_what_was_stored_before_is_shown_as_before(before: Store, deaths: int, after: bool) -> None:
     wanted = shown(before)
     assert all(wanted)

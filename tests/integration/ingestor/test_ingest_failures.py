@@ -159,16 +159,28 @@ async def until_settled(ingestor: Ingestor) -> None:
     await until(lambda: ingestor.status().last_flush_at is not None and ingestor.status().lag_events == 0, True)
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    ("after", "parts"),
+    [
+        pytest.param(False, {"first"}, id="before-first"),
+        pytest.param(True, {"second"}, id="after-second"),
+        pytest.param(False, {"first", "second"}, id="before-each", marks=pytest.mark.long),
+        pytest.param(True, {"first", "second"}, id="after-each", marks=pytest.mark.long),
+    ],
+)
 async def test_a_death_at_any_insert_loses_and_doubles_nothing(
-    broker: str, topics: Topics, chdb_store: Store, open_reference: Callable[[], Store], after: bool
+    broker: str, topics: Topics, chdb_store: Store, open_reference: Callable[[], Store], after: bool, parts: set[str]
 ) -> None:
+    """`parts`: those of the log during which ingestors die."""
     first = [RunStarted(**PATH._asdict(), session="s", sequence=0, timestamp=500), *a_log(1)]
     # The second part begins with records of the first, cut otherwise, as a sender does that died itself.
     second = [a_batch(2, 4), *a_log(10), *a_log(19)]
-    for part in (first, second):
+    for name, part in (("first", first), ("second", second)):
         await send(broker, topics.events, [encode(event) for event in part])
-        assert await die_at_every_insert(broker, topics, chdb_store, after=after) >= 7
+        if name in parts:
+            assert await die_at_every_insert(broker, topics, chdb_store, after=after) >= 7
+        else:
+            assert await ingest_until_settled(Ingestor(make_ingestor_settings(broker, topics), chdb_store))
     reference = open_reference()
     fresh = make_ingestor_settings(broker, topics, ingestor_group=f"reference-{topics.events}")
     async with ingesting(fresh, reference) as ingestor:

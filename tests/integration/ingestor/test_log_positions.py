@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, OffsetAndMetadata, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.new_partitions import NewPartitions
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from structlog.testing import capture_logs
 
-from stepwell_ingestor.errors import PartitionsAddedError
 from stepwell_ingestor.kafka.client import AiokafkaClients, CommittedOffset, Kafka, fetch_committed
 from stepwell_ingestor.kafka.log_metadata import LogIdentity, describe_log
 from stepwell_ingestor.positions.stored import read_positions
@@ -178,14 +178,37 @@ async def test_a_topic_with_other_partitions_may_follow(
         await until(lambda: stored(chdb_store), [(0, 0.0), (1, 9.0), (2, 2.0), (3, 3.0), (4, 4.0)], _DEADLINE_SECONDS)
 
 
-async def test_added_partitions_are_refused(
+_MANY = 5
+
+
+async def test_what_is_written_to_added_partitions_is_not_stored_out_of_order(
     broker: str, topics: Topics, chdb_store: Store, admin: AIOKafkaAdminClient
 ) -> None:
+    """The run moves to the other one of the old partitions, or to a new one, while an ingestor runs."""
+    settings = make_ingestor_settings(broker, topics)
     await send(broker, topics.events, [rows_of(0, 3)])
-    await ingest(broker, topics, chdb_store)
-    await admin.create_partitions({topics.events: NewPartitions(3)})
-    with pytest.raises(PartitionsAddedError):
-        await asyncio.wait_for(Ingestor(make_ingestor_settings(broker, topics), chdb_store).run(), _DEADLINE_SECONDS)
+    with capture_logs() as logs:
+        async with ingesting(settings, chdb_store) as ingestor:
+            await settled(ingestor)
+            await admin.create_partitions({topics.events: NewPartitions(_MANY)})
+            for number in range(_MANY):
+                # A producer's partition follows from the number of partitions that it knows.
+                await send_to(broker, TopicPartition(topics.events, number), rows_of(4, 2))
+            await until(lambda: any(line["event"] == "partitions_added" for line in logs), True, _DEADLINE_SECONDS)
+        # Held again by the next one, which reads nothing.
+        async with ingesting(settings, chdb_store) as ingestor:
+            await until(lambda: sum(line["event"] == "partitions_added" for line in logs), 2, _DEADLINE_SECONDS)
+            assert not any(part.ready for part in ingestor._owned.partitions.values())
+    home = partition_of(chdb_store).partition
+    assert stored(chdb_store)[:3] == stepwise(range(3))
+    positions = read_positions(chdb_store).positions
+    assert all(place.partition == home for place, position in positions.items() if position.holds_rows)
+
+
+async def send_to(broker: str, place: TopicPartition, value: bytes) -> None:
+    """Send an event of the run to a partition."""
+    async with AIOKafkaProducer(bootstrap_servers=broker) as producer:
+        await producer.send_and_wait(place.topic, value, key=PATH.kafka_key, partition=place.partition)
 
 
 @pytest.mark.parametrize("offset", [None, 0, 3, 9], ids=["expired", "reset", "behind", "ahead"])
@@ -367,3 +390,27 @@ async def test_the_identity_of_a_log_is_that_of_its_topic(topics: Topics, admin:
     assert all((before.topic_id, after.topic_id, before.cluster_id))
     assert (before.topic_id != after.topic_id, before.partitions, after.partitions) == (True, 2, 3)
     assert before.cluster_id == after.cluster_id
+
+
+@pytest.mark.parametrize("left", [2, 0], ids=["some are left", "none is left"])
+async def test_retention_that_overtakes_a_running_ingestor_is_counted(
+    broker: str, topics: Topics, chdb_store: Store, admin: AIOKafkaAdminClient, left: int
+) -> None:
+    await send(broker, topics.events, [rows_of(0, 1)])
+    with capture_logs() as logs:
+        async with ingesting(make_ingestor_settings(broker, topics), chdb_store) as ingestor:
+            await settled(ingestor)
+            partition = partition_of(chdb_store)
+            kafka = ingestor._kafka
+            assert isinstance(kafka, AiokafkaClients)
+            # The ingest loop resumes only what it has paused.
+            kafka.pause(partition)
+            await send(broker, topics.events, [rows_of(number, 1) for number in range(1, 6)])
+            # A fetch that was on its way brought the first one, and is dropped.
+            await until(lambda: partition in kafka._consumer._fetcher._records, False, _DEADLINE_SECONDS)
+            await admin.delete_records({partition: RecordsToDelete(before_offset=6 - left)})
+            kafka.resume(partition)
+            await until(lambda: read_positions(chdb_store).positions[partition].missing, 5 - left, _DEADLINE_SECONDS)
+    reported = [(line["missing"], line["start"]) for line in logs if line["event"] == "records_missing"]
+    assert [missing for missing, _ in reported] == [5 - left]
+    assert [value for _, value in stored(chdb_store)] == [0.0, *(float(number) for number in range(6 - left, 6))]

@@ -196,7 +196,7 @@ async def test_an_ingestor_that_dies_at_any_call_stores_every_file_once(
 ) -> None:
     url = str(tmp_path / "media")
     await send(broker, topics.events, a_log())
-    settings = make_ingestor_settings(broker, topics, media_url=url, ingestor_flush_seconds=1)
+    settings = make_ingestor_settings(broker, topics, media_url=url, ingestor_flush_seconds=0.5)
     died = 0
     for lives in range(9):
         media = DyingMediaStore(url, lives, after=after)

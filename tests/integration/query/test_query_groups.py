@@ -18,7 +18,7 @@ from support.factories.points import RunWriter
 from support.readers.views import as_number, noisy
 from support.servers.query import Service, service_over
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_dsn]
 
 Runs = dict[RunPath, tuple[NDArray[np.int64], NDArray[np.float64]]]
 

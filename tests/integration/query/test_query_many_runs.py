@@ -15,7 +15,7 @@ from support.factories.points import RunWriter
 from support.readers.views import noisy
 from support.servers.query import Service, service_over
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_dsn]
 
 KEYS = ["loss", "ACC", "flag", "text", "never"]
 

@@ -18,12 +18,12 @@ from support.factories.points import RunWriter
 from support.readers.views import assert_same_points, model, noisy, points_of
 from support.servers.query import Service, service_over
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_dsn]
 
 RUN = RunPath("me", "rollups", "run")
 Steps = NDArray[np.int64]
 Numbers = NDArray[np.float64]
-REQUESTS = 12
+REQUESTS = 8
 
 
 @pytest.fixture
@@ -56,17 +56,18 @@ async def assert_views(service: Service, key: str, steps: Steps, values: Numbers
 
 
 async def test_a_dense_series(service: Service, run: RunWriter, store: Store) -> None:
-    steps, values = np.arange(60, 300_000), noisy(299_940)
+    steps, values = np.arange(60, 210_000), noisy(209_940)
     for part in np.array_split(np.arange(len(steps)), 3):
         run.numbers("loss", steps[part], values[part])
     await assert_views(service, "loss", steps, values, seed=1)
     # Without a row of rollups, its bucket must be missing: so it is them that is read.
     store.command("ALTER TABLE {db}.rollups DELETE WHERE level = 7 AND bucket = 8 SETTINGS mutations_sync = 2")
-    series = (await service.json(RUN, "series", key="loss", points=2_500))["series"][0]
+    series = (await service.json(RUN, "series", key="loss", points=2_000))["series"][0]
     assert series["bucket_width"] == 128
     assert series["count"] == len(steps) - 128
 
 
+@pytest.mark.both_dsns
 async def test_a_sparse_series_with_gaps_over_whole_buckets_of_every_level(service: Service, run: RunWriter) -> None:
     rng = np.random.default_rng(5)
     near = [rng.integers(0, 2**size, 700) for size in (10, 14, 18, 22, 27, 31)]
@@ -82,6 +83,9 @@ async def test_a_series_written_over_and_behind_itself(service: Service, run: Ru
     late, again = np.arange(1, 60_000, 1_001), np.arange(20_000, 20_400, 2)
     run.numbers("loss", late, np.arange(len(late)) * 1e6)
     run.numbers("loss", again, np.arange(len(again)) * -1e6)
+    # Each write's rows have a version of their own; otherwise, which row is read would depend on the engine's threads.
+    alike = "SELECT count() - uniqExact(key, level, bucket, version) AS n FROM {db}.rollups"
+    assert store.query(alike).to_pylist() == [{"n": 0}]
     pairs = dict(zip(steps.tolist(), values.tolist(), strict=True))
     pairs |= dict(zip(late.tolist(), (np.arange(len(late)) * 1e6).tolist(), strict=True))
     pairs |= dict(zip(again.tolist(), (np.arange(len(again)) * -1e6).tolist(), strict=True))

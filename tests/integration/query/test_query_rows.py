@@ -24,7 +24,7 @@ from stepwell_schemas.rules.streams import SYSTEM
 from support.factories.points import BEGIN_MS, STEP_MS, RunWriter
 from support.servers.query import Service, service_over
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_dsn]
 
 RUN = RunPath("me", "digits", "one")
 LARGE = 2**80 + 1
@@ -95,6 +95,7 @@ async def scanned(service: Service, **query: Any) -> httpx.Response:
     return answer
 
 
+@pytest.mark.both_dsns
 async def test_a_wide_table_is_a_plain_pivot(service: Service, run: RunWriter) -> None:
     values = all_kinds(run)
     table = arrow(await scanned(service, format="arrow", exact="true"))
@@ -195,6 +196,7 @@ async def test_keys_and_steps_choose(service: Service, run: RunWriter) -> None:
     assert lines(await scanned(service, shape="long", min_step=100)) == []
 
 
+@pytest.mark.both_dsns
 async def test_page_size_bounds_a_batch(service: Service, run: RunWriter) -> None:
     run.numbers("a", range(500), np.arange(500.0)).numbers("b", range(500), np.arange(500.0))
     for shape, rows in (("wide", 500), ("long", 1_000)):
@@ -203,6 +205,7 @@ async def test_page_size_bounds_a_batch(service: Service, run: RunWriter) -> Non
         assert (max(sizes), sum(sizes)) == (64, rows)
 
 
+@pytest.mark.both_dsns
 async def test_large_texts_are_read_a_few_at_a_time(service: Service, run: RunWriter) -> None:
     text = "x" * 300_000
     run.strings("text", range(12), [f"{step}{text}" for step in range(12)]).numbers("a", [0], [1.0])
@@ -259,7 +262,7 @@ def write_some(run: RunWriter, chance: random.Random) -> None:
         run.bools(f"new/{run.offset}", [chance.randint(0, last + count)], [True])
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 async def test_scans_cut_anywhere_send_every_value_once(service: Service, run: RunWriter, seed: int) -> None:
     chance = random.Random(seed)
     cursor, received = "", list[tuple[str, str, int]]()
@@ -283,7 +286,7 @@ async def test_scans_cut_anywhere_send_every_value_once(service: Service, run: R
     assert len(set(whole)) == len(whole)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 async def test_rows_cut_anywhere_come_again_only_when_they_grew(service: Service, run: RunWriter, seed: int) -> None:
     chance = random.Random(seed)
     cursor, rows = "", dict[int, dict[str, Any]]()

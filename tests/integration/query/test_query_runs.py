@@ -16,7 +16,7 @@ from stepwell_schemas.rules.kinds import Kind
 from support.factories.points import BEGIN_MS, STEP_MS, RunWriter
 from support.servers.query import Service, service_over
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_dsn]
 
 RUN = RunPath("me", "digits", "one")
 LARGE = 2**80 + 1
@@ -140,6 +140,7 @@ async def test_bad_lists_are_refused(service: Service, run: RunWriter, query: di
     assert answer.json()["errors"][0]["field"] in query
 
 
+@pytest.mark.both_dsns
 async def test_history_has_rows_of_all_kinds(service: Service, run: RunWriter) -> None:
     run.numbers("loss", [0, 1], [0.5, float("nan")]).integers("big", [1], [LARGE])
     run.strings("note", [1], ["x"]).bools("ok", [2], [False]).texts("list", Kind.OTHER, [2], ["[1, null]"])
@@ -171,6 +172,7 @@ async def test_history_is_sampled_evenly_and_always_the_same(service: Service, r
     assert (await service.get(RUN, "history", samples=100)).content == first.content
 
 
+@pytest.mark.both_dsns
 async def test_a_scan_has_every_row_once_in_order(service: Service, run: RunWriter) -> None:
     run.numbers("loss", range(0, 20_000, 2), np.arange(10_000.0)).strings("note", [3, 10**12], ["x", "y"])
     rows = [orjson.loads(line) for line in (await service.get(RUN, "scan")).content.splitlines()]
@@ -221,6 +223,7 @@ async def test_a_key_of_two_kinds_has_both_everywhere(service: Service, run: Run
     assert field.metadata == {b"key": b"loss", b"kind": b"string"}
 
 
+@pytest.mark.both_dsns
 async def test_nan_as_a_word_is_told_from_a_text(service: Service, run: RunWriter) -> None:
     run.numbers("loss", [0, 1], [float("-inf"), float("nan")]).strings("text", [1], ["NaN"])
     run.texts("list", Kind.OTHER, [1], [f"[{10**400}]"])

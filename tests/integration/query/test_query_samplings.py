@@ -17,7 +17,7 @@ from support.factories.points import BEGIN_MS, STEP_MS, RunWriter
 from support.readers.views import as_number, assert_same_points, model, noisy, points_of
 from support.servers.query import Service, service_over
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_dsn]
 
 RUN = RunPath("me", "samplings", "run")
 

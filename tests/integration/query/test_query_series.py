@@ -19,7 +19,7 @@ from support.factories.points import BEGIN_MS, STEP_MS, RunWriter
 from support.readers.views import assert_same_points, model, noisy, points_of
 from support.servers.query import Service, service_over
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_dsn]
 
 RUN = RunPath("me", "digits", "run one/".strip("/"))
 
@@ -37,6 +37,7 @@ def run(store: Store) -> RunWriter:
     return writer
 
 
+@pytest.mark.both_dsns
 async def test_a_long_series_is_the_models_buckets(service: Service, run: RunWriter) -> None:
     steps, values = np.arange(20_000), noisy(20_000)
     run.numbers("loss", steps, values)
@@ -73,6 +74,7 @@ async def test_few_rows_in_a_wide_range_are_the_rows(service: Service, run: RunW
     assert series["step"] == sparse[5_000:].tolist()
 
 
+@pytest.mark.both_dsns
 async def test_buckets_of_enormous_steps(service: Service, run: RunWriter) -> None:
     steps = np.array([0, 1, 5, 2**40, 2**61, 2**62 - 1, 2**62])
     run.numbers("loss", steps, np.arange(7.0))

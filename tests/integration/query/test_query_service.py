@@ -21,7 +21,7 @@ from support.factories.points import RunWriter
 from support.servers.query import Service, run_url, service_over
 from support.servers.stack import Stack
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_dsn]
 
 RUN = RunPath("me", "digits", "one")
 DEADLINE_SECONDS: Final = 10
@@ -48,6 +48,7 @@ async def on_a_socket(store: Store) -> AsyncIterator[httpx.AsyncClient]:
     await task
 
 
+@pytest.mark.both_dsns
 async def test_a_real_socket_answers_as_the_application_does(service: Service, store: Store) -> None:
     RunWriter(store, RUN).document().numbers("loss", range(20_000), np.arange(20_000.0))
     inside = await service.get(RUN, "series", key="loss")
@@ -60,6 +61,7 @@ async def test_a_real_socket_answers_as_the_application_does(service: Service, s
             assert sum([1 async for _ in answer.aiter_lines()]) == 20_000
 
 
+@pytest.mark.both_dsns
 async def test_a_scan_that_is_left_early_leaves_the_service_whole(store: Store) -> None:
     RunWriter(store, RUN).document().numbers("loss", range(300_000), np.arange(300_000.0))
     async with on_a_socket(store) as client:
@@ -69,6 +71,7 @@ async def test_a_scan_that_is_left_early_leaves_the_service_whole(store: Store) 
         assert (await client.get(run_url(RUN))).status_code == 200
 
 
+@pytest.mark.both_dsns
 async def test_health_documents_and_metrics(service: Service) -> None:
     assert (await service.client.get("/healthz")).status_code == 200
     ready = (await service.client.get("/readyz")).json()
@@ -112,6 +115,7 @@ async def test_an_unknown_run_is_404(service: Service, below: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a b", 'it\'s "quoted"', "🚀", "50%", "a?b#c", "<script>", "{db}", "ünï", "a;b\\"])
+@pytest.mark.both_dsns
 async def test_any_name_works_in_a_path(service: Service, store: Store, name: str) -> None:
     run = RunPath(name, name, name)
     RunWriter(store, run).document().numbers(name, [0, 1], [1.0, 2.0])

@@ -14,7 +14,7 @@ from support.servers.ingest import PATH, a_batch, counted, ingesting, make_inges
 from support.servers.query import Service, service_over
 from support.servers.stack import Topics
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_dsn]
 
 
 @pytest.fixture
@@ -48,6 +48,10 @@ async def test_a_session_is_accounted_for(broker: str, topics: Topics, chdb_stor
         "dead_letters": 1,
         "repeated": 2,
         "missing": 2,
+        "content": "0" * 16,
+        "content_rows": 0,
+        "differing_rows": 0,
+        "moved_rows": 0,
     }
     assert [one["session"] for one in listed["sessions"]] == ["other", "s"]
     assert (nothing.status_code, nobody.status_code) == (404, 404)

@@ -27,7 +27,7 @@ from support.servers.query import Service, service_over
 from support.servers.sdk import serving
 from support.servers.stack import Stack
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_dsn]
 
 
 @pytest.fixture(scope="module", params=["chdb", "http"])
@@ -41,7 +41,14 @@ def filled(request: pytest.FixtureRequest, stack: Stack) -> Iterator[Store]:
 
 @pytest.fixture
 def service(filled: Store) -> Iterator[Service]:
-    with service_over(filled, sql_max_rows=1_000, sql_max_seconds=3, sql_max_memory_bytes=200_000_000) as service:
+    with service_over(filled, sql_max_rows=1_000, sql_max_seconds=10, sql_max_memory_bytes=200_000_000) as service:
+        yield service
+
+
+@pytest.fixture
+def impatient(filled: Store) -> Iterator[Service]:
+    """The service with a short limit of time."""
+    with service_over(filled, sql_max_seconds=0.5) as service:
         yield service
 
 
@@ -51,6 +58,7 @@ async def ask(service: Service, sql: str, **parameters: Any) -> Any:
     return answer.json()
 
 
+@pytest.mark.both_dsns
 async def test_an_answer_has_columns_and_rows(service: Service) -> None:
     answer = await ask(service, "SELECT step, value FROM numbers WHERE key = {key:String} ORDER BY step;", key="loss")
     assert [column["name"] for column in answer["columns"]] == ["step", "value"]
@@ -89,120 +97,120 @@ async def test_statements_that_read_are_run(service: Service, filled: Store, sql
     assert answer["row_count"] >= 1
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "INSERT INTO runs SELECT 1",
-        "INSERT INTO points_number (key) VALUES ('x')",
-        "CREATE TABLE t (a Int8) ENGINE = Memory",
-        "CREATE TEMPORARY TABLE t (a Int8)",
-        "CREATE FUNCTION f AS (x) -> x",
-        "ALTER TABLE points_number DELETE WHERE 1",
-        "DELETE FROM points_number WHERE 1",
-        "UPDATE points_number SET value = 0 WHERE 1",
-        "TRUNCATE TABLE points_number",
-        "DROP TABLE points_number",
-        "RENAME TABLE points_number TO x",
-        "OPTIMIZE TABLE points_number",
-        "SYSTEM STOP MERGES",
-        "SET max_execution_time = 0",
-        "USE system",
-        "KILL QUERY WHERE 1",
-        "GRANT ALL ON *.* TO default",
-        "EXECUTE AS default SELECT 1",
-        "SELECT 1; DROP TABLE points_number",
-        "SELECT 1; SELECT 2",
-        "SELECT 1 PARALLEL WITH DROP TABLE points_number",
-        "EXPLAIN AST DROP TABLE points_number",
-        "EXPLAIN AST SELECT 1",
-        "EXPLAIN SELECT 1 SETTINGS readonly = 0",
-        "SELECT * FROM (EXPLAIN AST SELECT 1)",
-        "EXPLAIN INSERT INTO runs SELECT 1",
-        "SELECT * FROM system.tables",
-        "SELECT * FROM `system`.`tables`",
-        'SELECT * FROM "system"."query_log"',
-        "SELECT * FROM SYSTEM.one",
-        "SELECT 1 WHERE 0 IN system.one",
-        "SELECT 1 WHERE 0 GLOBAL NOT IN system.one",
-        "SELECT in(0, system.one)",
-        "SELECT * FROM runs AS a, system.one AS b",
-        "SELECT * FROM (SELECT * FROM system.one)",
-        "WITH x AS (SELECT * FROM system.one) SELECT * FROM x",
-        "SELECT (SELECT name FROM system.databases LIMIT 1)",
-        "SELECT * FROM information_schema.tables",
-        "SELECT * FROM INFORMATION_SCHEMA.TABLES",
-        "SELECT * FROM default.t",
-        "SHOW TABLES FROM system",
-        "SHOW DATABASES",
-        "SHOW PROCESSLIST",
-        "SHOW GRANTS",
-        "SHOW USERS",
-        "SHOW SETTINGS LIKE '%'",
-        "SHOW CREATE TABLE system.tables",
-        "SHOW CREATE DATABASE default",
-        "EXISTS TABLE system.tables",
-        "DESCRIBE TABLE system.tables",
-        "DESCRIBE TABLE url('http://127.0.0.1:9/', 'CSV')",
-        "EXPLAIN PLAN SELECT * FROM file('/etc/passwd', 'LineAsString')",
-        "SELECT * FROM file('/etc/passwd', 'LineAsString')",
-        "SELECT * FROM FILE('/etc/passwd', 'LineAsString')",
-        "SELECT * FROM `file`('/etc/passwd', 'LineAsString')",
-        "SELECT * FROM '/etc/passwd'",
-        "SELECT * FROM `/etc/passwd`",
-        "SELECT file('/etc/passwd')",
-        "SELECT * FROM url('http://127.0.0.1:9/', 'CSV')",
-        "SELECT * FROM remote('127.0.0.1', 'system.one')",
-        "SELECT * FROM s3('http://127.0.0.1:9/b/k')",
-        "SELECT * FROM mysql('127.0.0.1:9', 'd', 't', 'u', 'p')",
-        "SELECT * FROM executable('id', 'TSV', 'a String')",
-        "SELECT * FROM python('x')",
-        "SELECT * FROM merge('system', '.*')",
-        "SELECT * FROM view(SELECT * FROM system.one)",
-        "SELECT * FROM cluster('default', system.one)",
-        "SELECT * FROM loop(system.one)",
-        "SELECT * FROM eval('SELECT 1')",
-        "SELECT * FROM dictionary('d')",
-        "SELECT * FROM sqlite('/tmp/x', 't')",
-        "SELECT dictGet('d', 'a', 1)",
-        "SELECT joinGet('system.x', 'a', 1)",
-        "SELECT hasColumnInTable('127.0.0.1', 'system', 'one', 'dummy')",
-        "SELECT hostName()",
-        "SELECT getSetting('max_threads')",
-        "SELECT getServerSetting('max_connections')",
-        "SELECT sleep(3)",
-        "SELECT sleepEachRow(1) FROM numbers(3)",
-        "SELECT 1 SETTINGS max_execution_time = 0",
-        "SELECT 1 SETTINGS readonly = 0",
-        "SELECT * FROM (SELECT 1 SETTINGS max_memory_usage = 0)",
-        "SELECT 1 UNION ALL SELECT 2 SETTINGS max_result_rows = 0",
-        "SELECT 1 INTO OUTFILE '/tmp/stepwell-must-not-exist'",
-        "SELECT 1 FORMAT CSV",
-        "SELECT 1 FORMAT Null SETTINGS readonly = 0",
-        "SELECT 1 AS `a\nTableIdentifier x`",
-        "SELECT * FROM {t:Identifier}",
-        "SELEC 1",
-        "SELECT 1 /* not closed",
-        "SELECT 'not closed",
-        "",
-        ";",
-        "-- only a comment",
-        "SELECT {missing:String}",
-        "SELECT no_such_column FROM runs",
-        "SELECT * FROM no_such_table",
-        "graph = 1 SELECT 1",
-        "\ud800",
-        "SELECT '\x00",
-    ],
-)
-async def test_all_else_is_refused_with_a_remedy(service: Service, filled: Store, sql: str) -> None:
-    content = {"sql": sql, "parameters": {"t": "system.one"}}
-    headers = {"content-type": "application/json"}
-    answer = await service.client.post("/api/v1/sql", content=json.dumps(content), headers=headers)
-    assert answer.status_code == 422, answer.text
-    error = answer.json()["errors"][0]
-    assert error["field"] == "sql"
-    assert error["rule"]
-    assert error["remedy"]
+REFUSED = [
+    "INSERT INTO runs SELECT 1",
+    "INSERT INTO points_number (key) VALUES ('x')",
+    "CREATE TABLE t (a Int8) ENGINE = Memory",
+    "CREATE TEMPORARY TABLE t (a Int8)",
+    "CREATE FUNCTION f AS (x) -> x",
+    "ALTER TABLE points_number DELETE WHERE 1",
+    "DELETE FROM points_number WHERE 1",
+    "UPDATE points_number SET value = 0 WHERE 1",
+    "TRUNCATE TABLE points_number",
+    "DROP TABLE points_number",
+    "RENAME TABLE points_number TO x",
+    "OPTIMIZE TABLE points_number",
+    "SYSTEM STOP MERGES",
+    "SET max_execution_time = 0",
+    "USE system",
+    "KILL QUERY WHERE 1",
+    "GRANT ALL ON *.* TO default",
+    "EXECUTE AS default SELECT 1",
+    "SELECT 1; DROP TABLE points_number",
+    "SELECT 1; SELECT 2",
+    "SELECT 1 PARALLEL WITH DROP TABLE points_number",
+    "EXPLAIN AST DROP TABLE points_number",
+    "EXPLAIN AST SELECT 1",
+    "EXPLAIN SELECT 1 SETTINGS readonly = 0",
+    "SELECT * FROM (EXPLAIN AST SELECT 1)",
+    "EXPLAIN INSERT INTO runs SELECT 1",
+    "SELECT * FROM system.tables",
+    "SELECT * FROM `system`.`tables`",
+    'SELECT * FROM "system"."query_log"',
+    "SELECT * FROM SYSTEM.one",
+    "SELECT 1 WHERE 0 IN system.one",
+    "SELECT 1 WHERE 0 GLOBAL NOT IN system.one",
+    "SELECT in(0, system.one)",
+    "SELECT * FROM runs AS a, system.one AS b",
+    "SELECT * FROM (SELECT * FROM system.one)",
+    "WITH x AS (SELECT * FROM system.one) SELECT * FROM x",
+    "SELECT (SELECT name FROM system.databases LIMIT 1)",
+    "SELECT * FROM information_schema.tables",
+    "SELECT * FROM INFORMATION_SCHEMA.TABLES",
+    "SELECT * FROM default.t",
+    "SHOW TABLES FROM system",
+    "SHOW DATABASES",
+    "SHOW PROCESSLIST",
+    "SHOW GRANTS",
+    "SHOW USERS",
+    "SHOW SETTINGS LIKE '%'",
+    "SHOW CREATE TABLE system.tables",
+    "SHOW CREATE DATABASE default",
+    "EXISTS TABLE system.tables",
+    "DESCRIBE TABLE system.tables",
+    "DESCRIBE TABLE url('http://127.0.0.1:9/', 'CSV')",
+    "EXPLAIN PLAN SELECT * FROM file('/etc/passwd', 'LineAsString')",
+    "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+    "SELECT * FROM FILE('/etc/passwd', 'LineAsString')",
+    "SELECT * FROM `file`('/etc/passwd', 'LineAsString')",
+    "SELECT * FROM '/etc/passwd'",
+    "SELECT * FROM `/etc/passwd`",
+    "SELECT file('/etc/passwd')",
+    "SELECT * FROM url('http://127.0.0.1:9/', 'CSV')",
+    "SELECT * FROM remote('127.0.0.1', 'system.one')",
+    "SELECT * FROM s3('http://127.0.0.1:9/b/k')",
+    "SELECT * FROM mysql('127.0.0.1:9', 'd', 't', 'u', 'p')",
+    "SELECT * FROM executable('id', 'TSV', 'a String')",
+    "SELECT * FROM python('x')",
+    "SELECT * FROM merge('system', '.*')",
+    "SELECT * FROM view(SELECT * FROM system.one)",
+    "SELECT * FROM cluster('default', system.one)",
+    "SELECT * FROM loop(system.one)",
+    "SELECT * FROM eval('SELECT 1')",
+    "SELECT * FROM dictionary('d')",
+    "SELECT * FROM sqlite('/tmp/x', 't')",
+    "SELECT dictGet('d', 'a', 1)",
+    "SELECT joinGet('system.x', 'a', 1)",
+    "SELECT hasColumnInTable('127.0.0.1', 'system', 'one', 'dummy')",
+    "SELECT hostName()",
+    "SELECT getSetting('max_threads')",
+    "SELECT getServerSetting('max_connections')",
+    "SELECT sleep(3)",
+    "SELECT sleepEachRow(1) FROM numbers(3)",
+    "SELECT 1 SETTINGS max_execution_time = 0",
+    "SELECT 1 SETTINGS readonly = 0",
+    "SELECT * FROM (SELECT 1 SETTINGS max_memory_usage = 0)",
+    "SELECT 1 UNION ALL SELECT 2 SETTINGS max_result_rows = 0",
+    "SELECT 1 INTO OUTFILE '/tmp/stepwell-must-not-exist'",
+    "SELECT 1 FORMAT CSV",
+    "SELECT 1 FORMAT Null SETTINGS readonly = 0",
+    "SELECT 1 AS `a\nTableIdentifier x`",
+    "SELECT * FROM {t:Identifier}",
+    "SELEC 1",
+    "SELECT 1 /* not closed",
+    "SELECT 'not closed",
+    "",
+    ";",
+    "-- only a comment",
+    "SELECT {missing:String}",
+    "SELECT no_such_column FROM runs",
+    "SELECT * FROM no_such_table",
+    "graph = 1 SELECT 1",
+    "\ud800",
+    "SELECT '\x00",
+]
+
+
+async def test_all_else_is_refused_with_a_remedy(service: Service, filled: Store) -> None:
+    wrong: dict[str, str] = {}
+    for sql in REFUSED:
+        content = {"sql": sql, "parameters": {"t": "system.one"}}
+        headers = {"content-type": "application/json"}
+        answer = await service.client.post("/api/v1/sql", content=json.dumps(content), headers=headers)
+        error = answer.json()["errors"][0] if answer.status_code == 422 else {}
+        if error.get("field") != "sql" or not error["rule"] or not error["remedy"]:
+            wrong[sql] = f"{answer.status_code} {answer.text}"
+    assert wrong == {}
     count = filled.query("SELECT count() AS n FROM {db}.points_number").column("n")
     assert count.to_pylist() == [5]
 
@@ -211,15 +219,25 @@ async def test_all_else_is_refused_with_a_remedy(service: Service, filled: Store
     ("sql", "words"),
     [
         ("SELECT number FROM numbers(1001)", "1,000 rows"),
-        ("SELECT sum(sipHash64(number)) FROM numbers(1000000000000)", "3 seconds"),
         ("SELECT groupArray(number) FROM numbers(1000000000)", "200,000,000 bytes"),
     ],
 )
+@pytest.mark.both_dsns
 async def test_limits_are_named_with_a_remedy(service: Service, sql: str, words: str) -> None:
     answer = await service.client.post("/api/v1/sql", json={"sql": sql})
     assert answer.status_code == 422
     error = answer.json()["errors"][0]
     assert words in error["rule"]
+    assert error["remedy"]
+
+
+@pytest.mark.both_dsns
+async def test_the_limit_of_time_is_named_with_a_remedy(impatient: Service) -> None:
+    body = {"sql": "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"}
+    answer = await impatient.client.post("/api/v1/sql", json=body)
+    assert answer.status_code == 422
+    error = answer.json()["errors"][0]
+    assert "0.5 seconds" in error["rule"]
     assert error["remedy"]
 
 
@@ -230,6 +248,7 @@ async def test_parameters_are_plain_values(service: Service, parameters: dict[st
     assert answer.json()["errors"][0]["field"].startswith("parameters")
 
 
+@pytest.mark.both_dsns
 async def test_parameters_travel_as_values(service: Service) -> None:
     hostile = "'); DROP TABLE runs; -- {x} % \\ 📉"
     answer = await ask(
@@ -243,6 +262,7 @@ async def test_parameters_travel_as_values(service: Service) -> None:
     assert answer["rows"] == [[hostile, [1, 2], None, True]]
 
 
+@pytest.mark.both_dsns
 async def test_other_formats(service: Service) -> None:
     body = {"sql": "SELECT key, step, value FROM numbers ORDER BY step"}
     arrow = await service.client.post("/api/v1/sql?format=arrow", json=body)
@@ -256,6 +276,7 @@ async def test_other_formats(service: Service) -> None:
 
 
 @pytest.mark.parametrize(("sql", "column"), [("SELEC 1", 7), ("SELECT 'é' xx yy", 15), ("SELECT\n  a b c", 14)])
+@pytest.mark.both_dsns
 async def test_an_error_has_clickhouses_place(service: Service, sql: str, column: int) -> None:
     answer = await service.client.post("/api/v1/sql", json={"sql": sql})
     error = answer.json()["errors"][0]
@@ -263,6 +284,7 @@ async def test_an_error_has_clickhouses_place(service: Service, sql: str, column
     assert (error["field"], error["column"]) == ("sql", column)
 
 
+@pytest.mark.both_dsns
 async def test_a_client_that_leaves_ends_its_statement(store: Store) -> None:
     def running() -> int:
         asked = (
@@ -281,6 +303,7 @@ async def test_a_client_that_leaves_ends_its_statement(store: Store) -> None:
     assert SQL_CANCELLED._value.get() == before + 1
 
 
+@pytest.mark.both_dsns
 async def test_many_that_left_hold_up_nobody(store: Store) -> None:
     body = {"sql": "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"}
     async with httpx.AsyncClient(timeout=60) as client:
@@ -338,6 +361,7 @@ async def test_functions_that_name_harmless_ones_are_called(service: Service) ->
         assert (await service.client.post("/api/v1/sql", json={"sql": sql})).status_code == 200, sql
 
 
+@pytest.mark.both_dsns
 async def test_limits_hold_for_each_part_of_a_union(store: Store) -> None:
     endless = "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"
     with serving(store, sql_max_seconds=0.5) as url, anyio.fail_after(30):
@@ -351,6 +375,7 @@ def slow_statements(store: Store) -> int:
     return int(store.query(asked).column("n")[0].as_py())
 
 
+@pytest.mark.both_dsns
 async def test_a_statement_that_runs_is_cancelled(store: Store) -> None:
     statement = prepare(store, "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)", {})
     ended = threading.Event()

@@ -14,7 +14,7 @@ from stepwell_schemas.rules.streams import CONSOLE, DEFAULT, SYSTEM
 from support.factories.points import RunWriter
 from support.servers.query import Service, service_over
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_dsn]
 
 RUN = RunPath("me", "digits", "one")
 

@@ -292,7 +292,7 @@ def whole(chdb_store: Store) -> dict[str, Any]:
 
 
 def test_filters_agree_with_a_plain_evaluation(chdb_store: Store, whole: dict[str, Any]) -> None:
-    @settings(max_examples=60, derandomize=True)
+    @settings(max_examples=settings().max_examples * 3 // 5, derandomize=True)
     @given(NODES)
     def check(node: Node) -> None:
         expected = "".join(run_id for run_id, info in whole.items() if passes(node, info))
@@ -355,6 +355,7 @@ def columns_found(store: Store, search: str) -> dict[str, int]:
     return {column["name"]: column["runs"] for column in found["columns"]}
 
 
+@pytest.mark.one_dsn
 def test_every_column_is_found_by_words(runs: Store) -> None:
     everything = columns_found(runs, "")
     assert columns_found(runs, "CONFIG opt") == {"config.opt": 2, "config.opt.name": 4, "config.opt.eps": 1}
@@ -367,6 +368,7 @@ def test_every_column_is_found_by_words(runs: Store) -> None:
     assert {parse_ref(name, "columns").name for name in everything} >= {ODD, "lr", "flag", "best.acc"}
 
 
+@pytest.mark.one_dsn
 def test_a_list_shows_the_columns_that_are_asked_for(runs: Store) -> None:
     names = ["config.opt.name", "summary.LOSS.min", format_ref(Ref(Source.CONFIG, ODD)), "summary.acc", "config.lr"]
     with_columns = RunsQuery(order="run_id", columns=names).request()

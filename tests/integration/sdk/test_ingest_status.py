@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from stepwell.delivery.stored_content import StoredSession
 from stepwell.session.ingest_status import wait_until_ingested
 from stepwell.settings import ProducerSettings
 from stepwell_schemas.rules.identifiers import RunPath
@@ -66,6 +67,7 @@ def test_a_session_that_is_not_ingested_yet_is_waited_for() -> None:
 
 
 def test_the_status_is_complete_once_all_records_are_processed() -> None:
-    fields = {"points": 7, "conflicts": 1, "dead_letters": 0}
+    fields = {"log_rows": 1, "points": 7, "conflicts": 1, "dead_letters": 0, "missing": 0}
     with _answering(200, {**fields, "records": 1}, {**fields, "records": 2}) as settings:
-        assert wait_until_ingested(settings, _RUN, "s", 2, 60) == (7, 1, 0, "")
+        status = wait_until_ingested(settings, _RUN, "s", 2, 60)
+    assert status == (7, 1, 0, "", StoredSession(2, 1, 7, 1, 0, 0))

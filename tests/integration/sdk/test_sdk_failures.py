@@ -27,6 +27,8 @@ rows, fault, timeout = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 if fault == "limited":
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 run = stepwell.init(id="run", mode=sys.argv[4] if len(sys.argv) > 4 else "online")
+while fault == "reached" and run._journal.acknowledged.sequence == 0:
+    time.sleep(0.01)
 for row in range(rows):
     run.log({"row": row, "wide": "x" * (2_000 if fault in {"full", "limited"} else 1)})
     if fault == "deleted" and row == rows // 2:
@@ -111,7 +113,7 @@ def test_a_limit_of_the_size_of_files_takes_nothing_away(sdk: Served) -> None:
 
 def test_a_healthy_run_on_a_small_disk_drops_nothing(sdk: Served, tmp_path: Path) -> None:
     rows = 130_000
-    with tmpfs(tmp_path, "8m") as disk:
+    with tmpfs(tmp_path, 8 * MIB) as disk:
         out, _ = sdk.run(_SMALL_DISK, str(rows), STEPWELL_DIR=str(disk))
         assert list(disk.rglob("*.segment")) == []
     receipt = _receipt(out)
@@ -136,7 +138,7 @@ def test_a_live_journal_that_is_truncated_costs_only_what_was_in_it(sdk: Served)
 
 
 def test_a_full_disk_drops_what_has_no_room_and_says_how_much(sdk: Served, tmp_path: Path) -> None:
-    with tmpfs(tmp_path, "1m") as disk:
+    with tmpfs(tmp_path, 1 * MIB) as disk:
         out, err = sdk.run(_SCRIPT, str(_ROWS), "full", "30", STEPWELL_DIR=str(disk))
     receipt = _receipt(out)
     assert receipt["dropped"] > 0
@@ -166,7 +168,8 @@ def test_the_end_never_hangs_on_a_server_that_never_answers(sdk: Served, silent:
         if silent in {"service", "both"}:
             environment["STEPWELL_BASE_URL"] = f"http://{address}"
         began = time.monotonic()
-        out, _ = sdk.run(_SCRIPT, "100", "", "8", code=0, **environment)
+        fault, timeout = ("reached", "5") if silent == "service" else ("", "2")
+        out, _ = sdk.run(_SCRIPT, "100", fault, timeout, code=0, **environment)
     receipt = _receipt(out)
     assert receipt["seconds"] < 12
     assert time.monotonic() - began < 30

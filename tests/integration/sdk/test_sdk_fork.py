@@ -91,7 +91,8 @@ print(run._rows.rows)
 
 
 def test_children_that_only_exit_are_delivered_by_their_parent(sdk: Served) -> None:
-    out, _ = sdk.run(_FORKS)
+    # Forks while the sender's thread imports its modules, too.
+    out, _ = sdk.importing.run(_FORKS)
     assert out.split() == ["0"]
     for child in range(3):
         eventually(partial(sdk.numbers, f"child{child}"), [(10 + row, float(row)) for row in range(50)])

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,10 +14,12 @@ from typing import Any
 import pytest
 
 import stepwell
+from stepwell.errors import JournalError
 from stepwell.journal import locks
+from stepwell.journal.format import Position
+from stepwell.journal.stored import read_journal_header
 from support.servers.sdk import Served, eventually
 
-_STEPWELL = Path(sys.executable).parent / "stepwell"
 _SESSION_STEPS = 100_000
 
 _RANK = """
@@ -90,16 +90,20 @@ def _rows_after(sdk: Served, step: int) -> int:
 
 
 def _sync(sdk: Served, *arguments: str, **environment: str) -> list[dict[str, Any]]:
-    done = subprocess.run(
-        [str(_STEPWELL), "sync", "--json", *arguments],
-        env={**os.environ, **sdk.environment, **environment},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=True,
-    )
-    found: list[dict[str, Any]] = json.loads(done.stdout)
+    found: list[dict[str, Any]] = json.loads(sdk.command("sync", "--json", *arguments, **environment)[0])
     return found
+
+
+def _reached(journals: list[Path]) -> list[Position | None]:
+    """Return how far each journal is delivered; None for those that are removed."""
+    return [_acknowledged(path) for path in journals]
+
+
+def _acknowledged(journal: Path) -> Position | None:
+    try:
+        return read_journal_header(journal).acknowledged
+    except (OSError, JournalError):
+        return None
 
 
 def _clean(process: subprocess.Popen[str]) -> None:
@@ -129,21 +133,23 @@ def test_ranks_that_recover_at_once_and_are_killed_meanwhile_keep_every_row(
     del clock
     delays = random.Random(seed)
     writers = [f"w{rank}" for rank in range(ranks)]
-    for writer in writers:
-        _leave_offline(sdk, writer, range(3), 5_000)
+    left = [path for writer in writers for path in _leave_offline(sdk, writer, range(3), 5_000)]
     arguments = (str(3 * _SESSION_STEPS), "100")
     killed = []
     for writer in writers:
         killed.append(sdk.start(_RANK, writer, *arguments))
-        time.sleep(delays.random())
+        time.sleep(delays.random() / 10)
     for process in killed:
-        time.sleep(delays.random())
+        before = _reached(left)
+        deadline = time.monotonic() + 60
+        while process.poll() is None and _reached(left) == before:
+            assert time.monotonic() < deadline
         process.kill()
         process.communicate()
     restarted = []
     for writer in delays.sample(writers, ranks):
         restarted.append(sdk.start(_RANK, writer, str(4 * _SESSION_STEPS), "100"))
-        time.sleep(delays.random() / 2)
+        time.sleep(delays.random() / 10)
     for process in restarted:
         _clean(process)
     eventually(lambda: _rows_after(sdk, 4 * _SESSION_STEPS), 100 * ranks)

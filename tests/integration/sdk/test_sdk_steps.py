@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,6 @@ import pytest
 from stepwell.journal.stored import read_journal_header
 from support.servers.sdk import Served, eventually
 
-_STEPWELL = Path(sys.executable).parent / "stepwell"
 _AWAY = {"STEPWELL_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9", "STEPWELL_BASE_URL": "http://127.0.0.1:9"}
 _RANKS = 8
 
@@ -47,9 +43,7 @@ def _killed(sdk: Served, resume: str, first: int, rows: int, back: int = 0, mode
 
 
 def _sync(sdk: Served, *journals: Path) -> None:
-    command = [str(_STEPWELL), "sync", "--json", *map(str, journals)]
-    environment = {**os.environ, **sdk.environment}
-    found: list[dict[str, Any]] = json.loads(subprocess.check_output(command, env=environment, timeout=60))
+    found: list[dict[str, Any]] = json.loads(sdk.command("sync", "--json", *map(str, journals))[0])
     assert all(not result["error"] for result in found), found
 
 

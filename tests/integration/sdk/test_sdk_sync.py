@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ from typing import Any
 from stepwell.journal.stored import read_journal_header
 from support.servers.sdk import Served, eventually
 
-_STEPWELL = Path(sys.executable).parent / "stepwell"
 _AWAY = {"STEPWELL_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9", "STEPWELL_BASE_URL": "http://127.0.0.1:9"}
 
 _LOGGER = """
@@ -30,17 +27,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def _command(sdk: Served, *arguments: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, **sdk.environment, "COLUMNS": "200"}
-    command = [str(_STEPWELL), "sync", *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def _sync(sdk: Served, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
-    with _command(sdk, "--json", *arguments) as process:
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == code, err
-    found: list[dict[str, Any]] = json.loads(out)
+def _sync(sdk: Served, *arguments: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(sdk.command("sync", "--json", *arguments)[0])
     return found
 
 
@@ -74,7 +62,7 @@ sys.exit()
 def _kill_when_under_way(sdk: Served, journal: Path) -> int:
     """Kill a sync when it has advanced further than all before it; return the number of records delivered."""
     before = read_journal_header(journal).acknowledged
-    with _command(sdk, "--json") as process:
+    with sdk.start_command("sync", "--json") as process:
         deadline = time.monotonic() + 60
         while read_journal_header(journal).acknowledged == before:
             assert process.poll() is None
@@ -122,8 +110,6 @@ def test_sessions_go_in_their_order_whatever_the_files_times_say(sdk: Served) ->
 
 def test_its_bar_and_its_account(sdk: Served) -> None:
     sdk.run(_LOGGER.replace("sys.stdin.read()", ""), "offline", "500", code=-signal.SIGKILL)
-    with _command(sdk) as process:
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
+    out, _ = sdk.command("sync", COLUMNS="200")
     assert "me/p/run: 501 records sent, 501 delivered in total" in out
     assert "100%" in out

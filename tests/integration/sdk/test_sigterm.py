@@ -27,7 +27,7 @@ ctypes.CDLL(None).pthread_mutex_lock(mutex)
 ctypes.CDLL(None).pthread_mutex_lock(mutex)
 """
 _LATER_HANDLER = f"{_LOG}signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n{_READY}time.sleep(60)"
-_EARLIER_HANDLER = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{_LOG}{_READY}time.sleep(3)"
+_EARLIER_HANDLER = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{_LOG}{_READY}sys.stdin.read()"
 _FORKED = f"""{_LOG}
 child = os.fork()
 if not child:
@@ -64,7 +64,9 @@ def _terminate(process: subprocess.Popen[str]) -> float:
 @pytest.mark.parametrize("script", [_SLEEP, _WAIT_IN_C], ids=["sleep", "wait in C"])
 def test_a_terminated_run_delivers_its_tail_and_ends_by_the_signal(sdk: Served, script: str) -> None:
     # A sender that looks for rows every ten seconds has not seen the last ones when the signal arrives.
-    with sdk.start(script, str(_ROWS), STEPWELL_POLL_SECONDS="10", STEPWELL_SIGTERM_DRAIN_SECONDS="20") as process:
+    late = {"STEPWELL_POLL_SECONDS": "10", "STEPWELL_SIGTERM_DRAIN_SECONDS": "20"}
+    served = sdk.importing if script is _SLEEP else sdk
+    with served.start(script, str(_ROWS), **late) as process:
         seconds = _terminate(process)
     assert process.returncode == -signal.SIGTERM
     assert seconds < 18

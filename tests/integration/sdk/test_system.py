@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +19,6 @@ from support.servers.sdk import Served, eventually
 
 _ON = {"STEPWELL_SYSTEM_SECONDS": "0.2", "STEPWELL_CONSOLE": "auto"}
 _REDIRECT = {"STEPWELL_CONSOLE": "redirect", "STEPWELL_QUIET": "true"}
-_STEPWELL = Path(sys.executable).parent / "stepwell"
 
 
 def _lines(sdk: Served, run: str = "run") -> list[tuple[str, str]]:
@@ -75,14 +73,7 @@ def test_neither_moves_what_the_run_itself_logged(sdk: Served) -> None:
 def test_it_is_shown_on_the_command_line(sdk: Served) -> None:
     sdk.run(_BOTH, code=0, **_ON)
     eventually(lambda: ("stderr", "9/10") in _lines(sdk) and _is_sampled(sdk, "system/memory"), True)
-    env = {**os.environ, **sdk.environment, "COLUMNS": "400"}
-
-    def shown(*arguments: str) -> tuple[str, str]:
-        done = subprocess.run(
-            [str(_STEPWELL), *arguments], env=env, capture_output=True, text=True, timeout=60, check=True
-        )
-        return done.stdout, done.stderr
-
+    shown = partial(sdk.command, COLUMNS="400")
     out, err = shown("console", "me/p/run", "--follow")
     assert out == "first step 0\n"
     assert err.splitlines()[-1] == "9/10"
@@ -172,11 +163,10 @@ print("after")
 
 
 def test_a_redirect_hears_subprocesses_and_c_code_and_leaves_no_child(sdk: Served) -> None:
-    env = {**os.environ, **sdk.environment, **_REDIRECT}
-    done = subprocess.run([sys.executable, "-c", _ALL_SOURCES], env=env, capture_output=True, timeout=60, check=True)
+    out, err = sdk.run(_ALL_SOURCES, code=0, **_REDIRECT)
     seen = ["python", "shell", "from C", "child", "tty False"]
-    assert done.stdout.decode().splitlines() == [*seen, "after"]
-    assert done.stderr == b"shell-err\nbytes \xff\n"
+    assert out.splitlines() == [*seen, "after"]
+    assert err == "shell-err\nbytes \udcff\n", "the byte 0xff, which is no UTF-8"
     eventually(lambda: [text for name, text in _lines(sdk) if name == "stdout"], seen)
     eventually(lambda: [text for name, text in _lines(sdk) if name == "stderr"], ["shell-err", "bytes \ufffd"])
 
@@ -349,8 +339,7 @@ assert not [thread.name for thread in threading.enumerate() if thread.name.start
 def test_an_offline_run_keeps_them_for_sync_and_each_can_be_switched_off(sdk: Served) -> None:
     _, err = sdk.run(_OFFLINE)
     command = next(line for line in err.splitlines() if "me/p/run" in line).partition(": stepwell ")[2]
-    env = {**os.environ, **sdk.environment}
-    subprocess.run([str(_STEPWELL), *command.split()], env=env, timeout=60, check=True, capture_output=True)
+    sdk.command(*command.split())
     eventually(lambda: _lines(sdk), [("stdout", "offline")])
     eventually(lambda: len(sdk.numbers("system/memory")) > 2, True)
     assert _lines(sdk, "none") == []

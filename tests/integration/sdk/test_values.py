@@ -55,6 +55,7 @@ def log_all(sdk: Served, rows: Sequence[Mapping[str, Any]]) -> str:
             run.log(row)
     receipt = run.finish()
     assert (receipt.points, receipt.rejected, receipt.dropped) == (receipt.stored, 0, 0), receipt
+    assert receipt.content_same, receipt
     return run.path
 
 

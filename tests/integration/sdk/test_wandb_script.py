@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import math
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -95,6 +97,41 @@ def logged(sdk: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Logg
     return found
 
 
+def _defined(node: ast.stmt) -> list[str]:
+    """Return the names that a statement of a module defines or exports."""
+    if isinstance(node, ast.ImportFrom):
+        return [alias.asname or alias.name for alias in node.names]
+    if isinstance(node, ast.AnnAssign):
+        return [ast.unparse(node.target)]
+    if isinstance(node, ast.Assign):
+        exported = node.value.elts if isinstance(node.value, ast.Tuple) else []
+        return [ast.unparse(node.targets[0]), *(str(one.value) for one in exported if isinstance(one, ast.Constant))]
+    return []
+
+
+def test_it_uses_names_and_arguments_of_wandb() -> None:
+    """Compare the script with wandb's signatures, without an import of wandb, which takes seconds."""
+    spec = find_spec("wandb")
+    assert spec is not None
+    assert spec.origin is not None
+    module, stub = (ast.parse(Path(spec.origin).with_suffix(suffix).read_text("utf-8")) for suffix in (".py", ".pyi"))
+    functions = {node.name: node for node in stub.body if isinstance(node, ast.FunctionDef)}
+    names = {name for node in [*module.body, *stub.body] for name in _defined(node)}
+    script = list(ast.walk(ast.parse(SCRIPT.read_text("utf-8"))))
+    used = {node.attr for node in script if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "wandb"}
+    assert len(used) > 15
+    assert used <= {*names, *functions}
+    calls = [node for node in script if isinstance(node, ast.Call)]
+    known = [call for call in calls if ast.unparse(call.func) in {f"wandb.{name}" for name in functions}]
+    for call in known:
+        arguments = functions[ast.unparse(call.func).removeprefix("wandb.")].args
+        accepted = {argument.arg for argument in (*arguments.args, *arguments.kwonlyargs)}
+        assert {keyword.arg for keyword in call.keywords} <= accepted, ast.unparse(call.func)
+    assert len(known) > 5
+
+
+# Imports of wandb and of the script's libraries in another process take as long as all other tests of the script.
+@pytest.mark.long
 def test_it_runs_with_wandb_itself(tmp_path: Path) -> None:
     env = {**os.environ, "WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "WANDB_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, str(SCRIPT), "--epochs", "2"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from reliability.faults.changes import CHANGES, make_change
 from reliability.faults.cluster import Cluster, running
 from reliability.faults.harness import Harness, Result
+from support.mounts import CannotMountError
 
 
 def main() -> int:
@@ -49,6 +50,9 @@ def _make_changes(cluster: Cluster, names: Sequence[str]) -> int:
         began = time.monotonic()
         try:
             problems = make_change(cluster, name)
+        except CannotMountError as error:
+            print(f"{name}: not made: {error}", flush=True)
+            continue
         except AssertionError as error:
             problems = [str(error)]
         failed += bool(problems)

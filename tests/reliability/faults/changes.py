@@ -1,127 +1,33 @@
 """Changes of the environment of real processes, each with what must be stored after it.
 
-`make soak` makes each of them once after its seeds. A run counts: the row at step n has the value n, so that a row that
-is lost, stored twice or at a wrong step is seen by its value, its step, or the counts.
+`make soak` makes each of them once after its seeds.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
-from reliability.faults.cluster import PARTITIONS, STEPWELL, Cluster, wait_until
-from reliability.faults.harness import settled
+from reliability.faults.cluster import PARTITIONS, Cluster, wait_until
+from reliability.faults.counted_run import WAIT_SECONDS, Counting
+from reliability.faults.journal_changes import JOURNAL_CHANGES
 from support.servers.topics import create_topics
-
-Change = Callable[["Counting"], None]
 
 _GROUP: Final = "stepwell-ingestor"
 _ROWS: Final = 300
 _FEW: Final = 10
-_WAIT_SECONDS: Final = 120.0
-_TMPFS: Final = "8m"
-_LONG_ROW: Final = 4_000
-_LONG_ROWS: Final = 6_000
-
-
-class Counting:
-    """One run that counts, on a cluster; `problems` are its differences.
-
-    Attributes:
-        rows: the number of rows that must be stored, at the steps 0, 1, 2, ….
-    """
-
-    def __init__(self, cluster: Cluster, name: str) -> None:
-        self.cluster = cluster
-        self.name = name
-        self.rows = 0
-        self.problems: list[str] = []
-        self.folder = cluster.folder / name
-        self.folder.mkdir()
-
-    @property
-    def journals(self) -> Path:
-        """The folder of the run's journals."""
-        return self.folder / "journals"
-
-    def start(self, rows: int, *, pause_ms: int = 0, payload: int = 0, **environment: str) -> subprocess.Popen[str]:
-        """Start a process that logs some rows."""
-        command = [sys.executable, "-m", "reliability.faults.counting", self.name, *map(str, (rows, pause_ms, payload))]
-        return subprocess.Popen(command, env=self._environment(environment), stdout=subprocess.PIPE, text=True)
-
-    def log(self, rows: int, **options: Any) -> Mapping[str, Any]:
-        """Log some rows in a process of its own; return its receipt."""
-        receipt = self.end(self.start(rows, **options))
-        self.rows += rows
-        return receipt
-
-    def end(self, process: subprocess.Popen[str]) -> Mapping[str, Any]:
-        """Wait for a process; return its receipt."""
-        while process.poll() is None:
-            self.cluster.supervise()
-            time.sleep(0.05)
-        output = process.stdout.read() if process.stdout is not None else ""
-        if process.returncode:
-            self.problems.append(f"{self.name}: a training process ended with {process.returncode}")
-        lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-        return lines[-1] if lines else {}
-
-    def sync(self) -> None:
-        """Deliver what is left, as a user does."""
-        command = [str(STEPWELL), "sync", str(self.folder)]
-        subprocess.run(command, env=self._environment({}), capture_output=True, check=False)
-
-    def wait_until_stored(self) -> None:
-        """Wait until the ingestors have stored the whole log."""
-        wait_until(
-            lambda: settled(self.cluster.settings), self.cluster.supervise, _WAIT_SECONDS, "the end of ingestion"
-        )
-
-    def check(self) -> None:
-        """Wait until every row is stored, and compare."""
-        deadline = time.monotonic() + _WAIT_SECONDS
-        while (found := self._stored()) != self._wanted() and time.monotonic() < deadline:
-            self.cluster.supervise()
-            time.sleep(0.2)
-        if found != self._wanted():
-            self.problems.append(f"{self.name}: wanted {self._wanted()}, found {found}")
-
-    def _wanted(self) -> dict[str, int]:
-        return {"steps": self.rows, "right": self.rows, "cells": self.rows, "log_rows": self.rows}
-
-    def _stored(self) -> dict[str, int]:
-        where = {"run": self.name}
-        with self.cluster.store() as store:
-            (cells,) = store.query(
-                "SELECT uniqExact(step) AS steps, countIf(step = value) AS right, count() AS cells FROM {db}.numbers"
-                " WHERE run_id = {run:String} AND key = 'count'",
-                where,
-            ).to_pylist()
-            counts = store.query("SELECT log_rows FROM {db}.runs WHERE run_id = {run:String}", where).to_pylist()
-        return {**cells, "log_rows": counts[0]["log_rows"] if counts else 0}
-
-    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
-        own = {
-            "STEPWELL_ENTITY": "faults",
-            "STEPWELL_PROJECT": "changes",
-            "STEPWELL_DIR": str(self.folder),
-            "STEPWELL_SYSTEM_SECONDS": "0",
-            "STEPWELL_CONSOLE": "off",
-        }
-        return {**os.environ, **self.cluster.environment, **own, **more}
+_MOVED_ROWS: Final = 2_000
 
 
 def recover_in_two_ranks(run: Counting) -> None:
@@ -176,47 +82,60 @@ def restore_tables(run: Counting) -> None:
     run.log(_FEW)
 
 
-def cut_journal(run: Counting) -> None:
-    """Truncate the journal of an ended session; what is before the cut is delivered."""
-    run.log(_ROWS, STEPWELL_MODE="offline")
-    (journal,) = [path for path in run.journals.rglob("*") if path.is_file() and path.stat().st_size > _ROWS]
-    run.rows = 0
-    os.truncate(journal, _used_bytes(journal) // 2 + _used_bytes(journal) // 4)
-    run.sync()
+def move_broker(run: Counting) -> None:
+    """Kill everything while a process logs, and start it again with another broker port; then once more."""
+    process = run.start(_MOVED_ROWS, pause_ms=5, STEPWELL_KAFKA_BOOTSTRAP_SERVERS="")
+    for _ in range(2):
+        run.wait_until(partial(_has_more_rows, run, process, run.stored()["cells"]), "a row")
+        run.cluster.kill_all()
+        run.cluster.move_broker()
+        run.cluster.supervise()
+    if (pending := run.end(process).get("pending")) != 0:
+        run.note(f"{pending} records are pending")
+    run.rows += _MOVED_ROWS
+
+
+def add_partitions(run: Counting) -> None:
+    """Add partitions to the topic: nothing more is stored from it; then use another topic, as documented."""
+    cluster = run.cluster
+    run.log(_ROWS)
     run.wait_until_stored()
-    stored = run._stored()
-    if not 0 < stored["cells"] < _ROWS:
-        run.problems.append(f"{run.name}: {stored['cells']} of {_ROWS} rows are stored")
-    run.rows = stored["cells"]
+    ended = [len(ingestor.exits) for ingestor in cluster.ingestors]
+    asyncio.run(_add_partitions(cluster))
+    run.wait_until(
+        lambda: all(len(one.exits) > count for one, count in zip(cluster.ingestors, ended, strict=True)),
+        "the end of the ingestors",
+    )
+    run.check()
+    cluster.use_topic(f"{cluster.settings.events_topic}.more")
+    run.log(_ROWS)
 
 
-def fill_disk(run: Counting) -> None:
-    """Log more than a small file system holds, while everything is delivered."""
-    with _small_disk(run.folder):
-        receipt = run.log(_LONG_ROWS, payload=_LONG_ROW, pause_ms=2)
-    if receipt.get("dropped"):
-        run.problems.append(f"{run.name}: {receipt['dropped']} rows were dropped")
-
-
-CHANGES: Final[Mapping[str, Change]] = {
+CHANGES: Final[Mapping[str, Callable[[Counting], None]]] = {
     "ranks-recover": recover_in_two_ranks,
+    "broker-moved": move_broker,
     "topic-recreated": recreate_topic,
     "offsets-reset": reset_offsets,
+    "partitions-added": add_partitions,
+    **JOURNAL_CHANGES,
     "tables-removed": remove_tables,
     "tables-restored": restore_tables,
-    "journal-cut": cut_journal,
-    "disk-full": fill_disk,
 }
 """The changes by name. Those that replace tables come after the others: they replace the tables of all runs."""
 
 
 def make_change(cluster: Cluster, name: str) -> list[str]:
     """Make a change; return the differences. Raises: AssertionError when something does not arrive."""
-    wait_until(lambda: _answers(cluster), cluster.supervise, _WAIT_SECONDS, "an answer of the service")
+    wait_until(lambda: _answers(cluster), cluster.supervise, WAIT_SECONDS, "an answer of the service")
     run = Counting(cluster, name)
     CHANGES[name](run)
     run.check()
     return run.problems
+
+
+def _has_more_rows(run: Counting, process: subprocess.Popen[str], before: int) -> bool:
+    """Return whether a process has stored more rows, or will store no more."""
+    return process.poll() is not None or run.stored()["cells"] > before
 
 
 def _answers(cluster: Cluster) -> bool:
@@ -224,10 +143,6 @@ def _answers(cluster: Cluster) -> bool:
         return httpx.get(f"{cluster.environment['STEPWELL_BASE_URL']}/readyz", timeout=2).is_success
     except httpx.HTTPError:
         return False
-
-
-def _used_bytes(journal: Path) -> int:
-    return len(journal.read_bytes().rstrip(b"\0"))
 
 
 @contextmanager
@@ -251,13 +166,13 @@ def _without_engine(cluster: Cluster) -> Iterator[Path]:
         cluster.store().close()
 
 
-@contextmanager
-def _small_disk(folder: Path) -> Iterator[None]:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_TMPFS}", "tmpfs", str(folder)], check=True)
+async def _add_partitions(cluster: Cluster) -> None:
+    admin = AIOKafkaAdminClient(**cluster.settings.kafka_connection())
+    await admin.start()
     try:
-        yield
+        await admin.create_partitions({cluster.settings.events_topic: NewPartitions(2 * PARTITIONS)})
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        await admin.close()
 
 
 async def _recreate(cluster: Cluster) -> None:

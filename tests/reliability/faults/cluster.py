@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from reliability.faults.engine import USER
+from reliability.faults.part import Part
 from reliability.faults.proxy import Proxy
 from stepwell_deploy.local.kafka import LocalKafka
-from stepwell_deploy.local.processes import start_child, stop_child
 from stepwell_deploy.ports import claim_port
 from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.errors import StoreError
@@ -29,114 +28,34 @@ STEPWELL: Final = Path(sys.executable).parent / "stepwell"
 # A dead ingestor's partitions are reassigned after this time, so that a schedule of seconds has several changes.
 _SESSION_SECONDS: Final = 2.0
 _START_SECONDS: Final = 60.0
-_RESTART_SECONDS: Final = 0.5
 _STRIKE_SECONDS: Final = 2.0
-
-
-class Part:
-    """A process that is restarted, after `down_seconds`, whenever it has ended.
-
-    Attributes:
-        killed: number of SIGKILLs sent.
-        exits: exit codes of ends by itself.
-        resume_at: time at which a paused process continues.
-    """
-
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
-        self.name = name
-        self.killed = 0
-        self.exits: list[int] = []
-        self._command = command
-        self._environment = {**os.environ, **environment}
-        self._log = folder / f"{name}.log"
-        self._process: subprocess.Popen[bytes] | None = None
-        self._start_at = 0.0
-        self._resume_at: float | None = None
-        self._expected = False
-
-    def supervise(self, now: float) -> None:
-        """Start the process if it is down and due; resume it if its pause is over."""
-        if self._process is not None and self._process.poll() is not None:
-            if not self._expected:
-                self.exits.append(self._process.returncode)
-                self._start_at = now + _RESTART_SECONDS
-            self._process = None
-        if self._process is None and now >= self._start_at:
-            self.start()
-        self.continue_when_due(now)
-
-    @property
-    def ended(self) -> int | None:
-        """The exit code; None while it runs, and before it was started."""
-        return None if self._process is None else self._process.poll()
-
-    def continue_when_due(self, now: float) -> None:
-        """Resume the process if its pause is over."""
-        if self._resume_at is not None and now >= self._resume_at:
-            self.resume()
-
-    def start(self) -> None:
-        """Start the process, which must not run: otherwise the running one would be orphaned."""
-        assert self._process is None
-        self._expected = False
-        self._resume_at = None
-        self._process = start_child(self._command, self._log, self._environment)
-
-    def kill(self, now: float, down_seconds: float) -> None:
-        """Send SIGKILL; the process stays down for a while."""
-        if self._process is not None and self._process.poll() is None:
-            self._expected = True
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-            self.killed += 1
-            self._start_at = now + down_seconds
-
-    def terminate(self, now: float) -> None:
-        """Send SIGTERM; the process is restarted when it has drained."""
-        if self._process is not None and self._process.poll() is None:
-            self._expected = True
-            self._process.terminate()
-            self._start_at = now
-
-    def pause(self, now: float, seconds: float) -> None:
-        """Send SIGSTOP, for a while."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGSTOP)
-            self._resume_at = now + seconds
-
-    def resume(self) -> None:
-        """Send SIGCONT."""
-        self._resume_at = None
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGCONT)
-
-    def stop(self) -> None:
-        """Stop the process permanently."""
-        self.resume()
-        if self._process is not None:
-            stop_child(self._process, 10.0)
-            self._process = None
+# Training processes notice brokers that are back as soon as these are: outages of a schedule last for seconds.
+QUICK_TRAINERS: Final = {"STEPWELL_ACK_TIMEOUT_SECONDS": "3", "STEPWELL_RETRY_SECONDS": "0.3"}
 
 
 class Broker:
     """The broker, with the interface of the other parts."""
 
     def __init__(self, folder: Path, proxy: Proxy) -> None:
-        proxy.target = claim_port("127.0.0.1", 0, "")
         self.name = "broker"
         self.killed = 0
         self.exits: list[int] = []
-        self._kafka = LocalKafka(
-            folder / "kafka",
-            proxy.target,
-            properties={
-                "advertised.listeners": f"PLAINTEXT://127.0.0.1:{proxy.port}",
-                "group.min.session.timeout.ms": str(round(_SESSION_SECONDS * 1_000)),
-            },
-        )
+        self._folder = folder
+        self._kafka = self._configure(proxy)
         self._start_at = 0.0
         self._resume_at: float | None = None
+
+    def _configure(self, proxy: Proxy) -> LocalKafka:
+        proxy.target = claim_port("127.0.0.1", 0, "")
+        properties = {
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{proxy.port}",
+            "group.min.session.timeout.ms": str(round(_SESSION_SECONDS * 1_000)),
+        }
+        return LocalKafka(self._folder / "kafka", proxy.target, properties=properties)
+
+    def move(self, proxy: Proxy) -> None:
+        """Have the next start at the port of another proxy. The broker is down."""
+        self._kafka = self._configure(proxy)
 
     def supervise(self, now: float) -> None:
         """Start the process if it is down and due; resume it if its pause is over."""
@@ -204,6 +123,7 @@ class Cluster:
             "STEPWELL_INGESTOR_SESSION_SECONDS": str(_SESSION_SECONDS),
             "STEPWELL_INGESTOR_FLUSH_SECONDS": "0.1",
             "STEPWELL_INGESTOR_RETRY_SECONDS": "1",
+            **QUICK_TRAINERS,
         }
         self.broker = Broker(folder, self.broker_proxy)
         engine = [
@@ -248,6 +168,32 @@ class Cluster:
         while time.monotonic() < until and _bytes_in(logs) == before:
             continue
         self.engine.kill(time.monotonic(), down_seconds)
+
+    def kill_all(self) -> None:
+        """Kill all parts; the next `supervise` restarts them."""
+        for part in self.parts:
+            part.kill(time.monotonic(), 0.0)
+
+    def move_broker(self) -> None:
+        """Let the broker have another port from its next start on, as `stepwell up` does. All parts are down."""
+        self.broker_proxy.stop()
+        self.broker_proxy = Proxy()
+        self.broker.move(self.broker_proxy)
+        self._change_settings(kafka_bootstrap_servers=f"127.0.0.1:{self.broker_proxy.port}")
+
+    def use_topic(self, name: str) -> None:
+        """Create another events topic, and restart ingestors and service with it."""
+        self._change_settings(events_topic=name)
+        asyncio.run(create_topics(self.settings, PARTITIONS))
+        for part in (*self.ingestors, self.query):
+            part.kill(time.monotonic(), 0.0)
+        self.supervise()
+
+    def _change_settings(self, **changed: str) -> None:
+        self.settings = self.settings.model_copy(update=changed)
+        self.environment |= {f"STEPWELL_{name.upper()}": value for name, value in changed.items()}
+        for part in (*self.ingestors, self.query):
+            part.change_environment(self.environment)
 
     def supervise(self) -> None:
         """Restart the parts that are down and due, and resume those whose pause is over."""

@@ -11,8 +11,11 @@ from __future__ import annotations
 import json
 import sys
 import time
+from typing import Final
 
 import stepwell
+
+_FINISH_SECONDS: Final = 300.0
 
 
 def main() -> None:
@@ -23,7 +26,7 @@ def main() -> None:
     for _ in range(rows):
         run.log({"count": run.step, **text})
         time.sleep(pause_ms / 1_000)
-    receipt = run.finish()
+    receipt = run.finish(timeout=_FINISH_SECONDS)
     print(json.dumps({**receipt._asdict(), "journal": str(receipt.journal)}), flush=True)
 
 

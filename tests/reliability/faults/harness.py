@@ -14,9 +14,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from reliability.faults.cluster import Broker, Cluster, Part, wait_until
+from reliability.faults.cluster import Broker, Cluster, wait_until
 from reliability.faults.compare import Account, compare
 from reliability.faults.model import RunModel
+from reliability.faults.part import Part
 from reliability.faults.producers import FOREIGN_RUN, Foreign, Trainer, project
 from reliability.faults.schedule import Fault, faults
 from reliability.faults.workload import writers

@@ -14,8 +14,9 @@ from typing import Any, Final, Protocol
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from reliability.faults.cluster import STEPWELL, Part
+from reliability.faults.cluster import STEPWELL
 from reliability.faults.model import RunModel
+from reliability.faults.part import Part
 from reliability.faults.workload import FOREIGN_EVENTS, Writer, foreign_event
 from stepwell.journal.reader import JsonRow, Reader, Rows
 from stepwell.journal.stored import StoredJournal

@@ -11,10 +11,11 @@ from typing import Final
 import httpx
 import pytest
 
-from reliability.faults.cluster import STEPWELL, Part, wait_until
+from reliability.faults.cluster import QUICK_TRAINERS, STEPWELL, wait_until
 from reliability.faults.compare import Account, compare
 from reliability.faults.harness import settled
 from reliability.faults.model import RunModel
+from reliability.faults.part import Part
 from reliability.faults.producers import FOREIGN_RUN, Foreign, Trainer, project
 from reliability.faults.workload import writers
 from stepwell_deploy.ports import claim_port
@@ -23,7 +24,6 @@ from stepwell_schemas.settings import KafkaSettings
 from support.paths import TESTS
 
 pytestmark = pytest.mark.timeout(600)
-_KILLS: Final = 2
 _SEED: Final = 77
 _WAIT_SECONDS: Final = 180.0
 
@@ -40,6 +40,10 @@ class AllInOne:
             "STEPWELL_BASE_URL": f"http://127.0.0.1:{service}",
             "STEPWELL_KAFKA_PORT": str(broker),
             "STEPWELL_CLICKHOUSE_PORT": "0",
+            "STEPWELL_KAFKA_HEAP_MB": "256",
+            # The shortest that a broker accepts by default: after each kill, the group waits for its dead member.
+            "STEPWELL_INGESTOR_SESSION_SECONDS": "6",
+            **QUICK_TRAINERS,
         }
         command = [str(STEPWELL), "up", "--dir", str(folder / "server"), "--port", str(service)]
         self.process = Part("up", command, self.environment, folder)
@@ -57,7 +61,8 @@ def _compare_folder(engine: str, seed: int, models: dict[str, RunModel]) -> Acco
         return compare(store, project(seed), models)
 
 
-def test_everything_killed_at_once_loses_and_doubles_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.long)])
+def test_everything_killed_at_once_loses_and_doubles_nothing(tmp_path: Path, kills: int) -> None:
     up = AllInOne(tmp_path)
     models = {name: RunModel() for name in (*{writer.run for writer in writers()}, FOREIGN_RUN)}
     trainers = []
@@ -75,7 +80,7 @@ def test_everything_killed_at_once_loses_and_doubles_nothing(tmp_path: Path) -> 
 
     draw = random.Random(_SEED)
     try:
-        for _ in range(_KILLS):
+        for _ in range(kills):
             wait_until(up.answers, supervise, _WAIT_SECONDS, "an answer of the service")
             kill_at = time.monotonic() + draw.uniform(1.0, 4.0)
             while time.monotonic() < kill_at:
@@ -96,4 +101,4 @@ def test_everything_killed_at_once_loses_and_doubles_nothing(tmp_path: Path) -> 
         account = pool.apply(_compare_folder, (str(tmp_path / "server" / "clickhouse"), _SEED, models))
     assert not account.differences, "\n".join(account.differences)
     assert account.points > 0
-    assert (up.process.killed, up.process.exits) == (_KILLS, [])
+    assert (up.process.killed, up.process.exits) == (kills, [])

@@ -42,7 +42,7 @@ def copy_sources(tree: Path) -> None:
     for name in _COPIED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
         else:
             shutil.copy(source, tree / name)
 
@@ -82,7 +82,8 @@ def judge(mutation: Mutation, seeds: int) -> Verdict:
         mutate(tree, mutation.edits)
         began = time.monotonic()
         if mutation.tests:
-            command, suite = ["-m", "pytest", "-x", "-q", *mutation.tests], " ".join(mutation.tests)
+            options = ["-x", "-q", "--hypothesis-profile", "thorough"]
+            command, suite = ["-m", "pytest", *options, *mutation.tests], " ".join(mutation.tests)
         else:
             command, suite = ["-m", "reliability.simulation", "--seeds", str(seeds), "--fail-fast"], "simulation"
         done = run_in(tree, command)

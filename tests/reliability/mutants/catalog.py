@@ -17,9 +17,11 @@ _COMMIT_PLAN: Final = "        await commit(self._kafka, self._partition, pendin
 _INSERT_ALL: Final = """        plan = await self._store(plan, plan_without, token, flush.first, found)
         self._report(plan)
         holds_rows = position.holds_rows or bool(plan.tables)
-        reached = position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows)
+        reached = position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows, missing=missing)
         await self._with_retries(partial(self._insert_confirmed, POSITIONS, position_row(reached)))
         self.begin(reached)
+        if missing:
+            report_missing(self._partition, pending.start, missing, reached)
 """
 _LETTERS: Final = (
     "        letters = [letter._replace(message=shift(letter.message, -position.base)) for letter in plan.dead]\n"
@@ -54,6 +56,11 @@ LIVENESS: Final = ("tests/unit/producer/journal/test_liveness.py",)
 SEGMENTS: Final = ("tests/unit/producer/journal/test_segments.py",)
 PUBLISHER: Final = ("tests/unit/producer/delivery/test_publisher.py",)
 DECISIONS: Final = ("tests/unit/ingestor/positions/test_decide.py",)
+GAPS: Final = ("tests/unit/ingestor/positions/test_gaps.py",)
+MOVING: Final = ("tests/unit/deploy/moving/test_order.py",)
+LETTERS: Final = ("tests/unit/deploy/deadletters/test_letters.py",)
+UNFINISHED_SWITCH: Final = ("tests/unit/ingestor/rebuild/test_unfinished_switch.py",)
+JOURNAL_ACCOUNTS: Final = ("tests/unit/deploy/verify/test_journal_accounts.py",)
 FLUSHING: Final = ("tests/unit/ingestor/flush/test_flushing.py",)
 ROLLUPS: Final = ("tests/unit/ingestor/planner/test_rolling.py",)
 MEMORY: Final = ("tests/unit/ingestor/flush/test_memory.py",)
@@ -62,6 +69,8 @@ ORDER: Final = ("tests/unit/producer/delivery/test_order.py",)
 ORPHANS: Final = ("tests/unit/producer/delivery/test_orphans.py",)
 OTHER_RUNS: Final = ("tests/unit/producer/delivery/test_other_runs.py",)
 EARLY: Final = ("tests/unit/ingestor/planner/test_early_sessions.py",)
+CONTENT: Final = ("tests/unit/ingestor/planner/test_content.py",)
+STORED_CONTENT: Final = ("tests/unit/producer/delivery/test_stored_content.py",)
 INSERTS: Final = ("tests/integration/clickhouse/test_insert_settings.py",)
 TOKENS: Final = ("tests/unit/ingestor/flush/test_tokens.py",)
 POSITIONS: Final = ("tests/unit/ingestor/positions/test_decide.py",)
@@ -101,8 +110,8 @@ MUTATIONS: Final = (
         (
             Edit(
                 _BEGIN,
-                "PartitionBuffer(decision.start, decision.plan, decision.until)",
-                "PartitionBuffer(decision.start, None, decision.until)",
+                "PartitionBuffer(decision.start, decision.plan)",
+                "PartitionBuffer(decision.start, None)",
             ),
         ),
     ),
@@ -143,7 +152,7 @@ MUTATIONS: Final = (
         "totals are restored as of now",
         (
             Edit(
-                "stepwell_ingestor.planner.totals:_as_of",
+                "stepwell_ingestor.planner.totals:as_of",
                 '"" if holds(totals["end"]) else _BEFORE',
                 '""',
             ),
@@ -257,6 +266,126 @@ MUTATIONS: Final = (
                 "(*path, scope, name, end, number, ABSENT)",
             ),
         ),
+    ),
+    Mutation(
+        "an event of a run that moved to another partition is stored",
+        (
+            Edit(
+                "stepwell_ingestor.flush.flusher:Flusher._refuse_moved_runs",
+                "if present.partitions > log.partitions:",
+                "if present.partitions < log.partitions:",
+            ),
+        ),
+        FLUSHING,
+    ),
+    Mutation(
+        "a topic with added partitions is read",
+        (
+            Edit(
+                "stepwell_ingestor.positions.decide:decide",
+                "        _refuse_added_partitions(evidence, known)\n",
+                "        pass\n",
+            ),
+        ),
+        DECISIONS,
+    ),
+    Mutation(
+        "states of a flush whose records retention removed hold",
+        (
+            Edit(
+                "stepwell_ingestor.positions.decide:_after_retention",
+                "Reason.PLAN_EXPIRED, start, own.void(plan.end))",
+                "Reason.PLAN_EXPIRED, start, own.voided)",
+            ),
+        ),
+        DECISIONS,
+    ),
+    Mutation(
+        "a flush that was planned before partitions were added is not completed",
+        (
+            Edit(
+                "stepwell_ingestor.positions.decide:decide",
+                "    if decision.plan is None:\n        _refuse_added_partitions",
+                "    if True:\n        _refuse_added_partitions",
+            ),
+        ),
+        DECISIONS,
+    ),
+    Mutation(
+        "what retention removed from under a running consumer is not counted",
+        (
+            Edit(
+                "stepwell_ingestor.flush.flusher:Flusher.flush",
+                "missing = 0 if found else await self._count_removed(pending)",
+                "missing = 0",
+            ),
+        ),
+        FLUSHING,
+    ),
+    Mutation(
+        "retention that overtakes an idle partition is not noticed",
+        (Edit("stepwell_ingestor.log_watch:is_overtaken", "extent.begin > position.end", "False"),),
+        GAPS,
+    ),
+    Mutation(
+        "a session's earlier record in another partition is not copied first",
+        (Edit("stepwell_deploy.moving.order:merge_order", "before = _predecessors(partitions)", "before = {}"),),
+        MOVING,
+    ),
+    Mutation(
+        "a copy does not notice that producers still write",
+        (
+            Edit(
+                "stepwell_deploy.moving.move:require_no_writers",
+                "if any(extent.end > before[number].end for number, extent in after.items()):",
+                "if not after:",
+            ),
+        ),
+        MOVING,
+    ),
+    Mutation(
+        "redriven events of a topic that was created again are taken for those before",
+        (
+            Edit(
+                "stepwell_deploy.deadletters.models:Letter.event_id",
+                'return f"{self.origin}/{checksum}"',
+                "return str(self.origin)",
+            ),
+        ),
+        LETTERS,
+    ),
+    Mutation(
+        "an ingestor begins in the middle of a switch to rebuilt tables",
+        (
+            Edit(
+                "stepwell_ingestor.rebuild.unfinished_switch:is_unfinished",
+                "return SWITCHING in names and SWITCHED not in names",
+                "return False",
+            ),
+        ),
+        UNFINISHED_SWITCH,
+    ),
+    Mutation(
+        "records that were set aside are expected in the log",
+        (
+            Edit(
+                "stepwell_deploy.verify.journals:check_journal",
+                "_delivered(first, session.following, account.set_aside)",
+                "_delivered(first, session.following, frozenset())",
+            ),
+        ),
+        JOURNAL_ACCOUNTS,
+    ),
+    Mutation(
+        "a signal handler's row is counted before the one that it interrupted",
+        (
+            Edit(
+                "stepwell.recording.row_writer:RowWriter.log",
+                "            if journal.intent is not None:\n                self._apply(journal.intent)\n",
+                "",
+            ),
+        ),
+        ROW_WRITER,
     ),
     Mutation(
         "a partition starts again without a seek",
@@ -627,7 +756,13 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a conflict in log() joins the row that has begun",
-        (Edit("stepwell.recording.row_writer:RowWriter._advance", "            step += self._begun == step\n", ""),),
+        (
+            Edit(
+                "stepwell.recording.row_writer:RowWriter._advance",
+                "            step += self._begun == step\n",
+                "            pass\n",
+            ),
+        ),
         ROW_WRITER,
     ),
     Mutation(
@@ -875,11 +1010,88 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell.delivery.sync:may_remove",
-                "return before if records is None else records >= delivered",
-                "return True",
+                "return stored.records >= delivered and not stored.differing_rows",
+                "return not stored.differing_rows",
             ),
         ),
         ORDER,
+    ),
+    Mutation(
+        "sync removes a journal that is stored otherwise than it was sent",
+        (
+            Edit(
+                "stepwell.delivery.sync:may_remove",
+                "stored.records >= delivered and not stored.differing_rows",
+                "stored.records >= delivered",
+            ),
+        ),
+        ORDER,
+    ),
+    Mutation(
+        "content that differs goes unnoticed",
+        (
+            Edit(
+                "stepwell_ingestor.planner.content:ContentCheck.differs",
+                "return stated is not None and",
+                "return False and",
+            ),
+        ),
+        CONTENT,
+    ),
+    Mutation(
+        "the content is that of the steps that the session states, not of those that are stored",
+        (
+            Edit(
+                "stepwell_ingestor.planner.content:begin_check",
+                "        if skipped or not final:\n",
+                "        if True:\n            final = False\n",
+            ),
+        ),
+        CONTENT,
+    ),
+    Mutation(
+        "rows that were stored before are added to the content again",
+        (
+            Edit(
+                "stepwell_ingestor.planner.content:begin_check",
+                "before[skipped:] = weights[:skipped] = 0",
+                "before[skipped:] = 0",
+            ),
+        ),
+        CONTENT,
+    ),
+    Mutation(
+        "the sender counts the content of what is not acknowledged",
+        (
+            Edit(
+                "stepwell.delivery.publisher:Publisher._send_one",
+                "        generation = self._producer.generation\n",
+                "        generation = self._producer.generation\n        self.content += event.row_content\n",
+            ),
+        ),
+        PUBLISHER,
+    ),
+    Mutation(
+        "a receipt does not compare the content",
+        (
+            Edit(
+                "stepwell.delivery.stored_content:is_same",
+                "return content is None or content == stored.content",
+                "return True",
+            ),
+        ),
+        STORED_CONTENT,
+    ),
+    Mutation(
+        "a receipt takes unknown content for the same",
+        (
+            Edit(
+                "stepwell.delivery.stored_content:is_same",
+                "    if stored.content_rows != stored.log_rows:\n        return None\n",
+                "",
+            ),
+        ),
+        STORED_CONTENT,
     ),
     Mutation(
         "a session that overtook its predecessor goes unnoticed",

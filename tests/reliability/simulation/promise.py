@@ -49,11 +49,10 @@ def check(
     if invented:
         problems.append(f"stored at a place where it was not logged: {sorted(invented)[:_SHOWN]}")
     # A flush that was abandoned because the log has lost its records may have stored some of their values.
-    # So may one whose first records expired before it was repeated; it may also have counted them.
+    # So may one whose first records expired before it was repeated.
     events = {entry["event"] for entry in logged}
-    expired = _EXPIRED in events
-    exact = not expired and not events & _LOST_LOG
-    problems += _counts(tables, senders, set(stored), exact=exact, expired=expired)
+    exact = not events & {_EXPIRED, *_LOST_LOG}
+    problems += _counts(tables, senders, set(stored), exact=exact)
     if exact:
         problems += store.closed_early
         found = differences(tables.get("rollups", ()), tables.get("points_number", ()), store.levels)
@@ -72,7 +71,7 @@ def _stored(tables: Tables) -> dict[tuple[str, int], float]:
     return {(row["key"], row["step"]): row["value"] for row in rows}
 
 
-def _counts(tables: Tables, senders: Mapping[str, Sender], stored: Places, *, exact: bool, expired: bool) -> list[str]:
+def _counts(tables: Tables, senders: Mapping[str, Sender], stored: Places, *, exact: bool) -> list[str]:
     """Compare the counts of sessions, runs and series with the rows that are stored."""
     sessions = {place[3]: counts["totals"] for place, counts in added_up("session_activity", tables).items()}
     runs = {place[2]: counts["totals"] for place, counts in added_up("run_activity", tables).items()}
@@ -91,7 +90,7 @@ def _counts(tables: Tables, senders: Mapping[str, Sender], stored: Places, *, ex
         points = series.get(name, {}).get("points", 0)
         if exact and not rows == counted == points:
             problems.append(f"{name}: {rows} rows stored, {counted} counted, {points} points in its series")
-        if not expired and (rows < counted or rows < points):
+        if rows < counted or rows < points:
             problems.append(f"{name}: {rows} rows stored, but {counted} counted, {points} points in its series")
     problems += [
         f"{run}: {rows} rows stored, {runs.get(run, {}).get('log_rows')} counted"

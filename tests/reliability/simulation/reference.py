@@ -64,7 +64,7 @@ _ADDED: Final[Mapping[str, tuple[tuple[str, ...], Mapping[str, Callable[..., Any
     ),
     "session_activity": (
         ("session",),
-        {"writer": max, "next_sequence": max, "last_offset": max, "totals": _current},
+        {"writer": max, "next_sequence": max, "last_offset": max, "totals": _current, "content": _current},
     ),
 }  # fmt: skip
 

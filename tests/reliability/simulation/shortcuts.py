@@ -1,6 +1,6 @@
-"""Stand-ins for what takes most of a schedule's time and decides nothing: Arrow tables of few rows, and decoding.
+"""Stand-ins for what takes most of a schedule's time and decides nothing: Arrow tables of few rows, decoding, metrics.
 
-`test_shortcuts.py` compares both with the originals.
+`test_shortcuts.py` compares tables and decoding with the originals.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from unittest.mock import patch
 import pyarrow as pa
 
 from reliability.simulation.rows import Row, utc
-from stepwell_ingestor import service
+from stepwell_ingestor import service, telemetry
 from stepwell_ingestor.planner import run_tables, series_stats
+from stepwell_ingestor.positions import stored
 from stepwell_schemas.errors import UnusableEventError
 from stepwell_schemas.events.codec import Codec
 from stepwell_schemas.events.models import Event
@@ -82,7 +83,8 @@ def _reader(data_type: pa.DataType) -> Callable[[Any], Any] | None:
     if pa.types.is_timestamp(data_type):
         return utc
     if pa.types.is_list(data_type):
-        return list
+        read_one = _reader(data_type.value_type)
+        return list if read_one is None else lambda values: [read_one(value) for value in values]
     if pa.types.is_float64(data_type):
         return float
     if pa.types.is_struct(data_type):
@@ -115,11 +117,18 @@ class RememberingCodec(Codec):
         return known
 
 
+def _ignore(name: str, value: float = 1) -> None:
+    del name, value
+
+
 @contextmanager
 def shortcuts() -> Iterator[None]:
     """Replace the originals in the ingestor."""
     with ExitStack() as stack:
         stack.enter_context(patch.object(run_tables, "build_table", RowTable))
         stack.enter_context(patch.object(series_stats, "build_table", RowTable))
+        stack.enter_context(patch.object(stored, "build_table", RowTable))
         stack.enter_context(patch.object(service, "Codec", RememberingCodec))
+        for name in ("count", "gauge"):
+            stack.enter_context(patch.object(telemetry, name, _ignore))
         yield

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from operator import itemgetter
 from typing import Any, Final
 
 import pyarrow as pa
@@ -40,11 +41,13 @@ _KEYS: Final = {
     "session_activity": (*_RUN, "session"),
     "run_documents": _RUN,
 }
-# FINAL by table: the column by which a row replaces others of its key, or is merged with them.
+# FINAL by table: the column by which a row replaces others of its key, or those that are merged.
 _NEWEST: Final = {"run_states": "offset", "run_documents": "version"}
-_MERGED: Final[Mapping[str, tuple[str, Callable[[Iterable[Any]], Any]]]] = {
-    "key_spellings": ("first_version", min),
-    **dict.fromkeys(["series", "run_activity", "session_activity"], ("totals", newest_totals)),
+_MERGED: Final[Mapping[str, Mapping[str, Callable[[Iterable[Any]], Any]]]] = {
+    "key_spellings": {"first_version": min},
+    "series": {"totals": newest_totals},
+    "run_activity": {"totals": newest_totals},
+    "session_activity": {"totals": newest_totals, "content": newest_totals},
 }
 
 
@@ -89,7 +92,8 @@ class SimulatedStore(Store):
         self.levels = levels
         self._tokens: dict[str, list[str]] = defaultdict(list)
         self._backup: dict[str, int] = {}
-        self._past: dict[str, int] = {}
+        self._lengths: Mapping[str, int] = {}
+        self._past: Mapping[str, int] = {}
         self._reads_of_past = 0
         world.snapshot = self._snapshot
 
@@ -105,6 +109,7 @@ class SimulatedStore(Store):
         """Replace the tables by the backup, which was empty before the first one was made; no token is remembered."""
         for table, rows in self.tables.items():
             del rows[self._backup.get(table, 0) :]
+        self._lengths = {table: len(rows) for table, rows in self.tables.items()}
         self.forget_tokens(1.0)
 
     def empty(self) -> None:
@@ -161,7 +166,7 @@ class SimulatedStore(Store):
             if table == "series":
                 points, rollups = self.tables["points_number"], self.tables["rollups"]
                 self.closed_early += closed_before(new, points, rollups, self.levels)
-            self.tables[table] += new
+            self._add(table, new)
             self._world.note(f"insert {token} {len(rows)}")
         if chance(faults.insert_after):
             raise StoreUnavailableError("the answer was lost")
@@ -173,19 +178,23 @@ class SimulatedStore(Store):
         if chance(faults.insert_refused):
             raise StoreRejectedError("refused", _NO_SUCH_TABLE)
         rows = computed(sql, parameters or {}, self._visible)
-        self.tables["rollups"] += rows
+        self._add("rollups", rows)
         self._world.counts["rollups"] += len(rows)
         self._world.note(f"compute {len(rows)}")
         if chance(faults.insert_after):
             raise StoreUnavailableError("the answer was lost")
+
+    def _add(self, table: str, rows: list[Row]) -> None:
+        self.tables[table] += rows
+        self._lengths = {**self._lengths, table: len(self.tables[table])}
 
     def _reached(self, fails: float) -> None:
         if self._world.loop.time() < self.away_until or self._world.chance(fails):
             raise StoreUnavailableError("not there")
 
     def _snapshot(self) -> Callable[[], None]:
-        past = {table: len(rows) for table, rows in self.tables.items()}
-        reads = self._world.rng.randint(0, 5)
+        # Replaced by each insert, since there are many more snapshots than inserts.
+        past, reads = self._lengths, self._world.rng.randint(0, 5)
 
         def see_past() -> None:
             self._past, self._reads_of_past = past, reads
@@ -207,30 +216,27 @@ def _newest_positions(rows: list[Row]) -> list[Row]:
         key = row["topic"], row["partition"]
         if key not in newest or row["version"] >= newest[key]["version"]:
             newest[key] = row
-    return list(newest.values())
+    return [row | {"begun_at": round(row["begun_at"].timestamp() * 1_000)} for row in newest.values()]
 
 
 def _final(table: str, rows: list[Row], asked: Mapping[str, Any]) -> list[Row]:
     """Return the rows of some runs, merged as by FINAL."""
-    among = set(asked["runs"])
+    runs, entities, projects = set(asked["runs"]), set(asked["entities"]), set(asked["projects"])
+    read_key, newest = itemgetter(*_KEYS[table]), _NEWEST.get(table)
+    merged = _MERGED.get(table, {})
     final: dict[tuple[Any, ...], Row] = {}
     for row in rows:
-        if (
-            row["run_id"] not in among
-            or row["entity"] not in asked["entities"]
-            or row["project"] not in asked["projects"]
-        ):
+        if row["run_id"] not in runs or row["entity"] not in entities or row["project"] not in projects:
             continue
-        key = tuple(row[name] for name in _KEYS[table])
+        key = read_key(row)
         known = final.get(key)
         if known is None:
             final[key] = row
-        elif table in _NEWEST:
-            if row[_NEWEST[table]] >= known[_NEWEST[table]]:
+        elif newest is not None:
+            if row[newest] >= known[newest]:
                 final[key] = row
         else:
-            column, merge = _MERGED[table]
-            final[key] = known | {column: merge((known[column], row[column]))}
+            final[key] = known | {name: merge((known[name], row[name])) for name, merge in merged.items()}
     return list(final.values())
 
 

@@ -11,9 +11,12 @@ import pytest
 from reliability.simulation.rows import Row, python_rows
 from reliability.simulation.shortcuts import RememberingCodec, RowTable, shortcuts
 from reliability.simulation.workload import Content, Workload
+from stepwell_ingestor.kafka.log_metadata import LogIdentity
 from stepwell_ingestor.messages import receive_all
 from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
 from stepwell_ingestor.planner.run_state import RunState
+from stepwell_ingestor.positions.models import Boundary, LogPosition, VoidRange
+from stepwell_ingestor.positions.stored import position_row
 from stepwell_schemas.errors import UnusableEventError
 from stepwell_schemas.events.codec import Codec
 from support.factories.numbers import with_values
@@ -57,6 +60,18 @@ def test_tables_of_rows_are_arrow_tables() -> None:
         assert len(replaced[name]) == len(table)
         assert list(replaced[name].column_names) == table.column_names
         assert replaced[name].column("run_id")[0].as_py() == table.column("run_id")[0].as_py()
+
+
+def test_the_row_of_a_position_is_that_of_an_arrow_table() -> None:
+    position = LogPosition(
+        "events", 1, LogIdentity("cluster", "topic", 3), "log_cut", epoch=2, base=5, first=1, end=7, begun_at=1_000,
+        boundaries=(Boundary(4, 2, 3), Boundary(7, 5, 6)), voided=(VoidRange(1, 2),),
+    )  # fmt: skip
+    table = position_row(position)
+    with shortcuts():
+        replaced = position_row(position)
+    assert isinstance(replaced, RowTable)
+    assert shown(python_rows("log_positions", replaced)) == shown(python_rows("log_positions", table))
 
 
 def test_a_remembering_codec_raises_again_what_it_raised() -> None:

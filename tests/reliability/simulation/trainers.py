@@ -306,6 +306,8 @@ class TrainingProcesses:
             # Recovery reads small parts, so that it can be interrupted between them.
             stack.enter_context(patch.object(journal_file, "READ_BYTES", 256))
             stack.enter_context(patch.object(owner, "is_running", self._is_running))
+            # The answer for a folder in memory. To look it up among the machine's mounts takes longer than a claim.
+            stack.enter_context(patch.object(owner, "is_local", lambda _: True))
             # Heartbeats are for other hosts, of which there are none.
             stack.enter_context(
                 patch.object(journal, "HEART", SimpleNamespace(add=lambda _: None, remove=lambda _: None))

@@ -108,7 +108,7 @@ class RunWriter:
         versions = self._points("points_number", key, at, {"bits": float_bits(numbers)} | more)
         if self.rolled:
             before = self.last_steps.get((key, Kind.NUMBER), -1)
-            fill_rollups(self.store, self.run, key, before, int(at.min()), int(at.max()))
+            fill_rollups(self.store, self.run, key, before, int(at.min()), int(at.max()), self.offset + 1)
         there = numbers[~np.isnan(numbers)]
         low, high = (float(there.min()), float(there.max())) if len(there) else (math.inf, -math.inf)
         with np.errstate(invalid="ignore", over="ignore"):

@@ -52,6 +52,16 @@ async def ingesting(
         await task
 
 
+def ingest_points(settings: IngestorSettings, store: Store, points: int) -> None:
+    """Run an ingestor until a number of points is stored."""
+
+    async def run() -> None:
+        async with ingesting(settings, store):
+            await until(counted(store, "numbers"), points)
+
+    asyncio.run(run())
+
+
 async def send(broker: str, topic: str, values: list[bytes], key: bytes | None = PATH.kafka_key) -> None:
     """Send message values under one key, in order."""
     async with AIOKafkaProducer(bootstrap_servers=broker, max_request_size=2**24) as producer:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from stepwell_query.api.server import Server
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse.store import Store
 from support.servers.ingest import ingesting, make_ingestor_settings
+from support.servers.scripts import start_command, start_script
 from support.servers.stack import Topics
 
 _DEADLINE_SECONDS = 60.0
@@ -33,30 +33,30 @@ class Served:
     store: Store
     environment: dict[str, str]
     folder: Path
+    imported: bool = True
+
+    @property
+    def importing(self) -> Served:
+        """The same, for scripts that import the SDK themselves, during the run and in its threads."""
+        return replace(self, imported=False)
 
     def start(self, script: str | Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start a training script, given as text or as a file."""
-        env = {**os.environ, **self.environment, **environment}
-        code = [str(script)] if isinstance(script, Path) else ["-c", script]
-        return subprocess.Popen(
-            [sys.executable, *code, *arguments],
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        return start_script(
+            script, arguments, {**os.environ, **self.environment, **environment}, imported=self.imported
         )
 
     def run(self, script: str | Path, *arguments: str, code: int = 0, **environment: str) -> tuple[str, str]:
         """Run a training script to its end, and check its exit code; return its standard output and error."""
-        with self.start(script, *arguments, **environment) as process:
-            try:
-                out, err = process.communicate(timeout=_DEADLINE_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
-        assert process.returncode == code, err
-        return out, err
+        return _end(self.start(script, *arguments, **environment), code)
+
+    def start_command(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start the command line `stepwell`."""
+        return start_command(arguments, {**os.environ, **self.environment, **environment})
+
+    def command(self, *arguments: str, **environment: str) -> tuple[str, str]:
+        """Run a command to its end, which must be a success; return its standard output and error."""
+        return _end(self.start_command(*arguments, **environment), 0)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -86,6 +86,17 @@ class Served:
         """Return the run's state."""
         rows = self.store.query("SELECT state FROM {db}.runs WHERE run_id = {run:String}", {"run": run}).to_pylist()
         return str(rows[0]["state"]) if rows else ""
+
+
+def _end(process: subprocess.Popen[str], code: int) -> tuple[str, str]:
+    with process:
+        try:
+            out, err = process.communicate(timeout=_DEADLINE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    assert process.returncode == code, err
+    return out, err
 
 
 @contextmanager

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, LeaderNotAvailableError
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
-from stepwell_ingestor.errors import PartitionsAddedError
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.flush.state_memory import StateMemory
@@ -27,6 +28,7 @@ from stepwell_schemas.media_store import MediaStore
 
 pytestmark = pytest.mark.anyio
 
+_ALARM = "stepwell_ingestor_partitions_alarm"
 LOG = LogIdentity("cluster", "id", 2)
 PARTITIONS = [TopicPartition("events", number) for number in range(2)]
 STORED = LogPosition("events", 0, LOG, "begun", end=5, holds_rows=True)
@@ -139,13 +141,25 @@ async def test_a_partition_without_a_leader_keeps_no_other_waiting() -> None:
     owned.close()
 
 
-async def test_added_partitions_end_the_ingestor() -> None:
+async def test_added_partitions_hold_all_and_raise_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stepwell_ingestor.partitions._HELD_SECONDS", 0.0)
     outside = Outside(STORED)
     outside.log = LOG._replace(partitions=3)
     owned = assigned(outside)
     await owned.on_partitions_assigned({PARTITIONS[0]})
-    with pytest.raises(PartitionsAddedError):
+    with capture_logs() as logs:
+        for _ in range(3):
+            await find(owned)
+    assert outside.done == []
+    assert not owned.partitions[PARTITIONS[0]].ready
+    assert [(line["event"], line["stored"], line["present"]) for line in logs] == [("partitions_added", 2, 3)]
+    assert REGISTRY.get_sample_value(_ALARM) == 1
+    outside.log = LOG
+    for _ in range(3):
         await find(owned)
+    assert owned.partitions[PARTITIONS[0]].ready
+    assert REGISTRY.get_sample_value(_ALARM) == 0
+    owned.close()
 
 
 async def test_offsets_that_go_back_begin_the_partition_again() -> None:

@@ -96,13 +96,12 @@ async def _newest(
 
 
 def _mark_redriven(entries: list[tuple[dict[str, Any], RunPath | None]]) -> None:
-    from stepwell_deploy.deadletters.topic import stored_origins
-    from stepwell_ingestor.messages import redriven_session
+    from stepwell_deploy.deadletters.topic import stored_sessions
 
     with open_service(DeploySettings()) as service:
-        stored = stored_origins(service, {path for _, path in entries if path is not None})
+        stored = stored_sessions(service, {path for _, path in entries if path is not None})
     for letter, _ in entries:
-        letter["redriven"] = None if stored is None else redriven_session(letter["first_origin"]) in stored
+        letter["redriven"] = None if stored is None else letter["redriven_session"] in stored
 
 
 def _table(letters: list[dict[str, Any]]) -> Table:

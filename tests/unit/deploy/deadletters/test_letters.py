@@ -7,6 +7,7 @@ import pytest
 
 from stepwell_deploy.deadletters.models import Letter, LetterName, describe, hex_dump
 from stepwell_deploy.errors import NoLetterError
+from stepwell_ingestor.messages import REDRIVEN_HEADER, origin_of
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import Block, LogBatch, MediaChunk
 from stepwell_schemas.rules.kinds import Kind
@@ -83,3 +84,21 @@ def test_the_first_bytes_are_dumped() -> None:
 def test_headers_that_name_no_place_are_no_origin(headers: dict[str, str]) -> None:
     letter = Letter(LetterName(0, 0), 0, None, b"", headers)
     assert (letter.origin, letter.first_origin, letter.event_timestamp) == (None, "", None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "event_id"),
+    [
+        ({}, "t/0/1"),
+        ({"checksum": "00c0ffee"}, "t/0/1/00c0ffee"),
+        ({"checksum": "x"}, "t/0/1"),
+        ({"checksum": "00c0ffee", "redriven": "t/0/0/12345678"}, "t/0/0/12345678"),
+        ({"checksum": "00c0ffee", "redriven": "t/0/0"}, "t/0/0"),
+    ],
+    ids=str,
+)
+def test_an_event_keeps_its_identity_through_redrives(headers: dict[str, str], event_id: str) -> None:
+    letter = Letter(LetterName(0, 0), 0, None, b"", {"topic": "t", "partition": "0", "offset": "1", **headers})
+    assert letter.event_id == event_id
+    assert origin_of([(REDRIVEN_HEADER, event_id.encode())]) == event_id
+    assert letter.first_origin == "/".join(event_id.split("/")[:3])

@@ -7,9 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from stepwell.delivery.set_aside import set_aside_path
 from stepwell.journal.format import JournalInfo
 from stepwell.journal.journal import Journal
 from stepwell.recording.row_writer import RowWriter
+from stepwell_deploy.verify.compare import compare_journals
 from stepwell_deploy.verify.journals import JournalAccount, check_journal, find_accounts, session_ends
 from stepwell_ingestor.verify.session_digest import SessionTally
 from stepwell_schemas.limits import MIB
@@ -75,6 +77,21 @@ def test_records_that_the_log_does_not_have_are_pending(tmp_path: Path) -> None:
         ("a", "number"): 1, ("ok", "bool"): 1
     }  # fmt: skip
     assert points(account, SessionTally(4, first=2, following=4))[0][("a", "number")] == 3
+
+
+def test_records_that_were_set_aside_are_not_expected_in_the_log(tmp_path: Path) -> None:
+    path = a_journal(tmp_path, "one").path
+    lines = ['{"sequence": 1, "reason": "too large", "values": {}}'] * 2
+    set_aside_path(path).write_text("\n".join([*lines, '{"sequence": 3, "rea']))
+    (account,) = find_accounts(tmp_path, RUN)
+    assert account.set_aside == {1}
+    assert points(account, SessionTally(4, first=0, following=4))[0] == {("a", "number"): 2, ("ok", "bool"): 1}
+    assert points(account, SessionTally(4, first=2, following=4), complete=False)[0] == {
+        ("a", "number"): 1, ("ok", "bool"): 1
+    }  # fmt: skip
+    check = check_journal(account, SessionTally(4, first=0, following=4), complete=True)
+    assert check is not None
+    assert len(compare_journals([check._replace(logged=check.held)])[1]) == 1
 
 
 def test_a_damaged_journal_counts_as_far_as_it_can_be_read(tmp_path: Path) -> None:

@@ -75,21 +75,6 @@ def test_a_flush_begins_where_the_one_before_ended(plan: PlanMark | None) -> Non
     assert buffer.next_flush(POLICY).start == 5
 
 
-def test_what_is_left_of_a_plan_is_a_flush_of_its_own() -> None:
-    buffer = PartitionBuffer(5, until=9)
-    buffer.add(messages(7, 10), 0.0)
-    assert not buffer.is_due(POLICY, 8, 99.0)
-    assert buffer.is_due(POLICY, 9, 0.0)
-    portion = buffer.next_flush(POLICY)
-    assert ([m.offset for m in portion.messages], portion.end, portion.plan) == ([7, 8], 9, None)
-
-
-def test_if_nothing_is_left_of_a_plan_the_next_flush_is_any() -> None:
-    buffer = PartitionBuffer(5, until=9)
-    buffer.add(messages(12, 3), 0.0)
-    assert buffer.next_flush(POLICY).end == 15
-
-
 def test_the_next_offset_is_expected_after_what_was_read_or_settled() -> None:
     buffer = PartitionBuffer(5)
     assert buffer.expected == 5

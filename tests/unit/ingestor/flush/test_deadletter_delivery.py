@@ -20,9 +20,11 @@ from aiokafka.errors import (
 )
 from prometheus_client import REGISTRY
 
+from stepwell_deploy.deadletters.models import Letter, LetterName
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.kafka.client import Kafka
-from stepwell_ingestor.messages import DeadLetter, Fault, Message
+from stepwell_ingestor.messages import REDRIVEN_HEADER, DeadLetter, Fault, Message, origin_of
+from stepwell_ingestor.positions.checksums import record_checksum
 from stepwell_schemas.errors import DeadLetterReason
 from stepwell_schemas.limits import LETTER_KEY_MAX_BYTES, LETTER_VALUE_MAX_BYTES
 
@@ -99,8 +101,21 @@ async def test_a_letter_has_its_event_and_names_where_it_was() -> None:
         "partition": "2",
         "offset": "7",
         "timestamp": "1",
+        "checksum": f"{record_checksum(a_letter().message):08x}",
     }
     assert broker.letters == [Sent(b"poison", b"k", names)]
+
+
+async def test_other_events_at_one_place_are_told_apart_when_they_are_sent_again() -> None:
+    """As after the topic was created again."""
+    broker = Broker()
+    for letter in (a_letter(), a_letter(value=b"another"), a_letter()):
+        await deliver(broker, letter)
+    letters = [Letter(LetterName(0, 0), 0, sent.key, sent.value, sent.headers) for sent in broker.letters]
+    first, other, again = (origin_of([(REDRIVEN_HEADER, letter.event_id.encode())]) for letter in letters)
+    assert first == again != other
+    assert all(origin.startswith("events/2/7/") for origin in (first, other))
+    assert {letter.first_origin for letter in letters} == {"events/2/7"}
 
 
 async def test_a_letter_of_what_cannot_be_read_names_its_offsets() -> None:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pyarrow as pa
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError
+from structlog.testing import capture_logs
 
-from stepwell_ingestor.errors import CommitInDoubtError, PlanError, PositionLostError
+from stepwell_ingestor.errors import CommitInDoubtError, PartitionsAddedError, PlanError, PositionLostError
 from stepwell_ingestor.flush.buffer import FlushMessages
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.flush.state_memory import StateMemory
 from stepwell_ingestor.kafka.client import CommittedOffset, Kafka
-from stepwell_ingestor.kafka.log_metadata import LogIdentity
+from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
 from stepwell_ingestor.messages import Message
 from stepwell_ingestor.positions.checksums import records_checksum
+from stepwell_ingestor.positions.homes import home_partition
 from stepwell_ingestor.positions.models import LogPosition, PlanMark
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreUnavailableError
@@ -33,6 +36,7 @@ PARTITION = TopicPartition("events", 0)
 AN_EVENT = encode(LogEvent(entity="me", project="p", run_id="r", data={"loss": 1.0}, timestamp=1))
 MESSAGE = Message(3, 1, b"key", AN_EVENT)
 PLAN = PlanMark(4, records_checksum([MESSAGE]), 2)
+POSITION = LogPosition("events", 0, LogIdentity("", "", 1), "begun", epoch=2, end=3)
 NOTHING = pa.table({name: pa.array([], pa.string()) for name in ("entity", "project", "run_id", "first_version")})
 
 
@@ -41,6 +45,9 @@ class Witness(Store):
 
     def __init__(self, *refusals: KafkaError) -> None:
         self.asked: list[Any] = []
+        self.present = 1
+        self.log_begin = 0
+        self.missing = 0
         self._refusals = list(refusals)
 
     def query(self, sql: str, parameters: Any = None) -> Any:
@@ -51,6 +58,8 @@ class Witness(Store):
 
     def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
         self.asked.append("position" if table == "log_positions" else "insert")
+        if table == "log_positions":
+            self.missing = rows.column("missing")[0].as_py()
 
     async def commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
         self.asked.append((offset, plan))
@@ -60,6 +69,14 @@ class Witness(Store):
     async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, CommittedOffset]:
         return dict.fromkeys(partitions, CommittedOffset(3, PLAN.text))
 
+    async def extents(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, LogExtent]:
+        self.asked.append("extents")
+        return dict.fromkeys(partitions, LogExtent(self.log_begin, 4))
+
+    async def describe_log(self, topic: str) -> LogIdentity:
+        self.asked.append("describe")
+        return LogIdentity("", "", self.present)
+
     async def has_topic(self, topic: str) -> bool:
         return True
 
@@ -67,16 +84,21 @@ class Witness(Store):
         self.asked.append("rejoin")
 
 
-async def flush(witness: Witness, *, plan: PlanMark | None) -> list[Any]:
-    """Flush one event; return what was asked, repetitions left out."""
-    flusher = Flusher(
+def make_flusher(witness: Witness) -> Flusher:
+    """Return a flusher whose broker and store are the witness."""
+    return Flusher(
         PARTITION, store=witness, media=MediaStore("memory://"), kafka=cast("Kafka", witness),
         letters=LetterDelivery(cast("Kafka", witness), "dead", 0),
         codec=Codec(), states=StateMemory(0).cache(), retry_seconds=0.1,
     )  # fmt: skip
+
+
+async def flush(witness: Witness, *, plan: PlanMark | None, partitions: int = 1, start: int = 3) -> list[Any]:
+    """Flush one event; return what was asked, repetitions left out."""
+    flusher = make_flusher(witness)
     try:
-        flusher.begin(LogPosition("events", 0, LogIdentity("", "", 1), "begun", epoch=2, end=3))
-        await flusher.flush(FlushMessages(3, [MESSAGE], 4, plan))
+        flusher.begin(replace(POSITION, log=LogIdentity("", "", partitions), end=start))
+        await flusher.flush(FlushMessages(start, [MESSAGE], 4, plan))
     finally:
         await asyncio.get_running_loop().shutdown_default_executor()
     return without_repetitions(witness.asked)
@@ -89,6 +111,13 @@ def without_repetitions(asked: list[Any]) -> list[Any]:
 @pytest.mark.parametrize("plan", [None, PLAN], ids=str)
 async def test_the_plan_is_committed_between_loading_and_inserting(plan: PlanMark | None) -> None:
     assert await flush(Witness(), plan=plan) == ["load", (3, PLAN.text), "insert", "position", (4, "")]
+
+
+async def test_a_position_is_stored_before_it_holds() -> None:
+    witness = Witness()
+    flusher = make_flusher(witness)
+    await flusher.store_position(POSITION)
+    assert (witness.asked, flusher.position) == (["position"], POSITION)
 
 
 @pytest.mark.parametrize("plan", [None, PLAN], ids=str)
@@ -149,3 +178,49 @@ async def test_nothing_more_is_inserted_into_tables_that_were_emptied_during_a_f
         await flush(witness, plan=None)
     before = [] if table == "points_number" else ["insert"]
     assert without_repetitions(witness.asked) == ["load", (3, PLAN.text), *before]
+
+
+HERE = 1
+# Of so many partitions, the message's key does not belong to the first one.
+ELSEWHERE = next(count for count in range(2, 100) if home_partition(b"key", count) != 0)
+
+
+async def test_an_event_of_a_run_that_moved_is_not_stored() -> None:
+    witness = Witness()
+    witness.present = ELSEWHERE + 1
+    with pytest.raises(PartitionsAddedError):
+        await flush(witness, plan=None, partitions=ELSEWHERE)
+    assert witness.asked == ["describe"]
+
+
+async def test_producers_with_another_rule_for_keys_are_stored_if_no_partition_was_added() -> None:
+    witness = Witness()
+    witness.present = ELSEWHERE
+    asked = await flush(witness, plan=None, partitions=ELSEWHERE)
+    assert asked == ["describe", "load", (3, PLAN.text), "insert", "position", (4, "")]
+
+
+@pytest.mark.parametrize(("plan", "partitions"), [(None, HERE), (PLAN, ELSEWHERE)], ids=["here", "planned before"])
+async def test_events_of_runs_that_did_not_move_are_stored_whatever_was_added(
+    plan: PlanMark | None, partitions: int
+) -> None:
+    witness = Witness()
+    witness.present = 1_000
+    assert await flush(witness, plan=plan, partitions=partitions) == [
+        "load", (3, PLAN.text), "insert", "position", (4, ""),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("log_begin", "missing"), [(3, 2), (2, 1), (1, 0), (0, 0)])
+async def test_what_retention_removed_from_under_the_consumer_is_counted(log_begin: int, missing: int) -> None:
+    witness = Witness()
+    witness.log_begin = log_begin
+    with capture_logs() as logs:
+        await flush(witness, plan=None, start=1)
+    assert witness.missing == missing
+    reported = [(line["start"], line["missing"]) for line in logs if line["event"] == "records_missing"]
+    assert reported == ([(1, missing)] if missing else [])
+
+
+async def test_a_flush_without_a_gap_does_not_look_at_the_log() -> None:
+    assert "extents" not in await flush(Witness(), plan=None)

@@ -167,6 +167,11 @@ def test_a_log_whose_first_records_are_gone_still_is_above_all_others() -> None:
     assert decision.position.base + decision.start > 500
 
 
+def test_a_new_epoch_is_above_the_epochs_of_all_other_partitions() -> None:
+    far = replace(SIBLING, base=10**9)
+    assert is_new_epoch(decided(log=OTHER, others=[far], checked={}), above=far.logical_end)
+
+
 def test_states_without_a_position_count_as_stored() -> None:
     assert is_new_epoch(fresh(holds_runs=True, reached=10**9), above=10**9)
 
@@ -232,16 +237,16 @@ def test_retention_that_removed_unstored_records_is_reported() -> None:
     assert decided(own=decision.position, extent=LogExtent(50, 100), checked={}).missing == 0
 
 
-def test_retention_that_removed_a_plan_s_first_records_leaves_the_rest() -> None:
-    decision = decided(extent=LogExtent(36, 100), plan=PLAN, checked={})
-    assert (decision.start, decision.plan, decision.until, decision.missing) == (36, None, 40, 6)
-    again = decided(own=decision.position, extent=LogExtent(36, 100), plan=PLAN, checked={})
-    assert (again.start, again.until, again.missing) == (36, 40, 0)
-
-
-def test_retention_that_removed_a_whole_plan_is_reported() -> None:
-    decision = decided(extent=LogExtent(60, 100), plan=PLAN, checked={})
-    assert (decision.start, decision.plan, decision.until, decision.missing) == (60, None, None, 30)
+@pytest.mark.parametrize("begin", [36, 60])
+def test_the_states_of_a_flush_whose_records_retention_removed_do_not_hold(begin: int) -> None:
+    decision = decided(extent=LogExtent(begin, 100), plan=PLAN, checked={})
+    position = decision.position
+    assert (decision.reason, decision.start, decision.plan) == (Reason.PLAN_EXPIRED, begin, None)
+    assert (decision.missing, position.missing, position.epoch) == (begin - 30, begin - 30, OWN.epoch + 1)
+    assert position.voided == (VoidRange(30, 40),)
+    assert position.logical_end > 40
+    again = decided(own=position, extent=LogExtent(begin, 100), plan=PLAN, checked={})
+    assert (again.start, again.missing, again.position) == (begin, 0, position)
 
 
 def test_retention_of_what_is_stored_is_not_reported() -> None:
@@ -249,7 +254,14 @@ def test_retention_of_what_is_stored_is_not_reported() -> None:
     assert (decision.start, decision.missing, decision.is_new) == (30, 0, False)
     complete = replace(OWN, end=40, boundaries=(*BOUNDARIES, Boundary(40, 4, 4)))
     decision = decided(own=complete, plan=PLAN, extent=LogExtent(35, 100), checked={40: True})
-    assert (decision.start, decision.plan, decision.until, decision.missing) == (40, None, None, 0)
+    assert (decision.start, decision.plan, decision.missing) == (40, None, 0)
+
+
+def test_a_flush_that_was_planned_before_partitions_were_added_is_completed() -> None:
+    decision = decided(log=LOG._replace(partitions=8), plan=PLAN)
+    assert (decision.start, decision.plan, decision.position.log.partitions) == (OWN.end, PLAN, 4)
+    with pytest.raises(PartitionsAddedError):
+        decided(log=LOG._replace(partitions=8), plan=PLAN, plan_is_void=True)
 
 
 @pytest.mark.parametrize("own", [OWN, None], ids=["known", "added"])

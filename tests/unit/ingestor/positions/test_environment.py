@@ -82,8 +82,8 @@ class World:
                 plan_is_void = True
 
     def _flush_all(self, decision: Decision, alive: Callable[[], bool]) -> bool:
-        position, start, found, until = decision.position, decision.start, decision.plan, decision.until
-        while messages := self._next(start, found, until):
+        position, start, found = decision.position, decision.start, decision.plan
+        while messages := self._next(start, found):
             end = messages[-1].offset + 1 if found is None else found.end
             plan = make_plan(messages, end, position.epoch, found)
             if not alive():
@@ -100,17 +100,16 @@ class World:
             if not alive():
                 return False
             self.committed, self.plan = end, ""
-            start, found, until = end, None, None
+            start, found = end, None
         if found is not None:
             raise PlanError("the log has no record of the plan")
         return True
 
-    def _next(self, start: int, found: PlanMark | None, until: int | None) -> list[Message]:
+    def _next(self, start: int, found: PlanMark | None) -> list[Message]:
         ahead = [message for message in self.log if message.offset >= start]
-        limit = until if found is None else found.end
-        if limit is None:
+        if found is None:
             return ahead[:_FLUSH]
-        return [message for message in ahead if message.offset < limit]
+        return [message for message in ahead if message.offset < found.end]
 
 
 EVENTS = ("nothing", "cut", "cut", "recreate", "retain", "forget", "reset", "skip", "empty", "save", "restore")

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell.delivery.order import JournalEntry, Patience, find_sendable, find_succession, sort_key
+from stepwell.delivery.stored_content import StoredSession
 from stepwell.delivery.sync import Blocked, may_remove
 from stepwell.journal.format import JournalInfo
 
@@ -140,8 +141,14 @@ def test_an_error_of_one_journal_stops_its_writer_and_one_of_the_brokers_everyth
 
 
 @pytest.mark.parametrize(
-    ("records", "before", "removed"),
-    [(None, False, False), (None, True, True), (4, True, False), (5, False, True), (6, False, True)],
-)
-def test_a_delivered_journal_is_removed_when_it_is_stored(records: int | None, before: bool, removed: bool) -> None:
-    assert may_remove(records, 5, before=before) is removed
+    ("records", "differing", "before", "removed"),
+    [
+        (None, 0, False, False), (None, 0, True, True), (4, 0, True, False), (5, 0, False, True), (6, 0, False, True),
+        (6, 1, True, False),
+    ],
+)  # fmt: skip
+def test_a_delivered_journal_is_removed_when_it_is_stored_as_it_was_sent(
+    records: int | None, differing: int, before: bool, removed: bool
+) -> None:
+    stored = None if records is None else StoredSession(records, 1, 1, 0, 0, 0, differing_rows=differing)
+    assert may_remove(stored, 5, before=before) is removed

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +173,18 @@ async def test_what_is_sent_again_keeps_its_numbers(journal: Journal) -> None:
     again = Sending(journal, sending.acknowledged[-1])
     await again.send()
     assert again.producer.numbers() == list(range(ROWS, 3 * ROWS))
+    # The content of each record counts once, when it is acknowledged.
+    whole = content_of(sending.producer.sent[:3])
+    assert content_of(sending.producer.sent[:1]) == sending.publisher.content != whole
+    assert (sending.publisher.content + content_of(again.producer.sent)) % 2**64 == whole
+    assert again.publisher.content == 0
     again.publisher.cancel_pending()
+
+
+def content_of(payloads: Sequence[bytes]) -> int:
+    """Return the sum of the contents that batches state."""
+    events = [decode(payload) for payload in payloads]
+    return sum(event.content or 0 for event in events if isinstance(event, LogBatch)) % 2**64
 
 
 def stored_values(producer: LimitedProducer, key: str) -> dict[int, float]:
@@ -198,11 +209,14 @@ async def test_what_a_topic_refuses_is_cut_until_it_fits(journal: Journal, limit
     sending = Sending(journal, START, producer)
     for row in range(500):
         rows.log({"a": float(row)}, None, None)
-    await sending.send()
+        if row % 250 == 249:
+            # Several events are on their way when the first one is refused.
+            await sending.send()
     await sending.publisher.flush()
     assert stored_values(producer, "a") == {row: float(row) for row in range(500)}
     assert sending.acknowledged[-1] == (journal.end, 500)
     assert (sending.publisher.rejected, sending.publisher.refusing) == (0, False)
+    assert sending.publisher.content == content_of(producer.stored)
     assert not set_aside_path(journal.path).exists()
 
 
@@ -216,6 +230,7 @@ async def test_a_record_that_fits_no_event_is_set_aside_and_what_follows_arrives
     await sending.publisher.flush()
     assert stored_values(producer, "a") == {row: float(row) for row in range(20) if row != 7}
     assert sending.publisher.rejected == 1
+    assert sending.publisher.content == content_of(producer.stored)
     (line,) = set_aside_path(journal.path).read_text().splitlines()
     kept = json.loads(line)
     assert (kept["sequence"], kept["step"], kept["values"]) == (7, 100, {"a": 7.0, **wide})

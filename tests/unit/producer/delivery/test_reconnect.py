@@ -50,8 +50,8 @@ def test_waits_grow_to_a_bound_and_differ_between_processes(attempt: int, base: 
 
 def test_a_slow_link_gets_more_time_and_keeps_it() -> None:
     """A batch takes 35 s: the limit grows until it passes, and progress never brings it below that for good."""
-    stalls, limits = 0, []
-    while stall_limit(10, stalls) < 35:
+    stalls, limits = 0, list[float]()
+    while stall_limit(10, stalls) < 35 and len(limits) < 5:
         limits.append(stall_limit(10, stalls))
         stalls = next_stalls(stalls, progressed=False)
     assert limits == [10, 20]

@@ -39,7 +39,7 @@ def readable_rows(journal: Journal) -> int:
 
 
 def test_a_healthy_run_on_a_small_disk_drops_nothing(tmp_path: Path) -> None:
-    with tmpfs(tmp_path, "8m") as disk:
+    with tmpfs(tmp_path, 8 * MIB) as disk:
         journal = Journal(disk / "j.journal", INFO, 1024 * MIB, "drop")
         rows = RowWriter(journal, 0, "r")
         for row in range(60_000):
@@ -51,7 +51,7 @@ def test_a_healthy_run_on_a_small_disk_drops_nothing(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_drops_and_counts_and_takes_rows_again_when_there_is_space(tmp_path: Path) -> None:
-    with tmpfs(tmp_path, "4m") as disk:
+    with tmpfs(tmp_path, 4 * MIB) as disk:
         journal = Journal(disk / "j.journal", INFO, 1024 * MIB, "drop")
         rows = RowWriter(journal, 0, "r")
         for _ in range(20_000):
@@ -70,7 +70,7 @@ def test_a_full_disk_drops_and_counts_and_takes_rows_again_when_there_is_space(t
 
 
 def test_a_single_full_segment_is_replaced_when_it_is_delivered(tmp_path: Path) -> None:
-    with tmpfs(tmp_path, "128k") as disk:
+    with tmpfs(tmp_path, 128 * KIB) as disk:
         journal = Journal(disk / "j.journal", INFO, 1024 * MIB, "drop")
         rows = RowWriter(journal, 0, "r")
         for _ in range(1_000):
@@ -86,7 +86,7 @@ def test_a_single_full_segment_is_replaced_when_it_is_delivered(tmp_path: Path) 
 
 
 def test_with_the_policy_block_log_waits_for_the_sender_on_a_full_disk(tmp_path: Path) -> None:
-    with tmpfs(tmp_path, "4m") as disk:
+    with tmpfs(tmp_path, 4 * MIB) as disk:
         journal = Journal(disk / "j.journal", INFO, 1024 * MIB, "block")
         journal.sender_alive = True
         rows = RowWriter(journal, 0, "r")
@@ -149,7 +149,7 @@ print(run.finish(quiet=True).dropped)
 
 @pytest.mark.parametrize("kind", ["btrfs", "tmpfs"])
 def test_a_full_file_system_never_kills_the_training(tmp_path: Path, kind: str) -> None:
-    with btrfs(tmp_path) if kind == "btrfs" else tmpfs(tmp_path, "8m") as disk:
+    with btrfs(tmp_path) if kind == "btrfs" else tmpfs(tmp_path, 8 * MIB) as disk:
         command = [sys.executable, "-c", FULL, str(disk)]
         trained = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
         assert trained.returncode == 0, trained.stderr

@@ -103,7 +103,7 @@ def test_any_cut_covers_every_record_once_and_in_order(
     reader = Reader(check=True)
     cuts = split_into_events(reader.read(BytesPlace(written), len(written), len(written)), max_bytes, max_rows)
     following = 0
-    for payload, after, error, _ in encode_events(cuts, _INFO, 0):
+    for payload, after, error, *_ in encode_events(cuts, _INFO, 0):
         assert not error
         event = decode(payload)
         assert event.sequence == following

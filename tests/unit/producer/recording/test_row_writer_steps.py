@@ -111,3 +111,39 @@ def test_a_conflict_replaces_no_value_of_the_row_that_has_begun() -> None:
     assert logged_steps(journal, 0) == [100, 101, 102, 103, 103]
     assert (rows.current, rows.conflicts) == (104, 2)
     journal.release()
+
+
+INTERRUPTED = st.tuples(steps, commits, packed)
+
+
+@given(calls=st.lists(INTERRUPTED, min_size=1, max_size=6), handlers=st.lists(INTERRUPTED, min_size=1, max_size=3))
+def test_a_signal_handler_that_logs_during_a_write_counts_its_steps_after_the_row(
+    calls: list[Call], handlers: list[Call]
+) -> None:
+    """The handler runs after the write of a row, before the row changes the current step."""
+    journal = MemoryJournal(Path("/nonexistent/steps"), INFO, 64 * MIB, "drop")
+    rows = RowWriter(journal, 0, "r")
+    # Layouts are defined by writes of their own.
+    rows.log({"key": 1.0}, None, True)
+    write = journal.pwrite
+    waiting = list(handlers)
+    done: list[Call] = [(None, True, True)]
+
+    def interrupted(data: bytes, at: int) -> int:
+        written = write(data, at)
+        if waiting:
+            log(waiting.pop(0))
+        return written
+
+    def log(call: Call) -> None:
+        step, commit, is_packed = call
+        done.append(call)
+        rows.log({"key": 1.0 if is_packed else "text"}, step, commit)
+
+    journal.pwrite = interrupted
+    for call in calls:
+        log(call)
+    written, currents, conflicts = expected_steps(done, 0)
+    assert (rows.current, rows.conflicts) == (currents[-1], conflicts)
+    assert logged_steps(journal, 0) == written
+    journal.release()

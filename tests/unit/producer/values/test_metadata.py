@@ -43,7 +43,7 @@ class _Hostile:
 def _events(file: str) -> list[Event]:
     """Return the events of a journal; fail if one of them can't be sent."""
     events: list[Event] = []
-    for payload, _, error, _ in encode_journal(file):
+    for payload, _, error, *_ in encode_journal(file):
         assert not error
         assert len(payload) <= MAX_EVENT_BYTES
         events.append(decode(payload))

@@ -24,13 +24,16 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 values = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | texts
 PUBLISHED_FINGERPRINTS = {
     "RunStarted": "f0ec345e4637029a",
-    "LogBatch": "fef1ba33bd3d3dac",
+    "LogBatch": "50881faa50e60ac5",
     "LogEvent": "dc9f1e4d202db1cb",
     "RunUpdated": "03e25ece596517ac",
     "MediaChunk": "35502b260c5a0940",
     "RunFinished": "34e9f08ef570f9b4",
 }
-EARLIER_FINGERPRINTS = {"RunStarted": ["fcf7342c6ae0d39c", "24f73c7841b80fa9"], "LogBatch": ["df044d0b70681970"]}
+EARLIER_FINGERPRINTS = {
+    "RunStarted": ["fcf7342c6ae0d39c", "24f73c7841b80fa9"],
+    "LogBatch": ["df044d0b70681970", "fef1ba33bd3d3dac"],
+}
 """Of schemas that earlier versions wrote: never remove one."""
 
 

@@ -1,0 +1,89 @@
+"""A process that has imported the SDK and the command line, and forks a process for each script.
+
+Run it with `python fork_server.py CHANNEL`; CHANNEL is the number of an inherited socket. To import what a script of
+a test needs takes more processor time than most scripts do. A forked process is a script's own in every other respect:
+its environment, its folder, its files 0 to 2, its `__main__` and its end are those of `python -c`. Its parent is the
+process that requested it, which therefore gets its exit code.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import socket
+import sys
+import tempfile
+import threading
+import time
+import types
+from pathlib import Path
+from typing import Any, Final
+
+REQUEST_BYTES: Final = 2**17
+_IMPORTED: Final = (
+    "stepwell.api.client",
+    "stepwell.delivery.connection",
+    "stepwell.delivery.journal_file",
+    "stepwell.delivery.publisher",
+    "stepwell.delivery.sync",
+    "stepwell.session.ingest_status",
+    "stepwell_deploy.cli.app",
+)
+
+
+def serve(channel: socket.socket) -> None:
+    """Fork a process for each request, until the channel is closed; in such a process, run its script and return."""
+    while True:
+        request, files, _, _ = socket.recv_fds(channel, REQUEST_BYTES, 3)
+        if not request:
+            return
+        between = os.fork()
+        if between == 0:
+            script = os.fork()
+            if script == 0:
+                channel.close()
+                become(json.loads(request), files)
+                return
+            channel.send(str(script).encode())
+            os._exit(0)
+        for file in files:
+            os.close(file)
+        # With the end of the process between, the script's parent is the nearest subreaper.
+        os.waitpid(between, 0)
+        channel.send(b"forked")
+
+
+def become(request: dict[str, Any], files: list[int]) -> None:
+    """Run a script, as `python` would in a new process."""
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    time.tzset()
+    tempfile.tempdir = None
+    sys.argv = request["arguments"]
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    if request["code"] is None:
+        path = Path(sys.argv[0])
+        main.__file__ = str(path)
+        sys.path.insert(0, str(path.parent))
+        code = compile(path.read_text("utf-8"), path, "exec")
+    else:
+        sys.path.insert(0, "")
+        code = compile(request["code"], "<string>", "exec")
+    exec(code, main.__dict__)
+
+
+if __name__ == "__main__":
+    # The folder of this file, in whose place each script gets its own.
+    del sys.path[0]
+    for _name in _IMPORTED:
+        importlib.import_module(_name)
+    assert threading.active_count() == 1, "a fork would copy locks that another thread holds"
+    gc.collect()
+    gc.freeze()
+    serve(socket.socket(fileno=int(sys.argv[1])))
