@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from stepwell_schemas.clickhouse.store import Store
-from stepwell_schemas.rollups.sql import LEVELS, VALUES, closed, computed, level_below, storing
+from stepwell_schemas.rollups.sql import LEVELS, SERIES, VALUES, closed, computed, level_below, storing
 from stepwell_schemas.rules.identifiers import RunPath
 
 Place = tuple[str, int, int]
@@ -108,7 +108,7 @@ def wanted_rollups(store: Store, run: str, levels: Sequence[int] = LEVELS) -> di
     return found
 
 
-def fill_rollups(store: Store, run: RunPath, key: str, before: int, first: int, last: int) -> None:
+def fill_rollups(store: Store, run: RunPath, key: str, before: int, first: int, last: int, writer: str = "") -> None:
     """Compute the closed buckets of a series that had reached step `before` (-1: none) and got `first`..`last`."""
     reached = max(before, last)
     for level in LEVELS:
@@ -120,7 +120,12 @@ def fill_rollups(store: Store, run: RunPath, key: str, before: int, first: int, 
         bits = level - (below or 0)
         chosen = (
             "entity = {entity:String} AND project = {project:String} AND run_id = {run_id:String}"
-            f" AND key = {{key:String}} AND {place} >= {{low:Int64}} AND {place} < {{high:Int64}}"
+            " AND key = {key:String} AND writer = {writer:String}"
+            f" AND {place} >= {{low:Int64}} AND {place} < {{high:Int64}}"
         )
-        bounds = {"key": key, "low": start << bits, "high": end << bits, "version": reached}
-        store.command(storing(computed(level, below, chosen), "{version:UInt64}"), run._asdict() | bounds)
+        bounds = {"key": key, "writer": writer, "low": start << bits, "high": end << bits, "version": reached}
+        sql = storing(computed(level, below, chosen), "{version:UInt64}")
+        if "writer" not in SERIES:
+            sql = sql.replace(f"({SERIES},", f"({SERIES}, writer,", 1)
+            sql = sql.replace(f"SELECT {SERIES},", f"SELECT {SERIES}, {{writer:String}},", 1)
+        store.command(sql, run._asdict() | bounds)

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import Field
 
-from stepwell_query.api.params.common import TEXT_MAX, AnyFormat, Nan, Parameters, StepBound, check_range
+from stepwell_query.api.params.common import TEXT_MAX, AnyFormat, Nan, Parameters, StepBound, WriterNames, check_range
+from stepwell_query.catalog.writers import WriterSelection
 from stepwell_query.encoding import NotFinite
 from stepwell_query.errors import RequestError
 from stepwell_query.runs.fields import GROUPABLE
@@ -40,12 +41,14 @@ class ViewParameters(Parameters):
         if runs * len(keys) * self.points > settings.query_max_cells:
             rule = f"{runs * len(keys):,} series × {self.points:,} points are more than {settings.query_max_cells:,}"
             raise RequestError("points", self.points, rule, "ask for fewer points, or split the request")
-        return SeriesRequest(checked, self.points, self.step_from, self.step_to)
+        most = min(settings.query_max_series, settings.query_max_cells // self.points)
+        return SeriesRequest(checked, self.points, self.step_from, self.step_to, most_series=most)
 
 
 class SeriesParameters(ViewParameters):
     """Parameters of requests for series, besides runs and keys."""
 
+    writer: WriterNames = ()
     x: str | None = Field(
         None,
         max_length=TEXT_MAX,
@@ -85,6 +88,7 @@ class SeriesParameters(ViewParameters):
             seed=self.seed,
             smoothing=self.smoothing,
             smoothing_parts=self.smoothing_parts,
+            writers=WriterSelection.parse(self.writer),
         )
 
 

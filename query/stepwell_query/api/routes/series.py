@@ -36,7 +36,8 @@ async def series(
     Long series are aggregated into buckets whose width in steps is a power of two. A bucket has its last value (`value`
     at `step`), `min`, `max` and `mean` (without NaN; the mean is of the finite values), the number of rows (`counts`)
     and of NaN values (`nans`). The same request returns the same points; a smaller range returns finer buckets, down to
-    single rows. docs/sampling.md describes other samplings and the values of `x`.
+    single rows. docs/sampling.md describes other samplings and the values of `x`. Where writers are named, each series
+    has its `writer`, and `other_writers`, the number of other writers of its key.
 
     The answer has an `ETag`. If it is sent as `If-None-Match`, the answer is 304 while nothing has changed.
     """
