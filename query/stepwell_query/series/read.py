@@ -16,7 +16,7 @@ from stepwell_query.errors import RequestError
 from stepwell_query.series.bucket_reader import DRAWN_TABLES
 from stepwell_query.series.models import Axis, RunSeries, Sampling, SeriesRequest, SeriesView
 from stepwell_query.series.smoothing import add_moving_averages
-from stepwell_query.series.targets import SeriesTarget
+from stepwell_query.series.targets import SeriesTarget, check_number
 from stepwell_query.series.views import SeriesViewBuilder
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
@@ -60,7 +60,7 @@ def read_series(
         for info in series[run]
         if info.kind in DRAWN_TABLES
     ]
-    _check_number(targets, request)
+    check_number(len(targets), request)
     series_views = SeriesViewBuilder(store, request, max_seconds).views(targets)
     series_views = add_moving_averages(store, request, max_seconds, targets, series_views)
     views: dict[RunPath, list[SeriesView]] = {run: [] for run in known}
@@ -91,12 +91,6 @@ def _check_axis(request: SeriesRequest) -> None:
     if sampling is Sampling.LTTB or x not in _AXES:
         rule = f"sampling={sampling} selects rows by their steps and can't be used over {x!r}"
         raise RequestError("x", x, rule, "send x=_step, or sampling=buckets")
-
-
-def _check_number(targets: Sequence[SeriesTarget], request: SeriesRequest) -> None:
-    if not request.writers.is_primary and len(targets) > request.most_series:
-        rule = f"selects {len(targets):,} series, more than {request.most_series:,}"
-        raise RequestError("writer", None, rule, "name fewer writers, or ask for fewer points")
 
 
 def _x_names(runs: Iterable[RunPath], documents: Mapping[RunPath, Document], request: SeriesRequest) -> list[str]:

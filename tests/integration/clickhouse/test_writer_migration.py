@@ -38,5 +38,5 @@ def test_rows_of_earlier_versions_are_those_of_the_unnamed_writer(stack: Stack, 
         assert sorted(names.column("name").to_pylist()) == ["by_key_of_writers", "keys_and_writers"]
         run.as_writer("rank1").numbers("loss", [0], [3.0]).numbers("acc", [0], [1.0])
         facts = read_facts(store, "e", "p", [Ref(Source.SUMMARY, name) for name in ("loss", "acc", "text")])
-        assert (sorted(facts.spellings), facts.of_writers) == (["acc", "loss", "text"], {"acc", "loss"})
+        assert (sorted(facts.spellings), facts.of_writers) == (["acc", "loss", "text"], frozenset({"acc", "loss"}))
         store.command("DROP DATABASE {db} SYNC")

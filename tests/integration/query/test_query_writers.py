@@ -122,6 +122,36 @@ async def test_a_series_is_drawn_over_the_metric_of_its_writer(service: Service,
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("points", [7, 10_000])
+async def test_a_band_across_writers_names_its_extremes(service: Service, store: Store, points: int) -> None:
+    run = RunWriter(store, RUN).document()
+    for rank in (2, 10, 0, 1):
+        # The order of the ranks turns round in the middle.
+        values = [rank * (1.0 if step < LONG // 2 else -1.0) for step in range(LONG)]
+        run.as_writer(f"rank{rank}").numbers("loss", range(LONG), values)
+    query: dict[str, Any] = {"key": ["loss", "none"], "across": "writers", "points": points}
+    answer = await service.json(RUN, "series", **query)
+    assert (answer["unknown_keys"], answer["complete_to"]["step"]) == (["none"], LONG - 1)
+    band = answer["series"][0]
+    assert band["writers"] == ["rank0", "rank1", "rank2", "rank10"]
+    assert (set(band["count"]), set(band["low"]), set(band["high"])) <= ({4}, {0.0, -10.0}, {10.0, 0.0})
+    first, last = ({name: band[name][at] for name in ("mean", "min", "max")} for at in (0, -1))
+    assert (first, last) == ({"mean": 3.25, "min": 0.0, "max": 10.0}, {"mean": -3.25, "min": -10.0, "max": 0.0})
+    ends = [(band["writers"][band["min_writer"][at]], band["writers"][band["max_writer"][at]]) for at in (0, -1)]
+    assert ends == [("rank0", "rank10"), ("rank10", "rank0")]
+    assert band["std"][0] == pytest.approx(np.std([0, 1, 2, 10], ddof=1))
+    some = await service.json(RUN, "series", writer="rank1,rank2", **query)
+    assert (some["series"][0]["writers"], some["series"][0]["min"][0]) == (["rank1", "rank2"], 1.0)
+    table = pa.ipc.open_stream(
+        io.BytesIO((await service.get(RUN, "series", format="arrow", **query)).content)
+    ).read_all()
+    assert (table.column("min_writer")[0].as_py(), table.column("max_writer")[0].as_py()) == ("rank0", "rank10")
+    refused = await service.get(RUN, "series", sampling="raw", **query)
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "across")
+    absent = await service.get(RUN._replace(run_id="none"), "series", **query)
+    assert absent.status_code == 404
+
+
 async def test_runs_of_unnamed_writers_are_answered_as_before(service: Service, store: Store) -> None:
     RunWriter(store, RUN).document().numbers("loss", range(10), np.arange(10.0))
     plain = [await service.get(RUN, below, key="loss") for below in ("series", "history", "scan")]
@@ -284,7 +314,8 @@ async def test_scans_of_writers_cut_anywhere_send_every_value_once(service: Serv
             names = ":".join(quote(got[-1][name], safe="") for name in ("key", "writer"))
             offset = answer.headers["stepwell-complete-to-offset"]
             cursor = f"number:{names}:{got[-1]['step'] + 1}@{offset},{cursor}"
-    for rest in ({"cursor": cursor}, {}):
+    queries: list[dict[str, Any]] = [{"cursor": cursor}, {}]
+    for rest in queries:
         lines = (await service.get(RUN, "scan", shape="long", writer="*", **rest)).text.splitlines()
         rows = [json.loads(line) for line in lines]
         found = [(row["key"], row["writer"], row["step"]) for row in rows]

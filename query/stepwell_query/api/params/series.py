@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -96,6 +96,13 @@ class RunSeriesQuery(SeriesParameters):
     """The query of GET series."""
 
     key: list[str] = Field([], description="Key of a metric; repeat it for several metrics.")
+    across: Literal["writers"] | None = Field(
+        None,
+        description="`writers`: aggregate each metric over the selected writers, by default all, instead of returning a"
+        " series for each. A writer contributes the mean of its finite values to a bucket; `mean`, `min`, `max` and"
+        " `std` are over these means, `count` is the number of writers. `min_writer` and `max_writer` are the indexes"
+        " of the writers of the extremes in `writers`.",
+    )
     format: AnyFormat = None
 
 
