@@ -29,9 +29,12 @@ def points_to_dataframe(response: Mapping[str, Any], keys: Sequence[str], pandas
     except ImportError:
         return response["series"]
     frames = []
+    named = any("writer" in series for series in response["series"])
     for series in response["series"]:
         frame = DataFrame({name: series[name] for name in _COLUMNS if name in series})
         frame.insert(0, "kind", series["kind"])
         frame.insert(0, "key", series["key"])
+        if named:
+            frame["writer"] = series.get("writer", "")
         frames.append(frame)
     return concat(frames, ignore_index=True)

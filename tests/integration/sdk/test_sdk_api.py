@@ -93,6 +93,22 @@ def test_rows_are_filled_on_request_and_say_where(api: stepwell.Api, chdb_store:
         run.history(interpolate="cubic")
 
 
+def test_values_are_read_by_writer(api: stepwell.Api, chdb_store: Store) -> None:
+    run_path = RunPath("me", "digits", "ranks")
+    written = RunWriter(chdb_store, run_path).document()
+    for rank in (1, 0):
+        written.as_writer(f"rank{rank}").numbers("loss", range(3), np.arange(3.0) + 10 * rank)
+    run = api.run(str(run_path))
+    rows = {None: [0.0, 1.0, 2.0], "rank1": [10.0, 11.0, 12.0], "*": [0.0, 10.0, 1.0, 11.0, 2.0, 12.0]}
+    for writer, values in rows.items():
+        assert run.history(writer=writer)["loss"].tolist() == values
+        assert [row["loss"] for row in run.scan_history(writer=writer)] == values
+        assert run.scan(writer=writer).table().column("loss").to_pylist() == values
+    assert run.history(writer=["rank0", "rank1"])["_writer"].tolist() == ["rank0", "rank1"] * 3
+    assert run.series(["loss"], writer="*")["writer"].tolist() == ["rank0"] * 3 + ["rank1"] * 3
+    assert [(metric["key"], metric["writer"]) for metric in run.metrics()] == [("loss", "rank0"), ("loss", "rank1")]
+
+
 def test_all_rows_come_as_arrow_and_the_later_ones_by_cursor(api: stepwell.Api, chdb_store: Store) -> None:
     run_path = RunPath("me", "digits", "arrow")
     writer = RunWriter(chdb_store, run_path).document().numbers("a", range(50_000), np.arange(50_000.0))

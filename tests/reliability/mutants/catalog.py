@@ -52,6 +52,8 @@ EVENT_PRODUCER: Final = ("tests/unit/producer/delivery/test_event_producer.py",)
 RECONNECT: Final = ("tests/unit/producer/delivery/test_reconnect.py",)
 SIGTERM: Final = ("tests/integration/sdk/test_sigterm.py",)
 DISK: Final = ("tests/unit/producer/journal/test_full_disk.py",)
+WRITERS: Final = ("tests/unit/schemas/rules/test_writers.py",)
+WRITER_ROWS: Final = ("tests/unit/query/rows/test_writer_rows.py",)
 LIVENESS: Final = ("tests/unit/producer/journal/test_liveness.py",)
 SEGMENTS: Final = ("tests/unit/producer/journal/test_segments.py",)
 PUBLISHER: Final = ("tests/unit/producer/delivery/test_publisher.py",)
@@ -1248,5 +1250,21 @@ MUTATIONS: Final = (
         "a changed heartbeat does not count",
         (Edit("stepwell.journal.liveness:Watch.observe", "if before != heartbeat:", "if before is None:"),),
         LIVENESS,
+    ),
+    Mutation(
+        "a named writer is shown although the unnamed one logged the key",
+        (Edit("stepwell_schemas.rules.writers:primary_writer", "name != UNNAMED, ", ""),),
+        WRITERS,
+    ),
+    Mutation(
+        "values of several writers of a key share a row",
+        (
+            Edit(
+                "stepwell_query.rows.writer_rows:_assign_rows",
+                "np.where(with_own_row, own, step * width + count)",
+                "step * width + count",
+            ),
+        ),
+        WRITER_ROWS,
     ),
 )

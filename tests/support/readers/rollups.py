@@ -115,7 +115,9 @@ def wanted_rollups(store: Store, run: str, levels: Sequence[int] = LEVELS) -> di
     return found
 
 
-def fill_rollups(store: Store, run: RunPath, key: str, before: int, first: int, last: int, version: int) -> None:
+def fill_rollups(
+    store: Store, run: RunPath, key: str, writer: str, before: int, first: int, last: int, version: int
+) -> None:
     """Compute the closed buckets of a series that had reached step `before` (-1: none) and got `first`..`last`.
 
     `version` is greater than that of every earlier call for the series, as the end of a flush is: of rows with equal
@@ -131,7 +133,8 @@ def fill_rollups(store: Store, run: RunPath, key: str, before: int, first: int, 
         bits = level - (below or 0)
         chosen = (
             "entity = {entity:String} AND project = {project:String} AND run_id = {run_id:String}"
-            f" AND key = {{key:String}} AND {place} >= {{low:Int64}} AND {place} < {{high:Int64}}"
+            " AND key = {key:String} AND writer = {writer:String}"
+            f" AND {place} >= {{low:Int64}} AND {place} < {{high:Int64}}"
         )
-        bounds = {"key": key, "low": start << bits, "high": end << bits, "version": version}
+        bounds = {"key": key, "writer": writer, "low": start << bits, "high": end << bits, "version": version}
         store.command(storing(computed(level, below, chosen), "{version:UInt64}"), run._asdict() | bounds)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from stepwell_query.series.groups.aggregate import GroupBuckets, aggregate_group
 from stepwell_query.series.math.bucketing import bucket_shift, clip, filled_shift
 from stepwell_query.series.models import SeriesRequest
 from stepwell_query.series.read_plan import SeriesRead
+from stepwell_query.series.targets import check_number
 from stepwell_query.stored_json import json_object
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
@@ -39,7 +40,8 @@ SELECT entity, project, run_id, {{column}} AS value FROM {{db}}.run_documents AS
 class GroupedSeries:
     """Aggregated series of one key and kind: buckets of `2**shift` steps from `first` to `last`.
 
-    `buckets` has the buckets of each group by the group's index, without the groups that have none.
+    `buckets` has the buckets of each group by the group's index, without the groups that have none. The owners of their
+    extremes are indexes into `series`.
     """
 
     key: str
@@ -48,6 +50,7 @@ class GroupedSeries:
     last: int
     shift: int
     buckets: dict[int, GroupBuckets]
+    series: list[SeriesInfo]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +98,14 @@ def read_groups(
         filled: widen the buckets of a key to the median distance between two rows of its runs.
 
     Raises:
+        RequestError: when the selected writers have too many series.
         StoreError: when ClickHouse does not answer.
     """
     known = [run for run in runs if run in activity]
-    series_by_run = find_series(store, known, request.keys)
-    values, of_run = group_values(_values(store, known, group_by))
+    series_by_run = find_series(store, known, request.keys, request.writers)
     grouped_keys = _grouped_keys(known, series_by_run, request)
+    check_number(sum(len(own.series) for own in grouped_keys), request)
+    values, of_run = group_values(_values(store, known, group_by))
     groups = dict(zip(known, of_run, strict=True))
     return Groups(
         values,
@@ -158,9 +163,11 @@ def _read_series(
     members: list[tuple[int, int]] = []
     extents = [_extent([info for _, info in own.series], request) for own in grouped_keys]
     shifts = [bucket_shift(*extent, request.points) for extent in extents]
+    starts: list[int] = []
     if filled:
         shifts = [max(shift, _spacing(own)) for shift, own in zip(shifts, grouped_keys, strict=True)]
     for number, own in enumerate(grouped_keys):
+        starts.append(len(reads))
         for run, info in own.series:
             members += [(len(reads), number * width + group) for group in groups[run]]
             low, high = _extent([info], request)
@@ -170,10 +177,13 @@ def _read_series(
         GroupedSeries(
             own.key, own.kind, *extents[number], shifts[number],
             {
-                group: part
+                group: replace(
+                    part, min_owner=part.min_owner - starts[number], max_owner=part.max_owner - starts[number]
+                )
                 for group in range(width)
                 if len((part := aggregated.select_group(number * width + group)).step)
             },
+            [info for _, info in own.series],
         )
         for number, own in enumerate(grouped_keys)
     ]  # fmt: skip
