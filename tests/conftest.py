@@ -55,8 +55,9 @@ UNIT = TESTS / "unit"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave HTTP to `make test-long` where both DSNs answer alike; see the markers `one_dsn` and `both_dsns`."""
     for item in items:
-        drawn = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        if "http" in drawn and item.get_closest_marker("one_dsn") and not item.get_closest_marker("both_dsns"):
+        drawn = item.callspec.params if hasattr(item, "callspec") else {}
+        over_http = any(isinstance(value, str) and value == "http" for value in drawn.values())
+        if over_http and item.get_closest_marker("one_dsn") and not item.get_closest_marker("both_dsns"):
             item.add_marker(pytest.mark.long)
 
 
