@@ -224,7 +224,7 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell_ingestor.planner.rollups.plan:_choose_touched",
-                "rollup_plan.choose(level, Buckets(path, _where(keys, ends == end), shut.tolist()))",
+                "rollup_plan.choose(level, Buckets(path, writer, _where(keys, ends == end), shut.tolist()))",
                 "pass",
             ),
         ),
