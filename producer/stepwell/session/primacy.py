@@ -48,7 +48,7 @@ def decides(client: str | None, spec: RunSpec) -> bool:
 
 
 class Primacy:
-    """Whether this session decides its run's description and end."""
+    """Decision of this session on its run's description and end."""
 
     def __init__(self, spec: RunSpec, settings: ProducerSettings, journal: Journal, send: SendStart) -> None:
         self._spec = spec
