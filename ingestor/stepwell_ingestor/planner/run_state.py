@@ -72,9 +72,15 @@ class RunDocument:
         )
 
     def start(self, event: RunStarted, at: int) -> None:
-        """Apply a start or a resumption; fields that the event leaves empty keep their values."""
+        """Apply a start or a resumption; fields that the event leaves empty keep their values.
+
+        The start of a rank that does not describe the run has a writer and no client. Such a start may arrive after the
+        run's end, and only adds its config.
+        """
         config = _bounded("config", self.config, _members("config", event.config))
         self.config.merge(config)
+        if event.writer and self.client and not event.client:
+            return
         self.display_name = event.display_name or self.display_name
         self.started_at = at
         self.state, self.exit_code, self.finished_at = "running", None, None
