@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from stepwell_query.catalog.models import Activity
 from stepwell_query.catalog.progress import read_progress
 from stepwell_query.catalog.writers import EVERY
-from stepwell_query.encoding import NotFinite, json_floats
+from stepwell_query.encoding import NotFinite
 from stepwell_query.errors import RequestError
 from stepwell_query.series.groups.aggregate import GroupBuckets
 from stepwell_query.series.groups.read import GroupedSeries, Groups, read_groups
+from stepwell_query.series.groups.serialize import BUCKET_FIELDS, bucket_columns, columns_json, series_head
 from stepwell_query.series.models import Axis, Sampling, SeriesRequest
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
-from stepwell_schemas.rules.keys import fold_key
 
 _ALL: Final = 0
 
@@ -51,18 +51,9 @@ def across_json(answer: Groups, run: RunPath, points: int, non_finite: NotFinite
         "points": points,
         "series": [
             {
-                "key": series.key,
-                "folded": fold_key(series.key),
-                "kind": series.kind,
-                "bucket_width": 1 << series.shift,
-                "first_step": series.first,
-                "last_step": series.last,
-                "x_axis": "_step",
+                **series_head(series),
                 "writers": [info.writer for info in series.series],
-                **{
-                    name: json_floats(column, non_finite) if column.dtype.kind == "f" else np.ascontiguousarray(column)
-                    for name, column in _columns(part).items()
-                },
+                **columns_json(_columns(part), non_finite),
             }
             for series, part in _parts(answer)
         ],
@@ -89,30 +80,14 @@ def _parts(answer: Groups) -> list[tuple[GroupedSeries, GroupBuckets]]:
     return [(series, series.buckets[_ALL]) for series in answer.series if _ALL in series.buckets]
 
 
-def _columns(part: GroupBuckets) -> dict[str, Any]:
-    return {
-        "step": part.step,
-        "mean": part.mean,
-        "min": part.min,
-        "max": part.max,
-        "std": part.std,
-        "count": part.runs,
-        "low": part.low,
-        "high": part.high,
-        "min_writer": part.min_owner,
-        "max_writer": part.max_owner,
-    }
+def _columns(part: GroupBuckets) -> dict[str, NDArray[Any]]:
+    return {**bucket_columns(part), "min_writer": part.min_owner, "max_writer": part.max_owner}
 
 
 _EMPTY = pa.schema(
     [
-        ("key", pa.string()),
-        ("kind", pa.string()),
-        ("bucket_width", pa.int64()),
-        ("step", pa.int64()),
-        *((name, pa.float64()) for name in ("mean", "min", "max", "std")),
-        ("count", pa.int64()),
-        *((name, pa.float64()) for name in ("low", "high")),
+        *((name, pa.string()) for name in ("key", "kind")),
+        *BUCKET_FIELDS,
         *((name, pa.string()) for name in ("min_writer", "max_writer")),
     ]
 ).empty_table()
