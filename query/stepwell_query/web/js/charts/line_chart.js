@@ -20,6 +20,9 @@ import { themed } from "../ui/theme.js";
  */
 
 const RAW = 0.28;
+
+/** Opacity of the lines of ranks besides the hovered one. */
+const DIMMED = 0.2;
 const FONT = "11px system-ui, sans-serif";
 
 export class LineChart {
@@ -50,7 +53,7 @@ export class LineChart {
     this.view = view;
     const { x, columns } = alignLines(lines, view.logy);
     const data = /** @type {uPlot.AlignedData} */ (/** @type {unknown} */ ([x, ...columns]));
-    const shape = JSON.stringify([view.axis, view.logx, view.logy, lines.map((line) => [line.id, line.color, line.dash, !!line.raw])]);
+    const shape = JSON.stringify([view.axis, view.logx, view.logy, lines.map((line) => [line.id, line.color, line.dash, !!line.raw, hidesPoints(line)])]);
     if (this.plot && shape === this.shape) {
       this.plot.setData(data, true);
       return;
@@ -62,9 +65,27 @@ export class LineChart {
     this.plot.over.addEventListener("mouseleave", () => this.leave());
   }
 
+  /** Whether the lines are those of many ranks: the hovered one is highlighted, and points would hide lines. */
+  get manyRanks() {
+    return this.lines.length > 1 && this.lines.every((line) => line.rank);
+  }
+
   leave() {
     this.hovered = false;
+    this.highlight(-1);
     hideTooltip();
+  }
+
+  /**
+   * Highlight one of the lines of ranks; -1: none.
+   * @param {number} index
+   */
+  highlight(index) {
+    if (!this.plot || !(this.manyRanks || index < 0)) return;
+    this.container.dataset.highlighted = this.lines[index]?.name ?? "";
+    // The series of uPlot: x, and for each line the values before smoothing, if it is smoothed, and the drawn ones.
+    const drawn = this.lines.slice(0, index + 1).reduce((sum, line) => sum + (line.raw ? 2 : 1), 0);
+    this.plot.setSeries(/** @type {number} */ (index < 0 ? null : drawn), { focus: true });
   }
 
   redraw() {
@@ -98,10 +119,11 @@ export class LineChart {
       ...this.size(),
       padding: [8, 12, 0, 0],
       legend: { show: false },
+      focus: { alpha: DIMMED },
       cursor: {
         sync: { key: `stepwell ${axis}`, setSeries: false, scales: ["x", null] },
         drag: { x: true, y: false, setScale: false },
-        points: { size: 7, width: 1.5 },
+        points: { size: 7, width: 1.5, ...(this.manyRanks ? { show: false } : {}) },
         bind: { dblclick: () => () => (this.onZoom(null), null) },
         dataIdx: (plot, series, _, at) => this.indexAt(plot, series, at),
       },
@@ -178,14 +200,19 @@ export class LineChart {
     const at = plot.posToVal(left, "x");
     const bounds = plot.over.getBoundingClientRect();
     const near = this.lines.length ? nearest(this.lines[0].x, at) : -1;
-    const rows = this.lines.flatMap((line) => {
+    let least = Infinity;
+    let closest = -1;
+    const rows = this.lines.flatMap((line, number) => {
       const { x, y } = line;
       const index = nearest(x, at);
       const outside = index < 0 || at < x[0] - meanGap(x) || at > x[x.length - 1] + meanGap(x);
       if (outside) return [];
       const position = Number.isFinite(y[index]) ? plot.valToPos(y[index], "y") : Infinity;
-      return [{ name: line.name, color: line.color, value: y[index], notes: tooltipNotes(line, index), distance: Math.abs(position - top) }];
+      const distance = Math.abs(position - top);
+      if (distance < least) [least, closest] = [distance, number];
+      return [{ name: line.name, color: line.color, value: y[index], notes: tooltipNotes(line, index), distance }];
     });
+    this.highlight(closest);
     const title = near >= 0 ? tooltipTitle(this.view.axis, at, this.lines) : "";
     if (rows.length) showTooltip(title, rows, bounds.left + left, bounds.top + top);
     else hideTooltip();
@@ -225,10 +252,15 @@ function meanGap(x) {
   return x.length > 1 ? (x[x.length - 1] - x[0]) / (x.length - 1) : Infinity;
 }
 
+/** Return whether points are hidden: those of many lines would cover them. @param {Line} line */
+function hidesPoints(line) {
+  return !!line.rank && line.x.length > 1;
+}
+
 /** @param {Line} line @returns {uPlot.Series[]} */
 function plotSeries(line) {
   const dash = line.dash ? [6, 3] : undefined;
-  const drawn = { label: line.name, stroke: line.color, width: 1.5, dash, points: { size: 5 } };
+  const drawn = { label: line.name, stroke: line.color, width: line.rank ? 1 : 1.5, dash, points: hidesPoints(line) ? { show: false } : { size: 5 } };
   return line.raw ? [{ stroke: withAlpha(line.color, RAW), width: 1, dash, points: { show: false } }, drawn] : [drawn];
 }
 
@@ -236,13 +268,17 @@ function plotSeries(line) {
 function tooltipNotes(line, at) {
   const notes = [];
   if (line.raw) notes.push(`not smoothed ${exact(line.raw[at])}`);
-  if (line.band !== "min–max") {
+  if (line.band === "ranks") {
+    const [low, high] = [/** @type {number[]} */ (line.low)[at], /** @type {number[]} */ (line.high)[at]];
+    notes.push(`${short(low)} ${line.owners?.low[at]} … ${short(high)} ${line.owners?.high[at]}`, `${count(line.counts[at])} ranks`);
+  } else if (line.band !== "min–max") {
     const spread = (/** @type {number[]} */ (line.high)[at] - /** @type {number[]} */ (line.low)[at]) / 2;
     if (!Number.isNaN(spread)) notes.push(`± ${short(spread)}`);
     notes.push(line.counts[at] === 1 ? "1 run" : `${line.counts[at]} runs`);
   } else if (line.counts[at] > 1) {
-    const [low, high] = [/** @type {number[]} */ (line.low)[at], /** @type {number[]} */ (line.high)[at]];
-    notes.push(`mean of ${count(line.counts[at])}`, `${exact(low)} … ${exact(high)}`, `last ${exact(line.last[at])}`);
+    notes.push(`mean of ${count(line.counts[at])}`);
+    if (line.low && line.high) notes.push(`${exact(line.low[at])} … ${exact(line.high[at])}`);
+    notes.push(`last ${exact(line.last[at])}`);
   }
   if (line.nans[at]) notes.push(line.nans[at] > 1 ? `${count(line.nans[at])} × NaN` : "NaN");
   return notes;
