@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { alignLines, nearest } from "../../../query/stepwell_query/web/js/charts/align.js";
 import { aggregateCurves, union } from "../../../query/stepwell_query/web/js/series/groups.js";
 import { groupSeriesId } from "../../../query/stepwell_query/web/js/series/request_planner.js";
+import { pathOf } from "../../../query/stepwell_query/web/js/charts/highlight.js";
 import { rankColor } from "../../../query/stepwell_query/web/js/ui/palette.js";
 import { extent, buildLines, sortByX, stepsWithin } from "../../../query/stepwell_query/web/js/charts/lines.js";
 
@@ -124,4 +125,9 @@ test("many ranks have colours of their own", () => {
   const colors = Array.from({ length: 64 }, (_, at) => rankColor(at, 64));
   assert.equal(new Set(colors).size, 64);
   assert.ok(colors.every((color) => /^#[0-9a-f]{6}$/.test(color)));
+});
+
+test("the path of a highlighted line has a gap where a value has no position", () => {
+  const place = (value, scale) => (scale === "y" && value <= 0 ? NaN : value);
+  assert.equal(pathOf({ x: [0, 1, 2, 3, 4], y: [1, 2, NaN, -1, 5] }, place), "M0.0 1.0L1.0 2.0M4.0 5.0");
 });

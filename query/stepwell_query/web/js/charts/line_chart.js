@@ -4,6 +4,7 @@ import { alignLines, nearest } from "./align.js";
 import { withAlpha } from "../ui/palette.js";
 import { drawEnvelopes, drawNaNs } from "./chart_paint.js";
 import { count, exact, short } from "../ui/format.js";
+import { Highlight } from "./highlight.js";
 import { extent } from "./lines.js";
 import { hideTooltip, showTooltip } from "./tooltip.js";
 import { themed } from "../ui/theme.js";
@@ -20,9 +21,6 @@ import { themed } from "../ui/theme.js";
  */
 
 const RAW = 0.28;
-
-/** Opacity of the lines of ranks besides the hovered one. */
-const DIMMED = 0.2;
 const FONT = "11px system-ui, sans-serif";
 
 export class LineChart {
@@ -41,6 +39,8 @@ export class LineChart {
     this.view = { axis: "_step", logx: false, logy: false, outliers: false, zoom: null };
     this.shape = "";
     this.hovered = false;
+    /** @type {Highlight | null} */
+    this.highlighted = null;
     this.sizes = new ResizeObserver(() => this.resize());
     this.sizes.observe(container);
     container.addEventListener("keydown", (event) => this.key(event));
@@ -55,12 +55,15 @@ export class LineChart {
     const data = /** @type {uPlot.AlignedData} */ (/** @type {unknown} */ ([x, ...columns]));
     const shape = JSON.stringify([view.axis, view.logx, view.logy, lines.map((line) => [line.id, line.color, line.dash, !!line.raw, hidesPoints(line)])]);
     if (this.plot && shape === this.shape) {
+      this.highlighted?.show(null);
       this.plot.setData(data, true);
       return;
     }
     this.shape = shape;
     this.plot?.destroy();
+    this.highlighted = null;
     this.plot = new uPlot(this.options(), data, this.container);
+    this.highlighted = new Highlight(this.plot);
     this.plot.over.addEventListener("mouseenter", () => (this.hovered = true));
     this.plot.over.addEventListener("mouseleave", () => this.leave());
   }
@@ -81,11 +84,9 @@ export class LineChart {
    * @param {number} index
    */
   highlight(index) {
-    if (!this.plot || !(this.manyRanks || index < 0)) return;
-    this.container.dataset.highlighted = this.lines[index]?.name ?? "";
-    // The series of uPlot: x, and for each line the values before smoothing, if it is smoothed, and the drawn ones.
-    const drawn = this.lines.slice(0, index + 1).reduce((sum, line) => sum + (line.raw ? 2 : 1), 0);
-    this.plot.setSeries(/** @type {number} */ (index < 0 ? null : drawn), { focus: true });
+    const line = this.manyRanks ? (this.lines[index] ?? null) : null;
+    this.container.dataset.highlighted = line?.name ?? "";
+    this.highlighted?.show(line);
   }
 
   redraw() {
@@ -119,7 +120,6 @@ export class LineChart {
       ...this.size(),
       padding: [8, 12, 0, 0],
       legend: { show: false },
-      focus: { alpha: DIMMED },
       cursor: {
         sync: { key: `stepwell ${axis}`, setSeries: false, scales: ["x", null] },
         drag: { x: true, y: false, setScale: false },
@@ -138,7 +138,7 @@ export class LineChart {
       series: [{}, ...this.lines.flatMap((line) => plotSeries(line))],
       hooks: {
         drawClear: [(plot) => drawEnvelopes(plot, this.lines, this.view.logy)],
-        draw: [(plot) => drawNaNs(plot, this.lines)],
+        draw: [(plot) => drawNaNs(plot, this.lines), () => this.highlighted?.draw()],
         setSelect: [(plot) => this.selected(plot)],
         setCursor: [(plot) => this.hover(plot)],
       },

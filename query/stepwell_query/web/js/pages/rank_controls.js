@@ -24,7 +24,9 @@ export class RankControls {
       },
       MODES.map(([value, label]) => h("option", { value }, label)),
     );
-    this.filter = new RankFilter(store, "System metrics of rank");
+    this.several = false;
+    this.stream = "";
+    this.filter = new RankFilter(store, "System metrics of rank", "system: ");
     this.element = h("span", { class: "ranks" }, this.mode, this.filter.element);
     this.update();
     store.on((_, changed) => changed.has("ranks") && this.update());
@@ -32,20 +34,29 @@ export class RankControls {
 
   /** @param {boolean} several whether a metric has several ranks @param {string[]} ranks that have system metrics */
   set(several, ranks) {
-    this.mode.hidden = !several;
+    this.several = several;
     this.filter.set(ranks);
+    this.update();
+  }
+
+  /** Note the stream that is shown: system metrics always have a line for each rank. @param {string} stream */
+  setStream(stream) {
+    this.stream = stream;
+    this.update();
   }
 
   update() {
+    this.mode.hidden = !this.several || !!this.stream;
     this.mode.value = this.store.view.ranks;
   }
 }
 
 /** A choice of one rank, or all; hidden if there is only one. */
 export class RankFilter {
-  /** @param {Store} store @param {string} label */
-  constructor(store, label) {
+  /** @param {Store} store @param {string} label @param {string} [prefix] of the choices */
+  constructor(store, label, prefix = "") {
     this.store = store;
+    this.prefix = prefix;
     this.offered = "";
     this.element = h("select", { hidden: true, "aria-label": label, onchange: () => store.set({ rank: this.element.value }, { step: true }) });
     this.destroy = store.on((_, changed) => changed.has("rank") && this.update());
@@ -66,7 +77,7 @@ export class RankFilter {
     this.element.hidden = ranks.length < 2 && !rank;
     // A rank of the address that has nothing here stays chosen, so that the choice is seen.
     const options = rank && !ranks.includes(rank) ? [rank, ...ranks] : ranks;
-    this.element.replaceChildren(h("option", { value: "" }, "all ranks"), ...options.map((name) => h("option", { value: name }, name)));
+    this.element.replaceChildren(h("option", { value: "" }, `${this.prefix}all ranks`), ...options.map((name) => h("option", { value: name }, this.prefix + name)));
     this.element.value = rank;
   }
 }

@@ -12,6 +12,7 @@ import { count, exact, short, time } from "../ui/format.js";
 const POINTS = 64;
 const ROWS_MAX = 1_000;
 const HEADS = ["Rank", "Last step", "Last row", "Last value", "Mean", "Minimum", "Maximum", "NaN", "Deviation"];
+const TEXTS = new Set(["Rank", "Last row"]);
 
 export class RunRanks {
   /**
@@ -29,7 +30,7 @@ export class RunRanks {
     this.facts = h("p", { class: "rank-facts" });
     this.body = h("tbody");
     const explained = { Deviation: "Root mean square of the differences from the mean of all ranks, over buckets of steps that the rank has" };
-    const heads = HEADS.map((head) => h("th", { scope: "col", title: explained[/** @type {keyof typeof explained} */ (head)] }, head));
+    const heads = HEADS.map((head) => h("th", { scope: "col", class: TEXTS.has(head) ? "" : "number", title: explained[/** @type {keyof typeof explained} */ (head)] }, head));
     const table = h("table", { class: "plain ranks-table", "aria-label": "Ranks" }, h("thead", {}, h("tr", {}, heads)), this.body);
     this.element = h("div", { class: "list-tab" }, h("div", { class: "ranks-head" }, this.choice, this.facts), this.note, h("div", { class: "ranks-scroll" }, table));
     this.destroy = store.on((_, changed) => changed.has("metric") && this.update(this.run));

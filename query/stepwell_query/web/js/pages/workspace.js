@@ -226,6 +226,7 @@ export class Workspace {
   showStream(stream) {
     if (this.stream === stream) return;
     this.stream = stream;
+    this.toolbar.ranks?.setStream(stream);
     this.showSections();
   }
 

@@ -214,12 +214,14 @@ export class LinePanel extends Panel {
   describe(lines, axis) {
     const sampled = lines.find((line) => line.sampled && line.low && line.band === "min–max");
     this.note.textContent = axis === "_step" ? "" : `over ${axis.replace(/^_/, "")}`;
-    const items = lines.slice(0, LEGEND_MAX).map((line) => {
+    // Of many ranks, the first and the last say what the colours mean.
+    const named = lines.length > LEGEND_MAX && lines[0].rank ? [lines[0], lines[lines.length - 1]] : lines.slice(0, LEGEND_MAX);
+    const items = named.map((line) => {
       const swatch = h("span", { class: line.dash ? "swatch dashed" : "swatch" });
       swatch.style.background = line.color;
       return h("li", { title: line.name }, swatch, h("span", {}, line.name));
     });
-    if (lines.length > LEGEND_MAX) items.push(h("li", { class: "more" }, `+${lines.length - LEGEND_MAX}`));
+    if (lines.length > named.length) items.push(h("li", { class: "more" }, `+${lines.length - named.length}`));
     this.legend.replaceChildren(...items);
     const last = lines.slice(0, 3).map((line) => `${line.name} ends at ${short(line.last[line.last.length - 1])}`);
     const sampling = sampled ? `, sampled; the band spans the minimum to the maximum` : lines.some((line) => line.band === "ranks") ? "; the band spans the extremes of all ranks" : "";
