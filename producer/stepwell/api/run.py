@@ -95,9 +95,13 @@ class ApiRun:
         last = self.info.get("last_step")
         return -1 if last is None else int(last)
 
-    def metrics(self) -> list[Row]:
-        """Return the run's metrics: `key`, `kind`, `first_step`, `last_step`, `count`, `writer`."""
-        return list(self._api.get(run_url(self.run_path, "metrics"))["metrics"])
+    def metrics(self, writer: str | Sequence[str] | None = None) -> list[Row]:
+        """Return the run's metrics: `key`, `kind`, `first_step`, `last_step`, `count`, `writer`.
+
+        Args:
+            writer: a writer's name, or several; default: all writers.
+        """
+        return list(self._api.get(run_url(self.run_path, "metrics"), writer=writer)["metrics"])
 
     def history(
         self,
@@ -185,7 +189,8 @@ class ApiRun:
         Args:
             x: `_step`, `_timestamp`, `_runtime` or a metric.
             parameters: `sampling`, `seed`, `smoothing`, `writer` as of `history`, `min_step` and `max_step`, both
-                inclusive.
+                inclusive; `across="writers"` returns one band over the selected writers for each key, by default all:
+                `step`, `mean`, `min`, `max`, `std`, `count`, `low`, `high`, and the names `min_writer`, `max_writer`.
 
         Raises:
             ApiError: if the run has no such numbers, or the service rejects a parameter.

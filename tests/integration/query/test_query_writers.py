@@ -152,6 +152,40 @@ async def test_a_band_across_writers_names_its_extremes(service: Service, store:
     assert absent.status_code == 404
 
 
+async def test_groups_are_the_writers_of_runs(service: Service, store: Store) -> None:
+    second = RUN._replace(run_id="two")
+    write_ranks(store)
+    write_ranks(store, second, ranks=2)
+    RunWriter(store, second).as_writer("").numbers("mark", [0], [7.0])
+    body: dict[str, Any] = {"runs": [str(RUN), str(second)], "keys": ["loss", "mark"], "points": 50}
+
+    async def ask(**more: Any) -> Any:
+        answer = await service.client.post("/api/v1/groups", json=body | more)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    answer = await ask(group_by="writer")
+    assert [(group["value"], group["runs"]) for group in answer["groups"]] == [
+        ("", [str(second)]), ("rank0", [str(RUN), str(second)]), ("rank1", [str(RUN), str(second)]),
+        ("rank2", [str(RUN)]),
+    ]  # fmt: skip
+    loss, mark = answer["series"]
+    assert [group["value"] for group in loss["groups"]] == ["rank0", "rank1", "rank2"]
+    for rank, group in enumerate(loss["groups"]):
+        assert set(group["count"]) == {1 if rank == 2 else 2}
+        assert (group["low"][0], group["high"][-1]) == (float(rank), 29_990.0 + rank)
+    means = [(group["value"], group["mean"][0]) for group in mark["groups"]]
+    assert means == [("", 7.0), ("rank1", 1.0), ("rank2", 1.0)]
+    some = await ask(group_by="writer", writer=["rank2", "rank1"])
+    assert [group["value"] for group in some["groups"]] == ["rank1", "rank2"]
+    alone = await ask(writer=["rank1"])
+    assert (alone["groups"][0]["value"], alone["series"][0]["groups"][0]["low"][0]) == (None, 1.0)
+    every = await ask(writer=["*"])
+    assert set(every["series"][0]["groups"][0]["count"]) == {5}
+    primary = await ask()
+    assert set(primary["series"][0]["groups"][0]["count"]) == {2}
+
+
 async def test_runs_of_unnamed_writers_are_answered_as_before(service: Service, store: Store) -> None:
     RunWriter(store, RUN).document().numbers("loss", range(10), np.arange(10.0))
     plain = [await service.get(RUN, below, key="loss") for below in ("series", "history", "scan")]

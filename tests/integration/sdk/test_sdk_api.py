@@ -165,6 +165,23 @@ def test_series_are_drawn_from_few_points(api: stepwell.Api) -> None:
         run.series(["loss"], sampling="some")
 
 
+def test_a_band_across_writers_has_their_names(api: stepwell.Api, chdb_store: Store) -> None:
+    writer = RunWriter(chdb_store, _RUN._replace(run_id="ranks")).document()
+    for rank in (1, 0, 2):
+        writer.as_writer(f"rank{rank}").numbers("loss", range(100), np.arange(100.0) + 1_000 * rank)
+    run = api.run("me/digits/ranks")
+    frame = run.series(["loss"], points=10, across="writers")
+    assert frame.columns.tolist() == [
+        "key", "kind", "step", "mean", "min", "max", "std", "count", "low", "high", "min_writer", "max_writer"
+    ]  # fmt: skip
+    assert (set(frame["count"]), set(frame["min_writer"]), set(frame["max_writer"])) == ({3}, {"rank0"}, {"rank2"})
+    assert (frame["low"].iloc[0], frame["mean"].iloc[-1], frame["step"].iloc[-1]) == (0.0, 1_097.5, 99)
+    some = run.series(["loss"], across="writers", writer=["rank1", "rank2"], pandas=False)
+    assert [series["writers"] for series in some] == [["rank1", "rank2"]]
+    with pytest.raises(ApiError, match="nothing"):
+        run.series(["nothing"], across="writers")
+
+
 def test_a_run_that_is_not_there(api: stepwell.Api) -> None:
     with pytest.raises(RunNotFoundError):
         api.run("me/digits/none")

@@ -10,11 +10,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from stepwell_query.api.params.common import TEXT_MAX, AnyFormat, Nan, Parameters, StepBound, WriterNames, check_range
-from stepwell_query.catalog.writers import WriterSelection
+from stepwell_query.catalog.writers import EVERY, WriterSelection
 from stepwell_query.encoding import NotFinite
 from stepwell_query.errors import RequestError
 from stepwell_query.runs.fields import GROUPABLE
-from stepwell_query.series.groups.read import check_group_by
+from stepwell_query.series.groups.read import BY_WRITER, check_group_by
 from stepwell_query.series.models import POINTS_MAX, Sampling, SeriesRequest
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.rules.identifiers import RunPath
@@ -121,9 +121,10 @@ class GroupsBody(ViewParameters):
     group_by: str | None = Field(
         None,
         max_length=TEXT_MAX,
-        description=f"`config.KEY` (nested: `config.optimizer.lr`), {', '.join(f'`{name}`' for name in GROUPABLE)}."
-        " Default: all runs are one group.",
+        description=f"`config.KEY` (nested: `config.optimizer.lr`), {', '.join(f'`{name}`' for name in GROUPABLE)},"
+        " or `writer`: a group for each writer, by default of all. Default: all runs are one group.",
     )
+    writer: WriterNames = ()
     groups: dict[str, list[str]] | None = Field(
         None,
         description="Instead of `runs` and `group_by`: the paths of each group's runs, by the group's name. A run may"
@@ -161,4 +162,7 @@ class GroupsBody(ViewParameters):
                 "send either groups, or runs and group_by",
             )
         check_group_by(self.group_by)
-        return self.to_request(self.keys, settings, runs)
+        writers = WriterSelection.parse(self.writer)
+        if self.group_by == BY_WRITER and writers.is_primary:
+            writers = EVERY
+        return replace(self.to_request(self.keys, settings, runs), writers=writers)

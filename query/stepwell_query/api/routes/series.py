@@ -102,7 +102,8 @@ async def groups(
 
     A run contributes the mean of its finite values to a bucket. `mean`, `min`, `max` and `std` (of a sample) are over
     these means, `count` is the number of runs, `low` and `high` are the extremes of all values. Buckets without values
-    of a run are neither interpolated nor filled. The request only reads, and `If-None-Match` works as for GET.
+    of a run are neither interpolated nor filled. A run whose keys have several of the selected writers contributes with
+    each of them. The request only reads, and `If-None-Match` works as for GET.
     """
     fmt = negotiate_format(request, named, tuple(Format))
     paths = body.paths()
