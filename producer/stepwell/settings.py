@@ -57,7 +57,11 @@ class ProducerSettings(KafkaSettings):
         "online", description="online: send while training; offline: only write the journal; disabled: record nothing."
     )
     dir: Path = Field(Path(".stepwell"), description="Folder for journals.")
-    writer: str = Field("", description="Name of this process, if several processes write one run.")
+    writer: str = Field(
+        "",
+        description="Name of this process, if several processes write one run. Default: `rank` and its number under a"
+        " launcher of several processes.",
+    )
     journal_max_bytes: int = Field(
         16 * 1024 * MIB, ge=MIB, description="Upper bound, in bytes, of undelivered data in a journal."
     )

@@ -111,6 +111,9 @@ def test_groups_are_drawn_as_mean_and_deviation(window: Open, groups: str) -> No
     expect(tooltip.locator(".tooltip-notes").first).to_have_text("± 0.7071 · 2 runs")
     view.page.get_by_role("checkbox", name="Show group adam").uncheck()
     view.drawn("loss", 1)
+    view.page.get_by_role("checkbox", name="Show group adam").check()
+    view.page.get_by_label("x axis", exact=True).select_option("_step")
+    view.drawn("loss", 2)
 
 
 @pytest.mark.parametrize("page", ["charts", "table", "run", "projects", "empty", "phone"])

@@ -10,7 +10,7 @@ from stepwell_deploy.rebuild.report import POINT_VIEWS, Cells, Outline, Outlines
 from stepwell_ingestor.verify.fingerprints import VIEWS
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.clickhouse.tables import RUN_CONDITION
-from stepwell_schemas.rollups.sql import DIGEST
+from stepwell_schemas.rollups.sql import DIGEST, SERIES
 from stepwell_schemas.rules.identifiers import RunPath
 
 _OUTLINED: Final = (*POINT_VIEWS, "metrics", "runs", "step_conflicts")
@@ -23,11 +23,10 @@ _OUTLINE: Final = (
 # Rows of buckets that are not closed depend on how the log was divided into flushes.
 _ROLLUPS: Final = (
     "SELECT toString(entity) AS entity, toString(project) AS project, toString(run_id) AS run_id, count() AS rows,"
-    f" sum(cityHash64(key, level, bucket, {DIGEST})) AS digest"
+    f" sum(cityHash64(key, writer, level, bucket, {DIGEST})) AS digest"
     " FROM (SELECT * FROM {db}.rollups FINAL WHERE {condition}) AS rolled"
-    " INNER JOIN (SELECT entity, project, run_id, key, max(last_step) AS reached FROM {db}.series"
-    " WHERE kind = 'number' AND {condition} GROUP BY entity, project, run_id, key) AS reached_by"
-    " USING (entity, project, run_id, key)"
+    f" INNER JOIN (SELECT {SERIES}, max(last_step) AS reached FROM {{db}}.series"
+    f" WHERE kind = 'number' AND {{condition}} GROUP BY {SERIES}) AS reached_by USING ({SERIES})"
     " WHERE bucket < bitShiftRight(reached, level) GROUP BY entity, project, run_id"
 )
 _SPILL: Final = "SETTINGS max_bytes_before_external_group_by = 1000000000"

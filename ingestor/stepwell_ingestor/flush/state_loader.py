@@ -92,9 +92,9 @@ def _load(store: Store, states: Mapping[RunPath, RunState], as_of: AsOf) -> None
 
 
 def _load_totals(rows: _Rows, as_of: AsOf) -> None:
-    for state, row in rows("key, kind, totals", "series FINAL"):
+    for state, row in rows("key, kind, writer, totals", "series FINAL"):
         if totals := series_as_of(row["totals"], as_of.includes):
-            state.series[row["key"], row["kind"]] = totals
+            state.series[row["key"], row["kind"], row["writer"]] = totals
     for state, row in rows("totals", "run_activity FINAL"):
         state.counts = counts_as_of(row["totals"], as_of.includes)
     for state, row in rows("session, totals, content", "session_activity FINAL"):

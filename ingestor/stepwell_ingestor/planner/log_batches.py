@@ -24,7 +24,7 @@ from stepwell_schemas.limits import MAX_BATCH_ROWS, VERSION_ROW_BITS
 from stepwell_schemas.rules.content import MASK
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import check_key
-from stepwell_schemas.rules.streams import DEFAULT, parse_stream
+from stepwell_schemas.rules.streams import DEFAULT, parse_stream, series_writer
 
 
 def take_batch(flush: Flush, item: Received, batch: LogBatch, skipped: int) -> None:
@@ -53,7 +53,7 @@ def take_batch(flush: Flush, item: Received, batch: LogBatch, skipped: int) -> N
     check = begin_check(batch, skipped, resolved.steps, final=final)
     # In the order of rows: a batch divided differently must give a key the same first spelling.
     for block in sorted(batch.blocks, key=first_row):
-        _take_block(flush, item, block, skipped, (steps, timestamps, versions), check, parse_stream(batch.writer))
+        _take_block(flush, item, block, skipped, (steps, timestamps, versions), check, batch.writer)
     if check is not None:
         _add_content(flush, item, batch, skipped, check)
 
@@ -81,7 +81,7 @@ def _take_block(
     skipped: int,
     rows_of: tuple[Int64s, Int64s, np.ndarray],
     check: ContentCheck | None,
-    stream: str,
+    writer: str,
 ) -> None:
     steps, timestamps, versions = rows_of
     rows, left_out = len(steps), skipped
@@ -106,14 +106,14 @@ def _take_block(
     if not keys or why is not None:
         return
     columns = Columns(
-        item.path, block.kind, keys, steps[kept], timestamps[kept], versions[kept],
+        item.path, series_writer(writer), block.kind, keys, steps[kept], timestamps[kept], versions[kept],
         *block_values(block, rows, left_out, places),
     )  # fmt: skip
     flush.columns.append(columns)
     flush.part.points += taken * (rows - left_out)
     if check is not None:
         check.add(columns, kept)
-    _add_series(flush, item.path, columns, stream)
+    _add_series(flush, item.path, columns, parse_stream(writer))
 
 
 def _stored_keys(
@@ -149,7 +149,7 @@ def _add_series(flush: Flush, path: RunPath, columns: Columns, stream: str) -> N
     for key, part in zip(columns.keys, split_by_series(columns, stream), strict=True):
         if not isinstance(part.last[2], str):
             part.last = (part.last[0], part.last[1], float(part.last[2]))
-        series = (key, str(columns.kind))
+        series = (key, str(columns.kind), columns.writer)
         earlier = flush.series.get((path, series))
         if earlier is None:
             part.follow(known.get(series, NO_TOTALS))

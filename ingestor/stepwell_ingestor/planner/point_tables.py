@@ -20,13 +20,14 @@ _MICROSECONDS_A_MILLISECOND: Final = 1_000
 
 
 class Columns(NamedTuple):
-    """Values of k keys of one kind that the same n rows of a run logged.
+    """Values of k keys of one kind that the same n rows of a writer logged.
 
     `steps`, `timestamps` (µs) and `versions` (ascending) have n entries; `values` has k × n, one key after the other:
     float64 for numbers, uint8 for bools, str otherwise. `exact` maps positions in `values` to exact integers.
     """
 
     path: RunPath
+    writer: str
     kind: Kind
     keys: list[str]
     steps: Int64s
@@ -69,6 +70,8 @@ def _table(name: str, parts: list[Columns]) -> pa.Table:
     columns["key"] = _named((key for part in parts for key in part.keys), np.repeat(rows, keys_of))
     if name == "points_media":
         columns["kind"] = _named((part.kind for part in parts), sizes)
+    if any(part.writer for part in parts):
+        columns["writer"] = _named((part.writer for part in parts), sizes)
     columns["step"] = fixed(_each_key([part.steps for part in parts], parts), pa.int64())
     milliseconds = [part.timestamps // _MICROSECONDS_A_MILLISECOND for part in parts]
     columns["timestamp"] = fixed(_each_key(milliseconds, parts), MILLISECONDS)

@@ -17,8 +17,11 @@ from stepwell_schemas.rules.json_text import JsonObject, JsonTextError, json_mem
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.steps import NO_STEP, StepState
 
-SeriesId = tuple[str, str]
-"""A series within its run: its key, as stored, and its kind."""
+SeriesId = tuple[str, str, str]
+"""A series within its run: its key, as stored, its kind, and its writer."""
+
+OpenId = tuple[str, str]
+"""A number series within its run: its key and its writer."""
 
 _STATE_BYTES: Final = 2_000
 _MEMBER_BYTES: Final = 200
@@ -69,9 +72,15 @@ class RunDocument:
         )
 
     def start(self, event: RunStarted, at: int) -> None:
-        """Apply a start or a resumption; fields that the event leaves empty keep their values."""
+        """Apply a start or a resumption; fields that the event leaves empty keep their values.
+
+        The start of a rank that does not describe the run has a writer and no client. Such a start may arrive after the
+        run's end, and only adds its config.
+        """
         config = _bounded("config", self.config, _members("config", event.config))
         self.config.merge(config)
+        if event.writer and self.client and not event.client:
+            return
         self.display_name = event.display_name or self.display_name
         self.started_at = at
         self.state, self.exit_code, self.finished_at = "running", None, None
@@ -148,7 +157,7 @@ class RunState:
     counters: Known[str, int] = field(default_factory=dict)
     counts: Counts = NO_COUNTS
     session_counts: Known[str, Counts] = field(default_factory=dict)
-    open_buckets: Known[str, bytes] = field(default_factory=dict, compare=False)
+    open_buckets: Known[OpenId, bytes] = field(default_factory=dict, compare=False)
     bytes: int = field(default=0, compare=False)
     open_bytes: int = field(default=0, compare=False)
     parent: RunState | None = field(default=None, compare=False, repr=False)

@@ -17,12 +17,13 @@ _MICROSECONDS_A_MILLISECOND = 1_000
 
 
 class Series(NamedTuple):
-    """Number series of a run that have the same rows.
+    """Number series of a writer that have the same rows.
 
     `columns`: the columns with the rows, each with the indices of `keys` in it; None if its keys are exactly `keys`.
     """
 
     path: RunPath
+    writer: str
     keys: list[str]
     columns: list[tuple[Columns, Int64s | None]]
 
@@ -73,18 +74,18 @@ def _values(part: Columns, places: Int64s | None) -> NDArray[np.float64]:
 
 def group_series(columns: Sequence[Columns]) -> list[Series]:
     """Group the numbers in a flush's columns into series, those with the same rows together."""
-    by_run: dict[RunPath, dict[tuple[str, ...], list[Columns]]] = {}
+    by_writer: dict[tuple[RunPath, str], dict[tuple[str, ...], list[Columns]]] = {}
     for part in columns:
         if part.kind is Kind.NUMBER and len(part.steps):
-            by_run.setdefault(part.path, {}).setdefault(tuple(part.keys), []).append(part)
-    return [series for path, lists in by_run.items() for series in _of_run(path, lists)]
+            by_writer.setdefault((part.path, part.writer), {}).setdefault(tuple(part.keys), []).append(part)
+    return [series for (path, writer), lists in by_writer.items() for series in _of_writer(path, writer, lists)]
 
 
-def _of_run(path: RunPath, lists: Mapping[tuple[str, ...], list[Columns]]) -> Iterator[Series]:
+def _of_writer(path: RunPath, writer: str, lists: Mapping[tuple[str, ...], list[Columns]]) -> Iterator[Series]:
     if sum(map(len, lists)) == len(set().union(*lists)):
         # No key is in two lists, as with a loop that always logs the same keys.
         for keys, parts in lists.items():
-            yield Series(path, list(keys), [(part, None) for part in parts])
+            yield Series(path, writer, list(keys), [(part, None) for part in parts])
         return
     found: dict[str, list[tuple[int, int]]] = {}
     for number, keys in enumerate(lists):
@@ -97,6 +98,6 @@ def _of_run(path: RunPath, lists: Mapping[tuple[str, ...], list[Columns]]) -> It
     for numbers, members in groups.items():
         turns = [np.array([found[key][turn][1] for key in members]) for turn in range(len(numbers))]
         yield Series(
-            path, members,
+            path, writer, members,
             [(part, places) for number, places in zip(numbers, turns, strict=True) for part in by_number[number]],
         )  # fmt: skip

@@ -25,7 +25,7 @@ from stepwell_schemas.rules.streams import DEFAULT
 _TEXT, _I64, _U64, _F64 = pa.string(), pa.int64(), pa.uint64(), pa.float64()
 _SERIES: Final = row_type(
     PATH_FIELDS
-    | {"key": _TEXT, "kind": _TEXT, "first_step": _I64, "last_step": _I64, "rewritten": pa.uint8()}
+    | {"key": _TEXT, "kind": _TEXT, "writer": _TEXT, "first_step": _I64, "last_step": _I64, "rewritten": pa.uint8()}
     | {"first_version": _U64, "value_min": _F64, "value_max": _F64}
     | {
         name: row_type({"step": _I64, "version": _U64, "value": value})

@@ -42,8 +42,8 @@ _SERIES: Final = (
     f" FROM ({_POINTS}) WHERE {{condition}} GROUP BY key, kind"
 )
 _METRICS: Final = (
-    "SELECT toString(key) AS key, toString(kind) AS kind, count AS points, first_step, last_step"
-    f" FROM metrics WHERE {RUN_CONDITION}"
+    "SELECT toString(key) AS key, toString(kind) AS kind, sum(count) AS points, min(metrics.first_step) AS first_step,"
+    f" max(metrics.last_step) AS last_step FROM metrics WHERE {RUN_CONDITION} GROUP BY key, kind"
 )
 _CONFLICTS: Final = (
     "SELECT count() AS calls, sum(cityHash64(writer, asked_step, step, timestamp)) AS digest"
@@ -55,10 +55,10 @@ _STEP_AT: Final = (
     f" WHERE toUnixTimestamp64Milli(timestamp) >= {{since:Int64}} AND {_OF_OWN}"
 )
 _ROLLUPS: Final = (
-    f"SELECT toString(key) AS key, level, count() AS buckets, sum(cityHash64(bucket, {DIGEST})) AS digest"
+    f"SELECT toString(key) AS key, level, count() AS buckets, sum(cityHash64(writer, bucket, {DIGEST})) AS digest"
     f" FROM (SELECT * FROM rollups FINAL WHERE {RUN_CONDITION}) AS rolled"
-    " INNER JOIN (SELECT key, max(last_step) AS reached"
-    f" FROM series WHERE kind = 'number' AND {RUN_CONDITION} GROUP BY key) AS reached_by USING (key)"
+    " INNER JOIN (SELECT key, writer, max(last_step) AS reached"
+    f" FROM series WHERE kind = 'number' AND {RUN_CONDITION} GROUP BY key, writer) AS reached_by USING (key, writer)"
     " WHERE bucket < bitShiftRight(reached, level) GROUP BY key, level"
 )
 _SPELLINGS: Final = f"SELECT DISTINCT toString(key) AS key FROM metrics WHERE {RUN_CONDITION}"

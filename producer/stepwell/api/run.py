@@ -95,9 +95,13 @@ class ApiRun:
         last = self.info.get("last_step")
         return -1 if last is None else int(last)
 
-    def metrics(self) -> list[Row]:
-        """Return the run's metrics: `key`, `kind`, `first_step`, `last_step`, `count`."""
-        return list(self._api.get(run_url(self.run_path, "metrics"))["metrics"])
+    def metrics(self, writer: str | Sequence[str] | None = None) -> list[Row]:
+        """Return the run's metrics: `key`, `kind`, `first_step`, `last_step`, `count`, `writer`.
+
+        Args:
+            writer: a writer's name, or several; default: all writers.
+        """
+        return list(self._api.get(run_url(self.run_path, "metrics"), writer=writer)["metrics"])
 
     def history(
         self,
@@ -107,6 +111,7 @@ class ApiRun:
         pandas: bool = True,
         stream: str = "default",
         interpolate: str | None = None,
+        writer: str | Sequence[str] | None = None,
     ) -> Any:
         """Return about `samples` sampled rows, as a pandas DataFrame if pandas is installed, or a list of dicts.
 
@@ -115,10 +120,13 @@ class ApiRun:
             stream: `default`, the run's own rows; `system`, its system metrics; `console`, its console output.
             interpolate: `linear` or `last`: return rows of all steps that have any of the keys, with missing values
                 filled in; `_interpolated` lists the filled keys of each row. docs/reading.md has the rules.
+            writer: a writer's name, several, or `*`; default: the primary writer of each key. If several of them logged
+                the same key, rows have the name of their writer as `_writer`.
         """
         columns = None if keys is None else [*keys, *([] if x_axis.startswith("_") else [x_axis])]
         address = run_url(self.run_path, "history")
-        body = self._api.get(address, samples=samples, key=columns, stream=stream, interpolate=interpolate, **EXACT)
+        parameters = {"stream": stream, "interpolate": interpolate, "writer": writer}
+        body = self._api.get(address, samples=samples, key=columns, **parameters, **EXACT)
         rows = [_row(row) for row in body["rows"]]
         return to_dataframe(rows, x_axis) if pandas else rows
 
@@ -129,14 +137,15 @@ class ApiRun:
         min_step: int | None = None,
         max_step: int | None = None,
         stream: str = "default",
+        writer: str | Sequence[str] | None = None,
     ) -> Iterator[Row]:
         """Yield every row in step order, unsampled; with `keys`, only rows that have all of them, as wandb does.
 
-        Without keys, yield the rows of a stream; see `history`.
+        Without keys, yield the rows of a stream; see `history`, also for `writer`.
         """
         given = None if keys is None else [key for key in keys if not key.startswith("_")]
         address = run_url(self.run_path, "scan")
-        parameters = {"min_step": min_step, "max_step": max_step, "stream": stream}
+        parameters = {"min_step": min_step, "max_step": max_step, "stream": stream, "writer": writer}
         for line in self._api.lines(address, key=given, page_size=page_size, **parameters, **EXACT):
             row = _row(line)
             if keys is None:
@@ -162,7 +171,7 @@ class ApiRun:
             keys: the metrics; default: all of the stream. having: rows that have `all` of the keys, or `any`.
             shape: `wide`, a row per step with a column per key, or `long`, a row per value.
             cursor: the `next` of an earlier scan, to read newer rows only.
-            parameters: `stream`, `exact`, `page_size`.
+            parameters: `stream`, `exact`, `page_size`, and `writer` as of `history`.
         """
         steps = {"min_step": min_step, "max_step": max_step}
         given = {"key": keys, "shape": shape, "having": having, "cursor": cursor, **steps, **parameters}
@@ -173,12 +182,15 @@ class ApiRun:
     ) -> Any:
         """Return series of any length as at most `points` points each: a DataFrame with a row per point.
 
-        Its columns are `key`, `kind`, `x`, `step`, `value`, `min`, `max`, `mean`, `counts`, `nans`, and `smoothed` if
-        `smoothing` is set; docs/sampling.md explains them. Without pandas, returns a list of the service's documents.
+        Its columns are `key`, `kind`, `x`, `step`, `value`, `min`, `max`, `mean`, `counts`, `nans`, `smoothed` if
+        `smoothing` is set, and `writer` if writers are named; docs/sampling.md explains them. Without pandas, returns a
+        list of the service's documents.
 
         Args:
             x: `_step`, `_timestamp`, `_runtime` or a metric.
-            parameters: `sampling`, `seed`, `smoothing`, `min_step` and `max_step`, both inclusive.
+            parameters: `sampling`, `seed`, `smoothing`, `writer` as of `history`, `min_step` and `max_step`, both
+                inclusive; `across="writers"` returns one band over the selected writers for each key, by default all:
+                `step`, `mean`, `min`, `max`, `std`, `count`, `low`, `high`, and the names `min_writer`, `max_writer`.
 
         Raises:
             ApiError: if the run has no such numbers, or the service rejects a parameter.

@@ -33,6 +33,11 @@ def lock_as_owner(head: Path) -> int | None:
     return _lock(head, fcntl.LOCK_EX)
 
 
+def try_lock(path: Path) -> int | None:
+    """Lock a file that is no journal, and return the lock; None if another descriptor has it locked."""
+    return _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def claim(path: Path, *, shared: bool) -> int | None:
     """Lock an orphaned journal for delivery and return the lock.
 

@@ -8,11 +8,15 @@ import secrets
 import socket
 import string
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwell.errors import SettingsError
 from stepwell.session.config import as_mapping
+from stepwell.session.joining import choose_run, claim_writer
+from stepwell.session.launcher import read_launch
 from stepwell.session.live_runs import current_run, drain_all, finish_with_worker, make_current
+from stepwell.session.node_claims import NodeClaims
 from stepwell.session.open import SessionOutput, open_session
 from stepwell.session.resume import AUTO_FILE, StartPoint, find_start_point, parse_resume, read_auto_id
 from stepwell.session.run import Run
@@ -43,14 +47,23 @@ def start_run(arguments: Mapping[str, Any], settings: ProducerSettings, reinit: 
         check_environment(os.environ)
     if earlier is not None and reinit != "create_new":
         earlier.finish()
-    run = Run(spec, settings, lambda requested: _open(requested, settings))
+    claims = None
+    if spec.mode != "disabled":
+        claims = NodeClaims(spec.path, settings.destination)
+        spec = claim_writer(spec, claims, settings, parse_resume(resume))
+    try:
+        run = Run(spec, settings, lambda requested: _open(requested, settings), claims)
+    except BaseException:
+        if claims is not None:
+            claims.release()
+        raise
     if spec.auto_file:
         with contextlib.suppress(OSError):
             spec.auto_file.write_text(str(spec.path), "utf-8")
     make_current(run)
     if spec.mode == "online":
         drain_on_sigterm(drain_all, settings.sigterm_drain_seconds)
-    if spec.mode == "online" and not spec.quiet:
+    if spec.mode == "online" and not spec.quiet and spec.primary:
         notify(f"{spec.path}: see {run.url}")
     return run
 
@@ -71,13 +84,23 @@ def build_spec(arguments: Mapping[str, Any], settings: ProducerSettings, resume:
         raise SettingsError(f"mode {mode!r}: must be online, offline or disabled")
     entity = _default_to(arguments.get("entity"), settings.entity)
     project = _default_to(arguments.get("project"), settings.project)
-    run_id = _default_to(arguments.get("id"), settings.run_id)
-    if not run_id and rule == "auto":
-        run_id = read_auto_id(settings.dir, entity, project)
+    launch = read_launch()
+    code = SourceCode() if mode == "disabled" else read_source_code(settings.git)
+    given = _default_to(arguments.get("id"), settings.run_id)
+    if not given and rule == "auto":
+        given = read_auto_id(settings.dir, entity, project)
+    run_id, rule, primary = choose_run(given, rule, launch, (str(entity), str(project), Path(code.program).name))
     path = RunPath.checked(entity, project, run_id or new_id())
-    writer = _writer(_default_to(arguments.get("writer"), settings.writer))
+    writer = _writer(_default_to(arguments.get("writer"), settings.writer) or launch.writer)
+    if launch.rank == 0 and launch.parallel and not run_id and mode != "disabled":
+        notify(
+            f"{path}: the launcher of {launch.world_size} ranks gives no id that all of them have, so each rank is a"
+            " run of its own; set STEPWELL_RUN_ID or init(id=…) to the same id in all ranks"
+        )
     # A new id has no journals: reading the folder would take longer the more other runs it holds.
-    start = find_start_point(path, writer, rule, settings, mode) if run_id else StartPoint()
+    start = StartPoint()
+    if run_id:
+        start = find_start_point(path, writer, rule, settings, mode, rank=launch.parallel)
     return RunSpec(
         path=path,
         writer=writer,
@@ -94,10 +117,12 @@ def build_spec(arguments: Mapping[str, Any], settings: ProducerSettings, resume:
         first_step=start.first_step,
         resumed=start.resumed,
         host=socket.gethostname(),
-        auto_file=settings.dir / AUTO_FILE if rule == "auto" else None,
+        auto_file=settings.dir / AUTO_FILE if rule == "auto" and primary else None,
         lineage=start.lineage.session,
         lineage_step=start.lineage.step,
-        code=SourceCode() if mode == "disabled" else read_source_code(settings.git),
+        code=code,
+        launch=launch,
+        primary=primary,
     )
 
 

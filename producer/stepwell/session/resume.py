@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stepwell.delivery.order import JournalEntry
-from stepwell.delivery.orphans import find_orphans, last_logged_step
+from stepwell.delivery.orphans import FORK_MARK, find_orphans, last_logged_step
 from stepwell.errors import ApiError, ResumeError, RunNotFoundError, SettingsError
 from stepwell.session.open import open_folders
 from stepwell.terminal import notify
 from stepwell_schemas.errors import IdentifierError
 from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.streams import DEFAULT, parse_stream
 
 if TYPE_CHECKING:
     from stepwell.settings import ProducerSettings
@@ -66,13 +67,21 @@ def read_auto_id(folder: Path, entity: str, project: str) -> str:
     return path.run_id if (path.entity, path.project) == (entity, project) else ""
 
 
-def find_start_point(path: RunPath, writer: str, rule: str, settings: ProducerSettings, mode: str) -> StartPoint:
-    """Return the start of a session; asks the service only to resume a run. Raises: ResumeError."""
+def find_start_point(
+    path: RunPath, writer: str, rule: str, settings: ProducerSettings, mode: str, *, rank: bool = False
+) -> StartPoint:
+    """Return the start of a session; asks the service only to resume a run. Raises: ResumeError.
+
+    Args:
+        rank: the session is a rank of a launch. It continues after the last step of its own journals on this machine;
+            without any, after the run's last step, as every other session does.
+    """
     if mode == "disabled":
         return StartPoint()
     if not rule:
         return _after_own_journals(path, writer, settings)
-    orphans = find_orphans(open_folders(settings), path)
+    folders = open_folders(settings)
+    orphans = find_orphans(folders, path)
     try:
         stored = _fetch_last_step_with_retries(path, settings, mode)
     except ApiError as error:
@@ -89,10 +98,28 @@ def find_start_point(path: RunPath, writer: str, rule: str, settings: ProducerSe
     if rule == "never":
         raise ResumeError(f"resume='never', but the run {path} exists")
     last = -1 if stored is None else stored
+    if rank:
+        first_step = _start_of_rank(writer, orphans, folders.find_run(path), last)
+        # A line of its own: the rank may have gone further on another machine, which the ingestor knows.
+        return StartPoint(first_step, resumed=first_step > 0, lineage=Lineage(step=first_step))
     logged = last_logged_step(orphans)
     if logged < last:
         return StartPoint(last + 1, resumed=True, lineage=Lineage(step=last + 1))
     return StartPoint(logged + 1, resumed=True, lineage=_continue_line(orphans, logged + 1))
+
+
+def _start_of_rank(writer: str, orphans: list[JournalEntry], entries: list[JournalEntry], last: int) -> int:
+    """Return the first step of a rank that resumes its run, whose last stored step is `last`.
+
+    It is the step after the rank's own journals. A rank without any starts where the ranks on this machine did that run
+    already: since then, they may have logged further steps. Without these, it starts after the run's last step.
+    """
+    own = [orphan for orphan in orphans if orphan.info.writer == writer]
+    if own:
+        return last_logged_step(own) + 1
+    live = [entry.info for entry in entries if entry not in orphans and parse_stream(entry.info.writer) == DEFAULT]
+    started = [info.first_step for info in live if info.writer and FORK_MARK not in info.writer]
+    return min(started, default=max(last, last_logged_step(orphans)) + 1)
 
 
 def _after_own_journals(path: RunPath, writer: str, settings: ProducerSettings) -> StartPoint:

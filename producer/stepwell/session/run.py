@@ -18,13 +18,15 @@ from stepwell.recording.summary import Metric, Summary, make_metric
 from stepwell.session.alerts import AlertLevel, Alerts
 from stepwell.session.config import Config
 from stepwell.session.ingest_status import IngestStatus, wait_until_ingested
+from stepwell.session.node_claims import NodeClaims
 from stepwell.session.open import SessionOutput
+from stepwell.session.primacy import Primacy
 from stepwell.session.properties import RunProperties
 from stepwell.session.receipt import Receipt, find_set_aside_files
 from stepwell.session.side_streams import STDERR, STDOUT, SideStreams
 from stepwell.session.spec import FINISH_TIMEOUT_SECONDS, RunSpec
 from stepwell.terminal import notify
-from stepwell.values.metadata import parse_text, split_mapping
+from stepwell.values.metadata import split_mapping
 from stepwell.wandb_compat import stand_in
 
 if TYPE_CHECKING:
@@ -42,10 +44,13 @@ class Run(RunProperties):
     delivers the records that the child could not deliver before it exited.
     """
 
-    def __init__(self, spec: RunSpec, settings: ProducerSettings, opener: SessionOpener) -> None:
+    def __init__(
+        self, spec: RunSpec, settings: ProducerSettings, opener: SessionOpener, claims: NodeClaims | None = None
+    ) -> None:
         """Open the session, write its first event, and start delivery. Raises: JournalError."""
         self._settings = settings
         self._opener = opener
+        self._claims = claims
         self._journal, self._delivery = opener(spec)
         # Forked children continue the line.
         self._spec = spec._replace(lineage=self._journal.info.lineage)
@@ -65,19 +70,11 @@ class Run(RunProperties):
         self._write_event(
             "RunStarted",
             writer=spec.writer,
-            display_name=spec.name,
             config=first,
-            tags=list(spec.tags),
-            notes=spec.notes,
-            group=spec.group,
-            job_type=spec.job_type,
-            resumed=spec.resumed,
-            client=spec.client,
-            host=spec.host,
+            # A rank's steps are compared with its own earlier ones: other ranks resume the run at the same time.
+            resumed=spec.resumed and not spec.launch.parallel,
             pid=os.getpid(),
-            program=parse_text("program", spec.code.program),
-            git_commit=spec.code.git_commit,
-            git_dirty=spec.code.git_dirty,
+            **(spec.describe() if spec.primary else {}),
             lineage=self._spec.lineage,
             lineage_step=spec.lineage_step,
             predecessor=self._journal.info.predecessor,
@@ -86,8 +83,10 @@ class Run(RunProperties):
         for values in others:
             self._write_event("RunUpdated", config=values)
         self._delivery.start()
-        self._side_streams = SideStreams(spec, settings, self._journal, self._delivery)
+        self._side_streams = SideStreams(spec, settings, self._journal, self._delivery, self._owns)
         self._side_streams.start()
+        self._primacy = Primacy(spec, settings, self._journal, self._describe_run)
+        self._primacy.start()
 
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
         """Log one row of metrics; values are copied during the call.
@@ -124,13 +123,14 @@ class Run(RunProperties):
         journal, rows = self._journal, self._rows
         self._side_streams.stop()
         journal.stop_waiting()
-        if not self._spec.forked:
+        if not self._spec.forked and self._primacy.ends_run(deadline - time.monotonic()):
             self._write_event("RunFinished", exit_code=code, state="failed" if code else "finished")
         rows.finish()
         journal.close()
-        self._delivery.drain(timeout)
+        self._delivery.drain(timeout if self._spec.primary else max(deadline - time.monotonic(), 0.0))
         stored = self._wait_until_ingested(deadline - time.monotonic())
         self._receipt = self._build_receipt(stored)
+        self._release_claims()
         if not (self._spec.quiet if quiet is None else quiet):
             notify(str(self._receipt))
         return self._receipt
@@ -139,6 +139,7 @@ class Run(RunProperties):
         """Deliver what was logged, for at most `seconds`, before the process is killed; the run is not ended."""
         if self._receipt is None and self._inherited is None:
             deadline = time.monotonic() + seconds
+            self._primacy.stop()
             self._side_streams.stop()
             self._delivery.drain(deadline - time.monotonic())
 
@@ -275,6 +276,16 @@ class Run(RunProperties):
         if self._inherited is not None:
             self._start_child_session()
         self._journal.append_json(TAG_EVENT, {"event": event, "timestamp": time.time_ns() // 1000, **fields})
+
+    def _describe_run(self, fields: dict[str, Any]) -> None:
+        self._write_event("RunStarted", writer=self._spec.writer, pid=os.getpid(), **fields)
+
+    def _owns(self, what: str) -> bool:
+        return self._claims is None or self._claims.owns(what)
+
+    def _release_claims(self) -> None:
+        if self._claims is not None:
+            self._claims.release()
 
     def _send_config(self, values: dict[str, Any], removed: list[str]) -> None:
         for part in split_mapping(values, self._report_unstorable_metadata):

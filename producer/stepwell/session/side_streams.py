@@ -27,11 +27,15 @@ if TYPE_CHECKING:
     from stepwell.console.child import ChildLines
     from stepwell.delivery.sender import Delivery
     from stepwell.settings import ProducerSettings
-    from stepwell.system.sampler import Sampler
+    from stepwell.system.sampler import Owns, Sampler
+    from stepwell.values.convert import Cell
 
 STDOUT: Final = "stdout"
 STDERR: Final = "stderr"
 _NAMES: Final = (STDOUT, STDERR)
+HOST: Final = "host"
+"""Name of the text among the system metrics of a rank: the node that it runs on."""
+
 _LABELS: Final = {SYSTEM: "system metrics", CONSOLE: "console output"}
 
 
@@ -45,7 +49,11 @@ class _NullDelivery:
 class SideStreams:
     """The side streams of a session."""
 
-    def __init__(self, spec: RunSpec, settings: ProducerSettings, journal: Journal, delivery: Delivery) -> None:
+    def __init__(
+        self, spec: RunSpec, settings: ProducerSettings, journal: Journal, delivery: Delivery, owns: Owns
+    ) -> None:
+        """Prepare the streams; `owns` is whether this session samples the machine, or a GPU, for its node."""
+        self._owns = owns
         self._spec = spec
         self._settings = settings
         self._journal = journal
@@ -81,12 +89,18 @@ class SideStreams:
         log = self._stream(SYSTEM)
         keys: dict[str, str] = {}
 
+        launch = self._spec.launch
+
         def write(metrics: dict[str, float], at: int) -> bool:
             for name in metrics.keys() - keys:
                 keys[name] = self._key(SYSTEM, name)
-            return log.write({keys[name]: ("number", value) for name, value in metrics.items()}, at)
+            cells: dict[str, Cell] = {keys[name]: ("number", value) for name, value in metrics.items()}
+            if launch.parallel and log.current == 0:
+                cells[self._key(SYSTEM, HOST)] = ("string", self._spec.host)
+            return log.write(cells, at)
 
-        self._sampler = Sampler(seconds, _nearest_existing_folder(self._journal.path), write)
+        folder = _nearest_existing_folder(self._journal.path)
+        self._sampler = Sampler(seconds, folder, write, self._owns, patient=launch.local_rank > 0)
         self._sampler.start()
 
     def _start_console(self, *, redirected: bool) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from stepwell.delivery.orphans import fork_writer
+from stepwell.session.launch import Launch
 from stepwell.system.source_code import SourceCode
+from stepwell.values.metadata import parse_text
 from stepwell_schemas.rules.identifiers import RunPath
 
 VERSION: Final = "0.1.0"
@@ -21,6 +23,8 @@ class RunSpec(NamedTuple):
         first_step: the step it starts at. auto_file: the file in which `resume="auto"` stores the run's path.
         lineage, lineage_step: see `JournalInfo`; "" begins a line.
         forked: whether it is the session of a forked child, which adds rows and neither starts nor ends the run.
+        launch: the position among the ranks of a launch.
+        primary: whether it decides the run's name, metadata and state. Other ranks add rows and config.
     """
 
     path: RunPath
@@ -44,6 +48,23 @@ class RunSpec(NamedTuple):
     code: SourceCode = SourceCode()
     lineage: str = ""
     lineage_step: int = 0
+    launch: Launch = Launch()
+    primary: bool = True
+
+    def describe(self) -> dict[str, Any]:
+        """Return the fields of `RunStarted` that describe the run."""
+        return {
+            "display_name": self.name,
+            "tags": list(self.tags),
+            "notes": self.notes,
+            "group": self.group,
+            "job_type": self.job_type,
+            "client": self.client,
+            "host": self.host,
+            "program": parse_text("program", self.code.program),
+            "git_commit": self.code.git_commit,
+            "git_dirty": self.code.git_dirty,
+        }
 
     def for_forked_child(self, pid: int, step: int) -> RunSpec:
         """Return the specification of a forked child's session, which starts at its parent's step."""

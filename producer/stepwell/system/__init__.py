@@ -17,5 +17,7 @@
 | `system/gpu.N.temperature` | degrees Celsius |
 | `system/gpu.N.power` | watts |
 
-Rates are averages since the previous sample. A named writer has separate keys, `system/<writer>/cpu`.
+Rates are averages since the previous sample. Under a launcher of several processes, one process of a node samples the
+machine, one each GPU, and each itself; the text `system/host` of each names its node. A named writer has separate keys,
+`system/<writer>/cpu`.
 """

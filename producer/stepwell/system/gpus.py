@@ -25,10 +25,17 @@ class Gpus:
             # No package, driver or permission, or another package of this name: report no GPUs.
             self._handles = []
 
-    def metrics(self) -> dict[str, float]:
-        """Return the current metrics of all GPUs by name."""
+    def metrics(self, owns: Callable[[str], bool] = lambda _: True) -> dict[str, float]:
+        """Return the current metrics of GPUs by name.
+
+        Args:
+            owns: whether a GPU is sampled here, by its identity: a scheduler may show each process its own GPUs only,
+                so that several processes of a node have a GPU number 0.
+        """
         metrics: dict[str, float] = {}
         for number, handle in enumerate(self._handles):
+            if not owns(f"gpu/{self._identify(number, handle)}"):
+                continue
             for read in (_utilization, _memory, _temperature, _power):
                 metrics |= {f"gpu.{number}.{name}": value for name, value in self._try_read(read, handle).items()}
         return metrics
@@ -39,6 +46,13 @@ class Gpus:
         except Exception:
             # NVML creates its error classes at run time; a metric that a card does not report is left out.
             return {}
+
+    def _identify(self, number: int, handle: Any) -> str:
+        try:
+            return str(self._nvml.nvmlDeviceGetUUID(handle))
+        except Exception:
+            # As above: NVML's own errors. GPUs without a UUID are told apart by their numbers.
+            return str(number)
 
     def close(self) -> None:
         """Shut NVML down."""

@@ -14,18 +14,31 @@ FIRST_SECONDS: Final = 1.0
 """Time of the first sample, unless the interval is shorter, so that short runs have one, too."""
 
 _JOIN_SECONDS: Final = 2.0
+MACHINE: Final = "machine"
 
 Write = Callable[[dict[str, float], int], bool]
 """Writes a sample: values by name, time in µs; returns False if it was dropped."""
 
+Owns = Callable[[str], bool]
+"""Returns whether this process samples the machine, or a GPU, for all processes of its run on this node."""
+
 
 class Sampler:
-    """Samples every `seconds`; the first sample comes after FIRST_SECONDS at the latest."""
+    """Samples every `seconds`; the first sample comes after FIRST_SECONDS at the latest.
 
-    def __init__(self, seconds: float, folder: Path, write: Write) -> None:
+    Every process samples itself. One process of a node samples the machine, and one each GPU; another one takes over
+    when it ends. A `patient` process leaves its first sample to the others, so that it is the node's first rank that
+    samples the machine.
+    """
+
+    def __init__(
+        self, seconds: float, folder: Path, write: Write, owns: Owns = lambda _: True, *, patient: bool = False
+    ) -> None:
         self._seconds = seconds
         self._folder = folder
         self._write = write
+        self._owns = owns
+        self._patient = patient
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stepwell-system", daemon=True)
 
@@ -51,7 +64,7 @@ class Sampler:
         import psutil
 
         from stepwell.system.gpus import Gpus
-        from stepwell.system.usage import rates, read
+        from stepwell.system.usage import process_only, rates, read
 
         process = psutil.Process()
         gpus = Gpus()
@@ -60,6 +73,11 @@ class Sampler:
         while not self._stopped.wait(pause):
             pause = self._seconds
             now, levels = read(time.monotonic(), process, self._folder)
-            self._write({**rates(before, now), **levels, **gpus.metrics()}, time.time_ns() // 1000)
-            before = now
+            metrics = {**rates(before, now), **levels}
+            if self._patient or not self._owns(MACHINE):
+                metrics = process_only(metrics)
+            if not self._patient:
+                metrics |= gpus.metrics(self._owns)
+            self._write(metrics, time.time_ns() // 1000)
+            before, self._patient = now, False
         gpus.close()

@@ -15,6 +15,9 @@ PROBLEMS = (psutil.Error, OSError, AttributeError, ValueError, RuntimeError, Not
 """Errors of psutil for counters that a system lacks, and processes that end meanwhile."""
 
 
+_PROCESS = "process."
+
+
 class Reading(NamedTuple):
     """Monotonic counters as of `at` (seconds); names or processes that could not be read are missing.
 
@@ -45,6 +48,11 @@ def rates(before: Reading, now: Reading) -> Metrics:
         used = (spent - before.processor.get(process, 0.0) for process, spent in now.processor.items())
         metrics["process.cpu"] = 100.0 * sum(max(spent, 0.0) for spent in used) / seconds
     return metrics
+
+
+def process_only(metrics: Metrics) -> Metrics:
+    """Return the metrics of the process, without those of the machine."""
+    return {name: value for name, value in metrics.items() if name.startswith(_PROCESS)}
 
 
 def read(at: float, process: psutil.Process, folder: Path) -> tuple[Reading, Metrics]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stepwell_query.catalog.writers import PRIMARY, WriterSelection
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
 from stepwell_schemas.rules.metric_definitions import Definition
 from stepwell_schemas.rules.streams import DEFAULT
+from stepwell_schemas.rules.writers import UNNAMED, writer_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class SeriesInfo:
-    """One metric of a run: a key with a kind. `rows` is exact unless `rewritten`, when it is an upper bound.
+    """One metric of a run: a key with a kind, as one writer logged it.
 
-    `stream` is DEFAULT for what the run itself logged, otherwise the side stream.
+    `rows` is exact unless `rewritten`, when it is an upper bound. `stream` is DEFAULT for what the run itself logged,
+    otherwise the side stream. `writers` is the number of writers that logged the key.
     """
 
     key: str
@@ -62,10 +65,12 @@ class SeriesInfo:
     rows: int
     rewritten: bool
     stream: str = DEFAULT
+    writer: str = UNNAMED
+    writers: int = 1
 
 
 SeriesByKey = dict[RunPath, dict[str, list[SeriesInfo]]]
-"""The series of each run by requested key, one for each kind."""
+"""The series of each run by requested key, one for each kind and selected writer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ class Selection:
 
     If the request named keys (`named`), rows must have all of them; `unknown` lists those without a metric. Otherwise
     the series are all of one stream. For the run's own stream, the tables also hold the keys `others`, to be left out.
+    `of` has the selected writers.
     """
 
     series: list[SeriesInfo]
@@ -81,8 +87,44 @@ class Selection:
     named: bool
     others: list[str]
     stream: str = DEFAULT
+    of: WriterSelection = PRIMARY
 
     @property
     def keys(self) -> list[str]:
         """The keys of the series, each once."""
         return list(dict.fromkeys(info.key for info in self.series))
+
+    @property
+    def columns(self) -> list[SeriesInfo]:
+        """The first series of each key and kind."""
+        first: dict[tuple[str, Kind], SeriesInfo] = {}
+        for info in self.series:
+            first.setdefault((info.key, info.kind), info)
+        return list(first.values())
+
+    @property
+    def writers(self) -> list[str]:
+        """The writers of the series, each once, in order."""
+        return sorted({info.writer for info in self.series}, key=writer_order)
+
+    @property
+    def of_several(self) -> bool:
+        """True if several writers were selected and their values are distinguished."""
+        return not self.of.is_primary and len(self.writers) > 1
+
+    @property
+    def shared(self) -> frozenset[str]:
+        """The keys that several of the selected writers logged."""
+        writers: dict[str, set[str]] = {}
+        for info in self.series:
+            writers.setdefault(info.key, set()).add(info.writer)
+        return frozenset(key for key, names in writers.items() if len(names) > 1)
+
+    @property
+    def other_writers(self) -> dict[str, int]:
+        """The number of writers of each key that are not selected, where there are any."""
+        selected: dict[str, set[str]] = {}
+        for info in self.series:
+            selected.setdefault(info.key, set()).add(info.writer)
+        numbers = {info.key: info.writers - len(selected[info.key]) for info in self.series}
+        return {key: number for key, number in numbers.items() if number}

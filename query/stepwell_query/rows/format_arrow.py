@@ -11,14 +11,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from stepwell_query.catalog.models import SeriesInfo
-from stepwell_query.rows.step_rows import RESERVED, RUNTIME, STEP, TIMESTAMP, Int64s, StepRows, Values
+from stepwell_query.rows.step_rows import RESERVED, RUNTIME, STEP, TIMESTAMP, WRITER, Int64s, StepRows, Values
 from stepwell_schemas.rules.kinds import Kind
 
 MILLISECONDS: Final = 1_000.0
 
+_NAMES: Final = pa.dictionary(pa.int32(), pa.string())
+
 LONG_SCHEMA: Final = pa.schema(
     [
-        ("key", pa.dictionary(pa.int32(), pa.string())),
+        ("key", _NAMES),
         ("kind", pa.dictionary(pa.int8(), pa.string())),
         ("step", pa.int64()),
         ("timestamp", pa.timestamp("ms", "UTC")),
@@ -30,17 +32,25 @@ LONG_SCHEMA: Final = pa.schema(
 and the digits of integers that float64 can't represent."""
 
 
-def wide_schema(series: Sequence[SeriesInfo], *, exact: bool = False, filled: bool = False) -> pa.Schema:
+def long_schema(*, with_writers: bool) -> pa.Schema:
+    """Return the schema of long tables; with several writers, the last column has the writer's name."""
+    return LONG_SCHEMA.append(pa.field("writer", _NAMES)) if with_writers else LONG_SCHEMA
+
+
+def wide_schema(
+    series: Sequence[SeriesInfo], *, exact: bool = False, filled: bool = False, with_writers: bool = False
+) -> pa.Schema:
     """Return the schema of `wide_table`: three columns of the row, then one for each series.
 
-    The metadata of a series' column has its `key` and `kind`. With `exact`, further columns `KEY (exact)` have the
-    digits of integers that float64 can't represent, null for other values. With `filled`, further columns
-    `KEY (interpolated)` are true for interpolated values.
+    `with_writers` adds a fourth column of the row, its writer. The metadata of a series' column has its `key` and
+    `kind`. With `exact`, further columns `KEY (exact)` have the digits of integers that float64 can't represent, null
+    for other values. With `filled`, further columns `KEY (interpolated)` are true for interpolated values.
     """
     fixed = [pa.field(STEP, pa.int64()), pa.field(TIMESTAMP, pa.float64()), pa.field(RUNTIME, pa.float64())]
-    names = column_names(series)
+    names = column_names(series, RESERVED | {WRITER} if with_writers else RESERVED)
+    fixed += [pa.field(WRITER, pa.string())] if with_writers else []
     fields = [_field(name, info, arrow_type(info.kind)) for name, info in zip(names, series, strict=True)]
-    taken = {*RESERVED, *names}
+    taken = {*(field.name for field in fixed), *names}
     if exact:
         fields += [_field(_free(f"{info.key} (exact)", taken), info, pa.string()) for info in _numbers(series)]
     if filled:
@@ -65,18 +75,19 @@ def wide_table(rows: StepRows, schema: pa.Schema, *, exact: bool = False, filled
         if filled:
             marks |= grid.columns([pa.array(table.filled) for table, _ in tables])
     times = rows.times
-    fixed = [rows.steps, times / MILLISECONDS, (times - rows.started_ms) / MILLISECONDS]
+    fixed = [pa.array(rows.steps), pa.array(times / MILLISECONDS), pa.array((times - rows.started_ms) / MILLISECONDS)]
+    fixed += [] if rows.writers is None else [rows.writers]
     series = list(enumerate(rows.series))
     logged = [columns.get(index, pa.nulls(count, arrow_type(info.kind))) for index, info in series]
     exacts = [digits.get(index, pa.nulls(count, pa.string())) for index, info in series if exact and _is_number(info)]
     said = [pc.fill_null(marks.get(index, pa.nulls(count, pa.bool_())), False) for index, _ in series if filled]
-    return pa.Table.from_arrays([*map(pa.array, fixed), *logged, *exacts, *said], schema=schema)
+    return pa.Table.from_arrays([*fixed, *logged, *exacts, *said], schema=schema)
 
 
 class LongTables:
-    """Builds long tables of the values of some series; all tables share the dictionaries of keys and kinds."""
+    """Builds long tables of the values of some series; all tables share the dictionaries of keys, kinds and writers."""
 
-    def __init__(self, series: Sequence[SeriesInfo]) -> None:
+    def __init__(self, series: Sequence[SeriesInfo], *, with_writers: bool = False) -> None:
         keys = dict.fromkeys(info.key for info in series)
         key_indexes = {key: index for index, key in enumerate(keys)}
         kinds = dict.fromkeys(str(info.kind) for info in series)
@@ -84,10 +95,14 @@ class LongTables:
         self._kind_of = np.array([list(kinds).index(str(info.kind)) for info in series], np.int8)
         self._key_of = np.array([key_indexes[info.key] for info in series], np.int32)
         self._keys = pa.array(list(keys), pa.string())
+        self._schema = long_schema(with_writers=with_writers)
+        writers = list(dict.fromkeys(info.writer for info in series))
+        self._writers = pa.array(writers, pa.string()) if with_writers else None
+        self._writer_of = np.array([writers.index(info.writer) for info in series], np.int32)
 
     def table(self, tables: Sequence[Values]) -> pa.Table:
-        """Return values as a table of `LONG_SCHEMA` in their order; each record batch has values of one kind."""
-        return pa.Table.from_batches([self._batch(table) for table in tables], LONG_SCHEMA)
+        """Return values as a table of `long_schema` in their order; each record batch has values of one kind."""
+        return pa.Table.from_batches([self._batch(table) for table in tables], self._schema)
 
     def _batch(self, table: Values) -> pa.RecordBatch:
         count = len(table.step)
@@ -105,7 +120,9 @@ class LongTables:
             number,
             text,
         ]
-        return pa.RecordBatch.from_arrays(columns, schema=LONG_SCHEMA)
+        if self._writers is not None:
+            columns.append(pa.DictionaryArray.from_arrays(pa.array(self._writer_of[table.series]), self._writers))
+        return pa.RecordBatch.from_arrays(columns, schema=self._schema)
 
 
 def in_seconds(table: pa.Table) -> pa.Table:
@@ -115,13 +132,13 @@ def in_seconds(table: pa.Table) -> pa.Table:
     return table.set_column(index, "timestamp", seconds)
 
 
-def column_names(series: Sequence[SeriesInfo]) -> list[str]:
+def column_names(series: Sequence[SeriesInfo], reserved: frozenset[str] = RESERVED) -> list[str]:
     """Return a column name for each series: its key, or `KEY (KIND)` for the second kind of a key.
 
     A name that is already used by another key gets as many `'` appended as make it unique.
     """
-    taken = set(RESERVED)
-    keys = {info.key for info in series} - RESERVED
+    taken = set(reserved)
+    keys = {info.key for info in series} - reserved
     names = []
     for info in series:
         free = info.key not in taken

@@ -23,6 +23,7 @@ from stepwell_query.rows.step_rows import (
     RUNTIME,
     STEP,
     TIMESTAMP,
+    WRITER,
     Int64s,
     StepRows,
     Values,
@@ -82,9 +83,11 @@ def _long_lines(batch: pa.RecordBatch, non_finite: NotFinite, end: str) -> pa.Ar
     keys = batch.column("key")
     used, index = np.unique(keys.indices.to_numpy(), return_inverse=True)
     names = keys.dictionary.take(pa.array(used)).to_pylist()
-    heads = pa.array([f'{{"key":{_quoted(key)},"kind":"{kind}","step":' for key in names], TEXT)
+    heads = pa.array([f'{{"key":{_quoted(key)},"kind":"{kind}",' for key in names], TEXT)
     return concat_texts(
         heads.take(pa.array(index)),
+        *_long_writers(batch),
+        '"step":',
         number_texts(batch.column("step").to_numpy()),
         '"timestamp":',
         number_texts(batch.column("timestamp").cast(pa.int64()).to_numpy() / MILLISECONDS),
@@ -92,6 +95,13 @@ def _long_lines(batch: pa.RecordBatch, non_finite: NotFinite, end: str) -> pa.Ar
         _long_texts(batch, kind, non_finite),
         end,
     )
+
+
+def _long_writers(batch: pa.RecordBatch) -> list[pa.Array | str]:
+    if "writer" not in batch.schema.names:
+        return []
+    writers = batch.column("writer")
+    return ['"writer":', string_texts(writers.dictionary).take(writers.indices)]
 
 
 def _long_texts(batch: pa.RecordBatch, kind: Kind, non_finite: NotFinite) -> pa.Array:
@@ -112,11 +122,13 @@ def _heads(rows: StepRows) -> pa.Array:
         number_texts(times / MILLISECONDS),
         f'"{RUNTIME}":',
         number_texts((times - rows.started_ms) / MILLISECONDS),
+        *([] if rows.writers is None else [f'"{WRITER}":', pc.fill_null(string_texts(rows.writers), "null,")]),
     )
 
 
 def _names(rows: StepRows) -> list[str]:
-    return [f"{info.key} ({info.kind})" if info.key in RESERVED else info.key for info in rows.series]
+    reserved = RESERVED if rows.writers is None else RESERVED | {WRITER}
+    return [f"{info.key} ({info.kind})" if info.key in reserved else info.key for info in rows.series]
 
 
 def _cells(table: Values, rows: StepRows, names: list[str], non_finite: NotFinite) -> pa.Array:

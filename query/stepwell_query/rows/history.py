@@ -14,14 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from stepwell_query.catalog.models import Progress, SeriesInfo
+from stepwell_query.catalog.models import Progress, Selection, SeriesInfo
 from stepwell_query.catalog.progress import read_progress
 from stepwell_query.catalog.series import select_series
+from stepwell_query.catalog.writers import PRIMARY, WriterSelection
 from stepwell_query.errors import RequestError
 from stepwell_query.query_limits import QueryLimits
 from stepwell_query.rows.interpolation import Interpolation, fill_gaps, series_with_gaps
 from stepwell_query.rows.step_rows import RESERVED, StepRows, Values
 from stepwell_query.rows.value_reader import TooManyValuesError, ValueReader
+from stepwell_query.rows.writer_rows import build_rows
 from stepwell_query.series.math.bucketing import clip, step_buckets
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
@@ -44,16 +46,21 @@ class HistoryRequest:
     step_to: int | None = None
     stream: str = DEFAULT
     interpolation: Interpolation | None = None
+    writers: WriterSelection = PRIMARY
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The rows; `sampled` is true if the requested range has more rows."""
+    """The rows; `sampled` is true if the requested range has more rows.
+
+    `other_writers` is the number of writers of each key that were not selected, where there are any.
+    """
 
     rows: StepRows
     sampled: bool
     unknown: list[str]
     progress: Progress
+    other_writers: dict[str, int]
 
 
 def read_history(store: Store, run: RunPath, request: HistoryRequest, limits: QueryLimits, max_cells: int) -> History:
@@ -66,24 +73,38 @@ def read_history(store: Store, run: RunPath, request: HistoryRequest, limits: Qu
     """
     reached = read_progress(store, run)
     keys = [key for key in request.keys if key not in RESERVED]
-    selection = select_series(store, run, keys, request.stream)
-    _check_cells(request.samples, len(selection.series), max_cells)
+    selection = select_series(store, run, keys, request.stream, request.writers)
+    _check_cells(request.samples, len(selection.columns), max_cells)
+    _check_writers(request, selection)
     reader = ValueReader(store, run, selection, limits, digits=True)
     joint = selection.named and request.interpolation is None
     # If one of the keys was never logged, no row has all keys.
     extent = None if joint and selection.unknown else _extent(selection.series, request, joint=joint)
     steps, sampled = _steps(reader, extent, request.samples, joint=joint) if extent else ([], False)
     values = _values(reader, steps, request.samples) if steps else []
-    rows = StepRows.from_values(selection.series, values, reached.started_ms)
+    rows = build_rows(selection, values, reached.started_ms)
+    if joint and reader.shared:
+        rows = rows.with_all_keys()
     if request.interpolation is not None and len(rows):
         rows = _interpolated(reader, rows, request.interpolation)
-    return History(rows, sampled, selection.unknown, reached)
+    return History(rows, sampled, selection.unknown, reached, selection.other_writers)
 
 
 def _check_cells(samples: int, series: int, max_cells: int) -> None:
     if samples * series > max_cells:
         rule = f"{samples:,} rows of {series:,} metrics are more than {max_cells:,} values"
         raise RequestError("samples", samples, rule, "name the keys you need, ask for fewer samples, or use scan")
+
+
+def _check_writers(request: HistoryRequest, selection: Selection) -> None:
+    if not selection.shared:
+        return
+    if request.interpolation is not None:
+        rule = "interpolates the values of one writer"
+        raise RequestError("interpolate", request.interpolation, rule, "name one writer")
+    if request.samples < 2 * len(selection.writers):
+        rule = f"is less than two rows of each of {len(selection.writers):,} writers"
+        raise RequestError("samples", request.samples, rule, "ask for more samples, or name fewer writers")
 
 
 def _values(reader: ValueReader, steps: list[int], samples: int) -> list[Values]:
@@ -122,11 +143,13 @@ def _steps(reader: ValueReader, extent: tuple[int, int], samples: int, *, joint:
     first, last = extent
     rows = _row_steps(reader, joint=joint)
     # DISTINCT … LIMIT stops as soon as it has found one row more than requested.
-    sql = f"SELECT DISTINCT step FROM {rows} LIMIT {samples + 1:d}"
+    distinct = "step, writer" if reader.shared else "step"
+    sql = f"SELECT DISTINCT {distinct} FROM {rows} LIMIT {samples + 1:d}"
     steps: list[int] = reader.query(sql, low=first, high=last).column("step").to_pylist()
     if len(steps) <= samples:
-        return sorted(steps), False
-    buckets = step_buckets(first, last, samples)
+        return sorted(set(steps)), False
+    # A step has at most a row of each writer, one of which is common if a writer has none.
+    buckets = step_buckets(first, last, samples // len(reader.selection.writers) if reader.shared else samples)
     bucket = "intDiv((step - {low:Int64}) * {multiplier:Int64}, {divisor:Int64})"
     sql = f"SELECT min(step) AS first, max(step) AS last FROM {rows} GROUP BY {bucket} ORDER BY last"
     chosen = reader.query(sql, low=first, high=last, multiplier=buckets.multiplier, divisor=buckets.divisor)
@@ -134,14 +157,19 @@ def _steps(reader: ValueReader, extent: tuple[int, int], samples: int, *, joint:
 
 
 def _row_steps(reader: ValueReader, *, joint: bool) -> str:
-    """Return a subquery of the steps of the rows; a step may occur several times."""
+    """Return a subquery of the steps of the rows, with their writers if these share keys; both may be repeated."""
     steps = "step BETWEEN {low:Int64} AND {high:Int64}"
     keys = reader.selection.keys
+    # A row of several writers has values of all keys only if one of these wrote all of them.
+    columns = "step, writer" if reader.shared else "step"
     if not joint or len(keys) <= 1:
-        return reader.union_of_tables("step", steps)
+        return reader.union_of_tables(columns, steps)
     if len(keys) > _MASK_KEYS:
         has_all = f"uniqExact(key) = {len(keys):d}"
     else:
         bit = "bitShiftLeft(toUInt64(1), indexOf({keys:Array(String)}, key) - 1)"
         has_all = f"groupBitOr({bit}) = {(1 << len(keys)) - 1:d}"
-    return f"(SELECT step FROM {reader.union_of_tables('step, key', steps)} GROUP BY step HAVING {has_all})"
+    return (
+        f"(SELECT {columns} FROM {reader.union_of_tables(f'{columns}, key', steps)}"
+        f" GROUP BY {columns} HAVING {has_all})"
+    )

@@ -18,6 +18,7 @@ import pyarrow as pa
 from stepwell_query.catalog.models import Progress, Selection, SeriesInfo
 from stepwell_query.catalog.progress import read_progress
 from stepwell_query.catalog.series import select_series
+from stepwell_query.catalog.writers import PRIMARY, WriterSelection
 from stepwell_query.errors import RequestError
 from stepwell_query.query_limits import QueryLimits
 from stepwell_query.rows.scan_cursor import END, Cursor, ScanPosition
@@ -46,13 +47,14 @@ class ScanRequest:
     stream: str = DEFAULT
     digits: bool = True
     cursor: Cursor = field(default_factory=Cursor)
+    writers: WriterSelection = PRIMARY
 
 
 @dataclass(frozen=True, slots=True)
 class Scan(Generic[T]):
     """A started scan: its series, its blocks, the progress of the run at its start, and the cursor of the next scan."""
 
-    series: Sequence[SeriesInfo]
+    selection: Selection
     blocks: Generator[T]
     progress: Progress
     next: Cursor
@@ -79,7 +81,7 @@ def begin_scan(
     following = (
         request.cursor.moved(end, start.progress.offset) if start.last >= (request.step_from or 0) else request.cursor
     )
-    return Scan(start.reader.series, blocks, start.progress, following)
+    return Scan(start.reader.selection, blocks, start.progress, following)
 
 
 def begin_long_scan(
@@ -93,7 +95,7 @@ def begin_long_scan(
     start = _begin(store, run, request, limits)
     steps = request.step_from or 0, start.last
     tables = _prefetch(read_tables(start.reader, request.cursor, steps, most_values))
-    return Scan(start.reader.series, tables, start.progress, request.cursor.moved(END, start.progress.offset))
+    return Scan(start.reader.selection, tables, start.progress, request.cursor.moved(END, start.progress.offset))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class _ScanStart:
 def _begin(store: Store, run: RunPath, request: ScanRequest, limits: QueryLimits) -> _ScanStart:
     keys = [key for key in request.keys if key not in RESERVED]
     reached = read_progress(store, run)
-    selection = _select_series(store, run, keys, request.stream)
+    selection = _select_series(store, run, keys, request)
     first = min((info.first for info in selection.series), default=0)
     last = _last_step(selection.series, reached)
     reader = ValueReader(store, run, selection, limits, digits=request.digits)
@@ -126,8 +128,8 @@ def _last_step(series: Sequence[SeriesInfo], reached: Progress) -> int:
     return min(last, reached.step) if own else last
 
 
-def _select_series(store: Store, run: RunPath, keys: list[str], stream: str) -> Selection:
-    selection = select_series(store, run, keys, stream)
+def _select_series(store: Store, run: RunPath, keys: list[str], request: ScanRequest) -> Selection:
+    selection = select_series(store, run, keys, request.stream, request.writers)
     if selection.unknown:
         names = ", ".join(map(repr, selection.unknown))
         rule = f"the run has not logged {names}"

@@ -10,7 +10,9 @@ position is below that of an earlier part has no effect. Hence the rule for a cl
 was interrupted after step s: prepend `{s+1}@{o},` to the cursor that it sent.
 
 A long scan sends values by kind, key and step. Its positions are `KIND:KEY:STEP` with the key percent-encoded, as in
-`number:train%2Floss:120@57`; `*@57` means that everything was sent, complete to offset 57.
+`number:train%2Floss:120@57`; `*@57` means that everything was sent, complete to offset 57. If several of the requested
+writers logged the same key, values are sent by kind, key, writer and step; positions are then `KIND:KEY:WRITER:STEP`,
+and `KIND:KEY:STEP` is that of the unnamed writer.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from stepwell_query.errors import RequestError
 from stepwell_schemas.limits import MAX_OFFSET
 from stepwell_schemas.rules.kinds import Kind
 
-_PART: Final = re.compile(r"(?:(?P<kind>\w+):(?P<key>[^:,@]+):)?(?P<step>\d{1,19}|\*)@(?P<offset>-1|\d{1,19})")
+_PART: Final = re.compile(
+    r"(?:(?P<kind>\w+):(?P<key>[^:,@]+):(?:(?P<writer>[^:,@]*):)?)?(?P<step>\d{1,19}|\*)@(?P<offset>-1|\d{1,19})"
+)
 _STEP_MAX: Final = 2**63
 _KINDS: Final = list(Kind)
 
@@ -36,6 +40,7 @@ class ScanPosition(NamedTuple):
     end: bool = False
     kind: int = 0
     key: str = ""
+    writer: str = ""
     step: int = 0
 
 
@@ -108,16 +113,16 @@ def _parse_part(text: str, *, long: bool) -> tuple[ScanPosition, int] | None:
         return None
     if not long:
         return ScanPosition(step=step), offset
-    return (
-        (ScanPosition(False, _KINDS.index(Kind(kind)), unquote(match["key"]), step), offset) if kind in _KINDS else None
-    )
+    if kind not in _KINDS:
+        return None
+    key, writer = unquote(match["key"]), unquote(match["writer"] or "")
+    return ScanPosition(False, _KINDS.index(Kind(kind)), key, writer, step), offset
 
 
 def _text(position: ScanPosition) -> str:
     if position.end:
         return "*"
-    return (
-        f"{_KINDS[position.kind]}:{quote(position.key, safe='')}:{position.step}"
-        if position.key
-        else str(position.step)
-    )
+    if not position.key:
+        return str(position.step)
+    names = [position.key, position.writer] if position.writer else [position.key]
+    return ":".join([_KINDS[position.kind], *(quote(name, safe="") for name in names), str(position.step)])

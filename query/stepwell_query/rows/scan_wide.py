@@ -13,6 +13,7 @@ from stepwell_query.catalog.models import SeriesInfo
 from stepwell_query.rows.scan_cursor import ScanRange
 from stepwell_query.rows.step_rows import StepRows, Values
 from stepwell_query.rows.value_reader import TooManyValuesError, ValueReader
+from stepwell_query.rows.writer_rows import build_rows
 from stepwell_schemas.limits import VERSION_ROW_BITS
 
 _ANY_STEP: Final = "step BETWEEN {low:Int64} AND {high:Int64}"
@@ -39,7 +40,7 @@ def read_blocks(
     Of a range with `since`, these are the rows to which a value was added, with all their values.
     """
     for values in _windows(reader, spans, most):
-        rows = StepRows.from_values(reader.series, values, started_ms)
+        rows = build_rows(reader.selection, values, started_ms)
         if joint:
             rows = rows.with_all_keys()
         if len(rows):

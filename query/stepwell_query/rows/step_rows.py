@@ -22,6 +22,8 @@ STEP: Final = "_step"
 TIMESTAMP: Final = "_timestamp"
 RUNTIME: Final = "_runtime"
 RESERVED: Final = frozenset({STEP, TIMESTAMP, RUNTIME})
+WRITER: Final = "_writer"
+"""The column of the writer, which only rows of several writers have."""
 
 Int64s = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -88,7 +90,8 @@ class StepRows:
     """R rows: `steps` int64[R], ascending; for each table, `row_indexes` int64[n] has the row of each value.
 
     The values of a kind may be in several tables, none of them empty; a series has one value per row. The tables index
-    into `series`; `started_ms` is the origin of `_runtime`.
+    into `series`; `started_ms` is the origin of `_runtime`. `writers` has the writer of each row, null for rows with
+    values of several; None if all rows are as of one writer.
     """
 
     series: Sequence[SeriesInfo]
@@ -96,6 +99,7 @@ class StepRows:
     started_ms: int
     steps: Int64s
     row_indexes: Sequence[Int64s]
+    writers: pa.Array | None = None
 
     @classmethod
     def from_values(cls, series: Sequence[SeriesInfo], tables: Sequence[Values], started_ms: int) -> Self:
@@ -142,9 +146,16 @@ class StepRows:
         complete = keys == len(set(key_indexes.tolist()))
         if complete.all():
             return self
-        chosen = [complete[rows] for rows in self.row_indexes]
-        tables = [table.take(mask) for table, mask in zip(self.tables, chosen, strict=True)]
-        return type(self).from_values(self.series, tables, self.started_ms)
+        place_of = np.cumsum(complete) - 1
+        chosen = [(table, rows, complete[rows]) for table, rows in zip(self.tables, self.row_indexes, strict=True)]
+        left = [(table.take(mask), place_of[rows[mask]]) for table, rows, mask in chosen if mask.any()]
+        return replace(
+            self,
+            tables=[table for table, _ in left],
+            steps=self.steps[complete],
+            row_indexes=[rows for _, rows in left],
+            writers=None if self.writers is None else self.writers.filter(pa.array(complete)),
+        )
 
     def _repeated(self, key_indexes: Int64s) -> Int64s:
         """Return the row of each value whose key already has a value of another kind in that row."""
@@ -181,6 +192,7 @@ class StepRows:
                 tables=[table.take(part) for table, _, part in ranges],
                 steps=self.steps[first : first + most_rows],
                 row_indexes=[places[part] - first for _, places, part in ranges],
+                writers=None if self.writers is None else self.writers[first : first + most_rows],
             )
 
 

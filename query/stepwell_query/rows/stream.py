@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from stepwell_query.encoding import Format, NotFinite, csv_bytes, json_bytes
-from stepwell_query.rows.format_arrow import LONG_SCHEMA, in_seconds, wide_schema, wide_table
+from stepwell_query.rows.format_arrow import in_seconds, long_schema, wide_schema, wide_table
 from stepwell_query.rows.format_json import long_lines, wide_lines
 from stepwell_query.rows.scan import Scan
 from stepwell_query.rows.step_rows import StepRows
@@ -49,7 +49,8 @@ def wide_bytes(scan: Scan[StepRows], how: RowFormat, head: dict[str, Any]) -> Ge
             lines = (_counted(wide_lines(part, how.non_finite, _LINES[how.fmt]), len(part)) for part in parts)
             yield from lines if how.fmt is Format.NDJSON else _document(lines, head)
         else:
-            schema = wide_schema(scan.series, exact=how.exact)
+            named = bool(scan.selection.shared)
+            schema = wide_schema(scan.selection.columns, exact=how.exact, with_writers=named)
             tables = (wide_table(part, schema, exact=how.exact) for part in parts)
             yield from _WRITERS[how.fmt](_counted_tables(tables), schema)
 
@@ -64,7 +65,8 @@ def long_bytes(scan: Scan[pa.Table], how: RowFormat, head: dict[str, Any]) -> Ge
         else:
             # Seconds since the epoch, as in JSON; formatting times as text costs ten times as much.
             plain = map(in_seconds, tables) if how.fmt is Format.CSV else tables
-            schema = in_seconds(LONG_SCHEMA.empty_table()).schema if how.fmt is Format.CSV else LONG_SCHEMA
+            schema = long_schema(with_writers=scan.selection.of_several)
+            schema = in_seconds(schema.empty_table()).schema if how.fmt is Format.CSV else schema
             yield from _WRITERS[how.fmt](_counted_tables(plain), schema)
 
 

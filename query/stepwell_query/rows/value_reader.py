@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ from stepwell_schemas.clickhouse.tables import NO_WRITER, POINT_TABLES
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import MEDIA_KINDS, Kind
 from stepwell_schemas.rules.streams import DEFAULT
+from stepwell_schemas.rules.writers import UNNAMED
 
 _NO_SERIES: Final = -1
 
@@ -38,16 +39,26 @@ class TooManyValuesError(Exception):
     """More values, or bytes of values, than one read may hold; handled within the service."""
 
 
+class LastRow(NamedTuple):
+    """The position of a value; `writer` is empty unless several writers share keys."""
+
+    key: str
+    writer: str
+    step: int
+
+
 @dataclass(frozen=True, slots=True)
 class ValuePage:
-    """Values of one kind by key and step; `last_row` has the last key and step, None on the last page."""
+    """Values of one kind by key and step; `last_row` is the last value's position, None on the last page."""
 
     tables: Sequence[Values]
-    last_row: tuple[str, int] | None
+    last_row: LastRow | None
 
 
 class ValueReader:
     """Reads values of some series of one run; `Values.series` has indexes into `series`.
+
+    `shared`: several of the selected writers logged the same key.
 
     `digits` requests the digits of integers that float64 can't represent. They are read only after the first such
     integer was seen: few runs have any, and reading the empty texts of other numbers takes as long as the numbers.
@@ -59,12 +70,15 @@ class ValueReader:
         self.series: Sequence[SeriesInfo] = selection.series
         self._store = store
         self._run = run
+        self.shared = bool(selection.shared)
+        self._of_series, self._parameters = _series_condition(selection)
+        self._parameters |= run_parameters(run)
         self._wants_digits = digits
         self._met_digits = False
 
     def part(self, series: Sequence[SeriesInfo]) -> ValueReader:
         """Return a reader of some of the series, with the same indexes."""
-        selection = Selection(list(series), [], named=True, others=[])
+        selection = Selection(list(series), [], named=True, others=[], of=self.selection.of)
         part = ValueReader(self._store, self._run, selection, self.limits, digits=self._wants_digits)
         part.series = self.series
         return part
@@ -78,7 +92,7 @@ class ValueReader:
     def query(self, sql: str, **parameters: Any) -> pa.Table:
         """Run a statement about these series. Raises: StoreError."""
         self.limits.check()
-        return self._store.query(f"{sql} {self.limits}", self._parameters(parameters))
+        return self._store.query(f"{sql} {self.limits}", {**self._parameters, **parameters})
 
     def union_of_tables(self, columns: str, condition: str) -> str:
         """Return a subquery of `columns` over all tables that have values of the series."""
@@ -124,7 +138,9 @@ class ValueReader:
         batches, complete = self._read(kind, sql, parameters, limits, lambda _, size: size > most_bytes)
         last_row = None
         if not complete or sum(batch.num_rows for batch in batches) == most:
-            last_row = batches[-1].column("key")[-1].as_py(), batches[-1].column("step")[-1].as_py()
+            batch = batches[-1]
+            writer = batch.column("name")[-1].as_py() if self.shared else ""
+            last_row = LastRow(batch.column("key")[-1].as_py(), writer, batch.column("step")[-1].as_py())
         return ValuePage(self._values(kind, batches), last_row)
 
     def values_around(self, steps: Sequence[int], kinds: Collection[Kind]) -> list[Values]:
@@ -150,32 +166,18 @@ class ValueReader:
         read = [(kind, self._read(kind, sql, {"steps": steps}, self.limits)[0]) for kind in present]
         return [values for kind, batches in read for values in self._values(kind, batches)]
 
-    @property
-    def _by_key(self) -> bool:
-        return self.selection.named or self.selection.stream != DEFAULT
-
-    def _parameters(self, more: Mapping[str, Any]) -> dict[str, Any]:
-        keys: dict[str, Any] = {}
-        if self._by_key:
-            keys = {"keys": self.selection.keys}
-        elif self.selection.others:
-            keys = {"others": self.selection.others}
-        return {**run_parameters(self._run), **keys, **more}
-
     def _table_query(self, columns: str, kind: Kind, condition: str, final: str = "") -> str:
-        keys = " AND key IN {keys:Array(String)}" if self._by_key else ""
-        # There are few keys of other streams; the run's own keys may be many thousands.
-        if self.selection.others and not self._by_key:
-            keys = " AND key NOT IN {others:Array(String)}"
         # All media kinds share one table. The kind is a constant and not user input.
         media = f" AND kind = '{kind}'" if kind in MEDIA_KINDS else ""
-        series = f"{OF_RUN}{keys}{media} AND {NO_WRITER}"
+        series = f"{OF_RUN}{self._of_series}{media}"
         return f"SELECT {columns} FROM {{db}}.{POINT_TABLES[kind]}{final} WHERE {series} AND {condition}"
 
     def _columns(self, kind: Kind) -> Columns:
         columns = {"step": "step", "time": "toUnixTimestamp64Milli(timestamp)", "value": "value"}
-        if len({info.key for info in self.series}) < len(self.series):
+        if len({info.key for info in self.series}) < len({(info.key, info.kind) for info in self.series}):
             columns["version"] = "version"
+        if self.shared:
+            columns["name"] = "writer"
         if kind is Kind.NUMBER and self._wants_digits:
             columns |= {"exact": "exact"} if self._met_digits else {"digits": "notEmpty(exact)"}
         return columns
@@ -193,7 +195,7 @@ class ValueReader:
         blocks: list[pa.RecordBatch] = []
         count = size = 0
         statement = f"{sql(kind, self._columns(kind))} {limits.with_settings(_KEYS)}"
-        answer = cast("Generator[pa.RecordBatch]", self._store.stream(statement, self._parameters(parameters)))
+        answer = cast("Generator[pa.RecordBatch]", self._store.stream(statement, {**self._parameters, **parameters}))
         with closing(answer) as batches:
             for batch in batches:
                 if "digits" in batch.schema.names and batch.column("digits").to_numpy().any():
@@ -208,9 +210,36 @@ class ValueReader:
         return self._read(kind, sql, parameters, limits, enough)
 
     def _values(self, kind: Kind, batches: Sequence[pa.RecordBatch]) -> list[Values]:
-        numbers = {info.key: index for index, info in enumerate(self.series) if info.kind is kind}
-        values = (_to_values(batch, numbers) for batch in batches)
+        series = [(index, info) for index, info in enumerate(self.series) if info.kind is kind]
+        if self.shared:
+            by_writer = {(info.key, info.writer): index for index, info in series}
+            values = (_to_values(batch, _numbers_by_writer(batch, by_writer)) for batch in batches)
+        else:
+            numbers = {info.key: index for index, info in series}
+            values = (_to_values(batch, _series_numbers(batch.column("key"), numbers)) for batch in batches)
         return [table for table in values if len(table.step)]
+
+
+def _series_condition(selection: Selection) -> tuple[str, dict[str, Any]]:
+    """Return the condition that selects the series in every table, and its parameters."""
+    keys, writers = selection.keys, selection.writers
+    condition, parameters = "", dict[str, Any]()
+    if selection.named or selection.stream != DEFAULT:
+        condition, parameters = " AND key IN {keys:Array(String)}", {"keys": keys}
+    # There are few keys of other streams; the run's own keys may be many thousands.
+    elif selection.others:
+        condition, parameters = " AND key NOT IN {others:Array(String)}", {"others": selection.others}
+    if writers == [UNNAMED] or not writers:
+        return f"{condition} AND {NO_WRITER}", parameters
+    mixed = selection.of.is_primary and len(writers) > 1
+    if mixed or not set(keys).isdisjoint(selection.others):
+        parameters["series"] = list(dict.fromkeys((info.key, info.writer) for info in selection.series))
+        return " AND (key, writer) IN {series:Array(Tuple(String, String))}", {"keys": keys, **parameters}
+    if len(writers) == 1:
+        return f"{condition} AND writer = {{writer:String}}", {"writer": writers[0], **parameters}
+    if selection.of.every:
+        return condition, parameters
+    return f"{condition} AND writer IN {{writers:Array(String)}}", {"writers": writers, **parameters}
 
 
 def _named(columns: Columns) -> str:
@@ -228,9 +257,21 @@ def _series_numbers(keys: pa.DictionaryArray, numbers: Mapping[str, int]) -> NDA
     return numbered
 
 
-def _to_values(batch: pa.RecordBatch, numbers: Mapping[str, int]) -> Values:
+def _numbers_by_writer(batch: pa.RecordBatch, numbers: Mapping[tuple[str, str], int]) -> NDArray[np.int64]:
+    """Return int64[n]: the index of each value's series by key and writer, -1 if there is none."""
+    keys, writers = batch.column("key"), batch.column("name")
+    count = max(len(writers.dictionary), 1)
+    pairs = keys.indices.to_numpy().astype(np.int64) * count + writers.indices.to_numpy()
+    used, places = np.unique(pairs, return_inverse=True)
+    key_names = keys.dictionary.take(pa.array(used // count)).to_pylist()
+    writer_names = writers.dictionary.take(pa.array(used % count)).to_pylist()
+    known = [numbers.get(pair, _NO_SERIES) for pair in zip(key_names, writer_names, strict=True)]
+    numbered: NDArray[np.int64] = np.array(known, np.int64)[places]
+    return numbered
+
+
+def _to_values(batch: pa.RecordBatch, series: NDArray[np.int64]) -> Values:
     """Return the values of a block without those of keys that were added after the series were listed."""
-    series = _series_numbers(batch.column("key"), numbers)
     names = batch.schema.names
     values = Values(
         series=series,

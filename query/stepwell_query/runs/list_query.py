@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from stepwell_query.catalog.conditions import OF_PROJECT
+from stepwell_query.catalog.writers import primary_writers
 from stepwell_query.runs.fields import ACTIVITY_JOIN, FIELDS, FieldType, document_columns
 from stepwell_query.runs.filters.ast import Ref, Source
 from stepwell_query.runs.filters.summary_paths import (
@@ -36,13 +37,13 @@ from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.keys import fold_key
 
 _FACTS: Final = f"""
-SELECT 'key' AS what, key AS name FROM {{db}}.series
+SELECT 'key' AS what, key AS name, max(writer) != '' AS of_writers FROM {{db}}.series
 WHERE {OF_PROJECT} AND (lower(key) IN {{folded:Array(String)}} OR length(key) != lengthUTF8(key)) GROUP BY key
 UNION ALL
-SELECT DISTINCT 'by hand', path FROM {{db}}.run_values
+SELECT DISTINCT 'by hand', path, 0 FROM {{db}}.run_values
 WHERE {OF_PROJECT} AND source = 'summary' AND path IN {{paths:Array(String)}}
 UNION ALL
-SELECT DISTINCT 'definitions', metric_definitions FROM {{db}}.run_documents
+SELECT DISTINCT 'definitions', metric_definitions, 0 FROM {{db}}.run_documents
 WHERE {OF_PROJECT} AND metric_definitions NOT IN ('', '[]')
 """
 
@@ -64,7 +65,7 @@ LEFT JOIN
             if(kind = 'number', number_at, greatest(number_at, text_at)) AS at,
             if(kind != 'number' OR number_at = text_at, last_text.3, '') AS text,
             last_number.3 AS number
-        FROM {{db}}.series WHERE {OF_PROJECT} AND key IN {{keys}}
+        FROM {{db}}.series WHERE {OF_PROJECT} AND key IN {{keys}}{{primary}}
     )
     GROUP BY run_id
 ) AS s ON s.run_id = d.run_id
@@ -82,7 +83,7 @@ LEFT JOIN
     SELECT
         run_id, 1 AS found, argMin(value, step) AS first, min(value) AS low, max(value) AS high,
         avgIf(value, NOT isNaN(value)) AS mean
-    FROM {{db}}.points_number FINAL WHERE {OF_PROJECT} AND key IN {{keys}} AND run_id IN
+    FROM {{db}}.points_number FINAL WHERE {OF_PROJECT} AND key IN {{keys}}{{primary}} AND run_id IN
     (
         SELECT run_id FROM {{db}}.run_documents FINAL
         WHERE {OF_PROJECT} AND (
@@ -94,6 +95,11 @@ LEFT JOIN
     GROUP BY run_id
 ) AS {{alias}} ON {{alias}}.run_id = d.run_id
 """
+
+# Where named writers logged a key, rows of its primary writer count.
+_PRIMARY: Final = " AND (run_id, key, writer) IN ({select})".replace(
+    "{select}", primary_writers(f"{OF_PROJECT} AND key IN {{keys}}")
+)
 
 _KIND: Final = (
     "multiIf({of}.1 IN ('number', 'string', 'bool'), {of}.1, {of}.1 != 'other', 'media',"
@@ -110,9 +116,11 @@ def read_facts(store: Store, entity: str, project: str, refs: Iterable[Ref]) -> 
     keys = list(dict.fromkeys(key for path in paths for key in metric_keys(path)))
     parameters = {"entity": entity, "project": project, "folded": [fold_key(key) for key in keys], "paths": keys}
     found: dict[str, list[str]] = {"key": [], "by hand": [], "definitions": []}
-    for row in store.query(_FACTS, parameters).to_pylist():
+    rows = store.query(_FACTS, parameters).to_pylist()
+    for row in rows:
         found[row["what"]].append(row["name"])
-    return Facts(tuple(found["key"]), tuple(found["definitions"]), frozenset(found["by hand"]))
+    of_writers = frozenset(row["name"] for row in rows if row["of_writers"])
+    return Facts(tuple(found["key"]), tuple(found["definitions"]), frozenset(found["by hand"]), of_writers)
 
 
 class RunStatement:
@@ -227,7 +235,13 @@ class RunStatement:
         )
         keys = self.parameters(list(candidate.spellings), "Array(String)")
         always_text, figures_text = (self.parameters(texts, "Array(String)") for texts in (always, figures))
-        parts = {"{keys}": keys, "{always}": always_text, "{rewritten}": figures_text, "{alias}": alias}
+        parts = {
+            "{primary}": self._primary(candidate.spellings),
+            "{keys}": keys,
+            "{always}": always_text,
+            "{rewritten}": figures_text,
+            "{alias}": alias,
+        }
         text = _ROWS
         for mark, part in parts.items():
             text = text.replace(mark, part)
@@ -250,7 +264,12 @@ class RunStatement:
                 figures = {"low": _LOW, "high": _HIGH, "mean": _MEAN}
                 columns += [f"{text.replace('{of}', numbers)} AS m{number}_{name}" for name, text in figures.items()]
         keys = self.parameters(spellings, "Array(String)")
-        return _SERIES.replace("{columns}", ", ".join(columns)).replace("{keys}", keys)
+        text = _SERIES.replace("{columns}", ", ".join(columns)).replace("{primary}", self._primary(spellings))
+        return text.replace("{keys}", keys)
+
+    def _primary(self, spellings: Iterable[str]) -> str:
+        """Return the condition that selects the rows of primary writers; none if no writer of the keys is named."""
+        return "" if self._facts.of_writers.isdisjoint(spellings) else _PRIMARY
 
 
 def _field(name: str) -> str:

@@ -13,7 +13,7 @@ from stepwell_schemas.rules.keys import fold_key
 
 _METRICS: Final = f"""
 SELECT key, kind, min(first_step) AS first_step, max(last_step) AS last_step, uniqExact(run_id) AS runs,
-    min(stream) AS stream
+    min(stream) AS stream, uniqExactIf(writer, writer != '') AS writers
 FROM {{db}}.series
 WHERE {OF_RUN_IDS}
 GROUP BY key, kind ORDER BY key, kind
@@ -21,7 +21,8 @@ GROUP BY key, kind ORDER BY key, kind
 
 
 def read_run_metrics(store: Store, entity: str, project: str, run_ids: Sequence[str]) -> dict[str, list[Any]]:
-    """Return the metrics of runs in columns, by key and kind; `runs` is the number of runs that have each.
+    """Return the metrics of runs in columns, by key and kind; `runs` is the number of runs that have each,
+    `writers` the number of named writers that logged it.
 
     `folded` is the key as all its spellings share it: rows with the same folded key are one metric.
 

@@ -8,24 +8,31 @@ from collections.abc import Collection, Mapping, Sequence
 from math import isfinite
 from typing import Any, Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from stepwell_query.catalog.conditions import OF_RUN_IDS
+from stepwell_query.catalog.writers import primary_writers
 from stepwell_query.encoding import NotFinite, exact_integer, is_integer, json_float
 from stepwell_query.runs.metadata import RunMetadata
 from stepwell_query.runs.summary import SeriesStats, stored_value, summarize
 from stepwell_query.stored_json import json_object, json_value, read_definitions
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.clickhouse.tables import NO_WRITER
 from stepwell_schemas.rules.kinds import Kind, is_kind
 from stepwell_schemas.rules.metric_definitions import Definition, find_definition
+from stepwell_schemas.rules.writers import UNNAMED
 
 Summary = dict[str, Any]
 Row = Mapping[str, Any]
 
 _LAST: Final = f"""
-SELECT run_id, key, kind, if(kind != 'number' OR number_at = text_at, t.3, '') AS text, n.3 AS number
+SELECT run_id, key, kind, if(kind != 'number' OR number_at = text_at, t.3, '') AS text, n.3 AS number, last_writer
 FROM
 (
     SELECT
-        run_id, key, kind, max(last_number) AS n, max(last_text) AS t, (n.1, n.2) AS number_at, (t.1, t.2) AS text_at
+        run_id, key, kind, max(last_number) AS n, max(last_text) AS t, (n.1, n.2) AS number_at, (t.1, t.2) AS text_at,
+        max(writer) AS last_writer
     FROM {{db}}.series WHERE {OF_RUN_IDS} AND {{keys}} GROUP BY run_id, key, kind HAVING min(stream) = ''
 )
 ORDER BY run_id, key, if(kind = 'number', number_at, greatest(number_at, text_at)) DESC LIMIT 1 BY run_id, key
@@ -39,7 +46,7 @@ SELECT
     text.1 AS text_step, text.2 AS text_version, text.3 AS text_value,
     argMax(totals.not_nan, totals.end) AS numbers, argMax(totals.value_sum, totals.end) / numbers AS mean,
     if(numbers = 0, nan, min(value_min)) AS low, if(numbers = 0, nan, max(value_max)) AS high,
-    max(rewritten) AS rewritten
+    max(rewritten) AS rewritten, max(writer) AS last_writer
 FROM {{db}}.series WHERE {OF_RUN_IDS} AND {{keys}}
 GROUP BY run_id, key, kind HAVING min(stream) = '' ORDER BY run_id, key, kind
 """
@@ -53,7 +60,7 @@ SELECT
     if(isFinite(sum_mean), sum_mean, if(isFinite(low) AND isFinite(high),
         avgIf(if(isFinite(value), value / 18446744073709551616., value), NOT isNaN(value)
         ) * 18446744073709551616., sum_mean)) AS mean
-FROM {{db}}.points_number FINAL WHERE {OF_RUN_IDS} AND key IN {{keys:Array(String)}}
+FROM {{db}}.points_number FINAL WHERE {OF_RUN_IDS} AND key IN {{keys:Array(String)}} AND {{writers}}
 GROUP BY run_id, key
 """
 
@@ -75,6 +82,30 @@ def read_summaries(
     return found | _defined_summaries(store, defined, not_finite, keys)
 
 
+def _read(store: Store, documents: Sequence[RunMetadata], keys: Collection[str] | None, sql: str) -> pa.Table:
+    """Return the answer of a statement about the metrics of runs, each of its primary writer, which is `last_writer`.
+
+    The statement knows all writers. What named writers logged is read again, of the primary writers only.
+    """
+    table = store.query(*_among(documents, keys, sql))
+    named = table.filter(pc.not_equal(table.column("last_writer").cast(pa.string()), ""))
+    if not named.num_rows:
+        return table
+    runs, named_keys = (pc.unique(named.column(name).cast(pa.string()).combine_chunks()) for name in ("run_id", "key"))
+    condition = f"{OF_RUN_IDS} AND key IN {{keys:Array(String)}}"
+    primary = f"key IN {{keys:Array(String)}} AND (run_id, key, writer) IN ({primary_writers(condition)})"
+    chosen = [document for document in documents if document["run_id"] in set(runs.to_pylist())]
+    again = store.query(*_among(chosen, named_keys.to_pylist(), sql.replace("{keys}", primary)))
+    replaced = pc.and_(
+        *(
+            pc.is_in(table.column(name).cast(pa.string()), names)
+            for name, names in (("run_id", runs), ("key", named_keys))
+        )
+    )
+    kept = table.filter(pc.invert(replaced))
+    return pa.concat_tables([kept, again]).sort_by([(name, "ascending") for name in ("run_id", "key", "kind")])
+
+
 def _among(documents: Sequence[RunMetadata], keys: Collection[str] | None, sql: str) -> tuple[str, dict[str, Any]]:
     """Return a statement about the metrics of runs, with its parameters."""
     values: dict[str, Any] = {name: documents[0][name] for name in ("entity", "project")}
@@ -90,7 +121,7 @@ def _plain_summaries(
     """Return the summaries of runs without definitions: last values, and values set by hand."""
     found: dict[str, Summary] = {document["run_id"]: {} for document in documents}
     if documents and (keys is None or keys):
-        table = store.query(*_among(documents, keys, _LAST))
+        table = _read(store, documents, keys, _LAST)
         # Column by column: a page has thousands of values.
         columns = [table.column(name).to_pylist() for name in ("run_id", "key", "kind", "text", "number")]
         for run_id, key, kind, text, number in zip(*columns, strict=True):
@@ -120,7 +151,7 @@ def _defined_summaries(
     definitions = {document["run_id"]: read_definitions(document["metric_definitions"]) for document in documents}
     stats: dict[str, list[Row]] = {document["run_id"]: [] for document in documents}
     if keys is None or keys:
-        for row in store.query(*_among(documents, keys, _STATS)).to_pylist():
+        for row in _read(store, documents, keys, _STATS).to_pylist():
             if is_kind(row["kind"]):
                 stats[row["run_id"]].append(row)
     exact = _read_exact(store, documents[0], stats, definitions)
@@ -143,17 +174,22 @@ def _read_exact(
 ) -> dict[tuple[str, str], Row]:
     """Return figures computed from the rows, by run and key: those that can't be summed over flushes."""
     needed = [
-        (run_id, row["key"])
+        (run_id, row["key"], row["last_writer"])
         for run_id, rows in stats.items()
         for row in rows
         if row["kind"] == Kind.NUMBER and _needs_rows(row, find_definition(row["key"], definitions[run_id]))
     ]
     if not needed:
         return {}
-    runs, keys = (dict.fromkeys(column) for column in zip(*needed, strict=True))
+    runs, keys, writers = (dict.fromkeys(column) for column in zip(*needed, strict=True))
     values = {"entity": document["entity"], "project": document["project"], "run_ids": list(runs), "keys": list(keys)}
-    found = {(row["run_id"], row["key"]): row for row in store.query(_FROM_ROWS, values).to_pylist()}
-    return {series: found[series] for series in needed if series in found}
+    of_writers = NO_WRITER
+    if list(writers) != [UNNAMED]:
+        of_writers = "(run_id, key, writer) IN {series:Array(Tuple(String, String, String))}"
+        values["series"] = needed
+    sql = _FROM_ROWS.replace("{writers}", of_writers)
+    found = {(row["run_id"], row["key"]): row for row in store.query(sql, values).to_pylist()}
+    return {(run_id, key): found[run_id, key] for run_id, key, _ in needed if (run_id, key) in found}
 
 
 def _needs_rows(row: Row, definition: Definition) -> bool:

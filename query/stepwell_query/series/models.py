@@ -11,9 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepwell_query.catalog.models import Progress, SeriesInfo
+from stepwell_query.catalog.writers import PRIMARY, WriterSelection
 from stepwell_query.series.math.bucketing import BucketPlan
 from stepwell_query.series.math.buckets import Buckets, Float64s, means
 from stepwell_schemas.rules.identifiers import RunPath
+
+SERIES_MAX: Final = 10_000
+"""Limit of series of one answer, unless the settings have another one."""
 
 POINTS_MAX: Final = 10_000
 """Limit of points of one series in one answer; a screen has fewer pixels, and exports use `scan`."""
@@ -43,7 +47,8 @@ class SeriesRequest:
     `x` is an `Axis` or the key of a number; points are at the steps that have a value of both. None selects the x axis
     of each metric: the metric that `define_metric` names if the run logged it as a number, otherwise the step.
     `smoothing` is the weight of the exponential moving average, 0 (none) <= weight < 1, of a row, or of one of
-    `smoothing_parts` equal parts of the whole series.
+    `smoothing_parts` equal parts of the whole series. `writers` selects the series of each key; all
+    writers together may have `most_series` series.
     """
 
     keys: Sequence[str]
@@ -55,6 +60,8 @@ class SeriesRequest:
     seed: int = 0
     smoothing: float = 0.0
     smoothing_parts: int | None = None
+    writers: WriterSelection = PRIMARY
+    most_series: int = SERIES_MAX
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from stepwell_query.catalog.models import Activity, Document, SeriesByKey, SeriesInfo
 from stepwell_query.catalog.progress import build_progress
 from stepwell_query.catalog.series import find_series, read_documents_and_series
+from stepwell_query.catalog.writers import EVERY
 from stepwell_query.errors import RequestError
 from stepwell_query.series.bucket_reader import DRAWN_TABLES
 from stepwell_query.series.models import Axis, RunSeries, Sampling, SeriesRequest, SeriesView
 from stepwell_query.series.smoothing import add_moving_averages
-from stepwell_query.series.targets import SeriesTarget
+from stepwell_query.series.targets import SeriesTarget, check_number
 from stepwell_query.series.views import SeriesViewBuilder
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
 from stepwell_schemas.rules.metric_definitions import find_definition
+from stepwell_schemas.rules.writers import UNNAMED
 
 _AXES = frozenset(Axis)
 
@@ -42,23 +44,23 @@ def read_series(
     _check_axis(request)
     documents: dict[RunPath, Document] = {}
     if _needs_documents(runs, activity, request):
-        documents, series_by_run = read_documents_and_series(store, runs, request.keys)
+        documents, series_by_run = read_documents_and_series(store, runs, request.keys, request.writers)
     else:
-        series_by_run = find_series(store, runs, request.keys)
+        series_by_run = find_series(store, runs, request.keys, request.writers)
     known = [run for run in runs if run in activity or run in documents]
-    if x_names := _x_names(known, documents, request):
-        for run, series_of_x in find_series(store, known, x_names).items():
-            series_by_run[run] = series_of_x | series_by_run[run]
+    x_names = _x_names(known, documents, request)
+    axes = find_series(store, known, x_names, EVERY) if x_names else {run: {} for run in known}
     if request.x is not None and request.x not in _AXES and known:
-        _check_found(known, request.x, series_by_run)
+        _check_found(known, request.x, axes)
     series = {run: _unique(series_by_run[run], request.keys) for run in known}
     progress = {run: build_progress(activity.get(run), documents.get(run)) for run in known}
     targets = [
-        SeriesTarget(run, info, _axis(info, series_by_run[run], documents.get(run), request), progress[run].started_ms)
+        SeriesTarget(run, info, _axis(info, axes[run], documents.get(run), request), progress[run].started_ms)
         for run in known
         for info in series[run]
         if info.kind in DRAWN_TABLES
     ]
+    check_number(len(targets), request)
     series_views = SeriesViewBuilder(store, request, max_seconds).views(targets)
     series_views = add_moving_averages(store, request, max_seconds, targets, series_views)
     views: dict[RunPath, list[SeriesView]] = {run: [] for run in known}
@@ -107,31 +109,33 @@ def _x_names(runs: Iterable[RunPath], documents: Mapping[RunPath, Document], req
 
 
 def _axis(
-    info: SeriesInfo, series_by_run: Mapping[str, list[SeriesInfo]], document: Document | None, request: SeriesRequest
+    info: SeriesInfo, axes: Mapping[str, list[SeriesInfo]], document: Document | None, request: SeriesRequest
 ) -> Axis | SeriesInfo | None:
     """Return the x axis of a series; None if its run has no number with the requested key."""
     if request.x is not None:
-        return Axis(request.x) if request.x in _AXES else _number(series_by_run[request.x])
+        return Axis(request.x) if request.x in _AXES else _number(axes[request.x], info.writer)
     name = find_definition(info.key, document.definitions).step_metric if document else None
     if name is None or request.sampling is Sampling.LTTB:
         return Axis.STEP
     if name in _AXES:
         return Axis(name)
-    x = _number(series_by_run.get(name, []))
+    x = _number(axes.get(name, []), info.writer)
     # A metric over itself is drawn over its steps.
     return Axis.STEP if x is None or x == info else x
 
 
-def _number(series: Iterable[SeriesInfo]) -> SeriesInfo | None:
-    return next((info for info in series if info.kind is Kind.NUMBER), None)
+def _number(series: Iterable[SeriesInfo], writer: str = UNNAMED) -> SeriesInfo | None:
+    """Return the number that a writer logged, otherwise that of the first writer in order."""
+    numbers = [info for info in series if info.kind is Kind.NUMBER]
+    return next((info for info in numbers if info.writer == writer), numbers[0] if numbers else None)
 
 
-def _check_found(runs: Sequence[RunPath], x: str, series_by_run: SeriesByKey) -> None:
-    if all(_number(series_by_run[run][x]) is None for run in runs):
+def _check_found(runs: Sequence[RunPath], x: str, axes: SeriesByKey) -> None:
+    if all(_number(axes[run][x]) is None for run in runs):
         rule = "is neither _step, _timestamp or _runtime nor a number that the run logged"
         raise RequestError("x", x, rule, f"GET /api/v1/runs/{runs[0]}/metrics lists what it logged")
 
 
 def _unique(series_by_run: Mapping[str, list[SeriesInfo]], keys: Sequence[str]) -> list[SeriesInfo]:
     """Return the series of the keys without duplicates."""
-    return list({(info.key, info.kind): info for key in keys for info in series_by_run[key]}.values())
+    return list({(info.key, info.kind, info.writer): info for key in keys for info in series_by_run[key]}.values())

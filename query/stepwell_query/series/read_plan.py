@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -17,9 +18,13 @@ from stepwell_schemas.clickhouse.tables import NO_WRITER
 from stepwell_schemas.rollups.sql import LEVEL_BITS, LEVELS, bucket_sql, level_for
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
+from stepwell_schemas.rules.writers import UNNAMED
 
 PORTION_ROWS: Final = 2_000_000
 """Approximate number of rows that one statement reads; a single series may exceed it."""
+
+PORTION_CELLS: Final = 4_000_000
+"""Limit of the cells of one statement, of which few may have a read if each run has other writers."""
 
 # Upper bound of the rows at the ends of a range, below its level: fewer than 64 of each level and 256 points.
 _END_ROWS: Final = 500
@@ -37,6 +42,11 @@ class SeriesRead:
     step_from: int
     step_to: int
     shift: int
+
+    @property
+    def series(self) -> tuple[str, str, str]:
+        """The run's id, the key and the writer, in the order of the tables' sort keys."""
+        return self.run.run_id, self.info.key, self.info.writer
 
     @property
     def level(self) -> int:
@@ -85,7 +95,8 @@ class ReadBatch:
 
     `owners` has the index of each read in the request. Reads are ordered by run and key, as the tables are sorted. The
     statement returns a number for each row instead of two strings: its *cell*, which is the index of the run times the
-    number of keys, plus the index of the key.
+    number of keys, plus the index of the key. For reads of several writers, it is that number times the number of
+    writers, plus the index of the writer.
 
     Example: the reads 0: (run `b`, key `loss`), 1: (run `a`, key `loss`) and 2: (run `a`, key `acc`) give
 
@@ -102,9 +113,13 @@ class ReadBatch:
         self.reads = [reads[index] for index in indexes]
         self._runs = sorted({read.run.run_id for read in self.reads}, key=str.encode)
         self._keys = sorted({read.info.key for read in self.reads}, key=str.encode)
-        self._local = np.full(len(self._runs) * len(self._keys), -1)
-        runs, keys = _numbers(self._runs), _numbers(self._keys)
-        cells = [runs[item.run.run_id] * len(keys) + keys[item.info.key] for item in self.reads]
+        self._writers = sorted({read.info.writer for read in self.reads}, key=str.encode)
+        self._local = np.full(len(self._runs) * len(self._keys) * len(self._writers), -1)
+        runs, keys, writers = _numbers(self._runs), _numbers(self._keys), _numbers(self._writers)
+        cells = [
+            (runs[item.run.run_id] * len(keys) + keys[item.info.key]) * len(writers) + writers[item.info.writer]
+            for item in self.reads
+        ]
         self._local[cells] = np.arange(len(indexes))
         self._segments = [read.segments for read in self.reads]
         self._bounds = self._all_bounds()
@@ -114,7 +129,20 @@ class ReadBatch:
         """SQL of a row's cell. It uses parameters only; ClickHouse evaluates it once per distinct name in a block."""
         runs = _INDEX_OF.format("run_id", "runs") if len(self._runs) > 1 else "0"
         keys = _INDEX_OF.format("key", "keys") if len(self._keys) > 1 else "0"
-        return f"toUInt32({runs} * {len(self._keys):d} + {keys}) AS cell"
+        number = f"{runs} * {len(self._keys):d} + {keys}"
+        if self.several_writers:
+            number = f"({number}) * {len(self._writers):d} + {_INDEX_OF.format('writer', 'writers')}"
+        return f"toUInt32({number}) AS cell"
+
+    @property
+    def several_writers(self) -> bool:
+        """True if the reads are of more than one writer."""
+        return len(self._writers) > 1
+
+    @property
+    def series_columns(self) -> str:
+        """The columns of a table that distinguish the series."""
+        return "run_id, key, writer" if self.several_writers else "run_id, key"
 
     @property
     def shifts(self) -> Int64s:
@@ -129,16 +157,30 @@ class ReadBatch:
     def parameters(self) -> dict[str, Any]:
         """Return the parameters that name the project, the runs and the keys."""
         first = self.reads[0].run
-        return {"entity": first.entity, "project": first.project, "runs": self._runs, "keys": self._keys}
+        writers: dict[str, Any] = {}
+        if self.several_writers:
+            writers = {"writers": self._writers}
+        elif self._writers != [UNNAMED]:
+            writers = {"writer": self._writers[0]}
+        return {"entity": first.entity, "project": first.project, "runs": self._runs, "keys": self._keys, **writers}
 
     def chosen(self) -> tuple[str, dict[str, Any]]:
         """Return the condition that selects the series, and its parameters."""
-        if len(self._runs) * len(self._keys) == len(self.reads):
+        if len(self._local) == len(self.reads):
             series = "run_id IN {runs:Array(String)} AND key IN {keys:Array(String)}"
-            return f"{OF_PROJECT} AND {series} AND {NO_WRITER}", {}
+            return f"{OF_PROJECT} AND {series} AND {self._of_writers}", {}
+        if self.several_writers:
+            series = "(run_id, key, writer) IN {series:Array(Tuple(String, String, String))}"
+            return f"{OF_PROJECT} AND {series}", {"series": [read.series for read in self.reads]}
         series = "(run_id, key) IN {series:Array(Tuple(String, String))}"
-        named = {"series": [(read.run.run_id, read.info.key) for read in self.reads]}
-        return f"{OF_PROJECT} AND {series} AND {NO_WRITER}", named
+        named = {"series": [read.series[:2] for read in self.reads]}
+        return f"{OF_PROJECT} AND {series} AND {self._of_writers}", named
+
+    @property
+    def _of_writers(self) -> str:
+        if self.several_writers:
+            return "writer IN {writers:Array(String)}"
+        return NO_WRITER if self._writers == [UNNAMED] else "writer = {writer:String}"
 
     def range(self) -> dict[str, int]:
         """Return the parameters of the smallest range of steps that contains all reads."""
@@ -174,14 +216,17 @@ class ReadBatch:
             rewritten: only series that have, or have no, steps written twice; None: all series.
         """
         chosen = [
-            _Edge(read.run.run_id, read.info.key, segment.level, parent)
+            _Edge(read.run.run_id, read.info.key, read.info.writer, segment.level, parent)
             for read, segments in zip(self.reads, self._segments, strict=True)
             if rewritten is None or read.info.rewritten == rewritten
             for segment in segments
             if segment.level in levels
             for parent in segment.parents
         ]
-        return _edge_condition(chosen, ["parent"] if POINTS in levels else ["level", "parent"]) if chosen else None
+        if not chosen:
+            return None
+        position = ["parent"] if POINTS in levels else ["level", "parent"]
+        return _edge_condition(chosen, position, self._of_writers)
 
     def ends(self) -> list[int]:
         """Return the buckets of the lowest rollup level, of any series, in which points are read."""
@@ -223,12 +268,18 @@ def plan_batches(
     for read_kind, indexes in by_kind.items():
         portion: list[int] = []
         rows = 0
+        names: list[set[str]] = [set(), set(), set()]
         for index in indexes:
-            if portion and portion_rows is not None and rows + reads[index].rows > portion_rows:
+            series = reads[index].series
+            many_rows = portion_rows is not None and rows + reads[index].rows > portion_rows
+            cells = math.prod(len(known) + (name not in known) for known, name in zip(names, series, strict=True))
+            if portion and (many_rows or cells > PORTION_CELLS):
                 yield read_kind, ReadBatch(reads, portion)
-                portion, rows = [], 0
+                portion, rows, names = [], 0, [set(), set(), set()]
             portion.append(index)
             rows += reads[index].rows
+            for known, name in zip(names, series, strict=True):
+                known.add(name)
         yield read_kind, ReadBatch(reads, portion)
 
 
@@ -237,33 +288,41 @@ class _Edge(NamedTuple):
 
     run_id: str
     key: str
+    writer: str
     level: int
     parent: int
 
 
-def _edge_condition(edges: Sequence[_Edge], position: list[str]) -> tuple[str, dict[str, Any]]:
-    """Return the condition for edges, and its parameters; `position` names their fields besides run and key."""
+def _edge_condition(edges: Sequence[_Edge], position: list[str], of_writers: str) -> tuple[str, dict[str, Any]]:
+    """Return the condition for edges, and its parameters.
+
+    Args:
+        position: the names of their fields besides run, key and writer.
+        of_writers: the condition that selects the batch's writers.
+    """
     runs, keys = sorted({edge.run_id for edge in edges}), sorted({edge.key for edge in edges})
+    writers = {edge.writer for edge in edges}
     ends = {(edge.run_id, edge.level, edge.parent) for edge in edges}
     # Usually most keys of a run end at the same step: then the runs and keys are listed once, not once per edge.
-    alike = len(ends) * len(keys) <= 2 * len(edges)
-    fields = [*(["run_id"] if len(runs) > 1 or not alike else []), *([] if alike else ["key"]), *position]
-    sql = {"run_id": "run_id", "key": "key", "level": "level", "parent": f"intDiv(bucket, {1 << LEVEL_BITS})"}
+    alike = len(ends) * len(keys) * len(writers) <= 2 * len(edges)
+    series = ["key"] if len(writers) == 1 else ["key", "writer"]
+    fields = [*(["run_id"] if len(runs) > 1 or not alike else []), *([] if alike else series), *position]
+    sql = {"level": "level", "parent": f"intDiv(bucket, {1 << LEVEL_BITS})"}
     if position == ["parent"]:
         sql["parent"] = bucket_sql(LEVELS[0])
-    types = {"run_id": "String", "key": "String", "level": "UInt8", "parent": "Int64"}
-    column = ", ".join(sql[field] for field in fields)
-    kind = ", ".join(types[field] for field in fields)
+    types = {"level": "UInt8", "parent": "Int64"}
+    column = ", ".join(sql.get(field, field) for field in fields)
+    kind = ", ".join(types.get(field, "String") for field in fields)
     values = sorted({tuple(getattr(edge, field) for field in fields) for edge in edges})
     condition = (
         f"{OF_PROJECT} AND run_id IN {{edge_runs:Array(String)}} AND key IN {{edge_keys:Array(String)}}"
-        f" AND {NO_WRITER} AND tuple({column}) IN {{edges:Array(Tuple({kind}))}}"
+        f" AND {of_writers} AND tuple({column}) IN {{edges:Array(Tuple({kind}))}}"
     )
     return condition, {"edge_runs": runs, "edge_keys": keys, "edges": values}
 
 
-def _sort_key(read: SeriesRead) -> tuple[bytes, bytes]:
-    return read.run.run_id.encode(), read.info.key.encode()
+def _sort_key(read: SeriesRead) -> tuple[bytes, ...]:
+    return tuple(part.encode() for part in read.series)
 
 
 def _numbers(names: Sequence[str]) -> dict[str, int]:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from stepwell_query.catalog.models import SeriesInfo
 from stepwell_query.encoding import NotFinite, json_float, json_floats
 from stepwell_query.series.models import RunSeries, Sampling, SeriesView
 from stepwell_schemas.rules.keys import fold_key
@@ -26,7 +27,7 @@ def series_json(answer: RunSeries, non_finite: NotFinite = NotFinite.TEXT) -> di
         "smoothing_parts": answer.request.smoothing_parts,
         "series": [_view_json(view, non_finite) for view in answer.views],
         "unknown_keys": answer.unknown,
-        "undrawn": [{"key": info.key, "kind": info.kind} for info in answer.undrawn],
+        "undrawn": [{"key": info.key, "kind": info.kind, **_writer_json(info)} for info in answer.undrawn],
         "complete_to": answer.progress.as_json(),
     }
 
@@ -42,6 +43,7 @@ def _view_json(view: SeriesView, non_finite: NotFinite) -> dict[str, Any]:
         "key": view.info.key,
         "folded": fold_key(view.info.key),
         "kind": view.info.kind,
+        **_writer_json(view.info),
         "sampled": view.sampling is not Sampling.RAW,
         "sampling": view.sampling,
         "bucket_width": view.plan.width,
@@ -63,6 +65,11 @@ def _view_json(view: SeriesView, non_finite: NotFinite) -> dict[str, Any]:
     }
 
 
+def _writer_json(info: SeriesInfo) -> dict[str, Any]:
+    """Return the writer of a series, unless the key's only writer is the unnamed one."""
+    return {"writer": info.writer, "other_writers": info.writers - 1} if info.writer or info.writers > 1 else {}
+
+
 def _numbers(values: NDArray[Any], non_finite: NotFinite) -> Any:
     if values.dtype.kind == "f":
         return json_floats(values, non_finite)
@@ -72,9 +79,11 @@ def _numbers(values: NDArray[Any], non_finite: NotFinite) -> Any:
 def series_table(answers: Iterable[RunSeries]) -> pa.Table:
     """Return a table with a row for each point: its run, key, kind and x axis, and the columns of `Points`.
 
-    The column `smoothed` is present if the request asks for smoothing.
+    The column `smoothed` is present if the request asks for smoothing, the column `writer` if there are named writers.
     """
-    parts = [_view_table(answer, view) for answer in answers for view in answer.views]
+    views = [(answer, view) for answer in answers for view in answer.views]
+    named = any(_writer_json(view.info) for _, view in views)
+    parts = [_view_table(answer, view, named=named) for answer, view in views]
     return pa.concat_tables(parts) if parts else _SCHEMA.empty_table()
 
 
@@ -97,7 +106,7 @@ _SCHEMA = pa.schema(
 )
 
 
-def _view_table(answer: RunSeries, view: SeriesView) -> pa.Table:
+def _view_table(answer: RunSeries, view: SeriesView, *, named: bool) -> pa.Table:
     buckets = view.points.buckets
     count = len(buckets)
     columns = [
@@ -115,7 +124,7 @@ def _view_table(answer: RunSeries, view: SeriesView) -> pa.Table:
         ),
     ]  # fmt: skip
     table = pa.table(columns, schema=_SCHEMA)
-    if not answer.request.smoothing:
-        return table
-    averages = np.full(count, np.nan) if view.smoothed is None else view.smoothed.values
-    return table.append_column("smoothed", pa.array(averages))
+    if answer.request.smoothing:
+        averages = np.full(count, np.nan) if view.smoothed is None else view.smoothed.values
+        table = table.append_column("smoothed", pa.array(averages))
+    return table.append_column("writer", pa.repeat(view.info.writer, count)) if named else table

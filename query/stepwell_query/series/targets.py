@@ -42,3 +42,10 @@ def check_raw(reads: Sequence[SeriesRead], counts: Int64s) -> None:
         read = reads[index]
         rule = f"{read.info.key!r} has more than {POINTS_MAX:,} rows from {read.step_from} to {read.step_to}"
         raise RequestError("sampling", "raw", rule, "narrow from and to, use sampling=buckets, or use scan")
+
+
+def check_number(series: int, request: SeriesRequest) -> None:
+    """Check the number of series that the selected writers have. Raises: RequestError."""
+    if not request.writers.is_primary and series > request.most_series:
+        rule = f"selects {series:,} series, more than {request.most_series:,}"
+        raise RequestError("writer", None, rule, "name fewer writers, or ask for fewer points")

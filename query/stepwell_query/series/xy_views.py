@@ -125,11 +125,11 @@ class XYViewBuilder:
 
 def _distinct(reads: Sequence[SeriesRead]) -> tuple[list[SeriesRead], list[int]]:
     """Merge reads of the same series; return the merged reads, and the index of the one that serves each read."""
-    indexes: dict[tuple[RunPath, str], int] = {}
+    indexes: dict[tuple[RunPath, str, str], int] = {}
     distinct: list[SeriesRead] = []
     axis_indexes = []
     for read in reads:
-        index = indexes.setdefault((read.run, read.info.key), len(distinct))
+        index = indexes.setdefault((read.run, read.info.key, read.info.writer), len(distinct))
         if index == len(distinct):
             distinct.append(read)
         known = distinct[index]

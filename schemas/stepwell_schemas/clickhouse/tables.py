@@ -26,7 +26,7 @@ PROJECT_RUNS_CONDITION: Final = f"{PROJECT_CONDITION} AND run_id IN {{run_ids:Ar
 """Rows of several runs of one project."""
 
 NO_WRITER: Final = "writer = ''"
-"""Rows of points, series and rollups that name no writer: all, for now.
+"""Rows of points, series and rollups of the unnamed writer, which are all rows of most runs.
 
 `writer` is a column of their sort keys before the step: with this condition, ClickHouse finds a range of steps by
 binary search.

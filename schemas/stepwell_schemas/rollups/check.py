@@ -30,10 +30,10 @@ _QUIET_TRIES: Final = 6
 _QUIET_SECONDS: Final = 0.5
 _SHOWN: Final = 200
 _SUSPECTED: Final = 20
-_PLACES: Final = "{places:Array(Tuple(String, String, String, String, Int64))}"
+_PLACES: Final = "{places:Array(Tuple(String, String, String, String, String, Int64))}"
 
-BucketId = tuple[str, str, str, str, int]
-"""Entity, project, run, key and bucket."""
+BucketId = tuple[str, str, str, str, str, int]
+"""Entity, project, run, key, writer and bucket."""
 
 
 class Difference(NamedTuple):
@@ -41,6 +41,7 @@ class Difference(NamedTuple):
 
     path: RunPath
     key: str
+    writer: str
     level: int
     bucket: int
     stored: dict[str, Any] | None
@@ -49,7 +50,7 @@ class Difference(NamedTuple):
     @property
     def place(self) -> BucketId:
         """The bucket's series and number."""
-        return (*self.path, self.key, self.bucket)
+        return (*self.path, self.key, self.writer, self.bucket)
 
     @property
     def what(self) -> str:
@@ -133,10 +134,11 @@ def _difference(
     project: str,
     run_id: str,
     key: str,
+    writer: str,
     bucket: int,
     sides: list[int],
     rows: list[Any],
 ) -> Difference:
     by_side = {side: dict(zip(VALUES, row.values(), strict=True)) for side, row in zip(sides, rows, strict=True)}
     path = RunPath(entity, project, run_id)
-    return Difference(path, key, buckets.level, bucket, by_side.get(0), by_side.get(1))
+    return Difference(path, key, writer, buckets.level, bucket, by_side.get(0), by_side.get(1))

@@ -21,7 +21,6 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-from stepwell_schemas.clickhouse.tables import NO_WRITER
 from stepwell_schemas.rules.identifiers import RunPath
 
 LEVELS: Final = (7, 12, 17, 22, 27)
@@ -46,14 +45,15 @@ DIGEST: Final = "cityHash64({})".format(
 )
 """The SQL of a hash of the columns in VALUES."""
 
-SERIES: Final = "entity, project, run_id, key"
+SERIES: Final = "entity, project, run_id, key, writer"
 _BY_STEP: Final = "first_value", "last_value", "min_step", "min_value", "max_step", "max_value", "total"
 
 
 class Buckets(NamedTuple):
-    """The same buckets of a level for several series of a run."""
+    """The same buckets of a level for several series of a writer."""
 
     path: RunPath
+    writer: str
     keys: Sequence[str]
     buckets: Sequence[int]
 
@@ -88,11 +88,12 @@ def computing(level: int, below: int | None, chosen: Sequence[Buckets], version:
     """
     conditions, parameters = [], {"version": version}
     for number, one in enumerate(chosen):
-        given = {**one.path._asdict(), "keys": list(one.keys), "buckets": list(one.buckets)}
+        given = {**one.path._asdict(), "writer": one.writer, "keys": list(one.keys), "buckets": list(one.buckets)}
         parameters |= {f"{name}_{number}": value for name, value in given.items()}
         conditions.append(
             f"(entity = {{entity_{number}:String}} AND project = {{project_{number}:String}}"
-            f" AND run_id = {{run_id_{number}:String}} AND key IN {{keys_{number}:Array(String)}} AND {NO_WRITER}"
+            f" AND run_id = {{run_id_{number}:String}} AND key IN {{keys_{number}:Array(String)}}"
+            f" AND writer = {{writer_{number}:String}}"
             f" AND {bucket_sql(level, below)} IN {{buckets_{number}:Array(Int64)}})"
         )
     return Statement(storing(computed(level, below, " OR ".join(conditions)), "{version:UInt64}"), parameters)

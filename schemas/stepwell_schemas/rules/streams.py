@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from stepwell_schemas.rules.writers import FIRST_RANK, UNNAMED
+
 DEFAULT: Final = ""
 """The run's own rows."""
 
@@ -36,9 +38,15 @@ def main_writer(writer: str) -> str:
     return writer.rpartition(_MARK)[0] if parse_stream(writer) else writer
 
 
-def stream_key(writer: str, stream: str, name: str) -> str:
-    """Return the key of a stream's metric: `system/cpu`, or `system/rank1/cpu` for a named writer.
+def series_writer(writer: str) -> str:
+    """Return the writer that a series of `writer` is stored under: none for a side stream, whose keys have its name."""
+    return UNNAMED if parse_stream(writer) else writer
 
-    All writers of a run count steps from 0, so that a shared key would mix their values at each step.
+
+def stream_key(writer: str, stream: str, name: str) -> str:
+    """Return the key of a stream's metric: `system/cpu`, or `system/rank1/cpu` for a named writer but the first rank.
+
+    All writers of a run count steps from 0, so that a shared key would mix their values at each step. In most jobs the
+    first rank is the only one that logs: its run has the keys of a run with one process.
     """
-    return f"{stream}/{writer}/{name}" if writer else f"{stream}/{name}"
+    return f"{stream}/{name}" if writer in {UNNAMED, FIRST_RANK} else f"{stream}/{writer}/{name}"

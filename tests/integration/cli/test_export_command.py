@@ -96,6 +96,19 @@ def loss_steps(file: Path) -> list[int]:
     return steps
 
 
+@pytest.mark.usefixtures("url")
+def test_the_values_of_one_writer_are_exported(chdb_store: Store, tmp_path: Path) -> None:
+    run = RunWriter(chdb_store, RUN).document()
+    for rank in (0, 1):
+        run.as_writer(f"rank{rank}").numbers("loss", range(5), np.arange(5.0) + 10 * rank)
+    for options, first in (([], 0.0), (["--writer", "rank1"], 10.0)):
+        file = tmp_path / f"{first}.parquet"
+        export(RUN, "-o", file, *options)
+        assert pq.read_table(file).column("loss").to_pylist() == [first + step for step in range(5)]
+    for several in ("*", "rank0,rank1"):
+        export(RUN, "-o", tmp_path / "several.parquet", "--writer", several, code=2)
+
+
 @pytest.mark.usefixtures("run")
 @pytest.mark.parametrize("shape", ["wide", "long"])
 def test_each_format_is_what_the_service_scans(url: str, tmp_path: Path, shape: str) -> None:

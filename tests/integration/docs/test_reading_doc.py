@@ -75,13 +75,15 @@ def test_the_requests_do_what_the_page_says(url: str) -> None:
         pairs = [word.partition("=") for word in words[4::2]]
         parameters = {name: value for name, _, value in pairs}
         answers.append(httpx.get(words[2].replace("http://127.0.0.1:8420", url), params=parameters))
-    assert [answer.status_code for answer in answers] == [200, 200, 200]
-    history, scan, rest = answers
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 200]
+    history, scan, rest, of_writers = answers
     assert {"sampled", "complete_to", "unknown_keys"} <= history.json().keys()
     assert len(history.json()["rows"]) == 100
     assert pd.read_csv(io.BytesIO(scan.content))["_step"].tolist() == list(range(100, 200))
     assert {"stepwell-complete-to-step", "stepwell-complete-to-offset", "stepwell-next"} <= set(scan.headers)
     assert [json.loads(line)["_step"] for line in rest.text.splitlines()] == list(range(120, STEPS))
+    # The run's only writer has no name.
+    assert [(series["key"], "writer" in series) for series in of_writers.json()["series"]] == [("train/loss", False)]
 
 
 @pytest.mark.usefixtures("url")

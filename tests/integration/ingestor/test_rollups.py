@@ -50,9 +50,9 @@ async def test_rollups_are_what_the_points_give(broker: str, topics: Topics, sto
     for piece in pieces:
         events.append(batch(sequence, steps[piece], values[:, piece]))
         sequence += len(piece)
-    # A writer of its own comes late, overwrites some steps, and fills others.
+    # A session that counts its own steps comes late, overwrites some, and fills others.
     late = np.array([0, 5, 127, 128, 4_095, 8_999, 9_500, 10**9 + 1])
-    events.append(batch(0, late, noise(len(late), 1), session="late", writer="late"))
+    events.append(batch(0, late, noise(len(late), 1), session="late", current_step=0))
     async with ingesting(make_ingestor_settings(broker, topics), store):
         for event in events:
             await send(broker, topics.events, [encode(event)])

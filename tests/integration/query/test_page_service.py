@@ -71,9 +71,12 @@ async def test_what_runs_logged_together(service: Service, chdb_store: Store) ->
     for name, key in (("one", "loss"), ("two", "accuracy")):
         writer = RunWriter(chdb_store, RunPath("me", "p", name)).document()
         writer.numbers("shared", [3, 9], [1.0, 2.0]).bools(key, [1], [True])
+    for rank in ("rank0", "rank1"):
+        writer.as_writer(rank).numbers("shared", [3], [1.0])
     url = "/api/v1/projects/me/p/metrics"
     found = (await service.client.post(url, json={"run_ids": ["one", "two", "gone"]})).json()["metrics"]
     assert (found["key"], found["runs"]) == (["accuracy", "loss", "shared"], [1, 1, 2])
+    assert found["writers"] == [0, 0, 2]
     assert (found["kind"][2], found["first_step"][2], found["last_step"][2]) == ("number", 3, 9)
     found = (await service.client.post(url, json={"run_ids": ["one"]})).json()["metrics"]
     assert found["key"] == ["loss", "shared"]

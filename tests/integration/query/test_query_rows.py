@@ -255,7 +255,7 @@ def write_some(run: RunWriter, chance: random.Random) -> None:
     run.numbers("loss", range(last + 1, last + 1 + count), [chance.random() for _ in range(count)])
     if chance.random() < 0.7:
         # The slow writer continues from its own last step.
-        slow = run.last_steps.get(("slow", Kind.STRING), -1)
+        slow = run.last_steps.get(("slow", Kind.STRING, ""), -1)
         end = chance.randint(slow + 1, last + count)
         run.strings("slow", range(slow + 1, end + 1), ["x"] * (end - slow))
     if chance.random() < 0.5:

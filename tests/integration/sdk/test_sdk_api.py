@@ -93,6 +93,22 @@ def test_rows_are_filled_on_request_and_say_where(api: stepwell.Api, chdb_store:
         run.history(interpolate="cubic")
 
 
+def test_values_are_read_by_writer(api: stepwell.Api, chdb_store: Store) -> None:
+    run_path = RunPath("me", "digits", "ranks")
+    written = RunWriter(chdb_store, run_path).document()
+    for rank in (1, 0):
+        written.as_writer(f"rank{rank}").numbers("loss", range(3), np.arange(3.0) + 10 * rank)
+    run = api.run(str(run_path))
+    rows = {None: [0.0, 1.0, 2.0], "rank1": [10.0, 11.0, 12.0], "*": [0.0, 10.0, 1.0, 11.0, 2.0, 12.0]}
+    for writer, values in rows.items():
+        assert run.history(writer=writer)["loss"].tolist() == values
+        assert [row["loss"] for row in run.scan_history(writer=writer)] == values
+        assert run.scan(writer=writer).table().column("loss").to_pylist() == values
+    assert run.history(writer=["rank0", "rank1"])["_writer"].tolist() == ["rank0", "rank1"] * 3
+    assert run.series(["loss"], writer="*")["writer"].tolist() == ["rank0"] * 3 + ["rank1"] * 3
+    assert [(metric["key"], metric["writer"]) for metric in run.metrics()] == [("loss", "rank0"), ("loss", "rank1")]
+
+
 def test_all_rows_come_as_arrow_and_the_later_ones_by_cursor(api: stepwell.Api, chdb_store: Store) -> None:
     run_path = RunPath("me", "digits", "arrow")
     writer = RunWriter(chdb_store, run_path).document().numbers("a", range(50_000), np.arange(50_000.0))
@@ -147,6 +163,23 @@ def test_series_are_drawn_from_few_points(api: stepwell.Api) -> None:
         run.series(["loss", "nothing"])
     with pytest.raises(ApiError, match="sampling"):
         run.series(["loss"], sampling="some")
+
+
+def test_a_band_across_writers_has_their_names(api: stepwell.Api, chdb_store: Store) -> None:
+    writer = RunWriter(chdb_store, _RUN._replace(run_id="ranks")).document()
+    for rank in (1, 0, 2):
+        writer.as_writer(f"rank{rank}").numbers("loss", range(100), np.arange(100.0) + 1_000 * rank)
+    run = api.run("me/digits/ranks")
+    frame = run.series(["loss"], points=10, across="writers")
+    assert frame.columns.tolist() == [
+        "key", "kind", "step", "mean", "min", "max", "std", "count", "low", "high", "min_writer", "max_writer"
+    ]  # fmt: skip
+    assert (set(frame["count"]), set(frame["min_writer"]), set(frame["max_writer"])) == ({3}, {"rank0"}, {"rank2"})
+    assert (frame["low"].iloc[0], frame["mean"].iloc[-1], frame["step"].iloc[-1]) == (0.0, 1_097.5, 99)
+    some = run.series(["loss"], across="writers", writer=["rank1", "rank2"], pandas=False)
+    assert [series["writers"] for series in some] == [["rank1", "rank2"]]
+    with pytest.raises(ApiError, match="nothing"):
+        run.series(["nothing"], across="writers")
 
 
 def test_a_run_that_is_not_there(api: stepwell.Api) -> None:

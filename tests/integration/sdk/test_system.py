@@ -98,11 +98,11 @@ while run._side_streams._writers[0].current == 0:
 
 
 def test_writers_of_one_run_keep_theirs_apart(sdk: Served) -> None:
-    processes = [sdk.start(_RANK, f"rank{rank}", **_ON) for rank in range(2)]
+    processes = [sdk.start(_RANK, f"rank{rank}", **_ON) for rank in (1, 2)]
     for process in processes:
         process.communicate(timeout=60)
-    eventually(lambda: sorted(_lines(sdk)), [(f"rank{rank}/stdout", f"I am rank{rank}") for rank in range(2)])
-    for rank in range(2):
+    eventually(lambda: sorted(_lines(sdk)), [(f"rank{rank}/stdout", f"I am rank{rank}") for rank in (1, 2)])
+    for rank in (1, 2):
         eventually(partial(_is_sampled, sdk, f"system/rank{rank}/memory"), True)
     _, err = sdk.run("import stepwell\nstepwell.init(writer='rank1//system')", code=1)
     assert "end in //system" in err

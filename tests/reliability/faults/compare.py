@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from reliability.faults.model import RunModel, bits
 from stepwell_schemas.clickhouse.store import Store
-from support.readers.rollups import ROLLUPS, Place, Point, by_place, comparable, expected_rollups
+from support.readers.rollups import ROLLUPS, Place, Point, by_place, comparable, expected_rollups, series_name
 
 _VIEWS: Final = ("numbers", "strings", "bools", "others")
 _KINDS: Final = {"numbers": "number", "strings": "string", "bools": "bool", "others": "other"}
@@ -59,12 +59,14 @@ def _rows(store: Store, sql: str, where: Mapping[str, str]) -> list[dict[str, An
 
 
 def _compare_view(account: Account, store: Store, view: str, where: Mapping[str, str], model: RunModel) -> None:
-    columns = "key, step, value, exact" if view == "numbers" else "key, step, value"
-    found: Counter[tuple[str, int, Any]] = Counter()
+    columns = "key, writer, step, value, exact" if view == "numbers" else "key, writer, step, value"
+    found: Counter[tuple[str, str, int, Any]] = Counter()
     for row in _rows(store, f"SELECT {columns} FROM {{db}}.{view} WHERE here", where):
-        found[row["key"], row["step"], _shown(view, row)] += 1
+        found[row["key"], row["writer"], row["step"], _shown(view, row)] += 1
     wanted = Counter(
-        (key, step, _hashable(value)) for key, at in model.values.get(view, {}).items() for step, value in at.items()
+        (*series, step, _hashable(value))
+        for series, at in model.values.get(view, {}).items()
+        for step, value in at.items()
     )
     lost, invented = wanted - found, found - wanted
     account.points += wanted.total()
@@ -86,12 +88,12 @@ def _hashable(value: Any) -> Any:
 
 
 def _compare_metrics(account: Account, store: Store, where: Mapping[str, str], model: RunModel) -> None:
-    sql = "SELECT key, kind, first_step, last_step, count FROM {db}.metrics WHERE here ORDER BY ALL"
+    sql = "SELECT key, writer, kind, first_step, last_step, count FROM {db}.metrics WHERE here ORDER BY ALL"
     found = [tuple(row.values()) for row in _rows(store, sql, where)]
     wanted = sorted(
-        (key, _KINDS[view], min(at), max(at), len(at))
-        for view, keys in model.values.items()
-        for key, at in keys.items()
+        (*series, _KINDS[view], min(at), max(at), len(at))
+        for view, of_view in model.values.items()
+        for series, at in of_view.items()
     )
     account.note(f"{where['run']} metrics", wanted, found)
 
@@ -109,15 +111,17 @@ def _compare_physical(account: Account, store: Store, where: Mapping[str, str], 
     """Compare sums, and rows of a repeated insert, which views hide by merging."""
     for table in ("points_number", "points_string", "points_bool", "points_other"):
         sql = (
-            f"SELECT count() AS n FROM (SELECT key, step, version FROM {{db}}.{table} WHERE here"
-            " GROUP BY key, step, version HAVING count() > 1)"
+            f"SELECT count() AS n FROM (SELECT key, writer, step, version FROM {{db}}.{table} WHERE here"
+            " GROUP BY key, writer, step, version HAVING count() > 1)"
         )
         doubled = _rows(store, sql, where)[0]["n"]
         account.invented += doubled
         account.note(f"{where['run']} {table}: rows twice", 0, doubled)
     # Without FINAL: it does not merge the elements of a tuple that are read one by one.
-    newest = "argMax(totals.points, totals.end) AS points"
-    sql = f"SELECT sum(points) AS points FROM (SELECT {newest} FROM {{db}}.series WHERE here GROUP BY key, kind)"
+    of_series = (
+        "SELECT argMax(totals.points, totals.end) AS points FROM {db}.series WHERE here GROUP BY key, kind, writer"
+    )
+    sql = f"SELECT sum(points) AS points FROM ({of_series})"
     account.note(f"{where['run']} series", model.points, _rows(store, sql, where)[0]["points"])
     names = ("log_rows", "points", "missing")
     newest = ", ".join(f"argMax(totals.{name}, totals.end) AS {name}" for name in names)
@@ -125,21 +129,21 @@ def _compare_physical(account: Account, store: Store, where: Mapping[str, str], 
     sql = f"SELECT {sums} FROM (SELECT {newest} FROM {{db}}.session_activity WHERE here GROUP BY session)"
     found = tuple(_rows(store, sql, where)[0].values())
     account.note(f"{where['run']} sessions", (model.log_rows, model.points, 0), found)
-    extremes_of = "SELECT key, min(value_min) AS low, max(value_max) AS high FROM {db}.series"
-    sql = f"{extremes_of} WHERE here AND kind = 'number' GROUP BY key"
-    extremes = {row["key"]: (row["low"], row["high"]) for row in _rows(store, sql, where)}
-    for key, at in model.values.get("numbers", {}).items():
-        account.note(f"{where['run']} {key}: an extreme is missing", True, _holds(extremes.get(key), at))
+    extremes_of = "SELECT key, writer, min(value_min) AS low, max(value_max) AS high FROM {db}.series"
+    sql = f"{extremes_of} WHERE here AND kind = 'number' GROUP BY key, writer"
+    extremes = {(row["key"], row["writer"]): (row["low"], row["high"]) for row in _rows(store, sql, where)}
+    for series, at in model.values.get("numbers", {}).items():
+        account.note(f"{where['run']} {series}: an extreme is missing", True, _holds(extremes.get(series), at))
 
 
 def _compare_rollups(account: Account, store: Store, where: Mapping[str, str], model: RunModel) -> None:
     """Compare the rollups with the model's values, at the timestamps of the view, since the model has none."""
-    sql = "SELECT key, step, toUnixTimestamp64Milli(timestamp) AS at FROM {db}.numbers WHERE here"
-    logged_at = {(row["key"], row["step"]): row["at"] for row in _rows(store, sql, where)}
+    sql = "SELECT key, writer, step, toUnixTimestamp64Milli(timestamp) AS at FROM {db}.numbers WHERE here"
+    logged_at = {(row["key"], row["writer"], row["step"]): row["at"] for row in _rows(store, sql, where)}
     wanted: dict[Place, Any] = {}
-    for key, at in model.values.get("numbers", {}).items():
-        points = {step: Point(_number(pattern), logged_at.get((key, step), 0)) for step, (pattern, _) in at.items()}
-        wanted |= comparable(expected_rollups(key, points))
+    for series, at in model.values.get("numbers", {}).items():
+        points = {step: Point(_number(pattern), logged_at.get((*series, step), 0)) for step, (pattern, _) in at.items()}
+        wanted |= comparable(expected_rollups(series_name(*series), points))
     found = comparable(by_place(_rows(store, f"{ROLLUPS} WHERE here", where)))
     account.rollups += len(wanted)
     for place in sorted(wanted.keys() | found.keys()):

@@ -18,9 +18,9 @@ class Value(NamedTuple):
 
 @dataclass
 class RunModel:
-    """One run: its values by kind, key and step, and its counters."""
+    """One run: its values by kind, key and writer, and step, and its counters."""
 
-    values: dict[str, dict[str, dict[int, Any]]] = field(default_factory=dict)
+    values: dict[str, dict[tuple[str, str], dict[int, Any]]] = field(default_factory=dict)
     conflicts: list[tuple[str, int, int]] = field(default_factory=list)
     log_rows: int = 0
     points: int = 0
@@ -54,7 +54,7 @@ class RunModel:
         cells = flat(data)
         for key, (kind, shown) in cells.items():
             stored = self._spellings.setdefault(key.casefold(), key)
-            self.values.setdefault(kind, {}).setdefault(stored, {})[step] = shown
+            self.values.setdefault(kind, {}).setdefault((stored, writer), {})[step] = shown
         self.points += len(cells)
         return len(cells)
 

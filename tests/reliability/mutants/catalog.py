@@ -52,6 +52,11 @@ EVENT_PRODUCER: Final = ("tests/unit/producer/delivery/test_event_producer.py",)
 RECONNECT: Final = ("tests/unit/producer/delivery/test_reconnect.py",)
 SIGTERM: Final = ("tests/integration/sdk/test_sigterm.py",)
 DISK: Final = ("tests/unit/producer/journal/test_full_disk.py",)
+WRITERS: Final = ("tests/unit/schemas/rules/test_writers.py",)
+WRITER_ROWS: Final = ("tests/unit/query/rows/test_writer_rows.py",)
+LAUNCH: Final = ("tests/unit/producer/session/test_launch.py",)
+CLAIMS: Final = ("tests/unit/producer/session/test_node_claims.py",)
+RANKS: Final = ("tests/unit/producer/session/test_rank_sessions.py",)
 LIVENESS: Final = ("tests/unit/producer/journal/test_liveness.py",)
 SEGMENTS: Final = ("tests/unit/producer/journal/test_segments.py",)
 PUBLISHER: Final = ("tests/unit/producer/delivery/test_publisher.py",)
@@ -222,7 +227,7 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell_ingestor.planner.rollups.plan:_choose_touched",
-                "rollup_plan.choose(level, Buckets(path, _where(keys, ends == end), shut.tolist()))",
+                "rollup_plan.choose(level, Buckets(path, writer, _where(keys, ends == end), shut.tolist()))",
                 "pass",
             ),
         ),
@@ -1248,5 +1253,58 @@ MUTATIONS: Final = (
         "a changed heartbeat does not count",
         (Edit("stepwell.journal.liveness:Watch.observe", "if before != heartbeat:", "if before is None:"),),
         LIVENESS,
+    ),
+    Mutation(
+        "a named writer is shown although the unnamed one logged the key",
+        (Edit("stepwell_schemas.rules.writers:primary_writer", "name != UNNAMED, ", ""),),
+        WRITERS,
+    ),
+    Mutation(
+        "values of several writers of a key share a row",
+        (
+            Edit(
+                "stepwell_query.rows.writer_rows:_assign_rows",
+                "np.where(with_own_row, own, step * width + count)",
+                "step * width + count",
+            ),
+        ),
+        WRITER_ROWS,
+    ),
+    Mutation(
+        "a batch script of SLURM counts as a rank",
+        (
+            Edit(
+                "stepwell.session.launch:_read_rank",
+                "if source is _SLURM and not _slurm_step(environ):",
+                "if False:",
+            ),
+        ),
+        LAUNCH,
+    ),
+    Mutation(
+        "an id that a user chose counts as the id of a launch",
+        (Edit("stepwell.session.launch:_ids", "if _UNIQUE.fullmatch(elastic.lower()) else", "if elastic else"),),
+        LAUNCH,
+    ),
+    Mutation(
+        "a claim of another process is ignored",
+        (Edit("stepwell.session.node_claims:NodeClaims.owns", "            return False", "            return True"),),
+        CLAIMS,
+    ),
+    Mutation(
+        "the end of any rank ends the run",
+        (Edit("stepwell.session.primacy:Primacy.ends_run", "return self._stand_in()", "return True"),),
+        RANKS,
+    ),
+    Mutation(
+        "a rank that starts later starts after the steps of the others",
+        (
+            Edit(
+                "stepwell.session.resume:_start_of_rank",
+                "return min(started, default=max(last, last_logged_step(orphans)) + 1)",
+                "return max(last, last_logged_step(orphans)) + 1 + len(started)",
+            ),
+        ),
+        RANKS,
     ),
 )

@@ -34,9 +34,9 @@ class Change:
 
 @dataclass
 class RunModel:
-    """One run: its values by kind, key and step, its metadata, and its counters."""
+    """One run: its values by kind, key, writer and step, its metadata, and its counters."""
 
-    values: dict[tuple[str, str], dict[int, Any]] = field(default_factory=dict)
+    values: dict[tuple[str, str, str], dict[int, Any]] = field(default_factory=dict)
     conflicts: list[tuple[str, int, int]] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     state: str = "running"
@@ -77,17 +77,17 @@ class RunModel:
                     self._steps[writer] = max(self._steps.get(writer, (0, False)), after)
                     if conflict and record.step is not None:
                         self.conflicts.append((writer, record.step, step))
-                    self._log(record, step)
+                    self._log(writer, record, step)
             elif number >= skipped:
                 self._change(record)
 
-    def _log(self, call: Call, step: int) -> None:
+    def _log(self, writer: str, call: Call, step: int) -> None:
         self.log_rows += 1
         for key, value in call.data.items():
             if key:
                 kind, shown = stored_form(value)
                 stored = self._spellings.setdefault(key.casefold(), key)
-                self.values.setdefault((kind, stored), {})[step] = shown
+                self.values.setdefault((kind, stored, writer), {})[step] = shown
                 self.points += 1
 
     def _change(self, change: Change) -> None:

@@ -28,6 +28,8 @@ Cells = Counter[tuple[Any, ...]]
 POINTS: Final = ("points_number", "points_string", "points_bool", "points_other")
 _RUN: Final = ("entity", "project", "run_id")
 _SHOWN: Final = 4
+# Columns that a flush without any such value leaves out.
+_OMITTED: Final = {"exact", "writer"}
 # Tables whose rows are a function of the log alone.
 _WHOLE: Final = (*POINTS, "step_conflict_log", "key_spellings")
 # Tables with a row for each flush: columns of the newest row of a key.
@@ -50,7 +52,7 @@ def _current(totals: Iterable[Row]) -> Row:
 
 _ADDED: Final[Mapping[str, tuple[tuple[str, ...], Mapping[str, Callable[..., Any]]]]] = {
     "series": (
-        ("key", "kind"),
+        ("key", "kind", "writer"),
         {
             "first_step": min, "last_step": max, "rewritten": max, "first_version": min, "value_min": min,
             "value_max": max, "last_offset": max, "totals": _current,
@@ -121,7 +123,7 @@ def _planned_at_once(broker: Broker) -> tuple[dict[str, list[Row]], dict[TopicPa
 
 def _cells(rows: Iterable[Row]) -> Cells:
     return Counter(
-        tuple((name, _hashable(row[name])) for name in sorted(row) if name != "exact" or row[name]) for row in rows
+        tuple((name, _hashable(row[name])) for name in sorted(row) if name not in _OMITTED or row[name]) for row in rows
     )
 
 
@@ -182,9 +184,7 @@ def _against_model(found: Tables, entries: Sequence[Entry]) -> list[str]:
     logged = {(_run(row), row["version"]): row for row in found.get("step_conflict_log", ())}
     conflicts = Counter((run, row["writer"], row["asked_step"], row["step"]) for (run, _), row in logged.items())
     for run, model in models.items():
-        wanted = {
-            (*run, key, kind, step): value for (kind, key), at in model.values.items() for step, value in at.items()
-        }
+        wanted = {(*run, *series, step): value for series, at in model.values.items() for step, value in at.items()}
         have = {place: value for place, value in values.items() if place[:3] == run}
         _difference(problems, f"model of {run[2]}: values", wanted, have)
         mine = Counter({row[1:]: count for row, count in conflicts.items() if row[0] == run})
@@ -206,13 +206,13 @@ def _run(row: Row) -> tuple[str, str, str]:
 
 
 def _shown_values(found: Tables) -> dict[tuple[Any, ...], Any]:
-    """Return the rows of the public views: for each step, the value with the newest version."""
+    """Return the rows of the public views: for each writer and step, the value with the newest version."""
     shown: dict[tuple[Any, ...], Any] = {}
     for table in POINTS:
         kind = table.removeprefix("points_")
         for row in sorted(found.get(table, ()), key=lambda row: int(row["version"])):
             value = (bits(row["value"]), row.get("exact", "")) if kind == "number" else row["value"]
-            shown[(*_run(row), row["key"], kind, row["step"])] = value
+            shown[(*_run(row), kind, row["key"], row.get("writer", ""), row["step"])] = value
     return shown
 
 

@@ -17,7 +17,7 @@ _COMPUTING: Final = re.compile(
     r".* FROM \{db\}\.(?:points_number FINAL|rollups FINAL WHERE level = (\d+))",
     re.DOTALL,
 )
-_SERIES: Final = ("entity", "project", "run_id", "key")
+_SERIES: Final = ("entity", "project", "run_id", "key", "writer")
 Rows = Sequence[Row]
 Series = tuple[str, ...]
 
@@ -45,9 +45,9 @@ def computed(sql: str, asked: Parameters, visible: Callable[[str], Rows]) -> lis
 
 def _chosen(asked: Parameters) -> Iterator[tuple[Series, Sequence[int]]]:
     for number in range(sum(name.startswith("keys_") for name in asked)):
-        run = [asked[f"{name}_{number}"] for name in _SERIES[:-1]]
+        run = [asked[f"{name}_{number}"] for name in ("entity", "project", "run_id")]
         for key in asked[f"keys_{number}"]:
-            yield (*run, key), asked[f"buckets_{number}"]
+            yield (*run, key, asked[f"writer_{number}"]), asked[f"buckets_{number}"]
 
 
 def closed_before(series: Rows, points: Rows, rollups: Rows, levels: Sequence[int]) -> list[str]:
@@ -56,7 +56,7 @@ def closed_before(series: Rows, points: Rows, rollups: Rows, levels: Sequence[in
     problems = []
     for row in series:
         if row["kind"] == "number":
-            name = tuple(row[column] for column in _SERIES)
+            name = _series(row)
             have = {(one["level"], one["bucket"]) for one in stored.get(name, ())}
             for level in levels:
                 buckets = {point["step"] >> level for point in by_series.get(name, ())}
@@ -109,5 +109,10 @@ def _final(rows: Rows, level: int) -> Rows:
 def _by_series(rows: Iterable[Row]) -> dict[Series, list[Row]]:
     found: dict[Series, list[Row]] = {}
     for row in rows:
-        found.setdefault(tuple(row[name] for name in _SERIES), []).append(row)
+        found.setdefault(_series(row), []).append(row)
     return found
+
+
+def _series(row: Row) -> Series:
+    # A flush without a named writer leaves the column out.
+    return tuple(row.get(name, "") for name in _SERIES)

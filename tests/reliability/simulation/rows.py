@@ -13,19 +13,20 @@ Row = dict[str, Any]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _Layout = tuple[list[str], list[Callable[[pa.Array], list[Any]]]]
-_layouts: dict[tuple[str, int], _Layout] = {}
+_layouts: dict[tuple[str, ...], _Layout] = {}
 
 
 def python_rows(name: str, table: pa.Table) -> list[Row]:
     """Return the rows of a table as readers see them: `value` instead of `bits`, and times as datetimes in UTC.
 
-    Tables with the same name and number of columns have the same types.
+    Tables with the same name and columns have the same types.
     """
     if not isinstance(table, pa.Table):
         return cast("list[Row]", table.to_pylist())
-    layout = _layouts.get((name, table.num_columns))
+    columns = (name, *table.column_names)
+    layout = _layouts.get(columns)
     if layout is None:
-        layout = _layouts[name, table.num_columns] = _layout(table.schema)
+        layout = _layouts[columns] = _layout(table.schema)
     names, readers = layout
     return [
         dict(zip(names, row, strict=False))

@@ -36,7 +36,7 @@ _RUN: Final = ("entity", "project", "run_id")
 _KEYS: Final = {
     "run_states": (*_RUN, "scope", "name"),
     "key_spellings": (*_RUN, "folded", "spelling"),
-    "series": (*_RUN, "key", "kind"),
+    "series": (*_RUN, "key", "kind", "writer"),
     "run_activity": _RUN,
     "session_activity": (*_RUN, "session"),
     "run_documents": _RUN,

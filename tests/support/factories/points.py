@@ -76,11 +76,12 @@ class RunWriter:
     run: RunPath
     rolled: bool = field(default=True, kw_only=True)
     offset: int = 0
-    last_steps: dict[tuple[str, Kind], int] = field(default_factory=dict)
-    series_totals: dict[tuple[str, Kind], SeriesTotals] = field(default_factory=dict)
+    last_steps: dict[tuple[str, Kind, str], int] = field(default_factory=dict)
+    series_totals: dict[tuple[str, Kind, str], SeriesTotals] = field(default_factory=dict)
     counts: Counts = NO_COUNTS
     current_stream: str = DEFAULT
     activity: bool = True
+    writer: str = ""
 
     def document(self, **columns: Any) -> Self:
         """Write the run's metadata; `config`, `summary` and `metric_definitions` are plain values here."""
@@ -107,8 +108,9 @@ class RunWriter:
         more = {} if exact is None else {"exact": pa.array(exact, pa.string())}
         versions = self._points("points_number", key, at, {"bits": float_bits(numbers)} | more)
         if self.rolled:
-            before = self.last_steps.get((key, Kind.NUMBER), -1)
-            fill_rollups(self.store, self.run, key, before, int(at.min()), int(at.max()), self.offset + 1)
+            before = self.last_steps.get((key, Kind.NUMBER, self.writer), -1)
+            steps_of = int(at.min()), int(at.max())
+            fill_rollups(self.store, self.run, key, self.writer, before, *steps_of, self.offset + 1)
         there = numbers[~np.isnan(numbers)]
         low, high = (float(there.min()), float(there.max())) if len(there) else (math.inf, -math.inf)
         with np.errstate(invalid="ignore", over="ignore"):
@@ -158,7 +160,7 @@ class RunWriter:
         self.offset += 1
         versions = self._versions(len(steps))
         columns = {
-            **_repeated({**self.run._asdict(), "key": key}, len(steps)),
+            **_repeated({**self.run._asdict(), "key": key, "writer": self.writer}, len(steps)),
             "step": pa.array(steps),
             "timestamp": _times(steps),
             "version": versions,
@@ -192,6 +194,11 @@ class RunWriter:
         self.current_stream = name
         return self
 
+    def as_writer(self, name: str) -> Self:
+        """Write all further values as a writer of this name."""
+        self.writer = name
+        return self
+
     def _series(
         self,
         key: str,
@@ -201,17 +208,18 @@ class RunWriter:
         last: tuple[int, int, float | str] = (0, 0, ""),
         exact: str = "",
     ) -> None:
-        before = self.last_steps.get((key, kind), -1)
+        series = key, kind, self.writer
+        before = self.last_steps.get(series, -1)
         rewritten = int(steps[0]) <= before or bool((np.diff(steps) <= 0).any())
-        self.last_steps[key, kind] = max(before, int(steps[-1]))
+        self.last_steps[series] = max(before, int(steps[-1]))
         number, text = (last[2], exact) if isinstance(last[2], float) else (0.0, last[2])
         low, high, total, not_nan = figures
-        earlier = self.series_totals.get((key, kind), NO_TOTALS)
+        earlier = self.series_totals.get(series, NO_TOTALS)
         points, numbers = earlier.points + len(steps), earlier.not_nan + not_nan
-        after = SeriesTotals(self.last_steps[key, kind], points, numbers, earlier.value_sum + total)
-        self.series_totals[key, kind] = after
+        after = SeriesTotals(self.last_steps[series], points, numbers, earlier.value_sum + total)
+        self.series_totals[series] = after
         columns = {
-            **_repeated({**self.run._asdict(), "key": key, "kind": str(kind)}, 1),
+            **_repeated({**self.run._asdict(), "key": key, "kind": str(kind), "writer": self.writer}, 1),
             "first_step": pa.array([int(steps[0])], pa.int64()),
             "last_step": pa.array([int(steps[-1])], pa.int64()),
             "rewritten": pa.array([int(rewritten)], pa.uint8()),

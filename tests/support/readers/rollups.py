@@ -13,7 +13,7 @@ from stepwell_schemas.rollups.sql import LEVELS, VALUES, closed, computed, level
 from stepwell_schemas.rules.identifiers import RunPath
 
 Place = tuple[str, int, int]
-"""Key, level and bucket."""
+"""Series (see `series_name`), level and bucket."""
 
 Row = dict[str, Any]
 
@@ -81,12 +81,17 @@ def _plain(value: Any) -> Any:
     return "nan" if math.isnan(value) else struct.pack(">d", value).hex()
 
 
+def series_name(key: str, writer: str) -> str:
+    """Return the name of a series: its key, with the writer if one is named."""
+    return f"{key}@{writer}" if writer else key
+
+
 def by_place(rows: Iterable[Row]) -> dict[Place, Row]:
-    """Return rows by key, level and bucket."""
-    return {(row["key"], row["level"], row["bucket"]): row for row in rows}
+    """Return rows by series, level and bucket."""
+    return {(series_name(row["key"], row["writer"]), row["level"], row["bucket"]): row for row in rows}
 
 
-ROLLUPS = f"SELECT key, level, bucket, {', '.join(VALUES)} FROM {{db}}.rollups FINAL"
+ROLLUPS = f"SELECT key, writer, level, bucket, {', '.join(VALUES)} FROM {{db}}.rollups FINAL"
 
 
 def stored_rollups(store: Store, run: str) -> dict[Place, Row]:
@@ -97,18 +102,22 @@ def stored_rollups(store: Store, run: str) -> dict[Place, Row]:
 def wanted_rollups(store: Store, run: str, levels: Sequence[int] = LEVELS) -> dict[Place, Row]:
     """Return the expected rollups of a run, computed from its points in the view `numbers`."""
     sql = (
-        "SELECT key, step, value, toUnixTimestamp64Milli(timestamp) AS at FROM {db}.numbers WHERE run_id = {run:String}"
+        "SELECT key, writer, step, value, toUnixTimestamp64Milli(timestamp) AS at"
+        " FROM {db}.numbers WHERE run_id = {run:String}"
     )
     series: dict[str, dict[int, Point]] = {}
     for row in store.query(sql, {"run": run}).to_pylist():
-        series.setdefault(row["key"], {})[row["step"]] = Point(row["value"], row["at"])
+        name = series_name(row["key"], row["writer"])
+        series.setdefault(name, {})[row["step"]] = Point(row["value"], row["at"])
     found: dict[Place, Row] = {}
-    for key, points in series.items():
-        found |= expected_rollups(key, points, levels)
+    for name, points in series.items():
+        found |= expected_rollups(name, points, levels)
     return found
 
 
-def fill_rollups(store: Store, run: RunPath, key: str, before: int, first: int, last: int, version: int) -> None:
+def fill_rollups(
+    store: Store, run: RunPath, key: str, writer: str, before: int, first: int, last: int, version: int
+) -> None:
     """Compute the closed buckets of a series that had reached step `before` (-1: none) and got `first`..`last`.
 
     `version` is greater than that of every earlier call for the series, as the end of a flush is: of rows with equal
@@ -124,7 +133,8 @@ def fill_rollups(store: Store, run: RunPath, key: str, before: int, first: int, 
         bits = level - (below or 0)
         chosen = (
             "entity = {entity:String} AND project = {project:String} AND run_id = {run_id:String}"
-            f" AND key = {{key:String}} AND {place} >= {{low:Int64}} AND {place} < {{high:Int64}}"
+            " AND key = {key:String} AND writer = {writer:String}"
+            f" AND {place} >= {{low:Int64}} AND {place} < {{high:Int64}}"
         )
-        bounds = {"key": key, "low": start << bits, "high": end << bits, "version": version}
+        bounds = {"key": key, "writer": writer, "low": start << bits, "high": end << bits, "version": version}
         store.command(storing(computed(level, below, chosen), "{version:UInt64}"), run._asdict() | bounds)

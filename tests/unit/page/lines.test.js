@@ -3,6 +3,8 @@ import { test } from "node:test";
 import { alignLines, nearest } from "../../../query/stepwell_query/web/js/charts/align.js";
 import { aggregateCurves, union } from "../../../query/stepwell_query/web/js/series/groups.js";
 import { groupSeriesId } from "../../../query/stepwell_query/web/js/series/request_planner.js";
+import { pathOf } from "../../../query/stepwell_query/web/js/charts/highlight.js";
+import { rankColor } from "../../../query/stepwell_query/web/js/ui/palette.js";
 import { extent, buildLines, sortByX, stepsWithin } from "../../../query/stepwell_query/web/js/charts/lines.js";
 
 const points = (x, value, more = {}) => ({
@@ -100,4 +102,32 @@ test("the y axis holds the envelope, and leaves out outliers if requested", () =
   assert.ok(extent(lines, -Infinity, Infinity, { positive: false, outliers: true })[1] < 10);
   assert.deepEqual(extent(lines, 0, 5, { positive: true, outliers: false }), [1, 5]);
   assert.equal(extent(lines, 1000, 2000, { positive: false, outliers: false }), null);
+});
+
+test("the ranks of a run are a line each, without envelopes", () => {
+  const logged = ["rank0", "", "rank2"].map((writer) => points([0, 1], [3, 4], { writer, sampled: true }));
+  const lines = buildLines([{ ...single("a"), ranks: "lines" }], new Map([["a", logged]]), none);
+  assert.deepEqual(lines.map(({ name, low, rank }) => [name, low, rank]), [["rank0", null, true], ["(unnamed)", null, true], ["rank2", null, true]]);
+  assert.equal(new Set(lines.flatMap(({ id, color }) => [id, color])).size, 6);
+});
+
+test("a band over ranks is the service's, or over another axis the page's", () => {
+  const band = points([0], [2], { sampled: true, min: [1], max: [3], counts: [2], owners: { low: ["rank1"], high: ["rank0"] } });
+  const [first] = buildLines([{ ...single("a"), ranks: "band" }], new Map([["a", [band, { ...band, kind: "bool" }]]]), none);
+  assert.deepEqual([first.name, first.y, first.low, first.high, first.owners.low, first.band], ["a (2 ranks)", [2], [1], [3], ["rank1"], "ranks"]);
+  const apart = [points([0, 1], [1, NaN], { writer: "rank0" }), points([0, 1], [3, 5], { writer: "rank1" })];
+  const [second] = buildLines([{ ...single("a"), ranks: "band" }], new Map([["a", apart]]), none);
+  assert.deepEqual([second.name, second.y, second.low, second.high], ["a (2 ranks)", [2, 5], [1, 5], [3, 5]]);
+  assert.deepEqual(second.owners, { low: ["rank0", "rank1"], high: ["rank1", "rank1"] });
+});
+
+test("many ranks have colours of their own", () => {
+  const colors = Array.from({ length: 64 }, (_, at) => rankColor(at, 64));
+  assert.equal(new Set(colors).size, 64);
+  assert.ok(colors.every((color) => /^#[0-9a-f]{6}$/.test(color)));
+});
+
+test("the path of a highlighted line has a gap where a value has no position", () => {
+  const place = (value, scale) => (scale === "y" && value <= 0 ? NaN : value);
+  assert.equal(pathOf({ x: [0, 1, 2, 3, 4], y: [1, 2, NaN, -1, 5] }, place), "M0.0 1.0L1.0 2.0M4.0 5.0");
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { groupSeriesId, cacheKey, planRequests, splitRequest } from "../../../query/stepwell_query/web/js/series/request_planner.js";
+import { groupSeriesId, cacheKey, planRequests, pointsPerLine, splitRequest } from "../../../query/stepwell_query/web/js/series/request_planner.js";
 
 const LIMITS = { series: 1_000, values: 2_000_000 };
 const keysOf = (request) => request.metrics.map(({ key }) => key);
@@ -58,4 +58,38 @@ test("requests stay within the limits of the service where these are lower than 
   const request = { runs: Array.from({ length: 30 }, (_, at) => `r${at}`), metrics: [{ key: "k", folded: "k" }], points: 100 };
   assert.deepEqual(splitRequest(request, { series: 12, values: 1e6 }).map((part) => part.runs.length), [12, 12, 6]);
   assert.deepEqual(splitRequest(request, { series: 100, values: 2_000 }).map((part) => part.runs.length), [20, 10]);
+});
+
+test("aggregates are cached without an axis or a smoothing, which their requests leave out", () => {
+  const query = { key: "k", folded: "k", x: "", points: 1, parts: [] };
+  for (const part of [group("g", ["a"]), run("a", { ranks: { mode: "band", writers: 2 } })]) {
+    assert.equal(cacheKey({ ...query, x: "_step", smoothing: 0.5 }, part), cacheKey(query, part));
+    const { request } = planRequests([subscribe("k", [part], { x: "_step", smoothing: 0.5 })], LIMITS)[0];
+    assert.deepEqual([request.x, request.smoothing], [undefined, undefined]);
+  }
+});
+
+test("ranks are requested as a band or as lines, apart from the primary one, within the limits", () => {
+  const query = { key: "k", folded: "k", x: "", points: 1_000, parts: [] };
+  const parts = [run("a"), run("a", { ranks: { mode: "band", writers: 64 } }), run("a", { ranks: { mode: "lines", writers: 64 } })];
+  assert.equal(new Set(parts.map((part) => cacheKey(query, part))).size, 3);
+  const plans = planRequests(parts.map((part) => subscribe("loss", [part])), LIMITS);
+  assert.deepEqual(plans.map(({ request }) => request.ranks?.mode), [undefined, "band", "lines"]);
+  const metrics = Array.from({ length: 20 }, (_, at) => ({ key: `k${at}`, folded: `k${at}` }));
+  for (const mode of ["band", "lines"]) {
+    const lengths = splitRequest({ runs: ["a"], ranks: { mode, writers: 64 }, metrics, points: 1_000 }, LIMITS).map((part) => part.metrics.length);
+    assert.deepEqual(lengths, [7, 7, 6]);
+  }
+  assert.deepEqual([pointsPerLine(1_000, 64), pointsPerLine(1_000, 1_000), pointsPerLine(1_000, 0)], [1_000, 100, 1_000]);
+});
+
+test("the metrics of a panel's ranks are requested together, and cached by metric", () => {
+  const members = ["system/cpu", "system/rank1/cpu"].map((key) => ({ id: `a ${key}`, runs: ["a"], metric: { key, folded: key } }));
+  const one = subscribe("system/cpu", members);
+  const plans = planRequests([one, subscribe("system/memory", [run("a")])], LIMITS);
+  assert.deepEqual(plans.map(({ request }) => [request.runs, keysOf(request)]), [[["a"], ["system/cpu", "system/rank1/cpu", "system/memory"]]]);
+  assert.equal(plans[0].subscriptions.size, 2);
+  const { query } = one.subscription;
+  assert.notEqual(cacheKey(query, members[0]), cacheKey(query, members[1]));
+  assert.equal(cacheKey(query, members[1]), cacheKey({ ...query, folded: "system/rank1/cpu" }, run("a")));
 });

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readCell } from "../../../query/stepwell_query/web/js/panels/rows_cache.js";
 import { hiddenBy } from "../../../query/stepwell_query/web/js/series/metric_definitions.js";
-import { isFolded, parseSectionName, buildSections } from "../../../query/stepwell_query/web/js/panels/sections.js";
+import { combineRanks, isFolded, parseSectionName, buildSections } from "../../../query/stepwell_query/web/js/panels/sections.js";
 import { textMatcher } from "../../../query/stepwell_query/web/js/ui/text_match.js";
 
-const metric = (key, kind = "number", stream = "", folded = key.toLowerCase()) => ({ key, folded, kind, stream, first: 0, last: 1, runs: 1 });
+const metric = (key, kind = "number", stream = "", folded = key.toLowerCase()) => ({ key, folded, kind, stream, first: 0, last: 1, runs: 1, writers: 0 });
 
 test("a section is the part of a key before its first slash, or its last", () => {
   assert.equal(parseSectionName("train/gen/loss", "first"), "train");
@@ -53,4 +53,20 @@ test("a key that runs spell in other cases is one panel", () => {
   assert.equal(readCell({ _step: 1, Said: "a", said: "b" }, "said"), "b");
   assert.equal(readCell({ _step: 1, _timestamp: 2, _runtime: 3 }, "said"), undefined);
   assert.equal(readCell({ _step: 1, Straße: "a" }, "STRASSE"), "a");
+});
+
+test("the system metrics of all ranks are one panel with a member for each, or for one rank only", () => {
+  const system = ["system/cpu", "system/rank10/cpu", "system/rank2/cpu", "system/rank2/gpu.0.power"].map((key) => metric(key, "number", "system"));
+  const metrics = [metric("loss"), ...system];
+  const panels = (rank) => buildSections(combineRanks(metrics, rank), "first", "").flatMap((section) => section.panels);
+  assert.deepEqual(panels("").map(({ key, label, timed }) => [key, label, timed]), [["loss", "loss", false], ["system/cpu", "cpu", true], ["system/gpu.0.power", "gpu.0.power", true]]);
+  assert.deepEqual(panels("")[1].members.map(({ rank, key }) => [rank, key]), [["rank0", "system/cpu"], ["rank2", "system/rank2/cpu"], ["rank10", "system/rank10/cpu"]]);
+  assert.deepEqual(panels("")[1].members[1].folded, "system/rank2/cpu");
+  assert.deepEqual(panels("rank10").map(({ key, members }) => [key, members.map(({ rank }) => rank)]), [["loss", []], ["system/cpu", ["rank10"]]]);
+});
+
+test("texts of the system stay apart, and are those of the chosen rank", () => {
+  const metrics = ["system/host", "system/rank1/host"].map((key) => metric(key, "string", "system"));
+  assert.deepEqual(combineRanks(metrics, "").map(({ key }) => key), ["system/host", "system/rank1/host"]);
+  assert.deepEqual(combineRanks(metrics, "rank0").map(({ key }) => key), ["system/host"]);
 });

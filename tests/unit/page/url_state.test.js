@@ -21,6 +21,9 @@ const everything = {
   full: "line:train/loss",
   table: true,
   tab: "system",
+  ranks: "band",
+  rank: "rank3",
+  metric: "train/loss",
 };
 
 test("a view is restored from its address", () => {
@@ -37,8 +40,9 @@ test("a view without runs differs from one with the default runs", () => {
 });
 
 test("invalid parts have their defaults", () => {
-  const view = parseView("?smooth=magic:1&colors=a:red&p=k;5..1&sections=x&%=%E0%A4%A&nonsense&q=%E0%A4%A");
+  const view = parseView("?smooth=magic:1&colors=a:red&ranks=every&p=k;5..1&sections=x&%=%E0%A4%A&nonsense&q=%E0%A4%A");
   assert.deepEqual(view.smooth, { kind: "none", amount: 0 });
+  assert.equal(view.ranks, "primary");
   assert.deepEqual([view.colors, view.panels, view.sections, view.q], [{}, { k: {} }, "first", "%E0%A4%A"]);
 });
 

@@ -20,6 +20,7 @@ from stepwell_deploy.export.run import ListedRun, Target
 from stepwell_deploy.service_client import ServiceClient, run_url
 from stepwell_deploy.settings import DeploySettings
 
+_EVERY_WRITER: Final = "*"
 _STDOUT: Final = Path("-")
 _FOLDER: Final = Path("stepwell-export")
 _SHOWN_FAILURES: Final = 10
@@ -49,6 +50,7 @@ def export(
     exact: Annotated[
         bool, typer.Option("--exact", help="Add columns with the digits of integers beyond float64.")
     ] = False,
+    writer: Annotated[str | None, typer.Option(help="The writer, such as rank1; default: the primary one.")] = None,
     jobs: Annotated[int, typer.Option(min=1, max=32, help="Number of runs received concurrently.")] = 4,
     as_json: JsonFlag = False,
 ) -> None:
@@ -62,7 +64,10 @@ def export(
     if filter_ and all(len(name.strip("/").split("/")) != 2 for name in runs):
         raise typer.BadParameter("filters the runs of a project: name one, entity/project", param_hint="--filter")
     chosen = {"key": keys or None, "having": "any" if any_key else None, "min_step": min_step, "max_step": max_step}
-    given = {**chosen, "stream": stream, "exact": exact or None}
+    if writer is not None and ("," in writer or writer == _EVERY_WRITER):
+        # Rows of several writers share steps, and an export resumes after a step.
+        raise typer.BadParameter("names one writer: export each to an output of its own", param_hint="--writer")
+    given = {**chosen, "stream": stream, "exact": exact or None, "writer": writer}
     chosen_format = fmt or _ENDINGS.get(output.suffix, ExportFormat.PARQUET)
     request = ExportRequest(chosen_format, shape, {name: value for name, value in given.items() if value is not None})
     with open_service(DeploySettings()) as service:

@@ -96,18 +96,23 @@ def history(
     interpolate: Annotated[
         str | None, typer.Option(help="linear or last: rows with any of the keys, with missing values filled in.")
     ] = None,
+    writers: Annotated[
+        list[str] | None,
+        typer.Option("--writer", help="A writer, such as rank1; repeat for several, or `*`. Default: the primary one."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show a run's history: rows by step.
 
     Examples: `stepwell history me/digits/abc123 -k loss -k accuracy --samples 10` ·
     `stepwell history me/digits/abc123 --system` ·
-    `stepwell history me/digits/abc123 -k loss -k val/loss --interpolate last`
+    `stepwell history me/digits/abc123 -k loss -k val/loss --interpolate last` ·
+    `stepwell history me/digits/abc123 -k loss --writer '*'`
     """
     path = RunPath.parse(run)
     with open_service(DeploySettings()) as service:
         stream = "system" if system else "default"
-        parameters = {"key": keys, "samples": samples, "stream": stream, "interpolate": interpolate}
+        parameters = {"key": keys, "samples": samples, "stream": stream, "interpolate": interpolate, "writer": writers}
         rows = service.get(run_url(path, "history"), **parameters)["rows"]
     if as_json:
         typer.echo(json.dumps(rows))

@@ -133,6 +133,7 @@ def _as_json(difference: Difference) -> dict[str, Any]:
     position = {
         "run": str(difference.path),
         "key": difference.key,
+        "writer": difference.writer,
         "level": difference.level,
         "bucket": difference.bucket,
         **_steps(difference),
@@ -166,7 +167,7 @@ def _show(comparison: CheckResult) -> None:
             steps = _steps(difference)
             table.add_row(
                 escape(str(difference.path)),
-                escape(difference.key),
+                escape(f"{difference.key} of {difference.writer}" if difference.writer else difference.key),
                 f"{steps['from']:,} to {steps['to']:,}",
                 difference.what,
                 *_sides(difference),

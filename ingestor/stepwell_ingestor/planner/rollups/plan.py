@@ -37,10 +37,19 @@ _PARTS: Final = 16
 _FEW_POINTS: Final = 128
 
 
-class RunRows(NamedTuple):
-    """Rows of a level of a run's series; `places` has the index in `keys` for each row."""
+class WriterKeys(NamedTuple):
+    """Keys of number series of one writer."""
 
     path: RunPath
+    writer: str
+    keys: list[str]
+
+
+class WriterRows(NamedTuple):
+    """Rows of a level of a writer's series; `places` has the index in `keys` for each row."""
+
+    path: RunPath
+    writer: str
     keys: Sequence[str]
     places: Int64s
     level: int
@@ -55,27 +64,27 @@ class RollupPlan:
     """
 
     levels: Sequence[int]
-    rows: list[RunRows] = field(default_factory=list)
+    rows: list[WriterRows] = field(default_factory=list)
     chosen: dict[int, list[Buckets]] = field(default_factory=dict)
 
     def choose(self, level: int, chosen: Buckets) -> None:
         """Add buckets to compute."""
         self.chosen.setdefault(level, []).append(chosen)
 
-    def add(self, incremental: IncrementalRollups, runs: Sequence[tuple[RunPath, Sequence[str]]]) -> None:
-        """Add an incremental result for series that are ordered by run and key."""
-        starts = np.cumsum([0, *(len(keys) for _, keys in runs)])
+    def add(self, incremental: IncrementalRollups, writers: Sequence[WriterKeys]) -> None:
+        """Add an incremental result for series that are ordered by writer and key."""
+        starts = np.cumsum([0, *(len(of.keys) for of in writers)])
         for level, places, rows in incremental.rows:
             order = np.argsort(places, kind="stable")
             cuts = np.searchsorted(places[order], starts)
             for number in np.flatnonzero(np.diff(cuts)).tolist():
-                (path, keys), part = runs[number], order[cuts[number] : cuts[number + 1]]
-                self.rows.append(RunRows(path, keys, places[part] - starts[number], level, rows[part]))
+                of, part = writers[number], order[cuts[number] : cuts[number + 1]]
+                self.rows.append(WriterRows(*of, places[part] - starts[number], level, rows[part]))
         for level, places, buckets in incremental.unknown:
-            of_runs = np.searchsorted(starts, places, "right") - 1
-            for number, place, bucket in zip(of_runs.tolist(), places.tolist(), buckets.tolist(), strict=True):
-                path, keys = runs[number]
-                self.choose(level, Buckets(path, [keys[place - int(starts[number])]], [bucket]))
+            of_writers = np.searchsorted(starts, places, "right") - 1
+            for number, place, bucket in zip(of_writers.tolist(), places.tolist(), buckets.tolist(), strict=True):
+                path, writer, keys = writers[number]
+                self.choose(level, Buckets(path, writer, [keys[place - int(starts[number])]], [bucket]))
 
     def statements(self, version: int) -> Iterator[Statement]:
         """Yield the statements that compute the chosen buckets, in execution order and of bounded size."""
@@ -90,12 +99,12 @@ class RollupPlan:
 
 
 def _merge_keys(chosen: Iterable[Buckets]) -> Iterator[Buckets]:
-    """Merge the keys of a run for which the same buckets are chosen."""
-    found: dict[tuple[RunPath, tuple[int, ...]], list[str]] = {}
+    """Merge the keys of a writer for which the same buckets are chosen."""
+    found: dict[tuple[RunPath, str, tuple[int, ...]], list[str]] = {}
     for item in chosen:
-        found.setdefault((item.path, tuple(item.buckets)), []).extend(item.keys)
-    for (path, buckets), keys in found.items():
-        yield Buckets(path, keys, buckets)
+        found.setdefault((item.path, item.writer, tuple(item.buckets)), []).extend(item.keys)
+    for (path, writer, buckets), keys in found.items():
+        yield Buckets(path, writer, keys, buckets)
 
 
 def plan_rollups(
@@ -130,17 +139,18 @@ def _plan_aligned(
     state, levels = after[series.path], rollup_plan.levels
     prior = _last_steps(before, [series])
     points = series.points()
-    known = open_rows([(state.open_buckets, series.keys)], len(levels))
+    known = open_rows([(state.open_buckets, series.writer, series.keys)], len(levels))
     late = prior >= points.steps[0]
     if late.any():
-        _choose_touched(rollup_plan, series.path, _where(series.keys, late), points.steps, prior[late])
+        touched = WriterKeys(series.path, series.writer, _where(series.keys, late))
+        _choose_touched(rollup_plan, touched, points.steps, prior[late])
         known[late] = _unknown_row()
     if not late.all():
         ahead = ~late
         incremental = append_points(points.of(ahead), prior[ahead], known[ahead], levels)
-        rollup_plan.add(incremental, [(series.path, _where(series.keys, ahead))])
+        rollup_plan.add(incremental, [WriterKeys(series.path, series.writer, _where(series.keys, ahead))])
         known[ahead] = incremental.open
-    keep_rows(state.open_buckets, series.keys, known)
+    keep_rows(state.open_buckets, series.writer, series.keys, known)
 
 
 def _plan_flat(
@@ -151,42 +161,43 @@ def _plan_flat(
 ) -> None:
     """Plan the rollups of many series with few points: the cost is per series, so all are processed as flat points."""
     levels, points, prior = rollup_plan.levels, flat_points(few), _last_steps(before, few)
-    keys_of = _keys_by_run(few)
-    known = open_rows([(after[path].open_buckets, keys) for path, keys in keys_of], len(levels))
+    by_writer = _keys_by_writer(few)
+    known = open_rows([(after[of.path].open_buckets, of.writer, of.keys) for of in by_writer], len(levels))
     firsts = np.flatnonzero(np.diff(points.series, prepend=-1))
     late = prior >= points.steps[firsts]
-    names = [(path, key) for path, keys in keys_of for key in keys]
+    names = [(of.path, of.writer, key) for of in by_writer for key in of.keys]
     ends = np.append(firsts, len(points.steps))
     for place in np.flatnonzero(late).tolist():
-        path, key = names[place]
+        path, writer, key = names[place]
         steps = points.steps[ends[place] : ends[place + 1]]
-        _choose_touched(rollup_plan, path, [key], steps, prior[place : place + 1])
+        _choose_touched(rollup_plan, WriterKeys(path, writer, [key]), steps, prior[place : place + 1])
     known[late] = _unknown_row()
     if not late.all():
         ahead = ~late
         incremental = append_points(points.of(ahead), prior[ahead], known[ahead], levels)
-        by_run: dict[RunPath, list[str]] = {}
-        for place in np.flatnonzero(ahead).tolist():
-            by_run.setdefault(names[place][0], []).append(names[place][1])
-        rollup_plan.add(incremental, list(by_run.items()))
+        rollup_plan.add(incremental, _group(names[place] for place in np.flatnonzero(ahead).tolist()))
         known[ahead] = incremental.open
     start = 0
-    for path, keys in keys_of:
-        keep_rows(after[path].open_buckets, keys, known[start : start + len(keys)])
+    for path, writer, keys in by_writer:
+        keep_rows(after[path].open_buckets, writer, keys, known[start : start + len(keys)])
         start += len(keys)
 
 
-def _keys_by_run(all_series: Sequence[Series]) -> list[tuple[RunPath, list[str]]]:
-    """Return the keys of series, grouped by run."""
-    keys: dict[RunPath, list[str]] = {}
-    for item in all_series:
-        keys.setdefault(item.path, []).extend(item.keys)
-    return list(keys.items())
+def _keys_by_writer(all_series: Sequence[Series]) -> list[WriterKeys]:
+    return _group((item.path, item.writer, key) for item in all_series for key in item.keys)
+
+
+def _group(names: Iterable[tuple[RunPath, str, str]]) -> list[WriterKeys]:
+    """Group series, given by run, writer and key, by their writers."""
+    keys: dict[tuple[RunPath, str], list[str]] = {}
+    for path, writer, key in names:
+        keys.setdefault((path, writer), []).append(key)
+    return [WriterKeys(*of, own) for of, own in keys.items()]
 
 
 def _last_steps(before: Mapping[RunPath, RunState], all_series: Sequence[Series]) -> Int64s:
     kind = str(Kind.NUMBER)
-    known = (before[item.path].series.get((key, kind)) for item in all_series for key in item.keys)
+    known = (before[item.path].series.get((key, kind, item.writer)) for item in all_series for key in item.keys)
     return np.array([NEVER if totals is None else totals.last_step for totals in known])
 
 
@@ -196,17 +207,18 @@ def _unknown_row() -> Rows:
     return row
 
 
-def _choose_touched(rollup_plan: RollupPlan, path: RunPath, keys: list[str], steps: Int64s, prior: Int64s) -> None:
+def _choose_touched(rollup_plan: RollupPlan, touched: WriterKeys, steps: Int64s, prior: Int64s) -> None:
     """Choose the closed buckets with the previous last step or a row of the flush."""
+    path, writer, keys = touched
     last = np.maximum(prior, steps[-1])
     for level in rollup_plan.levels:
         buckets, ends, of_prior = np.unique(steps >> level), last >> level, prior >> level
         for end in np.unique(ends):
             if len(shut := buckets[buckets < end]):
-                rollup_plan.choose(level, Buckets(path, _where(keys, ends == end), shut.tolist()))
+                rollup_plan.choose(level, Buckets(path, writer, _where(keys, ends == end), shut.tolist()))
         apart = (of_prior < ends) & ~np.isin(of_prior, buckets)
         for bucket in np.unique(of_prior[apart]):
-            rollup_plan.choose(level, Buckets(path, _where(keys, apart & (of_prior == bucket)), [int(bucket)]))
+            rollup_plan.choose(level, Buckets(path, writer, _where(keys, apart & (of_prior == bucket)), [int(bucket)]))
 
 
 def _where(keys: list[str], chosen: Marks) -> list[str]:
@@ -216,7 +228,7 @@ def _where(keys: list[str], chosen: Marks) -> list[str]:
 def _pieces(one: Buckets) -> Iterator[Buckets]:
     for keys in _fit_parameters(one.keys):
         for start in range(0, len(one.buckets), _BUCKETS):
-            yield Buckets(one.path, keys, one.buckets[start : start + _BUCKETS])
+            yield Buckets(one.path, one.writer, keys, one.buckets[start : start + _BUCKETS])
 
 
 def _fit_parameters(keys: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -229,7 +241,7 @@ def _fit_parameters(keys: Sequence[str]) -> Iterator[Sequence[str]]:
         start = end
 
 
-def _table(parts: Sequence[RunRows], version: int) -> pa.Table:
+def _table(parts: Sequence[WriterRows], version: int) -> pa.Table:
     sizes = [len(part.rows) for part in parts]
     rows = np.concatenate([part.rows for part in parts])
     columns: dict[str, Any] = {}
@@ -239,6 +251,9 @@ def _table(parts: Sequence[RunRows], version: int) -> pa.Table:
         columns[name] = names.column(np.repeat(codes, sizes))
     keys = Names()
     columns["key"] = keys.column(np.concatenate([keys.codes(part.keys)[part.places] for part in parts]))
+    if any(part.writer for part in parts):
+        writers = Names()
+        columns["writer"] = writers.column(np.repeat(writers.codes(part.writer for part in parts), sizes))
     columns["level"] = np.repeat(np.array([part.level for part in parts], np.uint8), sizes)
     for name in ("bucket", *VALUES):
         columns[name] = np.ascontiguousarray(rows[name])

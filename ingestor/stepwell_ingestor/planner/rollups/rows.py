@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stepwell_ingestor.planner.layers import Known
 from stepwell_ingestor.planner.point_tables import Int64s
+from stepwell_ingestor.planner.run_state import OpenId
 from stepwell_schemas.rollups.arrays import first_indexes, run_starts
 
 _INTEGERS: Final = ("bucket", "first_step", "last_step", "last_timestamp", "min_step", "max_step")
@@ -153,8 +154,8 @@ def merge_rows(rows: Rows, starts: Int64s) -> Rows:
     return made
 
 
-def open_rows(runs: Iterable[tuple[Known[str, bytes], Sequence[str]]], levels: int) -> Rows:
-    """Return the rows of the open buckets of some series of runs: [key, level].
+def open_rows(writers: Iterable[tuple[Known[OpenId, bytes], str, Sequence[str]]], levels: int) -> Rows:
+    """Return the rows of the open buckets of some series, given by run, writer and keys: [key, level].
 
     A row is known if its bucket is that of the series' last step; an unknown one must be computed from stored points. A
     known row may have no points yet.
@@ -164,12 +165,12 @@ def open_rows(runs: Iterable[tuple[Known[str, bytes], Sequence[str]]], levels: i
     nothing = unknown.tobytes()
     # Bytes per series and not one array of all: adding a key would copy it. Joined as bytes, since numpy takes 100 µs
     # to concatenate two arrays of rows.
-    found = [known.get(key, nothing) for known, keys in runs for key in keys]
+    found = [known.get((key, writer), nothing) for known, writer, keys in writers for key in keys]
     return np.frombuffer(bytearray().join(found), ROW).reshape(len(found), levels)
 
 
-def keep_rows(known: Known[str, bytes], keys: Sequence[str], rows: Rows) -> None:
-    """Store the rows of the open buckets of some series: [key, level]."""
+def keep_rows(known: Known[OpenId, bytes], writer: str, keys: Sequence[str], rows: Rows) -> None:
+    """Store the rows of the open buckets of some series of a writer: [key, level]."""
     packed, width = rows.tobytes(), rows.shape[1] * ROW.itemsize
     for place, key in enumerate(keys):
-        known[key] = packed[place * width : (place + 1) * width]
+        known[key, writer] = packed[place * width : (place + 1) * width]

@@ -12,6 +12,7 @@ from stepwell_query.errors import RequestError
 _INT64_MAX = 2**63 - 1
 # Longer than any valid key or cursor, so that their own rules report errors.
 TEXT_MAX = 100_000
+WRITERS_MAX = 10_000
 
 StepBound = Annotated[int | None, Field(ge=0, le=_INT64_MAX)]
 AnyFormat = Annotated[Format | None, Field(description="Format of the answer; by default the preference in `Accept`.")]
@@ -20,6 +21,17 @@ Nan = Annotated[
     Field(
         description="Form of NaN and infinities in JSON: `text`, the strings `NaN`, `Infinity` and `-Infinity`;"
         " `literal`, bare words for parsers that read them as floats, which distinguishes NaN from a string `NaN`."
+    ),
+]
+
+
+WriterNames = Annotated[
+    tuple[str, ...],
+    Field(
+        max_length=WRITERS_MAX,
+        description="The writer of the values, such as `rank1`. For several, repeat it or separate names by commas; `*`"
+        " selects all writers. The empty name is the writer without a name. Default: the primary writer of each key,"
+        " which is the one without a name, otherwise `rank0`, otherwise the first that logged the key.",
     ),
 ]
 

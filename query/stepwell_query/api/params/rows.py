@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from stepwell_query.api.params.common import TEXT_MAX, AnyFormat, Nan, Parameters, StepBound, check_range
+from stepwell_query.api.params.common import TEXT_MAX, AnyFormat, Nan, Parameters, StepBound, WriterNames, check_range
+from stepwell_query.catalog.writers import WriterSelection
 from stepwell_query.encoding import NotFinite
 from stepwell_query.rows.history import SAMPLES_MAX, HistoryRequest
 from stepwell_query.rows.interpolation import Interpolation
@@ -51,6 +52,7 @@ class RowsQuery(Parameters):
         description="Without keys: `default`, the values that the run logged; `system`, its system metrics; `console`,"
         " its console output. Each stream has separate steps.",
     )
+    writer: WriterNames = ()
     format: AnyFormat = None
 
     def all_keys(self) -> list[str]:
@@ -78,7 +80,13 @@ class HistoryQuery(RowsQuery):
     def request(self) -> HistoryRequest:
         """Return the request. Raises: RequestError, KeyRuleError."""
         return HistoryRequest(
-            self.all_keys(), self.samples, self.min_step, self.max_step, self.stream_name(), self.interpolate
+            self.all_keys(),
+            self.samples,
+            self.min_step,
+            self.max_step,
+            self.stream_name(),
+            self.interpolate,
+            WriterSelection.parse(self.writer),
         )
 
 
@@ -99,7 +107,8 @@ class ScanQuery(RowsQuery):
         description="Exclude the values that earlier scans sent. After a complete answer, send its `stepwell-next`."
         " After an interrupted one, send `STEP@OFFSET,` followed by the cursor of the interrupted request: STEP is"
         " the step after the last complete row and OFFSET the answer's `stepwell-complete-to-offset`; for a long scan,"
-        " send `KIND:KEY:STEP@OFFSET,` with the kind and the percent-encoded key of that row.",
+        " send `KIND:KEY:STEP@OFFSET,` with the kind and the percent-encoded key of that row; if several writers are"
+        " selected, `KIND:KEY:WRITER:STEP@OFFSET,`. If wide rows have a `_writer`, STEP is the last row's own step.",
     )
     page_size: int | None = Field(
         None,
@@ -125,4 +134,5 @@ class ScanQuery(RowsQuery):
             stream=self.stream_name(),
             digits=digits or self.long,
             cursor=Cursor.parse(self.cursor, long=self.long),
+            writers=WriterSelection.parse(self.writer),
         )

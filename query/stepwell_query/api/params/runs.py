@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import Field
 
-from stepwell_query.api.params.common import Nan, Parameters
+from stepwell_query.api.params.common import WRITERS_MAX, FormatQuery, Nan, Parameters
 from stepwell_query.encoding import NotFinite
 from stepwell_query.runs.columns import COLUMNS_MAX
 from stepwell_query.runs.filters.ast import Node
@@ -21,6 +21,17 @@ RUNS_DEFAULT: Final = 50
 
 # Longer than any valid text, so that the rules of the parameter report errors.
 _TEXT_MAX: Final = 100_000
+
+
+class MetricsQuery(FormatQuery):
+    """The query of GET metrics."""
+
+    writer: tuple[str, ...] = Field(
+        (),
+        max_length=WRITERS_MAX,
+        description="The writer whose metrics are listed; for several, repeat it or separate names by commas. Default:"
+        " all writers.",
+    )
 
 
 class RunsQuery(Parameters):

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
-from stepwell_query.api.params.common import TEXT_MAX, AnyFormat, Nan, Parameters, StepBound, check_range
+from stepwell_query.api.params.common import TEXT_MAX, AnyFormat, Nan, Parameters, StepBound, WriterNames, check_range
+from stepwell_query.catalog.writers import EVERY, WriterSelection
 from stepwell_query.encoding import NotFinite
 from stepwell_query.errors import RequestError
 from stepwell_query.runs.fields import GROUPABLE
-from stepwell_query.series.groups.read import check_group_by
+from stepwell_query.series.groups.read import BY_WRITER, check_group_by
 from stepwell_query.series.models import POINTS_MAX, Sampling, SeriesRequest
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.rules.identifiers import RunPath
@@ -40,12 +41,14 @@ class ViewParameters(Parameters):
         if runs * len(keys) * self.points > settings.query_max_cells:
             rule = f"{runs * len(keys):,} series × {self.points:,} points are more than {settings.query_max_cells:,}"
             raise RequestError("points", self.points, rule, "ask for fewer points, or split the request")
-        return SeriesRequest(checked, self.points, self.step_from, self.step_to)
+        most = min(settings.query_max_series, settings.query_max_cells // self.points)
+        return SeriesRequest(checked, self.points, self.step_from, self.step_to, most_series=most)
 
 
 class SeriesParameters(ViewParameters):
     """Parameters of requests for series, besides runs and keys."""
 
+    writer: WriterNames = ()
     x: str | None = Field(
         None,
         max_length=TEXT_MAX,
@@ -85,6 +88,7 @@ class SeriesParameters(ViewParameters):
             seed=self.seed,
             smoothing=self.smoothing,
             smoothing_parts=self.smoothing_parts,
+            writers=WriterSelection.parse(self.writer),
         )
 
 
@@ -92,6 +96,13 @@ class RunSeriesQuery(SeriesParameters):
     """The query of GET series."""
 
     key: list[str] = Field([], description="Key of a metric; repeat it for several metrics.")
+    across: Literal["writers"] | None = Field(
+        None,
+        description="`writers`: aggregate each metric over the selected writers, by default all, instead of returning a"
+        " series for each. A writer contributes the mean of its finite values to a bucket; `mean`, `min`, `max` and"
+        " `std` are over these means, `count` is the number of writers. `min_writer` and `max_writer` are the indexes"
+        " of the writers of the extremes in `writers`.",
+    )
     format: AnyFormat = None
 
 
@@ -110,9 +121,10 @@ class GroupsBody(ViewParameters):
     group_by: str | None = Field(
         None,
         max_length=TEXT_MAX,
-        description=f"`config.KEY` (nested: `config.optimizer.lr`), {', '.join(f'`{name}`' for name in GROUPABLE)}."
-        " Default: all runs are one group.",
+        description=f"`config.KEY` (nested: `config.optimizer.lr`), {', '.join(f'`{name}`' for name in GROUPABLE)},"
+        " or `writer`: a group for each writer, by default of all. Default: all runs are one group.",
     )
+    writer: WriterNames = ()
     groups: dict[str, list[str]] | None = Field(
         None,
         description="Instead of `runs` and `group_by`: the paths of each group's runs, by the group's name. A run may"
@@ -150,4 +162,7 @@ class GroupsBody(ViewParameters):
                 "send either groups, or runs and group_by",
             )
         check_group_by(self.group_by)
-        return self.to_request(self.keys, settings, runs)
+        writers = WriterSelection.parse(self.writer)
+        if self.group_by == BY_WRITER and writers.is_primary:
+            writers = EVERY
+        return replace(self.to_request(self.keys, settings, runs), writers=writers)

@@ -26,8 +26,9 @@ class RunMetricsBody(Parameters):
 async def run_metrics(entity: str, project: str, body: RunMetricsBody, context: ContextDep) -> Response:
     """List the metrics of some runs of a project together, in columns, sorted by `key` and `kind`.
 
-    `first_step` and `last_step` are over all these runs, `runs` is the number of runs with the metric. Runs that do not
-    exist have no metrics. `folded` is the same for all spellings of a key.
+    `first_step` and `last_step` are over all these runs, `runs` is the number of runs with the metric, and `writers`
+    the number of named writers that logged it. Runs that do not exist have no metrics. `folded` is the same for all
+    spellings of a key.
     """
     check_identifier("entity", entity)
     check_identifier("project", project)

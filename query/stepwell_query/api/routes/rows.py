@@ -38,8 +38,9 @@ async def history(
     """Return at most `samples` rows of a run by step, sampled evenly and deterministically, with the first and last.
 
     With keys, rows have a value for all of them or, with `interpolate`, for any of them. `_timestamp` is in seconds
-    since the epoch, `_runtime` in seconds since the start of the run. The request is cancelled if the client
-    disconnects.
+    since the epoch, `_runtime` in seconds since the start of the run. If several of the selected writers logged the
+    same key, each has rows of its own, with its name as `_writer`. `other_writers` has the number of writers of each
+    key that are not selected. The request is cancelled if the client disconnects.
     """
     fmt = negotiate_format(request, query.format, tuple(Format))
     history_request = query.request()
@@ -63,24 +64,32 @@ def _history_bytes(
     if fmt is Format.NDJSON:
         return wide_lines(history_rows.rows, query.nan, filled=filled)
     if fmt is not Format.JSON:
-        schema = wide_schema(history_rows.rows.series, exact=query.exact, filled=filled)
-        return table_bytes(wide_table(history_rows.rows, schema, exact=query.exact, filled=filled), fmt)
+        rows = history_rows.rows
+        schema = wide_schema(rows.series, exact=query.exact, filled=filled, with_writers=rows.writers is not None)
+        return table_bytes(wide_table(rows, schema, exact=query.exact, filled=filled), fmt)
     head = {
         "run": str(path),
         "samples": history_request.samples,
         "sampled": history_rows.sampled,
         "unknown_keys": history_rows.unknown,
         "complete_to": history_rows.progress.as_json(),
+        **_other_writers(history_rows.other_writers),
     }
-    rows = wide_lines(history_rows.rows, query.nan, ",", filled=filled)
-    return json_bytes(head)[:-1] + b',"rows":[' + rows.removesuffix(b",") + b"]}"
+    lines = wide_lines(history_rows.rows, query.nan, ",", filled=filled)
+    return json_bytes(head)[:-1] + b',"rows":[' + lines.removesuffix(b",") + b"]}"
+
+
+def _other_writers(numbers: dict[str, int]) -> dict[str, Any]:
+    """Return the field with the numbers of writers that were not selected, if there are any."""
+    return {"other_writers": numbers} if numbers else {}
 
 
 @router.get("/scan")
 async def scan(path: RunDep, query: Annotated[ScanQuery, Query()], context: ContextDep, request: Request) -> Response:
     """Stream all rows of a run by step that are stored when the scan starts; the run may still be running.
 
-    With keys, rows have a value for all of them (`having=any`: for any of them). The answer is complete up to the
+    With keys, rows have a value for all of them (`having=any`: for any of them); rows of several writers are as in
+    `history`. The answer is complete up to the
     offset in its header `stepwell-complete-to-offset`; a later request with `cursor` set to its `stepwell-next` returns
     the values logged since. An answer without the end of its chunked body is incomplete; see `cursor` for how to
     continue. The scan is cancelled if the client disconnects.
@@ -100,6 +109,7 @@ async def scan(path: RunDep, query: Annotated[ScanQuery, Query()], context: Cont
             "stepwell-next": following,
         }
         head = {"run": str(path), "complete_to": reached.as_json(), "next": following}
+        head |= _other_writers(begun.selection.other_writers)
         chunks = iterate_in_threads(context, written(begun, how, head), end)
         return ClosingStreamingResponse(chunks, MEDIA_TYPES[fmt], headers)
 

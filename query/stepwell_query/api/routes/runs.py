@@ -9,9 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 
 from stepwell_query.api.dependencies import ContextDep, RunDep
 from stepwell_query.api.negotiation import encode_response, negotiate_format
-from stepwell_query.api.params.common import FormatQuery, RunQuery
-from stepwell_query.api.params.runs import ColumnsQuery, RunsQuery
+from stepwell_query.api.params.common import RunQuery
+from stepwell_query.api.params.runs import ColumnsQuery, MetricsQuery, RunsQuery
 from stepwell_query.catalog.series import read_metrics
+from stepwell_query.catalog.writers import WriterSelection
 from stepwell_query.encoding import Format, json_bytes, table_bytes
 from stepwell_query.runs.column_search import search_columns
 from stepwell_query.runs.list import check_project, read_projects, read_runs
@@ -67,13 +68,14 @@ async def run(path: RunDep, query: Annotated[RunQuery, Query()], context: Contex
 
 @router.get("/runs/{entity}/{project}/{run_id}/metrics")
 async def metrics(
-    path: RunDep, query: Annotated[FormatQuery, Query()], context: ContextDep, request: Request
+    path: RunDep, query: Annotated[MetricsQuery, Query()], context: ContextDep, request: Request
 ) -> Response:
-    """List the metrics of a run: each key and kind with its first and last step and the number of values."""
+    """List the metrics of a run: each key and kind of each writer with its first and last step and number of values."""
     fmt = negotiate_format(request, query.format, tuple(Format))
+    writers = WriterSelection.parse(query.writer)
 
     def read() -> bytes:
-        run_metrics = read_metrics(context.store, path)
+        run_metrics = read_metrics(context.store, path, writers)
         return json_bytes({"metrics": run_metrics}) if fmt is Format.JSON else table_bytes(_table(run_metrics), fmt)
 
     return encode_response(await context.in_thread(read), fmt)
@@ -100,6 +102,7 @@ def _table(metrics: list[dict[str, Any]]) -> pa.Table:
             ("last_step", pa.int64()),
             ("count", pa.int64()),
             ("stream", pa.string()),
+            ("writer", pa.string()),
             ("spellings", pa.list_(pa.string())),
         ]
     )

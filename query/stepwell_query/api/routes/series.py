@@ -16,6 +16,7 @@ from stepwell_query.catalog.models import Activity
 from stepwell_query.catalog.progress import read_activity
 from stepwell_query.encoding import Format, json_bytes, table_bytes
 from stepwell_query.errors import RunNotFoundError
+from stepwell_query.series.groups.across import across_json, across_table, read_across_writers
 from stepwell_query.series.groups.read import read_groups
 from stepwell_query.series.groups.serialize import groups_json, groups_table
 from stepwell_query.series.read import read_series
@@ -36,7 +37,8 @@ async def series(
     Long series are aggregated into buckets whose width in steps is a power of two. A bucket has its last value (`value`
     at `step`), `min`, `max` and `mean` (without NaN; the mean is of the finite values), the number of rows (`counts`)
     and of NaN values (`nans`). The same request returns the same points; a smaller range returns finer buckets, down to
-    single rows. docs/sampling.md describes other samplings and the values of `x`.
+    single rows. docs/sampling.md describes other samplings and the values of `x`. Where writers are named, each series
+    has its `writer`, and `other_writers`, the number of other writers of its key.
 
     The answer has an `ETag`. If it is sent as `If-None-Match`, the answer is 304 while nothing has changed.
     """
@@ -44,7 +46,13 @@ async def series(
     series_request = query.to_request(query.key, context.settings)
 
     def read(activity: ActivityByRun) -> bytes:
-        answers = read_series(context.store, [path], activity, series_request, context.settings.query_max_seconds)
+        seconds = context.settings.query_max_seconds
+        if query.across is not None:
+            band = read_across_writers(context.store, path, activity, series_request, seconds)
+            if fmt is Format.JSON:
+                return json_bytes(across_json(band, path, query.points, query.nan))
+            return table_bytes(across_table(band), fmt)
+        answers = read_series(context.store, [path], activity, series_request, seconds)
         if not answers:
             raise RunNotFoundError(path)
         return (
@@ -94,7 +102,8 @@ async def groups(
 
     A run contributes the mean of its finite values to a bucket. `mean`, `min`, `max` and `std` (of a sample) are over
     these means, `count` is the number of runs, `low` and `high` are the extremes of all values. Buckets without values
-    of a run are neither interpolated nor filled. The request only reads, and `If-None-Match` works as for GET.
+    of a run are neither interpolated nor filled. A run whose keys have several of the selected writers contributes with
+    each of them. The request only reads, and `If-None-Match` works as for GET.
     """
     fmt = negotiate_format(request, named, tuple(Format))
     paths = body.paths()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stepwell_query.series.math.buckets import Buckets, Float64s, Int64s, means
 from stepwell_schemas.rollups.arrays import run_starts
@@ -28,6 +29,7 @@ class GroupBuckets:
 
     `step` is the last step of any run in the bucket. `mean`, `min`, `max` and `std` (the sample standard deviation, NaN
     for one run) are over the means of the `runs` runs; `low` and `high` are the extremes of all their values.
+    `min_owner` and `max_owner` are the indexes of the first series with the means `min` and `max`.
     """
 
     group: Int64s
@@ -39,6 +41,8 @@ class GroupBuckets:
     runs: Int64s
     low: Float64s
     high: Float64s
+    min_owner: Int64s
+    max_owner: Int64s
 
     def select_group(self, group: int) -> GroupBuckets:
         """Return the buckets of one group."""
@@ -72,16 +76,28 @@ def aggregate_groups(buckets: Buckets, shifts: Int64s, members: Sequence[tuple[i
 def _summed(buckets: Buckets, group: Int64s, bucket: Int64s) -> GroupBuckets:
     if not len(group):
         none = np.empty(0, np.float64)
-        return GroupBuckets(group, group, none, none, none, none, group, none, none)
+        return GroupBuckets(group, group, none, none, none, none, group, none, none, group, group)
     starts = run_starts(group, bucket)
     runs = np.diff(np.append(starts, len(group)))
     values = means(buckets)
     mean, std = _moments(values, starts, runs)
+    lowest, highest = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
     return GroupBuckets(
-        group[starts], np.maximum.reduceat(buckets.step, starts), mean,
-        np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts), std, runs,
+        group[starts], np.maximum.reduceat(buckets.step, starts), mean, lowest, highest, std, runs,
         np.fmin.reduceat(buckets.min, starts), np.fmax.reduceat(buckets.max, starts),
+        buckets.owner[_first(values == np.repeat(lowest, runs), starts)],
+        buckets.owner[_first(values == np.repeat(highest, runs), starts)],
     )  # fmt: skip
+
+
+def _first(chosen: NDArray[np.bool_], starts: Int64s) -> Int64s:
+    """Return the first chosen index of each segment, or the first index of a segment without any."""
+    indexes = np.flatnonzero(chosen)
+    segments = np.searchsorted(starts, indexes, "right") - 1
+    first = starts.copy()
+    # Of several assignments to one place, numpy keeps the last one.
+    first[segments[::-1]] = indexes[::-1]
+    return first
 
 
 def _moments(values: Float64s, starts: Int64s, runs: Int64s) -> tuple[Float64s, Float64s]:

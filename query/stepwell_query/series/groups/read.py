@@ -1,11 +1,11 @@
-"""Series of many runs, aggregated by a config value, a tag or another field of the runs."""
+"""Series of many runs, aggregated by a config value, a tag or another field of the runs, or by writer."""
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -22,11 +22,16 @@ from stepwell_query.series.groups.aggregate import GroupBuckets, aggregate_group
 from stepwell_query.series.math.bucketing import bucket_shift, clip, filled_shift
 from stepwell_query.series.models import SeriesRequest
 from stepwell_query.series.read_plan import SeriesRead
+from stepwell_query.series.targets import check_number
 from stepwell_query.stored_json import json_object
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.kinds import Kind
+from stepwell_schemas.rules.writers import writer_order
+
+BY_WRITER: Final = "writer"
+"""Groups by the writers of series, in place of a field of runs."""
 
 _CONFIG: Final = "config."
 
@@ -39,7 +44,8 @@ SELECT entity, project, run_id, {{column}} AS value FROM {{db}}.run_documents AS
 class GroupedSeries:
     """Aggregated series of one key and kind: buckets of `2**shift` steps from `first` to `last`.
 
-    `buckets` has the buckets of each group by the group's index, without the groups that have none.
+    `buckets` has the buckets of each group by the group's index, without the groups that have none. The owners of their
+    extremes are indexes into `series`.
     """
 
     key: str
@@ -48,13 +54,14 @@ class GroupedSeries:
     last: int
     shift: int
     buckets: dict[int, GroupBuckets]
+    series: list[SeriesInfo]
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
     """The answer: the groups' values and runs, the series, and the requested runs and keys that do not exist."""
 
-    values: list[Any]
+    values: Sequence[Any]
     runs: list[list[RunPath]]
     series: list[GroupedSeries]
     unknown_runs: list[RunPath]
@@ -63,19 +70,27 @@ class Groups:
 
 
 class _GroupedKey(NamedTuple):
-    """A key of one kind, and its series in the range, one per run."""
+    """A key of one kind, and its series in the range, one per run and selected writer."""
 
     key: str
     kind: Kind
     series: list[tuple[RunPath, SeriesInfo]]
 
 
+class _Grouping(NamedTuple):
+    """The groups' values and runs, and the function that returns the indexes of a series' groups."""
+
+    values: Sequence[Any]
+    runs: list[list[RunPath]]
+    find: Callable[[RunPath, SeriesInfo], Sequence[int]]
+
+
 def check_group_by(name: str | None) -> None:
-    """Check the field that runs are grouped by. Raises: RequestError."""
-    if name is None or name in GROUPABLE or (name.startswith(_CONFIG) and name != _CONFIG):
+    """Check what series are grouped by. Raises: RequestError."""
+    if name is None or name == BY_WRITER or name in GROUPABLE or (name.startswith(_CONFIG) and name != _CONFIG):
         return
     rule = "is not a field that runs can be grouped by"
-    raise RequestError("group_by", name, rule, f"send config.KEY, or one of {', '.join(GROUPABLE)}")
+    raise RequestError("group_by", name, rule, f"send config.KEY, or one of {', '.join((*GROUPABLE, BY_WRITER))}")
 
 
 def read_groups(
@@ -91,25 +106,45 @@ def read_groups(
     """Read series of runs by group; `activity` has the stored progress of each run that exists.
 
     Args:
-        group_by: the field of the runs that names their groups, or the names of each run's groups.
+        group_by: the field of the runs that names their groups, or BY_WRITER, or the names of each run's groups.
         filled: widen the buckets of a key to the median distance between two rows of its runs.
 
     Raises:
+        RequestError: when the selected writers have too many series.
         StoreError: when ClickHouse does not answer.
     """
     known = [run for run in runs if run in activity]
-    series_by_run = find_series(store, known, request.keys)
-    values, of_run = group_values(_values(store, known, group_by))
+    series_by_run = find_series(store, known, request.keys, request.writers)
     grouped_keys = _grouped_keys(known, series_by_run, request)
-    groups = dict(zip(known, of_run, strict=True))
+    check_number(sum(len(own.series) for own in grouped_keys), request)
+    grouping = _by_writer(known, grouped_keys) if group_by == BY_WRITER else _by_run(store, known, group_by)
     return Groups(
-        values,
-        [[run for run in known if index in groups[run]] for index in range(len(values))],
-        _read_series(BucketReader(store, max_seconds), grouped_keys, groups, len(values), request, filled),
+        grouping.values,
+        grouping.runs,
+        _read_series(BucketReader(store, max_seconds), grouped_keys, grouping, request, filled),
         [run for run in runs if run not in activity],
         [key for key in dict.fromkeys(request.keys) if not any(series_by_run[run][key] for run in known)],
         {run: build_progress(activity[run], None) for run in known},
     )
+
+
+def _by_run(store: Store, runs: Sequence[RunPath], group_by: str | Mapping[RunPath, list[Any]] | None) -> _Grouping:
+    values, of_run = group_values(_values(store, runs, group_by))
+    groups = dict(zip(runs, of_run, strict=True))
+    members = [[run for run in runs if index in groups[run]] for index in range(len(values))]
+    return _Grouping(values, members, lambda run, _: groups[run])
+
+
+def _by_writer(runs: Sequence[RunPath], grouped_keys: Sequence[_GroupedKey]) -> _Grouping:
+    """Return a group for each writer of the series, in their order; the unnamed writer's has the value ''."""
+    logged: dict[str, set[RunPath]] = {}
+    for own in grouped_keys:
+        for run, info in own.series:
+            logged.setdefault(info.writer, set()).add(run)
+    names = sorted(logged, key=writer_order)
+    places = {name: [index] for index, name in enumerate(names)}
+    members = [[run for run in runs if run in logged[name]] for name in names]
+    return _Grouping(names, members, lambda _, info: places[info.writer])
 
 
 def _values(
@@ -148,21 +183,23 @@ def _grouped_keys(runs: Sequence[RunPath], series_by_run: SeriesByKey, request: 
 def _read_series(
     reader: BucketReader,
     grouped_keys: Sequence[_GroupedKey],
-    groups: Mapping[RunPath, Sequence[int]],
-    width: int,
+    grouping: _Grouping,
     request: SeriesRequest,
     filled: bool,
 ) -> list[GroupedSeries]:
-    """Read all series together; group g of the n-th key is aggregated under the number n * width + g."""
+    """Read all series together; group g of the n-th key is aggregated under the number n * (number of groups) + g."""
+    width = len(grouping.values)
     reads: list[SeriesRead] = []
     members: list[tuple[int, int]] = []
     extents = [_extent([info for _, info in own.series], request) for own in grouped_keys]
     shifts = [bucket_shift(*extent, request.points) for extent in extents]
+    starts: list[int] = []
     if filled:
         shifts = [max(shift, _spacing(own)) for shift, own in zip(shifts, grouped_keys, strict=True)]
     for number, own in enumerate(grouped_keys):
+        starts.append(len(reads))
         for run, info in own.series:
-            members += [(len(reads), number * width + group) for group in groups[run]]
+            members += [(len(reads), number * width + group) for group in grouping.find(run, info)]
             low, high = _extent([info], request)
             reads.append(SeriesRead(run, info, low, high, shifts[number]))
     aggregated = aggregate_groups(reader.read(reads), np.array([read.shift for read in reads], np.int64), members)
@@ -170,10 +207,13 @@ def _read_series(
         GroupedSeries(
             own.key, own.kind, *extents[number], shifts[number],
             {
-                group: part
+                group: replace(
+                    part, min_owner=part.min_owner - starts[number], max_owner=part.max_owner - starts[number]
+                )
                 for group in range(width)
                 if len((part := aggregated.select_group(number * width + group)).step)
             },
+            [info for _, info in own.series],
         )
         for number, own in enumerate(grouped_keys)
     ]  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +33,15 @@ def groups_json(answer: Groups, group_by: str | None, points: int, non_finite: N
 
 
 def _series_json(series: GroupedSeries, answer: Groups, non_finite: NotFinite) -> dict[str, Any]:
+    groups = [
+        {"value": stored_value(answer.values[group], non_finite)} | columns_json(bucket_columns(part), non_finite)
+        for group, part in series.buckets.items()
+    ]
+    return {**series_head(series), "groups": groups}
+
+
+def series_head(series: GroupedSeries) -> dict[str, Any]:
+    """Return the fields that describe a series and its buckets."""
     return {
         "key": series.key,
         "folded": fold_key(series.key),
@@ -40,14 +50,14 @@ def _series_json(series: GroupedSeries, answer: Groups, non_finite: NotFinite) -
         "first_step": series.first,
         "last_step": series.last,
         "x_axis": "_step",
-        "groups": [
-            {"value": stored_value(answer.values[group], non_finite)}
-            | {
-                name: json_floats(column, non_finite) if column.dtype.kind == "f" else np.ascontiguousarray(column)
-                for name, column in _columns(part).items()
-            }
-            for group, part in series.buckets.items()
-        ],
+    }
+
+
+def columns_json(columns: Mapping[str, NDArray[Any]], non_finite: NotFinite) -> dict[str, Any]:
+    """Return columns as `json_bytes` encodes them."""
+    return {
+        name: json_floats(column, non_finite) if column.dtype.kind == "f" else np.ascontiguousarray(column)
+        for name, column in columns.items()
     }
 
 
@@ -62,11 +72,12 @@ def groups_table(answer: Groups) -> pa.Table:
             columns["bucket_width"] = pa.repeat(
                 pa.scalar(min(1 << series.shift, 2**63 - 1), pa.int64()), len(part.step)
             )
-            parts.append(pa.table(columns | {name: pa.array(column) for name, column in _columns(part).items()}))
+            parts.append(pa.table(columns | {name: pa.array(column) for name, column in bucket_columns(part).items()}))
     return pa.concat_tables(parts) if parts else _EMPTY
 
 
-def _columns(part: GroupBuckets) -> dict[str, NDArray[Any]]:
+def bucket_columns(part: GroupBuckets) -> dict[str, NDArray[Any]]:
+    """Return the columns of a group's buckets, by their names in answers."""
     return {
         "step": part.step,
         "mean": part.mean,
@@ -79,13 +90,13 @@ def _columns(part: GroupBuckets) -> dict[str, NDArray[Any]]:
     }
 
 
-_EMPTY = pa.schema(
-    [
-        *((name, pa.string()) for name in ("key", "kind", "group")),
-        ("bucket_width", pa.int64()),
-        ("step", pa.int64()),
-        *((name, pa.float64()) for name in ("mean", "min", "max", "std")),
-        ("count", pa.int64()),
-        *((name, pa.float64()) for name in ("low", "high")),
-    ]
-).empty_table()
+BUCKET_FIELDS: Final = (
+    ("bucket_width", pa.int64()),
+    ("step", pa.int64()),
+    *((name, pa.float64()) for name in ("mean", "min", "max", "std")),
+    ("count", pa.int64()),
+    *((name, pa.float64()) for name in ("low", "high")),
+)
+"""Names and types of the columns that tables of all answers with groups have."""
+
+_EMPTY = pa.schema([*((name, pa.string()) for name in ("key", "kind", "group")), *BUCKET_FIELDS]).empty_table()

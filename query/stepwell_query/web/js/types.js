@@ -39,12 +39,14 @@
  * @property {number} first
  * @property {number} last
  * @property {number} runs number of runs that have it
+ * @property {number} writers number of named writers that logged it, such as the ranks of a job
  * @property {string} stream "" for values that scripts logged
  *
  * @typedef {object} Points One sampled series; all arrays have the same length.
  * @property {string} key
  * @property {string} folded
  * @property {string} kind
+ * @property {string} [writer] the writer that logged the series; "" if it has no name
  * @property {string} axis the metric on the x axis
  * @property {boolean} sampled whether a point represents several rows
  * @property {number} width steps per bucket
@@ -57,6 +59,11 @@
  * @property {number[]} counts
  * @property {number[]} nans
  * @property {number[]} [smoothed] the moving average, computed over the whole series
+ * @property {Owners} [owners] of a band over writers, whose `counts` are numbers of writers
+ *
+ * @typedef {{low: string[], high: string[]}} Owners The writers of the least and the greatest value of each point.
+ *
+ * @typedef {"primary" | "band" | "lines"} RankMode How a metric that several ranks logged is drawn.
  *
  * @typedef {"none" | "ema" | "average" | "gaussian"} SmoothKind
  * @typedef {{kind: SmoothKind, amount: number}} Smooth
@@ -85,6 +92,9 @@
  * @property {string} full id of the enlarged panel
  * @property {boolean} table whether the runs are shown as a table
  * @property {string} tab tab of a run's page
+ * @property {RankMode} ranks of a run's page
+ * @property {string} rank the only rank whose system metrics and console output are shown; "": all
+ * @property {string} metric the metric of the table of ranks; "": the first
  *
  * @typedef {object} Line A line of a chart; all arrays have the same length, and x ascends.
  * @property {string} id
@@ -102,7 +112,9 @@
  * @property {number[]} last the last value of each bucket
  * @property {boolean} sampled
  * @property {boolean} dash
- * @property {string} band the meaning of low and high: "min–max" or "± std"
+ * @property {string} band the meaning of low and high: "min–max", "± std" of runs, or "ranks" for the extremes over ranks
+ * @property {Owners} [owners]
+ * @property {boolean} [rank] whether it is one of many lines of ranks, of which the hovered one is highlighted
  */
 
 export {};

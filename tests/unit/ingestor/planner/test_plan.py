@@ -248,6 +248,17 @@ def test_a_run_is_known_by_its_events() -> None:
     assert document.summary.text() == '{"best": 0.5}'
 
 
+def test_a_late_start_of_a_rank_does_not_start_a_finished_run_again() -> None:
+    started = RunStarted(**PATH._asdict(), client="sdk", writer="rank0", tags=["t"], config='{"lr": 1}')
+    finished = RunFinished(**PATH._asdict(), exit_code=0, state="finished")
+    late = RunStarted(**PATH._asdict(), writer="rank1", timestamp=9_000, config='{"own": 1}')
+    for events, state in (([started, finished, late], "finished"), ([late, started], "running"), ([late], "running")):
+        (plan,) = flushed(received(events), [])
+        document = plan.states[PATH].document
+        assert document is not None
+        assert (document.state, '"own": 1' in document.config.text()) == (state, True)
+
+
 def test_a_commit_and_whether_it_is_dirty_change_together() -> None:
     starts: list[tuple[dict[str, Any], tuple[str, str, bool | None]]] = [
         ({"program": "a.py"}, ("a.py", "", None)),

@@ -21,7 +21,16 @@ from stepwell_schemas.rollups.sql import Buckets, level_below
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
 from support.factories.numbers import with_values
-from support.readers.rollups import Place, Point, Row, comparable, expected_rollups, point_row, row_together
+from support.readers.rollups import (
+    Place,
+    Point,
+    Row,
+    comparable,
+    expected_rollups,
+    point_row,
+    row_together,
+    series_name,
+)
 
 PATH = RunPath("e", "p", "r")
 LEVELS = (1, 3, 5)
@@ -70,7 +79,7 @@ flushes = st.lists(
 
 @dataclass
 class Tables:
-    """Stored rows; each effect of a flush is applied completely."""
+    """Stored rows by series (see `name_of`); each effect of a flush is applied completely."""
 
     points: dict[tuple[str, int], tuple[int, Point]] = field(default_factory=dict)
     rollups: dict[Place, tuple[int, Row]] = field(default_factory=dict)
@@ -89,26 +98,28 @@ class Tables:
 
     def _store_points(self, plan: FlushPlan) -> None:
         for row in with_values(plan.tables["points_number"]).to_pylist():
-            place = row["key"], row["step"]
+            place = name_of(row), row["step"]
             point = Point(row["value"], round(row["timestamp"].timestamp() * 1_000))
             if row["version"] >= self.points.get(place, (0, point))[0]:
                 self.points[place] = row["version"], point
 
     def _store_rollups(self, rows: list[Row]) -> None:
         for row in rows:
-            place = row["key"], row["level"], row["bucket"]
+            place = name_of(row), row["level"], row["bucket"]
             if row["version"] >= self.rollups.get(place, (-1, row))[0]:
                 self.rollups[place] = row["version"], row
 
     def _compute(self, level: int, chosen: Buckets, version: int) -> None:
         below = level_below(level, LEVELS)
         for key in chosen.keys:
-            parts = self._rows(key) if below is None else self._rolled(key, below)
+            series = {"key": key, "writer": chosen.writer}
+            name = name_of(series)
+            parts = self._rows(name) if below is None else self._rolled(name, below)
             for bucket in chosen.buckets:
                 inside = [row for row in parts if row["first_step"] >> level == bucket]
                 if inside:
                     row = row_together(inside)
-                    self._store_rollups([row | {"key": key, "level": level, "bucket": bucket, "version": version}])
+                    self._store_rollups([row | series | {"level": level, "bucket": bucket, "version": version}])
 
     def _rows(self, key: str) -> list[Row]:
         return [point_row(step, point) for step, point in sorted(self.shown(key).items())]
@@ -118,7 +129,7 @@ class Tables:
 
     def _reach(self, plan: FlushPlan) -> None:
         for row in plan.tables["series"].to_pylist():
-            self.last_steps[row["key"]] = max(self.last_steps.get(row["key"], -1), row["last_step"])
+            self.last_steps[name_of(row)] = max(self.last_steps.get(name_of(row), -1), row["last_step"])
         for key, reached in self.last_steps.items():
             there = {place[1:] for place in self.rollups if place[0] == key}
             points = self.shown(key)
@@ -136,6 +147,11 @@ class Tables:
             found = {place: row for place, (_, row) in self.rollups.items() if place[0] == key}
             assert all(bucket < reached >> level for _, level, bucket in found), "a bucket that is open has a row"
             assert comparable(found) == comparable(expected_rollups(key, self.shown(key), LEVELS))
+
+
+def name_of(row: Row) -> str:
+    """Return the name of a row's series, from its key and writer."""
+    return series_name(row["key"], row.get("writer", ""))
 
 
 def received_of(flush: Flush, current: dict[str, int], first: int) -> list[Received]:
@@ -198,5 +214,8 @@ def test_rollups_are_what_the_points_give_whatever_dies_in_between(drawn: list[F
 
 def loaded(state: RunState, tables: Tables) -> RunState:
     """Return a state as it is read back: how far series have come as of now, and nothing of open buckets."""
-    series = {(key, "number"): SeriesTotals(step, 1, 1, 0.0) for key, step in tables.last_steps.items()}
+    series = {
+        (key, "number", writer): SeriesTotals(step, 1, 1, 0.0)
+        for (key, _, writer), step in ((name.partition("@"), step) for name, step in tables.last_steps.items())
+    }
     return RunState(dict(state.writers), dict(state.sessions), dict(state.spellings), dict(state.stored_as), series)

@@ -80,7 +80,7 @@ def test_each_row_undoes_its_flush(logged: Any, places: list[int]) -> None:
     for before, plan, after in flushed(received(logged), places):
         start = plan.end - 1
         for row in rows(plan, "series"):
-            series = (row["key"], row["kind"])
+            series = (row["key"], row["kind"], row["writer"])
             assert repr(series_as_of(row["totals"], AsOf(plan.end).includes)) == repr(after.series[series])
             assert repr(series_as_of(row["totals"], AsOf(start).includes)) == repr(before.series.get(series))
         for row in rows(plan, "run_activity"):
@@ -125,6 +125,6 @@ def test_counts_are_clipped_once_for_each_sum_that_is_too_large() -> None:
 
 def test_a_series_without_points_before_the_flush_is_unknown_as_of_its_start() -> None:
     (_, plan, after), *_ = flushed(received([("a", 1.5, 3)]), [])
-    assert after.series["a", "number"] == SeriesTotals(3, 1, 1, 1.5)
+    assert after.series["a", "number", ""] == SeriesTotals(3, 1, 1, 1.5)
     (row,) = rows(plan, "series")
     assert series_as_of(row["totals"], AsOf(0).includes) is None

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from stepwell.system.gpus import Gpus
-from stepwell.system.usage import Reading, rates, read
+from stepwell.system.usage import Reading, process_only, rates, read
 
 _ME = (1, 0.0)
 _CHILD = (2, 5.0)
@@ -40,6 +40,11 @@ def test_this_machine_tells_every_documented_figure(tmp_path: Path) -> None:
     assert found["process.threads"] >= 1
     assert 0 < found["memory"] <= 100
     assert 0 < found["disk"] <= 100
+
+
+def test_metrics_of_the_process_are_those_of_no_machine() -> None:
+    metrics = {"cpu": 1.0, "memory": 2.0, "process.cpu": 3.0, "disk.read": 4.0, "process.threads": 5.0}
+    assert process_only(metrics) == {"process.cpu": 3.0, "process.threads": 5.0}
 
 
 def test_a_process_that_is_gone_tells_nothing(tmp_path: Path) -> None:
@@ -90,6 +95,7 @@ def test_gpus_tell_what_they_know(monkeypatch: pytest.MonkeyPatch) -> None:
         "gpu.0.power": 412.5,
         "gpu.1.temperature": 62.0,
     }
+    assert gpus.metrics(lambda gpu: gpu == "gpu/1") == {"gpu.1.temperature": 62.0}
     gpus.close()
 
 

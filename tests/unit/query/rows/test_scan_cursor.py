@@ -126,7 +126,7 @@ def test_spans_are_what_is_missing() -> None:
 @pytest.mark.parametrize(
     ("text", "long"),
     [(text, False) for text in ["x", "1", "1@", "@1", "-1@5", "1@-2", "1@2;3@4", f"{2**63 + 1}@1", f"1@{2**44}", "*@5"]]
-    + [(text, True) for text in ["1@2", "number:a@2", "none:a:1@2", "number::1@2", "number:a:b:1@2", "*@x"]]
+    + [(text, True) for text in ["1@2", "number:a@2", "none:a:1@2", "number::1@2", "number:a:b:c:1@2", "*@x"]]
     + [("number:a:1@2", False)],
 )
 def test_an_invalid_cursor_is_rejected_with_a_remedy(text: str, long: bool) -> None:

@@ -26,7 +26,8 @@ def test_groups_are_what_pandas_says(runs: list[Run], shift: int, data: st.DataO
     owner, step = np.array([row[:2] for row in rows], np.int64).reshape(-1, 2).T
     value = np.array([row[2] for row in rows], np.float64)
     shifts = np.full(len(runs), shift)
-    found = aggregate_groups(from_points(owner, step, value, None, shifts, extremes=False), shifts, members)
+    buckets = from_points(owner, step, value, None, shifts, extremes=False)
+    found = aggregate_groups(buckets, shifts, members)
     names = ("group", "step", "mean", "min", "max", "std", "runs", "low", "high")
     table = pd.DataFrame({name: getattr(found, name) for name in names})
 
@@ -34,6 +35,13 @@ def test_groups_are_what_pandas_says(runs: list[Run], shift: int, data: st.DataO
     assert len(table) == len(expected)
     for name in names:
         np.testing.assert_allclose(table[name], expected[name], rtol=1e-9, atol=1e-6, err_msg=name)
+    for name in ("min", "max"):
+        owners = getattr(found, f"{name}_owner").tolist()
+        means = zip(found.group.tolist(), (found.step >> shift).tolist(), getattr(found, name).tolist(), strict=True)
+        alone = [aggregate_groups(buckets, shifts, [(owner, 0)]) for owner in range(len(runs))]
+        for owner, (group, bucket, mean) in zip(owners, means, strict=True):
+            assert (owner, group) in members
+            assert alone[owner].mean[(alone[owner].step >> shift).tolist().index(bucket)] == mean
     for group in range(3):
         assert found.select_group(group).step.tolist() == table[table["group"] == group]["step"].tolist()
 

@@ -22,4 +22,5 @@ def test_names_that_only_resemble_one_are_the_users_own(writer: str) -> None:
 
 def test_writers_with_names_have_keys_of_their_own() -> None:
     assert stream_key("", SYSTEM, "cpu") == "system/cpu"
+    assert stream_key("rank0", SYSTEM, "cpu") == "system/cpu"
     assert stream_key("rank1", SYSTEM, "cpu") == "system/rank1/cpu"

@@ -103,15 +103,6 @@ export function run(entity, project, run) {
 }
 
 /**
- * Return the metrics of a run, of all its streams.
- * @param {Run} run
- * @returns {Promise<{key: string, kind: string, last_step: number, stream: string}[]>}
- */
-export async function runMetrics(run) {
-  return (await request(`/runs/${path(run.entity, run.project, run.run_id)}/metrics`)).metrics;
-}
-
-/**
  * Return the metrics of some runs together, sorted by key.
  * @param {string} entity
  * @param {string} project
@@ -127,6 +118,7 @@ export async function metrics(entity, project, ids) {
     first: columns.first_step[at],
     last: columns.last_step[at],
     runs: columns.runs[at],
+    writers: columns.writers[at],
     stream: columns.stream[at],
   }));
 }
@@ -141,8 +133,8 @@ export async function metrics(entity, project, ids) {
 /** @typedef {import("../series/request_planner.js").SeriesRequest} SeriesRequest */
 
 /** @param {SeriesRequest} request */
-function seriesBody({ metrics, ...rest }) {
-  return { ...rest, keys: metrics.map(({ key }) => key) };
+function seriesBody({ metrics, ranks, ...rest }) {
+  return { ...rest, keys: metrics.map(({ key }) => key), ...(ranks ? { writer: ["*"] } : {}) };
 }
 
 /**
@@ -166,6 +158,7 @@ function toPoints(series) {
     key: series.key,
     folded: series.folded,
     kind: series.kind,
+    writer: series.writer ?? "",
     axis: series.x_axis,
     sampled: series.sampled,
     width: series.bucket_width,
@@ -220,6 +213,47 @@ function toGroupPoints(series, group) {
 }
 
 /**
+ * Return series of a run across its writers: `value` and `mean` are the mean over the writers, `min` and `max` the
+ * extremes, `owners` the writers of these, and `counts` are numbers of writers.
+ * @param {SeriesRequest} seriesRequest of one run
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<RunSeries>}
+ */
+export async function bands({ runs = [], metrics, points, from, to }, signal) {
+  const parameters = query({ key: metrics.map(({ key }) => key), across: "writers", points, from, to });
+  const response = await request(`/runs/${path(...runs[0].split("/"))}/series${parameters}`, { signal });
+  return { run: response.run, offset: response.complete_to.offset, series: response.series.map(toBandPoints) };
+}
+
+/** @param {any} series @returns {Points} */
+function toBandPoints(series) {
+  const names = (/** @type {number[]} */ indexes) => indexes.map((index) => series.writers[index] ?? "");
+  return {
+    ...toGroupPoints(series, series),
+    min: floats(series.min),
+    max: floats(series.max),
+    owners: { low: names(series.min_writer), high: names(series.max_writer) },
+  };
+}
+
+/**
+ * @typedef {Points & {first: number, last: number, total: number}} WriterSeries `first` and `last`: steps; `total`: rows
+ */
+
+/**
+ * Return a metric of a run as each writer logged it, in few points over the time.
+ * @param {Run} run
+ * @param {string} key
+ * @param {number} points
+ * @returns {Promise<WriterSeries[]>}
+ */
+export async function writerSeries(run, key, points) {
+  const parameters = query({ key, writer: "*", points, x: "_timestamp" });
+  const response = await request(`/runs/${path(run.entity, run.project, run.run_id)}/series${parameters}`);
+  return response.series.map((/** @type {any} */ one) => ({ ...toPoints(one), first: one.first_step, last: one.last_step, total: one.count }));
+}
+
+/**
  * Convert numbers of a response: NaN and the infinities, which JSON lacks, are texts.
  * @param {(number | string)[]} values
  * @returns {number[]}
@@ -232,7 +266,7 @@ export function floats(values) {
 /**
  * Return an even sample of a run's rows.
  * @param {Run} run
- * @param {{key?: string, samples?: number, min_step?: number, max_step?: number, stream?: string}} options
+ * @param {{key?: string | string[], samples?: number, min_step?: number, max_step?: number, stream?: string}} options
  * @param {AbortSignal} [signal]
  * @returns {Promise<{rows: Record<string, any>[], sampled: boolean, complete_to: {offset: number}}>}
  */

@@ -4,6 +4,7 @@ import { alignLines, nearest } from "./align.js";
 import { withAlpha } from "../ui/palette.js";
 import { drawEnvelopes, drawNaNs } from "./chart_paint.js";
 import { count, exact, short } from "../ui/format.js";
+import { Highlight } from "./highlight.js";
 import { extent } from "./lines.js";
 import { hideTooltip, showTooltip } from "./tooltip.js";
 import { themed } from "../ui/theme.js";
@@ -38,6 +39,8 @@ export class LineChart {
     this.view = { axis: "_step", logx: false, logy: false, outliers: false, zoom: null };
     this.shape = "";
     this.hovered = false;
+    /** @type {Highlight | null} */
+    this.highlighted = null;
     this.sizes = new ResizeObserver(() => this.resize());
     this.sizes.observe(container);
     container.addEventListener("keydown", (event) => this.key(event));
@@ -50,21 +53,40 @@ export class LineChart {
     this.view = view;
     const { x, columns } = alignLines(lines, view.logy);
     const data = /** @type {uPlot.AlignedData} */ (/** @type {unknown} */ ([x, ...columns]));
-    const shape = JSON.stringify([view.axis, view.logx, view.logy, lines.map((line) => [line.id, line.color, line.dash, !!line.raw])]);
+    const shape = JSON.stringify([view.axis, view.logx, view.logy, lines.map((line) => [line.id, line.color, line.dash, !!line.raw, hidesPoints(line)])]);
     if (this.plot && shape === this.shape) {
+      this.highlighted?.show(null);
       this.plot.setData(data, true);
       return;
     }
     this.shape = shape;
     this.plot?.destroy();
+    this.highlighted = null;
     this.plot = new uPlot(this.options(), data, this.container);
+    this.highlighted = new Highlight(this.plot);
     this.plot.over.addEventListener("mouseenter", () => (this.hovered = true));
     this.plot.over.addEventListener("mouseleave", () => this.leave());
   }
 
+  /** Whether the lines are those of many ranks: the hovered one is highlighted, and points would hide lines. */
+  get manyRanks() {
+    return this.lines.length > 1 && this.lines.every((line) => line.rank);
+  }
+
   leave() {
     this.hovered = false;
+    this.highlight(-1);
     hideTooltip();
+  }
+
+  /**
+   * Highlight one of the lines of ranks; -1: none.
+   * @param {number} index
+   */
+  highlight(index) {
+    const line = this.manyRanks ? (this.lines[index] ?? null) : null;
+    this.container.dataset.highlighted = line?.name ?? "";
+    this.highlighted?.show(line);
   }
 
   redraw() {
@@ -101,7 +123,7 @@ export class LineChart {
       cursor: {
         sync: { key: `stepwell ${axis}`, setSeries: false, scales: ["x", null] },
         drag: { x: true, y: false, setScale: false },
-        points: { size: 7, width: 1.5 },
+        points: { size: 7, width: 1.5, ...(this.manyRanks ? { show: false } : {}) },
         bind: { dblclick: () => () => (this.onZoom(null), null) },
         dataIdx: (plot, series, _, at) => this.indexAt(plot, series, at),
       },
@@ -116,7 +138,7 @@ export class LineChart {
       series: [{}, ...this.lines.flatMap((line) => plotSeries(line))],
       hooks: {
         drawClear: [(plot) => drawEnvelopes(plot, this.lines, this.view.logy)],
-        draw: [(plot) => drawNaNs(plot, this.lines)],
+        draw: [(plot) => drawNaNs(plot, this.lines), () => this.highlighted?.draw()],
         setSelect: [(plot) => this.selected(plot)],
         setCursor: [(plot) => this.hover(plot)],
       },
@@ -178,14 +200,19 @@ export class LineChart {
     const at = plot.posToVal(left, "x");
     const bounds = plot.over.getBoundingClientRect();
     const near = this.lines.length ? nearest(this.lines[0].x, at) : -1;
-    const rows = this.lines.flatMap((line) => {
+    let least = Infinity;
+    let closest = -1;
+    const rows = this.lines.flatMap((line, number) => {
       const { x, y } = line;
       const index = nearest(x, at);
       const outside = index < 0 || at < x[0] - meanGap(x) || at > x[x.length - 1] + meanGap(x);
       if (outside) return [];
       const position = Number.isFinite(y[index]) ? plot.valToPos(y[index], "y") : Infinity;
-      return [{ name: line.name, color: line.color, value: y[index], notes: tooltipNotes(line, index), distance: Math.abs(position - top) }];
+      const distance = Math.abs(position - top);
+      if (distance < least) [least, closest] = [distance, number];
+      return [{ name: line.name, color: line.color, value: y[index], notes: tooltipNotes(line, index), distance }];
     });
+    this.highlight(closest);
     const title = near >= 0 ? tooltipTitle(this.view.axis, at, this.lines) : "";
     if (rows.length) showTooltip(title, rows, bounds.left + left, bounds.top + top);
     else hideTooltip();
@@ -225,10 +252,15 @@ function meanGap(x) {
   return x.length > 1 ? (x[x.length - 1] - x[0]) / (x.length - 1) : Infinity;
 }
 
+/** Return whether points are hidden: those of many lines would cover them. @param {Line} line */
+function hidesPoints(line) {
+  return !!line.rank && line.x.length > 1;
+}
+
 /** @param {Line} line @returns {uPlot.Series[]} */
 function plotSeries(line) {
   const dash = line.dash ? [6, 3] : undefined;
-  const drawn = { label: line.name, stroke: line.color, width: 1.5, dash, points: { size: 5 } };
+  const drawn = { label: line.name, stroke: line.color, width: line.rank ? 1 : 1.5, dash, points: hidesPoints(line) ? { show: false } : { size: 5 } };
   return line.raw ? [{ stroke: withAlpha(line.color, RAW), width: 1, dash, points: { show: false } }, drawn] : [drawn];
 }
 
@@ -236,13 +268,17 @@ function plotSeries(line) {
 function tooltipNotes(line, at) {
   const notes = [];
   if (line.raw) notes.push(`not smoothed ${exact(line.raw[at])}`);
-  if (line.band !== "min–max") {
+  if (line.band === "ranks") {
+    const [low, high] = [/** @type {number[]} */ (line.low)[at], /** @type {number[]} */ (line.high)[at]];
+    notes.push(`${short(low)} ${line.owners?.low[at]} … ${short(high)} ${line.owners?.high[at]}`, `${count(line.counts[at])} ranks`);
+  } else if (line.band !== "min–max") {
     const spread = (/** @type {number[]} */ (line.high)[at] - /** @type {number[]} */ (line.low)[at]) / 2;
     if (!Number.isNaN(spread)) notes.push(`± ${short(spread)}`);
     notes.push(line.counts[at] === 1 ? "1 run" : `${line.counts[at]} runs`);
   } else if (line.counts[at] > 1) {
-    const [low, high] = [/** @type {number[]} */ (line.low)[at], /** @type {number[]} */ (line.high)[at]];
-    notes.push(`mean of ${count(line.counts[at])}`, `${exact(low)} … ${exact(high)}`, `last ${exact(line.last[at])}`);
+    notes.push(`mean of ${count(line.counts[at])}`);
+    if (line.low && line.high) notes.push(`${exact(line.low[at])} … ${exact(line.high[at])}`);
+    notes.push(`last ${exact(line.last[at])}`);
   }
   if (line.nans[at]) notes.push(line.nans[at] > 1 ? `${count(line.nans[at])} × NaN` : "NaN");
   return notes;

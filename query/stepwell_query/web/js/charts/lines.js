@@ -3,6 +3,7 @@
 import { aggregateCurves } from "../series/groups.js";
 import { groupSeriesId, SMOOTHING_PARTS } from "../series/request_planner.js";
 import { ema, smoothCurve } from "../series/smoothing.js";
+import { rankColor } from "../ui/palette.js";
 
 /** @typedef {import("../types.js").Line} Line */
 /** @typedef {import("../types.js").Points} Points */
@@ -15,6 +16,7 @@ import { ema, smoothCurve } from "../series/smoothing.js";
  * @property {string} color
  * @property {string[]} runs paths; several: a group, drawn as mean ± standard deviation
  * @property {boolean} group
+ * @property {"band" | "lines" | "line"} [ranks] a run as a band over its ranks or as a line for each, or the line of one rank
  */
 
 /**
@@ -25,9 +27,13 @@ import { ema, smoothCurve } from "../series/smoothing.js";
  * @returns {Line[]}
  */
 export function buildLines(drawn, series, smooth) {
-  const lines = drawn.flatMap((item) =>
-    item.group ? groupLines(item, series) : (series.get(item.runs[0]) ?? []).filter((points) => points.x.length).map((points) => runLine(item, points)),
-  );
+  const lines = drawn.flatMap((item) => {
+    if (item.group) return groupLines(item, series);
+    const logged = (series.get(item.runs[0]) ?? []).filter((points) => points.x.length);
+    if (item.ranks === "band") return bandLines(item, logged);
+    if (item.ranks === "lines") return logged.map((points, at) => rankLine({ ...nameRank(item, points), color: rankColor(at, logged.length) }, points));
+    return logged.map((points) => (item.ranks ? rankLine(item, points) : runLine(item, points)));
+  });
   if (smooth.kind === "none") return lines;
   return lines.map((line) => ({ ...line, raw: line.y, y: smooth.kind === "ema" ? movingAverage(line, smooth.amount) : smoothCurve(line.y, smooth) }));
 }
@@ -71,6 +77,47 @@ function runLine(drawn, unordered) {
     dash: points.kind === "bool",
     band: "min–max",
   };
+}
+
+/** @param {Drawn} drawn @param {Points} points @returns {Drawn} */
+function nameRank(drawn, { writer }) {
+  return { ...drawn, id: `${drawn.id} ${writer ?? ""}`, name: writer || "(unnamed)" };
+}
+
+/**
+ * Build the line of one of many ranks, without its envelope: many of them would cover the lines.
+ * @param {Drawn} drawn
+ * @param {Points} points
+ * @returns {Line}
+ */
+function rankLine(drawn, points) {
+  return { ...runLine(drawn, points), low: null, high: null, rank: true };
+}
+
+/**
+ * Build the mean over ranks with the band of their extremes. Over an axis other than the step, the service returns the
+ * series of each rank, which are aggregated here.
+ * @param {Drawn} drawn
+ * @param {Points[]} logged
+ * @returns {Line[]}
+ */
+function bandLines(drawn, logged) {
+  const numbers = logged.filter((points) => points.kind !== "bool");
+  const bands = numbers.filter((points) => points.owners).map((points) => buildBandLine(drawn, points));
+  const apart = numbers.filter((points) => !points.owners).map((points) => sortByX(points));
+  if (!apart.length) return bands;
+  const curves = apart.map((points) => ({ x: points.x, y: points.sampled ? points.mean : points.value }));
+  const { x, mean, min, max, lowest, highest, counts } = aggregateCurves(curves);
+  const names = (/** @type {Int32Array} */ indexes) => Array.from(indexes, (index) => apart[index]?.writer ?? "");
+  const owners = { low: names(lowest), high: names(highest) };
+  return [...bands, buildBandLine(drawn, { x, step: x, mean, min, max, counts, owners, nans: new Array(x.length).fill(0) })];
+}
+
+/** @param {Drawn} drawn @param {Pick<Points, "x" | "step" | "mean" | "min" | "max" | "counts" | "nans" | "owners">} points @returns {Line} */
+function buildBandLine(drawn, points) {
+  const ranks = points.counts.reduce((most, count) => Math.max(most, count), 0);
+  const line = buildGroupLine(drawn, points, ranks);
+  return { ...line, name: `${drawn.name} (${ranks} ranks)`, band: "ranks", owners: points.owners };
 }
 
 /** @param {Drawn} drawn @param {Map<string, Points[]>} series @returns {Line[]} */

@@ -3,17 +3,20 @@
 import { fill, h } from "../ui/dom.js";
 import { ago, count } from "../ui/format.js";
 import { RunConsole } from "./run_console.js";
+import { RunRanks } from "./run_ranks.js";
 import { conflictsTab, filesTab } from "../runs/run_tables.js";
 import { overviewTab } from "./run_overview.js";
 import { stateDot } from "../runs/runs_table.js";
+import { mostWriters } from "../series/ranks.js";
 import { Workspace } from "./workspace.js";
 
 /** @typedef {import("../types.js").Run} Run */
-/** @typedef {{element: HTMLElement, update?: (run: Run) => void}} Tab */
+/** @typedef {{element: HTMLElement, update?: (run: Run) => void, destroy?: () => void}} Tab */
 
 const TABS = [
   ["charts", "Charts"],
   ["overview", "Overview"],
+  ["ranks", "Ranks"],
   ["system", "System"],
   ["console", "Console"],
   ["files", "Files"],
@@ -35,7 +38,7 @@ export class RunPage {
     this.holder = h("div", { class: "tab", role: "tabpanel", id: "tab", tabindex: "-1" });
     const inner = h("div", { class: "tab charts-tab", role: "tabpanel", id: "tab-charts" });
     this.charts = inner;
-    this.space = new Workspace(inner, runs, store, connection, { list: false });
+    this.space = new Workspace(inner, runs, store, connection, { list: false, onMetrics: () => this.metricsRead() });
     fill(main, this.head, this.tabs, inner, this.holder);
     this.shown = "";
     /** @type {Tab | null} */
@@ -67,11 +70,22 @@ export class RunPage {
     else if (!this.tab) this.show();
   }
 
+  metricsRead() {
+    this.tabButtons();
+    if (this.shown === "ranks" && this.run) this.tab?.update?.(this.run);
+  }
+
+  /** Return the tabs; that of ranks only for a run with several. */
+  shownTabs() {
+    const ranks = this.shown === "ranks" || mostWriters(this.space.metrics) > 1;
+    return TABS.filter(([name]) => name !== "ranks" || ranks);
+  }
+
   tabButtons() {
     const focused = this.tabs.contains(document.activeElement);
     fill(
       this.tabs,
-      TABS.map(([name, label]) => {
+      this.shownTabs().map(([name, label]) => {
         const chosen = name === this.shown;
         const conflicts = name === "conflicts" && this.run?.step_conflicts ? ` (${count(this.run.step_conflicts)})` : "";
         const controls = name === "charts" || name === "system" ? "tab-charts" : "tab";
@@ -86,15 +100,19 @@ export class RunPage {
   key(event) {
     const moves = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!moves) return;
-    const at = TABS.findIndex(([name]) => name === this.shown);
-    this.store.set({ tab: TABS[(at + moves + TABS.length) % TABS.length][0] }, { step: true });
+    const tabs = this.shownTabs();
+    const at = tabs.findIndex(([name]) => name === this.shown);
+    this.store.set({ tab: tabs[(at + moves + tabs.length) % tabs.length][0] }, { step: true });
   }
 
   show() {
     const { tab } = this.store.view;
     const name = TABS.some(([known]) => known === tab) ? tab : "charts";
     const charts = name === "charts" || name === "system";
-    if (this.shown !== name) this.tab = null;
+    if (this.shown !== name) {
+      this.tab?.destroy?.();
+      this.tab = null;
+    }
     this.shown = name;
     this.tabButtons();
     this.charts.hidden = !charts;
@@ -112,7 +130,8 @@ export class RunPage {
   /** @param {string} name @param {Run} run @returns {Tab} */
   make(name, run) {
     if (name === "overview") return overviewTab(run);
-    if (name === "console") return new RunConsole(run);
+    if (name === "console") return new RunConsole(run, this.store);
+    if (name === "ranks") return new RunRanks(run, this.store, this.space);
     if (name === "files") return filesTab(run);
     return conflictsTab(run);
   }

@@ -1,6 +1,7 @@
 /** The controls above the panels: search, x axis, smoothing, scales and sections. */
 
 import { debounced, h } from "../ui/dom.js";
+import { RankControls } from "./rank_controls.js";
 
 /** @typedef {import("../state/view_state.js").Store} Store */
 /** @typedef {import("../types.js").ViewState} ViewState */
@@ -25,9 +26,13 @@ const AXES = [
 ];
 
 export class Toolbar {
-  /** @param {Store} store */
-  constructor(store) {
+  /**
+   * @param {Store} store
+   * @param {{ranks: boolean}} options `ranks`: with the choice of how ranks are drawn, once there are several
+   */
+  constructor(store, { ranks }) {
     this.store = store;
+    this.ranks = ranks ? new RankControls(store) : null;
     this.axisKeys = "";
     const search = debounced((/** @type {string} */ q) => store.set({ q }, { often: true }), SEARCH_MS);
     this.search = h("input", {
@@ -57,6 +62,7 @@ export class Toolbar {
       this.search,
       this.axis,
       h("span", { class: "smoothing" }, this.kind, this.amount, this.amountText),
+      this.ranks?.element,
       h("span", { class: "toggles" }, this.logx, this.logy, this.outliers, this.sections),
     );
     this.setMetrics([]);
@@ -79,6 +85,15 @@ export class Toolbar {
       ...offered.slice(0, OPTIONS_MAX).map((key) => h("option", { value: key }, `x: ${key}`)),
     );
     this.axis.value = x;
+  }
+
+  /**
+   * Offer the ranks of the run.
+   * @param {number} writers that logged one metric
+   * @param {string[]} ranks that have system metrics
+   */
+  setRanks(writers, ranks) {
+    this.ranks?.set(writers > 1, ranks);
   }
 
   chooseKind() {

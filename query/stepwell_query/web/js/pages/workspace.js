@@ -11,7 +11,8 @@ import { onKey } from "../ui/keyboard.js";
 import { RunEvents } from "../api/run_events.js";
 import { makePanel } from "../panels/panel_kinds.js";
 import { RunsTable } from "../runs/runs_table.js";
-import { isFolded, buildSections } from "../panels/sections.js";
+import { buildSections, combineRanks, isFolded } from "../panels/sections.js";
+import { mostWriters, streamRanks } from "../series/ranks.js";
 import { SeriesCache } from "../series/cache.js";
 import { Toolbar } from "./toolbar.js";
 
@@ -29,13 +30,16 @@ export class Workspace {
    * @param {RunsModel} runs
    * @param {import("../state/view_state.js").Store} store
    * @param {import("../api/connection.js").Connection} connection
-   * @param {{list: boolean}} options `list`: with the list of runs
+   * @param {{list: boolean, onMetrics?: () => void}} options `list`: with the list of runs; without it the page shows one run,
+   *   whose ranks it tells apart. `onMetrics` is called after the metrics were read.
    */
-  constructor(main, runs, store, connection, { list }) {
+  constructor(main, runs, store, connection, { list, onMetrics }) {
     this.runs = runs;
     this.store = store;
+    this.onMetrics = onMetrics ?? (() => undefined);
+    this.ofRun = !list;
     this.series = new SeriesCache();
-    this.toolbar = new Toolbar(store);
+    this.toolbar = new Toolbar(store, { ranks: !list });
     this.table = list ? new RunsTable(this) : null;
     this.message = h("div", { class: "message" });
     this.charts = h("div", { class: "charts" }, this.toolbar.element, this.message);
@@ -155,7 +159,7 @@ export class Workspace {
       void this.runs.need(view);
     }
     void this.loadMetrics(false);
-    const sections = ["q", "sections", "fold"].some((name) => changed.has(name));
+    const sections = ["q", "sections", "fold", "rank"].some((name) => changed.has(name));
     // Names and states of runs do not affect sections that are shown.
     if (sections || !this.metrics.length) this.showSections();
     else if (changed.has("table")) this.grid.layout();
@@ -177,8 +181,10 @@ export class Workspace {
       if (this.metricsFor !== shown) return;
       this.metrics = metrics;
       this.toolbar.setMetrics(metrics.filter((metric) => metric.kind === "number" && !metric.stream).map((metric) => metric.key));
+      if (this.ofRun) this.toolbar.setRanks(mostWriters(metrics), streamRanks(metrics, "system"));
       this.showSections();
       this.enlarged.update();
+      this.onMetrics();
     } catch (error) {
       this.metricsFor = "";
       if (!this.metrics.length) fill(this.message, failed(/** @type {Error} */ (error).message, () => this.loadMetrics(true)));
@@ -190,7 +196,7 @@ export class Workspace {
     // A search also finds metrics that the script has hidden.
     const hidden = view.q ? () => false : hiddenBy(this.shownRuns());
     const metrics = this.metrics.filter((metric) => (!this.stream || metric.stream === this.stream) && !hidden(metric.folded));
-    const sections = buildSections(metrics, view.sections, view.q);
+    const sections = this.buildSections(metrics, view.sections, view.q);
     const open = !!view.q || !!this.stream;
     this.grid.show(sections.map((section) => ({ section, folded: !open && isFolded(section, view.fold) })));
     const logged = metrics.some((metric) => metric.stream !== "console");
@@ -204,12 +210,23 @@ export class Workspace {
   }
 
   /**
+   * Build sections; on the page of a run, the system metrics of all ranks are in one panel.
+   * @param {Metric[]} metrics
+   * @param {"first" | "all"} by
+   * @param {string} search
+   */
+  buildSections(metrics, by, search) {
+    return buildSections(this.ofRun ? combineRanks(metrics, this.store.view.rank) : metrics, by, search);
+  }
+
+  /**
    * Show only the metrics of a stream; "": all.
    * @param {string} stream
    */
   showStream(stream) {
     if (this.stream === stream) return;
     this.stream = stream;
+    this.toolbar.ranks?.setStream(stream);
     this.showSections();
   }
 

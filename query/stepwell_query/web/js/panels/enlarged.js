@@ -2,7 +2,6 @@
 
 import { h, iconButton } from "../ui/dom.js";
 import { makePanel } from "./panel_kinds.js";
-import { buildSections } from "./sections.js";
 
 /** @typedef {import("../pages/workspace.js").Workspace} Workspace */
 /** @typedef {import("./panel.js").Panel} Panel */
@@ -29,7 +28,8 @@ export class Enlarged {
 
   /** @param {string} id */
   open(id) {
-    const spec = buildSections(this.space.metrics, "first", "")
+    const spec = this.space
+      .buildSections(this.space.metrics, "first", "")
       .flatMap((section) => section.panels)
       .find((panel) => panel.id === id);
     if (!spec) return;

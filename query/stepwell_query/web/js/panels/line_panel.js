@@ -5,8 +5,9 @@ import { h, iconButton } from "../ui/dom.js";
 import { count, short } from "../ui/format.js";
 import { buildLines, smoothingParts, stepsWithin } from "../charts/lines.js";
 import { Panel } from "./panel.js";
-import { groupSeriesId } from "../series/request_planner.js";
+import { groupSeriesId, pointsPerLine } from "../series/request_planner.js";
 import { ema } from "../series/smoothing.js";
+import { rankColor } from "../ui/palette.js";
 import { onTheme } from "../ui/theme.js";
 
 /** @typedef {import("../types.js").Points} Points */
@@ -94,21 +95,54 @@ export class LinePanel extends Panel {
   /** @returns {Part[]} */
   parts() {
     const { x } = this.view;
+    const { members, writers } = this.spec;
     const bySteps = x === "_step" || (x === "" && !this.space.overOthers(this.spec.folded));
+    if (members.length) return this.drawn().map(({ id, run, metric }) => ({ id, runs: [/** @type {string} */ (run)], metric }));
+    const { ranks } = this;
+    // Over another axis, the page aggregates the lines of the ranks.
+    /** @type {Part["ranks"]} */
+    const asked = ranks && { mode: ranks === "band" && bySteps ? "band" : "lines", writers };
     return this.space.drawn().flatMap(({ id, runs, group }) =>
-      group && bySteps ? [{ id: groupSeriesId(id), group: id, runs: [...runs].sort() }] : runs.map((run) => ({ id: run, runs: [run] })),
+      /** @type {Part[]} */ (group && bySteps ? [{ id: groupSeriesId(id), group: id, runs: [...runs].sort() }] : runs.map((run) => ({ id: run, runs: [run], ...(asked ? { ranks: asked } : {}) }))),
+    );
+  }
+
+  /** How the ranks of a run are drawn; undefined: only the primary one, or there is no other. */
+  get ranks() {
+    const { ranks } = this.space.store.view;
+    return this.space.ofRun && this.spec.writers > 1 && ranks !== "primary" ? ranks : undefined;
+  }
+
+  /**
+   * Return what the panel draws: the shown runs, or the metric of each rank.
+   * @returns {(import("../charts/lines.js").Drawn & {run?: string, metric?: {key: string, folded: string}})[]}
+   */
+  drawn() {
+    const drawn = this.space.drawn();
+    const { members } = this.spec;
+    if (!members.length) return this.ranks ? drawn.map((run) => ({ ...run, ranks: this.ranks })) : drawn;
+    return drawn.flatMap(({ color, runs: [run], name }) =>
+      members.map(({ rank, key, folded }, at) => {
+        const id = `${run} ${rank}`;
+        const one = { id, run, runs: [id], metric: { key, folded }, group: false };
+        if (members.length === 1) return { ...one, name: this.space.store.view.rank ? rank : name, color };
+        return { ...one, name: rank, color: rankColor(at, members.length), ranks: /** @type {const} */ ("line") };
+      }),
     );
   }
 
   /** @param {Part[]} parts @param {number} [smoothing] */
   query(parts, smoothing) {
-    return { key: this.spec.key, folded: this.spec.folded, x: this.view.x, points: this.large ? POINTS_LARGE : POINTS, parts, smoothing };
+    const { key, folded, writers } = this.spec;
+    const lines = parts.some(({ ranks }) => ranks?.mode === "lines") ? writers : parts.length;
+    const points = this.space.ofRun ? pointsPerLine(this.large ? POINTS_LARGE : POINTS, lines) : this.large ? POINTS_LARGE : POINTS;
+    return { key, folded, x: this.view.x, points, parts, smoothing };
   }
 
   /** Return a key of everything that the drawing depends on, except the points. */
   drawingKey() {
     const { view, x, zoom, log } = this.view;
-    return JSON.stringify([this.space.drawn(), x, zoom, log, view.smooth, view.logx, view.outliers]);
+    return JSON.stringify([this.drawn(), x, zoom, log, view.smooth, view.logx, view.outliers]);
   }
 
   /** @param {import("../api/service.js").ApiError | null} error */
@@ -160,7 +194,7 @@ export class LinePanel extends Panel {
     const { view, zoom, log } = this.view;
     this.drawnKey = this.drawingKey();
     const series = zoom && this.zoomed ? withEdges(this.whole, this.zoomed, view.smooth.kind === "ema" ? view.smooth.amount : 0) : this.whole;
-    const drawn = this.space.drawn();
+    const drawn = this.drawn();
     const lines = buildLines(drawn, series, view.smooth);
     this.reset.hidden = !zoom;
     this.scale.setAttribute("aria-pressed", String(log));
@@ -178,17 +212,19 @@ export class LinePanel extends Panel {
 
   /** @param {import("../types.js").Line[]} lines @param {string} axis */
   describe(lines, axis) {
-    const sampled = lines.find((line) => line.sampled && line.band === "min–max");
+    const sampled = lines.find((line) => line.sampled && line.low && line.band === "min–max");
     this.note.textContent = axis === "_step" ? "" : `over ${axis.replace(/^_/, "")}`;
-    const items = lines.slice(0, LEGEND_MAX).map((line) => {
+    // Of many ranks, the first and the last say what the colours mean.
+    const named = lines.length > LEGEND_MAX && lines[0].rank ? [lines[0], lines[lines.length - 1]] : lines.slice(0, LEGEND_MAX);
+    const items = named.map((line) => {
       const swatch = h("span", { class: line.dash ? "swatch dashed" : "swatch" });
       swatch.style.background = line.color;
       return h("li", { title: line.name }, swatch, h("span", {}, line.name));
     });
-    if (lines.length > LEGEND_MAX) items.push(h("li", { class: "more" }, `+${lines.length - LEGEND_MAX}`));
+    if (lines.length > named.length) items.push(h("li", { class: "more" }, `+${lines.length - named.length}`));
     this.legend.replaceChildren(...items);
     const last = lines.slice(0, 3).map((line) => `${line.name} ends at ${short(line.last[line.last.length - 1])}`);
-    const sampling = sampled ? `, sampled; the band spans the minimum to the maximum` : "";
+    const sampling = sampled ? `, sampled; the band spans the minimum to the maximum` : lines.some((line) => line.band === "ranks") ? "; the band spans the extremes of all ranks" : "";
     this.canvas.setAttribute("aria-label", `${this.spec.key}: ${count(lines.length)} lines${sampling}. ${last.join(", ")}. Arrow keys move along the points.`);
   }
 }
@@ -214,7 +250,8 @@ function withEdges(whole, zoomed, smoothing) {
   return new Map(
     [...whole].map(([id, points]) => {
       const close = zoomed.get(id);
-      return [id, close ? points.map((series) => addEdges(series, close.find(({ kind, key }) => kind === series.kind && key === series.key), smoothing)) : points];
+      const same = (/** @type {Points} */ series) => close?.find(({ kind, key, writer }) => kind === series.kind && key === series.key && writer === series.writer);
+      return [id, close ? points.map((series) => addEdges(series, same(series), smoothing)) : points];
     }),
   );
 }
@@ -229,7 +266,7 @@ function addEdges(whole, part, smoothing) {
   const after = whole.step.findIndex((step, at) => step > last && step - whole.width >= last && at > before);
   /** @param {"x" | "step" | "value" | "min" | "max" | "mean" | "counts" | "nans"} name */
   const joined = (name) => around(whole[name], part[name]);
-  /** @param {number[]} wide @param {number[]} close */
+  /** @template T @param {T[]} wide @param {T[]} close */
   const around = (wide, close) => [...(before >= 0 ? [wide[before]] : []), ...close, ...(after >= 0 ? [wide[after]] : [])];
   return {
     ...part,
@@ -241,6 +278,7 @@ function addEdges(whole, part, smoothing) {
     mean: joined("mean"),
     counts: joined("counts"),
     nans: joined("nans"),
+    ...(part.owners && whole.owners ? { owners: { low: around(whole.owners.low, part.owners.low), high: around(whole.owners.high, part.owners.high) } } : {}),
     ...(part.smoothed ? { smoothed: around(ema(whole.mean, smoothing, smoothingParts(whole)), part.smoothed) } : {}),
   };
 }

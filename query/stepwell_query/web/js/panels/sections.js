@@ -1,5 +1,6 @@
 /** The panels of metrics, and the sections that they belong to. */
 
+import { labelRank, hasRanks, parseStreamKey } from "../series/ranks.js";
 import { textMatcher } from "../ui/text_match.js";
 
 /** @typedef {import("../types.js").Metric} Metric */
@@ -12,7 +13,11 @@ import { textMatcher } from "../ui/text_match.js";
  * @property {string} kind "line" for values that are drawn as a curve, otherwise the kind of the values
  * @property {string} label the key without its section
  * @property {boolean} timed whether its steps are samples in time, which makes time its x axis
+ * @property {number} writers number of named writers that logged it
+ * @property {Member[]} members the metric of each rank, if the keys name ranks
  */
+
+/** @typedef {{rank: string, key: string, folded: string}} Member The system metric of one rank. */
 
 /**
  * @typedef {object} Section
@@ -25,6 +30,7 @@ const CHARTS = "Charts";
 const SYSTEM = "system";
 const LINES = new Set(["number", "bool"]);
 const HIDDEN_STREAMS = new Set(["console"]);
+const natural = new Intl.Collator("en", { numeric: true });
 
 /**
  * Return the name of a key's section: the part before its first `/`, or before its last one.
@@ -37,8 +43,33 @@ export function parseSectionName(key, by) {
 }
 
 /**
+ * Combine the system metrics of all ranks of a run: one metric without a rank in its key, with its members.
+ * @param {Metric[]} metrics of one run, sorted by key
+ * @param {string} rank only this rank; "": all
+ * @returns {(Metric & {members?: Member[]})[]} sorted by key, as far as a search for panels needs
+ */
+export function combineRanks(metrics, rank) {
+  const isJob = hasRanks(metrics);
+  /** @type {Map<string, Metric & {members: Member[]}>} */
+  const combined = new Map();
+  const single = metrics.filter((metric) => {
+    const numbers = LINES.has(metric.kind);
+    if (metric.stream !== SYSTEM || !numbers) return metric.stream !== SYSTEM || !rank || labelRank(parseStreamKey(metric.key).rank, isJob) === rank;
+    const { rank: name, plain } = parseStreamKey(metric.key);
+    const label = labelRank(name, isJob);
+    if (rank && label !== rank) return false;
+    const panel = combined.get(plain) ?? { ...metric, key: plain, folded: parseStreamKey(metric.folded).plain, members: [] };
+    panel.members.push({ rank: label, key: metric.key, folded: metric.folded });
+    combined.set(plain, panel);
+    return false;
+  });
+  for (const { members } of combined.values()) members.sort((a, b) => natural.compare(a.rank, b.rank));
+  return [...single, ...combined.values()];
+}
+
+/**
  * Build the sections with their panels, sorted by name. System metrics come last and are folded.
- * @param {Metric[]} metrics sorted by key
+ * @param {(Metric & {members?: Member[]})[]} metrics sorted by key
  * @param {"first" | "all"} by
  * @param {string} search
  * @returns {Section[]}
@@ -64,9 +95,8 @@ export function buildSections(metrics, by, search) {
       sections.set(sectionKey, section);
     }
     const label = name === CHARTS && !metric.key.startsWith(`${CHARTS}/`) ? metric.key : metric.key.slice(name.length + 1);
-    section.panels.push({ id, key: metric.key, folded: metric.folded, kind, label: label || metric.key, timed: quiet });
+    section.panels.push({ id, key: metric.key, folded: metric.folded, kind, label: label || metric.key, timed: quiet, writers: metric.writers, members: metric.members ?? [] });
   }
-  const natural = new Intl.Collator("en", { numeric: true });
   for (const section of sections.values()) section.panels.sort((a, b) => natural.compare(a.key, b.key));
   return [...sections.values()].sort(
     (a, b) => Number(a.quiet) - Number(b.quiet) || rank(a.name) - rank(b.name) || natural.compare(a.name, b.name),

@@ -182,7 +182,8 @@ function flow(section, folded, top, columns, each, into) {
 
 /** Return a key of the state for which an item must be rebuilt. @param {Item} item */
 function renderKey(item) {
-  return item.panel ? item.panel.label : `${item.folded} ${item.section.panels.length}`;
+  if (item.panel) return JSON.stringify([item.panel.label, item.panel.writers, item.panel.members]);
+  return `${item.folded} ${item.section.panels.length}`;
 }
 
 /** @param {HTMLElement} node @param {Item} item */

@@ -19,7 +19,7 @@ import { readResponse } from "./response.js";
 /** @typedef {{controller: AbortController, subscriptions: Set<Subscription>}} PendingRequest */
 /** @typedef {{points: Points[], offsets: Map<string, number>}} CacheEntry `offsets`: how far each run was stored */
 
-const ENTRIES_MAX = 3_000;
+const POINTS_MAX = 3_000_000;
 const REFRESH_MS = 800;
 
 /** Pause between two refreshes, in multiples of the duration of the last request. */
@@ -36,6 +36,7 @@ export class SeriesCache {
   constructor() {
     /** @type {Map<string, CacheEntry>} */
     this.entries = new Map();
+    this.cachedPoints = 0;
     /** @type {Map<string, number>} the last known stored offset of each run */
     this.offsets = new Map();
     /** @type {Set<Subscription>} */
@@ -164,9 +165,17 @@ export class SeriesCache {
 
   /** @param {string} key @param {CacheEntry} entry */
   store(key, entry) {
-    this.entries.delete(key);
+    this.remove(key);
     this.entries.set(key, entry);
-    if (this.entries.size > ENTRIES_MAX) this.entries.delete(/** @type {string} */ (this.entries.keys().next().value));
+    this.cachedPoints += sizeOf(entry);
+    while (this.cachedPoints > POINTS_MAX && this.entries.size > 1) this.remove(/** @type {string} */ (this.entries.keys().next().value));
+  }
+
+  /** @param {string} key */
+  remove(key) {
+    const entry = this.entries.get(key);
+    if (entry) this.cachedPoints -= sizeOf(entry);
+    this.entries.delete(key);
   }
 
   /**
@@ -203,4 +212,9 @@ export class SeriesCache {
     }
     subscription.notify(series, subscription.error);
   }
+}
+
+/** Return the size of a cached part in points; one without points takes room too. @param {CacheEntry} entry */
+function sizeOf({ points }) {
+  return points.reduce((sum, { x }) => sum + x.length, 1);
 }

@@ -15,6 +15,10 @@
  * @property {number[]} mean
  * @property {number[]} low mean minus one (sample) standard deviation; NaN if there is only one run
  * @property {number[]} high
+ * @property {number[]} min
+ * @property {number[]} max
+ * @property {Int32Array} lowest index of the curve with the least value at each x; -1: none
+ * @property {Int32Array} highest
  * @property {number[]} counts number of runs at each x
  */
 
@@ -29,7 +33,11 @@ export function aggregateCurves(curves) {
   const squares = new Float64Array(x.length);
   const counts = new Array(x.length).fill(0);
   const firsts = new Float64Array(x.length);
-  for (const curve of curves) {
+  const min = new Array(x.length).fill(NaN);
+  const max = new Array(x.length).fill(NaN);
+  const lowest = new Int32Array(x.length).fill(-1);
+  const highest = new Int32Array(x.length).fill(-1);
+  curves.forEach((curve, number) => {
     let next = 0;
     for (let at = 0; at < x.length; at += 1) {
       while (next < curve.x.length && curve.x[next] < x[at]) next += 1;
@@ -41,8 +49,10 @@ export function aggregateCurves(curves) {
       sums[at] += difference;
       squares[at] += difference * difference;
       counts[at] += 1;
+      if (!(min[at] <= value)) [min[at], lowest[at]] = [value, number];
+      if (!(max[at] >= value)) [max[at], highest[at]] = [value, number];
     }
-  }
+  });
   const mean = x.map((_, at) => (counts[at] ? firsts[at] + sums[at] / counts[at] : NaN));
   const spread = x.map((_, at) => (counts[at] > 1 ? Math.sqrt(Math.max(0, squares[at] - sums[at] ** 2 / counts[at]) / (counts[at] - 1)) : NaN));
   return {
@@ -50,6 +60,10 @@ export function aggregateCurves(curves) {
     mean,
     low: mean.map((value, at) => value - spread[at]),
     high: mean.map((value, at) => value + spread[at]),
+    min,
+    max,
+    lowest,
+    highest,
     counts,
   };
 }

@@ -1,13 +1,17 @@
 /** Combines the queries of panels into few requests, each within the limits of the service. */
 
 /**
- * @typedef {object} Part One run, or one group of runs, that a panel shows.
- * @property {string} id a run's path, or the id of a group's series
+ * @typedef {object} Part One run, one group of runs, or one metric of a rank, that a panel shows.
+ * @property {string} id identifies the part in its query: a run's path, or the id of a group's series
  * @property {string[]} runs paths
  * @property {string} [group] the group's name: the service then aggregates its runs
+ * @property {Ranks} [ranks] the series of all writers of the run
+ * @property {{key: string, folded: string}} [metric] instead of the query's metric
  * @property {number} [from] first step
  * @property {number} [to] last step
  */
+
+/** @typedef {{mode: "band" | "lines", writers: number}} Ranks `writers`: how many have the metric */
 
 /**
  * @typedef {object} SeriesQuery The series that one panel shows.
@@ -23,6 +27,7 @@
  * @typedef {object} SeriesRequest One request, for `runs` or for `groups` of them by name.
  * @property {string[]} [runs]
  * @property {Record<string, string[]>} [groups]
+ * @property {Ranks} [ranks] `band`: one series for all writers of the only run; `lines`: one for each
  * @property {{key: string, folded: string}[]} metrics
  * @property {number} points
  * @property {number} [from]
@@ -40,6 +45,12 @@
 const SERIES_MAX = 500;
 const VALUES_MAX = 1_000_000;
 
+/** Keys of a request whose parameters are in its address are at most as many as those of this number of writers. */
+const BAND_WRITERS_MIN = 20;
+
+/** Points of all lines of ranks in one panel: as many as the lines of 100 runs. */
+const RANK_POINTS = 100_000;
+
 /** Parts of a series that a smoothing weight refers to: a chart of the whole range has as many points. */
 export const SMOOTHING_PARTS = 1_000;
 
@@ -49,8 +60,20 @@ export const SMOOTHING_PARTS = 1_000;
  * @param {Part} part
  */
 export function cacheKey(query, part) {
-  const runs = part.group === undefined ? part.id : [part.id, ...part.runs].join();
-  return [runs, query.folded, query.x, query.points, query.smoothing ?? "", part.from ?? "", part.to ?? ""].join("\n");
+  const runs = part.group === undefined ? [part.runs[0], part.ranks?.mode ?? ""].join(" ") : [part.id, ...part.runs].join();
+  // Aggregates are over steps, and the service does not smooth them.
+  const aggregated = part.group !== undefined || part.ranks?.mode === "band";
+  const drawing = aggregated ? ["", query.points, ""] : [query.x, query.points, query.smoothing ?? ""];
+  return [runs, (part.metric ?? query).folded, ...drawing, part.from ?? "", part.to ?? ""].join("\n");
+}
+
+/**
+ * Return the number of points of each line, so that many lines of ranks have no more points than a chart can show.
+ * @param {number} points
+ * @param {number} lines
+ */
+export function pointsPerLine(points, lines) {
+  return Math.max(2, Math.min(points, Math.floor(RANK_POINTS / Math.max(1, lines))));
 }
 
 /**
@@ -84,27 +107,34 @@ export function planRequests(missing, limits) {
   return [...combined.values()].flatMap(({ request, subscriptions }) =>
     splitRequest(request, limits).map((part) => {
       const metrics = new Set(part.metrics.map((metric) => metric.folded));
-      return { request: part, subscriptions: new Set([...subscriptions].filter(({ query }) => metrics.has(query.folded))) };
+      return { request: part, subscriptions: new Set([...subscriptions].filter(({ query }) => shows(query, metrics))) };
     }),
   );
 }
 
+/** @param {SeriesQuery} query @param {Set<string>} metrics folded keys */
+function shows(query, metrics) {
+  return query.parts.some(({ metric }) => metrics.has((metric ?? query).folded));
+}
+
 /** @param {SeriesQuery} query @param {Part[]} parts @returns {SeriesRequest[]} */
 function requestsByRange(query, parts) {
-  const { key, folded, points, smoothing } = query;
+  const { points, smoothing } = query;
   /** @type {Map<string, SeriesRequest>} */
   const requests = new Map();
-  for (const { id, runs, group, from, to } of parts) {
-    const range = `${group === undefined} ${from ?? ""} ${to ?? ""}`;
+  for (const { runs, group, ranks, metric, from, to } of parts) {
+    const { key, folded } = metric ?? query;
+    const range = JSON.stringify([group === undefined, ranks, folded, from, to]);
     let request = requests.get(range);
     if (!request) {
       request = { metrics: [{ key, folded }], points, from, to };
       if (group !== undefined) request = { groups: {}, ...request, filled: true };
-      else request = { runs: [], ...request, x: query.x || undefined, ...(smoothing ? { smoothing, smoothing_parts: SMOOTHING_PARTS } : {}) };
+      else if (ranks?.mode === "band") request = { runs: [], ranks, ...request };
+      else request = { runs: [], ...(ranks ? { ranks } : {}), ...request, x: query.x || undefined, ...(smoothing ? { smoothing, smoothing_parts: SMOOTHING_PARTS } : {}) };
       requests.set(range, request);
     }
     if (request.groups && group !== undefined) request.groups[group] = runs;
-    else request.runs?.push(id);
+    else request.runs?.push(runs[0]);
   }
   return [...requests.values()];
 }
@@ -120,9 +150,15 @@ export function splitRequest(request, limits) {
   const series = Math.max(1, Math.min(SERIES_MAX, limits.series, Math.floor(values / request.points)));
   return splitByRuns(request, series).flatMap((part) => {
     const runs = part.runs?.length ?? Object.values(part.groups ?? {}).flat().length;
-    const length = Math.max(1, Math.floor(series / Math.max(1, runs)));
+    const length = Math.max(1, Math.floor(series / Math.max(1, runs * writersOf(part))));
     return chunks(part.metrics, length).map((metrics) => ({ ...part, metrics }));
   });
+}
+
+/** @param {SeriesRequest} request */
+function writersOf({ ranks }) {
+  if (!ranks) return 1;
+  return ranks.mode === "band" ? Math.max(BAND_WRITERS_MIN, ranks.writers) : ranks.writers;
 }
 
 /** @param {SeriesRequest} request @param {number} length most runs of one request @returns {SeriesRequest[]} */

@@ -1,6 +1,6 @@
 /** Requests series, and assigns the points of the response to the parts of the request. */
 
-import { ApiError, groups, series } from "../api/service.js";
+import { ApiError, bands, groups, series } from "../api/service.js";
 import { cacheKey, groupSeriesId } from "./request_planner.js";
 
 /** @typedef {import("../types.js").Points} Points */
@@ -22,7 +22,8 @@ async function readRuns(request, runs, signal) {
   /** @type {Map<string, import("../api/service.js").RunSeries>} */
   let byRun;
   try {
-    byRun = new Map((await series(request, signal)).map((answer) => [answer.run, answer]));
+    const answers = request.ranks?.mode === "band" ? [await bands(request, signal)] : await series(request, signal);
+    byRun = new Map(answers.map((answer) => [answer.run, answer]));
   } catch (error) {
     const refused = error instanceof ApiError && error.status === 422 && error.errors.some(({ field }) => field === "x");
     if (!refused) throw error;
@@ -34,7 +35,7 @@ async function readRuns(request, runs, signal) {
     const answer = byRun.get(run);
     const offsets = new Map([[run, answer?.offset ?? -1]]);
     return request.metrics.map((metric) => ({
-      cacheKey: partKey(request, metric, { id: run, runs: [run] }),
+      cacheKey: partKey(request, metric, { id: run, runs: [run], ranks: request.ranks }),
       points: answer ? selectMetric(answer.series, metric) : [],
       offsets,
     }));

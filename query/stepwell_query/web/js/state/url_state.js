@@ -25,6 +25,9 @@ export function defaultView() {
     full: "",
     table: false,
     tab: "charts",
+    ranks: "primary",
+    rank: "",
+    metric: "",
   };
 }
 
@@ -37,7 +40,7 @@ export function formatView(view) {
   const parts = [];
   /** @param {string} name @param {string} value already encoded */
   const put = (name, value) => parts.push(`${name}=${value}`);
-  for (const name of /** @type {const} */ (["tab", "q", "rq", "x", "sections", "sort", "group", "full"])) {
+  for (const name of /** @type {const} */ (["tab", "q", "rq", "x", "sections", "sort", "group", "full", "ranks", "rank", "metric"])) {
     if (view[name] !== defaults[name]) put(name, encode(view[name]));
   }
   if (view.smooth.kind !== "none") put("smooth", `${view.smooth.kind}:${view.smooth.amount}`);
@@ -78,10 +81,15 @@ function readParameter(view, name, value) {
     case "sort":
     case "group":
     case "full":
+    case "rank":
+    case "metric":
       view[name] = decode(value);
       break;
     case "sections":
       view.sections = value === "all" ? "all" : "first";
+      break;
+    case "ranks":
+      view.ranks = value === "band" || value === "lines" ? value : "primary";
       break;
     case "logx":
     case "logy":

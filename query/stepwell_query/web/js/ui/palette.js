@@ -25,6 +25,22 @@ export function paletteColor(number) {
 }
 
 /**
+ * Return the colour of one of many ranks: those of runs for a few, otherwise from blue over green to red, in their order.
+ * @param {number} number
+ * @param {number} ranks
+ */
+export function rankColor(number, ranks) {
+  if (ranks <= PALETTE.length) return PALETTE[number];
+  const hue = 225 * (1 - number / (ranks - 1));
+  const channel = (/** @type {number} */ offset) => {
+    const turn = (offset + hue / 30) % 12;
+    const part = 0.46 - 0.34 * Math.max(-1, Math.min(turn - 3, 9 - turn, 1));
+    return Math.round(255 * part).toString(16).padStart(2, "0");
+  };
+  return `#${channel(0)}${channel(8)}${channel(4)}`;
+}
+
+/**
  * Return a colour with an opacity.
  * @param {string} color `#rrggbb`
  * @param {number} opacity 0 to 1

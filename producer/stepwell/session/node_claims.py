@@ -1,0 +1,97 @@
+"""Claims of a session on what one process of a node has for itself: a writer's name, the machine, a GPU.
+
+A claim is a `flock` on a file below the system's temporary folder, named after the run and what is claimed. The kernel
+releases it when the process ends, so that another process takes over. Two processes that start at the same time can't
+both have it. Other hosts are not seen: a journal there may belong to a process that has just been killed, whose
+successor must keep its name.
+
+Where there is no such folder, everything is granted, as if there were no other process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from stepwell.journal import locks
+from stepwell_schemas.rules.identifiers import RunPath
+
+_FOLDER_PREFIX: Final = "stepwell_node_"
+_NAMES_AT_MOST: Final = 1_000
+_DIGEST_CHARS: Final = 32
+
+
+def number_writer(writer: str, number: int) -> str:
+    """Return the name of the `number`-th process that has the same writer name: `rank0`, `rank0.2`, `rank0.3`."""
+    return writer if number == 1 else f"{writer}.{number}"
+
+
+class NodeClaims:
+    """The claims of a session, held until `release` or the end of the process."""
+
+    def __init__(self, run: RunPath, destination: str) -> None:
+        self._prefix = f"{destination}\0{run}\0"
+        self._folder = _open_folder()
+        self._held: dict[str, tuple[int, Path]] = {}
+        self._pid = os.getpid()
+
+    def claim_writer(self, writer: str) -> str:
+        """Claim a writer's name; return it, or the first name with a number that no living process of this node has."""
+        for number in range(1, _NAMES_AT_MOST):
+            name = number_writer(writer, number)
+            if self.owns(f"writer/{name}"):
+                return name
+        return writer
+
+    def owns(self, what: str) -> bool:
+        """Return whether this session has the claim; takes it if no living process of this node has it."""
+        if self._folder is None or what in self._held:
+            return True
+        path = self._folder / hashlib.sha256(f"{self._prefix}{what}".encode()).hexdigest()[:_DIGEST_CHARS]
+        try:
+            lock = _lock(path)
+        except OSError:
+            return True
+        if lock is None:
+            return False
+        self._held[what] = (lock, path)
+        return True
+
+    def release(self) -> None:
+        """Release all claims. In a forked child this does nothing: they are its parent's."""
+        if self._pid != os.getpid():
+            return
+        for lock, path in self._held.values():
+            with contextlib.suppress(OSError):
+                path.unlink()
+            locks.release(lock)
+        self._held.clear()
+
+
+def _lock(path: Path) -> int | None:
+    """Create and lock a file; None if another process has it. Raises: OSError."""
+    while True:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        lock = locks.try_lock(path)
+        if lock is None:
+            return None
+        # Its owner may have removed the file in the meantime, which leaves the lock to this process alone.
+        if os.fstat(lock).st_nlink:
+            return lock
+        locks.release(lock)
+
+
+def _open_folder() -> Path | None:
+    """Return this user's folder of claims, created if needed; None if it can't be had, or belongs to another user."""
+    folder = Path(tempfile.gettempdir()) / f"{_FOLDER_PREFIX}{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError:
+        return None
+    return folder if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() else None

@@ -1,0 +1,83 @@
+/** The choices of a run with several ranks: how their metrics are drawn, and whose system metrics are shown. */
+
+import { h } from "../ui/dom.js";
+
+/** @typedef {import("../state/view_state.js").Store} Store */
+
+const MODES = [
+  ["primary", "Ranks: primary"],
+  ["band", "Ranks: band"],
+  ["lines", "Ranks: lines"],
+];
+
+export class RankControls {
+  /** @param {Store} store */
+  constructor(store) {
+    this.store = store;
+    this.mode = h(
+      "select",
+      {
+        hidden: true,
+        "aria-label": "Ranks",
+        title: "The primary rank, the mean of all ranks with the band of their extremes, or a line for each rank",
+        onchange: () => store.set({ ranks: /** @type {import("../types.js").RankMode} */ (this.mode.value) }, { step: true }),
+      },
+      MODES.map(([value, label]) => h("option", { value }, label)),
+    );
+    this.several = false;
+    this.stream = "";
+    this.filter = new RankFilter(store, "System metrics of rank", "system: ");
+    this.element = h("span", { class: "ranks" }, this.mode, this.filter.element);
+    this.update();
+    store.on((_, changed) => changed.has("ranks") && this.update());
+  }
+
+  /** @param {boolean} several whether a metric has several ranks @param {string[]} ranks that have system metrics */
+  set(several, ranks) {
+    this.several = several;
+    this.filter.set(ranks);
+    this.update();
+  }
+
+  /** Note the stream that is shown: system metrics always have a line for each rank. @param {string} stream */
+  setStream(stream) {
+    this.stream = stream;
+    this.update();
+  }
+
+  update() {
+    this.mode.hidden = !this.several || !!this.stream;
+    this.mode.value = this.store.view.ranks;
+  }
+}
+
+/** A choice of one rank, or all; hidden if there is only one. */
+export class RankFilter {
+  /** @param {Store} store @param {string} label @param {string} [prefix] of the choices */
+  constructor(store, label, prefix = "") {
+    this.store = store;
+    this.prefix = prefix;
+    this.offered = "";
+    this.element = h("select", { hidden: true, "aria-label": label, onchange: () => store.set({ rank: this.element.value }, { step: true }) });
+    this.destroy = store.on((_, changed) => changed.has("rank") && this.update());
+    this.update();
+  }
+
+  /** @param {string[]} ranks */
+  set(ranks) {
+    const text = ranks.join("\n");
+    if (text === this.offered) return;
+    this.offered = text;
+    this.update();
+  }
+
+  update() {
+    const { rank } = this.store.view;
+    const ranks = this.offered.split("\n").filter(Boolean);
+    this.element.hidden = ranks.length < 2 && !rank;
+    // A rank of the address that has nothing here stays chosen, so that the choice is seen.
+    const options = rank && !ranks.includes(rank) ? [rank, ...ranks] : ranks;
+    this.element.replaceChildren(h("option", { value: "" }, `${this.prefix}all ranks`), ...options.map((name) => h("option", { value: name }, this.prefix + name)));
+    this.element.value = rank;
+  }
+}
