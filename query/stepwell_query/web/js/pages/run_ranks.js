@@ -1,6 +1,6 @@
 /** The ranks of a run, compared by one metric: the slowest, and the one that differs most from the others. */
 
-import { writerSeries } from "../api/service.js";
+import { writerSeries } from "../api/writer_series.js";
 import { compareRanks } from "../series/rank_stats.js";
 import { fill, h } from "../ui/dom.js";
 import { count, exact, short, time } from "../ui/format.js";

@@ -1,6 +1,7 @@
 /** Requests series, and assigns the points of the response to the parts of the request. */
 
-import { ApiError, bands, groups, series } from "../api/service.js";
+import { ApiError, groups, series } from "../api/service.js";
+import { bands } from "../api/writer_series.js";
 import { cacheKey, groupSeriesId } from "./request_planner.js";
 
 /** @typedef {import("../types.js").Points} Points */
