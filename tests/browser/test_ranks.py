@@ -151,3 +151,20 @@ def test_a_run_without_ranks_shows_nothing_of_them(window: Open, site: Site) -> 
     view.drawn("system/cpu", 1)
     expect(view.panel("system/cpu").locator(".legend li")).to_have_text(["alone"])
     expect(view.page.get_by_label("System metrics of rank")).to_be_hidden()
+
+
+@pytest.mark.parametrize("query", ["?ranks=lines", "?tab=ranks", "?tab=console"])
+def test_screen_readers_find_a_name_for_everything(window: Open, job: str, query: str) -> None:
+    view = window(job + query)
+    ready = {"?ranks=lines": f".chart[data-lines='{RANKS}']", "?tab=ranks": ".slowest-rank", "?tab=console": ".line"}
+    expect(view.page.locator(ready[query]).first).to_be_attached()
+    assert view.violations() == {}
+    view.page.get_by_role("button", name="Light or dark").click()
+    assert view.violations() == {}
+
+
+def test_it_is_usable_on_a_phone(window: Open, job: str) -> None:
+    view = window(f"{job}?tab=ranks", size=(400, 800))
+    expect(view.page.locator(".slowest-rank")).to_be_visible()
+    wide = view.page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
+    assert wide[0] <= wide[1] == 400

@@ -12,9 +12,11 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter
+from support.paths import ROOT
 from support.servers.sdk import Served
 
 SIZE: Final = (1280, 800)
+AXE: Final = ROOT / "query" / "node_modules" / "axe-core" / "axe.min.js"
 WAIT_MS: Final = 40_000
 expect.set_options(timeout=WAIT_MS)
 
@@ -115,6 +117,14 @@ class Window:
             }"""
         )
         return hashlib.sha256(pixels.encode()).hexdigest()
+
+    def violations(self) -> dict[str, list[str]]:
+        """Return the rules for screen readers that the page breaks, with the elements that do."""
+        # Passed as text: the page's policy refuses scripts that are not its own.
+        self.page.evaluate(AXE.read_text())
+        found = self.page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
+        assert len(found["passes"]) > 5
+        return {one["id"]: [node["html"][:200] for node in one["nodes"]] for one in found["violations"]}
 
     def section(self, name: str) -> Locator:
         """Return the head of a section."""

@@ -53,12 +53,12 @@ export async function request(path, { signal, body } = {}) {
 }
 
 /** @param {string[]} parts */
-function path(...parts) {
+export function path(...parts) {
   return parts.map(encodeURIComponent).join("/");
 }
 
 /** @param {Record<string, string | number | boolean | string[] | undefined>} values a list repeats the name */
-function query(values) {
+export function query(values) {
   const pairs = Object.entries(values)
     .flatMap(([name, value]) => (Array.isArray(value) ? value : [value]).map((item) => ({ name, value: item })))
     .filter(({ value }) => value !== undefined && value !== "");
@@ -153,7 +153,7 @@ export async function series(seriesRequest, signal) {
 }
 
 /** @param {any} series @returns {Points} */
-function toPoints(series) {
+export function toPoints(series) {
   return {
     key: series.key,
     folded: series.folded,
@@ -191,7 +191,7 @@ export async function groups(seriesRequest, signal) {
 }
 
 /** @param {any} series @param {any} group @returns {Points} */
-function toGroupPoints(series, group) {
+export function toGroupPoints(series, group) {
   const mean = floats(group.mean);
   const std = floats(group.std);
   return {
@@ -210,47 +210,6 @@ function toGroupPoints(series, group) {
     counts: group.count,
     nans: new Array(mean.length).fill(0),
   };
-}
-
-/**
- * Return series of a run across its writers: `value` and `mean` are the mean over the writers, `min` and `max` the
- * extremes, `owners` the writers of these, and `counts` are numbers of writers.
- * @param {SeriesRequest} seriesRequest of one run
- * @param {AbortSignal} [signal]
- * @returns {Promise<RunSeries>}
- */
-export async function bands({ runs = [], metrics, points, from, to }, signal) {
-  const parameters = query({ key: metrics.map(({ key }) => key), across: "writers", points, from, to });
-  const response = await request(`/runs/${path(...runs[0].split("/"))}/series${parameters}`, { signal });
-  return { run: response.run, offset: response.complete_to.offset, series: response.series.map(toBandPoints) };
-}
-
-/** @param {any} series @returns {Points} */
-function toBandPoints(series) {
-  const names = (/** @type {number[]} */ indexes) => indexes.map((index) => series.writers[index] ?? "");
-  return {
-    ...toGroupPoints(series, series),
-    min: floats(series.min),
-    max: floats(series.max),
-    owners: { low: names(series.min_writer), high: names(series.max_writer) },
-  };
-}
-
-/**
- * @typedef {Points & {first: number, last: number, total: number}} WriterSeries `first` and `last`: steps; `total`: rows
- */
-
-/**
- * Return a metric of a run as each writer logged it, in few points over the time.
- * @param {Run} run
- * @param {string} key
- * @param {number} points
- * @returns {Promise<WriterSeries[]>}
- */
-export async function writerSeries(run, key, points) {
-  const parameters = query({ key, writer: "*", points, x: "_timestamp" });
-  const response = await request(`/runs/${path(run.entity, run.project, run.run_id)}/series${parameters}`);
-  return response.series.map((/** @type {any} */ one) => ({ ...toPoints(one), first: one.first_step, last: one.last_step, total: one.count }));
 }
 
 /**

@@ -1,6 +1,6 @@
 /** The ranks of a run, compared by one metric: the slowest, and the one that differs most from the others. */
 
-import { writerSeries } from "../api/service.js";
+import { writerSeries } from "../api/writer_series.js";
 import { compareRanks } from "../series/rank_stats.js";
 import { fill, h } from "../ui/dom.js";
 import { count, exact, short, time } from "../ui/format.js";
@@ -32,7 +32,7 @@ export class RunRanks {
     const explained = { Deviation: "Root mean square of the differences from the mean of all ranks, over buckets of steps that the rank has" };
     const heads = HEADS.map((head) => h("th", { scope: "col", class: TEXTS.has(head) ? "" : "number", title: explained[/** @type {keyof typeof explained} */ (head)] }, head));
     const table = h("table", { class: "plain ranks-table", "aria-label": "Ranks" }, h("thead", {}, h("tr", {}, heads)), this.body);
-    this.element = h("div", { class: "list-tab" }, h("div", { class: "ranks-head" }, this.choice, this.facts), this.note, h("div", { class: "ranks-scroll" }, table));
+    this.element = h("div", { class: "list-tab" }, h("div", { class: "ranks-head" }, this.choice, this.facts), this.note, h("div", { class: "ranks-scroll", tabindex: "0" }, table));
     this.destroy = store.on((_, changed) => changed.has("metric") && this.update(this.run));
     this.update(run);
   }

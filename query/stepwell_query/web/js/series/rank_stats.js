@@ -1,6 +1,6 @@
 /** Compares the ranks of a run by one metric: which is slowest, and which differs most from the mean of all. */
 
-/** @typedef {import("../api/service.js").WriterSeries} WriterSeries */
+/** @typedef {import("../api/writer_series.js").WriterSeries} WriterSeries */
 
 /**
  * @typedef {object} RankStats

@@ -1,6 +1,7 @@
 /** Requests series, and assigns the points of the response to the parts of the request. */
 
-import { ApiError, bands, groups, series } from "../api/service.js";
+import { ApiError, groups, series } from "../api/service.js";
+import { bands } from "../api/writer_series.js";
 import { cacheKey, groupSeriesId } from "./request_planner.js";
 
 /** @typedef {import("../types.js").Points} Points */
@@ -26,7 +27,9 @@ async function readRuns(request, runs, signal) {
     byRun = new Map(answers.map((answer) => [answer.run, answer]));
   } catch (error) {
     const refused = error instanceof ApiError && error.status === 422 && error.errors.some(({ field }) => field === "x");
-    if (!refused) throw error;
+    // A band of a deleted run is refused, the series of it are left out.
+    const deleted = error instanceof ApiError && error.status === 404;
+    if (!refused && !deleted) throw error;
     // A run without the metric of the x axis has no points on it; the other runs have.
     if (runs.length > 1) return (await Promise.all(runs.map((run) => readRuns({ ...request, runs: [run] }, [run], signal)))).flat();
     byRun = new Map();
