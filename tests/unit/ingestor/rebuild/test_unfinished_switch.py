@@ -45,7 +45,7 @@ class Recorded(Store):
         ({"scope", SWITCHING}, True),
         ({"scope", SWITCHING, SWITCHED}, False),
     ],
-    ids=str,
+    ids=["nothing", "committed", "begun", "ended"],
 )
 def test_a_switch_is_unfinished_between_its_marks(names: set[str], unfinished: bool) -> None:
     assert is_unfinished(names) is unfinished
