@@ -225,7 +225,7 @@ def test_ranks_continue_after_their_own_last_steps_on_another_node(sdk: Served, 
     folder = tmp_path / "other node"
     folder.mkdir()
     other = {"STEPWELL_DIR": str(folder), "TMPDIR": str(folder)}
-    out, _ = _launch(sdk, _RESUMED, 3, "2", "", **other)
+    out, _ = _launch(sdk, _RESUMED, 3, "2", "", code=0, **other)
     lines = sorted(out.splitlines())
     assert lines[:2] == ["rank0 3", "rank1 4"]
     for rank in range(2):
