@@ -21,6 +21,7 @@ from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.streams import DEFAULT, parse_stream
 
 if TYPE_CHECKING:
+    from stepwell.api.client import Api
     from stepwell.settings import ProducerSettings
 
 AUTO_FILE: Final = "resume-auto"
@@ -73,8 +74,8 @@ def find_start_point(
     """Return the start of a session; asks the service only to resume a run. Raises: ResumeError.
 
     Args:
-        rank: the session is a rank of a launch. It continues after the last step of its own journals on this machine;
-            without any, after the run's last step, as every other session does.
+        rank: the session is a rank of a launch. It continues after its own last step, of its journals on this machine
+            or as the service knows it; without any, after the run's last step, as every other session does.
     """
     if mode == "disabled":
         return StartPoint()
@@ -99,8 +100,9 @@ def find_start_point(
         raise ResumeError(f"resume='never', but the run {path} exists")
     last = -1 if stored is None else stored
     if rank:
-        first_step = _start_of_rank(writer, orphans, folders.find_run(path), last)
-        # A line of its own: the rank may have gone further on another machine, which the ingestor knows.
+        own = -1 if stored is None else _fetch_last_step_of(path, writer, settings)
+        first_step = _start_of_rank(writer, orphans, folders.find_run(path), last, own)
+        # A line of its own: the rank may have gone further than the service knows yet, which the ingestor will.
         return StartPoint(first_step, resumed=first_step > 0, lineage=Lineage(step=first_step))
     logged = last_logged_step(orphans)
     if logged < last:
@@ -108,15 +110,18 @@ def find_start_point(
     return StartPoint(logged + 1, resumed=True, lineage=_continue_line(orphans, logged + 1))
 
 
-def _start_of_rank(writer: str, orphans: list[JournalEntry], entries: list[JournalEntry], last: int) -> int:
-    """Return the first step of a rank that resumes its run, whose last stored step is `last`.
+def _start_of_rank(
+    writer: str, orphans: list[JournalEntry], entries: list[JournalEntry], last: int, last_own: int
+) -> int:
+    """Return the first step of a rank that resumes its run; the last stored steps are `last`, and its own `last_own`.
 
-    It is the step after the rank's own journals. A rank without any starts where the ranks on this machine did that run
-    already: since then, they may have logged further steps. Without these, it starts after the run's last step.
+    It is the step after its own stored steps and its own journals. A rank without any starts where the ranks on this
+    machine did that run already: since then, they may have logged further steps. Without these, it starts after the
+    run's last step.
     """
     own = [orphan for orphan in orphans if orphan.info.writer == writer]
-    if own:
-        return last_logged_step(own) + 1
+    if own or last_own >= 0:
+        return max(last_logged_step(own), last_own) + 1
     live = [entry.info for entry in entries if entry not in orphans and parse_stream(entry.info.writer) == DEFAULT]
     started = [info.first_step for info in live if info.writer and FORK_MARK not in info.writer]
     return min(started, default=max(last, last_logged_step(orphans)) + 1)
@@ -153,10 +158,22 @@ def _fetch_last_step_with_retries(path: RunPath, settings: ProducerSettings, mod
 
 def _fetch_last_step(path: RunPath, settings: ProducerSettings) -> int | None:
     """Return the run's last step in the service, -1 for none; None if the run does not exist. Raises: ApiError."""
-    from stepwell.api.client import Api
-
-    api = Api(settings.base_url, timeout=_ASK_TIMEOUT_SECONDS, api_key=settings.api_key.get_secret_value())
     try:
-        return api.run(path).lastHistoryStep
+        return _api(settings).run(path).lastHistoryStep
     except RunNotFoundError:
         return None
+
+
+def _api(settings: ProducerSettings) -> Api:
+    from stepwell.api.client import Api
+
+    return Api(settings.base_url, timeout=_ASK_TIMEOUT_SECONDS, api_key=settings.api_key.get_secret_value())
+
+
+def _fetch_last_step_of(path: RunPath, writer: str, settings: ProducerSettings) -> int:
+    """Return the last step of a writer in the service; -1 if it has none there, or the service does not answer."""
+    try:
+        metrics = _api(settings).run(path).metrics(writer)
+    except ApiError:
+        return -1
+    return max((int(metric["last_step"]) for metric in metrics if metric.get("stream", DEFAULT) == DEFAULT), default=-1)

@@ -51,8 +51,10 @@ assert (receipt.conflicts, receipt.pending, receipt.error) == (0, 0, ""), receip
 """
 
 
-def _launch(sdk: Served, script: str, ranks: int, *arguments: str, code: int = 0) -> tuple[str, str]:
-    with sdk.start(_LAUNCHER, script, str(ranks), *arguments) as launcher:
+def _launch(
+    sdk: Served, script: str, ranks: int, *arguments: str, code: int = 0, **environment: str
+) -> tuple[str, str]:
+    with sdk.start(_LAUNCHER, script, str(ranks), *arguments, **environment) as launcher:
         try:
             out, err = launcher.communicate(timeout=_DEADLINE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -211,6 +213,23 @@ def test_ranks_that_were_killed_continue_after_their_own_last_steps(sdk: Served)
     assert sorted(second.splitlines())[:4] == [f"rank{rank} {10 + rank}" for rank in range(4)]
     for rank in range(4):
         steps = list(range(10 + rank + 5 + rank))
+        eventually(partial(sdk.numbers, f"loss/{rank}"), [(step, float(step)) for step in steps])
+    assert sdk.count("step_conflicts") == 0
+
+
+def test_ranks_continue_after_their_own_last_steps_on_another_node(sdk: Served, tmp_path: Path) -> None:
+    _launch(sdk, _RESUMED, 2, "3", "")
+    for rank in range(2):
+        eventually(partial(sdk.numbers, f"loss/{rank}"), [(step, float(step)) for step in range(3 + rank)])
+    # Nothing of the first launch is on the other node; rank 2 is new.
+    folder = tmp_path / "other node"
+    folder.mkdir()
+    other = {"STEPWELL_DIR": str(folder), "TMPDIR": str(folder)}
+    out, _ = _launch(sdk, _RESUMED, 3, "2", "", code=0, **other)
+    lines = sorted(out.splitlines())
+    assert lines[:2] == ["rank0 3", "rank1 4"]
+    for rank in range(2):
+        steps = range(3 + rank + 2 + rank)
         eventually(partial(sdk.numbers, f"loss/{rank}"), [(step, float(step)) for step in steps])
     assert sdk.count("step_conflicts") == 0
 

@@ -69,13 +69,14 @@ class Harness:
         """Run a seed. Raises: AssertionError when something does not arrive, or a session violates its guarantees."""
         began = time.monotonic()
         before = self._counts([])
-        models = {name: RunModel() for name in (*{writer.run for writer in writers()}, FOREIGN_RUN)}
+        models = {name: RunModel() for name in (*{writer.run for writer in writers(seed)}, FOREIGN_RUN)}
         folder = self._cluster.folder / project(seed)
         trainers = []
-        for writer in writers():
-            # Writers of one run have separate folders, as on separate machines, so each delivers only its own journals.
-            own = folder / f"{writer.run}{writer.name}"
-            own.mkdir(parents=True)
+        for writer in writers(seed):
+            # Writers of one run have separate folders, as on separate machines, so each delivers only its own journals;
+            # except for the ranks of a launch, which deliver what others of their machine have left.
+            own = folder / (writer.run if writer.launched else f"{writer.run}{writer.name}")
+            own.mkdir(parents=True, exist_ok=True)
             trainers.append(Trainer(self._cluster, seed, writer, models[writer.run], own))
         foreign = Foreign(self._cluster, seed, models[FOREIGN_RUN])
         try:
@@ -116,6 +117,10 @@ class Harness:
                 continue
             if fault.action == "strike":
                 self._cluster.strike(now, fault.seconds)
+                continue
+            if fault.part == "launch":
+                for trainer in trainers:
+                    trainer.kill(now, fault.seconds)
                 continue
             part = self._part(fault, trainers)
             if fault.action == "kill":

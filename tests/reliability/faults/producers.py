@@ -56,6 +56,9 @@ class Trainer:
             "STEPWELL_CONSOLE": "off",
             "STEPWELL_PROJECT": project(seed),
             "STEPWELL_DIR": str(folder),
+            # Names of writers are claimed below it, for this seed only.
+            "TMPDIR": str(folder),
+            **writer.launch,
         }
         self._seed = seed
         self._model = model

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from typing import Final, Literal, NamedTuple
 
+from reliability.faults.workload import is_launch
+
 Action = Literal["kill", "strike", "pause", "terminate", "reset"]
 """`strike` kills the engine at the moment it has recorded an insert's token; the other names are self-explanatory."""
 
@@ -25,7 +27,13 @@ _KINDS: Final[tuple[tuple[Action, str, int, float, float], ...]] = (
     ("reset", "broker", 2, 0.0, 0.0),
     ("reset", "engine", 3, 0.0, 0.0),
 )
+# Added for the ranks of a launch: one of them fails, or all are restarted together, as by `torchrun`.
+_LAUNCH_KINDS: Final[tuple[tuple[Action, str, int, float, float], ...]] = (
+    ("kill", "trainer", 18, 0.0, 0.0),
+    ("kill", "launch", 3, 0.0, 0.0),
+)
 _FAULTS: Final = (10, 16)
+_LAUNCH_FAULTS: Final = (16, 24)
 _LEAST_GAP_SECONDS: Final = 0.05
 _MOST_GAP_SECONDS: Final = 1.2
 
@@ -46,10 +54,11 @@ class Fault(NamedTuple):
 def faults(seed: int) -> list[Fault]:
     """Return the faults of a seed, in their order."""
     draw = random.Random(f"{seed} faults")
-    weights = [weight for _, _, weight, _, _ in _KINDS]
+    kinds = _KINDS + _LAUNCH_KINDS if is_launch(seed) else _KINDS
+    weights = [weight for _, _, weight, _, _ in kinds]
     found = []
-    for _ in range(draw.randint(*_FAULTS)):
-        action, part, _, least, most = draw.choices(_KINDS, weights)[0]
+    for _ in range(draw.randint(*(_LAUNCH_FAULTS if is_launch(seed) else _FAULTS))):
+        action, part, _, least, most = draw.choices(kinds, weights)[0]
         gap = draw.uniform(_LEAST_GAP_SECONDS, _MOST_GAP_SECONDS)
         found.append(Fault(gap, action, part, draw.randrange(1_000), draw.uniform(least, most)))
     return found

@@ -15,7 +15,8 @@ from reliability.faults.producers import project
 pytestmark = pytest.mark.timeout(600)
 # All kinds of faults are in its schedule, except for a pause of the engine.
 _SEED = 30_648
-_SEEDS = (_SEED, *(pytest.param(seed, marks=pytest.mark.long) for seed in (2, 12)))
+_SEEDS = (_SEED, *(pytest.param(seed, marks=pytest.mark.long) for seed in (2, 6, 12)))
+# Seed 6 is a launch of eight ranks.
 
 
 @pytest.fixture(scope="module")

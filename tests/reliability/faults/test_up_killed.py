@@ -64,10 +64,10 @@ def _compare_folder(engine: str, seed: int, models: dict[str, RunModel]) -> Acco
 @pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.long)])
 def test_everything_killed_at_once_loses_and_doubles_nothing(tmp_path: Path, kills: int) -> None:
     up = AllInOne(tmp_path)
-    models = {name: RunModel() for name in (*{writer.run for writer in writers()}, FOREIGN_RUN)}
+    models = {name: RunModel() for name in (*{writer.run for writer in writers(_SEED)}, FOREIGN_RUN)}
     trainers = []
     up.process.start()
-    for writer in writers():
+    for writer in writers(_SEED):
         own = tmp_path / f"{writer.run}{writer.name}"
         own.mkdir()
         trainers.append(Trainer(up, _SEED, writer, models[writer.run], own))

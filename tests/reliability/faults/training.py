@@ -21,9 +21,15 @@ from reliability.faults.workload import writers
 def main() -> None:
     """Log until the workload's last call."""
     seed, run_id, name, first, progress, pause_ms = sys.argv[1:]
-    writer = next(writer for writer in writers() if (writer.run, writer.name) == (run_id, name))
-    # A single writer continues after its last step; one of several requests its own steps.
-    run = stepwell.init(id=run_id, writer=name, resume=None if name else "allow", settings={"keep_journal": True})
+    writer = next(writer for writer in writers(int(seed)) if (writer.run, writer.name) == (run_id, name))
+    # A single writer continues after its last step; one of several requests its own steps. A launch names its ranks.
+    run = stepwell.init(
+        id=run_id,
+        writer=None if writer.launched else name,
+        resume=None if name else "allow",
+        settings={"keep_journal": True},
+    )
+    assert run.writer == name
     print(json.dumps({"step": run.step, "journal": run.journal_path}), flush=True)
     done = os.open(progress, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for number in range(int(first), writer.calls):

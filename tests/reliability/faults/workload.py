@@ -13,8 +13,15 @@ from typing import Any, Final, NamedTuple
 RANKS: Final = 2
 SOLO_CALLS: Final = 1_200
 RANK_CALLS: Final = 600
+LAUNCHED: Final = 8
+"""Ranks of a launch, on one machine."""
+
+LAUNCHED_CALLS: Final = 800
 RANK_STRIDE: Final = 5
 """Steps between calls of the ranks: far enough that rollups of two levels close."""
+
+# Of so many seeds, one is a launch.
+_KINDS: Final = 5
 
 FOREIGN_EVENTS: Final = 300
 _ODD_FLOATS: Final = (math.nan, math.inf, -math.inf, -0.0, 5e-324)
@@ -31,19 +38,45 @@ class Call(NamedTuple):
 
 
 class Writer(NamedTuple):
-    """A training process: its run, its writer's name, and the number of its calls."""
+    """A training process: its run, its writer's name, the number of its calls, and the ranks of its launch, if any."""
 
     run: str
     name: str
     calls: int
+    launched: int = 0
 
     def call(self, seed: int, number: int) -> Call:
         """Return the call of a number."""
+        if self.launched:
+            return _launched_call(seed, self.name, number)
         return _rank_call(seed, self.name, number) if self.name else _solo_call(seed, number)
 
+    @property
+    def launch(self) -> dict[str, str]:
+        """The variables that `torchrun` sets for a rank of one node."""
+        if not self.launched:
+            return {}
+        rank, ranks = self.name.removeprefix("rank"), str(self.launched)
+        return {
+            "RANK": rank,
+            "LOCAL_RANK": rank,
+            "WORLD_SIZE": ranks,
+            "LOCAL_WORLD_SIZE": ranks,
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": "29500",
+            "TORCHELASTIC_RUN_ID": "none",
+        }
 
-def writers() -> list[Writer]:
+
+def is_launch(seed: int) -> bool:
+    """Return whether the training processes of a seed are the ranks of one launch, which share a machine."""
+    return seed % _KINDS == 1
+
+
+def writers(seed: int) -> list[Writer]:
     """Return the training processes of a seed."""
+    if is_launch(seed):
+        return [Writer("launch", f"rank{n}", LAUNCHED_CALLS, LAUNCHED) for n in range(LAUNCHED)]
     return [Writer("solo", "", SOLO_CALLS), *(Writer("ranks", f"rank{n}", RANK_CALLS) for n in range(RANKS))]
 
 
@@ -67,6 +100,15 @@ def _rank_call(seed: int, name: str, number: int) -> Call:
     draw = random.Random(f"{seed} {name} {number}")
     step = (number * RANKS + rank) * RANK_STRIDE
     return Call({f"{name}/loss": draw.random(), "shared": number + rank / 10}, at=step)
+
+
+def _launched_call(seed: int, name: str, number: int) -> Call:
+    """Return a call with the keys and the step that the other ranks have, too."""
+    draw = random.Random(f"{seed} {name} {number}")
+    data: dict[str, Any] = {"loss": draw.random(), "number": number + int(name.removeprefix("rank")) / 10}
+    if draw.random() < 0.1:
+        data["state"] = f"{name} at {number}"
+    return Call(data, at=number * RANK_STRIDE)
 
 
 class ForeignEvent(NamedTuple):

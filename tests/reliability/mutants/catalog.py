@@ -1307,4 +1307,15 @@ MUTATIONS: Final = (
         ),
         RANKS,
     ),
+    Mutation(
+        "a rank continues after its journals only, whatever the service has of it",
+        (
+            Edit(
+                "stepwell.session.resume:_start_of_rank",
+                "return max(last_logged_step(own), last_own) + 1",
+                "return last_logged_step(own) + 1",
+            ),
+        ),
+        RANKS,
+    ),
 )

@@ -31,11 +31,14 @@ _SETTLE_SECONDS: Final = 120.0
 # Longer than any delay of a request and any pause.
 _QUIET_SECONDS: Final = 10 * SESSION_SECONDS
 _LOOK_SECONDS: Final = 0.25
+_MOST_RANKS: Final = 8
 # The kinds of schedules, by the last digits of their seeds: an environment that changes, training processes (which are
-# costly), or faulty ingestion in all others.
-_KINDS: Final = 16
-_CHANGING: Final = frozenset({0, 4, 8, 12})
-_TRAINING: Final = 2
+# costly), or faulty ingestion in all others. Of the last two, some have the ranks of one run.
+_KINDS: Final = 32
+_CHANGING: Final = frozenset(range(0, _KINDS, 4))
+_TRAINING: Final = frozenset({2, 18})
+_TRAINING_RANKS: Final = 10
+_INGESTED_RANKS: Final = frozenset({6, 22})
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,17 @@ class Schedule(Protocol):
 class _FaultyIngest:
     """Faults of processes, requests and ClickHouse; the log and what was stored stay."""
 
-    def __init__(self, world: World, broker: Broker, store: SimulatedStore, ingestors: Ingestors) -> None:
+    def __init__(
+        self, world: World, broker: Broker, store: SimulatedStore, ingestors: Ingestors, ranks: int = 0
+    ) -> None:
         self._world = world
         self._broker = broker
         self._store = store
         self._ingestors = ingestors
         self._entries: list[Entry] = []
         self._partitions = list(broker.logs)
-        self._workload = Workload(world.rng, len(self._partitions), Content.drawn(world.rng))
+        self._sizes = _SIZES[-1:] if ranks else _SIZES
+        self._workload = Workload(world.rng, len(self._partitions), Content.drawn(world.rng), ranks)
 
     async def run(self) -> None:
         """Let the log grow under faults; then wait until everything has recovered and is idle."""
@@ -76,7 +82,7 @@ class _FaultyIngest:
         self._world.faults = Faults.drawn(rng)
         for _ in range(rng.randint(1, 2)):
             self._ingestors.start()
-        left = rng.randint(*rng.choice(_SIZES))
+        left = rng.randint(*rng.choice(self._sizes))
         for _ in range(rng.randint(3, 6 + left // 4)):
             for _ in range(min(left, rng.choice((0, 1, 3, 10)))):
                 self._append()
@@ -134,11 +140,14 @@ def run_schedule(seed: int) -> Outcome:
         partitions = [TopicPartition(TOPIC, number) for number in range(world.rng.randint(1, 3))]
         broker, store = Broker(world, partitions), SimulatedStore(world, world.rng.choice(LEVELS))
         ingestors = Ingestors(world, broker, store)
-        trainers = TrainingProcesses(world)
-        schedule: Schedule = _FaultyIngest(world, broker, store, ingestors)
-        if seed % _KINDS in _CHANGING:
+        kind = seed % _KINDS
+        ranks = world.rng.randint(2, _MOST_RANKS) if kind in {_TRAINING_RANKS, *_INGESTED_RANKS} else 0
+        world.counts["ranks"] = ranks
+        trainers = TrainingProcesses(world, ranks)
+        schedule: Schedule = _FaultyIngest(world, broker, store, ingestors, ranks)
+        if kind in _CHANGING:
             schedule = ChangingEnvironment(world, broker, store, ingestors, logged)
-        elif seed % _KINDS == _TRAINING:
+        elif kind in {*_TRAINING, _TRAINING_RANKS}:
             schedule = trainers
         try:
             with patch.object(flusher, "LEVELS", store.levels):

@@ -21,7 +21,7 @@ from unittest.mock import patch
 from aiokafka.errors import RequestTimedOutError
 
 from reliability.simulation.clock import PROCESS, Process
-from reliability.simulation.order import Logged, check_order
+from reliability.simulation.order import Logged, check_order, check_steps
 from reliability.simulation.reference import Differences
 from reliability.simulation.world import SESSION_SECONDS, Faults, World
 from stepwell.delivery import connection, journal_file, orphans, publisher, sender
@@ -30,6 +30,7 @@ from stepwell.journal.format import JournalInfo
 from stepwell.journal.journal import Journal
 from stepwell.recording.row_writer import RowWriter
 from stepwell.session import open as opening
+from stepwell.session.resume import find_start_point
 from stepwell.session.spec import RunSpec
 from stepwell.settings import ProducerSettings
 from stepwell_schemas.limits import MIB
@@ -110,7 +111,7 @@ class _Trainer:
 
     def log(self) -> None:
         """Log a row."""
-        self.rows.log({"row": float(self.logged.rows)}, None, None)
+        self.rows.log({"row": float(self.logged.first + self.logged.rows)}, None, None)
         self.logged.rows += 1
 
     def drain(self) -> None:
@@ -121,9 +122,13 @@ class _Trainer:
 
 
 class TrainingProcesses:
-    """Processes of one run that log, end, crash and freeze, and that recover what earlier ones have left."""
+    """Processes of one run that log, end, crash and freeze, and that recover what earlier ones have left.
 
-    def __init__(self, world: World) -> None:
+    With `ranks`, they are the ranks of one job: writers of their own, one process each, that log the same key. Some of
+    them fail together, and those that are missing are started together.
+    """
+
+    def __init__(self, world: World, ranks: int = 0) -> None:
         self.processes: list[Process] = []
         self._world = world
         self._log: list[bytes] = []
@@ -132,7 +137,8 @@ class TrainingProcesses:
         self._tasks: list[asyncio.Task[None]] = []
         self._locks: dict[int, Process] = {}
         self._clock = 1_700_000_000.0
-        self._writers = world.rng.choice((("",), ("a", "b"), ("", "a")))
+        self._ranks = ranks
+        self._writers = [f"rank{rank}" for rank in range(ranks)] or world.rng.choice([[""], ["a", "b"], ["", "a"]])
         self._settings: ProducerSettings
 
     async def run(self) -> None:
@@ -149,7 +155,10 @@ class TrainingProcesses:
     def compare(self) -> Differences:
         """Compare the log with what was logged, and with its order."""
         self._world.counts["training schedules"] = 1
-        return check_order(self._log, self._logged)
+        found = check_order(self._log, self._logged)
+        if not self._ranks:
+            return found
+        return found._replace(problems=found.problems + check_steps(self._log, self._logged))
 
     async def _run(self) -> None:
         rng = self._world.rng
@@ -177,9 +186,11 @@ class TrainingProcesses:
 
     def _happen(self) -> None:
         rng = self._world.rng
-        if rng.random() < 0.2:
-            self._leave_journals(rng.choice(self._writers))
-        if len(self._running) < _MOST_PROCESSES and (not self._running or rng.random() < 0.5):
+        if (startable := self._startable()) and rng.random() < 0.2:
+            self._leave_journals(rng.choice(startable))
+        if self._ranks:
+            self._start_ranks()
+        elif len(self._running) < _MOST_PROCESSES and (not self._running or rng.random() < 0.5):
             # Ranks of a restarted job begin in the same moment.
             for _ in range(rng.choice((1, 1, 2))):
                 self._start(rng.choice(self._writers))
@@ -188,7 +199,22 @@ class TrainingProcesses:
                 if trainer.process.alive and not trainer.process.stopped:
                     trainer.log()
         if self._running and rng.random() < 0.6:
-            self._strike(rng.choice(list(self._running.values())))
+            trainers = list(self._running.values())
+            struck = rng.choice((1, len(trainers))) if self._ranks else 1
+            for trainer in rng.sample(trainers, struck):
+                self._strike(trainer)
+
+    def _startable(self) -> list[str]:
+        """Return the ranks that are not running; all writers, if they are no ranks."""
+        running = {trainer.logged.writer for trainer in self._running.values()} if self._ranks else set()
+        return [writer for writer in self._writers if writer not in running]
+
+    def _start_ranks(self) -> None:
+        """Start missing ranks: all of them, as a launcher does, or some, as on a node that has failed."""
+        rng, missing = self._world.rng, self._startable()
+        if missing and (not self._running or rng.random() < 0.7):
+            for writer in rng.sample(missing, rng.choice((len(missing), rng.randint(1, len(missing))))):
+                self._start(writer)
 
     def _leave_journals(self, writer: str) -> None:
         """Let sessions run one after the other while no broker can be reached; the clock may be set back meanwhile."""
@@ -232,17 +258,28 @@ class TrainingProcesses:
         return trainer
 
     def _open_session(self, process: Process, writer: str) -> _Trainer:
-        left = orphans.find_orphans(opening.open_folders(self._settings), RUN)
         spec = RunSpec(
-            RUN, writer, "", "", (), "", "", {}, "online", "", quiet=True, keep_journal=False,
-            first_step=orphans.last_logged_step(left) + 1,
-        )  # fmt: skip
+            RUN, writer, "", "", (), "", "", {}, "online", "", quiet=True, keep_journal=False
+        )._replace(**self._start_point(writer))  # fmt: skip
         # Names of journals come from the seed, since recovery looks at them in their order.
         with patch.object(secrets, "token_hex", lambda _: f"{self._world.rng.randrange(1_000)}-{process.name}"):
             output = opening.open_session(spec, self._settings)
         before = {one.session for one in self._logged if one.ended and one.writer == writer}
-        logged = Logged(output.journal.info.session, writer, before)
+        earlier = sum(one.rows for one in self._logged if one.writer == writer) if self._ranks else 0
+        logged = Logged(output.journal.info.session, writer, before, earlier)
         return _Trainer(process, logged, output.journal, cast("sender.Sender", output.delivery))
+
+    def _start_point(self, writer: str) -> dict[str, Any]:
+        """Return the fields of a session that say where it starts: of a rank after its own journals only."""
+        if not self._ranks:
+            left = orphans.find_orphans(opening.open_folders(self._settings), RUN)
+            return {"first_step": orphans.last_logged_step(left) + 1}
+        start = find_start_point(RUN, writer, "", self._settings, "online")
+        return {
+            "first_step": start.first_step,
+            "lineage": start.lineage.session,
+            "lineage_step": start.lineage.step,
+        }
 
     def _kill(self, process: Process) -> None:
         self._world.kill(process)
@@ -302,6 +339,8 @@ class TrainingProcesses:
                 stack.enter_context(patch.object(module, "notify", lambda _: None))
             stack.enter_context(patch.object(locks, "_lock", lock))
             stack.enter_context(patch.object(connection, "open_producer", open_producer))
+            # The jitter of reconnecting.
+            stack.enter_context(patch.object(connection, "random", self._world.rng))
             stack.enter_context(patch.object(tempfile, "tempdir", str(folder)))
             # Recovery reads small parts, so that it can be interrupted between them.
             stack.enter_context(patch.object(journal_file, "READ_BYTES", 256))

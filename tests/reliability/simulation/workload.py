@@ -105,13 +105,22 @@ class Content:
 class Workload:
     """Draws the log of one schedule, message by message; the broker assigns the offsets."""
 
-    def __init__(self, rng: random.Random, partitions: int, content: Content) -> None:
+    def __init__(self, rng: random.Random, partitions: int, content: Content, ranks: int = 0) -> None:
+        """Draw the sessions: those of so many ranks of one run, or else those of a few runs.
+
+        Ranks log the same keys. Some have had a session before, of which a part is sent again.
+        """
         self._rng = rng
         self._clock = 0
         self._content = content
-        runs = [RunPath("me", "p", f"run-{number}") for number in range(rng.choice((1, 1, 2, 4)))]
+        runs = [RunPath("me", "p", f"run-{number}") for number in range(1 if ranks else rng.choice((1, 1, 2, 4)))]
         self._partition = {run: rng.randrange(partitions) for run in runs}
         self._sessions = [
+            _Session(run, f"rank{rank}", f"{run.run_id}/{rank}/s{number}", rng.random() < 0.5)
+            for run in runs
+            for rank in range(ranks)
+            for number in range(rng.choice((1, 1, 2)))
+        ] or [
             _Session(run, rng.choice(("", "w")), f"{run.run_id}/s{number}", rng.random() < 0.5)
             for run in runs
             for number in range(rng.randint(1, 2))

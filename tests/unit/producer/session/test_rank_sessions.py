@@ -31,6 +31,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StartRank:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(joining, "_joined", Counter())
     monkeypatch.setattr(resume, "_fetch_last_step_with_retries", lambda *_: 40)
+    monkeypatch.setattr(resume, "_fetch_last_step_of", lambda *_: -1)
 
     def init(rank: int, **arguments: Any) -> Run:
         for name, value in {"RANK": rank, "WORLD_SIZE": 4, "LOCAL_RANK": rank, "TORCHELASTIC_RUN_ID": _UUID}.items():
@@ -88,6 +89,21 @@ def test_a_rank_starts_after_its_own_journals_or_with_the_living_ranks(start: St
     assert start(2, id="run", resume="allow").step == 41
     runs[0].finish()
     assert start(0, id="run", resume="allow").step == 44
+
+
+def test_a_rank_starts_after_its_own_stored_steps(start: StartRank, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"rank0": 37, "rank1": 0, "rank2": -1}
+    monkeypatch.setattr(resume, "_fetch_last_step_of", lambda _path, writer, _settings: own[writer])
+    runs = [start(rank, id="run", resume="allow") for rank in (0, 1, 2)]
+    assert [run.step for run in runs] == [38, 1, 1]
+    for _ in range(3):
+        runs[0].log({"row": 1})
+    runs[0].finish()
+    # Its journal has more than the service; that of rank 1 has less.
+    assert start(0, id="run", resume="allow").step == 41
+    runs[1].finish()
+    own["rank1"] = 5
+    assert start(1, id="run", resume="allow").step == 6
 
 
 def test_a_rank_that_logs_alone_describes_and_ends_its_offline_run(start: StartRank) -> None:
