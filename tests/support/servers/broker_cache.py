@@ -6,17 +6,17 @@ python tests/support/servers/broker_cache.py     make the cache if it is missing
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
 from stepwell_deploy.local.kafka import KAFKA_COORDINATES, LocalKafka
-from support.paths import ROOT
 
 _VARIABLE: Final = "JDK_JAVA_OPTIONS"
 # Brokers of tests live for seconds: to compile them optimally costs more than it saves.
 _OPTIONS: Final = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-_FILE: Final = ROOT / ".cache" / f"{KAFKA_COORDINATES.partition('+')[0].replace(':', '-')}.aot"
+_FILE: Final = Path(sys.prefix) / f"{KAFKA_COORDINATES.partition('+')[0].replace(':', '-')}.aot"
 _STOP_SECONDS: Final = 120.0
 
 
@@ -40,7 +40,6 @@ def make() -> None:
         broker = LocalKafka(Path(folder) / "kafka")
         broker.start()
         broker.stop(_STOP_SECONDS)
-        _FILE.parent.mkdir(exist_ok=True)
         # A copy, and then a rename: the folder may be on another file system, and others may be making the same.
         partial = _FILE.with_suffix(f".{os.getpid()}")
         partial.write_bytes(made.read_bytes())
