@@ -19,12 +19,13 @@ from stepwell_query.runs.fields import FIELDS, GROUPABLE
 from stepwell_query.runs.paths import value_at_path
 from stepwell_query.series.bucket_reader import DRAWN_TABLES, BucketReader
 from stepwell_query.series.groups.aggregate import GroupBuckets, aggregate_groups, group_values
-from stepwell_query.series.math.bucketing import bucket_shift, clip, filled_shift
+from stepwell_query.series.math.bucketing import bucket_shift, clip, filled_shift, limit_rollup_reads
 from stepwell_query.series.models import SeriesRequest
 from stepwell_query.series.read_plan import SeriesRead
 from stepwell_query.series.targets import check_number
 from stepwell_query.stored_json import json_object
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.rollups.sql import LEVELS
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.kinds import Kind
@@ -32,6 +33,9 @@ from stepwell_schemas.rules.writers import writer_order
 
 BY_WRITER: Final = "writer"
 """Groups by the writers of series, in place of a field of runs."""
+
+_ROLLUP_ROWS: Final = 1_000_000
+"""Approximate number of rollups that one answer is computed from: 1,000 series with about 1,000 buckets each."""
 
 _CONFIG: Final = "config."
 
@@ -193,6 +197,7 @@ def _read_series(
     members: list[tuple[int, int]] = []
     extents = [_extent([info for _, info in own.series], request) for own in grouped_keys]
     shifts = [bucket_shift(*extent, request.points) for extent in extents]
+    shifts = limit_rollup_reads(shifts, [_rolled_steps(own, request) for own in grouped_keys], LEVELS, _ROLLUP_ROWS)
     starts: list[int] = []
     if filled:
         shifts = [max(shift, _spacing(own)) for shift, own in zip(shifts, grouped_keys, strict=True)]
@@ -217,6 +222,12 @@ def _read_series(
         )
         for number, own in enumerate(grouped_keys)
     ]  # fmt: skip
+
+
+def _rolled_steps(own: _GroupedKey, request: SeriesRequest) -> int:
+    """Return the steps that the series of a key cover; 0 for booleans, which have no rollups."""
+    extents = [_extent([info], request) for _, info in own.series if info.kind is Kind.NUMBER]
+    return sum(high - low + 1 for low, high in extents)
 
 
 def _spacing(own: _GroupedKey) -> int:

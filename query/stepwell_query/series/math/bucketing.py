@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,22 @@ def limit_point_reads(shifts: Sequence[int], rows: Sequence[int], least: int, bu
         if sum(count for count, own in zip(rows, result, strict=True) if 0 < own < least) <= budget:
             break
         result = [least if own == shift else own for own in result]
+    return result
+
+
+def limit_rollup_reads(shifts: Sequence[int], steps: Sequence[int], levels: Sequence[int], budget: int) -> list[int]:
+    """Return the shifts of keys that are read together, raised until their series have at most `budget` rollups.
+
+    `steps` has for each key the number of steps of all its series. Those of the finest level of all are raised to the
+    next level, and so on: their views have up to 32 times fewer points, and the read costs 32 times less.
+    """
+    result = list(shifts)
+    for finer, coarser in pairwise(levels):
+        of_level = [max((level for level in levels if level <= shift), default=None) for shift in result]
+        rows = sum(count >> level for count, level in zip(steps, of_level, strict=True) if level is not None)
+        if rows <= budget:
+            break
+        result = [coarser if level == finer else shift for shift, level in zip(result, of_level, strict=True)]
     return result
 
 

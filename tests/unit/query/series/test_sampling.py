@@ -6,7 +6,14 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from stepwell_query.series.math.bucketing import bucket_plan, bucket_shift, clip, limit_point_reads, step_buckets
+from stepwell_query.series.math.bucketing import (
+    bucket_plan,
+    bucket_shift,
+    clip,
+    limit_point_reads,
+    limit_rollup_reads,
+    step_buckets,
+)
 from stepwell_schemas.limits import MAX_STEP
 
 steps = st.one_of(st.integers(0, 10_000), st.integers(0, MAX_STEP))
@@ -99,3 +106,31 @@ def test_a_page_reads_no_more_points_than_it_may(series: list[tuple[int, int]], 
     if raised:
         narrowest = min(raised)
         assert sum(count for own, count in zip(shifts, rows, strict=True) if 0 < own <= narrowest) > budget
+
+
+_LEVELS = (7, 12, 17, 22, 27)
+
+
+def test_many_writers_are_read_from_a_coarser_level() -> None:
+    steps = [512 * 10**6]
+    assert limit_rollup_reads([10], steps, _LEVELS, 1_000_000) == [12]
+    assert limit_rollup_reads([13], steps, _LEVELS, 1_000_000) == [13]
+    assert limit_rollup_reads([10], [10**6], _LEVELS, 1_000_000) == [10]
+    assert limit_rollup_reads([3, 10, 12], [10**6, 10**9, 10**9], _LEVELS, 1_000_000) == [3, 12, 12]
+    assert limit_rollup_reads([10], [10**15], _LEVELS, 1_000_000) == [27]
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 2**50)), max_size=6), st.integers(0, 10**7))
+def test_shifts_are_raised_only_to_levels_and_only_as_far_as_needed(keys: list[tuple[int, int]], budget: int) -> None:
+    shifts, steps = [shift for shift, _ in keys], [count for _, count in keys]
+    found = limit_rollup_reads(shifts, steps, _LEVELS, budget)
+    for before, after in zip(shifts, found, strict=True):
+        assert after == before or (after in _LEVELS and after > before >= _LEVELS[0])
+
+    def rows(chosen: list[int]) -> int:
+        levels = [max((level for level in _LEVELS if level <= shift), default=None) for shift in chosen]
+        return sum(count >> level for count, level in zip(steps, levels, strict=True) if level is not None)
+
+    assert rows(found) <= budget or all(shift < _LEVELS[0] or shift >= _LEVELS[-1] for shift in found)
+    if rows(shifts) <= budget:
+        assert found == shifts
