@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, OffsetAndMetadata, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -20,15 +21,15 @@ from stepwell_ingestor.positions.stored import read_positions
 from stepwell_ingestor.service import Ingestor
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.events.codec import encode
-from stepwell_schemas.events.models import LogEvent
+from stepwell_schemas.events.models import Block, LogEvent
 from stepwell_schemas.migrations.runner import migrate
+from stepwell_schemas.rules.kinds import Kind
 from support.servers.ingest import PATH, a_batch, ingesting, make_ingestor_settings, send, until
 from support.servers.stack import Topics
 
 pytestmark = pytest.mark.anyio
 
 _DEADLINE_SECONDS = 60.0
-A_LATER_VALUE = LogEvent(**PATH._asdict(), writer="w", step=1, data={"a": 9.0}, timestamp=1)
 
 
 @pytest.fixture
@@ -43,6 +44,12 @@ async def admin(broker: str) -> AsyncIterator[AIOKafkaAdminClient]:
 def rows_of(first: int, count: int, session: str = "s") -> bytes:
     """Return an event of some rows of a session, whose key `a` has the row's number as its value."""
     return encode(a_batch(first, count, session=session))
+
+
+def a_value(step: int, value: float) -> bytes:
+    """Return an event of a session that counts its own steps: one value of key `a`."""
+    block = Block(kind=Kind.NUMBER, keys=["a"], packed=np.array([value]).tobytes())
+    return encode(a_batch(0, 1, session="t", current_step=step, blocks=[block]))
 
 
 def stored(store: Store) -> list[tuple[int, float]]:
@@ -137,9 +144,9 @@ async def test_a_topic_that_was_created_again_is_read_under_old_tables(
     await send(broker, topics.events, [rows_of(number * 4, 4) for number in range(5)])
     await ingest(broker, topics, chdb_store)
     await recreate(admin, topics.events)
-    # The run continues, and values of a second writer are later than those of the same steps before.
-    later = LogEvent(**PATH._asdict(), session="t", sequence=0, writer="w", step=3, data={"a": -1.0}, timestamp=1)
-    await send(broker, topics.events, [rows_of(20, 6), encode(later)])
+    # The run continues, and values of a second session are later than those of the same steps before.
+    later = a_value(3, -1.0)
+    await send(broker, topics.events, [rows_of(20, 6), later])
     await ingest(broker, topics, chdb_store)
     expected = stepwise(range(26))
     expected[3] = (3, -1.0)
@@ -173,7 +180,7 @@ async def test_a_topic_with_other_partitions_may_follow(
     await ingest(broker, topics, chdb_store)
     following = Topics(f"{topics.events}-2", topics.deadletters)
     await admin.create_topics([NewTopic(following.events, 5, 1)])
-    await send(broker, following.events, [rows_of(3, 2), encode(A_LATER_VALUE)])
+    await send(broker, following.events, [rows_of(3, 2), a_value(1, 9.0)])
     async with ingesting(make_ingestor_settings(broker, following), chdb_store):
         await until(lambda: stored(chdb_store), [(0, 0.0), (1, 9.0), (2, 2.0), (3, 3.0), (4, 4.0)], _DEADLINE_SECONDS)
 
