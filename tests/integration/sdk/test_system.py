@@ -103,7 +103,7 @@ def test_writers_of_one_run_keep_theirs_apart(sdk: Served) -> None:
         process.communicate(timeout=60)
     eventually(lambda: sorted(_lines(sdk)), [(f"rank{rank}/stdout", f"I am rank{rank}") for rank in (1, 2)])
     for rank in (1, 2):
-        eventually(partial(_is_sampled, sdk, f"system/rank{rank}/memory"), True)
+        eventually(partial(_is_sampled, sdk, f"system/rank{rank}/process.memory"), True)
     _, err = sdk.run("import stepwell\nstepwell.init(writer='rank1//system')", code=1)
     assert "end in //system" in err
 
