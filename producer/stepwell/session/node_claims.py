@@ -88,8 +88,8 @@ def _lock(path: Path) -> int | None:
 
 def _open_folder() -> Path | None:
     """Return this user's folder of claims, created if needed; None if it can't be had, or belongs to another user."""
-    folder = Path(tempfile.gettempdir()) / f"{_FOLDER_PREFIX}{os.getuid()}"
     try:
+        folder = Path(tempfile.gettempdir()) / f"{_FOLDER_PREFIX}{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
     except OSError:
