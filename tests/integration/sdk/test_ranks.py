@@ -187,8 +187,9 @@ def test_children_that_inherit_a_rank_are_writers_of_their_own(sdk: Served) -> N
         *("rank0.2 1", "rank0/fork-PID", "rank1.2 1", "rank1/fork-PID"),
     ]
     assert err.count("this one is rank0.2") == 1
-    eventually(lambda: [step for step, _ in sdk.numbers("inner")], [0])
-    eventually(lambda: [step for step, _ in sdk.numbers("forked")], [1])
+    # Of the children of both ranks, kept apart.
+    eventually(lambda: [step for step, _ in sdk.numbers("inner")], [0, 0])
+    eventually(lambda: [step for step, _ in sdk.numbers("forked")], [1, 1])
     assert _info(sdk)["client"] == f"stepwell-python/{stepwell.__version__}"
 
 
