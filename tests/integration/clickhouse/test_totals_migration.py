@@ -111,7 +111,7 @@ def check(store: Store, wanted: list[list[dict[str, Any]]]) -> None:
     state = load_states(store, [RUN], AsOf(60))[RUN]
     assert state.series == {
         ("k", "number", ""): SeriesTotals(899, 1000, 999, 10.75),
-        ("s", "string"): SeriesTotals(4, 1, 0, 0),
+        ("s", "string", ""): SeriesTotals(4, 1, 0, 0),
     }
     assert state.counts == Counts(1000, 1005, 1, 3, 3)
     assert state.session_counts == {"x": Counts(1000, 1005, 1, 3, 3, 1)}
