@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import hypothesis
 import pytest
@@ -87,6 +87,17 @@ def _units_are_alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("stepwell_schemas.clickhouse.store.connect", refuse)
     # An import of None fails, so the embedded engine can't start here either.
     monkeypatch.setitem(sys.modules, "chdb", None)
+
+
+@pytest.fixture(autouse=True)
+def _no_alarms_of_other_tests() -> None:
+    """Clear the alarms that ingestors of other tests in this process have left: these last until a restart."""
+    telemetry = sys.modules.get("stepwell_ingestor.telemetry")
+    if telemetry is None:
+        return
+    for name in get_args(telemetry.GaugeName):
+        if name.endswith("_alarm"):
+            telemetry.gauge(name, 0)
 
 
 @pytest.fixture(scope="session")

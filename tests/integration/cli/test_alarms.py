@@ -6,13 +6,12 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import httpx
 import pytest
 
 from stepwell_deploy.clickhouse_server.server import ClickHouseHttp
-from stepwell_ingestor import telemetry
 from stepwell_ingestor.alarms import LEAST_DEAD_LETTERS, WINDOW_EVENTS
 from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.events.codec import encode
@@ -60,14 +59,6 @@ def test_a_flood_of_poison_rings_until_good_events_follow(broker: str, topics: T
     assert metric(url, "stepwell_ingestor_deadletter_alarm") == 0
     assert alarms(url) == []
     assert "ALARM" not in status(url)
-
-
-@pytest.fixture(autouse=True)
-def _silent() -> None:
-    """Clear the alarms that ingestors of other tests in this process have left: these last until a restart."""
-    for name in get_args(telemetry.GaugeName):
-        if name.endswith("_alarm"):
-            telemetry.gauge(name, 0)
 
 
 @pytest.fixture
