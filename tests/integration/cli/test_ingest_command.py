@@ -48,12 +48,13 @@ def test_its_metrics_are_served_while_it_waits_for_clickhouse(broker: str, topic
         assert time.monotonic() - began < 20
 
 
-def test_it_ends_in_time_while_the_broker_takes_connections_and_never_answers(stack: Stack) -> None:
+def test_it_ends_in_time_while_the_broker_takes_connections_and_never_answers(stack: Stack, database: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         environment = {
             **os.environ,
             "STEPWELL_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{silent.getsockname()[1]}",
             "STEPWELL_CLICKHOUSE_DSN": stack.dsn("http"),
+            "STEPWELL_CLICKHOUSE_DATABASE": database,
         }
         with subprocess.Popen([str(_STEPWELL), "ingest"], env=environment, stdout=subprocess.DEVNULL) as process:
             connection, _ = silent.accept()
