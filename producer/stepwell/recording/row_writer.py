@@ -169,12 +169,8 @@ class RowWriter:
         return self.current, self._begun == self.current
 
     def _apply(self, intent: tuple[int, int]) -> None:
-        """Count a row that was reserved, unless a signal handler's row has done so. The caller holds the lock.
-
-        No call may come between the comparison and the end of the change: see `appending`.
-        """
-        if self.journal.intent is intent:
-            self._advance(*intent, intent)
+        """Count a row that was reserved, unless a signal handler's row has done so. The caller holds the lock."""
+        self._advance(*intent, intent)
 
     def _advance(self, asked: int, code: int, intent: tuple[int, int] | None = None) -> None:
         """Apply the step rule to one call: `asked` is a step or NO_STEP. The caller holds the lock.
@@ -184,6 +180,7 @@ class RowWriter:
         case of no step inline. The property test `test_row_writer_steps.py` holds all of it equal to `advance`.
         """
         if intent is not None:
+            # No call may come between this comparison and the end of the change: see `appending`.
             if self.journal.intent is not intent:
                 return
             self.journal.intent = None

@@ -185,7 +185,7 @@ def _ids(source: _Source, rank: Rank, environ: Environment, launcher: FindLaunch
         yield f"process/{process}/{elastic}"
     if source is _TORCH:
         yield f"elastic/{elastic}" if _UNIQUE.fullmatch(elastic.lower()) else ""
-        # One `srun` starts the agents of all nodes. Without a step, agents are told apart by the id that they share.
+        # One `srun` starts the agents of all nodes. Without a step, the id that they share distinguishes launches.
         yield f"{job}/{step}/{elastic}" if job and (step or elastic) else ""
     if source is _OPEN_MPI:
         namespace = environ.get("PMIX_NAMESPACE") or environ.get("OMPI_MCA_ess_base_jobid", "")

@@ -18,6 +18,7 @@ from stepwell.errors import StepwellError
 from stepwell.session.ingest_status import wait_until_ingested
 from stepwell.session.launch import Launch
 from stepwell.session.open import open_folders
+from stepwell.session.resume import open_api
 from stepwell.session.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -113,10 +114,7 @@ class Primacy:
 
 
 def _fetch_client(spec: RunSpec, settings: ProducerSettings) -> str | None:
-    from stepwell.api.client import Api
-
     try:
-        api = Api(settings.base_url, timeout=_ASK_SECONDS, api_key=settings.api_key.get_secret_value())
-        return str(api.run(spec.path).info.get("client") or "")
+        return str(open_api(settings, _ASK_SECONDS).run(spec.path).info.get("client") or "")
     except StepwellError:
         return None

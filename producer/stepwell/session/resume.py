@@ -159,21 +159,22 @@ def _fetch_last_step_with_retries(path: RunPath, settings: ProducerSettings, mod
 def _fetch_last_step(path: RunPath, settings: ProducerSettings) -> int | None:
     """Return the run's last step in the service, -1 for none; None if the run does not exist. Raises: ApiError."""
     try:
-        return _api(settings).run(path).lastHistoryStep
+        return open_api(settings, _ASK_TIMEOUT_SECONDS).run(path).lastHistoryStep
     except RunNotFoundError:
         return None
 
 
-def _api(settings: ProducerSettings) -> Api:
+def open_api(settings: ProducerSettings, seconds: float) -> Api:
+    """Return the service's API, with a time limit for each answer."""
     from stepwell.api.client import Api
 
-    return Api(settings.base_url, timeout=_ASK_TIMEOUT_SECONDS, api_key=settings.api_key.get_secret_value())
+    return Api(settings.base_url, timeout=seconds, api_key=settings.api_key.get_secret_value())
 
 
 def _fetch_last_step_of(path: RunPath, writer: str, settings: ProducerSettings) -> int:
     """Return the last step of a writer in the service; -1 if it has none there, or the service does not answer."""
     try:
-        metrics = _api(settings).run(path).metrics(writer)
+        metrics = open_api(settings, _ASK_TIMEOUT_SECONDS).run(path).metrics(writer)
     except ApiError:
         return -1
     return max((int(metric["last_step"]) for metric in metrics if metric.get("stream", DEFAULT) == DEFAULT), default=-1)

@@ -51,7 +51,7 @@ class Gpus:
         try:
             return str(self._nvml.nvmlDeviceGetUUID(handle))
         except Exception:
-            # As above: NVML's own errors. GPUs without a UUID are told apart by their numbers.
+            # As above: NVML's own errors. GPUs without a UUID are identified by their numbers.
             return str(number)
 
     def close(self) -> None:

@@ -94,7 +94,8 @@ def _read(store: Store, documents: Sequence[RunMetadata], keys: Collection[str] 
     runs, named_keys = (pc.unique(named.column(name).cast(pa.string()).combine_chunks()) for name in ("run_id", "key"))
     condition = f"{OF_RUN_IDS} AND key IN {{keys:Array(String)}}"
     primary = f"key IN {{keys:Array(String)}} AND (run_id, key, writer) IN ({primary_writers(condition)})"
-    chosen = [document for document in documents if document["run_id"] in set(runs.to_pylist())]
+    run_ids = set(runs.to_pylist())
+    chosen = [document for document in documents if document["run_id"] in run_ids]
     again = store.query(*_among(chosen, named_keys.to_pylist(), sql.replace("{keys}", primary)))
     replaced = pc.and_(
         *(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 import stepwell
-from support.servers.sdk import Served, eventually
+from support.servers.sdk import Served, end_process, eventually
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -54,14 +53,8 @@ assert (receipt.conflicts, receipt.pending, receipt.error) == (0, 0, ""), receip
 def _launch(
     sdk: Served, script: str, ranks: int, *arguments: str, code: int = 0, **environment: str
 ) -> tuple[str, str]:
-    with sdk.start(_LAUNCHER, script, str(ranks), *arguments, **environment) as launcher:
-        try:
-            out, err = launcher.communicate(timeout=_DEADLINE_SECONDS)
-        except subprocess.TimeoutExpired:
-            launcher.kill()
-            raise
-    assert launcher.returncode == code, err
-    return out, err
+    launcher = sdk.start(_LAUNCHER, script, str(ranks), *arguments, **environment)
+    return end_process(launcher, code, _DEADLINE_SECONDS)
 
 
 def _info(sdk: Served, run: str = "run") -> Mapping[str, Any]:

@@ -48,7 +48,7 @@ class Served:
 
     def run(self, script: str | Path, *arguments: str, code: int = 0, **environment: str) -> tuple[str, str]:
         """Run a training script to its end, and check its exit code; return its standard output and error."""
-        return _end(self.start(script, *arguments, **environment), code)
+        return end_process(self.start(script, *arguments, **environment), code)
 
     def start_command(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start the command line `stepwell`."""
@@ -56,7 +56,7 @@ class Served:
 
     def command(self, *arguments: str, **environment: str) -> tuple[str, str]:
         """Run a command to its end, which must be a success; return its standard output and error."""
-        return _end(self.start_command(*arguments, **environment), 0)
+        return end_process(self.start_command(*arguments, **environment), 0)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -88,10 +88,11 @@ class Served:
         return str(rows[0]["state"]) if rows else ""
 
 
-def _end(process: subprocess.Popen[str], code: int) -> tuple[str, str]:
+def end_process(process: subprocess.Popen[str], code: int, seconds: float = _DEADLINE_SECONDS) -> tuple[str, str]:
+    """Wait for the end of a process, and check its exit code; return its standard output and error."""
     with process:
         try:
-            out, err = process.communicate(timeout=_DEADLINE_SECONDS)
+            out, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             raise

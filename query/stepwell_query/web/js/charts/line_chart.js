@@ -68,7 +68,7 @@ export class LineChart {
     this.plot.over.addEventListener("mouseleave", () => this.leave());
   }
 
-  /** Whether the lines are those of many ranks: the hovered one is highlighted, and points would hide lines. */
+  /** True if the lines are those of many ranks: the hovered one is highlighted, and points would hide lines. */
   get manyRanks() {
     return this.lines.length > 1 && this.lines.every((line) => line.rank);
   }

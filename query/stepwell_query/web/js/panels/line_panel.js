@@ -107,7 +107,7 @@ export class LinePanel extends Panel {
     );
   }
 
-  /** How the ranks of a run are drawn; undefined: only the primary one, or there is no other. */
+  /** The way in which the ranks of a run are drawn; undefined: only the primary one, or there is no other. */
   get ranks() {
     const { ranks } = this.space.store.view;
     return this.space.ofRun && this.spec.writers > 1 && ranks !== "primary" ? ranks : undefined;
