@@ -171,7 +171,7 @@ def killed(held: PausingStore, folder: Path, *arguments: str) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     try:
         while not received(folder):
-            assert command.process.is_alive(), command.err.read_text()
+            assert command.process.poll() is None, command.err.read_text()
             assert time.monotonic() < deadline
             time.sleep(POLL_SECONDS)
     finally:

@@ -404,7 +404,7 @@ def test_the_command_is_killed_at_any_time_and_started_again(
     for reached in stages:
         killed = start_stepwell(*arguments, **given)
         while not reached():
-            assert killed.process.is_alive() or reached(), killed.err.read_text()
+            assert killed.process.poll() is None or reached(), killed.err.read_text()
         killed.kill()
     done = start_stepwell(*arguments, **given).end(_SECONDS)
     # One that was killed may have replaced the tables; then the database has the tables from before.
@@ -421,7 +421,7 @@ def test_the_folder_of_a_stopped_stack_is_rebuilt(tmp_path: Path) -> None:
     up = start_stepwell("up", "--dir", folder, "--port", "0", environment=environment, folder=tmp_path / "output")
     try:
         while not (url := re.search(r"^ready (\S+)\n", up.out.read_text(), re.MULTILINE)):
-            assert up.process.is_alive(), up.err.read_text()
+            assert up.process.poll() is None, up.err.read_text()
             time.sleep(0.1)
         settings = {"base_url": url[1], "dir": str(tmp_path / "journals"), "quiet": True}
         with stepwell.init(entity="me", project="p", id="run", settings=settings) as run:

@@ -14,13 +14,14 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from support.servers.fork_server import REQUEST_BYTES
 
 _FORK_SERVER: Final = Path(__file__).with_name("fork_server.py")
 _COMMAND_LINE: Final = "from stepwell_deploy.cli.app import main; main()"
 _TEXT: Final[dict[str, Any]] = {"encoding": "utf-8", "errors": "surrogateescape"}
+_PIPE_ENDS: Final = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
@@ -36,22 +37,33 @@ def start_script(
     return _start(script, ["-c", *arguments], environment, imported=imported)
 
 
-def start_command(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    """Start the command line `stepwell`; its standard files are pipes."""
-    return _start(_COMMAND_LINE, ["-c", *arguments], environment, imported=True)
+def start_command(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    stdout: int | IO[Any] = subprocess.PIPE,
+    stderr: int | IO[Any] = subprocess.PIPE,
+) -> subprocess.Popen[str]:
+    """Start the command line `stepwell`; its standard files are pipes, or files as for `subprocess.Popen`."""
+    return _start(_COMMAND_LINE, ["-c", *arguments], environment, imported=True, stdout=stdout, stderr=stderr)
 
 
 def _start(
-    code: str | None, arguments: list[str], environment: Mapping[str, str], *, imported: bool
+    code: str | None,
+    arguments: list[str],
+    environment: Mapping[str, str],
+    *,
+    imported: bool,
+    stdout: int | IO[Any] = subprocess.PIPE,
+    stderr: int | IO[Any] = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
     """Start a script: its text or None, and its `sys.argv`."""
-    pipe = subprocess.PIPE
+    files: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": stdout, "stderr": stderr, **_TEXT}
     # Elsewhere than on Linux, a process can't adopt the child of another one.
     if imported and sys.platform == "linux":
         request = {"code": code, "arguments": arguments, "folder": str(Path.cwd()), "environment": dict(environment)}
-        return _Forked(json.dumps(request), stdin=pipe, stdout=pipe, stderr=pipe, **_TEXT)
+        return _Forked(json.dumps(request), **files)
     command = [sys.executable, *arguments[:1], *([] if code is None else [code]), *arguments[1:]]
-    return subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, **_TEXT)
+    return subprocess.Popen(command, env=environment, **files)
 
 
 class _ForkServer:
@@ -105,16 +117,14 @@ def _adopting() -> Iterator[None]:
 
 
 class _Forked(subprocess.Popen[str]):
-    """A process that the fork server forks; `args` is the request, and its standard files are pipes."""
+    """A process that the fork server forks; `args` is the request."""
 
     def _execute_child(self, args: str, *others: Any) -> None:
         names = inspect.signature(super()._execute_child).parameters  # type: ignore[misc]
         given = dict(zip(list(names)[1:], others, strict=True))
-        ends = [given[name] for name in ("p2cread", "c2pwrite", "errwrite")]
         try:
-            self.pid = _SERVER.fork(args.encode(), ends)
+            self.pid = _SERVER.fork(args.encode(), [given[name] for name in ("p2cread", "c2pwrite", "errwrite")])
         finally:
-            for end in ends:
-                os.close(end)
-            self._closed_child_pipe_fds = True
+            # Of pipes alone; a file stays the caller's.
+            self._close_pipe_fds(*(given[name] for name in _PIPE_ENDS))  # type: ignore[attr-defined]
         self._child_created = True
