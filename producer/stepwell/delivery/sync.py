@@ -32,6 +32,7 @@ from stepwell_schemas.rules.identifiers import RunPath
 
 _STORED_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.2
+_REMOVED_MEANWHILE: Final = "its session, or another sync, delivered and removed it meanwhile"
 
 
 class SyncResult(NamedTuple):
@@ -99,13 +100,14 @@ def sync(
     """
     chosen = settings or ProducerSettings()
     named = [Path(path) for path in paths]
-    journals, elsewhere = find_journals(named or [chosen.dir]), []
+    missing = [SyncResult(path, error=f"{path} does not exist") for path in named if not path.exists()]
+    journals, elsewhere = find_journals(path for path in named or [chosen.dir] if path.exists()), []
     if not named:
         temporary = [path for path in find_journals(find_temporary_folders()) if path not in journals]
         elsewhere = [result for path in temporary if (result := _is_elsewhere(path, chosen)) is not None]
         journals += [path for path in temporary if path not in {result.path for result in elsewhere}]
     results = asyncio.run(_sync_all(journals, chosen, progress or no_progress, keep=keep)) if journals else []
-    return results + elsewhere
+    return missing + results + elsewhere
 
 
 def find_journals(paths: Iterable[Path]) -> list[Path]:
@@ -189,6 +191,15 @@ async def _sync_one(
     path: Path, producer: Producer, topic: str, progress: Progress, blocked: Blocked
 ) -> tuple[SyncResult, _Delivered | None]:
     """Return the result for a journal, and the same with what its removal rests on if it was delivered in full."""
+    result, done = await _deliver_one(path, producer, topic, progress, blocked)
+    if result.error and folders.was_removed(path):
+        return SyncResult(path, result.run, writer=result.writer, removed=True, note=_REMOVED_MEANWHILE), None
+    return result, done
+
+
+async def _deliver_one(
+    path: Path, producer: Producer, topic: str, progress: Progress, blocked: Blocked
+) -> tuple[SyncResult, _Delivered | None]:
     lock = locks.claim(path, shared=True)
     try:
         with JournalFile(path) as file:
@@ -201,7 +212,8 @@ async def _sync_one(
                 await file.deliver(producer, topic, progress)
             except (KafkaError, NotConnectedError, OSError) as failed:
                 error = f"{type(failed).__name__}: {failed}"
-                blocked.add(run, info.writer, error, may_pass=_may_pass(failed))
+                if not folders.was_removed(path):
+                    blocked.add(run, info.writer, error, may_pass=_may_pass(failed))
             # A live session keeps writing: an apparently damaged record at the end is its next one.
             if file.damage is not None and lock is not None:
                 error = error or f"the journal {path} is {file.damage}"

@@ -44,9 +44,18 @@ def remove_journal(journal: Path) -> None:
         journal.rmdir()
 
 
+def was_removed(journal: Path) -> bool:
+    """Return whether a journal that existed was delivered and removed, and not renamed as damaged."""
+    return not journal.exists() and not _quarantined(journal).exists()
+
+
 def quarantine(journal: Path) -> Path:
     """Rename a damaged journal, so that nothing delivers it again, and return its new path."""
-    renamed = journal.with_name(journal.name + _DAMAGED_SUFFIX)
+    renamed = _quarantined(journal)
     with contextlib.suppress(OSError):
         journal.rename(renamed)
     return renamed
+
+
+def _quarantined(journal: Path) -> Path:
+    return journal.with_name(journal.name + _DAMAGED_SUFFIX)

@@ -13,6 +13,7 @@ import pytest
 
 import stepwell
 from stepwell.delivery.sync import sync
+from stepwell.journal.folders import find_journals, remove_journal
 from stepwell.settings import ProducerSettings
 from stepwell_schemas.events.models import Event, LogBatch, RunFinished, RunStarted
 from support.readers.events import read_events
@@ -75,6 +76,29 @@ def test_sync_delivers_an_offline_run_once(
     events = read_events(broker, topics.events)
     _assert_numbered_without_gaps(events)
     assert _columns(events, "a") == [1.0, 2.0]
+
+
+def test_sync_takes_a_journal_that_vanishes_as_delivered(settings: dict[str, Any], tmp_path: Path) -> None:
+    for run in ("first", "second"):
+        with stepwell.init(entity="e", project="p", id=run, mode="offline", settings=settings) as offline:
+            offline.log({"a": 1.0})
+
+    def remove_second(name: str, done: int, total: int) -> None:
+        del done, total
+        for journal in find_journals([tmp_path]):
+            if journal.name != name:
+                remove_journal(journal)
+
+    first, second = sync([tmp_path], remove_second, ProducerSettings(**settings), keep=True)
+    assert (first.sent, first.error, first.removed) == (3, "", False)
+    assert (second.sent, second.error, second.removed) == (0, "", True)
+
+
+def test_sync_of_a_folder_that_does_not_exist_is_an_error_if_it_is_named(tmp_path: Path) -> None:
+    chosen = ProducerSettings(dir=tmp_path / "none", base_url="http://127.0.0.1:9")
+    assert sync(settings=chosen) == []
+    (named,) = sync([tmp_path / "none"], settings=chosen)
+    assert named.error
 
 
 def test_an_exception_ends_a_run_as_failed(broker: str, topics: Topics, settings: dict[str, Any]) -> None:
