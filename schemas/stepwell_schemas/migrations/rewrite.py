@@ -1,8 +1,8 @@
 """Give the rows and the name of a table to its successor `<table>_next`, when an ALTER can't make the change.
 
 A table is copied in slices of some runs, then both names are exchanged, which is atomic, and the old table is dropped.
-It may be interrupted anywhere: the migration creates the successors again, and tables that have been replaced are known
-by a column that their predecessors lacked. Needs free disk space for one table at a time.
+It may be interrupted anywhere: the migration creates the successors again, and a table that has been replaced is known
+by its definition, which is that of its successor. Needs free disk space for one table at a time.
 """
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
@@ -23,24 +23,21 @@ _RUN: Final = ("entity", "project", "run_id")
 class Rewrite(NamedTuple):
     """The change of a table.
 
-    `mark`: a column that only the successor has. `totals`: the counts that become the column `totals`, for tables whose
-    rows are merged; other tables keep their rows. `keys`: further columns of such a table's key. `merged`: the other
-    columns, with their aggregate functions.
+    `totals`: the counts that become the column `totals`, for tables whose rows are merged; others keep their rows.
+    `keys`: further columns of such a table's key. `merged`: the other columns, with their aggregate functions.
     """
 
     table: str
-    mark: str
     totals: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     merged: tuple[tuple[str, str], ...] = ()
 
 
 _COUNTS: Final = ("log_rows", "points", "conflicts", "repeated", "missing")
-REWRITES: Final = (
-    *(Rewrite(table, "writer") for table in (*dict.fromkeys(POINT_TABLES.values()), "rollups")),
+WITH_TOTALS: Final = (
+    *(Rewrite(table) for table in (*dict.fromkeys(POINT_TABLES.values()), "rollups")),
     Rewrite(
         "series",
-        "totals",
         ("last_step", "points", "not_nan", "value_sum"),
         ("key", "kind"),
         (
@@ -51,28 +48,29 @@ REWRITES: Final = (
     ),
     Rewrite(
         "run_activity",
-        "totals",
         _COUNTS,
         (),
         (("first_timestamp", "min"), ("last_timestamp", "max"), ("last_step", "max"), ("last_offset", "max")),
     ),
     Rewrite(
         "session_activity",
-        "totals",
         (*_COUNTS, "dead_letters"),
         ("session",),
         (("writer", "max"), ("next_sequence", "max"), ("last_offset", "max")),
     ),
 )  # fmt: skip
-"""The tables of migration 12."""
+"""The tables of migration 12, whose rows get a writer, or totals."""
+
+WITH_GRANULES: Final = (Rewrite("rollups"),)
+"""The table of migration 19, whose granules are smaller."""
 
 
-def rewrite_all(store: Store) -> None:
-    """Replace the tables of migration 12 by their successors, which exist and are empty. Raises: StoreError."""
-    for rewrite in REWRITES:
+def rewrite_all(rewrites: Sequence[Rewrite], store: Store) -> None:
+    """Replace tables by their successors, which exist and are empty. Raises: StoreError."""
+    for rewrite in rewrites:
         table = rewrite.table
-        columns = _columns(store, table)
-        if rewrite.mark not in columns:
+        columns, definition = _definition(store, table)
+        if (columns, definition) != _definition(store, f"{table}_next"):
             for runs in _slices(store, table):
                 # Copied tables have no tokens, and none of their blocks may be taken for a repetition.
                 sql = f"{_copying(rewrite, columns)} SETTINGS insert_deduplicate = 0"
@@ -81,14 +79,16 @@ def rewrite_all(store: Store) -> None:
         store.command(f"DROP TABLE {{db}}.{table}_next SYNC")
 
 
-def _columns(store: Store, table: str) -> list[str]:
-    """Return the stored columns of a table."""
+def _definition(store: Store, table: str) -> tuple[list[str], str]:
+    """Return the stored columns of a table, and its engine with keys and settings."""
+    named = {"database": store.database, "table": table}
     sql = (
         "SELECT name FROM system.columns WHERE database = {database:String} AND table = {table:String}"
         " AND default_kind != 'ALIAS' ORDER BY position"
     )
-    names: list[str] = store.query(sql, {"database": store.database, "table": table}).column("name").to_pylist()
-    return names
+    names: list[str] = store.query(sql, named).column("name").to_pylist()
+    sql = "SELECT engine_full FROM system.tables WHERE database = {database:String} AND name = {table:String}"
+    return names, str(store.query(sql, named).column("engine_full")[0].as_py())
 
 
 def _slices(store: Store, table: str) -> Iterator[list[tuple[Any, ...]]]:

@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import resources
 from typing import Final, NamedTuple
 
 from stepwell_schemas.clickhouse.store import Store
-from stepwell_schemas.migrations.rewrite import rewrite_all
+from stepwell_schemas.migrations.rewrite import WITH_GRANULES, WITH_TOTALS, rewrite_all
 from stepwell_schemas.rollups.rebuild import fill_all
 
-_THEN: Final[Mapping[int, Callable[[Store], None]]] = {12: rewrite_all}
+_THEN: Final[Mapping[int, Callable[[Store], None]]] = {
+    12: partial(rewrite_all, WITH_TOTALS),
+    19: partial(rewrite_all, WITH_GRANULES),
+}
 _AT_LAST: Final[Mapping[int, Callable[[Store], None]]] = {7: fill_all}
 _FILE_NAME = re.compile(r"(?P<number>[0-9]{4})_(?P<name>[a-z0-9_]+)\.sql")
 

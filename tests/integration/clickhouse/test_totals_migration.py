@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count
 from typing import Any
 
 import pytest
@@ -12,10 +11,11 @@ from stepwell_ingestor.flush.state_loader import load_states
 from stepwell_ingestor.planner.totals import Counts, SeriesTotals
 from stepwell_ingestor.positions.models import AsOf
 from stepwell_schemas.clickhouse.store import Store, connect
-from stepwell_schemas.migrations.rewrite import REWRITES, rewrite_all
+from stepwell_schemas.migrations.rewrite import WITH_TOTALS, rewrite_all
 from stepwell_schemas.migrations.runner import migrate, migrations
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.migrated import migrate_below
+from support.fakes.dying_store import DyingStore, KilledError
 from support.servers.stack import Stack
 
 TOTALS = 12
@@ -59,32 +59,6 @@ SHOWN = [
 ]
 
 
-class KilledError(Exception):
-    """Stands for the end of the process."""
-
-
-class DyingStore(Store):
-    """A store whose process dies at a statement that changes data, before or after it was carried out."""
-
-    def __init__(self, store: Store, lives: int, *, after: bool) -> None:
-        self._store = store
-        self._lives = count(lives, -1)
-        self._after = after
-        self.database = store.database
-
-    def query(self, sql: str, parameters: Any = None) -> Any:
-        """Ask the real store."""
-        return self._store.query(sql, parameters)
-
-    def command(self, sql: str, parameters: Any = None) -> None:
-        """Command the real store, or die."""
-        lives = next(self._lives)
-        if lives or self._after:
-            self._store.command(sql, parameters)
-        if not lives:
-            raise KilledError
-
-
 @pytest.fixture
 def before(stack: Stack, new_database: str) -> Iterator[Store]:
     """A database of the version before, with the rows of two runs."""
@@ -121,7 +95,7 @@ def check(store: Store, wanted: list[list[dict[str, Any]]]) -> None:
         "SELECT table FROM system.columns WHERE database = {database:String} AND name = 'writer'"
         " AND table IN {t:Array(String)}"
     )
-    tables = [rewrite.table for rewrite in REWRITES if rewrite.table != "run_activity"]
+    tables = [rewrite.table for rewrite in WITH_TOTALS if rewrite.table != "run_activity"]
     assert store.query(missing, {"database": store.database, "t": tables}).num_rows == len(tables)
 
 
@@ -145,7 +119,7 @@ def test_what_was_stored_before_is_shown_as_before(before: Store, deaths: int, a
     for statement in STATEMENTS:
         before.command(statement)
     with pytest.raises(KilledError):
-        rewrite_all(DyingStore(before, deaths, after=after))
+        rewrite_all(WITH_TOTALS, DyingStore(before, deaths, after=after))
     assert TOTALS in [migration.number for migration in migrate(before)]
     check(before, wanted)
 

@@ -1,0 +1,34 @@
+"""A store whose process dies at a statement."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+from stepwell_schemas.clickhouse.store import Store
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+class DyingStore(Store):
+    """A store whose process dies at a statement that changes data, before or after it was carried out."""
+
+    def __init__(self, store: Store, lives: int, *, after: bool) -> None:
+        self._store = store
+        self._lives = count(lives, -1)
+        self._after = after
+        self.database = store.database
+
+    def query(self, sql: str, parameters: Any = None) -> Any:
+        """Ask the real store."""
+        return self._store.query(sql, parameters)
+
+    def command(self, sql: str, parameters: Any = None) -> None:
+        """Command the real store, or die."""
+        lives = next(self._lives)
+        if lives or self._after:
+            self._store.command(sql, parameters)
+        if not lives:
+            raise KilledError
