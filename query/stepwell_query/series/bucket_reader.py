@@ -28,16 +28,14 @@ from stepwell_query.series.math.buckets import (
     sum_overflows,
     widen,
 )
+from stepwell_query.series.models import DRAWN_TABLES
 from stepwell_query.series.read_plan import ReadBatch, ReadKind, SeriesRead, plan_batches
 from stepwell_query.series.segments import POINTS
 from stepwell_schemas.clickhouse.store import Store
-from stepwell_schemas.clickhouse.tables import POINT_TABLES
 from stepwell_schemas.rollups.sql import LEVELS, bucket_sql
 from stepwell_schemas.rules.kinds import Kind
 
 Statement = tuple[str, dict[str, Any]]
-
-DRAWN_TABLES: Final = {kind: POINT_TABLES[kind] for kind in (Kind.NUMBER, Kind.BOOL)}
 
 _STEPS: Final = "step BETWEEN {low:Int64} AND {high:Int64}"
 _BY_SERIES: Final = "ORDER BY entity, project"

@@ -14,13 +14,18 @@ from stepwell_query.catalog.models import Progress, SeriesInfo
 from stepwell_query.catalog.writers import PRIMARY, WriterSelection
 from stepwell_query.series.math.bucketing import BucketPlan
 from stepwell_query.series.math.buckets import Buckets, Float64s, means
+from stepwell_schemas.clickhouse.tables import POINT_TABLES
 from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.kinds import Kind
 
 SERIES_MAX: Final = 10_000
 """Limit of series of one answer, unless the settings have another one."""
 
 POINTS_MAX: Final = 10_000
 """Limit of points of one series in one answer; a screen has fewer pixels, and exports use `scan`."""
+
+DRAWN_TABLES: Final = {kind: POINT_TABLES[kind] for kind in (Kind.NUMBER, Kind.BOOL)}
+"""The kinds of series that have views, and their tables."""
 
 
 class Sampling(StrEnum):

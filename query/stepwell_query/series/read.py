@@ -13,8 +13,7 @@ from stepwell_query.catalog.progress import build_progress
 from stepwell_query.catalog.series import find_series, read_documents_and_series
 from stepwell_query.catalog.writers import EVERY
 from stepwell_query.errors import RequestError
-from stepwell_query.series.bucket_reader import DRAWN_TABLES
-from stepwell_query.series.models import Axis, RunSeries, Sampling, SeriesRequest, SeriesView
+from stepwell_query.series.models import DRAWN_TABLES, Axis, RunSeries, Sampling, SeriesRequest, SeriesView
 from stepwell_query.series.smoothing import add_moving_averages
 from stepwell_query.series.targets import SeriesTarget, check_number
 from stepwell_query.series.views import SeriesViewBuilder

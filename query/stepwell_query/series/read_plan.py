@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from stepwell_query.catalog.conditions import OF_PROJECT
 from stepwell_query.catalog.models import SeriesInfo
+from stepwell_query.series.edges import Edge, edge_condition
 from stepwell_query.series.math.buckets import Int64s
 from stepwell_query.series.segments import POINTS, Segment, split_range
 from stepwell_schemas.clickhouse.tables import NO_WRITER
-from stepwell_schemas.rollups.sql import LEVEL_BITS, LEVELS, bucket_sql, level_for
+from stepwell_schemas.rollups.sql import LEVELS, level_for
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
 from stepwell_schemas.rules.writers import UNNAMED
@@ -216,7 +217,7 @@ class ReadBatch:
             rewritten: only series that have, or have no, steps written twice; None: all series.
         """
         chosen = [
-            _Edge(read.run.run_id, read.info.key, read.info.writer, segment.level, parent)
+            Edge(read.run.run_id, read.info.key, read.info.writer, segment.level, parent)
             for read, segments in zip(self.reads, self._segments, strict=True)
             if rewritten is None or read.info.rewritten == rewritten
             for segment in segments
@@ -226,7 +227,7 @@ class ReadBatch:
         if not chosen:
             return None
         position = ["parent"] if POINTS in levels else ["level", "parent"]
-        return _edge_condition(chosen, position, self._of_writers)
+        return edge_condition(chosen, position, self._of_writers)
 
     def ends(self) -> list[int]:
         """Return the buckets of the lowest rollup level, of any series, in which points are read."""
@@ -281,44 +282,6 @@ def plan_batches(
             for known, name in zip(names, series, strict=True):
                 known.add(name)
         yield read_kind, ReadBatch(reads, portion)
-
-
-class _Edge(NamedTuple):
-    """A parent bucket of buckets to read: 32 times as wide as these, or 128 steps wide for points."""
-
-    run_id: str
-    key: str
-    writer: str
-    level: int
-    parent: int
-
-
-def _edge_condition(edges: Sequence[_Edge], position: list[str], of_writers: str) -> tuple[str, dict[str, Any]]:
-    """Return the condition for edges, and its parameters.
-
-    Args:
-        position: the names of their fields besides run, key and writer.
-        of_writers: the condition that selects the batch's writers.
-    """
-    runs, keys = sorted({edge.run_id for edge in edges}), sorted({edge.key for edge in edges})
-    writers = {edge.writer for edge in edges}
-    ends = {(edge.run_id, edge.level, edge.parent) for edge in edges}
-    # Usually most keys of a run end at the same step: then the runs and keys are listed once, not once per edge.
-    alike = len(ends) * len(keys) * len(writers) <= 2 * len(edges)
-    series = ["key"] if len(writers) == 1 else ["key", "writer"]
-    fields = [*(["run_id"] if len(runs) > 1 or not alike else []), *([] if alike else series), *position]
-    sql = {"level": "level", "parent": f"intDiv(bucket, {1 << LEVEL_BITS})"}
-    if position == ["parent"]:
-        sql["parent"] = bucket_sql(LEVELS[0])
-    types = {"level": "UInt8", "parent": "Int64"}
-    column = ", ".join(sql.get(field, field) for field in fields)
-    kind = ", ".join(types.get(field, "String") for field in fields)
-    values = sorted({tuple(getattr(edge, field) for field in fields) for edge in edges})
-    condition = (
-        f"{OF_PROJECT} AND run_id IN {{edge_runs:Array(String)}} AND key IN {{edge_keys:Array(String)}}"
-        f" AND {of_writers} AND tuple({column}) IN {{edges:Array(Tuple({kind}))}}"
-    )
-    return condition, {"edge_runs": runs, "edge_keys": keys, "edges": values}
 
 
 def _sort_key(read: SeriesRead) -> tuple[bytes, ...]:

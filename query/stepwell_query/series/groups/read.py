@@ -17,10 +17,10 @@ from stepwell_query.catalog.series import find_series
 from stepwell_query.errors import RequestError
 from stepwell_query.runs.fields import FIELDS, GROUPABLE
 from stepwell_query.runs.paths import value_at_path
-from stepwell_query.series.bucket_reader import DRAWN_TABLES, BucketReader
+from stepwell_query.series.bucket_reader import BucketReader
 from stepwell_query.series.groups.aggregate import GroupBuckets, aggregate_groups, group_values
 from stepwell_query.series.math.bucketing import bucket_shift, clip, filled_shift, limit_rollup_reads
-from stepwell_query.series.models import SeriesRequest
+from stepwell_query.series.models import DRAWN_TABLES, SeriesRequest
 from stepwell_query.series.read_plan import SeriesRead
 from stepwell_query.series.targets import check_number
 from stepwell_query.stored_json import json_object
