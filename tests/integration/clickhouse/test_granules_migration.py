@@ -18,7 +18,8 @@ GRANULES = 19
 
 
 def rollups(store: Store) -> list[dict[str, object]]:
-    return store.query("SELECT * FROM {db}.rollups ORDER BY ALL").to_pylist()
+    rows: list[dict[str, object]] = store.query("SELECT * FROM {db}.rollups ORDER BY ALL").to_pylist()
+    return rows
 
 
 def granularity(store: Store) -> str:
