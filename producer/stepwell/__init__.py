@@ -32,7 +32,7 @@ from stepwell.session.receipt import Receipt
 from stepwell.session.run import Run
 from stepwell.session.spec import FINISH_TIMEOUT_SECONDS, VERSION
 from stepwell.terminal import notify
-from stepwell.wandb_compat import check_arguments, missing_attribute_message, stand_in
+from stepwell.wandb_compat import check_arguments, missing_attribute_message, notify_once, stand_in
 from stepwell_schemas.errors import IdentifierError, KeyRuleError, StepError
 
 if TYPE_CHECKING:
@@ -248,9 +248,9 @@ join = finish
 
 
 def termlog(string: str = "", newline: bool = True, repeat: bool = True, prefix: bool = True) -> None:
-    """Print a line to stderr, as wandb does for libraries; the other arguments are wandb's and ignored."""
-    del newline, repeat, prefix
-    notify(string)
+    """Print a line to stderr, as wandb does for libraries; with `repeat=False` once. The others are ignored."""
+    del newline, prefix
+    (notify if repeat else notify_once)(string)
 
 
 termwarn = termerror = termlog

@@ -181,6 +181,13 @@ def test_a_predefined_chart_is_drawn(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert "Vega chart me/radar" in capfd.readouterr().err
 
 
+def test_a_notice_that_is_not_repeated_is_printed_once(wandb: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        wandb.termwarn("once", repeat=False)
+        wandb.termlog("twice")
+    assert capfd.readouterr().err.splitlines() == ["stepwell: once", "stepwell: twice", "stepwell: twice"]
+
+
 def test_what_ultralytics_calls(tmp_path: Path) -> None:
     best = tmp_path / "best.pt"
     best.write_bytes(b"x")
