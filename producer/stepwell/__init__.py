@@ -7,18 +7,21 @@
         run.log({"loss": train(batch)})
     run.finish()
 
-Names, arguments and behaviour follow `wandb`: `import stepwell as wandb` runs a training script unchanged.
+Names, arguments and behaviour follow `wandb`: `import stepwell as wandb` runs a training script unchanged. Libraries
+that log to wandb by themselves log to Stepwell after `stepwell.install_as_wandb()`.
 The import is fast: heavy dependencies (numpy, pydantic, the Kafka client) are imported when a run starts.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 
-from stepwell import errors
+from stepwell import as_wandb, errors
+from stepwell.as_wandb import install_as_wandb, module_attribute, stands_in
 from stepwell.errors import CommError, StepwellError, UnsupportedError, UsageError
 from stepwell.errors import StepwellError as Error
 from stepwell.recording.summary import Metric
@@ -29,7 +32,7 @@ from stepwell.session.receipt import Receipt
 from stepwell.session.run import Run
 from stepwell.session.spec import FINISH_TIMEOUT_SECONDS, VERSION
 from stepwell.terminal import notify
-from stepwell.wandb_compat import check_arguments, missing_attribute_message, stand_in
+from stepwell.wandb_compat import check_arguments, missing_attribute_message, notify_once, stand_in
 from stepwell_schemas.errors import IdentifierError, KeyRuleError, StepError
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from stepwell.media.table import Table
     from stepwell.media.video import Video
     from stepwell.recording.summary import Summary
+    from stepwell.session.artifacts import Artifact
     from stepwell.session.config import Config
     from stepwell.settings import ProducerSettings as Settings
 
@@ -54,6 +58,8 @@ if TYPE_CHECKING:
     summary: Summary
 
 __version__ = VERSION
+
+as_wandb.register()
 
 
 class BeforeInit:
@@ -93,8 +99,20 @@ _DATA_TYPES: Final = {
     "Plotly": "plotly",
     "Table": "table",
     "Video": "video",
+    "box3d": "object3d",
 }
 """Data types and the modules of `stepwell.media` that define them, imported on first access."""
+
+_IMPORTED_LATER: Final = {
+    "Api": "stepwell.api.client",
+    "Artifact": "stepwell.session.artifacts",
+    "Config": "stepwell.session.config",
+    "link_artifact": "stepwell.session.artifacts",
+    "log_artifact": "stepwell.session.artifacts",
+    "plot_table": "stepwell.plot.custom",
+    **{name: f"stepwell.media.{module}" for name, module in _DATA_TYPES.items()},
+}
+"""Other names and the modules that define them."""
 
 
 def init(
@@ -147,7 +165,9 @@ def init(
     """
     from stepwell.session.config import as_mapping
     from stepwell.settings import make_settings
+    from stepwell.wandb_variables import NONE, read_variables
 
+    defaults = read_variables(os.environ) if stands_in() else NONE
     check_arguments(
         {
             "resume_from": resume_from,
@@ -175,8 +195,12 @@ def init(
         "job_type": job_type,
         "mode": mode,
         "writer": writer,
+        "resume": resume,
     }
-    return start_run(arguments, make_settings(settings, dir), reinit, resume)
+    given = {name: value for name, value in arguments.items() if value is not None}
+    arguments |= {**defaults.arguments, **given}
+    rule = arguments.pop("resume")
+    return start_run(arguments, make_settings(settings, dir, defaults.settings), reinit, rule)
 
 
 def log(data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
@@ -224,9 +248,9 @@ join = finish
 
 
 def termlog(string: str = "", newline: bool = True, repeat: bool = True, prefix: bool = True) -> None:
-    """Print a line to stderr, as wandb does for libraries; the other arguments are wandb's and ignored."""
-    del newline, repeat, prefix
-    notify(string)
+    """Print a line to stderr, as wandb does for libraries; with `repeat=False` once. The others are ignored."""
+    del newline, prefix
+    (notify if repeat else notify_once)(string)
 
 
 termwarn = termerror = termlog
@@ -245,35 +269,29 @@ def __getattr__(name: str) -> Any:
     if name in {"config", "summary"}:
         open_run = current_run()
         return BeforeInit(name) if open_run is None else getattr(open_run, name)
-    if name == "Api":
-        from stepwell.api.client import Api
-
-        return Api
     if name == "Settings":
-        from stepwell.settings import ProducerSettings
-
-        return ProducerSettings
-    if name == "plot":
-        return import_module("stepwell.plot")
-    if name == "Config":
-        from stepwell.session.config import Config
-
-        return Config
-    if name == "box3d":
-        from stepwell.media.object3d import box3d
-
-        return box3d
-    if name in _DATA_TYPES:
-        return getattr(import_module(f"stepwell.media.{_DATA_TYPES[name]}"), name)
-    substitute = stand_in(name)
+        return import_module("stepwell.settings").ProducerSettings
+    if name in {"api", "plot"}:
+        return import_module(f"stepwell.{name}")
+    if name in _IMPORTED_LATER:
+        return getattr(import_module(_IMPORTED_LATER[name]), name)
+    substitute = stand_in(name) or _module(name)
     if substitute is None:
         raise AttributeError(missing_attribute_message(name))
     return substitute
 
 
+def _module(name: str) -> Any:
+    try:
+        return module_attribute(name)
+    except ModuleNotFoundError as error:
+        raise AttributeError(f"stepwell.{name} needs another package: {error}") from error
+
+
 __all__ = [
     "AlertLevel",
     "Api",
+    "Artifact",
     "Audio",
     "BoundingBoxes2D",
     "Classes",
@@ -306,6 +324,7 @@ __all__ = [
     "errors",
     "finish",
     "init",
+    "install_as_wandb",
     "join",
     "log",
     "login",

@@ -2,7 +2,8 @@
 
 StepwellError (`stepwell.Error`)
 ├── UsageError         a call in the wrong state: log() before init() or after finish()
-│   └── UnsupportedError   a feature of wandb that Stepwell lacks; the message says what to do instead
+│   ├── UnsupportedError   a feature of wandb that Stepwell lacks; the message says what to do instead
+│   └── ConfigError        wandb's error for a changed key of `config`, which libraries catch; not raised here
 ├── SettingsError      settings that can't be used: names the setting and the rule
 ├── JournalError       a journal that can't be written or read
 │   └── NotAJournalError   the file is not a Stepwell journal, or one of another format version
@@ -26,12 +27,20 @@ class StepwellError(Exception):
     """Base of every error of the SDK."""
 
 
+Error = StepwellError
+"""wandb's name."""
+
+
 class UsageError(StepwellError):
     """A call in the wrong state: before `init()`, or after `finish()`."""
 
 
 class UnsupportedError(UsageError):
     """A feature of wandb that Stepwell lacks; the message says what to do instead."""
+
+
+class ConfigError(UsageError):
+    """wandb's error for a key of `config` set to another value, which libraries catch; here the new value holds."""
 
 
 class SettingsError(StepwellError, ValueError):

@@ -167,10 +167,19 @@ def _replace_wandbs_names(taken: dict[str, Any]) -> None:
 
 
 def make_settings(
-    given: ProducerSettings | Mapping[str, Any] | None, folder: str | PathLike[str] | None
+    given: ProducerSettings | Mapping[str, Any] | None,
+    folder: str | PathLike[str] | None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> ProducerSettings:
-    """Return the settings of a run: arguments of `init()` override the environment. Raises: SettingsError."""
+    """Return the settings of a run: arguments of `init()` override the environment. Raises: SettingsError.
+
+    Args:
+        defaults: values, already valid, of settings that neither of the two has.
+    """
     over = {} if folder is None else {"dir": Path(folder)}
     if isinstance(given, ProducerSettings):
-        return given.model_copy(update=over)
-    return ProducerSettings(**{**dict(given or {}), **over})
+        settings = given.model_copy(update=over)
+    else:
+        settings = ProducerSettings(**{**dict(given or {}), **over})
+    missing = {name: value for name, value in (defaults or {}).items() if name not in settings.model_fields_set}
+    return settings.model_copy(update=missing) if missing else settings

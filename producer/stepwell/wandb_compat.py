@@ -7,14 +7,14 @@ else, raises UnsupportedError.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any, Final, NoReturn
 
 from stepwell.errors import UnsupportedError
 from stepwell.terminal import notify
 
-_FILES: Final = "files other than media are not stored: put them on shared storage, and log their paths"
-_ARTIFACTS: Final = (
+FILES: Final = "files other than media are not stored: put them on shared storage, and log their paths"
+ARTIFACTS: Final = (
     "artifacts are not stored: log tables and media with log(); put files on shared storage, and log their paths"
 )
 _SWEEPS: Final = "sweeps are not supported: let a tuner (Optuna, Ray Tune) call init(group=…) for each trial"
@@ -22,32 +22,30 @@ _SWEEPS: Final = "sweeps are not supported: let a tuner (Optuna, Ray Tune) call 
 SKIPPED: Final[dict[str, tuple[str, Any]]] = {
     "watch": ("gradients are not recorded: log Histogram(parameter.grad) if you need them", None),
     "unwatch": ("", None),
-    "save": (_FILES, []),
-    "log_artifact": (_FILES, None),
-    "log_model": (_FILES, None),
-    "link_model": (_FILES, None),
+    "save": (FILES, []),
+    "log_model": (FILES, None),
+    "link_model": (FILES, None),
     "log_code": ("code is not stored; the Git commit of the script's checkout is", None),
     "mark_preempting": ("", None),
     "pin_config_keys": ("", None),
     "display": ("notebooks don't show the run's page: open run.url", False),
     "setup": ("", None),
+    "ensure_configured": ("", None),
+    "_label": ("", None),
     "require": ("", None),
 }
 """Calls without effect: the notice that is printed once ("" for none), and the return value."""
 
 REFUSED: Final[dict[str, str]] = {
-    "Artifact": _ARTIFACTS,
-    "ArtifactTTL": _ARTIFACTS,
-    "link_artifact": _ARTIFACTS,
-    "use_artifact": _ARTIFACTS,
-    "finish_artifact": _ARTIFACTS,
-    "upsert_artifact": _ARTIFACTS,
-    "use_model": _ARTIFACTS,
+    "ArtifactTTL": ARTIFACTS,
+    "use_artifact": ARTIFACTS,
+    "finish_artifact": ARTIFACTS,
+    "upsert_artifact": ARTIFACTS,
+    "use_model": ARTIFACTS,
     "restore": "files other than media are not stored; read media with Api().run(path).media(key)",
     "sweep": _SWEEPS,
     "agent": _SWEEPS,
     "controller": _SWEEPS,
-    "plot_table": "Vega charts are not supported: use plot.line, scatter, bar or histogram for tables, or Plotly",
     "EvalTable": "use Table",
     "JoinedTable": "log two tables, and join them as DataFrames after reading",
     "Graph": "log a picture of the model as an Image",
@@ -59,11 +57,10 @@ REFUSED: Final[dict[str, str]] = {
 
 ABSENT: Final[dict[str, str]] = {
     **dict.fromkeys(
-        ("sklearn", "keras", "xgboost", "lightgbm", "catboost", "sacred", "gym", "integration"),
-        "callbacks for libraries are not included: call log() in the library's own callback; plot.* has the charts",
+        ("sklearn", "catboost", "sacred", "gym"),
+        "no callbacks for this library are included: call log() in a callback of its own; plot.* has the charts",
     ),
     **dict.fromkeys(("tensorboard", "tensorflow"), "TensorBoard events are not read: call log() with the values"),
-    "data_types": "the data types are in stepwell itself: stepwell.Image, stepwell.Table, …",
     "apis": "stepwell.Api reads runs back",
     "env": "settings are environment variables that begin with STEPWELL_",
     "visualize": "plot.* draws tables",
@@ -135,10 +132,10 @@ def check_arguments(given: Mapping[str, Any]) -> None:
             notify_once(f"{name} has no effect: {remedy}")
 
 
-def check_environment(environment: Mapping[str, str]) -> None:
-    """Report wandb's variables that are set and ignored, unless Stepwell's equivalent is set."""
+def check_environment(environment: Mapping[str, str], read: Set[str] = frozenset()) -> None:
+    """Report wandb's variables that are set and not among those `read`, unless Stepwell's equivalent is set."""
     for name, ours in VARIABLES.items():
-        if environment.get(name) and not environment.get(ours.partition("=")[0]):
+        if name not in read and environment.get(name) and not environment.get(ours.partition("=")[0]):
             notify_once(f"{name} is ignored: use {ours}")
 
 
@@ -166,3 +163,10 @@ def missing_attribute_message(name: str) -> str:
     """Return the message of an AttributeError for a name of the package."""
     remedy = ABSENT.get(name)
     return f"module 'stepwell' has no attribute {name!r}" + (f": {remedy}" if remedy else "")
+
+
+def missing_module_message(name: str) -> str:
+    """Return the message of a ModuleNotFoundError for a module of wandb, given without `wandb.`."""
+    parts = name.split(".")
+    remedy = next((ABSENT[part] for part in parts if part in ABSENT), "")
+    return f"no module 'wandb.{name}' in Stepwell, which stands in for wandb" + (f": {remedy}" if remedy else "")

@@ -10,5 +10,16 @@ from stepwell.plot.charts import (
     roc_curve,
     scatter,
 )
+from stepwell.plot.custom import plot_table
 
-__all__ = ["bar", "confusion_matrix", "histogram", "line", "line_series", "pr_curve", "roc_curve", "scatter"]
+__all__ = [
+    "bar",
+    "confusion_matrix",
+    "histogram",
+    "line",
+    "line_series",
+    "plot_table",
+    "pr_curve",
+    "roc_curve",
+    "scatter",
+]

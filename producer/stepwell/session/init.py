@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from stepwell.as_wandb import stands_in
 from stepwell.errors import SettingsError
 from stepwell.session.config import as_mapping
 from stepwell.session.joining import choose_run, claim_writer
@@ -26,6 +27,7 @@ from stepwell.system.source_code import SourceCode, read_source_code
 from stepwell.terminal import notify
 from stepwell.values.metadata import metadata_mapping, parse_tags, parse_text
 from stepwell.wandb_compat import check_environment
+from stepwell.wandb_variables import READ
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.streams import DEFAULT, parse_stream
 
@@ -44,7 +46,7 @@ def start_run(arguments: Mapping[str, Any], settings: ProducerSettings, reinit: 
         return earlier
     spec = build_spec(arguments, settings, resume)
     if spec.mode != "disabled":
-        check_environment(os.environ)
+        check_environment(os.environ, READ if stands_in() else frozenset())
     if earlier is not None and reinit != "create_new":
         earlier.finish()
     claims = None

@@ -16,6 +16,7 @@ from stepwell.journal.format import TAG_EVENT
 from stepwell.recording.row_writer import RowWriter
 from stepwell.recording.summary import Metric, Summary, make_metric
 from stepwell.session.alerts import AlertLevel, Alerts
+from stepwell.session.artifacts import RunArtifacts
 from stepwell.session.config import Config
 from stepwell.session.ingest_status import IngestStatus, wait_until_ingested
 from stepwell.session.node_claims import NodeClaims
@@ -36,7 +37,7 @@ State = Literal["finished", "failed", "crashed"]
 SessionOpener = Callable[[RunSpec], SessionOutput]
 
 
-class Run(RunProperties):
+class Run(RunProperties, RunArtifacts):
     """A run that is being logged. Use it as a context manager, or call `finish()`.
 
     A forked child (a worker of a data loader) may log, too. Its first call opens a session of its own, with a writer
