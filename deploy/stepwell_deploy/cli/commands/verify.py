@@ -99,7 +99,8 @@ def report_on(run: str, folder: Path | None, *, quiet: bool = True) -> Report:
 def _progress(*, quiet: bool) -> Iterator[ReportProgress]:
     """Yield the function that shows progress on a terminal's stderr."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
+    notes = Console(stderr=True)
+    with Progress(*columns, console=notes, transient=True, disable=quiet or not notes.is_terminal) as bar:
         task = bar.add_task("", total=None)
 
         def show(what: str, done: int, total: int) -> None:
