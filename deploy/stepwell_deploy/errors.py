@@ -8,6 +8,7 @@ StepwellDeployError
 ├── LetterError          a dead letter can't be sent again
 ├── StackError           the local stack did not start, or a part of it ended that can't be restarted
 │   └── DiskSpaceError   the data folder has too little free space to start
+├── UnknownKeyError      a run has not logged a requested key
 ├── ServiceRefusedError  the query service refused a request
 ├── ExportError          a run's rows can't be written
 │   └── ServiceLostError the connection to the service was lost during an export
@@ -17,6 +18,8 @@ StepwellDeployError
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class StepwellDeployError(Exception):
@@ -70,6 +73,14 @@ class DiskSpaceError(StackError):
 
 class ServiceRefusedError(StepwellDeployError):
     """The query service refused a request; the text is the service's."""
+
+
+class UnknownKeyError(StepwellDeployError):
+    """A run has not logged the requested keys."""
+
+    def __init__(self, run: object, keys: Sequence[str]) -> None:
+        names = ", ".join(map(repr, keys))
+        super().__init__(f"the run {run} has not logged {names}; `stepwell metrics {run}` lists what it has")
 
 
 class ExportError(StepwellDeployError):

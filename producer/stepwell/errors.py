@@ -11,6 +11,7 @@ StepwellError (`stepwell.Error`)
 ├── NotConnectedError  neither the brokers nor the service can be reached
 └── ApiError           the query service can't be reached, or rejected the request
     ├── RunNotFoundError   the run does not exist
+    ├── UnknownKeyError    the run has not logged a requested key
     └── MediaMissingError  the bytes of a media file are missing; its `state` says why
 
 Inside `log()`, which reports them and continues:
@@ -21,6 +22,8 @@ Errors of the shared rules (`stepwell_schemas.errors`) pass through: IdentifierE
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class StepwellError(Exception):
@@ -73,6 +76,14 @@ CommError = ApiError
 
 class RunNotFoundError(ApiError):
     """The service does not know the run."""
+
+
+class UnknownKeyError(ApiError):
+    """The run has not logged the requested `keys`."""
+
+    def __init__(self, keys: Sequence[str], message: str) -> None:
+        self.keys = list(keys)
+        super().__init__(message)
 
 
 class MediaMissingError(ApiError):

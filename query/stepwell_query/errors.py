@@ -11,12 +11,14 @@ QueryError
 ├── TooManyStreamsError     429   too many event streams of one client; 503: of all clients
 ├── RangeError              416   the range of bytes lies outside the file
 └── RequestError            422   an invalid parameter, with field, value, rule and remedy
+    ├── UnknownKeysError          keys that the run has not logged
     ├── SqlRefusedError           a statement that is not read-only, or accesses more than Stepwell's database
     └── FilterError               a filter of runs that can't be parsed (in `runs.filters.ast`)
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from stepwell_schemas.rules.identifiers import RunPath
@@ -115,6 +117,14 @@ class RequestError(QueryError):
         self.rule = rule
         self.remedy = remedy
         super().__init__(f"{field}: {rule}; {remedy}")
+
+
+class UnknownKeysError(RequestError):
+    """The run has not logged `keys`."""
+
+    def __init__(self, keys: Sequence[str], remedy: str) -> None:
+        self.keys = list(keys)
+        super().__init__("key", self.keys[0], f"the run has not logged {', '.join(map(repr, keys))}", remedy)
 
 
 class SqlRefusedError(RequestError):

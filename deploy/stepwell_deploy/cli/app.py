@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -23,6 +25,7 @@ from stepwell_deploy.cli.commands import (
     verify,
 )
 from stepwell_deploy.cli.commands.errors import EXPECTED_FAILURES, sentence
+from stepwell_deploy.cli.examples import show_examples
 
 app = typer.Typer(
     name="stepwell",
@@ -30,7 +33,25 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(given: bool) -> None:
+    if given:
+        typer.echo(f"stepwell {version('stepwell')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
 serve.register(app)
 status.register(app)
 read.register(app)
@@ -43,6 +64,7 @@ verify.register(app)
 rollups.register(app)
 rebuild.register(app)
 move.register(app)
+show_examples(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

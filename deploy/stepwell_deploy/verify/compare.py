@@ -14,6 +14,7 @@ from stepwell_ingestor.verify.fingerprints import Figures, RollupFigures, Rollup
 from stepwell_ingestor.verify.replay import LogStart
 from stepwell_ingestor.verify.session_digest import Tallies, Tally
 from stepwell_schemas.rules.kinds import Kind
+from stepwell_schemas.rules.streams import STREAMS
 
 DifferenceValue = int | str | None
 
@@ -213,9 +214,21 @@ def conclude(
     """Return the report; `partly` is the reason for which only a part of the run could be compared, "" if all was."""
     points = sum(series.points for series in log.series.values())
     verdict = Verdict.NOT_COMPARABLE if partly else Verdict.SAME
+    notes = [*notes, *side_points_note(log)]
     if differences:
         verdict, notes = Verdict.DIFFERENT, [*notes, *([partly] if partly else [])]
     return Report(run, verdict, points, len(log.series), journals, tuple(differences), tuple(notes), partly)
+
+
+def side_points_note(log: Figures) -> list[str]:
+    """Return the note on the points that the report counts and a receipt does not, if there are any."""
+    side = [series.points for (key, _), series in log.series.items() if key.partition("/")[0] in STREAMS]
+    if not side:
+        return []
+    return [
+        f"{counted(sum(side), 'point')} of {len(side):,} series are system metrics and console lines, "
+        "which receipts do not count"
+    ]
 
 
 def as_notes(differences: Iterable[Difference]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -50,6 +50,11 @@ from stepwell_schemas.settings import KafkaSettings
 _QUIET_TRIES: Final = 6
 _QUIET_SECONDS: Final = 0.3
 _BOUNDED_TRIES: Final = 5
+_PARTS: Final = 50
+_PART_OFFSETS: Final = 1_000
+
+ReportProgress = Callable[[str, int, int], None]
+"""Report what is being done, and how far: offsets done and in total, 0 if that is unknown."""
 
 
 class ComparedFigures(NamedTuple):
@@ -91,7 +96,13 @@ def find_log() -> IngestorSettings:
     return IngestorSettings().model_copy(update={name: getattr(kafka, name) for name in KafkaSettings.model_fields})
 
 
-def verify_run(run: RunPath, settings: IngestorSettings, tables: Ask, journals: Path) -> Report:
+def report_nothing(_: str, __: int, ___: int) -> None:
+    """Ignore progress."""
+
+
+def verify_run(
+    run: RunPath, settings: IngestorSettings, tables: Ask, journals: Path, progress: ReportProgress = report_nothing
+) -> Report:
     """Compare a run's journals in a folder, its log and its tables.
 
     Raises:
@@ -99,15 +110,18 @@ def verify_run(run: RunPath, settings: IngestorSettings, tables: Ask, journals: 
         StoreError, ServiceRefusedError, httpx.HTTPError: when the tables can't be read.
     """
     # Journals are read before the log, so that the log has every record that was sent from them.
+    progress("reading journals", 0, 0)
     accounts = find_accounts(journals, run)
+    progress("looking for the run's first event in the log", 0, 0)
     with ReplayProcess(settings, run, session_ends(accounts)) as replay:
         beginning = replay.ask(Replay.begin)
         if beginning is None:
             return _without_log(run, replay, tables, accounts)
         created = read_created(tables, run)
         if is_complete(beginning, created):
-            return _verify(run, replay, tables, accounts, beginning, None)
-        return _verify(run, replay, tables, accounts, beginning, _seed(run, replay, tables, beginning))
+            return _verify(run, replay, tables, accounts, beginning, None, progress)
+        seed = _seed(run, replay, tables, beginning)
+        return _verify(run, replay, tables, accounts, beginning, seed, progress)
 
 
 def _verify(
@@ -117,10 +131,14 @@ def _verify(
     accounts: list[JournalAccount],
     beginning: LogStart,
     kept_step: int | None,
+    progress: ReportProgress,
 ) -> Report:
     first = Bounds().first if kept_step is None else kept_step
+    _replay(replay, beginning.offset, progress)
+    progress("comparing with the tables", 0, 0)
     figures = _read_both(run, replay, tables, first)
     differences = compare_tables(figures.log, figures.tables)
+    progress("reading the rest of the log", 0, 0)
     rest = replay.ask(Replay.rest)
     checks = _check(accounts, rest.sessions, complete=kept_step is None)
     unsent, notes = compare_journals(checks)
@@ -144,6 +162,22 @@ def _verify(
         )
         notes, differences = [*notes, *as_notes(differences)], []
     return conclude(str(run), figures.log, [*differences, *unsent], notes, len(checks), partly)
+
+
+def _replay(replay: ReplayProcess, begin: int, progress: ReportProgress) -> None:
+    """Replay what the group has settled, in parts, after each of which the progress is reported."""
+    settled = replay.ask(Replay.reach).settled
+    reached = begin
+    for end in part_ends(begin, settled):
+        progress("replaying the log", reached - begin, settled - begin)
+        replay.ask(Replay.store_until, end)
+        reached = end
+
+
+def part_ends(begin: int, end: int) -> list[int]:
+    """Return the ends of the parts of a replay from offset `begin` to `end`: 50 at most, since each is inserted."""
+    size = max(_PART_OFFSETS, -(-(end - begin) // _PARTS))
+    return [*range(begin + size, end, size), end] if end > begin else []
 
 
 def _outcome(differences: list[Difference]) -> str:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
+from stepwell.api.compat import API_ATTRIBUTES, API_CALLS, missing_name
 from stepwell.api.http import ApiHttp
-from stepwell.api.run import EXACT, PAGE_RUNS, ApiRun, run_url
+from stepwell.api.info import EXACT, run_url
+from stepwell.api.paths import parse_project_path, parse_run_path
+from stepwell.api.projects import Project
+from stepwell.api.run import PAGE_RUNS, ApiRun
 from stepwell.api.runs import Runs
 from stepwell.settings import ProducerSettings
-from stepwell_schemas.errors import IdentifierError
 from stepwell_schemas.rules.identifiers import RunPath
 
 _TIMEOUT_SECONDS: Final = 60.0
+_PAGE_MAX: Final = 1_000
+"""Limit of the service for the runs of a page."""
 
 
 class Api(ApiHttp):
@@ -27,53 +32,75 @@ class Api(ApiHttp):
         timeout: float | None = None,
         api_key: str | None = None,
     ) -> None:
+        given = dict(overrides or {})
         settings = ProducerSettings()
         key = api_key or settings.api_key.get_secret_value()
-        super().__init__(
-            str(base_url or (overrides or {}).get("base_url") or settings.base_url), key, timeout or _TIMEOUT_SECONDS
-        )
-        self.default_entity = settings.entity
-        self.default_project = settings.project
+        super().__init__(str(base_url or given.get("base_url") or settings.base_url), key, timeout or _TIMEOUT_SECONDS)
+        self.default_entity = str(given.get("entity") or settings.entity)
+        self.default_project = str(given.get("project") or settings.project)
 
-    def run(self, path: str | RunPath) -> ApiRun:
-        """Return a run by `entity/project/run_id` (or `project/run_id`, or `run_id`).
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return missing_name("Api", name, API_CALLS, API_ATTRIBUTES)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The defaults of paths and the service's URL, with wandb's names."""
+        return {"entity": self.default_entity, "project": self.default_project, "base_url": self.base_url}
+
+    def flush(self) -> None:
+        """Do nothing: each call reads from the service, as `run.load(force=True)` does for a run."""
+
+    def run(self, path: str | Sequence[str]) -> ApiRun:
+        """Return a run by `entity/project/run_id`, by the address of its page, or by another form of wandb's paths.
 
         Raises:
             RunNotFoundError: if the run does not exist. IdentifierError: for an invalid path.
         """
-        run_path = path if isinstance(path, RunPath) else self._run_path(path)
+        run_path = parse_run_path(path, self.base_url, self.default_entity, self.default_project)
         return ApiRun(self, run_path, self.get(run_url(run_path), **EXACT))
 
-    def _run_path(self, path: str) -> RunPath:
-        parts = path.strip("/").split("/")
-        missing = 3 - len(parts)
-        if missing < 0:
-            raise IdentifierError("run path", path, "must have the form entity/project/run_id")
-        return RunPath.checked(*[self.default_entity, self.default_project][:missing], *parts)
+    def projects(self, entity: str | None = None, per_page: int = PAGE_RUNS) -> list[Project]:
+        """Return the projects of an entity, by default of `default_entity`; the most recently active first."""
+        del per_page
+        listed = self.get("projects")["projects"]
+        chosen = entity or self.default_entity
+        return [Project(item["entity"], item["project"], self.base_url) for item in listed if item["entity"] == chosen]
+
+    def project(self, name: str, entity: str | None = None) -> Project:
+        """Return a project by its name, or by `entity/project`."""
+        return Project(*parse_project_path(name, self.base_url, entity or self.default_entity), self.base_url)
 
     def runs(
         self,
-        path: str | None = None,
+        path: str | Sequence[str] | None = None,
         filters: str | Mapping[str, Any] | None = None,
-        order: str = "+created_at",
+        order: str | None = "+created_at",
         per_page: int = PAGE_RUNS,
-    ) -> Runs[ApiRun]:
+        include_sweeps: bool = False,
+        lazy: bool = True,
+    ) -> Runs:
         """Return the runs of `entity/project` (or `project`) that match a filter; pages are read as they are used.
 
         Args:
             filters: wandb's dicts, `{"config.lr": {"$gt": 0.1}, "$or": [...]}`, or a text in the filter language of
                 docs/runs.md, `'config.lr > 0.1 and tags has "x"'`.
             order: a field, `config.KEY` or `summary.KEY`; a leading `-` reverses the order.
-            per_page: runs per page.
+            per_page: runs per page, 1,000 at most.
+            include_sweeps, lazy: without effect; config and summary of a listed run are read when they are used.
 
         Raises:
             ApiError: if the service rejects the filter or the order; the message says why.
         """
-        parts = (path or self.default_project).strip("/").split("/")
-        entity, project = parts if len(parts) == 2 else (self.default_entity, parts[0])
+        del include_sweeps, lazy
+        entity, project = parse_project_path(path or self.default_project, self.base_url, self.default_entity)
         address = f"projects/{quote(entity, safe='')}/{quote(project, safe='')}/runs"
         text = filters if isinstance(filters, str) or filters is None else json.dumps(filters)
-        parameters = {"filter": text or None, "order": order.removeprefix("+"), "limit": per_page, **EXACT}
+        parameters = {
+            "filter": text or None,
+            "order": (order or "created_at").removeprefix("+"),
+            "limit": min(per_page, _PAGE_MAX),
+            **EXACT,
+        }
 
         def page(cursor: str | None) -> Any:
             return self.get(address, cursor=cursor, **parameters)

@@ -13,11 +13,12 @@ from typing import Any, Final, NamedTuple
 
 import httpx
 
-from stepwell.errors import ApiError, MediaMissingError, RunNotFoundError
+from stepwell.errors import ApiError, MediaMissingError, RunNotFoundError, UnknownKeyError
 from stepwell_schemas.limits import TEXT_MAX_BYTES
 
 _NOT_FOUND: Final = 404
 _MEDIA: Final = "urn:stepwell:problem:media-"
+_UNKNOWN_KEY: Final = "urn:stepwell:problem:unknown-key"
 
 
 class _ProcessClient(NamedTuple):
@@ -127,9 +128,11 @@ def ndjson_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def _check(response: httpx.Response) -> None:
     if not response.is_error:
         return
-    missing = ""
+    missing, unknown_keys = "", []
     try:
         problem = response.json()
+        if problem.get("type") == _UNKNOWN_KEY:
+            unknown_keys = list(map(str, problem["unknown_keys"]))
         missing = str(problem.get("type", "")).partition(_MEDIA)[2]
         words = str(problem.get("detail") or problem.get("title"))
         words += "".join(f"; {error['field']}: {error.get('rule', '')}" for error in problem.get("errors", ()))
@@ -137,5 +140,7 @@ def _check(response: httpx.Response) -> None:
         words = response.text[:200]
     if missing:
         raise MediaMissingError(missing, f"{response.status_code} from {response.url}: {words}")
+    if unknown_keys:
+        raise UnknownKeyError(unknown_keys, f"{response.status_code} from {response.url}: {words}")
     kind = RunNotFoundError if response.status_code == _NOT_FOUND else ApiError
     raise kind(f"{response.status_code} from {response.url}: {words}")

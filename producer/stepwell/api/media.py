@@ -26,6 +26,17 @@ _ENDINGS: Final = {
 }
 
 
+_ELSEWHERE: Final = {
+    "config.yaml": "run.config",
+    "wandb-summary.json": "run.summary",
+    "wandb-metadata.json": "run.metadata",
+    "wandb-history.jsonl": "run.scan_history()",
+    "wandb-events.jsonl": "run.system_metrics()",
+    "output.log": "run.console()",
+}
+"""Files that wandb writes for each run, and where Stepwell has their content."""
+
+
 class StoredFile(NamedTuple):
     """A media file in the service.
 
@@ -52,7 +63,7 @@ class StoredFile(NamedTuple):
         return b"".join(self.api.chunks(f"media/{self.sha256}"))
 
     def download(self, root: str | os.PathLike[str] = ".", replace: bool = False, exist_ok: bool = False) -> Path:
-        """Write the file below the folder `root`, under its name, and return its path.
+        """Write the file below the folder `root`, under its name, and return its absolute path.
 
         Raises:
             ValueError: if the path exists, and neither `replace` nor `exist_ok` is set. ApiError.
@@ -61,7 +72,7 @@ class StoredFile(NamedTuple):
         path = Path(root) / (self.name if self.name.endswith(ending) else f"{self.name}{ending}")
         if path.exists() and not replace:
             if exist_ok:
-                return path
+                return path.absolute()
             raise ValueError(f"{path} exists; set replace=True or exist_ok=True")
         return save(self.api, self.sha256, path)
 
@@ -74,7 +85,9 @@ def find_file(api: ApiHttp, name: str) -> StoredFile:
     """
     match = _SHA256.search(name)
     if match is None:
-        raise ApiError(f"{name!r} is not a file name: it must contain the 64 digits of a SHA-256")
+        remedy = _ELSEWHERE.get(name)
+        way = f"its content is {remedy}" if remedy else "run.files() lists the names, which contain a SHA-256"
+        raise ApiError(f"there is no file {name!r}: {way}")
     headers = api.headers(f"media/{match[0]}")
     return StoredFile(api, match[0], name, int(headers["content-length"]), _media_type(headers))
 
@@ -142,7 +155,11 @@ class StoredMedia:
         ]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write its file and return the path; in a folder, its name is made of key and step. Raises: ApiError."""
+        """Write its file and return the absolute path; in a folder, its name is made of key and step.
+
+        Raises:
+            ApiError.
+        """
         sha256, target = self._sha256(), Path(path)
         if target.is_dir():
             target /= f"{_safe(self.key)}-{self.step}-{sha256[:8]}{file_extension(str(self.reference['content_type']))}"
@@ -200,7 +217,8 @@ def file_extension(content_type: str) -> str:
 
 
 def save(api: ApiHttp, sha256: str, path: Path) -> Path:
-    """Write a file's content to a path atomically. Raises: ApiError, OSError."""
+    """Write a file's content to a path atomically, and return it as absolute. Raises: ApiError, OSError."""
+    path = path.absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     try:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
-from stepwell.api.http import ApiHttp
+from stepwell.api.info import EXACT, Row, RunInfo, restore_row, run_url
 from stepwell.api.media import StoredFile, StoredMedia, filter_files, find_file, read_media, read_table
 from stepwell.api.rows import Scan, to_dataframe
 from stepwell.api.series import points_to_dataframe
 from stepwell.console.parsing import ConsoleLine, parse_console_lines, tail_start
-from stepwell.errors import ApiError
-from stepwell.values.arrays import restore_value
-from stepwell_schemas.rules.identifiers import RunPath
+from stepwell.errors import ApiError, UnknownKeyError
+from stepwell.terminal import notify
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.kinds import MEDIA_KINDS, Kind
 
@@ -21,79 +19,10 @@ if TYPE_CHECKING:
     from stepwell.media.table import Table
 
 PAGE_RUNS: Final = 50
-EXACT: Final = {"nan": "literal"}
-"""Request NaN and ±Inf as bare words, which Python's JSON parses as floats, so that the text "NaN" stays a text."""
-
-Row = dict[str, Any]
 
 
-class ApiRun:
-    """A run in the service; `info` is the service's JSON document."""
-
-    def __init__(self, api: ApiHttp, path: RunPath, info: Mapping[str, Any]) -> None:
-        self._api = api
-        self.run_path = path
-        self.info = info
-
-    def __repr__(self) -> str:
-        return f"<Run {self.run_path} ({self.state})>"
-
-    @property
-    def id(self) -> str:
-        """The run's id."""
-        return self.run_path.run_id
-
-    @property
-    def entity(self) -> str:
-        """The entity that the run belongs to."""
-        return self.run_path.entity
-
-    @property
-    def project(self) -> str:
-        """The run's project."""
-        return self.run_path.project
-
-    @property
-    def path(self) -> list[str]:
-        """Entity, project and run id."""
-        return list(self.run_path)
-
-    @property
-    def name(self) -> str:
-        """The display name."""
-        return str(self.info.get("name") or self.id)
-
-    @property
-    def state(self) -> str:
-        """`running`, `finished`, `failed` or `crashed`."""
-        return str(self.info.get("state", ""))
-
-    @property
-    def tags(self) -> list[str]:
-        """The tags."""
-        return list(self.info.get("tags") or [])
-
-    @property
-    def config(self) -> Row:
-        """The run's configuration."""
-        return dict(self._full_info().get("config") or {})
-
-    @property
-    def summary(self) -> Row:
-        """Each metric's last value, or the summary that `define_metric` requests."""
-        return _row(self._full_info().get("summary") or {})
-
-    def _full_info(self) -> Mapping[str, Any]:
-        """Return the document with the full config and summary; lists of runs hold 500 columns of them."""
-        if self.info.get("partial"):
-            self.info = self._api.get(run_url(self.run_path), **EXACT)
-        return self.info
-
-    @property
-    def lastHistoryStep(self) -> int:  # noqa: N802 - wandb's name
-        """The last logged step; -1 if there is none."""
-        last = self.info.get("last_step")
-        return -1 if last is None else int(last)
+class ApiRun(RunInfo):
+    """A run in the service: its attributes and its data."""
 
     def metrics(self, writer: str | Sequence[str] | None = None) -> list[Row]:
         """Return the run's metrics: `key`, `kind`, `first_step`, `last_step`, `count`, `writer`.
@@ -106,7 +35,7 @@ class ApiRun:
     def history(
         self,
         samples: int = 500,
-        keys: Sequence[str] | None = None,
+        keys: str | Sequence[str] | None = None,
         x_axis: str = "_step",
         pandas: bool = True,
         stream: str = "default",
@@ -115,47 +44,66 @@ class ApiRun:
     ) -> Any:
         """Return about `samples` sampled rows, as a pandas DataFrame if pandas is installed, or a list of dicts.
 
+        A key that the run has not logged is reported on stderr, and there are no rows, as in wandb.
+
         Args:
-            keys: the metrics; default: all of the stream. x_axis: the first column.
+            keys: a metric, or several; default: all of the stream. x_axis: the first column.
             stream: `default`, the run's own rows; `system`, its system metrics; `console`, its console output.
             interpolate: `linear` or `last`: return rows of all steps that have any of the keys, with missing values
                 filled in; `_interpolated` lists the filled keys of each row. docs/reading.md has the rules.
             writer: a writer's name, several, or `*`; default: the primary writer of each key. If several of them logged
                 the same key, rows have the name of their writer as `_writer`.
         """
-        columns = None if keys is None else [*keys, *([] if x_axis.startswith("_") else [x_axis])]
+        listed = list_names(keys)
+        columns = None if listed is None else [*listed, *([] if x_axis.startswith("_") else [x_axis])]
         address = run_url(self.run_path, "history")
         parameters = {"stream": stream, "interpolate": interpolate, "writer": writer}
         body = self._api.get(address, samples=samples, key=columns, **parameters, **EXACT)
-        rows = [_row(row) for row in body["rows"]]
+        self._report_unknown(body["unknown_keys"])
+        rows = [restore_row(row) for row in body["rows"]]
         return to_dataframe(rows, x_axis) if pandas else rows
 
     def scan_history(
         self,
-        keys: Sequence[str] | None = None,
+        keys: str | Sequence[str] | None = None,
         page_size: int = 1000,
         min_step: int | None = None,
         max_step: int | None = None,
+        use_cache: bool = True,
         stream: str = "default",
         writer: str | Sequence[str] | None = None,
     ) -> Iterator[Row]:
         """Yield every row in step order, unsampled; with `keys`, only rows that have all of them, as wandb does.
 
-        Without keys, yield the rows of a stream; see `history`, also for `writer`.
+        Without keys, yield the rows of a stream; see `history`, also for unknown keys and for `writer`. `use_cache` has
+        no effect: rows are read from the service each time.
         """
-        given = None if keys is None else [key for key in keys if not key.startswith("_")]
+        del use_cache
+        listed = list_names(keys) or None
+        given = None if listed is None else [key for key in listed if not key.startswith("_")]
         address = run_url(self.run_path, "scan")
         parameters = {"min_step": min_step, "max_step": max_step, "stream": stream, "writer": writer}
-        for line in self._api.lines(address, key=given, page_size=page_size, **parameters, **EXACT):
-            row = _row(line)
-            if keys is None:
-                yield row
-            elif all(key in row for key in keys):
-                yield {key: row[key] for key in keys}
+        lines = self._api.lines(address, key=given, page_size=page_size, **parameters, **EXACT)
+        try:
+            for line in lines:
+                row = restore_row(line)
+                if listed is None:
+                    yield row
+                elif all(key in row for key in listed):
+                    yield {key: row[key] for key in listed}
+        except UnknownKeyError as error:
+            self._report_unknown(error.keys)
+
+    beta_scan_history = scan_history
+
+    def _report_unknown(self, keys: Sequence[str]) -> None:
+        if keys:
+            names = ", ".join(map(repr, keys))
+            notify(f"the run {self.run_path} has not logged {names}; run.metrics() lists what it has")
 
     def scan(
         self,
-        keys: Sequence[str] | None = None,
+        keys: str | Sequence[str] | None = None,
         min_step: int | None = None,
         max_step: int | None = None,
         shape: str = "wide",
@@ -168,17 +116,22 @@ class ApiRun:
         Many times faster than `scan_history`, which yields dicts.
 
         Args:
-            keys: the metrics; default: all of the stream. having: rows that have `all` of the keys, or `any`.
+            keys: a metric, or several; default: all of the stream. having: rows that have `all` of the keys, or `any`.
             shape: `wide`, a row per step with a column per key, or `long`, a row per value.
             cursor: the `next` of an earlier scan, to read newer rows only.
             parameters: `stream`, `exact`, `page_size`, and `writer` as of `history`.
         """
         steps = {"min_step": min_step, "max_step": max_step}
-        given = {"key": keys, "shape": shape, "having": having, "cursor": cursor, **steps, **parameters}
+        given = {"key": list_names(keys), "shape": shape, "having": having, "cursor": cursor, **steps, **parameters}
         return Scan(self._api, run_url(self.run_path, "scan"), given)
 
     def series(
-        self, keys: Sequence[str], points: int = 1000, x: str | None = None, pandas: bool = True, **parameters: Any
+        self,
+        keys: str | Sequence[str],
+        points: int = 1000,
+        x: str | None = None,
+        pandas: bool = True,
+        **parameters: Any,
     ) -> Any:
         """Return series of any length as at most `points` points each: a DataFrame with a row per point.
 
@@ -197,8 +150,9 @@ class ApiRun:
         """
         steps = {name: parameters.pop(own, None) for name, own in (("from", "min_step"), ("to", "max_step"))}
         address = run_url(self.run_path, "series")
-        body = self._api.get(address, key=list(keys), points=points, x=x, **steps, **parameters, **EXACT)
-        return points_to_dataframe(body, keys, pandas)
+        listed = list_names(keys) or []
+        body = self._api.get(address, key=listed, points=points, x=x, **steps, **parameters, **EXACT)
+        return points_to_dataframe(body, listed, pandas)
 
     def media(self, key: str, step: int | None = None) -> list[StoredMedia]:
         """Return the media logged under a key in step order, optionally of one step; lists item by item.
@@ -234,57 +188,16 @@ class ApiRun:
         return find_file(self._api, name)
 
     def files(
-        self, names: Sequence[str] | None = None, pattern: str | None = None, per_page: int = PAGE_RUNS
+        self, names: str | Sequence[str] | None = None, pattern: str | None = None, per_page: int = PAGE_RUNS
     ) -> list[StoredFile]:
-        """Return the files of the run's media, by key; optionally those with these names, or matching `%.png`.
+        """Return the files of the run's media, by key; optionally those with a name or several, or matching `%.png`.
 
         Names have the form `media/<kind>/<key>_<step>_<SHA-256>.png`. For media in table cells see `table`.
         """
         del per_page
         keys = {str(metric["key"]) for metric in self.metrics() if metric["kind"] in MEDIA_KINDS}
         logged = (media for key in sorted(keys) for media in self.media(key))
-        return filter_files((file for media in logged for file in media.files()), names, pattern)
-
-    @property
-    def url(self) -> str:
-        """The URL of the run's page."""
-        return f"{self._api.base_url}/{run_url(self.run_path).partition('/')[2]}"
-
-    @property
-    def notes(self) -> str:
-        """The notes."""
-        return str(self.info.get("notes") or "")
-
-    @property
-    def group(self) -> str:
-        """The run's group."""
-        return str(self.info.get("group") or "")
-
-    @property
-    def job_type(self) -> str:
-        """The run's job type."""
-        return str(self.info.get("job_type") or "")
-
-    @property
-    def program(self) -> str:
-        """The script: its path in its Git checkout, or its file name."""
-        return str(self.info.get("program") or "")
-
-    @property
-    def commit(self) -> str:
-        """The Git commit of the script's checkout; empty if unknown."""
-        return str(self.info.get("git_commit") or "")
-
-    @property
-    def git_dirty(self) -> bool | None:
-        """True if tracked files of the checkout differed from the commit; None if unknown."""
-        dirty = self.info.get("git_dirty")
-        return None if dirty is None else bool(dirty)
-
-    @property
-    def created_at(self) -> str:
-        """The start time, ISO 8601 in UTC."""
-        return str(self.info.get("created_at") or "")
+        return filter_files((file for media in logged for file in media.files()), list_names(names), pattern)
 
     def system_metrics(self, samples: int = 500, pandas: bool = True) -> Any:
         """Return about `samples` samples of the system metrics over time; `stepwell.system` lists the units."""
@@ -299,12 +212,6 @@ class ApiRun:
         )
 
 
-def run_url(path: RunPath, below: str = "") -> str:
-    """Return the path of a run below `/api/v1`, each part percent-encoded."""
-    parts = "/".join(quote(part, safe="") for part in path)
-    return f"runs/{parts}/{below}" if below else f"runs/{parts}"
-
-
-def _row(row: Mapping[str, Any]) -> Row:
-    """Return a row with lists and arrays restored."""
-    return {key: restore_value(value) for key, value in row.items()}
+def list_names(given: str | Iterable[str] | None) -> list[str] | None:
+    """Return an argument that names one thing or several as a list."""
+    return [given] if isinstance(given, str) else None if given is None else list(given)

@@ -3,43 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar, overload
+from itertools import islice
+from typing import Any, Literal, overload
 
-Run = TypeVar("Run")
+from stepwell.api.run import ApiRun
+
 Info = Mapping[str, Any]
 
 
-class Runs(Sequence[Run], Generic[Run]):
+class Runs(Sequence[ApiRun]):
     """Runs in the requested order; the length is the total when the first page was read.
 
     Args:
         page: returns the page at a cursor, None for the first page. build: creates a run from a document.
     """
 
-    def __init__(self, page: Callable[[str | None], Any], build: Callable[[Info], Run]) -> None:
+    def __init__(self, page: Callable[[str | None], Any], build: Callable[[Info], ApiRun]) -> None:
         self._page = page
         self._build = build
-        self._runs: list[Run] = []
+        self._runs: list[ApiRun] = []
         self._next: str | None = None
         self._total = 0
+        self._given = 0
         self._read(None)
 
     def __len__(self) -> int:
         return self._total
 
-    def __iter__(self) -> Iterator[Run]:
+    def __iter__(self) -> Iterator[ApiRun]:
         index = 0
         while self._reach(index + 1):
             yield self._runs[index]
             index += 1
 
-    @overload
-    def __getitem__(self, index: int) -> Run: ...
+    def __next__(self) -> ApiRun:
+        """Return the first run, and with each further call the following one, as wandb's `next(runs)`."""
+        run = next(islice(self, self._given, None))
+        self._given += 1
+        return run
+
+    next = __next__
 
     @overload
-    def __getitem__(self, index: slice) -> list[Run]: ...
+    def __getitem__(self, index: int) -> ApiRun: ...
 
-    def __getitem__(self, index: int | slice) -> Run | list[Run]:
+    @overload
+    def __getitem__(self, index: slice) -> list[ApiRun]: ...
+
+    def __getitem__(self, index: int | slice) -> ApiRun | list[ApiRun]:
         if isinstance(index, int) and 0 <= index < self._total:
             self._reach(index + 1)
         else:
@@ -54,6 +65,36 @@ class Runs(Sequence[Run], Generic[Run]):
 
     def __repr__(self) -> str:
         return f"<Runs {self._total}>"
+
+    def histories(
+        self,
+        samples: int = 500,
+        keys: str | Sequence[str] | None = None,
+        x_axis: str = "_step",
+        format: Literal["default", "pandas", "polars"] = "default",  # noqa: A002 - wandb's name
+        stream: str = "default",
+    ) -> Any:
+        """Return the `history` of all runs, each row with its `run_id`: a list of dicts, or one DataFrame.
+
+        Raises:
+            ValueError: for an unknown format. ImportError: if its library is missing. ApiError.
+        """
+        if format not in {"default", "pandas", "polars"}:
+            raise ValueError(f"format {format!r}: must be default, pandas or polars")
+        rows = [
+            {**row, "run_id": run.id}
+            for run in self
+            for row in run.history(samples, keys, x_axis, pandas=False, stream=stream)
+        ]
+        if format == "default":
+            return rows
+        if format == "pandas":
+            from pandas import DataFrame
+
+            return DataFrame.from_records(rows)
+        from polars import from_dicts
+
+        return from_dicts(rows, infer_schema_length=None)
 
     def _reach(self, count: int) -> bool:
         """Read pages until there are `count` runs; return whether there are."""

@@ -16,6 +16,7 @@ class ProblemType(StrEnum):
     """Names of problem types."""
 
     BAD_PARAMETER = "bad-parameter"
+    UNKNOWN_KEY = "unknown-key"
     NOT_FOUND = "not-found"
     NO_SUCH_ROUTE = "no-such-route"
     MEDIA_PENDING = "media-pending"

@@ -20,6 +20,7 @@ from stepwell_query.errors import (
     RequestError,
     TooBusyError,
     TooManyStreamsError,
+    UnknownKeysError,
 )
 from stepwell_schemas.clickhouse.errors import is_over_query_limit
 from stepwell_schemas.errors import MediaUnavailableError, RuleError, StoreError, StoreRejectedError
@@ -102,6 +103,9 @@ def _bad_parameter(errors: Sequence[FieldError]) -> Response:
 async def _on_request_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)  # noqa: S101 - the handler is registered for this type
     described = field_error(error.field, error.value, error.rule, error.remedy)
+    if isinstance(error, UnknownKeysError):
+        members = {"unknown_keys": error.keys}
+        return problem(422, ProblemType.UNKNOWN_KEY, "Unknown key", error.rule, [described], members)
     return _bad_parameter([described if error.column is None else described | {"column": error.column}])
 
 

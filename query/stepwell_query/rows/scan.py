@@ -19,7 +19,7 @@ from stepwell_query.catalog.models import Progress, Selection, SeriesInfo
 from stepwell_query.catalog.progress import read_progress
 from stepwell_query.catalog.series import select_series
 from stepwell_query.catalog.writers import PRIMARY, WriterSelection
-from stepwell_query.errors import RequestError
+from stepwell_query.errors import UnknownKeysError
 from stepwell_query.query_limits import QueryLimits
 from stepwell_query.rows.scan_cursor import END, Cursor, ScanPosition
 from stepwell_query.rows.scan_long import read_tables
@@ -70,7 +70,7 @@ def begin_scan(
 
     Raises:
         RunNotFoundError: when there is no such run.
-        RequestError: when a key names no metric of the run.
+        UnknownKeysError: when a key names no metric of the run.
         StoreError: when ClickHouse does not answer; taking a block may raise it too.
     """
     start = _begin(store, run, request, limits)
@@ -90,7 +90,7 @@ def begin_long_scan(
     """Plan a scan by kind, key and step and read its first values, as `begin_scan` does, in tables of `LONG_SCHEMA`.
 
     Raises:
-        RunNotFoundError, RequestError, StoreError: as `begin_scan`.
+        RunNotFoundError, UnknownKeysError, StoreError: as `begin_scan`.
     """
     start = _begin(store, run, request, limits)
     steps = request.step_from or 0, start.last
@@ -131,9 +131,7 @@ def _last_step(series: Sequence[SeriesInfo], reached: Progress) -> int:
 def _select_series(store: Store, run: RunPath, keys: list[str], request: ScanRequest) -> Selection:
     selection = select_series(store, run, keys, request.stream, request.writers)
     if selection.unknown:
-        names = ", ".join(map(repr, selection.unknown))
-        rule = f"the run has not logged {names}"
-        raise RequestError("key", selection.unknown[0], rule, f"GET /api/v1/runs/{run}/metrics lists what it logged")
+        raise UnknownKeysError(selection.unknown, f"GET /api/v1/runs/{run}/metrics lists what it logged")
     return selection
 
 

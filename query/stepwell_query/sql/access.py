@@ -17,6 +17,8 @@ from typing import Final
 
 from stepwell_query.errors import SqlRefusedError
 from stepwell_query.sql.functions import ASKED_BY_TOOLS, FORMAT_FUNCTIONS, NAMING_FUNCTIONS, PLAIN_FORMATS, REACHING_OUT
+from stepwell_query.sql.show import check_show
+from stepwell_schemas.clickhouse.tables import PUBLIC_VIEWS
 
 _IN: Final = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?")
 _ROOTS: Final = frozenset(
@@ -51,7 +53,7 @@ _ALIAS: Final = re.compile(r" \(alias .*\)$", re.DOTALL)
 _PLAIN_NAME: Final = re.compile(r"\w+")
 
 _READ_REMEDY: Final = "send one SELECT, WITH, SHOW TABLES, SHOW CREATE TABLE, EXISTS, DESCRIBE or EXPLAIN"
-_TABLE_REMEDY: Final = "read the public views (runs, metrics, numbers, strings, bools, others, media, step_conflicts)"
+_TABLE_REMEDY: Final = f"read the public views ({', '.join(PUBLIC_VIEWS)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,7 @@ def check_canonical(sql: str, allowed: AccessRules) -> tuple[str, str | None]:
         SqlRefusedError: when it takes a name from a parameter, writes a file, changes settings, or has a format that
             is not allowed.
     """
-    # The same length as the statement, so that positions are equal in both.
-    bare = _QUOTED.sub(lambda match: "`" * len(match[0]) if match["name"] is not None else "'" * len(match[0]), sql)
+    bare = mask_quoted(sql)
     if any("\\" in (match["name"] or "") for match in _QUOTED.finditer(sql)):
         # The tree prints names unescaped: a name with a line break could imitate other nodes.
         raise SqlRefusedError(sql, "has a name with control characters or backslashes", "use plain names")
@@ -145,6 +146,11 @@ def check_canonical(sql: str, allowed: AccessRules) -> tuple[str, str | None]:
     return sql[: chosen.start()], name
 
 
+def mask_quoted(sql: str) -> str:
+    """Return a statement with its names and texts in quotes masked, of the same length, so that positions are equal."""
+    return _QUOTED.sub(lambda match: ("'" if match["name"] is None else "`") * len(match[0]), sql)
+
+
 def check_tree(sql: str, printed: str, allowed: AccessRules, forbidden: Set[str]) -> None:
     """Check the syntax tree of a statement.
 
@@ -163,6 +169,8 @@ def check_tree(sql: str, printed: str, allowed: AccessRules, forbidden: Set[str]
     if root.kind == "Explain" and root.children and root.children[0].kind == "Set":
         # Options of EXPLAIN itself; settings of the statement are deeper in the tree.
         del root.children[0]
+    if root.kind.startswith("Show"):
+        check_show(sql, mask_quoted(sql))
     for node in root.walk():
         _check_node(sql, node, allowed, forbidden)
     _check_root(sql, root, allowed)

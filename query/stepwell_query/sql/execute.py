@@ -18,6 +18,8 @@ from stepwell_query.settings import QuerySettings
 from stepwell_query.slots import SlotLimits
 from stepwell_query.sql.access import api_access, check_canonical, check_tree
 from stepwell_query.sql.functions import FORBIDDEN_NAMES_SQL
+from stepwell_query.sql.hints import find_remedy
+from stepwell_query.sql.show import show_public_views
 from stepwell_schemas.clickhouse.errors import is_over_query_limit
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreError, StoreRejectedError, StoreUnavailableError
@@ -79,7 +81,7 @@ def prepare(store: Store, sql: str, parameters: Mapping[str, Any]) -> Statement:
     except StoreRejectedError as error:
         raise _refusal(canonical, error) from error
     check_tree(canonical, printed, allowed, _forbidden_names(store))
-    return Statement(canonical, used, uuid.uuid4().hex)
+    return Statement(show_public_views(canonical), used, uuid.uuid4().hex)
 
 
 def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table:
@@ -179,8 +181,8 @@ def _refusal(sql: str, error: StoreError) -> SqlRefusedError:
     message = _message(sql, error)
     if error.code == _SYNTAX_CODE:
         rule = f"is not SQL that ClickHouse understands: {message}"
-        return SqlRefusedError(sql, rule, "correct it, and send one statement", _error_column(sql, message))
-    return SqlRefusedError(sql, f"was refused by ClickHouse: {message}", "correct it")
+        return SqlRefusedError(sql, rule, find_remedy(sql, error.code, message), _error_column(sql, message))
+    return SqlRefusedError(sql, f"was refused by ClickHouse: {message}", find_remedy(sql, error.code, message))
 
 
 def _hide_paths(sql: str) -> Callable[[re.Match[str]], str]:

@@ -7,6 +7,9 @@ from typing import Final
 
 from stepwell_schemas.rules.kinds import MEDIA_KINDS, Kind
 
+PUBLIC_VIEWS: Final = ("runs", "metrics", "numbers", "strings", "bools", "others", "media", "step_conflicts")
+"""The views that docs/sql.md describes; the tables that they read may change with any version."""
+
 POINT_TABLES: Final[Mapping[Kind, str]] = {
     Kind.NUMBER: "points_number",
     Kind.STRING: "points_string",

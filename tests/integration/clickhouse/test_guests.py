@@ -103,6 +103,8 @@ TRICKS = {
         "SELECT * FROM view(SELECT * FROM system.processes)",
         "DESCRIBE TABLE system.processes",
         "SHOW CREATE TABLE system.users",
+        "SHOW TABLES WHERE (SELECT count() FROM system.users) > 0",
+        "SHOW COLUMNS FROM runs LIMIT (SELECT count() FROM system.users)",
         "EXISTS TABLE system.users",
     ],
     "reaching out": [

@@ -20,6 +20,7 @@ from stepwell_query.sql.execute import cancel, prepare
 from stepwell_query.sql.execute import run as run_statement
 from stepwell_query.telemetry import SQL_CANCELLED
 from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.clickhouse.tables import PUBLIC_VIEWS
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter
 from support.servers.ingest import until
@@ -66,6 +67,16 @@ async def test_an_answer_has_columns_and_rows(service: Service) -> None:
     assert answer["row_count"] == 5
 
 
+async def test_tables_are_the_public_views(service: Service) -> None:
+    answer = await ask(service, "SHOW TABLES")
+    assert sorted(row[0] for row in answer["rows"]) == sorted(PUBLIC_VIEWS)
+
+
+async def test_a_path_in_config_is_refused_with_the_function_to_use(service: Service) -> None:
+    answer = await service.client.post("/api/v1/sql", json={"sql": "SELECT config.lr FROM runs"})
+    assert "JSONExtractFloat(config, 'lr')" in answer.json()["errors"][0]["remedy"]
+
+
 @pytest.mark.parametrize(
     "sql",
     [
@@ -76,7 +87,7 @@ async def test_an_answer_has_columns_and_rows(service: Service) -> None:
         "SELECT ';', '''', 'a\\'b', $$heredoc ; DROP$$",
         "FROM runs SELECT name",
         "SHOW TABLES",
-        "SHOW TABLES FROM stepwell_db LIKE '%s'",
+        "SHOW FULL TABLES FROM stepwell_db LIKE '%s' LIMIT 2",
         "SHOW CREATE TABLE runs",
         "EXISTS TABLE stepwell_db.runs",
         "DESCRIBE TABLE numbers",
@@ -139,6 +150,8 @@ REFUSED = [
     "SELECT * FROM INFORMATION_SCHEMA.TABLES",
     "SELECT * FROM default.t",
     "SHOW TABLES FROM system",
+    "SHOW TABLES WHERE (SELECT count() FROM system.one) > 0",
+    "SHOW TABLES LIMIT (SELECT count() FROM system.one)",
     "SHOW DATABASES",
     "SHOW PROCESSLIST",
     "SHOW GRANTS",

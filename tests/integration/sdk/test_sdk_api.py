@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 
 import stepwell
-from stepwell.errors import ApiError, ResumeError, RunNotFoundError
+from stepwell.errors import ApiError, ResumeError, RunNotFoundError, UnknownKeyError
 from stepwell_query.api.app import create_app
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse.store import Store
@@ -42,7 +42,7 @@ def api(chdb_store: Store) -> Iterator[stepwell.Api]:
     thread.join(_DEADLINE_SECONDS)
 
 
-def test_a_run_is_read_back(api: stepwell.Api) -> None:
+def test_a_run_is_read_back(api: stepwell.Api, capsys: pytest.CaptureFixture[str]) -> None:
     run = api.run("me/digits/one")
     frame = run.history(samples=100, keys=["loss"])
     assert frame.columns[0] == "_step"
@@ -51,6 +51,11 @@ def test_a_run_is_read_back(api: stepwell.Api) -> None:
     rows = list(run.scan_history(keys=["_step", "loss"], min_step=10, max_step=19))
     assert rows == [{"_step": step, "loss": float(step)} for step in range(10, 20)]
     assert [metric["key"] for metric in run.metrics()] == ["loss"]
+    assert api.run(run.url).path == api.run("me/digits/runs/one").path == run.path
+    assert run.history(keys="loss", samples=10, pandas=False) == run.history(keys=["loss"], samples=10, pandas=False)
+    assert next(run.scan_history("loss")) == {"loss": 0.0}
+    assert (run.history(keys="nope", pandas=False), list(run.scan_history(["loss", "nope"]))) == ([], [])
+    assert capsys.readouterr().err.count("'nope'") == 2
     assert [found.id for found in api.runs("me/digits")] == ["one"]
     assert api.runs("me/digits", filters={"config.none": 1}) == []
 
@@ -128,8 +133,8 @@ def test_all_rows_come_as_arrow_and_the_later_ones_by_cursor(api: stepwell.Api, 
     long = run.scan(["b", "s"], shape="long").table()
     assert long.column("step").to_pylist() == [3, 7]
     assert run.scan(["a"], min_step=10**9).table().num_rows == 0
-    with pytest.raises(ApiError, match="none"):
-        run.scan(["none"]).table()
+    with pytest.raises(UnknownKeyError):
+        run.scan("none").table()
 
 
 def test_an_answer_that_breaks_off_is_an_error_and_no_short_table(chdb_store: Store) -> None:

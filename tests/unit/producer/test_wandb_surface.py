@@ -67,7 +67,7 @@ _RUN_LESS: Final = {
 _SDK: Final = "a package of wandb's own"
 _MODULE_LESS: Final = {
     **dict.fromkeys(
-        ("agents", "analytics", "annotations", "helper", "jupyter", "patched", "profiler", "proto"),
+        ("agents", "analytics", "annotations", "docker", "helper", "jupyter", "patched", "profiler", "proto"),
         _SDK,
     ),
     **dict.fromkeys(("wandb", "wandb_agent", "wandb_lib", "wandb_sdk", "wandb_torch", "sagemaker_auth"), _SDK),

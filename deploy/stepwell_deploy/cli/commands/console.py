@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
+from stepwell.api.paths import parse_run_path
 from stepwell.console.parsing import ConsoleLine, parse_console_lines, tail_start
 from stepwell_deploy.cli.options import JsonFlag, open_service
 from stepwell_deploy.service_client import ServiceClient, run_url
@@ -27,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def console(
-    run: Annotated[str, typer.Argument(help="entity/project/run_id")],
+    run: Annotated[str, typer.Argument(help="entity/project/run_id, or the address of the run's page.")],
     lines: Annotated[
         int | None, typer.Option("--lines", "-n", min=0, help="Number of last lines; all if not given.")
     ] = None,
@@ -36,9 +37,11 @@ def console(
 ) -> None:
     """Show the console output of a run; its standard error goes to standard error.
 
-    Examples: `stepwell console me/digits/abc123 -n 50` · `stepwell console me/digits/abc123 --follow`
+    Examples:
+        stepwell console me/digits/abc123 -n 50
+        stepwell console me/digits/abc123 --follow
     """
-    path = RunPath.parse(run)
+    path = parse_run_path(run)
     with open_service(DeploySettings()) as service:
         first = 0
         if lines is not None:

@@ -60,7 +60,9 @@ def list_letters(
     when it first arrived; *refused again*: sent again, and still not usable. The state *redriven* comes from the
     query service; it is not shown if no service answers.
 
-    Examples: `stepwell deadletters list` · `stepwell deadletters list --reason bad_key --limit 1000 --json`
+    Examples:
+        stepwell deadletters list
+        stepwell deadletters list --reason bad_key --limit 1000 --json
     """
     from stepwell_deploy.deadletters.topic import run_kafka
 
@@ -140,7 +142,9 @@ def show(
 ) -> None:
     """Show a dead letter: its headers, and the decoded event, or its first bytes if it can't be decoded.
 
-    Examples: `stepwell deadletters show 17` · `stepwell deadletters show 17 --payload event.bin`
+    Examples:
+        stepwell deadletters show 17
+        stepwell deadletters show 17 --payload event.bin
     """
     from stepwell_deploy.deadletters.models import as_json as to_json
     from stepwell_deploy.deadletters.models import describe
@@ -217,7 +221,9 @@ def redrive(
     The ingestor stores each event once, however often it is sent. An event that it still can't use becomes a new dead
     letter. Letters stay in their topic. Exit code 1 if a letter could not be sent.
 
-    Examples: `stepwell deadletters redrive 17 18` · `stepwell deadletters redrive --reason unknown_schema`
+    Examples:
+        stepwell deadletters redrive 17 18
+        stepwell deadletters redrive --reason unknown_schema
     """
     from stepwell_deploy.deadletters.topic import run_kafka
 

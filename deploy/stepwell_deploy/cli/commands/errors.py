@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import httpx
 from pydantic import ValidationError
 from rich.markup import escape
@@ -19,6 +21,8 @@ EXPECTED_FAILURES = (
     ModuleNotFoundError,
 )
 
+_DEMO_PACKAGES: Final = {"plotext", "sklearn"}
+
 
 def sentence(error: Exception) -> str:
     """Return an error and its remedy as one plain sentence, with rich's markup escaped."""
@@ -30,7 +34,8 @@ def sentence(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return escape("; ".join(_setting_problem(problem) for problem in error.errors(include_url=False)))
     if isinstance(error, ModuleNotFoundError):
-        return escape(f"this command needs the package {error.name}: pip install 'stepwell[local]'")
+        extra = "demo" if error.name in _DEMO_PACKAGES else "local"
+        return escape(f"this command needs the package {error.name}: pip install 'stepwell[{extra}]'")
     return escape(str(error))
 
 

@@ -58,8 +58,10 @@ def export(
 
     Files that are complete and up to date are skipped. A file appears when it is complete.
 
-    Examples: `stepwell export me/digits/abc123 -o abc123.parquet` · `stepwell export me/digits -f 'config.lr > 0.1'` ·
-    `stepwell export me/digits/abc123 --shape long --format csv -o - | head`
+    Examples:
+        stepwell export me/digits/abc123 -o abc123.parquet
+        stepwell export me/digits -f 'config.lr > 0.1'
+        stepwell export me/digits/abc123 --shape long --format csv -o - | head
     """
     if filter_ and all(len(name.strip("/").split("/")) != 2 for name in runs):
         raise typer.BadParameter("filters the runs of a project: name one, entity/project", param_hint="--filter")

@@ -34,7 +34,9 @@ def move_events(
     the order in which they were sent. Stop the producers first. Then set STEPWELL_EVENTS_TOPIC to the new topic for
     the services and the producers.
 
-    Examples: `STEPWELL_EVENTS_TOPIC=events-2 stepwell setup` · `stepwell move-events events-2`
+    Examples:
+        STEPWELL_EVENTS_TOPIC=events-2 stepwell setup
+        stepwell move-events events-2
     """
     from stepwell_deploy.deadletters.topic import find_kafka, run_kafka
     from stepwell_deploy.moving.move import move_events as copy_events

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from stepwell.api.paths import parse_project_path, parse_run_path
 from stepwell_deploy.cli.options import JsonFlag, open_service
-from stepwell_deploy.rendering import rows_table, runs_table
+from stepwell_deploy.errors import UnknownKeyError
+from stepwell_deploy.rendering import rows_within, runs_table
 from stepwell_deploy.service_client import ServiceClient, project_url, run_url
 from stepwell_deploy.settings import DeploySettings
-from stepwell_schemas.rules.identifiers import RunPath
 
 _NO_RUNS = """No runs yet. Log one from Python:
 
@@ -30,7 +31,9 @@ def register(app: typer.Typer) -> None:
 
 
 def runs(
-    project: Annotated[str | None, typer.Argument(help="entity/project; all projects if not given.")] = None,
+    project: Annotated[
+        str | None, typer.Argument(help="entity/project, or the address of its page; all projects if not given.")
+    ] = None,
     filter_: Annotated[
         str, typer.Option("--filter", "-f", help="Filter for the runs, in the language of docs/runs.md.")
     ] = "",
@@ -45,8 +48,11 @@ def runs(
 ) -> None:
     """List runs, newest first; optionally filtered and in another order.
 
-    Examples: `stepwell runs` · `stepwell runs me/digits --limit 5` · `stepwell runs me/digits --json` ·
-    `stepwell runs me/digits --filter 'config.lr > 0.1 and tags has "x"' --order summary.val/loss -c config.lr`
+    Examples:
+        stepwell runs
+        stepwell runs me/digits --limit 5
+        stepwell runs me/digits --json
+        stepwell runs me/digits --filter 'config.lr > 0.1 and tags has "x"' --order summary.val/loss -c config.lr
     """
     with open_service(DeploySettings()) as service:
         listed: list[dict[str, Any]] = []
@@ -56,7 +62,10 @@ def runs(
     if as_json:
         typer.echo(json.dumps(listed))
         return
-    Console().print(runs_table(listed) if listed else _no_runs(filter_), highlight=False)
+    Console().print(runs_table(listed) if listed else _no_runs(filter_), highlight=False, markup=False)
+    missing = [name for name in columns or () if not any(name in run.get("values", ()) for run in listed)]
+    if listed and missing:
+        typer.echo(f"none of these runs has {', '.join(missing)}", err=True)
 
 
 def _no_runs(filter_: str) -> str:
@@ -66,18 +75,20 @@ def _no_runs(filter_: str) -> str:
 def _projects(service: ServiceClient, project: str | None) -> list[tuple[str, str]]:
     if project is None:
         return [(item["entity"], item["project"]) for item in service.get("projects")["projects"]]
-    entity, separator, name = project.partition("/")
-    if not separator or "/" in name:
-        raise typer.BadParameter(f"{project!r} must have the form entity/project")
-    return [(entity, name)]
+    return [parse_project_path(project)]
 
 
-def metrics(run: Annotated[str, typer.Argument(help="entity/project/run_id")], as_json: JsonFlag = False) -> None:
+def metrics(
+    run: Annotated[str, typer.Argument(help="entity/project/run_id, or the address of the run's page.")],
+    as_json: JsonFlag = False,
+) -> None:
     """List the metrics of a run: each key with its kinds, steps and spellings.
 
-    Examples: `stepwell metrics me/digits/abc123` · `stepwell metrics me/digits/abc123 --json`
+    Examples:
+        stepwell metrics me/digits/abc123
+        stepwell metrics me/digits/abc123 --json
     """
-    path = RunPath.parse(run)
+    path = parse_run_path(run)
     with open_service(DeploySettings()) as service:
         listed = service.get(run_url(path, "metrics"))["metrics"]
     if as_json:
@@ -85,11 +96,12 @@ def metrics(run: Annotated[str, typer.Argument(help="entity/project/run_id")], a
         return
     columns = ["key", "kind", "first_step", "last_step", "count"]
     rows = [[*(metric[column] for column in columns), "  ".join(metric["spellings"][1:])] for metric in listed]
-    Console().print(rows_table([*columns, "also spelled"], rows))
+    console = Console()
+    console.print(rows_within([*columns, "also spelled"], rows, console.width))
 
 
 def history(
-    run: Annotated[str, typer.Argument(help="entity/project/run_id")],
+    run: Annotated[str, typer.Argument(help="entity/project/run_id, or the address of the run's page.")],
     keys: Annotated[list[str] | None, typer.Option("--key", "-k", help="A metric; repeat for several.")] = None,
     samples: Annotated[int, typer.Option(help="Number of rows, spread evenly over the run.")] = 50,
     system: Annotated[bool, typer.Option("--system", help="Show the system metrics, by their own steps.")] = False,
@@ -102,20 +114,27 @@ def history(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show a run's history: rows by step.
+    """Show a run's history: rows by step. With keys, rows that have all of them.
 
-    Examples: `stepwell history me/digits/abc123 -k loss -k accuracy --samples 10` ·
-    `stepwell history me/digits/abc123 --system` ·
-    `stepwell history me/digits/abc123 -k loss -k val/loss --interpolate last` ·
-    `stepwell history me/digits/abc123 -k loss --writer '*'`
+    Exit code 1 if the run has not logged a key.
+
+    Examples:
+        stepwell history me/digits/abc123 -k loss -k accuracy --samples 10
+        stepwell history me/digits/abc123 --system
+        stepwell history me/digits/abc123 -k loss -k val/loss --interpolate last
+        stepwell history me/digits/abc123 -k loss --writer '*'
     """
-    path = RunPath.parse(run)
+    path = parse_run_path(run)
     with open_service(DeploySettings()) as service:
         stream = "system" if system else "default"
         parameters = {"key": keys, "samples": samples, "stream": stream, "interpolate": interpolate, "writer": writers}
-        rows = service.get(run_url(path, "history"), **parameters)["rows"]
+        answer = service.get(run_url(path, "history"), **parameters)
+    if answer["unknown_keys"]:
+        raise UnknownKeyError(path, answer["unknown_keys"])
+    rows = answer["rows"]
     if as_json:
         typer.echo(json.dumps(rows))
         return
     columns = list(dict.fromkeys(key for row in rows for key in row if key not in {"_timestamp", "_runtime"}))
-    Console().print(rows_table(columns, [[row.get(column) for column in columns] for row in rows]))
+    console = Console()
+    console.print(rows_within(columns, [[row.get(column) for column in columns] for row in rows], console.width))

@@ -61,7 +61,10 @@ def rebuild(
 
     Exit code 0: the same, or replaced. 1: different, and not replaced. 2: could not compare.
 
-    Examples: `stepwell rebuild` · `stepwell rebuild --switch` · `stepwell rebuild me/digits/abc123 --switch`
+    Examples:
+        stepwell rebuild
+        stepwell rebuild --switch
+        stepwell rebuild me/digits/abc123 --switch
     """
     from stepwell_schemas.logs import configure_logging
 

@@ -52,8 +52,10 @@ def check(runs: RunsArgument = None, as_json: JsonFlag = False) -> None:
 
     Exit code 0: the same. 1: different. 2: could not compare.
 
-    Examples: `stepwell rollups check` · `stepwell rollups check me/digits` ·
-    `stepwell rollups check me/digits/abc123 --json`
+    Examples:
+        stepwell rollups check
+        stepwell rollups check me/digits
+        stepwell rollups check me/digits/abc123 --json
     """
     from stepwell_schemas.rollups.check import CheckResult, settled
     from stepwell_schemas.rollups.check import check as check_work
@@ -85,7 +87,9 @@ def rebuild(runs: RunsArgument = None, as_json: JsonFlag = False) -> None:
     Safe while runs are logging, and safe to repeat. Connects to STEPWELL_CLICKHOUSE_DSN, with a user that has write
     access.
 
-    Examples: `stepwell rollups rebuild me/digits/abc123` · `stepwell rollups rebuild`
+    Examples:
+        stepwell rollups rebuild me/digits/abc123
+        stepwell rollups rebuild
     """
     from stepwell_schemas.rollups.rebuild import rebuild as rebuild_work
 

@@ -44,7 +44,9 @@ def up(folder: DirOption = None, port: PortOption = None) -> None:
     Prints `ready http://127.0.0.1:8420` when it accepts requests. A broker or ingestor that ends is restarted.
     Ctrl-C and SIGTERM drain and stop it within 20 s; exit code 1 if something could not be drained.
 
-    Examples: `stepwell up` · `stepwell up --dir /data/stepwell --port 9000`
+    Examples:
+        stepwell up
+        stepwell up --dir /data/stepwell --port 9000
     """
     from stepwell_deploy.local.stack import LocalAddresses, run_local
     from stepwell_schemas.logs import configure_logging
@@ -69,7 +71,8 @@ def ingest() -> None:
 
     Waits while Kafka or ClickHouse can't be reached. Both are configured by environment variables.
 
-    Examples: `STEPWELL_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 stepwell ingest`
+    Examples:
+        STEPWELL_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 stepwell ingest
     """
     from stepwell_deploy.local.exit_deadline import ExitDeadline
     from stepwell_ingestor.progress import WatchedIngestor
@@ -139,7 +142,8 @@ def _connect_patiently(settings: StoreSettings) -> Store:
 def query(port: PortOption = None) -> None:
     """Run one query service.
 
-    Examples: `STEPWELL_CLICKHOUSE_DSN=http://clickhouse:8123 stepwell query --port 8420`
+    Examples:
+        STEPWELL_CLICKHOUSE_DSN=http://clickhouse:8123 stepwell query --port 8420
     """
     from stepwell_deploy.local.exit_deadline import SERVICE_SECONDS, ExitDeadline
     from stepwell_query.service import serve
@@ -176,7 +180,8 @@ def setup() -> None:
     Existing topics are compared with the settings and never changed: what differs is printed. Another number of
     partitions than STEPWELL_EVENTS_PARTITIONS, if that is set, is refused.
 
-    Examples: `stepwell setup`
+    Examples:
+        stepwell setup
     """
     from stepwell_deploy.topics import set_up_topics
     from stepwell_schemas.clickhouse.store import connect

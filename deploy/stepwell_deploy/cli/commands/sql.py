@@ -16,7 +16,7 @@ from rich.console import Console
 
 from stepwell_deploy.cli.options import JsonFlag, open_service
 from stepwell_deploy.errors import ServiceRefusedError
-from stepwell_deploy.rendering import rows_table
+from stepwell_deploy.rendering import rows_within
 from stepwell_deploy.settings import DeploySettings
 
 
@@ -53,9 +53,12 @@ def sql(
 ) -> None:
     """Run one statement through the query service, or directly at STEPWELL_CLICKHOUSE_DSN if no service is up.
 
-    Examples: `stepwell sql "SELECT run_id, count() FROM numbers GROUP BY run_id"` ·
-    `stepwell sql "SELECT * FROM metrics WHERE run_id = {run:String}" -p run=abc123` ·
-    `stepwell sql "SELECT * FROM numbers" --format parquet -o numbers.parquet`
+    A table that is wider than the terminal is printed as a list of columns for each row.
+
+    Examples:
+        stepwell sql "SELECT run_id, count() FROM numbers GROUP BY run_id"
+        stepwell sql "SELECT * FROM metrics WHERE run_id = {run:String}" -p run=abc123
+        stepwell sql "SELECT * FROM numbers" --format parquet -o numbers.parquet
     """
     chosen = Output.JSON if as_json else output
     if chosen in _BINARY and file is None and sys.stdout.isatty():
@@ -75,7 +78,7 @@ def _drawn(content: bytes, file: Path | None) -> bytes:
     # The width of the terminal; in a file, the width of the longest line.
     console = Console() if file is None else Console(width=_WIDE, file=io.StringIO())
     with console.capture() as captured:
-        console.print(rows_table([column["name"] for column in answer["columns"]], answer["rows"]))
+        console.print(rows_within([column["name"] for column in answer["columns"]], answer["rows"], console.width))
     return captured.get().encode()
 
 

@@ -39,7 +39,9 @@ def status(as_json: JsonFlag = False) -> None:
 
     Exit code 1 if a part is not up, or an alarm is active.
 
-    Examples: `stepwell status` · `stepwell status --json`
+    Examples:
+        stepwell status
+        stepwell status --json
     """
     settings = DeploySettings()
     with open_service(settings) as service:
@@ -96,7 +98,9 @@ def demo(
 ) -> None:
     """Train on handwritten digits and log through the whole pipeline: three short runs and one of a million steps.
 
-    Examples: `stepwell demo` · `stepwell demo --exit`
+    Examples:
+        stepwell demo
+        stepwell demo --exit
     """
     from stepwell_deploy.demo.run import run_demo
 

@@ -29,7 +29,9 @@ def deliver(
 
     Delivered journals are removed when the service has stored them.
 
-    Examples: `stepwell sync` · `stepwell sync .stepwell/journals`
+    Examples:
+        stepwell sync
+        stepwell sync .stepwell/journals
     """
     from stepwell.delivery.sync import sync
 

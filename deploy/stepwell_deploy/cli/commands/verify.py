@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape, render
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from stepwell.api.paths import parse_run_path
 from stepwell_deploy.cli.commands.errors import EXPECTED_FAILURES, sentence
 from stepwell_deploy.cli.options import JsonFlag, open_service
 from stepwell_deploy.settings import DeploySettings
-from stepwell_schemas.rules.identifiers import RunPath
 
 if TYPE_CHECKING:
     from stepwell_deploy.verify.compare import DifferenceValue, Report
+    from stepwell_deploy.verify.runner import ReportProgress
     from stepwell_ingestor.verify.fingerprints import Ask
 
 
@@ -31,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    run: Annotated[str, typer.Argument(help="entity/project/run_id")],
+    run: Annotated[str, typer.Argument(help="entity/project/run_id, or the address of the run's page.")],
     folder: Annotated[
         Path | None, typer.Option("--dir", help="The folder of the journals; STEPWELL_DIR if not given.")
     ] = None,
@@ -42,11 +44,16 @@ def verify(
     The log is replayed as the ingestor reads it. Journals are those on this machine. The addresses of Kafka and
     ClickHouse come from the environment or from the query service. Safe while the run is logging.
 
+    All values of the run are counted once for each step. The receipt of `finish()` counts the calls of one session,
+    without system metrics and console lines.
+
     Exit code 0: the same. 1: different. 2: could not compare.
 
-    Examples: `stepwell verify me/digits/abc123` · `stepwell verify me/digits/abc123 --json`
+    Examples:
+        stepwell verify me/digits/abc123
+        stepwell verify me/digits/abc123 --json
     """
-    report = report_on(run, folder)
+    report = report_on(run, folder, quiet=as_json)
     if as_json:
         typer.echo(json.dumps(report.as_json()))
     else:
@@ -54,7 +61,7 @@ def verify(
     raise typer.Exit(report.exit_code)
 
 
-def report_on(run: str, folder: Path | None) -> Report:
+def report_on(run: str, folder: Path | None, *, quiet: bool = True) -> Report:
     """Return the report on a run; if no comparison is possible, the report has the reason.
 
     Raises:
@@ -73,9 +80,9 @@ def report_on(run: str, folder: Path | None) -> Report:
         Console(stderr=True).print(f"[red]stepwell:[/red] {sentence(error)}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
     try:
-        path = RunPath.parse(run)
-        with _tables() as tables:
-            return verify_run(path, find_log(), tables, folder or ProducerSettings().dir)
+        path = parse_run_path(run)
+        with _progress(quiet=quiet) as progress, _tables() as tables:
+            return verify_run(path, find_log(), tables, folder or ProducerSettings().dir, progress)
     except EXPECTED_FAILURES as error:
         return not_comparable(run, render(sentence(error)).plain)
     except (StepwellIngestorError, StepwellError) as error:
@@ -86,6 +93,20 @@ def report_on(run: str, folder: Path | None) -> Report:
         # Python's exit code for an unexpected error is 1, which would mean that something differs.
         traceback.print_exc()
         raise typer.Exit(2) from error
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[ReportProgress]:
+    """Yield the function that shows progress on a terminal's stderr."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    notes = Console(stderr=True)
+    with Progress(*columns, console=notes, transient=True, disable=quiet or not notes.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total or None)
+
+        yield show
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from stepwell_query.api.dependencies import Context, ContextDep, RunDep
 from stepwell_query.api.negotiation import encode_response, negotiate_format
 from stepwell_query.api.params.rows import Having, HistoryQuery, RowsQuery, ScanQuery
 from stepwell_query.encoding import MEDIA_TYPES, Format, json_bytes, table_bytes
-from stepwell_query.errors import RequestError
+from stepwell_query.errors import UnknownKeysError
 from stepwell_query.query_limits import QueryLimits
 from stepwell_query.rows.format_arrow import wide_schema, wide_table
 from stepwell_query.rows.format_json import wide_lines
@@ -58,9 +58,8 @@ def _history_bytes(
 ) -> bytes:
     filled = history_request.interpolation is not None
     if fmt is not Format.JSON and history_rows.unknown:
-        names = ", ".join(map(repr, history_rows.unknown))
         remedy = "remove them, or use format=json, which lists them as unknown_keys"
-        raise RequestError("key", history_rows.unknown[0], f"the run has not logged {names}", remedy)
+        raise UnknownKeysError(history_rows.unknown, remedy)
     if fmt is Format.NDJSON:
         return wide_lines(history_rows.rows, query.nan, filled=filled)
     if fmt is not Format.JSON:

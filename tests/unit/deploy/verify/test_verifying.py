@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from stepwell_deploy.verify.compare import (
     not_comparable,
 )
 from stepwell_deploy.verify.journals import JournalAccount, JournalCheck
+from stepwell_deploy.verify.runner import part_ends
 from stepwell_ingestor.verify.fingerprints import (
     NOTHING,
     ConflictFigures,
@@ -171,6 +173,31 @@ def test_reports_say_what_was_compared() -> None:
     assert (partly.exit_code, str(partly)) == (2, "could not compare: half is gone")
     assert not_comparable("e/p/r", "no Kafka").exit_code == 2
     assert json.loads(json.dumps(one.as_json()))["differences"][0]["log"] == 10
+
+
+def test_points_that_receipts_do_not_count_are_a_note() -> None:
+    side = {
+        ("system/cpu", "number"): SeriesFigures(7, 0, 6, 1),
+        ("console/stdout", "string"): SeriesFigures(4, 0, 3, 2),
+    }
+    figures = stored()._replace(series={LOSS: SeriesFigures(10, 0, 9, 77), **side})
+    report = conclude("e/p/r", figures, [], ["before"], 0)
+    assert report.points == 21
+    assert [re.findall(r"\d+", note) for note in report.notes] == [[], ["11", "2"]]
+    assert conclude("e/p/r", stored(), [], [], 0).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "parts"),
+    [(5, 5, []), (5, 3, []), (5, 6, [6]), (0, 1_000, [1_000]), (7, 2_008, [1_007, 2_007, 2_008])],
+)
+def test_a_replay_is_done_in_parts(begin: int, end: int, parts: list[int]) -> None:
+    assert part_ends(begin, end) == parts
+
+
+def test_a_long_replay_has_few_parts() -> None:
+    ends = part_ends(3, 10_000_003)
+    assert (len(ends), ends[0], ends[-1]) == (50, 200_003, 10_000_003)
 
 
 def test_a_difference_that_is_certain_counts_beside_what_can_not_be_compared() -> None:

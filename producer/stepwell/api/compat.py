@@ -1,0 +1,103 @@
+"""Names of wandb's `Api` and its runs that Stepwell lacks, each with what to do instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn
+
+from stepwell.errors import UnsupportedError
+from stepwell.wandb_compat import REFUSED
+from stepwell_schemas.rules.identifiers import RunPath
+
+_ARTIFACTS: Final = REFUSED["Artifact"]
+_SWEEPS: Final = REFUSED["sweep"]
+_FILES: Final = "only media are stored as files: log them with init() and log()"
+_UNCHANGED: Final = "Api only reads: resume the run, stepwell.init(id=…, resume='must'), and change it there"
+_STATE: Final = "the state follows from the run's process: end that one"
+_USERS: Final = "users are not stored; runs have an entity, and tags for everything else"
+_ADMINISTRATION: Final = (
+    "Stepwell has no users, teams, queues or automations; access is the operator's (docs/security.md)"
+)
+
+RUN_CALLS: Final[dict[str, str]] = {
+    **dict.fromkeys(("update", "save", "create"), _UNCHANGED),
+    "delete": "runs are not deleted yet: mark it with a tag, and leave it out, api.runs(path, 'not tags has \"old\"')",
+    **dict.fromkeys(("stop", "update_state"), _STATE),
+    "upload_file": _FILES,
+    **dict.fromkeys(("logged_artifacts", "used_artifacts", "use_artifact", "log_artifact"), _ARTIFACTS),
+    "download_history_exports": "run.scan() returns all rows, and `stepwell export` writes them to files",
+    "console_logs": "run.console() returns the lines",
+    "to_html": "run.url is the run's page",
+    "display": "run.url is the run's page",
+}
+"""Methods of wandb's runs that raise, each with what to do instead."""
+
+RUN_ATTRIBUTES: Final[dict[str, str]] = {
+    **dict.fromkeys(("user", "username"), _USERS),
+    "history_keys": "run.metrics() lists the keys",
+    "read_only": "every run is read-only in Api",
+}
+"""Attributes of wandb's runs that do not exist, each with what to use instead."""
+
+API_CALLS: Final[dict[str, str]] = {
+    **dict.fromkeys(
+        (
+            *("artifact", "artifacts", "artifact_type", "artifact_types", "artifact_versions", "artifact_exists"),
+            *("artifact_collection", "artifact_collections", "artifact_collection_exists", "job", "list_jobs"),
+            *("registry", "registries", "create_registry"),
+        ),
+        _ARTIFACTS,
+    ),
+    "sweep": _SWEEPS,
+    **dict.fromkeys(("create_run", "create_project"), "runs and projects appear with stepwell.init()"),
+    **dict.fromkeys(("reports", "create_custom_chart"), "the view of a page is in its address, which can be shared"),
+    "from_path": "use api.run(path), or api.runs(path) for a project",
+    "sync_tensorboard": "TensorBoard events are not read: call log() with the values",
+    **dict.fromkeys(
+        (
+            *("user", "users", "create_user", "team", "create_team", "organization", "queued_run", "run_queue"),
+            *("create_run_queue", "upsert_run_queue", "integrations", "webhook_integrations", "slack_integrations"),
+            *("automation", "automations", "create_automation", "update_automation", "delete_automation"),
+        ),
+        _ADMINISTRATION,
+    ),
+}
+"""Methods of wandb's `Api` that raise, each with what to do instead."""
+
+API_ATTRIBUTES: Final[dict[str, str]] = {"viewer": _USERS}
+"""Attributes of wandb's `Api` that do not exist, each with what to use instead."""
+
+_CHANGES: Final = {
+    "config": "set run.config",
+    "summary": "set run.summary",
+    "tags": "set run.tags",
+    "name": "set run.name",
+    "notes": "set run.notes",
+    "group": "pass group=… to init()",
+    "job_type": "pass job_type=… to init()",
+}
+
+
+def missing_name(kind: str, name: str, calls: Mapping[str, str], attributes: Mapping[str, str]) -> Callable[..., Any]:
+    """Return a substitute for a missing method, which raises UnsupportedError.
+
+    Raises:
+        AttributeError: for other names, with what to use instead.
+    """
+    if name in calls:
+
+        def refuse(*_: Any, **__: Any) -> NoReturn:
+            raise UnsupportedError(f"{name}() is not supported: {calls[name]}")
+
+        return refuse
+    remedy = attributes.get(name)
+    raise AttributeError(f"{kind} has no attribute {name!r}" + (f": {remedy}" if remedy else ""))
+
+
+def edit_remedy(path: RunPath, what: str) -> str:
+    """Return the message for a change of a stored run's `config`, `tags` or another attribute."""
+    resumed = f"stepwell.init(entity={path.entity!r}, project={path.project!r}, id={path.run_id!r}, resume='must')"
+    way = _CHANGES.get(what)
+    if way is None:
+        return f"{what} of a stored run can't be changed"
+    return f"{what} of a stored run is read-only in Api: resume the run, {resumed}, and {way} there"

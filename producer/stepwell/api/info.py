@@ -1,0 +1,230 @@
+"""Attributes of a stored run, with wandb's names."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from stepwell.api.compat import RUN_ATTRIBUTES, RUN_CALLS, edit_remedy, missing_name
+from stepwell.api.http import ApiHttp
+from stepwell.api.views import ReadOnlyDict, ReadOnlyList, SummaryView, read_only
+from stepwell.errors import UnsupportedError
+from stepwell.values.arrays import restore_value
+from stepwell_schemas.rules.identifiers import RunPath
+
+EXACT: Final = {"nan": "literal"}
+"""Request NaN and ±Inf as bare words, which Python's JSON parses as floats, so that the text "NaN" stays a text."""
+
+Row = dict[str, Any]
+
+_MEMBERS: Final = {"display_name": "name", "description": "notes", "updated_at": "heartbeat_at", "storage_id": "id"}
+_CAPITAL: Final = re.compile("(?=[A-Z])")
+_POLL_SECONDS: Final = 5.0
+
+
+class RunInfo:
+    """Attributes of a run in the service; `info` is the service's JSON document.
+
+    Its members are attributes, too (`heartbeat_at`, `exit_code`, `duration`, …), also in wandb's spelling
+    (`heartbeatAt`). Attributes can't be set: setting one raises UnsupportedError.
+    """
+
+    run_path: RunPath
+    info: Mapping[str, Any]
+
+    def __init__(self, api: ApiHttp, path: RunPath, info: Mapping[str, Any]) -> None:
+        self._api = api
+        self.run_path = path
+        self.info = info
+
+    def __repr__(self) -> str:
+        return f"<Run {self.run_path} ({self.state})>"
+
+    def __getattr__(self, name: str) -> Any:
+        # An object that is being unpickled has no attributes yet.
+        info = self.__dict__.get("info", {})
+        member = _CAPITAL.sub("_", name).lower()
+        member = _MEMBERS.get(member, member)
+        if member != name and member in _PROPERTIES:
+            return getattr(self, member)
+        if member in info:
+            return read_only(info[member], edit_remedy(self.run_path, member))
+        return missing_name("run", name, RUN_CALLS, RUN_ATTRIBUTES)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        member = _MEMBERS.get(name, name)
+        if member in _PROPERTIES or member in self.__dict__.get("info", {}):
+            raise UnsupportedError(edit_remedy(self.run_path, member))
+        object.__setattr__(self, name, value)
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.run_path.run_id
+
+    @property
+    def entity(self) -> str:
+        """The entity that the run belongs to."""
+        return self.run_path.entity
+
+    @property
+    def project(self) -> str:
+        """The run's project."""
+        return self.run_path.project
+
+    @property
+    def path(self) -> list[str]:
+        """Entity, project and run id."""
+        return list(self.run_path)
+
+    @property
+    def name(self) -> str:
+        """The display name."""
+        return str(self.info.get("name") or self.id)
+
+    @property
+    def state(self) -> str:
+        """`running`, `finished`, `failed` or `crashed`."""
+        return str(self.info.get("state", ""))
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags."""
+        return ReadOnlyList(self.info.get("tags") or [], edit_remedy(self.run_path, "tags"))
+
+    @property
+    def config(self) -> ReadOnlyDict:
+        """The run's configuration, a read-only dict."""
+        return ReadOnlyDict(self._full_info().get("config") or {}, edit_remedy(self.run_path, "config"))
+
+    @property
+    def summary(self) -> SummaryView:
+        """Each metric's last value, or the summary that `define_metric` requests, as a read-only dict."""
+        stored = self._full_info().get("summary") or {}
+        return SummaryView(restore_row(stored), edit_remedy(self.run_path, "summary"))
+
+    @property
+    def rawconfig(self) -> ReadOnlyDict:
+        """The same as `config`: no values are hidden in it."""
+        return self.config
+
+    @property
+    def summary_metrics(self) -> SummaryView:
+        """The same as `summary`."""
+        return self.summary
+
+    @property
+    def json_config(self) -> str:
+        """The configuration in wandb's JSON, with each value as `{"value": …}`."""
+        return json.dumps({key: {"value": value, "desc": None} for key, value in self.config.items()})
+
+    def _full_info(self) -> Mapping[str, Any]:
+        """Return the document with the full config and summary; lists of runs hold 500 columns of them."""
+        if self.info.get("partial"):
+            self.load(force=True)
+        return self.info
+
+    def load(self, force: bool = False) -> Mapping[str, Any]:
+        """Return the service's document; with `force`, read it again. Raises: ApiError."""
+        if force:
+            self.info = self._api.get(run_url(self.run_path), **EXACT)
+        return self.info
+
+    def load_full_data(self, force: bool = False) -> Mapping[str, Any]:
+        """Return the service's document with all of config and summary. Raises: ApiError."""
+        self.load(force)
+        return self._full_info()
+
+    def wait_until_finished(self) -> None:
+        """Return when the run is no longer running; requests its state every 5 s. Raises: ApiError."""
+        while self.load(force=True).get("state") == "running":
+            time.sleep(_POLL_SECONDS)
+
+    @property
+    def lastHistoryStep(self) -> int:  # noqa: N802 - wandb's name
+        """The last logged step; -1 if there is none."""
+        last = self.info.get("last_step")
+        return -1 if last is None else int(last)
+
+    @property
+    def url(self) -> str:
+        """The URL of the run's page."""
+        return f"{self._api.base_url}/{run_url(self.run_path).partition('/')[2]}"
+
+    @property
+    def notes(self) -> str:
+        """The notes."""
+        return str(self.info.get("notes") or "")
+
+    @property
+    def group(self) -> str:
+        """The run's group."""
+        return str(self.info.get("group") or "")
+
+    @property
+    def job_type(self) -> str:
+        """The run's job type."""
+        return str(self.info.get("job_type") or "")
+
+    @property
+    def program(self) -> str:
+        """The script: its path in its Git checkout, or its file name."""
+        return str(self.info.get("program") or "")
+
+    @property
+    def commit(self) -> str:
+        """The Git commit of the script's checkout; empty if unknown."""
+        return str(self.info.get("git_commit") or "")
+
+    @property
+    def git_dirty(self) -> bool | None:
+        """True if tracked files of the checkout differed from the commit; None if unknown."""
+        dirty = self.info.get("git_dirty")
+        return None if dirty is None else bool(dirty)
+
+    @property
+    def created_at(self) -> str:
+        """The start time, ISO 8601 in UTC."""
+        return str(self.info.get("created_at") or "")
+
+    @property
+    def metadata(self) -> ReadOnlyDict:
+        """The machine and the code, in wandb's names: `host`, `program`, `startedAt`, `git`, as far as known."""
+        git = {"commit": self.commit, "dirty": self.git_dirty}
+        known = {
+            "host": self.info.get("host"),
+            "program": self.program,
+            "codePath": self.program,
+            "startedAt": self.info.get("started_at"),
+            "git": git if self.commit else None,
+        }
+        given = {name: value for name, value in known.items() if value}
+        return ReadOnlyDict(given, edit_remedy(self.run_path, "metadata"))
+
+    @property
+    def sweep(self) -> None:
+        """None: a run belongs to no sweep; see `group`."""
+        return
+
+    @property
+    def sweep_name(self) -> None:
+        """None: a run belongs to no sweep; see `group`."""
+        return
+
+
+_PROPERTIES: Final = frozenset(name for name, member in vars(RunInfo).items() if isinstance(member, property))
+
+
+def restore_row(row: Mapping[str, Any]) -> Row:
+    """Return a row with lists and arrays restored."""
+    return {key: restore_value(value) for key, value in row.items()}
+
+
+def run_url(path: RunPath, below: str = "") -> str:
+    """Return the path of a run below `/api/v1`, each part percent-encoded."""
+    parts = "/".join(quote(part, safe="") for part in path)
+    return f"runs/{parts}/{below}" if below else f"runs/{parts}"

@@ -1,0 +1,69 @@
+"""`runs` and `history` over canned answers of the service: keys that no run has are named."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import pytest
+from rich.markup import render
+from typer.testing import CliRunner
+
+from stepwell_deploy.cli.app import app
+from stepwell_deploy.cli.commands import read
+from stepwell_deploy.cli.commands.errors import sentence
+from stepwell_deploy.errors import UnknownKeyError
+
+RUN = {"path": "me/digits/one", "name": "one", "state": "finished", "last_step": 1}
+
+
+class CannedService:
+    """A client that answers from dicts, and keeps the paths of its requests."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        self.paths.append(path)
+        if path.endswith("/runs"):
+            return {"runs": [{**RUN, "values": {"config.lr": 0.1}}]}
+        unknown = [key for key in parameters["key"] or () if key != "loss"]
+        return {"rows": [] if unknown else [{"_step": 0, "loss": 1.0}], "unknown_keys": unknown}
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> CannedService:
+    canned = CannedService()
+    monkeypatch.setattr(read, "open_service", lambda _: canned)
+    return canned
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+@pytest.mark.usefixtures("service")
+def test_a_key_that_the_run_has_not_logged_is_an_error(flags: list[str]) -> None:
+    arguments = ["history", "me/digits/one", "-k", "loss", "-k", "nope", *flags]
+    with pytest.raises(UnknownKeyError, match="'nope'"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+@pytest.mark.usefixtures("service")
+def test_a_column_that_no_run_has_is_named() -> None:
+    done = CliRunner().invoke(app, ["runs", "me/digits", "-c", "config.lr", "-c", "summary.nope"])
+    assert (done.exit_code, "summary.nope" in done.stderr, "config.lr" in done.stderr) == (0, True, False)
+
+
+def test_paths_are_those_of_the_api_and_the_page(service: CannedService) -> None:
+    for given in ("me/digits/runs/one", "http://127.0.0.1:8420/me/digits/one", "me/digits:one"):
+        assert CliRunner().invoke(app, ["history", given, "-k", "loss"]).exit_code == 0
+    assert CliRunner().invoke(app, ["runs", "http://127.0.0.1:8420/me/digits"]).exit_code == 0
+    assert service.paths == ["runs/me/digits/one/history"] * 3 + ["projects/me/digits/runs"]
+
+
+@pytest.mark.parametrize(("package", "extra"), [("sklearn", "demo"), ("plotext", "demo"), ("chdb", "local")])
+def test_a_missing_package_names_its_extra(package: str, extra: str) -> None:
+    assert f"stepwell[{extra}]" in render(sentence(ModuleNotFoundError(name=package))).plain

@@ -1,0 +1,204 @@
+"""`Api`, its runs and lists compared with the installed wandb, over canned answers of the service."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import pytest
+from wandb.apis import public
+
+from stepwell.api import run as run_module
+from stepwell.api.client import Api
+from stepwell.api.run import ApiRun
+from stepwell.api.runs import Runs
+from stepwell.errors import ApiError, StepwellError, UnknownKeyError, UnsupportedError
+
+INFO: Final[dict[str, Any]] = {
+    "entity": "me",
+    "project": "digits",
+    "run_id": "one",
+    "name": "first",
+    "state": "finished",
+    "tags": ["a"],
+    "notes": "",
+    "config": {"lr": 0.1, "opt": {"name": "adam"}},
+    "summary": {"loss": {"min": 0.5}},
+    "host": "node1",
+    "program": "train.py",
+    "git_commit": "",
+    "started_at": "2026-01-01T00:00:00Z",
+    "heartbeat_at": "2026-01-01T00:01:00Z",
+    "last_step": 9,
+    "duration": 60.0,
+}
+
+
+class CannedApi(Api):
+    """An `Api` that answers from dicts, and keeps the parameters of its requests."""
+
+    def __init__(self) -> None:
+        super().__init__("http://host:8420", {"entity": "me", "project": "digits"})
+        self.requests: list[tuple[str, dict[str, Any]]] = []
+
+    def get(self, address: str, **parameters: Any) -> Any:
+        self.requests.append((address, parameters))
+        match address.rpartition("/")[2]:
+            case "history":
+                known = [key for key in parameters["key"] or ["loss"] if key == "loss"]
+                unknown = [key for key in parameters["key"] or [] if key != "loss"]
+                return {"rows": [{"_step": 0, "loss": 1.0}] if known and not unknown else [], "unknown_keys": unknown}
+            case "runs":
+                return {"runs": [INFO, {**INFO, "run_id": "two"}], "next": None, "total": 2}
+            case "projects":
+                return {"projects": [{"entity": "me", "project": "digits"}, {"entity": "you", "project": "x"}]}
+            case "series":
+                return {"series": [], "unknown_keys": parameters["key"]}
+        return INFO
+
+    def lines(self, address: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        self.requests.append((address, parameters))
+        if parameters["key"] not in (None, ["loss"]):
+            raise UnknownKeyError(parameters["key"], "unknown")
+        yield {"_step": 0, "loss": 1.0}
+
+
+@pytest.fixture
+def api() -> CannedApi:
+    return CannedApi()
+
+
+@pytest.fixture
+def run(api: CannedApi) -> ApiRun:
+    return api.run("me/digits/one")
+
+
+@pytest.fixture
+def notices(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    kept: list[str] = []
+    monkeypatch.setattr(run_module, "notify", kept.append)
+    return kept
+
+
+_INTERNAL: Final = {
+    *("more", "cursor", "convert_objects", "update_variables", "last_response", "upgrade_to_full"),
+    *("snake_to_camel", "user_agent"),
+}
+"""Names by which wandb reads the pages of its lists, and its server."""
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(public.Api, Api), (public.Run, ApiRun), (public.Runs, Runs)])
+def test_a_name_of_wandb_is_there_or_names_the_way(api: CannedApi, theirs: type, ours: type) -> None:
+    subject = {Api: api, ApiRun: api.run("one"), Runs: api.runs()}[ours]
+    constants = {name for name in vars(theirs) if name.isupper()}
+    names = {name for name in dir(theirs) if not name.startswith("_")} - _INTERNAL - constants - set(dir(subject))
+    attributes = {name for name in names if not callable(getattr(theirs, name)) and not hasattr(subject, name)}
+    for name in attributes:
+        with pytest.raises(AttributeError, match=": "):
+            getattr(subject, name)
+    for name in {name for name in names if callable(getattr(theirs, name))}:
+        with pytest.raises(UnsupportedError):
+            getattr(subject, name)()
+
+
+@pytest.mark.parametrize("name", ["history", "scan_history", "files", "file", "load", "wait_until_finished"])
+def test_a_method_of_a_run_has_wandb_s_arguments(name: str) -> None:
+    ours, theirs = (inspect.signature(getattr(one, name)).parameters for one in (ApiRun, public.Run))
+    assert list(ours)[: len(theirs)] == list(theirs)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(Api.runs, public.Api.runs), (Runs.histories, public.Runs.histories)])
+def test_a_list_of_runs_has_wandb_s_arguments(ours: Callable[..., Any], theirs: Callable[..., Any]) -> None:
+    assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters)
+
+
+CHANGES: Final[list[Callable[[Any], Any]]] = [
+    lambda run: run.summary.__setitem__("s", 2),
+    lambda run: run.summary.update(),
+    lambda run: run.summary["loss"].__setitem__("min", 0),
+    lambda run: run.summary_metrics.clear(),
+    lambda run: run.config.__setitem__("k", 1),
+    lambda run: run.config["opt"].update(name="sgd"),
+    lambda run: run.rawconfig.clear(),
+    lambda run: run.metadata.clear(),
+    lambda run: run.tags.append("b"),
+    *(lambda run, name=name: setattr(run, name, "x") for name in (
+        "name", "display_name", "notes", "description", "tags", "config", "summary", "group", "state", "id", "host"
+    )),
+    *(lambda run, name=name: getattr(run, name)() for name in ("update", "save", "delete", "stop", "log_artifact")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_edit_of_a_stored_run_is_an_error(run: ApiRun, change: Callable[[Any], Any]) -> None:
+    with pytest.raises(UnsupportedError):
+        change(run)
+    assert run.info == INFO
+
+
+def test_the_error_of_an_edit_names_the_run_to_resume(run: ApiRun) -> None:
+    with pytest.raises(StepwellError, match=r"init\(entity='me', project='digits', id='one', resume='must'\)"):
+        run.config["k"] = 1
+
+
+def test_attributes_have_wandb_s_names_and_spellings(run: ApiRun) -> None:
+    assert (run.display_name, run.displayName, run.description, run.storage_id) == ("first", "first", "", "one")
+    assert run.heartbeat_at == run.heartbeatAt == run.updated_at == INFO["heartbeat_at"]
+    assert (run.duration, run.lastHistoryStep, run.sweep, run.sweep_name) == (60.0, 9, None, None)
+    assert run.metadata == {
+        "host": "node1", "program": "train.py", "codePath": "train.py", "startedAt": INFO["started_at"]
+    }  # fmt: skip
+    assert run.summary._json_dict == run.summary_metrics == INFO["summary"]
+    assert json.loads(run.json_config)["lr"]["value"] == 0.1
+    assert "/".join(run.path) == "me/digits/one"
+    assert not hasattr(run, "user")
+    assert copy.deepcopy(run).info == INFO
+
+
+def test_one_key_is_a_list_of_one(api: CannedApi, run: ApiRun) -> None:
+    assert run.history(keys="loss", pandas=False) == [{"_step": 0, "loss": 1.0}]
+    assert list(run.scan_history("loss")) == [{"loss": 1.0}]
+    assert [parameters["key"] for _, parameters in api.requests[1:]] == [["loss"], ["loss"]]
+    assert run.scan("loss")._parameters["key"] == ["loss"]
+    with pytest.raises(ApiError, match="losses"):
+        run.series("losses")
+
+
+def test_an_unknown_key_is_reported_and_gives_no_rows(run: ApiRun, notices: list[str]) -> None:
+    assert run.history(keys=["loss", "nope"], pandas=False) == []
+    assert list(run.scan_history(["nope"])) == []
+    assert run.history(keys="loss", x_axis="epoch", pandas=False) == []
+    assert [name for notice in notices for name in ("'nope'", "'epoch'") if name in notice] == [
+        "'nope'", "'nope'", "'epoch'"
+    ]  # fmt: skip
+    assert run.history(keys="loss", pandas=False)
+    assert len(notices) == 3
+
+
+def test_a_list_of_runs_is_read_as_in_wandb(api: CannedApi) -> None:
+    runs = api.runs("http://host:8420/me/digits", order=None, per_page=5_000, lazy=False)
+    assert api.requests[-1][0] == "projects/me/digits/runs"
+    assert (api.requests[-1][1]["order"], api.requests[-1][1]["limit"]) == ("created_at", 1_000)
+    assert len(runs) == 2
+    assert [next(runs).id, next(runs).id] == ["one", "two"]
+    with pytest.raises(StopIteration):
+        next(runs)
+    assert [row["run_id"] for row in runs.histories()] == ["one", "two"]
+    assert runs.histories(format="pandas", keys="loss")["loss"].tolist() == [1.0, 1.0]
+    with pytest.raises(ValueError, match="format"):
+        runs.histories(format="arrow")  # type: ignore[arg-type]
+
+
+def test_projects_have_addresses(api: CannedApi) -> None:
+    (project,) = api.projects()
+    assert (project.name, project.url) == ("digits", "http://host:8420/me/digits")
+    assert [other.path for other in api.projects("you")] == [["you", "x"]]
+    assert api.project("digits") == project
+
+
+def test_a_file_that_only_wandb_has_is_an_error_with_the_way(run: ApiRun) -> None:
+    with pytest.raises(ApiError, match=r"run\.config"):
+        run.file("config.yaml")
