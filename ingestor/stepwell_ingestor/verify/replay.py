@@ -235,9 +235,12 @@ class Replay:
         before = self._state.fork()
         for item in items:
             event = item.event
-            if self._seed_step is None or not isinstance(event, LogBatch | LogEvent):
+            if self._seed_step is None:
                 continue
-            if parse_stream(event.writer) == DEFAULT:
+            if not item.message.origin and event.session and event.sequence > 0:
+                # Earlier records of the session are no gap: they were stored from a part of the log that is gone.
+                before.sessions.setdefault(event.session, event.sequence)
+            if isinstance(event, LogBatch | LogEvent) and parse_stream(event.writer) == DEFAULT:
                 before.writers.setdefault(event.writer, self._seed_step)
         end = items[-1].message.offset + 1 if items else self._position
         return plan_usable(items, [], {self._run: before}, end, left_out=left_out)
