@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -76,6 +77,20 @@ def test_how_records_are_cut_and_ordered_makes_no_difference(records: Records, o
 def test_what_comes_twice_counts_once(records: Records, one: list[int], two: list[int]) -> None:
     once = tallied(pieces(records, one))
     assert tallied(pieces(records, one) + pieces(records, two)) == once
+
+
+@given(_RECORDS, _CUTS, _CUTS, st.randoms(use_true_random=False))
+def test_records_that_arrive_late_count_once_too(
+    records: Records, one: list[int], two: list[int], order: random.Random
+) -> None:
+    batches = pieces(records, one) + pieces(records, two)
+    order.shuffle(batches)
+    tally, in_order = tallied(batches), tallied(pieces(records, one))
+    assert tally.all_tallies() == in_order.tallies
+    assert tally.following == in_order.following
+    first = 0 if tally.first is None else tally.first
+    after = [a_batch(records[first:], first)] if first < len(records) else []
+    assert tally.tallies == tallied(after).tallies, "records before the one that arrived first are kept apart"
 
 
 @given(_RECORDS, _CUTS, st.integers(0, _ROWS))
