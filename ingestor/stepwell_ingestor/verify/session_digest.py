@@ -68,7 +68,9 @@ class SessionTally:
             return
         arrival = arrive(self.following, self.gaps, event.sequence, records)
         self.following, self.gaps = arrival.following, arrival.gaps
-        for part in arrival.parts if isinstance(event, LogBatch) else ():
+        if not isinstance(event, LogBatch):
+            return
+        for part in arrival.parts:
             first, end = event.sequence + part.first, event.sequence + part.end
             # No gap reaches over the first record.
             merge(self.tallies if first >= self.first else self.earlier, tally_batch(event, first, end))

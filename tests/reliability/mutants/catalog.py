@@ -14,11 +14,14 @@ _BEGIN: Final = "stepwell_ingestor.partitions:AssignedPartitions._begin"
 _CONTINUE: Final = "stepwell_ingestor.positions.decide:_continue"
 _COMMIT: Final = "stepwell_ingestor.kafka.client:AiokafkaClients.commit"
 _COMMIT_PLAN: Final = "        await commit(self._kafka, self._partition, pending.start, mark.text, again=found)\n"
-_INSERT_ALL: Final = """        plan = await self._store(plan, plan_without, token, flush.first, found)
+_INSERT_ALL: Final = """        looks, store = self._looks, partial(self._store, plan, plan_without, token, flush.first)
+        plan = await self._restore(await store(found), store, flush.first, looks)
         self._report(plan)
         holds_rows = position.holds_rows or bool(plan.tables)
         reached = position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows, missing=missing)
+        looks = self._looks
         await self._with_retries(partial(self._insert_confirmed, POSITIONS, position_row(reached)))
+        plan = await self._restore(plan, store, flush.first, looks)
         self.begin(reached)
         if missing:
             report_missing(self._partition, pending.start, missing, reached)
@@ -432,6 +435,22 @@ MUTATIONS: Final = (
                 "np.arange(batch.rows, dtype=np.uint64)",
             ),
         ),
+    ),
+    Mutation(
+        "rows that a restored copy lacks are not stored again",
+        (Edit("stepwell_ingestor.flush.flusher:Flusher._restore", "while self._looks != looks:", "while False:"),),
+        FLUSHING,
+    ),
+    Mutation(
+        "a copy that was restored while the position was stored is not noticed",
+        (
+            Edit(
+                _FLUSH,
+                "        plan = await self._restore(plan, store, flush.first, looks)\n",
+                "",
+            ),
+        ),
+        FLUSHING,
     ),
     Mutation(
         "a doubtful insert is not looked for",

@@ -17,8 +17,9 @@ from support.paths import TESTS
 
 SEEDS = range(320)
 PARTS = [SEEDS[number::8] for number in range(8)]
-# Topics that were created again while they were read: the new log was read from its middle before its beginning.
-LATE = (1108,)
+# A topic that was created again while it was read: the new log was read from its middle before its beginning. Tables
+# that were restored in the middle of a flush to a copy that had the position before it.
+RARE = (1108, 776)
 REPLAYED = (*range(5), 6, 10, 34)
 
 run_once = cache(run_some)
@@ -30,8 +31,8 @@ def test_no_schedule_loses_or_doubles_anything(seeds: range) -> None:
     assert not failures, "\n".join(failures)
 
 
-@pytest.mark.parametrize("seed", LATE)
-def test_a_log_that_is_read_from_its_middle_first_loses_nothing(seed: int) -> None:
+@pytest.mark.parametrize("seed", RARE)
+def test_rare_schedules_lose_nothing(seed: int) -> None:
     _, failures = run_some([seed])
     assert not failures, "\n".join(failures)
 

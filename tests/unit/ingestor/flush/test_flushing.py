@@ -180,6 +180,42 @@ async def test_nothing_more_is_inserted_into_tables_that_were_emptied_during_a_f
     assert without_repetitions(witness.asked) == ["load", (3, PLAN.text), *before]
 
 
+class RestoredWhileAway(Witness):
+    """A store that is restored to a copy with its last position while it can't be reached, during an insert."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__()
+        self.held: set[str] = set()
+        self.lost: set[str] = set()
+        self._table = table
+
+    def query(self, sql: str, parameters: Any = None) -> Any:
+        if "max(version)" in sql:
+            return pa.table({"version": [2**62]})
+        if "AS landed" in sql:
+            name = sql.split("{db}.")[1].split()[0]
+            return pa.table(
+                {"landed": [{"run_values": "run_documents", "run_texts": "run_documents"}.get(name, name) in self.held]}
+            )
+        return super().query(sql, parameters)
+
+    def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
+        if table == self._table and not self.lost:
+            self.lost, self.held = self.held, set()
+            raise StoreUnavailableError("restarting")
+        self.held.add(table)
+        super().insert(table, rows, token)
+
+
+@pytest.mark.parametrize("table", ["run_activity", "log_positions"])
+async def test_a_flush_whose_first_inserts_are_in_no_restored_table_is_stored_again(table: str) -> None:
+    witness = RestoredWhileAway(table)
+    asked = await flush(witness, plan=None)
+    assert {"points_number", "series", "run_states"} <= witness.lost <= witness.held
+    assert asked[:2] == ["load", (3, PLAN.text)]
+    assert asked[-1] == (4, "")
+
+
 HERE = 1
 # Of so many partitions, the message's key does not belong to the first one.
 ELSEWHERE = next(count for count in range(2, 100) if home_partition(b"key", count) != 0)
