@@ -17,6 +17,7 @@ from stepwell_ingestor.errors import CommitInDoubtError, PartitionsAddedError, P
 from stepwell_ingestor.flush.buffer import FlushMessages
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
+from stepwell_ingestor.flush.insert_check import FED
 from stepwell_ingestor.flush.state_memory import StateMemory
 from stepwell_ingestor.kafka.client import CommittedOffset, Kafka
 from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
@@ -194,9 +195,8 @@ class RestoredWhileAway(Witness):
             return pa.table({"version": [2**62]})
         if "AS landed" in sql:
             name = sql.split("{db}.")[1].split()[0]
-            return pa.table(
-                {"landed": [{"run_values": "run_documents", "run_texts": "run_documents"}.get(name, name) in self.held]}
-            )
+            sources = {fed: table for table, tables in FED.items() for fed in tables}
+            return pa.table({"landed": [sources.get(name, name) in self.held]})
         return super().query(sql, parameters)
 
     def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
