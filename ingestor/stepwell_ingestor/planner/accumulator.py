@@ -31,10 +31,6 @@ class EarlySession(NamedTuple):
     predecessor: str
     missing: int
 
-    def as_fields(self) -> dict[str, str | int]:
-        """Return the fields of a log event."""
-        return {**self._asdict(), "path": str(self.path)}
-
 
 class ForgottenGap(NamedTuple):
     """Missing records [first, end) of a session with too many gaps: if they arrive later, they count as repeated."""
@@ -43,10 +39,6 @@ class ForgottenGap(NamedTuple):
     session: str
     first: int
     end: int
-
-    def as_fields(self) -> dict[str, str | int]:
-        """Return the fields of a log event."""
-        return {**self._asdict(), "path": str(self.path)}
 
 
 @dataclass

@@ -66,10 +66,6 @@ class ContentDifference(NamedTuple):
     sequence: int
     rows: int
 
-    def as_fields(self) -> dict[str, str | int]:
-        """Return the fields of a log event."""
-        return {**self._asdict(), "path": str(self.path)}
-
 
 @dataclass
 class ContentCheck:
