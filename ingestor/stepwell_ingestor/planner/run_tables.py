@@ -149,13 +149,17 @@ def add_up_counts(
     for path, part in activity.items():
         states[path].counts, over = add_counts(states[path].counts, Counts(*_counts(part)))
         clipped += over
+    # Events of a session may have different writers. They are added up first, since `missing` of one may be negative.
+    by_session: dict[tuple[RunPath, str], Activity] = {}
     for session, part in sessions.items():
-        known = states[session.path].session_counts
-        known[session.name], over = add_counts(known.get(session.name, NO_COUNTS), Counts(*_counts(part)))
+        by_session.setdefault((session.path, session.name), Activity()).add(part)
+    for (path, name), part in by_session.items():
+        known = states[path].session_counts
+        known[name], over = add_counts(known.get(name, NO_COUNTS), Counts(*_counts(part)))
         clipped += over
         if part.content != NO_CONTENT:
-            contents = states[session.path].contents
-            contents[session.name] = contents.get(session.name, NO_CONTENT).plus(part.content)
+            contents = states[path].contents
+            contents[name] = contents.get(name, NO_CONTENT).plus(part.content)
     return clipped
 
 

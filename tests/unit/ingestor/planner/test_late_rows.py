@@ -152,6 +152,14 @@ def test_a_log_that_was_read_from_its_middle_first_is_stored_wholly() -> None:
     assert [plan.late for plan in plans] == [0, 6, 0]
 
 
+@pytest.mark.parametrize("flushes", [[], [1], [2], [1, 2]], ids=str)
+def test_a_gap_that_an_event_of_another_writer_fills_is_closed_however_it_is_flushed(flushes: list[int]) -> None:
+    first, late = (RunUpdated(**RUN, session="s", sequence=number) for number in (0, 1))
+    row = LogEvent(**RUN, session="s", sequence=2, writer="rank1", data={"a": 1.0})
+    plans = flushed(received([first, row, late]), flushes)
+    assert counts_of(plans) == Counts(1, 1, 0, 0, 0)
+
+
 def test_more_gaps_than_are_kept_are_reported_and_their_records_stay_missing() -> None:
     gaps = SESSION_MAX_GAPS + 1
     every_other = [batch_of([None] * 600, first, first + 1) for first in range(1, 2 * gaps + 1, 2)]
