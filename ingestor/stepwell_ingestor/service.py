@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from stepwell_ingestor import telemetry
 from stepwell_ingestor.alarms import DeadLetterAlarm
 from stepwell_ingestor.errors import PlanError, RestartError
-from stepwell_ingestor.flush.content_report import report_differences
+from stepwell_ingestor.flush.content_report import report_differences, report_early, report_forgotten
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.flush.policy import FlushPolicy
@@ -190,10 +190,10 @@ class Ingestor:
         telemetry.count("stepwell_ingestor_repeated_records", plan.repeated)
         telemetry.count("stepwell_ingestor_step_conflicts", plan.conflicts)
         telemetry.count("stepwell_ingestor_flushes")
-        telemetry.count("stepwell_ingestor_early_sessions", len(plan.early))
-        for early in plan.early:
-            _log.warning("session_overtook_predecessor", **early.as_fields())
+        report_early(plan.early)
         report_differences(plan.differing)
+        telemetry.count("stepwell_ingestor_late_records", plan.late)
+        report_forgotten(plan.forgotten)
         self._alarm.report(pending.messages, plan.dead)
         telemetry.gauge("stepwell_ingestor_last_flush_timestamp_seconds", self._last_flush_at)
         telemetry.gauge("stepwell_ingestor_state_bytes", self._memory.bytes)

@@ -27,6 +27,8 @@ CounterName = Literal[
     "stepwell_ingestor_missing_records",
     "stepwell_ingestor_early_sessions",
     "stepwell_ingestor_differing_rows",
+    "stepwell_ingestor_late_records",
+    "stepwell_ingestor_forgotten_gaps",
 ]
 GaugeName = Literal[
     "stepwell_ingestor_lag_events",
@@ -62,6 +64,8 @@ _COUNTERS: Final[dict[CounterName, str]] = {
     "stepwell_ingestor_refused_events": "Events whose rows ClickHouse refused, sent to the dead letters as `unusable`.",
     "stepwell_ingestor_early_sessions": "Sessions that began in the log before all records of their predecessor.",
     "stepwell_ingestor_differing_rows": "Rows of batches that are not stored as their session has sent them.",
+    "stepwell_ingestor_late_records": "Records stored that had counted as missing.",
+    "stepwell_ingestor_forgotten_gaps": "Ranges of missing records that would not be stored if they arrived later.",
     "stepwell_ingestor_inserts_repaired": "Inserts repeated because ClickHouse had recorded and lost them in a crash.",
     "stepwell_ingestor_positions_corrected": "Partitions that were not continued at the group's committed offset.",
     "stepwell_ingestor_missing_records": "Offsets that Kafka's retention removed before they were stored.",

@@ -79,6 +79,10 @@ DOCUMENT_MAX_BYTES: Final = 16 * MIB
 """Bytes of each of a run's config, manual summary and metric definitions: a change writes the whole document, and twice
 the largest event is more than a single event can set."""
 
+SESSION_MAX_GAPS: Final = 128
+"""Ranges of missing records that the ingestor remembers for one session: a log that was created again leaves one, and
+each damaged segment of a journal another. A producer that leaves out every other number would fill the memory."""
+
 SEGMENT_MIN_BYTES: Final = MIB
 SEGMENT_MAX_BYTES: Final = 64 * MIB
 """Bytes of a journal's segment. It is deleted as a whole when its records are delivered: small ones keep the use of the

@@ -95,7 +95,8 @@ def check_journal(account: JournalAccount, session: SessionTally, *, complete: b
         return None
     if account.first > 0:
         return JournalCheck(account, {}, {}, pending, session.following)
-    return JournalCheck(account, held, session.tallies, pending, session.following)
+    logged = session.all_tallies() if complete else session.tallies
+    return JournalCheck(account, held, logged, pending, session.following)
 
 
 def _delivered(first: int, following: int, set_aside: frozenset[int]) -> Iterator[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Report rows that are not stored as their sessions have sent them: log events, a metric and an alarm."""
+"""Report what a flush finds out about sessions: rows that differ from what was sent, and records that are missing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from stepwell_ingestor import telemetry
+from stepwell_ingestor.planner.accumulator import EarlySession, ForgottenGap
 from stepwell_ingestor.planner.content import ContentDifference
 
 _LOGGED: Final = 10
@@ -17,7 +18,25 @@ _log = structlog.get_logger()
 def report_differences(differing: Sequence[ContentDifference]) -> None:
     """Log the first differences of a flush, count the rows of all, and raise the alarm."""
     for difference in differing[:_LOGGED]:
-        _log.error("content_differs", **difference.as_fields(), of=len(differing))
+        _log.error("content_differs", **_fields(difference), of=len(differing))
     if differing:
         telemetry.count("stepwell_ingestor_differing_rows", sum(difference.rows for difference in differing))
         telemetry.gauge("stepwell_ingestor_content_alarm", 1)
+
+
+def report_early(early: Sequence[EarlySession]) -> None:
+    """Log and count the sessions that overtook their predecessors."""
+    telemetry.count("stepwell_ingestor_early_sessions", len(early))
+    for session in early:
+        _log.warning("session_overtook_predecessor", **_fields(session))
+
+
+def report_forgotten(forgotten: Sequence[ForgottenGap]) -> None:
+    """Log the first gaps that a flush forgot because their sessions have too many, and count all."""
+    for gap in forgotten[:_LOGGED]:
+        _log.warning("gap_forgotten", **_fields(gap), of=len(forgotten))
+    telemetry.count("stepwell_ingestor_forgotten_gaps", len(forgotten))
+
+
+def _fields(found: ContentDifference | EarlySession | ForgottenGap) -> dict[str, str | int]:
+    return {**found._asdict(), "path": str(found.path)}

@@ -37,7 +37,7 @@ from stepwell_ingestor import telemetry
 from stepwell_ingestor.errors import LandingError, PartitionsAddedError, PositionLostError
 from stepwell_ingestor.flush.buffer import FlushMessages
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
-from stepwell_ingestor.flush.insert_check import insert_is_visible
+from stepwell_ingestor.flush.insert_check import insert_is_visible, rows_are_visible
 from stepwell_ingestor.flush.media_upload import StoredMedia, store_media, tidy_media
 from stepwell_ingestor.flush.refusals import insert_divided, is_divisible
 from stepwell_ingestor.flush.state_loader import load_media_types, load_states
@@ -79,6 +79,9 @@ _REACHED: Final = "series"
 _log = structlog.get_logger()
 T = TypeVar("T")
 
+_StorePlan = Callable[[bool], Awaitable[FlushPlan]]
+"""A function that stores the rows of a flush; its argument is true if they may be stored already."""
+
 
 class _Prepared(NamedTuple):
     """A function that plans the flush without refused rows, and the media that the flush has stored."""
@@ -117,6 +120,7 @@ class Flusher:
         self._given_up = asyncio.Event()
         self.position: LogPosition | None = None
         self._confirmed_at = 0.0
+        self._looks = 0
 
     def begin(self, position: LogPosition) -> None:
         """Set the position after it was read from the tables, or stored in them."""
@@ -165,11 +169,14 @@ class Flusher:
         # Also for a plan that was found: an ingestor that was frozen may have loaded states of later flushes.
         await commit(self._kafka, self._partition, pending.start, mark.text, again=found)
         token = partial(insert_token, self._partition, flush)
-        plan = await self._store(plan, plan_without, token, flush.first, found)
+        looks, store = self._looks, partial(self._store, plan, plan_without, token, flush.first)
+        plan = await self._restore(await store(found), store, flush.first, looks)
         self._report(plan)
         holds_rows = position.holds_rows or bool(plan.tables)
         reached = position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows, missing=missing)
+        looks = self._looks
         await self._with_retries(partial(self._insert_confirmed, POSITIONS, position_row(reached)))
+        plan = await self._restore(plan, store, flush.first, looks)
         self.begin(reached)
         if missing:
             report_missing(self._partition, pending.start, missing, reached)
@@ -206,6 +213,7 @@ class Flusher:
             return
         position = self.position
         assert position is not None  # noqa: S101 - nothing is flushed before a partition has its position
+        self._looks += 1
         if await asyncio.to_thread(read_version, self._client, self._partition) < position.version:
             raise PositionLostError(f"{self._partition}: the tables have an earlier position than {position.end}")
         self._confirmed_at = asyncio.get_running_loop().time()
@@ -258,6 +266,26 @@ class Flusher:
             stored.add(table)
         telemetry.count("stepwell_ingestor_refused_events", len(left_out))
         return plan
+
+    async def _restore(self, plan: FlushPlan, store: _StorePlan, first: int, looks: int) -> FlushPlan:
+        """Store a plan's rows again if they may have been lost since the look number `looks`, and are.
+
+        Tables may have been replaced between two inserts by a copy that has the position, but not the rows.
+        """
+        while self._looks != looks:
+            looks = self._looks
+            if not await self._is_stored(plan, first):
+                telemetry.count("stepwell_ingestor_inserts_repaired", len(plan.tables))
+                _log.warning("flush_repeated", partition=self._partition.partition, first=first)
+                plan = await store(True)
+        return plan
+
+    async def _is_stored(self, plan: FlushPlan, first: int) -> bool:
+        for table, rows in plan.tables.items():
+            landed, _ = await self._in_thread(rows_are_visible, self._client, table, rows, first)
+            if not landed:
+                return False
+        return True
 
     async def _insert_again(self, table: str, rows: pa.Table) -> None:
         await self._in_thread(self._client.insert, table, rows)

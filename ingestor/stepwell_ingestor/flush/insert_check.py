@@ -28,13 +28,23 @@ OFFSETS: Final = {
 FED: Final = {"run_documents": ("run_values", "run_texts")}
 """Tables that materialized views fill from another table: a crash may leave rows in one of them only."""
 
-_UNREPLICATED: Final = ("ReplacingMergeTree", "AggregatingMergeTree")
+_IS_REPLICATED: Final = (
+    "(SELECT any(engine) FROM system.tables WHERE database = currentDatabase() AND name = {table:String})"
+    " NOT IN ('ReplacingMergeTree', 'AggregatingMergeTree')"
+)
 
 
 def insert_is_visible(store: Store, table: str, rows: pa.Table, first: int) -> bool:
-    """Return True if `rows`, of a flush that begins at offset `first`, are in their table and in those that it feeds.
+    """Return True like `rows_are_visible`, and without a check for replicated tables.
 
-    Return True without a check for replicated tables.
+    Raises:
+        StoreError: if ClickHouse can't be read.
+    """
+    return _all_visible(store, table, rows, first, _IS_REPLICATED)
+
+
+def rows_are_visible(store: Store, table: str, rows: pa.Table, first: int) -> bool:
+    """Return True if `rows`, of a flush that begins at offset `first`, are in their table and in those that it feeds.
 
     An insert is one block, stored completely or not at all, so that its first row is sufficient evidence. A row of the
     same run (and key) from `first` on belongs to this flush or a later one, and no flush begins before the previous
@@ -43,16 +53,19 @@ def insert_is_visible(store: Store, table: str, rows: pa.Table, first: int) -> b
     Raises:
         StoreError: if ClickHouse can't be read.
     """
+    return _all_visible(store, table, rows, first, "false")
+
+
+def _all_visible(store: Store, table: str, rows: pa.Table, first: int, exempt: str) -> bool:
     since_first = f"{OFFSETS[table]} >= {{first:Int64}}"
-    return all(_has_rows(store, name, rows, since_first, first) for name in (table, *FED.get(table, ())))
+    return all(_has_rows(store, name, rows, since_first, first, exempt) for name in (table, *FED.get(table, ())))
 
 
-def _has_rows(store: Store, table: str, rows: pa.Table, since_first: str, first: int) -> bool:
+def _has_rows(store: Store, table: str, rows: pa.Table, since_first: str, first: int, exempt: str) -> bool:
     among = [name for name in ("sha256", "entity", "project", "run_id", "key") if name in rows.column_names]
     conditions = [f"{name} = {{{name}:String}}" for name in among]
     sql = (
-        f"SELECT count() > 0 OR (SELECT any(engine) FROM system.tables WHERE database = currentDatabase()"  # noqa: S608
-        f" AND name = {{table:String}}) NOT IN {_UNREPLICATED} AS landed"
+        f"SELECT count() > 0 OR {exempt} AS landed"  # noqa: S608 - names of this module
         f" FROM {{db}}.{table} WHERE {' AND '.join(conditions)} AND {since_first}"
     )
     values = {name: rows.column(name)[0].as_py() for name in among}

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from stepwell_ingestor.planner.arrivals import NO_GAPS
 from stepwell_ingestor.planner.content import NO_CONTENT, content_as_of
 from stepwell_ingestor.planner.run_state import RunDocument, RunState
-from stepwell_ingestor.planner.run_tables import ABSENT
+from stepwell_ingestor.planner.run_tables import ABSENT, GAP_SCOPE, parse_gap_name
 from stepwell_ingestor.planner.totals import NO_COUNTS, counts_as_of, series_as_of
 from stepwell_ingestor.positions.models import AsOf
 from stepwell_schemas.clickhouse.store import Store
@@ -78,7 +79,7 @@ def _load(store: Store, states: Mapping[RunPath, RunState], as_of: AsOf) -> None
     for state, row in rows("scope, name, offset, number, previous_number", "run_states FINAL"):
         number = row["number"] if as_of.includes(row["offset"]) else row["previous_number"]
         if number != ABSENT:
-            state.numbers()[row["scope"]][row["name"]] = number
+            _set_number(state, row["scope"], row["name"], number)
     for state, row in sorted(
         rows("folded, spelling, first_version", "key_spellings FINAL"), key=lambda found: found[1]["first_version"]
     ):
@@ -89,6 +90,14 @@ def _load(store: Store, states: Mapping[RunPath, RunState], as_of: AsOf) -> None
         state.document = _document(row)
     for state in states.values():
         state.measure()
+
+
+def _set_number(state: RunState, scope: str, name: str, number: int) -> None:
+    if scope == GAP_SCOPE:
+        session, end = parse_gap_name(name)
+        state.gaps[session] = tuple(sorted((*state.gaps.get(session, NO_GAPS), (number, end))))
+    else:
+        state.numbers()[scope][name] = number
 
 
 def _load_totals(rows: _Rows, as_of: AsOf) -> None:

@@ -31,9 +31,14 @@ class EarlySession(NamedTuple):
     predecessor: str
     missing: int
 
-    def as_fields(self) -> dict[str, str | int]:
-        """Return the fields of a log event."""
-        return {**self._asdict(), "path": str(self.path)}
+
+class ForgottenGap(NamedTuple):
+    """Missing records [first, end) of a session with too many gaps: if they arrive later, they count as repeated."""
+
+    path: RunPath
+    session: str
+    first: int
+    end: int
 
 
 @dataclass
@@ -73,6 +78,8 @@ class Flush:
     dead: dict[int, DeadLetter] = field(default_factory=dict)
     early: list[EarlySession] = field(default_factory=list)
     differing: list[ContentDifference] = field(default_factory=list)
+    forgotten: list[ForgottenGap] = field(default_factory=list)
+    late: int = 0
 
     def refuse(self, item: Received, reason: DeadLetterReason, detail: str) -> None:
         """Record that a part of an event can't be stored; all refused parts of an event share one dead letter."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stepwell_schemas.events.models import U32_BYTES, Block
 from stepwell_schemas.rules.json_text import JsonTextError, strict_json
@@ -36,19 +38,31 @@ def strict_block(block: Block, rows: int) -> tuple[Block, dict[int, str]]:
     return (block if texts == block.texts else block.model_copy(update={"texts": texts})), unusable
 
 
-def block_values(block: Block, rows: int, skipped: int, places: list[int]) -> tuple[object, dict[int, str]]:
-    """Return the values of the selected keys and rows, key by key, and the exact texts of large integers."""
+def block_values(
+    block: Block, rows: int, chosen: NDArray[np.int64] | None, places: list[int]
+) -> tuple[object, dict[int, str]]:
+    """Return the values of the selected keys and rows, key by key, and the exact texts of large integers.
+
+    `rows`: the number of values of each key. `chosen`: indices of the selected ones, ascending; None for all.
+    """
     if block.kind not in {Kind.NUMBER, Kind.BOOL}:
-        return [text for place in places for text in block.texts[place * rows + skipped : (place + 1) * rows]], {}
+        of_key = range(rows) if chosen is None else chosen.tolist()
+        return [block.texts[place * rows + row] for place in places for row in of_key], {}
     values = np.frombuffer(block.packed, "<f8" if block.kind is Kind.NUMBER else np.uint8)
-    if not skipped and len(places) == len(block.keys):
+    if chosen is None and len(places) == len(block.keys):
         return values, {exact.index: exact.text for exact in block.exact}
-    kept = values.reshape(len(block.keys), rows)[places, skipped:]
-    width = rows - skipped
+    kept = values.reshape(len(block.keys), rows)[places]
+    exact = _exact_texts(block, rows, range(rows) if chosen is None else chosen.tolist(), places) if block.exact else {}
+    return (kept if chosen is None else kept[:, chosen]).ravel(), exact
+
+
+def _exact_texts(block: Block, rows: int, chosen: Sequence[int], places: list[int]) -> dict[int, str]:
+    """Return the exact texts by their positions among the selected values."""
     columns = {place: number for number, place in enumerate(places)}
-    exact = {
-        columns[one.index // rows] * width + one.index % rows - skipped: one.text
-        for one in block.exact
-        if one.index // rows in columns and one.index % rows >= skipped
-    }
-    return kept.ravel(), exact
+    numbers = {row: number for number, row in enumerate(chosen)}
+    found = {}
+    for exact in block.exact:
+        place, row = divmod(exact.index, rows)
+        if place in columns and row in numbers:
+            found[columns[place] * len(chosen) + numbers[row]] = exact.text
+    return found

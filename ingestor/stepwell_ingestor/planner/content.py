@@ -66,16 +66,13 @@ class ContentDifference(NamedTuple):
     sequence: int
     rows: int
 
-    def as_fields(self) -> dict[str, str | int]:
-        """Return the fields of a log event."""
-        return {**self._asdict(), "path": str(self.path)}
-
 
 @dataclass
 class ContentCheck:
     """The content of a batch's planned rows, added up block by block.
 
-    `weights`: uint64[rows], 0 for rows that were stored earlier. `earlier`: the content of these, as received.
+    `weights`: uint64[rows], 0 for rows that are not planned. `earlier`: the content of these, as received: they were
+    stored earlier.
     """
 
     weights: NDArray[np.uint64]
@@ -93,8 +90,10 @@ class ContentCheck:
         return stated is not None and (self.planned + self.earlier) & MASK != to_unsigned(stated)
 
 
-def begin_check(batch: LogBatch, skipped: int, planned: Int64s, *, final: bool) -> ContentCheck | None:
-    """Begin with the rows from `skipped` on, planned at the steps `planned`; None if the batch states no content.
+def begin_check(
+    batch: LogBatch, marks: NDArray[np.bool_] | None, planned: Int64s, *, final: bool
+) -> ContentCheck | None:
+    """Begin with the marked rows (None: all), planned at the steps `planned`; None if the batch states no content.
 
     `final`: the session's steps are final, so that rows at other steps are a difference.
     """
@@ -103,15 +102,18 @@ def begin_check(batch: LogBatch, skipped: int, planned: Int64s, *, final: bool) 
     steps, moved = None, 0
     if batch.current_step is not None:
         steps = planned
-        if skipped or not final:
+        if marks is not None or not final:
             stated = _stated_steps(batch, batch.current_step)
-            moved = 0 if final else int(np.count_nonzero(planned != stated[skipped:]))
-            steps = np.concatenate([stated[:skipped], planned]) if final else stated
+            own = stated if marks is None else stated[marks]
+            moved = 0 if final else int(np.count_nonzero(planned != own))
+            steps = stated.copy()
+            if final and marks is not None:
+                steps[marks] = planned
     weights = row_weights(batch.sequence, batch.rows, steps)
     earlier = 0
-    if skipped:
-        before = weights.copy()
-        before[skipped:] = weights[:skipped] = 0
+    if marks is not None:
+        before = np.where(marks, np.uint64(0), weights)
+        weights = np.where(marks, weights, np.uint64(0))
         earlier = _received_content(batch, before)
     return ContentCheck(weights, rows_content(weights), earlier, moved)
 
@@ -132,6 +134,6 @@ def _received_content(batch: LogBatch, weights: NDArray[np.uint64]) -> int:
             if len(rows) and int(rows.max()) >= batch.rows:
                 continue  # a dead letter
             of_rows = weights[rows]
-        values, exact = block_values(block, len(of_rows), 0, list(range(len(block.keys))))
+        values, exact = block_values(block, len(of_rows), None, list(range(len(block.keys))))
         total += cells_content(block.kind, key_weights(block.kind, block.keys), of_rows, values, exact)
     return total & MASK

@@ -62,8 +62,13 @@ class Layer(Mapping[K, V], Generic[K, V]):
         """Revert the change of a key."""
         self.changed.pop(key, None)
 
+    def growth(self) -> int:
+        """Return the number of bytes by which the changed values of known keys are larger than before."""
+        changed = ((key, value) for key, value in self.changed.items() if key in self.base)
+        return sum(entry_bytes(key, value) - entry_bytes(key, self.base[key]) for key, value in changed)
+
     def settle(self) -> int:
-        """Move the changes into the base; return the number of bytes added."""
+        """Move the changes into the base; return the number of bytes added by new keys."""
         base, added = self.base, 0
         for key, value in self.changed.items():
             if key not in base:

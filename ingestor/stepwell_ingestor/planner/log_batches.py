@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stepwell_ingestor.messages import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, Received
 from stepwell_ingestor.planner.accumulator import Flush
+from stepwell_ingestor.planner.arrivals import Part, marked_rows
 from stepwell_ingestor.planner.blocks import block_values, first_row, strict_block
 from stepwell_ingestor.planner.content import ContentCheck, ContentDifference, SessionContent, begin_check
 from stepwell_ingestor.planner.point_tables import Columns, Int64s
@@ -27,43 +30,65 @@ from stepwell_schemas.rules.keys import check_key
 from stepwell_schemas.rules.streams import DEFAULT, parse_stream, series_writer
 
 
-def take_batch(flush: Flush, item: Received, batch: LogBatch, skipped: int) -> None:
-    """Plan the rows of a batch from `skipped` on; the rows before were stored earlier."""
-    state, rows = flush.states[item.path], batch.rows
-    resolved = resolve_batch(state, batch, skipped, late=bool(item.message.origin))
+class _Rows(NamedTuple):
+    """The rows of a batch: their steps, times and versions, and marks of those to store (None: all).
+
+    Steps of rows that were stored earlier are 0.
+    """
+
+    steps: Int64s
+    timestamps: Int64s
+    versions: NDArray[np.uint64]
+    marks: NDArray[np.bool_] | None
+
+
+def take_batch(flush: Flush, item: Received, batch: LogBatch, parts: Sequence[Part]) -> None:
+    """Plan the rows in some parts of a batch; the others were stored earlier."""
+    state, marks = flush.states[item.path], marked_rows(parts, batch.rows)
+    resolved = resolve_batch(state, batch, parts, redriven=bool(item.message.origin))
     if len(resolved.steps) and parse_stream(batch.writer) == DEFAULT:
         state.reached(int(resolved.steps.max()))
     timestamps = _usable_times(np.frombuffer(batch.timestamps, "<i8"), item.timestamp)
-    versions = np.arange(rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)
-    flush.part.logged(resolved.steps, timestamps[skipped:])
-    if batch.steps is not None:
-        asked = np.frombuffer(batch.steps, "<i8")[skipped:]
-        for row in np.flatnonzero(resolved.conflicts).tolist():
-            place = row + skipped
-            flush.conflicts.append(
-                Conflict(
-                    item.path, batch.writer, int(asked[row]), int(resolved.steps[row]),
-                    int(timestamps[place]), int(versions[place]),
-                )
-            )  # fmt: skip
-            flush.part.conflicts += 1
-    # Rows before `skipped` are not resolved; the padding keeps row numbers those of the batch.
-    steps = np.concatenate([np.zeros(skipped, np.int64), resolved.steps]) if skipped else resolved.steps
+    versions = np.arange(batch.rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)
+    flush.part.logged(resolved.steps, timestamps if marks is None else timestamps[marks])
+    steps = resolved.steps
+    if marks is not None:
+        # Rows that are not planned are not resolved; the padding keeps row numbers those of the batch.
+        steps = np.zeros(batch.rows, np.int64)
+        steps[marks] = resolved.steps
+    rows = _Rows(steps, timestamps, versions, marks)
+    _add_conflicts(flush, item, batch, rows, resolved.conflicts)
     final = state.lines.get(batch.session, FINAL) == FINAL
-    check = begin_check(batch, skipped, resolved.steps, final=final)
+    check = begin_check(batch, marks, resolved.steps, final=final)
     # In the order of rows: a batch divided differently must give a key the same first spelling.
     for block in sorted(batch.blocks, key=first_row):
-        _take_block(flush, item, block, skipped, (steps, timestamps, versions), check, batch.writer)
+        _take_block(flush, item, block, rows, check, batch.writer)
     if check is not None:
-        _add_content(flush, item, batch, skipped, check)
+        _add_content(flush, item, batch, parts, check)
 
 
-def _add_content(flush: Flush, item: Received, batch: LogBatch, skipped: int, check: ContentCheck) -> None:
+def _add_conflicts(flush: Flush, item: Received, batch: LogBatch, rows: _Rows, conflicts: NDArray[np.bool_]) -> None:
+    """Record the planned rows that requested a step below their writer's current one."""
+    if batch.steps is None or not conflicts.any():
+        return
+    asked = np.frombuffer(batch.steps, "<i8")
+    places = np.arange(batch.rows) if rows.marks is None else np.flatnonzero(rows.marks)
+    for place in places[conflicts].tolist():
+        flush.conflicts.append(
+            Conflict(
+                item.path, batch.writer, int(asked[place]), int(rows.steps[place]),
+                int(rows.timestamps[place]), int(rows.versions[place]),
+            )
+        )  # fmt: skip
+        flush.part.conflicts += 1
+
+
+def _add_content(flush: Flush, item: Received, batch: LogBatch, parts: Sequence[Part], check: ContentCheck) -> None:
     """Add the content of a batch to its session, and record a difference that no dead letter explains."""
-    rows, differing = batch.rows - skipped, 0
+    rows, differing = sum(part.end - part.first for part in parts), 0
     if check.differs(batch.content) and not flush.part.dead_letters:
         differing = rows
-        first = batch.sequence + skipped
+        first = batch.sequence + (parts[0].first if parts else 0)
         flush.differing.append(ContentDifference(item.path, batch.session, item.message.offset, first, rows))
     flush.part.content = SessionContent(check.planned & MASK, rows, differing, check.moved)
 
@@ -75,27 +100,22 @@ def _usable_times(timestamps: Int64s, instead: int) -> Int64s:
 
 
 def _take_block(
-    flush: Flush,
-    item: Received,
-    block: Block,
-    skipped: int,
-    rows_of: tuple[Int64s, Int64s, np.ndarray],
-    check: ContentCheck | None,
-    writer: str,
+    flush: Flush, item: Received, block: Block, of_batch: _Rows, check: ContentCheck | None, writer: str
 ) -> None:
-    steps, timestamps, versions = rows_of
-    rows, left_out = len(steps), skipped
-    kept: slice | Int64s = slice(skipped, None)
+    rows, marks = len(of_batch.steps), of_batch.marks
+    # Indices of the planned values among a key's values in the block, and of their rows in the batch.
+    chosen = None if marks is None else np.flatnonzero(marks)
+    kept: slice | Int64s = slice(None) if chosen is None else chosen
     if block.rows is not None:
         numbers = np.frombuffer(block.rows, "<u4").astype(np.int64)
-        rows = len(numbers)
-        if rows and (int(numbers[-1]) >= len(steps) or bool((numbers[1:] <= numbers[:-1]).any())):
-            detail = f"block of {len(block.keys)} keys: its rows are not ascending numbers below {len(steps)}"
+        if len(numbers) and (int(numbers[-1]) >= rows or bool((numbers[1:] <= numbers[:-1]).any())):
+            detail = f"block of {len(block.keys)} keys: its rows are not ascending numbers below {rows}"
             flush.refuse(item, DeadLetterReason.BAD_VALUE, detail)
             return
-        left_out = int(np.searchsorted(numbers, skipped))
-        kept = numbers[left_out:]
-    if left_out >= rows:
+        rows, chosen = len(numbers), None if marks is None else np.flatnonzero(marks[numbers])
+        kept = numbers if chosen is None else numbers[chosen]
+    planned = rows if chosen is None else len(chosen)
+    if not planned:
         return
     block, unusable = strict_block(block, rows)
     places, keys, taken = _stored_keys(flush, item, block, unusable)
@@ -106,11 +126,11 @@ def _take_block(
     if not keys or why is not None:
         return
     columns = Columns(
-        item.path, series_writer(writer), block.kind, keys, steps[kept], timestamps[kept], versions[kept],
-        *block_values(block, rows, left_out, places),
+        item.path, series_writer(writer), block.kind, keys, of_batch.steps[kept],
+        of_batch.timestamps[kept], of_batch.versions[kept], *block_values(block, rows, chosen, places),
     )  # fmt: skip
     flush.columns.append(columns)
-    flush.part.points += taken * (rows - left_out)
+    flush.part.points += taken * planned
     if check is not None:
         check.add(columns, kept)
     _add_series(flush, item.path, columns, parse_stream(writer))

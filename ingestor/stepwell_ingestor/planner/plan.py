@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from stepwell_ingestor.messages import DeadLetter, Received, redriven_session
-from stepwell_ingestor.planner.accumulator import EarlySession, Flush, LeftOut
+from stepwell_ingestor.planner.accumulator import EarlySession, Flush, ForgottenGap, LeftOut
+from stepwell_ingestor.planner.arrivals import NO_GAPS, Arrival, arrive, everything
 from stepwell_ingestor.planner.content import ContentDifference
 from stepwell_ingestor.planner.layers import Layer
 from stepwell_ingestor.planner.log_batches import take_batch
@@ -43,6 +44,8 @@ class FlushPlan:
     `rollups` and `rollup_plan` are stored after the tables of points and before all others. `clipped`: number of counts
     clipped at their column's maximum. `isolated`: number of events that made planning fail (see `isolation`). `early`:
     sessions that overtook their predecessors. `differing`: rows that are not stored as their session has sent them.
+    `forgotten`: missing records that would not be stored if they arrived later. `late`: number of records stored that
+    had been missing.
     """
 
     tables: dict[str, pa.Table]
@@ -58,6 +61,8 @@ class FlushPlan:
     isolated: int = 0
     early: Sequence[EarlySession] = ()
     differing: Sequence[ContentDifference] = ()
+    forgotten: Sequence[ForgottenGap] = ()
+    late: int = 0
 
 
 def plan_flush(
@@ -117,6 +122,8 @@ def plan_flush(
         clipped=clipped,
         early=flush.early,
         differing=flush.differing,
+        forgotten=flush.forgotten,
+        late=flush.late,
     )
 
 
@@ -125,9 +132,9 @@ def _take(flush: Flush, item: Received) -> None:
     flush.new_spellings = 0
     flush.part.saw(item.message.offset, item.timestamp)
     session, sequence = _session_position(item)
-    skipped = _skip_repeated(flush, item, session, sequence)
-    if skipped < item.event.records or not item.event.records:
-        _store(flush, item, skipped)
+    arrival = _arrive(flush, item, session, sequence)
+    if arrival.parts or not item.event.records:
+        _store(flush, item, arrival)
     if item.message.origin and flush.part.dead_letters and not flush.part.points:
         # Nothing of it is stored. If it is redriven again later, it must not count as a repetition.
         sessions = flush.states[item.path].sessions
@@ -146,7 +153,10 @@ def _take(flush: Flush, item: Received) -> None:
 def is_repeated(item: Received, state: RunState) -> bool:
     """Return True if all records of an event were stored before, so that the planner skips it."""
     session, sequence = _session_position(item)
-    return bool(session) and 0 <= sequence <= state.sessions.get(session, 0) - item.event.records
+    if not session or sequence < 0:
+        return False
+    following, gaps = state.sessions.get(session, 0), state.gaps.get(session, NO_GAPS)
+    return not arrive(following, gaps, sequence, item.event.records).parts
 
 
 def _session_position(item: Received) -> tuple[str, int]:
@@ -156,30 +166,34 @@ def _session_position(item: Received) -> tuple[str, int]:
     return item.event.session, item.event.sequence
 
 
-def _store(flush: Flush, item: Received, skipped: int) -> None:
+def _store(flush: Flush, item: Received, arrival: Arrival) -> None:
     state = flush.states[item.path]
     version = item.message.offset << VERSION_ROW_BITS
     if state.document is None:
         state.document = RunDocument(item.path.run_id, created_at=item.timestamp, started_at=item.timestamp)
         flush.documents[item.path] = version
     if isinstance(item.event, LogBatch):
-        take_batch(flush, item, item.event, skipped)
+        take_batch(flush, item, item.event, arrival.parts)
     elif isinstance(item.event, LogEvent):
-        take_batch(flush, item, as_batch(item.event, item.timestamp), 0)
+        take_batch(flush, item, as_batch(item.event, item.timestamp), arrival.parts)
     elif isinstance(item.event, MediaChunk):
         take_media(flush, item, item.event)
     else:
-        take_document(flush, item, state.document)
+        take_document(flush, item, state.document, late=arrival.is_late)
 
 
-def _skip_repeated(flush: Flush, item: Received, session: str, sequence: int) -> int:
-    """Return the number of the event's records that were stored before, and advance its session."""
+def _arrive(flush: Flush, item: Received, session: str, sequence: int) -> Arrival:
+    """Return which of the event's records to store, and advance its session."""
     if not session or sequence < 0:
-        return 0
-    sessions, records = flush.states[item.path].sessions, item.event.records
-    following = sessions.get(session, 0)
-    skipped = min(max(following - sequence, 0), records)
-    flush.part.repeated += skipped
-    flush.part.missing += max(sequence - following, 0)
-    sessions[session] = max(following, sequence + records)
-    return skipped
+        return everything(item.event.records)
+    state = flush.states[item.path]
+    gaps = state.gaps.get(session, NO_GAPS)
+    arrival = arrive(state.sessions.get(session, 0), gaps, sequence, item.event.records)
+    state.sessions[session] = arrival.following
+    if arrival.gaps != gaps:
+        state.gaps[session] = arrival.gaps
+    flush.part.repeated += arrival.repeated
+    flush.part.missing += arrival.missing
+    flush.late += max(-arrival.missing, 0)
+    flush.forgotten += [ForgottenGap(item.path, session, *gap) for gap in arrival.forgotten]
+    return arrival

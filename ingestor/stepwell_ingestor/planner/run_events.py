@@ -15,8 +15,8 @@ from stepwell_schemas.limits import VERSION_ROW_BITS
 from stepwell_schemas.rules.identifiers import RunPath
 
 
-def take_document(flush: Flush, item: Received, document: RunDocument) -> None:
-    """Apply an event to its run's document, or refuse it."""
+def take_document(flush: Flush, item: Received, document: RunDocument, *, late: bool) -> None:
+    """Apply an event to its run's document, or refuse it; `late`: later records of its session are stored."""
     state, event = flush.states[item.path], item.event
     if item.path not in flush.documents:
         # Copied once per flush and not per event: a flush may hold thousands of changes to a large document.
@@ -25,7 +25,9 @@ def take_document(flush: Flush, item: Received, document: RunDocument) -> None:
     if why is not None:
         flush.refuse(item, DeadLetterReason.UNUSABLE, why)
     try:
-        if isinstance(event, RunStarted):
+        if late:
+            _complete_document(document, item)
+        elif isinstance(event, RunStarted):
             if not item.message.origin:
                 # Also if the document is refused or left out: later rows must get the same steps either way. A redriven
                 # start is late: the rows of its session have their steps.
@@ -40,6 +42,14 @@ def take_document(flush: Flush, item: Received, document: RunDocument) -> None:
         flush.refuse(item, DeadLetterReason.BAD_VALUE, f"{event.name}: {error}")
         return
     flush.documents[item.path] = item.message.offset << VERSION_ROW_BITS
+
+
+def _complete_document(document: RunDocument, item: Received) -> None:
+    """Apply an event that fills a gap of its session. It decides no steps and no state: later records have."""
+    if isinstance(item.event, RunStarted):
+        document.complete_start(item.event, item.timestamp)
+    elif isinstance(item.event, RunUpdated):
+        document.complete_update(item.event)
 
 
 def _look_for_predecessor(flush: Flush, path: RunPath, event: RunStarted) -> None:

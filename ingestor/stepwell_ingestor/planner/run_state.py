@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from stepwell_ingestor.planner.arrivals import Gaps
 from stepwell_ingestor.planner.content import SessionContent
 from stepwell_ingestor.planner.layers import Known, Layer, entry_bytes
 from stepwell_ingestor.planner.totals import NO_COUNTS, Counts, SeriesTotals
@@ -94,11 +95,40 @@ class RunDocument:
         if event.git_commit:
             self.git_commit, self.git_dirty = event.git_commit, event.git_dirty
 
+    def complete_start(self, event: RunStarted, at: int) -> None:
+        """Apply a start that arrives after other records of its session: add what is not known, replace nothing."""
+        config = _bounded("config", self.config, _unknown(self.config, _members("config", event.config)))
+        self.config.merge(config)
+        if not self.client and event.client:
+            # No start has described the run yet.
+            self.created_at, self.started_at = min(self.created_at, at), min(self.started_at, at)
+            self.client, self.host, self.program = event.client, event.host, event.program
+            self.git_commit, self.git_dirty = event.git_commit, event.git_dirty
+        self.run_group, self.job_type = self.run_group or event.group, self.job_type or event.job_type
+        self._complete(event.display_name, event.tags, event.notes, unnamed=event.run_id)
+
+    def complete_update(self, event: RunUpdated) -> None:
+        """Apply a change that arrives after other records of its session: add what is not known, replace nothing."""
+        config = _bounded("config", self.config, _unknown(self.config, _members("config", event.config)))
+        summary = _bounded("summary", self.summary, _unknown(self.summary, _members("summary", event.summary)))
+        definitions = _unknown(self.metric_definitions, _definitions(event))
+        _bounded("metrics", self.metric_definitions, definitions)
+        self.config.merge(config)
+        self.summary.merge(summary)
+        self.metric_definitions.merge(definitions)
+        self._complete(event.display_name, event.tags, event.notes, unnamed=event.run_id)
+
+    def _complete(self, name: str | None, tags: Sequence[str] | None, notes: str | None, *, unnamed: str) -> None:
+        """Set what is empty. `unnamed`: the name of a run that has no other name."""
+        self.display_name = name or unnamed if self.display_name == unnamed else self.display_name
+        self.tags = self.tags or tuple(tags or ())
+        self.notes = self.notes or notes or ""
+
     def update(self, event: RunUpdated) -> None:
         """Apply a change."""
         config = _bounded("config", self.config, _members("config", event.config), event.config_remove)
         summary = _bounded("summary", self.summary, _members("summary", event.summary), event.summary_remove)
-        definitions = {definition.name: json.dumps(definition.model_dump()) for definition in event.metrics}
+        definitions = _definitions(event)
         _bounded("metrics", self.metric_definitions, definitions)
         self.config.merge(config, event.config_remove)
         self.summary.merge(summary, event.summary_remove)
@@ -120,6 +150,15 @@ def _members(name: str, text: str) -> dict[str, str]:
         raise ValueError(f"{name} {shorten(text)}: {error}") from None
 
 
+def _definitions(event: RunUpdated) -> dict[str, str]:
+    return {definition.name: json.dumps(definition.model_dump()) for definition in event.metrics}
+
+
+def _unknown(known: JsonObject, members: dict[str, str]) -> dict[str, str]:
+    """Return the members that an object does not have yet."""
+    return {key: value for key, value in members.items() if key not in known}
+
+
 def _bounded(name: str, known: JsonObject, new: dict[str, str], removed: Sequence[str] = ()) -> dict[str, str]:
     """Return the new members. Raises: ValueError if the object would become too large."""
     size = known.bytes + known.growth(new, removed)
@@ -138,7 +177,8 @@ class RunState:
     `writers`: each writer's current step, the highest that its rows reached. `begun`: the last step at which each
     writer has begun a row without advancing. `lines`: by session, whether its steps are final (see `session_steps`);
     sessions that don't begin a line are missing if their steps are final. `sessions`: each journal's next sequence
-    number. `spellings`: the stored key of each folded key. `stored_as`: the stored key of each known spelling.
+    number. `gaps`: the ranges of missing records of each journal, () if all were filled (see `arrivals`).
+    `spellings`: the stored key of each folded key. `stored_as`: the stored key of each known spelling.
     `series`: the totals of each series. `counts`: what became of the run's records; `session_counts`: the same of each
     session; `contents`: the content of each session's rows. `counters`: `next_step`, the step after the last one in the
     run's own rows. `open_buckets`: the rollup rows of each number series' open buckets (see `rollups.rows`); they are
@@ -164,6 +204,7 @@ class RunState:
     begun: Known[str, int] = field(default_factory=dict)
     lines: Known[str, int] = field(default_factory=dict)
     contents: Known[str, SessionContent] = field(default_factory=dict)
+    gaps: Known[str, Gaps] = field(default_factory=dict)
 
     def writer(self, name: str) -> StepState:
         """Return the state of a writer."""
@@ -200,7 +241,7 @@ class RunState:
             Layer(self.writers), Layer(self.sessions), Layer(self.spellings), Layer(self.stored_as),
             Layer(self.series), self.document, Layer(self.counters), self.counts, Layer(self.session_counts),
             Layer(self.open_buckets), self.bytes, self.open_bytes, self, Layer(self.begun), Layer(self.lines),
-            Layer(self.contents),
+            Layer(self.contents), Layer(self.gaps),
         )  # fmt: skip
 
     def settle(self) -> RunState:
@@ -211,7 +252,9 @@ class RunState:
         for ledger, of_below in zip(self._ledgers(), below._ledgers(), strict=True):
             # Skip open buckets that were evicted in the meantime.
             if isinstance(ledger, Layer) and ledger.base is of_below:
-                added = ledger.settle()
+                # Values of the other ledgers keep their sizes.
+                grown = ledger.growth() if ledger is self.gaps else 0
+                added = ledger.settle() + grown
                 below.bytes += added
                 below.open_bytes += added if ledger is self.open_buckets else 0
         below.counts = self.counts
@@ -240,7 +283,7 @@ class RunState:
     def _ledgers(self) -> tuple[Known[Any, Any], ...]:
         return (
             self.writers, self.sessions, self.spellings, self.stored_as, self.series, self.counters,
-            self.session_counts, self.open_buckets, self.begun, self.lines, self.contents,
+            self.session_counts, self.open_buckets, self.begun, self.lines, self.contents, self.gaps,
         )  # fmt: skip
 
 

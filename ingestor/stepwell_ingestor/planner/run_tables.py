@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from stepwell_ingestor.planner.arrivals import NO_GAPS, Gaps
 from stepwell_ingestor.planner.arrow import MILLISECONDS, PATH_FIELDS, build_table, row_type
 from stepwell_ingestor.planner.content import CONTENT_TOTALS, NO_CONTENT, SessionContent
 from stepwell_ingestor.planner.layers import Known, Layer
@@ -20,6 +21,10 @@ from stepwell_schemas.rules.identifiers import RunPath
 
 ABSENT = -1
 """Marks, in the table of states, an entry that did not exist before the flush."""
+
+GAP_SCOPE: Final = "gap"
+"""The scope of gaps in the table of states: the name has the gap's end and its session, the number is its start. In
+this form, a gap that is filled in order changes one row."""
 
 _NO_LAST_STEP = -(2**63)
 _DOCUMENT_TEXTS: Final = (
@@ -144,13 +149,17 @@ def add_up_counts(
     for path, part in activity.items():
         states[path].counts, over = add_counts(states[path].counts, Counts(*_counts(part)))
         clipped += over
+    # Events of a session may have different writers. They are added up first, since `missing` of one may be negative.
+    by_session: dict[tuple[RunPath, str], Activity] = {}
     for session, part in sessions.items():
-        known = states[session.path].session_counts
-        known[session.name], over = add_counts(known.get(session.name, NO_COUNTS), Counts(*_counts(part)))
+        by_session.setdefault((session.path, session.name), Activity()).add(part)
+    for (path, name), part in by_session.items():
+        known = states[path].session_counts
+        known[name], over = add_counts(known.get(name, NO_COUNTS), Counts(*_counts(part)))
         clipped += over
         if part.content != NO_CONTENT:
-            contents = states[session.path].contents
-            contents[session.name] = contents.get(session.name, NO_CONTENT).plus(part.content)
+            contents = states[path].contents
+            contents[name] = contents.get(name, NO_CONTENT).plus(part.content)
     return clipped
 
 
@@ -235,9 +244,14 @@ def _states(states: Mapping[RunPath, RunState], end: int) -> list[tuple[Any, ...
     return [
         (*path, scope, name, end, number, old)
         for path, state in states.items()
-        for scope, ledger in state.numbers().items()
-        for name, number, old in _changes(ledger)
+        for scope, changes in _changes_by_scope(state)
+        for name, number, old in changes
     ]
+
+
+def _changes_by_scope(state: RunState) -> Iterator[tuple[str, Iterator[tuple[str, int, int]]]]:
+    yield from ((scope, _changes(ledger)) for scope, ledger in state.numbers().items())
+    yield GAP_SCOPE, _gap_changes(state.gaps)
 
 
 def _changes(ledger: Known[str, int]) -> Iterator[tuple[str, int, int]]:
@@ -246,3 +260,26 @@ def _changes(ledger: Known[str, int]) -> Iterator[tuple[str, int, int]]:
         old = ledger.base.get(name, ABSENT)
         if old != number:
             yield name, number, old
+
+
+def _gap_changes(ledger: Known[str, Gaps]) -> Iterator[tuple[str, int, int]]:
+    """Yield the names of changed gaps with their start and the previous one, ABSENT for gaps that are gone or new."""
+    assert isinstance(ledger, Layer)  # noqa: S101 - states of a flush are forks
+    for session, gaps in ledger.changed.items():
+        after = {end: first for first, end in gaps}
+        before = {end: first for first, end in ledger.base.get(session, NO_GAPS)}
+        for end in sorted(after.keys() | before.keys()):
+            number, old = after.get(end, ABSENT), before.get(end, ABSENT)
+            if number != old:
+                yield gap_name(session, end), number, old
+
+
+def gap_name(session: str, end: int) -> str:
+    """Return the name of a session's gap with this end in the table of states."""
+    return f"{end} {session}"
+
+
+def parse_gap_name(name: str) -> tuple[str, int]:
+    """Return the session and the end of a gap."""
+    end, _, session = name.partition(" ")
+    return session, int(end)

@@ -10,11 +10,13 @@ final: they don't depend on the order in which sessions arrive. Two cases are co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stepwell_ingestor.planner.arrivals import Part
 from stepwell_ingestor.planner.run_state import NEXT_STEP, RunState
 from stepwell_schemas.events.models import LogBatch, RunStarted
 from stepwell_schemas.rules.steps import NO_STEP, ResolvedSteps, StepState, resolve
@@ -63,31 +65,48 @@ def begin_session(state: RunState, event: RunStarted) -> None:
         state.resume(event.writer)
 
 
-def resolve_batch(state: RunState, batch: LogBatch, skipped: int, *, late: bool) -> ResolvedSteps:
-    """Return the steps of a batch's rows without the first `skipped`, and advance its writer.
+def resolve_batch(state: RunState, batch: LogBatch, parts: Sequence[Part], *, redriven: bool) -> ResolvedSteps:
+    """Return the steps of the rows in some parts of a batch, and advance its writer.
 
-    `late`: the batch is a redriven dead letter. If the ingestor counts, and the first row requests a step, requested
-    steps are used as they are and the writer stays; otherwise the rows continue from the writer's current step.
+    `redriven`: the batch is a dead letter that was sent again, which is late, like rows that fill a gap. Late rows have
+    the steps of their session. If the ingestor counts, and the first row of a late part requests a step, requested
+    steps are used as they are and the writer stays; otherwise the rows continue after the writer's last row.
     """
     asked = None if batch.steps is None else np.frombuffer(batch.steps, "<i8")
     commits = None if batch.commits is None else np.frombuffer(batch.commits, np.int8)
     calls = _Calls(asked, commits, batch.rows)
+    resolved = [_resolve_part(state, batch, calls, part, redriven=redriven) for part in parts]
+    if len(resolved) == 1:
+        return resolved[0]
+    return _joined(resolved, state.writer(batch.writer))
+
+
+def _resolve_part(state: RunState, batch: LogBatch, calls: _Calls, part: Part, *, redriven: bool) -> ResolvedSteps:
     line = FINAL if batch.current_step is None else state.lines.get(batch.session, FINAL)
-    if batch.current_step is not None and line in {FINAL, REQUESTED}:
-        return _by_session(state, batch, calls, skipped)
-    if batch.current_step is not None and line == COUNTED and asked is not None:
-        requesting = np.flatnonzero(asked[skipped:] != NO_STEP)
+    # Late rows may be from before the first requested step, when the ingestor counted.
+    if batch.current_step is not None and (line == FINAL or (line == REQUESTED and not part.late)):
+        return _by_session(state, batch, calls.between(0, part.end), part.first)
+    own, late = calls.between(part.first, part.end), redriven or part.late
+    if batch.current_step is not None and line in {COUNTED, REQUESTED} and own.asked is not None:
+        requesting = np.flatnonzero(own.asked != NO_STEP)
         if len(requesting):
             state.lines[batch.session] = REQUESTED
-            return _by_writer_then_session(state, batch, calls, skipped, skipped + int(requesting[0]))
-    rest = calls.between(skipped, batch.rows)
-    if late and rest.asked is not None and rest.rows and rest.asked[0] != NO_STEP:
-        return resolve(StepState(), *rest)
-    return _by_writer(state, batch.writer, rest)
+            first = part.first + int(requesting[0])
+            counted = _by_writer(state, batch.writer, calls.between(part.first, first), late=late)
+            requested = _by_session(state, batch, calls.between(0, part.end), first)
+            return _joined([counted, requested], requested.state)
+    # A session that resumes its run has conflicts with the run's earlier steps, also if it is late.
+    if late and (redriven or line != RESUMED) and own.asked is not None and own.rows and own.asked[0] != NO_STEP:
+        return resolve(StepState(), *own)
+    return _by_writer(state, batch.writer, own, late=late)
 
 
-def _by_writer(state: RunState, writer: str, calls: _Calls) -> ResolvedSteps:
-    resolved = resolve(state.writer(writer), *calls)
+def _by_writer(state: RunState, writer: str, calls: _Calls, *, late: bool) -> ResolvedSteps:
+    before = state.writer(writer)
+    if late and before.begun and calls.rows:
+        # The row of the current step is one of later calls, whose values must stay.
+        before = StepState(before.current + 1)
+    resolved = resolve(before, *calls)
     state.wrote(writer, resolved.state)
     return resolved
 
@@ -102,9 +121,7 @@ def _by_session(state: RunState, batch: LogBatch, calls: _Calls, first: int) -> 
     return resolved
 
 
-def _by_writer_then_session(state: RunState, batch: LogBatch, calls: _Calls, skipped: int, first: int) -> ResolvedSteps:
-    """Resolve the rows before `first` by the writer's count, and the others by the session's."""
-    counted = _by_writer(state, batch.writer, calls.between(skipped, first))
-    own = _by_session(state, batch, calls, first)
-    steps = np.concatenate([counted.steps, own.steps])
-    return ResolvedSteps(steps, np.concatenate([counted.conflicts, own.conflicts]), own.state)
+def _joined(resolved: Sequence[ResolvedSteps], after: StepState) -> ResolvedSteps:
+    steps = [np.zeros(0, np.int64), *(rows.steps for rows in resolved)]
+    conflicts = [np.zeros(0, np.bool_), *(rows.conflicts for rows in resolved)]
+    return ResolvedSteps(np.concatenate(steps), np.concatenate(conflicts), after)

@@ -48,9 +48,10 @@ NO_COUNTS: Final = Counts(0, 0, 0, 0, 0)
 def add_counts(before: Counts, more: Counts) -> tuple[Counts, int]:
     """Return the sums, clipped at what their columns hold, and the number of counts that were clipped.
 
-    Clipped sums do not depend on how the counts were divided into flushes.
+    Clipped sums do not depend on how the counts were divided into flushes. Only `missing` may decrease: by records that
+    arrive late. It is clipped at 0 in case a copy of the tables has gaps and not their counts.
     """
-    sums = [mine + others for mine, others in zip(before, more, strict=True)]
+    sums = [max(mine + others, 0) for mine, others in zip(before, more, strict=True)]
     return Counts(*(min(total, COUNT_MAX) for total in sums)), sum(total > COUNT_MAX for total in sums)
 
 

@@ -233,12 +233,8 @@ class Replay:
 
     def _plan(self, items: list[Received], left_out: LeftOut | None = None) -> FlushPlan:
         before = self._state.fork()
-        for item in items:
-            event = item.event
-            if self._seed_step is None or not isinstance(event, LogBatch | LogEvent):
-                continue
-            if parse_stream(event.writer) == DEFAULT:
-                before.writers.setdefault(event.writer, self._seed_step)
+        if self._seed_step is not None:
+            seed_state(before, items, self._seed_step)
         end = items[-1].message.offset + 1 if items else self._position
         return plan_usable(items, [], {self._run: before}, end, left_out=left_out)
 
@@ -253,3 +249,14 @@ class Replay:
     def _ask(self, sql: str, parameters: Mapping[str, Any]) -> Rows:
         rows: Rows = self._scratch.query(sql, parameters).to_pylist()
         return rows
+
+
+def seed_state(state: RunState, items: Sequence[Received], step: int) -> None:
+    """Let the sessions and writers of events that are new to a state begin in the middle, writers at a step."""
+    for item in items:
+        event = item.event
+        if event.session and event.sequence > 0 and not item.message.origin:
+            # Earlier records of the session are no gap: they were stored from a part of the log that is gone.
+            state.sessions.setdefault(event.session, event.sequence)
+        if isinstance(event, LogBatch | LogEvent) and parse_stream(event.writer) == DEFAULT:
+            state.writers.setdefault(event.writer, step)

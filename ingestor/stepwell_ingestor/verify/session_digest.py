@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stepwell_ingestor.planner.arrivals import NO_GAPS, Gaps, arrive
 from stepwell_schemas.events.models import Block, Event, LogBatch
 from stepwell_schemas.rules.kinds import Kind
 from stepwell_schemas.rules.steps import COMMIT_DEFAULT, NO_STEP
@@ -44,13 +45,16 @@ Tallies = dict[tuple[str, str], Tally]
 class SessionTally:
     """The tallies of the records [first, following) of a session; records from `end` on are ignored.
 
-    `first` is the sequence number of the first record, None before any record.
+    `first` is the sequence number of the record that arrived first, None before any record. `gaps`: the records that
+    have not arrived, by the ingestor's rule. `earlier`: the tallies of records before `first`, which arrived later.
     """
 
     end: int
     first: int | None = None
     following: int = 0
     tallies: Tallies = field(default_factory=dict)
+    gaps: Gaps = NO_GAPS
+    earlier: Tallies = field(default_factory=dict)
 
     def add(self, event: Event) -> None:
         """Add an event of the session; repeated records count once."""
@@ -58,13 +62,24 @@ class SessionTally:
             return
         if self.first is None:
             self.first = self.following = min(event.sequence, self.end)
-        start = max(event.sequence, self.following)
-        following = min(event.sequence + event.records, self.end)
-        if following <= start:
+            self.gaps = ((0, self.first),) if self.first else NO_GAPS
+        records = min(event.sequence + event.records, self.end) - event.sequence
+        if records <= 0:
             return
-        if isinstance(event, LogBatch):
-            merge(self.tallies, tally_batch(event, start, following))
-        self.following = following
+        arrival = arrive(self.following, self.gaps, event.sequence, records)
+        self.following, self.gaps = arrival.following, arrival.gaps
+        if not isinstance(event, LogBatch):
+            return
+        for part in arrival.parts:
+            first, end = event.sequence + part.first, event.sequence + part.end
+            # No gap reaches over the first record.
+            merge(self.tallies if first >= self.first else self.earlier, tally_batch(event, first, end))
+
+    def all_tallies(self) -> Tallies:
+        """Return the tallies of all records, of which some may be from before `first`."""
+        tallies = dict(self.tallies)
+        merge(tallies, self.earlier)
+        return tallies
 
 
 def merge(into: Tallies, more: Mapping[tuple[str, str], Tally]) -> None:

@@ -30,9 +30,9 @@ def read_sessions(store: Store, run: RunPath) -> list[dict[str, Any]]:
     """Return the account of each of a run's sessions, by name.
 
     Every record of the journal below the number `records` is settled. `log_rows`, `points` and `conflicts` were stored;
-    `dead_letters` were not, or only in part. `repeated` arrived more than once and count once; `missing` never arrived.
-    `content` is the content of `content_rows` of the rows; `differing_rows` are not stored as they were sent, without
-    an entry in the dead letters, and `moved_rows` are stored at other steps than their session counted.
+    `dead_letters` were not, or only in part. `repeated` arrived more than once and count once; `missing` have not
+    arrived. `content` is the content of `content_rows` of the rows; `differing_rows` are not stored as they were sent,
+    without an entry in the dead letters, and `moved_rows` are stored at other steps than their session counted.
 
     Raises:
         RunNotFoundError: when there is no such run.

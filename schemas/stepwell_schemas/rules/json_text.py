@@ -79,6 +79,9 @@ class JsonObject:
     def __len__(self) -> int:
         return len(self._members)
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._members
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, JsonObject) and self._members == other._members
 

@@ -64,17 +64,18 @@ def a_batch(sequence: int) -> LogBatch:
 
 
 def a_log() -> list[Received]:
-    """Return three batches with a document, texts, a conflict, and records that arrive twice."""
+    """Return three batches with a document, texts, a conflict, and records that arrive twice, or late."""
     run: dict[str, Any] = {**RUN._asdict(), "session": "s"}
     events: list[Event] = [
         RunStarted(**run, sequence=0),
         RunUpdated(**run, sequence=1, metrics=[MetricDefinition(name="loss", summary="min,max,mean")]),
-        a_batch(2),
-        a_batch(2),
-        LogEvent(**run, sequence=2 + ROWS, step=3, data={"note": "late", "other": None}),
-        a_batch(3 + ROWS),
-        LogEvent(**run, sequence=3 + 2 * ROWS, data={"": 1.0, "note": "partly refused"}),
-        a_batch(4 + 2 * ROWS),
+        a_batch(3),
+        a_batch(3),
+        LogEvent(**run, sequence=3 + ROWS, step=3, data={"note": "late", "other": None}),
+        a_batch(4 + ROWS),
+        LogEvent(**run, sequence=4 + 2 * ROWS, data={"": 1.0, "note": "partly refused"}),
+        a_batch(5 + 2 * ROWS),
+        LogEvent(**run, sequence=2, data={"note": "was missing"}),
     ]
     messages = [Message(offset, 0, RUN.kafka_key, encode(event)) for offset, event in enumerate(events)]
     received, dead = receive_all(Codec(), messages)
@@ -156,12 +157,14 @@ def test_a_flush_of_which_any_part_is_stored_is_planned_again_alike(
     store = open_database("part")
     store_plan(store, first, "first")
     before = load_states(store, [RUN], AsOf(5))[RUN]
+    assert before.gaps == {"s": ((2, 3),)}
     for stored in range(len(last.tables) + 1):
         part = FlushPlan(**{**vars(last), "tables": dict(list(last.tables.items())[:stored])})
         store_plan(store, part, f"part-{stored}")
         state = load_states(store, [RUN], AsOf(5))[RUN]
         assert repr(state.series) == repr(before.series)
         assert (state.counts, state.session_counts) == (before.counts, before.session_counts)
+        assert state.gaps == before.gaps
         again = plan_flush(items[5:], [], {RUN: state}, len(items))
         for table in ("points_number", "points_bool", "series", "run_activity", "session_activity", "run_states"):
             assert repr(again.tables[table].to_pylist()) == repr(last.tables[table].to_pylist()), table

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepwell_ingestor.flush.insert_check import insert_is_visible
+from stepwell_ingestor.flush.insert_check import insert_is_visible, rows_are_visible
 from stepwell_query.api.params.runs import RunsQuery
 from stepwell_query.encoding import NotFinite, json_bytes
 from stepwell_query.runs.column_search import search_columns
@@ -423,10 +423,12 @@ def test_pages_stay_right_while_runs_come(chdb_store: Store) -> None:
 def test_a_document_has_landed_when_it_can_be_filtered_by(chdb_store: Store) -> None:
     RunWriter(chdb_store, RunPath("me", "digits", "r0")).document(config={"lr": 1})
     rows = pa.table({"entity": ["me"], "project": ["digits"], "run_id": ["r0"]})
-    assert insert_is_visible(chdb_store, "run_documents", rows, 1)
-    assert not insert_is_visible(chdb_store, "run_documents", rows, 2)
+    for is_visible in (insert_is_visible, rows_are_visible):
+        assert is_visible(chdb_store, "run_documents", rows, 1)
+        assert not is_visible(chdb_store, "run_documents", rows, 2)
     chdb_store.command("TRUNCATE TABLE {db}.run_values")
-    assert not insert_is_visible(chdb_store, "run_documents", rows, 1)
+    for is_visible in (insert_is_visible, rows_are_visible):
+        assert not is_visible(chdb_store, "run_documents", rows, 1)
 
 
 def test_documents_of_an_older_version_are_taken_over(chdb_store: Store) -> None:

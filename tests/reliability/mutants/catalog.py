@@ -14,11 +14,14 @@ _BEGIN: Final = "stepwell_ingestor.partitions:AssignedPartitions._begin"
 _CONTINUE: Final = "stepwell_ingestor.positions.decide:_continue"
 _COMMIT: Final = "stepwell_ingestor.kafka.client:AiokafkaClients.commit"
 _COMMIT_PLAN: Final = "        await commit(self._kafka, self._partition, pending.start, mark.text, again=found)\n"
-_INSERT_ALL: Final = """        plan = await self._store(plan, plan_without, token, flush.first, found)
+_INSERT_ALL: Final = """        looks, store = self._looks, partial(self._store, plan, plan_without, token, flush.first)
+        plan = await self._restore(await store(found), store, flush.first, looks)
         self._report(plan)
         holds_rows = position.holds_rows or bool(plan.tables)
         reached = position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows, missing=missing)
+        looks = self._looks
         await self._with_retries(partial(self._insert_confirmed, POSITIONS, position_row(reached)))
+        plan = await self._restore(plan, store, flush.first, looks)
         self.begin(reached)
         if missing:
             report_missing(self._partition, pending.start, missing, reached)
@@ -75,6 +78,10 @@ ORPHANS: Final = ("tests/unit/producer/delivery/test_orphans.py",)
 OTHER_RUNS: Final = ("tests/unit/producer/delivery/test_other_runs.py",)
 EARLY: Final = ("tests/unit/ingestor/planner/test_early_sessions.py",)
 CONTENT: Final = ("tests/unit/ingestor/planner/test_content.py",)
+ARRIVALS: Final = ("tests/unit/ingestor/planner/test_arrivals.py",)
+LATE: Final = ("tests/unit/ingestor/planner/test_late_rows.py",)
+TALLY: Final = ("tests/unit/ingestor/verify/test_tally.py",)
+SEEDED: Final = ("tests/unit/ingestor/verify/test_seeded_replay.py",)
 STORED_CONTENT: Final = ("tests/unit/producer/delivery/test_stored_content.py",)
 INSERTS: Final = ("tests/integration/clickhouse/test_insert_settings.py",)
 TOKENS: Final = ("tests/unit/ingestor/flush/test_tokens.py",)
@@ -127,9 +134,9 @@ MUTATIONS: Final = (
         "records that were there before are not skipped",
         (
             Edit(
-                "stepwell_ingestor.planner.plan:_skip_repeated",
-                "skipped = min(max(following - sequence, 0), records)",
-                "skipped = 0",
+                "stepwell_ingestor.planner.arrivals:_tail",
+                "first = max(sequence, following)",
+                "first = sequence",
             ),
         ),
     ),
@@ -137,9 +144,9 @@ MUTATIONS: Final = (
         "a session's sequence does not move on",
         (
             Edit(
-                "stepwell_ingestor.planner.plan:_skip_repeated",
-                "sessions[session] = max(following, sequence + records)",
-                "sessions[session] = following",
+                "stepwell_ingestor.planner.plan:_arrive",
+                "state.sessions[session] = arrival.following",
+                "state.sessions[session] = state.sessions.get(session, 0)",
             ),
         ),
     ),
@@ -424,10 +431,26 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell_ingestor.planner.log_batches:take_batch",
-                "np.arange(rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)",
-                "np.arange(rows, dtype=np.uint64)",
+                "np.arange(batch.rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)",
+                "np.arange(batch.rows, dtype=np.uint64)",
             ),
         ),
+    ),
+    Mutation(
+        "rows that a restored copy lacks are not stored again",
+        (Edit("stepwell_ingestor.flush.flusher:Flusher._restore", "while self._looks != looks:", "while False:"),),
+        FLUSHING,
+    ),
+    Mutation(
+        "a copy that was restored while the position was stored is not noticed",
+        (
+            Edit(
+                _FLUSH,
+                "        plan = await self._restore(plan, store, flush.first, looks)\n",
+                "",
+            ),
+        ),
+        FLUSHING,
     ),
     Mutation(
         "a doubtful insert is not looked for",
@@ -779,8 +802,8 @@ MUTATIONS: Final = (
         "the ingestor counts steps that a session has counted",
         (
             Edit(
-                "stepwell_ingestor.planner.session_steps:resolve_batch",
-                "if batch.current_step is not None and line in {FINAL, REQUESTED}:",
+                "stepwell_ingestor.planner.session_steps:_resolve_part",
+                "if batch.current_step is not None and (line == FINAL or (line == REQUESTED and not part.late)):",
                 "if False:",
             ),
         ),
@@ -807,6 +830,146 @@ MUTATIONS: Final = (
             ),
         ),
         SESSION_STEPS,
+    ),
+    Mutation(
+        "late rows are taken for repetitions",
+        (
+            Edit(
+                "stepwell_ingestor.planner.arrivals:arrive",
+                "parts = (*late, *_tail(sequence, end, following))",
+                "parts = _tail(sequence, end, following)",
+            ),
+        ),
+        LATE,
+    ),
+    Mutation(
+        "late rows are stored each time they arrive",
+        (
+            Edit(
+                "stepwell_ingestor.planner.arrivals:arrive",
+                "_bounded(tuple(_without(gaps, sequence, end))) if late else (gaps, NO_GAPS)",
+                "(gaps, NO_GAPS)",
+            ),
+        ),
+        LATE,
+    ),
+    Mutation(
+        "late rows stay missing",
+        (
+            Edit(
+                "stepwell_ingestor.planner.arrivals:arrive",
+                "records - stored, -filled, forgotten)",
+                "records - stored, 0, forgotten)",
+            ),
+        ),
+        LATE,
+    ),
+    Mutation(
+        "late rows: the memory of gaps has no bound",
+        (Edit("stepwell_ingestor.planner.arrivals:_bounded", "if over <= 0:", "if True:"),),
+        ARRIVALS,
+    ),
+    Mutation(
+        "late rows: the largest gap is forgotten",
+        (
+            Edit(
+                "stepwell_ingestor.planner.arrivals:_bounded", "(gap[1] - gap[0], gap[0])", "(gap[0] - gap[1], gap[0])"
+            ),
+        ),
+        ARRIVALS,
+    ),
+    Mutation(
+        "late rows: gaps are not stored",
+        (
+            Edit(
+                "stepwell_ingestor.planner.run_tables:_changes_by_scope",
+                "    yield GAP_SCOPE, _gap_changes(state.gaps)\n",
+                "",
+            ),
+        ),
+        LATE,
+    ),
+    Mutation(
+        "late rows: gaps that were filled are restored",
+        (
+            Edit(
+                "stepwell_ingestor.planner.run_tables:_gap_changes",
+                "sorted(after.keys() | before.keys())",
+                "sorted(after)",
+            ),
+        ),
+        LATE,
+    ),
+    Mutation(
+        "late rows: a chunk of a media file that fills a gap is not stored",
+        (
+            Edit(
+                "stepwell_ingestor.planner.plan:is_repeated",
+                "state.gaps.get(session, NO_GAPS)",
+                "NO_GAPS",
+            ),
+        ),
+        LATE,
+    ),
+    Mutation(
+        "late rows: a start decides the steps of its session after its rows",
+        (Edit("stepwell_ingestor.planner.run_events:take_document", "        if late:\n", "        if False:\n"),),
+        LATE,
+    ),
+    Mutation(
+        "late rows: rows that the ingestor counts join the row of later calls",
+        (
+            Edit(
+                "stepwell_ingestor.planner.session_steps:_by_writer",
+                "if late and before.begun and calls.rows:",
+                "if False:",
+            ),
+        ),
+        LATE,
+    ),
+    Mutation(
+        "late rows from before the first requested step take the steps of other sessions",
+        (
+            Edit(
+                "stepwell_ingestor.planner.session_steps:_resolve_part",
+                "(line == REQUESTED and not part.late)",
+                "line == REQUESTED",
+            ),
+        ),
+        LATE,
+    ),
+    Mutation(
+        "late rows of a session that resumes its run replace those at the steps that they request",
+        (
+            Edit(
+                "stepwell_ingestor.planner.session_steps:_resolve_part",
+                "(redriven or line != RESUMED)",
+                "True",
+            ),
+        ),
+        LATE,
+    ),
+    Mutation(
+        "late rows are missing in the tally of the log",
+        (
+            Edit(
+                "stepwell_ingestor.verify.session_digest:SessionTally.add",
+                "arrive(self.following, self.gaps, event.sequence, records)",
+                "arrive(self.following, NO_GAPS, event.sequence, records)",
+            ),
+        ),
+        TALLY,
+    ),
+    Mutation(
+        "late rows: records from before the log are a gap of a replay that begins in its middle",
+        (
+            Edit(
+                "stepwell_ingestor.verify.replay:seed_state",
+                "            state.sessions.setdefault(event.session, event.sequence)\n",
+                "            pass\n",
+            ),
+        ),
+        SEEDED,
     ),
     Mutation(
         "a late session turns its writer back",
@@ -1048,7 +1211,7 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell_ingestor.planner.content:begin_check",
-                "        if skipped or not final:\n",
+                "        if marks is not None or not final:\n",
                 "        if True:\n            final = False\n",
             ),
         ),
@@ -1059,8 +1222,8 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell_ingestor.planner.content:begin_check",
-                "before[skipped:] = weights[:skipped] = 0",
-                "before[skipped:] = 0",
+                "        weights = np.where(marks, weights, np.uint64(0))\n",
+                "",
             ),
         ),
         CONTENT,

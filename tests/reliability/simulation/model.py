@@ -45,6 +45,7 @@ class RunModel:
     repeated: int = 0
     missing: int = 0
     sessions: dict[str, int] = field(default_factory=dict)
+    _received: dict[str, set[int]] = field(default_factory=dict)
     _steps: dict[str, Steps] = field(default_factory=dict)
     _spellings: dict[str, str] = field(default_factory=dict)
 
@@ -59,27 +60,41 @@ class RunModel:
         """Apply an event; numbered records that were applied before count as repeated.
 
         `steps`: the current step before the event, if its session counts them; otherwise they are counted per writer.
+        Records that arrive after later ones of their session are late.
         """
-        skipped = 0
+        following, known = self.sessions.get(session, 0), self._received.setdefault(session, set())
+        stored = [not session or sequence + number not in known for number in range(len(records))]
+        late = [bool(session) and sequence + number < following for number in range(len(records))]
         if session:
-            following = self.sessions.get(session, 0)
-            self.missing += max(sequence - following, 0)
-            skipped = min(max(following - sequence, 0), len(records))
-            self.repeated += skipped
+            known.update(range(sequence, sequence + len(records)))
             self.sessions[session] = max(following, sequence + len(records))
+            self.repeated += stored.count(False)
+            self.missing += max(sequence - following, 0) - sum(map(all, zip(stored, late, strict=True)))
+        requested: Steps | None = None
         for number, record in enumerate(records):
-            if isinstance(record, Call):
-                before = self._steps.get(writer, (0, False)) if steps is None else steps
-                step, after, conflict = follow(before, record)
-                steps = None if steps is None else after
-                if number >= skipped:
-                    # A session that is behind others does not turn its writer back.
-                    self._steps[writer] = max(self._steps.get(writer, (0, False)), after)
-                    if conflict and record.step is not None:
-                        self.conflicts.append((writer, record.step, step))
-                    self._log(writer, record, step)
-            elif number >= skipped:
-                self._change(record)
+            if isinstance(record, Change):
+                if stored[number]:
+                    self._change(record, late=late[number])
+                continue
+            if number == 0 or not stored[number - 1]:
+                # Late rows that begin with a requested step have the steps that they request.
+                requested = (0, False) if steps is None and late[number] and record.step is not None else None
+            before = requested or steps or self._steps.get(writer, (0, False))
+            if steps is None and requested is None and late[number] and (number == 0 or not stored[number - 1]):
+                # It joins no row of later calls.
+                before = (before[0] + before[1], False)
+            step, after, conflict = follow(before, record)
+            steps = None if steps is None else after
+            if not stored[number]:
+                continue
+            if requested is None:
+                # A session that is behind others does not turn its writer back.
+                self._steps[writer] = max(self._steps.get(writer, (0, False)), after)
+            else:
+                requested = after
+            if conflict and record.step is not None:
+                self.conflicts.append((writer, record.step, step))
+            self._log(writer, record, step)
 
     def _log(self, writer: str, call: Call, step: int) -> None:
         self.log_rows += 1
@@ -90,7 +105,11 @@ class RunModel:
                 self.values.setdefault((kind, stored, writer), {})[step] = shown
                 self.points += 1
 
-    def _change(self, change: Change) -> None:
+    def _change(self, change: Change, *, late: bool) -> None:
+        if late:
+            # It adds what later changes have not set.
+            self.config = dict(change.config) | self.config
+            return
         if change.state == "running":
             # The start of a run removes nothing.
             self.config |= change.config

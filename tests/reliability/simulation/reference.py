@@ -21,6 +21,7 @@ from stepwell_ingestor.planner import plan as planning
 from stepwell_ingestor.planner.plan import plan_flush
 from stepwell_ingestor.planner.rollups.plan import RollupPlan
 from stepwell_ingestor.planner.run_state import RunState
+from stepwell_ingestor.planner.run_tables import ABSENT
 
 Tables = Mapping[str, Sequence[Row]]
 Cells = Counter[tuple[Any, ...]]
@@ -141,6 +142,8 @@ def _newest(table: str, rows: Iterable[Row]) -> dict[tuple[Any, ...], Any]:
     return {
         place: [json.loads(row[name]) if name in texts else row[name] for name in shown]
         for place, row in newest.items()
+        # A number that is gone, if several flushes wrote and removed it.
+        if row.get("number") != ABSENT
     }
 
 

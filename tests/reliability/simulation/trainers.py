@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final, cast
@@ -25,8 +26,8 @@ from reliability.simulation.order import Logged, check_order, check_steps
 from reliability.simulation.reference import Differences
 from reliability.simulation.world import SESSION_SECONDS, Faults, World
 from stepwell.delivery import connection, journal_file, orphans, publisher, sender
-from stepwell.journal import journal, locks, owner
-from stepwell.journal.format import JournalInfo
+from stepwell.journal import journal, locks, owner, stored
+from stepwell.journal.format import Header, JournalInfo, read_header
 from stepwell.journal.journal import Journal
 from stepwell.recording.row_writer import RowWriter
 from stepwell.session import open as opening
@@ -43,6 +44,12 @@ _MOST_STEPS: Final = 60
 _MOST_REQUESTS: Final = 8
 _SETTLE_SECONDS: Final = 600.0
 _LOOK_SECONDS: Final = 0.5
+
+
+@lru_cache(1_024)
+def _remember_header(data: bytes, name: str) -> Header:
+    """Read the header of a journal once: sessions look at each one dozens of times, and it is JSON with checksums."""
+    return read_header(data, name)
 
 
 class _Producer:
@@ -347,6 +354,7 @@ class TrainingProcesses:
             stack.enter_context(patch.object(owner, "is_running", self._is_running))
             # The answer for a folder in memory. To look it up among the machine's mounts takes longer than a claim.
             stack.enter_context(patch.object(owner, "is_local", lambda _: True))
+            stack.enter_context(patch.object(stored, "read_header", _remember_header))
             # Heartbeats are for other hosts, of which there are none.
             stack.enter_context(
                 patch.object(journal, "HEART", SimpleNamespace(add=lambda _: None, remove=lambda _: None))

@@ -17,6 +17,7 @@ from stepwell_ingestor.errors import CommitInDoubtError, PartitionsAddedError, P
 from stepwell_ingestor.flush.buffer import FlushMessages
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
+from stepwell_ingestor.flush.insert_check import FED
 from stepwell_ingestor.flush.state_memory import StateMemory
 from stepwell_ingestor.kafka.client import CommittedOffset, Kafka
 from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
@@ -178,6 +179,41 @@ async def test_nothing_more_is_inserted_into_tables_that_were_emptied_during_a_f
         await flush(witness, plan=None)
     before = [] if table == "points_number" else ["insert"]
     assert without_repetitions(witness.asked) == ["load", (3, PLAN.text), *before]
+
+
+class RestoredWhileAway(Witness):
+    """A store that is restored to a copy with its last position while it can't be reached, during an insert."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__()
+        self.held: set[str] = set()
+        self.lost: set[str] = set()
+        self._table = table
+
+    def query(self, sql: str, parameters: Any = None) -> Any:
+        if "max(version)" in sql:
+            return pa.table({"version": [2**62]})
+        if "AS landed" in sql:
+            name = sql.split("{db}.")[1].split()[0]
+            sources = {fed: table for table, tables in FED.items() for fed in tables}
+            return pa.table({"landed": [sources.get(name, name) in self.held]})
+        return super().query(sql, parameters)
+
+    def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
+        if table == self._table and not self.lost:
+            self.lost, self.held = self.held, set()
+            raise StoreUnavailableError("restarting")
+        self.held.add(table)
+        super().insert(table, rows, token)
+
+
+@pytest.mark.parametrize("table", ["run_activity", "log_positions"])
+async def test_a_flush_whose_first_inserts_are_in_no_restored_table_is_stored_again(table: str) -> None:
+    witness = RestoredWhileAway(table)
+    asked = await flush(witness, plan=None)
+    assert {"points_number", "series", "run_states"} <= witness.lost <= witness.held
+    assert asked[:2] == ["load", (3, PLAN.text)]
+    assert asked[-1] == (4, "")
 
 
 HERE = 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stepwell_ingestor.verify.session_digest import SessionTally, Tallies, Tally
@@ -76,6 +76,20 @@ def test_how_records_are_cut_and_ordered_makes_no_difference(records: Records, o
 def test_what_comes_twice_counts_once(records: Records, one: list[int], two: list[int]) -> None:
     once = tallied(pieces(records, one))
     assert tallied(pieces(records, one) + pieces(records, two)) == once
+
+
+@given(_RECORDS, _CUTS, _CUTS, st.permutations(range(12)))
+@example([{"a": ("number", float(row))} for row in range(4)], [1, 2, 3], [], [*range(2, 12), 0, 1])
+def test_records_that_arrive_late_count_once_too(
+    records: Records, one: list[int], two: list[int], order: list[int]
+) -> None:
+    batches = pieces(records, one) + pieces(records, two)
+    tally, in_order = tallied([batches[at] for at in order if at < len(batches)]), tallied(pieces(records, one))
+    assert tally.all_tallies() == in_order.tallies
+    assert tally.following == in_order.following
+    first = 0 if tally.first is None else tally.first
+    after = [a_batch(records[first:], first)] if first < len(records) else []
+    assert tally.tallies == tallied(after).tallies, "records before the one that arrived first are kept apart"
 
 
 @given(_RECORDS, _CUTS, st.integers(0, _ROWS))
