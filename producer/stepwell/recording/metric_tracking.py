@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
+from stepwell.recording.figures import NO_FIGURES, Figures
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.kinds import as_float
 from stepwell_schemas.rules.metric_definitions import LEFT_OUT, Definition, find_definition
@@ -22,14 +23,20 @@ class ValueObserver(Protocol):
 class SummaryTracker:
     """Running minimum, maximum, mean, first and last of one key's numbers; the first three ignore NaN."""
 
-    def __init__(self, definition: Definition) -> None:
+    def __init__(self, definition: Definition, known: Figures = NO_FIGURES) -> None:
+        """Begin with the figures of earlier sessions."""
         self.definition = definition
-        self._last: Any = None
-        self._first: Any = LEFT_OUT
-        self._low: Any = _NAN
-        self._high: Any = _NAN
-        self._count = 0
-        self._total = 0.0
+        self._low, self._high, self._first, self._last, self._count, self._total = known
+
+    @property
+    def figures(self) -> Figures:
+        """The figures of the numbers so far."""
+        last = self._last if is_number(self._last) else LEFT_OUT
+        return Figures(self._low, self._high, self._first, last, self._count, self._total)
+
+    def merge(self, later: Figures) -> None:
+        """Add the figures of numbers that came after the ones so far."""
+        self._low, self._high, self._first, self._last, self._count, self._total = self.figures.then(later)
 
     def add(self, value: Any) -> None:
         """Add a value."""
@@ -39,8 +46,9 @@ class SummaryTracker:
         self._first = value if self._first is LEFT_OUT else self._first
         if value != value:
             return
-        self._low = value if not self._count or value < self._low else self._low
-        self._high = value if not self._count or value > self._high else self._high
+        # In this order: NaN, where there was no number yet, is neither less nor greater.
+        self._low = min(value, self._low)
+        self._high = max(value, self._high)
         self._count += 1
         self._total += as_float(value) if isinstance(value, int) else value
 
@@ -78,6 +86,13 @@ class MetricTracker:
 
     def __bool__(self) -> bool:
         return bool(self._definitions)
+
+    def restore(self, figures: Mapping[str, Figures]) -> None:
+        """Begin with the figures of earlier sessions, by key; those that no definition requests are dropped."""
+        for key, known in figures.items():
+            definition = self._definition(key)
+            if definition.summary:
+                self._summaries[fold_key(key)] = SummaryTracker(definition, known)
 
     def define(self, definition: Definition) -> None:
         """Add a definition, or replace the one of the same name."""

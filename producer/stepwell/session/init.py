@@ -106,7 +106,7 @@ def build_spec(arguments: Mapping[str, Any], settings: ProducerSettings, resume:
     return RunSpec(
         path=path,
         writer=writer,
-        name=parse_text("name", arguments.get("name")) or path.run_id,
+        name=parse_text("name", arguments.get("name")),
         notes=parse_text("notes", arguments.get("notes")),
         tags=parse_tags(arguments.get("tags")),
         group=parse_text("group", arguments.get("group")),
@@ -125,6 +125,7 @@ def build_spec(arguments: Mapping[str, Any], settings: ProducerSettings, resume:
         code=code,
         launch=launch,
         primary=primary,
+        known=start.known,
     )
 
 

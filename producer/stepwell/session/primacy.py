@@ -18,8 +18,8 @@ from stepwell.errors import StepwellError
 from stepwell.session.ingest_status import wait_until_ingested
 from stepwell.session.launch import Launch
 from stepwell.session.open import open_folders
-from stepwell.session.resume import open_api
 from stepwell.session.spec import RunSpec
+from stepwell.session.stored_run import open_api
 
 if TYPE_CHECKING:
     from stepwell.journal.journal import Journal

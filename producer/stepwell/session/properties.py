@@ -128,12 +128,12 @@ class RunProperties(ABC):
     @property
     def group(self) -> str:
         """The run's group."""
-        return self._spec.group
+        return self._spec.group or self._spec.known.group
 
     @property
     def job_type(self) -> str:
         """The run's job type."""
-        return self._spec.job_type
+        return self._spec.job_type or self._spec.known.job_type
 
     @property
     def resumed(self) -> bool:
