@@ -18,14 +18,14 @@ class Figures(NamedTuple):
 
     Attributes:
         low, high: NaN if there is no number. first, last: LEFT_OUT if there is no value.
-        count, total: the number of values that are not NaN, and their sum.
+        numbers, total: the number of values that are not NaN, and their sum.
     """
 
     low: Any = _NAN
     high: Any = _NAN
     first: Any = LEFT_OUT
     last: Any = LEFT_OUT
-    count: int = 0
+    numbers: int = 0
     total: float = 0.0
 
     def then(self, later: Figures) -> Self:
@@ -35,7 +35,7 @@ class Figures(NamedTuple):
             high=_choose(max, self.high, later.high),
             first=later.first if self.first is LEFT_OUT else self.first,
             last=self.last if later.last is LEFT_OUT else later.last,
-            count=self.count + later.count,
+            numbers=self.numbers + later.numbers,
             total=self.total + later.total,
         )
 
@@ -69,7 +69,7 @@ def stored_figures(summary: Any, definition: Definition, count: int, mean: float
     known = {fields[rule]: value for rule, value in summary.items() if rule in fields}
     # A metric of which nothing but its extremes is stored still has a last number.
     known.setdefault("last", next(iter(summary.values())))
-    return Figures(**known)._replace(count=count, total=mean * count if count else 0.0)
+    return Figures(**known)._replace(numbers=count, total=mean * count if count else 0.0)
 
 
 def _choose(better: Any, earlier: Any, later: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from stepwell.recording.figures import NO_FIGURES, Figures
@@ -76,16 +76,21 @@ class StepMetric:
 
 
 class MetricTracker:
-    """The metric definitions of a run, in order of definition, and what they observe."""
+    """The metric definitions of a run, in order of definition, and what they observe.
+
+    Attributes:
+        find_observer: returns a further observer of a key, or None.
+    """
 
     def __init__(self) -> None:
         self._definitions: dict[str, Definition] = {}
         self._definition_by_key: dict[str, Definition] = {}
         self._summaries: dict[str, SummaryTracker] = {}
         self._step_metrics: dict[str, StepMetric] = {}
+        self.find_observer: Callable[[str], ValueObserver | None] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._definitions)
+        return bool(self._definitions) or self.find_observer is not None
 
     def restore(self, figures: Mapping[str, Figures]) -> None:
         """Begin with the figures of earlier sessions, by key; those that no definition requests are dropped."""
@@ -105,20 +110,22 @@ class MetricTracker:
     def observers(self, key: str) -> list[ValueObserver]:
         """Return the observers of a key."""
         folded = fold_key(key)
-        step_metrics: list[ValueObserver] = [self._step_metrics[folded]] if folded in self._step_metrics else []
+        others: list[ValueObserver] = [self._step_metrics[folded]] if folded in self._step_metrics else []
+        if self.find_observer is not None and (further := self.find_observer(key)) is not None:
+            others.append(further)
         definition = self._definition(key)
         if not definition.summary:
             self._summaries.pop(folded, None)
-            return step_metrics
+            return others
         summary = self._summaries.get(folded)
         if summary is None:
             summary = self._summaries[folded] = SummaryTracker(definition)
         summary.definition = definition
-        return [*step_metrics, summary]
+        return [*others, summary]
 
     def indexed_observers(self, keys: Iterable[str]) -> tuple[tuple[int, ValueObserver], ...]:
         """Return the observers of a row's keys, each with the index of its key."""
-        if not self._definitions:
+        if not self:
             return ()
         return tuple((index, observer) for index, key in enumerate(keys) for observer in self.observers(key))
 

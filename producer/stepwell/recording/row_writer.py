@@ -21,7 +21,7 @@ from stepwell.media.journal_files import MediaFiles
 from stepwell.recording.cells import ROW_MAX_BYTES, VALUE_BYTES, build_cells, split_row
 from stepwell.recording.figures import Figures
 from stepwell.recording.kept_values import JsonText, keep_json_value, to_logged_value
-from stepwell.recording.metric_tracking import MetricTracker, with_step_metrics
+from stepwell.recording.metric_tracking import MetricTracker, ValueObserver, with_step_metrics
 from stepwell.recording.summary import Metric
 from stepwell.terminal import notify
 from stepwell.values.arrays import restore_value
@@ -323,6 +323,10 @@ class RowWriter:
             self._json_values[key] = (-1, keep_json_value(value))
             self._spellings.setdefault(fold_key(key), key)
         self._tracker.restore(figures)
+
+    def observe(self, find: Callable[[str], ValueObserver | None]) -> None:
+        """Attach an observer to each key for which the function returns one; called before the first row."""
+        self._tracker.find_observer = find
 
     def define(self, metric: Metric) -> None:
         """Apply a metric definition to later rows."""

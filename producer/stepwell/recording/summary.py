@@ -87,6 +87,10 @@ class Summary(MutableMapping[str, Any]):
     def __repr__(self) -> str:
         return repr(self._now())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles are plain dicts: they belong to no run."""
+        return dict, (self._now(),)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)

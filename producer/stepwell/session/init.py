@@ -65,7 +65,7 @@ def start_run(arguments: Mapping[str, Any], settings: ProducerSettings, reinit: 
     make_current(run)
     if spec.mode == "online":
         drain_on_sigterm(drain_all, settings.sigterm_drain_seconds)
-    if spec.mode == "online" and not spec.quiet and spec.primary:
+    if spec.mode == "online" and not spec.quiet and spec.primary and not run.is_displayed:
         notify(f"{spec.path}: see {run.url}")
     return run
 

@@ -148,6 +148,11 @@ class RunProperties(ABC):
         return str(self._folder)
 
     @property
+    def session(self) -> str:
+        """The random id of this session."""
+        return self._journal.info.session
+
+    @property
     def journal_path(self) -> str:
         """The journal of this session: a folder."""
         return str(self._journal.path)
@@ -191,3 +196,19 @@ class RunProperties(ABC):
     def url(self) -> str:
         """The URL of the run's page."""
         return f"{self._spec.base_url}/{quote(str(self.path))}"
+
+    def get_url(self) -> str:
+        """Return the URL of the run's page; wandb's earlier name."""
+        return self.url
+
+    def get_project_url(self) -> str:
+        """Return the URL of the project's page; wandb's earlier name."""
+        return self.project_url
+
+    def get_sweep_url(self) -> None:
+        """Return None: there are no sweeps."""
+        return self.sweep_url
+
+    def project_name(self) -> str:
+        """Return the run's project; wandb's earlier name."""
+        return self.project

@@ -101,7 +101,8 @@ class Replay:
         for sent, name in _DESCRIPTION.items():
             value = fields.get(sent)
             if value is not None and (value or not starts):
-                self._known = replace(self._known, **{name: tuple(value) if name == "tags" else value})
+                changed: dict[str, Any] = {name: tuple(value) if name == "tags" else value}
+                self._known = replace(self._known, **changed)
         for target, name in ((self._config, "config"), (self._by_hand, "summary")):
             target.update(fields.get(name) or {})
             for key in fields.get(f"{name}_remove") or ():

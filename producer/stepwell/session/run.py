@@ -18,17 +18,18 @@ from stepwell.recording.summary import Summary
 from stepwell.session.alerts import AlertLevel, Alerts
 from stepwell.session.artifacts import RunArtifacts
 from stepwell.session.config import Config
-from stepwell.session.defined_metrics import DefinedMetrics
+from stepwell.session.copies import restore_run
 from stepwell.session.ingest_status import IngestStatus, wait_until_ingested
 from stepwell.session.node_claims import NodeClaims
 from stepwell.session.open import SessionOutput
 from stepwell.session.primacy import Primacy
 from stepwell.session.receipt import Receipt, find_set_aside_files
+from stepwell.session.shown_run import ShownRun
 from stepwell.session.side_streams import STDERR, STDOUT, SideStreams
 from stepwell.session.spec import FINISH_TIMEOUT_SECONDS, RunSpec
 from stepwell.terminal import notify
 from stepwell.values.metadata import split_mapping
-from stepwell.wandb_compat import stand_in
+from stepwell.wandb_compat import missing_run_attribute_message, stand_in
 
 if TYPE_CHECKING:
     from stepwell.settings import ProducerSettings
@@ -37,7 +38,7 @@ State = Literal["finished", "failed", "crashed"]
 SessionOpener = Callable[[RunSpec], SessionOutput]
 
 
-class Run(DefinedMetrics, RunArtifacts):
+class Run(ShownRun, RunArtifacts):
     """A run that is being logged. Use it as a context manager, or call `finish()`.
 
     A forked child (a worker of a data loader) may log, too. Its first call opens a session of its own, with a writer
@@ -89,6 +90,7 @@ class Run(DefinedMetrics, RunArtifacts):
         self._side_streams.start()
         self._primacy = Primacy(spec, settings, self._journal, self._describe_run)
         self._primacy.start()
+        self._show_in_notebook()
 
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
         """Log one row of metrics; values are copied during the call.
@@ -133,6 +135,8 @@ class Run(DefinedMetrics, RunArtifacts):
         stored = self._wait_until_ingested(deadline - time.monotonic())
         self._receipt = self._build_receipt(stored)
         self._release_claims()
+        if self._display is not None:
+            self._display.stop()
         if not (self._spec.quiet if quiet is None else quiet):
             notify(str(self._receipt))
         return self._receipt
@@ -227,7 +231,7 @@ class Run(DefinedMetrics, RunArtifacts):
             """Return a substitute for wandb's other methods; see `stepwell.wandb_compat`."""
             substitute = stand_in(name)
             if substitute is None:
-                raise AttributeError(f"a run has no attribute {name!r}")
+                raise AttributeError(missing_run_attribute_message(name))
             return substitute
 
     def _write_event(self, event: str, **fields: Any) -> None:
@@ -267,6 +271,7 @@ class Run(DefinedMetrics, RunArtifacts):
     def after_fork_in_child(self) -> None:
         """In a forked child: abandon the parent's journal, and start a session at the first call that logs."""
         self._journal.abandon_in_child()
+        self._display = None
         self._side_streams.in_child(self._spec.for_forked_child(os.getpid(), self._rows.current))
         # State of the parent's threads, which don't exist here: referenced, so that no destructor closes it.
         self._inherited = (self._delivery, self._inherited)
@@ -299,6 +304,15 @@ class Run(DefinedMetrics, RunArtifacts):
         if error is not None and not isinstance(error, SystemExit) and self._receipt is None:
             self._side_streams.record_traceback(error)
         self.finish(exit_code=0 if ended_well else 1)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return restore_run, (self.run_path, self.session)
 
     def __repr__(self) -> str:
         return f"<stepwell.Run {self.path}>"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from threading import Thread
 from typing import Any
 
 import pytest
 
-from stepwell.console.stream_hook import hook_stream
+from stepwell.console.stream_hook import hook_stream, renew_hooks
 from stepwell.terminal import notify
 
 
@@ -103,3 +104,91 @@ def test_a_stream_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sys, "stdout", None)
     with pytest.raises(TypeError, match="stdout"):
         hook_stream("stdout", lambda *_: None)
+
+
+def test_a_write_that_is_put_back_is_hooked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout = _stdout(monkeypatch)
+    heard: list[str] = []
+    saved = stdout.write
+    end = hook_stream("stdout", lambda _, text: heard.append(text))
+    print("one")
+    stdout.write = saved  # type: ignore[method-assign]
+    # Past the hook: the bytes that reach the buffer are seen.
+    print("two")
+    renew_hooks()
+    print("three")
+    end()
+    print("four")
+    assert "".join(heard) == "one\ntwo\nthree\n"
+    assert _written(stdout) == "one\ntwo\nthree\nfour\n"
+
+
+@pytest.mark.parametrize("write_through", [True, False])
+def test_bytes_are_heard_and_texts_once(monkeypatch: pytest.MonkeyPatch, write_through: bool) -> None:
+    raw = io.BytesIO()
+    stdout = io.TextIOWrapper(raw, encoding="utf-8", write_through=write_through)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    print("before the hook")
+    heard: list[str] = []
+    end = hook_stream("stdout", lambda _, text: heard.append(text))
+    print("é text")
+    stdout.buffer.write("bytes é\n".encode())
+    for part in "split é\n".encode():
+        stdout.buffer.write(bytes([part]))
+    print("more", flush=True)
+    print("x" * 20_000)
+    stdout.buffer.write(memoryview(b"a view\n"))
+    stdout.writelines(["a\n", "b\n"])
+    stdout.flush()
+    end()
+    stdout.buffer.write(b"after\n")
+    assert "write" not in vars(stdout.buffer)
+    lines = "".join(heard).split("\n")
+    expected = ["é text", "bytes é", "split é", "more", "x" * 20_000, "a view", "a", "b", ""]
+    assert lines == expected
+    # Python itself writes what its text layer holds after bytes that came later.
+    assert sorted(raw.getvalue().decode()) == sorted("\n".join(["before the hook", *expected]) + "after\n")
+
+
+def test_a_text_through_several_hooks_is_heard_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout = _stdout(monkeypatch)
+    heard: list[str] = []
+    end = hook_stream("stdout", lambda _, text: heard.append(text))
+    ours = stdout.write
+    stdout.write = lambda text: ours(text.upper())  # type: ignore[method-assign]
+    renew_hooks()
+    stdout.write("a")
+    renew_hooks()
+    stdout.write("b")
+    stdout.flush()
+    end()
+    stdout.write("c")
+    assert (heard, _written(stdout)) == (["A", "B"], "ABC")
+
+
+def test_a_text_that_can_not_be_encoded_is_not_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout = _stdout(monkeypatch)
+    heard: list[str] = []
+    end = hook_stream("stdout", lambda _, text: heard.append(text))
+    with pytest.raises(UnicodeEncodeError):
+        stdout.write("é")
+    stdout.write("a")
+    notify("a notice")
+    stdout.buffer.write(b"b")
+    end()
+    assert heard == ["a", "b"]
+
+
+def test_threads_that_print_are_heard_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    heard: list[str] = []
+    end = hook_stream("stdout", lambda _, text: heard.append(text))
+    threads = [Thread(target=lambda: [stdout.write("line\n") for _ in range(2_000)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stdout.flush()
+    end()
+    assert "".join(heard).count("line\n") == 8_000
