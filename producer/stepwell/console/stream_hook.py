@@ -24,10 +24,11 @@ Sink = Callable[[str, str], None]
 
 
 class _Calls(threading.local):
-    """Calls of hooked writes in this thread: those under way, and the number of texts that were reported."""
+    """Calls of hooked writes in this thread: what those under way call, and the number of texts that were reported."""
 
-    depth = 0
-    reported = 0
+    def __init__(self) -> None:
+        self.writes: list[Callable[[str], Any]] = []
+        self.reported = 0
 
 
 class _StreamHook:
@@ -49,7 +50,7 @@ class _StreamHook:
         present = attributes.get("write")
         if getattr(present, "hook", None) is self:
             return
-        if self._buffer is not None:
+        if self._buffer is not None and not self._is_in_child():
             # What was written past the hook goes to the buffer now, where it is seen.
             with contextlib.suppress(OSError, ValueError):
                 self.stream.flush()
@@ -67,29 +68,34 @@ class _StreamHook:
 
     def _write(self, write: Callable[[str], Any], text: str) -> Any:
         """Write the user's output first, including any exception, and report it then."""
-        calls, buffer = self._calls, self._buffer
-        reported = calls.reported
-        if buffer is None or not self.sinks:
-            written = write(text)
-        else:
-            with self._held():
-                calls.depth += 1
-                buffer.expect(text, replaces=calls.depth > 1)
-                try:
-                    written = write(text)
-                except BaseException:
-                    buffer.expect("", replaces=True)
-                    raise
-                finally:
-                    calls.depth -= 1
+        calls, reported = self._calls, self._calls.reported
+        # A signal handler that prints during a call enters by the same hook, code that wraps this hook by another one.
+        is_wrapped = bool(calls.writes) and calls.writes[-1] is not write
+        is_nested = bool(calls.writes) and not is_wrapped
+        with self._held():
+            calls.writes.append(write)
+            if self._buffer is not None:
+                self._buffer.expect(text, replaces=is_wrapped, overtakes=is_nested)
+            try:
+                written = write(text)
+            except BaseException:
+                if self._buffer is not None:
+                    self._buffer.expect("", replaces=True)
+                raise
+            finally:
+                calls.writes.pop()
         if text and calls.reported == reported:
-            calls.reported += 1
             self._report(text)
+            calls.reported += not is_nested
         return written
+
+    def _is_in_child(self) -> bool:
+        """Return whether the process was forked since the stream was last written to."""
+        return self._owner != os.getpid()
 
     def _held(self) -> threading.RLock:
         """Return the lock that keeps the order of texts. A forked child has one of its own: a thread may hold it."""
-        if self._owner != os.getpid():
+        if self._is_in_child():
             self._lock, self._owner = threading.RLock(), os.getpid()
         return self._lock
 
@@ -100,7 +106,8 @@ class _StreamHook:
 
     def remove(self) -> None:
         """Restore `write` if it is still ours; otherwise it stays as a pass-through for the later wrapper."""
-        if self._buffer is not None:
+        # A forked child would write what its parent has not flushed yet, too: there, the buffer stays hooked.
+        if self._buffer is not None and not self._is_in_child():
             self._buffer.remove()
             self._buffer = None
         if self._own is None or vars(self.stream).get("write") is not self._own:

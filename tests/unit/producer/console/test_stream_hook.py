@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -177,6 +179,61 @@ def test_a_text_that_can_not_be_encoded_is_not_expected(monkeypatch: pytest.Monk
     stdout.buffer.write(b"b")
     end()
     assert heard == ["a", "b"]
+
+
+def test_texts_that_arrive_in_another_form_do_not_disturb_later_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\r\n", line_buffering=True)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    heard: list[str] = []
+    end = hook_stream("stdout", lambda _, text: heard.append(text))
+    stdout.write("first\n")
+    stdout.reconfigure(newline="\n")
+    stdout.write("second\n")
+    end()
+    assert heard.count("second\n") == 1
+
+
+def test_a_signal_handler_that_prints_is_heard_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    stdout = io.TextIOWrapper(raw, encoding="utf-8", write_through=True)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    heard: list[str] = []
+    end = hook_stream("stdout", lambda _, text: heard.append(text))
+    write = stdout.buffer.write
+    prints = ["handler\n"]
+
+    def interrupted(data: bytes) -> int:
+        while prints:
+            sys.stdout.write(prints.pop())
+        return write(data)
+
+    stdout.buffer.write = interrupted  # type: ignore[method-assign]
+    sys.stdout.write("text\n")
+    end()
+    assert sorted(heard) == ["handler\n", "text\n"]
+    assert sorted(raw.getvalue().decode().splitlines()) == ["handler", "text"]
+
+
+def test_a_forked_child_flushes_nothing_of_its_parent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as file:
+        stdout = io.TextIOWrapper(file, encoding="utf-8")
+        monkeypatch.setattr(sys, "stdout", stdout)
+        heard: list[str] = []
+        end = hook_stream("stdout", lambda _, text: heard.append(text))
+        stdout.write("pending\n")
+        child = os.fork()
+        if child == 0:
+            end()
+            hook_stream("stdout", lambda _, text: heard.append(text))
+            stdout.write("of the child\n")
+            stdout.flush()
+            os._exit(len(heard))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
+        stdout.flush()
+        end()
+        stdout.detach()
+    # Python's own buffer: what the parent had not flushed is in the child's, too.
+    assert sorted((tmp_path / "out").read_text().splitlines()) == ["of the child", "pending", "pending"]
 
 
 def test_threads_that_print_are_heard_once(monkeypatch: pytest.MonkeyPatch) -> None:
