@@ -96,12 +96,14 @@ class BufferHook:
 
 def hook_buffer(stream: Any, report: Callable[[str], None]) -> BufferHook | None:
     """Report what is written to a text stream's buffer from now on; None if it has none that can be hooked."""
+    if not isinstance(stream, TextIOWrapper):
+        return None
     try:
         name = codecs.lookup(stream.encoding).name
         if name not in _STATELESS or "write" in vars(stream.buffer):
             return None
         stream.flush()
-        return BufferHook(stream, name, report) if isinstance(stream, TextIOWrapper) else None
+        return BufferHook(stream, name, report)
     except (AttributeError, TypeError, LookupError, ValueError, OSError):
         return None
 

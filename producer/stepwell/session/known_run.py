@@ -15,7 +15,7 @@ from stepwell_schemas.rules.metric_definitions import Definition, find_definitio
 
 @dataclass(frozen=True, slots=True)
 class KnownRun:
-    """What is known of a run.
+    """A run as far as it is known.
 
     Attributes:
         name, notes, tags, group, job_type: "" or empty if none was given.
