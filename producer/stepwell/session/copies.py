@@ -20,44 +20,36 @@ class DetachedRun:
     """A run that was pickled in another process. It becomes this process's session of the run when there is one.
 
     Attributes:
-        run_path: the run's path. Without a session, any other access raises UsageError.
+        run_path: the run's path. `id`, `entity`, `project` and `path` are its parts and its text. Without a session,
+            any other access raises UsageError.
     """
 
     def __init__(self, run_path: RunPath, session: str) -> None:
         self.run_path = run_path
         self._session = session
 
-    @property
-    def id(self) -> str:
-        """The run's id."""
-        return self.run_path.run_id
-
-    @property
-    def entity(self) -> str:
-        """The entity that the run belongs to."""
-        return self.run_path.entity
-
-    @property
-    def project(self) -> str:
-        """The run's project."""
-        return self.run_path.project
-
-    @property
-    def path(self) -> str:
-        """`entity/project/run_id`."""
-        return str(self.run_path)
-
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
+        own = {**self.run_path._asdict(), "id": self.run_path.run_id, "path": str(self.run_path)}
+        return own[name] if name in own else getattr(self._find(name), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in {"run_path", "_session"}:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._find(name), name, value)
+
+    def _find(self, name: str) -> Run:
         run = find_live_run(self.run_path, self._session)
         if run is None:
+            run_id = self.run_path.run_id
             raise UsageError(
                 f"{self.run_path} was unpickled in a process that has no session of it, so .{name} is unknown: call"
-                f" init(id={self.id!r}, resume='must') to continue it, or init(id={self.id!r}, writer=…) to log to it"
+                f" init(id={run_id!r}, resume='must') to continue it, or init(id={run_id!r}, writer=…) to log to it"
                 " next to the process that runs it"
             )
-        return getattr(run, name)
+        return run
 
     def __reduce__(self) -> tuple[Any, ...]:
         return restore_run, (self.run_path, self._session)

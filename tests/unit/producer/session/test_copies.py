@@ -61,7 +61,8 @@ def test_a_pickle_becomes_the_session_that_resumes_the_run(tmp_path: Path) -> No
         detached.log({"a": 1})
     with stepwell.init("me", "p", tmp_path, "run", mode="offline", settings={"quiet": True}) as run:
         detached.log({"a": 1})
-        assert run.summary["a"] == 1
+        detached.notes = "n"
+        assert (run.summary["a"], run.notes) == (1, "n")
         assert pickle.loads(pickle.dumps(detached)) is run
 
 
