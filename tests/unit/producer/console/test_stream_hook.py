@@ -202,7 +202,7 @@ def test_a_signal_handler_that_prints_is_heard_as_well(monkeypatch: pytest.Monke
     write = stdout.buffer.write
     prints = ["handler\n"]
 
-    def interrupted(data: bytes) -> int:
+    def interrupted(data: Any) -> int:
         while prints:
             sys.stdout.write(prints.pop())
         return write(data)
