@@ -205,7 +205,7 @@ class RunProperties(ABC):
         """Return the URL of the project's page; wandb's earlier name."""
         return self.project_url
 
-    def get_sweep_url(self) -> None:
+    def get_sweep_url(self) -> str | None:
         """Return None: there are no sweeps."""
         return self.sweep_url
 

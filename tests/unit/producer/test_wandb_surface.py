@@ -312,6 +312,6 @@ def test_earlier_names_of_a_run(run: stepwell.Run) -> None:
     assert (run.get_url(), run.get_project_url(), run.get_sweep_url()) == (run.url, run.project_url, None)
     assert run.project_name() == run.project
     with pytest.raises(AttributeError, match=r"no attribute '_telemetry': it is internal to wandb"):
-        run._telemetry  # noqa: B018
+        run._telemetry  # type: ignore[attr-defined]  # noqa: B018
     with pytest.raises(AttributeError, match=r"no attribute 'nonsense'$"):
-        run.nonsense  # noqa: B018
+        run.nonsense  # type: ignore[attr-defined]  # noqa: B018
