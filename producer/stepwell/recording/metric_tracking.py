@@ -46,9 +46,11 @@ class SummaryTracker:
         self._first = value if self._first is LEFT_OUT else self._first
         if value != value:
             return
-        # In this order: NaN, where there was no number yet, is neither less nor greater.
-        self._low = min(value, self._low)
-        self._high = max(value, self._high)
+        # Negated: where there was no number yet there is NaN, which is neither less nor greater.
+        if not value >= self._low:
+            self._low = value
+        if not value <= self._high:
+            self._high = value
         self._count += 1
         self._total += as_float(value) if isinstance(value, int) else value
 
