@@ -11,6 +11,7 @@ from typing import Any, Final
 from stepwell.delivery.order import JournalEntry
 from stepwell.errors import JournalError
 from stepwell.journal.reader import JournalItem, JsonRow, MetaEvent, Reader, Rows
+from stepwell.journal.segments import first_position
 from stepwell.journal.stored import StoredJournal
 from stepwell.recording.figures import array_figures
 from stepwell.recording.metric_tracking import SummaryTracker
@@ -46,6 +47,10 @@ def replay_journals(known: KnownRun, journals: Iterable[JournalEntry], settled: 
         # What can't be read is reported when the journal is delivered.
         with contextlib.suppress(OSError, JournalError), StoredJournal(path) as journal:
             reader = Reader(check=False)
+            # A journal that is kept holds the whole session: only segments with further records are read.
+            starts = [first_position(segment) for segment in journal.segments() if segment.info.sequence <= done]
+            if starts:
+                reader.skip_to(journal, starts[-1])
             for item in reader.read_all(journal):
                 records = len(item.array) if isinstance(item, Rows) else 1
                 at = reader.position.sequence - records

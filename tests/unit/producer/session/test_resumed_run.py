@@ -11,16 +11,24 @@ import numpy as np
 import pytest
 
 import stepwell
+from stepwell.delivery.order import JournalEntry
 from stepwell.errors import ApiError
+from stepwell.journal.format import TAG_EVENT, JournalInfo
+from stepwell.journal.journal import Journal
 from stepwell.recording.figures import Figures, array_figures
+from stepwell.recording.row_writer import RowWriter
 from stepwell.session import resume
 from stepwell.session.known_run import KnownRun, means_wanted
+from stepwell.session.replay import replay_journals
 from stepwell.session.stored_run import _moments
 from stepwell_schemas.events.codec import decode
 from stepwell_schemas.events.models import RunStarted, RunUpdated
+from stepwell_schemas.limits import MIB
+from stepwell_schemas.rules.identifiers import RunPath
 from support.readers.journals import encode_journal
 
 Init = Callable[..., stepwell.Run]
+RUN = RunPath("me", "p", "run")
 
 
 @pytest.fixture
@@ -120,6 +128,30 @@ def test_values_of_other_writers_do_not_replace_the_primary_ones(init: Init) -> 
     third.log({"loss": 9.0, "own": 3.0})
     third.finish()
     assert dict(init(resume="must").summary) == {"loss": 2.0, "own": 3.0}
+
+
+@pytest.mark.parametrize("settled", [0, 1, 2, 70_000, 120_003, 200_000])
+def test_records_that_the_service_has_are_not_counted_again(tmp_path: Path, settled: int) -> None:
+    info = JournalInfo(*RUN, "session", "")
+    journal = Journal(tmp_path / "run-session.journal", info, 64 * MIB, "drop")
+    journal.append_json(TAG_EVENT, {"event": "RunStarted", "config": {"lr": 1}, "display_name": "nice"})
+    rows = RowWriter(journal, 0, "run")
+    for row in range(120_000):
+        rows.log({"acc": float(row)}, None, None)
+    rows.log({"acc": 5, "text": "slow"}, None, None)
+    journal.append_json(
+        TAG_EVENT, {"event": "RunUpdated", "metrics": [{"name": "acc", "summary": "mean"}], "summary": {"best": 1}}
+    )
+    assert len(journal.segments()) > 2
+    journal.release()
+    known = replay_journals(KnownRun(), [JournalEntry(journal.path, journal.info)], {"session": settled})
+    values = [*range(120_000), 5]
+    left = values[max(0, settled - 1) :]
+    found = known.figures.get("acc", Figures())
+    assert (found.numbers, found.total) == (len(left), sum(left))
+    assert known.config == ({"lr": 1} if settled == 0 else {})
+    assert known.by_hand == ({"best": 1} if settled < 120_003 else {})
+    assert known.logged.get("acc") == (5 if left else None)
 
 
 def test_what_the_service_knows() -> None:
