@@ -28,7 +28,6 @@ SKIPPED: Final[dict[str, tuple[str, Any]]] = {
     "log_code": ("code is not stored; the Git commit of the script's checkout is", None),
     "mark_preempting": ("", None),
     "pin_config_keys": ("", None),
-    "display": ("notebooks don't show the run's page: open run.url", False),
     "setup": ("", None),
     "ensure_configured": ("", None),
     "_label": ("", None),
@@ -51,7 +50,6 @@ REFUSED: Final[dict[str, str]] = {
     "Graph": "log a picture of the model as an Image",
     "attach": "use init(id=…, writer=…) to log to the run from another process",
     "status": "use `stepwell status` for the service, finish() for the run",
-    "to_html": "run.url is the run's page",
 }
 """Calls that raise, each with what to do instead."""
 
@@ -157,6 +155,12 @@ def stand_in(name: str) -> Callable[..., Any] | None:
 
         return refuse
     return None
+
+
+def missing_run_attribute_message(name: str) -> str:
+    """Return the message of an AttributeError for a name of a run."""
+    remedy = ": it is internal to wandb; a run has the names of wandb's documentation" if name.startswith("_") else ""
+    return f"a run has no attribute {name!r}{remedy}"
 
 
 def missing_attribute_message(name: str) -> str:

@@ -35,9 +35,11 @@ class Capture:
         dropped: printed lines that were not recorded.
     """
 
-    def __init__(self, write: Write) -> None:
+    def __init__(self, write: Write, check: Callable[[], None] | None = None) -> None:
+        """Prepare the thread; it calls `check` every second, and whenever there is output."""
         self.dropped = 0
         self._write = write
+        self._check = check or _no_check
         # Reentrant: a signal handler may print while the main thread does.
         self._lock = threading.RLock()
         self._queue: deque[tuple[str, str, int]] = deque()
@@ -83,8 +85,9 @@ class Capture:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            self._wake.wait(_STATE_SECONDS if any(self._states_now().values()) else None)
+            self._wake.wait(_STATE_SECONDS)
             self._wake.clear()
+            self._check()
             self._stopped.wait(TICK_SECONDS)
             self._take(LINES_A_TICK)
             self._write_states()
@@ -135,3 +138,7 @@ class Capture:
             self._state_at = now
             self._states[name] = state
             self._write(name, state, time.time_ns() // 1000, True)
+
+
+def _no_check() -> None:
+    """Do nothing."""

@@ -19,6 +19,7 @@ from stepwell.journal.format import (
     pack_acknowledged,
     pack_heartbeat,
 )
+from stepwell.journal.permissions import create_file
 from stepwell.journal.segments import write_all
 
 
@@ -29,7 +30,7 @@ class Head:
         """Create the file, and lock it as its owner. Raises: OSError, JournalError."""
         header = build_header(info)
         path = folder / HEAD_NAME
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._file = create_file(path)
         self._beats = 0
         self._lock: int | None = None
         try:

@@ -38,10 +38,10 @@ class _Heart:
             self._journals.add(journal)
             if self._thread is None or not self._thread.is_alive():
                 self._stop = threading.Event()
-                self._thread = threading.Thread(
-                    target=self._run, args=(self._stop,), name="stepwell-heartbeat", daemon=True
-                )
-                self._thread.start()
+                thread = threading.Thread(target=self._run, args=(self._stop,), name="stepwell-heartbeat", daemon=True)
+                self._thread = None
+                thread.start()
+                self._thread = thread
 
     def remove(self, journal: Beating) -> None:
         """Stop beating for a journal; the thread ends with the last one."""

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 from stepwell.journal.format import (
     HEADER_BYTES,
@@ -22,9 +22,7 @@ from stepwell.journal.format import (
     SegmentInfo,
     build_header,
 )
-
-_MODE: Final = 0o600
-
+from stepwell.journal.permissions import create_file
 
 PWrite = Callable[[bytes, int], int]
 """Writes bytes at a byte of a segment, and returns the number of those written. Raises: OSError."""
@@ -82,7 +80,7 @@ class FileSegment:
         """Create the file with its header. Raises: OSError, and leaves no file then; JournalError."""
         header = build_header(info, segment)
         path = folder / segment_name(segment.number)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+        file = create_file(path)
         try:
             write_all(file, header, 0)
         except OSError:

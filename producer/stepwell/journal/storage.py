@@ -14,6 +14,7 @@ from stepwell.journal.folders import quarantine, remove_journal
 from stepwell.journal.format import MAGIC, JournalInfo, Position, SegmentInfo
 from stepwell.journal.head import Head
 from stepwell.journal.owner import sign
+from stepwell.journal.permissions import create_folder
 from stepwell.journal.segments import FileSegment, MemorySegment, WritableSegment
 from stepwell_schemas.limits import MIB
 
@@ -104,10 +105,10 @@ class FileStorage(MemoryStorage):
         super().__init__(sign(info))
         self.path = path
         self._damaged: set[str] = set()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        create_folder(path.parent, exist_ok=True)
         # Under another name until it is complete and locked: no other process takes a part of it for an orphan.
         self._folder = path.with_name(path.name + _NEW_SUFFIX)
-        self._folder.mkdir()
+        create_folder(self._folder)
         head: Head | None = None
         try:
             head = Head(self._folder, self.info)
@@ -160,7 +161,7 @@ class FileStorage(MemoryStorage):
 
     def save(self) -> None:
         """Write the files again after they were deleted. Raises: OSError."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        create_folder(self.path, exist_ok=True)
         for segment in self.segments:
             with (self.path / segment.name).open("wb") as file:
                 for at in range(0, segment.size(), MIB):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
+from stepwell.recording.figures import NO_FIGURES, Figures
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.kinds import as_float
 from stepwell_schemas.rules.metric_definitions import LEFT_OUT, Definition, find_definition
@@ -22,14 +23,20 @@ class ValueObserver(Protocol):
 class SummaryTracker:
     """Running minimum, maximum, mean, first and last of one key's numbers; the first three ignore NaN."""
 
-    def __init__(self, definition: Definition) -> None:
+    def __init__(self, definition: Definition, known: Figures = NO_FIGURES) -> None:
+        """Begin with the figures of earlier sessions."""
         self.definition = definition
-        self._last: Any = None
-        self._first: Any = LEFT_OUT
-        self._low: Any = _NAN
-        self._high: Any = _NAN
-        self._count = 0
-        self._total = 0.0
+        self._low, self._high, self._first, self._last, self._count, self._total = known
+
+    @property
+    def figures(self) -> Figures:
+        """The figures of the numbers so far."""
+        last = self._last if is_number(self._last) else LEFT_OUT
+        return Figures(self._low, self._high, self._first, last, self._count, self._total)
+
+    def merge(self, later: Figures) -> None:
+        """Add the figures of numbers that came after the ones so far."""
+        self._low, self._high, self._first, self._last, self._count, self._total = self.figures.then(later)
 
     def add(self, value: Any) -> None:
         """Add a value."""
@@ -39,8 +46,11 @@ class SummaryTracker:
         self._first = value if self._first is LEFT_OUT else self._first
         if value != value:
             return
-        self._low = value if not self._count or value < self._low else self._low
-        self._high = value if not self._count or value > self._high else self._high
+        # Negated: where there was no number yet there is NaN, which is neither less nor greater.
+        if not value >= self._low:
+            self._low = value
+        if not value <= self._high:
+            self._high = value
         self._count += 1
         self._total += as_float(value) if isinstance(value, int) else value
 
@@ -68,16 +78,28 @@ class StepMetric:
 
 
 class MetricTracker:
-    """The metric definitions of a run, in order of definition, and what they observe."""
+    """The metric definitions of a run, in order of definition, and what they observe.
+
+    Attributes:
+        find_observer: returns a further observer of a key, or None.
+    """
 
     def __init__(self) -> None:
         self._definitions: dict[str, Definition] = {}
         self._definition_by_key: dict[str, Definition] = {}
         self._summaries: dict[str, SummaryTracker] = {}
         self._step_metrics: dict[str, StepMetric] = {}
+        self.find_observer: Callable[[str], ValueObserver | None] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._definitions)
+        return bool(self._definitions) or self.find_observer is not None
+
+    def restore(self, figures: Mapping[str, Figures]) -> None:
+        """Begin with the figures of earlier sessions, by key; those that no definition requests are dropped."""
+        for key, known in figures.items():
+            definition = self._definition(key)
+            if definition.summary:
+                self._summaries[fold_key(key)] = SummaryTracker(definition, known)
 
     def define(self, definition: Definition) -> None:
         """Add a definition, or replace the one of the same name."""
@@ -90,20 +112,22 @@ class MetricTracker:
     def observers(self, key: str) -> list[ValueObserver]:
         """Return the observers of a key."""
         folded = fold_key(key)
-        step_metrics: list[ValueObserver] = [self._step_metrics[folded]] if folded in self._step_metrics else []
+        others: list[ValueObserver] = [self._step_metrics[folded]] if folded in self._step_metrics else []
+        if self.find_observer is not None and (further := self.find_observer(key)) is not None:
+            others.append(further)
         definition = self._definition(key)
         if not definition.summary:
             self._summaries.pop(folded, None)
-            return step_metrics
+            return others
         summary = self._summaries.get(folded)
         if summary is None:
             summary = self._summaries[folded] = SummaryTracker(definition)
         summary.definition = definition
-        return [*step_metrics, summary]
+        return [*others, summary]
 
     def indexed_observers(self, keys: Iterable[str]) -> tuple[tuple[int, ValueObserver], ...]:
         """Return the observers of a row's keys, each with the index of its key."""
-        if not self._definitions:
+        if not self:
             return ()
         return tuple((index, observer) for index, key in enumerate(keys) for observer in self.observers(key))
 

@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping
 from time import time_ns
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from stepwell.errors import NoRoomError, UsageError
 from stepwell.journal.format import RECORD_HEAD, TAG_ROW
@@ -19,7 +19,9 @@ from stepwell.journal.journal import Journal
 from stepwell.journal.row_layout import Layout, struct_codes
 from stepwell.media.journal_files import MediaFiles
 from stepwell.recording.cells import ROW_MAX_BYTES, VALUE_BYTES, build_cells, split_row
-from stepwell.recording.metric_tracking import MetricTracker, to_python_scalar, with_step_metrics
+from stepwell.recording.figures import Figures
+from stepwell.recording.kept_values import JsonText, keep_json_value, to_logged_value
+from stepwell.recording.metric_tracking import MetricTracker, ValueObserver, with_step_metrics
 from stepwell.recording.summary import Metric
 from stepwell.terminal import notify
 from stepwell.values.arrays import restore_value
@@ -42,17 +44,6 @@ RowShape = tuple[tuple[str, ...], tuple[type, ...]]
 
 _pack_head = RECORD_HEAD.pack
 _crc32 = zlib.crc32
-
-
-class JsonText(NamedTuple):
-    """JSON of a logged list, array, None or media value."""
-
-    text: str
-
-
-def _plain(value: Any) -> Any:
-    """Return a kept value as it was logged."""
-    return restore_value(json.loads(value.text)) if isinstance(value, JsonText) else to_python_scalar(value)
 
 
 class RowWriter:
@@ -325,6 +316,18 @@ class RowWriter:
         self._files = self._files.for_journal(journal)
         self._on_first_row = None
 
+    def restore(self, known: Mapping[str, Any], figures: Mapping[str, Figures]) -> None:
+        """Begin with each metric's last value in earlier sessions, in JSON's types, and with the figures of some."""
+        for key, value in known.items():
+            # As if logged before the first record, so that every row of this session is newer.
+            self._json_values[key] = (-1, keep_json_value(value))
+            self._spellings.setdefault(fold_key(key), key)
+        self._tracker.restore(figures)
+
+    def observe(self, find: Callable[[str], ValueObserver | None]) -> None:
+        """Attach an observer to each key for which the function returns one; called before the first row."""
+        self._tracker.find_observer = find
+
     def define(self, metric: Metric) -> None:
         """Apply a metric definition to later rows."""
         with self.journal.lock:
@@ -345,7 +348,7 @@ class RowWriter:
             shown = self._spellings.get(fold_key(key), key)
             if shown not in last or last[shown][0] <= number:
                 last[shown] = number, value
-        summaries = {key: self._tracker.summary(key, _plain(value)) for key, (_, value) in last.items()}
+        summaries = {key: self._tracker.summary(key, to_logged_value(value)) for key, (_, value) in last.items()}
         return {key: value for key, value in summaries.items() if value is not LEFT_OUT}
 
     def _newest_values(self) -> dict[str, tuple[int, Any]]:

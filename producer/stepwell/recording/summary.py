@@ -55,11 +55,15 @@ class Summary(MutableMapping[str, Any]):
     """A mapping that is computed when read. Values set by the user are sent, and later rows don't change them."""
 
     def __init__(
-        self, logged: Callable[[], Mapping[str, Any]], send: Callable[[dict[str, Any], list[str]], None]
+        self,
+        logged: Callable[[], Mapping[str, Any]],
+        send: Callable[[dict[str, Any], list[str]], None],
+        known: Mapping[str, Any] | None = None,
     ) -> None:
+        """Begin with the `known` values that the user set in earlier sessions."""
         self._logged = logged
         self._send = send
-        self._explicit: dict[str, Any] = {}
+        self._explicit: dict[str, Any] = dict(known or {})
 
     def _now(self) -> dict[str, Any]:
         return {**self._logged(), **self._explicit}
@@ -82,6 +86,10 @@ class Summary(MutableMapping[str, Any]):
 
     def __repr__(self) -> str:
         return repr(self._now())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles are plain dicts: they belong to no run."""
+        return dict, (self._now(),)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

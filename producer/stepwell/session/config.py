@@ -34,6 +34,10 @@ class Config(MutableMapping[str, Any]):
     def __repr__(self) -> str:
         return repr(self._values)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles are plain dicts: they belong to no run."""
+        return dict, (self.as_dict(),)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)

@@ -65,7 +65,7 @@ def start_run(arguments: Mapping[str, Any], settings: ProducerSettings, reinit: 
     make_current(run)
     if spec.mode == "online":
         drain_on_sigterm(drain_all, settings.sigterm_drain_seconds)
-    if spec.mode == "online" and not spec.quiet and spec.primary:
+    if spec.mode == "online" and not spec.quiet and spec.primary and not run.is_displayed:
         notify(f"{spec.path}: see {run.url}")
     return run
 
@@ -106,7 +106,7 @@ def build_spec(arguments: Mapping[str, Any], settings: ProducerSettings, resume:
     return RunSpec(
         path=path,
         writer=writer,
-        name=parse_text("name", arguments.get("name")) or path.run_id,
+        name=parse_text("name", arguments.get("name")),
         notes=parse_text("notes", arguments.get("notes")),
         tags=parse_tags(arguments.get("tags")),
         group=parse_text("group", arguments.get("group")),
@@ -125,6 +125,7 @@ def build_spec(arguments: Mapping[str, Any], settings: ProducerSettings, resume:
         code=code,
         launch=launch,
         primary=primary,
+        known=start.known,
     )
 
 

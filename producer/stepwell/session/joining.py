@@ -70,4 +70,5 @@ def claim_writer(spec: RunSpec, claims: NodeClaims, settings: ProducerSettings, 
         lineage_step=start.lineage.step,
         primary=spec.primary and not spec.launch.parallel,
         auto_file=None,
+        known=start.known,
     )

@@ -6,12 +6,14 @@ import atexit
 import os
 import sys
 import time
+import weakref
 from typing import TYPE_CHECKING, Final
 
 from stepwell.session.spec import FINISH_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from stepwell.session.run import Run
+    from stepwell_schemas.rules.identifiers import RunPath
 
 CHILD_EXIT_SECONDS: Final = 2.0
 """Time limit for the delivery of a forked child at its exit; its parent delivers the rest."""
@@ -20,10 +22,11 @@ _EXIT_PRIORITY: Final = 100
 
 
 class _Current:
-    """The run that module-level functions use, and all unfinished runs."""
+    """The run that module-level functions use, all unfinished runs, and all that something still refers to."""
 
     run: Run | None = None
     live: Final[list[Run]] = []
+    every: Final[weakref.WeakSet[Run]] = weakref.WeakSet()
 
 
 def current_run() -> Run | None:
@@ -36,8 +39,16 @@ def make_current(run: Run) -> None:
     """Make a run the current one, and finish it at process exit."""
     _Current.run = run
     _Current.live.append(run)
+    _Current.every.add(run)
     _Current.live[:] = [live for live in _Current.live if not live.finished]
     finish_with_worker()
+
+
+def find_live_run(path: RunPath, session: str) -> Run | None:
+    """Return this process's run of a session, also a finished one; otherwise an open run of the same path."""
+    others = [run for run in list(_Current.every) if run.run_path == path]
+    own = [run for run in others if run.session == session]
+    return next(iter([*own, *(run for run in others if not run.finished)]), None)
 
 
 def _finish_all() -> None:

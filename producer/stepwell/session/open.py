@@ -24,7 +24,9 @@ from stepwell.journal import locks
 from stepwell.journal.format import JournalInfo
 from stepwell.journal.journal import Journal, MemoryJournal
 from stepwell.journal.null_journal import NullJournal
+from stepwell.journal.permissions import create_folder
 from stepwell.session.spec import RunSpec
+from stepwell.session.surroundings import absolute_folder, reserve_standard_files
 from stepwell.terminal import notify
 from stepwell_schemas.limits import MIB
 from stepwell_schemas.rules.identifiers import RunPath
@@ -50,7 +52,7 @@ class SessionOutput(NamedTuple):
 
 
 def open_session(spec: RunSpec, settings: ProducerSettings) -> SessionOutput:
-    """Open a session without starting its delivery. Raises: JournalError, offline, if no folder is writable."""
+    """Open a session without starting its delivery. Raises: JournalError if the writer's name is too long."""
     # Imported here: asyncio would take a third of the time of `import stepwell`.
     from stepwell.delivery.sender import NoDelivery, Sender
 
@@ -69,10 +71,9 @@ def open_session(spec: RunSpec, settings: ProducerSettings) -> SessionOutput:
     )
     if spec.mode == "disabled":
         return SessionOutput(NullJournal(info), NoDelivery())
+    reserve_standard_files()
     folders = open_folders(settings)
-    journal = _open_journal(
-        folders.folder, _with_place(info, folders, forked=spec.forked), settings, memory=spec.mode == "online"
-    )
+    journal = _open_journal(folders.folder, _with_place(info, folders, forked=spec.forked), settings)
     others = None if spec.forked else _report_other_runs(spec, folders, settings)
     if spec.mode == "offline":
         return SessionOutput(journal, NoDelivery())
@@ -84,7 +85,7 @@ def open_session(spec: RunSpec, settings: ProducerSettings) -> SessionOutput:
 
 def open_folders(settings: ProducerSettings) -> JournalFolders:
     """Return the folders of journals under these settings."""
-    return JournalFolders(settings.dir.absolute() / "journals", settings.destination)
+    return JournalFolders(absolute_folder(settings.dir) / "journals", settings.destination)
 
 
 def _with_place(info: JournalInfo, folders: JournalFolders, *, forked: bool) -> JournalInfo:
@@ -134,20 +135,27 @@ def open_stream(spec: RunSpec, main: Journal, stream: str) -> Journal:
 
 
 def make_files_folder(folder: Path | None, run: RunPath) -> Path:
-    """Return the folder for a run's own files, created if needed: below `folder`, or a temporary one."""
+    """Return the folder for a run's own files: below `folder`, or a temporary one; created if that is possible."""
     if folder is not None:
-        path = folder.absolute().joinpath("files", *(safe_file_name(part) for part in run))
+        path = absolute_folder(folder).joinpath("files", *(safe_file_name(part) for part in run))
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            create_folder(path, exist_ok=True)
         except OSError as error:
             notify(f"{run}: can't create the folder {path}: {error.strerror}; run.dir is a temporary folder")
         else:
             return path
-    return Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX))
+    try:
+        return Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX))
+    except OSError as error:
+        notify(f"{run}: can't create a temporary folder: {error.strerror}; run.dir does not exist")
+        return absolute_folder(folder or Path("files"))
 
 
-def _open_journal(folder: Path, info: JournalInfo, settings: ProducerSettings, *, memory: bool) -> Journal:
-    """Create the journal: in its folder, otherwise in a temporary one, otherwise in memory. Raises: JournalError."""
+def _open_journal(folder: Path, info: JournalInfo, settings: ProducerSettings) -> Journal:
+    """Create the journal: in its folder, otherwise in a temporary one, otherwise in memory.
+
+    Raises: JournalError if the writer's name is too long.
+    """
     name = journal_name(info.run_id, info.session)
     bound, policy = settings.journal_max_bytes, settings.journal_when_full
     try:
@@ -157,13 +165,12 @@ def _open_journal(folder: Path, info: JournalInfo, settings: ProducerSettings, *
     try:
         journal = Journal(Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX)) / name, info, bound, policy)
     except (OSError, JournalError):
-        if not memory:
-            raise JournalError(f"{first}; {_REMEDY}") from first
+        pass
     else:
         notify(f"{info.run_id}: {first}; using {journal.path} instead; {_REMEDY}")
         return journal
     notify(
-        f"{info.run_id}: {first}; the journal is kept in memory, and data that are not delivered when this process "
-        f"ends are lost; {_REMEDY}"
+        f"{info.run_id}: {first}; the journal is kept in memory, and data that are not delivered when this process"
+        f" ends are lost{', which are all data of an offline run' if info.offline else ''}; {_REMEDY}"
     )
     return MemoryJournal(folder / name, info, min(bound, _MEMORY_MAX_BYTES), policy)

@@ -18,8 +18,8 @@ from stepwell.errors import StepwellError
 from stepwell.session.ingest_status import wait_until_ingested
 from stepwell.session.launch import Launch
 from stepwell.session.open import open_folders
-from stepwell.session.resume import open_api
 from stepwell.session.spec import RunSpec
+from stepwell.session.stored_run import open_api
 
 if TYPE_CHECKING:
     from stepwell.journal.journal import Journal
@@ -65,7 +65,8 @@ class Primacy:
     def start(self) -> None:
         """Look once whether another session has described the run, in some seconds."""
         if not self._spec.primary and self._spec.mode == "online":
-            self._timer.start()
+            with contextlib.suppress(RuntimeError):  # the thread limit is reached: its end looks
+                self._timer.start()
 
     def ends_run(self, seconds: float) -> bool:
         """Return whether the end of this session ends the run; send the description before, if it is missing.

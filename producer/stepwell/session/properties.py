@@ -128,12 +128,12 @@ class RunProperties(ABC):
     @property
     def group(self) -> str:
         """The run's group."""
-        return self._spec.group
+        return self._spec.group or self._spec.known.group
 
     @property
     def job_type(self) -> str:
         """The run's job type."""
-        return self._spec.job_type
+        return self._spec.job_type or self._spec.known.job_type
 
     @property
     def resumed(self) -> bool:
@@ -146,6 +146,11 @@ class RunProperties(ABC):
         if self._folder is None:
             self._folder = make_files_folder(None if self.disabled else self._settings.dir, self._spec.path)
         return str(self._folder)
+
+    @property
+    def session(self) -> str:
+        """The random id of this session."""
+        return self._journal.info.session
 
     @property
     def journal_path(self) -> str:
@@ -191,3 +196,19 @@ class RunProperties(ABC):
     def url(self) -> str:
         """The URL of the run's page."""
         return f"{self._spec.base_url}/{quote(str(self.path))}"
+
+    def get_url(self) -> str:
+        """Return the URL of the run's page; wandb's earlier name."""
+        return self.url
+
+    def get_project_url(self) -> str:
+        """Return the URL of the project's page; wandb's earlier name."""
+        return self.project_url
+
+    def get_sweep_url(self) -> str | None:
+        """Return None: there are no sweeps."""
+        return self.sweep_url
+
+    def project_name(self) -> str:
+        """Return the run's project; wandb's earlier name."""
+        return self.project

@@ -1,33 +1,30 @@
-"""`resume=`: check whether the run exists, and find the first step of its next session.
+"""`resume=`: check whether the run exists, and find where its next session starts: its first step, and what is known.
 
-Both the service and the run's journals on this machine count, since journals may hold undelivered rows: a run that
-crashed before delivery continues after its last `log()`.
+Both the service and the run's journals on this machine count, since journals may hold undelivered records: a run that
+crashed before delivery continues after its last `log()`, with its config and summary.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stepwell.delivery.order import JournalEntry
 from stepwell.delivery.orphans import FORK_MARK, find_orphans, last_logged_step
-from stepwell.errors import ApiError, ResumeError, RunNotFoundError, SettingsError
+from stepwell.errors import ApiError, ResumeError, SettingsError
+from stepwell.session.known_run import KnownRun
 from stepwell.session.open import open_folders
+from stepwell.session.stored_run import fetch_document, fetch_last_step_of, last_step, read_known_run
 from stepwell.terminal import notify
 from stepwell_schemas.errors import IdentifierError
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.streams import DEFAULT, parse_stream
 
 if TYPE_CHECKING:
-    from stepwell.api.client import Api
     from stepwell.settings import ProducerSettings
 
 AUTO_FILE: Final = "resume-auto"
-_ASK_TIMEOUT_SECONDS: Final = 10.0
-_RESTART_SECONDS: Final = 3.0
-_RETRY_SECONDS: Final = 0.5
 _RULES: Final = {"allow": "allow", "must": "must", "never": "never", "auto": "auto", True: "auto", False: "", None: ""}
 
 
@@ -44,11 +41,16 @@ class Lineage(NamedTuple):
 
 
 class StartPoint(NamedTuple):
-    """The start of a session: its first step, whether the run existed before, and the line that it continues."""
+    """The start of a session: its first step, whether the run existed before, and the line that it continues.
+
+    Attributes:
+        known: what is known of the run that it resumes.
+    """
 
     first_step: int = 0
     resumed: bool = False
     lineage: Lineage = Lineage()
+    known: KnownRun = KnownRun()
 
 
 def parse_resume(resume: Any) -> str:
@@ -83,31 +85,37 @@ def find_start_point(
         return _after_own_journals(path, writer, settings)
     folders = open_folders(settings)
     orphans = find_orphans(folders, path)
+    document = None
     try:
-        stored = _fetch_last_step_with_retries(path, settings, mode)
+        document = fetch_document(path, settings, patient=mode == "online")
     except ApiError as error:
         if rule == "must" and mode == "online" and not orphans:
             raise ResumeError(f"resume='must', but {error}") from error
         if not orphans and rule != "never":
-            notify(f"{path}: {error}; the last step is unknown, so the ingestor assigns steps on delivery")
+            notify(
+                f"{path}: {error}; the last step is unknown, so the ingestor assigns steps on delivery; config, summary"
+                " and tags of the run stay as they are stored, and are not known to this process"
+            )
             return StartPoint(resumed=True)
-        stored = None
-    if stored is None and not orphans:
+        if rule != "never" and mode == "online":
+            notify(f"{path}: {error}; step, config and summary are those of the journals on this machine")
+    if document is None and not orphans:
         if rule == "must":
             raise ResumeError(f"resume='must', but the run {path} does not exist")
         return StartPoint()
     if rule == "never":
         raise ResumeError(f"resume='never', but the run {path} exists")
-    last = -1 if stored is None else stored
+    known = read_known_run(path, document, orphans, settings)
+    last = last_step(document)
     if rank:
-        own = -1 if stored is None else _fetch_last_step_of(path, writer, settings)
+        own = -1 if document is None else fetch_last_step_of(path, writer, settings)
         first_step = _start_of_rank(writer, orphans, folders.find_run(path), last, own)
         # A line of its own: the rank may have gone further than the service knows yet, which the ingestor will.
-        return StartPoint(first_step, resumed=first_step > 0, lineage=Lineage(step=first_step))
+        return StartPoint(first_step, first_step > 0, Lineage(step=first_step), known)
     logged = last_logged_step(orphans)
     if logged < last:
-        return StartPoint(last + 1, resumed=True, lineage=Lineage(step=last + 1))
-    return StartPoint(logged + 1, resumed=True, lineage=_continue_line(orphans, logged + 1))
+        return StartPoint(last + 1, True, Lineage(step=last + 1), known)
+    return StartPoint(logged + 1, True, _continue_line(orphans, logged + 1), known)
 
 
 def _start_of_rank(
@@ -142,39 +150,3 @@ def _continue_line(orphans: Iterable[JournalEntry], first_step: int) -> Lineage:
     known = [orphan.info for orphan in orphans if orphan.info.lineage]
     newest = max(known, key=lambda info: info.first_step, default=None)
     return Lineage(step=first_step) if newest is None else Lineage(newest.lineage, newest.lineage_step)
-
-
-def _fetch_last_step_with_retries(path: RunPath, settings: ProducerSettings, mode: str) -> int | None:
-    """Return the last stored step; retry for some seconds, in case the service is restarting."""
-    deadline = time.monotonic() + (_RESTART_SECONDS if mode == "online" else 0.0)
-    while True:
-        try:
-            return _fetch_last_step(path, settings)
-        except ApiError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(_RETRY_SECONDS)
-
-
-def _fetch_last_step(path: RunPath, settings: ProducerSettings) -> int | None:
-    """Return the run's last step in the service, -1 for none; None if the run does not exist. Raises: ApiError."""
-    try:
-        return open_api(settings, _ASK_TIMEOUT_SECONDS).run(path).lastHistoryStep
-    except RunNotFoundError:
-        return None
-
-
-def open_api(settings: ProducerSettings, seconds: float) -> Api:
-    """Return the service's API, with a time limit for each answer."""
-    from stepwell.api.client import Api
-
-    return Api(settings.base_url, timeout=seconds, api_key=settings.api_key.get_secret_value())
-
-
-def _fetch_last_step_of(path: RunPath, writer: str, settings: ProducerSettings) -> int:
-    """Return the last step of a writer in the service; -1 if it has none there, or the service does not answer."""
-    try:
-        metrics = open_api(settings, _ASK_TIMEOUT_SECONDS).run(path).metrics(writer)
-    except ApiError:
-        return -1
-    return max((int(metric["last_step"]) for metric in metrics if metric.get("stream", DEFAULT) == DEFAULT), default=-1)

@@ -14,21 +14,22 @@ from stepwell.delivery.stored_content import is_same
 from stepwell.errors import JournalError, UsageError
 from stepwell.journal.format import TAG_EVENT
 from stepwell.recording.row_writer import RowWriter
-from stepwell.recording.summary import Metric, Summary, make_metric
+from stepwell.recording.summary import Summary
 from stepwell.session.alerts import AlertLevel, Alerts
 from stepwell.session.artifacts import RunArtifacts
 from stepwell.session.config import Config
+from stepwell.session.copies import restore_run
 from stepwell.session.ingest_status import IngestStatus, wait_until_ingested
 from stepwell.session.node_claims import NodeClaims
 from stepwell.session.open import SessionOutput
 from stepwell.session.primacy import Primacy
-from stepwell.session.properties import RunProperties
 from stepwell.session.receipt import Receipt, find_set_aside_files
+from stepwell.session.shown_run import ShownRun
 from stepwell.session.side_streams import STDERR, STDOUT, SideStreams
 from stepwell.session.spec import FINISH_TIMEOUT_SECONDS, RunSpec
 from stepwell.terminal import notify
 from stepwell.values.metadata import split_mapping
-from stepwell.wandb_compat import stand_in
+from stepwell.wandb_compat import missing_run_attribute_message, stand_in
 
 if TYPE_CHECKING:
     from stepwell.settings import ProducerSettings
@@ -37,7 +38,7 @@ State = Literal["finished", "failed", "crashed"]
 SessionOpener = Callable[[RunSpec], SessionOutput]
 
 
-class Run(RunProperties, RunArtifacts):
+class Run(ShownRun, RunArtifacts):
     """A run that is being logged. Use it as a context manager, or call `finish()`.
 
     A forked child (a worker of a data loader) may log, too. Its first call opens a session of its own, with a writer
@@ -56,18 +57,19 @@ class Run(RunProperties, RunArtifacts):
         # Forked children continue the line.
         self._spec = spec._replace(lineage=self._journal.info.lineage)
         self._rows = RowWriter(self._journal, spec.first_step, spec.path.run_id, settings.media_max_bytes)
-        self._config = Config(self._send_config, spec.config)
-        self._summary = Summary(self._rows.last_values, self._send_summary)
+        self._restore_metrics()
+        self._config = Config(self._send_config, {**spec.known.config, **spec.config})
+        self._summary = Summary(self._rows.last_values, self._send_summary, spec.known.by_hand)
         self._receipt: Receipt | None = None
-        self._metrics: dict[str, Metric] = {}
         self._alerts = Alerts()
-        self._tags = tuple(spec.tags)
-        self._name, self._notes = spec.name, spec.notes
+        self._tags = spec.tags or spec.known.tags
+        self._name = spec.name or spec.known.name or spec.path.run_id
+        self._notes = spec.notes or spec.known.notes
         self._inherited: Any = None
         self._kept_alive: Any = None
         self._begin_lock = threading.Lock()
         self.start_time = time.time()
-        first, *others = split_mapping(self._config.as_dict(), self._report_unstorable_metadata)
+        first, *others = split_mapping(spec.config, self._report_unstorable_metadata)
         self._write_event(
             "RunStarted",
             writer=spec.writer,
@@ -88,6 +90,7 @@ class Run(RunProperties, RunArtifacts):
         self._side_streams.start()
         self._primacy = Primacy(spec, settings, self._journal, self._describe_run)
         self._primacy.start()
+        self._show_in_notebook()
 
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
         """Log one row of metrics; values are copied during the call.
@@ -132,6 +135,8 @@ class Run(RunProperties, RunArtifacts):
         stored = self._wait_until_ingested(deadline - time.monotonic())
         self._receipt = self._build_receipt(stored)
         self._release_claims()
+        if self._display is not None:
+            self._display.stop()
         if not (self._spec.quiet if quiet is None else quiet):
             notify(str(self._receipt))
         return self._receipt
@@ -199,46 +204,6 @@ class Run(RunProperties, RunArtifacts):
             moved=session.moved_rows if session else 0,
         )
 
-    def define_metric(
-        self,
-        name: str,
-        step_metric: Any = None,
-        step_sync: bool | None = None,
-        hidden: bool | None = None,
-        summary: str | None = None,
-        overwrite: bool | None = None,
-        goal: str | None = None,
-    ) -> Metric:
-        """Define how a metric is drawn and summarized.
-
-        A definition of the key itself takes precedence over patterns; of several patterns, the last one applies.
-
-        Args:
-            name: a key, or a pattern such as `val/*`.
-            step_metric: the key on its x axis. hidden: do not draw it by default.
-            step_sync: add the newest value of `step_metric` to rows that lack it; default: True.
-            summary: one or more of min, max, mean, best, first, last, copy, none, separated by commas.
-            overwrite: discard earlier definitions of `name`; otherwise, omitted arguments keep their values.
-            goal: `minimize` or `maximize`, for `best`.
-
-        Raises:
-            KeyRuleError: for a name or step metric that is no valid key. ValueError: for an unknown summary or goal.
-        """
-        before = None if overwrite else self._metrics.get(name)
-        metric = make_metric(name, step_metric, summary, goal, hidden, step_sync, before)
-        self._metrics[name] = metric
-        self._rows.define(metric)
-        definition = {
-            "name": name,
-            "step_metric": metric.step_metric,
-            "summary": ",".join(metric.summary) or None,
-            "goal": metric.goal,
-            "hidden": metric.hidden,
-            "glob": metric.glob,
-        }
-        self._write_event("RunUpdated", metrics=[definition])
-        return metric
-
     def alert(
         self, title: str, text: str = "", level: str | AlertLevel | None = None, wait_duration: Any = None
     ) -> None:
@@ -266,7 +231,7 @@ class Run(RunProperties, RunArtifacts):
             """Return a substitute for wandb's other methods; see `stepwell.wandb_compat`."""
             substitute = stand_in(name)
             if substitute is None:
-                raise AttributeError(f"a run has no attribute {name!r}")
+                raise AttributeError(missing_run_attribute_message(name))
             return substitute
 
     def _write_event(self, event: str, **fields: Any) -> None:
@@ -306,6 +271,7 @@ class Run(RunProperties, RunArtifacts):
     def after_fork_in_child(self) -> None:
         """In a forked child: abandon the parent's journal, and start a session at the first call that logs."""
         self._journal.abandon_in_child()
+        self._display = None
         self._side_streams.in_child(self._spec.for_forked_child(os.getpid(), self._rows.current))
         # State of the parent's threads, which don't exist here: referenced, so that no destructor closes it.
         self._inherited = (self._delivery, self._inherited)
@@ -338,6 +304,15 @@ class Run(RunProperties, RunArtifacts):
         if error is not None and not isinstance(error, SystemExit) and self._receipt is None:
             self._side_streams.record_traceback(error)
         self.finish(exit_code=0 if ended_well else 1)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return restore_run, (self.run_path, self.session)
 
     def __repr__(self) -> str:
         return f"<stepwell.Run {self.path}>"

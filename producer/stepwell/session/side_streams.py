@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stepwell.journal.journal import Journal
 from stepwell.recording.stream_writer import StreamReceipt, StreamWriter
 from stepwell.session.live_runs import finish_with_worker
+from stepwell.session.notebook import watch_cells
 from stepwell.session.open import open_stream
 from stepwell.session.spec import RunSpec
 from stepwell.terminal import notify
@@ -105,8 +106,10 @@ class SideStreams:
 
     def _start_console(self, *, redirected: bool) -> None:
         from stepwell.console.capture import Capture
+        from stepwell.console.stream_hook import renew_hooks
 
-        self._capture = Capture(self._console_writer(0))
+        self._capture = Capture(self._console_writer(0), renew_hooks)
+        self._stop_callbacks.append(watch_cells(renew_hooks))
         self._capture.start()
         if redirected:
             self._redirect(self._capture)

@@ -93,7 +93,7 @@ def drain_on_sigterm(drain: Callable[[float], None], seconds: float) -> bool:
         return False
     handler = _Handler(drain, seconds)
     signal.signal(signal.SIGTERM, handler)
-    with contextlib.suppress(OSError, RuntimeError):
+    with contextlib.suppress(OSError):
         _watch_signals(handler)
     return True
 
@@ -113,9 +113,15 @@ def _watch_signals(handler: _Handler) -> None:
         receiving.close()
         sending.close()
         return
+    try:
+        threading.Thread(target=handler.watch, args=(receiving,), name="stepwell-sigterm", daemon=True).start()
+    except RuntimeError:  # the thread limit is reached
+        signal.set_wakeup_fd(-1)
+        receiving.close()
+        sending.close()
+        return
     # The descriptor stays with the process: signals may arrive until its end.
     os.set_inheritable(sending.detach(), False)
-    threading.Thread(target=handler.watch, args=(receiving,), name="stepwell-sigterm", daemon=True).start()
 
 
 class _Fork(threading.local):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from stepwell.delivery.orphans import fork_writer
+from stepwell.session.known_run import KnownRun
 from stepwell.session.launch import Launch
 from stepwell.system.source_code import SourceCode
 from stepwell.values.metadata import parse_text
@@ -20,6 +21,8 @@ class RunSpec(NamedTuple):
     """The specification of a session of a run.
 
     Attributes:
+        name, notes, tags, group, job_type, config: as they were given; what is empty keeps its stored value.
+        known: what is known of the run that the session resumes.
         first_step: the step it starts at. auto_file: the file in which `resume="auto"` stores the run's path.
         lineage, lineage_step: see `JournalInfo`; "" begins a line.
         forked: whether it is the session of a forked child, which adds rows and neither starts nor ends the run.
@@ -50,6 +53,7 @@ class RunSpec(NamedTuple):
     lineage_step: int = 0
     launch: Launch = Launch()
     primary: bool = True
+    known: KnownRun = KnownRun()
 
     def describe(self) -> dict[str, Any]:
         """Return the fields of `RunStarted` that describe the run."""

@@ -10,14 +10,14 @@ from stepwell_query.errors import RunNotFoundError
 from stepwell_query.runs.fields import RUN_FIELDS
 from stepwell_query.runs.metadata import RunMetadata, read_metadata
 from stepwell_query.runs.summary_reader import read_summaries
-from stepwell_query.stored_json import object_fragment, stored_definitions, unreadable
+from stepwell_query.stored_json import json_object, object_fragment, stored_definitions, unreadable
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import fold_key
 
 
 def read_run(store: Store, run: RunPath, not_finite: NotFinite = NotFinite.TEXT) -> dict[str, Any]:
-    """Return the JSON of one run.
+    """Return the JSON of one run; `summary_set` lists the keys of the summary that were set by hand.
 
     Raises:
         RunNotFoundError: when there is no such run.
@@ -26,7 +26,8 @@ def read_run(store: Store, run: RunPath, not_finite: NotFinite = NotFinite.TEXT)
     documents = read_metadata(store, run.entity, run.project, [run.run_id])
     if not documents:
         raise RunNotFoundError(run)
-    return build_run_infos(store, documents, not_finite)[0]
+    info = build_run_infos(store, documents, not_finite)[0]
+    return {**info, "summary_set": list(json_object(documents[0]["summary"]))}
 
 
 def build_run_infos(

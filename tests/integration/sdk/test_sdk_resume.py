@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
+from typing import Any
 
 import pytest
 
+import stepwell
 from support.servers.sdk import Served, eventually
 
 _AWAY = {"STEPWELL_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9", "STEPWELL_BASE_URL": "http://127.0.0.1:9"}
@@ -76,3 +79,49 @@ def test_auto_finds_the_run_that_crashed_here_and_forgets_one_that_finished(sdk:
     assert _session(sdk, "auto", "2") == [crashed, "2", "True"]
     assert _session(sdk, "auto", "0")[0] != crashed
     eventually(lambda: sdk.numbers("row", crashed), [(0, 0.0), (1, 1.0), (2, 2.0)])
+
+
+_STATE = """
+import json, os, signal, sys, stepwell
+resume, config, end = sys.argv[1] or None, json.loads(sys.argv[2]), sys.argv[3]
+first = {"name": "nice", "notes": "n", "tags": ["a"], "group": "g", "job_type": "j"} if resume is None else {}
+run = stepwell.init(id="run", resume=resume, config=config, **first)
+state = {name: getattr(run, name) for name in ("name", "notes", "tags", "group", "job_type", "step")}
+print(json.dumps({**state, "config": dict(run.config), "summary": dict(run.summary)}))
+run.define_metric("acc", summary="max,mean")
+for value in map(float, sys.argv[4:]):
+    run.log({"acc": value, "plain": value})
+    if value > run.summary.get("best", 0):
+        run.summary["best"] = value
+sys.stdout.flush()
+if end == "kill":
+    os.kill(os.getpid(), signal.SIGKILL)
+run.finish()
+"""
+
+
+def _state(sdk: Served, resume: str, config: dict[str, float], end: str, *values: float) -> dict[str, Any]:
+    code = -signal.SIGKILL if end == "kill" else 0
+    out, _ = sdk.run(_STATE, resume, json.dumps(config), end, *map(str, values), code=code)
+    return dict(json.loads(out))
+
+
+def test_a_resumed_run_continues_with_what_is_stored_and_what_a_journal_holds(sdk: Served) -> None:
+    described = {"name": "nice", "notes": "n", "tags": ["a"], "group": "g", "job_type": "j"}
+    assert _state(sdk, "", {"lr": 0.1, "depth": 3}, "", 1, 3, 2)["summary"] == {}
+    eventually(lambda: len(sdk.numbers("acc")), 3)
+    second = _state(sdk, "must", {"lr": 0.2}, "kill", 2, 7)
+    assert {name: second[name] for name in described} == described
+    assert (second["step"], second["config"]) == (3, {"lr": 0.2, "depth": 3})
+    assert second["summary"] == {"acc": {"max": 3, "mean": 2}, "plain": 2, "best": 3}
+    # Of the second session, any part may be in its journal alone, in Kafka, or stored.
+    third = _state(sdk, "allow", {}, "", 5)
+    assert {name: third[name] for name in described} == described
+    assert (third["step"], third["config"]) == (5, {"lr": 0.2, "depth": 3})
+    assert third["summary"] == {"acc": {"max": 7, "mean": 3}, "plain": 7, "best": 7}
+    eventually(lambda: len(sdk.numbers("acc")), 6)
+    stored = stepwell.Api(sdk.environment["STEPWELL_BASE_URL"]).run("me/p/run")
+    assert {name: getattr(stored, name) for name in described} == described
+    assert dict(stored.config) == {"lr": 0.2, "depth": 3}
+    assert dict(stored.summary) == {"acc": {"max": 7, "mean": pytest.approx(20 / 6)}, "plain": 5, "best": 7}
+    assert stored.info["summary_set"] == ["best"]

@@ -306,3 +306,12 @@ def test_a_box_is_wandb_s_where_wandb_minds_the_signs() -> None:
     ):
         with pytest.raises(ValueError, match=words):
             stepwell.box3d(**{**arguments, **wrong})
+
+
+def test_earlier_names_of_a_run(run: stepwell.Run) -> None:
+    assert (run.get_url(), run.get_project_url(), run.get_sweep_url()) == (run.url, run.project_url, None)
+    assert run.project_name() == run.project
+    with pytest.raises(AttributeError, match=r"no attribute '_telemetry': it is internal to wandb"):
+        run._telemetry  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'nonsense'$"):
+        run.nonsense  # type: ignore[attr-defined]  # noqa: B018

@@ -12,6 +12,7 @@ import pytest
 import stepwell
 from stepwell.session import joining, resume
 from stepwell.session.joining import ChosenRun, choose_run
+from stepwell.session.known_run import KnownRun
 from stepwell.session.launch import Launch, derive_run_id
 from stepwell.session.primacy import decides, stand_in_client
 from stepwell.session.run import Run
@@ -30,8 +31,9 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StartRank:
     """A function that starts an offline session as a rank of one launch."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(joining, "_joined", Counter())
-    monkeypatch.setattr(resume, "_fetch_last_step_with_retries", lambda *_: 40)
-    monkeypatch.setattr(resume, "_fetch_last_step_of", lambda *_: -1)
+    monkeypatch.setattr(resume, "fetch_document", lambda *_, **__: {"last_step": 40})
+    monkeypatch.setattr(resume, "fetch_last_step_of", lambda *_: -1)
+    monkeypatch.setattr(resume, "read_known_run", lambda *_: KnownRun())
 
     def init(rank: int, **arguments: Any) -> Run:
         for name, value in {"RANK": rank, "WORLD_SIZE": 4, "LOCAL_RANK": rank, "TORCHELASTIC_RUN_ID": _UUID}.items():
@@ -93,7 +95,7 @@ def test_a_rank_starts_after_its_own_journals_or_with_the_living_ranks(start: St
 
 def test_a_rank_starts_after_its_own_stored_steps(start: StartRank, monkeypatch: pytest.MonkeyPatch) -> None:
     own = {"rank0": 37, "rank1": 0, "rank2": -1}
-    monkeypatch.setattr(resume, "_fetch_last_step_of", lambda _path, writer, _settings: own[writer])
+    monkeypatch.setattr(resume, "fetch_last_step_of", lambda _path, writer, _settings: own[writer])
     runs = [start(rank, id="run", resume="allow") for rank in (0, 1, 2)]
     assert [run.step for run in runs] == [38, 1, 1]
     for _ in range(3):

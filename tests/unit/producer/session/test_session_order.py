@@ -14,6 +14,7 @@ from stepwell.delivery.batching import encode_events, split_into_events
 from stepwell.errors import ApiError
 from stepwell.journal.stored import read_journal_header
 from stepwell.session import resume
+from stepwell.session.known_run import KnownRun
 from stepwell_ingestor.messages import Message, receive_all
 from stepwell_ingestor.planner.plan import plan_flush
 from stepwell_ingestor.planner.run_state import RunState
@@ -34,12 +35,13 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     """A function that sets what the service answers for the run's last step; None: it can't be reached."""
 
     def answer(last: int | None) -> None:
-        def fetch(*_: object) -> int:
+        def fetch(*_: object, **__: object) -> dict[str, int]:
             if last is None:
                 raise ApiError("no service")
-            return last
+            return {"last_step": last}
 
-        monkeypatch.setattr(resume, "_fetch_last_step_with_retries", fetch)
+        monkeypatch.setattr(resume, "fetch_document", fetch)
+        monkeypatch.setattr(resume, "read_known_run", lambda *_: KnownRun())
 
     answer(None)
     return answer
