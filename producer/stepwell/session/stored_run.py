@@ -96,7 +96,7 @@ def read_known_run(
 
 def _fetch_settled(path: RunPath, journals: Sequence[JournalEntry], settings: ProducerSettings) -> dict[str, int]:
     """Return the number of settled records of the journals' sessions; empty if the service does not answer."""
-    from stepwell.api.run import run_url
+    from stepwell.api.info import run_url
 
     sessions = {info.session for _, info in journals}
     try:
@@ -109,7 +109,7 @@ def _fetch_settled(path: RunPath, journals: Sequence[JournalEntry], settings: Pr
 
 def _fetch_moments(path: RunPath, document: Document, settings: ProducerSettings) -> dict[str, tuple[int, float]]:
     """Return count and mean of the metrics that are summarized by their mean; those that can't be read are left out."""
-    from stepwell.api.run import EXACT, run_url
+    from stepwell.api.info import EXACT, run_url
 
     found: dict[str, tuple[int, float]] = {}
     keys = means_wanted(document)
