@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
 from stepwell.errors import UnsupportedError
-from stepwell.wandb_compat import REFUSED
+from stepwell.wandb_compat import ARTIFACTS, REFUSED
 from stepwell_schemas.rules.identifiers import RunPath
 
-_ARTIFACTS: Final = REFUSED["Artifact"]
 _SWEEPS: Final = REFUSED["sweep"]
 _FILES: Final = "only media are stored as files: log them with init() and log()"
 _UNCHANGED: Final = "Api only reads: resume the run, stepwell.init(id=…, resume='must'), and change it there"
@@ -24,7 +23,7 @@ RUN_CALLS: Final[dict[str, str]] = {
     "delete": "runs are not deleted yet: mark it with a tag, and leave it out, api.runs(path, 'not tags has \"old\"')",
     **dict.fromkeys(("stop", "update_state"), _STATE),
     "upload_file": _FILES,
-    **dict.fromkeys(("logged_artifacts", "used_artifacts", "use_artifact", "log_artifact"), _ARTIFACTS),
+    **dict.fromkeys(("logged_artifacts", "used_artifacts", "use_artifact", "log_artifact"), ARTIFACTS),
     "download_history_exports": "run.scan() returns all rows, and `stepwell export` writes them to files",
     "console_logs": "run.console() returns the lines",
     "to_html": "run.url is the run's page",
@@ -46,7 +45,7 @@ API_CALLS: Final[dict[str, str]] = {
             *("artifact_collection", "artifact_collections", "artifact_collection_exists", "job", "list_jobs"),
             *("registry", "registries", "create_registry"),
         ),
-        _ARTIFACTS,
+        ARTIFACTS,
     ),
     "sweep": _SWEEPS,
     **dict.fromkeys(("create_run", "create_project"), "runs and projects appear with stepwell.init()"),
