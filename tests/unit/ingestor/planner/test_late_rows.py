@@ -93,6 +93,17 @@ class Tables(Store):
         return pa.Table.from_pylist(rows)
 
 
+def test_a_log_that_was_read_from_its_middle_first_is_stored_wholly() -> None:
+    asked: list[int | None] = [None] * 12
+    parts = [batch_of(asked, first, end) for first, end in pairwise([0, 3, 6, 9, 12])]
+    plans = flushed(received([*parts[2:], *parts, *parts]), [2, 6])
+    assert counts_of(plans[:1]) == Counts(6, 9, 0, 0, 6)
+    assert counts_of(plans[:2]) == Counts(12, 18, 0, 6, 0)
+    assert counts_of(plans) == Counts(12, 18, 0, 18, 0), "late rows that come again are repetitions"
+    assert {step: value for (key, step), value in stored(plans).items() if key == "a"} == {n: n for n in range(12)}
+    assert [plan.late for plan in plans] == [0, 6, 0]
+
+
 @given(asked_steps, arrivals, cuts)
 def test_any_order_of_arrival_stores_exactly_the_rows_and_what_never_came_is_missing(
     asked: list[int | None], drawn: list[tuple[int, int]], flushes: list[int]
@@ -139,17 +150,6 @@ def test_gaps_are_restored_as_of_a_flush_s_end_and_of_its_start(
             loaded = load_states(tables, [PATH], AsOf(end))[PATH]
             assert dict(loaded.sessions.items()) == dict(state.sessions.items())
             assert loaded.gaps == {session: gaps for session, gaps in state.gaps.items() if gaps}
-
-
-def test_a_log_that_was_read_from_its_middle_first_is_stored_wholly() -> None:
-    asked: list[int | None] = [None] * 12
-    parts = [batch_of(asked, first, end) for first, end in pairwise([0, 3, 6, 9, 12])]
-    plans = flushed(received([*parts[2:], *parts, *parts]), [2, 6])
-    assert counts_of(plans[:1]) == Counts(6, 9, 0, 0, 6)
-    assert counts_of(plans[:2]) == Counts(12, 18, 0, 6, 0)
-    assert counts_of(plans) == Counts(12, 18, 0, 18, 0), "late rows that come again are repetitions"
-    assert {step: value for (key, step), value in stored(plans).items() if key == "a"} == {n: n for n in range(12)}
-    assert [plan.late for plan in plans] == [0, 6, 0]
 
 
 @pytest.mark.parametrize("flushes", [[], [1], [2], [1, 2]], ids=str)
