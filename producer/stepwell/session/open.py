@@ -80,7 +80,9 @@ def open_session(spec: RunSpec, settings: ProducerSettings) -> SessionOutput:
     wait = settings.orphan_wait_seconds
     # A child takes care of its own writer only, which an earlier process of the same id may have had.
     orphans = Orphans(folders, spec.path, spec.writer, wait, only_own=spec.forked)
-    return SessionOutput(journal, Sender(journal, settings, orphans, others))
+    silent = spec.quiet or spec.forked or not spec.primary
+    page = "" if silent else f"{spec.path}: see {spec.url}"
+    return SessionOutput(journal, Sender(journal, settings, orphans, others, page))
 
 
 def open_folders(settings: ProducerSettings) -> JournalFolders:
