@@ -63,7 +63,15 @@ class ResumeError(StepwellError):
 
 
 class NotConnectedError(StepwellError):
-    """Neither the brokers nor the service can be reached; the same call may succeed later."""
+    """Neither the brokers nor the service can be reached; the same call may succeed later.
+
+    Attributes:
+        remedy: what to do, "" if there is nothing to do but wait, or if the message says it.
+    """
+
+    def __init__(self, message: str = "", remedy: str = "") -> None:
+        self.remedy = remedy
+        super().__init__(message)
 
 
 class ApiError(StepwellError):

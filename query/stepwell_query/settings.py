@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from stepwell_schemas.limits import MIB
+from stepwell_schemas.limits import CRASHED_AFTER_SECONDS, MIB, SIGN_OF_LIFE_SECONDS
 from stepwell_schemas.settings import HttpSettings, KafkaSettings, LogLevel, MediaSettings, StoreSettings
 
 
@@ -17,6 +17,13 @@ class QuerySettings(KafkaSettings, StoreSettings, MediaSettings, HttpSettings):
         None, description="Log level of `stepwell query`; default: `STEPWELL_LOG_LEVEL`."
     )
     base_url: str = Field("http://127.0.0.1:8420", description="URL of the service for browsers and the SDK.")
+    crashed_after_seconds: float = Field(
+        CRASHED_AFTER_SECONDS,
+        gt=0,
+        le=1e9,
+        description="Seconds without a sign of life after which a running run is shown as crashed. The SDK sends one"
+        f" after {SIGN_OF_LIFE_SECONDS:g} s of silence; a time below a few of them shows living runs as crashed.",
+    )
     query_max_connections: int = Field(
         1_000, ge=1, description="Maximum connections to the query service; above it, idle connections are closed."
     )

@@ -93,6 +93,12 @@ HEARTBEAT_OLD_SECONDS: Final = 300.0
 """Seconds between two heartbeats of an open journal, and seconds without one after which another host may deliver it:
 60 heartbeats, so that a stalled network file system or a paused virtual machine does not pass for a dead process."""
 
+SIGN_OF_LIFE_SECONDS: Final = 30.0
+CRASHED_AFTER_SECONDS: Final = 300.0
+"""Seconds of silence after which the SDK sends a sign of life for a run, and the default of seconds without one after
+which a running run is served as crashed: ten of them, so that a broker's election or an ingestor's restart is not taken
+for the end of all runs."""
+
 COUNT_MAX: Final = 2**64 - 1
 """The largest value of a UInt64 column; counts are clipped to it."""
 

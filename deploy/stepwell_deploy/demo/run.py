@@ -21,6 +21,7 @@ from stepwell_deploy.demo.results import LongRun
 from stepwell_deploy.demo.training import Digits, load_digits, train_by_batch, train_by_sample
 from stepwell_deploy.errors import PortInUseError, ServiceRefusedError, StackError
 from stepwell_deploy.local.background import running_stack
+from stepwell_deploy.local.kafka import is_fetched
 from stepwell_deploy.ports import claim_port
 from stepwell_deploy.service_client import ServiceClient, run_url
 from stepwell_deploy.settings import DeploySettings
@@ -67,7 +68,8 @@ def run_demo(folder: Path, steps: int, serve_on: bool) -> None:
 def _stack(folder: Path, console: Console) -> Iterator[str]:
     began = time.monotonic()
     with ExitStack() as stack:
-        with console.status("starting Kafka, ClickHouse and the service (the first time fetches Kafka)"):
+        once = "" if is_fetched() else " (the first time fetches Kafka)"
+        with console.status(f"starting Kafka, ClickHouse and the service{once}"):
             url = stack.enter_context(running_stack(folder, _port()))
         console.print(f"the stack is up after {time.monotonic() - began:.1f} s")
         yield url

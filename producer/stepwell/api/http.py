@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import httpx
 
 from stepwell.errors import ApiError, MediaMissingError, RunNotFoundError, UnknownKeyError
+from stepwell.service_errors import describe_unanswered
 from stepwell_schemas.limits import TEXT_MAX_BYTES
 
 _NOT_FOUND: Final = 404
@@ -112,7 +113,7 @@ class ApiHttp:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> ApiError:
-        return ApiError(f"can't reach {self.base_url} ({type(error).__name__}: {error}); is `stepwell up` running?")
+        return ApiError("; ".join(filter(None, describe_unanswered(self.base_url, error))))
 
 
 def ndjson_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -88,7 +88,7 @@ class RunInfo:
 
     @property
     def state(self) -> str:
-        """`running`, `finished`, `failed` or `crashed`."""
+        """`running`, `finished`, `failed`, `killed` or `crashed`."""
         return str(self.info.get("state", ""))
 
     @property

@@ -21,13 +21,13 @@ from stepwell.delivery.reconnect import (
     stall_limit,
 )
 from stepwell.errors import NotConnectedError
+from stepwell.service_errors import describe_unanswered
 from stepwell.settings import ProducerSettings
 from stepwell.terminal import notify
 
-__all__ = ["REMEDY", "BrokerConnection", "find_brokers", "open_producer"]
+__all__ = ["BrokerConnection", "find_brokers", "open_producer"]
 
 _ASK_TIMEOUT_SECONDS: Final = 5.0
-REMEDY: Final = "start one with `stepwell up`, or set STEPWELL_KAFKA_BOOTSTRAP_SERVERS or STEPWELL_BASE_URL"
 
 # The SDK reports unreachable brokers itself, once. So aiokafka's log records are not printed by default; logging that
 # the training script has configured still receives them.
@@ -51,7 +51,7 @@ async def find_brokers(settings: ProducerSettings) -> ProducerSettings:
                 connection["topics"]["events"],
             )
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
-        raise NotConnectedError(f"no server at {settings.base_url} ({type(error).__name__})") from error
+        raise NotConnectedError(*describe_unanswered(settings.base_url, error)) from error
     return _with_brokers(settings, brokers)
 
 

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from stepwell.delivery.topic import DEFAULT_MESSAGE_BYTES, read_topic
 from stepwell.errors import NotConnectedError
+from stepwell.service_errors import START_REMEDY
 from stepwell.settings import ProducerSettings
 from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
 
@@ -59,15 +60,16 @@ class EventProducer:
                 await self._producer.start()
         except BaseException as error:
             await self.stop()
+            remedy = START_REMEDY
             if isinstance(error, UnknownTopicOrPartitionError):
-                text = f"no topic {settings.events_topic} at {servers}; `stepwell setup` creates it"
+                text, remedy = f"no topic {settings.events_topic} at {servers}; `stepwell setup` creates it", ""
             elif isinstance(error, TimeoutError):
-                text = f"no answer from Kafka at {servers} within {_START_SECONDS:g} s"
+                text, remedy = f"no answer from Kafka at {servers} within {_START_SECONDS:g} s", ""
             elif isinstance(error, KafkaError | OSError | ValueError):
                 text = f"no Kafka broker at {servers} ({error})"
             else:
                 raise
-            raise NotConnectedError(text) from error
+            raise NotConnectedError(text, remedy) from error
 
     async def send(self, topic: str, payload: bytes, key: bytes) -> asyncio.Future[object]:
         """Hand an event over for sending; the future is done when the brokers have acknowledged it.

@@ -19,12 +19,15 @@ from stepwell.delivery.orphans import Orphans
 from stepwell.delivery.other_runs import OtherRuns
 from stepwell.delivery.reconnect import DRAIN_PAUSE_SECONDS
 from stepwell.journal.journal import Journal
+from stepwell.service_errors import START_REMEDY
 from stepwell.terminal import notify
+from stepwell_schemas.rules.identifiers import RunPath
 
 if TYPE_CHECKING:
     from stepwell.delivery.connection import BrokerConnection
     from stepwell.delivery.event_producer import EventProducer
     from stepwell.delivery.publisher import Publisher
+    from stepwell.delivery.sign_of_life import SignOfLife
     from stepwell.journal.reader import Reader
     from stepwell.settings import ProducerSettings
 
@@ -129,13 +132,20 @@ class Sender:
     """Delivers orphaned journals, then `journal`, until it is drained or the timeout ends it."""
 
     def __init__(
-        self, journal: Journal, settings: ProducerSettings, orphans: Orphans, others: OtherRuns | None = None
+        self,
+        journal: Journal,
+        settings: ProducerSettings,
+        orphans: Orphans,
+        others: OtherRuns | None = None,
+        page: str = "",
     ) -> None:
+        """Prepare delivery. `page`: a notice of the run's page, printed once there is a server."""
         self._thread = threading.Thread(target=self._run, name="stepwell-sender", daemon=True)
         self._journal = journal
         self._settings = settings
         self._orphans = orphans
         self._others = others
+        self._page = page
         self._journals = [journal]
         self._has_forked = False
         self._next_orphan_check = 0.0
@@ -146,6 +156,7 @@ class Sender:
         self._blocked = Blocked.NO_BROKER
         self._reported: Blocked | None = None
         self._lanes: list[_Lane] = []
+        self._life: SignOfLife | None = None
         self._draining = False
         self._drained = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -241,8 +252,10 @@ class Sender:
         from aiokafka.errors import KafkaError
 
         from stepwell.delivery.connection import BrokerConnection
+        from stepwell.delivery.sign_of_life import SignOfLife
         from stepwell.errors import NotConnectedError
 
+        self._life = SignOfLife(self._journal.info, time.monotonic())
         connection = BrokerConnection(self._settings, self._journal.info.run_id)
         while not self._drained:
             before = self._count_delivered()
@@ -250,7 +263,10 @@ class Sender:
                 await self._deliver(connection)
                 return
             except (KafkaError, NotConnectedError, OSError, TimeoutError) as error:
-                self._report_failure(classify_error(error), str(error) or type(error).__name__)
+                blocked = classify_error(error)
+                remedy = START_REMEDY if blocked is Blocked.NO_BROKER else ""
+                remedy = error.remedy if isinstance(error, NotConnectedError) else remedy
+                self._report_failure(blocked, str(error) or type(error).__name__, remedy)
                 # Brokers that were reachable before may come back; if none ever was, don't wait at the end.
                 if self._draining and not connection.connected:
                     return
@@ -271,6 +287,9 @@ class Sender:
         """Deliver over a new connection until it fails, or until everything is delivered after `drain`."""
         producer = await connection.open()
         self._clear_failure()
+        if self._page:
+            notify(self._page)
+            self._page = ""
         try:
             # Before the session's own journal, so that Kafka has the records in the order of logging.
             self._blocked = Blocked.OLDER_JOURNAL
@@ -292,6 +311,7 @@ class Sender:
         # Read before the ends below: everything logged before the drain then lies before these ends.
         draining, lanes = self._draining, self._lanes
         lanes += [_lane(journal, producer, topic) for journal in self._journals[len(lanes) :]]
+        await self._give_sign_of_life(producer, topic)
         ends = [lane.journal.end for lane in lanes]
         if any([await lane.publisher.send(lane.journal, end) for lane, end in zip(lanes, ends, strict=True)]):
             return
@@ -314,6 +334,13 @@ class Sender:
             if damage is not None:
                 self._report_failure(Blocked.NOTHING, f"the journal {journal.path} is {damage}")
 
+    async def _give_sign_of_life(self, producer: EventProducer, topic: str) -> None:
+        now, info = time.monotonic(), self._journal.info
+        if self._life is not None and self._life.is_due(now, self._journal.acknowledged.sequence):
+            event = self._life.next_event(now, time.time_ns() // 1000)
+            key = RunPath(info.entity, info.project, info.run_id).kafka_key
+            await producer.wait(await producer.send(topic, event, key=key))
+
     async def _send_settled(self, lane: _Lane) -> bool:
         """Report damage; send what was being written just before, and return whether there was anything.
 
@@ -329,16 +356,14 @@ class Sender:
             journal.begin_segment_next()
         return sent
 
-    def _report_failure(self, blocked: Blocked, error: str) -> None:
+    def _report_failure(self, blocked: Blocked, error: str, remedy: str = "") -> None:
         """Keep a failure, and print it unless the last one had the same reason."""
         self._blocked, self._error = blocked, error
         if self._reported is not blocked:
             self._reported = blocked
-            from stepwell.delivery.connection import REMEDY
-
             notify(
-                f"{error}: training continues; data are kept in {self._journal.path} and sent when a server is "
-                f"reachable; {REMEDY}, or deliver them later with `stepwell sync`"
+                f"{error}: training continues; data are kept in {self._journal.path} and sent when a server answers; "
+                + (f"{remedy}, or deliver them later with `stepwell sync`" if remedy else "or with `stepwell sync`")
             )
 
     def _clear_failure(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from aiokafka.errors import KafkaError
 
-from stepwell.delivery.connection import REMEDY, find_brokers, open_producer
+from stepwell.delivery.connection import find_brokers, open_producer
 from stepwell.delivery.ingested import fetch_stored_session
 from stepwell.delivery.journal_file import JournalFile, Progress, no_progress
 from stepwell.delivery.journal_folders import find_temporary_folders, read_info
@@ -162,7 +162,8 @@ async def _sync_all(
         connected = await find_brokers(settings)
         producer = await open_producer(connected)
     except NotConnectedError as error:
-        return [_describe(path, f"{error}; {REMEDY}") for path in journals]
+        problem = "; ".join(filter(None, (str(error), error.remedy)))
+        return [_describe(path, problem) for path in journals]
     results: dict[Path, SyncResult] = {}
     delivered: list[_Delivered] = []
     blocked = Blocked()

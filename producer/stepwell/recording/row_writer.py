@@ -100,7 +100,7 @@ class RowWriter:
         try:
             last = self._last
             # Most calls have the keys and types of the one before. Comparing them costs less than their hashes.
-            layout = last[1] if last[0] == shape else self._find_layout(shape)
+            layout = last[1] if last[0] == shape else self._find_layout(shape, asked)
             if layout is None:
                 return self._log_as_json(data, asked, code)
             if layout.missing_step_metrics:
@@ -200,20 +200,19 @@ class RowWriter:
                 "Further conflicts are only counted; the SQL view step_conflicts lists all of them.",
             )
 
-    def _find_layout(self, shape: RowShape) -> Layout | None:
-        layout = self._layouts.get(shape) or self._new_layout(shape)
+    def _find_layout(self, shape: RowShape, asked: int) -> Layout | None:
+        layout = self._layouts.get(shape) or self._new_layout(shape, asked)
         if layout is not None:
             self._last = shape, layout
         return layout
 
-    def _new_layout(self, shape: RowShape) -> Layout | None:
+    def _new_layout(self, shape: RowShape, asked: int) -> Layout | None:
         keys, kinds = shape
         if self._finished:
             raise UsageError(
                 f"{self._label}: the run is finished; call init() for another one, or with resume= to continue it"
             )
-        if self._on_first_row is not None:
-            self._on_first_row()
+        self._begin_in_child(asked)
         codes = struct_codes(kinds)
         if codes is None or len(self._layouts) >= MAX_LAYOUTS or not all(type(key) is str for key in keys):
             return None
@@ -232,8 +231,7 @@ class RowWriter:
         return layout
 
     def _log_as_json(self, data: Mapping[Any, Any], asked: int, code: int) -> None:
-        if self._on_first_row is not None:
-            self._on_first_row()
+        self._begin_in_child(asked)
         try:
             cells = build_cells(data, self._reject, self._files)
         except NoRoomError:
@@ -308,6 +306,13 @@ class RowWriter:
         self._json_rows = self._json_points = self.conflicts = self.rejected = 0
         self._begun = _NO_ROW
         self._on_first_row = on_first_row
+
+    def _begin_in_child(self, asked: int) -> None:
+        """In a forked child, before its first row: begin at the step that it asks for, also below its parent's."""
+        if self._on_first_row is not None:
+            if NO_STEP < asked < self.current:
+                self.current = asked
+            self._on_first_row()
 
     def switch_journal(self, journal: Journal) -> None:
         """In a forked child: write later rows to its own journal."""

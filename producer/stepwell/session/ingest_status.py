@@ -60,7 +60,11 @@ def wait_until_ingested(
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return status
-                response = client.get(url, timeout=min(_ASK_SECONDS, left))
+                try:
+                    response = client.get(url, timeout=min(_ASK_SECONDS, left))
+                except httpx.ReadTimeout:
+                    # The service is busy.
+                    continue
                 if response.is_success:
                     complete, status = _parse_status(response.json(), records)
                     if complete:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stepwell.as_wandb import stands_in
 from stepwell.errors import SettingsError
 from stepwell.session.config import as_mapping
+from stepwell.session.exits import watch_exits
 from stepwell.session.joining import choose_run, claim_writer
 from stepwell.session.launcher import read_launch
 from stepwell.session.live_runs import current_run, drain_all, finish_with_worker, make_current
@@ -63,10 +64,9 @@ def start_run(arguments: Mapping[str, Any], settings: ProducerSettings, reinit: 
         with contextlib.suppress(OSError):
             spec.auto_file.write_text(str(spec.path), "utf-8")
     make_current(run)
-    if spec.mode == "online":
+    if spec.mode != "disabled":
+        watch_exits()
         drain_on_sigterm(drain_all, settings.sigterm_drain_seconds)
-    if spec.mode == "online" and not spec.quiet and spec.primary and not run.is_displayed:
-        notify(f"{spec.path}: see {run.url}")
     return run
 
 

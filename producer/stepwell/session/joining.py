@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from stepwell.session.exits import is_worker
 from stepwell.session.launch import Launch, derive_run_id
 from stepwell.session.node_claims import NodeClaims
 from stepwell.session.resume import find_start_point
@@ -54,12 +56,18 @@ def choose_run(given: Any, rule: str, launch: Launch, script: Script) -> ChosenR
 def claim_writer(spec: RunSpec, claims: NodeClaims, settings: ProducerSettings, rule: str) -> RunSpec:
     """Return the specification under a writer's name that no other living process of this node has.
 
-    Processes without a name share the run's unnamed writer, as processes that a script starts itself always have.
+    Processes without a name share the run's unnamed writer, except for workers of multiprocessing: they log the same
+    keys at the same steps as their parent and one another, and would replace one another's rows. Their names do not
+    come back, since a pool starts its workers one after the other, too.
     """
-    writer = claims.claim_writer(spec.writer) if spec.writer else ""
+    if spec.writer:
+        writer = claims.claim_writer(spec.writer)
+    else:
+        writer = "" if claims.owns_writer("") or not is_worker() else f"process-{os.getpid()}"
     if writer == spec.writer:
         return spec
-    notify(f"{spec.path}: another process of this machine writes as {spec.writer}: this one is {writer}")
+    other = f"writes as {spec.writer}" if spec.writer else "logs to this run"
+    notify(f"{spec.path}: another process of this machine {other}: this one is {writer}")
     rule = "" if rule == "never" else rule
     start = find_start_point(spec.path, writer, rule, settings, spec.mode, rank=spec.launch.parallel)
     return spec._replace(
@@ -68,7 +76,7 @@ def claim_writer(spec: RunSpec, claims: NodeClaims, settings: ProducerSettings, 
         resumed=start.resumed,
         lineage=start.lineage.session,
         lineage_step=start.lineage.step,
-        primary=spec.primary and not spec.launch.parallel,
+        primary=spec.primary and not spec.launch.parallel and bool(spec.writer),
         auto_file=None,
         known=start.known,
     )

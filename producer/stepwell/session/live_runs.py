@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import time
 import weakref
 from typing import TYPE_CHECKING, Final
 
+from stepwell.session.exits import is_worker, process_end
 from stepwell.session.spec import FINISH_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
@@ -52,15 +52,16 @@ def find_live_run(path: RunPath, session: str) -> Run | None:
 
 
 def _finish_all() -> None:
-    """Finish all open runs at process exit, within a time limit for all of them."""
+    """Finish all open runs at process exit, within a time limit for all of them, as the process ends."""
     deadline = time.monotonic() + FINISH_TIMEOUT_SECONDS
+    end, error = process_end()
     for run in list(_Current.live):
         left = max(0.0, deadline - time.monotonic())
-        run.finish(timeout=min(left, CHILD_EXIT_SECONDS) if run.forked else left)
+        run.end_as(end, timeout=min(left, CHILD_EXIT_SECONDS) if run.forked else left, error=error)
 
 
 def drain_all(seconds: float) -> None:
-    """Deliver what all open runs have logged, within a time limit for all of them, without ending the runs."""
+    """Deliver what all open runs have logged, within a time limit for all of them, since SIGTERM ends the process."""
     deadline = time.monotonic() + seconds
     for run in list(_Current.live):
         run.drain(max(0.0, deadline - time.monotonic()))
@@ -68,8 +69,7 @@ def drain_all(seconds: float) -> None:
 
 def finish_with_worker() -> None:
     """In a multiprocessing worker, which skips `atexit`, finish open runs at its exit, too."""
-    process = sys.modules.get("multiprocessing.process")
-    if process is not None and process.parent_process() is not None:
+    if is_worker():
         from multiprocessing.util import Finalize
 
         Finalize(None, _finish_all, exitpriority=_EXIT_PRIORITY)

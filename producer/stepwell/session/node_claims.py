@@ -44,9 +44,13 @@ class NodeClaims:
         """Claim a writer's name; return it, or the first name with a number that no living process of this node has."""
         for number in range(1, _NAMES_AT_MOST):
             name = number_writer(writer, number)
-            if self.owns(f"writer/{name}"):
+            if self.owns_writer(name):
                 return name
         return writer
+
+    def owns_writer(self, writer: str) -> bool:
+        """Return whether this session has a writer's name, as `owns` does."""
+        return self.owns(f"writer/{writer}")
 
     def owns(self, what: str) -> bool:
         """Return whether this session has the claim; takes it if no living process of this node has it."""

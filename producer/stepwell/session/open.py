@@ -25,6 +25,7 @@ from stepwell.journal.format import JournalInfo
 from stepwell.journal.journal import Journal, MemoryJournal
 from stepwell.journal.null_journal import NullJournal
 from stepwell.journal.permissions import create_folder
+from stepwell.session.notebook import in_notebook
 from stepwell.session.spec import RunSpec
 from stepwell.session.surroundings import absolute_folder, reserve_standard_files
 from stepwell.terminal import notify
@@ -80,7 +81,10 @@ def open_session(spec: RunSpec, settings: ProducerSettings) -> SessionOutput:
     wait = settings.orphan_wait_seconds
     # A child takes care of its own writer only, which an earlier process of the same id may have had.
     orphans = Orphans(folders, spec.path, spec.writer, wait, only_own=spec.forked)
-    return SessionOutput(journal, Sender(journal, settings, orphans, others))
+    # A notebook shows a link to the page in the cell of `init()`.
+    silent = spec.quiet or spec.forked or not spec.primary or in_notebook()
+    page = "" if silent else f"{spec.path}: see {spec.url}"
+    return SessionOutput(journal, Sender(journal, settings, orphans, others, page))
 
 
 def open_folders(settings: ProducerSettings) -> JournalFolders:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from stepwell.session.open import make_files_folder
 from stepwell.session.spec import RunSpec
@@ -195,7 +194,7 @@ class RunProperties(ABC):
     @property
     def url(self) -> str:
         """The URL of the run's page."""
-        return f"{self._spec.base_url}/{quote(str(self.path))}"
+        return self._spec.url
 
     def get_url(self) -> str:
         """Return the URL of the run's page; wandb's earlier name."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from stepwell.delivery.stored_content import is_same
 from stepwell.errors import JournalError, UsageError
@@ -19,6 +20,7 @@ from stepwell.session.alerts import AlertLevel, Alerts
 from stepwell.session.artifacts import RunArtifacts
 from stepwell.session.config import Config
 from stepwell.session.copies import restore_run
+from stepwell.session.exits import End, end_by_exception, end_by_request, end_by_signal
 from stepwell.session.ingest_status import IngestStatus, wait_until_ingested
 from stepwell.session.node_claims import NodeClaims
 from stepwell.session.open import SessionOutput
@@ -34,7 +36,6 @@ from stepwell.wandb_compat import missing_run_attribute_message, stand_in
 if TYPE_CHECKING:
     from stepwell.settings import ProducerSettings
 
-State = Literal["finished", "failed", "crashed"]
 SessionOpener = Callable[[RunSpec], SessionOutput]
 
 
@@ -115,20 +116,36 @@ class Run(ShownRun, RunArtifacts):
     ) -> Receipt:
         """Finish the run: wait at most `timeout` seconds for delivery and ingestion, print and return the receipt.
 
-        A second call returns the same receipt. In a forked child it ends the child's session, not the run.
+        A second call returns the same receipt. In a forked child it ends the child's session, not the run. With an
+        `exit_code` other than 0, the run's state is `failed`.
+        """
+        return self.end_as(end_by_request(exit_code), quiet, timeout)
+
+    def end_as(
+        self,
+        end: End,
+        quiet: bool | None = None,
+        timeout: float = FINISH_TIMEOUT_SECONDS,
+        error: BaseException | None = None,
+    ) -> Receipt:
+        """Finish the run with a state and exit code, as `finish()` does.
+
+        Args:
+            error: the exception that ends the run before Python prints it, for the run's console.
         """
         if self._receipt is not None:
             return self._receipt
         if self._inherited is not None:
             self._side_streams.stop()
             return Receipt(self.path)
-        code = exit_code or 0
         deadline = time.monotonic() + timeout
         journal, rows = self._journal, self._rows
+        if error is not None and not self._spec.forked:
+            self._side_streams.record_error(error)
         self._side_streams.stop()
         journal.stop_waiting()
         if not self._spec.forked and self._primacy.ends_run(deadline - time.monotonic()):
-            self._write_event("RunFinished", exit_code=code, state="failed" if code else "finished")
+            self._write_end(end)
         rows.finish()
         journal.close()
         self._delivery.drain(timeout if self._spec.primary else max(deadline - time.monotonic(), 0.0))
@@ -142,11 +159,13 @@ class Run(ShownRun, RunArtifacts):
         return self._receipt
 
     def drain(self, seconds: float) -> None:
-        """Deliver what was logged, for at most `seconds`, before the process is killed; the run is not ended."""
+        """Deliver what was logged, for at most `seconds`, before SIGTERM ends the process and with it the run."""
         if self._receipt is None and self._inherited is None:
             deadline = time.monotonic() + seconds
             self._primacy.stop()
             self._side_streams.stop()
+            if self._spec.primary and not self._spec.forked:
+                self._write_end(end_by_signal(signal.SIGTERM))
             self._delivery.drain(deadline - time.monotonic())
 
     def _wait_until_ingested(self, seconds: float) -> IngestStatus:
@@ -243,6 +262,9 @@ class Run(ShownRun, RunArtifacts):
             self._start_child_session()
         self._journal.append_json(TAG_EVENT, {"event": event, "timestamp": time.time_ns() // 1000, **fields})
 
+    def _write_end(self, end: End) -> None:
+        self._write_event("RunFinished", exit_code=end.exit_code, state=end.state)
+
     def _describe_run(self, fields: dict[str, Any]) -> None:
         self._write_event("RunStarted", writer=self._spec.writer, pid=os.getpid(), **fields)
 
@@ -300,10 +322,7 @@ class Run(ShownRun, RunArtifacts):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        ended_well = error is None or (isinstance(error, SystemExit) and error.code in {None, 0})
-        if error is not None and not isinstance(error, SystemExit) and self._receipt is None:
-            self._side_streams.record_traceback(error)
-        self.finish(exit_code=0 if ended_well else 1)
+        self.end_as(end_by_exception(error), error=error)
 
     def __copy__(self) -> Self:
         return self

@@ -171,8 +171,11 @@ class SideStreams:
         if self._capture is not None:
             self._capture.put(name, text)
 
-    def record_traceback(self, error: BaseException) -> None:
-        """Record the traceback of the error that ends the run: Python prints it after capturing has ended."""
+    def record_error(self, error: BaseException) -> None:
+        """Record what Python prints of the error that ends the run: it does so after capturing has ended."""
+        if isinstance(error, SystemExit):
+            self.put(STDERR, "" if error.code is None or isinstance(error.code, int) else f"{error.code}\n")
+            return
         # Imported here: it would take a fifth of the time of `import stepwell`.
         import traceback
 

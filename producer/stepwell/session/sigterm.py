@@ -15,12 +15,13 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Final
+
+from stepwell.session.exits import is_worker
 
 _JOIN_SECONDS: Final = 1.0
 """Seconds that the watching thread leaves the main thread to end the process by itself."""
@@ -89,18 +90,13 @@ def drain_on_sigterm(drain: Callable[[float], None], seconds: float) -> bool:
         present.seconds = max(present.seconds, seconds)
         return True
     in_main = threading.current_thread() is threading.main_thread()
-    if not (seconds and in_main and present is signal.SIG_DFL) or _is_worker():
+    if not (seconds and in_main and present is signal.SIG_DFL) or is_worker():
         return False
     handler = _Handler(drain, seconds)
     signal.signal(signal.SIGTERM, handler)
     with contextlib.suppress(OSError):
         _watch_signals(handler)
     return True
-
-
-def _is_worker() -> bool:
-    process = sys.modules.get("multiprocessing.process")
-    return process is not None and process.parent_process() is not None
 
 
 def _watch_signals(handler: _Handler) -> None:

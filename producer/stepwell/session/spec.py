@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
+from urllib.parse import quote
 
 from stepwell.delivery.orphans import fork_writer
 from stepwell.session.known_run import KnownRun
@@ -54,6 +55,11 @@ class RunSpec(NamedTuple):
     launch: Launch = Launch()
     primary: bool = True
     known: KnownRun = KnownRun()
+
+    @property
+    def url(self) -> str:
+        """The URL of the run's page."""
+        return f"{self.base_url}/{quote(str(self.path))}"
 
     def describe(self) -> dict[str, Any]:
         """Return the fields of `RunStarted` that describe the run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, TypeVar
@@ -9,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import anyio
 import anyio.to_thread
 import pyarrow as pa
+import structlog
 from fastapi import Depends, Request
 
 from stepwell_query.api.streams import StreamSlots
@@ -19,11 +21,15 @@ from stepwell_query.settings import QuerySettings
 from stepwell_query.slots import StatementSlots
 from stepwell_query.sql.execute import slot_limits
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.errors import StoreError
 from stepwell_schemas.limits import MIB
 from stepwell_schemas.media_store import MediaStore
+from stepwell_schemas.migrations.run_states_view import set_crashed_after
 from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.run_states import alive_since
 
 T = TypeVar("T")
+_log = structlog.get_logger("stepwell.query")
 _TABLES_BYTES = 256 * MIB
 # Approximate size of a cache entry without its value; an empty value takes memory too.
 _ENTRY_BYTES = 512
@@ -49,8 +55,19 @@ class Context:
         self.streams = StreamSlots(settings.query_max_streams, settings.query_max_streams_per_client)
         self._limiter = anyio.CapacityLimiter(settings.query_concurrency)
 
+    def alive_since(self) -> int:
+        """Return the time from which on a sign of life of a run counts now (`rules.run_states`)."""
+        return alive_since(time.time_ns() // 1_000_000, self.settings.crashed_after_seconds)
+
+    async def publish_settings(self) -> None:
+        """Make the SQL views use the settings of this service, as far as its ClickHouse user may change views."""
+        try:
+            await self.in_thread(set_crashed_after, self.store, self.settings.crashed_after_seconds)
+        except StoreError as error:
+            _log.warning("runs_view_not_set", error=str(error))
+
     async def _positions(self, entity: str, project: str) -> dict[str, Position]:
-        return await self.in_thread(read_positions, self.store, entity, project)
+        return await self.in_thread(read_positions, self.store, entity, project, self.alive_since())
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Call a blocking function in a thread; at most `query_concurrency` calls run concurrently, others wait."""

@@ -28,6 +28,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, and prepare the page's files for the first visitor."""
+        await self._app.state.context.publish_settings()
         await super().startup(sockets)
         page.prepare()
 

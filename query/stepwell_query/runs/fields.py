@@ -14,6 +14,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from stepwell_schemas.rules.run_states import served_state_sql
+
+STATE: Final = "state"
+
 
 class FieldType(StrEnum):
     """Type of a field's values."""
@@ -33,7 +37,8 @@ class RunField:
         name: its name in filters, orders and groups.
         label: its title on the page.
         sql: an expression over `d`, the run's row of `run_documents`, and `a`, the totals of its activity. NULL, or an
-            empty text or list, means that the run has no value. Times are milliseconds since the epoch.
+            empty text or list, means that the run has no value. Times are milliseconds since the epoch. The parameter
+            `alive_since` is that of the rule of served states.
         member: its name in a run's JSON, if that differs from `name`.
         absent: what a run's JSON holds instead of NULL.
         synonyms: further names, as the JSON, the SQL views or wandb spell them.
@@ -69,8 +74,12 @@ class RunField:
 
     @property
     def groupable(self) -> bool:
-        """Return whether series can be grouped by the field: it holds names, and no flush changes them."""
-        return self.type in {FieldType.TEXT, FieldType.BOOL, FieldType.LIST} and not self.reads_activity
+        """Return whether series can be grouped by the field: it holds names, and no flush changes them.
+
+        The state is an exception, which depends on the time: `series.groups` computes it from the runs' progress.
+        """
+        names = self.type in {FieldType.TEXT, FieldType.BOOL, FieldType.LIST}
+        return names and (self.name == STATE or not self.reads_activity)
 
     def to_json(self, value: Any) -> Any:
         """Return a selected value as a run's JSON has it."""
@@ -104,6 +113,7 @@ _TEXT, _NUMBER, _BOOL, _TIME, _LIST = FieldType
 _STARTED: Final = "toUnixTimestamp64Milli(d.started_at)"
 _HEARTBEAT: Final = "toUnixTimestamp64Milli(greatest(d.started_at, a.last_timestamp))"
 _FINISHED: Final = "toUnixTimestamp64Milli(d.finished_at)"
+_STATE: Final = served_state_sql("toString(d.state)", _HEARTBEAT, "{alive_since:Int64}")
 # Clocks of two machines may differ: a run never ends before it starts.
 _DURATION: Final = f"greatest(ifNull({_FINISHED}, {_HEARTBEAT}) - {_STARTED}, 0) / 1000"
 
@@ -116,7 +126,7 @@ RUN_FIELDS: Final = (
         synonyms=("display_name", "displayName"),
     ),
     RunField("run_id", "Id", _TEXT, "d.run_id", synonyms=("id",)),
-    RunField("state", "State", _TEXT, "toString(d.state)"),
+    RunField(STATE, "State", _TEXT, _STATE),
     RunField("exit_code", "Exit code", _NUMBER, "d.exit_code"),
     RunField("tags", "Tags", _LIST, "d.tags"),
     RunField("notes", "Notes", _TEXT, "d.notes"),

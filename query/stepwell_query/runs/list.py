@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -56,6 +56,7 @@ class RunsRequest:
     """A request for a page of a project's runs.
 
     `columns`: the columns of config and summary to return; None: all that the runs have, COLUMNS_MAX at most.
+    `alive_since`: of the rule of served states (`rules.run_states`); 0: no run is crashed.
     """
 
     filter: Node | None
@@ -64,6 +65,7 @@ class RunsRequest:
     cursor: str | None = None
     columns: tuple[Ref, ...] | None = None
     not_finite: NotFinite = NotFinite.TEXT
+    alive_since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def read_runs(store: Store, entity: str, project: str, request: RunsRequest) -> 
     page = find_runs(store, entity, project, request, last, facts)
     if not page.keys:
         check_project(store, entity, project)
-    documents = read_metadata(store, entity, project, [key.run_id for key in page.keys])
+    documents = read_metadata(store, entity, project, [key.run_id for key in page.keys], request.alive_since)
     infos = build_run_infos(store, documents, request.not_finite, _metric_keys(request.columns, facts))
     if request.columns is None:
         columns, total = _limit_columns(infos, documents)
@@ -120,6 +122,7 @@ def find_runs(
     refs = [term.ref for term in terms(request.filter)] if request.filter is not None else []
     statement = RunStatement(entity, project, [*refs, request.order.by], facts)
     parameters = statement.parameters
+    parameters.values["alive_since"] = request.alive_since
     passing = "" if request.filter is None else f"WHERE {condition(request.filter, statement.value, parameters)}"
     matching = (
         f"SELECT run_id, {request.order.columns(statement.value(request.order.by))}, count() OVER () AS total"
@@ -135,7 +138,7 @@ def find_runs(
         rule, remedy = "a regular expression can't be read by RE2", "correct it; RE2 knows no look-around"
         raise FilterError("", f"{rule}: {_regex_problem(error)}", remedy) from error
     if not rows and last is not None:
-        first = RunsRequest(request.filter, request.order, limit=1)
+        first = replace(request, limit=1)
         return RunsPage([], find_runs(store, entity, project, first, None, facts).total, more=False)
     keys = [SortKey(row["rank"], row["number"], row["text"], row["run_id"]) for row in rows[: request.limit]]
     return RunsPage(keys, rows[0]["total"] if rows else 0, more=len(rows) > request.limit)

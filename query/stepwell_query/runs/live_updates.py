@@ -1,7 +1,8 @@
 """Notification of listeners about runs of a project that have changed, from one query a second for all listeners.
 
-A run changes when more of it is stored (its offset), or when its document changes (state, config, summary set by hand).
-The notification does not contain the change: a page requests again what it shows.
+A run changes when more of it is stored (its offset), when its document changes (state, config, summary set by hand),
+and when its last sign of life becomes too old. The notification does not contain the change: a page requests again what
+it shows.
 """
 
 # ruff: noqa: S608 - statements are put together from constants of this module; values travel as parameters.
@@ -17,6 +18,7 @@ from typing import Any, Final
 import structlog
 
 from stepwell_query.catalog.conditions import OF_PROJECT
+from stepwell_query.runs.fields import FIELDS, STATE
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreError
 
@@ -27,17 +29,19 @@ _SECONDS: Final = 1.0
 
 _POSITIONS: Final = f"""
 SELECT d.run_id AS run_id, if(a.flushes = 0, -1, a.offset) AS offset, d.version AS version,
-    if(a.rows = 0, -1, a.step) AS step, d.state AS state
+    if(a.rows = 0, -1, a.step) AS step,
+    {FIELDS[STATE].sql} AS state
 FROM
 (
-    SELECT run_id, max(version) AS version, argMax(state, d.version) AS state
+    SELECT run_id, max(version) AS version, argMax(state, d.version) AS state,
+        argMax(started_at, d.version) AS started_at
     FROM {{db}}.run_documents AS d WHERE {OF_PROJECT} GROUP BY run_id
 ) AS d
 LEFT JOIN
 (
     SELECT
         run_id, max(last_offset) AS offset, max(last_step) AS step, argMax(totals.log_rows, totals.end) AS rows,
-        count() AS flushes
+        max(last_timestamp) AS last_timestamp, count() AS flushes
     FROM {{db}}.run_activity WHERE {OF_PROJECT} GROUP BY run_id
 ) AS a USING (run_id)
 """
@@ -45,9 +49,14 @@ LEFT JOIN
 _log = structlog.get_logger("stepwell.query")
 
 
-def read_positions(store: Store, entity: str, project: str) -> dict[str, Position]:
-    """Return the position of each run of a project; none for an unknown project. Raises: StoreError."""
-    rows = store.query(_POSITIONS, {"entity": entity, "project": project}).to_pylist()
+def read_positions(store: Store, entity: str, project: str, alive_since: int) -> dict[str, Position]:
+    """Return the position of each run of a project; none for an unknown project. Raises: StoreError.
+
+    Args:
+        alive_since: of the rule of served states (`rules.run_states`).
+    """
+    parameters = {"entity": entity, "project": project, "alive_since": alive_since}
+    rows = store.query(_POSITIONS, parameters).to_pylist()
     return {row["run_id"]: (row["offset"], row["version"], row["step"], row["state"]) for row in rows}
 
 

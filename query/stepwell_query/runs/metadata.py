@@ -32,10 +32,13 @@ SELECT run_id, config, summary FROM {{db}}.{{table}} WHERE {OF_RUN_IDS} ORDER BY
 """
 
 
-def read_metadata(store: Store, entity: str, project: str, run_ids: Sequence[str]) -> list[RunMetadata]:
+def read_metadata(
+    store: Store, entity: str, project: str, run_ids: Sequence[str], alive_since: int
+) -> list[RunMetadata]:
     """Return the metadata of a project's runs in the order of the ids; unknown ids are left out.
 
-    Each has the fields of the registry by name, and JSON texts for the rest.
+    Each has the fields of the registry by name, and JSON texts for the rest. `alive_since` is that of
+    `rules.run_states`.
 
     Raises:
         StoreError: when ClickHouse does not answer.
@@ -43,7 +46,9 @@ def read_metadata(store: Store, entity: str, project: str, run_ids: Sequence[str
     if not run_ids:
         return []
     parameters = {"entity": entity, "project": project, "run_ids": list(run_ids)}
-    found = {row["run_id"]: row for row in store.query(_DOCUMENTS, parameters).to_pylist()}
+    found = {
+        row["run_id"]: row for row in store.query(_DOCUMENTS, {**parameters, "alive_since": alive_since}).to_pylist()
+    }
     texts: dict[str, RunMetadata] = {}
     # The view that fills the first table may lag by a moment.
     for table in ("run_texts", "run_documents"):

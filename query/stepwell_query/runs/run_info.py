@@ -16,14 +16,17 @@ from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import fold_key
 
 
-def read_run(store: Store, run: RunPath, not_finite: NotFinite = NotFinite.TEXT) -> dict[str, Any]:
+def read_run(store: Store, run: RunPath, alive_since: int, not_finite: NotFinite = NotFinite.TEXT) -> dict[str, Any]:
     """Return the JSON of one run; `summary_set` lists the keys of the summary that were set by hand.
+
+    Args:
+        alive_since: of the rule of served states (`rules.run_states`).
 
     Raises:
         RunNotFoundError: when there is no such run.
         StoreError: when ClickHouse does not answer.
     """
-    documents = read_metadata(store, run.entity, run.project, [run.run_id])
+    documents = read_metadata(store, run.entity, run.project, [run.run_id], alive_since)
     if not documents:
         raise RunNotFoundError(run)
     info = build_run_infos(store, documents, not_finite)[0]

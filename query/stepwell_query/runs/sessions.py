@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from stepwell_query.catalog.conditions import OF_RUN, run_parameters
+from stepwell_query.catalog.progress import read_progress
 from stepwell_query.errors import SessionNotFoundError
-from stepwell_query.runs.run_info import read_run
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 
@@ -42,7 +42,7 @@ def read_sessions(store: Store, run: RunPath) -> list[dict[str, Any]]:
         f"{_SESSIONS} GROUP BY session ORDER BY session", run_parameters(run)
     ).to_pylist()
     if not found:
-        read_run(store, run)
+        read_progress(store, run)
     return found
 
 
@@ -57,5 +57,5 @@ def read_session(store: Store, run: RunPath, session: str) -> dict[str, Any]:
     found: list[dict[str, Any]] = store.query(sql, {**run_parameters(run), "session": session}).to_pylist()
     if found:
         return found[0]
-    read_run(store, run)
+    read_progress(store, run)
     raise SessionNotFoundError(run, session)

@@ -233,7 +233,7 @@ class RunFinished(Event):
     name = "RunFinished"
 
     exit_code: Int = 0
-    state: Literal["finished", "failed", "crashed"] = "finished"
+    state: Literal["finished", "failed", "killed", "crashed"] = "finished"
 
 
 EVENT_TYPES: Sequence[type[Event]] = (RunStarted, LogBatch, LogEvent, RunUpdated, MediaChunk, RunFinished)

@@ -138,6 +138,6 @@ async def test_events_of_a_project_with_bad_runs_are_strict(service: Service) ->
 
     transport = service.client._transport
     context = transport.app.state.context  # type: ignore[attr-defined]
-    positions = await context.in_thread(read_positions, context.store, "me", "digits")
+    positions = await context.in_thread(read_positions, context.store, "me", "digits", 0)
     assert set(positions) == {"good", *BAD, *BAD_BYTES}
     orjson.loads(json_bytes([{"run_id": run, "state": state} for run, (_, _, _, state) in positions.items()]))

@@ -100,7 +100,7 @@ def test_news_of_runs_come_as_events_until_the_service_stops(chdb_store: Store) 
                     found.extend(json.loads(line.removeprefix("data: "))["runs"])
                     heard.set()
 
-    with serving(chdb_store) as url:
+    with serving(chdb_store, crashed_after_seconds=1e9) as url:
         listener = threading.Thread(target=listen, args=(url,))
         listener.start()
         assert heard.wait(20)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from stepwell.delivery.stored_content import StoredSession
+from stepwell.session import ingest_status
 from stepwell.session.ingest_status import wait_until_ingested
 from stepwell.settings import ProducerSettings
 from stepwell_schemas.rules.identifiers import RunPath
@@ -22,12 +23,20 @@ _URN = "urn:stepwell:problem:"
 
 
 @contextmanager
-def _answering(status: int, *bodies: dict[str, Any]) -> Iterator[ProducerSettings]:
-    """Serve the bodies in turn, the last one repeatedly, with an HTTP status."""
+def _answering(status: int, *bodies: dict[str, Any], busy: bool = False) -> Iterator[ProducerSettings]:
+    """Serve the bodies in turn, the last one repeatedly, with an HTTP status.
+
+    If `busy`, the first request gets no answer before the second one has come.
+    """
     left = list(bodies)
+    first, asked_again = threading.Lock(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if busy and first.acquire(blocking=False):
+                asked_again.wait(30)
+                return
+            asked_again.set()
             content = json.dumps(left.pop(0) if len(left) > 1 else left[0]).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(content)))
@@ -71,3 +80,11 @@ def test_the_status_is_complete_once_all_records_are_processed() -> None:
     with _answering(200, {**fields, "records": 1}, {**fields, "records": 2}) as settings:
         status = wait_until_ingested(settings, _RUN, "s", 2, 60)
     assert status == (7, 1, 0, "", StoredSession(2, 1, 7, 1, 0, 0))
+
+
+def test_a_busy_service_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest_status, "_ASK_SECONDS", 0.2)
+    fields = {"log_rows": 1, "points": 7, "conflicts": 1, "dead_letters": 0, "missing": 0}
+    with _answering(200, {**fields, "records": 2}, busy=True) as settings:
+        status = wait_until_ingested(settings, _RUN, "s", 2, 60)
+    assert (status.points, status.note) == (7, "")

@@ -117,6 +117,56 @@ def test_workers_of_a_pool_lose_nothing_and_end_at_once(sdk: Served, method: str
     assert sdk.journals() == []
 
 
+_ONE_KEY = """
+import multiprocessing, os, sys, stepwell
+
+def log(run, number):
+    for row in range(300):
+        run.log({"loss": 1000 * number + row}, step=row)
+
+def in_own_session(number):
+    run = stepwell.init(id="run")
+    log(run, number)
+    run.finish()
+
+if __name__ == "__main__":
+    run = stepwell.init(id="run", name="nice")
+    log(run, 0)
+    for number in (1, 2):
+        if not os.fork():
+            log(run, number)
+            os._exit(0)
+    workers = [
+        multiprocessing.get_context(method).Process(target=in_own_session, args=(number,))
+        for number, method in ((3, "fork"), (4, "spawn"))
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    for _ in (1, 2):
+        os.wait()
+"""
+
+
+def test_processes_that_log_one_key_at_the_same_steps_keep_their_rows(sdk: Served) -> None:
+    script = sdk.folder / "train.py"
+    script.write_text(_ONE_KEY)
+    sdk.run(script)
+    wanted = sorted((row, float(1000 * number + row)) for number in range(5) for row in range(300))
+    eventually(lambda: len(sdk.numbers("loss")), len(wanted))
+    assert sorted(sdk.numbers("loss")) == wanted
+    writers = "SELECT DISTINCT writer FROM {db}.points_number WHERE key = 'loss' ORDER BY writer"
+    names = sdk.store.query(writers).column("writer").to_pylist()
+    assert (names[0], len(names)) == ("", 5)
+    assert sum(name.startswith("process-") for name in names) == 2
+    # The workers neither describe nor end the run of their parent.
+    runs = sdk.store.query("SELECT name, state FROM {db}.runs").to_pylist()
+    assert runs == [{"name": "nice", "state": "finished"}]
+    assert sdk.count("step_conflicts") == 0
+
+
 def test_forks_while_threads_log_never_deadlock(sdk: Served) -> None:
     out, _ = sdk.run(_UNDER_LOAD)
     eventually(lambda: sdk.numbers("child"), [(10_000_000 + row, float(row)) for row in range(100)])

@@ -71,8 +71,9 @@ def test_a_terminated_run_delivers_its_tail_and_ends_by_the_signal(sdk: Served, 
     assert process.returncode == -signal.SIGTERM
     assert seconds < 18
     eventually(lambda: sdk.numbers("row"), [(row, float(row)) for row in range(_ROWS)])
-    eventually(lambda: sdk.count("runs"), 1)
-    assert sdk.state() != "finished"
+    eventually(sdk.state, "killed")
+    codes = sdk.store.query("SELECT exit_code FROM {db}.runs").column("exit_code").to_pylist()
+    assert codes == [128 + signal.SIGTERM]
 
 
 def test_a_drain_ends_at_its_time_limit(sdk: Served) -> None:
@@ -93,7 +94,7 @@ def test_a_handler_of_the_script_is_respected(sdk: Served, script: str, code: in
     with sdk.start(script, str(_ROWS)) as process:
         _terminate(process)
     assert process.returncode == code
-    eventually(lambda: sdk.state(), "finished")
+    eventually(sdk.state, "failed" if code else "finished")
     assert len(sdk.numbers("row")) == _ROWS
 
 

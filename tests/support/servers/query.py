@@ -44,8 +44,8 @@ class Service:
 
 @contextmanager
 def service_over(store: Store, **settings: Any) -> Iterator[Service]:
-    """Serve a store for the block; answers are cached only if `settings` enable it."""
-    app = create_app(QuerySettings(**{"query_cache_bytes": 0} | settings), store)
+    """Serve a store for the block; answers are cached, and silent runs crashed, only if `settings` enable it."""
+    app = create_app(QuerySettings(**{"query_cache_bytes": 0, "crashed_after_seconds": 1e9} | settings), store)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
     yield Service(client)

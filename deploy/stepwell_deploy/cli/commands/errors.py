@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from rich.markup import escape
 
 from stepwell.errors import StepwellError
+from stepwell.service_errors import URL_REMEDY, describe_unanswered
 from stepwell_deploy.errors import StepwellDeployError
 from stepwell_schemas.errors import StepwellSchemaError
 
@@ -17,6 +18,7 @@ EXPECTED_FAILURES = (
     StepwellError,
     StepwellSchemaError,
     httpx.HTTPError,
+    httpx.InvalidURL,
     ValidationError,
     ModuleNotFoundError,
 )
@@ -31,6 +33,10 @@ def sentence(error: Exception) -> str:
             f"no Stepwell service answers at {_address(error)}; start one with `stepwell up`, "
             "or name yours with STEPWELL_BASE_URL"
         )
+    if isinstance(error, httpx.RequestError):
+        return escape("; ".join(filter(None, describe_unanswered(_address(error) or str(error.request.url), error))))
+    if isinstance(error, httpx.InvalidURL):
+        return escape(f"{error}; {URL_REMEDY}")
     if isinstance(error, ValidationError):
         return escape("; ".join(_setting_problem(problem) for problem in error.errors(include_url=False)))
     if isinstance(error, ModuleNotFoundError):

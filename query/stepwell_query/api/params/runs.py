@@ -58,12 +58,14 @@ class RunsQuery(Parameters):
     )
     nan: Nan = NotFinite.TEXT
 
-    def request(self) -> RunsRequest:
-        """Return the request. Raises: RequestError."""
+    def request(self, alive_since: int = 0) -> RunsRequest:
+        """Return the request; `alive_since` is that of `rules.run_states`. Raises: RequestError."""
         columns = None
         if self.columns is not None:
             columns = check_columns([parse_ref(name, "columns") for name in self.columns if name.strip()])
-        return RunsRequest(self.tree(), Order.parse(self.order), self.limit, self.cursor, columns, self.nan)
+        return RunsRequest(
+            self.tree(), Order.parse(self.order), self.limit, self.cursor, columns, self.nan, alive_since
+        )
 
     def tree(self) -> Node | None:
         """Return the parsed filter, None if it is empty. Raises: FilterError."""

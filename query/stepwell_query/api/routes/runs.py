@@ -38,7 +38,7 @@ async def runs(entity: str, project: str, query: Annotated[RunsQuery, Query()], 
     """
     check_identifier("entity", entity)
     check_identifier("project", project)
-    runs_request = query.request()
+    runs_request = query.request(context.alive_since())
     return await _json(context, lambda: read_runs(context.store, entity, project, runs_request))
 
 
@@ -63,7 +63,7 @@ async def columns(entity: str, project: str, query: Annotated[ColumnsQuery, Quer
 @router.get("/runs/{entity}/{project}/{run_id}")
 async def run(path: RunDep, query: Annotated[RunQuery, Query()], context: ContextDep) -> Response:
     """Return one run: state, config, summary, and its stored progress."""
-    return await _json(context, lambda: read_run(context.store, path, query.nan))
+    return await _json(context, lambda: read_run(context.store, path, context.alive_since(), query.nan))
 
 
 @router.get("/runs/{entity}/{project}/{run_id}/metrics")

@@ -16,8 +16,9 @@ from stepwell_query.catalog.models import Activity
 from stepwell_query.catalog.progress import read_activity
 from stepwell_query.encoding import Format, json_bytes, table_bytes
 from stepwell_query.errors import RunNotFoundError
+from stepwell_query.runs.fields import STATE
 from stepwell_query.series.groups.across import across_json, across_table, read_across_writers
-from stepwell_query.series.groups.read import read_groups
+from stepwell_query.series.groups.read import read_groups, read_states
 from stepwell_query.series.groups.serialize import groups_json, groups_table
 from stepwell_query.series.read import read_series
 from stepwell_query.series.serialize import series_json, series_table
@@ -108,16 +109,20 @@ async def groups(
     fmt = negotiate_format(request, named, tuple(Format))
     paths = body.paths()
     series_request = body.to_group_request(context.settings, len(paths))
-    by = body.group_names() or body.group_by
+    alive_since = context.alive_since()
+
+    def states(activity: ActivityByRun) -> dict[RunPath, list[Any]] | None:
+        return read_states(context.store, paths, activity, alive_since) if body.group_by == STATE else None
 
     def read(activity: ActivityByRun) -> bytes:
         seconds = context.settings.query_max_seconds
+        by = states(activity) or body.group_names() or body.group_by
         answer = read_groups(context.store, paths, activity, series_request, by, seconds, filled=body.filled)
         if fmt is not Format.JSON:
             return table_bytes(groups_table(answer), fmt)
         return json_bytes(groups_json(answer, body.group_by, body.points, body.nan))
 
-    return await _answer(context, request, paths, body, fmt, read)
+    return await _answer(context, request, paths, body, fmt, read, lambda runs: list((states(runs) or {}).values()))
 
 
 async def _answer(
@@ -127,13 +132,19 @@ async def _answer(
     series_request: ViewParameters,
     fmt: Format,
     read: Callable[[ActivityByRun], bytes],
+    depends_on: Callable[[ActivityByRun], object] = lambda _: None,
 ) -> Response:
-    """Return 304 if the client has the answer, otherwise the cached answer of the tag, otherwise that of `read`."""
+    """Return 304 if the client has the answer, otherwise the cached answer of the tag, otherwise that of `read`.
+
+    Args:
+        depends_on: returns what the answer depends on besides the request and the activity of its runs, as JSON.
+    """
     if_none_match = request.headers.get("if-none-match")
 
     def answer() -> Response:
         activity = read_activity(context.store, paths)
-        tag = entity_tag([request.url.path, fmt, series_request.model_dump(mode="json")], paths, activity)
+        asked = [request.url.path, fmt, series_request.model_dump(mode="json"), depends_on(activity)]
+        tag = entity_tag(asked, paths, activity)
         if has_tag(if_none_match, tag):
             response = Response(status_code=304)
         else:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from stepwell_query.catalog.conditions import OF_RUNS
+from stepwell_query.catalog.conditions import OF_RUNS, runs_parameters
 from stepwell_query.catalog.models import Activity, Progress, SeriesByKey, SeriesInfo
 from stepwell_query.catalog.progress import build_progress
 from stepwell_query.catalog.series import find_series
@@ -29,6 +29,7 @@ from stepwell_schemas.rollups.sql import LEVELS
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.kinds import Kind
+from stepwell_schemas.rules.run_states import served_state
 from stepwell_schemas.rules.writers import writer_order
 
 BY_WRITER: Final = "writer"
@@ -42,6 +43,7 @@ _CONFIG: Final = "config."
 _DOCUMENTS: Final = f"""
 SELECT entity, project, run_id, {{column}} AS value FROM {{db}}.run_documents AS d FINAL PREWHERE {OF_RUNS}
 """
+_STATES: Final = _DOCUMENTS.replace("{column}", "(state, toUnixTimestamp64Milli(started_at))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,23 @@ def check_group_by(name: str | None) -> None:
     raise RequestError("group_by", name, rule, f"send config.KEY, or one of {', '.join((*GROUPABLE, BY_WRITER))}")
 
 
+def read_states(
+    store: Store, runs: Sequence[RunPath], activity: Mapping[RunPath, Activity], since: int
+) -> dict[RunPath, list[Any]]:
+    """Return the served state of each run as the names of its groups; `since`: `alive_since` of `rules.run_states`.
+
+    Raises:
+        StoreError: when ClickHouse does not answer.
+    """
+    stored = _read_column(store, runs, _STATES)
+    names: dict[RunPath, list[Any]] = {run: [None] for run in runs}
+    for run, value in stored.items():
+        state, started = value.values()
+        last_sign = max(started, activity[run].last_ms) if run in activity else started
+        names[run] = [served_state(state, last_sign, since)]
+    return names
+
+
 def read_groups(
     store: Store,
     runs: Sequence[RunPath],
@@ -110,7 +129,8 @@ def read_groups(
     """Read series of runs by group; `activity` has the stored progress of each run that exists.
 
     Args:
-        group_by: the field of the runs that names their groups, or BY_WRITER, or the names of each run's groups.
+        group_by: the field of the runs that names their groups, or BY_WRITER, or the names of each run's groups, as
+            `read_states` returns them for the state.
         filled: widen the buckets of a key to the median distance between two rows of its runs.
 
     Raises:
@@ -160,14 +180,17 @@ def _values(
     if not isinstance(group_by, str):
         return [group_by[run] for run in runs]
     column = "d.config" if group_by.startswith(_CONFIG) else FIELDS[group_by].sql
-    sql = _DOCUMENTS.replace("{column}", column)
-    rows = store.query(sql, {"runs": [tuple(run) for run in runs]}).to_pylist() if runs else []
-    stored = {RunPath(row["entity"], row["project"], row["run_id"]): row["value"] for row in rows}
+    stored = _read_column(store, runs, _DOCUMENTS.replace("{column}", column))
     if group_by.startswith(_CONFIG):
         path = group_by.removeprefix(_CONFIG)
         return [[value_at_path(json_object(stored.get(run) or "{}"), path, None)] for run in runs]
     series_by_run = [stored.get(run) for run in runs]
     return [own if isinstance(own, list) and own else [own or None] for own in series_by_run]
+
+
+def _read_column(store: Store, runs: Sequence[RunPath], sql: str) -> dict[RunPath, Any]:
+    rows = store.query(sql, runs_parameters(runs)).to_pylist() if runs else []
+    return {RunPath(row["entity"], row["project"], row["run_id"]): row["value"] for row in rows}
 
 
 def _grouped_keys(runs: Sequence[RunPath], series_by_run: SeriesByKey, request: SeriesRequest) -> list[_GroupedKey]:

@@ -147,3 +147,25 @@ def test_a_signal_handler_that_logs_during_a_write_counts_its_steps_after_the_ro
     assert (rows.current, rows.conflicts) == (currents[-1], conflicts)
     assert logged_steps(journal, 0) == written
     journal.release()
+
+
+@pytest.mark.parametrize("value", [1.0, 2**70], ids=["packed", "JSON"])
+@pytest.mark.parametrize(("asked", "first"), [(None, 7), (3, 3), (7, 7), (9, 7), (-1, -1)])
+def test_a_forked_child_begins_at_its_parent_s_step_or_at_the_one_it_asks_for(
+    value: float, asked: int | None, first: int
+) -> None:
+    rows = RowWriter(MemoryJournal(Path("/nonexistent/parent"), INFO, 64 * MIB, "drop"), 0, "r")
+    for _ in range(7):
+        rows.log({"x": value}, None, None)
+    begun: list[int] = []
+    journal = MemoryJournal(Path("/nonexistent/child"), INFO, 64 * MIB, "drop")
+
+    def begin() -> None:
+        begun.append(rows.current)
+        rows.switch_journal(journal)
+
+    rows.in_child(begin)
+    rows.log({"x": value}, asked, None)
+    rows.log({"x": value}, None, None)
+    assert (begun, rows.conflicts) == ([first], 0)
+    assert logged_steps(journal, first)[0] == (first if asked is None else asked)

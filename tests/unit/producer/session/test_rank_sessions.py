@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,26 @@ def test_two_sessions_of_one_rank_are_kept_apart(start: StartRank, capfd: pytest
     assert "rank0.2" in capfd.readouterr().err
     first.finish()
     assert start(0, id="run").writer == "rank0"
+
+
+def test_a_worker_of_multiprocessing_next_to_its_parent_has_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    settings = {"quiet": True, "console": "off", "system_seconds": 0}
+
+    def start(run_id: str) -> Run:
+        return stepwell.init("me", "p", tmp_path, id=run_id, mode="offline", reinit="create_new", settings=settings)
+
+    parent = start("run")
+    assert (start("run").writer, capfd.readouterr().err) == ("", "")
+    monkeypatch.setattr(joining, "is_worker", lambda: True)
+    worker = start("run")
+    assert (parent.writer, worker.writer) == ("", f"process-{os.getpid()}")
+    assert (parent._spec.primary, worker._spec.primary) == (True, False)
+    assert worker.writer in capfd.readouterr().err
+    alone = start("other")
+    assert (alone.writer, alone._spec.primary) == ("", True)
 
 
 def test_the_run_of_a_rank() -> None:
