@@ -18,7 +18,13 @@ from stepwell_schemas.errors import (
 )
 from stepwell_schemas.events.codec import Codec
 from stepwell_schemas.events.models import NO_SEQUENCE, Event, LogBatch, LogEvent, Media, MediaChunk
-from stepwell_schemas.limits import CONTENT_TYPE_MAX_CHARS, MAX_STEP, RECORD_OVERHEAD_BYTES
+from stepwell_schemas.limits import (
+    CONTENT_TYPE_MAX_CHARS,
+    EARLIEST_TIMESTAMP,
+    LATEST_TIMESTAMP,
+    MAX_STEP,
+    RECORD_OVERHEAD_BYTES,
+)
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import MEDIA_KINDS
 from stepwell_schemas.rules.steps import (
@@ -29,11 +35,6 @@ from stepwell_schemas.rules.steps import (
     check_current_step,
     check_step,
 )
-
-EARLIEST_TIMESTAMP: Final = 0
-LATEST_TIMESTAMP: Final = 2**53
-"""Microseconds since the epoch that an event may name (1970 to 2255, within DateTime64's range); instead of one
-outside, the Kafka record's own time is stored, clipped to the same range."""
 
 REDRIVEN_HEADER: Final = "redriven"
 """Header that names the original record of a dead letter that is sent again (redriven)."""

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from stepwell_ingestor import telemetry
 from stepwell_ingestor.alarms import DeadLetterAlarm
 from stepwell_ingestor.errors import PlanError, RestartError
-from stepwell_ingestor.flush.content_report import report_differences, report_early, report_forgotten
+from stepwell_ingestor.flush.content_report import report_differences, report_early, report_forgotten, report_times
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.flush.policy import FlushPolicy
@@ -194,6 +194,7 @@ class Ingestor:
         report_differences(plan.differing)
         telemetry.count("stepwell_ingestor_late_records", plan.late)
         report_forgotten(plan.forgotten)
+        report_times(plan.replaced_times)
         self._alarm.report(pending.messages, plan.dead)
         telemetry.gauge("stepwell_ingestor_last_flush_timestamp_seconds", self._last_flush_at)
         telemetry.gauge("stepwell_ingestor_state_bytes", self._memory.bytes)

@@ -29,6 +29,7 @@ CounterName = Literal[
     "stepwell_ingestor_differing_rows",
     "stepwell_ingestor_late_records",
     "stepwell_ingestor_forgotten_gaps",
+    "stepwell_ingestor_replaced_times",
 ]
 GaugeName = Literal[
     "stepwell_ingestor_lag_events",
@@ -47,6 +48,7 @@ GaugeName = Literal[
     "stepwell_ingestor_missing_alarm",
     "stepwell_ingestor_partitions_alarm",
     "stepwell_ingestor_content_alarm",
+    "stepwell_ingestor_times_alarm",
 ]
 
 _COUNTERS: Final[dict[CounterName, str]] = {
@@ -66,6 +68,7 @@ _COUNTERS: Final[dict[CounterName, str]] = {
     "stepwell_ingestor_differing_rows": "Rows of batches that are not stored as their session has sent them.",
     "stepwell_ingestor_late_records": "Records stored that had counted as missing.",
     "stepwell_ingestor_forgotten_gaps": "Ranges of missing records that would not be stored if they arrived later.",
+    "stepwell_ingestor_replaced_times": "Times before 1970 or after 2255, replaced by the time of the Kafka record.",
     "stepwell_ingestor_inserts_repaired": "Inserts repeated because ClickHouse had recorded and lost them in a crash.",
     "stepwell_ingestor_positions_corrected": "Partitions that were not continued at the group's committed offset.",
     "stepwell_ingestor_missing_records": "Offsets that Kafka's retention removed before they were stored.",
@@ -90,6 +93,7 @@ _GAUGES: Final[dict[GaugeName, str]] = {
     "stepwell_ingestor_missing_alarm": "1 after retention has removed records too early, until the ingestor ends.",
     "stepwell_ingestor_partitions_alarm": "1 while nothing is stored because partitions were added to the topic.",
     "stepwell_ingestor_content_alarm": "1 after rows differed from what was sent, until the ingestor ends.",
+    "stepwell_ingestor_times_alarm": "1 after times could not be stored, until the ingestor ends.",
 }
 
 _counters: Final = {name: Counter(name, text) for name, text in _COUNTERS.items()}

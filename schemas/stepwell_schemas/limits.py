@@ -70,6 +70,17 @@ MEDIA_MAX_BYTES: Final = 1024 * MIB - 1
 TEXT_MAX_BYTES: Final = MAX_EVENT_BYTES // 8
 """UTF-8 bytes of one string value, or of the JSON of one `other` value."""
 
+VALUE_MAX_LEAVES: Final = TEXT_MAX_BYTES // 2
+"""Parts of one value with lists or dicts: 524,288, since JSON takes two bytes or more for each. A part that several
+places share counts at each of them, so that the bound holds for the work, too."""
+
+FILE_MAX_LEAVES: Final = MEDIA_MAX_BYTES // 2
+"""Parts of the JSON of a media file, such as a figure: likewise two bytes or more for each."""
+
+DICT_MAX_METRICS: Final = 2**17
+"""Metrics that one `log()` call may make of nested dicts: 131,072, twice the numbers that fit a LogBatch of
+SEND_BATCH_BYTES at 16 bytes each. Dicts that make more of them share parts, and make 2^n of n dicts."""
+
 JSON_MAX_DEPTH: Final = 100
 """Nesting levels of lists and objects in a document or an `other` value. Parsers have very different limits: orjson
 writes 254 levels, Python reads fewer than 1,000, depending on its stack. 100 is below all of them, so that every
@@ -98,6 +109,11 @@ CRASHED_AFTER_SECONDS: Final = 300.0
 """Seconds of silence after which the SDK sends a sign of life for a run, and the default of seconds without one after
 which a running run is served as crashed: ten of them, so that a broker's election or an ingestor's restart is not taken
 for the end of all runs."""
+
+EARLIEST_TIMESTAMP: Final = 0
+LATEST_TIMESTAMP: Final = 2**53
+"""Microseconds since the epoch that an event may name (1970 to 2255, within DateTime64's range); instead of one
+outside, the Kafka record's own time is stored, clipped to the same range."""
 
 COUNT_MAX: Final = 2**64 - 1
 """The largest value of a UInt64 column; counts are clipped to it."""

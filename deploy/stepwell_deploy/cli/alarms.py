@@ -72,6 +72,11 @@ def _content(samples: Samples) -> str:
     return f"{rows:,.0f} rows are not stored as they were sent; find them by `content_differs` in the log"
 
 
+def _times(samples: Samples) -> str:
+    times = samples.get("stepwell_ingestor_replaced_times_total", 0.0)
+    return f"{times:,.0f} times before 1970 or after 2255 are Kafka's instead; find them by `times_replaced` in the log"
+
+
 def _broker(samples: Samples) -> str:
     return f"the broker is away or unsteady ({_restarts(samples, 'broker')}); see the end of kafka/broker.log"
 
@@ -116,6 +121,7 @@ ALARMS: Final = (
     AlarmRule("records_missing", "stepwell_ingestor_missing_alarm", _missing),
     AlarmRule("partitions_added", "stepwell_ingestor_partitions_alarm", _partitions),
     AlarmRule("content_differs", "stepwell_ingestor_content_alarm", _content),
+    AlarmRule("times_replaced", "stepwell_ingestor_times_alarm", _times),
     AlarmRule("broker_down", "stepwell_up_broker_alarm", _broker),
     AlarmRule("ingestor_failing", "stepwell_up_ingestor_alarm", _ingestor),
     AlarmRule("disk_low", "stepwell_up_disk_alarm", _disk),

@@ -25,9 +25,9 @@ from stepwell_deploy.errors import BrokerError, LetterError, NoLetterError, Serv
 from stepwell_deploy.service_client import ServiceClient, run_url
 from stepwell_ingestor.kafka.record_consumer import RecordConsumer
 from stepwell_ingestor.kafka.records import Record, Unreadable
-from stepwell_ingestor.messages import LATEST_TIMESTAMP, REDRIVEN_HEADER
+from stepwell_ingestor.messages import REDRIVEN_HEADER
 from stepwell_schemas.errors import DeadLetterReason
-from stepwell_schemas.limits import FETCH_RECORDS, MAX_EVENT_BYTES
+from stepwell_schemas.limits import FETCH_RECORDS, LATEST_TIMESTAMP, MAX_EVENT_BYTES
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.settings import KafkaSettings
 

@@ -1,4 +1,4 @@
-"""Report what a flush finds out about sessions: rows that differ from what was sent, and records that are missing."""
+"""Report what a flush finds out about sessions: rows that differ from what was sent, times, and missing records."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from stepwell_ingestor import telemetry
-from stepwell_ingestor.planner.accumulator import EarlySession, ForgottenGap
+from stepwell_ingestor.planner.accumulator import EarlySession, ForgottenGap, ReplacedTimes
 from stepwell_ingestor.planner.content import ContentDifference
 
 _LOGGED: Final = 10
@@ -38,5 +38,14 @@ def report_forgotten(forgotten: Sequence[ForgottenGap]) -> None:
     telemetry.count("stepwell_ingestor_forgotten_gaps", len(forgotten))
 
 
-def _fields(found: ContentDifference | EarlySession | ForgottenGap) -> dict[str, str | int]:
+def report_times(replaced: Sequence[ReplacedTimes]) -> None:
+    """Log the first events of a flush with times that can't be stored, count the times of all, and raise the alarm."""
+    for times in replaced[:_LOGGED]:
+        _log.warning("times_replaced", **_fields(times), of=len(replaced))
+    if replaced:
+        telemetry.count("stepwell_ingestor_replaced_times", sum(times.times for times in replaced))
+        telemetry.gauge("stepwell_ingestor_times_alarm", 1)
+
+
+def _fields(found: ContentDifference | EarlySession | ForgottenGap | ReplacedTimes) -> dict[str, str | int]:
     return {**found._asdict(), "path": str(found.path)}

@@ -41,6 +41,19 @@ class ForgottenGap(NamedTuple):
     end: int
 
 
+class ReplacedTimes(NamedTuple):
+    """Rows or events of a session whose time is outside the range that can be stored; `first` is the first one, in µs.
+
+    They have the time of their Kafka record instead.
+    """
+
+    path: RunPath
+    session: str
+    offset: int
+    first: int
+    times: int
+
+
 @dataclass
 class LeftOut:
     """Rows of a flush that ClickHouse refuses, with reasons: values by table and event offset, documents by run."""
@@ -80,6 +93,11 @@ class Flush:
     differing: list[ContentDifference] = field(default_factory=list)
     forgotten: list[ForgottenGap] = field(default_factory=list)
     late: int = 0
+    replaced_times: list[ReplacedTimes] = field(default_factory=list)
+
+    def replaced_time(self, item: Received, first: int, times: int) -> None:
+        """Record that times of an event were replaced by the time of its Kafka record."""
+        self.replaced_times.append(ReplacedTimes(item.path, item.event.session, item.message.offset, first, times))
 
     def refuse(self, item: Received, reason: DeadLetterReason, detail: str) -> None:
         """Record that a part of an event can't be stored; all refused parts of an event share one dead letter."""

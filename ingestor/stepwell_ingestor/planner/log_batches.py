@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stepwell_ingestor.messages import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, Received
+from stepwell_ingestor.messages import Received
 from stepwell_ingestor.planner.accumulator import Flush
 from stepwell_ingestor.planner.arrivals import Part, marked_rows
 from stepwell_ingestor.planner.blocks import block_values, first_row, strict_block
@@ -23,7 +23,7 @@ from stepwell_ingestor.planner.totals import NO_TOTALS
 from stepwell_schemas.clickhouse.tables import POINT_TABLES
 from stepwell_schemas.errors import DeadLetterReason, KeyRuleError, shorten
 from stepwell_schemas.events.models import Block, LogBatch
-from stepwell_schemas.limits import MAX_BATCH_ROWS, VERSION_ROW_BITS
+from stepwell_schemas.limits import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, MAX_BATCH_ROWS, VERSION_ROW_BITS
 from stepwell_schemas.rules.content import MASK
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import check_key
@@ -48,7 +48,11 @@ def take_batch(flush: Flush, item: Received, batch: LogBatch, parts: Sequence[Pa
     resolved = resolve_batch(state, batch, parts, redriven=bool(item.message.origin))
     if len(resolved.steps) and parse_stream(batch.writer) == DEFAULT:
         state.reached(int(resolved.steps.max()))
-    timestamps = _usable_times(np.frombuffer(batch.timestamps, "<i8"), item.timestamp)
+    named = np.frombuffer(batch.timestamps, "<i8")
+    timestamps = _usable_times(named, item.timestamp)
+    replaced = named[(named != timestamps) if marks is None else (named != timestamps) & marks]
+    if len(replaced):
+        flush.replaced_time(item, int(replaced[0]), len(replaced))
     versions = np.arange(batch.rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)
     flush.part.logged(resolved.steps, timestamps if marks is None else timestamps[marks])
     steps = resolved.steps

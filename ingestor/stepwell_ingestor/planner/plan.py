@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from stepwell_ingestor.messages import DeadLetter, Received, redriven_session
-from stepwell_ingestor.planner.accumulator import EarlySession, Flush, ForgottenGap, LeftOut
+from stepwell_ingestor.planner.accumulator import EarlySession, Flush, ForgottenGap, LeftOut, ReplacedTimes
 from stepwell_ingestor.planner.arrivals import NO_GAPS, Arrival, arrive, everything
 from stepwell_ingestor.planner.content import ContentDifference
 from stepwell_ingestor.planner.layers import Layer
@@ -30,7 +30,7 @@ from stepwell_ingestor.planner.run_tables import (
     run_tables,
 )
 from stepwell_ingestor.planner.series_stats import series_table
-from stepwell_schemas.events.models import LogBatch, LogEvent, MediaChunk, RunStarted
+from stepwell_schemas.events.models import NO_TIMESTAMP, LogBatch, LogEvent, MediaChunk, RunStarted
 from stepwell_schemas.limits import VERSION_ROW_BITS
 from stepwell_schemas.rollups.sql import LEVELS
 from stepwell_schemas.rules.identifiers import RunPath
@@ -46,6 +46,7 @@ class FlushPlan:
     sessions that overtook their predecessors. `differing`: rows that are not stored as their session has sent them.
     `forgotten`: missing records that would not be stored if they arrived later. `late`: number of records stored that
     had been missing.
+    `replaced_times`: times outside the range that can be stored.
     """
 
     tables: dict[str, pa.Table]
@@ -63,6 +64,7 @@ class FlushPlan:
     differing: Sequence[ContentDifference] = ()
     forgotten: Sequence[ForgottenGap] = ()
     late: int = 0
+    replaced_times: Sequence[ReplacedTimes] = ()
 
 
 def plan_flush(
@@ -124,6 +126,7 @@ def plan_flush(
         differing=flush.differing,
         forgotten=flush.forgotten,
         late=flush.late,
+        replaced_times=flush.replaced_times,
     )
 
 
@@ -174,7 +177,10 @@ def _store(flush: Flush, item: Received, arrival: Arrival) -> None:
         flush.documents[item.path] = version
     if isinstance(item.event, LogBatch):
         take_batch(flush, item, item.event, arrival.parts)
-    elif isinstance(item.event, LogEvent):
+        return
+    if item.event.timestamp not in {item.timestamp, NO_TIMESTAMP}:
+        flush.replaced_time(item, item.event.timestamp, 1)
+    if isinstance(item.event, LogEvent):
         take_batch(flush, item, as_batch(item.event, item.timestamp), arrival.parts)
     elif isinstance(item.event, MediaChunk):
         take_media(flush, item, item.event)

@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepwell.errors import UnstorableError
+from stepwell.values.arrays import ADDED
 
 _CHANNELS: Final = (1, 2, 3, 4)
 _PIXEL_MAX: Final = 255
+_OVERSHOOT: Final = 0.05
+"""The distance by which floats may exceed their range: 1.0000001 after a division, 1.03 after resampling."""
 
 
 def as_array(value: Any) -> NDArray[Any]:
@@ -22,7 +25,11 @@ def as_array(value: Any) -> NDArray[Any]:
         value = value.float()
     if hasattr(value, "numpy") and callable(value.numpy):
         value = value.numpy()
-    return np.asarray(value)
+    array = np.asarray(value)
+    if array.dtype.isbuiltin == ADDED:
+        # Types of ml_dtypes, as jax has them: numpy's functions don't know their kind.
+        return array.astype(np.int16 if "int" in array.dtype.name else np.float32)
+    return array
 
 
 def is_torch(value: Any) -> bool:
@@ -33,8 +40,8 @@ def is_torch(value: Any) -> bool:
 def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
     """Return pixels as uint8, scaled by their type and overall range.
 
-    Bool: 0 and 255. Floats within 0…1: times 255; within -1…1: mapped linearly to 0…255; NaN becomes 0. All other
-    numbers are clipped to 0…255.
+    Bool: 0 and 255. Floats within 0…1: times 255; within -1…1: mapped linearly to 0…255; NaN becomes 0. Values that
+    exceed such a range by 0.05 at most are clipped to it. All other numbers are clipped to 0…255.
     """
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(_PIXEL_MAX)
@@ -43,9 +50,9 @@ def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype.kind == "f":
         array = np.nan_to_num(array.astype(np.float64), nan=0.0, posinf=np.inf, neginf=-np.inf)
         low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
-        if low >= 0 and high <= 1:
+        if low >= -_OVERSHOOT and high <= 1 + _OVERSHOOT:
             array = array * _PIXEL_MAX
-        elif low >= -1 and high <= 1:
+        elif low >= -1 - _OVERSHOOT and high <= 1 + _OVERSHOOT:
             array = (array + 1) / 2 * _PIXEL_MAX
         array = np.rint(array)
     pixels: NDArray[np.uint8] = np.clip(array, 0, _PIXEL_MAX).astype(np.uint8)

@@ -8,6 +8,7 @@ import wave
 from typing import Any, ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stepwell.errors import UnstorableError
 from stepwell.media.arrays import as_array
@@ -16,6 +17,9 @@ from stepwell.media.sources import FileSource, Snapshot, is_file_source
 from stepwell_schemas.rules.kinds import Kind
 
 _WAV: Final = "audio/wav"
+_CHANNELS_MAX: Final = 64
+"""Channels of recordings: more than those of any common microphone array. A larger dimension is time."""
+
 _PCM16_MAX: Final = 2**15 - 1
 _OTHER_TYPES: Final = {
     "flac": "audio/flac",
@@ -30,8 +34,9 @@ class Audio(Media):
     """Sound.
 
     Args:
-        data_or_path: samples as [n] or [n, channels] (floats within -1…1, int16, int32 or uint8; written as WAV,
-            floats in 16 bits), a path (read when it is logged), the bytes of a sound file, or an open file.
+        data_or_path: samples as [n], [n, channels] or [channels, n] (floats within -1…1, int16, int32 or uint8;
+            written as WAV, floats in 16 bits), a path (read when it is logged), the bytes of a sound file, or an open
+            file. Two dimensions are [n, channels], unless only the second one has more than 64 entries.
         sample_rate: samples per second; required for samples.
         caption: text shown below it.
     """
@@ -65,7 +70,9 @@ def _wav(data: Any, sample_rate: int | None) -> bytes:
     samples = as_array(data)
     samples = samples.astype(samples.dtype.newbyteorder("<"), copy=False)
     if samples.ndim not in {1, 2} or not samples.size:
-        raise UnstorableError(f"shape {list(samples.shape)}: samples must be [n] or [n, channels]")
+        raise UnstorableError(f"shape {list(samples.shape)}: samples must be [n], [n, channels] or [channels, n]")
+    if samples.ndim == 2:
+        samples = _with_channels_last(samples)
     if samples.dtype.kind == "f":
         samples = np.rint(np.clip(np.nan_to_num(samples), -1, 1) * _PCM16_MAX).astype("<i2")
     elif samples.dtype == np.int64:
@@ -80,6 +87,18 @@ def _wav(data: Any, sample_rate: int | None) -> bytes:
         file.setframerate(int(sample_rate))
         file.writeframes(samples.tobytes())
     return buffer.getvalue()
+
+
+def _with_channels_last(samples: NDArray[Any]) -> NDArray[Any]:
+    first, second = samples.shape
+    if second <= _CHANNELS_MAX:
+        return samples
+    if first <= _CHANNELS_MAX:
+        return np.ascontiguousarray(samples.T)
+    raise UnstorableError(
+        f"shape [{first}, {second}]: neither {first:,} samples of {second:,} channels, nor {second:,} samples of "
+        f"{first:,} channels; sound has at most {_CHANNELS_MAX} channels"
+    )
 
 
 def _content_type(content: bytes, source: FileSource) -> str:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from stepwell.terminal import notify
 from stepwell_schemas.limits import MEDIA_MAX_BYTES
 from stepwell_schemas.rules.kinds import Kind
 
@@ -44,6 +45,11 @@ class Media(ABC):
 def max_file_bytes(keep: Keep) -> int:
     """Return the size limit of files, so that larger ones are not read at all."""
     return int(getattr(keep, "max_bytes", MEDIA_MAX_BYTES))
+
+
+def report_part(keep: Keep, rule: str) -> None:
+    """Report a part of a value, such as a mask of an image, that can't be stored while the rest is."""
+    getattr(keep, "report", notify)(rule)
 
 
 def file_reference(keep: Keep, data: bytes, content_type: str) -> dict[str, Any]:

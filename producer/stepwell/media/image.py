@@ -5,12 +5,13 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
-from stepwell.errors import UnstorableError
+from stepwell.errors import NoRoomError, UnstorableError
 from stepwell.media.arrays import image_pixels
-from stepwell.media.base import Keep, Media, file_reference
+from stepwell.media.base import Keep, Media, file_reference, report_part
 from stepwell.media.detect import detect_library, find_figure
+from stepwell.media.image_modes import to_storable_mode
 from stepwell.media.overlays import BoundingBoxes2D, Classes, ImageMask
 from stepwell.media.pillow import pillow
 from stepwell.media.sources import FileSource, Snapshot, is_file_source
@@ -30,13 +31,18 @@ class _ImageFile(NamedTuple):
     height: int = 0
 
 
+class _Overlay(Protocol):
+    def take(self, keep: Keep) -> dict[str, Any]:
+        """Return the overlay as JSON."""
+
+
 class Image(Media):
     """An image.
 
     Args:
         data_or_path: an array or tensor (H×W, H×W×C, C×H×W; see `stepwell.media.arrays.to_uint8` for its range), a
-            PIL image, a matplotlib figure, axes or `pyplot` itself, a path (read when it is logged), the bytes of an
-            image file, an open file, or another Image.
+            PIL image of any mode, a matplotlib figure, axes or `pyplot` itself, a path (read when it is logged), the
+            bytes of an image file, an open file, or another Image.
         mode: PIL mode of the pixels; default: by the number of channels.
         caption: text shown below it. grouping: number of images that belong together.
         classes: names of class ids. boxes, masks: overlays by name.
@@ -89,23 +95,38 @@ class Image(Media):
         return _identify(self._source.read(keep), self._source)
 
     def take(self, keep: Keep) -> dict[str, Any]:
-        """Store the image and its masks; see `Media.take`."""
+        """Store the image and its masks; see `Media.take`. Overlays that can't be stored are reported and left out."""
         image = self._encoded(keep)
         # Masks first: if one can't be stored, no image file remains without a reference to it.
-        masks = {key: mask.take(keep) for key, mask in self._masks.items()}
-        boxes = {key: box.take() for key, box in self._boxes.items()}
+        masks = _take_overlays(self._masks, keep)
+        boxes = _take_overlays(self._boxes, keep)
+        classes = {} if self._classes is None else _take_overlays({"classes": self._classes}, keep)
         reference = {
             "width": image.width or None,
             "height": image.height or None,
             "format": image.format,
             "caption": None if self._caption is None else str(self._caption),
             "grouping": self._grouping,
-            "classes": None if self._classes is None else self._classes.names(),
+            "classes": classes.get("classes"),
             "boxes": boxes or None,
             "masks": masks or None,
         }
         metadata = {name: value for name, value in reference.items() if value is not None}
         return {**file_reference(keep, image.content, image.content_type), **metadata}
+
+
+def _take_overlays(overlays: Mapping[str, _Overlay], keep: Keep) -> dict[str, Any]:
+    references = {}
+    for key, overlay in overlays.items():
+        try:
+            references[key] = overlay.take(keep)
+        except NoRoomError:
+            raise
+        except Exception as error:
+            # Also a file of a mask that can't be read, or a dict without its entries: the picture is worth more.
+            known = isinstance(error, UnstorableError | OSError)
+            report_part(keep, str(error) if known else f"{key!r}: {type(error).__name__}: {error}")
+    return references
 
 
 def _to_pil(data: Any, mode: str | None) -> Any:
@@ -130,9 +151,7 @@ def _encode(image: Any, file_type: str | None) -> _ImageFile:
     if name not in _FILE_TYPES:
         raise UnstorableError(f"file_type {file_type!r}: must be one of {', '.join(_FILE_TYPES)}")
     kind = _FILE_TYPES[name]
-    if kind == "JPEG" and image.mode not in {"L", "RGB", "CMYK"}:
-        # JPEG supports neither transparency nor palettes.
-        image = image.convert("RGB")
+    image = to_storable_mode(image, kind)
     buffer = BytesIO()
     image.save(buffer, kind)
     return _ImageFile(buffer.getvalue(), f"image/{kind.lower()}", name, *image.size)

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import time_ns
 from typing import Final
 
 from stepwell.errors import NoRoomError, UnstorableError
 from stepwell.journal.format import MEDIA_HEAD, TAG, TAG_MEDIA
 from stepwell.journal.journal import Journal
+from stepwell.terminal import notify
 from stepwell_schemas.limits import KIB, MEDIA_CHUNK_BYTES
 
 _HEAD_MAX_BYTES: Final = KIB
 
 
 class MediaFiles:
-    """The media files of one journal: a thread-safe `Keep`."""
+    """The media files of one journal: a thread-safe `Keep`; `report` receives the rules that parts of values break."""
 
-    def __init__(self, journal: Journal, max_bytes: int) -> None:
+    def __init__(self, journal: Journal, max_bytes: int, report: Callable[[str], None] = notify) -> None:
         self._journal = journal
         self.max_bytes = max_bytes
+        self.report = report
         self._kept: set[str] = set()
 
     def for_journal(self, journal: Journal) -> MediaFiles:
         """Return a new instance with the same limit for another journal."""
-        return MediaFiles(journal, self.max_bytes)
+        return MediaFiles(journal, self.max_bytes, self.report)
 
     def __call__(self, data: bytes, content_type: str) -> str:
         """Write a file to the journal, unless it is there already, and return its SHA-256.

@@ -15,6 +15,7 @@ from stepwell.media.arrays import as_array
 from stepwell.media.base import Keep, Media, file_reference
 from stepwell.media.sources import FileSource, Snapshot, is_file_source, resolve_format
 from stepwell.values.convert import to_json_value
+from stepwell_schemas.limits import FILE_MAX_LEAVES
 from stepwell_schemas.rules.kinds import Kind
 
 _POINTS: Final = "pts.json"
@@ -141,4 +142,6 @@ def _to_list(part: Any) -> Any:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(to_json_value(value, exact=False), separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(
+        to_json_value(value, exact=False, max_leaves=FILE_MAX_LEAVES), separators=(",", ":"), allow_nan=False
+    ).encode()

@@ -12,6 +12,7 @@ from stepwell.media.base import Keep, Media, file_reference
 from stepwell.media.detect import detect_library, find_figure
 from stepwell.media.sources import Snapshot
 from stepwell.values.convert import to_json_value
+from stepwell_schemas.limits import FILE_MAX_LEAVES
 from stepwell_schemas.rules.kinds import Kind
 
 CONTENT_TYPE = "application/vnd.plotly.v1+json"
@@ -46,7 +47,9 @@ def _figure_json(value: Any) -> bytes:
         raise UnstorableError(f"the figure's text is not valid JSON: {error}") from error
     if not isinstance(figure, Mapping) or "data" not in figure:
         raise UnstorableError("must be a Plotly or matplotlib figure, or a figure's JSON with data and layout")
-    return json.dumps(to_json_value(figure, exact=False), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(
+        to_json_value(figure, exact=False, max_leaves=FILE_MAX_LEAVES), ensure_ascii=False, allow_nan=False
+    ).encode()
 
 
 def _matplotlib_to_plotly(artist: Any) -> Any:

@@ -8,9 +8,10 @@ from typing import Any, Final
 from stepwell.errors import NoRoomError, UnstorableError
 from stepwell.media.base import Keep
 from stepwell.media.references import media_cell
-from stepwell.values.convert import MAX_DEPTH, Cell, key_text, to_cell
+from stepwell.values.convert import CYCLE, Cell, key_text, to_cell
+from stepwell.values.structure import DICTS, MAX_DEPTH, count_parts
 from stepwell_schemas.errors import KeyRuleError
-from stepwell_schemas.limits import SEND_BATCH_BYTES
+from stepwell_schemas.limits import DICT_MAX_METRICS, SEND_BATCH_BYTES
 from stepwell_schemas.rules.keys import check_key
 
 ROW_MAX_BYTES: Final = 2 * SEND_BATCH_BYTES
@@ -18,6 +19,7 @@ ROW_MAX_BYTES: Final = 2 * SEND_BATCH_BYTES
 
 VALUE_BYTES: Final = 16
 _UTF8_BYTES: Final = 4
+_MANY: Final = f"the dicts of a call make at most {DICT_MAX_METRICS:,} metrics"
 
 OnRejected = Callable[[str, str, str], None]
 """Callback for a value that can't be stored: its key, its type, the rule that it breaks."""
@@ -29,34 +31,83 @@ def build_cells(data: Mapping[Any, Any], reject: OnRejected, keep: Keep) -> dict
     Raises:
         NoRoomError: if `keep` has no room for a media file; the caller drops the entire call.
     """
-    cells: dict[str, Cell] = {}
-    _flatten("", data, cells, (reject, keep), 0)
-    return cells
+    return _Flattening(reject, keep).flatten(data)
 
 
-def _flatten(
-    prefix: str, data: Mapping[Any, Any], cells: dict[str, Cell], tools: tuple[OnRejected, Keep], depth: int
-) -> None:
-    reject, keep = tools
-    for raw_key, value in data.items():
+class _TooManyMetricsError(Exception):
+    """Raised within the dict of one key."""
+
+
+class _Flattening:
+    """The cells of one call. A dict that several places share is written at each of them, up to DICT_MAX_METRICS."""
+
+    def __init__(self, reject: OnRejected, keep: Keep) -> None:
+        self._reject = reject
+        self._keep = keep
+        self._room = DICT_MAX_METRICS
+        self._open: dict[int, str] = {}
+
+    def flatten(self, data: Mapping[Any, Any]) -> dict[str, Cell]:
+        """Return the cells of a call's dict. Raises: NoRoomError."""
+        cells: dict[str, Cell] = {}
+        self._open[id(data)] = ""
+        for raw_key, value in data.items():
+            if not isinstance(value, Mapping):
+                self._add("", raw_key, value, cells)
+                continue
+            room, nested = self._room, dict[str, Cell]()
+            try:
+                self._add("", raw_key, value, nested)
+            except _TooManyMetricsError:
+                self._room = room
+                self._reject(_name(raw_key), type(value).__name__, _MANY)
+            else:
+                cells.update(nested)
+        return cells
+
+    def _add(self, prefix: str, raw_key: Any, value: Any, cells: dict[str, Cell]) -> None:
         key = f"{prefix}{type(raw_key).__name__}"
         try:
             key = prefix + key_text(raw_key)
-            if isinstance(value, Mapping) and value and depth < MAX_DEPTH:
-                _flatten(f"{key}.", value, cells, tools, depth + 1)
-                continue
+            if isinstance(value, Mapping) and value and len(self._open) <= MAX_DEPTH:
+                self._add_nested(key, value, cells)
+                return
             check_key(key)
-            cells[key] = media_cell(value, keep) or to_cell(value)
-        except NoRoomError:
+            cells[key] = media_cell(value, self._keep) or to_cell(value)
+        except (NoRoomError, _TooManyMetricsError):
             raise
         except KeyRuleError as error:
-            reject(key, type(value).__name__, error.rule)
+            self._reject(key, type(value).__name__, error.rule)
         except UnstorableError as error:
-            reject(key, type(value).__name__, str(error))
+            self._reject(key, type(value).__name__, str(error))
         except Exception as error:
             # Foreign objects may raise anything when they are read (a freed tensor, a lazy array); training continues.
             what = str(error).partition("\n")[0]
-            reject(key, type(value).__name__, f"reading it raised {type(error).__name__}: {what}")
+            self._reject(key, type(value).__name__, f"reading it raised {type(error).__name__}: {what}")
+
+    def _add_nested(self, key: str, value: Mapping[Any, Any], cells: dict[str, Cell]) -> None:
+        if id(value) in self._open:
+            container = repr(self._open[id(value)]) if self._open[id(value)] else "the dict of the call"
+            raise UnstorableError(f"{CYCLE}: it is {container}")
+        if len(self._open) == 1 and count_parts(value, DICTS) > self._room:
+            raise _TooManyMetricsError
+        self._open[id(value)] = key
+        try:
+            for inner_key, inner in value.items():
+                self._room -= 1
+                if self._room < 0:
+                    raise _TooManyMetricsError
+                self._add(f"{key}.", inner_key, inner, cells)
+        finally:
+            del self._open[id(value)]
+
+
+def _name(key: Any) -> str:
+    try:
+        return key_text(key)
+    except Exception:
+        # A key may raise anything when it is converted.
+        return type(key).__name__
 
 
 def split_row(cells: dict[str, Cell]) -> list[dict[str, Cell]]:

@@ -29,6 +29,11 @@ class SummaryTracker:
         self._low, self._high, self._first, self._last, self._count, self._total = known
 
     @property
+    def seen(self) -> bool:
+        """Return whether there is a value."""
+        return self._last is not LEFT_OUT
+
+    @property
     def figures(self) -> Figures:
         """The figures of the numbers so far."""
         last = self._last if is_number(self._last) else LEFT_OUT
@@ -145,7 +150,10 @@ class MetricTracker:
     def summary(self, key: str, last: Any) -> Any:
         """Return a key's summary, given its last value; LEFT_OUT if it has none."""
         tracked = self._summaries.get(fold_key(key))
-        return last if tracked is None else tracked.result()
+        if tracked is not None and tracked.seen:
+            return tracked.result()
+        # Logged before it was defined: the figures of those values are unknown here, and known to the service.
+        return LEFT_OUT if "none" in self._definition(key).summary else last
 
     def _definition(self, key: str) -> Definition:
         if key not in self._definition_by_key:

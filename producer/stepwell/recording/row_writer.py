@@ -18,6 +18,7 @@ from stepwell.journal.format import RECORD_HEAD, TAG_ROW
 from stepwell.journal.journal import Journal
 from stepwell.journal.row_layout import Layout, struct_codes
 from stepwell.media.journal_files import MediaFiles
+from stepwell.media.references import media_cell
 from stepwell.recording.cells import ROW_MAX_BYTES, VALUE_BYTES, build_cells, split_row
 from stepwell.recording.figures import Figures
 from stepwell.recording.kept_values import JsonText, keep_json_value, to_logged_value
@@ -57,7 +58,7 @@ class RowWriter:
     def __init__(self, journal: Journal, current: int, label: str, media_max_bytes: int = MEDIA_MAX_BYTES) -> None:
         self.journal = journal
         journal.current_step = self._current_step
-        self._files = MediaFiles(journal, media_max_bytes)
+        self._files = MediaFiles(journal, media_max_bytes, self._reject_part)
         self.current = current
         self.conflicts = 0
         self.rejected = 0
@@ -257,6 +258,16 @@ class RowWriter:
             for observer in self._tracker.observers(key):
                 observer.add(value if kind in _PLAIN_KINDS else restore_value(json.loads(value)))
 
+    def media_cell(self, value: Any) -> Cell | None:
+        """Store a media value outside a row; return its kind and reference, None for other values.
+
+        Raises:
+            UnstorableError: if it can't be stored. NoRoomError: if the journal has no room for it.
+        """
+        if self._on_first_row is not None:
+            self._on_first_row()
+        return media_cell(value, self._files)
+
     def _append_cells(self, cells: dict[str, Cell], now: int, asked: int, code: int) -> bool:
         """Append a row as JSON; return False if it was dropped. The caller holds the lock."""
         number = self.journal.sequence
@@ -273,6 +284,10 @@ class RowWriter:
         self.rejected += 1
         shown = key if len(key) <= 80 else f"{key[:80]}…"
         self._warn(f"{shown} {kind}", f"{self._label}: {shown!r} ({kind}) is not stored: {rule}")
+
+    def _reject_part(self, rule: str) -> None:
+        self.rejected += 1
+        self._warn(rule, f"{self._label}: a part of a media value is not stored: {rule}")
 
     def _note_spellings(self, keys: Any) -> None:
         for key in keys:

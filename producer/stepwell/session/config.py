@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
-from stepwell.values.metadata import metadata_mapping
+from stepwell.values.config_objects import find_members
+from stepwell.values.metadata import MetadataReporter
+from stepwell.values.metadata_conversion import MetadataConversion, Report
+from stepwell.values.nested import Owner, to_plain_containers
 
 
 class Config(MutableMapping[str, Any]):
-    """A mapping with attribute access. Values are converted to JSON's types; others are stored as their `str`."""
+    """A mapping with attribute access. Values are converted by `MetadataConversion`.
 
-    def __init__(self, send: Callable[[dict[str, Any], list[str]], None], values: Mapping[str, Any]) -> None:
+    Dicts and lists within it send their changes, too: `config.optimizer.lr = 0.1`.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[dict[str, Any], list[str]], None],
+        values: Mapping[str, Any],
+        report: Report | None = None,
+    ) -> None:
         self._send = send
-        self._values = metadata_mapping(values)
+        self._report = report or MetadataReporter("config")
+        self._values: dict[str, Any] = {}
+        self._set(values)
 
     def __getitem__(self, key: str) -> Any:
         return self._values[key]
@@ -53,35 +66,55 @@ class Config(MutableMapping[str, Any]):
             self[name] = value
 
     def update(self, values: Any = None, allow_val_change: bool | None = None, **more: Any) -> None:  # type: ignore[override]  # noqa: ARG002
-        """Set several values in one event, from a mapping or a namespace (argparse)."""
-        ready = metadata_mapping({**as_mapping(values), **more})
-        self._values.update(ready)
-        self._send(ready, [])
+        """Set several values in one event, from a mapping or a configuration object; see `find_members`."""
+        self._send(self._set({**as_mapping(values), **more}), [])
 
     def setdefaults(self, values: Any) -> None:
         """Set the values of keys that are not set yet."""
-        defaults = metadata_mapping(as_mapping(values))
+        defaults = MetadataConversion(self._report).convert_mapping(as_mapping(values))
         self.update({key: value for key, value in defaults.items() if key not in self._values})
 
     def as_dict(self) -> dict[str, Any]:
-        """Return a copy as a plain dict."""
-        return dict(self._values)
+        """Return a copy that consists of plain dicts and lists."""
+        return {key: to_plain_containers(value) for key, value in self._values.items()}
+
+    def _set(self, values: Mapping[Any, Any]) -> dict[str, Any]:
+        ready = MetadataConversion(self._report).convert_mapping(values)
+        for key, value in ready.items():
+            self._values[key] = self._adopt(key, value)
+        return ready
+
+    def _adopt(self, key: str, value: Any) -> Any:
+        """Return a value whose changes are sent as long as it is the value of the key."""
+
+        def changed() -> None:
+            if self._values.get(key) is adopted:
+                self._send({key: to_plain_containers(adopted)}, [])
+
+        owner = Owner(lambda path, given: MetadataConversion(self._report).convert_member(path, given), changed)
+        adopted = owner.adopt(value, key)
+        return adopted
 
 
 def as_mapping(values: Any) -> Mapping[Any, Any]:
-    """Return a config argument (None, a mapping, pairs or a namespace) as a mapping. Raises: TypeError."""
+    """Return a config argument (None, a mapping, a configuration object or pairs) as a mapping. Raises: TypeError."""
     if isinstance(values, str | bytes):
         raise TypeError(
-            f"config {values[:80]!r}: must be a dict, a namespace or pairs; parse a file first: "
+            f"config {values[:80]!r}: must be a dict, a configuration object or pairs; parse a file first: "
             "config=yaml.safe_load(open(path))"
         )
     if values is None:
         return {}
-    if isinstance(values, Mapping):
-        return values
+    members = find_members(values)
+    if members is not None:
+        return dict(members)
+    if isinstance(values, type):
+        return {name: value for name, value in vars(values).items() if not name.startswith("__")}
     if hasattr(values, "__dict__"):
         return dict(vars(values))
     try:
         return dict(values)
     except (TypeError, ValueError):
-        raise TypeError(f"config must be a dict, a namespace or pairs, not {type(values).__name__}") from None
+        raise TypeError(
+            f"config must be a dict, a configuration object or pairs, not {type(values).__name__}"
+        ) from None

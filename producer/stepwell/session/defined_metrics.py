@@ -6,6 +6,7 @@ from typing import Any
 
 from stepwell.recording.summary import Metric, make_metric
 from stepwell.session.properties import RunProperties
+from stepwell_schemas.rules.keys import fold_key
 
 
 class DefinedMetrics(RunProperties):
@@ -16,7 +17,7 @@ class DefinedMetrics(RunProperties):
     def _restore_metrics(self) -> None:
         """Continue with the definitions, last values and figures of earlier sessions, which are stored already."""
         known = self._spec.known
-        self._metrics = dict(known.definitions)
+        self._metrics = {fold_key(name): metric for name, metric in known.definitions.items()}
         for metric in self._metrics.values():
             # Not stored, so that it may have been False: nothing is added to rows until the script defines it again.
             self._rows.define(metric._replace(step_sync=False))
@@ -40,16 +41,17 @@ class DefinedMetrics(RunProperties):
             name: a key, or a pattern such as `val/*`.
             step_metric: the key on its x axis. hidden: do not draw it by default.
             step_sync: add the newest value of `step_metric` to rows that lack it; default: True.
-            summary: one or more of min, max, mean, best, first, last, copy, none, separated by commas.
+            summary: one or more of min, max, mean, best, first, last, copy, none, separated by commas. Figures add to
+                those of earlier calls for the name; copy and none replace them.
             overwrite: discard earlier definitions of `name`; otherwise, omitted arguments keep their values.
             goal: `minimize` or `maximize`, for `best`.
 
         Raises:
             KeyRuleError: for a name or step metric that is no valid key. ValueError: for an unknown summary or goal.
         """
-        before = None if overwrite else self._metrics.get(name)
+        before = None if overwrite else self._metrics.get(fold_key(name))
         metric = make_metric(name, step_metric, summary, goal, hidden, step_sync, before)
-        self._metrics[name] = metric
+        self._metrics[fold_key(name)] = metric
         self._rows.define(metric)
         definition = {
             "name": name,

@@ -26,7 +26,7 @@ from stepwell.session.sigterm import drain_on_sigterm
 from stepwell.session.spec import RunSpec
 from stepwell.system.source_code import SourceCode, read_source_code
 from stepwell.terminal import notify
-from stepwell.values.metadata import metadata_mapping, parse_tags, parse_text
+from stepwell.values.metadata import MetadataReporter, metadata_mapping, parse_tags, parse_text
 from stepwell.wandb_compat import check_environment
 from stepwell.wandb_variables import READ
 from stepwell_schemas.rules.identifiers import RunPath
@@ -111,7 +111,9 @@ def build_spec(arguments: Mapping[str, Any], settings: ProducerSettings, resume:
         tags=parse_tags(arguments.get("tags")),
         group=parse_text("group", arguments.get("group")),
         job_type=parse_text("job_type", arguments.get("job_type")),
-        config=metadata_mapping(as_mapping(arguments.get("config"))),
+        config=metadata_mapping(
+            as_mapping(arguments.get("config")), MetadataReporter(path.run_id, quiet=mode == "disabled")
+        ),
         mode=mode,
         base_url=settings.base_url.rstrip("/"),
         quiet=settings.quiet or mode == "disabled",

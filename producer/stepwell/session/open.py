@@ -29,7 +29,7 @@ from stepwell.session.notebook import in_notebook
 from stepwell.session.spec import RunSpec
 from stepwell.session.surroundings import absolute_folder, reserve_standard_files
 from stepwell.terminal import notify
-from stepwell_schemas.limits import MIB
+from stepwell_schemas.limits import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, MIB
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.streams import stream_writer
 
@@ -58,11 +58,16 @@ def open_session(spec: RunSpec, settings: ProducerSettings) -> SessionOutput:
     from stepwell.delivery.sender import NoDelivery, Sender
 
     session = secrets.token_hex(_SESSION_BYTES)
+    started = time.time_ns() // 1000
+    if not EARLIEST_TIMESTAMP <= started <= LATEST_TIMESTAMP:
+        notify(
+            f"{spec.path}: this machine's clock is before 1970 or after 2255; rows get the time at which Kafka got them"
+        )
     info = JournalInfo(
         *spec.path,
         session,
         spec.writer,
-        started=time.time_ns() // 1000,
+        started=started,
         first_step=spec.first_step,
         keep=spec.keep_journal,
         lineage=spec.lineage or session,

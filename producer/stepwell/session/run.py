@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import threading
@@ -30,7 +31,7 @@ from stepwell.session.shown_run import ShownRun
 from stepwell.session.side_streams import STDERR, STDOUT, SideStreams
 from stepwell.session.spec import FINISH_TIMEOUT_SECONDS, RunSpec
 from stepwell.terminal import notify
-from stepwell.values.metadata import split_mapping
+from stepwell.values.metadata import MetadataReporter, split_mapping
 from stepwell.wandb_compat import missing_run_attribute_message, stand_in
 
 if TYPE_CHECKING:
@@ -59,8 +60,16 @@ class Run(ShownRun, RunArtifacts):
         self._spec = spec._replace(lineage=self._journal.info.lineage)
         self._rows = RowWriter(self._journal, spec.first_step, spec.path.run_id, settings.media_max_bytes)
         self._restore_metrics()
-        self._config = Config(self._send_config, {**spec.known.config, **spec.config})
-        self._summary = Summary(self._rows.last_values, self._send_summary, spec.known.by_hand)
+        self._report_unstorable = MetadataReporter(spec.path.run_id, quiet=spec.mode == "disabled")
+        self._config = Config(self._send_config, {**spec.known.config, **spec.config}, self._report_unstorable)
+        self._summary = Summary(
+            self._rows.last_values,
+            self._send_summary,
+            spec.known.by_hand,
+            self._store_media,
+            self._hide_metric,
+            self._report_unstorable,
+        )
         self._receipt: Receipt | None = None
         self._alerts = Alerts()
         self._tags = spec.tags or spec.known.tags
@@ -70,7 +79,7 @@ class Run(ShownRun, RunArtifacts):
         self._kept_alive: Any = None
         self._begin_lock = threading.Lock()
         self.start_time = time.time()
-        first, *others = split_mapping(spec.config, self._report_unstorable_metadata)
+        first, *others = split_mapping(spec.config, self._report_unstorable)
         self._write_event(
             "RunStarted",
             writer=spec.writer,
@@ -276,15 +285,19 @@ class Run(ShownRun, RunArtifacts):
             self._claims.release()
 
     def _send_config(self, values: dict[str, Any], removed: list[str]) -> None:
-        for part in split_mapping(values, self._report_unstorable_metadata):
+        for part in split_mapping(values, self._report_unstorable):
             self._write_event("RunUpdated", config=part, config_remove=removed)
 
     def _send_summary(self, values: dict[str, Any], removed: list[str]) -> None:
-        for part in split_mapping(values, self._report_unstorable_metadata):
+        for part in split_mapping(values, self._report_unstorable):
             self._write_event("RunUpdated", summary=part, summary_remove=removed)
 
-    def _report_unstorable_metadata(self, key: str, rule: str) -> None:
-        notify(f"{self.id}: {key[:80]!r} in config or summary is not stored: {rule}")
+    def _store_media(self, value: Any) -> Any:
+        cell = self._rows.media_cell(value)
+        return None if cell is None else json.loads(cell[1])
+
+    def _hide_metric(self, key: str) -> None:
+        self.define_metric(key, summary="none")
 
     def after_fork_in_parent(self) -> None:
         """In the parent: check for orphaned journals of children from now on."""

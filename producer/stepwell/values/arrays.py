@@ -15,12 +15,15 @@ _WIDE: Final = frozenset({"float128", "float96", "complex256", "complex192", "lo
 """Types with more precision than float64; their values are stored as decimal text."""
 
 
-_ADDED: Final = 2
+ADDED: Final = 2
 """`dtype.isbuiltin` of types that a library registers with numpy, such as those of ml_dtypes (jax)."""
 
 
 def is_array(value: Any) -> bool:
     """Return whether a value is an array or a scalar of an array library."""
+    if isinstance(value, type):
+        # The class of a scalar has its attributes.
+        return False
     return hasattr(value, "shape") and any(hasattr(value, name) for name in ("tolist", "to_list", "numpy"))
 
 
@@ -143,7 +146,7 @@ def read_array(document: Mapping[str, Any]) -> Any:
         dtype = np.dtype(document["dtype"])
     except TypeError:
         return np.array(_mapped(values, len(shape), read)).reshape(shape)
-    if dtype.isbuiltin == _ADDED:
+    if dtype.isbuiltin == ADDED:
         # Such types can't parse the text NaN; the type that numpy infers holds their values exactly.
         return np.array(_mapped(values, len(shape), read)).astype(dtype).reshape(shape)
     if dtype.kind == "c":

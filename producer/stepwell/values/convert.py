@@ -14,8 +14,9 @@
 | None, lists, tuples, deques, sets, complex | other, as JSON |
 | arrays | other, as JSON with their dtype and shape |
 | media (`stepwell.Image`, figures, …), a list of media of one kind | their kind; the reference to their files, JSON |
-| dict | one metric for each leaf, keys joined by "." |
+| dict | one metric for each leaf, keys joined by "."; enum members are keys by their name |
 | anything else, texts over TEXT_MAX_BYTES, keys that break the key rule | not stored; one warning, then counted |
+| what contains itself, or has more than VALUE_MAX_LEAVES | not stored, likewise |
 
 No library is imported for it (see `stepwell.values.arrays`). `stepwell_schemas.rules.json_values` defines the JSON.
 """
@@ -35,16 +36,17 @@ from typing import Any, Final, NamedTuple
 
 from stepwell.errors import UnstorableError
 from stepwell.values.arrays import array_to_json, dtype_kind, host_array, is_array, to_scalar
-from stepwell_schemas.limits import TEXT_MAX_BYTES
+from stepwell.values.structure import MAX_DEPTH, count_parts
+from stepwell_schemas.limits import TEXT_MAX_BYTES, VALUE_MAX_LEAVES
 from stepwell_schemas.rules.json_values import dict_json, float_json, text_json
 
 Cell = tuple[str, Any]
 """A kind (`number`, `string`, `bool`, `other`, a media kind), and the value: number, text, bool, JSON text."""
 
-MAX_DEPTH: Final = 32
 _MAX_DIGITS: Final = 640
 """Digits of an integer: the most that Python converts to text under any `sys.set_int_max_str_digits`."""
 _MAX_INT_BITS: Final = int(_MAX_DIGITS / math.log10(2))
+CYCLE: Final = "contains itself"
 _MAX_TEXT: Final = f"must have at most {TEXT_MAX_BYTES:,} bytes of UTF-8"
 
 
@@ -54,9 +56,14 @@ class Array(NamedTuple):
     value: Any
 
 
+_CONTAINERS: Final = (Array, Mapping, list, tuple, range, set, frozenset)
+
+
 def key_text(key: Any) -> str:
-    """Return a mapping's key as text: strings unchanged, other objects through `str`."""
-    return str.__str__(key) if isinstance(key, str) else str(key)
+    """Return a mapping's key as text: strings unchanged, enum members by name, other objects through `str`."""
+    if isinstance(key, str):
+        return str.__str__(key)
+    return key.name if isinstance(key, Enum) else str(key)
 
 
 def to_cell(value: Any) -> Cell:
@@ -156,34 +163,59 @@ def escape_surrogates(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def to_json_value(value: Any, depth: int = 0, *, exact: bool = True) -> Any:
+def to_json_value(value: Any, *, exact: bool = True, max_leaves: int = VALUE_MAX_LEAVES) -> Any:
     """Return a value in JSON's types; NaN and ±Inf become the strings "NaN", "Infinity", "-Infinity".
 
     Args:
-        value: any value that `to_plain` accepts. depth: its nesting depth.
+        value: any value that `to_plain` accepts.
         exact: mark arrays and ambiguous values with their type (see `stepwell_schemas.rules.json_values`).
+        max_leaves: bound of its leaves; files hold more than cells.
 
     Raises:
-        UnstorableError: if a part of it has no JSON form, or it is nested too deep.
+        UnstorableError: if a part of it has no JSON form, it contains itself, is nested too deep, or has too many
+            leaves.
     """
-    if depth > MAX_DEPTH:
-        raise UnstorableError(f"must be nested at most {MAX_DEPTH} deep")
+    if count_parts(value) > max_leaves:
+        raise UnstorableError(f"has more than {max_leaves:,} leaves")
+    return _JsonConversion(exact, max_leaves).convert(value)
 
-    def inner(item: Any) -> Any:
-        return to_json_value(item, depth + 1, exact=exact)
 
-    plain = value if isinstance(value, Array) else to_plain(value)
-    if isinstance(plain, Array):
-        return array_to_json(plain.value, inner) if exact else inner(plain.value.tolist())
-    if isinstance(plain, float):
-        return float_json(plain)
-    if isinstance(plain, str):
-        return text_json(plain) if exact else plain
-    if isinstance(plain, Mapping):
-        items = {key_text(key): inner(item) for key, item in plain.items()}
-        return dict_json(items) if exact else items
-    if isinstance(plain, list | tuple | range):
-        return [inner(item) for item in plain]
-    if isinstance(plain, set | frozenset):
-        return sorted((inner(item) for item in plain), key=repr)
-    return plain
+class _JsonConversion:
+    """The conversion of one value; its work is bounded also where `count_parts` can't see all of it."""
+
+    def __init__(self, exact: bool, max_leaves: int) -> None:
+        self._exact = exact
+        self._max_leaves = self._room = max_leaves
+        self._open: set[int] = set()
+
+    def convert(self, value: Any) -> Any:
+        """Return a part in JSON's types. Raises: UnstorableError."""
+        self._room -= 1
+        if self._room < 0:
+            raise UnstorableError(f"has more than {self._max_leaves:,} leaves")
+        plain = value if isinstance(value, Array) else to_plain(value)
+        if isinstance(plain, float):
+            return float_json(plain)
+        if isinstance(plain, str):
+            return text_json(plain) if self._exact else plain
+        if not isinstance(plain, _CONTAINERS):
+            return plain
+        if id(value) in self._open:
+            raise UnstorableError(CYCLE)
+        if len(self._open) >= MAX_DEPTH:
+            raise UnstorableError(f"must be nested at most {MAX_DEPTH} deep")
+        self._open.add(id(value))
+        try:
+            return self._convert_container(plain)
+        finally:
+            self._open.discard(id(value))
+
+    def _convert_container(self, plain: Any) -> Any:
+        if isinstance(plain, Array):
+            return array_to_json(plain.value, self.convert) if self._exact else self.convert(plain.value.tolist())
+        if isinstance(plain, Mapping):
+            items = {key_text(key): self.convert(item) for key, item in plain.items()}
+            return dict_json(items) if self._exact else items
+        if isinstance(plain, set | frozenset):
+            return sorted((self.convert(item) for item in plain), key=repr)
+        return [self.convert(item) for item in plain]

@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from stepwell.errors import SettingsError
-from stepwell.values.convert import escape_surrogates, to_json_value
+from stepwell.terminal import notify
+from stepwell.values.convert import escape_surrogates
+from stepwell.values.metadata_conversion import OMITTED, MetadataConversion, Report
 from stepwell_schemas.limits import SEND_BATCH_BYTES, TEXT_MAX_BYTES
+from stepwell_schemas.rules.json_values import float_json
 
-_MAX_DEPTH: Final = 32
+_PATH_CHARS: Final = 80
 _TEXT_RULE: Final = f"must have at most {TEXT_MAX_BYTES:,} bytes"
 
 
@@ -32,41 +35,55 @@ def parse_tags(values: Any) -> tuple[str, ...]:
     return tuple(parse_text("tag", tag) for tag in given)
 
 
-def metadata_value(value: Any, depth: int = 0) -> Any:
-    """Return a value in JSON's types; parts without a JSON form become their `str`. Never raises."""
-    if isinstance(value, Mapping) and depth < _MAX_DEPTH:
-        return metadata_mapping(value, depth + 1)
-    if isinstance(value, list | tuple) and depth < _MAX_DEPTH:
-        return [metadata_value(item, depth + 1) for item in value]
-    try:
-        ready = to_json_value(value, exact=False)
-    except Exception:
-        # UnstorableError, or any error of a foreign object that is read.
-        return _as_text(value)
-    return escape_surrogates(ready) if isinstance(ready, str) else ready
+def metadata_value(value: Any) -> Any:
+    """Return a value in JSON's types, and NaN and ±Inf as they are; see `MetadataConversion`. Never raises."""
+    ready = MetadataConversion(_ignore).convert_member("", value)
+    return None if ready is OMITTED else ready
 
 
-def metadata_mapping(values: Mapping[Any, Any], depth: int = 0) -> dict[str, Any]:
-    """Return a mapping in JSON's types, with text keys."""
-    return {_as_text(key): metadata_value(value, depth) for key, value in values.items()}
+def metadata_mapping(values: Mapping[Any, Any], report: Report | None = None) -> dict[str, Any]:
+    """Return a mapping in JSON's types, with text keys; see `MetadataConversion`."""
+    return MetadataConversion(report or _ignore).convert_mapping(values)
 
 
-def _as_text(value: Any) -> str:
-    try:
-        return escape_surrogates(str(value))
-    except Exception as error:
-        # Foreign objects may raise anything, and Python has no text for an int of 5,000 digits: continue in any case.
-        return f"<{type(value).__name__}: {type(error).__name__}>"
+def _ignore(path: str, rule: str) -> None:
+    del path, rule
+
+
+class MetadataReporter:
+    """Notifies of parts of config and summary that are not stored, once for each path and rule, unless `quiet`."""
+
+    def __init__(self, label: str, *, quiet: bool = False) -> None:
+        self._label = label
+        self._quiet = quiet
+        self._reported: set[tuple[str, str]] = set()
+
+    def __call__(self, path: str, rule: str) -> None:
+        """Report the part at a path, and the reason."""
+        if not self._quiet and (path, rule) not in self._reported:
+            self._reported.add((path, rule))
+            shown = path if len(path) <= _PATH_CHARS else f"{path[:_PATH_CHARS]}…"
+            notify(f"{self._label}: {shown!r} in config or summary is not stored: {rule}")
+
+
+def named_floats(value: Any) -> Any:
+    """Return converted metadata with the names of NaN and ±Inf in their place, for JSON."""
+    if isinstance(value, float):
+        return float_json(value)
+    if isinstance(value, dict):
+        return {key: named_floats(item) for key, item in value.items()}
+    return [named_floats(item) for item in value] if isinstance(value, list) else value
 
 
 def split_mapping(values: Mapping[str, Any], reject: Callable[[str, str], None]) -> list[dict[str, Any]]:
-    """Split a mapping in JSON's types into parts that each fit in an event; at least one, which may be empty.
+    """Split converted metadata into parts in JSON's types that each fit in an event; at least one, which may be empty.
 
     A single value that is too large is reported to `reject` (its key, the rule) and left out.
     """
     parts: list[dict[str, Any]] = [{}]
     used = 0
-    for key, value in values.items():
+    for key, given in values.items():
+        value = named_floats(given)
         size = len(json.dumps({key: value}))
         if size > TEXT_MAX_BYTES:
             reject(key, f"{_TEXT_RULE} as JSON")

@@ -24,17 +24,18 @@ _INT64 = 2**63
 class SeriesStats:
     """Statistics of one metric: its last value in JSON's types, and `at`, the step and version of that value.
 
-    The others exist for numbers only. All but `first` leave NaN out.
+    The others exist for numbers only. All but `first` leave NaN out. `low`, `high` and `first` are floats, or integers
+    with all their digits.
     """
 
     key: str
     kind: Kind
     at: tuple[int, int]
     last: Any
-    low: float = float("nan")
-    high: float = float("nan")
+    low: Any = float("nan")
+    high: Any = float("nan")
     mean: float = float("nan")
-    first: float | None = None
+    first: Any = None
 
 
 def summarize(

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import isfinite
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from stepwell_query.runs.summary import SeriesStats, stored_value, summarize
 from stepwell_query.stored_json import json_object, json_value, read_definitions
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.clickhouse.tables import NO_WRITER
+from stepwell_schemas.limits import FLOAT64_EXACT_INT
 from stepwell_schemas.rules.kinds import Kind, is_kind
 from stepwell_schemas.rules.metric_definitions import Definition, find_definition
 from stepwell_schemas.rules.writers import UNNAMED
@@ -52,9 +53,18 @@ GROUP BY run_id, key, kind HAVING min(stream) = '' ORDER BY run_id, key, kind
 """
 
 # Within `if`, since ClickHouse takes a division by a constant out of an aggregate.
+# Integers that have the same float64 are ordered by their digits: the more of them, the further from 0. An integer that
+# float64 holds, and a float, have none.
 _FROM_ROWS: Final = f"""
 SELECT
     run_id, key, argMin(value, step) AS first, min(value) AS low, max(value) AS high,
+    argMin(exact, step) AS first_text,
+    argMaxIf(exact, (value, length(exact), exact), NOT isNaN(value)) AS high_far,
+    argMinIf(exact, (-value, exact = '', length(exact), exact), NOT isNaN(value)) AS high_near,
+    argMaxIf(exact, (-value, length(exact), exact), NOT isNaN(value)) AS low_far,
+    argMinIf(exact, (value, exact = '', length(exact), exact), NOT isNaN(value)) AS low_near,
+    maxIf((value, exact = ''), NOT isNaN(value)).2 AS high_plain,
+    maxIf((-value, exact = ''), NOT isNaN(value)).2 AS low_plain,
     avgIf(value, NOT isNaN(value)) AS sum_mean,
     -- A sum may pass the range of float64 though no value does.
     if(isFinite(sum_mean), sum_mean, if(isFinite(low) AND isFinite(high),
@@ -197,7 +207,12 @@ def _needs_rows(row: Row, definition: Definition) -> bool:
     rules = set(definition.summary)
     # Of finite values whose sum is beyond float64's range.
     overflowed = not isfinite(row["mean"]) and isfinite(row["low"]) and isfinite(row["high"])
-    return "first" in rules or bool((row["rewritten"] or overflowed) and rules & {"min", "max", "mean", "best"})
+    digits = max(abs(row["low"]), abs(row["high"])) > FLOAT64_EXACT_INT
+    return (
+        "first" in rules
+        or bool((row["rewritten"] or overflowed) and rules & {"min", "max", "mean", "best"})
+        or bool(digits and rules & {"min", "max", "best"})
+    )
 
 
 def _series_stats(row: Row, exact: Row | None) -> SeriesStats:
@@ -210,13 +225,32 @@ def _series_stats(row: Row, exact: Row | None) -> SeriesStats:
         last = _last_value(kind, text, row["number_value"], NotFinite.TEXT)
         return SeriesStats(row["key"], kind, max(number_at, text_at), last)
     values = exact or row
+    low, high, first = values["low"], values["high"], None
+    if exact is not None:
+        first = exact_integer(exact["first_text"]) if is_integer(exact["first_text"]) else exact["first"]
+        high = _extreme(high, exact["high_far" if high > 0 else "high_near"], exact["high_plain"], max)
+        low = _extreme(low, exact["low_far" if low < 0 else "low_near"], exact["low_plain"], min)
     return SeriesStats(
         key=row["key"],
         kind=kind,
         at=number_at,
         last=exact_integer(text) if is_integer(text) else row["number_value"],
-        low=values["low"],
-        high=values["high"],
+        low=low,
+        high=high,
         mean=values["mean"],
-        first=None if exact is None else exact["first"],
+        first=first,
     )
+
+
+def _extreme(value: float, text: str, plain: bool, choose: Callable[[int, int], int]) -> Any:
+    """Return the extreme of a metric's numbers, given the float64 that it has.
+
+    Args:
+        text: the digits of the extreme among the integers that float64 rounds to `value`; "" if there are none.
+        plain: whether `value` itself was logged. choose: `min` or `max`.
+    """
+    if not is_integer(text) or (plain and not isfinite(value)):
+        return value
+    if plain and choose(int(text), int(value)) != int(text):
+        return value
+    return exact_integer(text)

@@ -6,7 +6,7 @@ used. A repeated definition replaces the earlier one. Names are compared like ke
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from stepwell_schemas.rules.keys import fold_key
@@ -14,6 +14,7 @@ from stepwell_schemas.rules.keys import fold_key
 SUMMARY_RULES: Final = ("min", "max", "mean", "best", "first", "last", "copy", "none")
 """Valid entries of a summary: `copy` is the last value, `none` omits the metric."""
 
+_FIGURES: Final = frozenset(SUMMARY_RULES) - {"copy", "none"}
 GOALS: Final = ("minimize", "maximize")
 LEFT_OUT: Final = object()
 """The summary of a metric that is omitted."""
@@ -74,6 +75,17 @@ class Definition(NamedTuple):
         best = figures["max" if (self.goal or "").startswith("max") else "min"]
         known = {**figures, "best": best}
         return {rule: known[rule] for rule in SUMMARY_RULES if rule in rules}
+
+
+def merge_rules(before: Sequence[str], rules: Sequence[str]) -> tuple[str, ...]:
+    """Return the summary rules after another call for the same name: the figures of both, in the order of the calls.
+
+    `copy` and `none` are no figures: alone they replace the rules before, and figures replace them.
+    """
+    if not rules or not _FIGURES & set(rules):
+        return tuple(rules or before)
+    kept = (rule for rule in before if rule in _FIGURES)
+    return tuple(dict.fromkeys((*kept, *rules)))
 
 
 def find_definition(key: str, definitions: Iterable[Definition]) -> Definition:

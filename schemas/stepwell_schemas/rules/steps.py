@@ -16,7 +16,9 @@ The commit flag has three states because its default depends on whether a step w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from decimal import Decimal
+from numbers import Real
+from typing import TYPE_CHECKING, Final, NamedTuple, SupportsInt, cast
 
 from stepwell_schemas.errors import StepError
 from stepwell_schemas.limits import MAX_STEP
@@ -72,16 +74,26 @@ def check_step(step: object) -> int:
     Raises:
         StepError: if it is not an integer, or is outside ±2^62.
     """
-    if isinstance(step, float) and step.is_integer():
-        value = int(step)
-    else:
-        try:
-            value = step.__index__()  # type: ignore[attr-defined]
-        except (AttributeError, TypeError):
-            raise StepError("step", step, f"must be an integer, not {type(step).__name__}") from None
+    try:
+        value = step.__index__()  # type: ignore[attr-defined]
+    except (AttributeError, TypeError):
+        value = _whole_number(step)
     if not -MAX_STEP <= value <= MAX_STEP:
         raise StepError("step", value, "must lie between -2^62 and 2^62")
     return int(value)
+
+
+def _whole_number(step: object) -> int:
+    """Return a float of any library, Decimal or Fraction that is a whole number as int. Raises: StepError."""
+    number = step.item() if getattr(step, "shape", None) == () and hasattr(step, "item") else step
+    if isinstance(number, Real | Decimal):
+        try:
+            value = int(cast("SupportsInt", number))
+        except (ValueError, OverflowError):
+            raise StepError("step", step, "must be finite") from None
+        if value == number:
+            return value
+    raise StepError("step", step, f"must be an integer, not {type(step).__name__}")
 
 
 def check_current_step(step: int) -> None:

@@ -11,6 +11,7 @@ import wave
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import matplotlib as mpl
@@ -69,6 +70,10 @@ def log_all(sdk: Served) -> stepwell.Receipt:
     with stepwell.init(id="run", settings={**sdk.settings, "quiet": True}) as run:
         for step in range(2):
             run.log({"loss": float(step), **{f"m/{key}": make() for key, make in MEDIA.items()}})
+        run.config.update(SimpleNamespace(opt=SimpleNamespace(lr=0.1)))
+        run.config.opt.lr = 0.3
+        run.summary["best"] = {"acc": 1}
+        run.summary["best"]["image"] = stepwell.Image(RGB, caption="best")
         return run.finish()
 
 
@@ -87,7 +92,11 @@ def test_each_type_comes_back_as_it_was_logged(sdk: Served, tmp_path: Path) -> N
     receipt = log_all(sdk)
     assert receipt.stored == receipt.points == 2 * (len(MEDIA) + 1)
     assert (receipt.dead_letters, receipt.rejected, receipt.dropped, receipt.content_same) == (0, 0, 0, True)
-    run = stepwell.Api(sdk.environment["STEPWELL_BASE_URL"]).run("me/p/run")
+    api = stepwell.Api(sdk.environment["STEPWELL_BASE_URL"])
+    run = api.run("me/p/run")
+    assert [one.id for one in api.runs("me/p", "config.opt.lr > 0.2 and summary.best.acc = 1")] == ["run"]
+    assert run.summary["best"]["image"]["caption"] == "best"
+    assert np.array_equal(pixels(run.file(run.summary["best"]["image"]["sha256"]).read()), RGB)
     for key in MEDIA:
         found = run.media(f"m/{key}")
         wanted = expected(key)

@@ -160,21 +160,33 @@ def test_the_service_sums_up_as_defined_before_the_client_ends(sdk: Served) -> N
         run.define_metric("loss", summary="min,best,first", goal="minimize")
         run.define_metric("internal", summary="none")
         run.define_metric("Text", summary="max")
+        run.define_metric("huge", summary="min")
+        run.define_metric("huge", summary="max,first")
         for epoch, loss in enumerate([3.0, math.nan, 1.0, 2.0]):
             run.log({"epoch": epoch})
-            run.log({"LOSS": loss, "text": "NaN", "internal": 1, "acc": math.inf, "big": 2**64 + epoch + 1})
+            run.log(
+                {
+                    "LOSS": loss,
+                    "text": "NaN",
+                    "internal": 1,
+                    "acc": math.inf,
+                    "big": 2**64 + epoch + 1,
+                    "huge": epoch - 10**400,
+                }
+            )
         run.summary["note"] = math.nan
         expected = {
             "LOSS": {"min": 1.0, "best": 1.0, "first": 3.0},
             "text": "NaN",
             "acc": {"last": math.inf},
             "big": {"last": 2**64 + 4},
+            "huge": {"min": -(10**400), "max": 3 - 10**400, "first": -(10**400)},
             "epoch": {"last": 3},
         }
         api = stepwell.Api(sdk.environment["STEPWELL_BASE_URL"])
         eventually(lambda: sdk.count("runs", "live"), 1)
         eventually(lambda: "note" in api.run(run.path).summary, True)
-        found = api.run(run.path).summary
+        found = dict(api.run(run.path).summary)
         assert math.isnan(found.pop("note"))
         assert found == expected
         assert {key: value for key, value in run.summary.items() if key != "note"} == expected

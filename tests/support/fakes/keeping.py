@@ -14,6 +14,11 @@ class Kept:
     def __init__(self, max_bytes: int = 2**24) -> None:
         self.files: dict[str, tuple[bytes, str]] = {}
         self.max_bytes = max_bytes
+        self.reported: list[str] = []
+
+    def report(self, rule: str) -> None:
+        """Keep the rule that a part of a value breaks."""
+        self.reported.append(rule)
 
     def __call__(self, data: bytes, content_type: str) -> str:
         """Store a file; return its SHA-256."""

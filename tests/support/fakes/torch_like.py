@@ -26,6 +26,16 @@ class DType:
         return f"torch.{self._name}"
 
 
+class Device:
+    """A device, whose text differs from its `repr`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __str__(self) -> str:
+        return self._name
+
+
 class Tensor:
     """A tensor of numpy's or ml_dtypes' element type, on a device, with or without gradient."""
 

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepwell_ingestor.messages import LATEST_TIMESTAMP, Message, receive_all
+from stepwell_ingestor.messages import Message, receive_all
+from stepwell_ingestor.planner.accumulator import ReplacedTimes
 from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
 from stepwell_ingestor.planner.run_state import RunState
 from stepwell_schemas.events.codec import Codec, encode
 from stepwell_schemas.events.models import Block, Event, LogBatch, LogEvent, MediaChunk, RunStarted, RunUpdated
-from stepwell_schemas.limits import KEY_MAX_CHARS, MAX_STEP
+from stepwell_schemas.limits import KEY_MAX_CHARS, LATEST_TIMESTAMP, MAX_STEP
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
 from stepwell_schemas.rules.steps import NO_STEP
@@ -106,6 +107,24 @@ def test_times_that_clickhouse_cannot_hold_become_the_record_s_own() -> None:
     batch = a_batch(4, timestamps=steps(*absurd), blocks=[Block(kind=Kind.BOOL, keys=["b"], packed=bytes(4))])
     times = [int(at.timestamp() * 1_000) for at in column(planned([encode(batch)]), "points_bool", "timestamp")]
     assert times == [RECORD_MILLISECONDS] * 3 + [7]
+
+
+def test_times_that_are_replaced_are_counted_once() -> None:
+    path = PATH._asdict()
+    events = [
+        a_batch(3, session="s", sequence=0, timestamps=steps(-5, 7_000, LATEST_TIMESTAMP + 1)),
+        RunUpdated(**path, session="s", sequence=3, timestamp=-2, notes="n"),
+        a_batch(3, session="s", sequence=0, timestamps=steps(-5, 7_000, 7_000)),
+        LogEvent(**path, timestamp=2**60, data={"x": 1.0}),
+        LogEvent(**path, data={"x": 1.0}),
+        LogEvent(**path, timestamp=7_000, data={"x": 1.0}),
+    ]
+    plan = planned([encode(event) for event in events])
+    assert list(plan.replaced_times) == [
+        ReplacedTimes(PATH, "s", 0, -5, 2),
+        ReplacedTimes(PATH, "s", 1, -2, 1),
+        ReplacedTimes(PATH, "", 3, 2**60, 1),
+    ]
 
 
 @given(st.lists(st.binary(max_size=40) | st.builds(lambda cut: encode(GOOD)[:cut], st.integers(0, 60)), max_size=6))

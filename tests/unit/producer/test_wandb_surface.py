@@ -242,7 +242,7 @@ def test_access_before_init_raises(name: str) -> None:
 
 @pytest.mark.parametrize("config", ["config.yaml", 3, [1, 2]])
 def test_a_config_that_is_none_is_named(config: Any) -> None:
-    with pytest.raises(TypeError, match=r"^config .*must be a dict, a namespace or pairs"):
+    with pytest.raises(TypeError, match=r"^config .*must be a dict, a configuration object or pairs"):
         stepwell.init(config=config, mode="disabled")
 
 

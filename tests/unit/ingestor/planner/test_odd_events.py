@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepwell_ingestor.messages import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, Message, receive_all
+from stepwell_ingestor.messages import Message, receive_all
 from stepwell_ingestor.planner.isolation import plan_usable
 from stepwell_ingestor.planner.plan import FlushPlan
 from stepwell_ingestor.planner.run_state import RunState
 from stepwell_schemas.events.codec import Codec, encode
 from stepwell_schemas.events.models import EVENT_TYPES, LogEvent, RunFinished
-from stepwell_schemas.limits import COUNT_MAX, MAX_STEP
+from stepwell_schemas.limits import COUNT_MAX, EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, MAX_STEP
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.odd_events import frame, mutated, odd_events, plain_record
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +14,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from PIL import Image as PILImage
+from PIL import ImageCms
 
 import stepwell
 from stepwell.errors import UnstorableError
@@ -43,6 +45,10 @@ def pixels(content: bytes) -> Any:
         (np.array([0.0, 127.4, 300.0]), [0, 127, 255]),
         (np.array([float("nan"), 1.0]), [0, 255]),
         (np.arange(256) / 255, list(range(256))),
+        (np.array([0, 1.0000001], np.float32), [0, 255]),
+        (np.array([-1e-7, 0.5, 1.03]), [0, 128, 255]),
+        (np.array([-1.0000001, 0, 1], np.float32), [0, 128, 255]),
+        (np.array([0.0, 1.5, 2.0]), [0, 2, 2]),
     ],
 )
 def test_pixels_are_taken_by_their_type_and_range(given: Any, shown: list[int]) -> None:
@@ -76,6 +82,57 @@ def test_a_tensor_has_its_channels_first() -> None:
     floats = Tensor(array / 255, ml_dtypes.bfloat16, device="cuda:0", requires_grad=True)
     assert np.abs(image_pixels(floats).astype(int) - np.moveaxis(array, 0, 2)).max() <= 1
     assert np.array_equal(image_pixels(jnp.array(array)), array)
+
+
+def test_arrays_of_jax_s_types_are_images() -> None:
+    ramp = np.linspace(0, 1, 16).reshape(4, 4)
+    for kind in (jnp.bfloat16, jnp.float8_e4m3fn):
+        assert np.abs(image_pixels(jnp.array(ramp, kind)).astype(int) - to_uint8(ramp)).max() <= 8
+    assert image_pixels(np.array([[0, 7], [1, 2]], ml_dtypes.int4)).tolist() == [[0, 7], [1, 2]]
+
+
+COLOR = PILImage.new("RGB", (16, 16), (200, 100, 50))
+GREY = round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
+
+
+def lab(image: Any) -> Any:
+    """Return an image in the mode LAB."""
+    profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    return ImageCms.applyTransform(image, ImageCms.buildTransform(*profiles, "RGB", "LAB"))
+
+
+@pytest.mark.parametrize("file_type", ["png", "jpg", "bmp", "gif", "webp"])
+@pytest.mark.parametrize(
+    ("image", "color"),
+    [
+        (COLOR.convert("CMYK"), (200, 100, 50)),
+        (COLOR.convert("YCbCr"), (200, 100, 50)),
+        (COLOR.convert("HSV"), (200, 100, 50)),
+        (lab(COLOR), (200, 100, 50)),
+        (COLOR.convert("RGBA").convert("RGBa"), (200, 100, 50)),
+        (COLOR.convert("RGBX"), (200, 100, 50)),
+        (COLOR.convert("P").convert("PA"), (204, 102, 51)),
+        (COLOR.convert("LA").convert("La"), (GREY,) * 3),
+        (COLOR.convert("I"), (GREY,) * 3),
+        (COLOR.convert("F"), (GREY,) * 3),
+        (PILImage.fromarray(np.full((16, 16), 0.5, np.float32)), (128,) * 3),
+        (PILImage.fromarray(np.full((16, 16), 100 * 257, np.uint16)), (100,) * 3),
+        (PILImage.fromarray(np.full((16, 16), 100 * 257, np.int32)), (100,) * 3),
+        (PILImage.fromarray(np.full((16, 16), 90_000, np.int32)), (255,) * 3),
+        (COLOR.convert("1", dither=PILImage.Dither.NONE), (0,) * 3),
+    ],
+)
+def test_each_mode_is_stored_in_each_format(image: Any, color: tuple[int, ...], file_type: str) -> None:
+    reference, content = taken(stepwell.Image(image, file_type=file_type))
+    assert (reference["width"], reference["height"]) == image.size
+    with PILImage.open(BytesIO(content)) as opened:
+        stored = np.asarray(opened) // 257 if opened.mode.startswith("I") else np.asarray(opened.convert("RGB"))
+    assert np.abs(stored[0, 0].astype(int) - np.array(color[: stored[0, 0].size])).max() <= 6
+
+
+def test_sixteen_bits_of_grey_stay_in_a_png() -> None:
+    values = np.array([[0, 1], [256, 65_535]], np.uint16)
+    assert np.array_equal(pixels(taken(stepwell.Image(PILImage.fromarray(values)))[1]), values)
 
 
 def test_an_image_can_be_looked_at(tmp_path: Path) -> None:
@@ -182,20 +239,62 @@ MIDDLE = {"middle": [1, 2], "width": 1, "height": 1}
         ({"data_or_path": b""}, "is empty"),
         ({"data_or_path": b"no image"}, "cannot identify image file"),
         ({"data_or_path": RGB, "file_type": "tiff"}, "file_type 'tiff'"),
+    ],
+)
+def test_what_is_no_image_is_found_when_it_is_logged(given: dict[str, Any], rule: str) -> None:
+    image = stepwell.Image(**{"data_or_path": RGB, **given})
+    with pytest.raises(UnstorableError, match=rule):
+        image.take(Kept())
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
         ({"boxes": {"b": {"box_data": [{"position": {"minX": 1}, "class_id": 1}]}}}, "'b', box 0: position must have"),
         ({"boxes": {"b": {"box_data": [{"position": MIDDLE, "class_id": "x"}]}}}, "class_id must be an integer"),
         ({"boxes": {"b": {"box_data": [{"position": MIDDLE, "class_id": 1, "domain": "x"}]}}}, "domain"),
         ({"boxes": {"b": {"box_data": [{"position": MIDDLE, "class_id": 1, "scores": {"p": "x"}}]}}}, "scores"),
         ({"boxes": {"b": {"box_data": [{"position": {**MIDDLE, "width": "x"}, "class_id": 1}]}}}, "must be numbers"),
-        ({"masks": {"m": {"mask_data": np.zeros((2, 2))}}}, "mask 'm': must be H×W integers"),
+        ({"boxes": {"b": {}}}, "'b'.*'box_data'"),
+        ({"masks": {"m": {"mask_data": np.full((2, 2), 0.5)}}}, "mask 'm': must be H×W integers"),
         ({"masks": {"m": {"mask_data": np.array([[256]])}}}, "class ids must be 0 … 255"),
+        ({"masks": {"m": {"path": "/nowhere/mask.png"}}}, r"mask\.png"),
         ({"classes": [{"id": 1}]}, "must have id and name"),
     ],
 )  # fmt: skip
-def test_what_is_no_image_is_found_when_it_is_logged(given: dict[str, Any], rule: str) -> None:
-    image = stepwell.Image(**{"data_or_path": RGB, **given})
-    with pytest.raises(UnstorableError, match=rule):
-        image.take(Kept())
+def test_an_overlay_that_cannot_be_stored_is_reported_and_the_picture_kept(given: dict[str, Any], rule: str) -> None:
+    kept = Kept()
+    reference = stepwell.Image(RGB, **given).take(kept)
+    assert np.array_equal(pixels(kept.content(reference)), RGB)
+    assert not (reference.get("boxes") or {}).get("b", {}).get("box_data")
+    assert not {"masks", "classes"} & reference.keys()
+    (reported,) = kept.reported
+    assert re.search(rule, reported)
+
+
+def test_the_other_boxes_and_scores_that_are_not_finite_are_kept() -> None:
+    good = {"position": MIDDLE, "class_id": 1, "scores": {"p": float("nan"), "q": np.float32("inf"), "r": 0.5}}
+    kept = Kept()
+    boxes = {"b": {"box_data": [{"class_id": 1}, good, {"position": {**MIDDLE, "width": float("nan")}, "class_id": 2}]}}
+    stored = stepwell.Image(RGB, boxes=boxes).take(kept)["boxes"]["b"]["box_data"]
+    assert [box["class_id"] for box in stored] == [1, 2]
+    assert stored[0]["scores"] == {"p": "NaN", "q": "Infinity", "r": 0.5}
+    assert len(kept.reported) == 1
+
+
+def test_a_mask_of_whole_floats_is_one_of_integers() -> None:
+    mask = np.array([[0.0, 1.0], [2.0, 255.0]], np.float32)
+    kept = Kept()
+    stored = stepwell.Image(RGB, masks={"m": {"mask_data": Tensor(mask)}}).take(kept)["masks"]["m"]
+    assert pixels(kept.content(stored)).tolist() == mask.astype(int).tolist()
+
+
+def test_a_part_that_is_not_stored_is_counted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with stepwell.init(mode="offline", dir=tmp_path, settings={"quiet": True}) as run:
+        for _ in range(3):
+            run.log({"i": stepwell.Image(RGB, masks={"m": {"mask_data": np.array([[256]])}})})
+        assert run.finish().rejected == 3
+    assert capfd.readouterr().err.count("'m'") == 1
 
 
 def test_a_vanished_path_is_named(tmp_path: Path) -> None:

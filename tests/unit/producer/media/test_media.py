@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
+import math
+import sys
 import wave
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import matplotlib as mpl
+import ml_dtypes
 import numpy as np
 import plotly.graph_objects as go
 import pytest
@@ -44,6 +51,34 @@ def test_samples_are_a_wav(samples: Any, stored: Any) -> None:
     described = {"sample_rate": 8000, "channels": channels, "duration": len(stored) / 8000, "caption": "c"}
     assert described.items() <= reference.items()
     assert reference["content_type"] == "audio/wav"
+
+
+def wav_samples(content: bytes) -> Any:
+    """Return the 16-bit samples of a WAV file, [n, channels]."""
+    with wave.open(io.BytesIO(content)) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, file.getnchannels())
+
+
+@pytest.mark.parametrize(
+    ("shape", "stored"),
+    [
+        ((2, 22_050), (22_050, 2)),
+        ((22_050, 2), (22_050, 2)),
+        ((1, 65), (65, 1)),
+        ((2, 64), (2, 64)),
+        ((65, 2), (65, 2)),
+    ],
+)
+def test_channels_may_come_first(shape: tuple[int, int], stored: tuple[int, int]) -> None:
+    samples = np.arange(shape[0] * shape[1], dtype=np.int32).astype(np.int16).reshape(shape)
+    reference, content = taken(stepwell.Audio(samples, sample_rate=22_050))
+    assert np.array_equal(wav_samples(content), samples if shape == stored else samples.T)
+    assert (reference["channels"], reference["duration"]) == (stored[1], stored[0] / 22_050)
+
+
+def test_samples_of_jax_are_sound() -> None:
+    _, content = taken(stepwell.Audio(jnp.array([0, 1, -1], jnp.bfloat16), sample_rate=8))
+    assert wav_samples(content).ravel().tolist() == [0, 32767, -32767]
 
 
 @pytest.mark.parametrize(
@@ -209,6 +244,44 @@ def test_a_histogram_counts_as_numpy_does() -> None:
     }  # fmt: skip
 
 
+_FLOAT_MAX = sys.float_info.max
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([1, 2.5, 3], ml_dtypes.bfloat16),
+        jnp.array([1, 2, 2], jnp.bfloat16),
+        np.array([-8, 7], ml_dtypes.int4),
+        [1.0, math.nextafter(1.0, 2.0)],
+        [0.0, 5e-324],
+        [5e-324],
+        [-1e308, 1e308],
+        [-_FLOAT_MAX, 0.0, _FLOAT_MAX],
+        [_FLOAT_MAX],
+        [-_FLOAT_MAX],
+        [1e16],
+        [2**60, 2**60 + 300],
+        [10**300, 10**300 + 10**285],
+        [Decimal("0.1"), Fraction(1, 3)],
+        [],
+    ],
+)
+@pytest.mark.parametrize("num_bins", [1, 64, 512])
+def test_every_finite_value_is_counted(values: Any, num_bins: int) -> None:
+    reference = stepwell.Histogram(values, num_bins=num_bins).take(Kept())
+    counts, edges = reference["counts"], reference["bins"]
+    numbers = np.asarray(values).astype(np.float64)
+    assert sum(counts) == len(numbers)
+    assert len(edges) == len(counts) + 1 <= num_bins + 1
+    assert all(math.isfinite(edge) for edge in edges)
+    assert all(low < high for low, high in itertools.pairwise(edges))
+    for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True):
+        inside = (numbers >= low) & ((numbers < high) | ((numbers == high) & (high == edges[-1])))
+        assert count == inside.sum()
+
+
 def test_figures_are_their_library_s_json() -> None:
     figure = go.Figure(go.Scatter(x=[1, 2], y=[3, None]))
     reference, content = taken(stepwell.Plotly(figure))
@@ -265,6 +338,10 @@ def test_panel_and_holoviews_write_their_own_pages() -> None:
         (stepwell.Object3D({"type": "x"}), "type 'x'"),
         (stepwell.Object3D(b"..", file_type="doc"), "format 'doc'"),
         (stepwell.Molecule(b"..", file_type="doc"), "format 'doc'"),
+        (
+            stepwell.Audio(np.zeros((65, 100)), sample_rate=8),
+            "65 samples of 100 channels, nor 100 samples of 65 channels",
+        ),
         (stepwell.Histogram([1], num_bins=513), "num_bins 513: must be 1 … 512"),
         (stepwell.Histogram(), "np_histogram="),
         (stepwell.Histogram(["a"]), "<U1"),

@@ -76,6 +76,33 @@ def test_what_a_later_call_leaves_out_stays_unless_it_overwrites(run: stepwell.R
     assert (third["step_metric"], third["summary"], third["goal"], third["hidden"]) == (None, "mean", None, False)
 
 
+def test_figures_of_several_calls_add_up(run: stepwell.Run) -> None:
+    run.define_metric("loss", summary="min")
+    run.define_metric("Loss", summary="max")
+    run.define_metric("acc", summary="max")
+    run.define_metric("acc", summary="copy")
+    run.define_metric("gone", summary="none")
+    run.define_metric("gone", summary="last")
+    for value in (2, 1, 3):
+        run.log({"loss": value, "acc": value, "gone": value})
+    assert dict(run.summary) == {"loss": {"min": 1, "max": 3}, "acc": 3, "gone": {"last": 3}}
+    assert [each["summary"] for each in definitions(run)] == ["min", "min,max", "max", "copy", "none", "last"]
+
+
+def test_a_metric_logged_before_its_definition_keeps_its_value(run: stepwell.Run) -> None:
+    run.log({"loss": 1.0, "list": [1]})
+    run.define_metric("*", summary="min")
+    assert dict(run.summary) == {"loss": 1.0, "list": [1]}
+    run.log({"loss": 2.0})
+    assert run.summary["loss"] == {"min": 2.0}
+
+
+@pytest.mark.parametrize("step", [np.float32(64), np.array(64.0), np.int8(64), 64.0])
+def test_a_step_may_be_a_whole_number_of_any_type(run: stepwell.Run, step: Any) -> None:
+    run.log({"loss": 1}, step=step)
+    assert run.step == 64
+
+
 def test_the_summary_of_each_rule(run: stepwell.Run) -> None:
     for rule in ("min", "max", "mean", "first", "last", "copy", "none", "best"):
         run.define_metric(rule, summary=rule, goal="maximize")

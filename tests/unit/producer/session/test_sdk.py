@@ -83,6 +83,16 @@ def test_values_are_taken_at_the_call(run: stepwell.Run) -> None:
     assert dict(run.summary) == {"list": [1], "array": 1.5}
 
 
+@pytest.mark.parametrize("nanoseconds", [-1_000_000, 2**53 * 1_000 + 1_000])
+def test_a_clock_that_no_event_may_name_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], nanoseconds: int
+) -> None:
+    monkeypatch.setattr("time.time_ns", lambda: nanoseconds)
+    with stepwell.init(project="p", mode="offline", dir=tmp_path, settings={"quiet": True, "console": "off"}):
+        pass
+    assert capfd.readouterr().err.count("clock") == 1
+
+
 def test_steps_follow_the_rule(run: stepwell.Run) -> None:
     steps = []
     for step, commit in [(None, None), (None, False), (5, None), (5, None), (None, None), (3, None), (9, True)]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -138,12 +141,17 @@ def test_a_current_step_out_of_range_is_refused(step: int) -> None:
         check_current_step(step)
 
 
-@pytest.mark.parametrize("step", [0, -3, 5.0, np.int64(4), True, MAX_STEP])
+@pytest.mark.parametrize(
+    "step",
+    [0, -3, 5.0, np.int64(4), True, MAX_STEP, np.float32(64), np.float16(2), np.array(5.0), Decimal(7), Fraction(8, 2)],
+)
 def test_integral_steps_are_taken(step: object) -> None:
     assert check_step(step) == int(step)  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("step", [1.5, "3", None, MAX_STEP + 1, 2**63, float("nan"), float("inf"), [1]])
+@pytest.mark.parametrize(
+    "step", [1.5, "3", None, MAX_STEP + 1, 2**63, float("nan"), float("inf"), [1], np.float32(0.5), Decimal("NaN"), 1j]
+)
 def test_other_steps_are_refused_with_their_value(step: object) -> None:
     with pytest.raises(StepError, match="step"):
         check_step(step)
