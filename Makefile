@@ -7,6 +7,8 @@ ASSETS := query/stepwell_query/web/vendor/.filled
 READY := $(STAMP) $(ASSETS)
 # What only tests need: a browser, and a cache of the broker's classes.
 PREPARE_TESTS = $(BIN)/python tests/support/servers/chromium.py; PYTHONPATH=tests $(BIN)/python -m support.servers.broker_cache
+# A file's tests run in one process, and files start in the order of `testpaths`, by which the longest come first.
+DIST = --dist loadfile --no-loadscope-reorder
 # Processes that tests run in, each with a broker and an engine of its own; 0: in pytest's own process.
 WORKERS ?= 2
 
@@ -34,11 +36,11 @@ demo: $(READY) ## set up everything and train for real: four runs, a million ste
 
 test: $(READY) ## set up everything and run all tests
 	@$(PREPARE_TESTS)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not long" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(DIST) -m "not long" $(ARGS)
 
 test-long: $(READY) ## the tests with new examples, and more of them; then fresh seeds: SEEDS=50
 	@$(PREPARE_TESTS)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --hypothesis-profile long --timeout 1800 $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(DIST) --hypothesis-profile long --timeout 1800 $(ARGS)
 	$(MAKE) simulate SEEDS=$(or $(SEEDS),50)00
 	$(MAKE) soak SEEDS=$(or $(SEEDS),50)
 
