@@ -120,7 +120,7 @@ assert receipt.pending == 3, receipt
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
     )
-    page, line = done.stderr.splitlines()
-    assert " http://127.0.0.1:9/" in page
+    # The page's address is printed once there is a service.
+    (line,) = done.stderr.splitlines()
     assert "stepwell up" in line
     assert "stepwell sync" in line

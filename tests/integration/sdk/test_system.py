@@ -332,7 +332,9 @@ time.sleep(0.5)
 assert other.finish().journals_beside == ()
 disabled = stepwell.init(id="disabled", mode="disabled", settings={"system_seconds": 0.1, "console": "redirect"})
 import threading
-assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("stepwell")]
+# The process waits for SIGTERM since its first run.
+names = [thread.name for thread in threading.enumerate() if thread.name.startswith("stepwell")]
+assert names == ["stepwell-sigterm"], names
 """
 
 
