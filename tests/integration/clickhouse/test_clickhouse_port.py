@@ -204,23 +204,26 @@ async def test_statements_of_clients_that_left_hold_up_nobody(url: str, chdb_sto
         await until(lambda: slow_statements(chdb_store) == 0)
 
 
-async def test_a_full_queue_is_said_to_be_full(url: str, chdb_store: Store) -> None:
+async def test_a_full_queue_is_said_to_be_full(stack: Stack, chdb_store: Store) -> None:
     refused: list[httpx.Response] = []
     limits = httpx.Limits(max_connections=19)
-    async with httpx.AsyncClient(timeout=60, limits=limits) as client, anyio.create_task_group() as group:
+    # A busy machine takes its time for twelve requests.
+    bounds = replace(BOUNDS, head_seconds=20.0, part_seconds=20.0)
+    with serving(stack, bounds) as url:
+        async with httpx.AsyncClient(timeout=60, limits=limits) as client, anyio.create_task_group() as group:
 
-        async def ask() -> None:
-            refused.append(await client.post(url, content=SLOW))
+            async def ask() -> None:
+                refused.append(await client.post(url, content=SLOW))
 
-        for _ in range(12):
-            group.start_soon(ask)
-        await until(lambda: len(refused) >= 4)
-        assert {(answer.status_code, error_code(answer)) for answer in refused} == {(503, "202")}
-        # Waiting requests are refused after a time too.
-        await until(lambda: len(refused) == 10)
-        assert slow_statements(chdb_store) == 2
-        group.cancel_scope.cancel()
-    await until(lambda: slow_statements(chdb_store) == 0)
+            for _ in range(12):
+                group.start_soon(ask)
+            await until(lambda: len(refused) >= 4)
+            assert {(answer.status_code, error_code(answer)) for answer in refused} == {(503, "202")}
+            # Waiting requests are refused after a time too.
+            await until(lambda: len(refused) == 10)
+            assert slow_statements(chdb_store) == 2
+            group.cancel_scope.cancel()
+        await until(lambda: slow_statements(chdb_store) == 0)
 
 
 async def test_a_client_that_reads_nothing_is_left(stack: Stack, chdb_store: Store) -> None:

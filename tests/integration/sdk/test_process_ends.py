@@ -46,6 +46,12 @@ async def train():
 asyncio.run(train())
 """
 
+# A process in the background of a shell ignores it, and so do its children.
+_TAKES_SIGINT = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
+
 
 class _Case(NamedTuple):
     """A script, the exit code of its process, the state and exit code of its run, and a part of its console."""
@@ -65,7 +71,7 @@ _CASES = {
     "success": _Case(f"{_INIT}sys.exit(0)", 0, "finished", 0),
     "caught": _Case(f"{_INIT}try:\n    sys.exit(3)\nexcept SystemExit:\n    pass", 0, "finished", 0),
     "finally": _Case(f"{_INIT}try:\n    sys.exit(3)\nfinally:\n    run.log({{'row': 2}})", 3, "failed", 3),
-    "interrupt": _Case(f"{_INIT}signal.raise_signal(signal.SIGINT)", 1, "killed", 130, "Interrupt"),
+    "interrupt": _Case(f"{_TAKES_SIGINT}{_INIT}signal.raise_signal(signal.SIGINT)", 1, "killed", 130, "Interrupt"),
     "thread": _Case(f"{_INIT}{_THREAD}", 0, "finished", 0, "in a thread"),
     "coroutine": _Case(f"{_INIT}{_ASYNC}", 1, "failed", 1, "in a coroutine"),
     "worker": _Case(_WORKER, 0, "failed", 1, "in a worker"),
