@@ -62,7 +62,7 @@ WITH_TOTALS: Final = (
 """The tables of migration 12, whose rows get a writer, or totals."""
 
 WITH_GRANULES: Final = (Rewrite("rollups"),)
-"""The table of migration 19, whose granules are smaller."""
+"""The table of migration 17, whose granules are smaller."""
 
 
 def rewrite_all(rewrites: Sequence[Rewrite], store: Store) -> None:

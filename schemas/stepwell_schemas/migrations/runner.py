@@ -21,7 +21,7 @@ from stepwell_schemas.rollups.rebuild import fill_all
 
 _THEN: Final[Mapping[int, Callable[[Store], None]]] = {
     12: partial(rewrite_all, WITH_TOTALS),
-    19: partial(rewrite_all, WITH_GRANULES),
+    17: partial(rewrite_all, WITH_GRANULES),
 }
 _AT_LAST: Final[Mapping[int, Callable[[Store], None]]] = {7: fill_all}
 _FILE_NAME = re.compile(r"(?P<number>[0-9]{4})_(?P<name>[a-z0-9_]+)\.sql")

@@ -1,4 +1,4 @@
-"""Migration 19 on a database with rollups, interrupted anywhere: they are the same rows in smaller granules."""
+"""Migration 17 on a database with rollups, interrupted anywhere: they are the same rows in smaller granules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.factories.points import RunWriter
 from support.fakes.dying_store import DyingStore, KilledError
 from support.servers.stack import Stack
 
-GRANULES = 19
+GRANULES = 17
 (STATEMENTS,) = (migration.statements for migration in migrations() if migration.number == GRANULES)
 
 
