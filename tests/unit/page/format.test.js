@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { paletteColor, withAlpha } from "../../../query/stepwell_query/web/js/ui/palette.js";
 import { ago, bytes, duration, exact, short, shown } from "../../../query/stepwell_query/web/js/ui/format.js";
 
 test("numbers are short in lists and have all digits under the cursor", () => {
@@ -16,10 +15,4 @@ test("times and sizes", () => {
 
 test("any value is one line", () => {
   assert.deepEqual([shown(null), shown(true), shown([1, 2]), shown("x"), shown(0.123456)], ["", "true", "[1,2]", "x", "0.1235"]);
-});
-
-test("the colours repeat", () => {
-  assert.equal(paletteColor(3), paletteColor(3 + 12));
-  assert.equal(paletteColor(-1), paletteColor(11));
-  assert.equal(withAlpha("#102030", 0.5), "#10203080");
 });

@@ -4,7 +4,6 @@ import { alignLines, nearest } from "../../../query/stepwell_query/web/js/charts
 import { aggregateCurves, union } from "../../../query/stepwell_query/web/js/series/groups.js";
 import { groupSeriesId } from "../../../query/stepwell_query/web/js/series/request_planner.js";
 import { pathOf } from "../../../query/stepwell_query/web/js/charts/highlight.js";
-import { rankColor } from "../../../query/stepwell_query/web/js/ui/palette.js";
 import { extent, buildLines, sortByX, stepsWithin } from "../../../query/stepwell_query/web/js/charts/lines.js";
 
 const points = (x, value, more = {}) => ({
@@ -119,12 +118,6 @@ test("a band over ranks is the service's, or over another axis the page's", () =
   const [second] = buildLines([{ ...single("a"), ranks: "band" }], new Map([["a", apart]]), none);
   assert.deepEqual([second.name, second.y, second.low, second.high], ["a (2 ranks)", [2, 5], [1, 5], [3, 5]]);
   assert.deepEqual(second.owners, { low: ["rank0", "rank1"], high: ["rank1", "rank1"] });
-});
-
-test("many ranks have colours of their own", () => {
-  const colors = Array.from({ length: 64 }, (_, at) => rankColor(at, 64));
-  assert.equal(new Set(colors).size, 64);
-  assert.ok(colors.every((color) => /^#[0-9a-f]{6}$/.test(color)));
 });
 
 test("the path of a highlighted line has a gap where a value has no position", () => {

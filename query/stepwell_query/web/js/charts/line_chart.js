@@ -89,10 +89,6 @@ export class LineChart {
     this.highlighted?.show(line);
   }
 
-  redraw() {
-    this.plot?.redraw(false, true);
-  }
-
   resize() {
     if (this.plot && this.container.clientWidth) this.plot.setSize(this.size());
   }

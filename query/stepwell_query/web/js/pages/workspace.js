@@ -14,6 +14,7 @@ import { RunsTable } from "../runs/runs_table.js";
 import { buildSections, combineRanks, isFolded } from "../panels/sections.js";
 import { mostWriters, streamRanks } from "../series/ranks.js";
 import { SeriesCache } from "../series/cache.js";
+import { onTheme } from "../ui/theme.js";
 import { Toolbar } from "./toolbar.js";
 
 /** @typedef {import("../types.js").Metric} Metric */
@@ -68,6 +69,7 @@ export class Workspace {
     this.pending = new Set();
     this.timers = { metrics: 0, runs: 0 };
     store.on((_, changed) => this.changed(changed));
+    onTheme(() => this.changed(new Set(["colors"])));
     runs.on(() => this.changed(new Set(["runs"])));
     connection.onReconnected(() => this.reconnected());
     /** @type {RunEvents | null} */

@@ -8,7 +8,7 @@ import { Panel } from "./panel.js";
 import { groupSeriesId, pointsPerLine } from "../series/request_planner.js";
 import { ema } from "../series/smoothing.js";
 import { rankColor } from "../ui/palette.js";
-import { onTheme } from "../ui/theme.js";
+import { shownColor, theme } from "../ui/theme.js";
 
 /** @typedef {import("../types.js").Points} Points */
 /** @typedef {import("../types.js").ViewState} ViewState */
@@ -42,7 +42,6 @@ export class LinePanel extends Panel {
     this.zoomedQuery = "";
     this.zoomedParts = "";
     this.drawnKey = "";
-    this.offTheme = onTheme(() => this.chart.redraw());
     this.update();
   }
 
@@ -50,7 +49,6 @@ export class LinePanel extends Panel {
     super.destroy();
     this.unsubscribeWhole?.();
     this.unsubscribeZoomed?.();
-    this.offTheme();
     this.chart.destroy();
   }
 
@@ -142,7 +140,7 @@ export class LinePanel extends Panel {
   /** Return a key of everything that the drawing depends on, except the points. */
   drawingKey() {
     const { view, x, zoom, log } = this.view;
-    return JSON.stringify([this.drawn(), x, zoom, log, view.smooth, view.logx, view.outliers]);
+    return JSON.stringify([theme(), this.drawn(), x, zoom, log, view.smooth, view.logx, view.outliers]);
   }
 
   /** @param {import("../api/service.js").ApiError | null} error */
@@ -195,7 +193,7 @@ export class LinePanel extends Panel {
     this.drawnKey = this.drawingKey();
     const series = zoom && this.zoomed ? withEdges(this.whole, this.zoomed, view.smooth.kind === "ema" ? view.smooth.amount : 0) : this.whole;
     const drawn = this.drawn();
-    const lines = buildLines(drawn, series, view.smooth);
+    const lines = buildLines(drawn, series, view.smooth).map((line) => ({ ...line, color: shownColor(line.color) }));
     this.reset.hidden = !zoom;
     this.scale.setAttribute("aria-pressed", String(log));
     const axis = [...series.values()].flat().find((points) => points.x.length)?.axis ?? "_step";

@@ -1,6 +1,8 @@
 /** The runs: a narrow list next to the charts, or a table with columns of config and summary. */
 
 import { chooseColumns } from "./column_dialog.js";
+import { colorDot } from "../ui/swatches.js";
+import { shownColor } from "../ui/theme.js";
 import { debounced, fill, h, iconButton } from "../ui/dom.js";
 import { runFields, serviceInfoIsLoaded } from "../api/service_info.js";
 import { FieldCatalog, defaultColumns, readField } from "./run_fields.js";
@@ -212,9 +214,11 @@ export class RunsTable {
    */
   color(id, label, value) {
     const { store } = this.space;
-    const onchange = () => store.set({ colors: { ...store.view.colors, [id]: input.value } }, { step: true });
-    const input = h("input", { type: "color", class: "color", "data-id": `color ${id}`, "aria-label": `Colour of ${label}`, value, onchange });
-    return input;
+    const onChoose = (/** @type {string | null} */ color) => {
+      const { [id]: _, ...others } = store.view.colors;
+      store.set({ colors: color ? { ...others, [id]: color } : others }, { step: true });
+    };
+    return colorDot(label, shownColor(value), onChoose, { "data-id": `color ${id}` });
   }
 
   /** @param {string[]} ids @param {boolean} on */
