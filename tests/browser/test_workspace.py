@@ -70,10 +70,28 @@ def test_sections_by_the_first_or_every_slash_fold_and_are_searched(window: Open
     expect(view.section("val")).to_have_attribute("aria-expanded", "false")
 
 
-def test_all_selected_runs_are_drawn_with_a_legend(window: Open, tour: str) -> None:
+def test_all_selected_runs_are_drawn_and_a_legend_is_a_choice(window: Open, tour: str) -> None:
     view = window(tour, size=(1280, 1_600))
+    chart = view.drawn("val/loss", 3)
+    # The list next to the charts shows the colours already.
+    legend = view.panel("val/loss").locator(".legend li")
+    expect(legend).to_have_count(0)
+    view.page.get_by_role("link", name="rate 0.03", exact=True).hover()
+    for key in ("val/loss", "train/gen/loss"):
+        expect(view.panel(key).locator(".chart")).to_have_attribute("data-highlighted", "rate 0.03")
+    view.page.get_by_role("button", name="legend").click()
+    view.has_address("legend=1")
+    expect(legend).to_have_text(["rate 0.3", "rate 0.03", "rate 0.1"])
+    expect(chart).to_have_attribute("data-highlighted", "")
+    legend.get_by_role("button", name="rate 0.1").click()
+    view.has_address("solo=")
+    view.drawn("val/loss", 1)
+    view.drawn("loss", 1)
+    expect(legend).to_have_count(3)
+    chip = view.page.get_by_role("button", name="only rate 0.1. Show all lines")
+    chip.click()
+    expect(chip).to_have_count(0)
     view.drawn("val/loss", 3)
-    expect(view.panel("val/loss").locator(".legend li")).to_have_text(["rate 0.3", "rate 0.03", "rate 0.1"])
     view.page.get_by_role("checkbox", name="Show rate 0.03", exact=True).uncheck()
     view.drawn("val/loss", 2)
     view.page.get_by_role("checkbox", name="Show all runs of the list").check()
@@ -147,7 +165,6 @@ def test_runs_are_searched_sorted_grouped_and_coloured(window: Open, tour: str) 
     view.page.get_by_label("Group runs").select_option("tags")
     expect(view.page.locator(".group-row .run-line span[title]")).to_have_text(["old", "paper"])
     view.drawn("loss", 2)
-    expect(view.panel("loss").locator(".legend li")).to_have_text(["old (1)", "paper (2)"])
     before = view.picture("loss")
     view.page.get_by_role("button", name="Colour of group paper", exact=True).click()
     view.page.keyboard.press("ArrowRight")

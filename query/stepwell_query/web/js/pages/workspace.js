@@ -40,7 +40,7 @@ export class Workspace {
     this.onMetrics = onMetrics ?? (() => undefined);
     this.ofRun = !list;
     this.series = new SeriesCache();
-    this.toolbar = new Toolbar(store, { ranks: !list });
+    this.toolbar = new Toolbar(store, { ranks: !list, nameOwner: (owner) => runs.byId.get(owner)?.name ?? owner });
     this.table = list ? new RunsTable(this) : null;
     this.message = h("div", { class: "message" });
     this.charts = h("div", { class: "charts" }, this.toolbar.element, this.message);
@@ -182,6 +182,7 @@ export class Workspace {
       const metrics = ids.length ? await api.metrics(this.runs.entity, this.runs.project, ids) : [];
       if (this.metricsFor !== shown) return;
       this.metrics = metrics;
+      this.series.metricsChanged(new Map(metrics.filter(({ kind }) => kind === "number").flatMap(({ key, folded, runs }) => [[key, runs], [folded, runs]])));
       this.toolbar.setMetrics(metrics.filter((metric) => metric.kind === "number" && !metric.stream).map((metric) => metric.key));
       if (this.ofRun) this.toolbar.setRanks(mostWriters(metrics), streamRanks(metrics, "system"));
       this.showSections();
