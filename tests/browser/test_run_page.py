@@ -54,7 +54,7 @@ def test_a_runs_page_has_everything_that_is_known_of_it(window: Open, site: Site
     expect(view.page.locator(".about")).to_contain_text("first try")
     tab.filter(has_text="System").click()
     view.drawn("system/cpu", 1)
-    expect(view.panel("system/cpu").locator(".panel-note")).to_have_text("over runtime")
+    expect(view.panel("system/cpu").locator(".chart")).to_have_attribute("data-axis", "_runtime")
     expect(view.panel("train/loss")).to_have_count(0)
     tab.filter(has_text="Console").click()
     expect(view.page.locator(".console .line")).to_have_text(["hello from the script\n", "a warning\n"])
@@ -99,14 +99,14 @@ def groups(site: Site) -> str:
 
 
 def test_groups_are_drawn_as_mean_and_deviation(window: Open, groups: str) -> None:
-    view = window(groups)
+    view = window(f"{groups}&legend=1")
     chart = view.drawn("loss", 2)
     expect(view.panel("loss").locator(".legend li")).to_have_text(["sgd (2)", "adam (2)"])
     chart.focus()
     view.page.keyboard.press("ArrowRight")
     tooltip = view.page.locator(".tooltip")
     expect(tooltip.locator(".tooltip-value")).to_have_text(["2.5", "0.5"])
-    expect(tooltip.locator(".tooltip-notes").first).to_have_text("± 0.7071 · 2 runs")
+    expect(tooltip.locator(".tooltip-title")).to_contain_text("± 0.70711 · 2 runs")
     view.page.get_by_role("checkbox", name="Show group adam").uncheck()
     view.drawn("loss", 1)
     view.page.get_by_role("checkbox", name="Show group adam").check()

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { paletteColor, withAlpha } from "../../../query/stepwell_query/web/js/ui/palette.js";
-import { ago, bytes, duration, exact, short, shown } from "../../../query/stepwell_query/web/js/ui/format.js";
+import { ago, bytes, duration, exact, logTickLabel, readable, short, shown, tickLabels } from "../../../query/stepwell_query/web/js/ui/format.js";
 
 test("numbers are short in lists and have all digits under the cursor", () => {
   assert.deepEqual([short(0.1 + 0.2), short(1234567), short(1e-7), short(0), short(-Infinity), short(99999)], ["0.3", "1.235M", "1.00e-7", "0", "-∞", "100000"]);
@@ -18,8 +17,26 @@ test("any value is one line", () => {
   assert.deepEqual([shown(null), shown(true), shown([1, 2]), shown("x"), shown(0.123456)], ["", "true", "[1,2]", "x", "0.1235"]);
 });
 
-test("the colours repeat", () => {
-  assert.equal(paletteColor(3), paletteColor(3 + 12));
-  assert.equal(paletteColor(-1), paletteColor(11));
-  assert.equal(withAlpha("#102030", 0.5), "#10203080");
+test("numbers to be read have five digits, all of their integer part, and separated thousands", () => {
+  const plain = [0.1 + 0.2, 123.0625, 12345.678, 1234567.891, 0.00123456789, 1e-7, 1e18, 0, -0.5, NaN, -Infinity];
+  assert.deepEqual(plain.map((value) => readable(value)), ["0.3", "123.06", "12,346", "1,234,568", "0.0012346", "1e-7", "1e18", "0", "-0.5", "NaN", "-∞"]);
+  assert.deepEqual([readable(3.2e9, "B"), readable(5, "B/s"), readable(93.456, "%"), readable(61, "°C")], ["2.9802 GiB", "5 B/s", "93.456%", "61 °C"]);
+});
+
+test("the labels of an axis have one unit and the same decimals", () => {
+  assert.deepEqual(tickLabels([0, 50_000, 100_000]), ["0", "50k", "100k"]);
+  assert.deepEqual(tickLabels([2_000, 4_000]), ["2,000", "4,000"]);
+  assert.deepEqual(tickLabels([0, 2.5, 5]), ["0", "2.5", "5.0"]);
+  assert.deepEqual(tickLabels([1e6, 1.5e6]), ["1.0M", "1.5M"]);
+  assert.deepEqual(tickLabels([0, 2e-5, 4e-5]), ["0", "2e-5", "4e-5"]);
+  assert.deepEqual(tickLabels([1.00001, 1.00002]), ["1.00001", "1.00002"]);
+  assert.deepEqual(tickLabels([1e16, 2e16]), ["1e16", "2e16"]);
+  assert.deepEqual([tickLabels([]), tickLabels([5])], [[], ["5"]]);
+  assert.deepEqual(tickLabels([0, 2 ** 30, 2 ** 31], "B"), ["0", "1 GiB", "2 GiB"]);
+  assert.deepEqual(tickLabels([0, 50, 100], "%"), ["0", "50%", "100%"]);
+});
+
+test("the labels of a logarithmic axis have each the unit of its size", () => {
+  assert.deepEqual([2e-5, 0.01, 500, 1_000, 50_000].map((tick) => logTickLabel(tick)), ["2e-5", "0.01", "500", "1k", "50k"]);
+  assert.equal(logTickLabel(2 ** 22, "B/s"), "4 MiB/s");
 });

@@ -4,8 +4,7 @@ import { alignLines, nearest } from "../../../query/stepwell_query/web/js/charts
 import { aggregateCurves, union } from "../../../query/stepwell_query/web/js/series/groups.js";
 import { groupSeriesId } from "../../../query/stepwell_query/web/js/series/request_planner.js";
 import { pathOf } from "../../../query/stepwell_query/web/js/charts/highlight.js";
-import { rankColor } from "../../../query/stepwell_query/web/js/ui/palette.js";
-import { extent, buildLines, sortByX, stepsWithin } from "../../../query/stepwell_query/web/js/charts/lines.js";
+import { extent, buildLines, haveValues, sortByX, stepsWithin } from "../../../query/stepwell_query/web/js/charts/lines.js";
 
 const points = (x, value, more = {}) => ({
   key: "k", kind: "number", axis: "_step", sampled: false, width: 1, x, step: x, value, min: value, max: value, mean: value,
@@ -121,10 +120,16 @@ test("a band over ranks is the service's, or over another axis the page's", () =
   assert.deepEqual(second.owners, { low: ["rank0", "rank1"], high: ["rank1", "rank1"] });
 });
 
-test("many ranks have colours of their own", () => {
-  const colors = Array.from({ length: 64 }, (_, at) => rankColor(at, 64));
-  assert.equal(new Set(colors).size, 64);
-  assert.ok(colors.every((color) => /^#[0-9a-f]{6}$/.test(color)));
+test("a line belongs to its run, group or rank", () => {
+  const [alone] = buildLines([single("a")], new Map([["a", [points([0], [1], { kind: "bool" })]]]), none);
+  const [rank] = buildLines([{ ...single("a"), ranks: "lines" }], new Map([["a", [points([0], [1], { writer: "rank2" })]]]), none);
+  assert.deepEqual([alone.id, alone.owner, rank.owner], ["a (bool)", "a", "rank2"]);
+});
+
+test("a range has values if a line has points in it or crosses it", () => {
+  const lines = buildLines([single("a")], new Map([["a", [points([10, 20], [1, 2])]]]), none);
+  assert.deepEqual([[0, 9], [0, 10], [12, 13], [21, 30]].map((range) => haveValues(lines, range)), [false, true, true, false]);
+  assert.equal(haveValues([], [0, 1]), false);
 });
 
 test("the path of a highlighted line has a gap where a value has no position", () => {

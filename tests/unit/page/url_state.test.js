@@ -8,6 +8,9 @@ const everything = {
   sections: "all",
   fold: ["a/b", "c,d"],
   x: "train/épo ch",
+  zoom: { axis: "a:b/c", low: -1.5, high: 2e21 },
+  solo: "run 1",
+  legend: true,
   smooth: { kind: "ema", amount: 0.65 },
   logx: true,
   logy: true,
@@ -17,7 +20,7 @@ const everything = {
   group: "config.model.name",
   columns: ["config.a b", "summary.x/y"],
   colors: { "r:1": "#a0b1c2" },
-  panels: { "train/loss;x": { log: true, zoom: [-1.5, 2e21] }, plain: { log: false } },
+  panels: { "train/loss;x": { log: true }, plain: { log: false } },
   full: "line:train/loss",
   table: true,
   tab: "system",
@@ -40,9 +43,10 @@ test("a view without runs differs from one with the default runs", () => {
 });
 
 test("invalid parts have their defaults", () => {
-  const view = parseView("?smooth=magic:1&colors=a:red&ranks=every&p=k;5..1&sections=x&%=%E0%A4%A&nonsense&q=%E0%A4%A");
+  const view = parseView("?smooth=magic:1&colors=a:red&ranks=every&zoom=_step:5..1&p=k;5..9&sections=x&%=%E0%A4%A&nonsense&q=%E0%A4%A");
   assert.deepEqual(view.smooth, { kind: "none", amount: 0 });
   assert.equal(view.ranks, "primary");
+  assert.equal(view.zoom, null);
   assert.deepEqual([view.colors, view.panels, view.sections, view.q], [{}, { k: {} }, "first", "%E0%A4%A"]);
 });
 

@@ -70,8 +70,9 @@
  *
  * @typedef {object} PanelView The settings of one panel.
  * @property {boolean} [log] logarithmic y axis
- * @property {[number, number]} [zoom] range on the x axis
  * @property {number} [step] of media; undefined: the last one
+ *
+ * @typedef {{axis: string, low: number, high: number}} Zoom A range of an x axis.
  *
  * @typedef {object} ViewState Everything that the address of the page contains.
  * @property {string} q search for metrics
@@ -79,6 +80,9 @@
  * @property {"first" | "all"} sections the part of a key that names its section: up to its first or its last `/`
  * @property {string[]} fold sections that are not in their default state (open or folded)
  * @property {string} x "" for each metric's own axis
+ * @property {Zoom | null} zoom the range that all charts over its axis show; null: the whole range
+ * @property {string} solo the only run, group or rank whose lines charts show; "": all
+ * @property {boolean} legend whether charts have a legend next to a list that shows the same colours
  * @property {Smooth} smooth
  * @property {boolean} logx
  * @property {boolean} logy
@@ -98,6 +102,7 @@
  *
  * @typedef {object} Line A line of a chart; all arrays have the same length, and x ascends.
  * @property {string} id
+ * @property {string} owner id of the run, or name of the group or rank, that the line belongs to
  * @property {string} name
  * @property {string} color
  * @property {number[]} x

@@ -1,4 +1,4 @@
-/** The hovered line of many, drawn over the others, which fade. The canvas of a thousand lines is not drawn again. */
+/** Lines drawn over the others, which fade. The canvas of a thousand lines is not drawn again. */
 
 import { svg } from "../ui/dom.js";
 
@@ -8,27 +8,26 @@ export class Highlight {
   /** @param {uPlot} plot */
   constructor(plot) {
     this.plot = plot;
-    /** @type {Line | null} */
-    this.line = null;
-    this.path = svg("path", { fill: "none", "stroke-width": 2 });
-    this.element = svg("svg", { class: "highlight", "aria-hidden": "true" }, svg("rect", { width: "100%", height: "100%" }), this.path);
+    /** @type {Line[]} */
+    this.lines = [];
+    this.paths = svg("g", { fill: "none", "stroke-width": 2.5 });
+    this.element = svg("svg", { class: "highlight", "aria-hidden": "true" }, svg("rect", { width: "100%", height: "100%" }), this.paths);
     this.element.toggleAttribute("hidden", true);
     plot.over.prepend(this.element);
   }
 
-  /** @param {Line | null} line */
-  show(line) {
-    if (this.line === line) return;
-    this.line = line;
+  /** @param {Line[]} lines */
+  show(lines) {
+    if (this.lines.length === lines.length && this.lines.every((line, at) => line === lines[at])) return;
+    this.lines = lines;
     this.draw();
   }
 
-  /** Draw the line where it is now; called after each drawing of the chart. */
+  /** Draw the lines where they are now; called after each drawing of the chart. */
   draw() {
-    this.element.toggleAttribute("hidden", !this.line);
-    if (!this.line) return;
-    this.path.setAttribute("stroke", this.line.color);
-    this.path.setAttribute("d", pathOf(this.line, (value, scale) => this.plot.valToPos(value, scale)));
+    this.element.toggleAttribute("hidden", !this.lines.length);
+    const place = (/** @type {number} */ value, /** @type {"x" | "y"} */ scale) => this.plot.valToPos(value, scale);
+    this.paths.replaceChildren(...this.lines.map((line) => svg("path", { stroke: line.color, d: pathOf(line, place) })));
   }
 }
 

@@ -1,13 +1,14 @@
 /** A line chart with uPlot, with envelopes below the lines and marks for NaN. */
 
 import { alignLines, nearest } from "./align.js";
-import { withAlpha } from "../ui/palette.js";
+import { valueRange } from "./axes.js";
 import { drawEnvelopes, drawNaNs } from "./chart_paint.js";
-import { count, exact, short } from "../ui/format.js";
+import { emphasized, onEmphasis } from "./emphasis.js";
 import { Highlight } from "./highlight.js";
 import { extent } from "./lines.js";
+import { hidesPoints, plotAxes, plotSeries } from "./plot_options.js";
+import { buildReadout, findHits, pointAt } from "./readout.js";
 import { hideTooltip, showTooltip } from "./tooltip.js";
-import { themed } from "../ui/theme.js";
 
 /** @typedef {import("../types.js").Line} Line */
 
@@ -18,10 +19,15 @@ import { themed } from "../ui/theme.js";
  * @property {boolean} logy
  * @property {boolean} outliers
  * @property {[number, number] | null} zoom
+ * @property {Unit} unit of the values
  */
 
-const RAW = 0.28;
-const FONT = "11px system-ui, sans-serif";
+/** @typedef {import("../ui/format.js").Unit} Unit */
+
+const TOOLTIP_ROWS = 14;
+/** Greatest distance in pixels of a synchronized cursor from the points that it marks. */
+const CURSOR_REACH = 6;
+const SYNCED = new Set(["mousemove", "mouseleave"]);
 
 export class LineChart {
   /**
@@ -36,13 +42,14 @@ export class LineChart {
     /** @type {Line[]} */
     this.lines = [];
     /** @type {ChartView} */
-    this.view = { axis: "_step", logx: false, logy: false, outliers: false, zoom: null };
+    this.view = { axis: "_step", logx: false, logy: false, outliers: false, zoom: null, unit: "" };
     this.shape = "";
     this.hovered = false;
     /** @type {Highlight | null} */
     this.highlighted = null;
     this.sizes = new ResizeObserver(() => this.resize());
     this.sizes.observe(container);
+    this.offEmphasis = onEmphasis(() => this.highlight(null));
     container.addEventListener("keydown", (event) => this.key(event));
     container.addEventListener("blur", () => this.leave());
   }
@@ -53,10 +60,11 @@ export class LineChart {
     this.view = view;
     const { x, columns } = alignLines(lines, view.logy);
     const data = /** @type {uPlot.AlignedData} */ (/** @type {unknown} */ ([x, ...columns]));
-    const shape = JSON.stringify([view.axis, view.logx, view.logy, lines.map((line) => [line.id, line.color, line.dash, !!line.raw, hidesPoints(line)])]);
+    const shape = JSON.stringify([view.axis, view.unit, view.logx, view.logy, lines.map((line) => [line.id, line.color, line.dash, !!line.raw, hidesPoints(line)])]);
     if (this.plot && shape === this.shape) {
-      this.highlighted?.show(null);
+      this.highlighted?.show([]);
       this.plot.setData(data, true);
+      this.highlight(null);
       return;
     }
     this.shape = shape;
@@ -66,6 +74,17 @@ export class LineChart {
     this.highlighted = new Highlight(this.plot);
     this.plot.over.addEventListener("mouseenter", () => (this.hovered = true));
     this.plot.over.addEventListener("mouseleave", () => this.leave());
+    this.highlight(null);
+  }
+
+  /** Remove the drawing: there is nothing to show. */
+  clear() {
+    if (this.hovered) this.leave();
+    this.plot?.destroy();
+    this.plot = null;
+    this.highlighted = null;
+    this.lines = [];
+    this.shape = "";
   }
 
   /** True if the lines are those of many ranks: the hovered one is highlighted, and points would hide lines. */
@@ -75,22 +94,22 @@ export class LineChart {
 
   leave() {
     this.hovered = false;
-    this.highlight(-1);
+    this.highlight(null);
     hideTooltip();
   }
 
   /**
-   * Highlight one of the lines of ranks; -1: none.
-   * @param {number} index
+   * Highlight the lines whose owner is emphasized, otherwise the hovered one of many ranks.
+   * @param {Line | null} hovered
    */
-  highlight(index) {
-    const line = this.manyRanks ? (this.lines[index] ?? null) : null;
-    this.container.dataset.highlighted = line?.name ?? "";
-    this.highlighted?.show(line);
-  }
-
-  redraw() {
-    this.plot?.redraw(false, true);
+  highlight(hovered) {
+    const owner = emphasized();
+    const owned = owner ? this.lines.filter((line) => line.owner === owner) : [];
+    const lines = owned.length ? owned : this.manyRanks && hovered ? [hovered] : [];
+    // A line alone stands out already.
+    const shown = lines.length < this.lines.length ? lines : [];
+    this.container.dataset.highlighted = shown.map((line) => line.name).join();
+    this.highlighted?.show(shown);
   }
 
   resize() {
@@ -103,6 +122,7 @@ export class LineChart {
 
   destroy() {
     this.sizes.disconnect();
+    this.offEmphasis();
     if (this.hovered) hideTooltip();
     this.plot?.destroy();
     this.plot = null;
@@ -111,17 +131,14 @@ export class LineChart {
   /** @returns {uPlot.Options} */
   options() {
     const { axis, logx, logy } = this.view;
-    const line = () => themed("--grid");
-    const text = () => themed("--muted");
-    /** @type {uPlot.Axis} */
-    const plain = { stroke: text, font: FONT, grid: { stroke: line, width: 1 }, ticks: { stroke: line, size: 4 } };
-    const isStep = axis === "_step";
     return {
       ...this.size(),
       padding: [8, 12, 0, 0],
       legend: { show: false },
       cursor: {
-        sync: { key: `stepwell ${axis}`, setSeries: false, scales: ["x", null] },
+        y: false,
+        // Other charts show the cursor; only the dragged chart selects a range.
+        sync: { key: `stepwell ${axis}`, setSeries: false, scales: ["x", null], filters: { pub: (type) => SYNCED.has(type), sub: () => true } },
         drag: { x: true, y: false, setScale: false },
         points: { size: 7, width: 1.5, ...(this.manyRanks ? { show: false } : {}) },
         bind: { dblclick: () => () => (this.onZoom(null), null) },
@@ -131,10 +148,7 @@ export class LineChart {
         x: { time: axis === "_timestamp", distr: logx ? 3 : 1, range: (_, low, high) => this.rangeX(low, high) },
         y: { distr: logy ? 3 : 1, range: () => this.rangeY() },
       },
-      axes: [
-        { ...plain, size: 28, space: 60, ...(axis === "_timestamp" ? {} : { values: (_, ticks) => ticks.map(tick), incrs: isStep ? STEP_INCREMENTS : undefined }) },
-        { ...plain, size: 52, space: 32, values: (_, ticks) => ticks.map(tick) },
-      ],
+      axes: plotAxes(this.view),
       series: [{}, ...this.lines.flatMap((line) => plotSeries(line))],
       hooks: {
         drawClear: [(plot) => drawEnvelopes(plot, this.lines, this.view.logy)],
@@ -156,13 +170,9 @@ export class LineChart {
 
   /** @returns {[number, number]} */
   rangeY() {
-    const { logy, outliers } = this.view;
+    const { logy, outliers, unit } = this.view;
     const [low, high] = this.shownX();
-    const range = extent(this.lines, low, high, { positive: logy, outliers });
-    if (!range) return logy ? [0.1, 1] : [0, 1];
-    if (logy) return [range[0] / 1.15, range[1] * 1.15];
-    const pad = (range[1] - range[0]) * 0.06 || Math.abs(range[1]) * 0.1 || 1;
-    return [range[0] - pad, range[1] + pad];
+    return valueRange(extent(this.lines, low, high, { positive: logy, outliers }), { unit, log: logy });
   }
 
   /** @returns {[number, number]} */
@@ -170,17 +180,21 @@ export class LineChart {
     return this.view.zoom ?? [-Infinity, Infinity];
   }
 
-  /** @param {uPlot} plot @param {number} series @param {number} at value on x */
+  /**
+   * Return the index of the point that the cursor marks on a series; null: none. On the hovered chart it is the point in
+   * the tooltip, on the others one at the same x.
+   * @param {uPlot} plot
+   * @param {number} series
+   * @param {number} at value on x
+   */
   indexAt(plot, series, at) {
-    const index = nearest(/** @type {number[]} */ (plot.data[0]), at);
-    const column = plot.data[series];
-    if (series === 0 || column[index] !== undefined) return index;
-    // If the line has no point at this index, return its nearest point.
-    for (let off = 1; off < column.length; off += 1) {
-      if (column[index - off] !== undefined && index - off >= 0) return index - off;
-      if (column[index + off] !== undefined) return index + off;
-    }
-    return index;
+    const xs = /** @type {number[]} */ (plot.data[0]);
+    if (series === 0) return nearest(xs, at);
+    const { x } = this.lines[Math.floor((series - 1) / (this.lines[0].raw ? 2 : 1))];
+    const point = pointAt(x, at);
+    if (point < 0) return null;
+    const isNear = Math.abs(plot.valToPos(x[point], "x") - plot.valToPos(at, "x")) <= CURSOR_REACH;
+    return this.hovered || isNear ? nearest(xs, x[point]) : null;
   }
 
   /** @param {uPlot} plot */
@@ -199,23 +213,14 @@ export class LineChart {
     if (!this.hovered || left === undefined || left < 0 || top === undefined) return;
     const at = plot.posToVal(left, "x");
     const bounds = plot.over.getBoundingClientRect();
-    const near = this.lines.length ? nearest(this.lines[0].x, at) : -1;
-    let least = Infinity;
-    let closest = -1;
-    const rows = this.lines.flatMap((line, number) => {
-      const { x, y } = line;
-      const index = nearest(x, at);
-      const outside = index < 0 || at < x[0] - meanGap(x) || at > x[x.length - 1] + meanGap(x);
-      if (outside) return [];
-      const position = Number.isFinite(y[index]) ? plot.valToPos(y[index], "y") : Infinity;
-      const distance = Math.abs(position - top);
-      if (distance < least) [least, closest] = [distance, number];
-      return [{ name: line.name, color: line.color, value: y[index], notes: tooltipNotes(line, index), distance }];
-    });
-    this.highlight(closest);
-    const title = near >= 0 ? tooltipTitle(this.view.axis, at, this.lines) : "";
-    if (rows.length) showTooltip(title, rows, bounds.left + left, bounds.top + top);
-    else hideTooltip();
+    const hits = findHits(this.lines, at, (value) => Math.abs(plot.valToPos(value, "y") - top));
+    this.highlight(hits.length && hits[0].distance < Infinity ? hits[0].line : null);
+    if (!hits.length) {
+      hideTooltip();
+      return;
+    }
+    const readout = buildReadout(hits, { axis: this.view.axis, at, unit: this.view.unit, most: TOOLTIP_ROWS });
+    showTooltip(readout, hits.length - readout.rows.length, bounds.left + left, bounds.top + top);
   }
 
   /**
@@ -238,58 +243,4 @@ export class LineChart {
       plot.setCursor({ left: plot.valToPos(line.x[index], "x"), top: plot.valToPos(line.y[index], "y") });
     }
   }
-}
-
-const STEP_INCREMENTS = [1, 2, 5].flatMap((digit) => Array.from({ length: 15 }, (_, power) => digit * 10 ** power)).sort((a, b) => a - b);
-
-/** @param {number | null} value */
-function tick(value) {
-  return value === null ? "" : short(value);
-}
-
-/** @param {number[]} x */
-function meanGap(x) {
-  return x.length > 1 ? (x[x.length - 1] - x[0]) / (x.length - 1) : Infinity;
-}
-
-/** Return whether points are hidden: those of many lines would cover them. @param {Line} line */
-function hidesPoints(line) {
-  return !!line.rank && line.x.length > 1;
-}
-
-/** @param {Line} line @returns {uPlot.Series[]} */
-function plotSeries(line) {
-  const dash = line.dash ? [6, 3] : undefined;
-  const drawn = { label: line.name, stroke: line.color, width: line.rank ? 1 : 1.5, dash, points: hidesPoints(line) ? { show: false } : { size: 5 } };
-  return line.raw ? [{ stroke: withAlpha(line.color, RAW), width: 1, dash, points: { show: false } }, drawn] : [drawn];
-}
-
-/** @param {Line} line @param {number} at */
-function tooltipNotes(line, at) {
-  const notes = [];
-  if (line.raw) notes.push(`not smoothed ${exact(line.raw[at])}`);
-  if (line.band === "ranks") {
-    const [low, high] = [/** @type {number[]} */ (line.low)[at], /** @type {number[]} */ (line.high)[at]];
-    notes.push(`${short(low)} ${line.owners?.low[at]} … ${short(high)} ${line.owners?.high[at]}`, `${count(line.counts[at])} ranks`);
-  } else if (line.band !== "min–max") {
-    const spread = (/** @type {number[]} */ (line.high)[at] - /** @type {number[]} */ (line.low)[at]) / 2;
-    if (!Number.isNaN(spread)) notes.push(`± ${short(spread)}`);
-    notes.push(line.counts[at] === 1 ? "1 run" : `${line.counts[at]} runs`);
-  } else if (line.counts[at] > 1) {
-    notes.push(`mean of ${count(line.counts[at])}`);
-    if (line.low && line.high) notes.push(`${exact(line.low[at])} … ${exact(line.high[at])}`);
-    notes.push(`last ${exact(line.last[at])}`);
-  }
-  if (line.nans[at]) notes.push(line.nans[at] > 1 ? `${count(line.nans[at])} × NaN` : "NaN");
-  return notes;
-}
-
-/** @param {string} axis @param {number} at @param {Line[]} lines */
-function tooltipTitle(axis, at, lines) {
-  // The x nearest to the cursor among the points of all lines.
-  const xs = lines.map((line) => line.x[nearest(line.x, at)]).filter((x) => x !== undefined);
-  const x = xs.reduce((best, candidate) => (Math.abs(candidate - at) < Math.abs(best - at) ? candidate : best), xs[0]);
-  if (axis === "_timestamp") return new Date(x * 1000).toLocaleString();
-  if (axis === "_runtime") return `${exact(x)} s after the start`;
-  return `${axis === "_step" ? "step" : axis} ${exact(x)}`;
 }

@@ -12,6 +12,7 @@ import { rankColor } from "../ui/palette.js";
 /**
  * @typedef {object} Drawn A run, or a group of runs, with its name and colour.
  * @property {string} id
+ * @property {string} [owner] the name of a rank, if the line is that of a rank
  * @property {string} name
  * @property {string} color
  * @property {string[]} runs paths; several: a group, drawn as mean ± standard deviation
@@ -61,6 +62,7 @@ function runLine(drawn, unordered) {
   const kind = points.kind === "bool" ? " (bool)" : "";
   return {
     id: drawn.id + kind,
+    owner: drawn.owner ?? drawn.id,
     name: drawn.name + kind,
     color: drawn.color,
     x: points.x,
@@ -81,7 +83,7 @@ function runLine(drawn, unordered) {
 
 /** @param {Drawn} drawn @param {Points} points @returns {Drawn} */
 function nameRank(drawn, { writer }) {
-  return { ...drawn, id: `${drawn.id} ${writer ?? ""}`, name: writer || "(unnamed)" };
+  return { ...drawn, id: `${drawn.id} ${writer ?? ""}`, owner: writer || "(unnamed)", name: writer || "(unnamed)" };
 }
 
 /**
@@ -143,6 +145,7 @@ function groupLines(drawn, series) {
 function buildGroupLine(drawn, { x, step, mean, min, max, counts, nans }, runs) {
   return {
     id: drawn.id,
+    owner: drawn.id,
     name: `${drawn.name} (${runs})`,
     color: drawn.color,
     x,
@@ -210,6 +213,15 @@ export function stepsWithin(points, [low, high]) {
     }
   }
   return from <= to ? [from, to] : null;
+}
+
+/**
+ * Return whether any line has points within a range of x, or crosses it.
+ * @param {Line[]} lines
+ * @param {[number, number]} range
+ */
+export function haveValues(lines, [low, high]) {
+  return lines.some(({ x }) => x.length > 0 && x[0] <= high && x[x.length - 1] >= low);
 }
 
 /**

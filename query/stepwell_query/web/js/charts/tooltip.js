@@ -1,50 +1,47 @@
 /** The tooltip with the values under the cursor, shared by all charts. */
 
 import { fill, h } from "../ui/dom.js";
-import { exact } from "../ui/format.js";
 
-/** @typedef {{name: string, color: string, value: number, notes: string[], distance: number}} TooltipRow */
+/** @typedef {import("./readout.js").Readout} Readout */
 
-const ROWS_MAX = 14;
 const GAP = 14;
 
 /** @type {HTMLElement | null} */
 let element = null;
+let toText = () => "";
 
 /**
- * Show values at a position of the window. The value nearest to the cursor is highlighted.
- * @param {string} title
- * @param {TooltipRow[]} rows
+ * Show values at a position of the window, the nearest to the cursor first. Copying while it is shown copies all digits.
+ * @param {Readout} readout
+ * @param {number} more number of lines that are left out
  * @param {number} left
  * @param {number} top
  */
-export function showTooltip(title, rows, left, top) {
+export function showTooltip(readout, more, left, top) {
   if (!element) {
     element = h("div", { class: "tooltip", role: "status" });
+    document.addEventListener("copy", copyAll);
   }
   // An open dialog covers everything outside of it.
   const parent = document.querySelector("dialog[open]") ?? document.body;
   if (element.parentNode !== parent) parent.append(element);
-  const near = rows.reduce((least, row) => Math.min(least, row.distance), Infinity);
-  // Of many rows, show those nearest to the cursor, from the highest value to the lowest.
-  const chosen = new Set([...rows].sort((a, b) => a.distance - b.distance).slice(0, ROWS_MAX));
-  const shown = rows.filter((row) => chosen.has(row)).sort((a, b) => b.value - a.value);
+  toText = readout.toText;
   fill(
     element,
-    h("div", { class: "tooltip-title" }, title),
-    shown.map((row) => {
+    h("div", { class: "tooltip-title" }, readout.title),
+    readout.rows.map((row, number) => {
       const swatch = h("span", { class: "swatch" });
       swatch.style.background = row.color;
       return h(
         "div",
-        { class: row.distance === near ? "tooltip-row near" : "tooltip-row" },
+        { class: number === 0 && readout.rows.length > 1 ? "tooltip-row near" : "tooltip-row" },
         swatch,
         h("span", { class: "tooltip-name" }, row.name),
-        h("span", { class: "tooltip-value" }, exact(row.value)),
-        row.notes.length ? h("span", { class: "tooltip-notes" }, row.notes.join(" · ")) : null,
+        h("span", { class: "tooltip-value" }, row.value),
+        h("span", { class: "tooltip-notes" }, row.notes.join(" · ")),
       );
     }),
-    rows.length > shown.length ? h("div", { class: "tooltip-notes" }, `and ${rows.length - shown.length} more`) : null,
+    more ? h("div", { class: "tooltip-more" }, `and ${more} more`) : null,
   );
   element.hidden = false;
   const { offsetWidth: width, offsetHeight: height } = element;
@@ -55,4 +52,12 @@ export function showTooltip(title, rows, left, top) {
 
 export function hideTooltip() {
   if (element) element.hidden = true;
+}
+
+/** @param {ClipboardEvent} event */
+function copyAll(event) {
+  const isSelected = !(getSelection()?.isCollapsed ?? true) || (document.activeElement instanceof HTMLInputElement && document.activeElement.selectionStart !== document.activeElement.selectionEnd);
+  if (!element || element.hidden || !element.isConnected || isSelected || !event.clipboardData) return;
+  event.clipboardData.setData("text/plain", toText());
+  event.preventDefault();
 }

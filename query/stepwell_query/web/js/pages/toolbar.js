@@ -1,10 +1,10 @@
 /** The controls above the panels: search, x axis, smoothing, scales and sections. */
 
-import { debounced, h } from "../ui/dom.js";
+import { debounced, fill, h } from "../ui/dom.js";
+import { viewChips } from "../panels/view_chips.js";
 import { RankControls } from "./rank_controls.js";
 
 /** @typedef {import("../state/view_state.js").Store} Store */
-/** @typedef {import("../types.js").ViewState} ViewState */
 /** @typedef {import("../types.js").SmoothKind} SmoothKind */
 
 const SEARCH_MS = 120;
@@ -28,10 +28,12 @@ const AXES = [
 export class Toolbar {
   /**
    * @param {Store} store
-   * @param {{ranks: boolean}} options `ranks`: with the choice of how ranks are drawn, once there are several
+   * @param {{ranks: boolean, nameOwner?: (owner: string) => string}} options `ranks`: with the choice of how ranks are drawn,
+   *   once there are several; `nameOwner` returns the name of the run with an id
    */
-  constructor(store, { ranks }) {
+  constructor(store, { ranks, nameOwner = (owner) => owner }) {
     this.store = store;
+    this.nameOwner = nameOwner;
     this.ranks = ranks ? new RankControls(store) : null;
     this.axisKeys = "";
     const search = debounced((/** @type {string} */ q) => store.set({ q }, { often: true }), SEARCH_MS);
@@ -42,7 +44,7 @@ export class Toolbar {
       "aria-label": "Search metrics by regular expression",
       oninput: () => search(this.search.value),
     });
-    this.axis = h("select", { "aria-label": "x axis", onchange: () => store.set({ x: this.axis.value, panels: withoutZoom(store.view) }, { step: true }) });
+    this.axis = h("select", { "aria-label": "x axis", onchange: () => store.set({ x: this.axis.value, zoom: null }, { step: true }) });
     this.kind = h(
       "select",
       { "aria-label": "Smoothing", onchange: () => this.chooseKind() },
@@ -53,9 +55,11 @@ export class Toolbar {
     this.logx = toggle("log x", "Logarithmic x axis", () => store.set({ logx: !store.view.logx }, { step: true }));
     this.logy = toggle("log y", "Logarithmic y axis of all charts", () => store.set({ logy: !store.view.logy }, { step: true }));
     this.outliers = toggle("no outliers", "Exclude outliers from the range of the y axis", () => store.set({ outliers: !store.view.outliers }, { step: true }));
+    this.legend = toggle("legend", "Show a legend below each chart", () => store.set({ legend: !store.view.legend }, { step: true }));
     this.sections = toggle("every /", "Name sections by the part of a key before its last /", () =>
       store.set({ sections: store.view.sections === "all" ? "first" : "all" }, { step: true }),
     );
+    this.chips = h("span", { class: "chips" });
     this.element = h(
       "div",
       { class: "toolbar", role: "toolbar", "aria-label": "Charts" },
@@ -63,11 +67,12 @@ export class Toolbar {
       this.axis,
       h("span", { class: "smoothing" }, this.kind, this.amount, this.amountText),
       this.ranks?.element,
-      h("span", { class: "toggles" }, this.logx, this.logy, this.outliers, this.sections),
+      h("span", { class: "toggles" }, this.logx, this.logy, this.outliers, this.legend, this.sections),
+      this.chips,
     );
     this.setMetrics([]);
     this.update();
-    store.on((_, changed) => ["q", "x", "smooth", "logx", "logy", "outliers", "sections"].some((name) => changed.has(name)) && this.update());
+    store.on((_, changed) => ["q", "x", "smooth", "logx", "logy", "outliers", "legend", "sections", "zoom", "solo"].some((name) => changed.has(name)) && this.update());
   }
 
   /**
@@ -75,6 +80,7 @@ export class Toolbar {
    * @param {string[]} keys
    */
   setMetrics(keys) {
+    this.showChips();
     const { x } = this.store.view;
     const offered = keys.includes(x) || AXES.some(([value]) => value === x) ? keys : [x, ...keys];
     const text = offered.join("\n");
@@ -105,6 +111,12 @@ export class Toolbar {
     this.store.set({ smooth: { kind: this.store.view.smooth.kind, amount: Number(this.amount.value) } }, { often: true });
   }
 
+  /** Show what limits all charts. The name of a run is known when the runs have been read. */
+  showChips() {
+    const chips = viewChips(this.store, this.nameOwner);
+    if (chips.map((chip) => chip.textContent).join("\n") !== [...this.chips.children].map((chip) => chip.textContent).join("\n")) fill(this.chips, chips);
+  }
+
   update() {
     const { view } = this.store;
     if (document.activeElement !== this.search) this.search.value = view.q;
@@ -120,13 +132,10 @@ export class Toolbar {
     pressed(this.logx, view.logx);
     pressed(this.logy, view.logy);
     pressed(this.outliers, view.outliers);
+    pressed(this.legend, view.legend);
+    this.showChips();
     pressed(this.sections, view.sections === "all");
   }
-}
-
-/** Return panels without their zooms, which are ranges of the previous x axis. @param {ViewState} view */
-function withoutZoom(view) {
-  return Object.fromEntries(Object.entries(view.panels).map(([key, { log, step }]) => [key, { log, step }]));
 }
 
 /** @param {string} text @param {string} title @param {() => void} onclick */

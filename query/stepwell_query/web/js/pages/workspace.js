@@ -14,6 +14,7 @@ import { RunsTable } from "../runs/runs_table.js";
 import { buildSections, combineRanks, isFolded } from "../panels/sections.js";
 import { mostWriters, streamRanks } from "../series/ranks.js";
 import { SeriesCache } from "../series/cache.js";
+import { onTheme } from "../ui/theme.js";
 import { Toolbar } from "./toolbar.js";
 
 /** @typedef {import("../types.js").Metric} Metric */
@@ -39,7 +40,7 @@ export class Workspace {
     this.onMetrics = onMetrics ?? (() => undefined);
     this.ofRun = !list;
     this.series = new SeriesCache();
-    this.toolbar = new Toolbar(store, { ranks: !list });
+    this.toolbar = new Toolbar(store, { ranks: !list, nameOwner: (owner) => runs.byId.get(owner)?.name ?? owner });
     this.table = list ? new RunsTable(this) : null;
     this.message = h("div", { class: "message" });
     this.charts = h("div", { class: "charts" }, this.toolbar.element, this.message);
@@ -68,6 +69,7 @@ export class Workspace {
     this.pending = new Set();
     this.timers = { metrics: 0, runs: 0 };
     store.on((_, changed) => this.changed(changed));
+    onTheme(() => this.changed(new Set(["colors"])));
     runs.on(() => this.changed(new Set(["runs"])));
     connection.onReconnected(() => this.reconnected());
     /** @type {RunEvents | null} */
@@ -180,6 +182,7 @@ export class Workspace {
       const metrics = ids.length ? await api.metrics(this.runs.entity, this.runs.project, ids) : [];
       if (this.metricsFor !== shown) return;
       this.metrics = metrics;
+      this.series.metricsChanged(new Map(metrics.filter(({ kind }) => kind === "number").flatMap(({ key, folded, runs }) => [[key, runs], [folded, runs]])));
       this.toolbar.setMetrics(metrics.filter((metric) => metric.kind === "number" && !metric.stream).map((metric) => metric.key));
       if (this.ofRun) this.toolbar.setRanks(mostWriters(metrics), streamRanks(metrics, "system"));
       this.showSections();

@@ -1,14 +1,17 @@
 /** A panel with a line chart: one metric of all shown runs. */
 
 import { LineChart } from "../charts/line_chart.js";
-import { h, iconButton } from "../ui/dom.js";
-import { count, short } from "../ui/format.js";
-import { buildLines, smoothingParts, stepsWithin } from "../charts/lines.js";
+import { fill, h, iconButton } from "../ui/dom.js";
+import { metricUnit } from "../charts/axes.js";
+import { count, readable } from "../ui/format.js";
+import { buildLines, haveValues } from "../charts/lines.js";
+import { withEdges, zoomedPart } from "../charts/zoomed.js";
+import { buildLegend, skeleton } from "./legend.js";
+import { formatMissing, runsWithoutAxis } from "./missing_axis.js";
 import { Panel } from "./panel.js";
 import { groupSeriesId, pointsPerLine } from "../series/request_planner.js";
-import { ema } from "../series/smoothing.js";
 import { rankColor } from "../ui/palette.js";
-import { onTheme } from "../ui/theme.js";
+import { shownColor, theme } from "../ui/theme.js";
 
 /** @typedef {import("../types.js").Points} Points */
 /** @typedef {import("../types.js").ViewState} ViewState */
@@ -16,7 +19,6 @@ import { onTheme } from "../ui/theme.js";
 
 const POINTS = 1000;
 const POINTS_LARGE = 2000;
-const LEGEND_MAX = 6;
 const SLIDER_MS = 150;
 
 export class LinePanel extends Panel {
@@ -25,8 +27,12 @@ export class LinePanel extends Panel {
     super(...given);
     this.canvas = h("div", { class: "chart", tabindex: "0", role: "img", "aria-label": this.spec.key });
     this.legend = h("ul", { class: "legend", "aria-label": "Runs" });
-    this.body.append(this.canvas, this.legend);
+    this.skeleton = skeleton();
+    this.body.append(this.canvas, this.skeleton, this.legend);
+    this.unit = metricUnit(this.spec.key, this.spec.timed);
+    this.axis = "_step";
     this.chart = new LineChart(this.canvas, (zoom) => this.zoomTo(zoom));
+    // The chip that resets the range is above the panels, which an enlarged one covers.
     this.reset = iconButton("reset", "Show the whole range", () => this.zoomTo(null), { hidden: true });
     this.scale = h("button", { type: "button", class: "text-button", title: "Linear or logarithmic y axis", onclick: () => this.toggleLog() }, "log");
     this.buttons.prepend(this.reset, this.scale);
@@ -42,7 +48,7 @@ export class LinePanel extends Panel {
     this.zoomedQuery = "";
     this.zoomedParts = "";
     this.drawnKey = "";
-    this.offTheme = onTheme(() => this.chart.redraw());
+    this.missingText = "\n";
     this.update();
   }
 
@@ -50,7 +56,6 @@ export class LinePanel extends Panel {
     super.destroy();
     this.unsubscribeWhole?.();
     this.unsubscribeZoomed?.();
-    this.offTheme();
     this.chart.destroy();
   }
 
@@ -58,16 +63,18 @@ export class LinePanel extends Panel {
     const view = this.space.store.view;
     const own = view.panels[this.spec.key] ?? {};
     const x = view.x || (this.spec.timed ? "_runtime" : "");
-    return { view, x, zoom: own.zoom ?? null, log: own.log ?? view.logy };
+    /** @type {[number, number] | null} */
+    const zoom = view.zoom && view.zoom.axis === this.axis ? [view.zoom.low, view.zoom.high] : null;
+    return { view, x, zoom, log: own.log ?? view.logy };
   }
 
   toggleLog() {
     this.space.store.setPanel(this.spec.key, { log: !this.view.log }, { step: true });
   }
 
-  /** @param {[number, number] | null} zoom */
+  /** Zoom all charts over the same axis. @param {[number, number] | null} zoom */
   zoomTo(zoom) {
-    this.space.store.setPanel(this.spec.key, { zoom: zoom ?? undefined }, { step: true });
+    this.space.store.set({ zoom: zoom && { axis: this.axis, low: zoom[0], high: zoom[1] } }, { step: true });
   }
 
   update() {
@@ -82,6 +89,7 @@ export class LinePanel extends Panel {
       this.unsubscribeWhole = parts.length
         ? this.space.series.subscribe(query, (series, error) => {
             this.whole = series;
+            this.axis = [...series.values()].flat().find((points) => points.x.length)?.axis ?? this.axis;
             this.received(error);
           })
         : null;
@@ -125,8 +133,8 @@ export class LinePanel extends Panel {
       members.map(({ rank, key, folded }, at) => {
         const id = `${run} ${rank}`;
         const one = { id, run, runs: [id], metric: { key, folded }, group: false };
-        if (members.length === 1) return { ...one, name: this.space.store.view.rank ? rank : name, color };
-        return { ...one, name: rank, color: rankColor(at, members.length), ranks: /** @type {const} */ ("line") };
+        if (members.length === 1) return { ...one, name: this.space.store.view.rank ? rank : name, owner: rank, color };
+        return { ...one, name: rank, owner: rank, color: rankColor(at, members.length), ranks: /** @type {const} */ ("line") };
       }),
     );
   }
@@ -142,7 +150,7 @@ export class LinePanel extends Panel {
   /** Return a key of everything that the drawing depends on, except the points. */
   drawingKey() {
     const { view, x, zoom, log } = this.view;
-    return JSON.stringify([this.drawn(), x, zoom, log, view.smooth, view.logx, view.outliers]);
+    return JSON.stringify([theme(), this.drawn(), x, zoom, log, view.smooth, view.logx, view.outliers, view.solo, view.legend]);
   }
 
   /** @param {import("../api/service.js").ApiError | null} error */
@@ -195,90 +203,62 @@ export class LinePanel extends Panel {
     this.drawnKey = this.drawingKey();
     const series = zoom && this.zoomed ? withEdges(this.whole, this.zoomed, view.smooth.kind === "ema" ? view.smooth.amount : 0) : this.whole;
     const drawn = this.drawn();
-    const lines = buildLines(drawn, series, view.smooth);
-    this.reset.hidden = !zoom;
+    const all = buildLines(drawn, series, view.smooth).map((line) => ({ ...line, color: shownColor(line.color) }));
+    const lines = this.soloLines(all);
+    const waiting = !this.whole.size && drawn.length > 0;
+    this.element.classList.toggle("waiting", waiting);
+    this.element.setAttribute("aria-busy", String(waiting));
+    this.skeleton.hidden = !waiting;
+    this.reset.hidden = !zoom || !this.large;
     this.scale.setAttribute("aria-pressed", String(log));
-    const axis = [...series.values()].flat().find((points) => points.x.length)?.axis ?? "_step";
-    this.chart.draw(lines, { axis, logx: view.logx, logy: log, outliers: view.outliers, zoom });
-    this.describe(lines, axis);
+    if (lines.length) this.chart.draw(lines, { axis: this.axis, logx: view.logx, logy: log, outliers: view.outliers, zoom, unit: this.unit });
+    else this.chart.clear();
+    this.describe(all, lines);
+    this.canvas.dataset.axis = this.axis;
     this.canvas.dataset.lines = String(lines.length);
     this.canvas.dataset.points = String(lines.reduce((sum, line) => sum + line.x.length, 0));
     this.canvas.dataset.sampled = String(lines.some((line) => line.sampled));
-    const waiting = !this.whole.size && drawn.length > 0;
-    this.element.classList.toggle("waiting", waiting);
-    if (!lines.length && !waiting) this.showStatus("The shown runs have not logged this metric.");
-    else if (!this.status.classList.contains("failed")) this.hideStatus();
+    if (!this.status.classList.contains("failed")) this.explain(lines, waiting);
   }
 
-  /** @param {import("../types.js").Line[]} lines @param {string} axis */
-  describe(lines, axis) {
-    const sampled = lines.find((line) => line.sampled && line.low && line.band === "min–max");
-    this.note.textContent = axis === "_step" ? "" : `over ${axis.replace(/^_/, "")}`;
-    // Of many ranks, the first and the last say what the colours mean.
-    const named = lines.length > LEGEND_MAX && lines[0].rank ? [lines[0], lines[lines.length - 1]] : lines.slice(0, LEGEND_MAX);
-    const items = named.map((line) => {
-      const swatch = h("span", { class: line.dash ? "swatch dashed" : "swatch" });
-      swatch.style.background = line.color;
-      return h("li", { title: line.name }, swatch, h("span", {}, line.name));
-    });
-    if (lines.length > named.length) items.push(h("li", { class: "more" }, `+${lines.length - named.length}`));
-    this.legend.replaceChildren(...items);
-    const last = lines.slice(0, 3).map((line) => `${line.name} ends at ${short(line.last[line.last.length - 1])}`);
+  /**
+   * Return the lines of the only owner that is shown. It may be a rank, which not every panel has.
+   * @param {import("../types.js").Line[]} lines
+   */
+  soloLines(lines) {
+    const { solo } = this.space.store.view;
+    const isKnown = lines.some(({ owner }) => owner === solo) || this.space.drawn().some(({ id }) => id === solo);
+    return solo && isKnown ? lines.filter(({ owner }) => owner === solo) : lines;
+  }
+
+  /** Explain why the panel shows nothing. @param {import("../types.js").Line[]} lines @param {boolean} waiting */
+  explain(lines, waiting) {
+    const { x, zoom, view } = this.view;
+    if (waiting) this.hideStatus();
+    else if (!lines.length && this.missing().length) this.showNotice(`No shown run has ${x}.`, "Use the automatic x axis", () => this.space.store.set({ x: "", zoom: null }, { step: true }));
+    else if (!lines.length) this.showStatus(view.solo ? "The only shown run has not logged this metric." : "The shown runs have not logged this metric.");
+    else if (zoom && !haveValues(lines, zoom)) this.showNotice("No values in this range", "Show the whole range", () => this.zoomTo(null));
+    else this.hideStatus();
+  }
+
+  /** Return the names of the shown runs that have no values over the chosen x axis. */
+  missing() {
+    const { x } = this.view;
+    return runsWithoutAxis(this.space.shownRuns(), this.whole, x, (path) => this.space.series.lacksAxis(path, x));
+  }
+
+  /** @param {import("../types.js").Line[]} all @param {import("../types.js").Line[]} lines */
+  describe(all, lines) {
+    const { note, list } = formatMissing(this.missing(), this.view.x);
+    const text = [note, list].join("\n");
+    if (text !== this.missingText) fill(this.note, note ? h("details", {}, h("summary", {}, note), h("div", { class: "missing-runs" }, list)) : null);
+    this.missingText = text;
+    const { view } = this.view;
+    const listed = !this.space.ofRun && !this.large && !view.legend;
+    buildLegend(this.legend, listed ? [] : all, view.solo, (owner) => this.space.store.set({ solo: owner === view.solo ? "" : owner }, { step: true }));
+    const last = lines.slice(0, 3).map((line) => `${line.name} ends at ${readable(line.last[line.last.length - 1], this.unit)}`);
+    const sampled = lines.some((line) => line.sampled && line.low && line.band === "min–max");
     const sampling = sampled ? `, sampled; the band spans the minimum to the maximum` : lines.some((line) => line.band === "ranks") ? "; the band spans the extremes of all ranks" : "";
     this.canvas.setAttribute("aria-label", `${this.spec.key}: ${count(lines.length)} lines${sampling}. ${last.join(", ")}. Arrow keys move along the points.`);
   }
-}
-
-/** @param {Part} part @param {Points[]} points of its whole range @param {[number, number]} zoom @returns {Part[]} */
-function zoomedPart(part, points, zoom) {
-  if (!points.some((series) => series.sampled)) return [];
-  if (points.every((series) => series.axis === "_step")) {
-    return [{ ...part, from: Math.max(0, Math.floor(zoom[0])), to: Math.max(0, Math.ceil(zoom[1])) }];
-  }
-  const steps = stepsWithin(points, zoom);
-  return steps ? [{ ...part, from: steps[0], to: steps[1] }] : [];
-}
-
-/**
- * Return the zoomed points, with one point of the whole range on each side, so that lines extend to the edges of the
- * chart.
- * @param {Map<string, Points[]>} whole
- * @param {Map<string, Points[]>} zoomed
- * @param {number} smoothing weight of the moving average
- */
-function withEdges(whole, zoomed, smoothing) {
-  return new Map(
-    [...whole].map(([id, points]) => {
-      const close = zoomed.get(id);
-      const same = (/** @type {Points} */ series) => close?.find(({ kind, key, writer }) => kind === series.kind && key === series.key && writer === series.writer);
-      return [id, close ? points.map((series) => addEdges(series, same(series), smoothing)) : points];
-    }),
-  );
-}
-
-/** @param {Points} whole @param {Points | undefined} part @param {number} smoothing @returns {Points} */
-function addEdges(whole, part, smoothing) {
-  if (!part || !part.step.length || !whole.sampled) return part?.step.length ? part : whole;
-  const first = part.step[0] - (part.sampled ? part.width : 1);
-  const last = part.step[part.step.length - 1];
-  let before = -1;
-  while (before + 1 < whole.step.length && whole.step[before + 1] <= first) before += 1;
-  const after = whole.step.findIndex((step, at) => step > last && step - whole.width >= last && at > before);
-  /** @param {"x" | "step" | "value" | "min" | "max" | "mean" | "counts" | "nans"} name */
-  const joined = (name) => around(whole[name], part[name]);
-  /** @template T @param {T[]} wide @param {T[]} close */
-  const around = (wide, close) => [...(before >= 0 ? [wide[before]] : []), ...close, ...(after >= 0 ? [wide[after]] : [])];
-  return {
-    ...part,
-    x: joined("x"),
-    step: joined("step"),
-    value: joined("value"),
-    min: joined("min"),
-    max: joined("max"),
-    mean: joined("mean"),
-    counts: joined("counts"),
-    nans: joined("nans"),
-    ...(part.owners && whole.owners ? { owners: { low: around(whole.owners.low, part.owners.low), high: around(whole.owners.high, part.owners.high) } } : {}),
-    ...(part.smoothed ? { smoothed: around(ema(whole.mean, smoothing, smoothingParts(whole)), part.smoothed) } : {}),
-  };
 }

@@ -5,6 +5,7 @@ import { count } from "../ui/format.js";
 import { mediaView } from "../media/media_views.js";
 import { RowsPanel } from "./rows_panel.js";
 import { rowAt, listSteps } from "./rows_cache.js";
+import { shownColor } from "../ui/theme.js";
 
 /** @typedef {import("./rows_cache.js").Row} Row */
 /** @typedef {import("../types.js").Run} Run */
@@ -66,7 +67,7 @@ export class MediaPanel extends RowsPanel {
       const tile = this.byRun.get(run.path) ?? this.tile(run, before);
       before = tile.element;
       tile.step.textContent = row.step === step ? "" : `step ${count(row.step)}`;
-      tile.swatch.style.background = this.space.runs.color(run, this.space.store.view);
+      tile.swatch.style.background = shownColor(this.space.runs.color(run, this.space.store.view));
       const shown = JSON.stringify(row.value);
       // Unchanged media stay: a video continues to play, and a page keeps its scroll position.
       if (tile.shown === shown) continue;

@@ -48,10 +48,20 @@ export class Panel {
 
   /** @param {string} text @param {(() => void) | null} [retry] */
   showStatus(text, retry = null) {
-    const button = retry ? h("button", { type: "button", onclick: retry }, "Try again") : null;
-    fill(this.status, h("p", {}, text), button);
-    this.status.hidden = false;
+    this.showNotice(text, "Try again", retry);
     this.status.classList.toggle("failed", !!retry);
+  }
+
+  /**
+   * Show why there is nothing to see, with a button that changes it.
+   * @param {string} text
+   * @param {string} label of the button
+   * @param {(() => void) | null} onclick null: no button
+   */
+  showNotice(text, label, onclick) {
+    fill(this.status, h("p", {}, text), onclick ? h("button", { type: "button", onclick }, label) : null);
+    this.status.hidden = false;
+    this.status.classList.remove("failed");
   }
 
   hideStatus() {

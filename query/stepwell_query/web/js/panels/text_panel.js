@@ -3,6 +3,7 @@
 import { h } from "../ui/dom.js";
 import { count, shown } from "../ui/format.js";
 import { RowsPanel } from "./rows_panel.js";
+import { shownColor } from "../ui/theme.js";
 
 const ROWS_MAX = 200;
 
@@ -22,7 +23,7 @@ export class TextPanel extends RowsPanel {
     this.list.replaceChildren(
       ...runs.map((run) => {
         const swatch = h("span", { class: "swatch" });
-        swatch.style.background = this.space.runs.color(run, this.space.store.view);
+        swatch.style.background = shownColor(this.space.runs.color(run, this.space.store.view));
         const rows = [...(this.rows.rows.get(run.path) ?? [])].reverse().slice(0, ROWS_MAX);
         return h(
           "section",

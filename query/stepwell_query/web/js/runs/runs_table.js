@@ -1,6 +1,9 @@
 /** The runs: a narrow list next to the charts, or a table with columns of config and summary. */
 
 import { chooseColumns } from "./column_dialog.js";
+import { emphasizeHovered } from "../charts/emphasis.js";
+import { colorDot } from "../ui/swatches.js";
+import { shownColor } from "../ui/theme.js";
 import { debounced, fill, h, iconButton } from "../ui/dom.js";
 import { runFields, serviceInfoIsLoaded } from "../api/service_info.js";
 import { FieldCatalog, defaultColumns, readField } from "./run_fields.js";
@@ -64,6 +67,7 @@ export class RunsTable {
     this.rows = [];
     /** @type {FieldCatalog | null} */
     this.catalog = null;
+    emphasizeHovered(this.body);
     this.scroller.addEventListener("scroll", () => this.renderRows(), { passive: true });
     this.sizes = new ResizeObserver(() => this.renderRows());
     this.sizes.observe(this.scroller);
@@ -159,7 +163,7 @@ export class RunsTable {
       this.body,
       spacer(from, columns.length),
       this.rows.slice(from, to).map((row, at) => {
-        const element = row.run ? this.runRow(row.run, columns) : this.groupRow(row, columns);
+        const element = row.run ? this.runRow(row.run, row.group, columns) : this.groupRow(row, columns);
         element.setAttribute("aria-rowindex", String(from + at + 2));
         return element;
       }),
@@ -168,8 +172,8 @@ export class RunsTable {
     if (focused) /** @type {HTMLElement | null} */ (this.body.querySelector(`[data-id="${CSS.escape(focused)}"]`))?.focus();
   }
 
-  /** @param {Run} run @param {string[]} columns */
-  runRow(run, columns) {
+  /** @param {Run} run @param {string} group @param {string[]} columns */
+  runRow(run, group, columns) {
     const { space } = this;
     const now = Date.now();
     const on = !!this.chosen?.has(run.run_id);
@@ -180,7 +184,7 @@ export class RunsTable {
     const tags = run.tags.slice(0, 3).map((tag) => h("span", { class: "tag" }, tag));
     return h(
       "tr",
-      { class: on ? "on" : "off" },
+      { class: on ? "on" : "off", "data-owner": group || run.run_id },
       h("td", { class: "show" }, check),
       h("th", { scope: "row", class: "run-name" }, h("span", { class: "run-line" }, color, stateDot(run.state), link, columns.length ? null : tags)),
       columns.map((field) => h("td", { class: typeof readField(run, field) === "number" ? "number" : "" }, cell(run, field, now))),
@@ -198,7 +202,7 @@ export class RunsTable {
     const color = this.color(group, `group ${group}`, this.space.runs.groupColor(group, store.view));
     return h(
       "tr",
-      { class: "group-row" },
+      { class: "group-row", "data-owner": group },
       h("td", { class: "show" }, check),
       h("th", { scope: "rowgroup", colspan: columns.length + 1 }, h("span", { class: "run-line" }, color, h("span", { title: group }, group), h("span", { class: "muted" }, count(members.length)))),
     );
@@ -212,9 +216,11 @@ export class RunsTable {
    */
   color(id, label, value) {
     const { store } = this.space;
-    const onchange = () => store.set({ colors: { ...store.view.colors, [id]: input.value } }, { step: true });
-    const input = h("input", { type: "color", class: "color", "data-id": `color ${id}`, "aria-label": `Colour of ${label}`, value, onchange });
-    return input;
+    const onChoose = (/** @type {string | null} */ color) => {
+      const { [id]: _, ...others } = store.view.colors;
+      store.set({ colors: color ? { ...others, [id]: color } : others }, { step: true });
+    };
+    return colorDot(label, shownColor(value), onChoose, { "data-id": `color ${id}` });
   }
 
   /** @param {string[]} ids @param {boolean} on */

@@ -46,6 +46,10 @@ export class SeriesCache {
     /** @type {Set<Subscription>} that are notified in one of the next frames */
     this.notifications = new Set();
     this.frameScheduled = false;
+    /** @type {Map<string, Set<string>>} runs that have not logged an x axis, by the axis */
+    this.lacking = new Map();
+    /** @type {Map<string, number>} number of runs that have logged each number */
+    this.runsByKey = new Map();
     this.refreshTimer = 0;
     /** Duration of the last request in milliseconds. */
     this.requestMs = 0;
@@ -87,6 +91,28 @@ export class SeriesCache {
     }, Math.max(REFRESH_MS, this.requestMs * REST));
   }
 
+  /**
+   * Return whether a run is known not to have logged an x axis: the service refuses its series over that axis.
+   * @param {string} run
+   * @param {string} x
+   */
+  lacksAxis(run, x) {
+    return !!this.lacking.get(x)?.has(run);
+  }
+
+  /**
+   * Note how many of the shown runs have logged each number. When it changes for an x axis, a run may have begun to log it.
+   * @param {Map<string, number>} runsByKey by the folded key too: an address may spell the axis differently
+   */
+  metricsChanged(runsByKey) {
+    const countRuns = (/** @type {Map<string, number>} */ runs, /** @type {string} */ x) => runs.get(x) ?? runs.get(x.toLowerCase());
+    const changed = [...this.lacking.keys()].filter((x) => countRuns(runsByKey, x) !== countRuns(this.runsByKey, x));
+    this.runsByKey = runsByKey;
+    for (const x of changed) this.lacking.delete(x);
+    if (!changed.length) return;
+    for (const subscription of this.subscriptions) if (changed.includes(subscription.query.x) && this.missingParts(subscription).length) this.request(subscription);
+  }
+
   /** Request again what has failed. */
   retry() {
     for (const subscription of this.subscriptions) if (subscription.error) this.request(subscription);
@@ -108,9 +134,19 @@ export class SeriesCache {
     });
   }
 
+  /**
+   * Return what is known of a part: its cached points, or none if its runs lack the x axis; undefined: nothing.
+   * @param {SeriesQuery} query
+   * @param {Part} part
+   */
+  cachedPart(query, part) {
+    return part.runs.every((run) => this.lacksAxis(run, query.x)) ? [] : this.entries.get(cacheKey(query, part))?.points;
+  }
+
   /** @param {Subscription} subscription @returns {Part[]} the parts that are not cached, or whose runs have new data */
   missingParts({ query }) {
     return query.parts.filter((part) => {
+      if (part.runs.every((run) => this.lacksAxis(run, query.x))) return false;
       const entry = this.entries.get(cacheKey(query, part));
       return !entry || part.runs.some((run) => (entry.offsets.get(run) ?? -1) < (this.offsets.get(run) ?? -1));
     });
@@ -123,7 +159,7 @@ export class SeriesCache {
       const { query } = subscription;
       subscription.error = null;
       // Cached points are shown immediately, also outdated ones.
-      if (!subscription.notified && query.parts.some((part) => this.entries.has(cacheKey(query, part)))) this.scheduleNotification(subscription);
+      if (!subscription.notified && query.parts.some((part) => this.cachedPart(query, part))) this.scheduleNotification(subscription);
     }
     if (!due.length) return;
     const missing = due.map((subscription) => ({ subscription, parts: this.missingParts(subscription) }));
@@ -139,6 +175,7 @@ export class SeriesCache {
     try {
       for (const part of await readResponse(request, pending.controller.signal)) {
         for (const [run, offset] of part.offsets) if (offset > (this.offsets.get(run) ?? -1)) this.offsets.set(run, offset);
+        if (part.lacking && request.x) this.lacking.set(request.x, (this.lacking.get(request.x) ?? new Set()).add(part.lacking));
         this.store(part.cacheKey, { points: part.points, offsets: this.reachedOffsets(part.offsets) });
       }
       this.requestMs = performance.now() - began;
@@ -207,8 +244,8 @@ export class SeriesCache {
     /** @type {Map<string, Points[]>} */
     const series = new Map();
     for (const part of query.parts) {
-      const entry = this.entries.get(cacheKey(query, part));
-      if (entry) series.set(part.id, entry.points);
+      const points = this.cachedPart(query, part);
+      if (points) series.set(part.id, points);
     }
     subscription.notify(series, subscription.error);
   }

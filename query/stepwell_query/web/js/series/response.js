@@ -6,7 +6,14 @@ import { cacheKey, groupSeriesId } from "./request_planner.js";
 
 /** @typedef {import("../types.js").Points} Points */
 /** @typedef {import("./request_planner.js").SeriesRequest} SeriesRequest */
-/** @typedef {{cacheKey: string, points: Points[], offsets: Map<string, number>}} PartResponse `offsets`: -1 of a deleted run */
+
+/**
+ * @typedef {object} PartResponse
+ * @property {string} cacheKey
+ * @property {Points[]} points
+ * @property {Map<string, number>} offsets -1 of a deleted run
+ * @property {string} [lacking] the run, if it has not logged the x axis
+ */
 
 /**
  * Send a request; return the points of each of its parts.
@@ -22,16 +29,17 @@ export async function readResponse(request, signal) {
 async function readRuns(request, runs, signal) {
   /** @type {Map<string, import("../api/service.js").RunSeries>} */
   let byRun;
+  let refused = false;
   try {
     const answers = request.ranks?.mode === "band" ? [await bands(request, signal)] : await series(request, signal);
     byRun = new Map(answers.map((answer) => [answer.run, answer]));
   } catch (error) {
-    const refused = error instanceof ApiError && error.status === 422 && error.errors.some(({ field }) => field === "x");
+    // Refused if none of the runs has logged the metric of the x axis.
+    refused = error instanceof ApiError && error.status === 422 && error.errors.some(({ field }) => field === "x");
     // A band of a deleted run is refused, the series of it are left out.
     const deleted = error instanceof ApiError && error.status === 404;
     if (!refused && !deleted) throw error;
-    // A run without the metric of the x axis has no points on it; the other runs have.
-    if (runs.length > 1) return (await Promise.all(runs.map((run) => readRuns({ ...request, runs: [run] }, [run], signal)))).flat();
+    if (deleted && runs.length > 1) return (await Promise.all(runs.map((run) => readRuns({ ...request, runs: [run] }, [run], signal)))).flat();
     byRun = new Map();
   }
   return runs.flatMap((run) => {
@@ -41,6 +49,7 @@ async function readRuns(request, runs, signal) {
       cacheKey: partKey(request, metric, { id: run, runs: [run], ranks: request.ranks }),
       points: answer ? selectMetric(answer.series, metric) : [],
       offsets,
+      ...(refused ? { lacking: run } : {}),
     }));
   });
 }

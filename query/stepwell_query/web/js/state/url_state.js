@@ -12,6 +12,9 @@ export function defaultView() {
     sections: "first",
     fold: [],
     x: "",
+    zoom: null,
+    solo: "",
+    legend: false,
     smooth: { kind: "none", amount: 0 },
     logx: false,
     logy: false,
@@ -40,18 +43,19 @@ export function formatView(view) {
   const parts = [];
   /** @param {string} name @param {string} value already encoded */
   const put = (name, value) => parts.push(`${name}=${value}`);
-  for (const name of /** @type {const} */ (["tab", "q", "rq", "x", "sections", "sort", "group", "full", "ranks", "rank", "metric"])) {
+  for (const name of /** @type {const} */ (["tab", "q", "rq", "x", "solo", "sections", "sort", "group", "full", "ranks", "rank", "metric"])) {
     if (view[name] !== defaults[name]) put(name, encode(view[name]));
   }
+  if (view.zoom) put("zoom", `${encode(view.zoom.axis)}:${view.zoom.low}..${view.zoom.high}`);
   if (view.smooth.kind !== "none") put("smooth", `${view.smooth.kind}:${view.smooth.amount}`);
-  for (const name of /** @type {const} */ (["logx", "logy", "outliers", "table"])) if (view[name]) put(name, "1");
+  for (const name of /** @type {const} */ (["logx", "logy", "outliers", "legend", "table"])) if (view[name]) put(name, "1");
   if (view.fold.length) put("fold", list(view.fold));
   if (view.show) put("show", list(view.show));
   if (view.columns) put("columns", list(view.columns));
   const colors = Object.entries(view.colors).map(([run, color]) => `${encode(run)}:${color.replace("#", "")}`);
   if (colors.length) put("colors", colors.join(","));
   for (const [key, panel] of Object.entries(view.panels)) {
-    const marks = [panel.log === undefined ? "" : panel.log ? "log" : "linear", panel.zoom ? panel.zoom.join("..") : "", panel.step === undefined ? "" : `@${panel.step}`];
+    const marks = [panel.log === undefined ? "" : panel.log ? "log" : "linear", panel.step === undefined ? "" : `@${panel.step}`];
     if (marks.some(Boolean)) put("p", [encode(key), ...marks.filter(Boolean)].join(";"));
   }
   return parts.length ? `?${parts.join("&")}` : "";
@@ -78,6 +82,7 @@ function readParameter(view, name, value) {
     case "q":
     case "rq":
     case "x":
+    case "solo":
     case "sort":
     case "group":
     case "full":
@@ -94,6 +99,7 @@ function readParameter(view, name, value) {
     case "logx":
     case "logy":
     case "outliers":
+    case "legend":
     case "table":
       view[name] = value === "1";
       break;
@@ -101,6 +107,9 @@ function readParameter(view, name, value) {
     case "show":
     case "columns":
       view[name] = value ? value.split(",").map(decode) : [];
+      break;
+    case "zoom":
+      view.zoom = readZoom(value);
       break;
     case "smooth":
       view.smooth = readSmooth(value);
@@ -119,6 +128,13 @@ function readParameter(view, name, value) {
   }
 }
 
+/** @param {string} value @returns {import("../types.js").Zoom | null} */
+function readZoom(value) {
+  const cut = value.lastIndexOf(":");
+  const [low, high] = value.slice(cut + 1).split("..").map(Number);
+  return cut > 0 && Number.isFinite(low) && Number.isFinite(high) && low < high ? { axis: decode(value.slice(0, cut)), low, high } : null;
+}
+
 /** @param {string} value @returns {Smooth} */
 function readSmooth(value) {
   const [kind, amount] = value.split(":");
@@ -132,10 +148,8 @@ function readPanel(view, [key, ...marks]) {
   /** @type {PanelView} */
   const panel = {};
   for (const mark of marks) {
-    const [low, high] = mark.split("..").map(Number);
     if (mark === "log" || mark === "linear") panel.log = mark === "log";
     else if (/^@\d+$/.test(mark)) panel.step = Number(mark.slice(1));
-    else if (Number.isFinite(low) && Number.isFinite(high) && low < high) panel.zoom = [low, high];
   }
   view.panels[decode(key)] = panel;
 }

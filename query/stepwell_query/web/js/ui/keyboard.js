@@ -36,7 +36,8 @@ function isInput(target) {
 
 const CHART_KEYS = [
   ["← →", "Move along a chart's points (Page Up, Page Down: by 20)"],
-  ["Drag", "Zoom into a chart; double click: show the whole range"],
+  ["Drag", "Zoom all charts; double click: show the whole range"],
+  ["Ctrl C", "Copy the values under the cursor, with all digits"],
   ["Esc", "Close an enlarged panel"],
 ];
 

@@ -1,19 +1,36 @@
 /** The colours of runs. */
 
-const PALETTE = [
-  "#3b78e7",
-  "#e8710a",
-  "#129e5e",
-  "#d93a7c",
-  "#8a5cf0",
-  "#0a9ba8",
-  "#c58b00",
-  "#d23f31",
-  "#5f7f1d",
-  "#b04fc0",
-  "#2d8ac7",
-  "#9a6a4b",
+/** @typedef {"light" | "dark"} Theme */
+
+/**
+ * Colours that stay apart: each is as far as possible from those before it, for normal sight and for the three kinds of
+ * colour blindness, in both themes. The address holds the colours of the light theme.
+ */
+export const PALETTE = [
+  "#3b78e7", "#c70f01", "#8e389b", "#cb852f", "#c84c8a", "#4e3aec", "#848ee6", "#852641", "#1f7e3f", "#2935be",
+  "#a62b6c", "#68337e", "#6b64ba", "#b87267", "#9e5a68", "#9e170c", "#884644", "#88833f", "#45a840", "#7e12a2",
+  "#208989", "#7b5181", "#e24bac", "#95559e", "#815b1f", "#70385a", "#b14f42", "#7444b4", "#9783be", "#6a18d8",
 ];
+
+/** The same colours for a dark background, in the same order. */
+export const PALETTE_DARK = [
+  "#98bcfe", "#fc5c48", "#bd65ca", "#fdd8b2", "#fe95c4", "#767dfd", "#d7ddfe", "#aa4860", "#57af6d", "#425be5",
+  "#d85b98", "#8a53a1", "#9d98f2", "#fcb2a5", "#d68d9a", "#c94536", "#b36d6a", "#c4bf7a", "#8cef85", "#a543cb",
+  "#63c2c2", "#a87cae", "#fcbde0", "#cb88d4", "#ae864c", "#93587a", "#eb8373", "#9f71e5", "#dac8ff", "#8c5cfb",
+];
+
+/** Ranks that have colours of the palette: more of them are easier to follow in order. */
+const FEW = 12;
+const DARK = new Map(PALETTE.map((color, at) => [color, PALETTE_DARK[at]]));
+
+/**
+ * Return a colour as a theme shows it. Only those of the palette differ.
+ * @param {string} color
+ * @param {Theme} theme
+ */
+export function inTheme(color, theme) {
+  return theme === "dark" ? (DARK.get(color) ?? color) : color;
+}
 
 /**
  * Return the colour of the `number`th run of a project. New runs do not change the colours of older ones.
@@ -30,7 +47,7 @@ export function paletteColor(number) {
  * @param {number} ranks
  */
 export function rankColor(number, ranks) {
-  if (ranks <= PALETTE.length) return PALETTE[number];
+  if (ranks <= FEW) return PALETTE[number];
   const hue = 225 * (1 - number / (ranks - 1));
   const channel = (/** @type {number} */ offset) => {
     const turn = (offset + hue / 30) % 12;

@@ -1,5 +1,7 @@
 /** The theme, light or dark: the choice of the user, otherwise that of the system. */
 
+import { inTheme } from "./palette.js";
+
 const KEY = "stepwell-theme";
 const system = matchMedia("(prefers-color-scheme: dark)");
 
@@ -39,6 +41,14 @@ function apply(chosen) {
   document.documentElement.dataset.theme = chosen;
   values.clear();
   for (const call of [...listeners]) call();
+}
+
+/**
+ * Return a colour of the palette as the current theme shows it.
+ * @param {string} color
+ */
+export function shownColor(color) {
+  return inTheme(color, theme());
 }
 
 /** @param {() => void} call */
