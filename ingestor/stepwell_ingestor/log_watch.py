@@ -1,13 +1,15 @@
 """Watch for logs and tables that are replaced while an ingestor runs, also if no event arrives.
 
-A topic that was deleted and created again does not end the assignment of its partitions, and tables that were emptied
-or restored fail no statement. Partitions to which this happened are started again.
+A topic that was deleted and created again does not end the assignment of its partitions, a log that lost its end may
+have grown again beyond what was read of it, and tables that were emptied or restored fail no statement. Partitions to
+which this happened are started again.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
@@ -17,6 +19,7 @@ from aiokafka.errors import KafkaError
 from stepwell_ingestor.kafka.client import Kafka
 from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
 from stepwell_ingestor.partitions import AssignedPartitions
+from stepwell_ingestor.positions.cuts import is_cut, last_boundary
 from stepwell_ingestor.positions.models import LogPosition
 from stepwell_ingestor.positions.stored import read_positions
 from stepwell_schemas.clickhouse.store import Store
@@ -48,6 +51,7 @@ class LogWatch:
         self._topic = topic
         self._owned = owned
         self._earlier: Counter[TopicPartition] = Counter()
+        self._positions: dict[TopicPartition, LogPosition] = {}
         self._watching: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -74,23 +78,46 @@ class LogWatch:
 
     async def _look(self) -> None:
         known = {
-            partition: owned.flusher.position
+            partition: (owned, owned.flusher.position)
             for partition, owned in self._owned.partitions.items()
-            if owned.ready and not owned.stale
+            if owned.ready and not owned.stale and owned.flusher.position is not None
         }
+        earlier, self._positions = self._positions, {partition: position for partition, (_, position) in known.items()}
         if not known:
             return
         present = await self._kafka.describe_log(self._topic)
         extents = await self._kafka.extents(list(known))
+        # Of a partition that advances, the next record shows whether the log was cut.
+        resting = {partition: at for partition, at in self._positions.items() if earlier.get(partition) == at}
+        cut = await self._find_cut(resting, extents)
         stored = (await asyncio.to_thread(read_positions, self._store)).positions
-        for partition, position in known.items():
-            owned = self._owned.partitions.get(partition)
-            if position is None or owned is None or not owned.ready:
+        for partition, (owned, position) in known.items():
+            if self._owned.partitions.get(partition) is not owned:
                 continue
             # Retention took what nothing has been read after: no flush will find the gap.
             overtaken = owned.is_idle and is_overtaken(owned.flusher.position, extents[partition])
-            if overtaken or self._is_outdated(partition, position, present, stored.get(partition)):
+            outdated = self._is_outdated(partition, position, present, stored.get(partition))
+            if overtaken or outdated or partition in cut:
                 owned.stale = True
+
+    async def _find_cut(
+        self, positions: Mapping[TopicPartition, LogPosition], extents: Mapping[TopicPartition, LogExtent]
+    ) -> set[TopicPartition]:
+        """Return the partitions whose log no longer has the last record that is stored of it."""
+        ends = {
+            partition: boundary.end
+            for partition, position in positions.items()
+            if (boundary := last_boundary(position, extents[partition])) is not None
+        }
+        records = await self._kafka.records({partition: end - 1 for partition, end in ends.items()}) if ends else {}
+        cut = {
+            partition
+            for partition, position in positions.items()
+            if is_cut(position, extents[partition], records.get(partition))
+        }
+        for partition in sorted(cut):
+            _log.warning("log_end_lost", partition=partition.partition, end=positions[partition].end)
+        return cut
 
     def _is_outdated(
         self, partition: TopicPartition, position: LogPosition, present: LogIdentity, stored: LogPosition | None

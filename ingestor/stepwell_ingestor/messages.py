@@ -36,6 +36,9 @@ from stepwell_schemas.rules.steps import (
     check_step,
 )
 
+NO_LEADER_EPOCH: Final = -1
+"""The leader epoch of a record whose broker states none."""
+
 REDRIVEN_HEADER: Final = "redriven"
 """Header that names the original record of a dead letter that is sent again (redriven)."""
 
@@ -58,7 +61,8 @@ class Message(NamedTuple):
 
     The planner gets messages with logical offsets (see `positions.models`), all others have Kafka's. `origin` is
     `topic/partition/offset/checksum` of the original event if the record is a redriven dead letter. A message with
-    a `fault` stands for unreadable records and has no value.
+    a `fault` stands for unreadable records and has no value. `leader_epoch` counts the elections of the partition's
+    leader up to the one that appended the record.
     """
 
     offset: int
@@ -67,6 +71,7 @@ class Message(NamedTuple):
     value: bytes
     origin: str = ""
     fault: Fault | None = None
+    leader_epoch: int = NO_LEADER_EPOCH
 
     @property
     def size(self) -> int:

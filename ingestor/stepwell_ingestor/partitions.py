@@ -18,8 +18,9 @@ from stepwell_ingestor.flush.buffer import PartitionBuffer
 from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.kafka.client import Kafka
 from stepwell_ingestor.kafka.fenced_commit import commit
-from stepwell_ingestor.messages import Message
-from stepwell_ingestor.positions.decide import USUAL, Decision, Evidence, decide
+from stepwell_ingestor.messages import NO_LEADER_EPOCH, Message
+from stepwell_ingestor.positions.cuts import has_later_leader, latest_leader
+from stepwell_ingestor.positions.decide import USUAL, Decision, Evidence, Reason, decide
 from stepwell_ingestor.positions.observe import observe
 from stepwell_ingestor.positions.report import report_added_partitions, report_decision
 from stepwell_schemas.clickhouse.store import Store
@@ -36,6 +37,7 @@ class PartitionState:
 
     Messages may arrive before it was decided where to continue; nothing is flushed until `ready`. `plan_is_void`: the
     committed plan was found to be for other records. `stale`: the partition has to be started again after its flush.
+    `leader_epoch`: the latest one of the records that were read, or compared with what is stored.
     """
 
     flusher: Flusher
@@ -45,6 +47,7 @@ class PartitionState:
     paused: bool = False
     plan_is_void: bool = False
     stale: bool = False
+    leader_epoch: int = NO_LEADER_EPOCH
 
     @property
     def is_idle(self) -> bool:
@@ -97,16 +100,31 @@ class AssignedPartitions:
         if owned is not None:
             owned.flusher.give_up()
             flusher = self._make_flusher(partition)
-            self.partitions[partition] = PartitionState(flusher, paused=owned.paused, plan_is_void=plan_is_void)
+            self.partitions[partition] = PartitionState(
+                flusher,
+                paused=owned.paused,
+                plan_is_void=plan_is_void,
+                # What is stored is compared with the log after this leader's first record: none of its records, read
+                # again, needs another comparison.
+                leader_epoch=owned.leader_epoch,
+            )
 
     def add(self, partition: TopicPartition, messages: Sequence[Message], now: float) -> None:
-        """Buffer messages read at `now`; start the partition again if they are of another log than those before."""
+        """Buffer messages that were fetched together, at `now`.
+
+        Start the partition again if they are of another log than those before, or may be.
+        """
         owned = self.partitions[partition]
         expected = owned.buffer.expected
         if owned.ready and expected is not None and messages and messages[0].offset < expected:
             # The consumer starts at the log's beginning if its offset is beyond the end.
             _log.warning("log_went_back", partition=partition.partition, expected=expected, offset=messages[0].offset)
             owned.stale = True
+        if owned.ready:
+            if has_later_leader(owned.leader_epoch, messages):
+                _log.info("leader_changed", partition=partition.partition, offset=messages[0].offset)
+                owned.stale = True
+            owned.leader_epoch = latest_leader(owned.leader_epoch, messages)
         if not owned.stale:
             owned.buffer.add(messages, now)
 
@@ -186,6 +204,9 @@ class AssignedPartitions:
         # Drop messages that were fetched before the seek: aiokafka looks up its position independently, and another
         # member may have advanced since. They may leave a gap or precede the start; they are fetched again.
         owned.buffer = PartitionBuffer(decision.start, decision.plan)
+        # The epochs of a log that was created again begin again.
+        known = NO_LEADER_EPOCH if decision.reason is Reason.LOG_REPLACED else owned.leader_epoch
+        owned.leader_epoch = max(known, evidence.leader_epoch)
         owned.ready = True
 
     async def _store_position(

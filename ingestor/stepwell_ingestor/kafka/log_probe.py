@@ -31,6 +31,8 @@ class LogProbe:
 
     def __init__(self, connection: Mapping[str, Any], admin: AIOKafkaAdminClient) -> None:
         self._admin = admin
+        # `records` assigns the consumer, so that one call must not begin within another.
+        self._reading = asyncio.Lock()
         self._consumer = RecordConsumer(
             **connection,
             enable_auto_commit=False,
@@ -65,6 +67,10 @@ class LogProbe:
 
         Several records may share a batch that is unreadable; then all of them are one message with a fault.
         """
+        async with self._reading:
+            return await self._read(places)
+
+    async def _read(self, places: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Message | None]:
         found: dict[TopicPartition, Message | None] = {}
         self._consumer.assign(list(places))
         for partition, offset in places.items():
@@ -80,7 +86,8 @@ class LogProbe:
                     found[partition] = to_message(records[0])
                 elif not fetched and await self._consumer.position(partition) > places[partition]:
                     found[partition] = None
-        self._consumer.unsubscribe()
+        # To unsubscribe would fetch the metadata of all topics, and again with the next assignment.
+        self._consumer.pause(*places)
         return found
 
 

@@ -32,5 +32,6 @@ def to_message(record: Record | Unreadable) -> Message:
     """Convert a record to a message."""
     if isinstance(record, Unreadable):
         fault = Fault(record.first, record.detail)
-        return Message(record.offset, record.timestamp, None, b"", fault=fault)
-    return Message(record.offset, record.timestamp, record.key, record.value or b"", origin_of(record.headers))
+        return Message(record.offset, record.timestamp, None, b"", fault=fault, leader_epoch=record.leader_epoch)
+    origin, value = origin_of(record.headers), record.value or b""
+    return Message(record.offset, record.timestamp, record.key, value, origin, leader_epoch=record.leader_epoch)

@@ -23,6 +23,7 @@ from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.util import decode_varint
 
 from stepwell_ingestor.kafka.decompression import decompress
+from stepwell_ingestor.messages import NO_LEADER_EPOCH
 from stepwell_schemas.limits import MAX_BATCH_BYTES
 
 _PREFIX: Final = struct.Struct(">qi")
@@ -38,7 +39,7 @@ _DETAIL_CHARS: Final = 300
 
 
 class Record(NamedTuple):
-    """A record of a topic, with aiokafka's field names."""
+    """A record of a topic, with aiokafka's field names, and the leader epoch of its batch."""
 
     topic: str
     partition: int
@@ -47,6 +48,7 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
+    leader_epoch: int = NO_LEADER_EPOCH
 
 
 class Unreadable(NamedTuple):
@@ -58,12 +60,13 @@ class Unreadable(NamedTuple):
     offset: int
     timestamp: int
     detail: str
+    leader_epoch: int = NO_LEADER_EPOCH
 
 
 class _Header(NamedTuple):
     base: int
     length: int
-    epoch: int
+    leader_epoch: int
     magic: int
     crc: int
     attributes: int
@@ -191,6 +194,7 @@ def read_batch(partition: TopicPartition, batch: memoryview, position: int) -> I
                 record.key,
                 record.value,
                 tuple(record.headers),
+                header.leader_epoch,
             )
     except Exception:
         yield from (item for item in _read_each_record(partition, header, records) if item.offset > given)
@@ -235,10 +239,15 @@ def _uncompressed(header: _Header, records: bytes) -> bytes:
     return _HEADER.pack(*plain) + records
 
 
-def _unreadable(partition: TopicPartition, header: _Header, first: int, error: Exception) -> Unreadable:
-    last = max(header.end - 1, first)
+def _unreadable(
+    partition: TopicPartition, header: _Header, first: int, error: Exception, last: int | None = None
+) -> Unreadable:
+    """Return what stands for the offsets from `first` to `last`, by default the last one of the batch."""
+    last = max(header.end - 1, first) if last is None else last
     detail = f"{type(error).__name__}: {error}"[:_DETAIL_CHARS]
-    return Unreadable(partition.topic, partition.partition, first, last, header.max_timestamp, detail)
+    return Unreadable(
+        partition.topic, partition.partition, first, last, header.max_timestamp, detail, header.leader_epoch
+    )
 
 
 def _read_each_record(partition: TopicPartition, header: _Header, records: bytes) -> Iterator[Record | Unreadable]:
@@ -258,8 +267,7 @@ def _read_each_record(partition: TopicPartition, header: _Header, records: bytes
             if record.offset < offset or record.offset >= header.end:
                 raise ValueError(f"offset {record.offset} does not follow")
         except Exception as error:
-            detail = f"{type(error).__name__}: {error}"[:_DETAIL_CHARS]
-            yield Unreadable(partition.topic, partition.partition, offset, offset, header.max_timestamp, detail)
+            yield _unreadable(partition, header, offset, error, last=offset)
         else:
             yield record
             offset = record.offset
@@ -298,7 +306,9 @@ def _parse(partition: TopicPartition, header: _Header, body: bytearray) -> Recor
         if name is None:
             raise ValueError("a header without a name")
         headers.append((name.decode("utf-8", "replace"), fields.text()))
-    return Record(partition.topic, partition.partition, offset, timestamp, key, value, tuple(headers))
+    return Record(
+        partition.topic, partition.partition, offset, timestamp, key, value, tuple(headers), header.leader_epoch
+    )
 
 
 def _read_legacy(partition: TopicPartition, batch: memoryview, position: int) -> Iterator[Record | Unreadable]:

@@ -15,6 +15,7 @@ from typing import Final
 
 from stepwell_ingestor.errors import PartitionsAddedError
 from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
+from stepwell_ingestor.messages import NO_LEADER_EPOCH
 from stepwell_ingestor.positions.models import VOIDED, Boundary, LogPosition, PlanMark, VoidRange
 
 # More than the offsets of any flush: rows of a flush whose end is unknown have lower logical offsets than a new epoch.
@@ -57,6 +58,7 @@ class Evidence:
         committed: the group's offset, and `plan` the plan committed with it.
         plan_is_void: the records of that plan were read, and are not those that it was made for.
         checked: by the end of a boundary, True if the record before it is the one that was stored.
+        leader_epoch: the latest one of the records that were checked.
     """
 
     topic: str
@@ -72,6 +74,7 @@ class Evidence:
     plan: PlanMark | None = None
     plan_is_void: bool = False
     checked: Mapping[int, bool] = field(default_factory=dict)
+    leader_epoch: int = NO_LEADER_EPOCH
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 from stepwell_ingestor.kafka.client import Kafka
 from stepwell_ingestor.messages import Message
 from stepwell_ingestor.positions.checksums import boundary_after
+from stepwell_ingestor.positions.cuts import latest_leader
 from stepwell_ingestor.positions.decide import Evidence, next_check
 from stepwell_ingestor.positions.models import LogPosition, parse_plan
 from stepwell_ingestor.positions.stored import read_positions
@@ -51,9 +52,12 @@ async def observe(
     while places := _places(evidences):
         records = await kafka.records({partition: end - 1 for partition, end in places.items()})
         for partition, end in places.items():
-            known = evidences[partition]
-            matches = _is_stored(known.own, end, records[partition])
-            evidences[partition] = replace(known, checked={**known.checked, end: matches})
+            known, record = evidences[partition], records[partition]
+            evidences[partition] = replace(
+                known,
+                checked={**known.checked, end: _is_stored(known.own, end, record)},
+                leader_epoch=latest_leader(known.leader_epoch, [] if record is None else [record]),
+            )
     return evidences
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from structlog.testing import capture_logs
 
 from stepwell_ingestor.kafka.client import AiokafkaClients, CommittedOffset, Kafka, fetch_committed
 from stepwell_ingestor.kafka.log_metadata import LogIdentity, describe_log
+from stepwell_ingestor.messages import NO_LEADER_EPOCH
 from stepwell_ingestor.positions.stored import read_positions
 from stepwell_ingestor.service import Ingestor
 from stepwell_schemas.clickhouse.store import Store
@@ -421,3 +423,32 @@ async def test_retention_that_overtakes_a_running_ingestor_is_counted(
     reported = [(line["missing"], line["start"]) for line in logs if line["event"] == "records_missing"]
     assert [missing for missing, _ in reported] == [5 - left]
     assert [value for _, value in stored(chdb_store)] == [0.0, *(float(number) for number in range(6 - left, 6))]
+
+
+async def test_a_log_that_lost_what_is_stored_last_is_read_again_while_an_ingestor_runs(
+    broker: str, topics: Topics, chdb_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stepwell_ingestor.log_watch._LOOK_SECONDS", 0.2)
+    await send(broker, topics.events, [rows_of(0, 3)])
+    with capture_logs() as logs:
+        async with ingesting(make_ingestor_settings(broker, topics), chdb_store) as ingestor:
+            await settled(ingestor)
+            partition = partition_of(chdb_store)
+            owned = ingestor._owned.partitions[partition]
+            position = owned.flusher.position
+            assert position is not None
+            # As if another record had been stored: the broker can't be made to lose one.
+            last = position.boundaries[-1]
+            boundaries = (last._replace(checksum=last.checksum ^ 1),)
+            await owned.flusher.store_position(replace(position, boundaries=boundaries))
+            await until(lambda: read_positions(chdb_store).positions[partition].epoch, 1, _DEADLINE_SECONDS)
+            await send(broker, topics.events, [rows_of(3, 2)])
+            await until(lambda: len(stored(chdb_store)), 5, _DEADLINE_SECONDS)
+            (record,) = (await ingestor._kafka.records({partition: 0})).values()
+    assert [line["event"] for line in logs if line["event"] in {"log_end_lost", "log_cut"}] == [
+        "log_end_lost",
+        "log_cut",
+    ]
+    assert stored(chdb_store) == stepwise(range(5))
+    assert record is not None
+    assert record.leader_epoch != NO_LEADER_EPOCH, "the broker states who appended a record"

@@ -65,6 +65,9 @@ SEGMENTS: Final = ("tests/unit/producer/journal/test_segments.py",)
 PUBLISHER: Final = ("tests/unit/producer/delivery/test_publisher.py",)
 DECISIONS: Final = ("tests/unit/ingestor/positions/test_decide.py",)
 GAPS: Final = ("tests/unit/ingestor/positions/test_gaps.py",)
+CUTS: Final = ("tests/unit/ingestor/positions/test_cuts.py",)
+PARTITIONS: Final = ("tests/unit/ingestor/test_partitions.py",)
+LOG_PROBE: Final = ("tests/unit/ingestor/kafka/test_log_probe.py",)
 MOVING: Final = ("tests/unit/deploy/moving/test_order.py",)
 LETTERS: Final = ("tests/unit/deploy/deadletters/test_letters.py",)
 UNFINISHED_SWITCH: Final = ("tests/unit/ingestor/rebuild/test_unfinished_switch.py",)
@@ -338,6 +341,80 @@ MUTATIONS: Final = (
         "retention that overtakes an idle partition is not noticed",
         (Edit("stepwell_ingestor.log_watch:is_overtaken", "extent.begin > position.end", "False"),),
         GAPS,
+    ),
+    Mutation(
+        "a log that was cut and has grown again under a consumer is read on",
+        (Edit("stepwell_ingestor.positions.cuts:has_later_leader", "messages[0].leader_epoch > known", "False"),),
+        CUTS,
+    ),
+    Mutation(
+        "a change of the leader does not begin the partition again",
+        (
+            Edit(
+                "stepwell_ingestor.partitions:AssignedPartitions.add",
+                "if has_later_leader(owned.leader_epoch, messages):",
+                "if False:",
+            ),
+        ),
+        PARTITIONS,
+    ),
+    Mutation(
+        "a partition begins again with each record of a later leader",
+        (
+            Edit(
+                "stepwell_ingestor.partitions:AssignedPartitions.restart_partition",
+                "leader_epoch=owned.leader_epoch,",
+                "",
+            ),
+        ),
+        PARTITIONS,
+    ),
+    Mutation(
+        "the leader that appended the last stored record is not known",
+        (Edit(_BEGIN, "owned.leader_epoch = max(known, evidence.leader_epoch)", "owned.leader_epoch = known"),),
+        PARTITIONS,
+    ),
+    Mutation(
+        "leaders of a topic that was created again are compared with earlier ones",
+        (Edit(_BEGIN, "known = NO_LEADER_EPOCH if decision.reason is Reason.LOG_REPLACED else", "known ="),),
+        PARTITIONS,
+    ),
+    Mutation(
+        "a record is taken for the stored one by its offset",
+        (
+            Edit(
+                "stepwell_ingestor.positions.cuts:is_cut",
+                "boundary_after(record) != boundary",
+                "record.offset != boundary.end - 1",
+            ),
+        ),
+        CUTS,
+    ),
+    Mutation(
+        "a log that ends before what is stored is not noticed",
+        (Edit("stepwell_ingestor.positions.cuts:is_cut", "if extent.end < position.end:", "if False:"),),
+        CUTS,
+    ),
+    Mutation(
+        "a log that was cut after all that is stored is not noticed",
+        (Edit("stepwell_ingestor.log_watch:LogWatch._look", " or partition in cut:", ":"),),
+        PARTITIONS,
+    ),
+    Mutation(
+        "a look at the log ends what began during it",
+        (
+            Edit(
+                "stepwell_ingestor.log_watch:LogWatch._look",
+                "if self._owned.partitions.get(partition) is not owned:",
+                "if (owned := self._owned.partitions.get(partition)) is None:",
+            ),
+        ),
+        PARTITIONS,
+    ),
+    Mutation(
+        "two callers read single records of a log concurrently",
+        (Edit("stepwell_ingestor.kafka.log_probe:LogProbe.records", "async with self._reading:", "if True:"),),
+        LOG_PROBE,
     ),
     Mutation(
         "a session's earlier record in another partition is not copied first",

@@ -34,15 +34,19 @@ class SortedSet(set[TopicPartition]):
 
 @dataclass
 class Log:
-    """The records of one partition, of the offsets [begin, end), in ascending order that need not be dense."""
+    """The records of one partition, of the offsets [begin, end), in ascending order that need not be dense.
+
+    A log that lost its end has another leader from then on.
+    """
 
     messages: list[Message] = field(default_factory=list)
     begin: int = 0
     end: int = 0
+    leader_epoch: int = 0
 
     def append(self, message: Message, gap: int) -> None:
         """Append a record `gap` offsets after the end, as after a transaction's marker."""
-        self.messages.append(message._replace(offset=self.end + gap))
+        self.messages.append(message._replace(offset=self.end + gap, leader_epoch=self.leader_epoch))
         self.end += gap + 1
 
     def read(self, position: int, limit: int) -> list[Message]:
@@ -52,6 +56,7 @@ class Log:
 
     def cut(self, count: int) -> None:
         """Lose the last records, as in a power cut."""
+        self.leader_epoch += 1
         if lost := self.messages[max(len(self.messages) - count, 0) :]:
             self.end = lost[0].offset
             del self.messages[-len(lost) :]

@@ -18,8 +18,10 @@ from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.flush.state_memory import StateMemory
 from stepwell_ingestor.kafka.client import CommittedOffset, Kafka
 from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
+from stepwell_ingestor.log_watch import LogWatch
 from stepwell_ingestor.messages import Message
 from stepwell_ingestor.partitions import AssignedPartitions
+from stepwell_ingestor.positions.checksums import boundary_after
 from stepwell_ingestor.positions.models import LogPosition
 from stepwell_ingestor.positions.stored import _HELD, position_row
 from stepwell_schemas.clickhouse.store import Store
@@ -35,7 +37,10 @@ STORED = LogPosition("events", 0, LOG, "begun", end=5, holds_rows=True)
 
 
 class Outside(Store):
-    """Kafka and ClickHouse; `away` partitions have no leader, `positions` are stored, `committed` is the group's."""
+    """Kafka and ClickHouse; `away` partitions have no leader, `positions` are stored, `committed` is the group's.
+
+    `held`: the record that each log has where one is looked at; `looks`: the offsets of these.
+    """
 
     def __init__(self, *positions: LogPosition) -> None:
         self.log = LOG
@@ -43,6 +48,8 @@ class Outside(Store):
         self.group = dict.fromkeys(PARTITIONS, CommittedOffset(None, ""))
         self.refuses = False
         self.done: list[Any] = []
+        self.looks: list[dict[TopicPartition, int]] = []
+        self.held: dict[TopicPartition, Message | None] = {}
         self._rows = [row for position in positions for row in position_row(position).to_pylist()]
 
     def query(self, sql: str, parameters: Any = None) -> Any:
@@ -62,6 +69,10 @@ class Outside(Store):
         if self.away & set(partitions):
             raise LeaderNotAvailableError
         return dict.fromkeys(partitions, LogExtent(0, 9))
+
+    async def records(self, places: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Message | None]:
+        self.looks.append(dict(places))
+        return {partition: self.held.get(partition) for partition in places}
 
     async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, CommittedOffset]:
         return {partition: self.group[partition] for partition in partitions}
@@ -174,3 +185,112 @@ async def test_offsets_that_go_back_begin_the_partition_again() -> None:
     owned.restart_partition(PARTITIONS[0])
     assert not owned.partitions[PARTITIONS[0]].ready
     assert owned.partitions[PARTITIONS[0]].buffer.is_empty
+
+
+def read_by(leader: int, *offsets: int) -> list[Message]:
+    return [Message(offset, 0, None, b"", leader_epoch=leader) for offset in offsets]
+
+
+async def begun(outside: Outside) -> AssignedPartitions:
+    """Return the partitions of a member once the first one continues."""
+    owned = assigned(outside)
+    await owned.on_partitions_assigned({PARTITIONS[0]})
+    await find(owned)
+    assert owned.partitions[PARTITIONS[0]].ready
+    return owned
+
+
+async def test_the_first_record_of_a_later_leader_begins_the_partition_again_once() -> None:
+    owned = await begun(Outside())
+    owned.add(PARTITIONS[0], read_by(3, 0, 1), 0.0)
+    owned.add(PARTITIONS[0], read_by(3, 2) + read_by(4, 3), 0.0)
+    assert not owned.partitions[PARTITIONS[0]].stale, "one fetch is one view of the log"
+    owned.add(PARTITIONS[0], read_by(5, 4), 0.0)
+    assert owned.partitions[PARTITIONS[0]].stale
+    owned.restart_partition(PARTITIONS[0])
+    await find(owned)
+    for leader, offset in ((3, 0), (4, 1), (5, 2)):
+        owned.add(PARTITIONS[0], read_by(leader, offset), 0.0)
+        assert not owned.partitions[PARTITIONS[0]].stale
+    owned.add(PARTITIONS[0], read_by(6, 3), 0.0)
+    assert owned.partitions[PARTITIONS[0]].stale
+
+
+async def test_the_leader_of_the_last_stored_record_is_known_from_the_beginning() -> None:
+    record = Message(4, 0, None, b"", leader_epoch=7)
+    outside = Outside(STORED.advance(5, boundary_after(record), holds_rows=True))
+    outside.held = {PARTITIONS[0]: record}
+    owned = await begun(outside)
+    assert outside.looks == [{PARTITIONS[0]: 4}]
+    owned.add(PARTITIONS[0], read_by(8, 5), 0.0)
+    assert owned.partitions[PARTITIONS[0]].stale
+
+
+async def test_a_log_that_was_cut_is_read_again_from_where_it_agrees() -> None:
+    earlier, last = Message(2, 0, None, b"2"), Message(4, 0, None, b"4")
+    stored = STORED.advance(3, boundary_after(earlier), holds_rows=True)
+    outside = Outside(stored.advance(5, boundary_after(last), holds_rows=True))
+    outside.held = {PARTITIONS[0]: last}
+    owned = await begun(outside)
+    owned.add(PARTITIONS[0], read_by(1, 5), 0.0)
+
+    async def records(places: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Message | None]:
+        return {
+            partition: {2: earlier}.get(offset, Message(offset, 0, None, b"new"))
+            for partition, offset in places.items()
+        }
+
+    outside.records = records  # type: ignore[method-assign]
+    owned.add(PARTITIONS[0], read_by(2, 6), 0.0)
+    owned.restart_partition(PARTITIONS[0])
+    await find(owned)
+    part = owned.partitions[PARTITIONS[0]]
+    assert part.flusher.position is not None
+    assert (part.flusher.position.reason, part.flusher.position.epoch, part.buffer.start) == ("log_cut", 1, 3)
+
+
+async def test_leaders_of_a_topic_that_was_created_again_begin_again() -> None:
+    outside = Outside(STORED)
+    owned = await begun(outside)
+    owned.add(PARTITIONS[0], read_by(7, 5), 0.0)
+    outside.log = LOG._replace(topic_id="again")
+    owned.restart_partition(PARTITIONS[0])
+    await find(owned)
+    owned.add(PARTITIONS[0], read_by(0, 0), 0.0)
+    assert not owned.partitions[PARTITIONS[0]].stale
+    owned.add(PARTITIONS[0], read_by(1, 1), 0.0)
+    assert owned.partitions[PARTITIONS[0]].stale
+
+
+async def test_an_idle_partition_whose_log_was_cut_begins_again() -> None:
+    last = Message(4, 0, None, b"")
+    outside = Outside(STORED.advance(5, boundary_after(last), holds_rows=True))
+    outside.held = {PARTITIONS[0]: last}
+    owned = await begun(outside)
+    watch, known = LogWatch(cast("Kafka", outside), outside, "events", owned), len(outside.looks)
+    for looks in (0, 1, 2):
+        await watch._look()
+        assert len(outside.looks) == known + looks, "one small fetch for each look at a partition that rests"
+    assert not owned.partitions[PARTITIONS[0]].stale
+    outside.held = {PARTITIONS[0]: last._replace(value=b"other")}
+    with capture_logs() as logs:
+        await watch._look()
+    assert owned.partitions[PARTITIONS[0]].stale
+    assert [(line["event"], line["end"]) for line in logs] == [("log_end_lost", 5)]
+
+
+async def test_a_partition_that_began_again_during_a_look_is_left_alone() -> None:
+    last = Message(4, 0, None, b"")
+    outside = Outside(STORED.advance(5, boundary_after(last), holds_rows=True))
+    outside.held = {PARTITIONS[0]: last}
+    owned = await begun(outside)
+    watch = LogWatch(cast("Kafka", outside), outside, "events", owned)
+    await watch._look()
+
+    async def records(places: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Message | None]:
+        owned.restart_partition(PARTITIONS[0])
+        return dict.fromkeys(places)
+
+    outside.records = records  # type: ignore[method-assign]
+    await watch._look()
+    assert not owned.partitions[PARTITIONS[0]].stale

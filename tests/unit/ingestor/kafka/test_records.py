@@ -48,6 +48,20 @@ def test_records_are_read_in_every_codec(compression: int) -> None:
     ]
 
 
+def by_leader(epoch: int, data: bytes) -> bytes:
+    """Return a batch as a broker stores it, with its leader epoch, which the checksum does not cover."""
+    return data[:12] + struct.pack(">i", epoch) + data[16:]
+
+
+def test_the_leader_that_appended_a_record_is_known() -> None:
+    broken = bytearray(record(b"v", 1))
+    broken[4] = 0x7E  # the key's length
+    data = by_leader(7, batch([record(b"a"), bytes(broken), record(b"b", 2)])) + by_leader(8, good(3, ZSTD))
+    data += by_leader(9, batch([record(b"a"), varint(10_000)], base=6))
+    epochs = [to_message(item).leader_epoch for item in read(data)]
+    assert epochs == [7, 7, 7, 8, 8, 8, 9, 9]
+
+
 def test_a_fetch_begins_at_its_position_and_leaves_a_cut_batch() -> None:
     data = good(5) + good(8)
     assert ranges(read(data[:-1], 6)) == [6, 7]

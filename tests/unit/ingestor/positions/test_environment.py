@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from stepwell_ingestor.errors import PlanError
 from stepwell_ingestor.flush.tokens import make_plan
 from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
-from stepwell_ingestor.messages import Message
+from stepwell_ingestor.messages import NO_LEADER_EPOCH, Message
 from stepwell_ingestor.positions.checksums import boundary_after
+from stepwell_ingestor.positions.cuts import has_later_leader, is_cut, last_boundary, latest_leader
 from stepwell_ingestor.positions.decide import Decision, Evidence, decide, next_check
 from stepwell_ingestor.positions.models import LogPosition, PlanMark, parse_plan
 
@@ -40,6 +41,7 @@ class World:
     plan: str = ""
     backup: tuple[dict[bytes, int], LogPosition | None] = field(default_factory=lambda: ({}, None))
     missing: int = 0
+    leader: int = 0
 
     @property
     def end(self) -> int:
@@ -47,7 +49,11 @@ class World:
 
     def append(self) -> None:
         self.values += 1
-        self.log.append(Message(self.end, self.values, None, b"%d" % self.values))
+        self.log.append(Message(self.end, self.values, None, b"%d" % self.values, leader_epoch=self.leader))
+
+    def cut(self, count: int) -> None:
+        self.leader += 1
+        self.log = self.log[: max(len(self.log) - count, 0)]
 
     def evidence(self, *, plan_is_void: bool) -> Evidence:
         known = Evidence(
@@ -58,7 +64,8 @@ class World:
         while (end := next_check(known)) is not None:
             (record,) = (message for message in self.log if message.offset == end - 1)
             stored = known.own is not None and boundary_after(record) in known.own.boundaries
-            known = replace(known, checked={**known.checked, end: stored})
+            leader = latest_leader(known.leader_epoch, [record])
+            known = replace(known, checked={**known.checked, end: stored}, leader_epoch=leader)
         return known
 
     def read(self, deaths: int) -> bool:
@@ -125,7 +132,7 @@ def happen(world: World, event: str, number: int) -> None:
     if event == "append":
         world.append()
     elif event == "cut":
-        world.log = world.log[: max(len(world.log) - number, 0)]
+        world.cut(number)
     elif event == "recreate":
         world.topic, world.begin, world.log, world.committed, world.plan = world.topic + 1, 0, [], None, ""
     elif event == "retain":
@@ -176,3 +183,84 @@ def test_values_of_a_later_log_are_above_those_of_an_earlier_one(happenings: lis
         new = [version for value, version in world.rows.items() if value not in before]
         assert all(version > highest for version in new)
         highest = max([highest, *new])
+
+
+@dataclass
+class Reader:
+    """A running consumer, under which the log is cut and grows again."""
+
+    world: World
+    at: int = 0
+    leader: int = NO_LEADER_EPOCH
+    buffer: list[Message] = field(default_factory=list)
+    seen: LogPosition | None = None
+
+    def begin(self) -> None:
+        evidence = self.world.evidence(plan_is_void=False)
+        decision = decide(evidence, _NOW)
+        self.world.position = decision.position
+        self.at, self.buffer = decision.start, []
+        self.leader = max(self.leader, evidence.leader_epoch)
+
+    def fetch(self, count: int) -> None:
+        messages = [message for message in self.world.log if message.offset >= self.at][:count]
+        later = has_later_leader(self.leader, messages)
+        self.leader = latest_leader(self.leader, messages)
+        if later or self.at > self.world.end:
+            self.begin()
+        elif messages:
+            self.buffer += messages
+            self.at = messages[-1].offset + 1
+
+    def flush(self) -> None:
+        position = self.world.position
+        if position is not None and self.buffer:
+            for message in self.buffer:
+                self.world.rows[message.value] = message.offset + position.base
+            self.world.position = position.advance(self.at, boundary_after(self.buffer[-1]), holds_rows=True)
+            self.world.committed, self.buffer = self.at, []
+
+    def look(self) -> None:
+        position, world = self.world.position, self.world
+        extent = LogExtent(world.begin, world.end)
+        if position is not None and position == self.seen:
+            boundary = last_boundary(position, extent)
+            at = None if boundary is None else boundary.end - 1
+            if is_cut(position, extent, next((message for message in world.log if message.offset == at), None)):
+                self.begin()
+        self.seen = position
+
+
+TURNS = st.lists(
+    st.tuples(st.integers(0, 5), st.integers(0, 5), st.booleans(), st.booleans(), st.integers(0, 5), st.integers(0, 5)),
+    max_size=8,
+)
+"""For each turn: values logged, how many are fetched, whether they are flushed, whether the reader looks at the last
+stored record, how many are lost, and values logged."""
+
+
+@given(TURNS)
+def test_a_log_that_is_cut_under_a_running_reader_is_stored_as_a_whole(
+    turns: list[tuple[int, int, bool, bool, int, int]],
+) -> None:
+    world = World()
+    reader = Reader(world)
+    reader.begin()
+    for before, fetched, flushes, looks, lost, after in turns:
+        for _ in range(before):
+            world.append()
+        reader.fetch(fetched)
+        if flushes:
+            reader.flush()
+        if looks:
+            reader.look()
+        if lost:
+            world.cut(lost)
+        for _ in range(after):
+            world.append()
+    for _ in range(3):
+        reader.fetch(1_000)
+        reader.flush()
+        reader.look()
+        reader.look()
+    assert [message.value for message in world.log if message.value not in world.rows] == []
