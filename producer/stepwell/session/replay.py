@@ -16,6 +16,7 @@ from stepwell.journal.stored import StoredJournal
 from stepwell.recording.figures import array_figures
 from stepwell.recording.metric_tracking import SummaryTracker
 from stepwell.session.known_run import KnownRun
+from stepwell.values.metadata import restore_floats
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.metric_definitions import Definition, find_definition
 from stepwell_schemas.rules.streams import DEFAULT, parse_stream
@@ -109,7 +110,7 @@ class Replay:
                 changed: dict[str, Any] = {name: tuple(value) if name == "tags" else value}
                 self._known = replace(self._known, **changed)
         for target, name in ((self._config, "config"), (self._by_hand, "summary")):
-            target.update(fields.get(name) or {})
+            target.update(restore_floats(fields.get(name) or {}))
             for key in fields.get(f"{name}_remove") or ():
                 target.pop(key, None)
         for stored in fields.get("metrics") or ():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ INFO: Final[dict[str, Any]] = {
     "state": "finished",
     "tags": ["a"],
     "notes": "",
-    "config": {"lr": 0.1, "opt": {"name": "adam"}},
+    "config": {"lr": 0.1, "opt": {"name": "adam", "clip": ["Infinity"]}},
     "summary": {"loss": {"min": 0.5}},
     "host": "node1",
     "program": "train.py",
@@ -153,6 +154,7 @@ def test_attributes_have_wandb_s_names_and_spellings(run: ApiRun) -> None:
     }  # fmt: skip
     assert run.summary._json_dict == run.summary_metrics == INFO["summary"]
     assert json.loads(run.json_config)["lr"]["value"] == 0.1
+    assert run.config["opt"]["clip"] == [math.inf]
     assert "/".join(run.path) == "me/digits/one"
     assert not hasattr(run, "user")
     assert copy.deepcopy(run).info == INFO
