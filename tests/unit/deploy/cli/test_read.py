@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Self
 
 import pytest
@@ -9,9 +10,11 @@ from rich.markup import render
 from typer.testing import CliRunner
 
 from stepwell_deploy.cli.app import app
-from stepwell_deploy.cli.commands import read
+from stepwell_deploy.cli.commands import export, read, rollups
 from stepwell_deploy.cli.commands.errors import sentence
 from stepwell_deploy.errors import UnknownKeyError
+from stepwell_deploy.export.project import Summary
+from stepwell_schemas.rollups.rebuild import Scope
 
 RUN = {"path": "me/digits/one", "name": "one", "state": "finished", "last_step": 1}
 
@@ -62,6 +65,49 @@ def test_paths_are_those_of_the_api_and_the_page(service: CannedService) -> None
         assert CliRunner().invoke(app, ["history", given, "-k", "loss"]).exit_code == 0
     assert CliRunner().invoke(app, ["runs", "http://127.0.0.1:8420/me/digits"]).exit_code == 0
     assert service.paths == ["runs/me/digits/one/history"] * 3 + ["projects/me/digits/runs"]
+
+
+def test_paths_below_a_prefix_of_the_service(service: CannedService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPWELL_BASE_URL", "http://host/stepwell")
+    assert CliRunner().invoke(app, ["history", "http://host/stepwell/me/digits/one", "-k", "loss"]).exit_code == 0
+    assert CliRunner().invoke(app, ["runs", "http://host/stepwell/me/digits"]).exit_code == 0
+    assert service.paths == ["runs/me/digits/one/history", "projects/me/digits/runs"]
+
+
+@pytest.mark.parametrize(
+    "name", ["me/digits", "http://127.0.0.1:8420/me/digits", "me/digits/runs/one", "me/digits:one"]
+)
+def test_rollups_take_runs_and_projects_by_the_same_paths(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    scopes: list[Scope] = []
+    monkeypatch.setattr(rollups, "_store", contextlib.nullcontext)
+
+    def works(_: object, scope: Scope) -> list[object]:
+        scopes.append(scope)
+        return []
+
+    monkeypatch.setattr("stepwell_schemas.rollups.rebuild.works", works)
+    assert CliRunner().invoke(app, ["rollups", "rebuild", name], catch_exceptions=False).exit_code == 0
+    assert scopes == [Scope("me", "digits", "one" if "one" in name else "")]
+
+
+def test_an_export_takes_runs_and_projects_by_the_same_paths(
+    service: CannedService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "open_service", lambda _: service)
+    monkeypatch.setattr(export, "_to_files", lambda *_, **__: Summary())
+    info = {"entity": "me", "project": "digits", "run_id": "one", "complete_to": {"offset": 1}, "log_rows": 1}
+    answers = {"runs/me/digits/one": {**info, "points": 1}, "projects/me/digits/runs": {"runs": [], "next": None}}
+
+    def get(path: str, **_: object) -> object:
+        service.paths.append(path)
+        return answers[path]
+
+    monkeypatch.setattr(service, "get", get)
+    names = ["me/digits/runs/one", "http://127.0.0.1:8420/me/digits/one", "http://127.0.0.1:8420/me/digits"]
+    for name in names:
+        assert CliRunner().invoke(app, ["export", name], catch_exceptions=False).exit_code == 0
+    assert service.paths == [*["runs/me/digits/one"] * 2, "projects/me/digits/runs"]
+    assert CliRunner().invoke(app, ["export", names[0], "-f", "config.lr > 1"]).exit_code == 2
 
 
 @pytest.mark.parametrize(("package", "extra"), [("sklearn", "demo"), ("plotext", "demo"), ("chdb", "local")])
