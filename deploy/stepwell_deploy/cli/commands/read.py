@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -48,6 +49,8 @@ def runs(
 ) -> None:
     """List runs, newest first; optionally filtered and in another order.
 
+    Keys of filter, order and columns that no run has are named on standard error.
+
     Examples:
         stepwell runs
         stepwell runs me/digits --limit 5
@@ -57,17 +60,28 @@ def runs(
     settings = DeploySettings()
     chosen = None if project is None else parse_project_path(project, settings.base_url)
     with open_service(settings) as service:
-        listed: list[dict[str, Any]] = []
+        pages: list[dict[str, Any]] = []
         for entity, name in _all_projects(service) if chosen is None else [chosen]:
             parameters = {"filter": filter_ or None, "order": order, "columns": columns or None, "limit": limit}
-            listed += service.get(project_url(entity, name), **parameters)["runs"]
+            pages.append(service.get(project_url(entity, name), **parameters))
+    listed = [run for page in pages for run in page["runs"]]
+    unknown = _unknown_everywhere(pages)
+    if unknown:
+        typer.echo(f"no run has {', '.join(unknown)}", err=True)
     if as_json:
         typer.echo(json.dumps(listed))
         return
     Console().print(runs_table(listed) if listed else _no_runs(filter_), highlight=False, markup=False)
-    missing = [name for name in columns or () if not any(name in run.get("values", ()) for run in listed)]
+    shown = {name for run in listed for name in run.get("values", ())}
+    missing = [name for name in columns or () if name not in shown and name not in unknown]
     if listed and missing:
         typer.echo(f"none of these runs has {', '.join(missing)}", err=True)
+
+
+def _unknown_everywhere(pages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the requested keys that no run of any of these projects has."""
+    unknown = [page["unknown_keys"] for page in pages]
+    return [key for key in unknown[0] if all(key in keys for keys in unknown)] if unknown else []
 
 
 def _no_runs(filter_: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import Any, Self
 
 import pytest
@@ -34,7 +35,11 @@ class CannedService:
     def get(self, path: str, **parameters: Any) -> Any:
         self.paths.append(path)
         if path.endswith("/runs"):
-            return {"runs": [{**RUN, "values": {"config.lr": 0.1}}]}
+            unknown = [key for key in ("config.typo", "config.of/one") if key in str(parameters)]
+            known = unknown if path.startswith("projects/me") else unknown[:1]
+            return {"runs": [{**RUN, "values": {"config.lr": 0.1}}], "unknown_keys": known}
+        if path == "projects":
+            return {"projects": [{"entity": "me", "project": "digits"}, {"entity": "you", "project": "digits"}]}
         unknown = [key for key in parameters["key"] or () if key != "loss"]
         return {"rows": [] if unknown else [{"_step": 0, "loss": 1.0}], "unknown_keys": unknown}
 
@@ -58,6 +63,17 @@ def test_a_key_that_the_run_has_not_logged_is_an_error(flags: list[str]) -> None
 def test_a_column_that_no_run_has_is_named() -> None:
     done = CliRunner().invoke(app, ["runs", "me/digits", "-c", "config.lr", "-c", "summary.nope"])
     assert (done.exit_code, "summary.nope" in done.stderr, "config.lr" in done.stderr) == (0, True, False)
+
+
+@pytest.mark.usefixtures("service")
+def test_a_key_of_a_filter_that_no_run_has_is_named() -> None:
+    options = ["--filter", "config.typo > 1 or config.of/one > 1", "-c", "config.typo", "--json"]
+    cases: tuple[tuple[list[str], bool], ...] = ((["me/digits"], True), ([], False))
+    for projects, second in cases:
+        done = CliRunner().invoke(app, ["runs", *projects, *options])
+        assert (done.exit_code, len(json.loads(done.stdout))) == (0, 2 - len(projects))
+        assert ("config.typo" in done.stderr, "config.of/one" in done.stderr) == (True, second)
+    assert CliRunner().invoke(app, ["runs", "-f", "config.lr > 1"]).stderr == ""
 
 
 def test_paths_are_those_of_the_api_and_the_page(service: CannedService) -> None:

@@ -53,7 +53,8 @@ class CannedApi(Api):
                 unknown = [key for key in parameters["key"] or [] if key != "loss"]
                 return {"rows": [{"_step": 0, "loss": 1.0}] if known and not unknown else [], "unknown_keys": unknown}
             case "runs":
-                return {"runs": [INFO, {**INFO, "run_id": "two"}], "next": None, "total": 2}
+                unknown = ["config.typo"] if parameters["filter"] == "config.typo > 1" else []
+                return {"runs": [INFO, {**INFO, "run_id": "two"}], "next": None, "total": 2, "unknown_keys": unknown}
             case "projects":
                 return {"projects": [{"entity": "me", "project": "digits"}, {"entity": "you", "project": "x"}]}
             case "series":
@@ -192,6 +193,13 @@ def test_a_list_of_runs_is_read_as_in_wandb(api: CannedApi) -> None:
     assert runs.histories(format="pandas", keys="loss")["loss"].tolist() == [1.0, 1.0]
     with pytest.raises(ValueError, match="format"):
         runs.histories(format="arrow")  # type: ignore[arg-type]
+
+
+def test_a_key_of_a_filter_that_no_run_has_is_reported(api: CannedApi, capfd: pytest.CaptureFixture[str]) -> None:
+    assert len(api.runs("me/digits", "config.lr > 1")) == 2
+    assert capfd.readouterr().err == ""
+    assert len(api.runs("me/digits", "config.typo > 1")) == 2
+    assert "config.typo" in capfd.readouterr().err
 
 
 def test_projects_have_addresses(api: CannedApi) -> None:
