@@ -144,7 +144,7 @@ class SenderThread:
         last = self._end.is_set()
         try:
             with contextlib.suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=_Loop) as runner:
-                runner.run(self._run_main())
+                runner.run(self.run_in_loop())
             return True
         except Exception as error:
             # Boundary of the thread: whatever happens, the journal has all data and training continues.
@@ -154,10 +154,11 @@ class SenderThread:
             self._end.wait(delay)
         return last
 
-    async def _run_main(self) -> None:
+    async def run_in_loop(self) -> None:
+        """Run the coroutine in the running event loop, as the thread does."""
         self._task = asyncio.current_task()
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        if self._end.is_set():  # end() was called before there was an event loop
+        if self.ending:  # end() was called before there was an event loop
             self._wake.set()
         await self._main()

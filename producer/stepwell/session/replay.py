@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from stepwell.delivery.order import JournalEntry
 from stepwell.errors import JournalError
-from stepwell.journal.reader import JournalItem, JsonRow, MetaEvent, Reader, Rows
+from stepwell.journal.items import JournalItem, JsonRow, MetaEvent, Rows
+from stepwell.journal.reader import Reader
 from stepwell.journal.segments import first_position
 from stepwell.journal.stored import StoredJournal
 from stepwell.recording.figures import array_figures
