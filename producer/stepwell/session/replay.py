@@ -15,6 +15,7 @@ from stepwell.journal.reader import Reader
 from stepwell.journal.segments import first_position
 from stepwell.journal.stored import StoredJournal
 from stepwell.recording.figures import array_figures
+from stepwell.recording.kept_values import PLAIN_KINDS
 from stepwell.recording.metric_tracking import SummaryTracker
 from stepwell.session.known_run import KnownRun
 from stepwell.values.metadata import restore_floats
@@ -23,7 +24,6 @@ from stepwell_schemas.rules.metric_definitions import Definition, find_definitio
 from stepwell_schemas.rules.streams import DEFAULT, parse_stream
 from stepwell_schemas.rules.writers import FIRST_RANK, UNNAMED
 
-_PLAIN_KINDS: Final = {"number", "string", "bool"}
 _PRIMARY: Final = (UNNAMED, FIRST_RANK)
 _DESCRIPTION: Final = {
     "display_name": "name",
@@ -130,7 +130,7 @@ class Replay:
                     self._tracker(shown).merge(array_figures(column))
 
     def _apply_json(self, key: str, kind: str, value: Any, writer: str) -> None:
-        shown = self._set_last(key, value if kind in _PLAIN_KINDS else json.loads(value), writer)
+        shown = self._set_last(key, value if kind in PLAIN_KINDS else json.loads(value), writer)
         if shown and kind == "number":
             self._tracker(shown).add(value)
 
