@@ -6,6 +6,7 @@ import contextlib
 import json
 from typing import Any, Self
 
+import httpx
 import pytest
 from rich.markup import render
 from typer.testing import CliRunner
@@ -129,3 +130,13 @@ def test_an_export_takes_runs_and_projects_by_the_same_paths(
 @pytest.mark.parametrize(("package", "extra"), [("sklearn", "demo"), ("plotext", "demo"), ("chdb", "local")])
 def test_a_missing_package_names_its_extra(package: str, extra: str) -> None:
     assert f"stepwell[{extra}]" in render(sentence(ModuleNotFoundError(name=package))).plain
+
+
+@pytest.mark.parametrize("base_url", ["localhost:8420", "host", "ftp://host:8420"])
+def test_a_base_url_of_another_scheme_is_named(monkeypatch: pytest.MonkeyPatch, base_url: str) -> None:
+    monkeypatch.setenv("STEPWELL_BASE_URL", base_url)
+    with pytest.raises(httpx.UnsupportedProtocol) as caught:
+        CliRunner().invoke(app, ["runs"], catch_exceptions=False)
+    shown = render(sentence(caught.value)).plain
+    assert f"'{base_url}'" in shown
+    assert "STEPWELL_BASE_URL" in shown
