@@ -82,10 +82,10 @@ class SenderThread:
     def end(self, timeout: float) -> bool:
         """Wait until the coroutine returns, for at most `timeout` seconds; return False if it still runs."""
         self.ending = True
+        self._end.set()
         self._stop_beating()
         if not self._started or not self._try_start() or self._thread is None:
             return True
-        self._end.set()
         self._call(lambda: self._wake.set() if self._wake else None)
         self._thread.join(timeout)
         return not self._thread.is_alive()

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Script = tuple[str, str, str]
 """Entity, project, and the file name of the script."""
 
+_MAIN_PROCESS: Final = "main process"
+"""Claim of a process that is no worker, and has no name."""
+
 _joined: Final[Counter[Script]] = Counter()
 """Number of runs that this process has joined by the id of its launch."""
 
@@ -55,10 +58,15 @@ def choose_run(given: Any, rule: str, launch: Launch, script: Script) -> ChosenR
 
 def claim_unnamed(claims: NodeClaims) -> str:
     """Return the writer of a process without a name: the unnamed one, or for further workers one of their own."""
+    if not is_worker():
+        # A worker that keeps the unnamed writer between its runs sees by it that the writer is taken.
+        claims.owns(_MAIN_PROCESS)
+        claims.owns_writer("")
+        return ""
     own = f"process-{os.getpid()}"
-    writer = "" if not claims.has_had_writer(own) and (claims.owns_writer("") or not is_worker()) else own
-    if is_worker():
-        claims.keep_writer(writer)
+    has_own = claims.has_had_writer(own) or claims.is_held_elsewhere(_MAIN_PROCESS)
+    writer = "" if not has_own and claims.owns_writer("") else own
+    claims.keep_writer(writer)
     return writer
 
 

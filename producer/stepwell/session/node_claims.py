@@ -72,6 +72,16 @@ class NodeClaims:
         self._held[what] = (lock, path)
         return True
 
+    def is_held_elsewhere(self, what: str) -> bool:
+        """Return whether another session of this node has a claim."""
+        if self._folder is None or what in self._held:
+            return False
+        path = self._path(self._folder, what)
+        lock = locks.try_lock(path)
+        if lock is not None:
+            locks.release(lock)
+        return lock is None and path.exists()
+
     def has_had_writer(self, writer: str) -> bool:
         """Return whether an earlier session of this process has had a writer's name, and kept it."""
         return self._folder is not None and self._keeps(self._path(self._folder, f"writer/{writer}"))
