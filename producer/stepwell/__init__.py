@@ -26,13 +26,13 @@ from stepwell.errors import CommError, StepwellError, UnsupportedError, UsageErr
 from stepwell.errors import StepwellError as Error
 from stepwell.recording.summary import Metric
 from stepwell.session.alerts import AlertLevel
+from stepwell.session.before_init import BeforeInit
 from stepwell.session.init import start_run
 from stepwell.session.live_runs import current_run
 from stepwell.session.receipt import Receipt
 from stepwell.session.run import Run
 from stepwell.session.spec import FINISH_TIMEOUT_SECONDS, VERSION
-from stepwell.terminal import notify
-from stepwell.wandb_compat import check_arguments, missing_attribute_message, notify_once, stand_in
+from stepwell.wandb_compat import check_arguments, missing_attribute_message, stand_in, termlog
 from stepwell_schemas.errors import IdentifierError, KeyRuleError, StepError
 
 if TYPE_CHECKING:
@@ -60,30 +60,6 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 as_wandb.register()
-
-
-class BeforeInit:
-    """Placeholder for `stepwell.config` and `stepwell.summary` before `init()`: any access raises UsageError."""
-
-    def __init__(self, name: str) -> None:
-        object.__setattr__(self, "_name", name)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise self._error(f".{name}")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise self._error(f".{name}")
-
-    def __getitem__(self, key: str) -> Any:
-        raise self._error(f"[{key!r}]")
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        raise self._error(f"[{key!r}]")
-
-    def _error(self, what: str) -> StepwellError:
-        return UsageError(f"call stepwell.init() before stepwell.{object.__getattribute__(self, '_name')}{what}")
 
 
 _DATA_TYPES: Final = {
@@ -163,7 +139,7 @@ def init(
             SettingsError: for an invalid setting. JournalError: if the journal can't be created.
             UnsupportedError: for `resume_from` and `fork_from`. TypeError: for a config that is no mapping.
     """
-    from stepwell.session.config import as_mapping
+    from stepwell.session.config import as_mapping, select_keys
     from stepwell.settings import make_settings
     from stepwell.wandb_variables import NONE, read_variables
 
@@ -178,11 +154,6 @@ def init(
             "monitor_gym": monitor_gym,
         }
     )
-    chosen = dict(as_mapping(config))
-    if config_include_keys:
-        chosen = {key: value for key, value in chosen.items() if key in config_include_keys}
-    if config_exclude_keys:
-        chosen = {key: value for key, value in chosen.items() if key not in config_exclude_keys}
     arguments = {
         "entity": entity,
         "project": project,
@@ -190,7 +161,7 @@ def init(
         "name": name,
         "notes": notes,
         "tags": tags,
-        "config": chosen,
+        "config": select_keys(as_mapping(config), config_include_keys, config_exclude_keys),
         "group": group,
         "job_type": job_type,
         "mode": mode,
@@ -247,12 +218,6 @@ def teardown(exit_code: int | None = None) -> None:
 join = finish
 
 
-def termlog(string: str = "", newline: bool = True, repeat: bool = True, prefix: bool = True) -> None:
-    """Print a line to stderr, as wandb does for libraries; with `repeat=False` once. The others are ignored."""
-    del newline, prefix
-    (notify if repeat else notify_once)(string)
-
-
 termwarn = termerror = termlog
 
 
@@ -275,17 +240,10 @@ def __getattr__(name: str) -> Any:
         return import_module(f"stepwell.{name}")
     if name in _IMPORTED_LATER:
         return getattr(import_module(_IMPORTED_LATER[name]), name)
-    substitute = stand_in(name) or _module(name)
+    substitute = stand_in(name) or module_attribute(name)
     if substitute is None:
         raise AttributeError(missing_attribute_message(name))
     return substitute
-
-
-def _module(name: str) -> Any:
-    try:
-        return module_attribute(name)
-    except ModuleNotFoundError as error:
-        raise AttributeError(f"stepwell.{name} needs another package: {error}") from error
 
 
 __all__ = [

@@ -104,8 +104,17 @@ def install_as_wandb() -> ModuleType:
 
 
 def module_attribute(name: str) -> ModuleType | None:
-    """Return a module of the package that exists in name only or under a second name; None for any other name."""
-    return import_module(f"{_OURS}.{name}") if name in NAMES or name in SHORT or name in _SAME else None
+    """Return a module of the package that exists in name only or under a second name; None for any other name.
+
+    Raises:
+        AttributeError: if the module needs a package that is not installed.
+    """
+    if name not in NAMES and name not in SHORT and name not in _SAME:
+        return None
+    try:
+        return import_module(f"{_OURS}.{name}")
+    except ModuleNotFoundError as error:
+        raise AttributeError(f"{_OURS}.{name} needs another package: {error}") from error
 
 
 class _Alias(ModuleType):

@@ -120,6 +120,12 @@ def notify_once(message: str) -> None:
         notify(message)
 
 
+def termlog(string: str = "", newline: bool = True, repeat: bool = True, prefix: bool = True) -> None:
+    """Print a line to stderr, as wandb does for libraries; with `repeat=False` once. The others are ignored."""
+    del newline, prefix
+    (notify if repeat else notify_once)(string)
+
+
 def check_arguments(given: Mapping[str, Any]) -> None:
     """Report arguments of `init()` without effect. Raises: UnsupportedError for those that can't be ignored."""
     for name, remedy in REFUSED_ARGUMENTS.items():

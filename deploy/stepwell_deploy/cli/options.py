@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from stepwell_deploy.service_client import ServiceClient
 from stepwell_deploy.settings import DeploySettings
 
+RUN_HELP: Final = "entity/project/run_id, or the address of the run's page."
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

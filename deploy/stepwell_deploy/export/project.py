@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from stepwell_deploy.errors import ExportError, ServiceLostError, StepwellDeploy
 from stepwell_deploy.export.request import ExportRequest
 from stepwell_deploy.export.run import ListedRun, Target, export_run
 from stepwell_deploy.service_client import ServiceClient, project_url, run_url
-from stepwell_schemas.rules.identifiers import RunPath, check_identifier
+from stepwell_schemas.rules.identifiers import RunPath
 
 _WORK: Final = ".stepwell-export"
 _PAGE_RUNS: Final = 1_000
@@ -35,20 +35,18 @@ class Summary:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def listed_runs(service: ServiceClient, names: Sequence[str], filter_: str) -> list[ListedRun]:
-    """Return the runs for names `entity/project/run_id`, and for `entity/project` the runs that match the filter.
+def listed_runs(service: ServiceClient, chosen: Iterable[RunPath | tuple[str, str]], filter_: str) -> list[ListedRun]:
+    """Return the runs with these paths, and of each `(entity, project)` the runs that match the filter.
 
     Raises:
-        IdentifierError: for a name that is neither. ServiceRefusedError: for a run that does not exist.
+        ServiceRefusedError: for a run that does not exist.
     """
     by_path: dict[RunPath, ListedRun] = {}
-    for name in names:
-        parts = name.strip("/").split("/")
-        if len(parts) == 2:
-            entity, project = check_identifier("entity", parts[0]), check_identifier("project", parts[1])
-            runs = _project_runs(service, entity, project, filter_)
+    for path in chosen:
+        if isinstance(path, RunPath):
+            runs = iter([_listed(service.get(run_url(path)))])
         else:
-            runs = iter([_listed(service.get(run_url(RunPath.parse(name))))])
+            runs = _project_runs(service, *path, filter_)
         by_path |= {run.path: run for run in runs}
     return list(by_path.values())
 

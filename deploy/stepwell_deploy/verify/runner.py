@@ -154,6 +154,9 @@ def _verify(
         )
     if rest.unusable:
         notes.append(f"in the dead letters, wholly or partly: {counted(rest.unusable, 'event')} of the run")
+    if rest.replaced_times:
+        times = counted(rest.replaced_times, "time")
+        notes.append(f"stored with the time of the Kafka record: {times} before 1970 or after 2255")
     partly = ""
     if kept_step is not None:
         partly = (

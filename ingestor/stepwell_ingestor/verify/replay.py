@@ -74,12 +74,14 @@ class Remainder(NamedTuple):
     """The part of the log after the replayed one, and the totals of the replay.
 
     `behind`: events of the run that are not settled. `behind_all`: those of its partition. `unusable`: replayed events
-    that are dead letters, completely or in part. `sessions`: the requested session tallies.
+    that are dead letters, completely or in part. `replaced_times`: times that can't be stored, and are those of the
+    Kafka records instead. `sessions`: the requested session tallies.
     """
 
     behind: int
     behind_all: int
     unusable: int
+    replaced_times: int
     sessions: dict[str, SessionTally]
 
 
@@ -102,7 +104,7 @@ class Replay:
         self._position = 0
         self._state = RunState()
         self._seed_step: int | None = None
-        self._unusable = 0
+        self._unusable = self._replaced_times = 0
         self._tallied_to = 0
         self._sessions = {session: SessionTally(end) for session, end in session_ends.items()}
 
@@ -190,7 +192,7 @@ class Replay:
             behind += len(part.received)
             for item in part.received:
                 self._tally(item)
-        return Remainder(behind, max(end - self._position, 0), self._unusable, self._sessions)
+        return Remainder(behind, max(end - self._position, 0), self._unusable, self._replaced_times, self._sessions)
 
     async def elsewhere(self) -> list[int]:
         """Return the other partitions that hold events of the run. Raises: KafkaError, ReplayError."""
@@ -225,6 +227,7 @@ class Replay:
                 plan = self._plan(items, left_out)
             stored.add(table)
         self._unusable += len(plan.dead)
+        self._replaced_times += sum(replaced.times for replaced in plan.replaced_times)
         # First into the fork with seeded writers, then into the run's state.
         self._state = plan.states[self._run].settle().settle()
 

@@ -14,6 +14,7 @@ from stepwell.api.http import ApiHttp
 from stepwell.api.views import ReadOnlyDict, ReadOnlyList, SummaryView, read_only
 from stepwell.errors import UnsupportedError
 from stepwell.values.arrays import restore_value
+from stepwell.values.metadata import restore_floats
 from stepwell_schemas.rules.identifiers import RunPath
 
 EXACT: Final = {"nan": "literal"}
@@ -99,7 +100,8 @@ class RunInfo:
     @property
     def config(self) -> ReadOnlyDict:
         """The run's configuration, a read-only dict."""
-        return ReadOnlyDict(self._full_info().get("config") or {}, edit_remedy(self.run_path, "config"))
+        stored = self._full_info().get("config") or {}
+        return ReadOnlyDict(restore_floats(stored), edit_remedy(self.run_path, "config"))
 
     @property
     def summary(self) -> SummaryView:

@@ -12,6 +12,7 @@ from stepwell_schemas.rules.identifiers import RunPath, check_identifier
 _SCHEMES: Final = ("http://", "https://")
 _RUNS: Final = {"runs", "sweeps"}
 _RUN_FORMS: Final = "must have the form entity/project/run_id, or be the address of the run's page"
+_RUNS_FORMS: Final = "must have the form entity/project or entity/project/run_id, or be the address of such a page"
 _PROJECT_FORMS: Final = "must have the form entity/project, or be the address of the project's page"
 
 
@@ -49,6 +50,22 @@ def parse_project_path(path: str | Sequence[str], base_url: str = "", entity: st
     if len(parts) != 2:
         raise IdentifierError("project path", str(path), _PROJECT_FORMS)
     return check_identifier("entity", parts[0]), check_identifier("project", parts[1])
+
+
+def parse_runs_path(path: str, base_url: str = "") -> RunPath | tuple[str, str]:
+    """Parse what names a run, or a project as all of its runs, in the forms of the two functions above.
+
+    `entity/project` and `entity/project/runs` are a project, `entity/project:run_id` is a run.
+
+    Raises:
+        IdentifierError: for any other form, or an invalid part.
+    """
+    parts = _split(path, base_url)
+    if (len(parts) == 2 and ":" not in parts[1]) or (len(parts) == 3 and parts[2] in _RUNS):
+        return parse_project_path(path, base_url)
+    if len(parts) < 2:
+        raise IdentifierError("runs", path, _RUNS_FORMS)
+    return parse_run_path(path, base_url)
 
 
 def _split(path: str | Sequence[str], base_url: str) -> list[str]:

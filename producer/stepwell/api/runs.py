@@ -7,12 +7,15 @@ from itertools import islice
 from typing import Any, Literal, overload
 
 from stepwell.api.run import ApiRun
+from stepwell.terminal import notify
 
 Info = Mapping[str, Any]
 
 
 class Runs(Sequence[ApiRun]):
     """Runs in the requested order; the length is the total when the first page was read.
+
+    Keys of the filter and the order that no run of the project has, such as misspelt ones, are reported on stderr.
 
     Args:
         page: returns the page at a cursor, None for the first page. build: creates a run from a document.
@@ -108,3 +111,5 @@ class Runs(Sequence[ApiRun]):
         self._next = body["next"]
         if cursor is None:
             self._total = body["total"]
+            if unknown := body.get("unknown_keys"):
+                notify(f"no run of the project has {', '.join(unknown)}, of the filter or the order")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stepwell.delivery.journal_content import items_content, large_integers
 from stepwell.journal.format import JournalInfo, Position
-from stepwell.journal.reader import JournalItem, JsonRow, MediaRecord, MetaEvent, Rows
+from stepwell.journal.items import JournalItem, JsonRow, MediaRecord, MetaEvent, Rows
 from stepwell.journal.row_layout import BOOL_CODE, INT_CODE, Layout
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import (

@@ -26,7 +26,7 @@ class Blocked(StrEnum):
     BROKER_ERROR = "broker-error"
     """The brokers answer with another error."""
     SENDER_STOPPED = "sender-stopped"
-    """The sender thread could not start, or has ended."""
+    """The sender thread could not start, or has had an error; it is tried again."""
 
 
 _NO_TOPIC: Final = ("UnknownTopicOrPartitionError", "InvalidTopicError")

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from stepwell.delivery.batching import EncodedEvent, EventContent, encode_events, split_into_events
 from stepwell.journal.format import JournalInfo, Position
-from stepwell.journal.reader import JournalItem, JsonRow, MetaEvent, Rows
+from stepwell.journal.items import JournalItem, JsonRow, MetaEvent, Rows
 from stepwell.journal.row_layout import Layout
 from stepwell_schemas.limits import KIB, SEND_BATCH_BYTES
 from stepwell_schemas.rules.steps import StepState

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stepwell.journal.reader import JournalItem, JsonRow, Rows
+from stepwell.journal.items import JournalItem, JsonRow, Rows
 from stepwell.journal.row_layout import BOOL_CODE, INT_CODE, Layout
 from stepwell_schemas.limits import FLOAT64_EXACT_INT
 from stepwell_schemas.rules.content import MASK, cells_content, key_weights, row_content, rows_content

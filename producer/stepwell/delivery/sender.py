@@ -6,18 +6,13 @@ a new connection, which follows brokers that have moved.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import socket
-import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stepwell.delivery.blocked import Blocked, classify_error
 from stepwell.delivery.orphans import Orphans
 from stepwell.delivery.other_runs import OtherRuns
-from stepwell.delivery.reconnect import DRAIN_PAUSE_SECONDS
+from stepwell.delivery.sender_thread import SenderThread
 from stepwell.journal.journal import Journal
 from stepwell.service_errors import START_REMEDY
 from stepwell.terminal import notify
@@ -31,73 +26,8 @@ if TYPE_CHECKING:
     from stepwell.journal.reader import Reader
     from stepwell.settings import ProducerSettings
 
-_STOP_GRACE_SECONDS: Final = 1.0
 _FORKS_POLL_SECONDS: Final = 2.0
 _ORPHANS_POLL_SECONDS: Final = 15.0
-
-
-class Delivery(Protocol):
-    """Delivery of a session's journals during the run."""
-
-    @property
-    def error(self) -> str:
-        """Reason why nothing is delivered now, "" if delivery works."""
-
-    @property
-    def blocked(self) -> Blocked:
-        """Reason why nothing is delivered now, as a code."""
-
-    @property
-    def set_aside(self) -> int:
-        """Number of records that could not be delivered and were set aside."""
-
-    @property
-    def content(self) -> int:
-        """Content of the session's acknowledged rows (`rules.content`)."""
-
-    @property
-    def recovered(self) -> int:
-        """Number of records delivered from orphaned journals."""
-
-    def start(self) -> None:
-        """Start delivery."""
-
-    def add_journal(self, journal: Journal) -> None:
-        """Deliver another journal of this session, too."""
-
-    def expect_forks(self) -> None:
-        """Check regularly for orphaned journals of forked children."""
-
-    def drain(self, timeout: float) -> None:
-        """Deliver the remaining records, for at most `timeout` seconds, and stop."""
-
-    def remove_recovered(self) -> None:
-        """Remove the journals of earlier sessions that were delivered."""
-
-
-class NoDelivery:
-    """No-op delivery for offline and disabled runs."""
-
-    error = ""
-    blocked = Blocked.NOTHING
-    set_aside = 0
-    content = 0
-    recovered = 0
-
-    def start(self) -> None:
-        """Do nothing."""
-
-    def add_journal(self, journal: Journal) -> None:
-        """Do nothing: the journal stays in its folder."""
-
-    def expect_forks(self) -> None:
-        """Do nothing: journals of children stay in their folder."""
-
-    def drain(self, timeout: float) -> None:
-        """Do nothing."""
-
-    def remove_recovered(self) -> None:
-        """Do nothing."""
 
 
 class _Lane(NamedTuple):
@@ -118,16 +48,6 @@ def _lane(journal: Journal, producer: EventProducer, topic: str) -> _Lane:
     return _Lane(journal, reader, publisher)
 
 
-class _Loop(asyncio.SelectorEventLoop):
-    """An event loop that resolves host names in its own thread.
-
-    At interpreter shutdown, when runs drain, no executor thread can be started.
-    """
-
-    async def getaddrinfo(self, host: Any, port: Any, **more: Any) -> Any:
-        return socket.getaddrinfo(host, port, **more)
-
-
 class Sender:
     """Delivers orphaned journals, then `journal`, until it is drained or the timeout ends it."""
 
@@ -140,7 +60,7 @@ class Sender:
         page: str = "",
     ) -> None:
         """Prepare delivery. `page`: a notice of the run's page, printed once there is a server."""
-        self._thread = threading.Thread(target=self._run, name="stepwell-sender", daemon=True)
+        self._thread = SenderThread(journal, self._main, self._report_stop, settings.retry_seconds)
         self._journal = journal
         self._settings = settings
         self._orphans = orphans
@@ -157,11 +77,7 @@ class Sender:
         self._reported: Blocked | None = None
         self._lanes: list[_Lane] = []
         self._life: SignOfLife | None = None
-        self._draining = False
         self._drained = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._wake: asyncio.Event | None = None
 
     @property
     def error(self) -> str:
@@ -191,13 +107,8 @@ class Sender:
         return self._orphans.delivered
 
     def start(self) -> None:
-        """Start the thread."""
-        self._journal.sender_alive = True
-        try:
-            self._thread.start()
-        except RuntimeError as error:  # the thread limit is reached, or the interpreter shuts down
-            self._journal.sender_alive = False
-            self._report_failure(Blocked.SENDER_STOPPED, f"the sender can't start: {error}")
+        """Start the thread; if that fails, it is tried again."""
+        self._thread.start()
 
     def add_journal(self, journal: Journal) -> None:
         """Deliver another journal of this session, too."""
@@ -210,44 +121,17 @@ class Sender:
 
     def drain(self, timeout: float) -> None:
         """Deliver the remaining records, for at most `timeout` seconds, and stop."""
-        if not self._thread.is_alive():
-            return
-        self._draining = True
-        self._call(lambda: self._wake.set() if self._wake else None)
-        self._thread.join(max(0.0, timeout))
-        if self._thread.is_alive():
+        if not self._thread.end(max(0.0, timeout)):
             self._blocked = self.blocked or Blocked.NO_ACKNOWLEDGEMENT
             older = "; an older journal of this run comes first" if self._blocked is Blocked.OLDER_JOURNAL else ""
             self._error = self._error or self._orphans.error or f"not delivered within {timeout:g} s{older}"
-            self._call(lambda: self._task.cancel() if self._task else None)
-            self._thread.join(_STOP_GRACE_SECONDS)
+            self._thread.cancel()
 
     def remove_recovered(self) -> None:
         """Remove the journals of earlier sessions that were delivered."""
         self._orphans.remove_delivered()
 
-    def _call(self, action: Callable[[], object]) -> None:
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended in the meantime
-                self._loop.call_soon_threadsafe(action)
-
-    def _run(self) -> None:
-        """Run the event loop until everything is delivered after `drain`."""
-        try:
-            with contextlib.suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=_Loop) as runner:
-                runner.run(self._main())
-        except Exception as error:
-            # Boundary of the thread: whatever happens, the journal has all data and training continues.
-            self._report_failure(Blocked.SENDER_STOPPED, f"the sender stopped: {type(error).__name__}: {error}")
-        finally:
-            self._journal.sender_alive = False
-
     async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
-        self._wake = asyncio.Event()
-        if self._draining:  # drain() was called before this thread had an event loop
-            self._wake.set()
         # Imported in this thread, so that `import stepwell` and `init()` stay fast.
         from aiokafka.errors import KafkaError
 
@@ -255,7 +139,7 @@ class Sender:
         from stepwell.delivery.sign_of_life import SignOfLife
         from stepwell.errors import NotConnectedError
 
-        self._life = SignOfLife(self._journal.info, time.monotonic())
+        self._life = self._life or SignOfLife(self._journal.info, time.monotonic())
         connection = BrokerConnection(self._settings, self._journal.info.run_id)
         while not self._drained:
             before = self._count_delivered()
@@ -268,20 +152,13 @@ class Sender:
                 remedy = error.remedy if isinstance(error, NotConnectedError) else remedy
                 self._report_failure(blocked, str(error) or type(error).__name__, remedy)
                 # Brokers that were reachable before may come back; if none ever was, don't wait at the end.
-                if self._draining and not connection.connected:
+                if self._thread.ending and not connection.connected:
                     return
                 delay = connection.failed(error, progressed=self._count_delivered() > before)
-            await self._pause(delay)
+            await self._thread.pause(delay)
 
     def _count_delivered(self) -> int:
         return self.recovered + sum(journal.acknowledged.sequence for journal in self._journals)
-
-    async def _pause(self, seconds: float) -> None:
-        if self._wake is not None and not self._wake.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), seconds)
-        elif self._draining:
-            await asyncio.sleep(min(seconds, DRAIN_PAUSE_SECONDS))
 
     async def _deliver(self, connection: BrokerConnection) -> None:
         """Deliver over a new connection until it fails, or until everything is delivered after `drain`."""
@@ -309,7 +186,7 @@ class Sender:
     async def _deliver_once(self, producer: EventProducer, topic: str) -> None:
         """Send the available records, or wait if there are none; set `_drained` after the last record."""
         # Read before the ends below: everything logged before the drain then lies before these ends.
-        draining, lanes = self._draining, self._lanes
+        draining, lanes = self._thread.ending, self._lanes
         lanes += [_lane(journal, producer, topic) for journal in self._journals[len(lanes) :]]
         await self._give_sign_of_life(producer, topic)
         ends = [lane.journal.end for lane in lanes]
@@ -326,7 +203,7 @@ class Sender:
         if not draining:
             # One part at a time: the run's own records come first.
             if self._others is None or not await self._others.send_part(producer, topic):
-                await self._pause(self._settings.poll_seconds)
+                await self._thread.pause(self._settings.poll_seconds)
             return
         self._drained = True
         for journal, reader, _ in lanes:
@@ -356,13 +233,17 @@ class Sender:
             journal.begin_segment_next()
         return sent
 
+    def _report_stop(self, error: str) -> None:
+        self._report_failure(Blocked.SENDER_STOPPED, error)
+
     def _report_failure(self, blocked: Blocked, error: str, remedy: str = "") -> None:
         """Keep a failure, and print it unless the last one had the same reason."""
         self._blocked, self._error = blocked, error
         if self._reported is not blocked:
             self._reported = blocked
+            when = "the sender starts again" if blocked is Blocked.SENDER_STOPPED else "a server answers"
             notify(
-                f"{error}: training continues; data are kept in {self._journal.path} and sent when a server answers; "
+                f"{error}: training continues; data are kept in {self._journal.path} and sent when {when}; "
                 + (f"{remedy}, or deliver them later with `stepwell sync`" if remedy else "or with `stepwell sync`")
             )
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stepwell.delivery.cutting import OutgoingEvent
-from stepwell.journal.reader import JsonRow, MediaRecord, Rows
+from stepwell.journal.items import JsonRow, MediaRecord, Rows
 from stepwell_schemas.rules.steps import COMMIT_FALSE, COMMIT_TRUE, NO_STEP
 
 SUFFIX: Final = ".rejected"

@@ -17,7 +17,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,55 +35,13 @@ from stepwell.journal.format import (
     TAG_ROW,
     Position,
 )
+from stepwell.journal.items import JournalItem, JsonRow, MediaRecord, MetaEvent, Rows, requested_steps, row_dtype
 from stepwell.journal.row_layout import Layout
 from stepwell.journal.segments import Place, Segment, find_segment, first_position
 from stepwell_schemas.limits import MIB
 from stepwell_schemas.rules.steps import StepState, resolve
 
 _TAIL_BYTES: Final = 64 * MIB
-_NUMPY_CODES: Final = {"d": "<f8", "q": "<i8", "?": "?"}
-
-
-class Rows(NamedTuple):
-    """A block of packed rows: a structured array with `timestamp`, `asked`, `commit` and a `v<n>` per code run."""
-
-    layout: Layout
-    array: NDArray[Any]
-    end: int
-
-
-class JsonRow(NamedTuple):
-    """One row without a layout: `{"t": µs, "s": asked step, "c": commit code, "d": {key: [kind, value]}}`."""
-
-    row: dict[str, Any]
-    size: int
-    end: int
-
-
-class MetaEvent(NamedTuple):
-    """An event other than a row: its `event` name, and its fields."""
-
-    fields: dict[str, Any]
-    end: int
-
-
-class MediaRecord(NamedTuple):
-    """A chunk of a media file: `head` has `sha256`, `index`, `count`, `size`, `content_type` and `timestamp`."""
-
-    head: dict[str, Any]
-    data: bytes
-    end: int
-
-
-JournalItem = Rows | JsonRow | MetaEvent | MediaRecord
-
-
-def requested_steps(item: JournalItem) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
-    """Return the requested steps and commit codes of an item's rows, as `steps.resolve` takes them."""
-    if isinstance(item, Rows):
-        return item.array["asked"].astype(np.int64), item.array["commit"].astype(np.int8)
-    rows = [item.row] if isinstance(item, JsonRow) else []
-    return np.array([row["s"] for row in rows], np.int64), np.array([row["c"] for row in rows], np.int8)
 
 
 class Reader:
@@ -314,18 +272,3 @@ def _text_and_content(body: bytes, tag: int) -> tuple[bytes, bytes]:
     (length,) = MEDIA_HEAD.unpack_from(body)
     start = MEDIA_HEAD.size + length
     return body[MEDIA_HEAD.size : start], body[start:]
-
-
-def row_dtype(layout: Layout) -> np.dtype[Any]:
-    """Return the numpy type of a layout's records, heads included; one field for each run of equal codes."""
-    fields: list[Any] = [
-        ("size", "<u4"),
-        ("crc", "<u4"),
-        ("tag", "<u4"),
-        ("timestamp", "<i8"),
-        ("asked", "<i8"),
-        ("commit", "u1"),
-    ]
-    for number, (code, first, end) in enumerate(layout.code_runs()):
-        fields.append((f"v{number}", _NUMPY_CODES[code], (end - first,)))
-    return np.dtype(fields)

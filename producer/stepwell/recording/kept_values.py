@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from stepwell.recording.metric_tracking import to_python_scalar
 from stepwell.values.arrays import restore_value
+
+PLAIN_KINDS: Final = frozenset({"number", "string", "bool"})
+"""Kinds whose cells hold the value itself; cells of other kinds hold its JSON."""
 
 
 class JsonText(NamedTuple):

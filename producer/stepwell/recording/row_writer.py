@@ -21,22 +21,18 @@ from stepwell.media.journal_files import MediaFiles
 from stepwell.media.references import media_cell
 from stepwell.recording.cells import ROW_MAX_BYTES, VALUE_BYTES, build_cells, split_row
 from stepwell.recording.figures import Figures
-from stepwell.recording.kept_values import JsonText, keep_json_value, to_logged_value
+from stepwell.recording.kept_values import PLAIN_KINDS, JsonText, keep_json_value, to_logged_value
 from stepwell.recording.metric_tracking import MetricTracker, ValueObserver, with_step_metrics
+from stepwell.recording.row_notices import RowNotices
+from stepwell.recording.step_counter import NO_ROW, StepCounter
 from stepwell.recording.summary import Metric
-from stepwell.terminal import notify
 from stepwell.values.arrays import restore_value
 from stepwell.values.convert import Cell, to_cell
 from stepwell_schemas.errors import KeyRuleError
 from stepwell_schemas.limits import MAX_STEP, MEDIA_MAX_BYTES
-from stepwell_schemas.rules.keys import check_key, fold_key
+from stepwell_schemas.rules.keys import check_key
 from stepwell_schemas.rules.metric_definitions import LEFT_OUT
 from stepwell_schemas.rules.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TRUE, NO_STEP, check_step
-
-_PLAIN_KINDS: Final = frozenset({"number", "string", "bool"})
-"""Kinds whose cells hold the value itself; cells of other kinds hold its JSON."""
-
-_NO_ROW: Final = -1
 
 MAX_LAYOUTS: Final = 1_024
 """Layouts kept in memory; further combinations of keys and types are written as JSON records."""
@@ -47,34 +43,24 @@ _pack_head = RECORD_HEAD.pack
 _crc32 = zlib.crc32
 
 
-class RowWriter:
-    """Writes the rows of one writer. Thread-safe, and safe to call from signal handlers.
-
-    Attributes:
-        current: the step of the next `log()`. conflicts: number of calls that asked for a step below it.
-        rejected: number of values that could not be stored.
-    """
+class RowWriter(StepCounter):
+    """Writes the rows of one writer. Thread-safe, and safe to call from signal handlers."""
 
     def __init__(self, journal: Journal, current: int, label: str, media_max_bytes: int = MEDIA_MAX_BYTES) -> None:
-        self.journal = journal
-        journal.current_step = self._current_step
-        self._files = MediaFiles(journal, media_max_bytes, self._reject_part)
-        self.current = current
-        self.conflicts = 0
-        self.rejected = 0
-        # The last step at which a call wrote without advancing: if it is the current one, its row has begun. Calls that
-        # advance, the frequent case, don't have to change it.
-        self._begun = _NO_ROW
+        super().__init__(journal, current, RowNotices(label))
+        self._files = MediaFiles(journal, media_max_bytes, self._notices.reject_part)
         self._json_rows = self._json_points = 0
-        self._label = label
         self._layouts: dict[RowShape, Layout] = {}
         self._last: tuple[RowShape | None, Layout | None] = (None, None)
         self._json_values: dict[str, tuple[int, Any]] = {}
-        self._spellings: dict[str, str] = {}
-        self._warned: set[str] = set()
         self._tracker = MetricTracker()
         self._on_first_row: Callable[[], None] | None = None
         self._finished = False
+
+    @property
+    def rejected(self) -> int:
+        """Number of values that could not be stored."""
+        return self._notices.rejected
 
     @property
     def rows(self) -> int:
@@ -155,52 +141,6 @@ class RowWriter:
             observer.add(values[index])
         return None
 
-    def _current_step(self) -> tuple[int, bool]:
-        if self.journal.intent is not None:
-            self._apply(self.journal.intent)
-        return self.current, self._begun == self.current
-
-    def _apply(self, intent: tuple[int, int]) -> None:
-        """Count a row that was reserved, unless a signal handler's row has done so. The caller holds the lock."""
-        self._advance(*intent, intent)
-
-    def _advance(self, asked: int, code: int, intent: tuple[int, int] | None = None) -> None:
-        """Apply the step rule to one call: `asked` is a step or NO_STEP. The caller holds the lock.
-
-        A copy of the rule in `stepwell_schemas.rules.steps.advance`, kept for speed: a call of `advance`, which makes a
-        NamedTuple, took 2.1 µs against 0.4 µs here, in a run where `log()` of one metric took 3.7 µs. `log` repeats the
-        case of no step inline. The property test `test_row_writer_steps.py` holds all of it equal to `advance`.
-        """
-        if intent is not None:
-            # No call may come between this comparison and the end of the change: see `appending`.
-            if self.journal.intent is not intent:
-                return
-            self.journal.intent = None
-        before = step = self.current
-        stays = code == COMMIT_FALSE
-        is_conflict = NO_STEP < asked < step
-        if asked >= step:
-            step = asked
-            stays = code != COMMIT_TRUE
-        elif is_conflict:
-            # A row of its own: it replaces no value of the row that has begun.
-            step += self._begun == step
-        if stays:
-            self.current = self._begun = step
-        else:
-            self.current = step + 1
-        if is_conflict:
-            self._count_conflict(asked, before, step)
-
-    def _count_conflict(self, asked: int, before: int, step: int) -> None:
-        self.conflicts += 1
-        if self.conflicts == 1:
-            self._warn(
-                "conflict",
-                f"{self._label}: step {asked} is below the current step {before}: logged at {step}. "
-                "Further conflicts are only counted; the SQL view step_conflicts lists all of them.",
-            )
-
     def _find_layout(self, shape: RowShape, asked: int) -> Layout | None:
         layout = self._layouts.get(shape) or self._new_layout(shape, asked)
         if layout is not None:
@@ -210,9 +150,8 @@ class RowWriter:
     def _new_layout(self, shape: RowShape, asked: int) -> Layout | None:
         keys, kinds = shape
         if self._finished:
-            raise UsageError(
-                f"{self._label}: the run is finished; call init() for another one, or with resume= to continue it"
-            )
+            label, remedy = self._notices.label, "call init() for another one, or with resume= to continue it"
+            raise UsageError(f"{label}: the run is finished; {remedy}")
         self._begin_in_child(asked)
         codes = struct_codes(kinds)
         if codes is None or len(self._layouts) >= MAX_LAYOUTS or not all(type(key) is str for key in keys):
@@ -224,7 +163,7 @@ class RowWriter:
             return None
         if sum(len(key.encode()) + VALUE_BYTES for key in keys) > ROW_MAX_BYTES:
             return None
-        self._note_spellings(keys)
+        self._notices.note_spellings(keys)
         with self.journal.lock:
             layout = self._layouts.get(shape) or self.journal.define(keys, codes)
             self._layouts[shape] = layout
@@ -234,13 +173,13 @@ class RowWriter:
     def _log_as_json(self, data: Mapping[Any, Any], asked: int, code: int) -> None:
         self._begin_in_child(asked)
         try:
-            cells = build_cells(data, self._reject, self._files)
+            cells = build_cells(data, self._notices.reject, self._files)
         except NoRoomError:
             return
         for axis in self._tracker.missing_step_metrics(cells):
             if axis.value is not None:
                 cells[axis.key] = to_cell(axis.value)
-        self._note_spellings(cells)
+        self._notices.note_spellings(cells)
         *first, last = split_row(cells)
         journal = self.journal
         with journal.lock:
@@ -256,7 +195,7 @@ class RowWriter:
             self._json_rows += self._append_cells(last, now, asked, code)
         for key, (kind, value) in cells.items() if self._tracker else ():
             for observer in self._tracker.observers(key):
-                observer.add(value if kind in _PLAIN_KINDS else restore_value(json.loads(value)))
+                observer.add(value if kind in PLAIN_KINDS else restore_value(json.loads(value)))
 
     def media_cell(self, value: Any) -> Cell | None:
         """Store a media value outside a row; return its kind and reference, None for other values.
@@ -275,32 +214,10 @@ class RowWriter:
         if not self.journal.append_json(TAG_ROW, {"t": now, "s": asked, "c": code, "d": cells}, intent):
             return False
         for key, (kind, value) in cells.items():
-            self._json_values[key] = (number, value if kind in _PLAIN_KINDS else JsonText(value))
+            self._json_values[key] = (number, value if kind in PLAIN_KINDS else JsonText(value))
         self._json_points += len(cells)
         self._apply(intent)
         return True
-
-    def _reject(self, key: str, kind: str, rule: str) -> None:
-        self.rejected += 1
-        shown = key if len(key) <= 80 else f"{key[:80]}…"
-        self._warn(f"{shown} {kind}", f"{self._label}: {shown!r} ({kind}) is not stored: {rule}")
-
-    def _reject_part(self, rule: str) -> None:
-        self.rejected += 1
-        self._warn(rule, f"{self._label}: a part of a media value is not stored: {rule}")
-
-    def _note_spellings(self, keys: Any) -> None:
-        for key in keys:
-            first = self._spellings.setdefault(fold_key(key), key)
-            if first != key:
-                self._warn(
-                    f"spelling {key}", f"{self._label}: {key!r} is the metric {first!r} (keys are case-insensitive)"
-                )
-
-    def _warn(self, about: str, message: str) -> None:
-        if about not in self._warned:
-            self._warned.add(about)
-            notify(message)
 
     def finish(self) -> None:
         """Reject further rows: later calls raise UsageError. Logged values stay readable."""
@@ -318,8 +235,8 @@ class RowWriter:
         """In a forked child: reset the parent's counts, and call `on_first_row` before the first row is written."""
         self._json_values = {key: (-1, value) for key, (_, value) in self._newest_values().items()}
         self._forget_layouts()
-        self._json_rows = self._json_points = self.conflicts = self.rejected = 0
-        self._begun = _NO_ROW
+        self._json_rows = self._json_points = self.conflicts = self._notices.rejected = 0
+        self._begun = NO_ROW
         self._on_first_row = on_first_row
 
     def _begin_in_child(self, asked: int) -> None:
@@ -341,7 +258,7 @@ class RowWriter:
         for key, value in known.items():
             # As if logged before the first record, so that every row of this session is newer.
             self._json_values[key] = (-1, keep_json_value(value))
-            self._spellings.setdefault(fold_key(key), key)
+            self._notices.first_spelling(key)
         self._tracker.restore(figures)
 
     def observe(self, find: Callable[[str], ValueObserver | None]) -> None:
@@ -365,7 +282,7 @@ class RowWriter:
             newest = self._newest_values()
         last: dict[str, tuple[int, Any]] = {}
         for key, (number, value) in newest.items():
-            shown = self._spellings.get(fold_key(key), key)
+            shown = self._notices.first_spelling(key)
             if shown not in last or last[shown][0] <= number:
                 last[shown] = number, value
         summaries = {key: self._tracker.summary(key, to_logged_value(value)) for key, (_, value) in last.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from stepwell.values.config_objects import find_members
@@ -94,6 +94,17 @@ class Config(MutableMapping[str, Any]):
         owner = Owner(lambda path, given: MetadataConversion(self._report).convert_member(path, given), changed)
         adopted = owner.adopt(value, key)
         return adopted
+
+
+def select_keys(
+    values: Mapping[Any, Any], included: Sequence[str] | None, excluded: Sequence[str] | None
+) -> dict[Any, Any]:
+    """Return the items with included keys (all if none are given) that are not excluded."""
+    return {
+        key: value
+        for key, value in values.items()
+        if (not included or key in included) and (not excluded or key not in excluded)
+    }
 
 
 def as_mapping(values: Any) -> Mapping[Any, Any]:

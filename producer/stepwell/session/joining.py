@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Script = tuple[str, str, str]
 """Entity, project, and the file name of the script."""
 
+_MAIN_PROCESS: Final = "main process"
+"""Claim of a process that is no worker, and has no name."""
+
 _joined: Final[Counter[Script]] = Counter()
 """Number of runs that this process has joined by the id of its launch."""
 
@@ -53,17 +56,29 @@ def choose_run(given: Any, rule: str, launch: Launch, script: Script) -> ChosenR
     return ChosenRun(run_id, {"never": "", "must": "allow"}.get(rule, rule), primary)
 
 
+def claim_unnamed(claims: NodeClaims) -> str:
+    """Return the writer of a process without a name: the unnamed one, or for further workers one of their own."""
+    if not is_worker():
+        # A worker that keeps the unnamed writer between its runs sees by it that the writer is taken.
+        claims.owns(_MAIN_PROCESS)
+        claims.owns_writer("")
+        return ""
+    own = f"process-{os.getpid()}"
+    has_own = claims.has_had_writer(own) or claims.is_held_elsewhere(_MAIN_PROCESS)
+    writer = "" if not has_own and claims.owns_writer("") else own
+    claims.keep_writer(writer)
+    return writer
+
+
 def claim_writer(spec: RunSpec, claims: NodeClaims, settings: ProducerSettings, rule: str) -> RunSpec:
     """Return the specification under a writer's name that no other living process of this node has.
 
     Processes without a name share the run's unnamed writer, except for workers of multiprocessing: they log the same
-    keys at the same steps as their parent and one another, and would replace one another's rows. Their names do not
-    come back, since a pool starts its workers one after the other, too.
+    keys at the same steps as their parent and one another, and would replace one another's rows. The first one has the
+    unnamed writer, and each keeps its writer as long as it lives: a pool's tasks open their runs one after the other,
+    too. The other names do not come back.
     """
-    if spec.writer:
-        writer = claims.claim_writer(spec.writer)
-    else:
-        writer = "" if claims.owns_writer("") or not is_worker() else f"process-{os.getpid()}"
+    writer = claims.claim_writer(spec.writer) if spec.writer else claim_unnamed(claims)
     if writer == spec.writer:
         return spec
     other = f"writes as {spec.writer}" if spec.writer else "logs to this run"

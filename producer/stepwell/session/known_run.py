@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from stepwell.recording.figures import Figures, stored_figures
+from stepwell.values.metadata import restore_floats
 from stepwell_schemas.rules.metric_definitions import Definition, find_definition
 
 
@@ -19,7 +20,8 @@ class KnownRun:
 
     Attributes:
         name, notes, tags, group, job_type: "" or empty if none was given.
-        config: in JSON's types. by_hand: the values of the summary that the user set.
+        config: in JSON's types, with NaN and ±Inf as floats. by_hand: likewise, the values of the summary that the
+            user set.
         logged: each metric's last value in JSON's types, or the summary that its definition requests.
         figures: the figures of the metrics whose definitions request any.
         definitions: by name, in order of definition.
@@ -54,8 +56,8 @@ class KnownRun:
             tags=tuple(document.get("tags") or ()),
             group=str(document.get("group") or ""),
             job_type=str(document.get("job_type") or ""),
-            config=dict(document.get("config") or {}),
-            by_hand={key: value for key, value in summary.items() if key in set_by_user},
+            config=restore_floats(document.get("config") or {}),
+            by_hand=restore_floats({key: value for key, value in summary.items() if key in set_by_user}),
             logged=logged,
             figures=_read_figures(logged, definitions, moments),
             definitions={definition.name: definition for definition in definitions},

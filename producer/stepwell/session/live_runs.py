@@ -9,6 +9,7 @@ import weakref
 from typing import TYPE_CHECKING, Final
 
 from stepwell.session.exits import is_worker, process_end
+from stepwell.session.node_claims import release_kept
 from stepwell.session.spec import FINISH_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def _finish_all() -> None:
     for run in list(_Current.live):
         left = max(0.0, deadline - time.monotonic())
         run.end_as(end, timeout=min(left, CHILD_EXIT_SECONDS) if run.forked else left, error=error)
+    release_kept()
 
 
 def drain_all(seconds: float) -> None:

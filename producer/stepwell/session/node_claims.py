@@ -2,8 +2,8 @@
 
 A claim is a `flock` on a file below the system's temporary folder, named after the run and what is claimed. The kernel
 releases it when the process ends, so that another process takes over. Two processes that start at the same time can't
-both have it. Other hosts are not seen: a journal there may belong to a process that has just been killed, whose
-successor must keep its name.
+both have it. A worker of multiprocessing keeps its writer's name between its runs. Other hosts are not seen: a journal
+there may belong to a process that has just been killed, whose successor must keep its name.
 
 Where there is no such folder, everything is granted, as if there were no other process.
 """
@@ -24,6 +24,11 @@ from stepwell_schemas.rules.identifiers import RunPath
 _FOLDER_PREFIX: Final = "stepwell_node_"
 _NAMES_AT_MOST: Final = 1_000
 _DIGEST_CHARS: Final = 32
+_KEPT_AT_MOST: Final = 16
+"""Claims that a process keeps after their session, a descriptor each; beyond them, the oldest is released."""
+
+_kept: Final[dict[Path, tuple[int, int]]] = {}
+"""Locks that this process keeps, each with the process that took it: a forked child has the table of its parent."""
 
 
 def number_writer(writer: str, number: int) -> str:
@@ -38,6 +43,7 @@ class NodeClaims:
         self._prefix = f"{destination}\0{run}\0"
         self._folder = _open_folder()
         self._held: dict[str, tuple[int, Path]] = {}
+        self._lasting = ""
         self._pid = os.getpid()
 
     def claim_writer(self, writer: str) -> str:
@@ -56,9 +62,9 @@ class NodeClaims:
         """Return whether this session has the claim; takes it if no living process of this node has it."""
         if self._folder is None or what in self._held:
             return True
-        path = self._folder / hashlib.sha256(f"{self._prefix}{what}".encode()).hexdigest()[:_DIGEST_CHARS]
+        path = self._path(self._folder, what)
         try:
-            lock = _lock(path)
+            lock = _kept.pop(path)[0] if self._keeps(path) else _lock(path)
         except OSError:
             return True
         if lock is None:
@@ -66,15 +72,58 @@ class NodeClaims:
         self._held[what] = (lock, path)
         return True
 
+    def is_held_elsewhere(self, what: str) -> bool:
+        """Return whether another session of this node has a claim."""
+        if self._folder is None or what in self._held:
+            return False
+        path = self._path(self._folder, what)
+        lock = locks.try_lock(path)
+        if lock is not None:
+            locks.release(lock)
+        return lock is None and path.exists()
+
+    def has_had_writer(self, writer: str) -> bool:
+        """Return whether an earlier session of this process has had a writer's name, and kept it."""
+        return self._folder is not None and self._keeps(self._path(self._folder, f"writer/{writer}"))
+
+    def keep_writer(self, writer: str) -> None:
+        """Claim a writer's name, also for later sessions of this process: `release` keeps it."""
+        self._lasting = f"writer/{writer}"
+        self.owns(self._lasting)
+
     def release(self) -> None:
-        """Release all claims. In a forked child this does nothing: they are its parent's."""
+        """Release all claims, except for the one that is kept.
+
+        In a forked child this does nothing: they are its parent's.
+        """
         if self._pid != os.getpid():
             return
-        for lock, path in self._held.values():
-            with contextlib.suppress(OSError):
-                path.unlink()
-            locks.release(lock)
+        for what, (lock, path) in self._held.items():
+            if what == self._lasting:
+                _kept[path] = lock, self._pid
+            else:
+                _release(lock, path)
         self._held.clear()
+        release_kept(_KEPT_AT_MOST)
+
+    def _path(self, folder: Path, what: str) -> Path:
+        return folder / hashlib.sha256(f"{self._prefix}{what}".encode()).hexdigest()[:_DIGEST_CHARS]
+
+    def _keeps(self, path: Path) -> bool:
+        return _kept.get(path, (0, 0))[1] == self._pid
+
+
+def release_kept(at_most: int = 0) -> None:
+    """Release the claims that this process keeps, except for the latest ones."""
+    own = [path for path, (_, pid) in _kept.items() if pid == os.getpid()]
+    for path in own[: max(len(own) - at_most, 0)]:
+        _release(_kept.pop(path)[0], path)
+
+
+def _release(lock: int, path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+    locks.release(lock)
 
 
 def _lock(path: Path) -> int | None:

@@ -19,6 +19,7 @@ from stepwell.delivery.journal_folders import (
 from stepwell.delivery.order import JournalEntry, find_succession
 from stepwell.delivery.orphans import Orphans
 from stepwell.delivery.other_runs import OtherRuns, find_waiting
+from stepwell.delivery.protocol import Delivery, NoDelivery
 from stepwell.errors import JournalError
 from stepwell.journal import locks
 from stepwell.journal.format import JournalInfo
@@ -34,7 +35,6 @@ from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.streams import stream_writer
 
 if TYPE_CHECKING:
-    from stepwell.delivery.sender import Delivery
     from stepwell.settings import ProducerSettings
 
 _SESSION_BYTES: Final = 8
@@ -55,7 +55,7 @@ class SessionOutput(NamedTuple):
 def open_session(spec: RunSpec, settings: ProducerSettings) -> SessionOutput:
     """Open a session without starting its delivery. Raises: JournalError if the writer's name is too long."""
     # Imported here: asyncio would take a third of the time of `import stepwell`.
-    from stepwell.delivery.sender import NoDelivery, Sender
+    from stepwell.delivery.sender import Sender
 
     session = secrets.token_hex(_SESSION_BYTES)
     started = time.time_ns() // 1000

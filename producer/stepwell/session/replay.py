@@ -10,18 +10,20 @@ from typing import Any, Final
 
 from stepwell.delivery.order import JournalEntry
 from stepwell.errors import JournalError
-from stepwell.journal.reader import JournalItem, JsonRow, MetaEvent, Reader, Rows
+from stepwell.journal.items import JournalItem, JsonRow, MetaEvent, Rows
+from stepwell.journal.reader import Reader
 from stepwell.journal.segments import first_position
 from stepwell.journal.stored import StoredJournal
 from stepwell.recording.figures import array_figures
+from stepwell.recording.kept_values import PLAIN_KINDS
 from stepwell.recording.metric_tracking import SummaryTracker
 from stepwell.session.known_run import KnownRun
+from stepwell.values.metadata import restore_floats
 from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.metric_definitions import Definition, find_definition
 from stepwell_schemas.rules.streams import DEFAULT, parse_stream
 from stepwell_schemas.rules.writers import FIRST_RANK, UNNAMED
 
-_PLAIN_KINDS: Final = {"number", "string", "bool"}
 _PRIMARY: Final = (UNNAMED, FIRST_RANK)
 _DESCRIPTION: Final = {
     "display_name": "name",
@@ -109,7 +111,7 @@ class Replay:
                 changed: dict[str, Any] = {name: tuple(value) if name == "tags" else value}
                 self._known = replace(self._known, **changed)
         for target, name in ((self._config, "config"), (self._by_hand, "summary")):
-            target.update(fields.get(name) or {})
+            target.update(restore_floats(fields.get(name) or {}))
             for key in fields.get(f"{name}_remove") or ():
                 target.pop(key, None)
         for stored in fields.get("metrics") or ():
@@ -128,7 +130,7 @@ class Replay:
                     self._tracker(shown).merge(array_figures(column))
 
     def _apply_json(self, key: str, kind: str, value: Any, writer: str) -> None:
-        shown = self._set_last(key, value if kind in _PLAIN_KINDS else json.loads(value), writer)
+        shown = self._set_last(key, value if kind in PLAIN_KINDS else json.loads(value), writer)
         if shown and kind == "number":
             self._tracker(shown).add(value)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -12,13 +11,13 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from stepwell.delivery.stored_content import is_same
 from stepwell.errors import JournalError, UsageError
 from stepwell.journal.format import TAG_EVENT
 from stepwell.recording.row_writer import RowWriter
 from stepwell.recording.summary import Summary
 from stepwell.session.alerts import AlertLevel, Alerts
 from stepwell.session.artifacts import RunArtifacts
+from stepwell.session.closing import close_session
 from stepwell.session.config import Config
 from stepwell.session.copies import restore_run
 from stepwell.session.exits import End, end_by_exception, end_by_request, end_by_signal
@@ -26,7 +25,7 @@ from stepwell.session.ingest_status import IngestStatus, wait_until_ingested
 from stepwell.session.node_claims import NodeClaims
 from stepwell.session.open import SessionOutput
 from stepwell.session.primacy import Primacy
-from stepwell.session.receipt import Receipt, find_set_aside_files
+from stepwell.session.receipt import Receipt
 from stepwell.session.shown_run import ShownRun
 from stepwell.session.side_streams import STDERR, STDOUT, SideStreams
 from stepwell.session.spec import FINISH_TIMEOUT_SECONDS, RunSpec
@@ -159,8 +158,11 @@ class Run(ShownRun, RunArtifacts):
         journal.close()
         self._delivery.drain(timeout if self._spec.primary else max(deadline - time.monotonic(), 0.0))
         stored = self._wait_until_ingested(deadline - time.monotonic())
-        self._receipt = self._build_receipt(stored)
-        self._release_claims()
+        self._receipt = close_session(
+            SessionOutput(journal, self._delivery), rows, self._side_streams, self._spec, stored
+        )
+        if self._claims is not None:
+            self._claims.release()
         if self._display is not None:
             self._display.stop()
         if not (self._spec.quiet if quiet is None else quiet):
@@ -182,55 +184,6 @@ class Run(ShownRun, RunArtifacts):
         if self._spec.mode != "online" or not delivered:
             return IngestStatus()
         return wait_until_ingested(self._settings, self._spec.path, self._journal.info.session, delivered, seconds)
-
-    def _build_receipt(self, stored: IngestStatus) -> Receipt:
-        """Release the journal, delete it if it was delivered in full, and return the receipt."""
-        journal, rows = self._journal, self._rows
-        self._delivery.remove_recovered()
-        delivered = journal.acknowledged.sequence
-        pending = journal.sequence - delivered
-        error = self._delivery.error or journal.problem
-        if journal.deleted:
-            error = error or "the journal was deleted during the run"
-            if pending or self._spec.keep_journal:
-                try:
-                    journal.save()
-                except OSError as failed:
-                    error = f"the journal was deleted and can't be restored: {failed.strerror}"
-        elif not pending and not self._spec.keep_journal:
-            journal.remove()
-        journal.release()
-        journals = [journal.path, *self._side_streams.journals()]
-        side_streams = self._side_streams.release()
-        pending_beside = sum(stream.pending for stream in side_streams)
-        if self._spec.auto_file:
-            with contextlib.suppress(OSError):
-                self._spec.auto_file.unlink(missing_ok=True)
-        session, lost = stored.stored, journal.dropped + self._delivery.set_aside
-        return Receipt(
-            self.path,
-            logged=rows.rows,
-            points=rows.points,
-            delivered=delivered,
-            pending=pending,
-            stored=stored.points,
-            stored_note=stored.note,
-            conflicts=rows.conflicts if stored.points is None else stored.conflicts,
-            dead_letters=stored.dead_letters,
-            rejected=rows.rejected,
-            dropped=journal.dropped,
-            recovered=self._delivery.recovered,
-            lines_dropped=self._side_streams.lines_dropped,
-            pending_beside=pending_beside,
-            journals_beside=tuple(stream.journal for stream in side_streams if stream.journal is not None),
-            journal=journal.path if journal.path.exists() else None,
-            error=error,
-            blocked=str(self._delivery.blocked) if pending or pending_beside else "",
-            set_aside=self._delivery.set_aside,
-            set_aside_files=find_set_aside_files(journals) if self._delivery.set_aside else (),
-            content_same=None if pending or session is None else is_same(session, self._delivery.content, lost),
-            moved=session.moved_rows if session else 0,
-        )
 
     def alert(
         self, title: str, text: str = "", level: str | AlertLevel | None = None, wait_duration: Any = None
@@ -279,10 +232,6 @@ class Run(ShownRun, RunArtifacts):
 
     def _owns(self, what: str) -> bool:
         return self._claims is None or self._claims.owns(what)
-
-    def _release_claims(self) -> None:
-        if self._claims is not None:
-            self._claims.release()
 
     def _send_config(self, values: dict[str, Any], removed: list[str]) -> None:
         for part in split_mapping(values, self._report_unstorable):

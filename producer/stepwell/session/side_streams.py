@@ -26,7 +26,7 @@ from stepwell_schemas.rules.streams import CONSOLE, SYSTEM, stream_key
 if TYPE_CHECKING:
     from stepwell.console.capture import Capture, Write
     from stepwell.console.child import ChildLines
-    from stepwell.delivery.sender import Delivery
+    from stepwell.delivery.protocol import Delivery
     from stepwell.settings import ProducerSettings
     from stepwell.system.sampler import Owns, Sampler
     from stepwell.values.convert import Cell

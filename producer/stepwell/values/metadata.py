@@ -15,7 +15,7 @@ from stepwell.terminal import notify
 from stepwell.values.convert import escape_surrogates
 from stepwell.values.metadata_conversion import OMITTED, MetadataConversion, Report
 from stepwell_schemas.limits import SEND_BATCH_BYTES, TEXT_MAX_BYTES
-from stepwell_schemas.rules.json_values import float_json
+from stepwell_schemas.rules.json_values import FLOATS, float_json
 
 _PATH_CHARS: Final = 80
 _TEXT_RULE: Final = f"must have at most {TEXT_MAX_BYTES:,} bytes"
@@ -73,6 +73,18 @@ def named_floats(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: named_floats(item) for key, item in value.items()}
     return [named_floats(item) for item in value] if isinstance(value, list) else value
+
+
+def restore_floats(value: Any) -> Any:
+    """Return stored metadata with floats in the place of the names of NaN and ±Inf: the inverse of `named_floats`.
+
+    A text that is one of these names becomes a float, too: metadata doesn't distinguish them.
+    """
+    if isinstance(value, str):
+        return FLOATS.get(value, value)
+    if isinstance(value, dict):
+        return {key: restore_floats(item) for key, item in value.items()}
+    return [restore_floats(item) for item in value] if isinstance(value, list) else value
 
 
 def split_mapping(values: Mapping[str, Any], reject: Callable[[str, str], None]) -> list[dict[str, Any]]:

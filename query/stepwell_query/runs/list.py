@@ -20,7 +20,7 @@ from stepwell_query.runs.filters.ast import FilterError, Node, Ref, Source, term
 from stepwell_query.runs.filters.parser import format_ref
 from stepwell_query.runs.filters.summary_paths import Facts, metric_keys
 from stepwell_query.runs.filters.to_sql import condition
-from stepwell_query.runs.list_query import RunStatement, read_facts
+from stepwell_query.runs.list_query import RunStatement, find_unknown, read_facts
 from stepwell_query.runs.metadata import read_metadata
 from stepwell_query.runs.ordering import Order, SortKey, read_cursor, write_cursor
 from stepwell_query.runs.paths import MISSING, select_paths, value_at_path
@@ -90,7 +90,7 @@ def check_project(store: Store, entity: str, project: str) -> None:
 
 
 def read_runs(store: Store, entity: str, project: str, request: RunsRequest) -> dict[str, Any]:
-    """Return one page of a project's runs.
+    """Return one page of a project's runs; `unknown_keys` has the keys of the request that no run of the project has.
 
     Raises:
         ProjectNotFoundError: when the project has no runs.
@@ -99,7 +99,8 @@ def read_runs(store: Store, entity: str, project: str, request: RunsRequest) -> 
     """
     last = None if request.cursor is None else read_cursor(request.cursor, request.order)
     refs = [term.ref for term in terms(request.filter)] if request.filter is not None else []
-    facts = read_facts(store, entity, project, [*refs, request.order.by, *(request.columns or ())])
+    refs += [request.order.by, *(request.columns or ())]
+    facts = read_facts(store, entity, project, refs)
     page = find_runs(store, entity, project, request, last, facts)
     if not page.keys:
         check_project(store, entity, project)
@@ -112,7 +113,13 @@ def read_runs(store: Store, entity: str, project: str, request: RunsRequest) -> 
         for info, document in zip(infos, documents, strict=True):
             _select_values(info, document, request.columns, request.not_finite)
     following = write_cursor(request.order, page.keys[-1]) if page.more else None
-    return {"runs": infos, "next": following, "total": page.total, "columns": {"shown": columns, "total": total}}
+    return {
+        "runs": infos,
+        "next": following,
+        "total": page.total,
+        "columns": {"shown": columns, "total": total},
+        "unknown_keys": [format_ref(ref) for ref in find_unknown(refs, facts)],
+    }
 
 
 def find_runs(

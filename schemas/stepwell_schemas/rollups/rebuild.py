@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple
 
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.clickhouse.tables import RUNS_CONDITION, RUNS_PARAMETER
-from stepwell_schemas.errors import IdentifierError
 from stepwell_schemas.rollups.sql import (
     LEVELS,
     SERIES,
@@ -26,7 +25,7 @@ from stepwell_schemas.rollups.sql import (
     level_below,
     storing,
 )
-from stepwell_schemas.rules.identifiers import RunPath, check_identifier
+from stepwell_schemas.rules.identifiers import RunPath
 
 PIECE_POINTS: Final = 1_000_000
 """Points, or rows of the level below, read by one statement: at worst a bucket each, and half a GB in the engine."""
@@ -47,16 +46,6 @@ class Scope(NamedTuple):
     entity: str = ""
     project: str = ""
     run_id: str = ""
-
-    @classmethod
-    def parse(cls, text: str | None) -> Scope:
-        """Read `entity/project` or `entity/project/run_id`; None means all. Raises: IdentifierError."""
-        if text is None:
-            return cls()
-        parts = text.strip("/").split("/")
-        if len(parts) not in {2, 3}:
-            raise IdentifierError("runs", text, "must have the form entity/project or entity/project/run_id")
-        return cls(*(check_identifier(name, part) for name, part in zip(cls._fields, parts, strict=False)))
 
     @property
     def condition(self) -> str:

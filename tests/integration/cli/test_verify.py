@@ -281,7 +281,8 @@ def test_a_foreign_writer_is_compared_and_what_is_behind_is_no_difference(
     broker: str, topics: Topics, alone: Served
 ) -> None:
     neighbour = RunPath("me", "p", "neighbour")
-    values = [foreign(1), b"poison", foreign(2), foreign(7, neighbour), foreign(3, step=0), foreign(4, step=9)]
+    # Its time is as many seconds after 1970 as its value, or before.
+    values = [foreign(1), b"poison", foreign(-2), foreign(7, neighbour), foreign(3, step=0), foreign(4, step=9)]
     sent(broker, topics, values)
     assert "committed nothing" in verified(alone, 2)["reason"]
     ingest(alone, topics, 5)
@@ -291,6 +292,7 @@ def test_a_foreign_writer_is_compared_and_what_is_behind_is_no_difference(
     assert report["notes"] == [
         "not ingested yet: 2 events of the run, of 3 in its partition",
         "in the dead letters, wholly or partly: 1 event of the run",
+        "stored with the time of the Kafka record: 1 time before 1970 or after 2255",
     ]
 
 

@@ -13,7 +13,6 @@ import stepwell_schemas.rollups.check
 import stepwell_schemas.rollups.rebuild
 from stepwell_deploy.cli.app import app
 from stepwell_schemas.clickhouse.store import Store
-from stepwell_schemas.errors import IdentifierError
 from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.rollups.check import CheckResult, check, settled
 from stepwell_schemas.rollups.rebuild import Scope, fill, rebuild, works
@@ -113,15 +112,6 @@ def test_a_row_that_a_later_flush_computed_is_left_alone(written: Store) -> None
     rebuild(written, work)
     again = written.query("SELECT max(version) AS n FROM {db}.rollups WHERE run_id = 'b'").column("n").to_pylist()
     assert versions == again == [9]
-
-
-@pytest.mark.parametrize("text", ["me", "a/b/c/d", "me//c", "me/."])
-def test_a_scope_that_can_be_none_is_refused(text: str) -> None:
-    with pytest.raises(IdentifierError):
-        Scope.parse(text)
-    assert Scope.parse(None) == Scope()
-    assert Scope.parse("me/p") == Scope("me", "p")
-    assert Scope.parse("me/p/r") == Scope("me", "p", "r")
 
 
 def test_points_of_before_get_their_rollups_by_the_migration(written: Store) -> None:

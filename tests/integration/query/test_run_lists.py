@@ -369,6 +369,19 @@ def test_every_column_is_found_by_words(runs: Store) -> None:
 
 
 @pytest.mark.one_dsn
+def test_keys_that_no_run_has_are_named(runs: Store) -> None:
+    text = (
+        "config.typo > 1 or config.opt.name = 'x' or config.opt missing or not config.LR > 1 or summary.LOSS > 1"
+        " or summary.loss.min > 1 or summary.best.acc = 1 or summary.lose exists or summary.acc.mean = 1 or notes = 'x'"
+    )
+    asked = RunsQuery(filter=text, order="-summary.other", columns=["config.typo", "config.flag", "config.'a b'"])
+    page = read_runs(runs, "me", "digits", asked.request())
+    unknown = ["config.typo", "config.LR", "summary.lose", "summary.acc.mean", "summary.other", 'config."a b"']
+    assert page["unknown_keys"] == unknown
+    assert read_runs(runs, "me", "digits", RunsQuery(filter="state = 'failed'").request())["unknown_keys"] == []
+
+
+@pytest.mark.one_dsn
 def test_a_list_shows_the_columns_that_are_asked_for(runs: Store) -> None:
     names = ["config.opt.name", "summary.LOSS.min", format_ref(Ref(Source.CONFIG, ODD)), "summary.acc", "config.lr"]
     with_columns = RunsQuery(order="run_id", columns=names).request()

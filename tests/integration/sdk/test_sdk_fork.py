@@ -167,6 +167,40 @@ def test_processes_that_log_one_key_at_the_same_steps_keep_their_rows(sdk: Serve
     assert sdk.count("step_conflicts") == 0
 
 
+_TASKS = """
+import multiprocessing, stepwell
+
+def work(number, turns):
+    for task in (0, 1):
+        turns[number].acquire()
+        run = stepwell.init(id="run")
+        for row in range(10):
+            run.log({"loss": 1000 * number + 10 * task + row})
+        run.finish()
+        turns[1 - number].release()
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    turns = [context.Semaphore(1), context.Semaphore(0)]
+    workers = [context.Process(target=work, args=(number, turns)) for number in (0, 1)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+"""
+
+
+def test_workers_that_take_turns_are_a_writer_each_and_keep_their_rows(sdk: Served) -> None:
+    script = sdk.folder / "train.py"
+    script.write_text(_TASKS)
+    sdk.run(script)
+    wanted = sorted((row, float(1000 * number + row)) for number in (0, 1) for row in range(20))
+    eventually(lambda: sorted(sdk.numbers("loss")), wanted)
+    assert sdk.count("step_conflicts") == 0
+    assert sdk.state() == "finished"
+
+
 def test_forks_while_threads_log_never_deadlock(sdk: Served) -> None:
     out, _ = sdk.run(_UNDER_LOAD)
     eventually(lambda: sdk.numbers("child"), [(10_000_000 + row, float(row)) for row in range(100)])

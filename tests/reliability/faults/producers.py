@@ -18,7 +18,8 @@ from reliability.faults.cluster import STEPWELL
 from reliability.faults.model import RunModel
 from reliability.faults.part import Part
 from reliability.faults.workload import FOREIGN_EVENTS, Writer, foreign_event
-from stepwell.journal.reader import JsonRow, Reader, Rows
+from stepwell.journal.items import JsonRow, Rows
+from stepwell.journal.reader import Reader
 from stepwell.journal.stored import StoredJournal
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import LogEvent

@@ -863,7 +863,7 @@ MUTATIONS: Final = (
         "a conflict in log() joins the row that has begun",
         (
             Edit(
-                "stepwell.recording.row_writer:RowWriter._advance",
+                "stepwell.recording.step_counter:StepCounter._advance",
                 "            step += self._begun == step\n",
                 "            pass\n",
             ),
@@ -1422,7 +1422,7 @@ MUTATIONS: Final = (
         "a segment does not say whether a row has begun",
         (
             Edit(
-                "stepwell.recording.row_writer:RowWriter._current_step",
+                "stepwell.recording.step_counter:StepCounter._current_step",
                 "self._begun == self.current",
                 "False",
             ),

@@ -123,9 +123,10 @@ class _Trainer:
 
     def drain(self) -> None:
         """Let the sender deliver the rest and end, as `finish()` does."""
-        self.sender._draining = True
-        if self.sender._wake is not None:
-            self.sender._wake.set()
+        thread = self.sender._thread
+        thread.ending = True
+        if thread._wake is not None:
+            thread._wake.set()
 
 
 class TrainingProcesses:
@@ -248,7 +249,7 @@ class TrainingProcesses:
     def _start(self, writer: str) -> _Trainer:
         trainer = self._open(writer)
         process, loop = trainer.process, self._world.loop
-        trainer.task = loop.create_task(trainer.sender._main(), context=process.context.copy())
+        trainer.task = loop.create_task(trainer.sender._thread.run_in_loop(), context=process.context.copy())
         self._tasks.append(trainer.task)
         self._world.watch(trainer.task, lambda _: self._ended(process))
         return trainer

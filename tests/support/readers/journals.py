@@ -24,7 +24,8 @@ from stepwell.journal.format import (
     pack_acknowledged,
     read_header,
 )
-from stepwell.journal.reader import JournalItem, JsonRow, Reader, Rows
+from stepwell.journal.items import JournalItem, JsonRow, Rows
+from stepwell.journal.reader import Reader
 from stepwell.journal.segments import Place, Segment
 from stepwell.journal.stored import StoredJournal
 

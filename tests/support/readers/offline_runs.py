@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stepwell.journal.reader import JournalItem, JsonRow, MetaEvent, Rows, requested_steps
+from stepwell.journal.items import JournalItem, JsonRow, MetaEvent, Rows, requested_steps
 from stepwell_schemas.rules.steps import StepState, resolve
 from support.readers.journals import read_journal
 

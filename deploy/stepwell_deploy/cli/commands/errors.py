@@ -34,7 +34,7 @@ def sentence(error: Exception) -> str:
             "or name yours with STEPWELL_BASE_URL"
         )
     if isinstance(error, httpx.RequestError):
-        return escape("; ".join(filter(None, describe_unanswered(_address(error) or str(error.request.url), error))))
+        return escape("; ".join(filter(None, describe_unanswered(_address(error), error))))
     if isinstance(error, httpx.InvalidURL):
         return escape(f"{error}; {URL_REMEDY}")
     if isinstance(error, ValidationError):
@@ -46,7 +46,9 @@ def sentence(error: Exception) -> str:
 
 
 def _address(error: httpx.RequestError) -> str:
-    return str(error.request.url.copy_with(path="", query=None, fragment=None))
+    url = error.request.url
+    # `localhost:8420` is parsed as a scheme with a path.
+    return str(url.copy_with(path="", query=None, fragment=None)) if url.host else str(url).partition("/api/")[0]
 
 
 def _setting_problem(problem: object) -> str:

@@ -13,12 +13,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from stepwell.api.paths import parse_runs_path
 from stepwell_deploy.cli.options import JsonFlag, open_service
 from stepwell_deploy.export.project import Summary, export_runs, folder_target, listed_runs, locked, single_target
 from stepwell_deploy.export.request import MEDIA_TYPES, ExportFormat, ExportRequest, RowShape
 from stepwell_deploy.export.run import ListedRun, Target
 from stepwell_deploy.service_client import ServiceClient, run_url
 from stepwell_deploy.settings import DeploySettings
+from stepwell_schemas.rules.identifiers import RunPath
 
 _EVERY_WRITER: Final = "*"
 _STDOUT: Final = Path("-")
@@ -33,7 +35,12 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    runs: Annotated[list[str], typer.Argument(help="entity/project/run_id, or entity/project for all of its runs.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="entity/project/run_id, or entity/project for all of its runs, or the address of such a page."
+        ),
+    ],
     filter_: Annotated[str, typer.Option("--filter", "-f", help="Filter for the runs of projects: docs/runs.md.")] = "",
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A folder; for one run also a file, or - for standard output.")
@@ -63,17 +70,19 @@ def export(
         stepwell export me/digits -f 'config.lr > 0.1'
         stepwell export me/digits/abc123 --shape long --format csv -o - | head
     """
-    if filter_ and all(len(name.strip("/").split("/")) != 2 for name in runs):
+    settings = DeploySettings()
+    chosen = [parse_runs_path(name, settings.base_url) for name in runs]
+    if filter_ and all(isinstance(path, RunPath) for path in chosen):
         raise typer.BadParameter("filters the runs of a project: name one, entity/project", param_hint="--filter")
-    chosen = {"key": keys or None, "having": "any" if any_key else None, "min_step": min_step, "max_step": max_step}
+    rows = {"key": keys or None, "having": "any" if any_key else None, "min_step": min_step, "max_step": max_step}
     if writer is not None and ("," in writer or writer == _EVERY_WRITER):
         # Rows of several writers share steps, and an export resumes after a step.
         raise typer.BadParameter("names one writer: export each to an output of its own", param_hint="--writer")
-    given = {**chosen, "stream": stream, "exact": exact or None, "writer": writer}
+    given = {**rows, "stream": stream, "exact": exact or None, "writer": writer}
     chosen_format = fmt or _ENDINGS.get(output.suffix, ExportFormat.PARQUET)
     request = ExportRequest(chosen_format, shape, {name: value for name, value in given.items() if value is not None})
-    with open_service(DeploySettings()) as service:
-        listed = listed_runs(service, runs, filter_)
+    with open_service(settings) as service:
+        listed = listed_runs(service, chosen, filter_)
         if output == _STDOUT:
             _to_stdout(service, listed, request)
             return

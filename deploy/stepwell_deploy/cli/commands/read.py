@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from stepwell.api.paths import parse_project_path, parse_run_path
-from stepwell_deploy.cli.options import JsonFlag, open_service
+from stepwell_deploy.cli.options import RUN_HELP, JsonFlag, open_service
 from stepwell_deploy.errors import UnknownKeyError
 from stepwell_deploy.rendering import rows_within, runs_table
 from stepwell_deploy.service_client import ServiceClient, project_url, run_url
@@ -48,38 +49,51 @@ def runs(
 ) -> None:
     """List runs, newest first; optionally filtered and in another order.
 
+    Keys of filter, order and columns that no run has are named on standard error.
+
     Examples:
         stepwell runs
         stepwell runs me/digits --limit 5
         stepwell runs me/digits --json
         stepwell runs me/digits --filter 'config.lr > 0.1 and tags has "x"' --order summary.val/loss -c config.lr
     """
-    with open_service(DeploySettings()) as service:
-        listed: list[dict[str, Any]] = []
-        for entity, name in _projects(service, project):
+    settings = DeploySettings()
+    chosen = None if project is None else parse_project_path(project, settings.base_url)
+    with open_service(settings) as service:
+        pages: list[dict[str, Any]] = []
+        for entity, name in _all_projects(service) if chosen is None else [chosen]:
             parameters = {"filter": filter_ or None, "order": order, "columns": columns or None, "limit": limit}
-            listed += service.get(project_url(entity, name), **parameters)["runs"]
+            pages.append(service.get(project_url(entity, name), **parameters))
+    listed = [run for page in pages for run in page["runs"]]
+    unknown = _unknown_everywhere(pages)
+    if unknown:
+        typer.echo(f"no run has {', '.join(unknown)}", err=True)
     if as_json:
         typer.echo(json.dumps(listed))
         return
     Console().print(runs_table(listed) if listed else _no_runs(filter_), highlight=False, markup=False)
-    missing = [name for name in columns or () if not any(name in run.get("values", ()) for run in listed)]
+    shown = {name for run in listed for name in run.get("values", ())}
+    missing = [name for name in columns or () if name not in shown and name not in unknown]
     if listed and missing:
         typer.echo(f"none of these runs has {', '.join(missing)}", err=True)
+
+
+def _unknown_everywhere(pages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the requested keys that no run of any of these projects has."""
+    unknown = [page["unknown_keys"] for page in pages]
+    return [key for key in unknown[0] if all(key in keys for keys in unknown)] if unknown else []
 
 
 def _no_runs(filter_: str) -> str:
     return f"No run passes the filter {filter_}" if filter_ else _NO_RUNS
 
 
-def _projects(service: ServiceClient, project: str | None) -> list[tuple[str, str]]:
-    if project is None:
-        return [(item["entity"], item["project"]) for item in service.get("projects")["projects"]]
-    return [parse_project_path(project)]
+def _all_projects(service: ServiceClient) -> list[tuple[str, str]]:
+    return [(item["entity"], item["project"]) for item in service.get("projects")["projects"]]
 
 
 def metrics(
-    run: Annotated[str, typer.Argument(help="entity/project/run_id, or the address of the run's page.")],
+    run: Annotated[str, typer.Argument(help=RUN_HELP)],
     as_json: JsonFlag = False,
 ) -> None:
     """List the metrics of a run: each key with its kinds, steps and spellings.
@@ -88,8 +102,9 @@ def metrics(
         stepwell metrics me/digits/abc123
         stepwell metrics me/digits/abc123 --json
     """
-    path = parse_run_path(run)
-    with open_service(DeploySettings()) as service:
+    settings = DeploySettings()
+    path = parse_run_path(run, settings.base_url)
+    with open_service(settings) as service:
         listed = service.get(run_url(path, "metrics"))["metrics"]
     if as_json:
         typer.echo(json.dumps(listed))
@@ -101,7 +116,7 @@ def metrics(
 
 
 def history(
-    run: Annotated[str, typer.Argument(help="entity/project/run_id, or the address of the run's page.")],
+    run: Annotated[str, typer.Argument(help=RUN_HELP)],
     keys: Annotated[list[str] | None, typer.Option("--key", "-k", help="A metric; repeat for several.")] = None,
     samples: Annotated[int, typer.Option(help="Number of rows, spread evenly over the run.")] = 50,
     system: Annotated[bool, typer.Option("--system", help="Show the system metrics, by their own steps.")] = False,
@@ -124,8 +139,9 @@ def history(
         stepwell history me/digits/abc123 -k loss -k val/loss --interpolate last
         stepwell history me/digits/abc123 -k loss --writer '*'
     """
-    path = parse_run_path(run)
-    with open_service(DeploySettings()) as service:
+    settings = DeploySettings()
+    path = parse_run_path(run, settings.base_url)
+    with open_service(settings) as service:
         stream = "system" if system else "default"
         parameters = {"key": keys, "samples": samples, "stream": stream, "interpolate": interpolate, "writer": writers}
         answer = service.get(run_url(path, "history"), **parameters)

@@ -16,12 +16,12 @@ from rich.progress import Progress as Bar
 from rich.progress import TextColumn
 from rich.table import Table
 
+from stepwell.api.paths import parse_run_path
 from stepwell_deploy.cli.commands.errors import EXPECTED_FAILURES, sentence
 from stepwell_deploy.cli.commands.serve import DirOption, with_options
-from stepwell_deploy.cli.options import JsonFlag
+from stepwell_deploy.cli.options import RUN_HELP, JsonFlag
 from stepwell_deploy.rendering import counted
 from stepwell_deploy.settings import DeploySettings
-from stepwell_schemas.rules.identifiers import RunPath
 
 if TYPE_CHECKING:
     from stepwell_deploy.rebuild.report import RebuildReport
@@ -37,9 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 def rebuild(
-    run: Annotated[
-        str | None, typer.Argument(help="entity/project/run_id; all runs if not given.", metavar="RUN")
-    ] = None,
+    run: Annotated[str | None, typer.Argument(help=f"{RUN_HELP} All runs if not given.", metavar="RUN")] = None,
     since: Annotated[
         list[str] | None, typer.Option("--from", help="partition:offset to begin at; may be repeated.")
     ] = None,
@@ -103,7 +101,8 @@ def _report(
 
     offsets = parse_since(since)
     try:
-        request = RebuildRequest(None if run is None else RunPath.parse(run), offsets, switch, accept_loss)
+        path = None if run is None else parse_run_path(run, DeploySettings().base_url)
+        request = RebuildRequest(path, offsets, switch, accept_loss)
         with _progress() as progress, _environment(folder, progress) as settings:
             return rebuild_tables(request, settings, progress)
     except EXPECTED_FAILURES as error:

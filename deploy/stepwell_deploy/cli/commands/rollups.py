@@ -15,9 +15,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from stepwell.api.paths import parse_runs_path
 from stepwell_deploy.cli.commands.errors import EXPECTED_FAILURES, sentence
 from stepwell_deploy.cli.options import JsonFlag
 from stepwell_deploy.rendering import counted
+from stepwell_deploy.settings import DeploySettings
 from stepwell_schemas.settings import StoreSettings
 
 # ClickHouse's client is slow to import; `stepwell --help` needs none.
@@ -28,7 +30,11 @@ if TYPE_CHECKING:
 
 _LISTED: Final = 50
 RunsArgument = Annotated[
-    str | None, typer.Argument(help="entity/project/run_id, or entity/project; all runs if not given.", metavar="RUNS")
+    str | None,
+    typer.Argument(
+        help="entity/project/run_id, or entity/project, or the address of such a page. All runs if not given.",
+        metavar="RUNS",
+    ),
 ]
 
 rollups_app = typer.Typer(
@@ -119,7 +125,8 @@ def _works(store: Store, runs: str | None, doing: str, quiet: bool) -> Iterator[
     """Yield the items of work, with a progress bar of the points that are done."""
     from stepwell_schemas.rollups.rebuild import Scope, works
 
-    work_items = works(store, Scope.parse(runs))
+    scope = Scope() if runs is None else Scope(*parse_runs_path(runs, DeploySettings().base_url))
+    work_items = works(store, scope)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
         task = bar.add_task(f"{doing}, points", total=sum(work.points for work in work_items))

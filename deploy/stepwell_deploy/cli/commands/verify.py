@@ -18,7 +18,7 @@ from rich.table import Table
 
 from stepwell.api.paths import parse_run_path
 from stepwell_deploy.cli.commands.errors import EXPECTED_FAILURES, sentence
-from stepwell_deploy.cli.options import JsonFlag, open_service
+from stepwell_deploy.cli.options import RUN_HELP, JsonFlag, open_service
 from stepwell_deploy.settings import DeploySettings
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    run: Annotated[str, typer.Argument(help="entity/project/run_id, or the address of the run's page.")],
+    run: Annotated[str, typer.Argument(help=RUN_HELP)],
     folder: Annotated[
         Path | None, typer.Option("--dir", help="The folder of the journals; STEPWELL_DIR if not given.")
     ] = None,
@@ -80,7 +80,7 @@ def report_on(run: str, folder: Path | None, *, quiet: bool = True) -> Report:
         Console(stderr=True).print(f"[red]stepwell:[/red] {sentence(error)}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
     try:
-        path = parse_run_path(run)
+        path = parse_run_path(run, DeploySettings().base_url)
         with _progress(quiet=quiet) as progress, _tables() as tables:
             return verify_run(path, find_log(), tables, folder or ProducerSettings().dir, progress)
     except EXPECTED_FAILURES as error:

@@ -34,7 +34,8 @@ async def runs(entity: str, project: str, query: Annotated[RunsQuery, Query()], 
     """List the runs of a project that match a filter, sorted and in pages; `next` is the cursor of the next page.
 
     `total` is the number of matching runs. `columns` has the returned columns of config and summary, and the number of
-    all columns. A run that is added or changed between two pages moves no other run to another page.
+    all columns. `unknown_keys` are the keys of filter, order and columns that no run of the project has. A run that is
+    added or changed between two pages moves no other run to another page.
     """
     check_identifier("entity", entity)
     check_identifier("project", project)

@@ -32,12 +32,14 @@ class Facts:
         spellings: stored spellings of the requested keys. definitions: the lists of definitions of all runs, as stored.
         by_hand: the requested paths that some run set by hand.
         of_writers: the stored spellings that a named writer logged in some run.
+        config: the requested paths of the config that some run has.
     """
 
     spellings: tuple[str, ...] = ()
     definitions: tuple[str, ...] = ()
     by_hand: frozenset[str] = frozenset()
     of_writers: frozenset[str] = frozenset()
+    config: frozenset[str] = frozenset()
 
     def spelled(self, key: str) -> tuple[str, ...]:
         """Return the spellings in which runs store a key."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ INFO: Final[dict[str, Any]] = {
     "state": "finished",
     "tags": ["a"],
     "notes": "",
-    "config": {"lr": 0.1, "opt": {"name": "adam"}},
+    "config": {"lr": 0.1, "opt": {"name": "adam", "clip": ["Infinity"]}},
     "summary": {"loss": {"min": 0.5}},
     "host": "node1",
     "program": "train.py",
@@ -52,7 +53,8 @@ class CannedApi(Api):
                 unknown = [key for key in parameters["key"] or [] if key != "loss"]
                 return {"rows": [{"_step": 0, "loss": 1.0}] if known and not unknown else [], "unknown_keys": unknown}
             case "runs":
-                return {"runs": [INFO, {**INFO, "run_id": "two"}], "next": None, "total": 2}
+                unknown = ["config.typo"] if parameters["filter"] == "config.typo > 1" else []
+                return {"runs": [INFO, {**INFO, "run_id": "two"}], "next": None, "total": 2, "unknown_keys": unknown}
             case "projects":
                 return {"projects": [{"entity": "me", "project": "digits"}, {"entity": "you", "project": "x"}]}
             case "series":
@@ -153,6 +155,7 @@ def test_attributes_have_wandb_s_names_and_spellings(run: ApiRun) -> None:
     }  # fmt: skip
     assert run.summary._json_dict == run.summary_metrics == INFO["summary"]
     assert json.loads(run.json_config)["lr"]["value"] == 0.1
+    assert run.config["opt"]["clip"] == [math.inf]
     assert "/".join(run.path) == "me/digits/one"
     assert not hasattr(run, "user")
     assert copy.deepcopy(run).info == INFO
@@ -190,6 +193,13 @@ def test_a_list_of_runs_is_read_as_in_wandb(api: CannedApi) -> None:
     assert runs.histories(format="pandas", keys="loss")["loss"].tolist() == [1.0, 1.0]
     with pytest.raises(ValueError, match="format"):
         runs.histories(format="arrow")  # type: ignore[arg-type]
+
+
+def test_a_key_of_a_filter_that_no_run_has_is_reported(api: CannedApi, capfd: pytest.CaptureFixture[str]) -> None:
+    assert len(api.runs("me/digits", "config.lr > 1")) == 2
+    assert capfd.readouterr().err == ""
+    assert len(api.runs("me/digits", "config.typo > 1")) == 2
+    assert "config.typo" in capfd.readouterr().err
 
 
 def test_projects_have_addresses(api: CannedApi) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from stepwell.api.paths import parse_project_path, parse_run_path
+from stepwell.api.paths import parse_project_path, parse_run_path, parse_runs_path
 from stepwell_schemas.errors import IdentifierError
+from stepwell_schemas.rules.identifiers import RunPath
 
 BASE = "https://host:8420/stepwell"
 
@@ -68,3 +69,26 @@ def test_a_project_is_named_in_any_form(path: Any, parsed: tuple[str, str]) -> N
 def test_a_project_path_of_another_form_is_an_error(path: Any) -> None:
     with pytest.raises(IdentifierError):
         parse_project_path(path, BASE, "me")
+
+
+@pytest.mark.parametrize(
+    ("path", "parsed"),
+    [
+        ("e/p", ("e", "p")),
+        ("/e/p/runs", ("e", "p")),
+        ("https://host:8420/stepwell/e/p", ("e", "p")),
+        ("e/p/id", RunPath("e", "p", "id")),
+        ("e/p/runs/id", RunPath("e", "p", "id")),
+        ("e/p:id", RunPath("e", "p", "id")),
+        ("https://host:8420/stepwell/e/p/id", RunPath("e", "p", "id")),
+    ],
+)
+def test_runs_are_named_by_a_run_or_a_project(path: str, parsed: tuple[str, ...]) -> None:
+    found = parse_runs_path(path, BASE)
+    assert (type(found), found) == (type(parsed), parsed)
+
+
+@pytest.mark.parametrize("path", ["", "e", "e/", "/p", "a/b/c/d", "e/p/runs/id/files", "e/p/."])
+def test_what_names_neither_is_an_error(path: str) -> None:
+    with pytest.raises(IdentifierError):
+        parse_runs_path(path, BASE)

@@ -15,8 +15,8 @@ from stepwell.delivery.cutting import cut_refused, encode_to_fit, event_room, ha
 from stepwell.delivery.set_aside import set_aside
 from stepwell.journal.folders import remove_journal
 from stepwell.journal.format import JournalInfo
+from stepwell.journal.items import MediaRecord, MetaEvent
 from stepwell.journal.journal import Journal
-from stepwell.journal.reader import MediaRecord, MetaEvent
 from stepwell.recording.row_writer import RowWriter
 from stepwell_schemas.events.codec import decode
 from stepwell_schemas.events.models import LogBatch, RunStarted, RunUpdated

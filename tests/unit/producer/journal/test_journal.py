@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from stepwell.delivery.batching import encode_events, split_into_events
 from stepwell.errors import NotAJournalError
 from stepwell.journal.format import HEAD_NAME, HEADER_BYTES, START, JournalInfo, Position, read_header
+from stepwell.journal.items import JsonRow, MetaEvent, Rows
 from stepwell.journal.journal import Journal
-from stepwell.journal.reader import JsonRow, MetaEvent, Reader, Rows
+from stepwell.journal.reader import Reader
 from stepwell.journal.stored import read_journal_header
 from stepwell.recording.row_writer import RowWriter
 from stepwell_schemas.events.codec import decode

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from stepwell.delivery.journal_file import JournalFile
 from stepwell.journal.format import START, JournalInfo, Position
+from stepwell.journal.items import JsonRow, Rows
 from stepwell.journal.journal import Journal
-from stepwell.journal.reader import JsonRow, Reader, Rows
+from stepwell.journal.reader import Reader
 from stepwell.journal.room import Remedy, choose_remedy, choose_segment_bytes
 from stepwell.journal.stored import StoredJournal
 from stepwell.recording.row_writer import RowWriter

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell.journal.format import JournalInfo
+from stepwell.journal.items import JsonRow, Rows
 from stepwell.journal.journal import Journal, MemoryJournal
-from stepwell.journal.reader import JsonRow, Rows
 from stepwell.recording.cells import ROW_MAX_BYTES
 from stepwell.recording.row_writer import RowWriter
 from stepwell_schemas.limits import MAX_STEP, MIB

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import stepwell
-from stepwell.journal.reader import JsonRow
+from stepwell.journal.items import JsonRow
 from stepwell.recording.curves import CURVES_AT_MOST, POINTS_AT_MOST, Curves
 from stepwell.session.rendering import render_run
 from stepwell_schemas.events.codec import decode

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 import stepwell
+from stepwell.journal import locks
 from stepwell.session import joining, resume
 from stepwell.session.joining import ChosenRun, choose_run
 from stepwell.session.known_run import KnownRun
 from stepwell.session.launch import Launch, derive_run_id
+from stepwell.session.node_claims import NodeClaims, release_kept
 from stepwell.session.primacy import decides, stand_in_client
 from stepwell.session.run import Run
 from stepwell.session.spec import RunSpec
@@ -70,6 +72,10 @@ def test_two_sessions_of_one_rank_are_kept_apart(start: StartRank, capfd: pytest
     assert start(0, id="run").writer == "rank0"
 
 
+def _claim_files(folder: Path) -> list[Path]:
+    return list(folder.glob("stepwell_node_*/*"))
+
+
 def test_a_worker_of_multiprocessing_next_to_its_parent_has_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,6 +94,35 @@ def test_a_worker_of_multiprocessing_next_to_its_parent_has_a_name(
     assert worker.writer in capfd.readouterr().err
     alone = start("other")
     assert (alone.writer, alone._spec.primary) == ("", True)
+    # Tasks of a pool: between two runs the worker keeps its writer, which another worker does not get meanwhile.
+    for run in (parent, worker, alone):
+        run.finish()
+    later = [start(run_id) for run_id in ("run", "other")]
+    assert [run.writer for run in later] == [worker.writer, ""]
+    for run in later:
+        run.finish()
+    with monkeypatch.context() as patch:
+        patch.setattr(joining, "is_worker", lambda: False)
+        parent = start("other")
+    assert (parent.writer, start("other").writer) == ("", worker.writer)
+    parent.finish()
+    stepwell.finish()
+    claimed = _claim_files(tmp_path)
+    assert len(claimed) == 2
+    assert not any(map(locks.try_lock, claimed))
+    release_kept()
+    assert _claim_files(tmp_path) == []
+
+
+def test_claims_that_a_process_keeps_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for number in range(20):
+        claims = NodeClaims(RunPath("me", "p", f"run{number}"), "there")
+        claims.keep_writer("")
+        claims.release()
+    assert len(_claim_files(tmp_path)) == 16
+    release_kept()
+    assert _claim_files(tmp_path) == []
 
 
 def test_the_run_of_a_rank() -> None:

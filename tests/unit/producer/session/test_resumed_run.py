@@ -103,6 +103,20 @@ def test_the_summary_continues(init: Init) -> None:
     assert "best" not in third.summary
 
 
+def test_floats_that_json_lacks_are_floats_in_the_next_session(init: Init) -> None:
+    given = {"max_norm": math.inf, "bounds": [-math.inf, {"to": math.nan}], "name": "Infinity?"}
+    first = init(config=given)
+    first.summary["best"] = -math.inf
+    first.log({"loss": math.inf, "text": "NaN"})
+    first.finish()
+    second = init(resume="must")
+    assert repr(second.config.as_dict()) == repr(given)
+    assert dict(second.summary) == {"best": -math.inf, "loss": math.inf, "text": "NaN"}
+    document = {"config": {"lr": "Infinity", "of": ["NaN"]}, "summary": {"s": "-Infinity"}, "summary_set": ["s"]}
+    known = KnownRun.read(document, {})
+    assert (repr(known.config), known.by_hand) == ("{'lr': inf, 'of': [nan]}", {"s": -math.inf})
+
+
 def test_definitions_continue_and_are_not_sent_again(init: Init) -> None:
     first = init()
     first.define_metric("loss", step_metric="epoch", summary="min", goal="minimize")

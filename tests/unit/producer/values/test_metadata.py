@@ -17,7 +17,7 @@ import stepwell
 from stepwell.delivery.batching import EventContent, encode_events
 from stepwell.errors import SettingsError
 from stepwell.journal.format import JournalInfo
-from stepwell.journal.reader import MetaEvent
+from stepwell.journal.items import MetaEvent
 from stepwell.recording.cells import ROW_MAX_BYTES, split_row
 from stepwell.values.metadata import metadata_value, split_mapping
 from stepwell_schemas.events.codec import decode
