@@ -234,23 +234,32 @@ def test_runs_that_can_not_be_loaded_are_told_and_tried_again(window: Open, site
 
 def test_before_anything_is_logged_it_says_what_to_do_and_then_shows_it(window: Open, site: Site) -> None:
     view = window(project_url("fresh"), allowed=("404",))
-    expect(view.page.get_by_role("heading", name="No visualization data logged yet")).to_be_visible()
+    expect(view.page.get_by_role("heading", name="Project not found")).to_be_visible()
+    view.page.get_by_text("How to log to it").click()
     expect(view.page.locator("pre").first).to_contain_text(f"export STEPWELL_BASE_URL={site.url}")
     expect(view.page.locator("pre").last).to_contain_text('stepwell.init(entity="me", project="fresh")')
     writer = site.writer("fresh", "first", display_name="the first")
     expect(view.page.locator(".runs-table .run-name a")).to_have_text(["the first"])
+    expect(view.page.get_by_role("heading", name="Nothing logged yet")).to_be_visible()
     expect(view.page.locator("pre").last).to_contain_text('id="first", resume="allow"')
     writer.numbers("loss", range(10), np.ones(10))
     view.drawn("loss", 1)
-    expect(view.page.get_by_role("heading", name="No visualization data logged yet")).to_have_count(0)
+    expect(view.page.locator(".empty")).to_have_count(0)
 
 
-def test_projects_are_listed(window: Open, tour: str) -> None:
-    view = window("/")
+def test_projects_are_listed_also_those_of_an_entity(window: Open, tour: str) -> None:
+    view = window("/nobody")
+    expect(view.page.get_by_role("heading", name="Entity not found")).to_be_visible()
+    view.page.get_by_role("link", name="All projects").last.click()
+    view.page.get_by_role("link", name="me", exact=True).first.click()
+    expect(view.page.get_by_role("heading", level=1)).to_have_text("Projects of me")
+    view.has_address("/me")
     view.page.get_by_role("searchbox", name="Search projects").fill("tour's")
     view.page.get_by_role("link", name=PROJECT).click()
     view.drawn("loss", 3)
     expect(view.page.get_by_role("link", name=PROJECT)).to_have_attribute("aria-current", "page")
+    view.page.get_by_role("link", name="me", exact=True).click()
+    expect(view.page.get_by_role("heading", level=1)).to_have_text("Projects of me")
 
 
 def test_two_thousand_metrics_do_not_slow_the_first_screen(window: Open, site: Site) -> None:
