@@ -51,6 +51,9 @@ def test_a_runs_page_has_everything_that_is_known_of_it(window: Open, site: Site
     view.has_address("tab=overview")
     expect(view.page.get_by_role("table", name="Config").get_by_role("row", name="model.depth")).to_contain_text("7")
     expect(view.page.get_by_role("table", name="Summary").get_by_role("row", name="train/loss")).to_contain_text("9")
+    expect(view.page.get_by_role("table", name="Summary").get_by_role("row", name="page")).to_have_text(
+        re.compile(r"^pagepage · \d+ B$")
+    )
     expect(view.page.locator(".about")).to_contain_text("first try")
     tab.filter(has_text="System").click()
     view.drawn("system/cpu", 1)

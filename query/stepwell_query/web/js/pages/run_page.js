@@ -6,7 +6,7 @@ import { RunConsole } from "./run_console.js";
 import { RunRanks } from "./run_ranks.js";
 import { conflictsTab, filesTab } from "../runs/run_tables.js";
 import { overviewTab } from "./run_overview.js";
-import { stateDot } from "../runs/runs_table.js";
+import { stateDot } from "../runs/run_cells.js";
 import { mostWriters } from "../series/ranks.js";
 import { Workspace } from "./workspace.js";
 

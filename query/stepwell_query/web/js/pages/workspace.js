@@ -15,6 +15,7 @@ import { buildSections, combineRanks, isFolded } from "../panels/sections.js";
 import { mostWriters, streamRanks } from "../series/ranks.js";
 import { SeriesCache } from "../series/cache.js";
 import { onTheme } from "../ui/theme.js";
+import { findPatternFlaw } from "../ui/text_match.js";
 import { Toolbar } from "./toolbar.js";
 
 /** @typedef {import("../types.js").Metric} Metric */
@@ -214,7 +215,7 @@ export class Workspace {
     else if (!this.runs.runs.length) fill(this.message, this.emptyPage());
     else if (this.runs.searching) fill(this.message);
     else if (!this.shownRuns().length) fill(this.message, h("section", { class: "empty" }, h("h2", {}, "No runs are shown"), h("p", {}, "Select runs in the list, or change its search.")));
-    else if (logged) fill(this.message, h("section", { class: "empty" }, h("h2", {}, "No metric matches"), h("p", {}, `No metric of the shown runs matches ${view.q}.`)));
+    else if (logged) fill(this.message, h("section", { class: "empty" }, h("h2", {}, findPatternFlaw(view.q) ? "The search is not a valid expression" : "No metric matches"), h("p", {}, `No metric of the shown runs ${findPatternFlaw(view.q) ? "contains" : "matches"} ${view.q}`)));
     else if (this.stream) fill(this.message, h("section", { class: "empty" }, h("h2", {}, "No system metrics"), h("p", {}, "They are recorded every 15 seconds; STEPWELL_SYSTEM_SECONDS sets another interval.")));
     else if (this.metricsFor) fill(this.message, this.emptyPage());
   }
