@@ -2,7 +2,6 @@
 
 import { h, iconButton } from "../ui/dom.js";
 import { count } from "../ui/format.js";
-import { Lightbox } from "../media/lightbox.js";
 import { mediaView } from "../media/media_views.js";
 import { findFlaw, ITEMS_MAX } from "../media/references.js";
 import { RowsPanel } from "./rows_panel.js";
@@ -27,7 +26,7 @@ export class MediaPanel extends RowsPanel {
     /** @type {Map<string, Tile>} by run */
     this.byRun = new Map();
     this.at = 0;
-    /** @type {Lightbox | null} */
+    /** @type {import("../media/lightbox.js").Lightbox | null} */
     this.lightbox = null;
     if (this.spec.kind === "image") this.openPictures();
     this.update();
@@ -45,12 +44,14 @@ export class MediaPanel extends RowsPanel {
   }
 
   /** @param {number} tile @param {number} item of the tile */
-  open(tile, item) {
+  async open(tile, item) {
     const run = [...this.tiles.children][tile]?.getAttribute("data-run") ?? "";
     const ofRun = this.pictures().filter(({ id }) => id.startsWith(`${run}/`));
     const id = (ofRun[item] ?? ofRun[0])?.id;
     if (id === undefined) return;
     const source = { name: this.spec.key, pictures: () => this.pictures(), move: (/** @type {number} */ by) => this.move(by) };
+    const { Lightbox } = await import("../media/lightbox.js");
+    if (this.gone || this.lightbox) return;
     this.lightbox = new Lightbox(source, id, () => (this.lightbox = null));
     this.lightbox.open();
   }

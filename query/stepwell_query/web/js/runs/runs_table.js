@@ -1,6 +1,5 @@
 /** The runs: a narrow list next to the charts, or a table with columns of config and summary. */
 
-import { chooseColumns } from "./column_dialog.js";
 import { emphasizeHovered } from "../charts/emphasis.js";
 import { colorDot } from "../ui/swatches.js";
 import { shownColor } from "../ui/theme.js";
@@ -47,7 +46,7 @@ export class RunsTable {
     this.total = h("span", { class: "runs-total" });
     this.failed = h("div", { class: "runs-failed", role: "status", hidden: true });
     this.wide = iconButton("table", "Runs as a table", () => store.set({ table: !store.view.table }, { step: true }), { "aria-pressed": "false" });
-    this.columns = iconButton("columns", "Choose columns", () => chooseColumns(space.runs, this.fields, this.shownColumns(), (columns) => store.set({ columns }, { step: true })), { disabled: true });
+    this.columns = iconButton("columns", "Choose columns", () => this.chooseColumns(), { disabled: true });
     this.head = h("thead");
     this.body = h("tbody");
     this.table = h("table", { class: "runs-table", "aria-label": "Runs" }, this.head, this.body);
@@ -78,6 +77,12 @@ export class RunsTable {
     this.scroller.addEventListener("scroll", () => this.renderRows(), { passive: true });
     this.sizes = new ResizeObserver(() => this.renderRows());
     this.sizes.observe(this.scroller);
+  }
+
+  async chooseColumns() {
+    const { runs, store } = this.space;
+    const { chooseColumns } = await import("./column_dialog.js");
+    chooseColumns(runs, this.fields, this.shownColumns(), (columns) => store.set({ columns }, { step: true }));
   }
 
   /** Return the catalog of fields, made when the service has described those of every run. */
