@@ -24,7 +24,16 @@ ASSETS: Final = "/-/assets"
 _DOCUMENT: Final = "index.html"
 _DOCS: Final = "docs/docs.html"
 _NEEDED: Final = ("vendor/uPlot.js", "vendor/plotly.js", "vendor/swagger-ui.js")
-_RARE: Final = ("vendor/plotly.js", "vendor/swagger-ui.js", "vendor/swagger-ui.css")
+RARE: Final = (
+    "vendor/plotly.js",
+    "vendor/swagger-ui.js",
+    "vendor/swagger-ui.css",
+    "js/media/lightbox.js",
+    "js/media/pan_zoom.js",
+    "js/runs/column_dialog.js",
+)
+"""Files that the page loads only when they are needed."""
+
 _TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -108,7 +117,7 @@ class Page:
     def compress(self) -> None:
         """Compress the files that every visit loads, which takes about 0.2 seconds."""
         for name, asset in self.assets.items():
-            if name not in _RARE:
+            if name not in RARE:
                 asset.encoded("br")
 
     @classmethod
@@ -136,7 +145,7 @@ def _files(folder: Path) -> Iterator[Asset]:
 def _document(folder: Path, document: str, version: str, names: list[str]) -> Asset:
     """Return a document with the URL of the files, and preload links so that modules load in parallel."""
     base = f"{ASSETS}/{version}"
-    modules = [name for name in names if _MODULE.fullmatch(name)]
+    modules = [name for name in names if _MODULE.fullmatch(name) and name not in RARE]
     preloads = "\n".join(f'<link rel="modulepreload" href="{base}/{name}">' for name in modules)
     text = (folder / document).read_text(encoding="utf-8")
     return Asset(document, text.replace("{{assets}}", base).replace("{{preloads}}", preloads).encode())

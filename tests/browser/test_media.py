@@ -55,6 +55,33 @@ def test_images_of_runs_stand_side_by_side_and_a_slider_walks_their_steps(window
     expect(panel.locator(".tile-name")).to_have_text(["bright"])
 
 
+def test_a_picture_is_opened_zoomed_and_left_by_keys(window: Open, media: str) -> None:
+    view = only(window, media, "picture", dark=True)
+    panel = view.panel("picture")
+    panel.get_by_role("img", name="step 2 of bright").click()
+    dialog = view.page.get_by_role("dialog", name="Pictures of picture")
+    title = dialog.locator(".lightbox-title")
+    expect(title).to_have_text("bright · step 2")
+    view.page.keyboard.press("ArrowLeft")
+    expect(title).to_have_text("bright · step 1")
+    view.has_address("p=picture;@1")
+    view.page.keyboard.press("ArrowDown")
+    expect(title).to_have_text("dim · step 1")
+    image = dialog.get_by_role("img", name="step 1 of dim")
+    before = image.bounding_box()
+    assert before is not None
+    assert before["height"] > 400
+    view.page.keyboard.press("+")
+    expect(dialog.locator(".lightbox-frame")).to_have_attribute("data-scale", "1.25")
+    after = image.bounding_box()
+    assert after is not None
+    assert after["height"] == pytest.approx(before["height"] * 1.25, rel=0.01)
+    assert view.violations() == {}
+    view.page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(panel.locator(".caption")).to_have_text(["step 1 of bright", "step 1 of dim"])
+
+
 @pytest.mark.parametrize(("key", "shown"), [("picture", "img"), ("tone", "audio"), ("plotly", "iframe")])
 def test_what_can_not_be_shown_is_told_and_tried_again(window: Open, media: str, key: str, shown: str) -> None:
     view = window("/", allowed=("503",))
@@ -88,6 +115,13 @@ def test_boxes_and_masks_lie_over_the_image(window: Open, media: str) -> None:
         view.page.evaluate("() => new Promise(requestAnimationFrame)")
     assert canvas.evaluate(read, [5, 5]) > 0
     assert canvas.evaluate(read, [1, 1]) == 0
+    view.panel("seen").get_by_role("button", name="Open the pictures of seen").click()
+    dialog = view.page.get_by_role("dialog", name="Pictures of seen")
+    expect(dialog.locator(".over")).to_have_count(2)
+    dialog.get_by_role("button", name="Boxes guess").click()
+    expect(dialog.locator("canvas.over")).to_have_count(1)
+    expect(dialog.locator("svg.over")).to_have_count(0)
+    expect(dialog.get_by_role("button", name="Boxes guess")).to_be_focused()
 
 
 def test_sound_and_video_play(window: Open, media: str) -> None:
@@ -95,6 +129,12 @@ def test_sound_and_video_play(window: Open, media: str) -> None:
     sound = view.panel("tone").locator("audio").first
     played = "async (one) => { one.muted = true; await one.play(); return one.duration }"
     assert sound.evaluate(played) == pytest.approx(0.5)
+    # A panel of players is as high as they are.
+    heights = """(panel) => {
+      const hidden = [...panel.querySelectorAll('.tile-body')].map((one) => one.scrollHeight - one.clientHeight);
+      return [panel.offsetHeight, ...hidden];
+    }"""
+    assert view.panel("tone").evaluate(heights) == [126, 0, 0]
     video = view.panel("walk").locator("video").first
     assert video.evaluate(played) == pytest.approx(1.0, abs=0.2)
     expect(view.panel("several").locator(".tile").first.locator("img")).to_have_count(2)

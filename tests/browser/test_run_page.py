@@ -51,6 +51,9 @@ def test_a_runs_page_has_everything_that_is_known_of_it(window: Open, site: Site
     view.has_address("tab=overview")
     expect(view.page.get_by_role("table", name="Config").get_by_role("row", name="model.depth")).to_contain_text("7")
     expect(view.page.get_by_role("table", name="Summary").get_by_role("row", name="train/loss")).to_contain_text("9")
+    expect(view.page.get_by_role("table", name="Summary").get_by_role("row", name="page")).to_have_text(
+        re.compile(r"^pagepage · \d+ B$")
+    )
     expect(view.page.locator(".about")).to_contain_text("first try")
     tab.filter(has_text="System").click()
     view.drawn("system/cpu", 1)
@@ -82,10 +85,14 @@ def test_a_console_that_can_not_be_read_is_tried_again(window: Open, site: Site,
     expect(view.page.locator(".console .line")).to_have_count(2)
 
 
-def test_a_run_that_is_not_there_yet_says_how_to_begin_it(window: Open) -> None:
-    view = window("/me/pages/later", allowed=("404",))
-    expect(view.page.get_by_role("heading", name="No visualization data logged yet")).to_be_visible()
-    expect(view.page.locator("pre").last).to_contain_text('id="later"')
+def test_a_run_that_is_not_there_is_not_found_until_it_is(window: Open, site: Site) -> None:
+    view = window("/me/soon/later?tab=overview", allowed=("404",))
+    expect(view.page.get_by_role("heading", name="Run not found")).to_be_visible()
+    expect(view.page.get_by_role("tablist")).to_be_hidden()
+    expect(view.page.get_by_role("link", name="Runs of me/soon")).to_be_visible()
+    site.writer("soon", "later", display_name="it came")
+    expect(view.page.locator(".about")).to_contain_text("me/soon/later")
+    expect(view.page.get_by_role("heading", level=1)).to_have_text("it came")
 
 
 @pytest.fixture(scope="module")

@@ -65,6 +65,11 @@ def test_sections_by_the_first_or_every_slash_fold_and_are_searched(window: Open
     expect(heads).to_have_text(["train/gen", "val"])
     search.fill("no such metric")
     expect(view.page.get_by_role("heading", name="No metric matches")).to_be_visible()
+    expect(view.page.locator(".toolbar .field-error")).to_be_hidden()
+    search.fill("(")
+    expect(view.page.locator(".toolbar .field-error")).to_be_visible()
+    expect(search).to_have_attribute("aria-invalid", "true")
+    expect(view.page.get_by_role("heading", name="No metric matches")).to_have_count(0)
     search.fill("")
     view.section("val").evaluate("(head) => { head.click(); location.reload() }")
     expect(view.section("val")).to_have_attribute("aria-expanded", "false")
@@ -146,6 +151,12 @@ def test_runs_are_searched_sorted_grouped_and_coloured(window: Open, tour: str) 
     search.fill("config.lr >")
     expect(view.page.locator(".search-error")).to_contain_text("column 12")
     expect(names).to_have_text(["rate 0.3"])
+    # Without an earlier result, it excludes no runs.
+    search.fill("no such run")
+    expect(names).to_have_count(0)
+    search.fill("rate config.lr >")
+    expect(view.page.locator(".search-error")).to_contain_text("column 17")
+    expect(names).to_have_count(3)
     search.fill("")
     view.page.get_by_label("Order of runs").select_option("config.lr")
     expect(names).to_have_text(["rate 0.03", "rate 0.1", "rate 0.3"])
@@ -177,7 +188,20 @@ def test_runs_as_a_table_with_columns_of_choice(window: Open, tour: str) -> None
     view = window(tour)
     view.page.get_by_role("button", name="Runs as a table").click()
     heads = view.page.locator(".runs-table thead th[scope=col] button")
-    expect(heads.filter(has_text="model.depth")).to_have_count(1)
+    metrics = ["loss", "train/disc/loss", "train/gen/loss", "val/loss"]
+    expect(heads).to_have_text(["Name", "State", "Created ↓", "Duration", *metrics, "lr", "model.depth", "Tags"])
+    # The first column stays where it is.
+    view.page.set_viewport_size({"width": 800, "height": 800})
+    moved = view.page.locator(".runs-scroll").evaluate(
+        """(list) => {
+          const left = () => document.querySelector('.runs-table tbody .run-name').getBoundingClientRect().left;
+          const before = left();
+          list.scrollTo(100, 0);
+          return [list.scrollLeft, left() - before];
+        }"""
+    )
+    assert moved == [100, 0]
+    view.page.set_viewport_size({"width": 1280, "height": 800})
     # Each head is as wide as its text.
     cut = "(all) => all.filter((one) => one.scrollWidth > one.parentElement.clientWidth).map((one) => one.textContent)"
     assert heads.evaluate_all(cut) == []
@@ -188,10 +212,48 @@ def test_runs_as_a_table_with_columns_of_choice(window: Open, tour: str) -> None
     dialog.get_by_role("searchbox").fill("^config.lr$")
     dialog.get_by_role("checkbox", name="config.lr").check()
     dialog.get_by_role("button", name="Show these").click()
-    expect(heads).to_have_text(["name", "lr"])
+    expect(heads).to_have_text(["Name", "lr"])
     heads.filter(has_text="lr").click()
     expect(view.page.locator(".runs-table tbody td.number")).to_have_text(["0.03", "0.1", "0.3"])
     view.has_address("columns=config.lr", "sort=config.lr")
+    # An order is found by its name.
+    order = view.page.get_by_role("combobox", name="Order of runs", exact=True)
+    order.click()
+    view.page.get_by_role("combobox", name="Search: Order of runs").fill("gen lo")
+    expect(view.page.locator(".option-list li")).to_have_text(["train/gen/loss"])
+    assert view.violations() == {}
+    view.page.keyboard.press("Enter")
+    view.has_address("sort=summary.train/gen/loss")
+    expect(order).to_be_focused()
+    view.page.get_by_role("button", name="Reverse the order").click()
+    view.has_address("sort=-summary.train/gen/loss")
+
+
+def test_long_names_and_tags_keep_their_room_in_a_list_of_any_width(window: Open, site: Site) -> None:
+    tags = ["a tag that is as long as the list", "second", "third"]
+    for seed in range(2):
+        site.writer("sweep", f"s{seed}", display_name=f"resnet-lion-lr0.001-wd0.1-epochs90-seed{seed}", tags=tags)
+    view = window(project_url("sweep"))
+    row = view.page.locator(".runs-table tbody tr").first
+    expect(row.locator(".tag")).to_have_text([tags[0], "+2"])
+    expect(row.locator(".run-name a")).to_have_attribute(
+        "title", re.compile("^resnet-lion-lr0.001-wd0.1-epochs90-seed")
+    )
+    end = row.locator(".name-end")
+    for width in (200, 292):
+        view.page.evaluate("(width) => localStorage.setItem('stepwell-runs-width', width)", width)
+        view.page.reload()
+        expect(end).to_have_text(re.compile("-seed[01]$"))
+        list_box, end_box = view.page.locator(".runs").bounding_box(), end.bounding_box()
+        assert list_box is not None
+        assert end_box is not None
+        assert list_box["width"] == width
+        assert end_box["x"] + end_box["width"] <= list_box["x"] + width
+    edge = view.page.get_by_role("separator", name="Width of the list of runs")
+    edge.press("ArrowRight")
+    expect(edge).to_have_attribute("aria-valuenow", "308")
+    view.page.reload()
+    expect(edge).to_have_attribute("aria-valuenow", "308")
 
 
 def test_wide_configs_offer_500_columns_and_find_the_rest(window: Open, site: Site) -> None:
@@ -234,23 +296,32 @@ def test_runs_that_can_not_be_loaded_are_told_and_tried_again(window: Open, site
 
 def test_before_anything_is_logged_it_says_what_to_do_and_then_shows_it(window: Open, site: Site) -> None:
     view = window(project_url("fresh"), allowed=("404",))
-    expect(view.page.get_by_role("heading", name="No visualization data logged yet")).to_be_visible()
+    expect(view.page.get_by_role("heading", name="Project not found")).to_be_visible()
+    view.page.get_by_text("How to log to it").click()
     expect(view.page.locator("pre").first).to_contain_text(f"export STEPWELL_BASE_URL={site.url}")
     expect(view.page.locator("pre").last).to_contain_text('stepwell.init(entity="me", project="fresh")')
     writer = site.writer("fresh", "first", display_name="the first")
     expect(view.page.locator(".runs-table .run-name a")).to_have_text(["the first"])
+    expect(view.page.get_by_role("heading", name="Nothing logged")).to_be_visible()
     expect(view.page.locator("pre").last).to_contain_text('id="first", resume="allow"')
     writer.numbers("loss", range(10), np.ones(10))
     view.drawn("loss", 1)
-    expect(view.page.get_by_role("heading", name="No visualization data logged yet")).to_have_count(0)
+    expect(view.page.locator(".empty")).to_have_count(0)
 
 
-def test_projects_are_listed(window: Open, tour: str) -> None:
-    view = window("/")
+def test_projects_are_listed_also_those_of_an_entity(window: Open, tour: str) -> None:
+    view = window("/nobody")
+    expect(view.page.get_by_role("heading", name="Entity not found")).to_be_visible()
+    view.page.get_by_role("link", name="All projects").last.click()
+    view.page.get_by_role("link", name="me", exact=True).first.click()
+    expect(view.page.get_by_role("heading", level=1)).to_have_text("Projects of me")
+    view.has_address("/me")
     view.page.get_by_role("searchbox", name="Search projects").fill("tour's")
     view.page.get_by_role("link", name=PROJECT).click()
     view.drawn("loss", 3)
     expect(view.page.get_by_role("link", name=PROJECT)).to_have_attribute("aria-current", "page")
+    view.page.locator(".crumbs a").first.click()
+    expect(view.page.get_by_role("heading", level=1)).to_have_text("Projects of me")
 
 
 def test_two_thousand_metrics_do_not_slow_the_first_screen(window: Open, site: Site) -> None:

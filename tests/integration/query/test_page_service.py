@@ -31,7 +31,7 @@ def service(chdb_store: Store) -> Iterator[Service]:
         yield running
 
 
-@pytest.mark.parametrize("address", ["/", "/me/p", "/me/p/one", "/it's%20🚀/p"])
+@pytest.mark.parametrize("address", ["/", "/me", "/me/p", "/me/p/one", "/it's%20🚀/p"])
 async def test_the_page_is_fenced_in_wherever_it_is(service: Service, address: str) -> None:
     answer = await service.client.get(address)
     assert answer.status_code == 200
@@ -41,7 +41,7 @@ async def test_the_page_is_fenced_in_wherever_it_is(service: Service, address: s
     assert "unsafe" not in policy
     assert answer.headers["cache-control"] == "no-cache"
     preloads = re.findall("<([^>]*)>; rel=preload; as=fetch; crossorigin", answer.headers["link"])
-    assert preloads[1:] == ([] if address == "/" else ["/api/v1/connect"])
+    assert preloads[1:] == ([] if address in {"/", "/me"} else ["/api/v1/connect"])
     for preload in preloads:
         assert (await service.client.get(preload)).status_code in {200, 404}
     again = await service.client.get(address, headers={"if-none-match": answer.headers["etag"]})
@@ -61,7 +61,9 @@ async def test_its_files_are_kept_for_good_and_compressed(service: Service) -> N
     assert frame.headers["content-security-policy"].startswith("sandbox allow-scripts; default-src 'none'")
 
 
-@pytest.mark.parametrize("address", ["/api/v1/nothing", "/api/v2", "/-/nothing", "/-/assets/nothing"])
+@pytest.mark.parametrize(
+    "address", ["/api", "/api/v1/nothing", "/api/v2", "/-/nothing", "/favicon.ico", "/-/assets/nothing"]
+)
 async def test_what_is_unknown_below_our_own_names_is_no_page(service: Service, address: str) -> None:
     answer = await service.client.get(address)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")

@@ -159,7 +159,7 @@ async def test_bad_parameters_name_field_and_remedy(
 
 
 async def test_what_is_not_served_is_a_problem_too(service: Service) -> None:
-    for answer in (await service.client.get("/nothing"), await service.client.put("/healthz")):
+    for answer in (await service.client.get("/api/nothing"), await service.client.put("/healthz")):
         assert answer.status_code in {404, 405}
         assert answer.headers["content-type"] == "application/problem+json"
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { paletteColor } from "../../../query/stepwell_query/web/js/ui/palette.js";
 import { fits } from "../../../query/stepwell_query/web/js/series/metric_definitions.js";
-import { readBoxGroups, fileExtension, findFlaw, isFileName, readMasks, imageSize } from "../../../query/stepwell_query/web/js/media/references.js";
+import { describeMedia, isMedia, listOverlays, readBoxGroups, fileExtension, findFlaw, isFileName, readMasks, imageSize } from "../../../query/stepwell_query/web/js/media/references.js";
 import { boxRectangle } from "../../../query/stepwell_query/web/js/media/images.js";
 import { parseFiles } from "../../../query/stepwell_query/web/js/runs/run_tables.js";
 
@@ -38,6 +38,22 @@ test("only valid masks, boxes and sizes are returned", () => {
   assert.deepEqual(readMasks({ masks: { one: { sha256: NAME } } }), [{ sha256: NAME }]);
   assert.deepEqual(boxRectangle({ position: { minX: 0, maxX: 0.5, minY: 0, maxY: 1 } }, 10, 20), { x: 0, y: 0, w: 5, h: 20 });
   assert.equal(imageSize({ width: 1e9, height: 3 }), null);
+});
+
+test("media are described by what they are, their size and their picture", () => {
+  for (const invalid of INVALID) for (const value of [invalid, { sha256: invalid }, { items: [] }, { items: [{ sha256: invalid }] }, { bins: 3, counts: [] }]) assert.ok(!isMedia(value));
+  const image = { sha256: NAME, size: 10, content_type: "image/png", width: 28, height: 14 };
+  assert.ok(isMedia(image) && isMedia({ items: [image] }) && isMedia({ bins: [0, 1], counts: [1] }));
+  assert.deepEqual(describeMedia(image), { name: "image", size: 10, pixels: "28 × 14", picture: NAME, count: 1 });
+  assert.deepEqual(describeMedia({ items: [image, image] }), { name: "image", size: 20, pixels: "28 × 14", picture: NAME, count: 2 });
+  const names = ["audio/wav", "video/mp4", "text/html", "application/vnd.apache.parquet", "application/vnd.plotly.v1+json", "x/y", undefined].map((content_type) => describeMedia({ sha256: NAME, content_type }).name);
+  assert.deepEqual(names, ["audio", "video", "page", "table", "figure", "file", "file"]);
+  assert.equal(describeMedia({ bins: [0, 1], counts: [1] }).name, "histogram");
+});
+
+test("overlays have their names, masks first", () => {
+  const value = { boxes: { guess: { box_data: [] }, bad: 3 }, masks: { truth: { sha256: NAME }, bad: { sha256: "x" } } };
+  assert.deepEqual(listOverlays(value).map(({ kind, name }) => [kind, name]), [["mask", "truth"], ["boxes", "guess"]]);
 });
 
 test("any text is parsed for the files that it names", () => {

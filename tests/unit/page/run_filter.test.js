@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { toRunFilter as translate } from "../../../query/stepwell_query/web/js/runs/run_filter.js";
+import { columnInText, toRunFilter as translate } from "../../../query/stepwell_query/web/js/runs/run_filter.js";
 import { RUN_FIELDS } from "./run_fields_sample.js";
 
 const toRunFilter = (text) => translate(text, RUN_FIELDS);
@@ -37,4 +37,12 @@ test("terms that nothing connects must all hold, and texts need no quotes", () =
 test("an unfinished condition stays as it is typed, so that the service reports it", () => {
   assert.equal(toRunFilter("adam config.lr>"), `${word("adam")} and config.lr>`);
   assert.equal(toRunFilter('state = "run'), 'state = "run');
+  assert.equal(toRunFilter("adam config.lr"), `${word("adam")} and config.lr`);
+});
+
+test("the column of an error is that of the typed text", () => {
+  for (const [text, typed] of [["config.lr >", 12], ["adam state=running config.lr >", 31], ["adam (config.lr >", 18]]) {
+    assert.equal(columnInText(text, RUN_FIELDS, toRunFilter(text).length + 1), typed, text);
+  }
+  assert.equal(columnInText("adam config.lr>1", RUN_FIELDS, 3), 1);
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FieldCatalog, defaultColumns, groupName, readField, runDuration, sortRuns } from "../../../query/stepwell_query/web/js/runs/run_fields.js";
+import { FieldCatalog, groupName, readField, runDuration, sortRuns } from "../../../query/stepwell_query/web/js/runs/run_fields.js";
+import { columnHead, defaultColumns, groupOptions, orderOption, orderOptions, reverseOrder, tableNumber } from "../../../query/stepwell_query/web/js/runs/run_columns.js";
 import { RUN_FIELDS } from "./run_fields_sample.js";
 import { defaultView } from "../../../query/stepwell_query/web/js/state/url_state.js";
 import { findIncomplete, literalWords, neededFields } from "../../../query/stepwell_query/web/js/runs/extra_columns.js";
@@ -32,7 +33,40 @@ test("fields are the built-in ones, then those of config and summary", () => {
   const fields = catalog.all;
   assert.ok(fields.indexOf("state") < fields.indexOf("config.lr"));
   assert.ok(fields.includes("config.model.depth") && fields.includes("summary.val/loss"));
-  assert.ok(defaultColumns(fields).length < 20);
+});
+
+const SHA = "0123456789abcdef".repeat(4);
+const MEDIA = { tone: { sha256: SHA, size: 9, content_type: "audio/wav" }, pictures: { items: [{ sha256: SHA }] }, weights: { bins: [0, 1], counts: [3] } };
+const sweep = [1, 2, 3].map((number) =>
+  run(`s${number}`, { config: { seed: number, epochs: 5, opt: { lr: number / 10 } }, summary: { ...MEDIA, zeta: 1, "train/loss": 0.1, val: { acc: "NaN" }, said: "x" }, ...(number === 1 ? { tags: ["paper"] } : {}) }),
+);
+
+test("the default columns are metrics that most runs logged and config that differs, and no media", () => {
+  const columns = defaultColumns([...sweep, run("old", { config: { epochs: 5 }, summary: { rare: 1, zeta: 2 } })]);
+  assert.deepEqual(columns, ["state", "created_at", "duration", "summary.zeta", "summary.train/loss", "summary.val.acc", "summary.rare", "config.opt.lr", "config.seed", "tags"]);
+  assert.deepEqual(defaultColumns([run("alone", { config: { lr: 1 } })]), ["state", "created_at", "duration", "config.lr"]);
+  assert.deepEqual(defaultColumns([]), ["state", "created_at", "duration"]);
+});
+
+test("media are fields that nothing is ordered by; orders are the common ones, metrics, and config that differs", () => {
+  const catalog = new FieldCatalog(RUN_FIELDS);
+  catalog.add(sweep);
+  assert.deepEqual([...catalog.media], ["summary.tone", "summary.pictures", "summary.weights"]);
+  assert.ok(![...catalog.all].some((field) => field.includes("sha256")));
+  const orders = orderOptions(sweep);
+  assert.deepEqual(orders.slice(6), [["summary.train/loss", "train/loss"], ["summary.val.acc", "val.acc"], ["summary.zeta", "zeta"], ["config.opt.lr", "opt.lr"], ["config.seed", "seed"]].map(([value, label]) => ({ value, label })));
+  assert.equal(orderOption("-config.seed", orders), "config.seed");
+  assert.equal(orderOption("created_at", orders), "created_at");
+  assert.equal(orderOption("config.gone", orders), "config.gone");
+  assert.equal(reverseOrder(reverseOrder("-name")), "-name");
+  const groups = groupOptions(sweep, RUN_FIELDS).map(({ value }) => value);
+  assert.ok(groups.includes("state") && groups.includes("config.seed") && !groups.includes("config.epochs") && !groups.includes("name"));
+});
+
+test("heads are labels and keys, unless two columns have one key; numbers have four digits", () => {
+  const shown = ["created_at", "duration", "config.lr", "summary.lr", "summary.loss"];
+  assert.deepEqual(["name", ...shown].map((field) => columnHead(field, shown, RUN_FIELDS)), ["Name", "Created", "Duration", "config.lr", "summary.lr", "loss"]);
+  assert.deepEqual([0.123456789, 1234.5678, 1199, 1234567, -3, 1e-9].map(tableNumber), ["0.1235", "1235", "1199", "1,234,567", "-3", "1.00e-9"]);
 });
 
 test("runs are sorted by numbers as numbers; those without come last either way", () => {

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { readCell } from "../../../query/stepwell_query/web/js/panels/rows_cache.js";
 import { hiddenBy } from "../../../query/stepwell_query/web/js/series/metric_definitions.js";
 import { combineRanks, isFolded, parseSectionName, buildSections } from "../../../query/stepwell_query/web/js/panels/sections.js";
+import { panelSize, placePanels } from "../../../query/stepwell_query/web/js/panels/flow.js";
 import { textMatcher } from "../../../query/stepwell_query/web/js/ui/text_match.js";
 
 const metric = (key, kind = "number", stream = "", folded = key.toLowerCase()) => ({ key, folded, kind, stream, first: 0, last: 1, runs: 1, writers: 0 });
@@ -19,6 +20,29 @@ test("keys without a section come first, the system's last and folded; names in 
   assert.deepEqual(sections.map((section) => [section.name, section.quiet]), [["Charts", false], ["a", false], ["system", true]]);
   assert.deepEqual(sections[1].panels.map((panel) => panel.label), ["x9", "x10"]);
   assert.ok(isFolded(sections[2], []) && !isFolded(sections[2], ["system"]) && isFolded(sections[1], ["a"]));
+});
+
+test("sections with losses, accuracies and validation come first, then other curves, then media", () => {
+  const keys = [metric("audio/clip", "audio"), metric("clip", "audio"), metric("debug/x"), metric("gen/acc"), metric("train/gloss"), metric("val/bleu"), metric("zen/loss")];
+  const names = (metrics) => buildSections(metrics, "first", "").map(({ name }) => name);
+  assert.deepEqual(names(keys), ["zen", "gen", "val", "debug", "train", "audio", "Charts"]);
+  assert.deepEqual(names([...keys, metric("lr")])[0], "Charts");
+});
+
+test("panels fill the gaps that wide and high ones leave, and a wide one grows into a free column", () => {
+  const place = (kinds, columns) => {
+    const { spots, rows } = placePanels(kinds.map((kind) => panelSize(kind, columns)), columns);
+    return [spots.map(({ column, row, span }) => [column, row, span]), rows];
+  };
+  assert.deepEqual(place(["image", "image", "line", "line"], 3), [[[0, 0, 2], [0, 2, 2], [2, 0, 1], [2, 2, 1]], 4]);
+  assert.deepEqual(place(["image", "audio"], 3), [[[0, 0, 3], [0, 2, 3]], 3]);
+  assert.deepEqual(place(["table", "line"], 1), [[[0, 0, 1], [0, 3, 1]], 5]);
+  assert.deepEqual(place(["table", "line", "audio"], 3), [[[0, 0, 2], [2, 0, 1], [0, 3, 3]], 4]);
+  assert.deepEqual(place([], 3), [[], 0]);
+  const kinds = Array.from({ length: 5_000 }, (_, at) => ["line", "image", "audio", "table"][at % 4]);
+  const began = performance.now();
+  place(kinds, 5);
+  assert.ok(performance.now() - began < 1_000);
 });
 
 test("numbers and bools of one key are one panel, each other kind has its own; the console has none", () => {

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stepwell_query.web_assets import WEB
+from stepwell_query.web_assets import RARE, WEB
 
 LAYERS = ("ui", "state", "api", "series", "charts", "media", "runs", "panels", "pages", ".")
 """Folders of `web/js` from the lowest to the highest; `.` has `main.js` and the types."""
@@ -64,6 +64,12 @@ def test_modules_have_no_import_circle(imports: dict[Path, set[Path]]) -> None:
 def test_folders_import_downwards_only(imports: dict[Path, set[Path]]) -> None:
     assert {module.parent.as_posix() for module in imports} == set(LAYERS)
     assert find_upward_imports(imports) == []
+
+
+def test_what_is_rarely_loaded_is_imported_by_no_module_of_the_first_view(imports: dict[Path, set[Path]]) -> None:
+    rare = {Path(name).relative_to("js") for name in RARE if name.startswith("js/")}
+    assert rare <= set(imports)
+    assert [module for module, targets in imports.items() if module not in rare and targets & rare] == []
 
 
 def test_a_circle_and_an_upward_import_are_found(tmp_path: Path) -> None:

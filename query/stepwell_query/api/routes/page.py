@@ -1,4 +1,4 @@
-"""The web page: its document at the URLs of projects and runs, and its files."""
+"""The web page: its document at the URLs of entities, projects and runs, and its files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stepwell_query.web_assets import ASSETS, DOCS_POLICY, FRAME_POLICY, PAGE_PO
 
 router = APIRouter(tags=["page"], include_in_schema=False)
 
-_RESERVED = frozenset({"api", "-"})
+_RESERVED = frozenset({"api", "-", "favicon.ico", "robots.txt"})
 """First path segments that are not entities: unknown paths below them are a 404 and not a page."""
 
 _SAFETY = {"x-content-type-options": "nosniff", "referrer-policy": "same-origin"}
@@ -50,10 +50,11 @@ async def docs(request: Request) -> Response:
 
 
 @router.get("/")
+@router.get("/{entity}")
 @router.get("/{entity}/{project}")
 @router.get("/{entity}/{project}/{run_id}")
 async def document(request: Request) -> Response:
-    """Return the page; its scripts read the project or run from the URL."""
+    """Return the page; its scripts read the entity, project or run from the URL."""
     names = [request.path_params[name] for name in ("entity", "project", "run_id") if name in request.path_params]
     if names and names[0] in _RESERVED:
         raise HTTPException(404)
@@ -75,7 +76,7 @@ def _first_requests(names: list[str]) -> list[str]:
     The first page of runs has the service's default length: neither side needs a number for it.
     """
     path = "/".join(quote(name, safe=_PLAIN) for name in names)
-    if not names:
+    if len(names) < 2:
         return ["/api/v1/projects"]
     first = f"/api/v1/runs/{path}" if len(names) > 2 else f"/api/v1/projects/{path}/runs?order=-created_at"
     return [first, "/api/v1/connect"]

@@ -1,4 +1,4 @@
-/** The entry point: shows all projects, a project or a run, as the address says. */
+/** The entry point: shows all projects, those of an entity, a project or a run, as the address says. */
 
 import { Connection } from "./api/connection.js";
 import { href, showHeader } from "./ui/header.js";
@@ -21,11 +21,12 @@ const connection = new Connection(banner);
 const [entity, project, run] = location.pathname.split("/").filter(Boolean).map(decodeURIComponent);
 
 if (!entity || !project) {
-  void showProjects(top, main, connection);
+  if (entity) document.title = `${entity} · Stepwell`;
+  void showProjects(top, main, connection, entity);
 } else {
   document.title = `${run ?? project} · Stepwell`;
   showHeader(top, [
-    { name: entity, href: "/" },
+    { name: entity, href: href(entity) },
     { name: project, href: href(entity, project) },
     ...(run ? [{ name: run, href: href(entity, project, run) }] : []),
   ]);

@@ -5,7 +5,7 @@ import { paletteColor } from "../ui/palette.js";
 import { h, svg } from "../ui/dom.js";
 import { short } from "../ui/format.js";
 import { missing } from "./missing_file.js";
-import { readBoxGroups, readMasks, imageSize } from "./references.js";
+import { imageSize, listOverlays } from "./references.js";
 
 const SMALL = 96;
 const MASK = 0.45;
@@ -16,15 +16,25 @@ const MASK = 0.45;
  * @param {{name: string}} shown
  */
 export function imageView(value, shown) {
-  const image = h("img", { src: mediaUrl(value.sha256), alt: value.caption ?? shown.name, loading: "lazy", decoding: "async" });
+  return h("div", { class: "captioned" }, picture(value, shown.name, () => true), value.caption ? h("div", { class: "caption" }, value.caption) : null);
+}
+
+/**
+ * Build an image with its overlays.
+ * @param {any} value the image's reference
+ * @param {string} name
+ * @param {(overlay: import("./references.js").Overlay) => boolean} isShown whether an overlay is drawn
+ */
+export function picture(value, name, isShown) {
+  const image = h("img", { src: mediaUrl(value.sha256), alt: value.caption ?? name, loading: "lazy", decoding: "async" });
   const stack = h("div", { class: value.width && value.width <= SMALL ? "image pixels" : "image" }, image);
   image.addEventListener("error", () => missing(stack, value, () => image.setAttribute("src", mediaUrl(value.sha256))));
   const size = imageSize(value);
-  if (size) {
-    for (const mask of readMasks(value)) stack.append(maskOver(mask, size.width, size.height));
-    for (const boxes of readBoxGroups(value)) stack.append(boxesOver(boxes, size.width, size.height));
+  if (!size) return stack;
+  for (const overlay of listOverlays(value).filter(isShown)) {
+    stack.append(overlay.kind === "mask" ? maskOver(overlay.overlay, size.width, size.height) : boxesOver(overlay.overlay, size.width, size.height));
   }
-  return h("div", { class: "captioned" }, stack, value.caption ? h("div", { class: "caption" }, value.caption) : null);
+  return stack;
 }
 
 /** @param {any} boxes @param {number} width @param {number} height */

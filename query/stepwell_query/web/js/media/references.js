@@ -52,7 +52,7 @@ export function imageSize({ width, height }) {
  * @returns {any[]}
  */
 export function readMasks(value) {
-  return objectValues(value.masks).filter((mask) => isFileName(mask.sha256));
+  return listOverlays(value).flatMap(({ kind, overlay }) => (kind === "mask" ? [overlay] : []));
 }
 
 /**
@@ -61,15 +61,30 @@ export function readMasks(value) {
  * @returns {any[]}
  */
 export function readBoxGroups(value) {
-  return objectValues(value.boxes)
-    .filter((boxes) => Array.isArray(boxes.box_data))
-    .map((boxes) => ({ ...boxes, box_data: boxes.box_data.slice(0, BOXES_MAX) }));
+  return listOverlays(value).flatMap(({ kind, overlay }) => (kind === "boxes" ? [overlay] : []));
 }
 
-/** @param {any} values @returns {any[]} */
-function objectValues(values) {
+/** @typedef {{kind: "mask" | "boxes", name: string, overlay: any}} Overlay */
+
+/**
+ * Return the valid masks and groups of boxes of an image with their names, in the order in which they are drawn.
+ * @param {any} value
+ * @returns {Overlay[]}
+ */
+export function listOverlays(value) {
+  const masks = objectEntries(value.masks)
+    .filter(([, mask]) => isFileName(mask.sha256))
+    .map(([name, overlay]) => ({ kind: /** @type {const} */ ("mask"), name, overlay }));
+  const boxes = objectEntries(value.boxes)
+    .filter(([, group]) => Array.isArray(group.box_data))
+    .map(([name, group]) => ({ kind: /** @type {const} */ ("boxes"), name, overlay: { ...group, box_data: group.box_data.slice(0, BOXES_MAX) } }));
+  return [...masks, ...boxes];
+}
+
+/** @param {any} values @returns {[string, any][]} */
+function objectEntries(values) {
   if (values === null || typeof values !== "object") return [];
-  return Object.values(values).filter((entry) => entry !== null && typeof entry === "object");
+  return Object.entries(values).filter(([, entry]) => entry !== null && typeof entry === "object");
 }
 
 /**
@@ -79,4 +94,42 @@ function objectValues(values) {
 export function fileExtension(...candidates) {
   const extension = candidates.find((candidate) => typeof candidate === "string" && EXTENSION.test(candidate));
   return extension === undefined ? "" : `.${extension}`;
+}
+
+/**
+ * Return whether a value of a summary is a reference to media, or a histogram.
+ * @param {unknown} value
+ */
+export function isMedia(value) {
+  if (value === null || typeof value !== "object") return false;
+  const { items, sha256, bins, counts } = /** @type {any} */ (value);
+  if (Array.isArray(items)) return items.length > 0 && items.every((item) => isFileName(item?.sha256));
+  return isFileName(sha256) || (Array.isArray(bins) && Array.isArray(counts));
+}
+
+/** Names of content types, by their beginning. */
+const CONTENTS = [
+  ["image/", "image"],
+  ["audio/", "audio"],
+  ["video/", "video"],
+  ["text/html", "page"],
+  ["application/vnd.apache.parquet", "table"],
+  ["application/vnd.plotly", "figure"],
+];
+
+/**
+ * Describe media in a line: what it is, its size, and the file that is its picture.
+ * @param {any} value a reference for which `isMedia` holds
+ * @returns {{name: string, size: number, pixels: string, picture: string, count: number}} `pixels`: "28 × 28", and
+ *   `picture`: the file of its first image; both "" if there are none. `size`: bytes of all files.
+ */
+export function describeMedia(value) {
+  if (Array.isArray(value.bins)) return { name: "histogram", size: 0, pixels: "", picture: "", count: 1 };
+  const items = Array.isArray(value.items) ? value.items : [value];
+  const [first] = items;
+  const type = String(first.content_type ?? "");
+  const name = CONTENTS.find(([start]) => type.startsWith(start))?.[1] ?? "file";
+  const size = items.reduce((/** @type {number} */ sum, /** @type {any} */ item) => sum + (Number(item.size) || 0), 0);
+  const side = name === "image" ? imageSize(first) : null;
+  return { name, size, pixels: side ? `${side.width} × ${side.height}` : "", picture: name === "image" ? first.sha256 : "", count: items.length };
 }

@@ -1,13 +1,50 @@
-/** Empty states of the page: the lines to run next, before anything is logged. */
+/** Empty states of the page: what does not exist, what has logged nothing yet, and the lines to run first. */
 
 import { h } from "../ui/dom.js";
+import { href } from "../ui/header.js";
+import { emptyState } from "./empty_texts.js";
+
+/** @typedef {import("./empty_texts.js").EmptyState} EmptyState */
+/** @typedef {import("./empty_texts.js").Place} Place */
 
 /**
- * @param {string} entity "" if unknown
- * @param {string} project
- * @param {string | null} run the id of a run that has logged nothing yet
+ * Build an empty state.
+ * @param {EmptyState} state
+ * @param {{href: string, text: string} | null} link to what exists
+ * @param {...(Node | null)} more
  */
-export function nothingLogged(entity, project, run = null) {
+export function renderEmpty({ title, text }, link, ...more) {
+  return h(
+    "section",
+    { class: "empty", "aria-labelledby": "empty-title" },
+    h("h2", { id: "empty-title" }, title),
+    h("p", {}, text),
+    link ? h("p", {}, h("a", { href: link.href }, link.text)) : null,
+    ...more,
+  );
+}
+
+/**
+ * Build the empty state of a project's page or a run's page.
+ * @param {Place & {project: string}} place
+ * @param {string | null} id of the only shown run, to which a script could log
+ */
+export function emptyPage(place, id) {
+  const { entity, project, run, exists } = place;
+  const state = emptyState(place);
+  const link = exists ? null : run ? { href: href(entity, project), text: `Runs of ${entity}/${project}` } : { href: href(entity), text: `Projects of ${entity}` };
+  const more = state.script ? h("details", { class: "how" }, h("summary", {}, "How to log to it"), ...instructions(entity, project, id)) : null;
+  return renderEmpty(state, link, more);
+}
+
+/** Build the first page of a service without projects. @param {string} entity "" if unknown @param {string} project */
+export function nothingLogged(entity, project) {
+  const state = { title: "Nothing logged yet", text: "The first project will appear here automatically.", script: true };
+  return renderEmpty(state, null, ...instructions(entity, project, null));
+}
+
+/** @param {string} entity @param {string} project @param {string | null} run the id of a run that exists */
+function instructions(entity, project, run) {
   const names = [`entity=${quoted(entity || "me")}`, `project=${quoted(project || "tour")}`];
   const again = run ? [`id=${quoted(run)}`, `resume="allow"`] : [];
   const script = [
@@ -17,15 +54,12 @@ export function nothingLogged(entity, project, run = null) {
     "    for step in range(1000):",
     '        run.log({"train/loss": 1 / (step + 1)})',
   ].join("\n");
-  return h(
-    "section",
-    { class: "empty", "aria-labelledby": "empty-title" },
-    h("h2", { id: "empty-title" }, "No visualization data logged yet"),
-    h("p", {}, run ? "This run has started. Its first values will appear here automatically. A script logs values like this:" : "The first values will appear here automatically. Run once, in the terminal where you train:"),
+  return [
+    run ? null : h("p", {}, "Run once, in the terminal where you train:"),
     run ? null : code(`pip install stepwell\nexport STEPWELL_BASE_URL=${location.origin}`),
-    run ? null : h("p", {}, "Then run a script like this, or a ", h("code", {}, "wandb"), " script that imports ", h("code", {}, "stepwell as wandb"), ":"),
+    run ? h("p", {}, "A script logs values like this:") : h("p", {}, "Then run a script like this, or a ", h("code", {}, "wandb"), " script that imports ", h("code", {}, "stepwell as wandb"), ":"),
     code(script),
-  );
+  ];
 }
 
 /** @param {string} text */

@@ -1,6 +1,7 @@
 /** The choices of a run with several ranks: how their metrics are drawn, and whose system metrics are shown. */
 
 import { h } from "../ui/dom.js";
+import { searchable } from "../ui/searchable.js";
 
 /** @typedef {import("../state/view_state.js").Store} Store */
 
@@ -59,6 +60,7 @@ export class RankFilter {
     this.prefix = prefix;
     this.offered = "";
     this.element = h("select", { hidden: true, "aria-label": label, onchange: () => store.set({ rank: this.element.value }, { step: true }) });
+    searchable(this.element);
     this.destroy = store.on((_, changed) => changed.has("rank") && this.update());
     this.update();
   }

@@ -3,11 +3,16 @@
 import { fill, h } from "../ui/dom.js";
 import { count, duration, shown, time } from "../ui/format.js";
 import { runDuration } from "../runs/run_fields.js";
+import { isMedia } from "../media/references.js";
+import { thumbnail } from "../media/thumbnail.js";
+import { patternSearch } from "../ui/pattern_search.js";
 import { textMatcher } from "../ui/text_match.js";
 
 /** @typedef {import("../types.js").Run} Run */
 
 const ROWS_MAX = 500;
+/** Texts with more characters are scrolled. */
+const LONG = 400;
 
 /** @param {Run} given @returns {import("./run_page.js").Tab} */
 export function overviewTab(given) {
@@ -52,10 +57,11 @@ function listFacts(run) {
 class Values {
   /** @param {string} title */
   constructor(title) {
-    this.search = h("input", { type: "search", placeholder: `Search ${title.toLowerCase()}`, "aria-label": `Search ${title.toLowerCase()}`, oninput: () => this.show() });
+    const label = `Search ${title.toLowerCase()}`;
+    this.pattern = patternSearch({ placeholder: `${label} (regex)`, "aria-label": label }, () => this.show());
     this.body = h("tbody");
     this.note = h("p", { class: "muted", role: "status" });
-    this.element = h("section", {}, h("h2", {}, title), this.search, h("table", { class: "plain values", "aria-label": title }, this.body), this.note);
+    this.element = h("section", {}, h("h2", {}, title), this.pattern.element, h("table", { class: "plain values", "aria-label": title }, this.body), this.note);
     /** @type {[string, unknown][]} */
     this.entries = [];
   }
@@ -67,18 +73,25 @@ class Values {
   }
 
   show() {
-    const test = textMatcher(this.search.value);
+    const test = textMatcher(this.pattern.input.value);
     const matching = this.entries.filter(([name]) => test(name));
-    fill(this.body, matching.slice(0, ROWS_MAX).map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, typeof value === "number" ? String(value) : shown(value)))));
+    fill(this.body, matching.slice(0, ROWS_MAX).map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, valueCell(name, value)))));
     const rest = matching.length - ROWS_MAX;
     this.note.textContent = !this.entries.length ? "None." : rest > 0 ? `${count(rest)} more: search for them.` : "";
   }
 }
 
+/** @param {string} name @param {unknown} value */
+function valueCell(name, value) {
+  if (isMedia(value)) return thumbnail(value, name, { words: true });
+  const text = typeof value === "number" ? String(value) : shown(value);
+  return text.length > LONG ? h("div", { class: "long", tabindex: "0", role: "region", "aria-label": name }, text) : text;
+}
+
 /** @param {Record<string, unknown>} values @param {string} prefix @returns {[string, unknown][]} */
 function flatten(values, prefix) {
   return Object.entries(values).flatMap(([name, value]) => {
-    const nested = typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length && !("sha256" in value);
+    const nested = typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length && !isMedia(value);
     if (nested) return flatten(/** @type {Record<string, unknown>} */ (value), `${prefix}${name}.`);
     return [/** @type {[string, unknown]} */ ([prefix + name, value])];
   });

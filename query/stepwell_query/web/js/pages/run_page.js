@@ -6,7 +6,7 @@ import { RunConsole } from "./run_console.js";
 import { RunRanks } from "./run_ranks.js";
 import { conflictsTab, filesTab } from "../runs/run_tables.js";
 import { overviewTab } from "./run_overview.js";
-import { stateDot } from "../runs/runs_table.js";
+import { stateDot } from "../runs/run_cells.js";
 import { mostWriters } from "../series/ranks.js";
 import { Workspace } from "./workspace.js";
 
@@ -70,7 +70,13 @@ export class RunPage {
     else if (!this.tab) this.show();
   }
 
+  /** Whether the service does not know the run. */
+  get missing() {
+    return this.space.known && !this.run;
+  }
+
   metricsRead() {
+    if (this.missing) this.show();
     this.tabButtons();
     if (this.shown === "ranks" && this.run) this.tab?.update?.(this.run);
   }
@@ -106,7 +112,8 @@ export class RunPage {
   }
 
   show() {
-    const { tab } = this.store.view;
+    const tab = this.missing ? "charts" : this.store.view.tab;
+    this.tabs.hidden = this.missing;
     const name = TABS.some(([known]) => known === tab) ? tab : "charts";
     const charts = name === "charts" || name === "system";
     if (this.shown !== name) {

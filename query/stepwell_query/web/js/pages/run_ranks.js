@@ -4,6 +4,7 @@ import { writerSeries } from "../api/writer_series.js";
 import { compareRanks } from "../series/rank_stats.js";
 import { fill, h } from "../ui/dom.js";
 import { count, exact, short, time } from "../ui/format.js";
+import { searchable } from "../ui/searchable.js";
 
 /** @typedef {import("../types.js").Run} Run */
 /** @typedef {import("../series/rank_stats.js").RankStats} RankStats */
@@ -32,7 +33,7 @@ export class RunRanks {
     const explained = { Deviation: "Root mean square of the differences from the mean of all ranks, over buckets of steps that the rank has" };
     const heads = HEADS.map((head) => h("th", { scope: "col", class: TEXTS.has(head) ? "" : "number", title: explained[/** @type {keyof typeof explained} */ (head)] }, head));
     const table = h("table", { class: "plain ranks-table", "aria-label": "Ranks" }, h("thead", {}, h("tr", {}, heads)), this.body);
-    this.element = h("div", { class: "list-tab" }, h("div", { class: "ranks-head" }, this.choice, this.facts), this.note, h("div", { class: "ranks-scroll", tabindex: "0" }, table));
+    this.element = h("div", { class: "list-tab" }, h("div", { class: "ranks-head" }, searchable(this.choice), this.facts), this.note, h("div", { class: "ranks-scroll", tabindex: "0" }, table));
     this.destroy = store.on((_, changed) => changed.has("metric") && this.update(this.run));
     this.update(run);
   }

@@ -3,6 +3,8 @@
 import { debounced, fill, h } from "../ui/dom.js";
 import { viewChips } from "../panels/view_chips.js";
 import { RankControls } from "./rank_controls.js";
+import { patternSearch } from "../ui/pattern_search.js";
+import { searchable } from "../ui/searchable.js";
 
 /** @typedef {import("../state/view_state.js").Store} Store */
 /** @typedef {import("../types.js").SmoothKind} SmoothKind */
@@ -37,13 +39,8 @@ export class Toolbar {
     this.ranks = ranks ? new RankControls(store) : null;
     this.axisKeys = "";
     const search = debounced((/** @type {string} */ q) => store.set({ q }, { often: true }), SEARCH_MS);
-    this.search = h("input", {
-      type: "search",
-      class: "metric-search",
-      placeholder: "Search metrics (regex)  /",
-      "aria-label": "Search metrics by regular expression",
-      oninput: () => search(this.search.value),
-    });
+    this.pattern = patternSearch({ class: "metric-search", placeholder: "Search metrics (regex)  /", "aria-label": "Search metrics by regular expression" }, search);
+    this.search = this.pattern.input;
     this.axis = h("select", { "aria-label": "x axis", onchange: () => store.set({ x: this.axis.value, zoom: null }, { step: true }) });
     this.kind = h(
       "select",
@@ -63,8 +60,8 @@ export class Toolbar {
     this.element = h(
       "div",
       { class: "toolbar", role: "toolbar", "aria-label": "Charts" },
-      this.search,
-      this.axis,
+      this.pattern.element,
+      searchable(this.axis),
       h("span", { class: "smoothing" }, this.kind, this.amount, this.amountText),
       this.ranks?.element,
       h("span", { class: "toggles" }, this.logx, this.logy, this.outliers, this.legend, this.sections),
@@ -120,6 +117,7 @@ export class Toolbar {
   update() {
     const { view } = this.store;
     if (document.activeElement !== this.search) this.search.value = view.q;
+    this.pattern.check();
     if (this.axis.value !== view.x) this.setMetrics(this.axisKeys.split("\n").filter(Boolean));
     this.axis.value = view.x;
     const { max, step } = SMOOTHINGS[view.smooth.kind];

@@ -4,7 +4,7 @@ import { loadServiceInfo } from "../api/service_info.js";
 import * as api from "../api/service.js";
 import { drawnOverOthers, hiddenBy } from "../series/metric_definitions.js";
 import { fill, h } from "../ui/dom.js";
-import { failed, nothingLogged } from "./empty_states.js";
+import { emptyPage, failed } from "./empty_states.js";
 import { Enlarged } from "../panels/enlarged.js";
 import { VirtualGrid } from "../panels/virtual_grid.js";
 import { onKey } from "../ui/keyboard.js";
@@ -15,6 +15,7 @@ import { buildSections, combineRanks, isFolded } from "../panels/sections.js";
 import { mostWriters, streamRanks } from "../series/ranks.js";
 import { SeriesCache } from "../series/cache.js";
 import { onTheme } from "../ui/theme.js";
+import { findPatternFlaw } from "../ui/text_match.js";
 import { Toolbar } from "./toolbar.js";
 
 /** @typedef {import("../types.js").Metric} Metric */
@@ -32,7 +33,7 @@ export class Workspace {
    * @param {import("../state/view_state.js").Store} store
    * @param {import("../api/connection.js").Connection} connection
    * @param {{list: boolean, onMetrics?: () => void}} options `list`: with the list of runs; without it the page shows one run,
-   *   whose ranks it tells apart. `onMetrics` is called after the metrics were read.
+   *   whose ranks it tells apart. `onMetrics` is called after the run or its metrics were read.
    */
   constructor(main, runs, store, connection, { list, onMetrics }) {
     this.runs = runs;
@@ -52,6 +53,8 @@ export class Workspace {
     this.metrics = [];
     this.metricsFor = "";
     this.known = false;
+    /** Whether the service knows the project or the run. */
+    this.exists = true;
     this.stream = "";
     /** @type {import("../types.js").Run[] | null} */
     this.drawnFor = null;
@@ -98,14 +101,17 @@ export class Workspace {
     this.live ??= new RunEvents(this.runs.entity, this.runs.project, (updates) => this.runsUpdated(updates));
     this.compare();
     this.changed(new Set(["runs"]));
+    this.onMetrics();
   }
 
   /** Load the runs; a project or run that does not exist yet has none. */
   async loadRuns() {
+    this.exists = true;
     try {
       await this.runs.load();
     } catch (error) {
       if (!(error instanceof api.ApiError) || error.status !== 404) throw error;
+      this.exists = false;
     }
   }
 
@@ -154,7 +160,9 @@ export class Workspace {
   changed(changed) {
     if (!this.known) return;
     const { view } = this.store;
-    this.element.classList.toggle("as-table", !!this.table && view.table);
+    const none = !this.runs.runs.length;
+    this.element.classList.toggle("nothing", none);
+    this.element.classList.toggle("as-table", !!this.table && view.table && !none);
     if (["runs", "table", "columns", ...DRAWN_BY].some((name) => changed.has(name))) {
       this.runs.search(view);
       this.table?.update();
@@ -204,12 +212,20 @@ export class Workspace {
     this.grid.show(sections.map((section) => ({ section, folded: !open && isFolded(section, view.fold) })));
     const logged = metrics.some((metric) => metric.stream !== "console");
     if (sections.length) fill(this.message);
-    else if (!this.runs.runs.length) fill(this.message, nothingLogged(this.runs.entity, this.runs.project, this.runs.awaited));
+    else if (!this.runs.runs.length) fill(this.message, this.emptyPage());
     else if (this.runs.searching) fill(this.message);
     else if (!this.shownRuns().length) fill(this.message, h("section", { class: "empty" }, h("h2", {}, "No runs are shown"), h("p", {}, "Select runs in the list, or change its search.")));
-    else if (logged) fill(this.message, h("section", { class: "empty" }, h("h2", {}, "No metric matches"), h("p", {}, `No metric of the shown runs matches ${view.q}.`)));
+    else if (logged) fill(this.message, h("section", { class: "empty" }, h("h2", {}, findPatternFlaw(view.q) ? "The search is not a valid expression" : "No metric matches"), h("p", {}, `No metric of the shown runs ${findPatternFlaw(view.q) ? "contains" : "matches"} ${view.q}`)));
     else if (this.stream) fill(this.message, h("section", { class: "empty" }, h("h2", {}, "No system metrics"), h("p", {}, "They are recorded every 15 seconds; STEPWELL_SYSTEM_SECONDS sets another interval.")));
-    else if (this.metricsFor) fill(this.message, nothingLogged(this.runs.entity, this.runs.project, this.runs.runs.length === 1 ? this.runs.runs[0].run_id : null));
+    else if (this.metricsFor) fill(this.message, this.emptyPage());
+  }
+
+  /** Build what the page shows without charts: it does not exist, or has logged nothing. */
+  emptyPage() {
+    const { entity, project, awaited, runs } = this.runs;
+    const shown = this.shownRuns();
+    const exists = this.exists || runs.length > 0;
+    return emptyPage({ entity, project, run: awaited ?? undefined, exists, states: shown.map(({ state }) => state) }, shown.length === 1 ? shown[0].run_id : null);
   }
 
   /**

@@ -1,8 +1,9 @@
 /** A panel with the media that the shown runs logged at a step, next to each other, with a slider over the steps. */
 
-import { h } from "../ui/dom.js";
+import { h, iconButton } from "../ui/dom.js";
 import { count } from "../ui/format.js";
 import { mediaView } from "../media/media_views.js";
+import { findFlaw, ITEMS_MAX } from "../media/references.js";
 import { RowsPanel } from "./rows_panel.js";
 import { rowAt, listSteps } from "./rows_cache.js";
 import { shownColor } from "../ui/theme.js";
@@ -24,11 +25,58 @@ export class MediaPanel extends RowsPanel {
     this.steps = [];
     /** @type {Map<string, Tile>} by run */
     this.byRun = new Map();
+    this.at = 0;
+    /** @type {import("../media/lightbox.js").Lightbox | null} */
+    this.lightbox = null;
+    if (this.spec.kind === "image") this.openPictures();
     this.update();
+  }
+
+  /** Let a click on a picture, and a button, open the lightbox. */
+  openPictures() {
+    this.buttons.prepend(iconButton("eye", `Open the pictures of ${this.spec.key}`, () => this.open(0, 0)));
+    this.tiles.addEventListener("click", (event) => {
+      const image = event.target instanceof Element ? event.target.closest(".image") : null;
+      const tile = image?.closest(".tile");
+      if (!image || !tile) return;
+      this.open([...this.tiles.children].indexOf(tile), [...tile.querySelectorAll(".image")].indexOf(image));
+    });
+  }
+
+  /** @param {number} tile @param {number} item of the tile */
+  async open(tile, item) {
+    const run = [...this.tiles.children][tile]?.getAttribute("data-run") ?? "";
+    const ofRun = this.pictures().filter(({ id }) => id.startsWith(`${run}/`));
+    const id = (ofRun[item] ?? ofRun[0])?.id;
+    if (id === undefined) return;
+    const source = { name: this.spec.key, pictures: () => this.pictures(), move: (/** @type {number} */ by) => this.move(by) };
+    const { Lightbox } = await import("../media/lightbox.js");
+    if (this.gone || this.lightbox) return;
+    this.lightbox = new Lightbox(source, id, () => (this.lightbox = null));
+    this.lightbox.open();
+  }
+
+  /** Return the pictures at the chosen step, by run. @returns {import("../media/lightbox.js").Picture[]} */
+  pictures() {
+    return this.runs().flatMap((run) => {
+      const row = rowAt(this.rows.rows.get(run.path) ?? [], this.steps[this.at]);
+      /** @type {any[]} */
+      const items = row ? (Array.isArray(row.value.items) ? row.value.items.slice(0, ITEMS_MAX) : [row.value]) : [];
+      const color = this.space.runs.color(run, this.space.store.view);
+      const about = (/** @type {number} */ at) => `step ${count(row?.step ?? 0)}${items.length > 1 ? ` · ${at + 1} of ${items.length}` : ""}`;
+      return items.flatMap((value, at) => (findFlaw("image", value) ? [] : [{ id: `${run.run_id}/${at}`, run: run.name, color, about: about(at), value }]));
+    });
+  }
+
+  /** @param {number} by number of steps */
+  move(by) {
+    const at = Math.max(0, Math.min(this.at + by, this.steps.length - 1));
+    if (at !== this.at) this.choose(at);
   }
 
   destroy() {
     super.destroy();
+    this.lightbox?.close();
     for (const tile of this.byRun.values()) tile.leave();
   }
 
@@ -45,6 +93,7 @@ export class MediaPanel extends RowsPanel {
     this.updateStatus();
     const chosen = this.space.store.view.panels[this.spec.key]?.step ?? Infinity;
     const at = Math.max(0, this.steps.findLastIndex((step) => step <= chosen));
+    this.at = at;
     this.foot.hidden = this.steps.length < 2;
     this.slider.max = String(Math.max(0, this.steps.length - 1));
     this.slider.value = String(at);
@@ -52,6 +101,7 @@ export class MediaPanel extends RowsPanel {
     this.slider.setAttribute("aria-valuetext", `step ${step}`);
     this.step.textContent = step === undefined ? "" : `step ${count(step)}`;
     this.show(runs, step);
+    this.lightbox?.update();
   }
 
   /** @param {Run[]} runs @param {number} step */

@@ -1,5 +1,6 @@
 /** The panels of metrics, and the sections that they belong to. */
 
+import { importance } from "../series/importance.js";
 import { labelRank, hasRanks, parseStreamKey } from "../series/ranks.js";
 import { textMatcher } from "../ui/text_match.js";
 
@@ -68,7 +69,7 @@ export function combineRanks(metrics, rank) {
 }
 
 /**
- * Build the sections with their panels, sorted by name. System metrics come last and are folded.
+ * Build the sections with their panels, sorted by importance and name. System metrics come last and are folded.
  * @param {(Metric & {members?: Member[]})[]} metrics sorted by key
  * @param {"first" | "all"} by
  * @param {string} search
@@ -98,17 +99,24 @@ export function buildSections(metrics, by, search) {
     section.panels.push({ id, key: metric.key, folded: metric.folded, kind, label: label || metric.key, timed: quiet, writers: metric.writers, members: metric.members ?? [] });
   }
   for (const section of sections.values()) section.panels.sort((a, b) => natural.compare(a.key, b.key));
-  return [...sections.values()].sort(
-    (a, b) => Number(a.quiet) - Number(b.quiet) || rank(a.name) - rank(b.name) || natural.compare(a.name, b.name),
-  );
+  const ranked = [...sections.values()].map((section) => ({ section, rank: rankSection(section) }));
+  ranked.sort((a, b) => a.rank - b.rank || natural.compare(a.section.name, b.section.name));
+  return ranked.map(({ section }) => section);
 }
 
+const NO_LINES = 10;
+const QUIET = 20;
+
 /**
- * Rank sections: metrics without a section come first, as most scripts name their loss without one.
- * @param {string} name
+ * Rank a section: curves without a section come first, as most scripts name their loss without one; then sections with
+ * losses, accuracies and validation, other curves, sections of media alone, and the system.
+ * @param {Section} section
  */
-function rank(name) {
-  return name === CHARTS ? 0 : 1;
+function rankSection({ name, panels, quiet }) {
+  if (quiet) return QUIET;
+  const lines = panels.filter(({ kind }) => kind === "line");
+  if (!lines.length) return NO_LINES;
+  return name === CHARTS ? -1 : Math.min(...lines.map(({ key }) => Math.min(importance(key), importance(key.slice(key.lastIndexOf("/") + 1)))));
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 
 import { h, icon } from "../ui/dom.js";
+import { panelSize, placePanels } from "./flow.js";
 
 /** @typedef {import("./sections.js").Section} Section */
 /** @typedef {import("./sections.js").PanelSpec} PanelSpec */
@@ -22,15 +23,11 @@ import { h, icon } from "../ui/dom.js";
  */
 
 const HEAD = 40;
-const HEIGHT = 264;
-const TALL = 380;
+/** Height of a row; a curve has two, a player one, a table three. */
+const ROW = 126;
 const GAP = 12;
 const MIN_WIDTH = 290;
 const MARGIN = 200;
-
-/** Kinds that need more room than a curve. */
-const TALLER = new Set(["table", "html", "plotly"]);
-const WIDER = new Set([...TALLER, "image"]);
 
 export class VirtualGrid {
   /**
@@ -153,7 +150,7 @@ export class VirtualGrid {
 }
 
 /**
- * Lay out a section's panels in rows; a row is as high as its highest panel. Return the end of the section.
+ * Lay out a section's panels. Return the end of the section.
  * @param {Section} section
  * @param {boolean} folded
  * @param {number} top
@@ -162,22 +159,15 @@ export class VirtualGrid {
  * @param {Item[]} into
  */
 function flow(section, folded, top, columns, each, into) {
-  let column = 0;
-  let high = 0;
-  for (const panel of section.panels) {
-    const span = WIDER.has(panel.kind) ? Math.min(2, columns) : 1;
-    if (column + span > columns) {
-      top += high + GAP;
-      column = 0;
-      high = 0;
-    }
-    const height = TALLER.has(panel.kind) ? TALL : HEIGHT;
+  const sizes = section.panels.map(({ kind }) => panelSize(kind, columns));
+  const { spots, rows } = placePanels(sizes, columns);
+  for (const [at, panel] of section.panels.entries()) {
+    const { column, row, span } = spots[at];
     const width = each * span + GAP * (span - 1);
-    into.push({ id: panel.id, top, height, left: column * (each + GAP), width, panel, section, folded });
-    column += span;
-    high = Math.max(high, height);
+    const height = ROW * sizes[at].rows + GAP * (sizes[at].rows - 1);
+    into.push({ id: panel.id, top: top + row * (ROW + GAP), height, left: column * (each + GAP), width, panel, section, folded });
   }
-  return top + high + GAP;
+  return top + rows * (ROW + GAP);
 }
 
 /** Return a key of the state for which an item must be rebuilt. @param {Item} item */

@@ -4,6 +4,7 @@ import { limits } from "../api/service_info.js";
 import { runColumns } from "../api/service.js";
 import { debounced, fill, h, iconButton } from "../ui/dom.js";
 import { count } from "../ui/format.js";
+import { patternSearch } from "../ui/pattern_search.js";
 import { textMatcher } from "../ui/text_match.js";
 import { literalWords } from "./extra_columns.js";
 
@@ -31,14 +32,15 @@ class ColumnChoice {
     this.failed = "";
     this.controller = new AbortController();
     const searchService = debounced(() => this.searchService(), SEARCH_MS);
-    this.search = h("input", { type: "search", placeholder: "Search columns (regex)", "aria-label": "Search columns", oninput: () => (this.show(), searchService()) });
+    this.pattern = patternSearch({ placeholder: "Search columns (regex)", "aria-label": "Search columns" }, () => (this.show(), searchService()));
+    this.search = this.pattern.input;
     this.list = h("ul", { class: "column-list" });
     this.note = h("p", { class: "muted", role: "status" });
     this.dialog = h("dialog", { class: "dialog", "aria-label": "Choose columns" });
     fill(
       this.dialog,
       h("div", { class: "dialog-head" }, h("h2", {}, "Columns"), iconButton("close", "Close", () => this.dialog.close())),
-      this.search,
+      this.pattern.element,
       this.note,
       this.list,
       h("div", { class: "dialog-foot" }, h("button", { type: "button", onclick: () => this.none() }, "None"), h("button", { type: "button", class: "primary", onclick: () => this.done() }, "Show these")),

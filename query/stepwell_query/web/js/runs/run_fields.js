@@ -1,13 +1,12 @@
 /** The fields of a run that a table can show, sort and group by: `config.lr`, `summary.loss`, `state`. */
 
+import { isMedia } from "../media/references.js";
+
 /** @typedef {import("../types.js").Run} Run */
 /** @typedef {import("../api/service_info.js").RunField} RunField */
 
 const DEPTH = 4;
-
-/** The default columns of a table. */
-const DEFAULT_COLUMNS = ["state", "created_at", "duration", "last_step", "tags"];
-const DEFAULT_COLUMNS_OF_EACH = 6;
+const SUMMARY_DEPTH = 2;
 
 /**
  * Return a run's value of a field; undefined if it has none.
@@ -84,6 +83,8 @@ export class FieldCatalog {
     this.config = new Set();
     /** @type {Set<string>} */
     this.summary = new Set();
+    /** @type {Set<string>} fields of media, by which runs can't be ordered */
+    this.media = new Set();
     /** @type {WeakSet<Run>} */
     this.seen = new WeakSet();
     this.all = [...this.own];
@@ -98,8 +99,11 @@ export class FieldCatalog {
     for (const run of runs) {
       if (this.seen.has(run)) continue;
       this.seen.add(run);
-      collect(run.config, "config.", this.config, DEPTH);
-      collect(run.summary, "summary.", this.summary, 2);
+      for (const [field] of listLeaves(run.config, "config.", DEPTH)) this.config.add(field);
+      for (const [field, value] of listLeaves(run.summary, "summary.", SUMMARY_DEPTH)) {
+        this.summary.add(field);
+        if (isMedia(value)) this.media.add(field);
+      }
     }
     if (this.config.size + this.summary.size === before) return false;
     const natural = new Intl.Collator("en", { numeric: true });
@@ -108,24 +112,24 @@ export class FieldCatalog {
   }
 }
 
-/** @param {unknown} value @param {string} prefix @param {Set<string>} into @param {number} depth */
-function collect(value, prefix, into, depth) {
-  if (typeof value !== "object" || value === null) return;
-  for (const [name, raw] of Object.entries(value)) {
-    const item = unwrap(raw);
-    const nested = typeof item === "object" && item !== null && !Array.isArray(item);
-    if (nested && depth > 1 && Object.keys(item).length) collect(item, `${prefix}${name}.`, into, depth - 1);
-    else into.add(`${prefix}${name}`);
-  }
+/**
+ * Return the fields of a run's config and summary with their values.
+ * @param {Run} run
+ * @returns {[string, unknown][]}
+ */
+export function listFields(run) {
+  return [...listLeaves(run.config, "config.", DEPTH), ...listLeaves(run.summary, "summary.", SUMMARY_DEPTH)];
 }
 
-/**
- * Return the default columns of a table: a few built-in ones, and a few of config and of summary.
- * @param {string[]} fields
- */
-export function defaultColumns(fields) {
-  const firstOf = (/** @type {string} */ prefix) => fields.filter((field) => field.startsWith(prefix)).slice(0, DEFAULT_COLUMNS_OF_EACH);
-  return [...DEFAULT_COLUMNS, ...firstOf("config."), ...firstOf("summary.")];
+/** @param {unknown} value @param {string} prefix @param {number} depth @returns {[string, unknown][]} */
+function listLeaves(value, prefix, depth) {
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([name, raw]) => {
+    const item = unwrap(raw);
+    const nested = typeof item === "object" && item !== null && !Array.isArray(item) && !isMedia(item);
+    if (nested && depth > 1 && Object.keys(item).length) return listLeaves(item, `${prefix}${name}.`, depth - 1);
+    return [/** @type {[string, unknown]} */ ([`${prefix}${name}`, item])];
+  });
 }
 
 /**

@@ -24,7 +24,7 @@ const CONSTANT = /^(true|false|null|none|[+-]?(nan|inf|infinity))$/i;
 const TAG = /tag:("[^"]*"|[^\s()]+)/y;
 const WORD = /(?:"[^"]*"?|[^\s"])+/g;
 
-/** @typedef {{kind: "condition" | "word" | "connective", text: string}} Token */
+/** @typedef {{kind: "condition" | "word" | "connective", text: string, at: number}} Token `at`: where it is typed */
 
 /** The expressions of the language, for the fields that runs have. */
 class Grammar {
@@ -37,7 +37,7 @@ class Grammar {
     this.membership = new RegExp(String.raw`(${reference})\s+((?:not\s+)?in)\s*\(((?:${QUOTED}|[^()"'])*)\)`, "iuy");
     this.element = new RegExp(String.raw`(${reference})\s+((?:not\s+)?has)\s+(${QUOTED}|[^\s()]+)`, "iuy");
     this.existence = new RegExp(String.raw`(${reference})\s+(exists|missing)\b`, "iuy");
-    this.unfinished = new RegExp(String.raw`${reference}\s*(?:${OPERATOR})|${reference}\s+(?:not\s+)?(?:in|has)\b`, "iuy");
+    this.unfinished = new RegExp(String.raw`${reference}\s*(?:${OPERATOR})|${reference}\s+(?:not\s+)?(?:in|has)\b|(?:config|summary)(?:\.(?:${KEY}))+(?=\s*$)`, "iuy");
     this.connective = new RegExp(String.raw`(?:and|or|not)(?=[\s()]|$)|&&|\|\||[()]|!(?=\s*(?:\(|${reference}))`, "iuy");
   }
 
@@ -86,22 +86,23 @@ function readTokens(text, grammar) {
   };
   while (at < text.length) {
     if (next(/\s+/y)) continue;
+    const start = at;
     const condition = readCondition(next, grammar);
     if (condition) {
-      tokens.push({ kind: "condition", text: condition });
+      tokens.push({ kind: "condition", text: condition, at: start });
       continue;
     }
     const connective = next(grammar.connective);
     if (connective) {
-      tokens.push({ kind: "connective", text: connective[0] });
+      tokens.push({ kind: "connective", text: connective[0], at: start });
       continue;
     }
     if (matchesAt(grammar.unfinished, text, at)) {
-      tokens.push({ kind: "condition", text: text.slice(at) });
+      tokens.push({ kind: "condition", text: text.slice(at), at });
       break;
     }
     const word = next(/(?:"[^"]*"?|[^\s"()])+/y);
-    if (word && /[^"\s]/.test(word[0])) tokens.push({ kind: "word", text: wordFilter(word[0]) });
+    if (word && /[^"\s]/.test(word[0])) tokens.push({ kind: "word", text: wordFilter(word[0]), at: start });
   }
   return tokens;
 }
@@ -176,10 +177,37 @@ function joinTokens(tokens) {
   let filter = "";
   let ended = false;
   for (const { kind, text } of tokens) {
-    const begins = kind !== "connective" || text === "(" || /^(not|!)$/i.test(text);
-    if (filter) filter += ended && begins ? " and " : " ";
-    filter += text;
+    filter += separator(filter, ended, kind, text) + text;
     ended = kind !== "connective" || text === ")";
   }
   return filter;
+}
+
+/** @param {string} before @param {boolean} ended @param {Token["kind"]} kind @param {string} text */
+function separator(before, ended, kind, text) {
+  const begins = kind !== "connective" || text === "(" || /^(not|!)$/i.test(text);
+  return !before ? "" : ended && begins ? " and " : " ";
+}
+
+/**
+ * Return the position in the search text that a position in its filter stands for.
+ * @param {string} text
+ * @param {RunField[]} fields
+ * @param {number} column counted from 1, in the filter
+ * @returns {number} counted from 1
+ */
+export function columnInText(text, fields, column) {
+  let filter = "";
+  let ended = false;
+  let typed = column;
+  for (const { kind, text: part, at } of readTokens(text, grammarOf(fields))) {
+    filter += separator(filter, ended, kind, part);
+    ended = kind !== "connective" || part === ")";
+    if (column <= filter.length) break;
+    // Parts that are not valid are sent as they are typed.
+    const verbatim = text.startsWith(part, at);
+    typed = at + (verbatim ? column - filter.length : 1);
+    filter += part;
+  }
+  return Math.min(typed, text.length + 1);
 }

@@ -4,7 +4,7 @@ import { limits, runFields, serviceInfoIsLoaded } from "../api/service_info.js";
 import * as api from "../api/service.js";
 import { paletteColor } from "../ui/palette.js";
 import { groupName, sortRuns } from "./run_fields.js";
-import { toRunFilter } from "./run_filter.js";
+import { columnInText, toRunFilter } from "./run_filter.js";
 import { findIncomplete, neededFields, readValues } from "./extra_columns.js";
 
 /** @typedef {import("../types.js").Run} Run */
@@ -41,6 +41,8 @@ export class RunsModel {
     this.positionsFor = null;
     /** @type {Map<string, number>} */
     this.positionById = new Map();
+    /** The text of the search, and the filter that it stands for. */
+    this.text = "";
     this.filter = "";
     /** @type {Run[] | null} the runs for which the filter was last evaluated */
     this.searchedFor = null;
@@ -189,6 +191,7 @@ export class RunsModel {
    */
   search(view) {
     if (view.rq.trim() && !(this.runs.length && serviceInfoIsLoaded())) return;
+    this.text = view.rq;
     const filter = view.rq.trim() ? toRunFilter(view.rq, runFields()) : "";
     if (filter !== this.filter) {
       this.filter = filter;
@@ -234,7 +237,10 @@ export class RunsModel {
       if (controller.signal.aborted) return;
       if (!(error instanceof api.ApiError)) throw error;
       this.searching = false;
-      this.searchError = error.message;
+      const { text } = this;
+      this.searchError = error.message.replace(/^filter: /, "").replace(/\bcolumn (\d+)/, (_, column) => `column ${columnInText(text, runFields(), Number(column))}`);
+      // An invalid search excludes no runs, unless the previous result is still shown.
+      if (!error.isTemporary && !this.passing?.size) this.setPassing(null);
       this.searchedFor = error.isTemporary ? runs : null;
       this.changed();
       return;

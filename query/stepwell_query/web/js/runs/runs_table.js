@@ -1,14 +1,16 @@
 /** The runs: a narrow list next to the charts, or a table with columns of config and summary. */
 
-import { chooseColumns } from "./column_dialog.js";
 import { emphasizeHovered } from "../charts/emphasis.js";
 import { colorDot } from "../ui/swatches.js";
 import { shownColor } from "../ui/theme.js";
 import { debounced, fill, h, iconButton } from "../ui/dom.js";
 import { runFields, serviceInfoIsLoaded } from "../api/service_info.js";
-import { FieldCatalog, defaultColumns, readField } from "./run_fields.js";
-import { ago, count, duration, shown, time } from "../ui/format.js";
-import { href } from "../ui/header.js";
+import { resizer } from "../ui/resizer.js";
+import { searchable } from "../ui/searchable.js";
+import { cell, isNumeric, runLink, stateDot, tagList } from "./run_cells.js";
+import { columnHead, defaultColumns, groupOptions, orderOption, orderOptions, reverseOrder } from "./run_columns.js";
+import { FieldCatalog, readField } from "./run_fields.js";
+import { count } from "../ui/format.js";
 import { groupRuns } from "./runs_model.js";
 
 /** @typedef {import("../types.js").Run} Run */
@@ -18,16 +20,10 @@ import { groupRuns } from "./runs_model.js";
 const ROW = 33;
 const MARGIN_ROWS = 8;
 const SEARCH_MS = 150;
-const OPTIONS_MAX = 500;
-/** Fields that hardly two runs share. */
-const UNIQUE = new Set(["name", "run_id", "notes"]);
-const SORTS = [
-  ["-created_at", "Newest first"],
-  ["created_at", "Oldest first"],
-  ["name", "Name"],
-  ["-last_step", "Most steps"],
-  ["state", "State"],
-];
+/** Rows that decide how a column is aligned. */
+const SAMPLE = 50;
+const WIDTH = 292;
+const WIDTH_MIN = 200;
 
 export class RunsTable {
   /** @param {Workspace} space */
@@ -39,16 +35,18 @@ export class RunsTable {
       type: "search",
       class: "run-search",
       placeholder: "Search runs: adam config.lr>0.01 tag:x",
+      "aria-describedby": "run-search-error",
       "aria-label": "Search runs: words, and conditions such as config.lr>0.01, state=running or tag:paper",
       oninput: () => search(this.search.value),
     });
     this.sort = h("select", { "aria-label": "Order of runs", onchange: () => store.set({ sort: this.sort.value }, { step: true }) });
+    this.reverse = h("button", { type: "button", class: "reverse", "aria-label": "Reverse the order", title: "Reverse the order", onclick: () => store.set({ sort: reverseOrder(store.view.sort) }, { step: true }) });
     this.group = h("select", { "aria-label": "Group runs", onchange: () => store.set({ group: this.group.value }, { step: true }) });
-    this.searchError = h("div", { class: "search-error", role: "status", hidden: true });
+    this.searchError = h("div", { class: "search-error", id: "run-search-error", role: "status", hidden: true });
     this.total = h("span", { class: "runs-total" });
     this.failed = h("div", { class: "runs-failed", role: "status", hidden: true });
     this.wide = iconButton("table", "Runs as a table", () => store.set({ table: !store.view.table }, { step: true }), { "aria-pressed": "false" });
-    this.columns = iconButton("columns", "Choose columns", () => chooseColumns(space.runs, this.fields, this.shownColumns(), (columns) => store.set({ columns }, { step: true })), { disabled: true });
+    this.columns = iconButton("columns", "Choose columns", () => this.chooseColumns(), { disabled: true });
     this.head = h("thead");
     this.body = h("tbody");
     this.table = h("table", { class: "runs-table", "aria-label": "Runs" }, this.head, this.body);
@@ -59,18 +57,32 @@ export class RunsTable {
       h("div", { class: "runs-head" }, h("h2", {}, "Runs"), this.total, h("span", { class: "spacer" }), this.columns, this.wide),
       this.search,
       this.searchError,
-      h("div", { class: "runs-controls" }, this.sort, this.group),
+      h("div", { class: "runs-controls" }, searchable(this.sort), this.reverse, searchable(this.group)),
       this.failed,
       this.scroller,
     );
+    const apply = (/** @type {number} */ width) => document.documentElement.style.setProperty("--runs-width", `${width}px`);
+    this.element.append(resizer({ key: "stepwell-runs-width", label: "Width of the list of runs", initial: WIDTH, low: WIDTH_MIN, apply }));
     /** @type {Row[]} */
     this.rows = [];
     /** @type {FieldCatalog | null} */
     this.catalog = null;
     emphasizeHovered(this.body);
+    /** @type {Run[] | null} the runs by which columns and options were chosen */
+    this.chosenBy = null;
+    /** @type {string[]} */
+    this.defaults = [];
+    /** @type {import("./run_columns.js").Option[]} */
+    this.orders = [];
     this.scroller.addEventListener("scroll", () => this.renderRows(), { passive: true });
     this.sizes = new ResizeObserver(() => this.renderRows());
     this.sizes.observe(this.scroller);
+  }
+
+  async chooseColumns() {
+    const { runs, store } = this.space;
+    const { chooseColumns } = await import("./column_dialog.js");
+    chooseColumns(runs, this.fields, this.shownColumns(), (columns) => store.set({ columns }, { step: true }));
   }
 
   /** Return the catalog of fields, made when the service has described those of every run. */
@@ -84,16 +96,22 @@ export class RunsTable {
 
   shownColumns() {
     const { view } = this.space.store;
-    return view.table ? (view.columns ?? defaultColumns(this.fields)) : [];
+    return view.table ? (view.columns ?? this.defaults) : [];
   }
 
   update() {
     if (!serviceInfoIsLoaded()) return;
     const { store, runs } = this.space;
     const { view } = store;
-    if (this.runCatalog().add(runs.runs) || !this.sort.options.length) this.options();
+    this.runCatalog().add(runs.runs);
+    if (this.chosenBy !== runs.runs) {
+      this.chosenBy = runs.runs;
+      this.defaults = defaultColumns(runs.runs);
+      this.options();
+    }
     if (document.activeElement !== this.search) this.search.value = view.rq;
-    this.choose(this.sort, view.sort);
+    this.choose(this.sort, orderOption(view.sort, this.orders));
+    this.reverse.textContent = view.sort.startsWith("-") ? "↓" : "↑";
     this.choose(this.group, view.group);
     this.wide.setAttribute("aria-pressed", String(view.table));
     this.columns.hidden = !view.table;
@@ -102,6 +120,7 @@ export class RunsTable {
     this.total.textContent = matching.length === runs.total ? count(runs.total) : `${count(matching.length)} of ${count(runs.total)}`;
     this.searchError.hidden = !runs.searchError;
     this.searchError.textContent = runs.searchError;
+    this.search.setAttribute("aria-invalid", String(!!runs.searchError));
     this.scroller.setAttribute("aria-busy", String(runs.searching));
     this.failed.hidden = !runs.failed;
     if (runs.failed) fill(this.failed, `Only the newest ${count(runs.runs.length)} runs are loaded: ${runs.failed} `, h("button", { type: "button", onclick: () => runs.loadRest() }, "Try again"));
@@ -117,9 +136,10 @@ export class RunsTable {
   }
 
   options() {
-    const fields = this.fields.slice(0, OPTIONS_MAX);
-    fill(this.sort, SORTS.map(([value, label]) => h("option", { value }, label)), fields.filter((field) => field.includes(".")).flatMap((field) => [h("option", { value: field }, `${field} ↑`), h("option", { value: `-${field}` }, `${field} ↓`)]));
-    fill(this.group, h("option", { value: "" }, "No groups"), [...runFields().filter((field) => field.groupable && !UNIQUE.has(field.name)).map((field) => field.name), ...fields.filter((field) => field.startsWith("config."))].map((field) => h("option", { value: field }, `Group by ${field}`)));
+    const { runs } = this.space.runs;
+    this.orders = orderOptions(runs);
+    offer(this.sort, this.orders);
+    offer(this.group, [{ value: "", label: "No groups" }, ...groupOptions(runs, runFields())]);
   }
 
   /** @param {HTMLSelectElement} select @param {string} value */
@@ -140,15 +160,21 @@ export class RunsTable {
     const shown = ids.filter((id) => this.chosen?.has(id)).length;
     all.checked = shown > 0 && shown === ids.length;
     all.indeterminate = shown > 0 && shown < ids.length;
-    const heads = ["name", ...this.shownColumns()].map((field) => {
-      const down = store.view.sort === `-${field}`;
-      const up = store.view.sort === field;
-      const onclick = () => store.set({ sort: up ? `-${field}` : field }, { step: true });
-      const label = field.replace(/^(config|summary)\./, "");
-      const button = h("button", { type: "button", class: "sort", title: field, onclick }, label, up ? " ↑" : down ? " ↓" : "");
-      return h("th", { scope: "col", "aria-sort": up ? "ascending" : down ? "descending" : "none" }, button);
-    });
+    const columns = this.shownColumns();
+    const heads = ["name", ...columns].map((field, at) => this.headCell(field, columns, at === 0));
     fill(this.head, h("tr", {}, h("th", { scope: "col", class: "show" }, all), ...heads));
+  }
+
+  /** @param {string} field @param {string[]} columns @param {boolean} first */
+  headCell(field, columns, first) {
+    const { store } = this.space;
+    const down = store.view.sort === `-${field}`;
+    const up = store.view.sort === field;
+    const onclick = () => store.set({ sort: up ? `-${field}` : field }, { step: true });
+    const label = columnHead(field, columns, runFields());
+    const button = h("button", { type: "button", class: "sort", title: field, onclick }, label, up ? " ↑" : down ? " ↓" : "");
+    const numeric = !first && this.rows.slice(0, SAMPLE).some(({ run }) => run && isNumeric(readField(run, field)));
+    return h("th", { scope: "col", class: first ? "run-name" : numeric ? "number" : "", "aria-sort": up ? "ascending" : down ? "descending" : "none" }, button);
   }
 
   renderRows() {
@@ -180,14 +206,12 @@ export class RunsTable {
     const check = h("input", { type: "checkbox", "data-id": `show ${run.run_id}`, "aria-label": `Show ${run.name}`, onchange: () => this.toggle([run.run_id], check.checked) });
     check.checked = on;
     const color = this.color(run.run_id, run.name, space.runs.color(run, space.store.view));
-    const link = h("a", { href: href(run.entity, run.project, run.run_id), "data-id": `name ${run.run_id}`, title: `${run.name} (${run.run_id})` }, run.name);
-    const tags = run.tags.slice(0, 3).map((tag) => h("span", { class: "tag" }, tag));
     return h(
       "tr",
       { class: on ? "on" : "off", "data-owner": group || run.run_id },
       h("td", { class: "show" }, check),
-      h("th", { scope: "row", class: "run-name" }, h("span", { class: "run-line" }, color, stateDot(run.state), link, columns.length ? null : tags)),
-      columns.map((field) => h("td", { class: typeof readField(run, field) === "number" ? "number" : "" }, cell(run, field, now))),
+      h("th", { scope: "row", class: "run-name" }, h("span", { class: "run-line" }, color, stateDot(run.state), runLink(run), columns.length ? null : tagList(run.tags))),
+      columns.map((field) => h("td", { class: isNumeric(readField(run, field)) ? "number" : "" }, cell(run, field, now))),
     );
   }
 
@@ -231,9 +255,16 @@ export class RunsTable {
   }
 }
 
-/** @param {string} state */
-export function stateDot(state) {
-  return h("span", { class: `state ${state}`, title: state, role: "img", "aria-label": state });
+/**
+ * Replace a select's options; without a change, an open select stays as it is.
+ * @param {HTMLSelectElement} select
+ * @param {import("./run_columns.js").Option[]} options
+ */
+function offer(select, options) {
+  const text = JSON.stringify(options);
+  if (select.dataset.options === text) return;
+  select.dataset.options = text;
+  fill(select, options.map(({ value, label }) => h("option", { value }, label)));
 }
 
 /** @param {number} rows @param {number} columns */
@@ -242,14 +273,4 @@ function spacer(rows, columns) {
   const cell = h("td", { colspan: columns + 2 });
   cell.style.height = `${rows * ROW}px`;
   return h("tr", { class: "spacer-row", "aria-hidden": "true" }, cell);
-}
-
-/** @param {Run} run @param {string} field @param {number} now */
-function cell(run, field, now) {
-  const value = readField(run, field);
-  if (field === "state") return h("span", { class: "state-cell" }, stateDot(run.state), run.state);
-  if (typeof value === "string" && runFields().some((own) => own.member === field && own.type === "time")) return h("time", { datetime: value, title: time(value) }, ago(value, now));
-  if (field === "duration" || field === "runtime") return typeof value === "number" ? duration(value) : "";
-  if (field === "tags") return h("span", {}, run.tags.map((tag) => h("span", { class: "tag" }, tag)));
-  return h("span", { title: typeof value === "object" ? JSON.stringify(value) : String(value ?? "") }, shown(value));
 }

@@ -38,7 +38,8 @@ const CHART_KEYS = [
   ["← →", "Move along a chart's points (Page Up, Page Down: by 20)"],
   ["Drag", "Zoom all charts; double click: show the whole range"],
   ["Ctrl C", "Copy the values under the cursor, with all digits"],
-  ["Esc", "Close an enlarged panel"],
+  ["← → ↑ ↓", "In an opened picture: steps, and runs"],
+  ["Esc", "Close an enlarged panel or a picture"],
 ];
 
 function showKeys() {
