@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from stepwell_deploy.ports import claim_port
+from support.servers.ports import claim_lasting_port
 from support.servers.sdk import eventually
 from support.servers.stack import Stack, Topics
 
@@ -23,7 +23,7 @@ _STEPWELL = Path(sys.executable).parent / "stepwell"
 
 
 def test_its_metrics_are_served_while_it_waits_for_clickhouse(broker: str, topics: Topics) -> None:
-    port = claim_port("127.0.0.1", 0, "")
+    port = claim_lasting_port()
     environment = {
         **os.environ,
         "STEPWELL_KAFKA_BOOTSTRAP_SERVERS": broker,

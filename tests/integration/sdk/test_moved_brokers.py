@@ -20,9 +20,9 @@ import pytest
 import stepwell
 from stepwell_deploy.local.kafka import LocalKafka
 from stepwell_deploy.local.processes import start_child
-from stepwell_deploy.ports import claim_port
 from stepwell_schemas.clickhouse.store import Store
 from support.readers.events import read_column, read_events
+from support.servers.ports import claim_lasting_port
 from support.servers.scripts import start_script
 from support.servers.sdk import eventually, ingesting_in_thread, serving
 from support.servers.stack import Topics
@@ -55,7 +55,7 @@ class Moving:
         self.brokers = brokers
         self.folder = folder
         self.store = store
-        self.port = claim_port("127.0.0.1", 0, "")
+        self.port = claim_lasting_port()
         self.topics = Topics(f"events-{folder.name}", f"deadletters-{folder.name}")
         self.rows = 0
 
@@ -201,7 +201,7 @@ print(receipt.logged, receipt.stored, receipt.pending, receipt.blocked, flush=Tr
 def test_a_run_goes_on_through_a_restart_of_up_with_its_default_ports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port = claim_port("127.0.0.1", 0, "")
+    port = claim_lasting_port()
     monkeypatch.setenv("STEPWELL_KAFKA_HEAP_MB", "256")
     monkeypatch.setenv("STEPWELL_DIR", str(tmp_path / "journals"))
     monkeypatch.setenv("STEPWELL_BASE_URL", f"http://127.0.0.1:{port}")

@@ -16,11 +16,11 @@ from reliability.faults.engine import USER
 from reliability.faults.part import Part
 from reliability.faults.proxy import Proxy
 from stepwell_deploy.local.kafka import LocalKafka
-from stepwell_deploy.ports import claim_port
 from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.errors import StoreError
 from stepwell_schemas.settings import KafkaSettings
 from support.paths import TESTS
+from support.servers.ports import claim_lasting_port
 from support.servers.topics import create_topics
 
 PARTITIONS: Final = 4
@@ -46,7 +46,7 @@ class Broker:
         self._resume_at: float | None = None
 
     def _configure(self, proxy: Proxy) -> LocalKafka:
-        proxy.target = claim_port("127.0.0.1", 0, "")
+        proxy.target = claim_lasting_port()
         properties = {
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{proxy.port}",
             "group.min.session.timeout.ms": str(round(_SESSION_SECONDS * 1_000)),
@@ -104,8 +104,8 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.broker_proxy, self.engine_proxy = Proxy(), Proxy()
-        self.engine_proxy.target = claim_port("127.0.0.1", 0, "")
-        service_port = claim_port("127.0.0.1", 0, "")
+        self.engine_proxy.target = claim_lasting_port()
+        service_port = claim_lasting_port()
         self.dsn = f"http://{USER}:{USER}@127.0.0.1:{self.engine_proxy.port}"
         self.settings = KafkaSettings(
             kafka_bootstrap_servers=f"127.0.0.1:{self.broker_proxy.port}",

@@ -18,10 +18,10 @@ from reliability.faults.model import RunModel
 from reliability.faults.part import Part
 from reliability.faults.producers import FOREIGN_RUN, Foreign, Trainer, project
 from reliability.faults.workload import writers
-from stepwell_deploy.ports import claim_port
 from stepwell_schemas.clickhouse.store import connect
 from stepwell_schemas.settings import KafkaSettings
 from support.paths import TESTS
+from support.servers.ports import claim_lasting_port
 
 pytestmark = pytest.mark.timeout(600)
 _SEED: Final = 77
@@ -32,7 +32,7 @@ class AllInOne:
     """One `stepwell up`, with the addresses for producers."""
 
     def __init__(self, folder: Path) -> None:
-        service, broker = claim_port("127.0.0.1", 0, ""), claim_port("127.0.0.1", 0, "")
+        service, broker = claim_lasting_port(), claim_lasting_port()
         self.folder = folder
         self.settings = KafkaSettings(kafka_bootstrap_servers=f"127.0.0.1:{broker}")
         self.environment = {
