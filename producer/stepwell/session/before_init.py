@@ -1,4 +1,4 @@
-"""What stands for the current run's config and summary while there is no run."""
+"""Substitutes for the current run's config and summary while there is no run."""
 
 from __future__ import annotations
 
