@@ -76,9 +76,9 @@ def read_known_run(
     more of them: the answers are taken when it has not.
     """
     known, settled = KnownRun(), dict[str, int]()
-    if document is not None:
+    if document is not None and not journals:
         known = KnownRun.read(document, _fetch_moments(path, document, settings))
-    if document is not None and journals:
+    elif document is not None:
         for _ in range(_CONSISTENT_ATTEMPTS):
             settled = _fetch_settled(path, journals, settings)
             with contextlib.suppress(ApiError):
@@ -96,7 +96,7 @@ def read_known_run(
 
 def _fetch_settled(path: RunPath, journals: Sequence[JournalEntry], settings: ProducerSettings) -> dict[str, int]:
     """Return the number of settled records of the journals' sessions; empty if the service does not answer."""
-    from stepwell.api.info import run_url
+    from stepwell.api.paths import run_url
 
     sessions = {info.session for _, info in journals}
     try:
@@ -109,7 +109,8 @@ def _fetch_settled(path: RunPath, journals: Sequence[JournalEntry], settings: Pr
 
 def _fetch_moments(path: RunPath, document: Document, settings: ProducerSettings) -> dict[str, tuple[int, float]]:
     """Return count and mean of the metrics that are summarized by their mean; those that can't be read are left out."""
-    from stepwell.api.info import EXACT, run_url
+    from stepwell.api.info import EXACT
+    from stepwell.api.paths import run_url
 
     found: dict[str, tuple[int, float]] = {}
     keys = means_wanted(document)
