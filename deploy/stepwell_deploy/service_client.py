@@ -7,13 +7,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 import httpx
 
 from stepwell.api.http import ndjson_lines
 from stepwell_deploy.errors import ServiceRefusedError
-from stepwell_schemas.rules.identifiers import RunPath
 
 _TIMEOUT_SECONDS = 60.0
 
@@ -64,17 +62,6 @@ class ServiceClient:
     def readiness(self) -> httpx.Response:
         """Return the answer of `/readyz`, whatever its status."""
         return self._client.get("/readyz")
-
-
-def run_url(path: RunPath, below: str = "") -> str:
-    """Return the URL path of a run, below `/api/v1`, each part percent-encoded."""
-    parts = "/".join(quote(part, safe="") for part in path)
-    return f"runs/{parts}/{below}" if below else f"runs/{parts}"
-
-
-def project_url(entity: str, project: str) -> str:
-    """Return the URL path of a project's runs, below `/api/v1`."""
-    return f"projects/{quote(entity, safe='')}/{quote(project, safe='')}/runs"
 
 
 def _answer(response: httpx.Response) -> httpx.Response:

@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 import stepwell
+from stepwell.api.paths import run_url
 from stepwell_deploy.errors import ServiceRefusedError
 from stepwell_deploy.local.background import running_stack
-from stepwell_deploy.service_client import ServiceClient, run_url
+from stepwell_deploy.service_client import ServiceClient
 from stepwell_schemas.rules.identifiers import RunPath
 
 _ROWS = 20

@@ -19,8 +19,8 @@ from typing import Final
 import httpx
 
 import stepwell
+from stepwell.api.paths import run_url
 from stepwell_deploy.local.background import running_stack
-from stepwell_deploy.service_client import run_url
 from stepwell_schemas.rules.identifiers import RunPath
 
 _METRICS: Final = [f"train/metric_{number:02d}" for number in range(50)]

@@ -20,9 +20,10 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from stepwell.api.paths import run_url
 from stepwell_deploy.deadletters.models import Letter, LetterName, Origin
 from stepwell_deploy.errors import BrokerError, LetterError, NoLetterError, ServiceRefusedError
-from stepwell_deploy.service_client import ServiceClient, run_url
+from stepwell_deploy.service_client import ServiceClient
 from stepwell_ingestor.kafka.record_consumer import RecordConsumer
 from stepwell_ingestor.kafka.records import Record, Unreadable
 from stepwell_ingestor.messages import REDRIVEN_HEADER

@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from stepwell.api.paths import run_url
 from stepwell_deploy.demo.results import LongRun
 from stepwell_deploy.rendering import runs_table
-from stepwell_deploy.service_client import ServiceClient, run_url
+from stepwell_deploy.service_client import ServiceClient
 from stepwell_schemas.rules.identifiers import RunPath
 
 _POINTS: Final = 1_000

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import stepwell
+from stepwell.api.paths import run_url
 from stepwell_deploy.demo.images import confusion_chart, misread_table, weight_images
 from stepwell_deploy.demo.report import print_report
 from stepwell_deploy.demo.results import LongRun
@@ -23,7 +24,7 @@ from stepwell_deploy.errors import PortInUseError, ServiceRefusedError, StackErr
 from stepwell_deploy.local.background import running_stack
 from stepwell_deploy.local.kafka import is_fetched
 from stepwell_deploy.ports import claim_port
-from stepwell_deploy.service_client import ServiceClient, run_url
+from stepwell_deploy.service_client import ServiceClient
 from stepwell_deploy.settings import DeploySettings
 from stepwell_schemas.rules.identifiers import RunPath
 

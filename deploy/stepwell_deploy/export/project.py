@@ -14,10 +14,11 @@ from typing import Any, Final
 
 import httpx
 
+from stepwell.api.paths import project_url, run_url
 from stepwell_deploy.errors import ExportError, ServiceLostError, StepwellDeployError
 from stepwell_deploy.export.request import ExportRequest
 from stepwell_deploy.export.run import ListedRun, Target, export_run
-from stepwell_deploy.service_client import ServiceClient, project_url, run_url
+from stepwell_deploy.service_client import ServiceClient
 from stepwell_schemas.rules.identifiers import RunPath
 
 _WORK: Final = ".stepwell-export"

@@ -12,10 +12,11 @@ from typing import Any, Final, NamedTuple
 
 import httpx
 
+from stepwell.api.paths import run_url
 from stepwell_deploy.errors import ExportError, ServiceLostError
 from stepwell_deploy.export.request import MEDIA_TYPES, ExportFormat, ExportRequest, Position, RowShape
 from stepwell_deploy.export.spool import ChangedError, Spool, spool_for
-from stepwell_deploy.service_client import ServiceClient, run_url
+from stepwell_deploy.service_client import ServiceClient
 from stepwell_schemas.rules.identifiers import RunPath
 
 _ATTEMPTS: Final = 6

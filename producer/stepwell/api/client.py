@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import quote
 
 from stepwell.api.compat import API_ATTRIBUTES, API_CALLS, missing_name
 from stepwell.api.http import ApiHttp
-from stepwell.api.info import EXACT, run_url
-from stepwell.api.paths import parse_project_path, parse_run_path
+from stepwell.api.info import EXACT
+from stepwell.api.paths import parse_project_path, parse_run_path, project_url, run_url
 from stepwell.api.projects import Project
 from stepwell.api.run import PAGE_RUNS, ApiRun
 from stepwell.api.runs import Runs
@@ -92,8 +91,7 @@ class Api(ApiHttp):
             ApiError: if the service rejects the filter or the order; the message says why.
         """
         del include_sweeps, lazy
-        entity, project = parse_project_path(path or self.default_project, self.base_url, self.default_entity)
-        address = f"projects/{quote(entity, safe='')}/{quote(project, safe='')}/runs"
+        address = project_url(*parse_project_path(path or self.default_project, self.base_url, self.default_entity))
         text = filters if isinstance(filters, str) or filters is None else json.dumps(filters)
         parameters = {
             "filter": text or None,

@@ -7,10 +7,10 @@ import re
 import time
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
 from stepwell.api.compat import RUN_ATTRIBUTES, RUN_CALLS, edit_remedy, missing_name
 from stepwell.api.http import ApiHttp
+from stepwell.api.paths import run_url
 from stepwell.api.views import ReadOnlyDict, ReadOnlyList, SummaryView, read_only
 from stepwell.errors import UnsupportedError
 from stepwell.values.arrays import restore_value
@@ -224,9 +224,3 @@ _PROPERTIES: Final = frozenset(name for name, member in vars(RunInfo).items() if
 def restore_row(row: Mapping[str, Any]) -> Row:
     """Return a row with lists and arrays restored."""
     return {key: restore_value(value) for key, value in row.items()}
-
-
-def run_url(path: RunPath, below: str = "") -> str:
-    """Return the path of a run below `/api/v1`, each part percent-encoded."""
-    parts = "/".join(quote(part, safe="") for part in path)
-    return f"runs/{parts}/{below}" if below else f"runs/{parts}"

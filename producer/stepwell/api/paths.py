@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from stepwell_schemas.errors import IdentifierError
 from stepwell_schemas.rules.identifiers import RunPath, check_identifier
@@ -80,3 +80,14 @@ def _split(path: str | Sequence[str], base_url: str) -> list[str]:
     if prefix and below.startswith(f"{prefix}/"):
         below = below.removeprefix(f"{prefix}/")
     return [unquote(part) for part in below.split("/")]
+
+
+def run_url(path: RunPath, below: str = "") -> str:
+    """Return the URL path of a run below `/api/v1`, each part percent-encoded."""
+    parts = "/".join(quote(part, safe="") for part in path)
+    return f"runs/{parts}/{below}" if below else f"runs/{parts}"
+
+
+def project_url(entity: str, project: str) -> str:
+    """Return the URL path of a project's runs below `/api/v1`, each part percent-encoded."""
+    return f"projects/{quote(entity, safe='')}/{quote(project, safe='')}/runs"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from stepwell.api.info import EXACT, Row, RunInfo, restore_row, run_url
+from stepwell.api.info import EXACT, Row, RunInfo, restore_row
 from stepwell.api.media import StoredFile, StoredMedia, filter_files, find_file, read_media, read_table
+from stepwell.api.paths import run_url
 from stepwell.api.rows import Scan, to_dataframe
 from stepwell.api.series import points_to_dataframe
 from stepwell.console.parsing import ConsoleLine, parse_console_lines, tail_start

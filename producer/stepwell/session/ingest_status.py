@@ -46,7 +46,7 @@ def wait_until_ingested(
     """
     import httpx
 
-    from stepwell.api.info import run_url
+    from stepwell.api.paths import run_url
 
     key = settings.api_key.get_secret_value()
     headers = {"Authorization": f"Bearer {key}"} if key else {}

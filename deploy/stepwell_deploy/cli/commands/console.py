@@ -9,10 +9,10 @@ from typing import Annotated, Final
 
 import typer
 
-from stepwell.api.paths import parse_run_path
+from stepwell.api.paths import parse_run_path, run_url
 from stepwell.console.parsing import ConsoleLine, parse_console_lines, tail_start
 from stepwell_deploy.cli.options import JsonFlag, open_service
-from stepwell_deploy.service_client import ServiceClient, run_url
+from stepwell_deploy.service_client import ServiceClient
 from stepwell_deploy.settings import DeploySettings
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.streams import CONSOLE

@@ -13,12 +13,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from stepwell.api.paths import parse_runs_path
+from stepwell.api.paths import parse_runs_path, run_url
 from stepwell_deploy.cli.options import JsonFlag, open_service
 from stepwell_deploy.export.project import Summary, export_runs, folder_target, listed_runs, locked, single_target
 from stepwell_deploy.export.request import MEDIA_TYPES, ExportFormat, ExportRequest, RowShape
 from stepwell_deploy.export.run import ListedRun, Target
-from stepwell_deploy.service_client import ServiceClient, run_url
+from stepwell_deploy.service_client import ServiceClient
 from stepwell_deploy.settings import DeploySettings
 from stepwell_schemas.rules.identifiers import RunPath
 

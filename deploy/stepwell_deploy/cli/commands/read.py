@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from stepwell.api.paths import parse_project_path, parse_run_path
+from stepwell.api.paths import parse_project_path, parse_run_path, project_url, run_url
 from stepwell_deploy.cli.options import RUN_HELP, JsonFlag, open_service
 from stepwell_deploy.errors import UnknownKeyError
 from stepwell_deploy.rendering import rows_within, runs_table
-from stepwell_deploy.service_client import ServiceClient, project_url, run_url
+from stepwell_deploy.service_client import ServiceClient
 from stepwell_deploy.settings import DeploySettings
 
 _NO_RUNS = """No runs yet. Log one from Python:
