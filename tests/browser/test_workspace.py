@@ -310,7 +310,7 @@ def test_before_anything_is_logged_it_says_what_to_do_and_then_shows_it(window: 
 
 
 def test_projects_are_listed_also_those_of_an_entity(window: Open, tour: str) -> None:
-    view = window("/nobody")
+    view = window("/unknown")
     expect(view.page.get_by_role("heading", name="Entity not found")).to_be_visible()
     view.page.get_by_role("link", name="All projects").last.click()
     view.page.get_by_role("link", name="me", exact=True).first.click()

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { paletteColor } from "../../../query/stepwell_query/web/js/ui/palette.js";
 import { fits } from "../../../query/stepwell_query/web/js/series/metric_definitions.js";
-import { describeMedia, isMedia, listOverlays, readBoxGroups, fileExtension, findFlaw, isFileName, readMasks, imageSize } from "../../../query/stepwell_query/web/js/media/references.js";
+import { describeMedia, isMedia, listOverlays, fileExtension, findFlaw, isFileName, imageSize } from "../../../query/stepwell_query/web/js/media/references.js";
 import { boxRectangle } from "../../../query/stepwell_query/web/js/media/images.js";
 import { parseFiles } from "../../../query/stepwell_query/web/js/runs/run_tables.js";
 
@@ -28,14 +28,14 @@ test("every invalid value has a reason, and nothing throws", () => {
 
 test("only valid masks, boxes and sizes are returned", () => {
   for (const invalid of INVALID) {
-    assert.deepEqual(readMasks({ masks: { one: invalid, two: { sha256: invalid } } }), []);
-    assert.deepEqual(readMasks({ masks: invalid }), []);
-    assert.deepEqual(readBoxGroups({ boxes: invalid }), []);
+    assert.deepEqual(listOverlays({ masks: { one: invalid, two: { sha256: invalid } } }), []);
+    assert.deepEqual(listOverlays({ masks: invalid }), []);
+    assert.deepEqual(listOverlays({ boxes: invalid }), []);
     assert.equal(imageSize({ width: invalid, height: 3 }), null);
     assert.equal(boxRectangle(invalid, 10, 10), null);
     assert.equal(boxRectangle({ position: invalid }, 10, 10), null);
   }
-  assert.deepEqual(readMasks({ masks: { one: { sha256: NAME } } }), [{ sha256: NAME }]);
+  assert.deepEqual(listOverlays({ masks: { one: { sha256: NAME } } }), [{ kind: "mask", name: "one", overlay: { sha256: NAME } }]);
   assert.deepEqual(boxRectangle({ position: { minX: 0, maxX: 0.5, minY: 0, maxY: 1 } }, 10, 20), { x: 0, y: 0, w: 5, h: 20 });
   assert.equal(imageSize({ width: 1e9, height: 3 }), null);
 });

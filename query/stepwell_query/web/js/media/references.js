@@ -46,24 +46,6 @@ export function imageSize({ width, height }) {
   return plausible ? { width, height } : null;
 }
 
-/**
- * Return the valid masks of an image.
- * @param {any} value
- * @returns {any[]}
- */
-export function readMasks(value) {
-  return listOverlays(value).flatMap(({ kind, overlay }) => (kind === "mask" ? [overlay] : []));
-}
-
-/**
- * Return the valid groups of boxes of an image.
- * @param {any} value
- * @returns {any[]}
- */
-export function readBoxGroups(value) {
-  return listOverlays(value).flatMap(({ kind, overlay }) => (kind === "boxes" ? [overlay] : []));
-}
-
 /** @typedef {{kind: "mask" | "boxes", name: string, overlay: any}} Overlay */
 
 /**

@@ -5,7 +5,7 @@ import { history, metrics as readMetrics } from "../api/service.js";
 import { hasRanks, labelRank, parseStreamKey, streamRanks } from "../series/ranks.js";
 import { fill, h } from "../ui/dom.js";
 import { count } from "../ui/format.js";
-import { textMatcher } from "../ui/text_match.js";
+import { natural, textMatcher } from "../ui/text_match.js";
 import { RankFilter } from "./rank_controls.js";
 
 /** @typedef {import("../types.js").Run} Run */
@@ -13,7 +13,6 @@ import { RankFilter } from "./rank_controls.js";
 
 const LINES = 1_000;
 const NEAR = 40;
-const natural = new Intl.Collator("en", { numeric: true });
 
 export class RunConsole {
   /** @param {Run} run @param {import("../state/view_state.js").Store} store */

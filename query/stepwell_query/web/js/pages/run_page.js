@@ -70,7 +70,7 @@ export class RunPage {
     else if (!this.tab) this.show();
   }
 
-  /** Whether the service does not know the run. */
+  /** True if the service does not know the run. */
   get missing() {
     return this.space.known && !this.run;
   }

@@ -53,7 +53,7 @@ export class Workspace {
     this.metrics = [];
     this.metricsFor = "";
     this.known = false;
-    /** Whether the service knows the project or the run. */
+    /** True if the service knows the project or the run. */
     this.exists = true;
     this.stream = "";
     /** @type {import("../types.js").Run[] | null} */

@@ -2,7 +2,7 @@
 
 import { importance } from "../series/importance.js";
 import { labelRank, hasRanks, parseStreamKey } from "../series/ranks.js";
-import { textMatcher } from "../ui/text_match.js";
+import { natural, textMatcher } from "../ui/text_match.js";
 
 /** @typedef {import("../types.js").Metric} Metric */
 
@@ -31,7 +31,6 @@ const CHARTS = "Charts";
 const SYSTEM = "system";
 const LINES = new Set(["number", "bool"]);
 const HIDDEN_STREAMS = new Set(["console"]);
-const natural = new Intl.Collator("en", { numeric: true });
 
 /**
  * Return the name of a key's section: the part before its first `/`, or before its last one.

@@ -4,6 +4,7 @@ import { isMedia } from "../media/references.js";
 import { importance } from "../series/importance.js";
 import { count, short } from "../ui/format.js";
 import { listFields } from "./run_fields.js";
+import { natural } from "../ui/text_match.js";
 
 /** @typedef {import("../types.js").Run} Run */
 /** @typedef {import("../api/service_info.js").RunField} RunField */
@@ -20,7 +21,6 @@ const GROUPED = 10_000;
 /** Fields that hardly two runs share. */
 const UNIQUE = new Set(["name", "run_id", "notes"]);
 
-const natural = new Intl.Collator("en", { numeric: true });
 
 /** Return the part of a field that people know: the key, without config or summary. @param {string} field */
 export function fieldKey(field) {

@@ -1,6 +1,7 @@
 /** The fields of a run that a table can show, sort and group by: `config.lr`, `summary.loss`, `state`. */
 
 import { isMedia } from "../media/references.js";
+import { natural } from "../ui/text_match.js";
 
 /** @typedef {import("../types.js").Run} Run */
 /** @typedef {import("../api/service_info.js").RunField} RunField */
@@ -106,7 +107,6 @@ export class FieldCatalog {
       }
     }
     if (this.config.size + this.summary.size === before) return false;
-    const natural = new Intl.Collator("en", { numeric: true });
     this.all = [...this.own, ...[...this.config].sort(natural.compare), ...[...this.summary].sort(natural.compare)];
     return true;
   }
@@ -140,10 +140,9 @@ function listLeaves(value, prefix, depth) {
 export function sortRuns(runs, sort) {
   const descending = sort.startsWith("-");
   const field = sort.replace(/^-/, "");
-  const natural = new Intl.Collator("en", { numeric: true });
   const keyed = runs.map((run) => ({ run, value: sortValue(readField(run, field)) }));
   keyed.sort((a, b) => {
-    const order = compare(a.value, b.value, natural);
+    const order = compare(a.value, b.value);
     const missing = a.value === null || b.value === null;
     return (descending && !missing ? -order : order) || natural.compare(a.run.run_id, b.run.run_id);
   });
@@ -158,8 +157,8 @@ function sortValue(value) {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-/** @param {number | string | null} a @param {number | string | null} b @param {Intl.Collator} natural */
-function compare(a, b, natural) {
+/** @param {number | string | null} a @param {number | string | null} b */
+function compare(a, b) {
   if (a === null || b === null) return Number(a === null) - Number(b === null);
   if (typeof a === "number" && typeof b === "number") return a - b;
   return natural.compare(String(a), String(b));

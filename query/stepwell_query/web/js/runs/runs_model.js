@@ -6,6 +6,7 @@ import { paletteColor } from "../ui/palette.js";
 import { groupName, sortRuns } from "./run_fields.js";
 import { columnInText, toRunFilter } from "./run_filter.js";
 import { findIncomplete, neededFields, readValues } from "./extra_columns.js";
+import { natural } from "../ui/text_match.js";
 
 /** @typedef {import("../types.js").Run} Run */
 /** @typedef {import("../types.js").ViewState} ViewState */
@@ -316,7 +317,6 @@ export class RunsModel {
     if (this.groupsFor !== this.runs || this.groupedBy !== view.group) {
       this.groupsFor = this.runs;
       this.groupedBy = view.group;
-      const natural = new Intl.Collator("en", { numeric: true });
       this.groupNames = groupRuns(this.runs, view.group).map((group) => group.name).sort(natural.compare);
     }
     return view.colors[name] ?? paletteColor(this.groupNames.indexOf(name));

@@ -1,10 +1,11 @@
 /** Ranks in the keys of system metrics and console lines: `system/rank1/cpu`; those of the first rank have no name. */
 
+import { natural } from "../ui/text_match.js";
+
 /** @typedef {import("../types.js").Metric} Metric */
 
 const STREAMS = new Set(["system", "console"]);
 const FIRST_RANK = "rank0";
-const natural = new Intl.Collator("en", { numeric: true });
 
 /**
  * Split a stream's key into the rank that it names, "" for none, and the key without it.
