@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ASSETS := query/stepwell_query/web/vendor/.filled
 READY := $(STAMP) $(ASSETS)
+# Where it is set, each of the hundreds of processes that the tests start would compile all libraries that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # What only tests need: a browser, and a cache of the broker's classes.
 PREPARE_TESTS = $(BIN)/python tests/support/servers/chromium.py; PYTHONPATH=tests $(BIN)/python -m support.servers.broker_cache
 # A file's tests run in one process, and files start in the order of `testpaths`, by which the longest come first.
@@ -13,7 +15,7 @@ DIST = --dist loadfile --no-loadscope-reorder
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help assets screenshot demo test test-long simulate mutants soak soak-events lint bench docs lock clean
+.PHONY: help assets screenshot screenshots demo test test-long simulate mutants soak soak-events lint bench docs lock clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -71,6 +73,10 @@ bench: $(READY) ## run the benchmarks and print their figures
 
 screenshot: $(READY) ## make the README's picture from the demo's page
 	$(BIN)/python tests/browser/screenshot.py $(ARGS)
+
+screenshots: $(READY) ## a gallery of the page's states, build/screenshots/gallery/index.html, and the pictures of docs/page.md
+	@$(PREPARE_TESTS)
+	$(BIN)/python -m pytest -p no:xdist -q -s tests/browser/gallery.py $(ARGS)
 
 docs: $(STAMP) ## renew the tables of settings from the models, and build the site: build/site/index.html
 	$(BIN)/python -m stepwell_deploy.settings_table README.md docs/settings.md

@@ -23,6 +23,7 @@ from _pytest.faulthandler import fault_handler_stderr_fd_key
 pytest.register_assert_rewrite("support")
 
 from stepwell_schemas.clickhouse.store import Store, connect
+from support.durations import Phase, seconds_by_folder
 from support.paths import TESTS
 from support.servers import broker_cache
 from support.servers.stack import Stack, Topics
@@ -51,6 +52,14 @@ broker_cache.use()
 UNIT = TESTS / "unit"
 
 
+@pytest.fixture(autouse=True)
+def _logging_configuration() -> Iterator[None]:
+    """Restore the configuration of logs, which commands in this process replace."""
+    configured = structlog.get_config()
+    yield
+    structlog.configure(**configured)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave HTTP to `make test-long` where both DSNs answer alike; see the markers `one_dsn` and `both_dsns`."""
@@ -59,6 +68,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         over_http = any(isinstance(value, str) and value == "http" for value in drawn.values())
         if over_http and item.get_closest_marker("one_dsn") and not item.get_closest_marker("both_dsns"):
             item.add_marker(pytest.mark.long)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """With `--durations`, print the seconds of each folder, of all processes together."""
+    if terminalreporter.config.getoption("durations") is None:
+        return
+    reports = (report for reports in terminalreporter.stats.values() for report in reports)
+    phases = [Phase(one.nodeid, one.when or "", one.duration) for one in reports if isinstance(one, pytest.TestReport)]
+    terminalreporter.section("seconds by folder")
+    for line in seconds_by_folder(phases):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture
@@ -72,6 +92,7 @@ def _runs_keep_their_own_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Disable system metrics and console output, which only their own tests enable."""
     monkeypatch.setenv("STEPWELL_SYSTEM_SECONDS", "0")
     monkeypatch.setenv("STEPWELL_CONSOLE", "off")
+    monkeypatch.setenv("STEPWELL_CREDENTIALS_FILE", "/nonexistent/credentials.json")
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,12 @@ StepwellDeployError
 ├── StackError           the local stack did not start, or a part of it ended that can't be restarted
 │   └── DiskSpaceError   the data folder has too little free space to start
 ├── UnknownKeyError      a run has not logged a requested key
+├── BadChangeError       a change of a run is not written as KEY=VALUE
 ├── ServiceRefusedError  the query service refused a request
 ├── ExportError          a run's rows can't be written
 │   └── ServiceLostError the connection to the service was lost during an export
+├── KeyExistsError       a key with the scope admin exists already
+├── DatabaseHeldError    a running service holds the database in which a first key should be created
 ├── NotComparableError   a run's log and tables can't be compared
 ├── RebuildError         the tables can't be rebuilt now
 └── MoveError            the events of a topic can't be copied to another one
@@ -75,12 +78,30 @@ class ServiceRefusedError(StepwellDeployError):
     """The query service refused a request; the text is the service's."""
 
 
+class BadChangeError(StepwellDeployError):
+    """A change of a run is not written as KEY=VALUE."""
+
+
 class UnknownKeyError(StepwellDeployError):
     """A run has not logged the requested keys."""
 
     def __init__(self, run: object, keys: Sequence[str]) -> None:
         names = ", ".join(map(repr, keys))
         super().__init__(f"the run {run} has not logged {names}; `stepwell metrics {run}` lists what it has")
+
+
+class KeyExistsError(StepwellDeployError):
+    """A key with the scope admin exists already."""
+
+    def __init__(self, key_id: str, name: str) -> None:
+        super().__init__(
+            f"a key with the scope admin exists already: {key_id} ({name}); create others with it: `stepwell keys "
+            "create`; if it is lost, add --force"
+        )
+
+
+class DatabaseHeldError(StepwellDeployError):
+    """A running service holds the database in which a first key should be created."""
 
 
 class ExportError(StepwellDeployError):

@@ -11,6 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+_UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
+_UNIT: Final = 1_024
 _SHOWN_SUMMARY_KEYS: Final = 4
 _SHORT_CHARS: Final = 24
 _GAP: Final = 2
@@ -109,3 +111,19 @@ def _width(text: str) -> int:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun in the singular or plural."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def format_amounts(tables: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a line for each table with its rows and bytes."""
+    return [
+        f"  {table:<20}{amounts['rows']:>16,} rows{format_size(amounts['bytes']):>14}"
+        for table, amounts in tables.items()
+    ]
+
+
+def format_size(count: float) -> str:
+    """Return a number of bytes in a unit that makes it short."""
+    unit = 0
+    while count >= _UNIT and unit < len(_UNITS) - 1:
+        count, unit = count / _UNIT, unit + 1
+    return f"{count:,.0f} {_UNITS[unit]}" if unit == 0 else f"{count:,.1f} {_UNITS[unit]}"

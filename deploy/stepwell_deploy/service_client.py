@@ -11,7 +11,9 @@ from typing import Any, Self
 import httpx
 
 from stepwell.api.http import ndjson_lines
+from stepwell.service_requests import key_headers
 from stepwell_deploy.errors import ServiceRefusedError
+from stepwell_schemas.http.trust import client_trust
 
 _TIMEOUT_SECONDS = 60.0
 
@@ -20,8 +22,9 @@ class ServiceClient:
     """Client of one query service. Raises httpx.HTTPError without an answer, ServiceRefusedError for a refusal."""
 
     def __init__(self, base_url: str, api_key: str = "") -> None:
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = httpx.Client(base_url=base_url, headers=headers, timeout=_TIMEOUT_SECONDS)
+        self._client = httpx.Client(
+            base_url=base_url, headers=key_headers(api_key), timeout=_TIMEOUT_SECONDS, verify=client_trust()
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -51,9 +54,17 @@ class ServiceClient:
                 answer.read()
             yield _answer(answer)
 
+    def send(self, method: str, path: str, body: dict[str, Any] | None = None, **parameters: Any) -> Any:
+        """Return the JSON answer of a request to `/api/v1/{path}` that changes something."""
+        return _answer(self._client.request(method, f"/api/v1/{path}", json=body, params=parameters)).json()
+
     def post(self, path: str, body: dict[str, Any], accept: str = "application/json") -> httpx.Response:
         """Return the answer of POST `/api/v1/{path}`."""
         return _answer(self._client.post(f"/api/v1/{path}", json=body, headers={"Accept": accept}))
+
+    def delete(self, path: str) -> Any:
+        """Return the JSON answer of DELETE `/api/v1/{path}`."""
+        return _answer(self._client.delete(f"/api/v1/{path}")).json()
 
     def metrics_text(self) -> str:
         """Return the service's Prometheus metrics."""

@@ -18,7 +18,19 @@ class DeploySettings(LogSettings):
     model_config = ENVIRONMENT
 
     base_url: str = Field("http://127.0.0.1:8420", description="URL of the query service for the commands and the SDK.")
-    api_key: SecretStr = Field(SecretStr(""), description="Key sent to the query service; empty: none.")
+    api_key: SecretStr = Field(
+        SecretStr(""), description="Key sent to the service. Default: the one that `stepwell login` kept for it."
+    )
+    credentials_file: Path | None = Field(
+        None,
+        description="File in which `stepwell login` keeps keys, for the user alone. Default:"
+        " `stepwell/credentials.json` in `$XDG_CONFIG_HOME` or `~/.config`.",
+    )
+    ca_file: Path | None = Field(
+        None,
+        description="PEM file with certificate authorities to trust in addition to the usual ones, for a service with"
+        " a certificate of your own.",
+    )
     host: str = Field(
         "127.0.0.1",
         description="Address that `up` and `query` listen on; for `query`, `STEPWELL_QUERY_HOST` has precedence.",

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings
 
 from stepwell.settings import ProducerSettings
 from stepwell_deploy.settings import DeploySettings
+from stepwell_gateway.settings import GatewaySettings
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_query.settings import QuerySettings
 
@@ -27,6 +28,7 @@ _SERVICES: Final[dict[str, type[BaseSettings]]] = {
     "SDK": ProducerSettings,
     "ingestor": IngestorSettings,
     "query": QuerySettings,
+    "gateway": GatewaySettings,
     "`up`, CLI": DeploySettings,
 }
 

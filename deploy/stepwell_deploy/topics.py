@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -20,6 +21,9 @@ from stepwell_schemas.topics import (
     topic_differences,
     topic_specs,
 )
+
+_DESCRIBED_AGAIN: Final = 10
+_DESCRIBE_SECONDS: Final = 0.2
 
 
 class TopicReport(NamedTuple):
@@ -51,19 +55,30 @@ async def set_up_topics(
         brokers = len((await admin.describe_cluster())["brokers"])
         specs = topic_specs(settings.events_topic, settings.deadletters_topic, required, options, brokers)
         existing = await _describe(admin, [spec.name for spec in specs])
-        differences = []
+        differences = _compare(specs, existing, settings.events_topic)
+        created = []
         for spec in specs:
-            if (topic := existing.get(spec.name)) is not None:
-                if spec.name == settings.events_topic:
-                    check_partitions(spec, topic)
-                differences += topic_differences(spec, topic)
-        missing = [
-            spec._replace(partitions=spec.partitions or partitions) for spec in specs if spec.name not in existing
-        ]
-        await _create(admin, missing)
-        return TopicReport([spec.name for spec in missing], differences)
+            if spec.name in existing:
+                continue
+            if await _create(admin, spec._replace(partitions=spec.partitions or partitions)):
+                created.append(spec.name)
+            else:
+                differences += _compare([spec], await _describe_hidden(admin, spec.name), settings.events_topic)
+        return TopicReport(created, differences)
     finally:
         await admin.close()
+
+
+def _compare(
+    specs: Sequence[TopicSpec], existing: Mapping[str, ExistingTopic], events_topic: str
+) -> list[TopicDifference]:
+    differences: list[TopicDifference] = []
+    for spec in specs:
+        if (topic := existing.get(spec.name)) is not None:
+            if spec.name == events_topic:
+                check_partitions(spec, topic)
+            differences += topic_differences(spec, topic)
+    return differences
 
 
 async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, ExistingTopic]:
@@ -85,12 +100,21 @@ async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[st
     }
 
 
-async def _create(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> None:
-    topics = [
-        NewTopic(spec.name, spec.partitions or 1, spec.replicas, topic_configs=dict(spec.config)) for spec in specs
-    ]
-    answer = await admin.create_topics(topics)
-    for topic, code, *message in answer.topic_errors:
-        error = for_code(code)
-        if code and error is not TopicAlreadyExistsError:
-            raise error(f"{topic}: {message[0] if message else ''}")
+async def _describe_hidden(admin: AIOKafkaAdminClient, name: str) -> Mapping[str, ExistingTopic]:
+    """Return a topic that exists and was not described: it was created a moment ago, or may not be described."""
+    for _ in range(_DESCRIBED_AGAIN):
+        await asyncio.sleep(_DESCRIBE_SECONDS)
+        if found := await _describe(admin, [name]):
+            return found
+    return {}
+
+
+async def _create(admin: AIOKafkaAdminClient, spec: TopicSpec) -> bool:
+    """Create a topic; return False if it exists."""
+    topic = NewTopic(spec.name, spec.partitions or 1, spec.replicas, topic_configs=dict(spec.config))
+    answer = await admin.create_topics([topic])
+    ((name, code, *message),) = answer.topic_errors
+    error = for_code(code)
+    if code and error is not TopicAlreadyExistsError:
+        raise error(f"{name}: {message[0] if message else ''}")
+    return not code

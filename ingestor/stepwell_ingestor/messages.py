@@ -148,7 +148,15 @@ def _check_steps(event: Event) -> None:
     elif isinstance(event, LogBatch):
         if event.current_step is not None:
             check_current_step(event.current_step)
-        asked = np.frombuffer(event.steps or b"", "<i8")
+        if not event.steps:
+            return
+        asked = np.frombuffer(event.steps, "<i8")
+        if len(asked) == 1:
+            # The usual event of runs that log now and then, for which numpy's calls would take longer than all else.
+            only = int(asked[0])
+            if only != NO_STEP:
+                check_step(only)
+            return
         outside = np.flatnonzero((asked != NO_STEP) & ((asked > MAX_STEP) | (asked < -MAX_STEP)))
         if len(outside):
             check_step(int(asked[outside[0]]))

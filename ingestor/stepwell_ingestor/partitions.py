@@ -16,11 +16,12 @@ from stepwell_ingestor import telemetry
 from stepwell_ingestor.errors import PartitionsAddedError, RestartError
 from stepwell_ingestor.flush.buffer import PartitionBuffer
 from stepwell_ingestor.flush.flusher import Flusher
-from stepwell_ingestor.kafka.client import Kafka
+from stepwell_ingestor.kafka.client import BY_HAND, Kafka
 from stepwell_ingestor.kafka.fenced_commit import commit
 from stepwell_ingestor.messages import NO_LEADER_EPOCH, Message
 from stepwell_ingestor.positions.cuts import has_later_leader, latest_leader
-from stepwell_ingestor.positions.decide import USUAL, Decision, Evidence, Reason, decide
+from stepwell_ingestor.positions.decide import decide
+from stepwell_ingestor.positions.evidence import USUAL, Decision, Evidence, Reason
 from stepwell_ingestor.positions.observe import observe
 from stepwell_ingestor.positions.report import report_added_partitions, report_decision
 from stepwell_schemas.clickhouse.store import Store
@@ -214,7 +215,8 @@ class AssignedPartitions:
     ) -> None:
         if evidence.committed is not None:
             # Commit again what is committed: the broker accepts it from the partition's owner only.
-            plan = "" if evidence.plan is None else evidence.plan.text
+            without = BY_HAND if evidence.by_hand else ""
+            plan = without if evidence.plan is None else evidence.plan.text
             await commit(self._kafka, partition, evidence.committed, plan, again=True)
         await owned.flusher.store_position(decision.position)
 

@@ -10,6 +10,7 @@ import structlog
 
 from stepwell_ingestor import telemetry
 from stepwell_ingestor.rebuild.unfinished_switch import refuse_interrupted_switch
+from stepwell_ingestor.removal.worker import RemovalWorker
 from stepwell_ingestor.service import Ingestor
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse.store import Store
@@ -42,7 +43,7 @@ class StallWatch:
 
 
 class WatchedIngestor:
-    """An ingestor with the stall alarm."""
+    """An ingestor with the stall alarm, and the worker that removes what deleted runs leave."""
 
     def __init__(self, settings: IngestorSettings, store: Store) -> None:
         self._settings = settings
@@ -57,10 +58,12 @@ class WatchedIngestor:
             return
         self._ingestor = ingestor = Ingestor(self._settings, self._store)
         watching = asyncio.create_task(self._watch(ingestor))
+        removing = asyncio.create_task(RemovalWorker(self._settings, self._store).run())
         try:
             await ingestor.run()
         finally:
             watching.cancel()
+            removing.cancel()
 
     async def stop(self) -> bool:
         """Stop `run`; return True if everything read was stored."""

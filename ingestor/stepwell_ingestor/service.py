@@ -14,11 +14,18 @@ from aiokafka.errors import KafkaError
 from stepwell_ingestor import telemetry
 from stepwell_ingestor.alarms import DeadLetterAlarm
 from stepwell_ingestor.errors import PlanError, RestartError
-from stepwell_ingestor.flush.content_report import report_differences, report_early, report_forgotten, report_times
+from stepwell_ingestor.flush.content_report import (
+    report_differences,
+    report_early,
+    report_forgotten,
+    report_shared_writers,
+    report_times,
+)
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.flush.policy import FlushPolicy
 from stepwell_ingestor.flush.state_memory import StateMemory
+from stepwell_ingestor.garbage import collect_rarely
 from stepwell_ingestor.kafka.client import LEAVE_SECONDS, AiokafkaClients, Kafka
 from stepwell_ingestor.log_watch import LogWatch
 from stepwell_ingestor.partitions import AssignedPartitions, PartitionState
@@ -83,6 +90,7 @@ class Ingestor:
     async def run(self) -> None:
         """Consume until `stop()`, then store what is buffered."""
         self._running = asyncio.current_task()
+        collect_rarely()
         try:
             await self._start()
             self._watch.start()
@@ -191,6 +199,7 @@ class Ingestor:
         telemetry.count("stepwell_ingestor_step_conflicts", plan.conflicts)
         telemetry.count("stepwell_ingestor_flushes")
         report_early(plan.early)
+        report_shared_writers(plan.shared_writers)
         report_differences(plan.differing)
         telemetry.count("stepwell_ingestor_late_records", plan.late)
         report_forgotten(plan.forgotten)

@@ -41,7 +41,7 @@ class IngestorSettings(KafkaSettings, StoreSettings, MediaSettings):
     ingestor_state_bytes: int = Field(
         256 * MIB,
         ge=0,
-        description="Bytes of run state cached over all partitions, about 1.5 KB for each metric of a run; the state "
+        description="Bytes of run state cached over all partitions, about 0.5 KB for each metric of a run; the state "
         "of other runs is read from ClickHouse when needed.",
     )
     ingestor_retry_seconds: float = Field(
@@ -58,6 +58,22 @@ class IngestorSettings(KafkaSettings, StoreSettings, MediaSettings):
         ge=0,
         le=1,
         description="The alarm rings when more than this share of the last 1,000 events are dead letters, 20 at least.",
+    )
+    media_grace_seconds: float = Field(
+        86_400.0,
+        ge=0,
+        description="Seconds after which the media files of deleted runs are removed, if no other run refers to them.",
+    )
+    retention_interval_seconds: float = Field(
+        3_600.0,
+        gt=0,
+        description="Seconds between two passes over a project that remove what it does not keep.",
+    )
+    retention_settle_seconds: float = Field(
+        120.0,
+        ge=0,
+        description="Seconds from the time at which it is recorded that rows go until they are deleted. It must be "
+        "longer than any statement that reads them.",
     )
     ingestor_stall_seconds: float = Field(
         60.0, gt=0, description="The alarm rings when events have waited for this many seconds and none are stored."

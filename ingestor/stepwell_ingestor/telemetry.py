@@ -26,10 +26,19 @@ CounterName = Literal[
     "stepwell_ingestor_positions_corrected",
     "stepwell_ingestor_missing_records",
     "stepwell_ingestor_early_sessions",
+    "stepwell_ingestor_shared_writers",
     "stepwell_ingestor_differing_rows",
     "stepwell_ingestor_late_records",
     "stepwell_ingestor_forgotten_gaps",
     "stepwell_ingestor_replaced_times",
+    "stepwell_ingestor_deleted_runs",
+    "stepwell_ingestor_dropped_records",
+    "stepwell_ingestor_removed_media_files",
+    "stepwell_ingestor_retention_rows",
+    "stepwell_ingestor_retention_late_rows",
+    "stepwell_ingestor_retention_bytes",
+    "stepwell_ingestor_retention_files",
+    "stepwell_ingestor_retention_failures",
 ]
 GaugeName = Literal[
     "stepwell_ingestor_lag_events",
@@ -49,6 +58,8 @@ GaugeName = Literal[
     "stepwell_ingestor_partitions_alarm",
     "stepwell_ingestor_content_alarm",
     "stepwell_ingestor_times_alarm",
+    "stepwell_ingestor_retention_alarm",
+    "stepwell_ingestor_retention_last_pass_timestamp_seconds",
 ]
 
 _COUNTERS: Final[dict[CounterName, str]] = {
@@ -65,10 +76,19 @@ _COUNTERS: Final[dict[CounterName, str]] = {
     "stepwell_ingestor_isolated_events": "Events that made planning fail, sent to the dead letters as `unusable`.",
     "stepwell_ingestor_refused_events": "Events whose rows ClickHouse refused, sent to the dead letters as `unusable`.",
     "stepwell_ingestor_early_sessions": "Sessions that began in the log before all records of their predecessor.",
+    "stepwell_ingestor_shared_writers": "Starts of a writer whose earlier process still logged under its name.",
     "stepwell_ingestor_differing_rows": "Rows of batches that are not stored as their session has sent them.",
     "stepwell_ingestor_late_records": "Records stored that had counted as missing.",
     "stepwell_ingestor_forgotten_gaps": "Ranges of missing records that would not be stored if they arrived later.",
     "stepwell_ingestor_replaced_times": "Times before 1970 or after 2255, replaced by the time of the Kafka record.",
+    "stepwell_ingestor_deleted_runs": "Runs whose rows were deleted.",
+    "stepwell_ingestor_removed_media_files": "Media files that no run refers to any more and that were removed.",
+    "stepwell_ingestor_retention_rows": "Rows that were older than their project keeps them, and were deleted.",
+    "stepwell_ingestor_retention_late_rows": "Those of them that had arrived below the boundary of their run.",
+    "stepwell_ingestor_retention_bytes": "Bytes that the deleted rows took on disk.",
+    "stepwell_ingestor_retention_files": "Media files that were older than their project keeps them.",
+    "stepwell_ingestor_retention_failures": "Passes over projects that failed; the next one repeats them.",
+    "stepwell_ingestor_dropped_records": "Records of deleted runs that arrived after the deletion, and were dropped.",
     "stepwell_ingestor_inserts_repaired": "Inserts repeated because ClickHouse had recorded and lost them in a crash.",
     "stepwell_ingestor_positions_corrected": "Partitions that were not continued at the group's committed offset.",
     "stepwell_ingestor_missing_records": "Offsets that Kafka's retention removed before they were stored.",
@@ -94,6 +114,9 @@ _GAUGES: Final[dict[GaugeName, str]] = {
     "stepwell_ingestor_partitions_alarm": "1 while nothing is stored because partitions were added to the topic.",
     "stepwell_ingestor_content_alarm": "1 after rows differed from what was sent, until the ingestor ends.",
     "stepwell_ingestor_times_alarm": "1 after times could not be stored, until the ingestor ends.",
+    "stepwell_ingestor_retention_alarm": "1 while the last pass of retention over a project has failed.",
+    "stepwell_ingestor_retention_last_pass_timestamp_seconds": "When rows were last looked for or deleted, in seconds "
+    "since the epoch.",
 }
 
 _counters: Final = {name: Counter(name, text) for name, text in _COUNTERS.items()}

@@ -118,6 +118,7 @@ def init(
     settings: Settings | Mapping[str, Any] | None = None,
     anonymous: Any = None,  # noqa: ARG001
     writer: str | None = None,
+    transport: str | None = None,
 ) -> Run:
     """Start a run and make it the current one.
 
@@ -131,6 +132,8 @@ def init(
         resume: `allow`, `must`, `never` or `auto`: continue after the last step of an earlier run with this id.
         settings: `Settings` or a dict of them; they override the environment.
         writer: name of this process, if several processes log to one run.
+        transport: `kafka` (to the brokers), `http` (to the service's own address) or `auto`; default:
+            STEPWELL_TRANSPORT.
 
     The other arguments exist for compatibility with wandb. They have no effect; a notice is printed if one is set.
 
@@ -171,7 +174,7 @@ def init(
     given = {name: value for name, value in arguments.items() if value is not None}
     arguments |= {**defaults.arguments, **given}
     rule = arguments.pop("resume")
-    return start_run(arguments, make_settings(settings, dir, defaults.settings), reinit, rule)
+    return start_run(arguments, make_settings(settings, dir, defaults.settings, transport), reinit, rule)
 
 
 def log(data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
@@ -200,9 +203,35 @@ def define_metric(
     return _required("define_metric").define_metric(name, step_metric, step_sync, hidden, summary, overwrite, goal)
 
 
-def login(*_: Any, **__: Any) -> bool:
-    """Return True: the API key comes from STEPWELL_API_KEY. Accepts wandb's arguments."""
-    return True
+def login(
+    anonymous: Any = None,  # noqa: ARG001
+    key: str | None = None,
+    relogin: bool | None = None,
+    host: str | None = None,
+    force: bool | None = None,  # noqa: ARG001
+    timeout: float | None = None,
+    verify: bool = False,
+    **_: Any,
+) -> bool:
+    """Verify a key at the service, and keep it for later processes; return False if the service refuses it.
+
+    Without `key`, the one of STEPWELL_API_KEY or of an earlier login is verified; a terminal asks for another if it is
+    refused. Runs that start with a refused key are recorded, and sent later.
+
+    Args:
+        anonymous, force: without effect.
+        key: the key; default: the known one.
+        relogin: do not use the known key.
+        host: the URL of the service; default: STEPWELL_BASE_URL.
+        timeout: seconds to wait for the service.
+        verify: raise an error instead of returning False, or if the service can't be reached.
+
+    Raises:
+        AuthenticationError: if the text can't be a key, or as `verify` says.
+    """
+    from stepwell.sign_in import login as sign_in
+
+    return sign_in(key, relogin=relogin, host=host, timeout=timeout, verify=verify)
 
 
 def alert(title: str, text: str = "", level: str | AlertLevel | None = None, wait_duration: Any = None) -> None:

@@ -7,9 +7,12 @@ StepwellError (`stepwell.Error`)
 ├── SettingsError      settings that can't be used: names the setting and the rule
 ├── JournalError       a journal that can't be written or read
 │   └── NotAJournalError   the file is not a Stepwell journal, or one of another format version
+├── StopRequestedError  someone asked the run to stop, and STEPWELL_STOP is `raise`
 ├── ResumeError        `resume=` can't be satisfied
 ├── NotConnectedError  neither the brokers nor the service can be reached
+├── CredentialsError   the file with keys can't be read or written
 └── ApiError           the query service can't be reached, or rejected the request
+    ├── AuthenticationError  the service requires a key, or refuses the one that was sent
     ├── RunNotFoundError   the run does not exist
     ├── UnknownKeyError    the run has not logged a requested key
     └── MediaMissingError  the bytes of a media file are missing; its `state` says why
@@ -46,6 +49,10 @@ class ConfigError(UsageError):
     """wandb's error for a key of `config` set to another value, which libraries catch; here the new value holds."""
 
 
+class StopRequestedError(StepwellError):
+    """Someone asked the run to stop; raised by `log()` if STEPWELL_STOP is `raise`."""
+
+
 class SettingsError(StepwellError, ValueError):
     """A setting has a value that can't be used."""
 
@@ -67,11 +74,17 @@ class NotConnectedError(StepwellError):
 
     Attributes:
         remedy: what to do, "" if there is nothing to do but wait, or if the message says it.
+        blocked: the reason as a code of the receipt, None if the error's cause tells it.
     """
 
-    def __init__(self, message: str = "", remedy: str = "") -> None:
+    def __init__(self, message: str = "", remedy: str = "", blocked: str | None = None) -> None:
         self.remedy = remedy
+        self.blocked = blocked
         super().__init__(message)
+
+
+class CredentialsError(StepwellError):
+    """The file with keys can't be read or written."""
 
 
 class ApiError(StepwellError):
@@ -80,6 +93,10 @@ class ApiError(StepwellError):
 
 CommError = ApiError
 """wandb's name."""
+
+
+class AuthenticationError(ApiError):
+    """The service requires a key, or refuses the one that was sent."""
 
 
 class RunNotFoundError(ApiError):

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
+from stepwell.credentials import find_key
 from stepwell.errors import SettingsError
 from stepwell.wandb_compat import SETTINGS_ELSEWHERE, notify_once
 from stepwell_schemas.limits import MEDIA_MAX_BYTES, MIB
@@ -38,6 +39,9 @@ _WANDBS_SWITCHES: Final[dict[str, tuple[str, Any]]] = {
 }
 """Settings of wandb that switch something off, each with the setting and value that do so here."""
 
+Transport = Literal["auto", "kafka", "http"]
+"""Way of the data: to the brokers, over HTTP, or what the service advises."""
+
 _TYPO: Final = 0.8
 """Similarity, from 0 to 1, from which an unknown name counts as a misspelled setting."""
 
@@ -49,7 +53,25 @@ class ProducerSettings(KafkaSettings):
         "http://127.0.0.1:8420",
         description="URL of the Stepwell service: gives the brokers' addresses, and serves `Api`.",
     )
-    api_key: SecretStr = Field(SecretStr(""), description="API key sent to the service.")
+    transport: Transport = Field(
+        "auto",
+        description="Way of the data to the service. kafka: to the brokers; http: to the service's own address, which "
+        "is all that a machine must reach; auto: to the brokers if STEPWELL_KAFKA_BOOTSTRAP_SERVERS names them, "
+        "otherwise as the service advises and what can be reached.",
+    )
+    api_key: SecretStr = Field(
+        SecretStr(""), description="API key sent to the service. Default: the one that `stepwell login` kept for it."
+    )
+    ca_file: Path | None = Field(
+        None,
+        description="PEM file with certificate authorities to trust in addition to the usual ones, for a service with"
+        " a certificate of your own.",
+    )
+    credentials_file: Path | None = Field(
+        None,
+        description="File in which `stepwell login` keeps keys, for the user alone. Default:"
+        " `stepwell/credentials.json` in `$XDG_CONFIG_HOME` or `~/.config`.",
+    )
     entity: str = Field(default_factory=_user, description="Entity that runs belong to. Default: the user's name.")
     project: str = Field("uncategorized", description="Project that runs belong to.")
     run_id: str = Field("", description="Id of the run. Default: 8 random characters.")
@@ -108,6 +130,18 @@ class ProducerSettings(KafkaSettings):
     system_seconds: float = Field(
         15.0, ge=0, le=86_400, description="Seconds between two samples of the system metrics; 0 turns them off."
     )
+    stop: Literal["flag", "raise"] = Field(
+        "flag",
+        description="What a request to stop the run does: flag sets `run.stop_requested`; raise makes the next `log()`"
+        " raise StopRequestedError as well.",
+    )
+    stop_poll_seconds: float = Field(
+        15.0,
+        ge=0,
+        le=86_400,
+        description="Seconds, give or take a quarter, between two requests to the service for whether the run is to"
+        " stop or was deleted; 0: none. Of several ranks, the primary one sends them.",
+    )
     console: Literal["auto", "redirect", "off"] = Field(
         "auto",
         description="Capture of console output. auto: sys.stdout and sys.stderr; redirect: file descriptors 1 and 2,"
@@ -132,7 +166,8 @@ class ProducerSettings(KafkaSettings):
     @property
     def destination(self) -> str:
         """Destination of sessions: the brokers that were given, otherwise the service, which names them."""
-        return self.kafka_bootstrap_servers or self.base_url.rstrip("/")
+        brokers = "" if self.transport == "http" else self.kafka_bootstrap_servers
+        return brokers or self.base_url.rstrip("/")
 
     @model_validator(mode="before")
     @classmethod
@@ -144,12 +179,22 @@ class ProducerSettings(KafkaSettings):
             if taken.pop(name, None):
                 raise ValueError(f"the setting {name} of wandb is not supported: {where}")
         _replace_wandbs_names(taken)
+        _take_kept_key(taken, str(cls.model_fields["base_url"].default))
         for name in taken.keys() - cls.model_fields.keys():
             if close := get_close_matches(name, cls.model_fields, 1, _TYPO):
                 raise ValueError(f"unknown setting {name!r}; did you mean {close[0]}?")
             if not name.startswith(("x_", "_")):
                 notify_once(f"unknown setting {name}: ignored")
         return taken
+
+
+def _take_kept_key(taken: dict[str, Any], default_url: str) -> None:
+    """Add the key that is kept for the service, unless there is one, or another setting says to use none."""
+    if "api_key" not in taken:
+        file = taken.get("credentials_file")
+        key = find_key(str(taken.get("base_url") or default_url), None if file is None else Path(str(file)))
+        if key:
+            taken["api_key"] = SecretStr(key)
 
 
 def _replace_wandbs_names(taken: dict[str, Any]) -> None:
@@ -170,13 +215,20 @@ def make_settings(
     given: ProducerSettings | Mapping[str, Any] | None,
     folder: str | PathLike[str] | None,
     defaults: Mapping[str, Any] | None = None,
+    transport: str | None = None,
 ) -> ProducerSettings:
     """Return the settings of a run: arguments of `init()` override the environment. Raises: SettingsError.
 
     Args:
-        defaults: values, already valid, of settings that neither of the two has.
+        given: the argument `settings`.
+        folder, transport: arguments of their own, which override `given`.
+        defaults: values, already valid, of settings that none of these has.
     """
-    over = {} if folder is None else {"dir": Path(folder)}
+    over: dict[str, Any] = {} if folder is None else {"dir": Path(folder)}
+    if transport is not None:
+        if transport not in get_args(Transport):
+            raise SettingsError(f"transport {transport!r}: must be auto, kafka or http")
+        over["transport"] = transport
     if isinstance(given, ProducerSettings):
         settings = given.model_copy(update=over)
     else:

@@ -5,7 +5,9 @@ QueryError
 │   ├── RunNotFoundError
 │   ├── SessionNotFoundError
 │   ├── ProjectNotFoundError
+│   ├── KeyNotFoundError
 │   └── MediaNotFoundError
+├── RunDeletedError         410   the session's run was deleted
 ├── ClientGoneError         499   the client has disconnected
 ├── TooBusyError            503   too many statements are running or waiting
 ├── TooManyStreamsError     429   too many event streams of one client; 503: of all clients
@@ -53,6 +55,16 @@ class SessionNotFoundError(NotFoundError):
         )
 
 
+class RunDeletedError(QueryError):
+    """The run of a session was deleted, and nothing that the session sends is stored."""
+
+    def __init__(self, run: RunPath, session: str) -> None:
+        super().__init__(
+            f"the run {str(run)!r} of session {session!r} was deleted; records that the session still sends are "
+            "dropped, a new session begins a new run"
+        )
+
+
 class ProjectNotFoundError(NotFoundError):
     """No run has been logged to this project."""
 
@@ -63,6 +75,13 @@ class ProjectNotFoundError(NotFoundError):
             f"there is no project {entity + '/' + project!r}; a project appears with its first run, "
             f"GET /api/v1/projects lists them"
         )
+
+
+class KeyNotFoundError(NotFoundError):
+    """No key that the identity administers has this id."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"there is no key {key_id!r} that you administer; GET /api/v1/keys lists them")
 
 
 class MediaNotFoundError(NotFoundError):

@@ -60,8 +60,10 @@ class StoreProbe:
         """Return the state of ClickHouse."""
         if self._pending is None or self._pending.done():
             self._pending = self._probe()
-        done, _ = await asyncio.wait({self._pending}, timeout=self._seconds)
-        reason = self._pending.result() if done else "no_answer"
+        # Once it is done, another report may begin the next probe before this one continues.
+        pending = self._pending
+        done, _ = await asyncio.wait({pending}, timeout=self._seconds)
+        reason = pending.result() if done else "no_answer"
         return PartReport(CLICKHOUSE, DOWN if reason else UP, reason)
 
     def _probe(self) -> asyncio.Future[str]:

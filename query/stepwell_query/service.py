@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stepwell_query.api.app import create_app
-from stepwell_query.api.connections import server_config
 from stepwell_query.api.server import Server
 from stepwell_query.settings import QuerySettings
+from stepwell_query.telemetry import CONNECTIONS_CLOSED
+from stepwell_schemas.access.exposure import check_exposure
 from stepwell_schemas.clickhouse.store import connect
+from stepwell_schemas.http.connections import server_config
+from stepwell_schemas.http.tls import server_certificate
 
 
 def serve(
@@ -23,9 +26,21 @@ def serve(
 
     Raises:
         StoreError: when ClickHouse is not available at the start.
+        TlsError: when the certificate can't be used.
+        ExposedServiceError: when other machines can reach it, and it requires no key.
     """
+    certificate = server_certificate(settings)
     dsn = settings.clickhouse_dsn.get_secret_value()
     with connect(dsn, settings.clickhouse_database, settings.clickhouse_pool_size) as store:
+        check_exposure(settings.query_host, settings, store)
         app = create_app(settings, store)
-        config = server_config(app, settings.query_host, settings.query_port, drain_seconds=drain_seconds)
-        Server(app, config, stopping).run()
+        config = server_config(
+            app,
+            settings.query_max_connections,
+            CONNECTIONS_CLOSED,
+            settings.query_host,
+            settings.query_port,
+            drain_seconds=drain_seconds,
+            certificate=certificate,
+        )
+        Server(app, config, stopping, certificate).run()

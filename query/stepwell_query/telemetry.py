@@ -6,6 +6,8 @@ from typing import Final, Literal
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
 
+from stepwell_schemas.http.request_metrics import HttpTelemetry
+
 MetricName = Literal[
     # Requests answered, by route, method and status.
     "stepwell_query_requests_total",
@@ -17,6 +19,8 @@ MetricName = Literal[
     "stepwell_query_sql_cancelled_total",
     # History and scan requests cancelled because the client disconnected.
     "stepwell_query_rows_cancelled_total",
+    # Requests for series cancelled because the client disconnected.
+    "stepwell_query_series_cancelled_total",
     # Rows that scans have sent.
     "stepwell_query_scan_rows_total",
     # Connections closed by the service: too slow with the head of a request, or idle at the limit of connections.
@@ -53,12 +57,16 @@ SQL_CANCELLED: Final = _counter(
 ROWS_CANCELLED: Final = _counter(
     "stepwell_query_rows_cancelled_total", "History and scan requests cancelled because the client disconnected."
 )
+SERIES_CANCELLED: Final = _counter(
+    "stepwell_query_series_cancelled_total", "Requests for series cancelled because the client disconnected."
+)
 SCAN_ROWS: Final = _counter("stepwell_query_scan_rows_total", "Rows that scans have sent.")
 CONNECTIONS_CLOSED: Final = _counter(
     "stepwell_query_connections_closed_total",
     "Connections closed by the service: `slow` with the head of a request, or `idle` at the limit of connections.",
     ("reason",),
 )
+HTTP: Final = HttpTelemetry(REQUESTS, REQUEST_SECONDS, IN_PROGRESS, CONNECTIONS_CLOSED)
 EVENT_STREAMS: Final = _gauge("stepwell_query_event_streams", "Open event streams.")
 
 

@@ -23,16 +23,53 @@ ASSETS: Final = "/-/assets"
 
 _DOCUMENT: Final = "index.html"
 _DOCS: Final = "docs/docs.html"
+_SIGN_IN: Final = "signin.html"
 _NEEDED: Final = ("vendor/uPlot.js", "vendor/plotly.js", "vendor/swagger-ui.js")
 RARE: Final = (
-    "vendor/plotly.js",
-    "vendor/swagger-ui.js",
-    "vendor/swagger-ui.css",
+    "css/extras.css",
+    "css/signin.css",
+    "docs/docs.js",
+    "frame/plotly.css",
+    "frame/plotly.html",
+    "frame/plotly.js",
+    "js/charts/export_csv.js",
+    "js/charts/export_svg.js",
+    "js/charts/histogram.js",
+    "js/media/figure_frames.js",
+    "js/media/images.js",
     "js/media/lightbox.js",
+    "js/media/media_views.js",
+    "js/media/missing_file.js",
     "js/media/pan_zoom.js",
+    "js/media/table_view.js",
+    "js/pages/run_console.js",
+    "js/pages/run_overview.js",
+    "js/pages/run_ranks.js",
+    "js/panels/chart_editor.js",
+    "js/panels/media_panel.js",
+    "js/panels/panel_menu.js",
+    "js/panels/rows_cache.js",
+    "js/panels/rows_panel.js",
+    "js/panels/take_away.js",
+    "js/panels/text_panel.js",
     "js/runs/column_dialog.js",
+    "js/runs/compare_view.js",
+    "js/runs/comparison.js",
+    "js/runs/comparison_markdown.js",
+    "js/runs/run_tables.js",
+    "js/runs/table_csv.js",
+    "js/series/rank_stats.js",
+    "js/types.js",
+    "js/ui/clipboard.js",
+    "js/ui/csv.js",
+    "js/ui/download.js",
+    "js/ui/style_sheet.js",
+    "vendor/plotly.js",
+    "vendor/swagger-ui.css",
+    "vendor/swagger-ui.js",
+    "js/runs/change_dialog.js",
 )
-"""Files that the page loads only when they are needed."""
+"""Files that the page loads only when they are needed; `types.js` has nothing but types."""
 
 _TYPES: Final = {
     ".html": "text/html; charset=utf-8",
@@ -107,12 +144,13 @@ def _compress(content: bytes, coding: str) -> bytes:
 
 @dataclass(frozen=True)
 class Page:
-    """All files of the page by name, their version, the page's document, and the document of the API reference."""
+    """All files of the page by name, their version, its document, and those of the API reference and the sign-in."""
 
     version: str
     assets: Mapping[str, Asset]
     document: Asset
     docs: Asset
+    sign_in: Asset
 
     def compress(self) -> None:
         """Compress the files that every visit loads, which takes about 0.2 seconds."""
@@ -131,14 +169,14 @@ class Page:
         for name in sorted(assets):
             digest.update(name.encode() + b"\0" + assets[name].content + b"\0")
         version = digest.hexdigest()[:16]
-        documents = [_document(folder, name, version, sorted(assets)) for name in (_DOCUMENT, _DOCS)]
+        documents = [_document(folder, name, version, sorted(assets)) for name in (_DOCUMENT, _DOCS, _SIGN_IN)]
         return cls(version, assets, *documents)
 
 
 def _files(folder: Path) -> Iterator[Asset]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and path.suffix in _TYPES and name not in (_DOCUMENT, _DOCS):
+        if path.is_file() and path.suffix in _TYPES and name not in (_DOCUMENT, _DOCS, _SIGN_IN):
             yield Asset(name, path.read_bytes())
 
 

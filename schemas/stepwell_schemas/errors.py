@@ -3,10 +3,19 @@
 StepwellSchemaError
 ├── IdentifierError (also ValueError)   invalid entity, project or run id
 ├── KeyRuleError    (also ValueError)   invalid metric key
+├── GrantError      (also ValueError)   invalid grant of access
+├── KeyFieldError   (also ValueError)   invalid field of a new API key
 ├── StepError       (also ValueError)   invalid step
+├── FramingError                        a body of several events that can't be split into them
+├── ExpansionError                      data that is larger, decompressed, than a limit
 ├── UnusableEventError                  an event that becomes a dead letter, with the reason
+├── ExposedServiceError                 a service without access control would be reachable from other machines
 ├── RegistryError                       the schema registry can't be reached or refused a schema
+├── KafkaUnavailableError               the brokers can't be reached, or lack the topic
 ├── TopicError                          the Kafka topics can't be what the settings say
+├── TokenError                          a token of the identity provider is not valid here
+├── ProviderError                       the identity provider can't be reached, or does not answer as one
+├── TlsError                            a certificate or key file can't be used
 └── StoreError                          ClickHouse failed
     ├── StoreUnavailableError           temporarily: the same call may succeed later
     │   └── MediaUnavailableError       the same for the object store with media files
@@ -50,12 +59,60 @@ class KeyRuleError(RuleError):
     """An invalid metric key."""
 
 
+class GrantError(RuleError):
+    """An invalid scope, or an invalid resource of a grant."""
+
+
+class KeyFieldError(RuleError):
+    """An invalid name, owner, expiry or list of scopes of a new API key."""
+
+
+class RetentionError(RuleError):
+    """An invalid period of a retention policy."""
+
+
 class StepError(RuleError):
     """An invalid step."""
 
 
+class KafkaUnavailableError(StepwellSchemaError):
+    """The brokers can't be reached, or lack the topic; the same call may succeed later.
+
+    Attributes:
+        has_remedy: whether the text says what to do.
+    """
+
+    def __init__(self, message: str, *, has_remedy: bool = False) -> None:
+        self.has_remedy = has_remedy
+        super().__init__(message)
+
+
 class TopicError(StepwellSchemaError):
     """The Kafka topics can't be what the settings say; the text has the reason and the remedy."""
+
+
+class TlsError(StepwellSchemaError):
+    """A certificate, key or file of authorities can't be used; the text names the setting, the file and the remedy."""
+
+
+class TokenError(StepwellSchemaError):
+    """A token of the identity provider is not valid here; the text has the reason, and never the token."""
+
+
+class ProviderError(StepwellSchemaError):
+    """The identity provider can't be reached, or does not answer as its protocol says; a retry may succeed."""
+
+
+class ExposedServiceError(StepwellSchemaError):
+    """A service without access control would be reachable from other machines."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        super().__init__(
+            f"{host!r} is reachable from other machines, and this service requires no key: set STEPWELL_ADMIN_KEY to "
+            "the output of `openssl rand -hex 32`, or create a first key with `stepwell keys bootstrap`, or listen on "
+            "127.0.0.1"
+        )
 
 
 class DeadLetterReason(StrEnum):
@@ -81,6 +138,23 @@ class UnusableEventError(StepwellSchemaError):
         self.reason = reason
         self.detail = detail
         super().__init__(f"{reason}: {detail}")
+
+
+class FramingError(StepwellSchemaError):
+    """A body of several events that can't be split into them; `index` is the event at which it is wrong, from 0."""
+
+    def __init__(self, index: int, rule: str) -> None:
+        self.index = index
+        self.rule = rule
+        super().__init__(f"event {index}: {rule}")
+
+
+class ExpansionError(StepwellSchemaError):
+    """Data that is larger, decompressed, than a limit."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"it has more than {limit:,} bytes after decompression")
 
 
 class RegistryError(StepwellSchemaError):

@@ -50,6 +50,11 @@ topic of dead letters accepts 10 MiB; a larger event was compressed, and its let
 LETTER_KEY_MAX_BYTES: Final = 4 * KIB
 """Bytes of the key of a dead letter without a value. A run path has at most 1,538."""
 
+REQUEST_EVENTS_MAX: Final = 10_000
+"""Events of one request to the gateway. The smallest event has some 20 bytes, so a body of 32 MiB may hold 1.4 million,
+each of which takes a record and a future of some 1,000 bytes: 10,000 are 10 MB at a time. A producer that sends so many
+small events gains nothing from more: they share one record batch."""
+
 SEND_BATCH_BYTES: Final = MAX_EVENT_BYTES // 8
 """Packed values in one LogBatch: an eighth of the largest event, since keys, texts and framing are added, and batches
 of 1 MiB already reach the broker's full throughput."""
@@ -110,6 +115,17 @@ CRASHED_AFTER_SECONDS: Final = 300.0
 which a running run is served as crashed: ten of them, so that a broker's election or an ingestor's restart is not taken
 for the end of all runs."""
 
+ACCESS_KEYS_MAX: Final = 10_000
+KEY_GRANTS_MAX: Final = 64
+KEY_TEXT_MAX_CHARS: Final = 128
+"""Valid API keys, scopes of a key, and characters of its name and owner. Each process holds all valid keys, 10,000 of
+about 1 KB, and reads them every few seconds."""
+
+ADMIN_KEY_MIN_CHARS: Final = 32
+CREDENTIAL_MAX_CHARS: Final = 8 * KIB
+"""Characters of an administrator's key that a setting gives, and of any credential: 32 hexadecimal digits are 128 bits,
+and tokens of identity providers with many groups have some 4,000 characters."""
+
 EARLIEST_TIMESTAMP: Final = 0
 LATEST_TIMESTAMP: Final = 2**53
 """Microseconds since the epoch that an event may name (1970 to 2255, within DateTime64's range); instead of one
@@ -120,6 +136,12 @@ COUNT_MAX: Final = 2**64 - 1
 
 FLOAT64_EXACT_INT: Final = 2**53
 """Integers up to this magnitude are exact in float64; larger ones are sent with their exact text."""
+
+AUDIT_FIELD_MAX_CHARS: Final = 1_000
+AUDIT_DETAIL_MAX_CHARS: Final = 4_000
+AUDIT_QUEUE_MAX: Final = 10_000
+"""Characters of one text of an audit entry, and of its detail as JSON; entries that wait for ClickHouse. Most entries
+have 500 bytes, the longest some 12,000: 5 MB, and 120 MB at worst."""
 
 assert MAX_BATCH_ROWS == 1 << VERSION_ROW_BITS  # noqa: S101 - a relation between limits, checked at import
 assert SEND_BATCH_BYTES + TEXT_MAX_BYTES + MIB <= MAX_EVENT_BYTES  # noqa: S101 - a batch and its largest text fit

@@ -2,6 +2,7 @@
 
     media/<first two digits>/<sha256>   a file, named by its content and immutable
     parts/<sha256>/<upload>/<index>     a chunk of a file that is not complete yet
+    removed/<first two digits>/<sha256> a file of deleted runs that is about to be deleted
 
 Every call is idempotent: a file or chunk is stored completely or not at all, and storing it again changes nothing.
 Requires obstore (extras `ingestor` and `query`), which is imported at the first call.
@@ -99,6 +100,14 @@ class MediaStore:
             with self._translate_errors(f"read {path}"):
                 part = await self._store.get_range_async(path, start=first, end=min(first + READ_BYTES, end))
             yield bytes(part)
+
+    async def move(self, path: str, to: str) -> None:
+        """Move an object, replacing an existing one; a missing one is ignored."""
+        with self._translate_errors(f"move {path}"):
+            try:
+                await self._store.rename_async(path, to)
+            except FileNotFoundError:
+                return
 
     async def delete(self, paths: list[str]) -> None:
         """Delete objects; missing ones are ignored."""

@@ -6,11 +6,14 @@ The settings of each service inherit from them.
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from stepwell_schemas.limits import ADMIN_KEY_MIN_CHARS, CREDENTIAL_MAX_CHARS
 
 ENVIRONMENT = SettingsConfigDict(env_prefix="STEPWELL_", extra="ignore", validate_default=True, frozen=True)
 MEDIA_SCHEMES: Final = ("file", "s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "memory")
@@ -77,6 +80,19 @@ class StoreSettings(BaseSettings):
     clickhouse_pool_size: int = Field(4, ge=1, le=64, description="Concurrent ClickHouse calls of a process.")
 
 
+class AuditSettings(BaseSettings):
+    """The audit log."""
+
+    model_config = ENVIRONMENT
+
+    audit_days: float = Field(
+        400.0,
+        ge=0,
+        le=36_500,
+        description="Days for which audit entries are kept; 0 keeps them for ever. A change applies to later entries.",
+    )
+
+
 class HttpSettings(BaseSettings):
     """Host names of an HTTP service."""
 
@@ -88,12 +104,83 @@ class HttpSettings(BaseSettings):
         "stands for all names below it. `localhost` and IP addresses are always accepted.",
     )
 
+    tls_certfile: Path | None = Field(
+        None,
+        description="PEM file with the certificate of the services of this machine, followed by those of its issuers:"
+        " they then serve HTTPS. It is read again when it changes.",
+    )
+    tls_keyfile: Path | None = Field(None, description="PEM file with its key; by default, STEPWELL_TLS_CERTFILE.")
+    tls_key_password: SecretStr = Field(SecretStr(""), description="Password of an encrypted key.")
+    hsts_seconds: int = Field(
+        31_536_000,
+        ge=0,
+        description="Seconds for which browsers use HTTPS alone for the service's host, on all of its ports; 0 if"
+        " another service of this host has no HTTPS.",
+    )
+
     @field_validator("allowed_hosts", mode="before")
     @classmethod
     def _split(cls, hosts: object) -> object:
         if isinstance(hosts, str):
             return tuple(host.strip() for host in hosts.split(",") if host.strip())
         return hosts
+
+
+class AccessSettings(BaseSettings):
+    """Access control of the services that answer over the network."""
+
+    model_config = SettingsConfigDict(**{**ENVIRONMENT, "hide_input_in_errors": True})
+
+    admin_key: SecretStr = Field(
+        SecretStr(""),
+        description="A key with all scopes that is not stored, to create others with. At least "
+        f"{ADMIN_KEY_MIN_CHARS} characters: `openssl rand -hex 32` prints some. It turns access control on.",
+    )
+
+    session_secret: SecretStr = Field(
+        SecretStr(""),
+        description=f"Seals the cookies of the page; at least {ADMIN_KEY_MIN_CHARS} characters, the same for all"
+        " services of an installation. `up` keeps one in its folder; without one, sessions end when the service ends.",
+    )
+    session_hours: float = Field(
+        12.0,
+        gt=0,
+        le=168,
+        description="Hours after which a session of the page ends. One that was begun with a key is renewed while it is"
+        " used, up to 7 days.",
+    )
+
+    @field_validator("session_secret")
+    @classmethod
+    def _check_session_secret(cls, secret: SecretStr) -> SecretStr:
+        if 0 < len(secret.get_secret_value()) < ADMIN_KEY_MIN_CHARS:
+            raise ValueError(f"must have at least {ADMIN_KEY_MIN_CHARS} characters: `openssl rand -hex 32` prints some")
+        return secret
+
+    key_requests_per_second: float = Field(
+        0.0,
+        ge=0,
+        le=1e6,
+        description="Maximum requests a second of one key, over 10 seconds, at each process; above it, requests are"
+        " answered with 429 and `Retry-After`. 0: no limit.",
+    )
+    key_bytes_per_second: float = Field(
+        0.0,
+        ge=0,
+        le=1e12,
+        description="Maximum bytes a second of one key, of bodies and answers, over 10 seconds, at each process. 0: no"
+        " limit.",
+    )
+
+    @field_validator("admin_key")
+    @classmethod
+    def _check_admin_key(cls, key: SecretStr) -> SecretStr:
+        text = key.get_secret_value()
+        if text and (len(text) < ADMIN_KEY_MIN_CHARS or len(text) > CREDENTIAL_MAX_CHARS):
+            raise ValueError(f"must have at least {ADMIN_KEY_MIN_CHARS} characters: `openssl rand -hex 32` prints some")
+        if text and not (text.isascii() and text.isprintable() and " " not in text):
+            raise ValueError("must be printable ASCII characters without spaces: `openssl rand -hex 32` prints some")
+        return key
 
 
 class MediaSettings(BaseSettings):

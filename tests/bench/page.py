@@ -1,4 +1,7 @@
-"""The page in Chromium: its weight, 12 panels of 10^6 steps, a zoom, a live run: `python tests/bench/page.py`."""
+"""The page in Chromium: its weight, 12 panels of 10^6 steps, hover, drag and zoom, a live run.
+
+`python tests/bench/page.py` prints the figures.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -22,12 +25,12 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from stepwell_query.web_assets import Page
+from stepwell_query.web_assets import RARE, Page
 from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.logs import configure_logging
 from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.rules.identifiers import RunPath
-from support.factories.points import RunWriter
+from support.factories.points import RunWriter, gathered
 from support.servers import chromium
 from support.servers.sdk import serving
 
@@ -35,6 +38,8 @@ _PANELS: Final = 12
 _STEPS: Final = 1_000_000
 _VISITS: Final = 5
 _ZOOMS: Final = 5
+_RUNS: Final = 30
+_MOVES: Final = 60
 _LIVE_SECONDS: Final = 15
 _LIVE_RATE: Final = 1_000
 _SIZE: Final = {"width": 1600, "height": 1000}
@@ -83,6 +88,18 @@ def fill(store: Store) -> RunPath:
         noise = np.random.default_rng(number).normal(0, 0.05, _STEPS)
         writer.numbers(f"metric/{number:02d}", steps, np.exp(-steps / _STEPS * 3) + noise)
     return run
+
+
+def fill_many(store: Store) -> None:
+    """Write a project of many runs with as many metrics."""
+    steps = np.arange(2_000)
+    with gathered(store) as gathering:
+        for run in range(_RUNS):
+            writer = RunWriter(gathering, RunPath("bench", "many", f"run-{run}"), rolled=False)
+            writer.document(display_name=f"run-{run}", state="finished")
+            for number in range(_PANELS):
+                noise = np.random.default_rng(run * _PANELS + number).normal(0, 0.05, len(steps))
+                writer.numbers(f"metric/{number:02d}", steps, np.exp(-steps / 700) + run / _RUNS + noise)
 
 
 def requested(url: str, run: RunPath) -> float:
@@ -153,6 +170,66 @@ def zoomed(page: BrowserPage) -> list[tuple[float, float]]:
     return times
 
 
+class Interaction(NamedTuple):
+    """Measurements of the page while someone uses it: milliseconds between frames, tasks (wall and CPU), long tasks."""
+
+    name: str
+    frames: list[float]
+    tasks: list[tuple[float, float]]
+    reported: list[float]
+
+
+# The browser reports tasks of more than 50 ms by the clock.
+_LONG_TASKS: Final = """
+() => {
+  window.longTasks = [];
+  const note = (list) => longTasks.push(...list.getEntries().map((one) => one.duration));
+  new PerformanceObserver(note).observe({ type: 'longtask' });
+}
+"""
+
+
+def interactions(page: BrowserPage, address: str) -> list[Interaction]:
+    """Hover over a chart of many runs, drag over it, zoom by releasing, and hover over the list of runs."""
+    page.goto(address)
+    page.wait_for_function("() => watched.drawn > 0", timeout=60_000)
+    page.wait_for_timeout(1_000)
+    page.evaluate(_LONG_TASKS)
+    box = page.locator(".chart .u-over").first.bounding_box()
+    assert box is not None
+    left, width, top, height = box["x"], box["width"], box["y"], box["height"]
+
+    def hover() -> None:
+        for at in range(_MOVES):
+            page.mouse.move(left + width * (at + 1) / (_MOVES + 2), top + height * (0.2 + 0.6 * at / _MOVES))
+
+    def drag() -> None:
+        page.mouse.move(left + width * 0.3, top + height / 2)
+        page.mouse.down()
+        page.mouse.move(left + width * 0.7, top + height / 2, steps=_MOVES)
+
+    def zoom() -> None:
+        page.mouse.up()
+        page.wait_for_timeout(1_500)
+
+    def names() -> None:
+        page.locator(".chart .u-over").first.dblclick()
+        page.wait_for_timeout(1_500)
+        for row in page.locator(".runs-table tbody tr[data-owner]").all()[:10]:
+            row.hover()
+
+    acts = {"hover over a chart": hover, "drag": drag, "zoom of 12 charts": zoom, "hover over names": names}
+    return [_measure(page, name, act) for name, act in acts.items()]
+
+
+def _measure(page: BrowserPage, name: str, act: Callable[[], None]) -> Interaction:
+    page.evaluate("() => { watched.frames.length = 0; longTasks.length = 0 }")
+    with traced(page) as tasks:
+        act()
+    frames, reported = page.evaluate("() => [watched.frames, longTasks]")
+    return Interaction(name, sorted(frames), tasks, reported)
+
+
 class Live(NamedTuple):
     """Measurements of a page with a live run: milliseconds between frames, tasks (wall and CPU), answers drawn."""
 
@@ -203,8 +280,8 @@ def main() -> None:
     configure_logging("warning")
     table = Table("what", "figure", "beside", title="The page in Chromium")
     assets = Page.read()
-    weight = sum(len(one.encoded("br")[0]) for name, one in assets.assets.items() if name != "vendor/plotly.js")
-    table.add_row("weight without Plotly, compressed", f"{weight / 1_000:.0f} kB", f"{len(assets.assets)} files")
+    weight = sum(len(one.encoded("br")[0]) for name, one in assets.assets.items() if name not in RARE)
+    table.add_row("weight of the first view, compressed", f"{weight / 1_000:.0f} kB", f"{len(assets.assets)} files")
     with tempfile.TemporaryDirectory() as folder, connect(f"chdb://{folder}/engine", "bench") as store:
         migrate(store)
         run = fill(store)
@@ -219,6 +296,13 @@ def main() -> None:
             zooms = zoomed(page)
             finer = median(one for _, one in zooms)
             table.add_row("zoom to redraw", f"{median(one for one, _ in zooms):.0f} ms", f"finer points {finer:.0f} ms")
+            fill_many(store)
+            for one in interactions(page, f"{url}/bench/many?show={','.join(f'run-{at}' for at in range(_RUNS))}"):
+                what = f"{one.name}, {_RUNS} runs × {_PANELS} metrics: longest task"
+                over = f"{len(one.reported)} tasks over 50 ms reported, longest {max(one.reported, default=0):.0f} ms"
+                table.add_row(what, *_longest(one.tasks))
+                frames = one.frames or [0.0]
+                table.add_row("its frames", f"median {median(frames):.0f} ms, longest {frames[-1]:.0f} ms", over)
             seen = live(page, store, url)
             what = f"live run, {_LIVE_RATE:,} steps/s × {_PANELS} metrics, {seen.answers} answers drawn"
             frames = seen.frames

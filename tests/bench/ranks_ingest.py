@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bench.kafka_to_clickhouse import Spent, ingest, ratio
+from bench.kafka_to_clickhouse import Spent, ingest, ratio, settled
 from stepwell_ingestor.messages import Message
 from stepwell_ingestor.planner.run_state import RunState
 from stepwell_schemas.clickhouse.store import Store, connect
@@ -56,7 +56,7 @@ def _second(number: int, writers: int, rows: int) -> list[bytes]:
     ]
 
 
-class _Ingestor:
+class Ingestor:
     """A store, and the state of the run in it."""
 
     def __init__(self, store: Store, writers: int) -> None:
@@ -73,14 +73,14 @@ class _Ingestor:
         messages = [Message(self._offset + index, 0, None, event) for index, event in enumerate(events)]
         self._offset += len(events)
         with self.spent.measured():
-            self._states = ingest(self._store, messages, self._states, True).states
+            self._states = settled(ingest(self._store, messages, self._states, True))
 
     def rows(self) -> int:
         """Return the number of stored values."""
         return int(self._store.query("SELECT count() AS n FROM {db}.numbers")["n"][0].as_py())
 
 
-def _lines(sides: dict[str, _Ingestor], spent: dict[str, Spent]) -> Iterator[tuple[str, ...]]:
+def _lines(sides: dict[str, Ingestor], spent: dict[str, Spent]) -> Iterator[tuple[str, ...]]:
     one = list(spent.values())[-1]
     for name, own in spent.items():
         wall, processor = median(own.wall[_SKIPPED:]), median(own.processor[_SKIPPED:])
@@ -94,8 +94,8 @@ def main() -> None:
     configure_logging("warning")
     with tempfile.TemporaryDirectory() as folder:
         sides = {
-            f"{_WRITERS} ranks": _Ingestor(connect(f"chdb://{folder}", "ranks"), _WRITERS),
-            "one rank": _Ingestor(connect(f"chdb://{folder}", "one"), 1),
+            f"{_WRITERS} ranks": Ingestor(connect(f"chdb://{folder}", "ranks"), _WRITERS),
+            "one rank": Ingestor(connect(f"chdb://{folder}", "one"), 1),
         }
         for number in range(_SECONDS):
             for side in sides.values():

@@ -103,7 +103,7 @@ async def _bench(store: Store) -> Table:
 
 
 def main() -> None:
-    """Print the results. Goal: half of the SELECT's rate."""
+    """Print the results. Goal: three quarters of the SELECT's rate."""
     configure_logging("warning")
     with tempfile.TemporaryDirectory() as folder, connect(f"chdb://{folder}/engine", "bench") as store:
         migrate(store)

@@ -47,9 +47,9 @@ Ask = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
 
 
 @asynccontextmanager
-async def served(store: Store) -> AsyncIterator[str]:
-    """Serve a store on a socket for the block, without a cache of answers; yields the address."""
-    app = create_app(QuerySettings(query_cache_bytes=0), store)
+async def served(store: Store, cache_bytes: int = 0) -> AsyncIterator[str]:
+    """Serve a store on a socket for the block, without a cache of answers by default; yields the address."""
+    app = create_app(QuerySettings(query_cache_bytes=cache_bytes), store)
     config = uvicorn.Config(app, port=0, log_level="warning")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())

@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from browser.window import Site, Window
 from stepwell_schemas.clickhouse.store import connect
-from stepwell_schemas.logs import configure_logging
 from support.paths import ROOT
+from support.readers.logs import warnings_alone
 from support.servers import chromium
 from support.servers.sdk import served
 from support.servers.stack import Stack
@@ -34,10 +34,9 @@ def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
     """A broker, an ingestor and a query service with its page; tests write runs through them, or into the tables."""
     if chromium.find() is None:
         pytest.skip(chromium.MISSING)
-    configure_logging("warning")
-    with stack.lend_database() as name, connect(stack.dsn("chdb"), name) as store:
+    with warnings_alone(), stack.lend_database() as name, connect(stack.dsn("chdb"), name) as store:
         folder = tmp_path_factory.mktemp("browser")
-        with served(stack.bootstrap_servers(), stack.take_topics(), store, folder) as sdk:
+        with served(stack.bootstrap_servers(), stack.take_topics(), store, folder, gateway=True) as sdk:
             yield Site(sdk)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import FrameLocator, Page, expect
 
 from browser.window import Site, Window, project_url
@@ -82,6 +85,45 @@ def test_a_picture_is_opened_zoomed_and_left_by_keys(window: Open, media: str) -
     expect(panel.locator(".caption")).to_have_text(["step 1 of bright", "step 1 of dim"])
 
 
+def test_two_pictures_are_side_by_side_and_zoomed_together(window: Open, media: str) -> None:
+    view = only(window, media, "picture")
+    view.panel("picture").get_by_role("img", name="step 2 of bright").click()
+    dialog = view.page.get_by_role("dialog", name="Pictures of picture")
+    dialog.get_by_role("button", name="Side by side").click()
+    captions = dialog.locator(".caption:visible")
+    expect(captions).to_have_text(["bright · step 2 · step 2 of bright", "dim · step 2 · step 2 of dim"])
+    # The left one stays, the right one walks: also to another step of the same run.
+    view.page.keyboard.press("ArrowLeft")
+    view.page.keyboard.press("ArrowUp")
+    expect(captions).to_have_text(["bright · step 2 · step 2 of bright", "bright · step 1 · step 1 of bright"])
+    view.page.keyboard.press("+")
+    frames = dialog.locator(".lightbox-frame")
+    scales = "(frames) => frames.map((frame) => frame.firstElementChild.style.transform)"
+    assert frames.evaluate_all(scales) == ["translate(0px, 0px) scale(1.25)"] * 2
+    boxes = [frame.bounding_box() for frame in frames.all()]
+    assert boxes[0] is not None
+    assert boxes[1] is not None
+    assert boxes[0]["width"] == pytest.approx(boxes[1]["width"], abs=1)
+    assert boxes[0]["width"] > 500
+    assert view.violations() == {}
+    view.page.keyboard.press("s")
+    expect(captions).to_have_text(["step 1 of bright"])
+
+
+def test_media_are_thumbnails_in_the_table_of_runs(window: Open, media: str) -> None:
+    columns = "summary.picture,summary.several,summary.tone,summary.weights,summary.loss"
+    view = window(f"{media}?table=1&columns={columns}")
+    cells = view.page.locator(".runs-table tbody tr", has_text="dim").locator("td")
+    image = cells.nth(1).locator("img")
+    assert image.evaluate("async (image) => { await image.decode(); return image.naturalWidth }") == 16
+    assert image.evaluate("(image) => image.offsetHeight") <= 26
+    expect(image).to_have_attribute("alt", re.compile(r"^picture: image · 16 × 16 · \d+ B$"))
+    expect(cells.nth(2)).to_have_text("+1")
+    expect(cells.nth(3)).to_have_text(re.compile(r"^audio · "))
+    expect(cells.nth(4)).to_have_text("histogram")
+    expect(cells.nth(5)).to_have_text("0.3333")
+
+
 @pytest.mark.parametrize(("key", "shown"), [("picture", "img"), ("tone", "audio"), ("plotly", "iframe")])
 def test_what_can_not_be_shown_is_told_and_tried_again(window: Open, media: str, key: str, shown: str) -> None:
     view = window("/", allowed=("503",))
@@ -155,6 +197,12 @@ def test_figures_are_drawn_with_their_legends(window: Open, media: str) -> None:
     view.page.get_by_role("button", name="Light or dark").click()
     text = view.panel("plotly").locator("iframe").content_frame.locator(".xtick text").first
     expect(text).to_have_css("fill", "rgb(228, 233, 239)")
+    # Also if the system is dark, the panel is seen through the frame.
+    view.page.emulate_media(color_scheme="dark")
+    box = view.panel("plotly").locator("iframe").bounding_box()
+    assert box is not None
+    shot = view.page.screenshot(clip={"x": box["x"] + 4, "y": box["y"] + 4, "width": 4, "height": 4})
+    assert Image.open(io.BytesIO(shot)).convert("RGB").getpixel((1, 1)) == (26, 31, 38)
 
 
 def test_tables_are_paged_sorted_and_filtered_with_media_in_their_cells(window: Open, media: str) -> None:
@@ -165,8 +213,8 @@ def test_tables_are_paged_sorted_and_filtered_with_media_in_their_cells(window: 
     expect(tile.get_by_role("status")).to_have_text("1–25 of 60")
     expect(rows.first.locator("img")).to_have_count(1)
     expect(rows.first.locator("iframe").content_frame.locator("body")).to_contain_text("0 runs")
-    tile.get_by_role("button", name="id").click()
-    tile.get_by_role("button", name="id").click()
+    # The second click comes before the rows of the first.
+    tile.get_by_role("button", name="id").evaluate("(button) => { button.click(); button.click(); }")
     expect(rows.first.locator("td").first).to_have_text("59")
     tile.get_by_role("button", name="Next rows").click()
     tile.get_by_role("button", name="Next rows").click()

@@ -21,6 +21,8 @@ STEPS = 300
 STRAGGLER = 17
 DIVERGED = 42
 BROKEN = 5
+NODES = 4
+NODE_RANKS = 4
 
 
 def curve(rank: int) -> list[float]:
@@ -52,6 +54,21 @@ def job(site: Site) -> str:
             side.stream("console").strings(stream_key(name, "console", "stdout"), [0, 1], lines)
             side.strings(stream_key(name, "console", "stderr"), [2], [f"a warning of {name}"])
     return "/me/jobs/ranks"
+
+
+@pytest.fixture(scope="module")
+def nodes(site: Site) -> str:
+    """A run on several nodes, each of which has some ranks."""
+    path = RunPath("me", "jobs", "nodes")
+    with gathered(site.sdk.store) as store:
+        run = RunWriter(store, path, rolled=False).document(display_name="nodes")
+        side = RunWriter(store, path, rolled=False, offset=run.offset, activity=False)
+        for rank in range(NODES * NODE_RANKS):
+            name = f"rank{rank}"
+            side.stream("system").numbers(stream_key(name, "system", "cpu"), range(5), np.full(5, float(rank)))
+            side.strings(stream_key(name, "system", "host"), [0], [f"gpu-{rank // NODE_RANKS}"])
+            side.stream("console").strings(stream_key(name, "console", "stdout"), [0], [f"hello from {name}"])
+    return "/me/jobs/nodes"
 
 
 def test_a_metric_is_drawn_for_the_primary_rank_as_a_band_or_as_a_line_for_each(window: Open, job: str) -> None:
@@ -138,6 +155,28 @@ def test_system_metrics_and_console_are_shown_by_rank(window: Open, job: str) ->
     expect(lines).to_have_count(3 * RANKS)
     expect(lines.nth(1)).to_have_text("rank1 hello from rank1\n")
     expect(view.page.locator(".console .error").first).to_have_text("rank0 a warning of rank0\n")
+
+
+def test_system_metrics_and_console_are_shown_by_node(window: Open, nodes: str) -> None:
+    """All ranks of a node have one choice, named by its host; it stays in the address, and goes with the tab."""
+    view = window(f"{nodes}?tab=system")
+    view.drawn("system/cpu", NODES * NODE_RANKS)
+    choice = view.page.get_by_label("System metrics of rank")
+    names = ["all ranks", *(f"node gpu-{node} ({NODE_RANKS} ranks)" for node in range(NODES))]
+    expect(choice.locator("option").first).to_have_text("system: all ranks")
+    expect(choice.locator("option").nth(NODES)).to_have_text(f"system: {names[NODES]}")
+    choice.select_option("node:gpu-2")
+    view.has_address("rank=node%3Agpu-2")
+    view.drawn("system/cpu", NODE_RANKS)
+    expect(view.panel("system/cpu").locator(".legend li").first).to_have_text(f"rank{2 * NODE_RANKS}")
+    view.page.reload()
+    view.drawn("system/cpu", NODE_RANKS)
+    view.page.get_by_role("tab", name="Console").click()
+    lines = view.page.locator(".console .line")
+    ranks = range(2 * NODE_RANKS, 3 * NODE_RANKS)
+    expect(lines).to_have_text([f"rank{rank} hello from rank{rank}\n" for rank in ranks])
+    view.page.get_by_label("Console output of rank").select_option("rank1")
+    expect(lines).to_have_text(["hello from rank1\n"])
 
 
 def test_a_run_without_ranks_shows_nothing_of_them(window: Open, site: Site) -> None:

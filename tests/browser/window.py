@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter
@@ -62,7 +62,7 @@ class Window:
         )
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(WAIT_MS)
-        self.page.on("console", lambda message: self._note(message.type in {"error", "warning"}, message.text))
+        self.page.on("console", lambda message: self._note(message.type in {"error", "warning"}, _described(message)))
         self.page.on("pageerror", lambda error: self._note(True, str(error)))
         self.page.on("request", lambda request: self._asked(request.url))
         self.page.goto(address if address.startswith("http") else site.url + address)
@@ -103,6 +103,7 @@ class Window:
     def picture(self, key: str) -> str:
         """Return a hash of the pixels that a chart has drawn."""
         canvas = self.panel(key).locator("canvas").first
+        expect(self.page.locator(".charts")).not_to_have_attribute("aria-busy", "true")
         # Twice over two frames the same: what uPlot draws in the next frame is there.
         pixels = canvas.evaluate(
             """async (canvas) => {
@@ -133,6 +134,11 @@ class Window:
     def labels(self) -> list[str]:
         """Return the titles of the panels in view, in order."""
         return self.page.locator(".grid .panel-title").all_inner_texts()
+
+
+def _described(message: ConsoleMessage) -> str:
+    """Return the text of a console message, with the address that it is about."""
+    return f"{message.text} {message.location['url']}"
 
 
 def project_url(project: str, query: str = "") -> str:

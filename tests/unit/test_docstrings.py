@@ -12,7 +12,15 @@ import pytest
 
 from support.paths import ROOT
 
-FOLDERS: Final = ("schemas", "producer/stepwell", "ingestor", "query/stepwell_query", "deploy", "tests")
+FOLDERS: Final = (
+    "schemas",
+    "producer/stepwell",
+    "producer/stepwell_gateway",
+    "ingestor",
+    "query/stepwell_query",
+    "deploy",
+    "tests",
+)
 """Folders that the rule holds for, relative to the repository."""
 
 _QUESTION: Final = re.compile(r"(?:What|Which|Whether|How|Who|Where)\b")

@@ -98,6 +98,16 @@ def _loop(samples: Samples) -> str:
     return f"the process was blocked for {lag:.1f} s; the machine has too little time or memory, or a call is too long"
 
 
+def _audit(samples: Samples) -> str:
+    lost = samples.get("stepwell_audit_lost_total", 0.0)
+    return f"{lost:,.0f} audit entries could not be stored; they are in the service's log, as lines `audit`"
+
+
+def _retention(samples: Samples) -> str:
+    failures = samples.get("stepwell_ingestor_retention_failures_total", 0.0)
+    return f"old rows could not be removed, {failures:,.0f} times; see `retention_failed` in the ingestor's log"
+
+
 def _lag(samples: Samples) -> str:
     return f"{samples.get('stepwell_ingestor_lag_events', 0.0):,.0f}"
 
@@ -122,11 +132,13 @@ ALARMS: Final = (
     AlarmRule("partitions_added", "stepwell_ingestor_partitions_alarm", _partitions),
     AlarmRule("content_differs", "stepwell_ingestor_content_alarm", _content),
     AlarmRule("times_replaced", "stepwell_ingestor_times_alarm", _times),
+    AlarmRule("retention_failed", "stepwell_ingestor_retention_alarm", _retention),
     AlarmRule("broker_down", "stepwell_up_broker_alarm", _broker),
     AlarmRule("ingestor_failing", "stepwell_up_ingestor_alarm", _ingestor),
     AlarmRule("disk_low", "stepwell_up_disk_alarm", _disk),
     AlarmRule("disk_reserve", "stepwell_up_disk_reserve_alarm", _reserve),
     AlarmRule("event_loop_blocked", "stepwell_up_loop_alarm", _loop),
+    AlarmRule("audit_lost", "stepwell_audit_alarm", _audit),
 )
 
 

@@ -11,12 +11,17 @@ import typer
 from rich.console import Console
 
 from stepwell_deploy.cli.commands import (
+    audit,
+    change,
     console,
     deadletters,
     export,
+    keys,
+    login,
     move,
     read,
     rebuild,
+    retention,
     rollups,
     serve,
     sql,
@@ -56,6 +61,7 @@ serve.register(app)
 status.register(app)
 read.register(app)
 sql.register(app)
+change.register(app)
 export.register(app)
 console.register(app)
 sync.register(app)
@@ -64,6 +70,10 @@ verify.register(app)
 rollups.register(app)
 rebuild.register(app)
 move.register(app)
+keys.register(app)
+login.register(app)
+audit.register(app)
+retention.register(app)
 show_examples(app)
 
 

@@ -2,9 +2,9 @@
 
 Supports the part of the protocol that clickhouse-connect, curl and BI tools use: the statement in `query=` or the body,
 `param_x` parameters, settings in the URL, inserts of any format in the body, Basic or X-ClickHouse-User credentials,
-compressed bodies, and errors with their code in a header. Guests (no user, or `default` without a password) read within
-limits; the configured user writes. Formats whose blocks can be concatenated are sent block by block; an answer in
-another format is held in memory before it is sent.
+compressed bodies, and errors with their code in a header. Guests read within limits, with access control the rows that
+their key may read; the configured user writes. Formats whose blocks can be concatenated are sent block by block; an
+answer in another format is held in memory before it is sent.
 
 The cheapest checks come first: origin, credentials, then the size of the body. Calls of the engine block, so they run
 in threads. If the client disconnects, its statement is killed, or removed from the queue.
@@ -25,7 +25,13 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
-from stepwell_deploy.clickhouse_server.access import ACCESS_CODE, AUTHENTICATION_CODE, Credentials, check_browser
+from stepwell_deploy.clickhouse_server.access import (
+    ACCESS_CODE,
+    AUTHENTICATION_CODE,
+    Caller,
+    Credentials,
+    check_browser,
+)
 from stepwell_deploy.clickhouse_server.bodies import (
     TIMEOUT_CODE,
     TOO_LARGE_CODE,
@@ -37,10 +43,24 @@ from stepwell_deploy.clickhouse_server.bounds import Bounds
 from stepwell_deploy.clickhouse_server.compression import frames
 from stepwell_deploy.clickhouse_server.protocol import ABORT
 from stepwell_deploy.clickhouse_server.request import Request, StatementError, form_fields
-from stepwell_deploy.clickhouse_server.responses import PLAIN, Head, answer_head, busy, error_head, error_status, head
+from stepwell_deploy.clickhouse_server.responses import (
+    PLAIN,
+    Head,
+    answer_head,
+    busy,
+    error_head,
+    error_status,
+    head,
+    key_above_limits,
+)
 from stepwell_deploy.clickhouse_server.statements import Engine, Statement
 from stepwell_query.errors import TooBusyError
 from stepwell_query.slots import StatementSlots
+from stepwell_query.sql.recording import CANCELLED_STATUS, Outcome, record_statement
+from stepwell_query.sql.scope import limited_client, row_scope
+from stepwell_schemas.access.audit import Action, AuditEntry, AuditLog
+from stepwell_schemas.access.key_limits import ByteCounter, KeyLimits
+from stepwell_schemas.limits import AUDIT_DETAIL_MAX_CHARS
 
 _STATEMENT_PATHS: Final = frozenset({"/", "/query"})
 _PING_PATHS: Final = frozenset({"/ping", "/replicas_status"})
@@ -49,16 +69,18 @@ _LZ4_FROM_BYTES: Final = 1 << 16
 _SYNTAX_CODE: Final = 62
 # Errors before the body was read. The connection is closed, so that the rest is not parsed as another request.
 _CLOSING: Final = frozenset({ACCESS_CODE, AUTHENTICATION_CODE, TOO_LARGE_CODE, TIMEOUT_CODE})
+_VIA: Final = {"via": "clickhouse"}
 _log = structlog.get_logger("stepwell.clickhouse_server")
 
 
 @dataclass(frozen=True, slots=True)
 class _HttpRequest:
-    """One request: its headers, the fields of its URL, the client's address, and its user's write access."""
+    """One request: its headers, the fields of its URL, the client's address, its caller, and if it may write."""
 
     headers: Mapping[str, str]
     fields: dict[str, str]
     client: str
+    caller: Caller
     writer: bool
 
     @property
@@ -69,8 +91,18 @@ class _HttpRequest:
 class ClickHouseApp:
     """Answers ClickHouse's HTTP protocol over an engine."""
 
-    def __init__(self, engine: Engine, credentials: Credentials, hosts: Collection[str], bounds: Bounds) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        credentials: Credentials,
+        hosts: Collection[str],
+        bounds: Bounds,
+        audit: AuditLog | None = None,
+        limits: KeyLimits | None = None,
+    ) -> None:
         self._engine = engine
+        self._audit = audit
+        self._limits = limits
         self._credentials = credentials
         self._hosts = hosts
         self._bounds = bounds
@@ -107,11 +139,26 @@ class ClickHouseApp:
     async def _statement(
         self, scope: Scope, headers: Mapping[str, str], fields: dict[str, str], receive: Receive, send: Send
     ) -> None:
+        client = scope["client"][0] if scope["client"] else ""
+        caller = await self._identify(fields, headers, client)
         # GET is read-only, as in ClickHouse.
-        writer = self._credentials.writes(fields, headers) and scope["method"] == "POST"
-        http_request = _HttpRequest(headers, fields, scope["client"][0] if scope["client"] else "", writer)
-        sizes = self._bounds.writer_body if writer else self._bounds.guest_body
-        body = await read_body(receive, headers, sizes, self._bounds)
+        writer = caller.writer and scope["method"] == "POST"
+        http_request = _HttpRequest(headers, fields, client, caller, writer)
+        if self._limits is None or caller.writer:
+            await self._run(http_request, receive, send)
+            return
+        wait = self._limits.admit(caller.identity)
+        if wait:
+            raise key_above_limits(wait)
+        counter = ByteCounter(receive, send)
+        try:
+            await self._run(http_request, counter.receive, counter.send)
+        finally:
+            self._limits.charge(caller.identity, counter.size)
+
+    async def _run(self, http_request: _HttpRequest, receive: Receive, send: Send) -> None:
+        sizes = self._bounds.writer_body if http_request.writer else self._bounds.guest_body
+        body = await read_body(receive, http_request.headers, sizes, self._bounds)
         work = asyncio.create_task(self._answer(http_request, body, send))
         left = asyncio.create_task(_left(receive))
         try:
@@ -124,7 +171,23 @@ class ClickHouseApp:
         if not work.cancelled():
             work.result()
 
+    async def _identify(self, fields: Mapping[str, str], headers: Mapping[str, str], client: str) -> Caller:
+        try:
+            return await self._credentials.identify(fields, headers)
+        except StatementError as error:
+            if self._audit is not None and error.code in {AUTHENTICATION_CODE, ACCESS_CODE}:
+                entry = AuditEntry(Action.ACCESS_DENIED, status=error_status(error), address=client, detail=_VIA)
+                self._audit.record(entry)
+            raise
+
     async def _answer(self, http_request: _HttpRequest, body: bytes, send: Send) -> None:
+        # What the writer does is no action of a user.
+        audit = None if http_request.caller.writer else self._audit
+        identity = http_request.caller.identity
+        with record_statement(audit, identity, http_request.client, "", _status, "clickhouse") as outcome:
+            await self._answer_statement(http_request, body, send, outcome)
+
+    async def _answer_statement(self, http_request: _HttpRequest, body: bytes, send: Send, outcome: Outcome) -> None:
         fields = http_request.fields
         sizes = self._bounds.writer_body if http_request.writer else self._bounds.guest_body
         # Raises before the statement runs if the query id can't be returned in a header.
@@ -132,6 +195,7 @@ class ClickHouseApp:
         fields.setdefault("database", http_request.headers.get("x-clickhouse-database", ""))
         slots = self._writers if http_request.writer else self._guests
         statement = Statement(self._engine, uuid.uuid4().hex)
+        scope = None if http_request.caller.writer else row_scope(http_request.caller.identity)
 
         def parsed() -> Request:
             content = decode_body(body, http_request.headers, fields, sizes)
@@ -140,11 +204,13 @@ class ClickHouseApp:
             if content_type.startswith("multipart/form-data"):
                 fields.update(form_fields(content_type, content))
                 content = b""
-            return Request.parse(fields, content, http_request.headers.get("x-clickhouse-format"))
+            request = Request.parse(fields, content, http_request.headers.get("x-clickhouse-format"))
+            outcome.statement = request.statement[:AUDIT_DETAIL_MAX_CHARS].decode("utf-8", "replace")
+            return request
 
-        async with slots.acquire(http_request.client), statement:
+        async with slots.acquire(limited_client(http_request.caller.identity, http_request.client)), statement:
             started = time.perf_counter_ns()
-            answer = await statement.run(parsed, http_request.writer)
+            answer = await statement.run(parsed, http_request.writer, scope)
             values = answer_head(
                 answer, fields.get("query_id", ""), time.perf_counter_ns() - started, framed=http_request.framed
             )
@@ -152,6 +218,7 @@ class ClickHouseApp:
                 await self._send_buffered(send, http_request, values, answer.body)
             else:
                 await self._send_blocks(send, http_request, values, statement)
+            outcome.answered = True
 
     async def _send_buffered(self, send: Send, http_request: _HttpRequest, values: Head, body: bytes) -> None:
         if http_request.framed:
@@ -192,6 +259,18 @@ class ClickHouseApp:
                 await send(message)
         except TimeoutError:
             raise ClientLeftError from None
+
+
+def _status(error: Exception) -> int:
+    """Return the status of the answer to a statement that fails, for the audit log."""
+    match error:
+        case StatementError():
+            return error_status(error)
+        case TooBusyError():
+            return error_status(busy(error))
+        case ClientLeftError():
+            return CANCELLED_STATUS
+    return 500
 
 
 def _framed(content: bytes) -> bytes:

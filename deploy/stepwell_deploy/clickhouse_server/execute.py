@@ -7,7 +7,7 @@ import re
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from threading import Lock
@@ -16,7 +16,7 @@ from typing import Any, Final
 import chdb
 import pyarrow as pa
 
-from stepwell_deploy.clickhouse_server.guests import Limits, check_settings, check_statement, with_limits
+from stepwell_deploy.clickhouse_server.guests import Limits, VisibleRows, check_settings, check_statement, with_limits
 from stepwell_deploy.clickhouse_server.request import Insert, Request, StatementError, literal, quoted_name
 from stepwell_schemas.errors import StoreError
 from stepwell_schemas.limits import MIB
@@ -25,6 +25,7 @@ _SYNTAX_CODE: Final = 62
 _CHECK_LIMITS: Final = {"max_execution_time": "5", "max_memory_usage": str(512 * MIB)}
 # Each block of this format is a complete stream.
 _ARROW: Final = "ArrowStream"
+_NO_DATABASE: Final = frozenset({"", "default"})
 _NOT_STREAMED: Final = "Streaming query is not supported"
 
 
@@ -47,7 +48,9 @@ class Answer:
         self.resources.close()
 
 
-def run(folder: Path, request: Request, writer: bool, limits: Limits, mark: str) -> Answer:
+def run(
+    folder: Path, request: Request, writer: bool, limits: Limits, mark: str, rows: VisibleRows | None = None
+) -> Answer:
     """Run a statement on a separate handle, so that no setting outlives it; guests only read, within `limits`.
 
     A writer that sets `readonly` is restricted to reading too, without the guests' limits.
@@ -58,6 +61,7 @@ def run(folder: Path, request: Request, writer: bool, limits: Limits, mark: str)
         writer: true if the request comes from the user with write access.
         limits: the guests' limits.
         mark: the statement's `log_comment`, by which it can be killed.
+        rows: the rows that a guest may see; None: all.
 
     Raises:
         StatementError: with the engine's code.
@@ -66,22 +70,26 @@ def run(folder: Path, request: Request, writer: bool, limits: Limits, mark: str)
     try:
         if not request.statement.strip():
             raise StatementError(f"Code: {_SYNTAX_CODE}. DB::Exception: Empty query. (SYNTAX_ERROR)", _SYNTAX_CODE)
-        settings = dict(request.settings) if writer else check_settings(request)
+        settings = dict(request.settings) if writer else check_settings(request, scoped=rows is not None)
+        session: Mapping[str, str] = {}
         # Untyped in chdb.
         connect: Any = chdb.connect
         with ExitStack() as stack:
             handle = connect(str(folder))
             stack.callback(handle.close)
+            if rows is not None and request.database in _NO_DATABASE:
+                # The names of others' databases are of no use to a guest who may not see all rows.
+                request = replace(request, database=rows.database)
             if request.database:
                 handle.query(f"USE {quoted_name(request.database)}")
             if readonly != "0":
                 # The check executes only our own statements, with limits, since it parses the text of a client.
                 _set(handle, {**_CHECK_LIMITS, "log_comment": mark}, "0")
-                request = check_statement(folder, handle, request)
+                request, session = check_statement(folder, handle, request, rows)
             if not writer:
                 # Derived from the parsed statement: its format decides if the answer is held in memory.
                 settings = with_limits(settings, limits, streamed=request.streamed())
-            _set(handle, {"log_comment": mark, **settings}, readonly)
+            _set(handle, {"log_comment": mark, **settings, **session}, readonly)
             insert = request.insert()
             if insert is not None:
                 return _insert(handle, request, insert)

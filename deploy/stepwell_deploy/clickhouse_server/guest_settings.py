@@ -62,6 +62,9 @@ def delimiter(text: str) -> str | None:
     return text if len(text) == 1 and (text == "\t" or " " <= text <= "~") else None
 
 
+COUNTING: Final = frozenset({"max_rows_to_read", "max_bytes_to_read", "read_overflow_mode"})
+"""Settings that guests who may not see all rows can't set: they count rows that are read and then filtered out."""
+
 _OVERFLOW: Final = choice("throw", "break")
 _COMPRESSION: Final = choice("none", "lz4", "lz4_frame", "zstd", "snappy", "gzip", "brotli")
 

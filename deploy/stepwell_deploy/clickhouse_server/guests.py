@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cachetools import TTLCache
 
-from stepwell_deploy.clickhouse_server.guest_settings import RULES
+from stepwell_deploy.clickhouse_server.guest_settings import COUNTING, RULES
 from stepwell_deploy.clickhouse_server.request import Request, StatementError, parameter
 from stepwell_query.errors import SqlRefusedError
-from stepwell_query.sql.access import check_canonical, check_tree, guest_access
-from stepwell_query.sql.functions import FORBIDDEN_NAMES_SQL, PLAIN_FORMATS
+from stepwell_query.sql.access import check_canonical, check_tree, guest_access, scoped_guest_access
+from stepwell_query.sql.functions import COUNTING_FORMATS, FORBIDDEN_NAMES_SQL, PLAIN_FORMATS
+from stepwell_query.sql.guard import guard_rows
+from stepwell_query.sql.scope import RowScope
+from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.limits import MIB
 
 _READONLY_CODE: Final = 164
@@ -49,19 +52,27 @@ class Limits:
         return bounds if streamed else {**bounds, "max_result_bytes": str(self.answer_bytes)}
 
 
-def check_settings(request: Request) -> dict[str, str]:
-    """Return a guest's settings in the form for the engine.
+class VisibleRows(NamedTuple):
+    """The rows that a guest may see, of the public views in a database."""
+
+    scope: RowScope
+    store: Store
+    database: str
+
+
+def check_settings(request: Request, *, scoped: bool = False) -> dict[str, str]:
+    """Return a guest's settings in the form for the engine; `scoped` if the guest may not see all rows.
 
     Raises:
         StatementError: for a setting that guests may not change, a value that it does not accept, or a format that
             needs more than the data.
     """
-    if request.form not in PLAIN_FORMATS:
+    if request.form not in PLAIN_FORMATS or (scoped and request.form in COUNTING_FORMATS):
         raise _refused(f"guests may not use the format {request.form!r}", _FORMAT_CODE)
     settings = {}
     for name, given in request.settings.items():
         rule = RULES.get(name)
-        if rule is None:
+        if rule is None or (scoped and name in COUNTING):
             raise _refused(f"guests may not change the setting {name!r}", _READONLY_CODE)
         value = rule(given)
         if value is None:
@@ -84,27 +95,34 @@ def with_limits(settings: Mapping[str, str], limits: Limits, *, streamed: bool) 
     return limited
 
 
-def check_statement(folder: Path, handle: Any, request: Request) -> Request:
-    """Return the request with the statement to execute for it; the engine parses it here, without executing it.
+def check_statement(
+    folder: Path, handle: Any, request: Request, rows: VisibleRows | None = None
+) -> tuple[Request, Mapping[str, str]]:
+    """Return the request with the statement to execute for it, and the settings that filter its rows.
 
-    The statement is the text that the engine formats from its syntax tree, so exactly what was checked is executed.
+    The engine parses the statement here, without executing it. The statement is the text that the engine formats from
+    its syntax tree, so exactly what was checked is executed.
 
     Raises:
-        StatementError: with code 164 if it does more than guests may.
-        RuntimeError: from the engine, for a syntax error.
+        StatementError: with code 164 if it does more than guests may, or its rows can't be filtered.
+        StoreError, RuntimeError: from the engine, for a syntax error.
     """
     text = request.statement.decode()
     written = handle.query("SELECT formatQuerySingleLine({sql:String})", "TSVRaw", params={"sql": parameter(text)})
     canonical = written.bytes().decode().removesuffix("\n")
     allowed = guest_access(request.database or "default")
+    session: Mapping[str, str] = {}
     try:
+        if rows is not None and rows.scope.applies_to(canonical):
+            session, tables = guard_rows(rows.store, rows.scope, rows.database)
+            allowed = scoped_guest_access(allowed.database, rows.database, tables)
         plain, form = check_canonical(canonical, allowed)
         explained = f"EXPLAIN AST {plain} FORMAT TSVRaw"
         printed = handle.query(explained, "TSVRaw", params=dict(request.parameters)).bytes()
         check_tree(plain, printed.decode("utf-8", "replace"), allowed, _forbidden_names(folder, handle))
     except SqlRefusedError as error:
         raise _refused(f"{error.rule}; {error.remedy}", _READONLY_CODE) from error
-    return request.rewritten(plain, form or request.form)
+    return request.rewritten(plain, form or request.form), session
 
 
 _forbidden: TTLCache[Path, frozenset[str]] = TTLCache(maxsize=4, ttl=60)

@@ -42,10 +42,11 @@ _INSERT = re.compile(
 
 
 class StatementError(Exception):
-    """An error that is returned instead of a result; `code` is ClickHouse's."""
+    """An error that is returned instead of a result; `code` is ClickHouse's, `headers` are added to the answer."""
 
-    def __init__(self, message: str, code: int) -> None:
+    def __init__(self, message: str, code: int, headers: Mapping[str, str] | None = None) -> None:
         self.code = code
+        self.headers = dict(headers or {})
         super().__init__(message)
 
 

@@ -7,14 +7,16 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from stepwell_deploy.clickhouse_server.access import ACCESS_CODE, AUTHENTICATION_CODE
+from stepwell_deploy.clickhouse_server.access import ACCESS_CODE, AUTHENTICATION_CODE, UNAVAILABLE_CODE
 from stepwell_deploy.clickhouse_server.bodies import TIMEOUT_CODE, TOO_LARGE_CODE
 from stepwell_deploy.clickhouse_server.execute import Answer
 from stepwell_deploy.clickhouse_server.formats import content_type
 from stepwell_deploy.clickhouse_server.request import StatementError
 from stepwell_query.errors import TooBusyError
+from stepwell_schemas.access.refusals import rate_limited
 
 BUSY_CODE: Final = 202
+QUOTA_CODE: Final = 201
 PLAIN: Final = "text/plain; charset=UTF-8"
 _STATUS: Final = {
     115: 400,
@@ -29,7 +31,9 @@ _STATUS: Final = {
     164: 403,
     ACCESS_CODE: 403,
     AUTHENTICATION_CODE: 401,
+    UNAVAILABLE_CODE: 503,
     BUSY_CODE: 503,
+    QUOTA_CODE: 429,
     TOO_LARGE_CODE: 413,
     TIMEOUT_CODE: 408,
 }
@@ -85,6 +89,13 @@ def busy(error: TooBusyError) -> StatementError:
     return StatementError(f"{message}(TOO_MANY_SIMULTANEOUS_QUERIES)", BUSY_CODE)
 
 
+def key_above_limits(seconds: float) -> StatementError:
+    """Return ClickHouse's error for a key above its limits; a request after `seconds` is admitted."""
+    refusal = rate_limited(seconds)
+    message = f"Code: {QUOTA_CODE}. DB::Exception: Quota exceeded: {refusal.detail}. (QUOTA_EXCEEDED)"
+    return StatementError(message, QUOTA_CODE, refusal.headers)
+
+
 def error_status(error: StatementError) -> int:
     """Return the HTTP status of an error."""
     return _STATUS.get(error.code, 500)
@@ -92,4 +103,4 @@ def error_status(error: StatementError) -> int:
 
 def error_head(error: StatementError) -> Head:
     """Return the headers of an error."""
-    return head(PLAIN, {"X-ClickHouse-Exception-Code": str(error.code)})
+    return head(PLAIN, {"X-ClickHouse-Exception-Code": str(error.code), **error.headers})

@@ -19,6 +19,11 @@ from stepwell_deploy.clickhouse_server.guests import Limits
 from stepwell_deploy.clickhouse_server.protocol import BoundedProtocol
 from stepwell_deploy.clickhouse_server.statements import Engine
 from stepwell_deploy.errors import PortInUseError
+from stepwell_schemas.access.audit import AuditLog
+from stepwell_schemas.access.authenticate import Authenticator
+from stepwell_schemas.access.key_limits import KeyLimits
+from stepwell_schemas.http.server import HttpServer
+from stepwell_schemas.http.tls import ServerCertificate
 
 _PORT_REMEDY: Final = "set STEPWELL_CLICKHOUSE_PORT to another, or to `auto` for a free one"
 _BACKLOG: Final = 128
@@ -38,6 +43,11 @@ class ClickHouseHttp:
         limits: limits of one guest statement.
         allowed_hosts: names under which the port answers, in addition to addresses and `localhost`.
         bounds: limits of all clients together.
+        database: the database with the public views.
+        authenticator: finds the identity of guests by their keys; None: guests have no password and see all rows.
+        audit: records statements of guests; the caller closes it after `stop`.
+        certificate: the certificate to serve HTTPS with; None: HTTP.
+        key_limits: limits of each key, those of the whole process.
     """
 
     def __init__(
@@ -51,14 +61,23 @@ class ClickHouseHttp:
         *,
         allowed_hosts: Collection[str] = (),
         bounds: Bounds | None = None,
+        database: str = "stepwell",
+        authenticator: Authenticator | None = None,
+        audit: AuditLog | None = None,
+        certificate: ServerCertificate | None = None,
+        key_limits: KeyLimits | None = None,
     ) -> None:
         self.host = host
         self.port = port
         self._folder = folder
-        self._credentials = Credentials(user, password)
+        self._credentials = Credentials(user, password, authenticator)
+        self._database = database
+        self._audit = audit
+        self._key_limits = key_limits
         self._limits = limits or Limits()
         self._hosts = (*allowed_hosts, host)
         self._bounds = bounds or Bounds()
+        self._certificate = certificate
         self._running: _Running | None = None
 
     def __enter__(self) -> Self:
@@ -69,10 +88,15 @@ class ClickHouseHttp:
         self.stop()
 
     @property
+    def scheme(self) -> str:
+        """The scheme of its URL."""
+        return "http" if self._certificate is None else "https"
+
+    @property
     def dsn(self) -> str:
         """The DSN of the writing user, once started."""
         user, password = (quote(part, safe="") for part in (self._credentials.user, self._credentials.password))
-        return f"http://{user}:{password}@{self.host}:{self.port}"
+        return f"{self.scheme}://{user}:{password}@{self.host}:{self.port}"
 
     def start(self) -> None:
         """Listen and serve.
@@ -83,13 +107,14 @@ class ClickHouseHttp:
         """
         listener = _listen(self.host, self.port)
         try:
-            engine = Engine(self._folder, self._limits, self._bounds.guests.running + self._bounds.writers.running)
+            threads = self._bounds.guests.running + self._bounds.writers.running
+            engine = Engine(self._folder, self._limits, threads, self._database)
         except BaseException:
             listener.close()
             raise
         self.port = listener.getsockname()[1]
-        app = ClickHouseApp(engine, self._credentials, self._hosts, self._bounds)
-        self._running = _Running(app, engine, listener, self._bounds)
+        app = ClickHouseApp(engine, self._credentials, self._hosts, self._bounds, self._audit, self._key_limits)
+        self._running = _Running(app, engine, listener, self._bounds, self._certificate)
         self._running.start()
 
     def stop(self) -> None:
@@ -99,11 +124,11 @@ class ClickHouseHttp:
             self._running = None
 
 
-class _Server(uvicorn.Server):
+class _Server(HttpServer):
     """A server that signals when it has started."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
+    def __init__(self, config: uvicorn.Config, certificate: ServerCertificate | None) -> None:
+        super().__init__(config, certificate=certificate)
         self.serving = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -114,7 +139,14 @@ class _Server(uvicorn.Server):
 class _Running:
     """A server in its thread, with its engine and socket."""
 
-    def __init__(self, app: ClickHouseApp, engine: Engine, listener: socket.socket, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        app: ClickHouseApp,
+        engine: Engine,
+        listener: socket.socket,
+        bounds: Bounds,
+        certificate: ServerCertificate | None,
+    ) -> None:
         protocol = type("Protocol", (BoundedProtocol,), {"bounds": bounds})
         config = uvicorn.Config(
             app,
@@ -127,10 +159,11 @@ class _Running:
             proxy_headers=False,
             timeout_keep_alive=int(bounds.idle_seconds),
             timeout_graceful_shutdown=_STOP_SECONDS,
+            ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
         )
         self._engine = engine
         self._listener = listener
-        self._server = _Server(config)
+        self._server = _Server(config, certificate)
         self._loop_factory = config.get_loop_factory()
         self._thread = threading.Thread(target=self._serve, name="clickhouse-http")
 

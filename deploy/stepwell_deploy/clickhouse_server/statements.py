@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 from stepwell_deploy.clickhouse_server.execute import Answer, Killer, run
-from stepwell_deploy.clickhouse_server.guests import Limits
+from stepwell_deploy.clickhouse_server.guests import Limits, VisibleRows
 from stepwell_deploy.clickhouse_server.request import Request
+from stepwell_query.sql.scope import RowScope
 from stepwell_schemas.clickhouse.store import connect
 
 T = TypeVar("T")
@@ -21,14 +22,18 @@ _END: Final[Any] = object()
 
 
 class Engine:
-    """An engine's folder, the threads that run its statements, and a connection that kills statements."""
+    """An engine's folder, the threads that run its statements, and a connection that kills statements.
 
-    def __init__(self, folder: Path, limits: Limits, threads: int) -> None:
+    `database` has the public views.
+    """
+
+    def __init__(self, folder: Path, limits: Limits, threads: int, database: str) -> None:
         self.folder = folder
+        self.database = database
         self.limits = limits
         self.threads = ThreadPoolExecutor(threads, "clickhouse-http")
         # Locks the folder, or raises our own error; keeps the engine alive between requests.
-        self._store = connect(f"chdb://{folder.resolve()}", "default", pool_size=1)
+        self.store = connect(f"chdb://{folder.resolve()}", "default", pool_size=1)
         self._killer = Killer(folder)
         self._kills = ThreadPoolExecutor(1, "clickhouse-kill")
         self._lock = threading.Lock()
@@ -69,7 +74,7 @@ class Engine:
         self.threads.shutdown()
         self._kills.shutdown()
         self._killer.close()
-        self._store.close()
+        self.store.close()
 
     def _still_running(self) -> list[str]:
         # A function that was cancelled before it began has not removed its mark.
@@ -94,8 +99,8 @@ class Statement:
             # Runs also if the task was cancelled. The call is short, since the statement has ended or was killed.
             await asyncio.shield(self._engine.in_thread(self._answer.close, self._mark))
 
-    async def run(self, parsed: Callable[[], Request], writer: bool) -> Answer:
-        """Parse a request and run its statement, in a thread.
+    async def run(self, parsed: Callable[[], Request], writer: bool, scope: RowScope | None = None) -> Answer:
+        """Parse a request and run its statement, in a thread, on the rows of a scope.
 
         Raises:
             StatementError: with the engine's code, or when the request can't be parsed or may not run.
@@ -103,7 +108,8 @@ class Statement:
         engine = self._engine
 
         def started() -> Answer:
-            self._answer = run(engine.folder, parsed(), writer, engine.limits, self._mark)
+            rows = None if scope is None else VisibleRows(scope, engine.store, engine.database)
+            self._answer = run(engine.folder, parsed(), writer, engine.limits, self._mark, rows)
             return self._answer
 
         return await self._unless_cancelled(started)

@@ -25,7 +25,7 @@ from stepwell_deploy.deadletters.models import Letter, LetterName, Origin
 from stepwell_deploy.errors import BrokerError, LetterError, NoLetterError, ServiceRefusedError
 from stepwell_deploy.service_client import ServiceClient
 from stepwell_ingestor.kafka.record_consumer import RecordConsumer
-from stepwell_ingestor.kafka.records import Record, Unreadable
+from stepwell_ingestor.kafka.record_models import Record, Unreadable
 from stepwell_ingestor.messages import REDRIVEN_HEADER
 from stepwell_schemas.errors import DeadLetterReason
 from stepwell_schemas.limits import FETCH_RECORDS, LATEST_TIMESTAMP, MAX_EVENT_BYTES

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import stepwell
 from stepwell.api.paths import run_url
+from stepwell.credentials import find_key
 from stepwell_deploy.demo.images import confusion_chart, misread_table, weight_images
 from stepwell_deploy.demo.report import print_report
 from stepwell_deploy.demo.results import LongRun
@@ -27,6 +28,7 @@ from stepwell_deploy.ports import claim_port
 from stepwell_deploy.service_client import ServiceClient
 from stepwell_deploy.settings import DeploySettings
 from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.settings import AccessSettings
 
 _ENTITY: Final = "demo"
 _PROJECT: Final = "digits"
@@ -52,7 +54,7 @@ def run_demo(folder: Path, steps: int, serve_on: bool) -> None:
     with _stack(folder, console) as url:
         os.environ["STEPWELL_BASE_URL"] = url
         digits = load_digits()
-        with ServiceClient(url) as service:
+        with ServiceClient(url, _key(url)) as service:
             short = [_train_short(digits, rate) for rate in _LEARNING_RATES]
             long = _train_long(digits, steps, service, console)
             for path in short:
@@ -63,6 +65,17 @@ def run_demo(folder: Path, steps: int, serve_on: bool) -> None:
         if serve_on:
             console.print("Ctrl-C stops it.")
             _wait_for_ctrl_c()
+
+
+def _key(url: str) -> str:
+    """Return the key of the demo's own requests, and let its runs use it: the administrator's if no other is known."""
+    settings = DeploySettings()
+    key = settings.api_key.get_secret_value() or find_key(url, settings.credentials_file)
+    if not key:
+        key = AccessSettings().admin_key.get_secret_value()
+        if key:
+            os.environ["STEPWELL_API_KEY"] = key
+    return key
 
 
 @contextmanager

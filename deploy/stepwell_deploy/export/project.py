@@ -29,11 +29,15 @@ _NAME_BYTES: Final = 200
 
 @dataclass
 class Summary:
-    """Result of an export: the numbers of runs exported and up to date, and the errors by run."""
+    """Result of an export: the numbers of runs exported and up to date, and the errors by run.
+
+    `raw_from` has the first steps whose rows are complete, of exported runs that have lost older ones to retention.
+    """
 
     exported: int = 0
     unchanged: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    raw_from: dict[str, int] = field(default_factory=dict)
 
 
 def listed_runs(service: ServiceClient, chosen: Iterable[RunPath | tuple[str, str]], filter_: str) -> list[ListedRun]:
@@ -116,14 +120,16 @@ def export_runs(
             for future in as_completed(waiting):
                 run = waiting[future]
                 try:
-                    fresh = future.result()
+                    exported = future.result()
                 except ServiceLostError:
                     raise
                 except (StepwellDeployError, httpx.HTTPError) as error:
                     summary.failed[str(run.path)] = str(error)
                 else:
-                    summary.exported += fresh
-                    summary.unchanged += not fresh
+                    summary.exported += exported.fresh
+                    summary.unchanged += not exported.fresh
+                    if exported.raw_from is not None:
+                        summary.raw_from[str(run.path)] = exported.raw_from
                 ended(run)
         except BaseException:
             stop.set()

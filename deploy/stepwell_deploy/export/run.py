@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import httpx
 
 from stepwell.api.paths import run_url
+from stepwell.api.rows import removed_to
 from stepwell_deploy.errors import ExportError, ServiceLostError
 from stepwell_deploy.export.request import MEDIA_TYPES, ExportFormat, ExportRequest, Position, RowShape
 from stepwell_deploy.export.spool import ChangedError, Spool, spool_for
@@ -63,10 +64,20 @@ class _State:
         fresh.replace(work / "state.json")
 
 
+class Exported(NamedTuple):
+    """The outcome for a run: `fresh`, unless its file was up to date already; the first step whose rows are complete.
+
+    `raw_from` is None unless the project has removed older rows.
+    """
+
+    fresh: bool
+    raw_from: int | None = None
+
+
 def export_run(
     service: ServiceClient, run: ListedRun, request: ExportRequest, target: Target, on_rows: Callable[[int], None]
-) -> bool:
-    """Export a run, and resume an interrupted export; return False if its file is up to date already.
+) -> Exported:
+    """Export a run, and resume an interrupted export.
 
     `on_rows` is called with the number of received rows; an exception of it ends the export, which can be resumed.
 
@@ -98,9 +109,10 @@ class _Export:
         self._target = target
         self._on_rows = on_rows
         self._spool: Spool = spool_for(request, target.work / "parts")
+        self._raw_from: int | None = None
         self._known = json.loads(json.dumps(request.as_json()))
 
-    def run(self) -> bool:
+    def run(self) -> Exported:
         state = _State.read(self._target.work)
         if state is None or state.request != self._known or state.done:
             if (
@@ -109,7 +121,7 @@ class _Export:
                 and state.offset == self._run.offset
                 and self._target.file.exists()
             ):
-                return False
+                return Exported(False)
             self._spool.clear()
         offset = self._received()
         self._spool.finish(self._target.file)
@@ -117,7 +129,7 @@ class _Export:
         self._spool.clear()
         if not self._target.kept:
             shutil.rmtree(self._target.work)
-        return True
+        return Exported(True, self._raw_from)
 
     def _received(self) -> int:
         """Receive all missing rows; return the offset up to which the rows are complete."""
@@ -146,6 +158,7 @@ class _Export:
         query = self._request.query(fmt, **behind)
         with self._service.stream(run_url(self._run.path, "scan"), MEDIA_TYPES[fmt], query) as answer:
             offset = int(answer.headers["stepwell-complete-to-offset"])
+            self._raw_from = removed_to(answer)
             if state is not None and last is not None and offset != state.offset and self._grew(last, state.offset):
                 # Received rows have changed; no row may be in a file twice.
                 raise ChangedError

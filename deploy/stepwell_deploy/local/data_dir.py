@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ from stepwell_deploy.errors import FolderInUseError
 
 _LOCK_NAME: Final = "lock"
 _PRIVATE: Final = 0o700
+_SECRET: Final = 0o600
 _OTHERS: Final = 0o077
 _log = structlog.get_logger("stepwell.deploy")
 
@@ -40,6 +41,20 @@ def locked_folder(folder: Path) -> Iterator[Path]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield folder
+
+
+def kept_secret(file: Path, make: Callable[[], str]) -> str:
+    """Return the secret that a file keeps, made if the file is missing; only its owner may read it."""
+    with suppress(FileNotFoundError):
+        if secret := file.read_text("ascii").strip():
+            return secret
+    secret = make()
+    written = file.with_suffix(".new")
+    written.unlink(missing_ok=True)
+    with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _SECRET), "w", encoding="ascii") as opened:
+        opened.write(secret)
+    written.replace(file)
+    return secret
 
 
 def _make_private(folder: Path) -> None:

@@ -15,7 +15,9 @@ from stepwell_deploy.local.exit_deadline import (
     ExitDeadline,
 )
 from stepwell_deploy.local.stack_supervisor import StackSupervisor
+from stepwell_gateway.event_log import EventLog
 from stepwell_query.api.server import Server
+from stepwell_schemas.access.audit import AuditLog
 from stepwell_schemas.clickhouse.store import Store
 
 
@@ -24,6 +26,8 @@ class RunningStack(NamedTuple):
 
     server: Server
     serving: asyncio.Task[None]
+    log: EventLog
+    audit: AuditLog
     supervisor: StackSupervisor
     broker: BrokerThread
     clickhouse: ClickHouseHttp | None
@@ -36,6 +40,8 @@ async def drain(stack: RunningStack, deadline: ExitDeadline) -> None:
     The service and the ingestor stop concurrently. The broker stops after them, since the ingestor commits to it.
     """
     served, stored = await asyncio.gather(_end_service(stack), stack.supervisor.stop_ingestor())
+    # After the last request that writes.
+    await stack.log.close()
     clean = await _end_broker(stack.broker)
     for part, drained in (("service", served), ("ingestor", stored), ("broker", clean)):
         if not drained:
@@ -60,4 +66,6 @@ async def _end_broker(broker: BrokerThread) -> bool:
 def _close(stack: RunningStack) -> None:
     if stack.clickhouse is not None:
         stack.clickhouse.stop()
+    # After the last statement that is recorded.
+    stack.audit.close()
     stack.store.close()

@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -71,6 +71,7 @@ class LocalKafka:
         heap_mb: heap of the JVM in MiB.
         host: the address to listen on.
         properties: further properties of the broker, which override those set here.
+        format_options: further options of the tool that formats the log, such as `--add-scram`.
     """
 
     def __init__(
@@ -80,12 +81,14 @@ class LocalKafka:
         heap_mb: int = 512,
         host: str = "127.0.0.1",
         properties: Mapping[str, str] | None = None,
+        format_options: Sequence[str] = (),
     ) -> None:
         self._folder = folder
         self._heap_mb = heap_mb
         self._host = host
         self._wanted_port = port
         self._properties = dict(properties or {})
+        self._format_options = tuple(format_options)
         self._process: subprocess.Popen[bytes] | None = None
         self._classpath = ""
         self._aborted = threading.Event()
@@ -199,7 +202,7 @@ class LocalKafka:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # With `=`, since an id may begin with a dash.
         tool = [*java, "kafka.tools.StorageTool", "format", "--standalone"]
-        command = [*tool, f"--cluster-id={cluster}", f"--config={properties}"]
+        command = [*tool, f"--cluster-id={cluster}", f"--config={properties}", *self._format_options]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise BrokerError(f"Kafka could not format {self._folder}: {(done.stderr or done.stdout).strip()}")

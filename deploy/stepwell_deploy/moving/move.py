@@ -20,7 +20,7 @@ from stepwell_deploy.moving.source import EventSource
 from stepwell_ingestor.kafka.client import fetch_committed
 from stepwell_ingestor.kafka.log_metadata import LogExtent, describe_log
 from stepwell_ingestor.kafka.record_consumer import RecordConsumer, to_message
-from stepwell_ingestor.kafka.records import Record, Unreadable
+from stepwell_ingestor.kafka.record_models import Record, Unreadable
 from stepwell_ingestor.messages import receive_all
 from stepwell_schemas.events.codec import Codec
 from stepwell_schemas.limits import MAX_EVENT_BYTES

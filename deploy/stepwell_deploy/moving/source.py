@@ -10,7 +10,7 @@ from typing import Final
 from aiokafka import TopicPartition
 
 from stepwell_ingestor.kafka.record_consumer import RecordConsumer
-from stepwell_ingestor.kafka.records import Record, Unreadable
+from stepwell_ingestor.kafka.record_models import Record, Unreadable
 from stepwell_schemas.limits import FETCH_RECORDS, MAX_EVENT_BYTES, MIB
 from stepwell_schemas.settings import KafkaSettings
 

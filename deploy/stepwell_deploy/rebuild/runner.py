@@ -28,7 +28,7 @@ from stepwell_deploy.rebuild.switch import exchange_tables, replace_run
 from stepwell_ingestor.kafka.client import CommittedOffset
 from stepwell_ingestor.positions.models import LogPosition
 from stepwell_ingestor.positions.stored import TABLE as POSITIONS
-from stepwell_ingestor.positions.stored import read_positions
+from stepwell_ingestor.positions.stored import positions_by_partition
 from stepwell_ingestor.rebuild.log_state import LogState, read_log_state
 from stepwell_ingestor.rebuild.ranges import (
     ReplayRange,
@@ -154,7 +154,7 @@ def _positions(settings: IngestorSettings, databases: _Databases) -> dict[int, L
     """Return the positions of the topic in the present tables, by partition; none if there is no such table yet."""
     if not _exists(databases.present, databases.present.database, POSITIONS):
         return {}
-    stored = read_positions(databases.present).positions
+    stored = positions_by_partition(databases.present)
     return {place.partition: own for place, own in stored.items() if place.topic == settings.events_topic}
 
 

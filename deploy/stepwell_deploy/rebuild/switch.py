@@ -15,18 +15,18 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from stepwell_ingestor.flush.insert_check import FED
 from stepwell_ingestor.rebuild.record import TABLE as RECORD
 from stepwell_ingestor.rebuild.record import RebuildRecord
 from stepwell_ingestor.rebuild.unfinished_switch import SWITCHING
+from stepwell_schemas.clickhouse.run_rows import FED
 from stepwell_schemas.clickhouse.store import Store
-from stepwell_schemas.clickhouse.tables import RUN_CONDITION
+from stepwell_schemas.clickhouse.tables import ACCESS_TABLES, RETENTION_TABLES, RUN_CONDITION
 from stepwell_schemas.rules.identifiers import RunPath
 
 # Last, so that events which an ingestor stores in the middle of an interrupted switch are read again once it is
 # complete: the tables are then behind the group.
 _LAST: Final = "log_positions"
-_LEFT_ALONE: Final = frozenset({"schema_migrations", RECORD})
+_LEFT_ALONE: Final = ACCESS_TABLES | RETENTION_TABLES | {"schema_migrations", RECORD}
 _TABLES: Final = "SELECT name, toString(uuid) AS uuid FROM system.tables WHERE database = {database:String}"
 _STORED: Final = f"{_TABLES} AND engine LIKE '%MergeTree'"
 _OF_RUNS: Final = (

@@ -37,6 +37,7 @@ from stepwell_ingestor.verify.fingerprints import (
     Rows,
     read_created,
     read_figures,
+    read_removed,
     read_spellings,
     read_step_at,
 )
@@ -148,10 +149,16 @@ def _verify(
         notes.append("left out: system metrics and console lines, whose steps are counted separately")
     if figures.bounds.last != Bounds().last:
         notes.append(f"left out: steps from {figures.bounds.last + 1:,} on, which are being stored right now")
+    if figures.bounds.removed:
+        step = max(step for _, step in figures.bounds.removed)
+        notes.append(f"left out: rows and rollups before step {step:,}, which the project keeps no longer")
     if rest.behind:
         notes.append(
             f"not ingested yet: {counted(rest.behind, 'event')} of the run, of {rest.behind_all:,} in its partition"
         )
+    if rest.deletions:
+        dropped = f"; {counted(rest.dropped, 'record')} of it arrived later, and were dropped" if rest.dropped else ""
+        notes.append(f"the run was deleted, {counted(rest.deletions, 'time')}{dropped}")
     if rest.unusable:
         notes.append(f"in the dead letters, wholly or partly: {counted(rest.unusable, 'event')} of the run")
     if rest.replaced_times:
@@ -190,7 +197,8 @@ def _outcome(differences: list[Difference]) -> str:
 def _read_both(run: RunPath, replay: ReplayProcess, tables: Ask, first: int) -> ComparedFigures:
     """Read log and tables until both have the same state, or the steps that are still being stored are known."""
     # A log without its beginning does not have the current step of the `system` and `console` streams.
-    all_steps = Bounds(first, own=first != Bounds().first)
+    removed = read_removed(tables, run)
+    all_steps = Bounds(first, own=first != Bounds().first, removed=removed)
     for _ in range(_QUIET_TRIES):
         replay.ask(Replay.store_until, replay.ask(Replay.reach).settled)
         stored, ahead = _stored(run, replay, tables, all_steps)
@@ -199,7 +207,7 @@ def _read_both(run: RunPath, replay: ReplayProcess, tables: Ask, first: int) -> 
         time.sleep(_QUIET_SECONDS)
     for _ in range(_BOUNDED_TRIES):
         lowest = ahead.first_step
-        bounds = Bounds(first, Bounds().last if lowest is None else lowest - 1, own=True)
+        bounds = Bounds(first, Bounds().last if lowest is None else lowest - 1, own=True, removed=removed)
         stored, ahead = _stored(run, replay, tables, bounds)
         if ahead.first_step is None or ahead.first_step > bounds.last:
             log = replay.ask(Replay.figures, bounds)

@@ -10,6 +10,7 @@ import structlog
 from stepwell_ingestor import telemetry
 from stepwell_ingestor.planner.accumulator import EarlySession, ForgottenGap, ReplacedTimes
 from stepwell_ingestor.planner.content import ContentDifference
+from stepwell_ingestor.planner.shared_writers import SharedWriter
 
 _LOGGED: Final = 10
 _log = structlog.get_logger()
@@ -31,6 +32,13 @@ def report_early(early: Sequence[EarlySession]) -> None:
         _log.warning("session_overtook_predecessor", **_fields(session))
 
 
+def report_shared_writers(shared: Sequence[SharedWriter]) -> None:
+    """Log and count the writers' names that two processes use at the same time."""
+    telemetry.count("stepwell_ingestor_shared_writers", len(shared))
+    for writer in shared:
+        _log.warning("writer_shared", **_fields(writer))
+
+
 def report_forgotten(forgotten: Sequence[ForgottenGap]) -> None:
     """Log the first gaps that a flush forgot because their sessions have too many, and count all."""
     for gap in forgotten[:_LOGGED]:
@@ -47,5 +55,7 @@ def report_times(replaced: Sequence[ReplacedTimes]) -> None:
         telemetry.gauge("stepwell_ingestor_times_alarm", 1)
 
 
-def _fields(found: ContentDifference | EarlySession | ForgottenGap | ReplacedTimes) -> dict[str, str | int]:
+def _fields(
+    found: ContentDifference | EarlySession | ForgottenGap | ReplacedTimes | SharedWriter,
+) -> dict[str, str | int]:
     return {**found._asdict(), "path": str(found.path)}

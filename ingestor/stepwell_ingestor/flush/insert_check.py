@@ -12,21 +12,12 @@ from typing import Final
 
 import pyarrow as pa
 
+from stepwell_schemas.clickhouse.run_rows import FED
+from stepwell_schemas.clickhouse.run_rows import OFFSETS as RUN_OFFSETS
 from stepwell_schemas.clickhouse.store import Store
-from stepwell_schemas.clickhouse.tables import POINT_TABLES
-from stepwell_schemas.limits import VERSION_ROW_BITS
-
-_BY_VERSION: Final = f"bitShiftRight(version, {VERSION_ROW_BITS})"
 
 # By table, the SQL of the offset that a row comes from.
-OFFSETS: Final = {
-    **dict.fromkeys([*POINT_TABLES.values(), "run_documents", "step_conflict_log", "media_files"], _BY_VERSION),
-    "key_spellings": f"bitShiftRight(first_version, {VERSION_ROW_BITS})",
-    "run_states": "offset - 1",
-    **dict.fromkeys(["series", "run_activity", "session_activity"], "last_offset"),
-}
-FED: Final = {"run_documents": ("run_values", "run_texts")}
-"""Tables that materialized views fill from another table: a crash may leave rows in one of them only."""
+OFFSETS: Final = {**RUN_OFFSETS, "run_states": "offset - 1"}
 
 _IS_REPLICATED: Final = (
     "(SELECT any(engine) FROM system.tables WHERE database = currentDatabase() AND name = {table:String})"

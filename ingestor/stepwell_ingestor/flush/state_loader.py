@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from sys import intern
 from typing import Any
 
 import numpy as np
 
 from stepwell_ingestor.planner.arrivals import NO_GAPS
+from stepwell_ingestor.planner.arrow import PATH_FIELDS
 from stepwell_ingestor.planner.content import NO_CONTENT, content_as_of
-from stepwell_ingestor.planner.run_state import RunDocument, RunState
-from stepwell_ingestor.planner.run_tables import ABSENT, GAP_SCOPE, parse_gap_name
-from stepwell_ingestor.planner.totals import NO_COUNTS, counts_as_of, series_as_of
+from stepwell_ingestor.planner.run_document import RunDocument
+from stepwell_ingestor.planner.run_state import DOCUMENT_SINCE, RUN_SCOPE, RunState
+from stepwell_ingestor.planner.state_rows import ABSENT, GAP_SCOPE, parse_gap_name
+from stepwell_ingestor.planner.totals import NO_COUNTS, counts_as_of, series_totals_as_of
 from stepwell_ingestor.positions.models import AsOf
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.limits import VERSION_ROW_BITS
@@ -76,18 +79,26 @@ def _load(store: Store, states: Mapping[RunPath, RunState], as_of: AsOf) -> None
             if state is not None:
                 yield state, row
 
+    without_document: set[int] = set()
     for state, row in rows("scope, name, offset, number, previous_number", "run_states FINAL"):
-        number = row["number"] if as_of.includes(row["offset"]) else row["previous_number"]
+        holds = as_of.includes(row["offset"])
+        number = row["number"] if holds else row["previous_number"]
+        if (row["scope"], row["name"]) == (RUN_SCOPE, DOCUMENT_SINCE) and not holds and number != row["number"]:
+            without_document.add(id(state))
         if number != ABSENT:
             _set_number(state, row["scope"], row["name"], number)
     for state, row in sorted(
         rows("folded, spelling, first_version", "key_spellings FINAL"), key=lambda found: found[1]["first_version"]
     ):
         if row["first_version"] < as_of.offset << VERSION_ROW_BITS:
-            state.stored_as[row["spelling"]] = state.spellings.setdefault(row["folded"], row["spelling"])
+            # As the planner keeps them (see `RunState.stored_key`).
+            spelling, folded = intern(row["spelling"]), intern(row["folded"])
+            state.stored_as[spelling] = state.spellings.setdefault(folded, spelling)
+    _load_series(store, among, states, as_of)
     _load_totals(rows, as_of)
     for state, row in rows("* EXCEPT (entity, project, run_id)", "run_documents FINAL"):
-        state.document = _document(row)
+        if id(state) not in without_document:
+            state.document = _document(row)
     for state in states.values():
         state.measure()
 
@@ -100,10 +111,25 @@ def _set_number(state: RunState, scope: str, name: str, number: int) -> None:
         state.numbers()[scope][name] = number
 
 
+def _load_series(store: Store, among: dict[str, list[str]], states: Mapping[RunPath, RunState], as_of: AsOf) -> None:
+    sql = f"SELECT entity, project, run_id, key, kind, writer, totals FROM {{db}}.series FINAL WHERE {_AMONG}"  # noqa: S608
+    table = store.query(sql, among)
+    if not table.num_rows:
+        return
+    values, there = series_totals_as_of(table.column("totals").combine_chunks(), as_of.includes)
+    names = [table.column(name).to_pylist() for name in (*PATH_FIELDS, "key", "kind", "writer")]
+    places: dict[RunPath, list[int]] = {}
+    ids: dict[RunPath, list[int]] = {}
+    for place, (entity, project, run_id, *series) in enumerate(zip(*names, strict=True)):
+        path = RunPath(entity, project, run_id)
+        if there[place] and path in states:
+            places.setdefault(path, []).append(place)
+            ids.setdefault(path, []).append(states[path].series.id_of(*series))
+    for path, own in places.items():
+        states[path].series.load(np.array(ids[path], np.int64), values[own])
+
+
 def _load_totals(rows: _Rows, as_of: AsOf) -> None:
-    for state, row in rows("key, kind, writer, totals", "series FINAL"):
-        if totals := series_as_of(row["totals"], as_of.includes):
-            state.series[row["key"], row["kind"], row["writer"]] = totals
     for state, row in rows("totals", "run_activity FINAL"):
         state.counts = counts_as_of(row["totals"], as_of.includes)
     for state, row in rows("session, totals, content", "session_activity FINAL"):
@@ -145,6 +171,7 @@ def _document(row: dict[str, Any]) -> RunDocument:
         program=row["program"],
         git_commit=row["git_commit"],
         git_dirty=row["git_dirty"],
+        stop_requested=row["stop_requested"],
     )
 
 

@@ -41,11 +41,35 @@ _UNANSWERED: Final = (RequestTimedOutError, KafkaConnectionError, CorrelationIdE
 _log = structlog.get_logger()
 
 
+_NO_PLAN: Final = "stored"
+"""The metadata of an ingestor's commit without a plan."""
+
+BY_HAND: Final = "-"
+"""In place of a plan: a commit that an ingestor repeats, and that was not made by one."""
+
+
 class CommittedOffset(NamedTuple):
-    """A partition's committed offset (None if there is none) and the plan in its metadata ("" if there is none)."""
+    """A partition's committed offset (None if there is none) and the plan in its metadata ("" if there is none).
+
+    `by_hand`: it has no plan, and no mark of an ingestor: Kafka's tools have set it, or an earlier version.
+    """
 
     offset: int | None
     plan: str
+    by_hand: bool = False
+
+
+def commit_metadata(plan: str) -> str:
+    """Return the metadata of a commit with a plan, "" for none, or BY_HAND."""
+    return plan or _NO_PLAN
+
+
+def read_commit(offset: int, metadata: str) -> CommittedOffset:
+    """Return a commit from its metadata."""
+    if metadata == _NO_PLAN:
+        return CommittedOffset(offset, "")
+    by_hand = metadata in {"", BY_HAND}
+    return CommittedOffset(offset, "" if by_hand else metadata, by_hand)
 
 
 async def fetch_committed(
@@ -58,7 +82,7 @@ async def fetch_committed(
     if any(partition not in found for partition in partitions):
         raise GroupCoordinatorNotAvailableError("the group coordinator returned no committed offsets")
     return {
-        partition: CommittedOffset(found[partition].offset, found[partition].metadata)
+        partition: read_commit(found[partition].offset, found[partition].metadata)
         if found[partition].offset >= 0
         else CommittedOffset(None, "")
         for partition in partitions
@@ -91,7 +115,7 @@ class Kafka(Protocol):
         """Return the commits of these partitions."""
 
     async def commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
-        """Commit an offset with its plan, under the membership that the partition was assigned to.
+        """Commit an offset with its plan, "" for none, under the membership that the partition was assigned to.
 
         Raises: CommitInDoubtError if it was sent and not answered; another KafkaError if it was not applied.
         """
@@ -222,7 +246,7 @@ class AiokafkaClients(ProbedLog, ConsumerRebalanceListener):  # type: ignore[mis
         if self._given.get(partition) != self._present_membership():
             raise CommitFailedError("the group has revoked the partition or removed this member")
         try:
-            await coordinator._do_commit_offsets(None, {partition: OffsetAndMetadata(offset, plan)})
+            await coordinator._do_commit_offsets(None, {partition: OffsetAndMetadata(offset, commit_metadata(plan))})
         except _UNANSWERED as error:
             raise CommitInDoubtError(f"the broker has not answered a commit: {error!r}") from error
 

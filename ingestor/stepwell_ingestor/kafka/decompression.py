@@ -1,4 +1,4 @@
-"""Decompression with a size limit, which bounds the memory used whatever the input."""
+"""Decompression of record batches with a size limit, by Kafka's codec numbers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import struct
 from typing import Final
 
 import cramjam
-import pyarrow as pa
 
 from stepwell_ingestor.errors import BatchTooLargeError
-from stepwell_schemas.limits import MIB
+from stepwell_schemas.compression import Coding, expand
+from stepwell_schemas.errors import ExpansionError
 
 GZIP: Final = 1
 SNAPPY: Final = 2
@@ -17,8 +17,7 @@ LZ4: Final = 3
 ZSTD: Final = 4
 """Kafka's codec numbers, as in the attributes of a record batch."""
 
-_STREAMED: Final = {GZIP: "gzip", LZ4: "lz4", ZSTD: "zstd"}
-_PIECE_BYTES: Final = MIB
+_STREAMED: Final[dict[int, Coding]] = {GZIP: "gzip", LZ4: "lz4", ZSTD: "zstd"}
 # Java's snappy writes its own header (a magic, two versions), then blocks, each preceded by its length.
 _XERIAL_MAGIC: Final = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES: Final = 16
@@ -36,15 +35,10 @@ def decompress(codec: int, data: memoryview, limit: int) -> bytes:
         return _snappy(data, limit)
     if codec not in _STREAMED:
         raise ValueError(f"compression codec {codec} is unknown")
-    pieces: list[bytes] = []
-    size = 0
-    with pa.CompressedInputStream(pa.BufferReader(pa.py_buffer(data)), _STREAMED[codec]) as stream:
-        while piece := stream.read(min(_PIECE_BYTES, limit + 1 - size)):
-            pieces.append(piece)
-            size += len(piece)
-            if size > limit:
-                raise BatchTooLargeError(limit)
-    return b"".join(pieces)
+    try:
+        return expand(_STREAMED[codec], data, limit)
+    except ExpansionError as error:
+        raise BatchTooLargeError(limit) from error
 
 
 def _snappy(data: memoryview, limit: int) -> bytes:

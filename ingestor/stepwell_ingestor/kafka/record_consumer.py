@@ -7,7 +7,8 @@ from types import FunctionType, MethodType
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
 
-from stepwell_ingestor.kafka.records import PartitionRecords, Record, RecordBatches, Unreadable
+from stepwell_ingestor.kafka.record_models import Record, Unreadable
+from stepwell_ingestor.kafka.records import PartitionRecords, RecordBatches
 from stepwell_ingestor.messages import Fault, Message, origin_of
 
 

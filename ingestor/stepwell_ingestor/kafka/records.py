@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from aiokafka import TopicPartition
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
-from aiokafka.record.util import decode_varint
 
 from stepwell_ingestor.kafka.decompression import decompress
-from stepwell_ingestor.messages import NO_LEADER_EPOCH
+from stepwell_ingestor.kafka.record_models import DETAIL_CHARS, BatchHeader, Record, Unreadable, to_unreadable
+from stepwell_ingestor.kafka.single_records import read_each_record
 from stepwell_schemas.limits import MAX_BATCH_BYTES
 
 _PREFIX: Final = struct.Struct(">qi")
@@ -33,60 +33,7 @@ _MAGIC_AT: Final = 16
 _ATTRIBUTES_AT: Final = 21
 _MAGIC: Final = 2
 _CODEC_MASK: Final = 0x07
-_LOG_APPEND_TIME: Final = 0x08
 _CONTROL: Final = 0x20
-_DETAIL_CHARS: Final = 300
-
-
-class Record(NamedTuple):
-    """A record of a topic, with aiokafka's field names, and the leader epoch of its batch."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
-    leader_epoch: int = NO_LEADER_EPOCH
-
-
-class Unreadable(NamedTuple):
-    """Offsets [first, offset] that can't be read, with the reason; the reader continues after `offset`."""
-
-    topic: str
-    partition: int
-    first: int
-    offset: int
-    timestamp: int
-    detail: str
-    leader_epoch: int = NO_LEADER_EPOCH
-
-
-class _Header(NamedTuple):
-    base: int
-    length: int
-    leader_epoch: int
-    magic: int
-    crc: int
-    attributes: int
-    last_delta: int
-    first_timestamp: int
-    max_timestamp: int
-    producer_id: int
-    producer_epoch: int
-    base_sequence: int
-    records: int
-
-    @property
-    def end(self) -> int:
-        """The offset after the batch."""
-        return self.base + max(self.last_delta, 0) + 1
-
-    def timestamp(self, delta: int) -> int:
-        if self.attributes & _LOG_APPEND_TIME:
-            return self.max_timestamp
-        return self.first_timestamp + delta
 
 
 class RecordBatches:
@@ -155,7 +102,7 @@ def _end(batch: memoryview) -> int:
     if len(batch) < _HEADER.size:
         return 0
     base, magic = _PREFIX.unpack_from(batch)[0], batch[_MAGIC_AT]
-    return _Header(*_HEADER.unpack_from(batch)).end if magic == _MAGIC and _is_sound(batch) else int(base) + 1
+    return BatchHeader(*_HEADER.unpack_from(batch)).end if magic == _MAGIC and _is_sound(batch) else int(base) + 1
 
 
 def read_batch(partition: TopicPartition, batch: memoryview, position: int) -> Iterator[Record | Unreadable]:
@@ -168,7 +115,7 @@ def read_batch(partition: TopicPartition, batch: memoryview, position: int) -> I
             partition.topic, partition.partition, position, position, 0, f"a record batch of {len(batch)} bytes"
         )
         return
-    header = _Header(*_HEADER.unpack_from(batch))
+    header = BatchHeader(*_HEADER.unpack_from(batch))
     if not _is_sound(batch):
         yield _unsound(partition, header, position)
         return
@@ -179,7 +126,7 @@ def read_batch(partition: TopicPartition, batch: memoryview, position: int) -> I
         records = _records(header, batch)
     except Exception as error:
         # Decompressors raise exceptions of many types for corrupt data; all mean that the batch is unreadable.
-        yield _unreadable(partition, header, header.base, error)
+        yield to_unreadable(partition, header, header.base, error)
         return
     try:
         for record in DefaultRecordBatch(_uncompressed(header, records)):
@@ -197,11 +144,11 @@ def read_batch(partition: TopicPartition, batch: memoryview, position: int) -> I
                 header.leader_epoch,
             )
     except Exception:
-        yield from (item for item in _read_each_record(partition, header, records) if item.offset > given)
+        yield from (item for item in read_each_record(partition, header, records) if item.offset > given)
 
 
 def _is_sound(batch: memoryview) -> bool:
-    header = _Header(*_HEADER.unpack_from(batch))
+    header = BatchHeader(*_HEADER.unpack_from(batch))
     whole = header.length == len(batch) - _PREFIX.size
     return whole and header.magic == _MAGIC and header.last_delta >= 0 and _crc_is_right(batch)
 
@@ -211,7 +158,7 @@ def _crc_is_right(batch: memoryview) -> bool:
     return right
 
 
-def _unsound(partition: TopicPartition, header: _Header, position: int) -> Unreadable:
+def _unsound(partition: TopicPartition, header: BatchHeader, position: int) -> Unreadable:
     # The header can't be trusted: use its offset range if two of its fields agree, otherwise skip a single offset.
     agree = header.last_delta == header.records - 1 >= 0 and header.base <= position < header.end
     first, end = (header.base, header.end) if agree else (position, position + 1)
@@ -225,90 +172,18 @@ def _unsound(partition: TopicPartition, header: _Header, position: int) -> Unrea
     )
 
 
-def _records(header: _Header, batch: memoryview) -> bytes:
+def _records(header: BatchHeader, batch: memoryview) -> bytes:
     """Return the decompressed records of a batch. Raises the codec's exceptions."""
     codec, body = header.attributes & _CODEC_MASK, batch[_HEADER.size :]
     return decompress(codec, body, MAX_BATCH_BYTES) if codec else bytes(body)
 
 
-def _uncompressed(header: _Header, records: bytes) -> bytes:
+def _uncompressed(header: BatchHeader, records: bytes) -> bytes:
     """Return a batch of the same records without compression; its checksum is not updated."""
     plain = header._replace(
         length=_HEADER.size - _PREFIX.size + len(records), attributes=header.attributes & ~_CODEC_MASK
     )
     return _HEADER.pack(*plain) + records
-
-
-def _unreadable(
-    partition: TopicPartition, header: _Header, first: int, error: Exception, last: int | None = None
-) -> Unreadable:
-    """Return what stands for the offsets from `first` to `last`, by default the last one of the batch."""
-    last = max(header.end - 1, first) if last is None else last
-    detail = f"{type(error).__name__}: {error}"[:_DETAIL_CHARS]
-    return Unreadable(
-        partition.topic, partition.partition, first, last, header.max_timestamp, detail, header.leader_epoch
-    )
-
-
-def _read_each_record(partition: TopicPartition, header: _Header, records: bytes) -> Iterator[Record | Unreadable]:
-    place, offset = 0, header.base
-    for _ in range(header.records):
-        try:
-            size, begin = decode_varint(bytearray(records[place : place + 10]), 0)
-            begin += place
-            place = begin + size
-            if size < 0 or place > len(records):
-                raise ValueError(f"a record announces {size} bytes; {len(records) - begin} are left")
-        except Exception as error:
-            yield _unreadable(partition, header, offset, error)
-            return
-        try:
-            record = _parse(partition, header, bytearray(records[begin:place]))
-            if record.offset < offset or record.offset >= header.end:
-                raise ValueError(f"offset {record.offset} does not follow")
-        except Exception as error:
-            yield _unreadable(partition, header, offset, error, last=offset)
-        else:
-            yield record
-            offset = record.offset
-        offset += 1
-
-
-class _Fields:
-    """Sequential reader for the fields of one record; raises ValueError or IndexError past its end."""
-
-    def __init__(self, body: bytearray) -> None:
-        self._body = body
-        self.place = 1  # after the attributes, which are unused
-
-    def number(self) -> int:
-        value: int
-        value, self.place = decode_varint(self._body, self.place)
-        return value
-
-    def text(self) -> bytes | None:
-        size = self.number()
-        if size < 0:
-            return None
-        begin, self.place = self.place, self.place + size
-        if self.place > len(self._body):
-            raise ValueError(f"a field of {size} bytes in a record of {len(self._body)}")
-        return bytes(self._body[begin : self.place])
-
-
-def _parse(partition: TopicPartition, header: _Header, body: bytearray) -> Record:
-    fields = _Fields(body)
-    timestamp, offset = header.timestamp(fields.number()), header.base + fields.number()
-    key, value, count = fields.text(), fields.text(), fields.number()
-    headers = []
-    for _ in range(count):
-        name = fields.text()
-        if name is None:
-            raise ValueError("a header without a name")
-        headers.append((name.decode("utf-8", "replace"), fields.text()))
-    return Record(
-        partition.topic, partition.partition, offset, timestamp, key, value, tuple(headers), header.leader_epoch
-    )
 
 
 def _read_legacy(partition: TopicPartition, batch: memoryview, position: int) -> Iterator[Record | Unreadable]:
@@ -327,7 +202,7 @@ def _read_legacy(partition: TopicPartition, batch: memoryview, position: int) ->
         ]
     except Exception as error:
         yield Unreadable(
-            partition.topic, partition.partition, position, base, 0, f"{type(error).__name__}: {error}"[:_DETAIL_CHARS]
+            partition.topic, partition.partition, position, base, 0, f"{type(error).__name__}: {error}"[:DETAIL_CHARS]
         )
     else:
         yield from items

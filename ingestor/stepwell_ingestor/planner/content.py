@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepwell_ingestor.planner.blocks import block_values
-from stepwell_ingestor.planner.point_tables import Columns, Int64s
+from stepwell_ingestor.planner.columns import Columns, Int64s
 from stepwell_ingestor.planner.totals import Holds, as_of, totals_type
 from stepwell_schemas.events.models import LogBatch
 from stepwell_schemas.limits import COUNT_MAX
@@ -41,8 +41,12 @@ class SessionContent(NamedTuple):
 
     def plus(self, more: SessionContent) -> SessionContent:
         """Return the sums; counts are clipped at what their columns hold."""
-        counts = (min(mine + others, COUNT_MAX) for mine, others in zip(self[1:], more[1:], strict=True))
-        return SessionContent((self.digest + more.digest) & MASK, *counts)
+        return SessionContent(
+            (self.digest + more.digest) & MASK,
+            min(self.covered + more.covered, COUNT_MAX),
+            min(self.differing + more.differing, COUNT_MAX),
+            min(self.moved + more.moved, COUNT_MAX),
+        )
 
 
 NO_CONTENT: Final = SessionContent(0, 0, 0, 0)

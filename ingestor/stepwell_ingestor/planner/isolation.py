@@ -75,8 +75,8 @@ class _Probe:
                 return [unusable(items[0].message, error)]
             half = len(items) // 2
             return self.isolate(items[:half]) + self.isolate(items[half:])
-        for state in plan.states.values():
-            state.settle()
+        # The state of a deleted run is a new one.
+        self.states.update({path: state.settle() for path, state in plan.states.items()})
         return []
 
 

@@ -6,7 +6,7 @@ Copying a run's state for each flush would cost time proportional to its size, h
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, Generic, TypeVar, overload
 
@@ -16,6 +16,8 @@ D = TypeVar("D")
 
 ENTRY_BYTES: Final = 120
 """Memory of a dict's entry with a small integer as value, without its key."""
+
+_NAME_ENTRY_BYTES: Final = 48
 
 
 class Layer(Mapping[K, V], Generic[K, V]):
@@ -69,6 +71,8 @@ class Layer(Mapping[K, V], Generic[K, V]):
 
     def settle(self) -> int:
         """Move the changes into the base; return the number of bytes added by new keys."""
+        if not self.changed:
+            return 0
         base, added = self.base, 0
         for key, value in self.changed.items():
             if key not in base:
@@ -81,8 +85,25 @@ class Layer(Mapping[K, V], Generic[K, V]):
 Known = dict[K, V] | Layer[K, V]
 
 
+def is_changed(known: Known[K, V]) -> bool:
+    """Return True if a mapping has changes over another one."""
+    return type(known) is Layer and bool(known.changed)
+
+
+def get_many(known: Known[K, V], keys: Sequence[K]) -> list[V | None]:
+    """Return the value of each key, None if it is missing; faster than one by one."""
+    if isinstance(known, dict):
+        return list(map(known.get, keys))
+    values = get_many(known.base, keys)
+    changed = known.changed
+    return [changed.get(key, value) for key, value in zip(keys, values, strict=True)] if changed else values
+
+
 def entry_bytes(key: object, value: object) -> int:
     """Estimate the memory of an entry, in constant time."""
+    if key is value:
+        # A spelling of a key, which is in two mappings: each counts half of it.
+        return _NAME_ENTRY_BYTES + sys.getsizeof(key) // 2
     keys = key if isinstance(key, tuple) else (key,)
     size = 0 if isinstance(value, int) else sys.getsizeof(value)
     if isinstance(value, tuple):

@@ -9,23 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepwell_ingestor.messages import Received
-from stepwell_ingestor.planner.accumulator import Flush
+from stepwell_ingestor.planner.accumulator import Flush, StoredKeys
 from stepwell_ingestor.planner.arrivals import Part, marked_rows
 from stepwell_ingestor.planner.blocks import block_values, first_row, strict_block
+from stepwell_ingestor.planner.columns import Columns, Int64s, bounds
 from stepwell_ingestor.planner.content import ContentCheck, ContentDifference, SessionContent, begin_check
-from stepwell_ingestor.planner.point_tables import Columns, Int64s
 from stepwell_ingestor.planner.run_tables import (
     Conflict,
 )
-from stepwell_ingestor.planner.series_stats import split_by_series
 from stepwell_ingestor.planner.session_steps import FINAL, resolve_batch
-from stepwell_ingestor.planner.totals import NO_TOTALS
 from stepwell_schemas.clickhouse.tables import POINT_TABLES
 from stepwell_schemas.errors import DeadLetterReason, KeyRuleError, shorten
 from stepwell_schemas.events.models import Block, LogBatch
 from stepwell_schemas.limits import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, MAX_BATCH_ROWS, VERSION_ROW_BITS
 from stepwell_schemas.rules.content import MASK
-from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.keys import check_key
 from stepwell_schemas.rules.streams import DEFAULT, parse_stream, series_writer
 
@@ -47,13 +44,15 @@ def take_batch(flush: Flush, item: Received, batch: LogBatch, parts: Sequence[Pa
     state, marks = flush.states[item.path], marked_rows(parts, batch.rows)
     resolved = resolve_batch(state, batch, parts, redriven=bool(item.message.origin))
     if len(resolved.steps) and parse_stream(batch.writer) == DEFAULT:
-        state.reached(int(resolved.steps.max()))
+        state.reached(bounds(resolved.steps)[1])
     named = np.frombuffer(batch.timestamps, "<i8")
     timestamps = _usable_times(named, item.timestamp)
-    replaced = named[(named != timestamps) if marks is None else (named != timestamps) & marks]
-    if len(replaced):
-        flush.replaced_time(item, int(replaced[0]), len(replaced))
-    versions = np.arange(batch.rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)
+    if timestamps is not named:
+        replaced = named[(named != timestamps) if marks is None else (named != timestamps) & marks]
+        if len(replaced):
+            flush.replaced_time(item, int(replaced[0]), len(replaced))
+    first_version = item.message.offset << VERSION_ROW_BITS
+    versions = np.arange(first_version, first_version + batch.rows, dtype=np.uint64)
     flush.part.logged(resolved.steps, timestamps if marks is None else timestamps[marks])
     steps = resolved.steps
     if marks is not None:
@@ -98,7 +97,11 @@ def _add_content(flush: Flush, item: Received, batch: LogBatch, parts: Sequence[
 
 
 def _usable_times(timestamps: Int64s, instead: int) -> Int64s:
-    if not len(timestamps) or (timestamps.min() >= EARLIEST_TIMESTAMP and timestamps.max() <= LATEST_TIMESTAMP):
+    """Return the times that can be stored; if all of them can, the same array."""
+    if not len(timestamps):
+        return timestamps
+    first, last = bounds(timestamps)
+    if first >= EARLIEST_TIMESTAMP and last <= LATEST_TIMESTAMP:
         return timestamps
     return np.where((timestamps < EARLIEST_TIMESTAMP) | (timestamps > LATEST_TIMESTAMP), instead, timestamps)
 
@@ -122,28 +125,32 @@ def _take_block(
     if not planned:
         return
     block, unusable = strict_block(block, rows)
-    places, keys, taken = _stored_keys(flush, item, block, unusable)
+    stored = _stored_keys(flush, item, block, unusable)
     # Not earlier: a key gets its spelling from the first event that logs it, even if the values are refused.
     why = flush.left_out.values.get((POINT_TABLES[block.kind], item.message.offset))
     if why is not None:
         flush.refuse(item, DeadLetterReason.UNUSABLE, why)
-    if not keys or why is not None:
+    if not stored.keys or why is not None:
         return
+    series_of, name = flush.states[item.path].series, series_writer(writer)
     columns = Columns(
-        item.path, series_writer(writer), block.kind, keys, of_batch.steps[kept],
-        of_batch.timestamps[kept], of_batch.versions[kept], *block_values(block, rows, chosen, places),
+        item.path, name, block.kind, stored.keys, of_batch.steps[kept],
+        of_batch.timestamps[kept], of_batch.versions[kept], *block_values(block, rows, chosen, stored.places),
+        parse_stream(writer), series_of.group(str(block.kind), name), flush.key_numbers(item.path, stored.keys),
     )  # fmt: skip
     flush.columns.append(columns)
-    flush.part.points += taken * planned
+    flush.part.points += stored.taken * planned
     if check is not None:
         check.add(columns, kept)
-    _add_series(flush, item.path, columns, parse_stream(writer))
 
 
-def _stored_keys(
-    flush: Flush, item: Received, block: Block, unusable: Mapping[int, str]
-) -> tuple[list[int], list[str], int]:
-    """Return the indices of the keys to store, their stored spellings, and the number of storable keys."""
+def _stored_keys(flush: Flush, item: Received, block: Block, unusable: Mapping[int, str]) -> StoredKeys:
+    """Return the keys of a block to store, by their stored spellings."""
+    known = None if unusable else flush.known_keys(item.path, block.keys)
+    return _new_keys(flush, item, block, unusable) if known is None else known
+
+
+def _new_keys(flush: Flush, item: Received, block: Block, unusable: Mapping[int, str]) -> StoredKeys:
     state = flush.states[item.path]
     places: dict[str, int] = {}
     taken = 0
@@ -165,18 +172,4 @@ def _stored_keys(
             version = item.message.offset << VERSION_ROW_BITS | min(flush.new_spellings, MAX_BATCH_ROWS - 1)
             flush.spellings.append((item.path, folded, key, version))
             flush.new_spellings += 1
-    return list(places.values()), list(places), taken
-
-
-def _add_series(flush: Flush, path: RunPath, columns: Columns, stream: str) -> None:
-    known = flush.states[path].series
-    for key, part in zip(columns.keys, split_by_series(columns, stream), strict=True):
-        if not isinstance(part.last[2], str):
-            part.last = (part.last[0], part.last[1], float(part.last[2]))
-        series = (key, str(columns.kind), columns.writer)
-        earlier = flush.series.get((path, series))
-        if earlier is None:
-            part.follow(known.get(series, NO_TOTALS))
-            flush.series[path, series] = part
-        else:
-            earlier.add(part)
+    return StoredKeys(list(places.values()), list(places), taken)

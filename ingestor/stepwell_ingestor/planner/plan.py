@@ -7,30 +7,43 @@ division into flushes: planning [a, c) stores the same as planning [a, b) and th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from stepwell_ingestor.messages import DeadLetter, Received, redriven_session
-from stepwell_ingestor.planner.accumulator import EarlySession, Flush, ForgottenGap, LeftOut, ReplacedTimes
+from stepwell_ingestor.planner.accumulator import Deletion, EarlySession, Flush, ForgottenGap, LeftOut, ReplacedTimes
 from stepwell_ingestor.planner.arrivals import NO_GAPS, Arrival, arrive, everything
 from stepwell_ingestor.planner.content import ContentDifference
+from stepwell_ingestor.planner.deletions import delete_run, drop_late, is_of_deleted_run
+from stepwell_ingestor.planner.flush_series import number_series
 from stepwell_ingestor.planner.layers import Layer
 from stepwell_ingestor.planner.log_batches import take_batch
 from stepwell_ingestor.planner.log_events import as_batch
 from stepwell_ingestor.planner.point_tables import build_point_tables
 from stepwell_ingestor.planner.rollups.plan import RollupPlan, plan_rollups
+from stepwell_ingestor.planner.run_document import RunDocument
 from stepwell_ingestor.planner.run_events import take_document, take_media
-from stepwell_ingestor.planner.run_state import RunDocument, RunState
+from stepwell_ingestor.planner.run_state import DOCUMENT_SINCE, RunState
 from stepwell_ingestor.planner.run_tables import (
     Activity,
     Session,
+    add_up,
     add_up_counts,
     media_table,
     run_tables,
 )
-from stepwell_ingestor.planner.series_stats import series_table
-from stepwell_schemas.events.models import NO_TIMESTAMP, LogBatch, LogEvent, MediaChunk, RunStarted
+from stepwell_ingestor.planner.series_stats import series_stats, series_table
+from stepwell_ingestor.planner.shared_writers import SharedWriter, keep_apart
+from stepwell_schemas.events.models import (
+    NO_TIMESTAMP,
+    LogBatch,
+    LogEvent,
+    MediaChunk,
+    RunDeleted,
+    RunStarted,
+    RunUpdated,
+)
 from stepwell_schemas.limits import VERSION_ROW_BITS
 from stepwell_schemas.rollups.sql import LEVELS
 from stepwell_schemas.rules.identifiers import RunPath
@@ -47,6 +60,9 @@ class FlushPlan:
     `forgotten`: missing records that would not be stored if they arrived later. `late`: number of records stored that
     had been missing.
     `replaced_times`: times outside the range that can be stored.
+    `deletions`: the runs that were deleted, whose earlier rows are to be removed before anything is inserted.
+    `dropped`: number of records of deleted runs that arrived late. `shared_writers`: the writers' names that two
+    processes use at the same time.
     """
 
     tables: dict[str, pa.Table]
@@ -61,10 +77,13 @@ class FlushPlan:
     clipped: int
     isolated: int = 0
     early: Sequence[EarlySession] = ()
+    shared_writers: Sequence[SharedWriter] = ()
     differing: Sequence[ContentDifference] = ()
     forgotten: Sequence[ForgottenGap] = ()
     late: int = 0
     replaced_times: Sequence[ReplacedTimes] = ()
+    deletions: Mapping[RunPath, Deletion] = field(default_factory=dict)
+    dropped: int = 0
 
 
 def plan_flush(
@@ -97,19 +116,26 @@ def plan_flush(
     for path in flush.left_out.documents:
         flush.documents.pop(path, None)
         if path in before:
-            flush.states[path].document = before[path].document
-    clipped = add_up_counts(flush.states, flush.activity, flush.sessions)
-    for (path, series), part in flush.series.items():
-        flush.states[path].series[series] = part.finish()
-    rollup_plan = plan_rollups(flush.columns, before, flush.states, levels)
-    tables = build_point_tables(flush.columns)
-    if flush.series:
-        tables["series"] = series_table(flush.series, end)
+            base = flush.states[path].parent
+            flush.states[path].document = None if base is None else base.document
+    activity = {path: add_up(parts) for path, parts in flush.activity.items()}
+    sessions = {session: add_up(parts) for session, parts in flush.sessions.items()}
+    clipped = add_up_counts(flush.states, activity, sessions)
+    series, ledgers = number_series(flush.columns), {path: state.series for path, state in flush.states.items()}
+    tables, rollup_plan = build_point_tables(series), RollupPlan(levels, series)
+    if len(series):
+        known = series.known(ledgers)
+        stats = series_stats(series, known.totals)
+        rollup_plan = plan_rollups(series, known, ledgers, levels)
+        known_after = known.levels if rollup_plan.known is None else rollup_plan.known
+        series.keep(ledgers, stats.after, known_after, rollup_plan.opened)
+        tables["series"] = series_table(series, stats, end)
     if flush.files:
         tables["media_files"] = media_table(flush.files)
     tables |= run_tables(
-        flush.states, flush.activity, flush.sessions,
+        flush.states, activity, sessions,
         flush.conflicts, flush.documents, flush.spellings, end,
+        {path: deletion.before for path, deletion in flush.deletions.items()},
     )  # fmt: skip
     return FlushPlan(
         tables=tables,
@@ -118,25 +144,39 @@ def plan_flush(
         end=end,
         dead=[flush.dead[offset] for offset in sorted(flush.dead)],
         states=flush.states,
-        points=sum(part.points - part.before.points for part in flush.series.values()),
-        repeated=sum(activity.repeated for activity in flush.activity.values()),
+        points=int((series.widths * series.rows).sum()),
+        repeated=sum(part.repeated for part in activity.values()),
         conflicts=len(flush.conflicts),
         clipped=clipped,
         early=flush.early,
+        shared_writers=flush.shared_writers,
         differing=flush.differing,
         forgotten=flush.forgotten,
         late=flush.late,
         replaced_times=flush.replaced_times,
+        deletions=flush.deletions,
+        dropped=flush.dropped,
     )
 
 
 def _take(flush: Flush, item: Received) -> None:
+    if isinstance(item.event, RunDeleted):
+        delete_run(flush, item)
+        return
+    if is_of_deleted_run(item, flush.states[item.path]):
+        drop_late(flush, item)
+        return
     flush.part = Activity()
     flush.new_spellings = 0
-    flush.part.saw(item.message.offset, item.timestamp)
+    if isinstance(item.event, RunUpdated) and item.event.edited:
+        flush.part.changed(item.message.offset, flush.states[item.path])
+    else:
+        flush.part.saw(item.message.offset, item.timestamp)
     session, sequence = _session_position(item)
     arrival = _arrive(flush, item, session, sequence)
     if arrival.parts or not item.event.records:
+        item, shared = keep_apart(flush.states[item.path], item)
+        flush.shared_writers += [shared] if shared else []
         _store(flush, item, arrival)
     if item.message.origin and flush.part.dead_letters and not flush.part.points:
         # Nothing of it is stored. If it is redriven again later, it must not count as a repetition.
@@ -145,16 +185,18 @@ def _take(flush: Flush, item: Received) -> None:
         sessions.forget(session)
     writer = item.event.writer if isinstance(item.event, LogBatch | LogEvent | RunStarted) else ""
     own = parse_stream(writer) == DEFAULT
-    flush.activity.setdefault(item.path, Activity()).add(flush.part if own else flush.part.side_stream())
+    flush.activity.setdefault(item.path, []).append(flush.part if own else flush.part.side_stream())
     if session and sequence >= 0:
-        flush.sessions.setdefault(Session(item.path, session, writer), Activity()).add(flush.part)
+        flush.sessions.setdefault(Session(item.path, session, writer), []).append(flush.part)
     if flush.part.dead_letters and flush.part.points:
         offset = item.message.offset
         flush.dead[offset] = flush.dead[offset]._replace(partly=True)
 
 
 def is_repeated(item: Received, state: RunState) -> bool:
-    """Return True if all records of an event were stored before, so that the planner skips it."""
+    """Return True if the planner skips an event: all its records were stored before, or are of a deleted run."""
+    if is_of_deleted_run(item, state):
+        return True
     session, sequence = _session_position(item)
     if not session or sequence < 0:
         return False
@@ -174,6 +216,7 @@ def _store(flush: Flush, item: Received, arrival: Arrival) -> None:
     version = item.message.offset << VERSION_ROW_BITS
     if state.document is None:
         state.document = RunDocument(item.path.run_id, created_at=item.timestamp, started_at=item.timestamp)
+        state.counters[DOCUMENT_SINCE] = item.message.offset
         flush.documents[item.path] = version
     if isinstance(item.event, LogBatch):
         take_batch(flush, item, item.event, arrival.parts)

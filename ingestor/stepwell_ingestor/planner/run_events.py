@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from stepwell_ingestor.messages import Received
 from stepwell_ingestor.planner.accumulator import EarlySession, Flush
-from stepwell_ingestor.planner.run_state import RunDocument
+from stepwell_ingestor.planner.run_document import RunDocument
 from stepwell_ingestor.planner.run_tables import (
     MediaFile,
 )
 from stepwell_ingestor.planner.session_steps import begin_session
+from stepwell_ingestor.planner.shared_writers import note_start
 from stepwell_schemas.errors import DeadLetterReason
 from stepwell_schemas.events.models import MediaChunk, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.limits import VERSION_ROW_BITS
@@ -32,6 +33,7 @@ def take_document(flush: Flush, item: Received, document: RunDocument, *, late: 
                 # Also if the document is refused or left out: later rows must get the same steps either way. A redriven
                 # start is late: the rows of its session have their steps.
                 begin_session(state, event)
+                note_start(state, event, item.timestamp)
             document.start(event, item.timestamp)
             _look_for_predecessor(flush, item.path, event)
         elif isinstance(event, RunUpdated):

@@ -1,30 +1,23 @@
-"""Build the rows about runs: activity, conflicts, documents, spellings, and the state for the next flush."""
+"""Build the rows about runs: activity, conflicts, documents and spellings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from stepwell_ingestor.planner.arrivals import NO_GAPS, Gaps
 from stepwell_ingestor.planner.arrow import MILLISECONDS, PATH_FIELDS, build_table, row_type
+from stepwell_ingestor.planner.columns import Int64s, bounds
 from stepwell_ingestor.planner.content import CONTENT_TOTALS, NO_CONTENT, SessionContent
-from stepwell_ingestor.planner.layers import Known, Layer
-from stepwell_ingestor.planner.run_state import RunDocument, RunState
+from stepwell_ingestor.planner.layers import Layer
+from stepwell_ingestor.planner.run_document import RunDocument
+from stepwell_ingestor.planner.run_state import RunState
+from stepwell_ingestor.planner.state_rows import STATE_ROW, state_rows
 from stepwell_ingestor.planner.totals import NO_COUNTS, RUN_TOTALS, SESSION_TOTALS, Counts, add_counts
 from stepwell_schemas.rules.identifiers import RunPath
-
-ABSENT = -1
-"""Marks, in the table of states, an entry that did not exist before the flush."""
-
-GAP_SCOPE: Final = "gap"
-"""The scope of gaps in the table of states: the name has the gap's end and its session, the number is its start. In
-this form, a gap that is filled in order changes one row."""
 
 _NO_LAST_STEP = -(2**63)
 _DOCUMENT_TEXTS: Final = (
@@ -51,13 +44,10 @@ _DOCUMENT: Final = row_type(
     PATH_FIELDS
     | dict.fromkeys(_DOCUMENT_TEXTS, _TEXT)
     | {"exit_code": pa.int32(), "config": _TEXT, "summary": _TEXT, "tags": pa.list_(_TEXT), "metric_definitions": _TEXT}
-    | {"git_dirty": pa.bool_()}
+    | {"git_dirty": pa.bool_(), "stop_requested": pa.bool_()}
     | {"created_at": MILLISECONDS, "started_at": MILLISECONDS, "finished_at": MILLISECONDS, "version": _U64}
 )
 _SPELLING: Final = row_type(PATH_FIELDS | {"folded": _TEXT, "spelling": _TEXT, "first_version": _U64})
-_STATE: Final = row_type(
-    PATH_FIELDS | {"scope": _TEXT, "name": _TEXT, "offset": _I64, "number": _I64, "previous_number": _I64}
-)
 _FILE: Final = row_type(PATH_FIELDS | {"sha256": _TEXT, "size": _U64, "content_type": _TEXT, "version": _U64})
 
 
@@ -82,7 +72,7 @@ class MediaFile(NamedTuple):
     version: int
 
 
-@dataclass
+@dataclass(slots=True)
 class Activity:
     """Contribution of events to a run's or session's activity; timestamps in µs."""
 
@@ -110,7 +100,8 @@ class Activity:
         self.repeated += other.repeated
         self.missing += other.missing
         self.dead_letters += other.dead_letters
-        self.content = self.content.plus(other.content)
+        if other.content is not NO_CONTENT:
+            self.content = self.content.plus(other.content)
 
     def side_stream(self) -> Activity:
         """Return the activity of a run from rows of a side stream: only its timestamps and offset count."""
@@ -122,13 +113,31 @@ class Activity:
         self.first_timestamp = min(self.first_timestamp, timestamp)
         self.last_timestamp = max(self.last_timestamp, timestamp)
 
-    def logged(self, steps: NDArray[np.int64], timestamps: NDArray[np.int64]) -> None:
+    def changed(self, offset: int, state: RunState) -> None:
+        """Add an edit, which is no sign of life: the times are some at which the run is known to have lived."""
+        self.last_offset = max(self.last_offset, offset)
+        if state.document is not None:
+            self.first_timestamp = min(self.first_timestamp, state.document.created_at)
+            self.last_timestamp = max(self.last_timestamp, state.document.started_at)
+
+    def logged(self, steps: Int64s, timestamps: Int64s) -> None:
         """Add rows, given their steps and timestamps."""
         if len(steps):
+            first, last = bounds(timestamps)
             self.log_rows += len(steps)
-            self.last_step = max(self.last_step, int(steps.max()))
-            self.first_timestamp = min(self.first_timestamp, int(timestamps.min()))
-            self.last_timestamp = max(self.last_timestamp, int(timestamps.max()))
+            self.last_step = max(self.last_step, bounds(steps)[1])
+            self.first_timestamp = min(self.first_timestamp, first)
+            self.last_timestamp = max(self.last_timestamp, last)
+
+
+def add_up(parts: Sequence[Activity]) -> Activity:
+    """Return the activity of one or more events; that of one event is returned itself."""
+    if len(parts) == 1:
+        return parts[0]
+    total = Activity()
+    for part in parts:
+        total.add(part)
+    return total
 
 
 class Session(NamedTuple):
@@ -150,11 +159,11 @@ def add_up_counts(
         states[path].counts, over = add_counts(states[path].counts, Counts(*_counts(part)))
         clipped += over
     # Events of a session may have different writers. They are added up first, since `missing` of one may be negative.
-    by_session: dict[tuple[RunPath, str], Activity] = {}
+    by_session: dict[tuple[RunPath, str], list[Activity]] = {}
     for session, part in sessions.items():
-        by_session.setdefault((session.path, session.name), Activity()).add(part)
-    for (path, name), part in by_session.items():
-        known = states[path].session_counts
+        by_session.setdefault((session.path, session.name), []).append(part)
+    for (path, name), parts in by_session.items():
+        part, known = add_up(parts), states[path].session_counts
         known[name], over = add_counts(known.get(name, NO_COUNTS), Counts(*_counts(part)))
         clipped += over
         if part.content != NO_CONTENT:
@@ -171,16 +180,21 @@ def run_tables(
     documents: Mapping[RunPath, int],
     spellings: Sequence[tuple[RunPath, str, str, int]],
     end: int,
+    replaced: Mapping[RunPath, RunState] | None = None,
 ) -> dict[str, pa.Table]:
-    """Build the rows about runs, by table, without empty tables. `documents` has the documents' versions."""
+    """Build the rows about runs, by table, without empty tables.
+
+    `documents` has the documents' versions. `replaced`: the states before the flush of runs that were deleted in it.
+    """
     tables = {
         "step_conflict_log": ([_conflict(conflict) for conflict in conflicts], _CONFLICT),
+        # Before the documents, which have no values from before the flush: only the states say that there was none.
+        "run_states": (state_rows(states, end, replaced or {}), STATE_ROW),
         "run_documents": (
             [_document(path, _known(states[path]), version) for path, version in documents.items()],
             _DOCUMENT,
         ),
         "key_spellings": ([(*path, *spelling) for path, *spelling in spellings], _SPELLING),
-        "run_states": (_states(states, end), _STATE),
         # After all tables that the views read: the progress of a run must not be ahead of its readable rows.
         "run_activity": ([_activity(path, part, states[path], end) for path, part in activity.items()], _ACTIVITY),
         # Last, so that everything that a receipt covers can be read.
@@ -234,52 +248,7 @@ def _document(path: RunPath, document: RunDocument, version: int) -> tuple[Any, 
     return (
         *path, *_document_texts(document), document.exit_code, document.config.text(), document.summary.text(),
         document.tags, f"[{', '.join(document.metric_definitions.values())}]", document.git_dirty,
+        document.stop_requested,
         _milliseconds(document.created_at), _milliseconds(document.started_at), _milliseconds(document.finished_at),
         version,
     )  # fmt: skip
-
-
-def _states(states: Mapping[RunPath, RunState], end: int) -> list[tuple[Any, ...]]:
-    """Return every number that this flush changed, with its previous value."""
-    return [
-        (*path, scope, name, end, number, old)
-        for path, state in states.items()
-        for scope, changes in _changes_by_scope(state)
-        for name, number, old in changes
-    ]
-
-
-def _changes_by_scope(state: RunState) -> Iterator[tuple[str, Iterator[tuple[str, int, int]]]]:
-    yield from ((scope, _changes(ledger)) for scope, ledger in state.numbers().items())
-    yield GAP_SCOPE, _gap_changes(state.gaps)
-
-
-def _changes(ledger: Known[str, int]) -> Iterator[tuple[str, int, int]]:
-    assert isinstance(ledger, Layer)  # noqa: S101 - states of a flush are forks
-    for name, number in ledger.changed.items():
-        old = ledger.base.get(name, ABSENT)
-        if old != number:
-            yield name, number, old
-
-
-def _gap_changes(ledger: Known[str, Gaps]) -> Iterator[tuple[str, int, int]]:
-    """Yield the names of changed gaps with their start and the previous one, ABSENT for gaps that are gone or new."""
-    assert isinstance(ledger, Layer)  # noqa: S101 - states of a flush are forks
-    for session, gaps in ledger.changed.items():
-        after = {end: first for first, end in gaps}
-        before = {end: first for first, end in ledger.base.get(session, NO_GAPS)}
-        for end in sorted(after.keys() | before.keys()):
-            number, old = after.get(end, ABSENT), before.get(end, ABSENT)
-            if number != old:
-                yield gap_name(session, end), number, old
-
-
-def gap_name(session: str, end: int) -> str:
-    """Return the name of a session's gap with this end in the table of states."""
-    return f"{end} {session}"
-
-
-def parse_gap_name(name: str) -> tuple[str, int]:
-    """Return the session and the end of a gap."""
-    end, _, session = name.partition(" ")
-    return session, int(end)

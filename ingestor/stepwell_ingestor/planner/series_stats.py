@@ -5,155 +5,146 @@ Extremes are of the flush's points alone, and merged by ClickHouse; the totals a
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from stepwell_ingestor.planner.arrow import PATH_FIELDS, build_table, row_type
-from stepwell_ingestor.planner.point_tables import Columns
-from stepwell_ingestor.planner.run_state import SeriesId
-from stepwell_ingestor.planner.totals import NO_TOTALS, SERIES_TOTALS, SeriesTotals
-from stepwell_schemas.limits import VERSION_ROW_BITS
-from stepwell_schemas.rules.identifiers import RunPath
-from stepwell_schemas.rules.kinds import Kind
-from stepwell_schemas.rules.streams import DEFAULT
+from stepwell_ingestor.planner.arrow import fixed, row_type
+from stepwell_ingestor.planner.flush_series import FlushSeries
+from stepwell_ingestor.planner.names import Names
+from stepwell_ingestor.planner.part_figures import PartFigures, part_figures
+from stepwell_ingestor.planner.running import last_of_each, running
+from stepwell_ingestor.planner.series_columns import Int64s, Marks, Structs
+from stepwell_ingestor.planner.totals import SERIES_TOTALS, TOTALS, SeriesTotals
+from stepwell_schemas.rollups.arrays import first_indexes
 
-_TEXT, _I64, _U64, _F64 = pa.string(), pa.int64(), pa.uint64(), pa.float64()
-_SERIES: Final = row_type(
-    PATH_FIELDS
-    | {"key": _TEXT, "kind": _TEXT, "writer": _TEXT, "first_step": _I64, "last_step": _I64, "rewritten": pa.uint8()}
-    | {"first_version": _U64, "value_min": _F64, "value_max": _F64}
-    | {
-        name: row_type({"step": _I64, "version": _U64, "value": value})
-        for name, value in (("last_number", _F64), ("last_text", _TEXT))
-    }
-    | {"last_offset": _I64, "stream": _TEXT}
-)
+_I64, _U64, _F64 = pa.int64(), pa.uint64(), pa.float64()
+_LAST_NUMBER: Final = row_type({"step": _I64, "version": _U64, "value": _F64})
+_LAST_TEXT: Final = row_type({"step": _I64, "version": _U64, "value": pa.string()})
 
 
-@dataclass(slots=True)
-class SeriesPart:
-    """Contribution of a flush to one series; minimum, maximum and sum exclude NaN.
+class SeriesStats(NamedTuple):
+    """Contribution of a flush to each of its series; minimum, maximum and sum exclude NaN.
 
-    `exact` has the digits of the last value if it is an integer that float64 can't represent.
-    `stream` is DEFAULT if any of the run's own rows has the series.
-    `before` and `after`: the totals before and after the flush; `points`, `not_nan` and `value_sum` include the totals
-    before it (see `follow` and `finish`).
+    `last_text`: by series, the text of the last value, or its digits if it is an integer that float64 can't represent.
+    `streams` and `stream`: the names of streams, and each series' among them: DEFAULT if any of the run's own rows has
+    the series. `before` and `after`: the totals before and after the flush.
     """
 
-    first_step: int
-    last_step: int
-    points: int
-    rewritten: bool
-    first_version: int
-    value_min: float
-    value_max: float
-    value_sum: float
-    not_nan: int
-    last: tuple[int, int, float | str]
-    last_offset: int
-    exact: str = ""
-    stream: str = DEFAULT
-    before: SeriesTotals = NO_TOTALS
-    after: SeriesTotals = NO_TOTALS
-
-    def follow(self, before: SeriesTotals) -> None:
-        """Make this the first part of a flush: continue the totals before it.
-
-        Later parts are added one by one. So a sum of floats is added up in the order of events, and does not depend on
-        the division into flushes.
-        """
-        self.before = before
-        self.rewritten |= self.first_step <= before.last_step
-        self.points += before.points
-        self.not_nan += before.not_nan
-        self.value_sum = before.value_sum + self.value_sum
-
-    def finish(self) -> SeriesTotals:
-        """Set and return the totals after the flush, when all its parts were added."""
-        last_step = max(self.last_step, self.before.last_step)
-        self.after = SeriesTotals(last_step, self.points, self.not_nan, self.value_sum)
-        return self.after
-
-    def add(self, other: SeriesPart) -> None:
-        """Add a later part of the same series."""
-        self.rewritten |= other.rewritten or other.first_step <= self.last_step
-        self.first_step = min(self.first_step, other.first_step)
-        self.last_step = max(self.last_step, other.last_step)
-        self.points += other.points
-        self.first_version = min(self.first_version, other.first_version)
-        self.value_min = min(self.value_min, other.value_min)
-        self.value_max = max(self.value_max, other.value_max)
-        self.value_sum += other.value_sum
-        self.not_nan += other.not_nan
-        if other.last[:2] >= self.last[:2]:
-            self.last, self.exact = other.last, other.exact
-        self.last_offset = max(self.last_offset, other.last_offset)
-        self.stream = min(self.stream, other.stream)
+    first_step: Int64s
+    last_step: Int64s
+    rewritten: Marks
+    first_version: NDArray[np.uint64]
+    value_min: NDArray[np.float64]
+    value_max: NDArray[np.float64]
+    last_version: NDArray[np.uint64]
+    last_number: NDArray[np.float64]
+    last_text: Mapping[int, str]
+    last_offset: Int64s
+    streams: list[str]
+    stream: Int64s
+    before: Structs
+    after: Structs
 
 
-def split_by_series(columns: Columns, stream: str = DEFAULT) -> list[SeriesPart]:
-    """Return the part of each key in columns logged by rows of `stream`."""
-    steps, rows = columns.steps, len(columns.steps)
-    repeated = rows > 1 and bool((steps[1:] <= steps[:-1]).any())
-    first, at = int(steps[0]), rows - 1
-    if repeated:
-        # Steps go back within a batch where those that the ingestor counted end and those of the session begin.
-        first, at = int(steps.min()), rows - 1 - int(np.argmax(steps[::-1]))
-    last, version, last_offset = int(steps[at]), int(columns.versions[0]), int(columns.versions[-1]) >> VERSION_ROW_BITS
-    figures = _figures(columns)
-    return [
-        SeriesPart(
-            first, last, rows, repeated, version, *figures[number],
-            (last, int(columns.versions[at]), columns.values[number * rows + at]), last_offset,
-            columns.exact.get(number * rows + at, ""), stream,
-        )
-        for number in range(len(columns.keys))
-    ]  # fmt: skip
+def series_stats(series: FlushSeries, before: Structs) -> SeriesStats:
+    """Return the statistics of a flush's series, given the totals before it.
+
+    The sums of the parts are added one by one to the total before them. So a sum of floats is added up in the order of
+    events, and does not depend on the division into flushes.
+    """
+    figures = part_figures(series)
+    order, starts = series.order, series.starts
+    parts = series.part_of[order]
+    single = len(order) == len(starts)
+
+    def merged(function: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
+        return values if single else function.reduceat(values, starts)
+
+    def extreme(function: np.ufunc, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        # The first one: 0 and -0 are equal, and numpy's choice depends on the processor.
+        return values if single else values[first_indexes(values, function.reduceat(values, starts), starts)[0]]
+
+    first_steps, last_steps = figures.first_step[parts], figures.last_step[parts]
+    reached, _ = running(np.maximum, before["last_step"], last_steps, starts)
+    rewritten = merged(np.logical_or, figures.repeated[parts] | (first_steps <= reached))
+    _, sums = running(np.add, before["value_sum"], figures.value_sum[order], starts)
+    last_versions = figures.last_version[parts]
+    last = order if single else order[last_of_each(last_steps, last_versions, starts)]
+    last_parts = series.part_of[last]
+    streams = sorted({part.stream for part in series.parts})
+    codes = {name: code for code, name in enumerate(streams)}
+    after = np.empty(len(series), TOTALS)
+    last_step = merged(np.maximum, last_steps)
+    after["last_step"] = np.maximum(last_step, before["last_step"])
+    after["points"] = before["points"] + merged(np.add, series.rows[parts].astype(np.uint64))
+    after["not_nan"] = before["not_nan"] + merged(np.add, figures.not_nan[order])
+    after["value_sum"] = sums
+    return SeriesStats(
+        merged(np.minimum, first_steps),
+        last_step,
+        rewritten,
+        merged(np.minimum, figures.first_version[parts]),
+        extreme(np.minimum, figures.value_min[order]),
+        extreme(np.maximum, figures.value_max[order]),
+        figures.last_version[last_parts],
+        figures.last_number[last],
+        _last_texts(figures, last),
+        merged(np.maximum, figures.last_offset[parts]),
+        streams,
+        merged(np.minimum, np.array([codes[part.stream] for part in series.parts], np.int64)[parts]),
+        before,
+        after,
+    )
 
 
-def _figures(columns: Columns) -> list[tuple[float, float, float, int]]:
-    if columns.kind is not Kind.NUMBER:
-        return [(math.inf, -math.inf, 0.0, 0)] * len(columns.keys)
-    if len(columns.steps) == 1:
-        # The case of plain `log()` calls: a dozen numpy calls for a single value would dominate their planning.
-        return [
-            (value, value, value, 1) if value == value else (math.inf, -math.inf, 0.0, 0)
-            for value in columns.values.tolist()
-        ]
-    values = columns.values.reshape(len(columns.keys), len(columns.steps))
-    there = ~np.isnan(values)
-    with np.errstate(invalid="ignore", over="ignore"):
-        sums = np.sum(values, axis=1, where=there)
-    lows = np.min(values, axis=1, where=there, initial=np.inf)
-    highs = np.max(values, axis=1, where=there, initial=-np.inf)
-    counts = there.sum(axis=1)
-    return list(zip(lows.tolist(), highs.tolist(), sums.tolist(), counts.tolist(), strict=True))
+def _last_texts(figures: PartFigures, last: Int64s) -> dict[int, str]:
+    if not figures.texts:
+        return {}
+    return {place: text for place, entry in enumerate(last.tolist()) if (text := figures.texts.get(entry))}
 
 
-def series_table(parts: Mapping[tuple[RunPath, SeriesId], SeriesPart], end: int) -> pa.Table:
+def series_table(series: FlushSeries, stats: SeriesStats, end: int) -> pa.Table:
     """Build rows of the table `series` for a flush that ends at an offset."""
-    table = build_table([_row(path, series, part) for (path, series), part in parts.items()], _SERIES)
-    return table.append_column("totals", _totals(list(parts.values()), end))
+    order = series.appearance
+    streams = Names()
+    of_streams = streams.codes(stats.streams)
+    last = [fixed(stats.last_step[order], _I64), fixed(stats.last_version[order], _U64)]
+    columns: dict[str, Any] = {
+        **series.columns(order),
+        "first_step": stats.first_step[order],
+        "last_step": last[0],
+        "rewritten": stats.rewritten[order].view(np.uint8),
+        "first_version": stats.first_version[order],
+        "value_min": stats.value_min[order],
+        "value_max": stats.value_max[order],
+        "last_number": _struct([*last, fixed(stats.last_number[order], _F64)], _LAST_NUMBER),
+        "last_text": _struct([*last, _texts(stats.last_text, order)], _LAST_TEXT),
+        "last_offset": stats.last_offset[order],
+        "stream": streams.column(of_streams[stats.stream[order]]),
+        "totals": _totals(stats, order, end),
+    }
+    return pa.table(columns)
 
 
-def _totals(parts: Sequence[SeriesPart], end: int) -> pa.StructArray:
-    # By column: as tuples in the rows, 10,000 series would take 20 ms instead of 5 ms.
-    after = zip(*(part.after for part in parts), strict=True)
-    before = zip(*(part.before for part in parts), strict=True)
-    columns = [np.full(len(parts), end, np.uint64), *after, *before]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, SERIES_TOTALS, strict=True)]
-    return pa.StructArray.from_arrays(arrays, fields=list(SERIES_TOTALS))
+def _totals(stats: SeriesStats, order: Int64s, end: int) -> pa.StructArray:
+    columns = [np.full(len(order), end, np.uint64)]
+    for totals in (stats.after, stats.before):
+        chosen = totals[order]
+        columns += [np.ascontiguousarray(chosen[name]) for name in SeriesTotals._fields]
+    return _struct([pa.array(column) for column in columns], SERIES_TOTALS)
 
 
-def _row(path: RunPath, series: SeriesId, part: SeriesPart) -> tuple[Any, ...]:
-    step, version, last = part.last
-    number, text = (0.0, last) if isinstance(last, str) else (last, part.exact)
-    return (
-        *path, *series, part.first_step, part.last_step, int(part.rewritten), part.first_version,
-        part.value_min, part.value_max, (step, version, number), (step, version, text), part.last_offset, part.stream,
-    )  # fmt: skip
+def _struct(columns: list[pa.Array], fields: pa.StructType) -> pa.StructArray:
+    return pa.StructArray.from_arrays(columns, fields=list(fields))
+
+
+def _texts(texts: Mapping[int, str], order: Int64s) -> pa.Array:
+    if texts:
+        return pa.array([texts.get(place, "") for place in order.tolist()], pa.string())
+    return pa.Array.from_buffers(
+        pa.string(), len(order), [None, pa.py_buffer(np.zeros(len(order) + 1, np.int32)), pa.py_buffer(b"")]
+    )

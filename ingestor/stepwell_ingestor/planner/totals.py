@@ -8,9 +8,12 @@ that an unfinished flush can be undone and planned again (see docs/decisions/001
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import add
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from stepwell_ingestor.planner.arrow import row_type
 from stepwell_schemas.limits import COUNT_MAX
@@ -25,6 +28,9 @@ class SeriesTotals(NamedTuple):
     not_nan: int
     value_sum: float
 
+
+TOTALS: Final = np.dtype([("last_step", "<i8"), ("points", "<u8"), ("not_nan", "<u8"), ("value_sum", "<f8")])
+"""`SeriesTotals` as a row of an array."""
 
 NO_TOTALS: Final = SeriesTotals(NO_STEP, 0, 0, 0.0)
 """The totals of a series without points."""
@@ -51,8 +57,10 @@ def add_counts(before: Counts, more: Counts) -> tuple[Counts, int]:
     Clipped sums do not depend on how the counts were divided into flushes. Only `missing` may decrease: by records that
     arrive late. It is clipped at 0 in case a copy of the tables has gaps and not their counts.
     """
-    sums = [max(mine + others, 0) for mine, others in zip(before, more, strict=True)]
-    return Counts(*(min(total, COUNT_MAX) for total in sums)), sum(total > COUNT_MAX for total in sums)
+    sums = list(map(add, before, more))
+    if min(sums) >= 0 and max(sums) <= COUNT_MAX:
+        return Counts._make(sums), 0
+    return Counts(*(min(max(total, 0), COUNT_MAX) for total in sums)), sum(total > COUNT_MAX for total in sums)
 
 
 _BEFORE: Final = "previous_"
@@ -80,6 +88,17 @@ def series_as_of(totals: Mapping[str, Any], holds: Holds) -> SeriesTotals | None
     """Return a series' totals without a flush that does not hold; None before its first point."""
     found = SeriesTotals(**as_of(totals, SeriesTotals._fields, holds))
     return found if found.points else None
+
+
+def series_totals_as_of(totals: pa.StructArray, holds: Holds) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+    """Return the totals of many series like `series_as_of`, and True for those that have points."""
+    columns = dict(zip((field.name for field in totals.type), totals.flatten(), strict=True))
+    ends, of_rows = np.unique(columns["end"].to_numpy(), return_inverse=True)
+    is_current = np.array([holds(int(end)) for end in ends])[of_rows]
+    values = np.empty(len(totals), TOTALS)
+    for name in SeriesTotals._fields:
+        values[name] = np.where(is_current, columns[name].to_numpy(), columns[f"{_BEFORE}{name}"].to_numpy())
+    return values, values["points"] > 0
 
 
 def counts_as_of(totals: Mapping[str, Any], holds: Holds) -> Counts:

@@ -8,93 +8,16 @@ so that its values win over earlier ones. See docs/decisions/0010.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from stepwell_ingestor.errors import PartitionsAddedError
-from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
-from stepwell_ingestor.messages import NO_LEADER_EPOCH
+from stepwell_ingestor.positions.evidence import NEW_LOGS, Decision, Evidence, Reason
 from stepwell_ingestor.positions.models import VOIDED, Boundary, LogPosition, PlanMark, VoidRange
 
 # More than the offsets of any flush: rows of a flush whose end is unknown have lower logical offsets than a new epoch.
 _SPACING: Final = 1 << 24
-
-
-class Reason(StrEnum):
-    """The finding on which a decision rests."""
-
-    CONTINUED = "continued"
-    BEGUN = "begun"
-    ADOPTED = "adopted"
-    STORE_EMPTY = "store_empty"
-    OFFSETS_LOST = "group_offset_lost"
-    GROUP_BEHIND = "group_offset_behind"
-    GROUP_AHEAD = "group_offset_ahead"
-    LOG_REPLACED = "log_replaced"
-    LOG_CUT = "log_cut"
-    PLAN_VOID = "plan_void"
-    PLAN_EXPIRED = "plan_expired"
-
-
-USUAL: Final = frozenset({Reason.CONTINUED, Reason.BEGUN})
-"""Reasons for which the group's commit, if there is one, is where reading continues."""
-
-NEW_LOGS: Final = frozenset({Reason.LOG_REPLACED, Reason.LOG_CUT, Reason.PLAN_VOID})
-"""Reasons that mean that Kafka has lost or replaced records."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """The findings about a partition when it is assigned.
-
-    Attributes:
-        own: its stored position.
-        others: the positions of all other partitions, of any topic.
-        holds_runs: the tables hold at least one run.
-        reached: the highest logical offset that a state was written for, 0 if there are none.
-        adopts: the tables were filled before positions were stored.
-        committed: the group's offset, and `plan` the plan committed with it.
-        plan_is_void: the records of that plan were read, and are not those that it was made for.
-        checked: by the end of a boundary, True if the record before it is the one that was stored.
-        leader_epoch: the latest one of the records that were checked.
-    """
-
-    topic: str
-    partition: int
-    log: LogIdentity
-    extent: LogExtent
-    own: LogPosition | None = None
-    others: Sequence[LogPosition] = ()
-    holds_runs: bool = False
-    reached: int = 0
-    adopts: bool = False
-    committed: int | None = None
-    plan: PlanMark | None = None
-    plan_is_void: bool = False
-    checked: Mapping[int, bool] = field(default_factory=dict)
-    leader_epoch: int = NO_LEADER_EPOCH
-
-
-@dataclass(frozen=True)
-class Decision:
-    """The place at which a partition is continued.
-
-    Attributes:
-        position: the partition's position, with `end` at `start` or before it.
-        start: the first offset to read.
-        plan: the plan of a flush to repeat exactly, which begins at `start`.
-        missing: records that were removed from the log before they were stored.
-        is_new: the position differs from the stored one and has to be stored before anything is read.
-    """
-
-    position: LogPosition
-    start: int
-    reason: Reason
-    plan: PlanMark | None = None
-    missing: int = 0
-    is_new: bool = False
 
 
 def next_check(evidence: Evidence) -> int | None:
@@ -113,6 +36,14 @@ def next_check(evidence: Evidence) -> int | None:
         if evidence.checked[boundary.end]:
             return None
     return None
+
+
+def may_have_lost_a_plan(evidence: Evidence) -> bool:
+    """Return True if the group has no plan, and is not where the tables end or was put there: a plan may be lost."""
+    own = evidence.own
+    if own is None or _open_plan(evidence, own) is not None:
+        return False
+    return evidence.committed != own.end or evidence.by_hand
 
 
 def decide(evidence: Evidence, now: int) -> Decision:
@@ -209,7 +140,7 @@ def _begin_epoch(
         # A flush of the former log may have written states and not the position: its plan, if known at all, is no
         # longer readable, and its records may come again.
         voided = (*voided, VoidRange(own.logical_end, begin))[-VOIDED:]
-    same_log = reason in {Reason.LOG_CUT, Reason.PLAN_VOID, Reason.PLAN_EXPIRED}
+    same_log = reason in {Reason.LOG_CUT, Reason.PLAN_VOID, Reason.PLAN_EXPIRED, Reason.PLAN_LOST}
     position = _position(
         evidence,
         reason,
@@ -243,6 +174,8 @@ def _continue(evidence: Evidence, own: LogPosition, known: Sequence[LogPosition]
     if plan is not None:
         return Decision(own, began, Reason.CONTINUED, plan)
     reason = _compare_group(evidence.committed, own)
+    if evidence.reached_here > own.logical_end:
+        return _without_lost_flush(evidence, own, known, stored)
     if reason is Reason.GROUP_AHEAD:
         # The tables are an earlier copy. The epoch is part of the tokens, so that no insert is taken for a repetition.
         own = replace(own, epoch=own.epoch + 1, reason=reason)
@@ -281,10 +214,21 @@ def _after_retention(
     if plan is not None and plan.end > own.end:
         # The flush can't be repeated. Some tables may have its rows, so its states must not hold in any.
         decision = _begin_epoch(evidence, [own, *known], Reason.PLAN_EXPIRED, start, own.void(plan.end))
+    elif plan is None and evidence.reached_here > own.logical_end:
+        decision = _without_lost_flush(evidence, own, known, start)
     else:
         decision = Decision(replace(own, end=start), start, Reason.CONTINUED, is_new=missing > 0)
     position = replace(decision.position, missing=own.missing + missing)
     return replace(decision, position=position, missing=missing)
+
+
+def _without_lost_flush(evidence: Evidence, own: LogPosition, known: Sequence[LogPosition], start: int) -> Decision:
+    """Begin an epoch after an unfinished flush that has written states, and whose plan went with the group's offset.
+
+    The records that are read now need not be those that it had, so none of its states may hold.
+    """
+    voided = own.void(evidence.reached_here - own.base)
+    return _begin_epoch(evidence, [own, *known], Reason.PLAN_LOST, start, voided)
 
 
 def _compare_group(committed: int | None, own: LogPosition) -> Reason:

@@ -12,9 +12,10 @@ from stepwell_ingestor.kafka.client import Kafka
 from stepwell_ingestor.messages import Message
 from stepwell_ingestor.positions.checksums import boundary_after
 from stepwell_ingestor.positions.cuts import latest_leader
-from stepwell_ingestor.positions.decide import Evidence, next_check
+from stepwell_ingestor.positions.decide import may_have_lost_a_plan, next_check
+from stepwell_ingestor.positions.evidence import Evidence
 from stepwell_ingestor.positions.models import LogPosition, parse_plan
-from stepwell_ingestor.positions.stored import read_positions
+from stepwell_ingestor.positions.stored import positions_by_partition, read_positions, read_reached
 from stepwell_schemas.clickhouse.store import Store
 
 
@@ -22,6 +23,9 @@ async def observe(
     kafka: Kafka, store: Store, partitions: Collection[TopicPartition], void_plans: Collection[TopicPartition]
 ) -> dict[TopicPartition, Evidence]:
     """Return the evidence for some partitions of one topic; `void_plans` are those whose plan was found to be void.
+
+    Partitions whose commit or position changes meanwhile are left out: another member owns them now, or has just owned
+    them, and parts of the evidence would be of different times. That happens to a member that is paused here.
 
     Raises:
         KafkaError: if a broker does not answer.
@@ -42,13 +46,22 @@ async def observe(
             [position for place, position in stored.positions.items() if place != partition],
             stored.holds_runs,
             stored.reached,
-            stored.adopts,
-            committed[partition].offset,
-            parse_plan(committed[partition].plan),
-            partition in void_plans,
+            adopts=stored.adopts,
+            committed=committed[partition].offset,
+            plan=parse_plan(committed[partition].plan),
+            by_hand=committed[partition].by_hand,
+            plan_is_void=partition in void_plans,
         )
         for partition in wanted
     }
+    if any(may_have_lost_a_plan(evidence) for evidence in evidences.values()):
+        reached = await asyncio.to_thread(read_reached, store, log.partitions)
+        evidences = {
+            partition: replace(evidence, reached_here=reached.get(partition.partition, 0))
+            if may_have_lost_a_plan(evidence)
+            else evidence
+            for partition, evidence in evidences.items()
+        }
     while places := _places(evidences):
         records = await kafka.records({partition: end - 1 for partition, end in places.items()})
         for partition, end in places.items():
@@ -58,7 +71,13 @@ async def observe(
                 checked={**known.checked, end: _is_stored(known.own, end, record)},
                 leader_epoch=latest_leader(known.leader_epoch, [] if record is None else [record]),
             )
-    return evidences
+    committed_now = await kafka.committed(wanted)
+    positions_now = await asyncio.to_thread(positions_by_partition, store)
+    return {
+        partition: evidence
+        for partition, evidence in evidences.items()
+        if committed_now[partition] == committed[partition] and positions_now.get(partition) == evidence.own
+    }
 
 
 def _places(evidences: Mapping[TopicPartition, Evidence]) -> dict[TopicPartition, int]:

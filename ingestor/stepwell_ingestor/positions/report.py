@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 
 from stepwell_ingestor import telemetry
 from stepwell_ingestor.errors import PartitionsAddedError
-from stepwell_ingestor.positions.decide import NEW_LOGS, USUAL, Decision
+from stepwell_ingestor.positions.evidence import NEW_LOGS, USUAL, Decision
 from stepwell_ingestor.positions.models import LogPosition
 
 _log = structlog.get_logger()

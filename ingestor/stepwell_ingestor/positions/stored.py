@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -21,8 +21,15 @@ _POSITIONS: Final = (
     " voided FROM {db}.log_positions FINAL"
 )
 _HELD: Final = (
-    "SELECT (SELECT count() FROM (SELECT 1 FROM {db}.run_documents LIMIT 1)) AS runs,"
+    # If all runs were deleted, the states still say so.
+    "SELECT (SELECT count() FROM (SELECT 1 FROM {db}.run_documents LIMIT 1))"
+    " + (SELECT count() FROM (SELECT 1 FROM {db}.run_states LIMIT 1)) AS runs,"
     " (SELECT max(offset) FROM {db}.run_states) AS reached"
+)
+# Kafka's clients choose the partition of a key so, the run's path.
+_REACHED: Final = (
+    "SELECT kafkaMurmurHash(concat(entity, '/', project, '/', run_id)) % {partitions:UInt32} AS partition,"
+    " max(offset) AS reached FROM {db}.run_states GROUP BY partition"
 )
 _VERSION: Final = (
     "SELECT if(count() = 0, -1, toInt64(max(version))) AS version FROM {db}.log_positions"
@@ -56,8 +63,8 @@ _ROW: Final = row_type(
 class StoredPositions(NamedTuple):
     """The stored positions by partition, and what else the tables tell.
 
-    `holds_runs`: there is a run. `reached`: the highest logical offset that a state was written for. `adopts`: the
-    tables were filled before positions were stored.
+    `holds_runs`: there is a run, or was one that was deleted. `reached`: the highest logical offset that a state was
+    written for. `adopts`: the tables were filled before positions were stored.
     """
 
     positions: Mapping[TopicPartition, LogPosition]
@@ -70,10 +77,19 @@ def read_positions(store: Store) -> StoredPositions:
     """Read the stored positions of all partitions. Raises: StoreError."""
     rows: list[dict[str, Any]] = store.query(_POSITIONS).to_pylist()
     (held,) = store.query(_HELD).to_pylist()
-    positions = {
-        TopicPartition(row["topic"], row["partition"]): _position(row) for row in rows if row["topic"] != _NO_TOPIC
-    }
+    positions = _by_partition(rows)
     return StoredPositions(positions, bool(held["runs"]), held["reached"] or 0, len(positions) < len(rows))
+
+
+def positions_by_partition(store: Store) -> dict[TopicPartition, LogPosition]:
+    """Return the stored positions alone. Raises: StoreError."""
+    return _by_partition(store.query(_POSITIONS).to_pylist())
+
+
+def read_reached(store: Store, partitions: int) -> dict[int, int]:
+    """Return by partition the highest logical offset that a state of its runs was written for. Raises: StoreError."""
+    rows = store.query(_REACHED, {"partitions": partitions}).to_pylist()
+    return {row["partition"]: row["reached"] for row in rows}
 
 
 def read_version(store: Store, partition: TopicPartition) -> int:
@@ -91,6 +107,10 @@ def position_row(position: LogPosition) -> pa.Table:
         position.missing, list(position.boundaries), list(position.voided), position.version,
     )  # fmt: skip
     return build_table([row], _ROW)
+
+
+def _by_partition(rows: Iterable[Mapping[str, Any]]) -> dict[TopicPartition, LogPosition]:
+    return {TopicPartition(row["topic"], row["partition"]): _position(row) for row in rows if row["topic"] != _NO_TOPIC}
 
 
 def _position(row: Mapping[str, Any]) -> LogPosition:

@@ -57,7 +57,8 @@ async def read_log_state(settings: IngestorSettings) -> LogState:
                 name.partition,
                 begins[name],
                 ends[name],
-                *committed[name],
+                committed[name].offset,
+                committed[name].plan,
             )
             for name in names
         ),

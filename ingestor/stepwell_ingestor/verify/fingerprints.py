@@ -22,6 +22,10 @@ RollupKey = tuple[str, int]
 """The rollups of a series on a level: key and level."""
 
 _WITHIN: Final = f"{RUN_CONDITION} AND step BETWEEN {{first:Int64}} AND {{last:Int64}}"
+# Values below a writer's boundary are removed, or will be; media values are not.
+_BOUNDARY: Final = "transform(toString(writer), {writers:Array(String)}, {boundaries:Array(Int64)}, toInt64(0))"
+_KEPT: Final = f"{_WITHIN} AND step >= {_BOUNDARY}"
+_BOUNDARIES: Final = f"SELECT writer, raw_from FROM retention WHERE {RUN_CONDITION} AND raw_from > 0 ORDER BY writer"
 # Bits, not values: NaN does not equal itself, and 0 equals -0.
 _NUMBER_HASH: Final = "cityHash64(step, reinterpretAsUInt64(value), exact, timestamp)"
 _VALUE_HASH: Final = "cityHash64(step, value, timestamp)"
@@ -33,7 +37,8 @@ VIEWS: Final = (
     ("media", "toString(kind)", _VALUE_HASH),
 )
 _POINTS: Final = " UNION ALL ".join(
-    f"SELECT toString(key) AS key, {kind} AS kind, step, timestamp, {digest} AS hash FROM {view} WHERE {_WITHIN}"
+    f"SELECT toString(key) AS key, {kind} AS kind, step, timestamp, {digest} AS hash FROM {view}"
+    f" WHERE {_WITHIN if view == 'media' else _KEPT}"
     for view, kind, digest in VIEWS
 )
 _OF_OWN: Final = f"key NOT IN (SELECT toString(key) FROM metrics WHERE {RUN_CONDITION} AND stream != '')"
@@ -59,22 +64,32 @@ _ROLLUPS: Final = (
     f" FROM (SELECT * FROM rollups FINAL WHERE {RUN_CONDITION}) AS rolled"
     " INNER JOIN (SELECT key, writer, max(last_step) AS reached"
     f" FROM series WHERE kind = 'number' AND {RUN_CONDITION} GROUP BY key, writer) AS reached_by USING (key, writer)"
-    " WHERE bucket < bitShiftRight(reached, level) GROUP BY key, level"
+    f" WHERE bucket < bitShiftRight(reached, level) AND bitShiftLeft(bucket, level) >= {_BOUNDARY}"
+    " GROUP BY key, level"
 )
 _SPELLINGS: Final = f"SELECT DISTINCT toString(key) AS key FROM metrics WHERE {RUN_CONDITION}"
 
 
 class Bounds(NamedTuple):
-    """The range of steps to compare, inclusive; with `own`, only the run's own rows and not its side streams."""
+    """The range of steps to compare, inclusive; with `own`, only the run's own rows and not its side streams.
+
+    `removed` has writers with the steps below which retention removes their rows.
+    """
 
     first: int = -(2**63)
     last: int = 2**63 - 1
     own: bool = False
+    removed: tuple[tuple[str, int], ...] = ()
 
     @property
     def open(self) -> bool:
-        """True if all steps and streams are included."""
-        return self == Bounds()
+        """True if all steps and streams are included, but for removed rows."""
+        return self._replace(removed=()) == Bounds()
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters of statements."""
+        writers, boundaries = zip(*self.removed, strict=True) if self.removed else ((), ())
+        return {"first": self.first, "last": self.last, "writers": list(writers), "boundaries": list(boundaries)}
 
 
 class SeriesFigures(NamedTuple):
@@ -125,15 +140,20 @@ NOTHING: Final = Figures({}, {}, ConflictFigures(), {})
 
 def read_figures(ask: Ask, run: RunPath, bounds: Bounds) -> Figures:
     """Return the fingerprints of a run within the bounds. Raises the exceptions of `ask`."""
-    within = {**run._asdict(), "first": bounds.first, "last": bounds.last}
+    within = {**run._asdict(), **bounds.parameters()}
     statement = _SERIES.replace("{condition}", _OF_OWN if bounds.own else "1")
     series = {(row.pop("key"), row.pop("kind")): SeriesFigures(**row) for row in ask(statement, within)}
     (conflicts,) = ask(_CONFLICTS, within)
     if not bounds.open:
         return Figures(series, None, ConflictFigures(**conflicts))
     metrics = {(row.pop("key"), row.pop("kind")): MetricFigures(**row) for row in ask(_METRICS, run._asdict())}
-    rollups = {(row.pop("key"), row.pop("level")): RollupFigures(**row) for row in ask(_ROLLUPS, run._asdict())}
+    rollups = {(row.pop("key"), row.pop("level")): RollupFigures(**row) for row in ask(_ROLLUPS, within)}
     return Figures(series, metrics, ConflictFigures(**conflicts), rollups)
+
+
+def read_removed(ask: Ask, run: RunPath) -> tuple[tuple[str, int], ...]:
+    """Return the writers of a run that have lost rows to retention, with the first steps of those that are kept."""
+    return tuple((row["writer"], int(row["raw_from"])) for row in ask(_BOUNDARIES, run._asdict()))
 
 
 def read_created(ask: Ask, run: RunPath) -> int | None:
@@ -150,5 +170,5 @@ def read_spellings(ask: Ask, run: RunPath) -> list[str]:
 def read_step_at(ask: Ask, run: RunPath, since: int) -> int | None:
     """Return the lowest step of the run's own rows logged at `since` (ms since the epoch) or later, or None."""
     every = Bounds()
-    (found,) = ask(_STEP_AT, {**run._asdict(), "first": every.first, "last": every.last, "since": since})
+    (found,) = ask(_STEP_AT, {**run._asdict(), **every.parameters(), "since": since})
     return int(found["step"]) if found["points"] else None

@@ -26,9 +26,10 @@ from stepwell_ingestor.settings import IngestorSettings
 from stepwell_ingestor.verify.fingerprints import Bounds, Figures, Rows, read_figures
 from stepwell_ingestor.verify.log_reader import RunLog
 from stepwell_ingestor.verify.session_digest import SessionTally
+from stepwell_schemas.clickhouse.run_rows import delete_rows
 from stepwell_schemas.clickhouse.store import connect
 from stepwell_schemas.errors import StoreRejectedError
-from stepwell_schemas.events.models import LogBatch, LogEvent
+from stepwell_schemas.events.models import LogBatch, LogEvent, RunDeleted
 from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.rollups.rebuild import fill_all
 from stepwell_schemas.rules.identifiers import RunPath
@@ -75,7 +76,8 @@ class Remainder(NamedTuple):
 
     `behind`: events of the run that are not settled. `behind_all`: those of its partition. `unusable`: replayed events
     that are dead letters, completely or in part. `replaced_times`: times that can't be stored, and are those of the
-    Kafka records instead. `sessions`: the requested session tallies.
+    Kafka records instead. `sessions`: the requested session tallies. `deletions`, `dropped`: the number of times that
+    the run was deleted, and of the records that arrived after the deletion of their run.
     """
 
     behind: int
@@ -83,6 +85,8 @@ class Remainder(NamedTuple):
     unusable: int
     replaced_times: int
     sessions: dict[str, SessionTally]
+    deletions: int = 0
+    dropped: int = 0
 
 
 class Replay:
@@ -104,7 +108,7 @@ class Replay:
         self._position = 0
         self._state = RunState()
         self._seed_step: int | None = None
-        self._unusable = self._replaced_times = 0
+        self._unusable = self._replaced_times = self._deletions = self._dropped = 0
         self._tallied_to = 0
         self._sessions = {session: SessionTally(end) for session, end in session_ends.items()}
 
@@ -139,7 +143,7 @@ class Replay:
 
     async def reach(self) -> GroupProgress:
         """Return the progress of the group. Raises: ReplayError if it has committed nothing for the partition."""
-        offset, plan = await self._log.committed(self._partition)
+        offset, plan, _ = await self._log.committed(self._partition)
         end = (await self._log.extent(self._partition)).end
         if offset is None:
             raise ReplayError(
@@ -192,7 +196,15 @@ class Replay:
             behind += len(part.received)
             for item in part.received:
                 self._tally(item)
-        return Remainder(behind, max(end - self._position, 0), self._unusable, self._replaced_times, self._sessions)
+        return Remainder(
+            behind,
+            max(end - self._position, 0),
+            self._unusable,
+            self._replaced_times,
+            self._sessions,
+            self._deletions,
+            self._dropped,
+        )
 
     async def elsewhere(self) -> list[int]:
         """Return the other partitions that hold events of the run. Raises: KafkaError, ReplayError."""
@@ -217,6 +229,8 @@ class Replay:
     async def _store(self, items: list[Received]) -> None:
         left_out, stored = LeftOut(), set[str]()
         plan = self._plan(items, left_out)
+        if plan.deletions:
+            delete_rows(self._scratch, {path: deletion.offset for path, deletion in plan.deletions.items()})
         while table := next((name for name in plan.tables if name not in stored), None):
             try:
                 self._scratch.insert(table, plan.tables[table])
@@ -227,6 +241,8 @@ class Replay:
                 plan = self._plan(items, left_out)
             stored.add(table)
         self._unusable += len(plan.dead)
+        self._deletions += sum(isinstance(item.event, RunDeleted) for item in items)
+        self._dropped += plan.dropped
         self._replaced_times += sum(replaced.times for replaced in plan.replaced_times)
         # First into the fork with seeded writers, then into the run's state.
         self._state = plan.states[self._run].settle().settle()

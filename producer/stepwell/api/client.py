@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from stepwell.api.compat import API_ATTRIBUTES, API_CALLS, missing_name
 from stepwell.api.http import ApiHttp
-from stepwell.api.info import EXACT
+from stepwell.api.info import CHANGE_WAIT_SECONDS, EXACT
 from stepwell.api.paths import parse_project_path, parse_run_path, project_url, run_url
 from stepwell.api.projects import Project
 from stepwell.api.run import PAGE_RUNS, ApiRun
@@ -22,7 +22,7 @@ _PAGE_MAX: Final = 1_000
 
 
 class Api(ApiHttp):
-    """Client of the query service at `base_url` (default: STEPWELL_BASE_URL). Calls raise ApiError."""
+    """Client of the service at `base_url` (default: STEPWELL_BASE_URL). Calls raise ApiError."""
 
     def __init__(
         self,
@@ -32,9 +32,11 @@ class Api(ApiHttp):
         api_key: str | None = None,
     ) -> None:
         given = dict(overrides or {})
-        settings = ProducerSettings()
+        # With its URL: the key that was kept for one service is not sent to another.
+        url = base_url or given.get("base_url")
+        settings = ProducerSettings(**({"base_url": str(url)} if url else {}))
         key = api_key or settings.api_key.get_secret_value()
-        super().__init__(str(base_url or given.get("base_url") or settings.base_url), key, timeout or _TIMEOUT_SECONDS)
+        super().__init__(settings.base_url, key, timeout or _TIMEOUT_SECONDS)
         self.default_entity = str(given.get("entity") or settings.entity)
         self.default_project = str(given.get("project") or settings.project)
 
@@ -68,6 +70,11 @@ class Api(ApiHttp):
     def project(self, name: str, entity: str | None = None) -> Project:
         """Return a project by its name, or by `entity/project`."""
         return Project(*parse_project_path(name, self.base_url, entity or self.default_entity), self.base_url)
+
+    def delete_project(self, path: str | Sequence[str]) -> None:
+        """Delete all runs of `entity/project`, for good; the key needs the scope `admin`. Raises: ApiError."""
+        address = project_url(*parse_project_path(path, self.base_url, self.default_entity)).removesuffix("/runs")
+        self.send("DELETE", address, wait=CHANGE_WAIT_SECONDS)
 
     def runs(
         self,

@@ -7,11 +7,9 @@ from typing import Any, Final, NoReturn
 
 from stepwell.errors import UnsupportedError
 from stepwell.wandb_compat import ARTIFACTS, REFUSED
-from stepwell_schemas.rules.identifiers import RunPath
 
 _SWEEPS: Final = REFUSED["sweep"]
 _FILES: Final = "only media are stored as files: log them with init() and log()"
-_UNCHANGED: Final = "Api only reads: resume the run, stepwell.init(id=…, resume='must'), and change it there"
 _STATE: Final = "the state follows from the run's process: end that one"
 _USERS: Final = "users are not stored; runs have an entity, and tags for everything else"
 _ADMINISTRATION: Final = (
@@ -19,9 +17,8 @@ _ADMINISTRATION: Final = (
 )
 
 RUN_CALLS: Final[dict[str, str]] = {
-    **dict.fromkeys(("update", "save", "create"), _UNCHANGED),
-    "delete": "runs are not deleted yet: mark it with a tag, and leave it out, api.runs(path, 'not tags has \"old\"')",
-    **dict.fromkeys(("stop", "update_state"), _STATE),
+    "create": "runs appear with stepwell.init()",
+    "update_state": _STATE,
     "upload_file": _FILES,
     **dict.fromkeys(("logged_artifacts", "used_artifacts", "use_artifact", "log_artifact"), ARTIFACTS),
     "download_history_exports": "run.scan() returns all rows, and `stepwell export` writes them to files",
@@ -34,7 +31,7 @@ RUN_CALLS: Final[dict[str, str]] = {
 RUN_ATTRIBUTES: Final[dict[str, str]] = {
     **dict.fromkeys(("user", "username"), _USERS),
     "history_keys": "run.metrics() lists the keys",
-    "read_only": "every run is read-only in Api",
+    "read_only": "the service decides by the key of a request",
 }
 """Attributes of wandb's runs that do not exist, each with what to use instead."""
 
@@ -66,16 +63,6 @@ API_CALLS: Final[dict[str, str]] = {
 API_ATTRIBUTES: Final[dict[str, str]] = {"viewer": _USERS}
 """Attributes of wandb's `Api` that do not exist, each with what to use instead."""
 
-_CHANGES: Final = {
-    "config": "set run.config",
-    "summary": "set run.summary",
-    "tags": "set run.tags",
-    "name": "set run.name",
-    "notes": "set run.notes",
-    "group": "pass group=… to init()",
-    "job_type": "pass job_type=… to init()",
-}
-
 
 def missing_name(kind: str, name: str, calls: Mapping[str, str], attributes: Mapping[str, str]) -> Callable[..., Any]:
     """Return a substitute for a missing method, which raises UnsupportedError.
@@ -93,10 +80,7 @@ def missing_name(kind: str, name: str, calls: Mapping[str, str], attributes: Map
     raise AttributeError(f"{kind} has no attribute {name!r}" + (f": {remedy}" if remedy else ""))
 
 
-def edit_remedy(path: RunPath, what: str) -> str:
-    """Return the message for a change of a stored run's `config`, `tags` or another attribute."""
-    resumed = f"stepwell.init(entity={path.entity!r}, project={path.project!r}, id={path.run_id!r}, resume='must')"
-    way = _CHANGES.get(what)
-    if way is None:
-        return f"{what} of a stored run can't be changed"
-    return f"{what} of a stored run is read-only in Api: resume the run, {resumed}, and {way} there"
+def edit_remedy(what: str) -> str:
+    """Return the message for a change of an attribute of a stored run that is not a person's to change."""
+    changeable = "name, notes, tags, group, job_type, config and summary"
+    return f"{what} of a stored run can't be changed; {changeable} can, with run.update()"

@@ -13,11 +13,13 @@ from typing import Any, Final, NamedTuple
 
 import httpx
 
-from stepwell.errors import ApiError, MediaMissingError, RunNotFoundError, UnknownKeyError
+from stepwell.errors import ApiError, AuthenticationError, MediaMissingError, RunNotFoundError, UnknownKeyError
 from stepwell.service_errors import describe_unanswered
+from stepwell.service_requests import key_headers
+from stepwell_schemas.http.trust import client_trust
 from stepwell_schemas.limits import TEXT_MAX_BYTES
 
-_NOT_FOUND: Final = 404
+_ERRORS: Final[Mapping[int, type[ApiError]]] = {401: AuthenticationError, 404: RunNotFoundError}
 _MEDIA: Final = "urn:stepwell:problem:media-"
 _UNKNOWN_KEY: Final = "urn:stepwell:problem:unknown-key"
 
@@ -39,7 +41,7 @@ class ApiHttp:
     def __init__(self, base_url: str, key: str, timeout: float) -> None:
         self.base_url = base_url.rstrip("/")
         self._timeout = timeout
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._headers = key_headers(key)
         self._opened: _ProcessClient | None = None
         self._lock = threading.Lock()
 
@@ -53,7 +55,7 @@ class ApiHttp:
         """Return the client; a forked child gets a new one, since its parent still uses the inherited connections."""
         with self._lock:
             if self._opened is None or self._opened.pid != os.getpid():
-                client = httpx.Client(headers=self._headers, timeout=self._timeout)
+                client = httpx.Client(headers=self._headers, timeout=self._timeout, verify=client_trust())
                 weakref.finalize(self, client.close)
                 self._opened = _ProcessClient(os.getpid(), client, self._opened)
             return self._opened.client
@@ -64,6 +66,17 @@ class ApiHttp:
         url = f"{self.base_url}/api/v1/{address}"
         try:
             response = self._client().get(url, params=given)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from error
+        _check(response)
+        return response.json()
+
+    def send(self, method: str, address: str, body: Any = None, **parameters: Any) -> Any:
+        """Return the JSON response of a request that changes something. Raises: ApiError, RunNotFoundError."""
+        given = {name: value for name, value in parameters.items() if value is not None}
+        url = f"{self.base_url}/api/v1/{address}"
+        try:
+            response = self._client().request(method, url, json=body, params=given)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from error
         _check(response)
@@ -143,5 +156,5 @@ def _check(response: httpx.Response) -> None:
         raise MediaMissingError(missing, f"{response.status_code} from {response.url}: {words}")
     if unknown_keys:
         raise UnknownKeyError(unknown_keys, f"{response.status_code} from {response.url}: {words}")
-    kind = RunNotFoundError if response.status_code == _NOT_FOUND else ApiError
+    kind = _ERRORS.get(response.status_code, ApiError)
     raise kind(f"{response.status_code} from {response.url}: {words}")

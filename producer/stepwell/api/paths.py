@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
+from stepwell.service_requests import quote_run
 from stepwell_schemas.errors import IdentifierError
 from stepwell_schemas.rules.identifiers import RunPath, check_identifier
 
@@ -84,7 +85,7 @@ def _split(path: str | Sequence[str], base_url: str) -> list[str]:
 
 def run_url(path: RunPath, below: str = "") -> str:
     """Return the URL path of a run below `/api/v1`, each part percent-encoded."""
-    parts = "/".join(quote(part, safe="") for part in path)
+    parts = quote_run(path)
     return f"runs/{parts}/{below}" if below else f"runs/{parts}"
 
 

@@ -10,10 +10,17 @@ from stepwell.api.http import ApiHttp
 from stepwell.errors import ApiError
 
 if TYPE_CHECKING:
+    import httpx
     import pandas as pd
     import pyarrow as pa
 
 _ARROW: Final = "application/vnd.apache.arrow.stream"
+
+
+def removed_to(answer: httpx.Response) -> int | None:
+    """Return the first step whose rows an answer has completely, None if no rows of it are removed."""
+    step = answer.headers.get("stepwell-raw-from")
+    return None if step is None else int(step)
 
 
 def to_dataframe(rows: Sequence[Mapping[str, Any]], first: str) -> Any:
@@ -35,6 +42,7 @@ class Scan:
     Attributes:
         schema: the schema of the batches; set when an iteration starts.
         next: the cursor for a later scan of newer rows; set when an iteration ends.
+        raw_from: the first step whose rows are complete, if older ones were removed; set when an iteration starts.
     """
 
     def __init__(self, api: ApiHttp, address: str, parameters: Mapping[str, Any]) -> None:
@@ -43,6 +51,7 @@ class Scan:
         self._parameters = parameters
         self.schema: pa.Schema | None = None
         self.next: str | None = None
+        self.raw_from: int | None = None
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         try:
@@ -50,6 +59,7 @@ class Scan:
         except ImportError as error:
             raise ApiError("scans need pyarrow: pip install pyarrow") from error
         with self._api.streamed(self._address, self._parameters, _ARROW) as response:
+            self.raw_from = removed_to(response)
             received = ReceivedBytes(response.iter_bytes())
             with pa.ipc.open_stream(pa.PythonFile(received, "r")) as reader:
                 self.schema = reader.schema

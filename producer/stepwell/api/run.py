@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from stepwell.api.info import EXACT, Row, RunInfo, restore_row
+from stepwell.api.info import CHANGE_WAIT_SECONDS, EXACT, Row, RunInfo, restore_row
 from stepwell.api.media import StoredFile, StoredMedia, filter_files, find_file, read_media, read_table
 from stepwell.api.paths import run_url
 from stepwell.api.rows import Scan, to_dataframe
@@ -24,6 +24,18 @@ PAGE_RUNS: Final = 50
 
 class ApiRun(RunInfo):
     """A run in the service: its attributes and its data."""
+
+    def stop(self) -> None:
+        """Ask the run to stop: `run.stop_requested` of its process becomes true. Raises: ApiError."""
+        self._api.send("POST", run_url(self.run_path, "stop"), wait=CHANGE_WAIT_SECONDS)
+
+    def delete(self, delete_artifacts: bool = False) -> None:
+        """Delete the run with all its values, for good; return when it is gone, or after 10 s. Raises: ApiError.
+
+        `delete_artifacts` has no effect: media files that no other run refers to are removed after a grace time.
+        """
+        del delete_artifacts
+        self._api.send("DELETE", run_url(self.run_path), wait=CHANGE_WAIT_SECONDS)
 
     def metrics(self, writer: str | Sequence[str] | None = None) -> list[Row]:
         """Return the run's metrics: `key`, `kind`, `first_step`, `last_step`, `count`, `writer`.
@@ -45,7 +57,8 @@ class ApiRun(RunInfo):
     ) -> Any:
         """Return about `samples` sampled rows, as a pandas DataFrame if pandas is installed, or a list of dicts.
 
-        A key that the run has not logged is reported on stderr, and there are no rows, as in wandb.
+        A key that the run has not logged is reported on stderr, and there are no rows, as in wandb. So are older rows
+        that the project does not keep; docs/retention.md describes them.
 
         Args:
             keys: a metric, or several; default: all of the stream. x_axis: the first column.
@@ -61,6 +74,10 @@ class ApiRun(RunInfo):
         parameters = {"stream": stream, "interpolate": interpolate, "writer": writer}
         body = self._api.get(address, samples=samples, key=columns, **parameters, **EXACT)
         self._report_unknown(body["unknown_keys"])
+        if "raw_from" in body:
+            notify(
+                f"rows of {self.run_path} before step {body['raw_from']} are removed; run.series() draws their curves"
+            )
         rows = [restore_row(row) for row in body["rows"]]
         return to_dataframe(rows, x_axis) if pandas else rows
 

@@ -1,8 +1,7 @@
-"""Read-only views of a stored run's config, summary and tags.
+"""Read-only views of what can't be changed of a stored run, such as its metadata.
 
 They are dicts and lists for every reader (`isinstance`, `==`, `json.dumps`, `dict(…)`). What would change them raises
-UnsupportedError with the way to change a stored run, because the service does not take edits from `Api`. Copies are
-plain dicts and lists, which belong to the script.
+UnsupportedError. Copies are plain dicts and lists, which belong to the script.
 """
 
 from __future__ import annotations
@@ -100,18 +99,3 @@ class ReadOnlyList(list[Any]):
 
     __setattr__ = __delattr__ = __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
     append = extend = insert = remove = pop = clear = sort = reverse = _refuse
-
-
-class SummaryView(ReadOnlyDict):
-    """A summary: its items are also attributes, and `_json_dict` is a plain copy, as in wandb."""
-
-    __slots__ = ()
-
-    @property
-    def _json_dict(self) -> dict[str, Any]:
-        return dict(self)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self:
-            raise AttributeError(f"the summary has no {name!r}")
-        return self[name]

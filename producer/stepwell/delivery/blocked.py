@@ -12,19 +12,21 @@ class Blocked(StrEnum):
     NOTHING = ""
     """Delivery works."""
     NO_BROKER = "no-broker"
-    """No broker can be reached, or no service names one."""
+    """No broker can be reached, by the SDK or by the gateway, or no service names one."""
     NO_TOPIC = "no-topic"
     """The events topic does not exist."""
+    NO_GATEWAY = "no-gateway"
+    """The service takes no events over HTTP."""
     NOT_AUTHORIZED = "not-authorized"
-    """The brokers refuse the credentials, or writing to the topic."""
+    """The credentials are refused, or writing to the topic or the project."""
     NO_ACKNOWLEDGEMENT = "no-acknowledgement"
-    """The brokers were reached and don't acknowledge what was sent."""
+    """The brokers or the gateway were reached and don't acknowledge what was sent."""
     MESSAGE_TOO_LARGE = "message-too-large"
-    """The topic refuses an event because of its size; it is being cut or set aside."""
+    """An event is refused because of its size; it is being cut or set aside."""
     OLDER_JOURNAL = "older-journal"
     """An older journal of this run has to be delivered first."""
     BROKER_ERROR = "broker-error"
-    """The brokers answer with another error."""
+    """The brokers or the gateway answer with another error."""
     SENDER_STOPPED = "sender-stopped"
     """The sender thread could not start, or has had an error; it is tried again."""
 
@@ -38,7 +40,7 @@ _NOT_AUTHORIZED: Final = (
     "UnsupportedSaslMechanismError",
     "IllegalSaslStateError",
 )
-_TOO_LARGE: Final = ("MessageSizeTooLargeError", "RecordListTooLargeError")
+_TOO_LARGE: Final = ("MessageSizeTooLargeError", "RecordListTooLargeError", "EventTooLargeError")
 _REASONS: Final[dict[str, Blocked]] = {
     **dict.fromkeys(_NO_TOPIC, Blocked.NO_TOPIC),
     **dict.fromkeys(_NOT_AUTHORIZED, Blocked.NOT_AUTHORIZED),
@@ -54,11 +56,14 @@ _REASONS: Final[dict[str, Blocked]] = {
 
 
 def classify_error(error: BaseException) -> Blocked:
-    """Return the reason that an error of the brokers or of their discovery stands for.
+    """Return the reason that an error of a transport or of the service stands for.
 
-    The error's causes are searched first, since they are more specific. Classes are compared by name: this module is
-    imported by `init()`, which does not wait for the import of aiokafka.
+    Some errors have it. Otherwise, the error's causes are searched first, since they are more specific. Classes are
+    compared by name: this module is imported by `init()`, which does not wait for the import of aiokafka.
     """
+    blocked = getattr(error, "blocked", None)
+    if blocked is not None:
+        return Blocked(blocked)
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in causes:

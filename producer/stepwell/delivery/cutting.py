@@ -17,11 +17,6 @@ from stepwell.journal.row_layout import Layout
 from stepwell_schemas.limits import KIB, SEND_BATCH_BYTES
 from stepwell_schemas.rules.steps import StepState
 
-_BATCH_HEAD_BYTES: Final = 61
-_RECORD_HEAD_BYTES: Final = 32
-"""Bytes of a record besides key and value: at most 21 of varints and 5 each of the lengths of key and value."""
-
-_LEAST_ROOM: Final = KIB
 _PLACEHOLDER_FIELD_BYTES: Final = KIB
 _NO_CHANGE: Final = "RunUpdated"
 """The event that has a record's number, and without fields changes nothing."""
@@ -46,11 +41,6 @@ class OutgoingEvent(NamedTuple):
     steps_before: StepState | None = None
     steps_after: StepState | None = None
     row_content: int = 0
-
-
-def event_room(max_message_bytes: int, key: bytes) -> int:
-    """Return the largest payload that fits in a record batch of `max_message_bytes` without compression."""
-    return max(_LEAST_ROOM, max_message_bytes - _BATCH_HEAD_BYTES - _RECORD_HEAD_BYTES - len(key))
 
 
 def batch_room(room: int) -> int:

@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Self
 
-from stepwell.delivery.publisher import READ_BYTES, Producer, Publisher
+from stepwell.delivery.publisher import READ_BYTES, Publisher
+from stepwell.delivery.transport import Transport
 from stepwell.journal.damage import Damage
 from stepwell.journal.folders import quarantine
 from stepwell.journal.format import Position
@@ -59,31 +60,29 @@ class JournalFile:
         """Number of bytes that are not delivered. Raises: OSError."""
         return self._stored.left_bytes(self.reached)
 
-    async def deliver(self, producer: Producer, topic: str, progress: Progress = no_progress) -> None:
-        """Send what is not acknowledged yet. Raises: aiokafka's KafkaError, OSError; a second call continues."""
+    async def deliver(self, transport: Transport, progress: Progress = no_progress) -> None:
+        """Send what is not acknowledged yet. Raises: TransportError, OSError; a second call continues."""
         total = self._stored.end()
 
         def report(offset: int) -> None:
             progress(self.path.name, offset, total)
 
         report(self.reached.offset)
-        async for offset in self.deliver_in_parts(producer, topic):
+        async for offset in self.deliver_in_parts(transport):
             report(offset)
         report(self.damage.offset if self.damage is not None and self.damage.ends else total)
 
-    async def deliver_in_parts(
-        self, producer: Producer, topic: str, part_bytes: int = READ_BYTES
-    ) -> AsyncGenerator[int]:
+    async def deliver_in_parts(self, transport: Transport, part_bytes: int = READ_BYTES) -> AsyncGenerator[int]:
         """Send what is not acknowledged yet; yield the offset reached after each part, when it is acknowledged.
 
-        Raises: aiokafka's KafkaError, OSError.
+        Raises: TransportError, OSError.
         """
         stored = self._stored
         if not self.left_bytes and stored.known_records() <= self.reached.sequence:
             return  # without a look at the layouts of the records before
         reader = Reader(check=True, first_step=self.info.first_step)
         reader.skip_to(stored, self.reached)
-        publisher = Publisher(producer, topic, self.info, reader, self._acknowledge, self.path)
+        publisher = Publisher(transport, self.info, reader, self._acknowledge, self.path)
         try:
             while await publisher.send(stored, sys.maxsize, part_bytes):
                 await publisher.flush()

@@ -24,7 +24,7 @@ from stepwell_schemas.rules.streams import DEFAULT, main_writer, parse_stream
 
 if TYPE_CHECKING:
     from stepwell.delivery.journal_file import JournalFile
-    from stepwell.delivery.publisher import Producer
+    from stepwell.delivery.transport import Transport
 
 _POLL_SECONDS: Final = 0.1
 _ATTEMPTS: Final = 3
@@ -112,10 +112,10 @@ class Orphans:
         """Reason why nothing is sent now, or what could not be delivered; "" if all is well."""
         return self._waiting or self.problem
 
-    async def deliver(self, producer: Producer, topic: str, *, wait: bool = False) -> None:
+    async def deliver(self, transport: Transport, *, wait: bool = False) -> None:
         """Deliver the orphans that exist now; `wait` until no older journal of this writer is left to other processes.
 
-        Raises: aiokafka's KafkaError; a second call continues.
+        Raises: TransportError; a second call continues.
         """
         self.remove_delivered(_INGEST_SECONDS)
         attempts = 0
@@ -124,7 +124,7 @@ class Orphans:
             while (claimed := self._claim_next(live)) is not None:
                 entry, lock = claimed
                 try:
-                    await self._deliver_one(entry.path, producer, topic)
+                    await self._deliver_one(entry.path, transport)
                 finally:
                     locks.release(lock)
                 self._settled.add(entry.path)
@@ -135,7 +135,7 @@ class Orphans:
             if not wait or (not own and (attempts > _ATTEMPTS or not (busy or live))):
                 self._waiting = ""
                 return
-            await self._wait_for(own, producer, topic)
+            await self._wait_for(own, transport)
 
     def remove_delivered(self, age: float = 0.0) -> None:
         """Remove the journals that were delivered at least `age` seconds ago."""
@@ -172,17 +172,17 @@ class Orphans:
                 else:
                     self._settled.add(entry.path)
 
-    async def _wait_for(self, own: list[JournalEntry], producer: Producer, topic: str) -> None:
+    async def _wait_for(self, own: list[JournalEntry], transport: Transport) -> None:
         """Wait a moment for other processes; deliver the journals on which they make no progress."""
         import asyncio
 
         for entry in own:
             self._waiting = f"waits for the older journal {entry.path}, which another process delivers"
             if self._patience.is_over(entry.path, read_position(entry.path).offset, time.monotonic()):
-                await self._take_over(entry, producer, topic)
+                await self._take_over(entry, transport)
         await asyncio.sleep(_POLL_SECONDS if own else _ATTEMPT_SECONDS)
 
-    async def _take_over(self, entry: JournalEntry, producer: Producer, topic: str) -> None:
+    async def _take_over(self, entry: JournalEntry, transport: Transport) -> None:
         """Deliver a journal together with another process: records that are sent twice count once."""
         lock = locks.claim(entry.path, shared=True)
         if lock is None:
@@ -190,12 +190,12 @@ class Orphans:
         else:
             notify(f"{self._run}: another process has stopped delivering {entry.path}: delivered here, too")
             try:
-                await self._deliver_one(entry.path, producer, topic)
+                await self._deliver_one(entry.path, transport)
             finally:
                 locks.release(lock)
         self._settled.add(entry.path)
 
-    async def _deliver_one(self, path: Path, producer: Producer, topic: str) -> None:
+    async def _deliver_one(self, path: Path, transport: Transport) -> None:
         from stepwell.delivery.journal_file import set_apart
 
         file = self._open(path)
@@ -203,7 +203,7 @@ class Orphans:
             return
         with file:
             try:
-                await file.deliver(producer, topic)
+                await file.deliver(transport)
             finally:
                 self.delivered += file.reached.sequence - file.start.sequence
             problem = set_apart(file)

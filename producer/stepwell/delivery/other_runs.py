@@ -21,7 +21,7 @@ from stepwell_schemas.limits import SEND_BATCH_BYTES
 
 if TYPE_CHECKING:
     from stepwell.delivery.journal_file import JournalFile
-    from stepwell.delivery.publisher import Producer
+    from stepwell.delivery.transport import Transport
 
 _INGEST_SECONDS: Final = 60.0
 _MEGABYTE: Final = 1_000_000
@@ -88,13 +88,13 @@ class OtherRuns:
         self._journals = 0
         self.delivered = 0
 
-    async def send_part(self, producer: Producer, topic: str) -> bool:
+    async def send_part(self, transport: Transport) -> bool:
         """Deliver the next part; return False if nothing is left to do now."""
-        from aiokafka.errors import KafkaError
+        from stepwell.delivery.transport import TransportError
 
         self._remove_stored()
         if self._current is None:
-            self._current = self._claim_next(producer, topic)
+            self._current = self._claim_next(transport)
         if self._current is None:
             return False
         current = self._current
@@ -104,7 +104,7 @@ class OtherRuns:
             self._settle(current)
             await self.pause()
             self._report_end()
-        except (KafkaError, OSError) as error:
+        except (TransportError, OSError) as error:
             await self.pause()
             self._give_up_lane(current.entry)
             notify(f"{current.entry.run}: {current.entry.path} can't be delivered now: {error}: stepwell sync")
@@ -119,7 +119,7 @@ class OtherRuns:
             current.file.close()
             locks.release(current.lock)
 
-    def _claim_next(self, producer: Producer, topic: str) -> _Current | None:
+    def _claim_next(self, transport: Transport) -> _Current | None:
         from stepwell.delivery.journal_file import JournalFile
 
         for entry in find_sendable(self._entries, ()):
@@ -134,7 +134,7 @@ class OtherRuns:
                 locks.release(lock)
                 self._entries.remove(entry)
                 continue
-            return _Current(entry, lock, file, file.deliver_in_parts(producer, topic, SEND_BATCH_BYTES))
+            return _Current(entry, lock, file, file.deliver_in_parts(transport, SEND_BATCH_BYTES))
         return None
 
     def _settle(self, current: _Current) -> None:

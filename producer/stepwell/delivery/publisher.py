@@ -10,9 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
-
-from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber, RecordListTooLargeError
+from typing import Final, NamedTuple
 
 from stepwell.delivery.batching import split_into_events
 from stepwell.delivery.cutting import (
@@ -20,44 +18,21 @@ from stepwell.delivery.cutting import (
     batch_room,
     cut_refused,
     encode_to_fit,
-    event_room,
     is_divisible,
 )
 from stepwell.delivery.set_aside import set_aside, set_aside_path
+from stepwell.delivery.transport import AfterRefusalError, EventTooLargeError, Transport
 from stepwell.journal.format import JournalInfo, Position
 from stepwell.journal.reader import Reader
 from stepwell.journal.segments import Place
 from stepwell.terminal import notify
+from stepwell_schemas.kafka.record_size import event_room
 from stepwell_schemas.limits import SEND_BATCH_BYTES
 from stepwell_schemas.rules.content import MASK
 from stepwell_schemas.rules.identifiers import RunPath
 
 READ_BYTES: Final = 8 * SEND_BATCH_BYTES
 IN_FLIGHT: Final = 8
-_REFUSED: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
-_AFTER_REFUSAL: Final = OutOfOrderSequenceNumber
-"""The answer to whatever an idempotent producer sends after a refused batch, perhaps of another journal."""
-
-
-class Producer(Protocol):
-    """The part of `event_producer.EventProducer` that a publisher uses."""
-
-    @property
-    def generation(self) -> int:
-        """Number that increases with each renewal; futures of an earlier generation are never done."""
-
-    @property
-    def max_message_bytes(self) -> int:
-        """The largest record batch that the topic accepts, compressed."""
-
-    async def send(self, topic: str, payload: bytes, key: bytes) -> asyncio.Future[object]:
-        """Hand an event over for sending; the future is done when the brokers have acknowledged it."""
-
-    async def wait(self, future: asyncio.Future[object]) -> None:
-        """Wait for an acknowledgement. Raises: aiokafka's KafkaError, StalledError among them."""
-
-    async def renew(self, max_message_bytes: int | None = None) -> None:
-        """Start again after a refused batch. Raises: NotConnectedError."""
 
 
 class _Sent(NamedTuple):
@@ -71,7 +46,7 @@ class _Sent(NamedTuple):
 class Publisher:
     """Sends one journal's records from the reader's position on; calls `acknowledge` with each position reached.
 
-    A failed send raises aiokafka's KafkaError. A new publisher continues from the acknowledged position; events that
+    A failed send raises TransportError. A new publisher continues from the acknowledged position; events that
     are sent twice count once, since they carry their session and sequence.
 
     Attributes:
@@ -82,16 +57,14 @@ class Publisher:
 
     def __init__(
         self,
-        producer: Producer,
-        topic: str,
+        transport: Transport,
         info: JournalInfo,
         reader: Reader,
         acknowledge: Callable[[Position], None],
         journal: Path | None = None,
     ) -> None:
         """Create a publisher; records that can't be delivered are kept next to the file `journal`, if given."""
-        self._producer = producer
-        self._topic = topic
+        self._transport = transport
         self._info = info
         self._key = RunPath(info.entity, info.project, info.run_id).kafka_key
         self._reader = reader
@@ -127,23 +100,23 @@ class Publisher:
 
     @property
     def _room(self) -> int:
-        return event_room(self._producer.max_message_bytes, self._key)
+        return event_room(self._transport.max_message_bytes, self._key)
 
     async def _send_one(self, event: OutgoingEvent) -> None:
-        generation = self._producer.generation
-        future = await self._producer.send(self._topic, event.payload, key=self._key) if event.payload else None
+        generation = self._transport.generation
+        future = await self._transport.send(event.payload, self._key) if event.payload else None
         self._waiting.append(_Sent(event, future, generation))
 
     async def _settle_one(self) -> None:
         event, future, generation = self._waiting[0]
-        if future is not None and generation != self._producer.generation:
-            # Another journal's publisher renewed the producer, which forgot what was on its way.
+        if future is not None and generation != self._transport.generation:
+            # Another journal's publisher renewed the transport, which forgot what was on its way.
             await self._send_again()
             return
         try:
             if future is not None:
-                await self._producer.wait(future)
-        except (*_REFUSED, _AFTER_REFUSAL):
+                await self._transport.wait(future)
+        except (EventTooLargeError, AfterRefusalError):
             await self._send_one_by_one()
             return
         self._waiting.popleft()
@@ -160,13 +133,13 @@ class Publisher:
         events = deque(sent.event for sent in self._waiting)
         self.cancel_pending()
         self.refusing = True
-        await self._producer.renew()
+        await self._transport.renew()
         while events:
             event = events.popleft()
             try:
                 if event.payload:
-                    await self._producer.wait(await self._producer.send(self._topic, event.payload, key=self._key))
-            except _REFUSED as error:
+                    await self._transport.wait(await self._transport.send(event.payload, self._key))
+            except EventTooLargeError as error:
                 events.extendleft(reversed(await self._cut(event, error)))
             else:
                 self._settle(event)
@@ -180,13 +153,13 @@ class Publisher:
         self._acknowledge(event.after)
 
     async def _cut(self, event: OutgoingEvent, error: Exception) -> list[OutgoingEvent]:
-        """Return what to send in place of a refused event, with the producer ready to send it."""
+        """Return what to send in place of a refused event, with the transport ready to send it."""
         if event.error:
             # Not even its placeholder fits.
-            await self._producer.renew()
+            await self._transport.renew()
             return [event._replace(payload=b"")]
-        await self._producer.renew(len(event.payload) // 2 if is_divisible(event.content) else None)
-        reason = f"{len(event.payload):,} bytes are too large for the topic {self._topic} ({type(error).__name__})"
+        await self._transport.renew(len(event.payload) // 2 if is_divisible(event.content) else None)
+        reason = f"{len(event.payload):,} bytes are too large: {error}"
         return cut_refused(event, self._info, self._room, reason)
 
     def _reject(self, event: OutgoingEvent) -> None:

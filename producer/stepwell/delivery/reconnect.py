@@ -1,8 +1,8 @@
-"""Decisions about connections: which brokers to try, how long to wait, and when a producer counts as stalled."""
+"""Decisions about connections: how long to wait, and when a transport counts as stalled."""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 _MAX_DOUBLINGS: Final = 3
 """Doublings of the wait between two attempts: 16 s by default, a bearable delay after a long outage."""
@@ -13,26 +13,6 @@ _MAX_STALL_DOUBLINGS: Final = 4
 _LEAST_SHARE: Final = 0.5
 DRAIN_PAUSE_SECONDS: Final = 0.25
 """Longest wait between two attempts while a run ends: the end is limited by its own timeout."""
-
-
-class Brokers(NamedTuple):
-    """The address of a cluster's brokers, and the topic of events there."""
-
-    servers: str
-    security_protocol: str
-    topic: str
-
-
-def brokers_to_try(answered: Brokers | None, known: Brokers | None) -> list[Brokers]:
-    """Return the brokers to try, in order: those that the service names, then those that worked before.
-
-    The service may be away, or may name an address that was right before the brokers moved.
-    """
-    tried: list[Brokers] = []
-    for brokers in (answered, known):
-        if brokers is not None and brokers not in tried:
-            tried.append(brokers)
-    return tried
 
 
 def retry_delay(attempt: int, base: float, draw: float) -> float:
@@ -48,7 +28,7 @@ def retry_delay(attempt: int, base: float, draw: float) -> float:
 
 
 def stall_limit(base: float, stalls: int) -> float:
-    """Return the seconds without an acknowledgement after which a producer counts as stalled.
+    """Return the seconds without an acknowledgement after which a transport counts as stalled.
 
     Doubles with each stall without progress: a link on which one batch takes longer than `base` would otherwise send
     the same batch forever.

@@ -13,16 +13,18 @@ from stepwell.delivery.blocked import Blocked, classify_error
 from stepwell.delivery.orphans import Orphans
 from stepwell.delivery.other_runs import OtherRuns
 from stepwell.delivery.sender_thread import SenderThread
+from stepwell.imports import importing
 from stepwell.journal.journal import Journal
 from stepwell.service_errors import START_REMEDY
 from stepwell.terminal import notify
+from stepwell_schemas.rules.content import MASK
 from stepwell_schemas.rules.identifiers import RunPath
 
 if TYPE_CHECKING:
-    from stepwell.delivery.connection import BrokerConnection
-    from stepwell.delivery.event_producer import EventProducer
+    from stepwell.delivery.connection import Connection
     from stepwell.delivery.publisher import Publisher
     from stepwell.delivery.sign_of_life import SignOfLife
+    from stepwell.delivery.transport import Transport
     from stepwell.journal.reader import Reader
     from stepwell.settings import ProducerSettings
 
@@ -38,13 +40,13 @@ class _Lane(NamedTuple):
     publisher: Publisher
 
 
-def _lane(journal: Journal, producer: EventProducer, topic: str) -> _Lane:
+def _lane(journal: Journal, transport: Transport) -> _Lane:
     from stepwell.delivery.publisher import Publisher
     from stepwell.journal.reader import Reader
 
     reader = Reader(check=False, first_step=journal.info.first_step)
     reader.skip_to(journal, journal.acknowledged)
-    publisher = Publisher(producer, topic, journal.info, reader, journal.acknowledge, journal.path)
+    publisher = Publisher(transport, journal.info, reader, journal.acknowledge, journal.path)
     return _Lane(journal, reader, publisher)
 
 
@@ -99,7 +101,8 @@ class Sender:
     @property
     def content(self) -> int:
         """Content of the session's acknowledged rows (`rules.content`), without those of side streams."""
-        return self._content + sum(lane.publisher.content for lane in self._lanes if lane.journal is self._journal)
+        own = sum(lane.publisher.content for lane in self._lanes if lane.journal is self._journal)
+        return (self._content + own) & MASK
 
     @property
     def recovered(self) -> int:
@@ -133,36 +136,44 @@ class Sender:
 
     async def _main(self) -> None:
         # Imported in this thread, so that `import stepwell` and `init()` stay fast.
-        from aiokafka.errors import KafkaError
-
-        from stepwell.delivery.connection import BrokerConnection
-        from stepwell.delivery.sign_of_life import SignOfLife
-        from stepwell.errors import NotConnectedError
+        with importing():
+            import stepwell.delivery.journal_file
+            import stepwell.delivery.publisher  # noqa: F401 - what is used later, so that nothing is left to import
+            from stepwell.delivery.connection import Connection
+            from stepwell.delivery.sign_of_life import SignOfLife
+            from stepwell.delivery.transport import TransportError
+            from stepwell.errors import NotConnectedError
 
         self._life = self._life or SignOfLife(self._journal.info, time.monotonic())
-        connection = BrokerConnection(self._settings, self._journal.info.run_id)
+        connection = Connection(self._settings, self._journal.info.run_id)
         while not self._drained:
-            before = self._count_delivered()
+            before, draining = self._count_delivered(), self._thread.ending
             try:
                 await self._deliver(connection)
                 return
-            except (KafkaError, NotConnectedError, OSError, TimeoutError) as error:
+            except (TransportError, NotConnectedError, OSError, TimeoutError) as error:
                 blocked = classify_error(error)
                 remedy = START_REMEDY if blocked is Blocked.NO_BROKER else ""
-                remedy = error.remedy if isinstance(error, NotConnectedError) else remedy
+                if isinstance(error, TransportError | NotConnectedError):
+                    remedy = error.remedy
                 self._report_failure(blocked, str(error) or type(error).__name__, remedy)
-                # Brokers that were reachable before may come back; if none ever was, don't wait at the end.
-                if self._thread.ending and not connection.connected:
-                    return
                 delay = connection.failed(error, progressed=self._count_delivered() > before)
-            await self._thread.pause(delay)
+                final = not connection.may_succeed(error)
+                if final:
+                    self._error = "; ".join(filter(None, (self._error, remedy)))
+                # A server that was reachable before may come back; if none ever was, don't wait at the end. A final
+                # answer on a connection of the drain is one about this run, not about another run's journal.
+                if (self._thread.ending and not connection.connected) or (draining and final):
+                    return
+                asked = error.retry_after if isinstance(error, TransportError) else 0.0
+            await self._thread.pause(delay, asked)
 
     def _count_delivered(self) -> int:
         return self.recovered + sum(journal.acknowledged.sequence for journal in self._journals)
 
-    async def _deliver(self, connection: BrokerConnection) -> None:
+    async def _deliver(self, connection: Connection) -> None:
         """Deliver over a new connection until it fails, or until everything is delivered after `drain`."""
-        producer = await connection.open()
+        transport = await connection.open()
         self._clear_failure()
         if self._page:
             notify(self._page)
@@ -170,10 +181,10 @@ class Sender:
         try:
             # Before the session's own journal, so that Kafka has the records in the order of logging.
             self._blocked = Blocked.OLDER_JOURNAL
-            await self._orphans.deliver(producer, connection.topic, wait=True)
+            await self._orphans.deliver(transport, wait=True)
             self._blocked = Blocked.NOTHING
             while not self._drained:
-                await self._deliver_once(producer, connection.topic)
+                await self._deliver_once(transport)
         finally:
             for lane in self._lanes:
                 lane.publisher.cancel_pending()
@@ -181,14 +192,14 @@ class Sender:
             self._rejected, self._content, self._lanes = self.set_aside, self.content, []
             if self._others is not None:
                 await self._others.pause()
-            await producer.stop()
+            await transport.stop()
 
-    async def _deliver_once(self, producer: EventProducer, topic: str) -> None:
+    async def _deliver_once(self, transport: Transport) -> None:
         """Send the available records, or wait if there are none; set `_drained` after the last record."""
         # Read before the ends below: everything logged before the drain then lies before these ends.
         draining, lanes = self._thread.ending, self._lanes
-        lanes += [_lane(journal, producer, topic) for journal in self._journals[len(lanes) :]]
-        await self._give_sign_of_life(producer, topic)
+        lanes += [_lane(journal, transport) for journal in self._journals[len(lanes) :]]
+        await self._give_sign_of_life(transport)
         ends = [lane.journal.end for lane in lanes]
         if any([await lane.publisher.send(lane.journal, end) for lane, end in zip(lanes, ends, strict=True)]):
             return
@@ -199,10 +210,10 @@ class Sender:
         if (draining and self._has_forked) or time.monotonic() >= self._next_orphan_check:
             seconds = _FORKS_POLL_SECONDS if self._has_forked else _ORPHANS_POLL_SECONDS
             self._next_orphan_check = time.monotonic() + seconds
-            await self._orphans.deliver(producer, topic)
+            await self._orphans.deliver(transport)
         if not draining:
             # One part at a time: the run's own records come first.
-            if self._others is None or not await self._others.send_part(producer, topic):
+            if self._others is None or not await self._others.send_part(transport):
                 await self._thread.pause(self._settings.poll_seconds)
             return
         self._drained = True
@@ -211,12 +222,12 @@ class Sender:
             if damage is not None:
                 self._report_failure(Blocked.NOTHING, f"the journal {journal.path} is {damage}")
 
-    async def _give_sign_of_life(self, producer: EventProducer, topic: str) -> None:
+    async def _give_sign_of_life(self, transport: Transport) -> None:
         now, info = time.monotonic(), self._journal.info
         if self._life is not None and self._life.is_due(now, self._journal.acknowledged.sequence):
             event = self._life.next_event(now, time.time_ns() // 1000)
             key = RunPath(info.entity, info.project, info.run_id).kafka_key
-            await producer.wait(await producer.send(topic, event, key=key))
+            await transport.wait(await transport.send(event, key))
 
     async def _send_settled(self, lane: _Lane) -> bool:
         """Report damage; send what was being written just before, and return whether there was anything.

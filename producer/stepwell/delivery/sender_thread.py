@@ -96,13 +96,16 @@ class SenderThread:
         if self._thread is not None:
             self._thread.join(_STOP_GRACE_SECONDS)
 
-    async def pause(self, seconds: float) -> None:
-        """Within the coroutine: wait, but only until `end` is called; after that, for a moment."""
+    async def pause(self, seconds: float, asked: float = 0.0) -> None:
+        """Within the coroutine: wait, but only until `end` is called; after that, for a moment.
+
+        `asked`: seconds that a server asked to wait, which are kept after `end`, too.
+        """
         if self._wake is not None and not self._wake.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), seconds)
         elif self.ending:
-            await asyncio.sleep(min(seconds, DRAIN_PAUSE_SECONDS))
+            await asyncio.sleep(max(min(seconds, DRAIN_PAUSE_SECONDS), asked))
 
     def _try_start(self) -> bool:
         """Start the thread unless it was started; return whether that has succeeded."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 
 class StoredSession(NamedTuple):
@@ -14,6 +14,8 @@ class StoredSession(NamedTuple):
             records that never arrived.
         content: the content of `content_rows` of the rows (`rules.content`). differing_rows: rows that are not stored
             as they were sent. moved_rows: rows at other steps than the session counted.
+        writer_shared: another process has logged under the name of the session's writer at the same time.
+        deleted: the session's run was deleted, and nothing of the session is or will be stored.
     """
 
     records: int
@@ -26,6 +28,24 @@ class StoredSession(NamedTuple):
     content_rows: int = 0
     differing_rows: int = 0
     moved_rows: int = 0
+    writer_shared: bool = False
+    deleted: bool = False
+
+
+NOTHING_STORED: Final = StoredSession(0, 0, 0, 0, 0, 0)
+DELETED: Final = NOTHING_STORED._replace(deleted=True)
+DELETED_NOTE: Final = "nothing: the run was deleted"
+_DELETED_TYPE: Final = "urn:stepwell:problem:run-deleted"
+
+
+def is_deleted(problem: Any) -> bool:
+    """Return whether a problem document says that the run of a session was deleted."""
+    return isinstance(problem, dict) and problem.get("type") == _DELETED_TYPE
+
+
+def is_hidden(problem: Any) -> bool:
+    """Return whether a problem document says that the key may not read the run of a session, stored or not."""
+    return isinstance(problem, dict) and bool(problem.get("scope"))
 
 
 def parse_session(body: dict[str, Any]) -> StoredSession:
@@ -33,10 +53,11 @@ def parse_session(body: dict[str, Any]) -> StoredSession:
 
     Raises: LookupError, ValueError, TypeError.
     """
-    rows = (int(body.get(name, 0)) for name in ("content_rows", "differing_rows", "moved_rows"))
     return StoredSession(
         int(body["records"]), int(body["log_rows"]), int(body["points"]), int(body["conflicts"]),
-        int(body["dead_letters"]), int(body["missing"]), int(body.get("content", "0"), 16), *rows,
+        int(body["dead_letters"]), int(body["missing"]), int(body.get("content", "0"), 16),
+        int(body.get("content_rows", 0)), int(body.get("differing_rows", 0)), int(body.get("moved_rows", 0)),
+        body.get("writer_shared") is True,
     )  # fmt: skip
 
 
@@ -46,6 +67,8 @@ def is_same(stored: StoredSession, content: int | None = None, lost: int = 0) ->
     `content`: that of all rows that were delivered; None if it is not known, so that the answer rests on the contents
     that the batches state. `lost`: the number of records that were not delivered for good.
     """
+    if stored.deleted:
+        return None
     if lost or stored.missing or stored.dead_letters or stored.differing_rows:
         return False
     if stored.content_rows != stored.log_rows:

@@ -16,15 +16,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from aiokafka.errors import KafkaError
-
-from stepwell.delivery.connection import find_brokers, open_producer
+from stepwell.delivery.connection import Connection
 from stepwell.delivery.ingested import fetch_stored_session
 from stepwell.delivery.journal_file import JournalFile, Progress, no_progress
 from stepwell.delivery.journal_folders import find_temporary_folders, read_info
 from stepwell.delivery.order import JournalEntry, sort_key
-from stepwell.delivery.publisher import Producer
-from stepwell.delivery.stored_content import StoredSession, describe_content, is_same
+from stepwell.delivery.stored_content import DELETED_NOTE, StoredSession, describe_content, is_same
+from stepwell.delivery.transport import Transport, TransportError
 from stepwell.errors import JournalError, NotConnectedError
 from stepwell.journal import folders, locks
 from stepwell.settings import ProducerSettings
@@ -137,7 +135,7 @@ def _run_name(file: JournalFile) -> str:
 class Blocked:
     """Journals that must not be sent, since an earlier one of the same writer was not delivered in full.
 
-    An error that may pass is one of the brokers, and stops everything; any other stops its writer alone.
+    An error that may pass is one of the server, and stops everything; any other stops its writer alone.
     """
 
     def __init__(self) -> None:
@@ -159,8 +157,7 @@ async def _sync_all(
     journals: list[Path], settings: ProducerSettings, progress: Progress, *, keep: bool
 ) -> list[SyncResult]:
     try:
-        connected = await find_brokers(settings)
-        producer = await open_producer(connected)
+        transport = await Connection(settings, "sync").open()
     except NotConnectedError as error:
         problem = "; ".join(filter(None, (str(error), error.remedy)))
         return [_describe(path, problem) for path in journals]
@@ -169,12 +166,12 @@ async def _sync_all(
     blocked = Blocked()
     try:
         for path in journals:
-            results[path], done = await _sync_one(path, producer, connected.events_topic, progress, blocked)
+            results[path], done = await _sync_one(path, transport, progress, blocked)
             delivered += [] if done is None else [done]
     finally:
-        await producer.stop()
+        await transport.stop()
     if not keep:
-        results |= {done.result.path: done.result for done in await _remove_stored(delivered, connected)}
+        results |= {done.result.path: done.result for done in await _remove_stored(delivered, settings)}
     return list(results.values())
 
 
@@ -189,17 +186,17 @@ def _describe(path: Path, error: str) -> SyncResult:
 
 
 async def _sync_one(
-    path: Path, producer: Producer, topic: str, progress: Progress, blocked: Blocked
+    path: Path, transport: Transport, progress: Progress, blocked: Blocked
 ) -> tuple[SyncResult, _Delivered | None]:
     """Return the result for a journal, and the same with what its removal rests on if it was delivered in full."""
-    result, done = await _deliver_one(path, producer, topic, progress, blocked)
+    result, done = await _deliver_one(path, transport, progress, blocked)
     if result.error and folders.was_removed(path):
         return SyncResult(path, result.run, writer=result.writer, removed=True, note=_REMOVED_MEANWHILE), None
     return result, done
 
 
 async def _deliver_one(
-    path: Path, producer: Producer, topic: str, progress: Progress, blocked: Blocked
+    path: Path, transport: Transport, progress: Progress, blocked: Blocked
 ) -> tuple[SyncResult, _Delivered | None]:
     lock = locks.claim(path, shared=True)
     try:
@@ -210,9 +207,9 @@ async def _deliver_one(
                 return _describe(path, f"skipped after: {reason}"), None
             error = ""
             try:
-                await file.deliver(producer, topic, progress)
-            except (KafkaError, NotConnectedError, OSError) as failed:
-                error = f"{type(failed).__name__}: {failed}"
+                await file.deliver(transport, progress)
+            except (TransportError, NotConnectedError, OSError) as failed:
+                error = _explain(failed)
                 if not folders.was_removed(path):
                     blocked.add(run, info.writer, error, may_pass=_may_pass(failed))
             # A live session keeps writing: an apparently damaged record at the end is its next one.
@@ -230,8 +227,15 @@ async def _deliver_one(
 
 
 def _may_pass(failed: Exception) -> bool:
-    """Return whether an error is one of the brokers that may pass; an error of the disk is that of one journal."""
-    return isinstance(failed, NotConnectedError) or (isinstance(failed, KafkaError) and bool(failed.retriable))
+    """Return whether an error is one of the server that may pass; an error of the disk is that of one journal."""
+    return isinstance(failed, NotConnectedError) or (isinstance(failed, TransportError) and failed.retriable)
+
+
+def _explain(failed: Exception) -> str:
+    """Return an error with its kind, which for a transport is that of its cause, and with its remedy."""
+    kind = type(failed.__cause__ or failed).__name__
+    remedy = failed.remedy if isinstance(failed, TransportError | NotConnectedError) else ""
+    return "; ".join(filter(None, (f"{kind}: {failed}", remedy)))
 
 
 def _result(file: JournalFile, error: str, *, live: bool) -> SyncResult:
@@ -258,14 +262,15 @@ async def _remove_stored(delivered: list[_Delivered], settings: ProducerSettings
 
 async def _remove_if_stored(done: _Delivered, settings: ProducerSettings, deadline: float) -> _Delivered:
     stored = await fetch_stored_session(settings, done.run, done.session)
-    while stored is not None and stored.records < done.result.delivered and time.monotonic() < deadline:
+    while not _is_settled(stored, done.result.delivered) and time.monotonic() < deadline:
         await asyncio.sleep(_POLL_SECONDS)
         stored = await fetch_stored_session(settings, done.run, done.session)
     complete = stored is not None and stored.records >= done.result.delivered
     result = done.result._replace(content_same=is_same(stored) if stored is not None and complete else None)
     if may_remove(stored, done.result.delivered, before=done.before):
         _remove(done.result.path)
-        return done._replace(result=result._replace(removed=True))
+        note = DELETED_NOTE if stored is not None and stored.deleted else ""
+        return done._replace(result=result._replace(removed=True, note=note))
     if stored is None:
         reason = "no service says that it is stored; the next sync removes it"
     elif stored.differing_rows:
@@ -273,6 +278,10 @@ async def _remove_if_stored(done: _Delivered, settings: ProducerSettings, deadli
     else:
         reason = f"{stored.records:,} records are stored so far; the next sync removes it"
     return done._replace(result=result._replace(note=f"kept: {reason}"))
+
+
+def _is_settled(stored: StoredSession | None, delivered: int) -> bool:
+    return stored is None or stored.deleted or stored.records >= delivered
 
 
 def may_remove(stored: StoredSession | None, delivered: int, *, before: bool) -> bool:
@@ -285,7 +294,7 @@ def may_remove(stored: StoredSession | None, delivered: int, *, before: bool) ->
     """
     if stored is None:
         return before
-    return stored.records >= delivered and not stored.differing_rows
+    return stored.deleted or (stored.records >= delivered and not stored.differing_rows)
 
 
 def _remove(path: Path) -> None:

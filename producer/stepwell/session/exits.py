@@ -24,6 +24,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final, NamedTuple, NoReturn
 
+from stepwell.errors import StopRequestedError
 from stepwell_schemas.rules.run_states import FAILED, FINISHED, KILLED
 
 _EXIT_CODES: Final = 256
@@ -63,7 +64,7 @@ def end_by_exception(error: BaseException | None) -> End:
         return End()
     if isinstance(error, SystemExit):
         return end_by_code(error.code)
-    return end_by_signal(signal.SIGINT) if isinstance(error, KeyboardInterrupt) else End(FAILED, 1)
+    return end_by_signal(signal.SIGINT) if isinstance(error, KeyboardInterrupt | StopRequestedError) else End(FAILED, 1)
 
 
 def end_by_request(exit_code: int | None) -> End:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from stepwell.delivery.stored_content import StoredSession, parse_session
+from stepwell.delivery.stored_content import DELETED_NOTE, StoredSession, is_deleted, is_hidden, parse_session
+from stepwell.service_errors import KEY_REMEDY
+from stepwell.service_requests import client_options, session_url
 from stepwell_schemas.rules.identifiers import RunPath
 
 if TYPE_CHECKING:
+    import httpx
+
     from stepwell.settings import ProducerSettings
 
 _FIRST_POLL_SECONDS: Final = 0.05
 _LAST_POLL_SECONDS: Final = 0.5
 _ASK_SECONDS: Final = 5.0
 _NOT_FOUND: Final = 404
+_GONE: Final = 410
 _SERVER_ERRORS: Final = 500
+_KEY_REFUSED: Final = frozenset({401, 403})
+_LATER: Final = frozenset({408, 429})
 _NO_SUCH_ROUTE: Final = "urn:stepwell:problem:no-such-route"
 _NO_SUCH_ROUTE_BEFORE: Final = "nothing is served at"
 """Start of the detail by which services without the problem type `no-such-route` report an unknown route."""
@@ -46,16 +53,12 @@ def wait_until_ingested(
     """
     import httpx
 
-    from stepwell.api.paths import run_url
-
-    key = settings.api_key.get_secret_value()
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    url = f"{settings.base_url.rstrip('/')}/api/v1/{run_url(run, f'sessions/{session}')}"
+    url = session_url(settings.base_url, run, session)
     deadline = time.monotonic() + max(seconds, 0.0)
     pause = _FIRST_POLL_SECONDS
     status = IngestStatus(note="unknown: timed out")
     try:
-        with httpx.Client(headers=headers) as client:
+        with httpx.Client(**client_options(settings)) as client:
             while True:
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -69,17 +72,31 @@ def wait_until_ingested(
                     complete, status = _parse_status(response.json(), records)
                     if complete:
                         return status
-                elif response.status_code == _NOT_FOUND:
-                    if _is_unknown_route(response.json()):
-                        return IngestStatus(note="unknown: the service does not report it")
-                elif response.status_code < _SERVER_ERRORS:
-                    return IngestStatus(note=f"unknown: {settings.base_url} answers {response.status_code}")
+                elif refused := _refusal(settings.base_url, response):
+                    return refused
                 time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
                 pause = min(_LAST_POLL_SECONDS, 1.5 * pause)
     except (httpx.HTTPError, httpx.InvalidURL):
         return IngestStatus(note="unknown: no service") if status.points is None else status
     except (ValueError, LookupError, TypeError):
         return IngestStatus(note=f"unknown: {settings.base_url} is not a Stepwell service")
+
+
+def _refusal(base_url: str, response: httpx.Response) -> IngestStatus | None:
+    """Return the status for an answer that repetition does not change; None for a session that is not ingested yet."""
+    if response.status_code == _NOT_FOUND:
+        problem = response.json()
+        if is_hidden(problem):
+            return IngestStatus(note=f"unknown: the key may not read the project; {KEY_REMEDY}")
+        unknown = _is_unknown_route(problem)
+        return IngestStatus(note="unknown: the service does not report it") if unknown else None
+    if response.status_code in _KEY_REFUSED:
+        return IngestStatus(note=f"unknown: {base_url} refuses the key; {KEY_REMEDY}")
+    if response.status_code == _GONE and is_deleted(response.json()):
+        return IngestStatus(note=DELETED_NOTE)
+    if response.status_code < _SERVER_ERRORS and response.status_code not in _LATER:
+        return IngestStatus(note=f"unknown: {base_url} answers {response.status_code}")
+    return None
 
 
 def _is_unknown_route(problem: dict[str, Any]) -> bool:

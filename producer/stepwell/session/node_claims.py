@@ -20,6 +20,7 @@ from typing import Final
 
 from stepwell.journal import locks
 from stepwell_schemas.rules.identifiers import RunPath
+from stepwell_schemas.rules.writers import number_writer
 
 _FOLDER_PREFIX: Final = "stepwell_node_"
 _NAMES_AT_MOST: Final = 1_000
@@ -29,11 +30,6 @@ _KEPT_AT_MOST: Final = 16
 
 _kept: Final[dict[Path, tuple[int, int]]] = {}
 """Locks that this process keeps, each with the process that took it: a forked child has the table of its parent."""
-
-
-def number_writer(writer: str, number: int) -> str:
-    """Return the name of the `number`-th process that has the same writer name: `rank0`, `rank0.2`, `rank0.3`."""
-    return writer if number == 1 else f"{writer}.{number}"
 
 
 class NodeClaims:

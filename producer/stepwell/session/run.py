@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from stepwell.errors import JournalError, UsageError
+from stepwell.errors import JournalError, StopRequestedError, UsageError
 from stepwell.journal.format import TAG_EVENT
 from stepwell.recording.row_writer import RowWriter
 from stepwell.recording.summary import Summary
@@ -29,9 +29,11 @@ from stepwell.session.receipt import Receipt
 from stepwell.session.shown_run import ShownRun
 from stepwell.session.side_streams import STDERR, STDOUT, SideStreams
 from stepwell.session.spec import FINISH_TIMEOUT_SECONDS, RunSpec
+from stepwell.session.stop_requests import StopRequests
 from stepwell.terminal import notify
 from stepwell.values.metadata import MetadataReporter, split_mapping
 from stepwell.wandb_compat import missing_run_attribute_message, stand_in
+from stepwell_schemas.rules.writers import number_writer
 
 if TYPE_CHECKING:
     from stepwell.settings import ProducerSettings
@@ -99,6 +101,11 @@ class Run(ShownRun, RunArtifacts):
         self._side_streams.start()
         self._primacy = Primacy(spec, settings, self._journal, self._describe_run)
         self._primacy.start()
+        self._stop_requests = StopRequests(
+            settings, spec.path, self._journal.info.session, self._on_stop, self._on_deletion, self._on_shared_writer
+        )
+        if spec.mode == "online" and spec.primary and not spec.forked:
+            self._stop_requests.start()
         self._show_in_notebook()
 
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
@@ -147,6 +154,7 @@ class Run(ShownRun, RunArtifacts):
             self._side_streams.stop()
             return Receipt(self.path)
         deadline = time.monotonic() + timeout
+        self._stop_requests.end()
         journal, rows = self._journal, self._rows
         if error is not None and not self._spec.forked:
             self._side_streams.record_error(error)
@@ -158,6 +166,9 @@ class Run(ShownRun, RunArtifacts):
         journal.close()
         self._delivery.drain(timeout if self._spec.primary else max(deadline - time.monotonic(), 0.0))
         stored = self._wait_until_ingested(deadline - time.monotonic())
+        if stored.stored is not None and stored.stored.writer_shared:
+            # Of several ranks, only the primary one asks before its end.
+            self._stop_requests.take_shared_writer()
         self._receipt = close_session(
             SessionOutput(journal, self._delivery), rows, self._side_streams, self._spec, stored
         )
@@ -168,6 +179,28 @@ class Run(ShownRun, RunArtifacts):
         if not (self._spec.quiet if quiet is None else quiet):
             notify(str(self._receipt))
         return self._receipt
+
+    @property
+    def stop_requested(self) -> bool:
+        """Return whether someone asked the run to stop, with `stepwell stop`, on its page or by `Api`."""
+        return self._stop_requests.requested
+
+    def _on_stop(self) -> None:
+        notify(f"{self.id}: the run is asked to stop")
+        if self._settings.stop == "raise":
+            label = self.id
+            remedy = "finish the run, or set STEPWELL_STOP=flag to look at run.stop_requested instead"
+            self._rows.refuse(lambda: StopRequestedError(f"{label}: the run is asked to stop; {remedy}"))
+
+    def _on_deletion(self) -> None:
+        notify(f"{self.id}: the run was deleted in the service, which keeps nothing of what it logs from now on")
+
+    def _on_shared_writer(self) -> None:
+        effect = (
+            f"values of the one that started first are stored as {number_writer(self.writer, 2)} or a higher number"
+        )
+        remedy = "give each process a name of its own (STEPWELL_WRITER), or the rank that it has"
+        notify(f"{self.id}: another process logs as {self.writer}, too; {effect}; {remedy}")
 
     def drain(self, seconds: float) -> None:
         """Deliver what was logged, for at most `seconds`, before SIGTERM ends the process and with it the run."""

@@ -19,26 +19,35 @@ from typing import Any, TypeVar
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
+import structlog
 from fastapi import Request
+from prometheus_client import Counter
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
 from stepwell_query.api.dependencies import Context
 from stepwell_query.errors import ClientGoneError
+from stepwell_schemas.errors import StoreError
 from stepwell_schemas.limits import MIB
 
 T = TypeVar("T")
+_log = structlog.get_logger("stepwell.query")
 _END: Any = object()
 # The transport moves the unsent rest within its buffer after each partial write to the socket: chunks are kept small.
 _CHUNK_BYTES = MIB // 4
 
 
 async def run_until_disconnect(
-    context: Context, request: Request, function: Callable[[], T], cancel: Callable[[], None]
+    context: Context,
+    request: Request,
+    function: Callable[[], T],
+    cancel: Callable[[], None],
+    expected_seconds: float = 0.0,
 ) -> T:
     """Call a blocking function in a thread; if the client disconnects first, call `cancel` in another thread.
 
-    The request's body must have been read to its end. Raises: ClientGoneError.
+    The request's body must have been read to its end. `expected_seconds` orders the calls that wait for a thread.
+    Raises: ClientGoneError.
     """
     disconnected = False
 
@@ -50,10 +59,26 @@ async def run_until_disconnect(
         # Outside of the limiter: the call that `cancel` ends may hold its last token.
         await anyio.to_thread.run_sync(cancel)
 
-    outcome = await _run_watched(context, watch, function)
+    outcome = await _run_watched(context, watch, function, expected_seconds)
     if disconnected:
         raise ClientGoneError
     return _result(outcome)
+
+
+def canceller(cancelled: Counter, kill: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that ends a request's statements after its client has disconnected, and counts the request.
+
+    `kill` ends them; a StoreError of it is logged.
+    """
+
+    def end() -> None:
+        cancelled.inc()
+        try:
+            kill()
+        except StoreError as error:
+            _log.warning("statement_cancel_failed", error=str(error))
+
+    return end
 
 
 async def iterate_in_threads(context: Context, items: Generator[T], cancel: Callable[[], None]) -> AsyncGenerator[T]:
@@ -99,7 +124,10 @@ async def _call_unless_cancelled(context: Context, function: Callable[[], T], ca
 
 
 async def _run_watched(
-    context: Context, watch: Callable[[], Coroutine[Any, Any, None]], function: Callable[[], T]
+    context: Context,
+    watch: Callable[[], Coroutine[Any, Any, None]],
+    function: Callable[[], T],
+    expected_seconds: float = 0.0,
 ) -> T | Exception:
     """Return the outcome of a blocking function; `watch` runs concurrently with it."""
     outcome: list[T | Exception] = []
@@ -107,7 +135,7 @@ async def _run_watched(
         group.start_soon(watch)
         try:
             # Threads can't be cancelled: this waits until the function has returned or raised.
-            outcome.append(await context.in_thread(function))
+            outcome.append(await context.in_thread(function, expected_seconds=expected_seconds))
         except Exception as error:
             outcome.append(error)
         group.cancel_scope.cancel()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fastapi import Request, Response
 
 from stepwell_query.encoding import MEDIA_TYPES, Format
 from stepwell_query.errors import RequestError
+
+RAW_FROM: Final = "stepwell-raw-from"
+"""The header with the first step whose rows are complete, of answers about runs that have lost rows to retention."""
 
 
 def negotiate_format(request: Request, named: Format | None, allowed: tuple[Format, ...]) -> Format:

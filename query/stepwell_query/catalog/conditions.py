@@ -37,3 +37,19 @@ def run_parameters(run: RunPath) -> dict[str, Any]:
 def runs_parameters(runs: Sequence[RunPath]) -> dict[str, Any]:
     """Return the parameters of OF_RUNS."""
     return {"runs": [tuple(run) for run in runs]}
+
+
+def one_of(column: str, several: str, values: Sequence[str]) -> str:
+    """Return the condition that a column has one of some values; `one_of_parameter` has its parameter.
+
+    Equality costs ClickHouse less than a set of one.
+
+    Args:
+        several: the name of the parameter with several values; that with one value is named like the column.
+    """
+    return f"{column} = {{{column}:String}}" if len(values) == 1 else f"{column} IN {{{several}:Array(String)}}"
+
+
+def one_of_parameter(column: str, several: str, values: Sequence[str]) -> dict[str, Any]:
+    """Return the parameter of `one_of`."""
+    return {column: values[0]} if len(values) == 1 else {several: list(values)}

@@ -55,7 +55,8 @@ class SeriesInfo:
     """One metric of a run: a key with a kind, as one writer logged it.
 
     `rows` is exact unless `rewritten`, when it is an upper bound. `stream` is DEFAULT for what the run itself logged,
-    otherwise the side stream. `writers` is the number of writers that logged the key.
+    otherwise the side stream. `writers` is the number of writers that logged the key. Values below `raw_from` may be
+    removed by retention, and buckets below `curves_from`; 0 for media values.
     """
 
     key: str
@@ -67,6 +68,23 @@ class SeriesInfo:
     stream: str = DEFAULT
     writer: str = UNNAMED
     writers: int = 1
+    raw_from: int = 0
+    curves_from: int = 0
+
+    @property
+    def has_rows_from(self) -> int:
+        """The first step at which the series has rows: values below it are removed."""
+        return max(self.first, self.raw_from)
+
+    @property
+    def is_drawn_from(self) -> int:
+        """The first step of its curve; numbers have one of buckets where their rows are removed."""
+        return max(self.first, self.curves_from if self.kind is Kind.NUMBER else self.raw_from)
+
+    @property
+    def removed_to(self) -> int:
+        """The step below which it had rows that are removed, 0 if it has lost none."""
+        return self.raw_from if self.first < self.raw_from else 0
 
 
 SeriesByKey = dict[RunPath, dict[str, list[SeriesInfo]]]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from stepwell_query.catalog.conditions import OF_RUNS, runs_parameters
+from stepwell_query.catalog.conditions import OF_RUN, OF_RUNS, run_parameters, runs_parameters
 from stepwell_query.catalog.models import Activity, Document, Progress
 from stepwell_query.errors import RunNotFoundError
 from stepwell_query.stored_json import read_definitions
@@ -22,6 +22,11 @@ SELECT
     argMax(totals.log_rows, totals.end) AS log_rows, argMax(totals.points, totals.end) AS points,
     toUnixTimestamp64Milli(min(first_timestamp)) AS first_ms, toUnixTimestamp64Milli(max(last_timestamp)) AS last_ms
 FROM {{db}}.run_activity PREWHERE {OF_RUNS} GROUP BY entity, project, run_id
+"""
+
+# The same of one run, as its rows: aggregating in ClickHouse costs more than reading them.
+_ACTIVITY_OF_RUN: Final = f"""
+SELECT last_step, last_offset, totals, first_timestamp, last_timestamp FROM {{db}}.run_activity PREWHERE {OF_RUN}
 """
 
 DOCUMENTS_STATEMENT: Final = f"""
@@ -51,7 +56,10 @@ def read_activity(store: Store, runs: Sequence[RunPath]) -> dict[RunPath, Activi
 
     Read before the runs' values, it never promises more than they hold. Raises: StoreError.
     """
-    return to_activities(store.query(_ACTIVITY, runs_parameters(runs))) if runs else {}
+    if len(runs) != 1:
+        return to_activities(store.query(_ACTIVITY, runs_parameters(runs))) if runs else {}
+    table = store.query(_ACTIVITY_OF_RUN, run_parameters(runs[0]))
+    return {runs[0]: _merge_activity(table)} if table.num_rows else {}
 
 
 def build_progress(activity: Activity | None, document: Document | None) -> Progress:
@@ -68,6 +76,14 @@ def to_activities(table: pa.Table) -> dict[RunPath, Activity]:
     """Return the rows of the activity statement by run."""
     names = ("step", "offset", "log_rows", "points", "first_ms", "last_ms")
     return {run: Activity(*(row[name] for name in names)) for run, row in rows_by_run(table)}
+
+
+def _merge_activity(table: pa.Table) -> Activity:
+    """Return the activity that the rows of a run add up to, as the table's engine merges them."""
+    steps, offsets = (table.column(name).to_pylist() for name in ("last_step", "last_offset"))
+    totals = max(table.column("totals").to_pylist(), key=lambda flush: tuple(flush.values()))
+    first, last = (table.column(name).cast(pa.int64()).to_pylist() for name in ("first_timestamp", "last_timestamp"))
+    return Activity(max(steps), max(offsets), totals["log_rows"], totals["points"], min(first), max(last))
 
 
 def to_documents(table: pa.Table) -> dict[RunPath, Document]:

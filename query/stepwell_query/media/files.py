@@ -1,11 +1,16 @@
 """Media files: metadata by SHA-256, byte ranges, and security headers."""
 
+# ruff: noqa: S608 - statements are put together from constants; values travel as parameters.
+
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from stepwell_query.errors import MediaNotFoundError, RangeError, RequestError
+from stepwell_schemas.access.conditions import RESOURCES_CONDITION, resources_parameters
+from stepwell_schemas.access.grants import Resource
 from stepwell_schemas.clickhouse.store import Store
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -60,13 +65,14 @@ _SAFETY: Final = {
     "x-dns-prefetch-control": "off",
 }
 
-_FILE: Final = """
-SELECT size, toString(content_type) AS content_type FROM {db}.media_files
-WHERE sha256 = {sha256:String} ORDER BY version LIMIT 1
+# Each run that logs a file has a row, also where another run has logged the same bytes.
+_FILE: Final = f"""
+SELECT size, toString(content_type) AS content_type, removed FROM {{db}}.media_files FINAL
+WHERE sha256 = {{sha256:String}} AND {RESOURCES_CONDITION} ORDER BY removed, version LIMIT 1
 """
-_REFERENCE: Final = """
-SELECT concat(entity, '/', project, '/', run_id) AS run, toString(key) AS key, step FROM {db}.points_media
-WHERE hasToken(value, {sha256:String}) LIMIT 1
+_REFERENCE: Final = f"""
+SELECT concat(entity, '/', project, '/', run_id) AS run, toString(key) AS key, step FROM {{db}}.points_media
+WHERE hasToken(value, {{sha256:String}}) AND {RESOURCES_CONDITION} LIMIT 1
 """
 
 
@@ -94,18 +100,26 @@ def check_sha256(text: str) -> str:
     return text
 
 
-def read_media_file(store: Store, sha256: str, max_seconds: float) -> MediaFile:
+def read_media_file(
+    store: Store, sha256: str, max_seconds: float, readable: Sequence[Resource] = (Resource(),)
+) -> MediaFile:
     """Return the metadata of a stored file.
+
+    Args:
+        readable: only files and values of runs of these resources exist.
 
     Raises:
         MediaNotFoundError: when it is not stored; its state depends on whether a logged value refers to it.
         StoreError: when ClickHouse does not answer.
     """
-    stored = store.query(_FILE, {"sha256": sha256}).to_pylist()
+    parameters = {"sha256": sha256, **resources_parameters(readable)}
+    stored = store.query(_FILE, parameters).to_pylist()
+    if stored and stored[0]["removed"]:
+        raise MediaNotFoundError("gone", f"file {sha256} is removed: its project keeps media files no longer")
     if stored:
         return MediaFile(sha256, stored[0]["size"], stored[0]["content_type"])
     limit = f"SETTINGS max_execution_time = {max_seconds:f}"
-    references = store.query(f"{_REFERENCE} {limit}", {"sha256": sha256}).to_pylist()
+    references = store.query(f"{_REFERENCE} {limit}", parameters).to_pylist()
     if references:
         first = references[0]
         where = f"run {first['run']} refers to it (key {first['key']!r}, step {first['step']})"

@@ -16,6 +16,7 @@ from typing import Final
 
 from stepwell_query.catalog.models import Progress, Selection, SeriesInfo
 from stepwell_query.catalog.progress import read_progress
+from stepwell_query.catalog.retained import raw_from_json
 from stepwell_query.catalog.series import select_series
 from stepwell_query.catalog.writers import PRIMARY, WriterSelection
 from stepwell_query.errors import RequestError
@@ -53,7 +54,8 @@ class HistoryRequest:
 class History:
     """The rows; `sampled` is true if the requested range has more rows.
 
-    `other_writers` is the number of writers of each key that were not selected, where there are any.
+    `other_writers` is the number of writers of each key that were not selected, where there are any. `raw_from` is the
+    field with the first step whose rows are complete, if retention has removed any.
     """
 
     rows: StepRows
@@ -61,6 +63,7 @@ class History:
     unknown: list[str]
     progress: Progress
     other_writers: dict[str, int]
+    raw_from: dict[str, int]
 
 
 def read_history(store: Store, run: RunPath, request: HistoryRequest, limits: QueryLimits, max_cells: int) -> History:
@@ -87,7 +90,8 @@ def read_history(store: Store, run: RunPath, request: HistoryRequest, limits: Qu
         rows = rows.with_all_keys()
     if request.interpolation is not None and len(rows):
         rows = _interpolated(reader, rows, request.interpolation)
-    return History(rows, sampled, selection.unknown, reached, selection.other_writers)
+    removed = raw_from_json(selection.series)
+    return History(rows, sampled, selection.unknown, reached, selection.other_writers, removed)
 
 
 def _check_cells(samples: int, series: int, max_cells: int) -> None:
@@ -131,7 +135,7 @@ def _extent(series: Sequence[SeriesInfo], request: HistoryRequest, *, joint: boo
     firsts: dict[str, int] = {}
     lasts: dict[str, int] = {}
     for info in series:
-        firsts[info.key] = min(firsts.get(info.key, info.first), info.first)
+        firsts[info.key] = min(firsts.get(info.key, info.has_rows_from), info.has_rows_from)
         lasts[info.key] = max(lasts.get(info.key, info.last), info.last)
     if joint:
         return clip(max(firsts.values()), min(lasts.values()), request.step_from, request.step_to)

@@ -112,7 +112,7 @@ def _begin(store: Store, run: RunPath, request: ScanRequest, limits: QueryLimits
     keys = [key for key in request.keys if key not in RESERVED]
     reached = read_progress(store, run)
     selection = _select_series(store, run, keys, request)
-    first = min((info.first for info in selection.series), default=0)
+    first = min((info.has_rows_from for info in selection.series), default=0)
     last = _last_step(selection.series, reached)
     reader = ValueReader(store, run, selection, limits, digits=request.digits)
     return _ScanStart(reader, reached, first, last if request.step_to is None else min(last, request.step_to))

@@ -76,7 +76,7 @@ def _windows(reader: ValueReader, spans: Iterable[ScanRange], most: int) -> Iter
 
 def _first_width(series: Iterable[SeriesInfo], target: int) -> int:
     known = list(series)
-    steps = max((info.last for info in known), default=0) - min((info.first for info in known), default=0) + 1
+    steps = max((info.last for info in known), default=0) - min((info.has_rows_from for info in known), default=0) + 1
     return max(1, steps * target // max(1, sum(info.rows for info in known)))
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 from stepwell_schemas.rules.run_states import served_state_sql
 
 STATE: Final = "state"
+LAST_ACTIVITY: Final = "last_activity"
 
 
 class FieldType(StrEnum):
@@ -127,6 +128,7 @@ RUN_FIELDS: Final = (
     ),
     RunField("run_id", "Id", _TEXT, "d.run_id", synonyms=("id",)),
     RunField(STATE, "State", _TEXT, _STATE),
+    RunField("stop_requested", "Stop requested", _BOOL, "d.stop_requested"),
     RunField("exit_code", "Exit code", _NUMBER, "d.exit_code"),
     RunField("tags", "Tags", _LIST, "d.tags"),
     RunField("notes", "Notes", _TEXT, "d.notes"),
@@ -141,7 +143,7 @@ RUN_FIELDS: Final = (
     RunField("started_at", "Started", _TIME, _STARTED, synonyms=("startedAt",)),
     RunField("finished_at", "Finished", _TIME, _FINISHED, synonyms=("finishedAt",)),
     RunField(
-        "last_activity",
+        LAST_ACTIVITY,
         "Last activity",
         _TIME,
         _HEARTBEAT,
@@ -163,17 +165,16 @@ FIELDS: Final = {field.name: field for field in RUN_FIELDS}
 SYNONYMS: Final = {synonym: field.name for field in RUN_FIELDS for synonym in field.synonyms}
 GROUPABLE: Final = tuple(field.name for field in RUN_FIELDS if field.groupable)
 
-ACTIVITY_JOIN: Final = """
-LEFT JOIN
-(
+ACTIVITY: Final = """
     SELECT
         run_id, max(last_timestamp) AS last_timestamp, max(last_step) AS last_step,
         argMax(totals.log_rows, totals.end) AS log_rows, argMax(totals.points, totals.end) AS points,
         argMax(totals.conflicts, totals.end) AS conflicts, max(last_offset) AS last_offset, count() AS flushes
-    FROM {db}.run_activity WHERE {runs} GROUP BY run_id
-) AS a ON a.run_id = d.run_id
+    FROM {db}.run_activity PREWHERE {runs} GROUP BY run_id
 """
 """The totals of the activity of runs, as fields read them; `{runs}` stands for the condition that selects the runs."""
+
+ACTIVITY_JOIN: Final = f"LEFT JOIN ({ACTIVITY}) AS a ON a.run_id = d.run_id"
 
 
 def find_field(name: str) -> RunField | None:

@@ -20,11 +20,11 @@ from stepwell_query.runs.filters.ast import FilterError, Node, Ref, Source, term
 from stepwell_query.runs.filters.parser import format_ref
 from stepwell_query.runs.filters.summary_paths import Facts, metric_keys
 from stepwell_query.runs.filters.to_sql import condition
+from stepwell_query.runs.known_details import KnownDetails
 from stepwell_query.runs.list_query import RunStatement, find_unknown, read_facts
-from stepwell_query.runs.metadata import read_metadata
 from stepwell_query.runs.ordering import Order, SortKey, read_cursor, write_cursor
 from stepwell_query.runs.paths import MISSING, select_paths, value_at_path
-from stepwell_query.runs.run_info import build_run_infos
+from stepwell_query.runs.run_info import build_run_info
 from stepwell_query.runs.summary import stored_value
 from stepwell_query.stored_json import json_object
 from stepwell_schemas.clickhouse.store import Store
@@ -32,6 +32,7 @@ from stepwell_schemas.errors import StoreRejectedError
 from stepwell_schemas.rules.keys import fold_key
 
 _REGEX_CODE: Final = 427
+_NOTHING_KNOWN: Final = KnownDetails(0)
 
 _PROJECTS: Final = """
 SELECT
@@ -70,9 +71,13 @@ class RunsRequest:
 
 @dataclass(frozen=True, slots=True)
 class RunsPage:
-    """The sort keys of a page's runs, the number of all runs that pass the filter, and whether more runs follow."""
+    """The sort keys of a page's runs, the number of all runs that pass the filter, and whether more runs follow.
+
+    `versions` has the version of each run's document by run id, in the order of the page.
+    """
 
     keys: list[SortKey]
+    versions: dict[str, int]
     total: int
     more: bool
 
@@ -89,8 +94,13 @@ def check_project(store: Store, entity: str, project: str) -> None:
         raise ProjectNotFoundError(entity, project)
 
 
-def read_runs(store: Store, entity: str, project: str, request: RunsRequest) -> dict[str, Any]:
+def read_runs(
+    store: Store, entity: str, project: str, request: RunsRequest, known: KnownDetails = _NOTHING_KNOWN
+) -> dict[str, Any]:
     """Return one page of a project's runs; `unknown_keys` has the keys of the request that no run of the project has.
+
+    Args:
+        known: details of runs that need not be read again.
 
     Raises:
         ProjectNotFoundError: when the project has no runs.
@@ -104,8 +114,10 @@ def read_runs(store: Store, entity: str, project: str, request: RunsRequest) -> 
     page = find_runs(store, entity, project, request, last, facts)
     if not page.keys:
         check_project(store, entity, project)
-    documents = read_metadata(store, entity, project, [key.run_id for key in page.keys], request.alive_since)
-    infos = build_run_infos(store, documents, request.not_finite, _metric_keys(request.columns, facts))
+    keys = _metric_keys(request.columns, facts)
+    details = known.read(store, entity, project, page.versions, request.alive_since, request.not_finite, keys)
+    documents = [metadata for metadata, _ in details]
+    infos = [build_run_info(*run) for run in details]
     if request.columns is None:
         columns, total = _limit_columns(infos, documents)
     else:
@@ -132,7 +144,7 @@ def find_runs(
     parameters.values["alive_since"] = request.alive_since
     passing = "" if request.filter is None else f"WHERE {condition(request.filter, statement.value, parameters)}"
     matching = (
-        f"SELECT run_id, {request.order.columns(statement.value(request.order.by))}, count() OVER () AS total"
+        f"SELECT run_id, version, {request.order.columns(statement.value(request.order.by))}, count() OVER () AS total"
         f" FROM ({statement.source()}) {passing}"
     )
     after = "" if last is None else f"WHERE {request.order.after(last, parameters)}"
@@ -146,9 +158,11 @@ def find_runs(
         raise FilterError("", f"{rule}: {_regex_problem(error)}", remedy) from error
     if not rows and last is not None:
         first = replace(request, limit=1)
-        return RunsPage([], find_runs(store, entity, project, first, None, facts).total, more=False)
-    keys = [SortKey(row["rank"], row["number"], row["text"], row["run_id"]) for row in rows[: request.limit]]
-    return RunsPage(keys, rows[0]["total"] if rows else 0, more=len(rows) > request.limit)
+        return RunsPage([], {}, find_runs(store, entity, project, first, None, facts).total, more=False)
+    shown = rows[: request.limit]
+    keys = [SortKey(row["rank"], row["number"], row["text"], row["run_id"]) for row in shown]
+    versions = {row["run_id"]: row["version"] for row in shown}
+    return RunsPage(keys, versions, rows[0]["total"] if rows else 0, more=len(rows) > request.limit)
 
 
 def check_columns(refs: Sequence[Ref]) -> tuple[Ref, ...]:

@@ -1,6 +1,6 @@
 """The statement of a list of runs: selects each value that a filter or an order refers to as a column.
 
-    SELECT d.run_id AS run_id, <value> AS v0, <value> AS v1 …
+    SELECT d.run_id AS run_id, d.version AS version, <value> AS v0, <value> AS v1 …
     FROM <documents> AS d
     LEFT JOIN <totals of run_activity> AS a             -- only for fields that read them
     LEFT JOIN <values of config and summary> AS f       -- run_values, by path
@@ -34,6 +34,7 @@ from stepwell_query.runs.filters.summary_paths import (
 )
 from stepwell_query.runs.filters.to_sql import SqlParameters, ValueSql
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.retention.figures import COUNTS, IS_VALUE, WEIGHTED_NUMBERS
 from stepwell_schemas.rules.keys import fold_key
 
 _CONFIG_FACTS: Final = f"""
@@ -82,13 +83,7 @@ _LOW: Final = _FIGURE.replace("{figure}", "minIf(value_min, {of})")
 _HIGH: Final = _FIGURE.replace("{figure}", "maxIf(value_max, {of})")
 _MEAN: Final = f"argMaxIf(value_sum, end, {{of}}) / {_NUMBERS}"
 
-_ROWS: Final = f"""
-LEFT JOIN
-(
-    SELECT
-        run_id, 1 AS found, argMin(value, step) AS first, min(value) AS low, max(value) AS high,
-        avgIf(value, NOT isNaN(value)) AS mean
-    FROM {{db}}.points_number FINAL WHERE {OF_PROJECT} AND key IN {{keys}}{{primary}} AND run_id IN
+_ROWS_CONDITION: Final = f"""{OF_PROJECT} AND key IN {{keys}}{{primary}} AND run_id IN
     (
         SELECT run_id FROM {{db}}.run_documents FINAL
         WHERE {OF_PROJECT} AND (
@@ -96,7 +91,15 @@ LEFT JOIN
             OR metric_definitions IN {{rewritten}} AND run_id IN
                 (SELECT run_id FROM {{db}}.series WHERE {OF_PROJECT} AND key IN {{keys}} AND rewritten = 1)
         )
-    )
+    )"""
+_NUMBERS_OF_ROWS: Final = WEIGHTED_NUMBERS.replace("{condition}", _ROWS_CONDITION)
+_ROWS: Final = f"""
+LEFT JOIN
+(
+    SELECT
+        run_id, 1 AS found, argMinIf(value, step, {IS_VALUE}) AS first, minIf(value, {IS_VALUE}) AS low,
+        maxIf(value, {IS_VALUE}) AS high, avgWeightedIf(value, weight, {COUNTS}) AS mean
+    FROM {_NUMBERS_OF_ROWS}
     GROUP BY run_id
 ) AS {{alias}} ON {{alias}}.run_id = d.run_id
 """
@@ -174,13 +177,13 @@ class RunStatement:
         return ValueSql(kind, number, text, f"{kind} != ''")
 
     def source(self) -> str:
-        """Return the SELECT of every run of the project: `run_id`, and a column for each reference."""
+        """Return the SELECT of every run of the project: `run_id`, `version`, and a column for each reference."""
         fields = [FIELDS[ref.name] for ref in self._numbers if ref.source is Source.FIELD]
-        columns = dict.fromkeys(["run_id", "metric_definitions", *document_columns(fields)])
+        columns = dict.fromkeys(["run_id", "version", "metric_definitions", *document_columns(fields)])
         documents = _DOCUMENTS.replace("{columns}", ", ".join(columns))
         activity = _ACTIVITY if any(field.reads_activity for field in fields) else ""
         joined = " ".join([documents, activity, self._stored_values(), self._series(), *self._from_rows])
-        return f"SELECT {', '.join(['d.run_id AS run_id', *self._columns])} FROM {joined}"
+        return f"SELECT {', '.join(['d.run_id AS run_id', 'd.version AS version', *self._columns])} FROM {joined}"
 
     def _column(self, ref: Ref, number: int) -> str:
         match ref.source:

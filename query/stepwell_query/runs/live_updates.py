@@ -25,6 +25,9 @@ from stepwell_schemas.errors import StoreError
 Position = tuple[int, int, int, str]
 """The position of a run: its last offset (-1: nothing stored), its document's version, its last step, its state."""
 
+Changes = dict[str, Position | None]
+"""Changed runs with their positions, None for a run that was deleted."""
+
 _SECONDS: Final = 1.0
 
 _POSITIONS: Final = f"""
@@ -60,9 +63,10 @@ def read_positions(store: Store, entity: str, project: str, alive_since: int) ->
     return {row["run_id"]: (row["offset"], row["version"], row["step"], row["state"]) for row in rows}
 
 
-def find_changed(before: dict[str, Position], now: dict[str, Position]) -> dict[str, Position]:
-    """Return the runs that are new or have another position than before."""
-    return {run: position for run, position in now.items() if before.get(run) != position}
+def find_changed(before: dict[str, Position], now: dict[str, Position]) -> Changes:
+    """Return the runs that are new or have another position than before, and None for those that were deleted."""
+    changed: Changes = {run: position for run, position in now.items() if before.get(run) != position}
+    return changed | dict.fromkeys(before.keys() - now.keys())
 
 
 @dataclass
@@ -98,7 +102,7 @@ class LiveUpdates:
         for watch in self._watches.values():
             watch.wake()
 
-    async def listen(self, entity: str, project: str, patience: float) -> AsyncIterator[dict[str, Position] | None]:
+    async def listen(self, entity: str, project: str, patience: float) -> AsyncIterator[Changes | None]:
         """Yield changed runs, at first all runs; None after `patience` seconds without a change. Ends with `close`."""
         watch = self._watches.setdefault((entity, project), _Watch())
         woken = asyncio.Event()
@@ -109,7 +113,7 @@ class LiveUpdates:
         try:
             while not self._closed:
                 now = watch.positions
-                news = {} if now is None else find_changed(reported or {}, now)
+                news: Changes = {} if now is None else find_changed(reported or {}, now)
                 if now is not None and (news or reported is None):
                     reported = now
                     yield news

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from stepwell_query.encoding import NotFinite
 from stepwell_query.errors import RunNotFoundError
 from stepwell_query.runs.fields import RUN_FIELDS
 from stepwell_query.runs.metadata import RunMetadata, read_metadata
-from stepwell_query.runs.summary_reader import read_summaries
+from stepwell_query.runs.summary_reader import Summary, read_summaries
 from stepwell_query.stored_json import json_object, object_fragment, stored_definitions, unreadable
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
@@ -29,29 +28,12 @@ def read_run(store: Store, run: RunPath, alive_since: int, not_finite: NotFinite
     documents = read_metadata(store, run.entity, run.project, [run.run_id], alive_since)
     if not documents:
         raise RunNotFoundError(run)
-    info = build_run_infos(store, documents, not_finite)[0]
-    return {**info, "summary_set": list(json_object(documents[0]["summary"]))}
+    summary = read_summaries(store, documents, not_finite)[run.run_id]
+    return {**build_run_info(documents[0], summary), "summary_set": list(json_object(documents[0]["summary"]))}
 
 
-def build_run_infos(
-    store: Store,
-    documents: Sequence[RunMetadata],
-    not_finite: NotFinite = NotFinite.TEXT,
-    keys: Collection[str] | None = None,
-) -> list[dict[str, Any]]:
-    """Return the JSON of runs of one project from their documents.
-
-    Args:
-        keys: the metrics to summarize, as they are stored; None: all.
-
-    Raises:
-        StoreError: when ClickHouse does not answer.
-    """
-    summaries = read_summaries(store, documents, not_finite, keys)
-    return [_run_info(document, summaries[document["run_id"]]) for document in documents]
-
-
-def _run_info(row: RunMetadata, summary: Mapping[str, Any]) -> dict[str, Any]:
+def build_run_info(row: RunMetadata, summary: Summary) -> dict[str, Any]:
+    """Return the JSON of a run from its metadata and summary."""
     run = RunPath(row["entity"], row["project"], row["run_id"])
     fields = {field.json_name: field.to_json(row[field.name]) for field in RUN_FIELDS}
     return {

@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from typing import Any, Final
+
+import pyarrow as pa
 
 from stepwell_query.catalog.conditions import OF_RUN, run_parameters
 from stepwell_query.catalog.progress import read_progress
-from stepwell_query.errors import SessionNotFoundError
+from stepwell_query.errors import RunDeletedError, SessionNotFoundError
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 
@@ -26,6 +29,18 @@ SELECT session, max(writer) AS writer, max(next_sequence) AS records, {_COUNTS},
 FROM {{db}}.session_activity WHERE {OF_RUN}"""
 
 
+# The ingestor's note of a session that began before its run was deleted; an earlier ingestor makes none.
+_DELETED: Final = f"""
+SELECT 1 FROM {{db}}.run_states WHERE {OF_RUN} AND scope = 'deleted' AND name = {{session:String}} LIMIT 1"""
+# Writers whose last process began while an earlier one still logged under their name, and sessions of such processes
+# that have a name with a number since.
+_SHARED: Final = f"""
+SELECT name, scope = 'numbered' AS is_session FROM {{db}}.run_states FINAL
+WHERE {OF_RUN} AND scope IN ('writer_start', 'shared_writer', 'numbered') AND number >= 0
+GROUP BY name, is_session HAVING is_session OR (count() = 2 AND min(number) = max(number))"""
+_STOP: Final = f"SELECT stop_requested FROM {{db}}.run_documents FINAL WHERE {OF_RUN}"
+
+
 def read_sessions(store: Store, run: RunPath) -> list[dict[str, Any]]:
     """Return the account of each of a run's sessions, by name.
 
@@ -33,29 +48,51 @@ def read_sessions(store: Store, run: RunPath) -> list[dict[str, Any]]:
     `dead_letters` were not, or only in part. `repeated` arrived more than once and count once; `missing` have not
     arrived. `content` is the content of `content_rows` of the rows; `differing_rows` are not stored as they were sent,
     without an entry in the dead letters, and `moved_rows` are stored at other steps than their session counted.
+    `writer_shared`: another process has logged under the writer's name at the same time. Since it showed, the rows of
+    the one that began first have a name with a number, which is then the `writer` of its session.
 
     Raises:
         RunNotFoundError: when there is no such run.
         StoreError: when ClickHouse does not answer.
     """
-    found: list[dict[str, Any]] = store.query(
-        f"{_SESSIONS} GROUP BY session ORDER BY session", run_parameters(run)
-    ).to_pylist()
+    parameters = run_parameters(run)
+    sql = f"{_SESSIONS} GROUP BY session ORDER BY session"
+    accounts, shared = store.queries([(sql, parameters), (_SHARED, parameters)])
+    found: list[dict[str, Any]] = accounts.to_pylist()
     if not found:
         read_progress(store, run)
-    return found
+    names = _shared_names(shared)
+    return [{**account, "writer_shared": _is_shared(account, names)} for account in found]
 
 
 def read_session(store: Store, run: RunPath, session: str) -> dict[str, Any]:
-    """Return the account of one session.
+    """Return the account of one session, and whether its run is to stop.
 
     Raises:
+        RunDeletedError: if the session began before its run was deleted.
         RunNotFoundError, SessionNotFoundError: while nothing of it is settled.
         StoreError: when ClickHouse does not answer.
     """
     sql = f"{_SESSIONS} AND session = {{session:String}} GROUP BY session"
-    found: list[dict[str, Any]] = store.query(sql, {**run_parameters(run), "session": session}).to_pylist()
-    if found:
-        return found[0]
+    parameters = {**run_parameters(run), "session": session}
+    of_run = run_parameters(run)
+    account, stop, shared = store.queries([(sql, parameters), (_STOP, of_run), (_SHARED, of_run)])
+    if account.num_rows:
+        found = account.to_pylist()[0]
+        return {
+            **found,
+            "stop_requested": any(stop.column("stop_requested").to_pylist()),
+            "writer_shared": _is_shared(found, _shared_names(shared)),
+        }
+    if store.query(_DELETED, parameters).num_rows:
+        raise RunDeletedError(run, session)
     read_progress(store, run)
     raise SessionNotFoundError(run, session)
+
+
+def _shared_names(shared: pa.Table) -> set[tuple[bool, str]]:
+    return {(bool(row["is_session"]), row["name"]) for row in shared.to_pylist()}
+
+
+def _is_shared(account: Mapping[str, Any], names: Set[tuple[bool, str]]) -> bool:
+    return (False, account["writer"]) in names or (True, account["session"]) in names

@@ -20,6 +20,7 @@ from stepwell_query.stored_json import json_object, json_value, read_definitions
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.clickhouse.tables import NO_WRITER
 from stepwell_schemas.limits import FLOAT64_EXACT_INT
+from stepwell_schemas.retention.figures import IS_VALUE, ORDERED, WEIGHTED_MEAN, WEIGHTED_NUMBERS
 from stepwell_schemas.rules.kinds import Kind, is_kind
 from stepwell_schemas.rules.metric_definitions import Definition, find_definition
 from stepwell_schemas.rules.writers import UNNAMED
@@ -52,25 +53,24 @@ FROM {{db}}.series WHERE {OF_RUN_IDS} AND {{keys}}
 GROUP BY run_id, key, kind HAVING min(stream) = '' ORDER BY run_id, key, kind
 """
 
-# Within `if`, since ClickHouse takes a division by a constant out of an aggregate.
+_NUMBERS: Final = WEIGHTED_NUMBERS.replace(
+    "{condition}", f"{OF_RUN_IDS} AND key IN {{keys:Array(String)}} AND {{writers}}"
+)
 # Integers that have the same float64 are ordered by their digits: the more of them, the further from 0. An integer that
 # float64 holds, and a float, have none.
 _FROM_ROWS: Final = f"""
 SELECT
-    run_id, key, argMin(value, step) AS first, min(value) AS low, max(value) AS high,
-    argMin(exact, step) AS first_text,
-    argMaxIf(exact, (value, length(exact), exact), NOT isNaN(value)) AS high_far,
-    argMinIf(exact, (-value, exact = '', length(exact), exact), NOT isNaN(value)) AS high_near,
-    argMaxIf(exact, (-value, length(exact), exact), NOT isNaN(value)) AS low_far,
-    argMinIf(exact, (value, exact = '', length(exact), exact), NOT isNaN(value)) AS low_near,
-    maxIf((value, exact = ''), NOT isNaN(value)).2 AS high_plain,
-    maxIf((-value, exact = ''), NOT isNaN(value)).2 AS low_plain,
-    avgIf(value, NOT isNaN(value)) AS sum_mean,
-    -- A sum may pass the range of float64 though no value does.
-    if(isFinite(sum_mean), sum_mean, if(isFinite(low) AND isFinite(high),
-        avgIf(if(isFinite(value), value / 18446744073709551616., value), NOT isNaN(value)
-        ) * 18446744073709551616., sum_mean)) AS mean
-FROM {{db}}.points_number FINAL WHERE {OF_RUN_IDS} AND key IN {{keys:Array(String)}} AND {{writers}}
+    run_id, key, argMinIf(value, step, {IS_VALUE}) AS first,
+    minIf(value, {IS_VALUE}) AS low, maxIf(value, {IS_VALUE}) AS high,
+    argMinIf(exact, step, {IS_VALUE}) AS first_text,
+    argMaxIf(exact, (value, length(exact), exact), {ORDERED}) AS high_far,
+    argMinIf(exact, (-value, exact = '', length(exact), exact), {ORDERED}) AS high_near,
+    argMaxIf(exact, (-value, length(exact), exact), {ORDERED}) AS low_far,
+    argMinIf(exact, (value, exact = '', length(exact), exact), {ORDERED}) AS low_near,
+    maxIf((value, exact = ''), {ORDERED}).2 AS high_plain,
+    maxIf((-value, exact = ''), {ORDERED}).2 AS low_plain,
+    {WEIGHTED_MEAN} AS mean
+FROM {_NUMBERS}
 GROUP BY run_id, key
 """
 

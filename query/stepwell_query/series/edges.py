@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from stepwell_query.catalog.conditions import OF_PROJECT
+from stepwell_query.series.segments import POINTS, Segment
 from stepwell_schemas.rollups.sql import LEVEL_BITS, LEVELS, bucket_sql
 
 
@@ -19,8 +20,24 @@ class Edge(NamedTuple):
     parent: int
 
 
+def segment_condition(segments: Sequence[Segment]) -> tuple[str, dict[str, int]]:
+    """Return the condition for the rows of segments, of points only or of rollups only, and its parameters.
+
+    Comparisons with two numbers cost ClickHouse less than sets, so this serves series that all have the same segments.
+    """
+    terms: list[str] = []
+    named: dict[str, int] = {}
+    for segment in segments:
+        table = "step" if segment.level == POINTS else "bucket"
+        first, last = (f"{table}_{end}_{len(terms)}" for end in ("first", "last"))
+        of_level = "" if segment.level == POINTS else f"level = {segment.level:d} AND "
+        terms.append(f"{of_level}{table} BETWEEN {{{first}:Int64}} AND {{{last}:Int64}}")
+        named |= {first: segment.first, last: segment.end - 1}
+    return f"({' OR '.join(terms)})", named
+
+
 def edge_condition(edges: Sequence[Edge], position: list[str], of_writers: str) -> tuple[str, dict[str, Any]]:
-    """Return the condition for edges, and its parameters.
+    """Return the condition for edges, of points or of rollups, and its parameters; a statement may have one of each.
 
     Args:
         position: the names of their fields besides run, key and writer.
@@ -33,15 +50,16 @@ def edge_condition(edges: Sequence[Edge], position: list[str], of_writers: str) 
     alike = len(ends) * len(keys) * len(writers) <= 2 * len(edges)
     series = ["key"] if len(writers) == 1 else ["key", "writer"]
     fields = [*(["run_id"] if len(runs) > 1 or not alike else []), *([] if alike else series), *position]
+    of = "point" if position == ["parent"] else "rollup"
     sql = {"level": "level", "parent": f"intDiv(bucket, {1 << LEVEL_BITS})"}
-    if position == ["parent"]:
+    if of == "point":
         sql["parent"] = bucket_sql(LEVELS[0])
     types = {"level": "UInt8", "parent": "Int64"}
     column = ", ".join(sql.get(field, field) for field in fields)
     kind = ", ".join(types.get(field, "String") for field in fields)
     values = sorted({tuple(getattr(edge, field) for field in fields) for edge in edges})
     condition = (
-        f"{OF_PROJECT} AND run_id IN {{edge_runs:Array(String)}} AND key IN {{edge_keys:Array(String)}}"
-        f" AND {of_writers} AND tuple({column}) IN {{edges:Array(Tuple({kind}))}}"
+        f"{OF_PROJECT} AND run_id IN {{{of}_runs:Array(String)}} AND key IN {{{of}_keys:Array(String)}}"
+        f" AND {of_writers} AND tuple({column}) IN {{{of}_edges:Array(Tuple({kind}))}}"
     )
-    return condition, {"edge_runs": runs, "edge_keys": keys, "edges": values}
+    return condition, {f"{of}_runs": runs, f"{of}_keys": keys, f"{of}_edges": values}

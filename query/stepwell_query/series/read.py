@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from stepwell_query.catalog.models import Activity, Document, SeriesByKey, SeriesInfo
 from stepwell_query.catalog.progress import build_progress
-from stepwell_query.catalog.series import find_series, read_documents_and_series
+from stepwell_query.catalog.retained import add_boundaries
 from stepwell_query.catalog.writers import EVERY
 from stepwell_query.errors import RequestError
+from stepwell_query.query_limits import QueryLimits
+from stepwell_query.series.known_rows import Known
 from stepwell_query.series.models import DRAWN_TABLES, Axis, RunSeries, Sampling, SeriesRequest, SeriesView
 from stepwell_query.series.smoothing import add_moving_averages
 from stepwell_query.series.targets import SeriesTarget, check_number
@@ -31,7 +33,8 @@ def read_series(
     runs: Sequence[RunPath],
     activity: Mapping[RunPath, Activity],
     request: SeriesRequest,
-    max_seconds: float,
+    limits: QueryLimits,
+    known: Known,
 ) -> list[RunSeries]:
     """Read the requested series of the runs that exist, in order; `activity` has the stored progress of each run.
 
@@ -39,30 +42,34 @@ def read_series(
         RequestError: when `x` is not a number of any run or does not support `sampling`, or when a series has too many
             rows for the sampling.
         StoreError: when ClickHouse does not answer, or a limit is reached.
+        ClientGoneError: when the client has disconnected.
     """
     _check_axis(request)
-    documents: dict[RunPath, Document] = {}
-    if _needs_documents(runs, activity, request):
-        documents, series_by_run = read_documents_and_series(store, runs, request.keys, request.writers)
-    else:
-        series_by_run = find_series(store, runs, request.keys, request.writers)
-    known = [run for run in runs if run in activity or run in documents]
-    x_names = _x_names(known, documents, request)
-    axes = find_series(store, known, x_names, EVERY) if x_names else {run: {} for run in known}
-    if request.x is not None and request.x not in _AXES and known:
-        _check_found(known, request.x, axes)
-    series = {run: _unique(series_by_run[run], request.keys) for run in known}
-    progress = {run: build_progress(activity.get(run), documents.get(run)) for run in known}
+    with_documents = _needs_documents(runs, activity, request)
+    documents, series_by_run = known.runs.read(
+        store, runs, activity, request.keys, request.writers, documents=with_documents
+    )
+    series_by_run = add_boundaries(store, series_by_run)
+    existing = [run for run in runs if run in activity or run in documents]
+    x_names = _x_names(existing, documents, request)
+    axes: SeriesByKey = {run: {} for run in existing}
+    if x_names:
+        _, axes = known.runs.read(store, existing, activity, x_names, EVERY, documents=False)
+        axes = add_boundaries(store, axes)
+    if request.x is not None and request.x not in _AXES and existing:
+        _check_found(existing, request.x, axes)
+    series = {run: _unique(series_by_run[run], request.keys) for run in existing}
+    progress = {run: build_progress(activity.get(run), documents.get(run)) for run in existing}
     targets = [
         SeriesTarget(run, info, _axis(info, axes[run], documents.get(run), request), progress[run].started_ms)
-        for run in known
+        for run in existing
         for info in series[run]
         if info.kind in DRAWN_TABLES
     ]
     check_number(len(targets), request)
-    series_views = SeriesViewBuilder(store, request, max_seconds).views(targets)
-    series_views = add_moving_averages(store, request, max_seconds, targets, series_views)
-    views: dict[RunPath, list[SeriesView]] = {run: [] for run in known}
+    series_views = SeriesViewBuilder(store, request, limits, known.rows.of(activity)).views(targets)
+    series_views = add_moving_averages(store, request, limits, targets, series_views)
+    views: dict[RunPath, list[SeriesView]] = {run: [] for run in existing}
     for target, view in zip(targets, series_views, strict=True):
         views[target.run].append(view)
     return [
@@ -74,7 +81,7 @@ def read_series(
             unknown=[key for key in dict.fromkeys(request.keys) if not series_by_run[run][key]],
             progress=progress[run],
         )
-        for run in known
+        for run in existing
     ]
 
 

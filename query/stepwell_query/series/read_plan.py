@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stepwell_query.catalog.conditions import OF_PROJECT
+from stepwell_query.catalog.conditions import OF_PROJECT, one_of, one_of_parameter
 from stepwell_query.catalog.models import SeriesInfo
-from stepwell_query.series.edges import Edge, edge_condition
+from stepwell_query.series.edges import Edge, edge_condition, segment_condition
 from stepwell_query.series.math.buckets import Int64s
 from stepwell_query.series.segments import POINTS, Segment, split_range
 from stepwell_schemas.clickhouse.tables import NO_WRITER
+from stepwell_schemas.retention.policy import KEPT_STEPS
 from stepwell_schemas.rollups.sql import LEVELS, level_for
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
@@ -63,8 +64,25 @@ class SeriesRead:
     @property
     def segments(self) -> tuple[Segment, ...]:
         """The buckets to read of each level; the bucket in which the series begins is read as a whole."""
-        low = self.step_from >> self.level << self.level if self.step_from <= self.info.first else self.step_from
-        return split_range(low, self.step_to, self.info.last, self.level)
+        begins = self.step_from <= self.info.is_drawn_from
+        low = self.step_from >> self.level << self.level if begins else self.step_from
+        return split_range(low, self.step_to, self.info.last, self.level, self.info.raw_from)
+
+    @property
+    def has_removed_rows(self) -> bool:
+        """True if retention has removed rows of the range, so that it can be read in buckets only."""
+        return self.info.kind is Kind.NUMBER and self.step_from < self.info.removed_to
+
+    def without_removed_rows(self) -> SeriesRead:
+        """Return the read in buckets that rollups can serve, over whole buckets, where rows of its range are removed.
+
+        Below the first step that has rows, the lowest level of rollups is the finest resolution.
+        """
+        if not self.has_removed_rows:
+            return self
+        low = self.step_from // KEPT_STEPS * KEPT_STEPS
+        high = self.step_to if self.step_to >= self.info.raw_from else self.step_to | KEPT_STEPS - 1
+        return replace(self, step_from=low, step_to=high, shift=max(self.shift, LEVELS[0]))
 
 
 class ReadKind(NamedTuple):
@@ -123,6 +141,9 @@ class ReadBatch:
         ]
         self._local[cells] = np.arange(len(indexes))
         self._segments = [read.segments for read in self.reads]
+        self._complete = len(self._local) == len(self.reads)
+        flags = {read.info.rewritten for read in self.reads}
+        self._alike = self._complete and len(flags) == 1 and len(set(self._segments)) == 1
         self._bounds = self._all_bounds()
 
     @property
@@ -130,7 +151,7 @@ class ReadBatch:
         """SQL of a row's cell. It uses parameters only; ClickHouse evaluates it once per distinct name in a block."""
         runs = _INDEX_OF.format("run_id", "runs") if len(self._runs) > 1 else "0"
         keys = _INDEX_OF.format("key", "keys") if len(self._keys) > 1 else "0"
-        number = f"{runs} * {len(self._keys):d} + {keys}"
+        number = keys if runs == "0" else f"{runs} * {len(self._keys):d} + {keys}"
         if self.several_writers:
             number = f"({number}) * {len(self._writers):d} + {_INDEX_OF.format('writer', 'writers')}"
         return f"toUInt32({number}) AS cell"
@@ -158,17 +179,18 @@ class ReadBatch:
     def parameters(self) -> dict[str, Any]:
         """Return the parameters that name the project, the runs and the keys."""
         first = self.reads[0].run
-        writers: dict[str, Any] = {}
-        if self.several_writers:
-            writers = {"writers": self._writers}
-        elif self._writers != [UNNAMED]:
-            writers = {"writer": self._writers[0]}
-        return {"entity": first.entity, "project": first.project, "runs": self._runs, "keys": self._keys, **writers}
+        return {
+            "entity": first.entity,
+            "project": first.project,
+            **one_of_parameter("run_id", "runs", self._runs),
+            **one_of_parameter("key", "keys", self._keys),
+            **one_of_parameter("writer", "writers", self._writers),
+        }
 
     def chosen(self) -> tuple[str, dict[str, Any]]:
         """Return the condition that selects the series, and its parameters."""
-        if len(self._local) == len(self.reads):
-            series = "run_id IN {runs:Array(String)} AND key IN {keys:Array(String)}"
+        if self._complete:
+            series = f"{one_of('run_id', 'runs', self._runs)} AND {one_of('key', 'keys', self._keys)}"
             return f"{OF_PROJECT} AND {series} AND {self._of_writers}", {}
         if self.several_writers:
             series = "(run_id, key, writer) IN {series:Array(Tuple(String, String, String))}"
@@ -179,9 +201,7 @@ class ReadBatch:
 
     @property
     def _of_writers(self) -> str:
-        if self.several_writers:
-            return "writer IN {writers:Array(String)}"
-        return NO_WRITER if self._writers == [UNNAMED] else "writer = {writer:String}"
+        return NO_WRITER if self._writers == [UNNAMED] else one_of("writer", "writers", self._writers)
 
     def range(self) -> dict[str, int]:
         """Return the parameters of the smallest range of steps that contains all reads."""
@@ -199,6 +219,19 @@ class ReadBatch:
         """Return the index in this batch of the read that each row belongs to, by the rows' cells."""
         indexes: Int64s = self._local[cells]
         return indexes
+
+    def common(self, *, points: bool) -> tuple[str, dict[str, Any]] | None:
+        """Return a condition for all rows to read, points or rollups, if all series have the same segments; else None.
+
+        The condition is empty if there are no such rows.
+        """
+        if not self._alike:
+            return None
+        segments = [segment for segment in self._segments[0] if (segment.level == POINTS) == points]
+        if not segments:
+            return "", {}
+        condition, named = segment_condition(segments)
+        return f"{self.chosen()[0]} AND {condition}", named
 
     def extent(self, level: int) -> tuple[int, int] | None:
         """Return the first and the last bucket of a level that any read needs; None if no read needs one."""

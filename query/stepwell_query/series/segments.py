@@ -29,7 +29,7 @@ class Segment(NamedTuple):
 
 
 @lru_cache(4_096)
-def split_range(step_from: int, step_to: int, last_step: int, level: int) -> tuple[Segment, ...]:
+def split_range(step_from: int, step_to: int, last_step: int, level: int, removed_to: int = 0) -> tuple[Segment, ...]:
     """Split the steps `step_from`..`step_to` (both included) into ascending segments of `level` and finer levels.
 
     The segments contain each step exactly once, and of rollups only closed buckets. At most two segments have the same
@@ -40,6 +40,8 @@ def split_range(step_from: int, step_to: int, last_step: int, level: int) -> tup
         step_to: the last step.
         last_step: the last step of the series.
         level: one of LEVELS, or POINTS.
+        removed_to: the step below which retention has removed the points, after it stored the rows of all buckets of
+            the lowest level.
     """
     if step_from > step_to:
         return ()
@@ -47,9 +49,12 @@ def split_range(step_from: int, step_to: int, last_step: int, level: int) -> tup
         return (Segment(POINTS, step_from, step_to + 1),)
     below = max((lower for lower in LEVELS if lower < level), default=POINTS)
     first = -(-step_from >> level)
-    end = min((step_to + 1) >> level, closed(level, last_step))
+    end_closed = closed(level, last_step)
+    if below == POINTS:
+        end_closed = max(end_closed, removed_to >> level)
+    end = min((step_to + 1) >> level, end_closed)
     if first >= end:
-        return split_range(step_from, step_to, last_step, below)
-    head = split_range(step_from, (first << level) - 1, last_step, below)
-    tail = split_range(end << level, step_to, last_step, below)
+        return split_range(step_from, step_to, last_step, below, removed_to)
+    head = split_range(step_from, (first << level) - 1, last_step, below, removed_to)
+    tail = split_range(end << level, step_to, last_step, below, removed_to)
     return (*head, Segment(level, first, end), *tail)

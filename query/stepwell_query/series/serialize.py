@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stepwell_query.catalog.models import SeriesInfo
+from stepwell_query.catalog.retained import raw_from_json
 from stepwell_query.encoding import NotFinite, json_float, json_floats
 from stepwell_query.series.models import RunSeries, Sampling, SeriesView
 from stepwell_schemas.rules.keys import fold_key
@@ -50,6 +51,7 @@ def _view_json(view: SeriesView, non_finite: NotFinite) -> dict[str, Any]:
         "x_width": None if view.x_width is None else json_float(view.x_width, non_finite),
         "first_step": view.info.first,
         "last_step": view.info.last,
+        **raw_from_json([view.info]),
         "count": view.count,
         "nan_count": view.nan_count,
         "x_axis": view.x,

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from stepwell_query.query_limits import QueryLimits
 from stepwell_query.series.bucket_reader import BucketReader
 from stepwell_query.series.math.bucketing import BucketPlan
 from stepwell_query.series.math.buckets import Buckets, Float64s, concatenate
@@ -27,7 +28,7 @@ SMOOTHED_ROWS_ALL: Final = 4_000_000
 def add_moving_averages(
     store: Store,
     request: SeriesRequest,
-    max_seconds: float,
+    limits: QueryLimits,
     targets: Sequence[SeriesTarget],
     views: Sequence[SeriesView],
 ) -> list[SeriesView]:
@@ -37,7 +38,7 @@ def add_moving_averages(
         return list(views)
     limit = min(SMOOTHED_ROWS, SMOOTHED_ROWS_ALL // len(drawn))
     planned = [_plan_reads(targets[index], views[index].plan, limit) for index in drawn]
-    reader = BucketReader(store, max_seconds)
+    reader = BucketReader(store, limits)
     parts = [_read(reader, [pair[number] for pair in planned]) for number in (0, 1)]
     buckets = concatenate(parts)
     averages = moving_averages(buckets, len(drawn), _weights(request, [targets[index].info.rows for index in drawn]))
@@ -57,13 +58,15 @@ def _weights(request: SeriesRequest, rows: Sequence[int]) -> Float64s:
 def _plan_reads(target: SeriesTarget, plan: BucketPlan, limit: int) -> tuple[SeriesRead | None, SeriesRead]:
     """Return the reads before a view's range and within it, each with the finest buckets that the limit allows."""
     info = target.info
-    coarse = finest_level(plan.last - info.first + 1, info.rows, limit)
+    first = info.is_drawn_from
+    coarse = finest_level(plan.last - first + 1, info.rows, limit)
     fine = finest_level(plan.last - plan.first + 1, info.rows, limit)
     cut = plan.first >> coarse << coarse
-    if fine >= coarse or cut <= info.first:
-        return None, SeriesRead(target.run, info, info.first, plan.last, min(fine, coarse))
-    before = SeriesRead(target.run, info, info.first, cut - 1, coarse)
-    return before, SeriesRead(target.run, info, cut, plan.last, fine)
+    if fine >= coarse or cut <= first:
+        return None, SeriesRead(target.run, info, first, plan.last, min(fine, coarse)).without_removed_rows()
+    before = SeriesRead(target.run, info, first, cut - 1, coarse)
+    within = SeriesRead(target.run, info, cut, plan.last, fine)
+    return before.without_removed_rows(), within.without_removed_rows()
 
 
 def _read(reader: BucketReader, reads: Sequence[SeriesRead | None]) -> Buckets:

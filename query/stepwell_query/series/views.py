@@ -10,7 +10,9 @@ import numpy as np
 
 from stepwell_query.catalog.models import SeriesInfo
 from stepwell_query.errors import RequestError
+from stepwell_query.query_limits import QueryLimits
 from stepwell_query.series.bucket_reader import BucketReader
+from stepwell_query.series.known_rows import RunRows
 from stepwell_query.series.math.bucketing import BucketPlan, bucket_plan, clip, limit_point_reads
 from stepwell_query.series.math.buckets import Buckets, Int64s, concatenate
 from stepwell_query.series.math.lttb import BUCKETS_A_POINT, candidates, largest_triangles
@@ -35,12 +37,13 @@ _MILLISECONDS: Final = 1_000.0
 
 
 class SeriesViewBuilder:
-    """Builds views of any number of series with a few statements in total."""
+    """Builds views of any number of series with a few statements in total; `known` as of `BucketReader`."""
 
-    def __init__(self, store: Store, request: SeriesRequest, max_seconds: float) -> None:
+    def __init__(self, store: Store, request: SeriesRequest, limits: QueryLimits, known: RunRows | None = None) -> None:
         self._store = store
+        self._known = known
         self._request = request
-        self._max_seconds = max_seconds
+        self._limits = limits
 
     def views(self, targets: Sequence[SeriesTarget]) -> list[SeriesView]:
         """Return a view of each series, in order. Raises: RequestError, StoreError."""
@@ -61,24 +64,28 @@ class SeriesViewBuilder:
         """Return the requested steps of a series; None if it has none of them, or if its run lacks the x axis."""
         if target.x is None:
             return None
-        return clip(target.info.first, target.info.last, self._request.step_from, self._request.step_to)
+        return clip(target.info.is_drawn_from, target.info.last, self._request.step_from, self._request.step_to)
 
     def _over_metrics(self, targets: Sequence[SeriesTarget]) -> list[SeriesView]:
-        return XYViewBuilder(self._store, self._request, self._max_seconds).views(targets)
+        return XYViewBuilder(self._store, self._request, self._limits).views(targets)
 
     def _over_steps(self, targets: Sequence[SeriesTarget]) -> list[SeriesView]:
         sampling, points = self._request.sampling, self._request.points
         reader = BucketReader(
             self._store,
-            self._max_seconds,
+            self._limits,
             times=any(target.x != Axis.STEP for target in targets),
             extremes=sampling is Sampling.LTTB,
+            known=self._known,
         )
         if sampling is Sampling.RAW:
             return _views(targets, self._raw(reader, targets), sampling, points)
         buckets = points * BUCKETS_A_POINT if sampling is Sampling.LTTB else points
         bucketed = self._rows_of_few(reader, self._bucketed(reader, targets, buckets))
         long = np.flatnonzero(bucketed.counts > points)
+        if sampling is Sampling.RANDOM:
+            # Of rows that are removed, none can be drawn; their series are views of buckets.
+            long = long[[not bucketed.reads[index].has_removed_rows for index in long]]
         if sampling is Sampling.BUCKETS or not len(long):
             return _views(targets, bucketed, sampling, points)
         chosen = bucketed.buckets.take(np.isin(bucketed.buckets.owner, long))
@@ -90,8 +97,11 @@ class SeriesViewBuilder:
         return _views(targets, replace(bucketed, buckets=concatenate([others, rows])), sampling, points)
 
     def _raw(self, reader: BucketReader, targets: Sequence[SeriesTarget]) -> _ReadResult:
+        extents = [(target, self._extent(target)) for target in targets]
         reads = [
-            SeriesRead(target.run, target.info, *extent, 0) for target in targets if (extent := self._extent(target))
+            SeriesRead(target.run, target.info, max(extent[0], target.info.has_rows_from), extent[1], 0)
+            for target, extent in extents
+            if extent
         ]
         result = _ReadResult.from_buckets(reads, reader.read(reads, POINTS_MAX + 1))
         check_raw(reads, result.counts)
@@ -104,14 +114,21 @@ class SeriesViewBuilder:
         # Booleans have no rollups, and requests for thousands of them are not expected.
         shifts = [read.shift if read.info.kind is Kind.NUMBER else 0 for read in reads]
         raised = limit_point_reads(shifts, [read.rows for read in reads], LEVELS[0], POINT_ROWS)
-        reads = [replace(read, shift=max(shift, read.shift)) for read, shift in zip(reads, raised, strict=True)]
+        reads = [
+            replace(read, shift=max(shift, read.shift)).without_removed_rows()
+            for read, shift in zip(reads, raised, strict=True)
+        ]
         return _ReadResult.from_buckets(reads, reader.read(reads))
 
     def _rows_of_few(self, reader: BucketReader, result: _ReadResult) -> _ReadResult:
         """Replace buckets by rows for series that turned out to have at most `points` rows in the range."""
         reads = list(result.reads)
         points = self._request.points
-        few = [index for index, read in enumerate(reads) if read.shift and result.counts[index] <= points]
+        few = [
+            index
+            for index, read in enumerate(reads)
+            if read.shift and result.counts[index] <= points and not read.has_removed_rows
+        ]
         if not few:
             return result
         for index in few:
@@ -155,12 +172,19 @@ def _views(targets: Sequence[SeriesTarget], result: _ReadResult, sampling: Sampl
             target.info,
             BucketPlan(read.step_from, read.step_to, read.shift),
             _points(target, part),
-            Sampling.RAW if counts[index] <= points else sampling,
+            _used_sampling(read, sampling, few=counts[index] <= points),
             counts[index],
             nans[index],
         )
         for index, (target, read, part) in enumerate(zip(targets, result.reads, parts, strict=True))
     ]
+
+
+def _used_sampling(read: SeriesRead, sampling: Sampling, *, few: bool) -> Sampling:
+    """Return the method that a view is the result of."""
+    if not read.has_removed_rows:
+        return Sampling.RAW if few else sampling
+    return Sampling.BUCKETS if few or sampling is Sampling.RANDOM else sampling
 
 
 def _points(target: SeriesTarget, buckets: Buckets) -> Points:

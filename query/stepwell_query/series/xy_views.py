@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from stepwell_query.catalog.models import SeriesInfo
+from stepwell_query.query_limits import QueryLimits
 from stepwell_query.series.bucket_reader import BucketReader
 from stepwell_query.series.math.bucketing import BucketPlan, bucket_shift, clip
 from stepwell_query.series.math.buckets import Buckets
@@ -46,8 +47,8 @@ class _Pair:
 class XYViewBuilder:
     """Builds views of series over other metrics."""
 
-    def __init__(self, store: Store, request: SeriesRequest, max_seconds: float) -> None:
-        self._reader = BucketReader(store, max_seconds)
+    def __init__(self, store: Store, request: SeriesRequest, limits: QueryLimits) -> None:
+        self._reader = BucketReader(store, limits)
         self._request = request
 
     def views(self, targets: Sequence[SeriesTarget]) -> list[SeriesView]:
@@ -66,7 +67,9 @@ class XYViewBuilder:
     def _pair(self, target: SeriesTarget) -> _Pair | None:
         """Return the reads of a series and its x axis; None if their steps do not overlap in the range."""
         assert isinstance(target.x, SeriesInfo)  # noqa: S101 - the caller passes only such targets
-        first, last = max(target.info.first, target.x.first), min(target.info.last, target.x.last)
+        raw = self._request.sampling is Sampling.RAW
+        begins = [info.has_rows_from if raw else info.is_drawn_from for info in (target.info, target.x)]
+        first, last = max(begins), min(target.info.last, target.x.last)
         extent = clip(first, last, self._request.step_from, self._request.step_to)
         if extent is None:
             return None
@@ -74,6 +77,8 @@ class XYViewBuilder:
         return _Pair(target, y, x)
 
     def _choose_method(self, pair: _Pair, share: int) -> Callable[[list[_Pair]], list[SeriesView]]:
+        if pair.y.has_removed_rows or pair.x.has_removed_rows:
+            return self._by_buckets
         if pair.y.rows + pair.x.rows <= share:
             return self._join_all_rows
         if pair.y.rows <= min(LOOKUP_ROWS, pair.x.rows):
@@ -110,7 +115,10 @@ class XYViewBuilder:
         return [_view(pair, bucket_by_x(*xy, points), 0) for pair, xy in zip(pairs, joined, strict=True)]
 
     def _by_buckets(self, pairs: list[_Pair]) -> list[SeriesView]:
-        shifts = [bucket_shift(pair.y.step_from, pair.y.step_to, self._request.points) for pair in pairs]
+        pairs = [_over_whole_buckets(pair) for pair in pairs]
+        shifts = [
+            max(bucket_shift(pair.y.step_from, pair.y.step_to, self._request.points), pair.y.shift) for pair in pairs
+        ]
         views: dict[int, SeriesView] = {}
         for shift in sorted(set(shifts)):
             indexes = [index for index, own in enumerate(shifts) if own == shift]
@@ -121,6 +129,14 @@ class XYViewBuilder:
             for index, pair, part, x in zip(indexes, chosen, rows, axis_indexes, strict=True):
                 views[index] = _view(pair, sort_by_x(*join_on_step(part, axes[x], shift)), shift)
         return [views[index] for index in range(len(pairs))]
+
+
+def _over_whole_buckets(pair: _Pair) -> _Pair:
+    """Return a pair whose reads have the same steps and buckets, if rows of either are removed."""
+    y, x = pair.y.without_removed_rows(), pair.x.without_removed_rows()
+    low, high, shift = min(y.step_from, x.step_from), max(y.step_to, x.step_to), max(y.shift, x.shift)
+    whole = [replace(read, step_from=low, step_to=high, shift=shift) for read in (pair.y, pair.x)]
+    return replace(pair, y=whole[0], x=whole[1])
 
 
 def _distinct(reads: Sequence[SeriesRead]) -> tuple[list[SeriesRead], list[int]]:

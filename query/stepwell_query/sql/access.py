@@ -11,14 +11,21 @@ if needed) and its syntax tree (`EXPLAIN AST`). ClickHouse's setting `readonly` 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Final
 
 from stepwell_query.errors import SqlRefusedError
-from stepwell_query.sql.functions import ASKED_BY_TOOLS, FORMAT_FUNCTIONS, NAMING_FUNCTIONS, PLAIN_FORMATS, REACHING_OUT
+from stepwell_query.sql.functions import (
+    ASKED_BY_TOOLS,
+    COUNTING_FORMATS,
+    FORMAT_FUNCTIONS,
+    NAMING_FUNCTIONS,
+    PLAIN_FORMATS,
+    REACHING_OUT,
+)
 from stepwell_query.sql.show import check_show
-from stepwell_schemas.clickhouse.tables import PUBLIC_VIEWS
+from stepwell_schemas.clickhouse.tables import ACCESS_TABLES, PUBLIC_VIEWS
 
 _IN: Final = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?")
 _ROOTS: Final = frozenset(
@@ -41,6 +48,14 @@ _SYSTEM_TABLES: Final = frozenset(
 )
 """Tables of the database `system` that guests may read: descriptions of tables, types and functions. Not included are
 other users and their statements, the activity of the server, and the paths of its files."""
+
+_SCOPED_SYSTEM_TABLES: Final = _SYSTEM_TABLES - {
+    *("data_skipping_indices", "projections", "parts", "clusters", "dictionaries", "completions", "views")
+}
+"""Those without sizes of tables or names of others. `scope` filters the rows of `databases`, `tables` and `columns`."""
+
+_SCOPED_EXPLAIN: Final = frozenset({"EXPLAIN SYNTAX", "EXPLAIN QUERY TREE"})
+"""The others print how many parts, granules and rows a statement would read, those of other projects among them."""
 
 _INFORMATION_SCHEMA: Final = "information_schema"
 _QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.|'')*'|`(?P<name>(?:[^`\\]|\\.|``)*)`", re.DOTALL)
@@ -67,6 +82,8 @@ class AccessRules:
         roots: the kinds of statements.
         formats: True if a statement may have a FORMAT clause.
         spared: functions that are allowed although they access more than their arguments.
+        scoped: only the public views may be read, and nothing may be counted that others own.
+        hidden: names of tables that may not be read.
     """
 
     database: str
@@ -75,6 +92,8 @@ class AccessRules:
     roots: frozenset[str] = _ROOTS
     formats: bool = False
     spared: re.Pattern[str] = re.compile(r"(?!)")
+    scoped: bool = False
+    hidden: frozenset[str] = ACCESS_TABLES
 
     def allows_table(self, name: str) -> bool:
         """Return True if a table may be read; `name` is from the syntax tree, with or without a database."""
@@ -86,19 +105,38 @@ class AccessRules:
             return table in self.system
         if database.lower() == _INFORMATION_SCHEMA:
             return bool(self.system)
+        # A name without a database may be that of a common table expression, which hides no table of this name.
+        if table in self.hidden or (self.scoped and len(parts) == 2 and table not in PUBLIC_VIEWS):
+            return False
         return (self.sole_database is None or database == self.sole_database) and _PLAIN_NAME.fullmatch(
             table
         ) is not None
 
 
-def api_access(database: str) -> AccessRules:
-    """Return the rules of `/api/v1/sql`: one database."""
-    return AccessRules(database, database)
+def api_access(database: str, tables: Collection[str] | None = None) -> AccessRules:
+    """Return the rules of `/api/v1/sql`: one database.
+
+    `tables` has the names of its tables, if an identity may not read all rows.
+    """
+    if tables is None:
+        return AccessRules(database, database)
+    return AccessRules(database, database, scoped=True, hidden=_hidden(tables))
 
 
 def guest_access(database: str) -> AccessRules:
     """Return the rules of guests of the ClickHouse port; names without a database are looked up in `database`."""
     return AccessRules(database, None, _SYSTEM_TABLES, _GUEST_ROOTS, formats=True, spared=ASKED_BY_TOOLS)
+
+
+def scoped_guest_access(database: str, own: str, tables: Collection[str]) -> AccessRules:
+    """Return the rules of guests who may not read all rows: the public views of the database `own`, with `tables`."""
+    spared = ASKED_BY_TOOLS
+    system = _SCOPED_SYSTEM_TABLES
+    return AccessRules(database, own, system, _GUEST_ROOTS, True, spared, scoped=True, hidden=_hidden(tables))
+
+
+def _hidden(tables: Collection[str]) -> frozenset[str]:
+    return (ACCESS_TABLES | set(tables)) - set(PUBLIC_VIEWS)
 
 
 @dataclass(slots=True)
@@ -141,7 +179,7 @@ def check_canonical(sql: str, allowed: AccessRules) -> tuple[str, str | None]:
         raise SqlRefusedError(sql, "chooses its own format", "leave FORMAT out, and choose by format= or Accept")
     # Names that are also keywords, such as Null, are in backquotes.
     name = sql[chosen.start("name") : chosen.end("name")].strip("`")
-    if name not in PLAIN_FORMATS:
+    if name not in PLAIN_FORMATS or (allowed.scoped and name in COUNTING_FORMATS):
         raise _refused_format(sql, name)
     return sql[: chosen.start()], name
 
@@ -220,7 +258,7 @@ def _check_function(sql: str, node: Node, allowed: AccessRules, forbidden: Set[s
         # The right side of IN may be a table, which the tree shows as a plain identifier.
         arguments = node.children[0].children[1:] if node.children else []
         for argument in arguments:
-            if argument.kind == "Identifier" and "." in argument.text:
+            if argument.kind == "Identifier" and ("." in argument.text or argument.text in allowed.hidden):
                 _check_table(sql, argument.text, allowed)
 
 
@@ -270,7 +308,10 @@ def _check_root(sql: str, root: Node, allowed: AccessRules) -> None:
     match root.kind:
         case "Explain" if root.text == "EXPLAIN AST":
             raise SqlRefusedError(sql, "prints a syntax tree", "send EXPLAIN SYNTAX, or EXPLAIN QUERY TREE")
-        case "ShowTables" if allowed.sole_database is not None:
+        case "Explain" if allowed.scoped and root.text not in _SCOPED_EXPLAIN:
+            rule = f"is {root.text}, which would count rows of projects that you may not read"
+            raise SqlRefusedError(sql, rule, "send EXPLAIN SYNTAX, or EXPLAIN QUERY TREE")
+        case "ShowTables" if allowed.sole_database is not None and not allowed.system:
             if not sql.startswith(("SHOW TABLES", "SHOW FULL TABLES")) or named not in ([], [allowed.sole_database]):
                 raise SqlRefusedError(sql, "shows what is not in Stepwell's database", _READ_REMEDY)
         case "ShowTables" if sql.startswith(_NOT_SHOWN):

@@ -18,7 +18,9 @@ from stepwell_query.settings import QuerySettings
 from stepwell_query.slots import SlotLimits
 from stepwell_query.sql.access import api_access, check_canonical, check_tree
 from stepwell_query.sql.functions import FORBIDDEN_NAMES_SQL
+from stepwell_query.sql.guard import guard_rows
 from stepwell_query.sql.hints import find_remedy
+from stepwell_query.sql.scope import RowScope
 from stepwell_query.sql.show import show_public_views
 from stepwell_schemas.clickhouse.errors import is_over_query_limit
 from stepwell_schemas.clickhouse.store import Store
@@ -52,27 +54,38 @@ _LIMITS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A checked, read-only statement; `sql` is as formatted by ClickHouse, `mark` identifies it while it runs."""
+    """A checked, read-only statement.
+
+    Attributes:
+        sql: the text as formatted by ClickHouse.
+        mark: identifies it while it runs.
+        session: the settings under which it runs, which filter rows.
+    """
 
     sql: str
     parameters: Mapping[str, Any]
     mark: str
+    session: Mapping[str, str] = field(default_factory=dict)
     gone: Event = field(default_factory=Event)
     ended: Event = field(default_factory=Event)
 
 
-def prepare(store: Store, sql: str, parameters: Mapping[str, Any]) -> Statement:
+def prepare(store: Store, sql: str, parameters: Mapping[str, Any], scope: RowScope | None = None) -> Statement:
     """Check a statement; ClickHouse parses it, as a value and then by `EXPLAIN AST`, but does not run it.
 
+    `scope` has the rows that it may see; None: all rows.
+
     Raises:
-        SqlRefusedError: when it is not a statement, or does more than read Stepwell's database.
+        SqlRefusedError: when it is not a statement, does more than read Stepwell's database, or its rows can't be
+            filtered.
         StoreError: when ClickHouse does not answer.
     """
     if len(sql) > SQL_MAX_CHARS:
         raise SqlRefusedError(sql, f"is longer than {SQL_MAX_CHARS:,} characters", "send values as parameters")
     _check_parameters(parameters)
     canonical = _canonical(store, sql)
-    allowed = api_access(store.database)
+    guard = None if scope is None or not scope.applies_to(canonical) else guard_rows(store, scope)
+    allowed = api_access(store.database, None if guard is None else guard.tables)
     check_canonical(canonical, allowed)
     used = {name: value for name, value in parameters.items() if f"{{{name}:" in canonical}
     try:
@@ -81,7 +94,8 @@ def prepare(store: Store, sql: str, parameters: Mapping[str, Any]) -> Statement:
     except StoreRejectedError as error:
         raise _refusal(canonical, error) from error
     check_tree(canonical, printed, allowed, _forbidden_names(store))
-    return Statement(show_public_views(canonical), used, uuid.uuid4().hex)
+    session = {} if guard is None else guard.settings
+    return Statement(show_public_views(canonical), used, uuid.uuid4().hex, session)
 
 
 def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table:
@@ -102,7 +116,7 @@ def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table
         if statement.gone.is_set():
             raise ClientGoneError
         # Not streamed: a limit that is exceeded midway must not result in a partial answer.
-        answer = store.query_bytes(f"{statement.sql} {limits}", statement.parameters, "Arrow")
+        answer = store.query_bytes(f"{statement.sql} {limits}", statement.parameters, "Arrow", statement.session)
     except StoreError as error:
         if not is_over_query_limit(error):
             if isinstance(error, StoreUnavailableError) and error.code != _CANCELLED_CODE:

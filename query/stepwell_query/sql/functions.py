@@ -85,6 +85,9 @@ PLAIN_FORMATS: Final = frozenset(
 )
 """Formats without a schema, template or registry, allowed for answers and as arguments of functions."""
 
+COUNTING_FORMATS: Final = frozenset({"JSONEachRowWithProgress"})
+"""Those that also report how many rows were read, among them rows that filters left out."""
+
 FORMAT_FUNCTIONS: Final = frozenset({"formatrow", "formatrownonewline"})
 """Functions whose first argument names a format."""
 

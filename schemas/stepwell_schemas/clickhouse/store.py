@@ -135,12 +135,23 @@ class Store:
             for batch in batches:
                 yield valid_batch(batch)
 
-    def query_bytes(self, sql: str, parameters: Parameters | None = None, fmt: str = "JSON") -> bytes:
-        """Return the result of a query in one of ClickHouse's output formats."""
+    def query_bytes(
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        fmt: str = "JSON",
+        settings: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Return the result of a query in one of ClickHouse's output formats.
+
+        `settings` are those of the session during the query, as far as the server's version has them: they hold for
+        all of the query, and no clause of it comes before them.
+        """
         if not fmt.isalnum():
             raise StoreRejectedError(f"{fmt!r} is not a format of ClickHouse")
         with self._client() as client:
-            return client.raw_query(self._text(sql), _dict(parameters), fmt=fmt)
+            known = _known_settings(client, settings) if settings else None
+            return client.raw_query(self._text(sql), _dict(parameters), known, fmt=fmt)
 
     def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
         """Insert rows into a table of the database; columns match by name, missing ones get their default.
@@ -272,7 +283,7 @@ def connect(
     return Store(dsn, database, pool_size, settings or {})
 
 
-def _known_settings(client: Client, settings: Mapping[str, str | int]) -> dict[str, str | int]:
+def _known_settings(client: Client, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return those settings that the server's version has; it refuses others."""
     return {name: value for name, value in settings.items() if name in client.server_settings}
 

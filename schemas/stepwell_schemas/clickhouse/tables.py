@@ -7,8 +7,26 @@ from typing import Final
 
 from stepwell_schemas.rules.kinds import MEDIA_KINDS, Kind
 
-PUBLIC_VIEWS: Final = ("runs", "metrics", "numbers", "strings", "bools", "others", "media", "step_conflicts")
+PUBLIC_VIEWS: Final = (
+    "runs",
+    "metrics",
+    "numbers",
+    "strings",
+    "bools",
+    "others",
+    "media",
+    "step_conflicts",
+    "retention",
+    "audit",
+)
 """The views that docs/sql.md describes; the tables that they read may change with any version."""
+
+ACCESS_TABLES: Final = frozenset({"access_keys", "access_key_uses", "audit_events", "ended_sessions"})
+"""Tables of access control and of the audit log. They do not follow from the log of events, so a rebuild leaves them
+alone; no statement of a user reads them by name."""
+
+RETENTION_TABLES: Final = frozenset({"retention_policies", "retention_runs"})
+"""Policies of retention and the passes that carried them out. They do not follow from the log of events either."""
 
 POINT_TABLES: Final[Mapping[Kind, str]] = {
     Kind.NUMBER: "points_number",

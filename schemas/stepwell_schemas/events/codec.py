@@ -87,6 +87,11 @@ def _by_fingerprint() -> Mapping[bytes, tuple[type[Event], Schema]]:
     return known
 
 
+def known_fingerprints() -> frozenset[bytes]:
+    """Return the fingerprints of all events, of this version and of earlier ones."""
+    return frozenset(_by_fingerprint())
+
+
 @cache
 def _by_full_name() -> Mapping[str, type[Event]]:
     return {_full_name(parsed_schema(event_type.name)): event_type for event_type in EVENT_TYPES}

@@ -212,6 +212,12 @@ class RunUpdated(Event):
     notes: str | None = None
     display_name: str | None = None
     metrics: list[MetricDefinition] = []
+    group: str | None = None
+    job_type: str | None = None
+    stop_requested: bool | None = None
+    tags_add: list[str] = []
+    tags_remove: list[str] = []
+    edited: bool = False
 
 
 class MediaChunk(Event):
@@ -236,4 +242,12 @@ class RunFinished(Event):
     state: Literal["finished", "failed", "killed", "crashed"] = "finished"
 
 
-EVENT_TYPES: Sequence[type[Event]] = (RunStarted, LogBatch, LogEvent, RunUpdated, MediaChunk, RunFinished)
+class RunDeleted(Event):
+    """A run is deleted, with everything that was recorded of it before this event."""
+
+    name = "RunDeleted"
+
+    reason: str = ""
+
+
+EVENT_TYPES: Sequence[type[Event]] = (RunStarted, LogBatch, LogEvent, RunUpdated, MediaChunk, RunFinished, RunDeleted)

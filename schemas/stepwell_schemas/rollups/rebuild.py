@@ -35,8 +35,10 @@ _SPILL_BYTES: Final = 1_000_000_000
 _VERSION: Final = f"{{versions:Array(UInt64)}}[indexOf({RUNS_PARAMETER}, (entity, project, run_id))]"
 BUCKET_ID: Final = f"{SERIES}, bucket"
 _REACHED: Final = (
-    f"(SELECT {SERIES}, max(last_step) AS reached FROM {{db}}.series WHERE kind = 'number' AND {RUNS_CONDITION}"
-    f" GROUP BY {SERIES}) AS reached_by"
+    f"(SELECT {SERIES}, reached, raw_from, curves_from FROM"
+    f" (SELECT {SERIES}, max(last_step) AS reached FROM {{db}}.series WHERE kind = 'number' AND {RUNS_CONDITION}"
+    f" GROUP BY {SERIES}) AS s LEFT JOIN (SELECT * FROM {{db}}.retention WHERE {RUNS_CONDITION}) AS r"
+    " USING (entity, project, run_id, writer)) AS reached_by"
 )
 
 
@@ -179,6 +181,8 @@ def _before_end(buckets: BucketRange, rows: str) -> str:
     return (
         f"SELECT {columns} FROM {rows} INNER JOIN {_REACHED} USING ({SERIES})"
         f" WHERE bucket < bitShiftRight(reached, {buckets.level})"
+        # Rows of buckets whose points, or rows of the level below, retention has removed can't be computed again.
+        f" AND bitShiftLeft(bucket, {buckets.level}) >= {'raw_from' if buckets.below is None else 'curves_from'}"
     )
 
 
@@ -200,4 +204,6 @@ def _superfluous(buckets: BucketRange) -> str:
         f" AND bucket BETWEEN {{first:Int64}} AND {{last:Int64}} AND version <= {_VERSION}"
         f" AND ({BUCKET_ID}) NOT IN (SELECT {SERIES}, {bucket_sql(buckets.level, buckets.below)} FROM {{db}}.{source}"
         f" WHERE {level} AND {_within(buckets)})"
+        " AND (entity, project, run_id, writer) NOT IN"
+        f" (SELECT entity, project, run_id, writer FROM {{db}}.retained_steps WHERE {RUNS_CONDITION})"
     )

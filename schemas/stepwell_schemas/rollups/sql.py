@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
+from stepwell_schemas.clickhouse.tables import RUNS_CONDITION
 from stepwell_schemas.rules.identifiers import RunPath
 
 LEVELS: Final = (7, 12, 17, 22, 27)
@@ -86,7 +87,8 @@ def computing(level: int, below: int | None, chosen: Sequence[Buckets], version:
     `below` is the level to compute from, None for points. The caller must ensure that the buckets are closed and that
     the buckets of the level below are stored.
     """
-    conditions, parameters = [], {"version": version}
+    conditions: list[str] = []
+    parameters: dict[str, Any] = {"version": version}
     for number, one in enumerate(chosen):
         given = {**one.path._asdict(), "writer": one.writer, "keys": list(one.keys), "buckets": list(one.buckets)}
         parameters |= {f"{name}_{number}": value for name, value in given.items()}
@@ -96,7 +98,22 @@ def computing(level: int, below: int | None, chosen: Sequence[Buckets], version:
             f" AND writer = {{writer_{number}:String}}"
             f" AND {bucket_sql(level, below)} IN {{buckets_{number}:Array(Int64)}})"
         )
-    return Statement(storing(computed(level, below, " OR ".join(conditions)), "{version:UInt64}"), parameters)
+    rows = computed(level, below, " OR ".join(conditions))
+    if below is None:
+        rows = _above_boundaries(rows, level)
+        parameters["runs"] = sorted({tuple(one.path) for one in chosen})
+    return Statement(storing(rows, "{version:UInt64}"), parameters)
+
+
+def _above_boundaries(rows: str, level: int) -> str:
+    """Return the rows of a SELECT without buckets some of whose points retention has removed: their rows stay.
+
+    The condition is part of the statement, so that no deletion comes between its check and the points that it reads.
+    """
+    writer = "(entity, project, run_id, writer)"
+    boundaries = f"SELECT groupArray(({writer}, raw_from)) FROM {{db}}.retained_steps WHERE {RUNS_CONDITION}"
+    lies_below = f"one -> one.1 = {writer} AND bucket < intDiv(one.2, {1 << level})"
+    return f"SELECT * FROM ({rows}) WHERE NOT arrayExists({lies_below}, ({boundaries}))"
 
 
 def storing(rows: str, version: str) -> str:

@@ -28,6 +28,11 @@ def primary_sql(writer: str, first_version: str) -> str:
     return f"argMin({writer}, ({rank}))"
 
 
+def number_writer(writer: str, number: int) -> str:
+    """Return the name of the `number`-th process that has the same writer name: `rank0`, `rank0.2`, `rank0.3`."""
+    return writer if number == 1 else f"{writer}.{number}"
+
+
 def writer_order(name: str) -> tuple[tuple[int, str, str], ...]:
     """Return a sort key of writers' names that compares numbers in them by value: `rank2` is before `rank10`."""
     parts = enumerate(_DIGITS.split(name))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import socket
 import time
@@ -19,7 +18,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import structlog
 from typer.testing import CliRunner, Result
 
 from stepwell_deploy.cli.app import app
@@ -29,6 +27,7 @@ from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter, gathered
 from support.fakes.pausing_store import PausingStore
+from support.readers.logs import warnings_alone
 from support.servers.command import start_stepwell
 from support.servers.query import run_url
 from support.servers.sdk import serving
@@ -47,12 +46,10 @@ def held(chdb_store: Store) -> PausingStore:
 @pytest.fixture
 def url(held: PausingStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     # In the process of the command, whose output is captured.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    with serving(held, query_scan_values=1_000) as url:  # type: ignore[arg-type]
+    with warnings_alone(), serving(held, query_scan_values=1_000) as url:  # type: ignore[arg-type]
         monkeypatch.setenv("STEPWELL_BASE_URL", url)
         yield url
         held.free.set()
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from stepwell_ingestor.progress import WatchedIngestor
 from stepwell_ingestor.rebuild.log_state import read_log_state
 from stepwell_ingestor.rebuild.unfinished_switch import SUFFIX, refuse_interrupted_switch
 from stepwell_ingestor.settings import IngestorSettings
+from stepwell_schemas.access.audit import Action, AuditEntry, to_table
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreRejectedError
 from stepwell_schemas.events.codec import encode
@@ -35,7 +36,7 @@ from stepwell_schemas.events.models import LogEvent, RunFinished, RunStarted
 from stepwell_schemas.rules.identifiers import RunPath
 from support.readers.view_rows import VIEWS, Rows, view_rows
 from support.servers.command import run_stepwell, start_stepwell
-from support.servers.ingest import a_batch, counted, ingesting, make_ingestor_settings, send, until
+from support.servers.ingest import a_batch, counted, ingesting, make_ingestor_settings, send, until, until_committed
 from support.servers.stack import Stack, Topics
 
 pytestmark = pytest.mark.timeout(900)
@@ -77,14 +78,9 @@ def ingest(settings: IngestorSettings, store: Store, values: dict[RunPath, list[
             for path, messages in values.items():
                 await send(settings.kafka_bootstrap_servers, settings.events_topic, messages, path.kafka_key)
             await until(counted(store, "numbers"), numbers)
-            await until(lambda: asyncio.run(is_settled(settings)), True)
+            await until_committed(settings)
 
     asyncio.run(run())
-
-
-async def is_settled(settings: IngestorSettings) -> bool:
-    state = await read_log_state(settings)
-    return all(log.committed == log.end or (log.committed is None and log.end == 0) for log in state.partitions)
 
 
 @pytest.fixture
@@ -146,6 +142,7 @@ def test_damage_is_counted_and_repaired_with_a_switch(
     settings: IngestorSettings, stored: Rows, chdb_store: Store
 ) -> None:
     damage(chdb_store)
+    chdb_store.insert("audit_events", to_table([AuditEntry(Action.SIGN_IN, "ann")], 0))
     damaged = view_rows(chdb_store)
     report = rebuilt(settings, Outcome.DIFFERENT)
     assert [(one.run, one.lost, one.gained, one.changed) for one in report.differences] == [
@@ -157,6 +154,8 @@ def test_damage_is_counted_and_repaired_with_a_switch(
     # The rebuilt tables are kept, so that the switch reads nothing again.
     assert rebuilt(settings, Outcome.SWITCHED, switch=True).events == 0
     assert view_rows(chdb_store) == stored
+    # The audit log does not follow from the log of events.
+    assert chdb_store.query("SELECT actor FROM {db}.audit").column("actor").to_pylist() == ["ann"]
     with pytest.raises(RebuildError):
         rebuild(RebuildRequest(), settings, _SILENT)
     discard(settings)
@@ -320,20 +319,28 @@ def test_a_flush_that_was_planned_is_repeated_once(
     settings: IngestorSettings, stored: Rows, chdb_store: Store, broker: str
 ) -> None:
     # As after a crash of the last flush before its end: its rows are stored, its end is not committed.
-    log = next(log for log in asyncio.run(read_log_state(settings)).partitions if log.end > 10)
+    logs = [log for log in asyncio.run(read_log_state(settings)).partitions if log.end > 3]
 
     async def commit() -> None:
-        partition = TopicPartition(settings.events_topic, log.partition)
-        async with AIOKafkaConsumer(bootstrap_servers=broker, group_id=settings.ingestor_group) as consumer:
-            consumer.assign([partition])
-            await consumer.commit({partition: OffsetAndMetadata(log.end - 3, str(log.end))})
+        plans = {
+            TopicPartition(settings.events_topic, log.partition): OffsetAndMetadata(log.end - 3, str(log.end))
+            for log in logs
+        }
+        # An automatic commit at the consumer's end would replace the plans.
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=broker, group_id=settings.ingestor_group, enable_auto_commit=False
+        )
+        async with consumer:
+            consumer.assign(list(plans))
+            await consumer.commit(plans)
 
     asyncio.run(commit())
     damage(chdb_store)
     with pytest.raises(RebuildError):
         rebuild(RebuildRequest(run=RUN), settings, _SILENT)
     report = rebuilt(settings, Outcome.SWITCHED, switch=True)
-    assert [part.last for part in report.log if part.partition == log.partition] == [log.end]
+    ends = {log.partition: log.end for log in logs}
+    assert {part.partition: part.last for part in report.log if part.partition in ends} == ends
     assert view_rows(chdb_store) == stored
     ingest(settings, chdb_store, {OTHER: batches(OTHER, 50, 5)}, len(stored["numbers"]) + 100)
     discard(settings)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from stepwell_deploy.cli.app import app
@@ -20,6 +18,7 @@ from stepwell_deploy.service_client import ServiceClient
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter
+from support.readers.logs import warnings_alone
 from support.servers.sdk import serving
 from support.servers.stack import Stack
 
@@ -35,11 +34,9 @@ def asked(
     RunWriter(store, RunPath("me", "digits", "one")).document().numbers("it's", range(3), [1.0, float("nan"), 0.25])
     if request.param == "service":
         # In the process of the command, whose output is captured.
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-        with serving(store) as url:
+        with warnings_alone(), serving(store) as url:
             monkeypatch.setenv("STEPWELL_BASE_URL", url)
             yield
-        structlog.reset_defaults()
         return
     monkeypatch.delenv("STEPWELL_BASE_URL", raising=False)
     # Independent of services at the default address: no service answers at this one.

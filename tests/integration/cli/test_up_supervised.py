@@ -72,7 +72,9 @@ class Up:
 
     def parts(self) -> dict[str, Any]:
         """Return the parts in `/readyz`."""
-        parts: dict[str, Any] = httpx.get(f"{self.url}/readyz", timeout=30).json()["parts"]
+        answer = httpx.get(f"{self.url}/readyz", timeout=30)
+        assert "parts" in answer.json(), answer.text
+        parts: dict[str, Any] = answer.json()["parts"]
         return parts
 
     def ready(self) -> bool:
@@ -157,7 +159,7 @@ def mode(file: Path) -> int:
 def test_all_parts_are_up_and_the_folder_is_its_owners_alone(up: Up) -> None:
     until(up.ready, "readiness")
     assert {name: part["state"] for name, part in up.parts().items()} == dict.fromkeys(
-        ("clickhouse", "broker", "ingestor"), "up"
+        ("clickhouse", "broker", "ingestor", "gateway"), "up"
     )
     code, report = up.status()
     assert (code, report["ready"], report["alarms"]) == (0, True, [])

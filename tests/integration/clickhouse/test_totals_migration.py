@@ -59,6 +59,9 @@ SHOWN = [
 ]
 
 
+NEW = {"writer", "stop_requested"}
+
+
 @pytest.fixture
 def before(stack: Stack, new_database: str) -> Iterator[Store]:
     """A database of the version before, with the rows of two runs."""
@@ -74,7 +77,7 @@ def before(stack: Stack, new_database: str) -> Iterator[Store]:
 def shown(store: Store) -> list[list[dict[str, Any]]]:
     """Return what readers see, without columns that are new."""
     return [
-        [{name: value for name, value in row.items() if name != "writer"} for row in store.query(sql).to_pylist()]
+        [{name: value for name, value in row.items() if name not in NEW} for row in store.query(sql).to_pylist()]
         for sql in SHOWN
     ]
 

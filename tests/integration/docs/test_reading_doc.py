@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import re
 import shlex
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from stepwell_deploy.cli.app import app
@@ -24,6 +22,7 @@ from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter
 from support.paths import ROOT
+from support.readers.logs import warnings_alone
 from support.servers.sdk import serving
 
 DOCUMENT: Final = ROOT / "docs" / "reading.md"
@@ -43,13 +42,11 @@ def url(chdb_store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
         run = RunWriter(chdb_store, RunPath("me", "digits", name)).document(config={"lr": 0.1 * number})
         run.numbers("train/loss", range(STEPS), LOSSES).numbers("train/accuracy", range(STEPS), LOSSES / 2)
         run.numbers("val/loss", range(0, STEPS, 100), np.arange(10.0))
-    # The same process serves, sends requests and is measured.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     monkeypatch.chdir(tmp_path)
-    with serving(chdb_store) as url:
+    # The same process serves, sends requests and is measured.
+    with warnings_alone(), serving(chdb_store) as url:
         monkeypatch.setenv("STEPWELL_BASE_URL", url)
         yield url
-    structlog.reset_defaults()
 
 
 @pytest.mark.usefixtures("url")

@@ -14,13 +14,24 @@ import pytest
 from reliability.faults.proxy import Proxy
 from stepwell_deploy.clickhouse_server.server import ClickHouseHttp
 from stepwell_ingestor.service import Ingestor
+from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.errors import StoreRejectedError
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import Event, LogEvent, RunFinished, RunStarted, RunUpdated
 from stepwell_schemas.limits import MAX_EVENT_BYTES
 from stepwell_schemas.rules.identifiers import RunPath
-from support.servers.ingest import PATH, a_batch, counted, ingesting, make_ingestor_settings, numbers, send, until
+from support.servers.ingest import (
+    PATH,
+    a_batch,
+    counted,
+    ingesting,
+    make_ingestor_settings,
+    numbers,
+    send,
+    until,
+    until_committed,
+)
 from support.servers.stack import Stack, Topics
 
 pytestmark = pytest.mark.anyio
@@ -108,16 +119,18 @@ def a_log(sequence: int) -> list[Event]:
     ]
 
 
-async def ingest_until_settled(ingestor: Ingestor) -> bool:
-    """Run an ingestor until it holds nothing more; False when it died before."""
+async def ingest_until_settled(settings: IngestorSettings, store: Store) -> bool:
+    """Run an ingestor until it has committed all events; False when it died before."""
+    ingestor = Ingestor(settings, store)
     task = asyncio.create_task(ingestor.run())
-    settled = asyncio.create_task(until_settled(ingestor))
+    settled = asyncio.create_task(until_committed(settings))
     await asyncio.wait({task, settled}, return_when=asyncio.FIRST_COMPLETED)
-    settled.cancel()
     if not task.done():
+        settled.result()
         await ingestor.stop()
         await task
         return True
+    settled.cancel()
     assert isinstance(task.exception(), DeathError)
     return False
 
@@ -128,9 +141,7 @@ async def die_at_every_insert(broker: str, topics: Topics, store: Store, *, afte
     The log grows meanwhile: an owner that ignores the plan would form a different flush.
     """
     for deaths in range(50):
-        if await ingest_until_settled(
-            Ingestor(make_ingestor_settings(broker, topics), DyingStore(store, deaths, after=after))
-        ):
+        if await ingest_until_settled(make_ingestor_settings(broker, topics), DyingStore(store, deaths, after=after)):
             return deaths
         if deaths < GROWING_DEATHS:
             await send(broker, topics.events, [encode(A_FOREIGN_EVENT)])
@@ -142,21 +153,16 @@ async def test_rows_that_clickhouse_noted_and_lost_are_inserted_again(
 ) -> None:
     await send(broker, topics.events, [encode(event) for event in a_log(0)])
     losing = LosingStore(chdb_store)
-    while not await ingest_until_settled(Ingestor(make_ingestor_settings(broker, topics), losing)):
+    while not await ingest_until_settled(make_ingestor_settings(broker, topics), losing):
         continue
     assert {"points_number", "points_string", "series", "run_activity", "session_activity"} <= set(losing.lost)
     assert {"run_states", "run_documents", "step_conflict_log", "key_spellings"} <= set(losing.lost)
     reference = open_reference()
     fresh = make_ingestor_settings(broker, topics, ingestor_group=f"reference-{topics.events}")
-    async with ingesting(fresh, reference) as ingestor:
-        await until_settled(ingestor)
+    async with ingesting(fresh, reference):
+        await until_committed(fresh)
     assert shown(chdb_store) == shown(reference)
     assert shown(chdb_store)[0]
-
-
-async def until_settled(ingestor: Ingestor) -> None:
-    """Wait until an ingestor has stored something and holds nothing."""
-    await until(lambda: ingestor.status().last_flush_at is not None and ingestor.status().lag_events == 0, True)
 
 
 @pytest.mark.parametrize(
@@ -180,11 +186,11 @@ async def test_a_death_at_any_insert_loses_and_doubles_nothing(
         if name in parts:
             assert await die_at_every_insert(broker, topics, chdb_store, after=after) >= 7
         else:
-            assert await ingest_until_settled(Ingestor(make_ingestor_settings(broker, topics), chdb_store))
+            assert await ingest_until_settled(make_ingestor_settings(broker, topics), chdb_store)
     reference = open_reference()
     fresh = make_ingestor_settings(broker, topics, ingestor_group=f"reference-{topics.events}")
-    async with ingesting(fresh, reference) as ingestor:
-        await until_settled(ingestor)
+    async with ingesting(fresh, reference):
+        await until_committed(fresh)
     assert shown(chdb_store) == shown(reference)
     assert len(numbers(chdb_store)["a"]) == 3 * 5, "four rows of each batch, and the row that the conflict made"
 
@@ -211,7 +217,7 @@ async def test_events_wait_for_clickhouse_and_the_group_is_kept(
     settings = make_ingestor_settings(broker, topics, ingestor_retry_seconds=0.2, ingestor_buffer_bytes=2 * 8 * 2**20)
     async with ingesting(settings, store) as ingestor:
         await send(broker, topics.events, [encode(a_batch(0, 3))])
-        await until_settled(ingestor)
+        await until_committed(settings)
         server.stop()
         await send(broker, topics.events, [encode(a_batch(3, 3)), encode(a_batch(6, 3))])
         await until(lambda: ingestor.status().lag_events, 2)

@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 from stepwell_ingestor.kafka.client import AiokafkaClients, CommittedOffset, Kafka, fetch_committed
 from stepwell_ingestor.kafka.log_metadata import LogIdentity, describe_log
 from stepwell_ingestor.messages import NO_LEADER_EPOCH
+from stepwell_ingestor.positions.models import VoidRange
 from stepwell_ingestor.positions.stored import read_positions
 from stepwell_ingestor.service import Ingestor
 from stepwell_schemas.clickhouse.store import Store
@@ -239,6 +240,29 @@ async def test_the_group_s_offset_does_not_matter(
     assert stored(chdb_store) == stepwise(range(12))
     assert chdb_store.query("SELECT log_rows FROM {db}.runs").to_pylist() == [{"log_rows": 12}]
     assert offset is None or (await commits(broker, topics))[partition].offset == 12
+
+
+@pytest.mark.parametrize("offset", [3, 4, 6], ids=["behind", "at the stored end", "ahead"])
+async def test_the_states_of_a_flush_whose_plan_went_with_the_group_s_offset_do_not_hold(
+    broker: str, topics: Topics, chdb_store: Store, offset: int
+) -> None:
+    events = [encode(LogEvent(**PATH._asdict(), data={"a": float(number)}, timestamp=1)) for number in range(12)]
+    for part in (events[:4], events[4:6]):
+        await send(broker, topics.events, part)
+        await ingest(broker, topics, chdb_store)
+    partition = partition_of(chdb_store)
+    # As after a kill between the tables and the position of the second flush.
+    chdb_store.command(
+        "ALTER TABLE {db}.log_positions UPDATE end_offset = 4, boundaries = arrayFilter(b -> b.1 <= 4, boundaries)"
+        f" WHERE partition = {partition.partition} SETTINGS mutations_sync = 1"
+    )
+    await commit_elsewhere(broker, topics, {partition: (offset, "")})
+    await send(broker, topics.events, events[6:])
+    await ingest(broker, topics, chdb_store)
+    position = read_positions(chdb_store).positions[partition]
+    assert (position.reason, position.voided) == ("plan_lost", (VoidRange(4, 6),))
+    assert stored(chdb_store) == stepwise(range(12))
+    assert chdb_store.query("SELECT log_rows FROM {db}.runs").to_pylist() == [{"log_rows": 12}]
 
 
 async def test_tables_of_an_earlier_version_are_continued_at_the_group_s_offset(

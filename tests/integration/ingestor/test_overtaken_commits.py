@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, UnknownMemberIdError, for_code
 from aiokafka.protocol.commit import OffsetCommitRequest
 
 from stepwell_ingestor.errors import CommitInDoubtError
-from stepwell_ingestor.kafka.client import AiokafkaClients, CommittedOffset
+from stepwell_ingestor.kafka.client import AiokafkaClients, CommittedOffset, commit_metadata
 from stepwell_ingestor.service import Ingestor
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse.store import Store
@@ -45,7 +45,7 @@ class Overtaken(AiokafkaClients):
     def request(self, partition: TopicPartition, offset: int, plan: str) -> OffsetCommitRequest:
         """Return a commit as the present member would send it."""
         generation, name = self._present_membership()
-        topics = [(partition.topic, [(partition.partition, offset, plan)])]
+        topics = [(partition.topic, [(partition.partition, offset, commit_metadata(plan))])]
         return OffsetCommitRequest(self._group, generation, name, OffsetCommitRequest.DEFAULT_RETENTION_TIME, topics)
 
     async def carry_out(self, request: OffsetCommitRequest) -> type[KafkaError] | None:

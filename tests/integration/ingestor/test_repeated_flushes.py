@@ -149,6 +149,28 @@ def test_a_flush_that_is_stored_twice_or_late_counts_once(
         assert repr(right) == repr(left), (*READ, *VIEWS)[place]
 
 
+def test_an_edit_before_the_run_stays_without_effect_whatever_part_of_its_flush_is_stored(
+    open_database: Callable[[str], Store],
+) -> None:
+    edit = RunUpdated(**RUN._asdict(), config='{"lr": 1}', edited=True)
+    events = [edit, RunStarted(**RUN._asdict(), session="s", sequence=0), edit]
+    messages = [Message(offset, 0, RUN.kafka_key, encode(event)) for offset, event in enumerate(events)]
+    received, _ = receive_all(Codec(), messages)
+    first, last = plans_of(received, 2)
+    store = open_database("edited")
+    for stored in range(len(first.tables) + 1):
+        part = FlushPlan(**{**vars(first), "tables": dict(list(first.tables.items())[:stored])})
+        store_plan(store, part, f"part-{stored}")
+        state = load_states(store, [RUN], AsOf(0))[RUN]
+        assert state.document is None, list(part.tables)
+        again = plan_flush(received[:2], [], {RUN: state}, 2)
+        for table, rows in first.tables.items():
+            assert repr(again.tables[table].to_pylist()) == repr(rows.to_pylist()), table
+    store_plan(store, last, "last")
+    state = load_states(store, [RUN], AsOf(2))[RUN]
+    assert state.document is not None, "the run was there before this flush"
+
+
 def test_a_flush_of_which_any_part_is_stored_is_planned_again_alike(
     open_database: Callable[[str], Store],
 ) -> None:

@@ -81,7 +81,9 @@ async def test_statements_do_not_grow_with_the_runs(
             store, "query", lambda sql, parameters=None, seen=seen: (seen.append(sql), query(sql, parameters))[1]
         )
         await ask_many(service, own[:number], points=10)
-        counts.append(len(seen))
-    # The additional run has steps written twice, which takes a separate statement for the ends of its ranges.
+        # Keys, and the projects that removed rows, are read after some seconds.
+        counts.append(sum("access_keys" not in sql and "retained_steps" not in sql for sql in seen))
+    # Series of the same length are read in one statement, others in one for rollups and one for points; and a run with
+    # steps written twice takes another one for the ends of its ranges.
     assert counts[0] <= 9
-    assert counts[1] <= counts[0] + 1
+    assert counts[1] <= counts[0] + 2

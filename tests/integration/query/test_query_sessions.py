@@ -52,6 +52,8 @@ async def test_a_session_is_accounted_for(broker: str, topics: Topics, chdb_stor
         "content_rows": 0,
         "differing_rows": 0,
         "moved_rows": 0,
+        "stop_requested": False,
+        "writer_shared": False,
     }
     assert [one["session"] for one in listed["sessions"]] == ["other", "s"]
     assert (nothing.status_code, nobody.status_code) == (404, 404)

@@ -13,10 +13,11 @@ from typing import Any, Final
 import pytest
 
 from stepwell_query.api.app import create_app
-from stepwell_query.api.connections import HEAD_BYTES, server_config
 from stepwell_query.api.server import Server
 from stepwell_query.settings import QuerySettings
+from stepwell_query.telemetry import CONNECTIONS_CLOSED
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.http.connections import HEAD_BYTES, server_config
 from support.servers.sdk import eventually
 
 HEAD_SECONDS: Final = 0.5
@@ -38,7 +39,7 @@ def port(chdb_store: Store) -> Iterator[int]:
         query_max_body_bytes=BODY_BYTES,
     )
     app = create_app(settings, chdb_store)
-    server = Server(app, server_config(app, head_seconds=HEAD_SECONDS))
+    server = Server(app, server_config(app, CONNECTIONS, CONNECTIONS_CLOSED, head_seconds=HEAD_SECONDS))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -12,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from stepwell.delivery.ingested import fetch_stored_session
 from stepwell.delivery.stored_content import StoredSession
 from stepwell.session import ingest_status
 from stepwell.session.ingest_status import wait_until_ingested
 from stepwell.settings import ProducerSettings
+from stepwell_schemas.access.refusals import not_visible, rate_limited
 from stepwell_schemas.rules.identifiers import RunPath
 
 _RUN = RunPath("e", "p", "r")
@@ -72,6 +75,25 @@ def test_a_session_that_is_not_ingested_yet_is_waited_for() -> None:
     with _answering(404, {"type": f"{_URN}not-found", "detail": "any words"}) as settings:
         status = wait_until_ingested(settings, _RUN, "s", 1, 0.3)
     assert (status.points, bool(status.note)) == (None, True)
+    assert time.monotonic() - began >= 0.3
+
+
+def test_a_project_that_the_key_may_not_read_is_not_waited_for() -> None:
+    refusal = not_visible("e", "p")
+    began = time.monotonic()
+    with _answering(refusal.status, json.loads(refusal.body())) as settings:
+        status = wait_until_ingested(settings, _RUN, "s", 1, 60)
+        assert asyncio.run(fetch_stored_session(settings, _RUN, "s")) is None
+    assert (status.points, "stepwell login" in status.note) == (None, True)
+    assert time.monotonic() - began < 30
+
+
+def test_a_key_above_its_limits_is_waited_for() -> None:
+    refusal = rate_limited(1)
+    began = time.monotonic()
+    with _answering(refusal.status, json.loads(refusal.body())) as settings:
+        status = wait_until_ingested(settings, _RUN, "s", 1, 0.3)
+    assert (status.points, status.note) == (None, "unknown: timed out")
     assert time.monotonic() - began >= 0.3
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import stepwell
+from stepwell_schemas.rules.streams import DEFAULT, parse_stream
 from support.servers.sdk import Served, end_process, eventually
 
 pytestmark = pytest.mark.timeout(600)
@@ -292,3 +293,48 @@ def test_without_an_id_of_the_launch_ranks_are_runs_of_their_own(sdk: Served) ->
     assert ["STEPWELL_RUN_ID" in err for _, err in outputs] == [True, False]
     for run, _ in runs:
         eventually(partial(sdk.state, run), "finished")
+
+
+_ONE_NAME = """
+import sys, time, stepwell
+run = stepwell.init(id="shared", writer="rank0")
+assert run.writer == "rank0"
+print("started", flush=True)
+end = time.monotonic() + float(sys.argv[1])
+while time.monotonic() < end:
+    run.log({"loss": 1.0})
+    time.sleep(0.2)
+receipt = run.finish(timeout=240)
+assert (receipt.pending, receipt.error) == (0, ""), receipt
+"""
+_SHARED = "another process logs as rank0, too"
+
+
+@pytest.mark.long
+def test_two_hosts_with_one_name_are_kept_apart_and_a_restart_on_another_host_is_not(
+    sdk: Served, tmp_path: Path
+) -> None:
+    def start(host: str, seconds: float) -> Any:
+        folders = [tmp_path / host / name for name in ("tmp", "journals")]
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        # Locks and journals of their own, as on two machines.
+        own = {"TMPDIR": str(folders[0]), "STEPWELL_DIR": str(folders[1]), "STEPWELL_STOP_POLL_SECONDS": "1"}
+        process = sdk.start(_ONE_NAME, str(seconds), **own)
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "started"
+        return process
+
+    def marks() -> list[tuple[str, bool]]:
+        answer = stepwell.Api(sdk.environment["STEPWELL_BASE_URL"]).get("runs/me/p/shared/sessions")
+        found = ((one["writer"], one["writer_shared"]) for one in answer["sessions"])
+        return sorted(one for one in found if parse_stream(one[0]) == DEFAULT)
+
+    both = [start("one", 15.0), start("two", 15.0)]
+    for process in both:
+        assert end_process(process, 0, _DEADLINE_SECONDS)[1].count(_SHARED) == 1
+    assert marks() == [("rank0", True), ("rank0.2", True)]
+    assert len(_numbers_of(sdk, "shared", "loss", "rank0.2")) > 1
+    alone = start("three", 1.0)
+    assert _SHARED not in end_process(alone, 0, _DEADLINE_SECONDS)[1]
+    assert marks() == [("rank0", False), ("rank0", False), ("rank0.2", True)]

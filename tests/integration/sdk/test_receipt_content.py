@@ -76,8 +76,8 @@ def without_one_key(stored_keys: Callable[..., Any]) -> Callable[..., Any]:
     """Return a planner of keys that loses one key of a block."""
 
     def fewer(*arguments: Any) -> Any:
-        places, keys, taken = stored_keys(*arguments)
-        return (places, keys, taken) if len(keys) < 2 else (places[1:], keys[1:], taken)
+        stored = stored_keys(*arguments)
+        return stored if len(stored.keys) < 2 else stored._replace(places=stored.places[1:], keys=stored.keys[1:])
 
     return fewer
 

@@ -1,4 +1,4 @@
-"""The real parts as processes that can be killed, paused and disconnected: broker, engine, ingestors, query service."""
+"""The real parts as processes that can be killed, paused and disconnected: broker, engine, and the services."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Cluster:
         self.folder = folder
         self.broker_proxy, self.engine_proxy = Proxy(), Proxy()
         self.engine_proxy.target = claim_lasting_port()
-        service_port = claim_lasting_port()
+        service_port, gateway_port = claim_lasting_port(), claim_lasting_port()
         self.dsn = f"http://{USER}:{USER}@127.0.0.1:{self.engine_proxy.port}"
         self.settings = KafkaSettings(
             kafka_bootstrap_servers=f"127.0.0.1:{self.broker_proxy.port}",
@@ -120,6 +120,9 @@ class Cluster:
             "STEPWELL_CLICKHOUSE_DSN": self.dsn,
             "STEPWELL_BASE_URL": f"http://127.0.0.1:{service_port}",
             "STEPWELL_QUERY_PORT": str(service_port),
+            "STEPWELL_GATEWAY_PORT": str(gateway_port),
+            "STEPWELL_GATEWAY_URL": f"http://127.0.0.1:{gateway_port}",
+            "STEPWELL_GATEWAY_ACK_SECONDS": "3",
             "STEPWELL_INGESTOR_SESSION_SECONDS": str(_SESSION_SECONDS),
             "STEPWELL_INGESTOR_FLUSH_SECONDS": "0.1",
             "STEPWELL_INGESTOR_RETRY_SECONDS": "1",
@@ -138,11 +141,14 @@ class Cluster:
         ingest = [str(STEPWELL), "ingest"]
         self.ingestors = [Part(f"ingestor{n}", ingest, self.environment, folder) for n in range(2)]
         self.query = Part("query", [str(STEPWELL), "query"], self.environment, folder)
+        # Without keys, it needs no engine: trainers write while that is down.
+        without_engine = {name: value for name, value in self.environment.items() if "CLICKHOUSE" not in name}
+        self.gateway = Part("gateway", [str(STEPWELL), "gateway"], without_engine, folder)
 
     @property
     def parts(self) -> list[Part | Broker]:
         """All parts."""
-        return [self.broker, self.engine, *self.ingestors, self.query]
+        return [self.broker, self.engine, *self.ingestors, self.query, self.gateway]
 
     def start(self) -> None:
         """Start everything, and create the topics and the tables."""
@@ -185,14 +191,14 @@ class Cluster:
         """Create another events topic, and restart ingestors and service with it."""
         self._change_settings(events_topic=name)
         asyncio.run(create_topics(self.settings, PARTITIONS))
-        for part in (*self.ingestors, self.query):
+        for part in (*self.ingestors, self.query, self.gateway):
             part.kill(time.monotonic(), 0.0)
         self.supervise()
 
     def _change_settings(self, **changed: str) -> None:
         self.settings = self.settings.model_copy(update=changed)
         self.environment |= {f"STEPWELL_{name.upper()}": value for name, value in changed.items()}
-        for part in (*self.ingestors, self.query):
+        for part in (*self.ingestors, self.query, self.gateway):
             part.change_environment(self.environment)
 
     def supervise(self) -> None:

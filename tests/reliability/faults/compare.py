@@ -100,11 +100,16 @@ def _compare_metrics(account: Account, store: Store, where: Mapping[str, str], m
 
 def _compare_run(account: Account, store: Store, where: Mapping[str, str], model: RunModel) -> None:
     sql = "SELECT last_step, log_rows, points, step_conflicts FROM {db}.runs WHERE here"
-    wanted = [(model.last_step, model.log_rows, model.points, len(model.conflicts))]
-    account.note(f"{where['run']} runs", wanted, [tuple(row.values()) for row in _rows(store, sql, where)])
+    found = [tuple(row.values()) for row in _rows(store, sql, where)]
+    if model.deletions and not model.log_rows:
+        # It exists if a session has begun and logged nothing since its deletion.
+        account.note(f"{where['run']} deleted", [], [row for row in found if any(row[1:])])
+    else:
+        wanted = [(model.last_step, model.log_rows, model.points, len(model.conflicts))]
+        account.note(f"{where['run']} runs", wanted, found)
     sql = "SELECT writer, asked_step, step FROM {db}.step_conflicts WHERE here"
-    found = sorted(tuple(row.values()) for row in _rows(store, sql, where))
-    account.note(f"{where['run']} step_conflicts", sorted(model.conflicts), found)
+    conflicts = sorted(tuple(row.values()) for row in _rows(store, sql, where))
+    account.note(f"{where['run']} step_conflicts", sorted(model.conflicts), conflicts)
 
 
 def _compare_physical(account: Account, store: Store, where: Mapping[str, str], model: RunModel) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,11 +16,14 @@ from aiokafka.errors import KafkaError
 
 from reliability.faults.cluster import Broker, Cluster, wait_until
 from reliability.faults.compare import Account, compare
+from reliability.faults.deletions import RunDeletion
 from reliability.faults.model import RunModel
 from reliability.faults.part import Part
 from reliability.faults.producers import FOREIGN_RUN, Foreign, Trainer, project
 from reliability.faults.schedule import Fault, faults
 from reliability.faults.workload import writers
+from stepwell_ingestor.kafka.client import read_commit
+from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.settings import KafkaSettings
 
 _GROUP: Final = "stepwell-ingestor"
@@ -64,6 +67,7 @@ class Harness:
     def __init__(self, cluster: Cluster, say: Callable[[str], None]) -> None:
         self._cluster = cluster
         self._say = say
+        self._deletions: list[RunDeletion] = []
 
     def run(self, seed: int) -> Result:
         """Run a seed. Raises: AssertionError when something does not arrive, or a session violates its guarantees."""
@@ -79,19 +83,26 @@ class Harness:
             own.mkdir(parents=True, exist_ok=True)
             trainers.append(Trainer(self._cluster, seed, writer, models[writer.run], own))
         foreign = Foreign(self._cluster, seed, models[FOREIGN_RUN])
+        self._deletions = []
         try:
-            done = self._inject(seed, trainers)
+            done = self._inject(seed, trainers, models)
             self._finish(trainers, foreign)
             account = self._compare(seed, models, trainers, foreign)
         finally:
             for trainer in trainers:
                 trainer.stop()
+            for deletion in self._deletions:
+                deletion.stop()
             foreign.stop()
+        done["writers over HTTP"] += sum(trainer.over_http for trainer in trainers)
+        done["points after deletions"] += sum(model.points for model in models.values() if model.deletions)
         done += Counter(self._counts(trainers)) - Counter(before)
         return Result(seed, account, models, done, time.monotonic() - began)
 
     def _supervise(self, trainers: list[Trainer]) -> None:
         self._cluster.supervise()
+        for deletion in self._deletions:
+            deletion.supervise(time.monotonic())
         for trainer in trainers:
             trainer.supervise(time.monotonic())
 
@@ -103,7 +114,7 @@ class Harness:
             found[f"{kind} exits"] += len(part.exits)
         return dict(found)
 
-    def _inject(self, seed: int, trainers: list[Trainer]) -> Counter[str]:
+    def _inject(self, seed: int, trainers: list[Trainer], models: Mapping[str, RunModel]) -> Counter[str]:
         done: Counter[str] = Counter()
         wait = _FIRST_FAULT_SECONDS
         for fault in faults(seed):
@@ -117,6 +128,9 @@ class Harness:
                 continue
             if fault.action == "strike":
                 self._cluster.strike(now, fault.seconds)
+                continue
+            if fault.action == "delete":
+                done["deletions"] += self._delete(seed, fault.number, trainers, models)
                 continue
             if fault.part == "launch":
                 for trainer in trainers:
@@ -135,12 +149,24 @@ class Harness:
                 part.terminate(now)
         return done
 
+    def _delete(self, seed: int, number: int, trainers: list[Trainer], models: Mapping[str, RunModel]) -> int:
+        """Begin to delete a run of the trainers, unless it is being deleted; return 1 if so."""
+        runs = sorted({trainer.writer.run for trainer in trainers})
+        path = RunPath("faults", project(seed), runs[number // 2 % len(runs)])
+        if any(deletion.path == path and not deletion.done for deletion in self._deletions):
+            return 0
+        among = [trainer for trainer in trainers if trainer.writer.run == path.run_id]
+        model = models[path.run_id]
+        self._deletions.append(RunDeletion(self._cluster, path, model, among, restarts=bool(number % 2)))
+        return 1
+
     def _part(self, fault: Fault, trainers: list[Trainer]) -> Part | Broker | Trainer:
         chosen: dict[str, list[Any]] = {
             "ingestor": list(self._cluster.ingestors),
             "engine": [self._cluster.engine],
             "broker": [self._cluster.broker],
             "query": [self._cluster.query],
+            "gateway": [self._cluster.gateway],
             "trainer": [trainer for trainer in trainers if not trainer.done] or trainers,
         }
         among = chosen[fault.part]
@@ -158,7 +184,7 @@ class Harness:
             self._supervise(trainers)
 
         def all_done() -> bool:
-            return foreign.done and all(trainer.done for trainer in trainers)
+            return foreign.done and all(one.done for one in self._deletions) and all(one.done for one in trainers)
 
         wait_until(all_done, supervise, _FINISH_SECONDS, "the end of every training process")
         wait_until(lambda: settled(self._cluster.settings), supervise, _SETTLE_SECONDS, "the end of ingestion")
@@ -195,7 +221,8 @@ async def _settled(settings: KafkaSettings) -> bool:
         ends = await consumer.end_offsets(partitions)
         committed = await admin.list_consumer_group_offsets(_GROUP, partitions=partitions)
         return all(
-            not end or (partition in committed and committed[partition] == (end, "")) for partition, end in ends.items()
+            not end or (partition in committed and read_commit(*committed[partition])[:2] == (end, ""))
+            for partition, end in ends.items()
         )
     except KafkaError:
         return False

@@ -25,9 +25,14 @@ class RunModel:
     log_rows: int = 0
     points: int = 0
     last_step: int = -1
+    deletions: int = 0
     _current: dict[str, int] = field(default_factory=dict)
     _begun: set[tuple[str, int]] = field(default_factory=set)
     _spellings: dict[str, str] = field(default_factory=dict)
+
+    def delete(self) -> None:
+        """Forget everything: what is logged from now on belongs to a new run."""
+        vars(self).update(vars(RunModel(deletions=self.deletions + 1)))
 
     def begin(self, writer: str, step: int) -> None:
         """Begin a session of a writer at a step."""

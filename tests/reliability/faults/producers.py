@@ -28,6 +28,13 @@ from stepwell_schemas.settings import KafkaSettings
 
 FOREIGN_RUN: Final = "foreign"
 _FOREIGN_PAUSE_SECONDS: Final = 0.02
+_HTTP_SHARE: Final = 0.5
+_HTTP: Final = {"STEPWELL_TRANSPORT": "http", "STEPWELL_KAFKA_BOOTSTRAP_SERVERS": ""}
+
+
+def uses_http(seed: int, writer: Writer) -> bool:
+    """Return whether a writer reaches the gateway alone, as about half of them do."""
+    return random.Random(f"{seed} {writer.name} transport").random() < _HTTP_SHARE
 
 
 class Target(Protocol):
@@ -50,6 +57,10 @@ class Trainer:
         self.exits: list[int] = []
         self.receipts: list[dict[str, Any]] = []
         self.done = False
+        self.over_http = uses_http(seed, writer)
+        self._held = False
+        self._run_is_deleted = False
+        self._is_dropped = False
         self._environment = {
             **target.environment,
             "STEPWELL_ENTITY": "faults",
@@ -59,6 +70,7 @@ class Trainer:
             "STEPWELL_DIR": str(folder),
             # Names of writers are claimed below it, for this seed only.
             "TMPDIR": str(folder),
+            **(_HTTP if self.over_http else {}),
             **writer.launch,
         }
         self._seed = seed
@@ -82,6 +94,8 @@ class Trainer:
             return
         if self._session is None and self._syncing:
             self._sync()
+        elif self._session is None and self._held:
+            return
         elif self._session is None:
             self._start()
         assert self._session is not None
@@ -118,6 +132,17 @@ class Trainer:
         """Stop the process, finished or not."""
         if self._session is not None:
             self._session.stop()
+
+    def hold(self, now: float) -> None:
+        """Begin no session until the run's deletion is in the log; kill one that has not begun visibly."""
+        self._held = True
+        if not self._syncing and not self._lines():
+            self.kill(now, 0.0)
+
+    def run_was_deleted(self) -> None:
+        """Take note that the run's deletion is in the log: of the session that runs, nothing more is stored."""
+        self._held, self._run_is_deleted = False, True
+        self._is_dropped = self._session is not None and not self._syncing
 
     def _start(self) -> None:
         self._sessions += 1
@@ -157,15 +182,20 @@ class Trainer:
         self._journal = None
         assert returned <= rows <= returned + 1, f"{self.name}: {returned} calls returned, the journal has {rows} rows"
         step = said[0]["step"]
+        model, self._is_dropped = RunModel() if self._is_dropped else self._model, False
         if not self.writer.name:
             # A rank does not resume: it begins at 0 or after its undelivered journals, and requests every step.
-            wanted = self._model.last_step + 1
-            assert step == wanted, f"{self.name}: session {self._sessions} begins at step {step}, not {wanted}"
-            self._model.begin("", step)
+            wanted = model.last_step + 1
+            # After a deletion, it may begin after journals of the deleted run, which count on this machine.
+            fits = step >= wanted if self._run_is_deleted else step == wanted
+            assert fits or model is not self._model, (
+                f"{self.name}: session {self._sessions} begins at {step}, not {wanted}"
+            )
+            model.begin("", step)
         points = 0
         for number in range(self._first, self._first + rows):
             data, jump, at, commit = self.writer.call(self._seed, number)
-            points += self._model.log(self.writer.name, data, jump, at, commit)
+            points += model.log(self.writer.name, data, jump, at, commit)
         self._first += rows
         if code is None and self._first == self.writer.calls:
             # Killed while it finished: only a sync delivers the rest.

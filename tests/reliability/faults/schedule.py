@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple
 
 from reliability.faults.workload import is_launch
 
-Action = Literal["kill", "strike", "pause", "terminate", "reset"]
+Action = Literal["kill", "strike", "pause", "terminate", "reset", "delete"]
 """`strike` kills the engine at the moment it has recorded an insert's token; the other names are self-explanatory."""
 
 # (action, part, weight, minimum and maximum seconds). The session timeout of the consumer group is 2 s: pauses of an
@@ -22,6 +22,9 @@ _KINDS: Final[tuple[tuple[Action, str, int, float, float], ...]] = (
     ("kill", "broker", 1, 0.0, 2.0),
     ("pause", "broker", 1, 0.3, 4.0),
     ("kill", "query", 1, 0.0, 1.0),
+    ("kill", "gateway", 5, 0.0, 1.5),
+    ("pause", "gateway", 2, 0.3, 5.0),
+    ("terminate", "gateway", 1, 0.0, 0.0),
     ("kill", "trainer", 6, 0.0, 0.0),
     ("pause", "trainer", 2, 0.2, 2.0),
     ("reset", "broker", 2, 0.0, 0.0),
@@ -34,6 +37,8 @@ _LAUNCH_KINDS: Final[tuple[tuple[Action, str, int, float, float], ...]] = (
 )
 _FAULTS: Final = (10, 16)
 _LAUNCH_FAULTS: Final = (16, 24)
+# So many deletions come among the other faults of a seed, by their own draw: schedules without them stay as they were.
+_DELETIONS: Final = (0, 0, 1, 1, 2)
 _LEAST_GAP_SECONDS: Final = 0.05
 _MOST_GAP_SECONDS: Final = 1.2
 
@@ -61,4 +66,14 @@ def faults(seed: int) -> list[Fault]:
         action, part, _, least, most = draw.choices(kinds, weights)[0]
         gap = draw.uniform(_LEAST_GAP_SECONDS, _MOST_GAP_SECONDS)
         found.append(Fault(gap, action, part, draw.randrange(1_000), draw.uniform(least, most)))
+    return _with_deletions(seed, found)
+
+
+def _with_deletions(seed: int, found: list[Fault]) -> list[Fault]:
+    """Add the deletions of a seed's runs: of an odd number, the sessions that run are killed after it."""
+    draw = random.Random(f"{seed} deletions")
+    for _ in range(draw.choice(_DELETIONS)):
+        gap = draw.uniform(_LEAST_GAP_SECONDS, _MOST_GAP_SECONDS)
+        # Early, so that most is logged after it.
+        found.insert(draw.randrange(len(found) // 3), Fault(gap, "delete", "run", draw.randrange(1_000), 0.0))
     return found

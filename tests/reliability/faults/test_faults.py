@@ -13,8 +13,8 @@ from reliability.faults.harness import Harness, Result
 from reliability.faults.producers import project
 
 pytestmark = pytest.mark.timeout(600)
-# All kinds of faults are in its schedule, except for a pause of the engine.
-_SEED = 30_648
+# 13 of the 17 kinds of faults are in its schedule, the deletion of a run, and writers of both transports.
+_SEED = 12_385
 _SEEDS = (_SEED, *(pytest.param(seed, marks=pytest.mark.long) for seed in (2, 6, 12)))
 # Seed 6 is a launch of eight ranks.
 
@@ -47,13 +47,15 @@ def test_the_comparison_sees_a_lost_point_and_one_stored_twice(
     run = {"project": project(_SEED)}
     here = "project = {project:String} AND run_id = 'solo' AND key = 'call'"
     with cluster.store() as store:
-        store.command(
-            f"ALTER TABLE {{db}}.points_number DELETE WHERE {here} AND value = 200 SETTINGS mutations_sync = 1", run
-        )
+        # With the rows of its step that it replaced: a view would show them instead.
+        steps = store.query(f"SELECT step FROM {{db}}.numbers WHERE {here} AND value = 200", run)
+        step = {"step": steps["step"][0].as_py()}
+        gone = f"{here} AND step = {{step:Int64}}"
+        store.command(f"ALTER TABLE {{db}}.points_number DELETE WHERE {gone} SETTINGS mutations_sync = 1", run | step)
         # A merge would combine the two rows.
         store.command("SYSTEM STOP MERGES {db}.points_number")
         columns = "entity, project, run_id, key, step, timestamp, bits, exact, version"
         copy = f"SELECT {columns} FROM {{db}}.points_number FINAL WHERE {here} AND value = 100"
         store.command(f"INSERT INTO {{db}}.points_number ({columns}) {copy}", run)
         account = compare(store, run["project"], result.models)
-    assert (account.lost, account.invented) == (1, 1)
+    assert (account.lost, account.invented) == (1, 1), account.differences

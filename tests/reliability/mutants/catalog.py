@@ -8,21 +8,25 @@ from typing import Final
 from reliability.mutants.edits import Edit
 
 _FLUSH: Final = "stepwell_ingestor.flush.flusher:Flusher.flush"
-_STORE: Final = "stepwell_ingestor.flush.flusher:Flusher._store"
+_STORE: Final = "stepwell_ingestor.flush.flusher:Flusher._store_rows"
 _INSERT_TOKEN: Final = "stepwell_ingestor.flush.tokens:insert_token"
 _BEGIN: Final = "stepwell_ingestor.partitions:AssignedPartitions._begin"
 _CONTINUE: Final = "stepwell_ingestor.positions.decide:_continue"
+_KEEP_APART: Final = "stepwell_ingestor.planner.shared_writers:keep_apart"
+_RENAME: Final = "stepwell_ingestor.planner.shared_writers:_rename"
+_OBSERVE: Final = "stepwell_ingestor.positions.observe:observe"
 _COMMIT: Final = "stepwell_ingestor.kafka.client:AiokafkaClients.commit"
 _COMMIT_PLAN: Final = "        await commit(self._kafka, self._partition, pending.start, mark.text, again=found)\n"
-_INSERT_ALL: Final = """        looks, store = self._looks, partial(self._store, plan, plan_without, token, flush.first)
+_INSERT_ALL: Final = """        looks = self._store.looks
+        store = partial(self._store_rows, plan, plan_without, token, flush.first)
         plan = await self._restore(await store(found), store, flush.first, looks)
         self._report(plan)
         holds_rows = position.holds_rows or bool(plan.tables)
         reached = position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows, missing=missing)
-        looks = self._looks
-        await self._with_retries(partial(self._insert_confirmed, POSITIONS, position_row(reached)))
+        looks = self._store.looks
+        await self._store.insert_confirmed(POSITIONS, position_row(reached))
         plan = await self._restore(plan, store, flush.first, looks)
-        self.begin(reached)
+        self._store.begin(reached)
         if missing:
             report_missing(self._partition, pending.start, missing, reached)
 """
@@ -37,11 +41,12 @@ _INSERT: Final = """            try:
             except StoreRejectedError as error:
                 if not is_divisible(table, error):
                     raise
-                left_out.add(await insert_divided(partial(self._insert_again, table), table, plan.tables[table], error))
+                insert = partial(self._store.call, self._store.client.insert, table)
+                left_out.add(await insert_divided(insert, table, plan.tables[table], error))
                 # The tables that are stored have the same rows in the new plan, so no row has to be taken back.
                 plan = await asyncio.to_thread(plan_without, left_out)
 """
-_DELIVER: Final = "        await self._letters.deliver(self._partition, letters, self._given_up)\n"
+_DELIVER: Final = "        await self._letters.deliver(self._partition, letters, self._store.given_up)\n"
 _COMMIT_END: Final = '        await commit(self._kafka, self._partition, pending.end, "")\n'
 _PUT: Final = "        self._states.put(plan.states)\n"
 _TOKEN: Final = 'return f"{partition.topic}:{partition.partition}:{flush.first}:{flush.end}:{flush.records}:{table}"'
@@ -51,7 +56,8 @@ _SIGNED: Final = "if self._given.get(partition) != self._present_membership():"
 CLIENTS: Final = ("tests/integration/ingestor/test_kafka_clients.py",)
 FENCE: Final = ("tests/integration/ingestor/test_overtaken_commits.py",)
 CUTTING: Final = ("tests/unit/producer/delivery/test_cutting.py",)
-EVENT_PRODUCER: Final = ("tests/unit/producer/delivery/test_event_producer.py",)
+EVENT_PRODUCER: Final = ("tests/unit/schemas/kafka/test_producer.py",)
+ROUTES: Final = ("tests/unit/producer/delivery/test_routes.py",)
 RECONNECT: Final = ("tests/unit/producer/delivery/test_reconnect.py",)
 SIGTERM: Final = ("tests/integration/sdk/test_sigterm.py",)
 DISK: Final = ("tests/unit/producer/journal/test_full_disk.py",)
@@ -76,14 +82,19 @@ FLUSHING: Final = ("tests/unit/ingestor/flush/test_flushing.py",)
 ROLLUPS: Final = ("tests/unit/ingestor/planner/test_rolling.py",)
 MEMORY: Final = ("tests/unit/ingestor/flush/test_memory.py",)
 REFUSALS: Final = ("tests/unit/ingestor/flush/test_refusals.py",)
+DELETIONS: Final = ("tests/unit/ingestor/planner/test_deletions.py",)
+ROW_DELETION: Final = ("tests/integration/ingestor/test_run_deletion.py",)
+MEDIA_REMOVAL: Final = ("tests/integration/ingestor/test_media_removal.py",)
 ORDER: Final = ("tests/unit/producer/delivery/test_order.py",)
 ORPHANS: Final = ("tests/unit/producer/delivery/test_orphans.py",)
 OTHER_RUNS: Final = ("tests/unit/producer/delivery/test_other_runs.py",)
+SHARED_WRITERS: Final = ("tests/unit/ingestor/planner/test_shared_writers.py",)
 EARLY: Final = ("tests/unit/ingestor/planner/test_early_sessions.py",)
 CONTENT: Final = ("tests/unit/ingestor/planner/test_content.py",)
 ARRIVALS: Final = ("tests/unit/ingestor/planner/test_arrivals.py",)
 LATE: Final = ("tests/unit/ingestor/planner/test_late_rows.py",)
 TALLY: Final = ("tests/unit/ingestor/verify/test_tally.py",)
+REPEATED: Final = ("tests/integration/ingestor/test_repeated_flushes.py",)
 SEEDED: Final = ("tests/unit/ingestor/verify/test_seeded_replay.py",)
 STORED_CONTENT: Final = ("tests/unit/producer/delivery/test_stored_content.py",)
 INSERTS: Final = ("tests/integration/clickhouse/test_insert_settings.py",)
@@ -158,7 +169,7 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell_ingestor.flush.state_loader:_load",
-                'row["number"] if as_of.includes(row["offset"]) else row["previous_number"]',
+                'row["number"] if holds else row["previous_number"]',
                 'row["number"]',
             ),
         ),
@@ -177,9 +188,9 @@ MUTATIONS: Final = (
         "a flush stores its own points as totals",
         (
             Edit(
-                "stepwell_ingestor.planner.series_stats:SeriesPart.follow",
-                "self.points += before.points",
-                "self.points += 0",
+                "stepwell_ingestor.planner.series_stats:series_stats",
+                'before["points"] + merged(np.add, series.rows[parts].astype(np.uint64))',
+                "merged(np.add, series.rows[parts].astype(np.uint64))",
             ),
         ),
     ),
@@ -216,8 +227,8 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell_ingestor.planner.rollups.plan:_choose_touched",
-                "apart = (of_prior < ends) & ~np.isin(of_prior, buckets)",
-                "apart = of_prior < 0",
+                "if of_prior < end and of_prior not in buckets:",
+                "if of_prior < 0:",
             ),
         ),
         ROLLUPS,
@@ -227,7 +238,7 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell_ingestor.flush.flusher:Flusher._store_rollups",
-                "await self._in_thread(self._client.insert, TABLE, plan.rollups)",
+                "await self._store.call(self._store.client.insert, TABLE, plan.rollups)",
                 "pass",
             ),
         ),
@@ -237,14 +248,14 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell_ingestor.planner.rollups.plan:_choose_touched",
-                "rollup_plan.choose(level, Buckets(path, writer, _where(keys, ends == end), shut.tolist()))",
+                "rollup_plan.choose(level, number, shut.tolist())",
                 "pass",
             ),
         ),
     ),
     Mutation(
         "open buckets count as known after late rows",
-        (Edit("stepwell_ingestor.planner.rollups.plan:_unknown_row", '    row["bucket"] = UNKNOWN\n', ""),),
+        (Edit("stepwell_ingestor.planner.rollups.open_buckets:OpenBuckets.forget", "= 0", "= self._known[numbers]"),),
     ),
     Mutation(
         "the end is committed before the dead letters are sent",
@@ -276,7 +287,7 @@ MUTATIONS: Final = (
         "what was before a flush is not remembered",
         (
             Edit(
-                "stepwell_ingestor.planner.run_tables:_states",
+                "stepwell_ingestor.planner.state_rows:state_rows",
                 "(*path, scope, name, end, number, old)",
                 "(*path, scope, name, end, number, ABSENT)",
             ),
@@ -286,7 +297,7 @@ MUTATIONS: Final = (
         "an event of a run that moved to another partition is stored",
         (
             Edit(
-                "stepwell_ingestor.flush.flusher:Flusher._refuse_moved_runs",
+                "stepwell_ingestor.flush.log_checks:refuse_moved_runs",
                 "if present.partitions > log.partitions:",
                 "if present.partitions < log.partitions:",
             ),
@@ -316,6 +327,39 @@ MUTATIONS: Final = (
         DECISIONS,
     ),
     Mutation(
+        "states of a flush whose plan went with the group's offset hold",
+        (
+            Edit(
+                "stepwell_ingestor.positions.decide:_without_lost_flush",
+                "    voided = own.void(evidence.reached_here - own.base)\n",
+                "    voided = own.voided\n",
+            ),
+        ),
+        DECISIONS,
+    ),
+    Mutation(
+        "an offset that was set by hand to the stored end is taken for an ingestor's",
+        (
+            Edit(
+                "stepwell_ingestor.positions.decide:may_have_lost_a_plan",
+                "evidence.committed != own.end or evidence.by_hand",
+                "evidence.committed != own.end",
+            ),
+        ),
+        DECISIONS,
+    ),
+    Mutation(
+        "the document of a run holds before the flush that created it",
+        (
+            Edit(
+                "stepwell_ingestor.flush.state_loader:_load",
+                "        if id(state) not in without_document:\n            state.document",
+                "        if True:\n            state.document",
+            ),
+        ),
+        REPEATED,
+    ),
+    Mutation(
         "a flush that was planned before partitions were added is not completed",
         (
             Edit(
@@ -331,7 +375,7 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell_ingestor.flush.flusher:Flusher.flush",
-                "missing = 0 if found else await self._count_removed(pending)",
+                "missing = await count_removed_records(self._kafka, self._partition, pending)",
                 "missing = 0",
             ),
         ),
@@ -485,9 +529,9 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell_ingestor.planner.log_batches:_take_block",
-                "places, keys, taken = _stored_keys(flush, item, block, unusable)",
-                "places, keys, taken = [], [], 0\n    if not flush.left_out.values:\n"
-                "        places, keys, taken = _stored_keys(flush, item, block, unusable)",
+                "stored = _stored_keys(flush, item, block, unusable)",
+                "stored = StoredKeys([], [], 0)\n    if not flush.left_out.values:\n"
+                "        stored = _stored_keys(flush, item, block, unusable)",
             ),
         ),
         REFUSALS,
@@ -508,14 +552,18 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell_ingestor.planner.log_batches:take_batch",
-                "np.arange(batch.rows, dtype=np.uint64) + np.uint64(item.message.offset << VERSION_ROW_BITS)",
+                "np.arange(first_version, first_version + batch.rows, dtype=np.uint64)",
                 "np.arange(batch.rows, dtype=np.uint64)",
             ),
         ),
     ),
     Mutation(
         "rows that a restored copy lacks are not stored again",
-        (Edit("stepwell_ingestor.flush.flusher:Flusher._restore", "while self._looks != looks:", "while False:"),),
+        (
+            Edit(
+                "stepwell_ingestor.flush.flusher:Flusher._restore", "while self._store.looks != looks:", "while False:"
+            ),
+        ),
         FLUSHING,
     ),
     Mutation(
@@ -660,8 +708,8 @@ MUTATIONS: Final = (
         "positions are not stored",
         (
             Edit(
-                "stepwell_ingestor.flush.flusher:Flusher.store_position",
-                "        await self._in_thread(self._client.insert, POSITIONS, position_row(position))\n",
+                "stepwell_ingestor.flush.partition_store:PartitionStore.store_position",
+                "        await self.call(self.client.insert, POSITIONS, position_row(position))\n",
                 "",
             ),
         ),
@@ -722,8 +770,8 @@ MUTATIONS: Final = (
         "a flush continues in tables that were emptied during it",
         (
             Edit(
-                "stepwell_ingestor.flush.flusher:Flusher._insert_confirmed",
-                "        await self._confirm()\n",
+                "stepwell_ingestor.flush.partition_store:PartitionStore.insert_confirmed",
+                "            await self._confirm()\n",
                 "",
             ),
         ),
@@ -785,8 +833,8 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell.delivery.sender:Sender._deliver",
-                "await self._orphans.deliver(producer, connection.topic, wait=True)",
-                "await self._orphans.deliver(producer, connection.topic)",
+                "await self._orphans.deliver(transport, wait=True)",
+                "await self._orphans.deliver(transport)",
             ),
         ),
     ),
@@ -795,8 +843,8 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell.delivery.publisher:Publisher._settle_one",
-                "                await self._producer.wait(future)\n",
-                "                self._settle(event)\n                await self._producer.wait(future)\n",
+                "                await self._transport.wait(future)\n",
+                "                self._settle(event)\n                await self._transport.wait(future)\n",
             ),
         ),
         PUBLISHER,
@@ -810,7 +858,7 @@ MUTATIONS: Final = (
         "the SDK waits forever for an acknowledgement",
         (
             Edit(
-                "stepwell.delivery.event_producer:EventProducer._bounded",
+                "stepwell_schemas.kafka.producer:EventProducer._bounded",
                 "asyncio.timeout(self._ack_seconds)",
                 "asyncio.timeout(60.0 + self._ack_seconds)",
             ),
@@ -819,8 +867,14 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "the SDK tries only the brokers that it knows",
-        (Edit("stepwell.delivery.reconnect:brokers_to_try", "in (answered, known):", "in (known or answered,):"),),
-        RECONNECT,
+        (
+            Edit(
+                "stepwell.delivery.routes:routes_to_try",
+                "tried = list(answered)",
+                "tried = [] if known else list(answered)",
+            ),
+        ),
+        ROUTES,
     ),
     Mutation(
         "a slow link never gets more time",
@@ -837,7 +891,7 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell.delivery.publisher:Publisher._settle_one",
-                "if future is not None and generation != self._producer.generation:",
+                "if future is not None and generation != self._transport.generation:",
                 "if False:",
             ),
         ),
@@ -959,9 +1013,9 @@ MUTATIONS: Final = (
         "late rows: gaps are not stored",
         (
             Edit(
-                "stepwell_ingestor.planner.run_tables:_changes_by_scope",
-                "    yield GAP_SCOPE, _gap_changes(state.gaps)\n",
-                "",
+                "stepwell_ingestor.planner.state_rows:_changes_by_scope",
+                "if is_changed(state.gaps):",
+                "if False:",
             ),
         ),
         LATE,
@@ -970,7 +1024,7 @@ MUTATIONS: Final = (
         "late rows: gaps that were filled are restored",
         (
             Edit(
-                "stepwell_ingestor.planner.run_tables:_gap_changes",
+                "stepwell_ingestor.planner.state_rows:_gap_changes",
                 "sorted(after.keys() | before.keys())",
                 "sorted(after)",
             ),
@@ -1251,12 +1305,72 @@ MUTATIONS: Final = (
         ORDER,
     ),
     Mutation(
+        "a flush stores what it had planned of a run that it deletes",
+        (Edit("stepwell_ingestor.planner.deletions:delete_run", "        _discard(flush, path)\n", "        pass\n"),),
+        DELETIONS,
+    ),
+    Mutation(
+        "sessions of a deleted run are forgotten, and their late records are stored",
+        (
+            Edit(
+                "stepwell_ingestor.planner.deletions:delete_run",
+                "{**dict.fromkeys(state.sessions, at), **dict(state.deleted.items())}",
+                "dict(state.deleted.items())",
+            ),
+        ),
+        DELETIONS,
+    ),
+    Mutation(
+        "a deletion that is sent again deletes the run that took the name",
+        (
+            Edit(
+                "stepwell_ingestor.planner.deletions:delete_run",
+                "and item.event.timestamp == last",
+                "and item.event.timestamp < last",
+            ),
+        ),
+        DELETIONS,
+    ),
+    Mutation(
+        "an edit creates a run",
+        (
+            Edit(
+                "stepwell_ingestor.planner.deletions:is_only_about_existing_run",
+                "return event.edited",
+                "return False",
+            ),
+        ),
+        DELETIONS,
+    ),
+    Mutation(
+        "a repeated flush deletes the rows of the run that took the name",
+        (
+            Edit(
+                "stepwell_schemas.clickhouse.run_rows:delete_rows",
+                "AND {_OLDER.format(offset=offset)}",
+                "AND {_OLDER.format(offset='0')}",
+            ),
+        ),
+        ROW_DELETION,
+    ),
+    Mutation(
+        "a media file that a run refers to is removed",
+        (
+            Edit(
+                "stepwell_ingestor.removal.media:remove_media",
+                "if sha256 in referenced:",
+                "if sha256 not in referenced:",
+            ),
+        ),
+        MEDIA_REMOVAL,
+    ),
+    Mutation(
         "sync removes what is not stored",
         (
             Edit(
                 "stepwell.delivery.sync:may_remove",
-                "return stored.records >= delivered and not stored.differing_rows",
-                "return not stored.differing_rows",
+                "stored.records >= delivered and not stored.differing_rows",
+                "not stored.differing_rows",
             ),
         ),
         ORDER,
@@ -1310,8 +1424,8 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell.delivery.publisher:Publisher._send_one",
-                "        generation = self._producer.generation\n",
-                "        generation = self._producer.generation\n        self.content += event.row_content\n",
+                "        generation = self._transport.generation\n",
+                "        generation = self._transport.generation\n        self.content += event.row_content\n",
             ),
         ),
         PUBLISHER,
@@ -1557,5 +1671,84 @@ MUTATIONS: Final = (
             ),
         ),
         RANKS,
+    ),
+    Mutation(
+        "a commit that was made by hand is repeated as an ingestor's",
+        (
+            Edit(
+                "stepwell_ingestor.partitions:AssignedPartitions._store_position",
+                'BY_HAND if evidence.by_hand else ""',
+                '""',
+            ),
+        ),
+        PARTITIONS,
+    ),
+    Mutation(
+        "states of a flush whose records and plan are gone hold",
+        (
+            Edit(
+                "stepwell_ingestor.positions.decide:_after_retention",
+                "evidence.reached_here > own.logical_end",
+                "False",
+            ),
+        ),
+        DECISIONS,
+    ),
+    Mutation(
+        "parts of the evidence are of different times: another member commits",
+        (Edit(_OBSERVE, "committed_now[partition] == committed[partition] and ", ""),),
+        PARTITIONS,
+    ),
+    Mutation(
+        "parts of the evidence are of different times: another member stores a position",
+        (Edit(_OBSERVE, " and positions_now.get(partition) == evidence.own", ""),),
+        PARTITIONS,
+    ),
+    Mutation(
+        "the last process of a writer is taken for another one",
+        (
+            Edit(
+                "stepwell_ingestor.planner.shared_writers:_overlap",
+                " or state.last_sessions.get(name) == _checksum(event.session)",
+                "",
+            ),
+        ),
+        SHARED_WRITERS,
+    ),
+    Mutation(
+        "a shared name is found whatever the clocks",
+        (Edit(_KEEP_APART, "> CLOCKS_DIFFER_US", "> 0"),),
+        SHARED_WRITERS,
+    ),
+    Mutation(
+        "a session that continues a numbered one has no number",
+        (Edit(_KEEP_APART, "if event.predecessor in state.numbered:", "if False:"),),
+        SHARED_WRITERS,
+    ),
+    Mutation(
+        "a number is given to two processes",
+        (Edit(_RENAME, " and name not in state.writer_starts", ""),),
+        SHARED_WRITERS,
+    ),
+    Mutation(
+        "a numbered writer counts from 0",
+        (Edit(_RENAME, "    state.wrote(name, state.writer(before))\n", ""),),
+        SHARED_WRITERS,
+    ),
+    Mutation(
+        "the start that arrives last counts as the last one",
+        (
+            Edit(
+                "stepwell_ingestor.planner.shared_writers:note_start",
+                "at >= state.writer_starts",
+                "0 <= state.writer_starts",
+            ),
+        ),
+        SHARED_WRITERS,
+    ),
+    Mutation(
+        "processes without a name share it by accident",
+        (Edit("stepwell_ingestor.planner.shared_writers:_is_named", "bool(writer) and ", ""),),
+        SHARED_WRITERS,
     ),
 )

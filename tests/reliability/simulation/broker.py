@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError
 
 from reliability.simulation.world import SESSION_SECONDS, World
-from stepwell_ingestor.kafka.client import CommittedOffset
+from stepwell_ingestor.kafka.client import CommittedOffset, commit_metadata, read_commit
 from stepwell_ingestor.kafka.log_metadata import LogIdentity
 from stepwell_ingestor.messages import Message
 
@@ -36,9 +36,11 @@ class SortedSet(set[TopicPartition]):
 class Log:
     """The records of one partition, of the offsets [begin, end), in ascending order that need not be dense.
 
-    A log that lost its end has another leader from then on.
+    A log that lost its end has another leader from then on. `homes` gets the partition of each key.
     """
 
+    partition: int
+    homes: dict[bytes, int]
     messages: list[Message] = field(default_factory=list)
     begin: int = 0
     end: int = 0
@@ -46,6 +48,7 @@ class Log:
 
     def append(self, message: Message, gap: int) -> None:
         """Append a record `gap` offsets after the end, as after a transaction's marker."""
+        self.homes[message.key or b""] = self.partition
         self.messages.append(message._replace(offset=self.end + gap, leader_epoch=self.leader_epoch))
         self.end += gap + 1
 
@@ -94,13 +97,18 @@ class _Member:
 
 
 class Broker:
-    """The topic, the dead letters, and the group, whose members get the partitions in a new order each generation."""
+    """The topic, the dead letters, and the group, whose members get the partitions in a new order each generation.
+
+    Attributes:
+        plans_lost: the number of plans that went with the group's offset.
+    """
 
     def __init__(self, world: World, partitions: Sequence[TopicPartition]) -> None:
-        self.logs = {partition: Log() for partition in partitions}
+        self.logs = {partition: Log(partition.partition, world.homes) for partition in partitions}
         self.dead_letters: list[DeadLetterRecord] = []
         self.committed = {partition: CommittedOffset(None, "") for partition in partitions}
         self.incarnation = 0
+        self.plans_lost = 0
         self._world = world
         self._members: dict[str, _Member] = {}
         self._generation = 0
@@ -136,7 +144,7 @@ class Broker:
             self._world.note(f"refuse {membership.member} {partition.partition} {offset} {plan!r}")
             raise CommitFailedError("the group has a later generation, or does not know this member")
         self._members[membership.member].seen = self._now
-        self.committed[partition] = CommittedOffset(offset, plan)
+        self.committed[partition] = read_commit(offset, commit_metadata(plan))
         self._world.counts["flushes" if plan else "flushes ended"] += 1
         self._world.note(f"commit {membership.member} {partition.partition} {offset} {plan!r}")
 
@@ -148,18 +156,19 @@ class Broker:
         """Delete the topic and create it again; `forget`: the group's offsets are deleted with it."""
         self.incarnation += 1
         for partition in self.logs:
-            self.logs[partition] = Log()
+            self.logs[partition] = Log(partition.partition, self._world.homes)
             if forget:
                 self.commit_by_hand(partition, None)
 
     def commit_by_hand(self, partition: TopicPartition, offset: int | None) -> None:
         """Set or forget the group's offset, as an operator or its expiry does."""
-        self.committed[partition] = CommittedOffset(offset, "")
+        self.plans_lost += bool(self.committed[partition].plan)
+        self.committed[partition] = CommittedOffset(offset, "", by_hand=offset is not None)
 
     def settled(self) -> bool:
         """True if everything that was appended is committed, without an open plan."""
         return all(
-            log.settled_at is None or self.committed[partition] == (log.settled_at, "")
+            log.settled_at is None or self.committed[partition][:2] == (log.settled_at, "")
             for partition, log in self.logs.items()
         )
 

@@ -116,7 +116,8 @@ class Ingestors:
     def _ended(self, process: Process, task: asyncio.Task[None]) -> None:
         process.alive = False
         self.running.pop(process, None)
-        error = task.exception()
+        # `stop()` cancels an ingestor that does not end in time, for example since the group waits for a paused member.
+        error = None if task.cancelled() else task.exception()
         self._world.note(f"end {process.name} {error!r}")
         if error is not None and not isinstance(error, KafkaError | StoreRejectedError):
             self._world.problems.append(f"{process.name} ended with {error!r}")

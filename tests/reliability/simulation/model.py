@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+CLOCKS_DIFFER_US = 10_000_000
+"""A row that is later than the start of another session by more was logged after it."""
+
 Path = tuple[str, str, str]
 Steps = tuple[int, bool]
 """A current step, and whether a call has written there."""
@@ -25,11 +28,15 @@ class Call:
 
 @dataclass(frozen=True)
 class Change:
-    """Changes of a run other than values: config entries, and a new state of the run, if any."""
+    """Changes of a run other than values: config entries, and a new state of the run, if any.
+
+    `edit`: someone else than the run makes it.
+    """
 
     config: Mapping[str, Any]
     removed: Sequence[str] = ()
     state: str | None = None
+    edit: bool = False
 
 
 @dataclass
@@ -45,9 +52,30 @@ class RunModel:
     repeated: int = 0
     missing: int = 0
     sessions: dict[str, int] = field(default_factory=dict)
+    exists: bool = False
+    deleted_sessions: frozenset[str] = frozenset()
+    deleted_at: int | None = None
     _received: dict[str, set[int]] = field(default_factory=dict)
     _steps: dict[str, Steps] = field(default_factory=dict)
     _spellings: dict[str, str] = field(default_factory=dict)
+    _starts: dict[str, tuple[int, str]] = field(default_factory=dict)
+    _numbers: dict[str, int] = field(default_factory=dict)
+
+    def delete(self, at: int) -> RunModel:
+        """Return the model of the run that may take the name after a deletion at a time in µs."""
+        return RunModel(deleted_sessions=self.deleted_sessions | self.sessions.keys(), deleted_at=at)
+
+    def drops(self, session: str, records: Sequence[Call | Change], started: int | None, *, redriven: bool) -> bool:
+        """Return True if records are of a deleted run, or an edit of a run that does not exist."""
+        if any(isinstance(record, Change) and record.edit for record in records):
+            return not self.exists
+        if session and session in self.sessions:
+            return False
+        # A dead letter that is sent again was logged before the deletion, and has no session.
+        early = self.deleted_at is not None and ((started is not None and started < self.deleted_at) or redriven)
+        if early and session:
+            self.deleted_sessions |= {session}
+        return early or session in self.deleted_sessions
 
     def take(
         self,
@@ -56,12 +84,15 @@ class RunModel:
         sequence: int,
         records: Sequence[Call | Change],
         steps: Steps | None = None,
+        started: int | None = None,
     ) -> None:
         """Apply an event; numbered records that were applied before count as repeated.
 
         `steps`: the current step before the event, if its session counts them; otherwise they are counted per writer.
-        Records that arrive after later ones of their session are late.
+        `started`: the time of the session's start in µs, if the event is its start. Records that arrive after later
+        ones of their session are late.
         """
+        self.exists = True
         following, known = self.sessions.get(session, 0), self._received.setdefault(session, set())
         stored = [not session or sequence + number not in known for number in range(len(records))]
         late = [bool(session) and sequence + number < following for number in range(len(records))]
@@ -70,6 +101,10 @@ class RunModel:
             self.sessions[session] = max(following, sequence + len(records))
             self.repeated += stored.count(False)
             self.missing += max(sequence - following, 0) - sum(map(all, zip(stored, late, strict=True)))
+        if session and any(stored):
+            writer = self._keep_apart(writer, session, [one.timestamp for one in records if isinstance(one, Call)])
+            if started is not None and not late[0] and started >= self._starts.get(writer, (0, ""))[0]:
+                self._starts[writer] = started, session
         requested: Steps | None = None
         for number, record in enumerate(records):
             if isinstance(record, Change):
@@ -96,6 +131,19 @@ class RunModel:
                 self.conflicts.append((writer, record.step, step))
             self._log(writer, record, step)
 
+    def _keep_apart(self, writer: str, session: str, times: Sequence[int]) -> str:
+        """Return the name of a session whose writer another session has, too: with a number, once it shows."""
+        number = self._numbers.get(session, 1)
+        name = numbered(writer, number)
+        began, last = self._starts.get(name, (0, session))
+        if not writer or last == session or max(times, default=0) <= began + CLOCKS_DIFFER_US:
+            return name
+        while (free := numbered(writer, number := number + 1)) in self._steps or free in self._starts:
+            continue
+        self._numbers[session] = number
+        self._steps[free] = self._steps.get(name, (0, False))
+        return free
+
     def _log(self, writer: str, call: Call, step: int) -> None:
         self.log_rows += 1
         for key, value in call.data.items():
@@ -117,6 +165,11 @@ class RunModel:
             kept = {key: value for key, value in self.config.items() if key not in change.removed}
             self.config = kept | dict(change.config)
         self.state = change.state or self.state
+
+
+def numbered(writer: str, number: int) -> str:
+    """Return the name of a process that has a writer's name, by its number."""
+    return writer if number == 1 else f"{writer}.{number}"
 
 
 def follow(before: Steps, call: Call) -> tuple[int, Steps, bool]:

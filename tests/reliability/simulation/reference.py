@@ -15,13 +15,15 @@ from reliability.simulation.model import RunModel, bits
 from reliability.simulation.rollups import differences
 from reliability.simulation.rows import Row, newest_totals, python_rows
 from reliability.simulation.shortcuts import RememberingCodec, shortcuts
+from reliability.simulation.store import row_offset
 from reliability.simulation.workload import Entry
 from stepwell_ingestor.messages import DeadLetter, receive_all
 from stepwell_ingestor.planner import plan as planning
 from stepwell_ingestor.planner.plan import plan_flush
 from stepwell_ingestor.planner.rollups.plan import RollupPlan
-from stepwell_ingestor.planner.run_state import RunState
-from stepwell_ingestor.planner.run_tables import ABSENT
+from stepwell_ingestor.planner.run_state import DELETED_OFFSET, RunState
+from stepwell_ingestor.planner.state_rows import ABSENT
+from stepwell_schemas.clickhouse.run_rows import TABLES as ROW_TABLES
 
 Tables = Mapping[str, Sequence[Row]]
 Cells = Counter[tuple[Any, ...]]
@@ -86,6 +88,7 @@ def compare(
     # Rollups are compared with the stored points.
     with shortcuts(), patch.object(planning, "plan_rollups", lambda *_: RollupPlan(())):
         wanted, dead = _planned_at_once(broker)
+    found = _swept(found)
     lost, doubled, problems = Counter[str](), Counter[str](), list[str]()
     for table in _WHOLE:
         have, want = _cells(found.get(table, ())), _cells(wanted[table])
@@ -108,6 +111,16 @@ def compare(
     problems += _buried(broker, dead, entries)
     points = sum(len(wanted[table]) for table in POINTS)
     return Differences(points, sum(lost[t] for t in POINTS), sum(doubled[t] for t in POINTS), problems)
+
+
+def _swept(tables: Tables) -> Tables:
+    """Return tables without the rows that frozen ingestors inserted after their run was deleted, as after a sweep."""
+    states = _newest("run_states", tables.get("run_states", ()))
+    deleted = {place[:3]: number for place, (number,) in states.items() if place[3:] == ("deletion", DELETED_OFFSET)}
+    return {
+        table: [row for row in rows if table not in ROW_TABLES or row_offset(row, table) >= deleted.get(_run(row), 0)]
+        for table, rows in tables.items()
+    }
 
 
 def _planned_at_once(broker: Broker) -> tuple[dict[str, list[Row]], dict[TopicPartition, list[DeadLetter]]]:
@@ -176,8 +189,8 @@ def _against_model(found: Tables, entries: Sequence[Entry]) -> list[str]:
     """Compare the public views with the model of each run."""
     models: dict[tuple[str, str, str], RunModel] = defaultdict(RunModel)
     for entry in entries:
-        if entry.records:
-            entry.tell(models[entry.path])
+        if entry.records or entry.deleted is not None:
+            models[entry.path] = entry.tell(models[entry.path])
     problems: list[str] = []
     values = _shown_values(found)
     activity = _added("run_activity", found.get("run_activity", ()))
@@ -192,6 +205,9 @@ def _against_model(found: Tables, entries: Sequence[Entry]) -> list[str]:
         _difference(problems, f"model of {run[2]}: values", wanted, have)
         mine = Counter({row[1:]: count for row, count in conflicts.items() if row[0] == run})
         _difference(problems, f"model of {run[2]}: conflicts", Counter(model.conflicts), mine)
+        if not model.exists:
+            _difference(problems, f"{run[2]} is deleted", [None, None], [documents.get(run), activity.get(run)])
+            continue
         counts = {
             "log_rows": model.log_rows, "points": model.points, "conflicts": len(model.conflicts),
             "repeated": model.repeated, "missing": model.missing,

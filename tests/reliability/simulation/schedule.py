@@ -98,6 +98,8 @@ class _FaultyIngest:
     def compare(self) -> Differences:
         """Compare the tables with the log as a whole, and with the model."""
         self._world.counts["events"] = len(self._entries)
+        states = self._store.tables.get("run_states", ())
+        self._world.counts["shared writers"] = len({row["name"] for row in states if row["scope"] == "shared_writer"})
         repeats = self._store.memory is not Memory.ALL
         found = compare(self._store.tables, self._broker, self._entries, self._store.levels, repeats=repeats)
         return found._replace(problems=self._store.closed_early + found.problems)

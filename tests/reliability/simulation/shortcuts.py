@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from copy import copy
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
@@ -15,7 +14,7 @@ import pyarrow as pa
 
 from reliability.simulation.rows import Row, utc
 from stepwell_ingestor import service, telemetry
-from stepwell_ingestor.planner import run_tables, series_stats
+from stepwell_ingestor.planner import run_tables
 from stepwell_ingestor.positions import stored
 from stepwell_schemas.errors import UnusableEventError
 from stepwell_schemas.events.codec import Codec
@@ -51,13 +50,6 @@ class RowTable:
         """Return one column."""
         place = self.column_names.index(name)
         return [_Cell(row[place]) for row in self._rows]
-
-    def append_column(self, name: str, column: pa.Array) -> RowTable:
-        """Return a table with another column, whose values need no conversion."""
-        table = copy(self)
-        table.column_names = [*self.column_names, name]
-        table._rows = [(*row, value) for row, value in zip(self._rows, column.to_pylist(), strict=True)]
-        return table
 
     def to_pylist(self) -> list[Row]:
         """Return the rows as dictionaries, as an Arrow table's method does, with times as datetimes in UTC."""
@@ -126,7 +118,6 @@ def shortcuts() -> Iterator[None]:
     """Replace the originals in the ingestor."""
     with ExitStack() as stack:
         stack.enter_context(patch.object(run_tables, "build_table", RowTable))
-        stack.enter_context(patch.object(series_stats, "build_table", RowTable))
         stack.enter_context(patch.object(stored, "build_table", RowTable))
         stack.enter_context(patch.object(service, "Codec", RememberingCodec))
         for name in ("count", "gauge"):

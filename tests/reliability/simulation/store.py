@@ -14,11 +14,12 @@ import pyarrow as pa
 from reliability.simulation.rollups import closed_before, computed
 from reliability.simulation.rows import Row, newest_totals, python_rows
 from reliability.simulation.world import World
-from stepwell_ingestor.flush.insert_check import FED
 from stepwell_ingestor.positions import stored
+from stepwell_schemas.clickhouse.run_rows import FED
 from stepwell_schemas.clickhouse.store import Parameters, Store
 from stepwell_schemas.errors import StoreRejectedError, StoreUnavailableError
 from stepwell_schemas.limits import VERSION_ROW_BITS
+from stepwell_schemas.rules.identifiers import RunPath
 
 TOKEN_WINDOW: Final = 1_000
 """Deduplication window: the number of remembered tokens of a table."""
@@ -30,6 +31,8 @@ _LAST_TRY: Final = ":10"
 
 _STATE_QUERY: Final = re.compile(r"SELECT entity, project, run_id, .* FROM \{db\}\.(\w+) FINAL WHERE entity IN ")
 _LANDED_QUERY: Final = re.compile(r"SELECT count\(\) > 0 OR .* AS landed FROM \{db\}\.(\w+) WHERE ")
+_DELETED_QUERY: Final = re.compile(r"SELECT 1 FROM \{db\}\.(\w+) WHERE ")
+_DELETION: Final = re.compile(r"DELETE FROM \{db\}\.(\w+) WHERE ")
 # Rows of a materialized view are visible together with their source rows.
 _SOURCES: Final = {fed: table for table, tables in FED.items() for fed in tables}
 _RUN: Final = ("entity", "project", "run_id")
@@ -69,9 +72,14 @@ class Answer:
         """Return the rows."""
         return self._rows
 
-    def column(self, name: str) -> pa.Array:
+    @property
+    def num_rows(self) -> int:
+        """The number of rows."""
+        return len(self._rows)
+
+    def column(self, name: str) -> pa.ChunkedArray:
         """Return one column."""
-        return pa.array([row[name] for row in self._rows])
+        return pa.chunked_array([pa.array([row[name] for row in self._rows])])
 
 
 class SimulatedStore(Store):
@@ -91,10 +99,11 @@ class SimulatedStore(Store):
         self._world = world
         self.levels = levels
         self._tokens: dict[str, list[str]] = defaultdict(list)
-        self._backup: dict[str, int] = {}
+        self._backup: dict[str, list[Row]] = {}
         self._lengths: Mapping[str, int] = {}
         self._past: Mapping[str, int] = {}
         self._reads_of_past = 0
+        self._deletions = 0
         world.snapshot = self._snapshot
 
     def go_away(self, seconds: float) -> None:
@@ -103,12 +112,12 @@ class SimulatedStore(Store):
 
     def save(self) -> None:
         """Make a backup."""
-        self._backup = {table: len(rows) for table, rows in self.tables.items()}
+        self._backup = {table: list(rows) for table, rows in self.tables.items()}
 
     def restore(self) -> None:
         """Replace the tables by the backup, which was empty before the first one was made; no token is remembered."""
-        for table, rows in self.tables.items():
-            del rows[self._backup.get(table, 0) :]
+        for table in self.tables:
+            self.tables[table] = list(self._backup.get(table, ()))
         self._lengths = {table: len(rows) for table, rows in self.tables.items()}
         self.forget_tokens(1.0)
 
@@ -130,7 +139,10 @@ class SimulatedStore(Store):
             return Answer(_newest_positions(self._visible(stored.TABLE)))
         if sql == stored._HELD:
             reached = max((row["offset"] for row in self._visible("run_states")), default=None)
-            return Answer([{"runs": len(self._visible("run_documents")), "reached": reached}])
+            runs = len(self._visible("run_documents")) + len(self._visible("run_states"))
+            return Answer([{"runs": runs, "reached": reached}])
+        if sql == stored._REACHED:
+            return Answer(_reached_by_partition(self._visible("run_states"), self._world.homes))
         if sql == stored._VERSION:
             rows = [row for row in self._visible(stored.TABLE) if all(row[name] == asked[name] for name in asked)]
             return Answer([{"version": max((row["version"] for row in rows), default=-1)}])
@@ -138,6 +150,9 @@ class SimulatedStore(Store):
             return Answer(_final(found[1], self._visible(found[1]), asked))
         if found := _LANDED_QUERY.match(sql):
             return Answer([{"landed": _landed(self._visible(_SOURCES.get(found[1], found[1])), asked)}])
+        if found := _DELETED_QUERY.match(sql):
+            rows = self._visible(_SOURCES.get(found[1], found[1]))
+            return Answer([{"found": 1}] * any(_is_deleted(row, found[1], asked) for row in rows))
         raise AssertionError(f"the simulated store does not know this query; teach it: {sql}")
 
     def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
@@ -177,12 +192,23 @@ class SimulatedStore(Store):
         self._reached(faults.insert_before)
         if chance(faults.insert_refused):
             raise StoreRejectedError("refused", _NO_SUCH_TABLE)
+        if found := _DELETION.match(sql):
+            self._delete(found[1], parameters or {})
+            return
         rows = computed(sql, parameters or {}, self._visible)
         self._add("rollups", rows)
         self._world.counts["rollups"] += len(rows)
         self._world.note(f"compute {len(rows)}")
         if chance(faults.insert_after):
             raise StoreUnavailableError("the answer was lost")
+
+    def _delete(self, table: str, asked: Parameters) -> None:
+        # Rows of a materialized view are those of its source.
+        if table not in _SOURCES:
+            self.tables[table] = [row for row in self.tables[table] if not _is_deleted(row, table, asked)]
+            self._lengths, self._reads_of_past = {**self._lengths, table: len(self.tables[table])}, 0
+            self._deletions += 1
+            self._world.counts["deletions"] += 1
 
     def _add(self, table: str, rows: list[Row]) -> None:
         self.tables[table] += rows
@@ -194,10 +220,11 @@ class SimulatedStore(Store):
 
     def _snapshot(self) -> Callable[[], None]:
         # Replaced by each insert, since there are many more snapshots than inserts.
-        past, reads = self._lengths, self._world.rng.randint(0, 5)
+        past, reads, deletions = self._lengths, self._world.rng.randint(0, 5), self._deletions
 
         def see_past() -> None:
-            self._past, self._reads_of_past = past, reads
+            # Lengths of tables from before a deletion would hide other rows.
+            self._past, self._reads_of_past = past, reads if deletions == self._deletions else 0
 
         return see_past
 
@@ -217,6 +244,15 @@ def _newest_positions(rows: list[Row]) -> list[Row]:
         if key not in newest or row["version"] >= newest[key]["version"]:
             newest[key] = row
     return [row | {"begun_at": round(row["begun_at"].timestamp() * 1_000)} for row in newest.values()]
+
+
+def _reached_by_partition(rows: list[Row], homes: Mapping[bytes, int]) -> list[Row]:
+    """Return the highest offset of the states of each partition's runs."""
+    reached: dict[int, int] = {}
+    for row in rows:
+        home = homes[RunPath(row["entity"], row["project"], row["run_id"]).kafka_key]
+        reached[home] = max(reached.get(home, 0), row["offset"])
+    return [{"partition": home, "reached": offset} for home, offset in reached.items()]
 
 
 def _final(table: str, rows: list[Row], asked: Mapping[str, Any]) -> list[Row]:
@@ -242,11 +278,19 @@ def _final(table: str, rows: list[Row], asked: Mapping[str, Any]) -> list[Row]:
 
 def _landed(rows: list[Row], asked: Mapping[str, Any]) -> bool:
     among = [name for name in (*_RUN, "key") if name in asked]
-    return any(all(row[name] == asked[name] for name in among) and _offset(row) >= asked["first"] for row in rows)
+    return any(all(row[name] == asked[name] for name in among) and row_offset(row) >= asked["first"] for row in rows)
 
 
-def _offset(row: Row) -> int:
+def _is_deleted(row: Row, table: str, asked: Mapping[str, Any]) -> bool:
+    if row["entity"] != asked["entity"] or row["project"] != asked["project"] or row["run_id"] not in asked["run_ids"]:
+        return False
+    return row_offset(row, table) < int(asked["offsets"][asked["run_ids"].index(row["run_id"])])
+
+
+def row_offset(row: Row, table: str = "") -> int:
     """Return the offset of the newest part of a row."""
+    if table == "rollups":
+        return int(row["version"]) - 1
     if "last_offset" in row:
         return int(row["last_offset"])
     if "offset" in row:

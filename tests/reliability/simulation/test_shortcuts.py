@@ -52,7 +52,7 @@ def test_tables_of_rows_are_arrow_tables() -> None:
     with shortcuts():
         replaced = plan(RememberingCodec()).tables
     assert list(replaced) == list(tables)
-    assert {"series", "run_documents", "run_states", "run_activity"} <= {
+    assert {"run_documents", "run_states", "run_activity"} <= {
         name for name, table in replaced.items() if isinstance(table, RowTable)
     }
     for name, table in tables.items():

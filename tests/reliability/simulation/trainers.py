@@ -19,13 +19,12 @@ from types import SimpleNamespace
 from typing import Any, Final, cast
 from unittest.mock import patch
 
-from aiokafka.errors import RequestTimedOutError
-
 from reliability.simulation.clock import PROCESS, Process
 from reliability.simulation.order import Logged, check_order, check_steps
 from reliability.simulation.reference import Differences
 from reliability.simulation.world import SESSION_SECONDS, Faults, World
-from stepwell.delivery import connection, journal_file, orphans, publisher, sender
+from stepwell.delivery import connection, journal_file, kafka_transport, orphans, publisher, sender
+from stepwell.delivery.transport import TransportError
 from stepwell.journal import journal, locks, owner, stored
 from stepwell.journal.format import Header, JournalInfo, read_header
 from stepwell.journal.journal import Journal
@@ -66,7 +65,7 @@ class _Producer:
         self._arrives_at = 0.0
         self._failed = False
 
-    async def send(self, topic: str, value: bytes, key: bytes) -> asyncio.Future[Any]:
+    async def send(self, value: bytes, key: bytes) -> asyncio.Future[Any]:
         """Send an event; return the future of its acknowledgement."""
         world, future = self._world, self._world.loop.create_future()
         self._arrives_at = max(self._arrives_at, world.loop.time() + world.delay())
@@ -100,7 +99,7 @@ class _Producer:
 def _answer(future: asyncio.Future[Any], lost: bool) -> None:
     if not future.done():
         if lost:
-            future.set_exception(RequestTimedOutError())
+            future.set_exception(TransportError())
         else:
             future.set_result(None)
 
@@ -333,8 +332,8 @@ class TrainingProcesses:
                 self._locks[taken] = process
             return taken
 
-        async def open_producer(_: ProducerSettings, ack_seconds: float | None = None) -> _Producer:
-            del ack_seconds
+        async def open_kafka(_: ProducerSettings, ack_seconds: float, start_seconds: float | None) -> _Producer:
+            del ack_seconds, start_seconds
             process = PROCESS.get()
             assert process is not None
             await asyncio.sleep(self._world.delay())
@@ -346,7 +345,7 @@ class TrainingProcesses:
             for module in (opening, orphans, sender, publisher):
                 stack.enter_context(patch.object(module, "notify", lambda _: None))
             stack.enter_context(patch.object(locks, "_lock", lock))
-            stack.enter_context(patch.object(connection, "open_producer", open_producer))
+            stack.enter_context(patch.object(kafka_transport, "open_kafka", open_kafka))
             # The jitter of reconnecting.
             stack.enter_context(patch.object(connection, "random", self._world.rng))
             stack.enter_context(patch.object(tempfile, "tempdir", str(folder)))

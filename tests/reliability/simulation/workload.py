@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from stepwell_schemas.events.models import (
     LogEvent,
     MediaChunk,
     Other,
+    RunDeleted,
     RunFinished,
     RunStarted,
     RunUpdated,
@@ -30,6 +31,8 @@ from stepwell_schemas.rules.kinds import Kind, exact_text
 from stepwell_schemas.rules.steps import NO_STEP, commit_code
 
 _BEGIN: Final = 1_700_000_000_000_000
+# µs from one event to the next: so that sessions of one writer, which begin together, are seen to live together.
+_TICK: Final = 2_000_000
 _BIG: Final = "big"
 _KEYS: Final = ("loss", "LOSS", "Loss", "acc", "a.b", "größe", "GRÖSSE", _BIG)
 # Their sums are exact in any order.
@@ -37,11 +40,15 @@ _NUMBERS: Final = (0.0, 1.0, -3.0, 7.0, 42.0, float("nan"))
 _BIG_NUMBER: Final = 2**53 + 1
 _TOPIC: Final = "events"
 _VALUES: Final = ("number", "string", "bool", "other")
-_MESSAGES: Final = {"session": 12, "foreign": 4, "poison": 1, "partly": 1, "redriven": 1}
+_MESSAGES: Final = {"session": 12, "foreign": 4, "poison": 1, "partly": 1, "redriven": 1, "edited": 1, "deleted": 1}
 
 
 class Entry(NamedTuple):
-    """One message of the log and its meaning; `dead`: it must become a dead letter, even if a part of it is stored."""
+    """One message of the log and its meaning.
+
+    `dead`: it must become a dead letter, even if a part of it is stored. `started`: the time of a session's start, in
+    µs. `deleted`: the time of a deletion of the run, in µs.
+    """
 
     partition: int
     message: Message
@@ -52,17 +59,24 @@ class Entry(NamedTuple):
     records: Sequence[Call | Change]
     dead: bool = False
     steps: Steps | None = None
+    started: int | None = None
+    deleted: int | None = None
 
-    def tell(self, model: RunModel) -> None:
-        """Apply the message to its run's model."""
-        model.take(self.writer, self.session, self.sequence, self.records, self.steps)
+    def tell(self, model: RunModel) -> RunModel:
+        """Apply the message to its run's model; return the model that holds from then on."""
+        if self.deleted is not None:
+            return model.delete(self.deleted)
+        if not model.drops(self.session, self.records, self.started, redriven=bool(self.message.origin)):
+            model.take(self.writer, self.session, self.sequence, self.records, self.steps, self.started)
+        return model
 
 
 @dataclass
 class _Session:
     """One journal: constant records, of which more and more are sent, some of them repeatedly.
 
-    `counts`: it counts its steps itself and its batches state them; otherwise they are counted per writer.
+    `counts`: it counts its steps itself and its batches state them; otherwise they are counted per writer. `begun`: the
+    time of its start, in µs after that of the log.
     """
 
     path: RunPath
@@ -71,6 +85,7 @@ class _Session:
     counts: bool
     records: list[Call | Change] = field(default_factory=list)
     sent: int = 0
+    begun: int = 0
 
     def steps(self, sequence: int) -> Steps | None:
         """Return the current step before a record, if the session counts."""
@@ -138,6 +153,10 @@ class Workload:
             return self._next_record(session)
         if kind == "foreign":
             return self._foreign(session.path)
+        if kind == "edited":
+            return self._edited(session.path)
+        if kind == "deleted":
+            return self._deleted(session)
         if kind == "redriven":
             return self._redriven(self._rng.choice(self._poison))
         entry = self._poisoned(session.path) if kind == "poison" else self._partly(session.path)
@@ -163,7 +182,8 @@ class Workload:
             event = _change_event(session, start, first)
         session.sent = max(session.sent, start + len(records))
         entry = self._entry(session.path, event, session.writer, session.name, start, records)
-        return entry._replace(steps=session.steps(start))
+        started = event.timestamp if isinstance(event, RunStarted) else None
+        return entry._replace(steps=session.steps(start), started=started)
 
     def _more_calls(self, session: _Session, start: int) -> list[Call]:
         calls: list[Call] = []
@@ -185,7 +205,7 @@ class Workload:
         return Change({} if state in {"finished", "failed"} else config, removed, state)
 
     def _call(self) -> Call:
-        self._clock += 1_000
+        self._clock += _TICK
         step = self._rng.choice((None, None, None, self._rng.randint(-1, 12)))
         commit = self._rng.choice((None, None, True, False))
         data: dict[str, Any] = {}
@@ -223,8 +243,23 @@ class Workload:
         event = _log_event({**path._asdict(), "writer": "foreign"}, call)
         return self._entry(path, event, "foreign", "", 0, [call], dead=True)
 
+    def _edited(self, path: RunPath) -> Entry:
+        """Return a change by someone else than the run, which is without effect on a run that does not exist."""
+        self._clock += _TICK
+        config = {self._rng.choice("abc"): self._rng.randint(10, 19)}
+        event = RunUpdated(**path._asdict(), config=json.dumps(config), edited=True, timestamp=_BEGIN + self._clock)
+        return self._entry(path, event, "", "", 0, [Change(config, edit=True)])
+
+    def _deleted(self, session: _Session) -> Entry:
+        """Return the deletion of a session's run, after which another session logs to the run's name."""
+        self._clock += _TICK
+        path = session.path
+        self._sessions.append(replace(session, name=f"{session.name}+", records=[], sent=0, begun=self._clock + 1))
+        event = RunDeleted(**path._asdict(), timestamp=_BEGIN + self._clock)
+        return self._entry(path, event, "", "", 0, [])._replace(deleted=event.timestamp)
+
     def _poisoned(self, path: RunPath) -> Entry:
-        self._clock += 1_000
+        self._clock += _TICK
         chunk = MediaChunk(**path._asdict(), sha256="0" * 64, index=0, count=1, size=1, data=b"x")
         nameless = LogEvent(entity="a/b", project="p", run_id="r", data={"x": 1.0})
         value = self._rng.choice((b"", b"\xc3\x01 no event", encode(chunk), encode(nameless)))
@@ -257,7 +292,7 @@ def _log_event(fields: Mapping[str, Any], call: Call) -> LogEvent:
 
 def _change_event(session: _Session, sequence: int, change: Change) -> Event:
     fields: dict[str, Any] = {**session.path._asdict(), "session": session.name, "sequence": sequence}
-    fields["timestamp"] = _BEGIN + sequence
+    fields["timestamp"] = _BEGIN + session.begun + sequence
     config = json.dumps(dict(change.config))
     if change.state == "running":
         return RunStarted(**fields, writer=session.writer, config=config)

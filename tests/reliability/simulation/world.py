@@ -69,6 +69,7 @@ class World:
         trace: the events in order, which depend on the seed only.
         counts: the number of events by name.
         problems: violations.
+        homes: the partition of each key.
         snapshot: saves the current state of the store; returns a function that makes later reads see that state.
     """
 
@@ -79,6 +80,7 @@ class World:
         self.trace: list[str] = []
         self.counts: Counter[str] = Counter()
         self.problems: list[str] = []
+        self.homes: dict[bytes, int] = {}
         self.snapshot: Callable[[], Callable[[], None]] = lambda: lambda: None
         self._context = contextvars.copy_context()
         loop.threads = self

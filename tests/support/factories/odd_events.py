@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from stepwell_schemas.events.codec import SINGLE_OBJECT_MAGIC, schema_fingerprint, schema_source
-from stepwell_schemas.events.models import EVENT_TYPES
+from stepwell_schemas.events.models import EVENT_TYPES, RunDeleted
 from stepwell_schemas.rules.identifiers import RunPath
 
 ODD_RUN: Final = RunPath("odd", "events", "run")
@@ -59,13 +59,17 @@ class Branch:
 
 
 def odd_events(run: RunPath = ODD_RUN) -> Iterator[tuple[str, bytes]]:
-    """Yield names of cases and message values, each with one field at a bound or beyond it; the same in every call."""
+    """Yield names of cases and message values, each with one field at a bound or beyond it; the same in every call.
+
+    Deletions are of a run of their own, in a project and an entity of its own.
+    """
     for event_type in EVENT_TYPES:
         schema: Any = schema_source(event_type.name)
         for number, (name, record) in enumerate(_record_cases(schema, f"{event_type.name}.")):
             # Each case has its own session, so that no case counts as a repetition of another.
             session = {"session": f"{event_type.name}-{number}"} if "session" not in name else {}
-            given = {key: value for key, value in run._asdict().items() if f".{key}=" not in name}
+            of_run = RunPath(*(f"{part}-deleted" for part in run)) if event_type is RunDeleted else run
+            given = {key: value for key, value in of_run._asdict().items() if f".{key}=" not in name}
             yield name, frame(event_type.name, {**record, **session, **given})
 
 

@@ -231,6 +231,7 @@ class RunWriter:
             "last_text": _last(last[0], last[1], pa.array([text], pa.string())),
         }
         columns["stream"] = pa.array([self.current_stream])
+        columns["last_offset"] = pa.array([self.offset], pa.int64())
         self.store.insert("series", pa.table(columns))
 
 

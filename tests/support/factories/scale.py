@@ -157,7 +157,7 @@ class Scale:
     def _known(
         self, run: RunPath, keys: Sequence[str], length: int, config: str, writers: Sequence[str] = (UNNAMED,)
     ) -> None:
-        self._command(_SERIES, run, keys=keys, length=length, writers=writers)
+        self._command(_SERIES, run, keys=keys, length=length, writers=list(writers))
         self._command(_DOCUMENT, run, config=config)
         self._command(_RUN, run, length=length)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -27,8 +28,15 @@ class DyingStore(Store):
 
     def command(self, sql: str, parameters: Any = None) -> None:
         """Command the real store, or die."""
+        self._live(lambda: self._store.command(sql, parameters))
+
+    def insert(self, table: str, rows: Any, token: str | None = None) -> None:
+        """Insert into the real store, or die."""
+        self._live(lambda: self._store.insert(table, rows, token))
+
+    def _live(self, change: Callable[[], None]) -> None:
         lives = next(self._lives)
         if lives or self._after:
-            self._store.command(sql, parameters)
+            change()
         if not lives:
             raise KilledError

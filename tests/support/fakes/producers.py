@@ -26,7 +26,7 @@ class AcceptingProducer:
         self.sent: list[tuple[str, str, int]] = []
         self.errors: dict[str, Exception] = {}
 
-    async def send(self, topic: str, value: bytes, key: bytes) -> Any:
+    async def send(self, value: bytes, key: bytes) -> Any:
         """Accept an event."""
         event = decode(value)
         await asyncio.sleep(0)

@@ -30,3 +30,14 @@ def logging_to(stream: io.StringIO, level: str = "info") -> Iterator[BackgroundH
         structlog.configure(**configured)
         for logger, before in zip(named, levels, strict=True):
             logger.setLevel(before)
+
+
+@contextmanager
+def warnings_alone() -> Iterator[None]:
+    """Log warnings and errors alone, for a block whose output is captured or measured."""
+    configured = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    try:
+        yield
+    finally:
+        structlog.configure(**configured)

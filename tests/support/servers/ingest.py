@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
+from stepwell_ingestor.rebuild.log_state import read_log_state
 from stepwell_ingestor.service import Ingestor
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse.store import Store
@@ -75,6 +77,22 @@ async def until(ask: Callable[[], Any], wanted: Any, seconds: float = _DEADLINE_
     while (answer := await asyncio.to_thread(ask)) != wanted:
         assert time.monotonic() < deadline, f"{answer!r} never became {wanted!r}"
         await asyncio.sleep(0.05)
+
+
+async def until_committed(settings: IngestorSettings) -> None:
+    """Wait until the topic has events, and the group has committed all of them."""
+    await until(lambda: asyncio.run(_is_committed(settings)), True)
+
+
+async def _is_committed(settings: IngestorSettings) -> bool:
+    try:
+        state = await read_log_state(settings)
+    except GroupCoordinatorNotAvailableError:
+        # The group is new.
+        return False
+    # A busy broker describes a new topic without partitions for a moment.
+    filled = [log for log in state.partitions if log.end]
+    return bool(filled) and all(log.committed == log.end for log in filled)
 
 
 def counted(store: Store, view: str) -> Callable[[], int]:

@@ -50,3 +50,4 @@ def service_over(store: Store, **settings: Any) -> Iterator[Service]:
     client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
     yield Service(client)
     asyncio.run(client.aclose())
+    app.state.context.audit.close()

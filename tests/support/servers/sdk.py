@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import uvicorn
+from fastapi import FastAPI
+
+from stepwell_deploy.local.service_app import ServiceApp, create_service_app
+from stepwell_gateway.settings import GatewaySettings
 from stepwell_query.api.app import create_app
-from stepwell_query.api.connections import server_config
 from stepwell_query.api.server import Server
+from stepwell_query.readiness import no_parts
 from stepwell_query.settings import QuerySettings
+from stepwell_query.telemetry import CONNECTIONS_CLOSED
 from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.http.connections import server_config
 from support.servers.ingest import ingesting, make_ingestor_settings
 from support.servers.scripts import start_command, start_script
 from support.servers.stack import Topics
@@ -101,12 +110,13 @@ def end_process(process: subprocess.Popen[str], code: int, seconds: float = _DEA
 
 
 @contextmanager
-def served(broker: str, topics: Topics, store: Store, folder: Path) -> Iterator[Served]:
-    """Ingest and serve for the block."""
+def served(broker: str, topics: Topics, store: Store, folder: Path, *, gateway: bool = False) -> Iterator[Served]:
+    """Ingest and serve for the block; with `gateway`, at one address with what writes over HTTP."""
     media_url = str(folder / "media")
+    serve = partial(serving_with_gateway, broker, topics) if gateway else serving
     temporary = folder.with_name(f"{folder.name}-tmp")
     temporary.mkdir()
-    with ingesting_in_thread(broker, topics, store, media_url), serving(store, media_url=media_url) as url:
+    with ingesting_in_thread(broker, topics, store, media_url), serve(store, media_url=media_url) as url:
         environment = {
             "STEPWELL_KAFKA_BOOTSTRAP_SERVERS": broker,
             "STEPWELL_EVENTS_TOPIC": topics.events,
@@ -144,14 +154,55 @@ def ingesting_in_thread(broker: str, topics: Topics, store: Store, media_url: st
 def serving(store: Store, port: int = 0, **settings: Any) -> Iterator[str]:
     """Answer queries on a socket for the block; yields the base URL."""
     # Runs of the tests have begun long ago, and those without an end run.
-    app = create_app(QuerySettings(**{"crashed_after_seconds": 1e9} | settings), store)
-    server = Server(app, server_config(app, port=port))
+    with serving_app(create_app(QuerySettings(**{"crashed_after_seconds": 1e9} | settings), store), port) as url:
+        yield url
+
+
+@contextmanager
+def serving_app(app: FastAPI, port: int = 0) -> Iterator[str]:
+    """Serve an application on a socket for the block; yields the base URL."""
+    server = Server(app, server_config(app, 1_000, CONNECTIONS_CLOSED, port=port))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
         eventually(lambda: server.started, True)
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(_DEADLINE_SECONDS)
+
+
+class _Service(Server):
+    """The query service and the gateway at one address, as in `stepwell up`."""
+
+    def __init__(self, service: ServiceApp, config: uvicorn.Config) -> None:
+        super().__init__(service.query, config)
+        self._service = service
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._service.log.start()
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        await self._service.log.close()
+        await asyncio.to_thread(self._service.audit.close)
+
+
+@contextmanager
+def serving_with_gateway(broker: str, topics: Topics, store: Store, **settings: Any) -> Iterator[str]:
+    """Answer queries, and write events to the test's topic, on a socket for the block; yields the base URL."""
+    shared = {name: settings.pop(name) for name in ("admin_key",) if name in settings}
+    gateway = GatewaySettings(kafka_bootstrap_servers=broker, events_topic=topics.events, **shared)
+    query = QuerySettings(**{"crashed_after_seconds": 1e9} | settings | shared)
+    service = create_service_app(query, gateway, store, no_parts)
+    server = _Service(service, server_config(service.app, 1_000, CONNECTIONS_CLOSED))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        eventually(lambda: server.started, True)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(_DEADLINE_SECONDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from stepwell_deploy.cli.alarms import ALARMS
-from stepwell_query.api.problem_types import ProblemType
+from stepwell_schemas.http.problem_types import ProblemType
 from support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")

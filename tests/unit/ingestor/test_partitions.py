@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import pyarrow as pa
@@ -16,14 +16,14 @@ from structlog.testing import capture_logs
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.flush.state_memory import StateMemory
-from stepwell_ingestor.kafka.client import CommittedOffset, Kafka
+from stepwell_ingestor.kafka.client import CommittedOffset, Kafka, commit_metadata, read_commit
 from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
 from stepwell_ingestor.log_watch import LogWatch
 from stepwell_ingestor.messages import Message
 from stepwell_ingestor.partitions import AssignedPartitions
 from stepwell_ingestor.positions.checksums import boundary_after
 from stepwell_ingestor.positions.models import LogPosition
-from stepwell_ingestor.positions.stored import _HELD, position_row
+from stepwell_ingestor.positions.stored import _HELD, _REACHED, position_row
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.events.codec import Codec
 from stepwell_schemas.media_store import MediaStore
@@ -47,12 +47,21 @@ class Outside(Store):
         self.away: set[TopicPartition] = set()
         self.group = dict.fromkeys(PARTITIONS, CommittedOffset(None, ""))
         self.refuses = False
+        self.reached = 0
         self.done: list[Any] = []
         self.looks: list[dict[TopicPartition, int]] = []
         self.held: dict[TopicPartition, Message | None] = {}
-        self._rows = [row for position in positions for row in position_row(position).to_pylist()]
+        self._rows = list[dict[str, Any]]()
+        for position in positions:
+            self.store(position)
+
+    def store(self, position: LogPosition) -> None:
+        """Store a position."""
+        self._rows = [*self._rows, *position_row(position).to_pylist()]
 
     def query(self, sql: str, parameters: Any = None) -> Any:
+        if sql == _REACHED:
+            return pa.table({"partition": [0], "reached": [self.reached]})
         return pa.table({"runs": [len(self._rows)], "reached": [0]}) if sql == _HELD else self
 
     def to_pylist(self) -> list[dict[str, Any]]:
@@ -81,6 +90,7 @@ class Outside(Store):
         if self.refuses:
             raise CommitFailedError
         self.done.append(("commit", partition.partition, offset))
+        self.group[partition] = read_commit(offset, commit_metadata(plan))
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self.done.append(("seek", partition.partition, offset))
@@ -125,6 +135,19 @@ async def test_a_corrected_offset_is_committed_after_the_position_is_stored_by_t
     assert outside.done == [("commit", 0, 8), ("log_positions", 0, 5), ("commit", 0, 5), ("seek", 0, 5)]
 
 
+async def test_an_offset_that_was_set_by_hand_stays_known_as_such_until_a_position_is_stored() -> None:
+    outside = Outside(STORED)
+    outside.reached = 40
+    seen: list[CommittedOffset] = []
+    outside.insert = lambda *_: seen.append(outside.group[PARTITIONS[0]])  # type: ignore[method-assign]
+    outside.group[PARTITIONS[0]] = CommittedOffset(5, "", by_hand=True)
+    owned = assigned(outside)
+    await owned.on_partitions_assigned({PARTITIONS[0]})
+    await find(owned)
+    assert seen == [CommittedOffset(5, "", by_hand=True)]
+    assert outside.group[PARTITIONS[0]] == CommittedOffset(5, "")
+
+
 async def test_who_lost_the_partition_stores_no_position() -> None:
     outside = Outside(STORED)
     outside.group[PARTITIONS[0]] = CommittedOffset(8, "")
@@ -135,6 +158,33 @@ async def test_who_lost_the_partition_stores_no_position() -> None:
     assert outside.done == []
     assert not owned.partitions[PARTITIONS[0]].ready
     await owned.on_partitions_revoked({PARTITIONS[0]})
+
+
+def commits(outside: Outside) -> None:
+    outside.group[PARTITIONS[0]] = CommittedOffset(5, "")
+
+
+@pytest.mark.parametrize("act", [commits, lambda outside: outside.store(STORED)], ids=["commit", "position"])
+async def test_evidence_that_changes_while_it_is_read_decides_nothing(act: Callable[[Outside], None]) -> None:
+    # As for a member that is paused there, while another one begins the partition.
+    outside, acted = Outside(), list[str]()
+    query = outside.query
+
+    def query_paused(sql: str, parameters: Any = None) -> Any:
+        answer = query(sql, parameters)
+        if sql == _HELD and not acted:
+            acted.append(sql)
+            act(outside)
+        return answer
+
+    outside.query = query_paused  # type: ignore[method-assign]
+    owned = assigned(outside)
+    await owned.on_partitions_assigned({PARTITIONS[0]})
+    await find(owned)
+    assert outside.done == []
+    for _ in range(2):
+        await find(owned)
+    assert owned.partitions[PARTITIONS[0]].ready
 
 
 async def test_a_partition_without_a_leader_keeps_no_other_waiting() -> None:

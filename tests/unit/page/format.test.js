@@ -1,10 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ago, bytes, duration, exact, logTickLabel, readable, short, shown, tickLabels } from "../../../query/stepwell_query/web/js/ui/format.js";
+import { ago, bytes, difference, duration, exact, logTickLabel, readable, short, shown, tickLabels } from "../../../query/stepwell_query/web/js/ui/format.js";
 
 test("numbers are short in lists and have all digits under the cursor", () => {
   assert.deepEqual([short(0.1 + 0.2), short(1234567), short(1e-7), short(0), short(-Infinity), short(99999)], ["0.3", "1.235M", "1.00e-7", "0", "-∞", "100000"]);
   assert.equal(exact(0.1 + 0.2), "0.30000000000000004");
+});
+
+test("a difference is absolute and relative, and none without two numbers", () => {
+  assert.deepEqual([[0.4, 0.5], [1.5, 1], [-1, -2], [3, 0], [2, 2], [5e6, 1]].map(([value, base]) => difference(value, base)), ["−0.1 (−20%)", "+0.5 (+50%)", "+1 (+50%)", "+3", "±0", "+5M (+500,000,000%)"]);
+  assert.deepEqual([difference(NaN, 1), difference(1, Infinity)], ["", ""]);
 });
 
 test("times and sizes", () => {

@@ -38,8 +38,15 @@ test("the colours repeat", () => {
   assert.equal(withAlpha("#102030", 0.5), "#10203080");
 });
 
-test("many ranks have colours of their own", () => {
-  const colors = Array.from({ length: 64 }, (_, at) => rankColor(at, 64));
-  assert.equal(new Set(colors).size, 64);
-  assert.ok(colors.every((color) => /^#[0-9a-f]{6}$/.test(color)));
-});
+for (const [theme, panel] of [["light", "#ffffff"], ["dark", "#1a1f26"]]) {
+  test(`many ranks have colours whose lightness follows their order in the ${theme} theme, for every sight`, () => {
+    const colors = Array.from({ length: 64 }, (_, at) => inTheme(rankColor(at, 64), theme));
+    assert.equal(new Set(colors).size, 64);
+    for (const color of colors) assert.ok(/^#[0-9a-f]{6}$/.test(color) && contrast(color, panel) >= 3, color);
+    for (const sight of Object.keys(SIGHTS)) {
+      const lightness = colors.filter((_, at) => at % 7 === 0).map((color) => seen(color, sight)[0]);
+      assert.deepEqual(lightness, [...lightness].sort((a, b) => a - b), sight);
+    }
+    assert.equal(rankColor(3, 12), PALETTE[3]);
+  });
+}

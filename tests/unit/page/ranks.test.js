@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { includesRank, nodeChoices, parseNodes } from "../../../query/stepwell_query/web/js/series/nodes.js";
 import { compareRanks } from "../../../query/stepwell_query/web/js/series/rank_stats.js";
 import { mostWriters, parseStreamKey, streamRanks } from "../../../query/stepwell_query/web/js/series/ranks.js";
 
@@ -25,6 +26,22 @@ test("ranks are in the keys of streams, and plain keys are those of the first", 
   assert.deepEqual(streamRanks(metrics, "system"), ["rank0", "rank10"]);
   assert.deepEqual(streamRanks(metrics.slice(0, 2)), []);
   assert.deepEqual(streamRanks([metric("console/stdout", "console"), metric("console/fork-1/stdout", "console")]), ["fork-1", "main process"]);
+});
+
+test("a choice is all ranks, one, or those of a node, by the text that each logs", () => {
+  const rows = [
+    { _step: 0, "system/host": "gpu-10", "system/rank1/host": "gpu-10", "system/rank2/host": "gpu-9", "system/rank2/cpu": 3 },
+    { _step: 7, "system/rank1/host": "gpu-9" },
+  ];
+  const nodes = parseNodes(rows, true);
+  // A rank that was resumed on another node is there now.
+  assert.deepEqual([...nodes], [["rank0", "gpu-10"], ["rank1", "gpu-9"], ["rank2", "gpu-9"]]);
+  assert.deepEqual(nodeChoices(nodes), [{ value: "node:gpu-9", name: "node gpu-9 (2 ranks)" }, { value: "node:gpu-10", name: "node gpu-10 (1 rank)" }]);
+  assert.deepEqual(nodeChoices(new Map([["rank0", "one"], ["rank1", "one"]])), []);
+  const chosen = (choice) => ["rank0", "rank1", "rank2", "rank3"].filter((rank) => includesRank(choice, rank, nodes));
+  assert.deepEqual(chosen(""), ["rank0", "rank1", "rank2", "rank3"]);
+  assert.deepEqual([chosen("rank3"), chosen("node:gpu-9"), chosen("node:gpu-8"), chosen("gpu-9")], [["rank3"], ["rank1", "rank2"], [], []]);
+  assert.deepEqual([...parseNodes([{ "system/host": "a" }], false).keys()], ["main process"]);
 });
 
 test("a run has ranks if a metric has several writers", () => {

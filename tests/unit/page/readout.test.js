@@ -26,6 +26,12 @@ test("a line a run, the nearest first, with what all have in common in the title
   assert.equal(toText().split("\n").length, 4);
 });
 
+test("the baseline has no difference, the other lines have theirs from its value of the same metric", () => {
+  const lines = [line("a", [10], [0.5], { metric: "loss" }), line("b", [10], [0.4], { metric: "loss" }), line("a", [10], [90], { metric: "acc" }), line("c", [10], [3], { metric: "other" })];
+  const { rows } = buildReadout(findHits(lines, 10, Math.abs), { ...options, most: 9, base: "a" });
+  assert.deepEqual(rows.map(({ name, notes }) => [name, notes]), [["b", ["−0.1 (−20%)"]], ["a", []], ["c", []], ["a", []]]);
+});
+
 test("five digits are shown, and all are copied", () => {
   const { rows, toText } = buildReadout(findHits([line("a", [0], [0.1 + 0.2])], 0, Math.abs), { ...options, at: 0 });
   assert.equal(rows[0].value, "0.3");

@@ -3,6 +3,7 @@ export const RUN_FIELDS = [
   {"name": "name", "member": "name", "label": "Name", "type": "text", "synonyms": ["display_name", "displayName"], "sortable": true, "filterable": true, "groupable": true},
   {"name": "run_id", "member": "run_id", "label": "Id", "type": "text", "synonyms": ["id"], "sortable": true, "filterable": true, "groupable": true},
   {"name": "state", "member": "state", "label": "State", "type": "text", "synonyms": [], "sortable": true, "filterable": true, "groupable": true},
+  {"name": "stop_requested", "member": "stop_requested", "label": "Stop requested", "type": "bool", "synonyms": [], "sortable": true, "filterable": true, "groupable": true},
   {"name": "exit_code", "member": "exit_code", "label": "Exit code", "type": "number", "synonyms": [], "sortable": true, "filterable": true, "groupable": false},
   {"name": "tags", "member": "tags", "label": "Tags", "type": "list", "synonyms": [], "sortable": false, "filterable": true, "groupable": true},
   {"name": "notes", "member": "notes", "label": "Notes", "type": "text", "synonyms": [], "sortable": true, "filterable": true, "groupable": true},

@@ -54,7 +54,7 @@ test("media are fields that nothing is ordered by; orders are the common ones, m
   assert.deepEqual([...catalog.media], ["summary.tone", "summary.pictures", "summary.weights"]);
   assert.ok(![...catalog.all].some((field) => field.includes("sha256")));
   const orders = orderOptions(sweep);
-  assert.deepEqual(orders.slice(6), [["summary.train/loss", "train/loss"], ["summary.val.acc", "val.acc"], ["summary.zeta", "zeta"], ["config.opt.lr", "opt.lr"], ["config.seed", "seed"]].map(([value, label]) => ({ value, label })));
+  assert.deepEqual(orders.slice(7), [["summary.train/loss", "train/loss"], ["summary.val.acc", "val.acc"], ["summary.zeta", "zeta"], ["config.opt.lr", "opt.lr"], ["config.seed", "seed"]].map(([value, label]) => ({ value, label })));
   assert.equal(orderOption("-config.seed", orders), "config.seed");
   assert.equal(orderOption("created_at", orders), "created_at");
   assert.equal(orderOption("config.gone", orders), "config.gone");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readCell } from "../../../query/stepwell_query/web/js/panels/rows_cache.js";
 import { hiddenBy } from "../../../query/stepwell_query/web/js/series/metric_definitions.js";
-import { combineRanks, isFolded, parseSectionName, buildSections } from "../../../query/stepwell_query/web/js/panels/sections.js";
+import { combineRanks, isFolded, moveName, orderSections, parseSectionName, buildSections } from "../../../query/stepwell_query/web/js/panels/sections.js";
 import { panelSize, placePanels } from "../../../query/stepwell_query/web/js/panels/flow.js";
 import { textMatcher } from "../../../query/stepwell_query/web/js/ui/text_match.js";
 
@@ -93,4 +93,17 @@ test("texts of the system stay apart, and are those of the chosen rank", () => {
   const metrics = ["system/host", "system/rank1/host"].map((key) => metric(key, "string", "system"));
   assert.deepEqual(combineRanks(metrics, "").map(({ key }) => key), ["system/host", "system/rank1/host"]);
   assert.deepEqual(combineRanks(metrics, "rank0").map(({ key }) => key), ["system/host"]);
+});
+
+test("sections have a chosen order, and new ones stay after the section that precedes them", () => {
+  const sections = ["Charts", "train", "new", "val", "system"].map((name) => ({ name, panels: [], quiet: false }));
+  const names = (order) => orderSections(sections, order).map(({ name }) => name);
+  assert.deepEqual(names([]), ["Charts", "train", "new", "val", "system"]);
+  assert.deepEqual(names(["val", "train", "gone", "Charts", "system"]), ["val", "train", "new", "Charts", "system"]);
+  assert.deepEqual(names(["system"]), ["Charts", "train", "new", "val", "system"]);
+});
+
+test("a name is moved before another one", () => {
+  const names = ["a", "b", "c"];
+  assert.deepEqual([moveName(names, "a", 2), moveName(names, "a", 3), moveName(names, "c", 0), moveName(names, "b", 9), moveName(names, "b", 1)].map((list) => list.join("")), ["bac", "bca", "cab", "acb", "abc"]);
 });

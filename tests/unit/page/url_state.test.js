@@ -6,6 +6,7 @@ const everything = {
   q: "loss|ac&=c",
   rq: "config.lr>0.1 a+b",
   sections: "all",
+  order: ["val", "a,b"],
   fold: ["a/b", "c,d"],
   x: "train/épo ch",
   zoom: { axis: "a:b/c", low: -1.5, high: 2e21 },
@@ -21,12 +22,19 @@ const everything = {
   columns: ["config.a b", "summary.x/y"],
   colors: { "r:1": "#a0b1c2" },
   panels: { "train/loss;x": { log: true }, plain: { log: false } },
+  charts: [
+    { keys: ["train/loss", "a;b,c"], right: ["a;b,c"], title: "Both = 1; 2", x: "epo;ch", log: true, logRight: true, rangeX: [0, 10], rangeY: [-1.5, 2], rangeRight: [1e-9, 1] },
+    { keys: ["lr"], right: [], title: "", x: "", log: false, logRight: false, rangeX: null, rangeY: null, rangeRight: null },
+  ],
   full: "line:train/loss",
   table: true,
   tab: "system",
   ranks: "band",
   rank: "rank3",
   metric: "train/loss",
+  compare: "diff",
+  base: "run 1",
+  cq: "lr|opt.*",
 };
 
 test("a view is restored from its address", () => {
@@ -43,10 +51,12 @@ test("a view without runs differs from one with the default runs", () => {
 });
 
 test("invalid parts have their defaults", () => {
-  const view = parseView("?smooth=magic:1&colors=a:red&ranks=every&zoom=_step:5..1&p=k;5..9&sections=x&%=%E0%A4%A&nonsense&q=%E0%A4%A");
+  const view = parseView("?smooth=magic:1&colors=a:red&ranks=every&zoom=_step:5..1&p=k;5..9&sections=x&compare=1&chart=&chart=a,a;r=b;y=2..1;xr=x..y;toString=1&%=%E0%A4%A&nonsense&q=%E0%A4%A");
   assert.deepEqual(view.smooth, { kind: "none", amount: 0 });
   assert.equal(view.ranks, "primary");
   assert.equal(view.zoom, null);
+  assert.equal(view.compare, "");
+  assert.deepEqual(view.charts, [{ keys: ["a"], right: [], title: "", x: "", log: false, logRight: false, rangeX: null, rangeY: null, rangeRight: null }]);
   assert.deepEqual([view.colors, view.panels, view.sections, view.q], [{}, { k: {} }, "first", "%E0%A4%A"]);
 });
 

@@ -21,6 +21,7 @@ def a_folder(folder: Path) -> Path:
         "vendor/plotly.js": "2",
         "vendor/swagger-ui.js": "4",
         "docs/docs.html": '<script src="{{assets}}/vendor/swagger-ui.js"></script>',
+        "signin.html": '<link href="{{assets}}/css/signin.css">',
         "vendor/uPlot.LICENSE": "3",
     }.items():
         path = folder / name

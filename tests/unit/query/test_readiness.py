@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
@@ -52,6 +53,21 @@ async def test_one_question_at_a_time_however_many_ask() -> None:
     while (await asked.report()).state != "up":
         pass
     assert store.asked <= 3
+
+
+async def test_a_report_that_begins_as_another_ends_does_not_disturb_it() -> None:
+    store = FakeStore()
+    store.open.clear()
+    asked = probe(store)
+
+    async def twice() -> PartReport:
+        await asked.report()
+        return await asked.report()
+
+    reports = [asyncio.create_task(twice()), asyncio.create_task(asked.report())]
+    await asyncio.sleep(0)
+    store.open.set()
+    assert await asyncio.gather(*reports) == [PartReport("clickhouse", "up")] * 2
 
 
 async def test_further_parts_come_after_it() -> None:

@@ -23,12 +23,15 @@ EXPECTED_FAILURES = (
     ModuleNotFoundError,
 )
 
+_SECRETS: Final = ("key", "password", "secret", "token", "dsn")
+"""Parts of the names of settings whose values are not printed."""
+
 _DEMO_PACKAGES: Final = {"plotext", "sklearn"}
 
 
 def sentence(error: Exception) -> str:
     """Return an error and its remedy as one plain sentence, with rich's markup escaped."""
-    if isinstance(error, httpx.ConnectError):
+    if isinstance(error, httpx.ConnectError) and "CERTIFICATE_VERIFY_FAILED" not in str(error):
         return escape(
             f"no Stepwell service answers at {_address(error)}; start one with `stepwell up`, "
             "or name yours with STEPWELL_BASE_URL"
@@ -54,4 +57,5 @@ def _address(error: httpx.RequestError) -> str:
 def _setting_problem(problem: object) -> str:
     assert isinstance(problem, dict)  # noqa: S101 - pydantic's ErrorDetails is a plain dict
     name = "_".join(str(part) for part in problem["loc"])
-    return f"STEPWELL_{name.upper()}={problem['input']!r}: {problem['msg']}"
+    shown = "" if any(word in name for word in _SECRETS) else f"={problem['input']!r}"
+    return f"STEPWELL_{name.upper()}{shown}: {problem['msg']}"

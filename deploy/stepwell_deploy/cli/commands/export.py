@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from stepwell.api.paths import parse_runs_path, run_url
+from stepwell.api.rows import removed_to
 from stepwell_deploy.cli.options import JsonFlag, open_service
 from stepwell_deploy.export.project import Summary, export_runs, folder_target, listed_runs, locked, single_target
 from stepwell_deploy.export.request import MEDIA_TYPES, ExportFormat, ExportRequest, RowShape
@@ -88,7 +89,8 @@ def export(
             return
         summary = _to_files(service, listed, request, output, jobs, quiet=as_json)
     if as_json:
-        typer.echo(json.dumps(vars(summary)))
+        fields = {name: value for name, value in vars(summary).items() if name != "raw_from" or value}
+        typer.echo(json.dumps(fields))
     else:
         _print_summary(summary, output)
     if summary.failed:
@@ -143,6 +145,7 @@ def _to_stdout(service: ServiceClient, listed: Sequence[ListedRun], request: Exp
     query = request.query(request.fmt)
     try:
         with service.stream(run_url(listed[0].path, "scan"), MEDIA_TYPES[request.fmt], query) as answer:
+            _report_removed({str(listed[0].path): removed_to(answer)})
             for chunk in answer.iter_bytes():
                 sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
@@ -151,9 +154,18 @@ def _to_stdout(service: ServiceClient, listed: Sequence[ListedRun], request: Exp
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _report_removed(first_steps: Mapping[str, int | None]) -> None:
+    removed = [(path, step) for path, step in first_steps.items() if step is not None]
+    for path, step in removed[:_SHOWN_FAILURES]:
+        typer.echo(f"{path}: rows before step {step:,} are removed; the project keeps them no longer", err=True)
+    if len(removed) > _SHOWN_FAILURES:
+        typer.echo(f"and {len(removed) - _SHOWN_FAILURES:,} more runs; --json lists them all", err=True)
+
+
 def _print_summary(summary: Summary, output: Path) -> None:
     already = f", {summary.unchanged:,} were up to date" if summary.unchanged else ""
     typer.echo(f"{summary.exported:,} run{'s' * (summary.exported != 1)} exported to {output}{already}")
+    _report_removed(summary.raw_from)
     for path, why in list(summary.failed.items())[:_SHOWN_FAILURES]:
         typer.echo(f"{path} failed: {why}", err=True)
     more = len(summary.failed) - _SHOWN_FAILURES

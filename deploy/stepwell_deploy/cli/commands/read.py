@@ -148,6 +148,8 @@ def history(
     if answer["unknown_keys"]:
         raise UnknownKeyError(path, answer["unknown_keys"])
     rows = answer["rows"]
+    if "raw_from" in answer:
+        typer.echo(f"rows before step {answer['raw_from']:,} are removed: the project keeps them no longer", err=True)
     if as_json:
         typer.echo(json.dumps(rows))
         return

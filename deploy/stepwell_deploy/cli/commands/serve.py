@@ -1,4 +1,4 @@
-"""The commands that run services, `up`, `ingest` and `query`, and `setup`, which prepares them."""
+"""The commands that run services, `up`, `ingest`, `query` and `gateway`, and `setup`, which prepares them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _RETRY_SECONDS: Final = 2.0
 
 DirOption = Annotated[Path | None, typer.Option("--dir", help="The data folder.")]
+HostOption = Annotated[
+    str | None,
+    typer.Option("--host", help="The address to listen on; another one than loopback requires a key: docs/access.md."),
+]
 PortOption = Annotated[int | None, typer.Option(help="The port of the service; 0: a free one.")]
 
 
@@ -29,29 +33,34 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(ingest)
     app.command()(query)
+    app.command()(gateway)
     app.command()(setup)
 
 
-def with_options(settings: DeploySettings, folder: Path | None, port: int | None) -> DeploySettings:
+def with_options(
+    settings: DeploySettings, folder: Path | None, port: int | None, host: str | None = None
+) -> DeploySettings:
     """Return the settings with the options of the command line in their place."""
-    given = {"server_dir": folder, "port": port}
+    given = {"server_dir": folder, "port": port, "host": host}
     return settings.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
-def up(folder: DirOption = None, port: PortOption = None) -> None:
+def up(folder: DirOption = None, port: PortOption = None, host: HostOption = None) -> None:
     """Run everything on this machine: Kafka, the ingestor, ClickHouse and the query service.
 
     Prints `ready http://127.0.0.1:8420` when it accepts requests. A broker or ingestor that ends is restarted.
-    Ctrl-C and SIGTERM drain and stop it within 20 s; exit code 1 if something could not be drained.
+    Ctrl-C and SIGTERM drain and stop it within 20 s; exit code 1 if something could not be drained. Where other
+    machines can reach it, it requires a key: it does not start with neither STEPWELL_ADMIN_KEY nor a stored key.
 
     Examples:
         stepwell up
         stepwell up --dir /data/stepwell --port 9000
+        stepwell up --host 0.0.0.0
     """
     from stepwell_deploy.local.stack import LocalAddresses, run_local
     from stepwell_schemas.logs import configure_logging
 
-    settings = with_options(DeploySettings(), folder, port)
+    settings = with_options(DeploySettings(), folder, port, host)
     configure_logging(settings.log_level)
     notes = Console(stderr=True)
 
@@ -139,8 +148,11 @@ def _connect_patiently(settings: StoreSettings) -> Store:
         time.sleep(_RETRY_SECONDS)
 
 
-def query(port: PortOption = None) -> None:
+def query(port: PortOption = None, host: HostOption = None) -> None:
     """Run one query service.
+
+    Where other machines can reach it, it requires a key: it does not start with neither STEPWELL_ADMIN_KEY nor a
+    stored key.
 
     Examples:
         STEPWELL_CLICKHOUSE_DSN=http://clickhouse:8123 stepwell query --port 8420
@@ -150,16 +162,16 @@ def query(port: PortOption = None) -> None:
     from stepwell_schemas.logs import configure_logging
     from stepwell_schemas.settings import LogSettings
 
-    settings = query_settings(port)
+    settings = query_settings(port, host)
     configure_logging(settings.query_log_level or LogSettings().log_level)
     serve(settings, ExitDeadline().begin, SERVICE_SECONDS)
 
 
-def query_settings(port: int | None = None) -> QuerySettings:
+def query_settings(port: int | None = None, host: str | None = None) -> QuerySettings:
     """Return the settings of `stepwell query`.
 
-    For its address, the `--port` option has precedence over STEPWELL_QUERY_HOST and STEPWELL_QUERY_PORT, and these over
-    STEPWELL_HOST and STEPWELL_PORT.
+    For its address, the options `--host` and `--port` have precedence over STEPWELL_QUERY_HOST and STEPWELL_QUERY_PORT,
+    and these over STEPWELL_HOST and STEPWELL_PORT.
     """
     from stepwell_query.settings import QuerySettings
 
@@ -169,9 +181,36 @@ def query_settings(port: int | None = None) -> QuerySettings:
         for name in ("host", "port")
         if name in common.model_fields_set and f"query_{name}" not in settings.model_fields_set
     }
-    if port is not None:
-        update["query_port"] = port
+    given = {"query_port": port, "query_host": host}
+    update |= {name: value for name, value in given.items() if value is not None}
     return settings.model_copy(update=update)
+
+
+def gateway(port: PortOption = None, host: HostOption = None) -> None:
+    """Run one gateway: it writes to Kafka what training runs send over HTTP.
+
+    Kafka is configured by environment variables, and ClickHouse, which has the keys: without STEPWELL_CLICKHOUSE_DSN,
+    STEPWELL_ADMIN_KEY is the only one. Waits while they can't be reached. Where other machines can reach it, it
+    requires a key.
+
+    Examples:
+        STEPWELL_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 stepwell gateway --port 8421
+    """
+    from stepwell_deploy.local.exit_deadline import SERVICE_SECONDS, ExitDeadline
+    from stepwell_gateway.server import serve
+    from stepwell_gateway.settings import GatewaySettings
+    from stepwell_schemas.logs import configure_logging
+    from stepwell_schemas.settings import LogSettings
+
+    configure_logging(LogSettings().log_level)
+    given = {"gateway_port": port, "gateway_host": host}
+    settings = GatewaySettings().model_copy(update={name: value for name, value in given.items() if value is not None})
+    store = _connect_patiently(settings) if settings.reads_keys() else None
+    try:
+        serve(settings, store, ExitDeadline().begin, SERVICE_SECONDS)
+    finally:
+        if store is not None:
+            store.close()
 
 
 def setup() -> None:

@@ -17,6 +17,8 @@ from rich.table import Table
 
 from stepwell_deploy.cli.alarms import ringing
 from stepwell_deploy.cli.options import JsonFlag, open_service
+from stepwell_deploy.errors import ServiceRefusedError
+from stepwell_deploy.service_client import ServiceClient
 from stepwell_deploy.settings import DeploySettings
 from stepwell_schemas.limits import MIB
 
@@ -46,7 +48,7 @@ def status(as_json: JsonFlag = False) -> None:
     settings = DeploySettings()
     with open_service(settings) as service:
         readiness = service.readiness()
-        samples = read_metrics(service.metrics_text())
+        samples = _samples(service)
     report = build_report(settings.base_url, readiness, samples)
     if as_json:
         typer.echo(json.dumps(report))
@@ -54,6 +56,15 @@ def status(as_json: JsonFlag = False) -> None:
         _print_report(report)
     if not report["ready"] or report["alarms"]:
         raise typer.Exit(1)
+
+
+def _samples(service: ServiceClient) -> dict[str, float]:
+    """Return the metrics of the service; none if the key may not read them."""
+    try:
+        return read_metrics(service.metrics_text())
+    except ServiceRefusedError as error:
+        typer.echo(f"stepwell: no metrics: {error}", err=True)
+        return {}
 
 
 def build_report(url: str, readiness: httpx.Response, samples: Mapping[str, float]) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from stepwell_ingestor.planner.point_tables import Int64s
+from stepwell_ingestor.planner.columns import Int64s
 from stepwell_ingestor.planner.rollups.rows import (
+    COUNTS,
     ROW,
     UNKNOWN,
     FlatPoints,
@@ -72,7 +73,7 @@ def append_points(points: Points | FlatPoints, prior: Int64s, known: Rows, level
     Args:
         points: points of k series, all at steps above `prior`; flat points have at least one point for each series.
         prior: int64[k], the last step of each series before the flush, NEVER for a new series.
-        known: [k, level], the open buckets of each series, as returned by `open_rows`.
+        known: [k, level], the open buckets of each series; those whose `bucket` is not that of `prior` are unknown.
         levels: the levels, ascending.
     """
     result = IncrementalRollups([], [], np.zeros(known.shape, ROW))
@@ -92,6 +93,25 @@ def append_points(points: Points | FlatPoints, prior: Int64s, known: Rows, level
             result.unknown.append(MissingBuckets(level, missing, prior[missing] >> level))
         result.open[:, number] = closing.open
     return result
+
+
+def extend_open(level: int, points: FlatPoints, known: Rows, *, begun: Marks) -> Rows:
+    """Return the rows of open buckets that stay open, with points that lie in them.
+
+    Args:
+        level: the level.
+        points: points of k series, all of a series in one bucket.
+        known: [k], the rows before them.
+        begun: [k], True for buckets that had points before.
+    """
+    starts = np.flatnonzero(np.diff(points.series, prepend=-1))
+    in_order = Points(points.steps, points.timestamps, points.values[None])
+    rows: Rows = rows_from_segments(level, in_order, starts, np.where(begun, known["total"], 0.0)[None])[0]
+    if begun.all():
+        return _merge_begun(known, rows)
+    if begun.any():
+        rows[begun] = _merge_begun(known[begun], rows[begun])
+    return rows
 
 
 def _close_from_points(level: int, points: Points, prior: Int64s, known: Rows) -> _Closing:
@@ -151,11 +171,21 @@ def _close_from_flat_points(level: int, points: FlatPoints, prior: Int64s, known
 
 
 def _merge_begun(known: Rows, rows: Rows) -> Rows:
-    """Merge open buckets with the rows of new points, whose `total` includes both already."""
-    pairs = np.stack([known, rows], axis=1).ravel()
-    joined = merge_rows(pairs, np.arange(0, len(pairs), 2))
-    joined["total"] = rows["total"]
-    return joined
+    """Merge open buckets with the rows of new points, whose `total` includes both already; `rows` is changed.
+
+    By columns: copying rows of many fields takes numpy several times as long.
+    """
+    for name in ("first_step", "first_value"):
+        rows[name] = known[name]
+    for name in COUNTS:
+        rows[name] += known[name]
+    for name, is_kept in (("min", np.less_equal), ("max", np.greater_equal)):
+        value, step = f"{name}_value", f"{name}_step"
+        # The first of equal ones; NaN if all values are.
+        kept = is_kept(known[value], rows[value]) | np.isnan(rows[value])
+        for field in (value, step):
+            np.copyto(rows[field], known[field], where=kept)
+    return rows
 
 
 def _close_from_level_below(level: int, below: _Closing, prior: Int64s, last: Int64s, known: Rows) -> _Closing:

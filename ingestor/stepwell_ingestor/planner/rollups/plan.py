@@ -5,7 +5,7 @@ open. It also changes closed buckets if its rows are late or overwrite a value. 
 with the previous last step or a row of the flush, those that are closed after the flush get a new row, level by level.
 
 For a series that only appends, as nearly all do, nothing is read: its open buckets are kept between flushes
-(`RunState.open_buckets`), and its rows are computed incrementally from the flush's own points. Other buckets are
+(`SeriesLedger`), and its rows are computed incrementally from the flush's own points. Other buckets are
 computed from stored points: those of series with late rows, and those that were open when the state was loaded. Both
 ways give the same row, bit for bit.
 """
@@ -19,39 +19,30 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from stepwell_ingestor.planner.point_tables import Columns, Int64s, Names
-from stepwell_ingestor.planner.rollups.incremental import NEVER, IncrementalRollups, append_points
-from stepwell_ingestor.planner.rollups.rows import ROW, UNKNOWN, Marks, Rows, keep_rows, open_rows
-from stepwell_ingestor.planner.run_state import RunState
-from stepwell_ingestor.planner.series_points import Series, flat_points, group_series
+from stepwell_ingestor.planner.columns import Int64s
+from stepwell_ingestor.planner.flush_series import NO_SERIES, FlushSeries, KnownSeries
+from stepwell_ingestor.planner.rollups.incremental import NEVER, IncrementalRollups, append_points, extend_open
+from stepwell_ingestor.planner.rollups.open_buckets import OpenBuckets
+from stepwell_ingestor.planner.rollups.rows import UNKNOWN, FlatPoints, Points, Rows
+from stepwell_ingestor.planner.series_columns import Levels, OpenRows
+from stepwell_ingestor.planner.series_ledger import SeriesLedger
+from stepwell_ingestor.planner.series_points import AlignedSeries, aligned_series, flat_points
 from stepwell_schemas.rollups.sql import VALUES, Buckets, Statement, computing, level_below
 from stepwell_schemas.rules.identifiers import RunPath
-from stepwell_schemas.rules.kinds import Kind
 
 # A server accepts 128 KiB per parameter (http_max_field_value_size), in which a character may take two bytes.
 _KEYS_BYTES: Final = 32_768
 _KEY_BYTES: Final = 4
 _BUCKETS: Final = 1_500
 _PARTS: Final = 16
-# Measured: a group of series with the same rows costs 150 µs, however few points it has; flat points cost 2 µs each.
-_FEW_POINTS: Final = 128
+# Measured: a group of series with the same rows costs 300 µs, however few points it has; flat points cost 0.4 µs each.
+_FEW_POINTS: Final = 1_024
 
 
-class WriterKeys(NamedTuple):
-    """Keys of number series of one writer."""
+class SeriesRows(NamedTuple):
+    """Rows of a level, each with the number of its series."""
 
-    path: RunPath
-    writer: str
-    keys: list[str]
-
-
-class WriterRows(NamedTuple):
-    """Rows of a level of a writer's series; `places` has the index in `keys` for each row."""
-
-    path: RunPath
-    writer: str
-    keys: Sequence[str]
-    places: Int64s
+    numbers: Int64s
     level: int
     rows: Rows
 
@@ -60,31 +51,31 @@ class WriterRows(NamedTuple):
 class RollupPlan:
     """The rollups of a flush.
 
-    `rows`: rows to insert first. `chosen`: by level, the buckets to compute from stored points after that.
+    `rows`: rows to insert first. `chosen`: by level, the buckets to compute from stored points after that. `known`: by
+    series, the levels whose open buckets are known after the flush, None if they are those before it. `opened`: by run
+    and level, the rows of open buckets that it changes.
     """
 
     levels: Sequence[int]
-    rows: list[WriterRows] = field(default_factory=list)
+    series: FlushSeries = NO_SERIES
+    rows: list[SeriesRows] = field(default_factory=list)
     chosen: dict[int, list[Buckets]] = field(default_factory=dict)
+    known: Levels | None = None
+    opened: Mapping[RunPath, Mapping[int, OpenRows]] = field(default_factory=dict)
 
-    def choose(self, level: int, chosen: Buckets) -> None:
-        """Add buckets to compute."""
-        self.chosen.setdefault(level, []).append(chosen)
+    def choose(self, level: int, number: int, buckets: Sequence[int]) -> None:
+        """Add buckets of a series to compute."""
+        path, writer, key = self.series.name(number)
+        self.chosen.setdefault(level, []).append(Buckets(path, writer, [key], buckets))
 
-    def add(self, incremental: IncrementalRollups, writers: Sequence[WriterKeys]) -> None:
-        """Add an incremental result for series that are ordered by writer and key."""
-        starts = np.cumsum([0, *(len(of.keys) for of in writers)])
+    def add(self, incremental: IncrementalRollups, numbers: Int64s) -> None:
+        """Add an incremental result for series with these numbers."""
         for level, places, rows in incremental.rows:
             order = np.argsort(places, kind="stable")
-            cuts = np.searchsorted(places[order], starts)
-            for number in np.flatnonzero(np.diff(cuts)).tolist():
-                of, part = writers[number], order[cuts[number] : cuts[number + 1]]
-                self.rows.append(WriterRows(*of, places[part] - starts[number], level, rows[part]))
+            self.rows.append(SeriesRows(numbers[places[order]], level, rows[order]))
         for level, places, buckets in incremental.unknown:
-            of_writers = np.searchsorted(starts, places, "right") - 1
-            for number, place, bucket in zip(of_writers.tolist(), places.tolist(), buckets.tolist(), strict=True):
-                path, writer, keys = writers[number]
-                self.choose(level, Buckets(path, writer, [keys[place - int(starts[number])]], [bucket]))
+            for number, bucket in zip(numbers[places].tolist(), buckets.tolist(), strict=True):
+                self.choose(level, number, [bucket])
 
     def statements(self, version: int) -> Iterator[Statement]:
         """Yield the statements that compute the chosen buckets, in execution order and of bounded size."""
@@ -95,7 +86,7 @@ class RollupPlan:
 
     def table(self, version: int) -> pa.Table | None:
         """Build the incremental rows of the table `rollups`; None if there are none."""
-        return _table(self.rows, version) if self.rows else None
+        return _table(self.series, self.rows, version) if self.rows else None
 
 
 def _merge_keys(chosen: Iterable[Buckets]) -> Iterator[Buckets]:
@@ -108,121 +99,87 @@ def _merge_keys(chosen: Iterable[Buckets]) -> Iterator[Buckets]:
 
 
 def plan_rollups(
-    columns: Sequence[Columns],
-    before: Mapping[RunPath, RunState],
-    after: Mapping[RunPath, RunState],
-    levels: Sequence[int],
+    series: FlushSeries, known: KnownSeries, ledgers: Mapping[RunPath, SeriesLedger], levels: Sequence[int]
 ) -> RollupPlan:
-    """Plan the rollups of a flush that stores these columns.
+    """Plan the rollups of a flush.
 
     Args:
-        columns: the columns of the flush; only numbers have rollups.
-        before: the state of each run before the flush; not changed.
-        after: the state of each run after the flush; its open buckets are updated.
+        series: the series of the flush; only numbers have rollups.
+        known: the series before the flush.
+        ledgers: the ledgers of the runs before the flush.
         levels: the levels, ascending.
     """
-    rollup_plan = RollupPlan(levels)
-    found = group_series(columns)
-    few = [series for series in found if series.point_count < _FEW_POINTS]
-    for series in found:
-        if len(few) == 1 or series.point_count >= _FEW_POINTS:
-            _plan_aligned(rollup_plan, series, before, after)
-    if len(few) > 1:
-        _plan_flat(rollup_plan, few, before, after)
+    rollup_plan = RollupPlan(levels, series)
+    prior = np.where(known.there, known.totals["last_step"], NEVER)
+    opened = OpenBuckets(series, ledgers, levels, prior, known.levels)
+    flat = series.is_number.copy()
+    for aligned in aligned_series(series, _FEW_POINTS):
+        flat[aligned.numbers] = False
+        _plan_aligned(rollup_plan, opened, aligned)
+    if flat.any():
+        _plan_flat(rollup_plan, opened, *flat_points(series, flat))
+    rollup_plan.known, rollup_plan.opened = opened.after()
     return rollup_plan
 
 
-def _plan_aligned(
-    rollup_plan: RollupPlan, series: Series, before: Mapping[RunPath, RunState], after: Mapping[RunPath, RunState]
-) -> None:
+def _plan_aligned(rollup_plan: RollupPlan, opened: OpenBuckets, aligned: AlignedSeries) -> None:
     """Plan the rollups of series with the same rows."""
-    state, levels = after[series.path], rollup_plan.levels
-    prior = _last_steps(before, [series])
-    points = series.points()
-    known = open_rows([(state.open_buckets, series.writer, series.keys)], len(levels))
-    late = prior >= points.steps[0]
-    if late.any():
-        touched = WriterKeys(series.path, series.writer, _where(series.keys, late))
-        _choose_touched(rollup_plan, touched, points.steps, prior[late])
-        known[late] = _unknown_row()
+    points, numbers = aligned.points(rollup_plan.series.parts), aligned.numbers
+    late = opened.prior[numbers] >= points.steps[0]
+    for number in numbers[late].tolist():
+        _choose_touched(rollup_plan, number, points.steps, int(opened.prior[number]))
+    opened.forget(numbers[late])
     if not late.all():
-        ahead = ~late
-        incremental = append_points(points.of(ahead), prior[ahead], known[ahead], levels)
-        rollup_plan.add(incremental, [WriterKeys(series.path, series.writer, _where(series.keys, ahead))])
-        known[ahead] = incremental.open
-    keep_rows(state.open_buckets, series.writer, series.keys, known)
+        _append(rollup_plan, opened, numbers[~late], points.of(~late))
 
 
-def _plan_flat(
-    rollup_plan: RollupPlan,
-    few: Sequence[Series],
-    before: Mapping[RunPath, RunState],
-    after: Mapping[RunPath, RunState],
-) -> None:
-    """Plan the rollups of many series with few points: the cost is per series, so all are processed as flat points."""
-    levels, points, prior = rollup_plan.levels, flat_points(few), _last_steps(before, few)
-    by_writer = _keys_by_writer(few)
-    known = open_rows([(after[of.path].open_buckets, of.writer, of.keys) for of in by_writer], len(levels))
+def _plan_flat(rollup_plan: RollupPlan, opened: OpenBuckets, numbers: Int64s, points: FlatPoints) -> None:
+    """Plan the rollups of series whose points are in one sequence."""
     firsts = np.flatnonzero(np.diff(points.series, prepend=-1))
+    ends = np.append(firsts[1:], len(points.steps))
+    prior, lowest = opened.prior[numbers], rollup_plan.levels[0]
     late = prior >= points.steps[firsts]
-    names = [(of.path, of.writer, key) for of in by_writer for key in of.keys]
-    ends = np.append(firsts, len(points.steps))
     for place in np.flatnonzero(late).tolist():
-        path, writer, key = names[place]
-        steps = points.steps[ends[place] : ends[place + 1]]
-        _choose_touched(rollup_plan, WriterKeys(path, writer, [key]), steps, prior[place : place + 1])
-    known[late] = _unknown_row()
-    if not late.all():
-        ahead = ~late
-        incremental = append_points(points.of(ahead), prior[ahead], known[ahead], levels)
-        rollup_plan.add(incremental, _group(names[place] for place in np.flatnonzero(ahead).tolist()))
-        known[ahead] = incremental.open
-    start = 0
-    for path, writer, keys in by_writer:
-        keep_rows(after[path].open_buckets, writer, keys, known[start : start + len(keys)])
-        start += len(keys)
+        _choose_touched(rollup_plan, int(numbers[place]), points.steps[firsts[place] : ends[place]], int(prior[place]))
+    opened.forget(numbers[late])
+    # Nearly all series that log now and then stay in their bucket of the lowest level, which alone changes then.
+    last = points.steps[ends - 1] >> lowest
+    stays = ~late & np.where(prior == NEVER, points.steps[firsts] >> lowest == last, prior >> lowest == last)
+    if stays.any():
+        _extend(opened, numbers[stays], points.of(stays))
+    moves = ~late & ~stays
+    if moves.any():
+        _append(rollup_plan, opened, numbers[moves], points.of(moves))
 
 
-def _keys_by_writer(all_series: Sequence[Series]) -> list[WriterKeys]:
-    return _group((item.path, item.writer, key) for item in all_series for key in item.keys)
+def _extend(opened: OpenBuckets, numbers: Int64s, points: FlatPoints) -> None:
+    """Add points to the lowest buckets, in which all of them lie."""
+    before = opened.rows(0, numbers)
+    new = opened.prior[numbers] == NEVER
+    usable = new | (before["bucket"] != UNKNOWN)
+    if not usable.all():
+        before, points, new, numbers = before[usable], points.of(usable), new[usable], numbers[usable]
+    if len(numbers):
+        opened.keep(0, numbers, extend_open(opened.levels[0], points, before, begun=~new))
+        opened.begin(numbers[new])
 
 
-def _group(names: Iterable[tuple[RunPath, str, str]]) -> list[WriterKeys]:
-    """Group series, given by run, writer and key, by their writers."""
-    keys: dict[tuple[RunPath, str], list[str]] = {}
-    for path, writer, key in names:
-        keys.setdefault((path, writer), []).append(key)
-    return [WriterKeys(*of, own) for of, own in keys.items()]
+def _append(rollup_plan: RollupPlan, opened: OpenBuckets, numbers: Int64s, points: Points | FlatPoints) -> None:
+    known = np.stack([opened.rows(level, numbers) for level in range(len(opened.levels))], axis=1)
+    incremental = append_points(points, opened.prior[numbers], known, opened.levels)
+    rollup_plan.add(incremental, numbers)
+    opened.replace(numbers, incremental.open)
 
 
-def _last_steps(before: Mapping[RunPath, RunState], all_series: Sequence[Series]) -> Int64s:
-    kind = str(Kind.NUMBER)
-    known = (before[item.path].series.get((key, kind, item.writer)) for item in all_series for key in item.keys)
-    return np.array([NEVER if totals is None else totals.last_step for totals in known])
-
-
-def _unknown_row() -> Rows:
-    row = np.zeros((), ROW)
-    row["bucket"] = UNKNOWN
-    return row
-
-
-def _choose_touched(rollup_plan: RollupPlan, touched: WriterKeys, steps: Int64s, prior: Int64s) -> None:
+def _choose_touched(rollup_plan: RollupPlan, number: int, steps: Int64s, prior: int) -> None:
     """Choose the closed buckets with the previous last step or a row of the flush."""
-    path, writer, keys = touched
-    last = np.maximum(prior, steps[-1])
+    last = max(prior, int(steps[-1]))
     for level in rollup_plan.levels:
-        buckets, ends, of_prior = np.unique(steps >> level), last >> level, prior >> level
-        for end in np.unique(ends):
-            if len(shut := buckets[buckets < end]):
-                rollup_plan.choose(level, Buckets(path, writer, _where(keys, ends == end), shut.tolist()))
-        apart = (of_prior < ends) & ~np.isin(of_prior, buckets)
-        for bucket in np.unique(of_prior[apart]):
-            rollup_plan.choose(level, Buckets(path, writer, _where(keys, apart & (of_prior == bucket)), [int(bucket)]))
-
-
-def _where(keys: list[str], chosen: Marks) -> list[str]:
-    return keys if chosen.all() else [keys[place] for place in np.flatnonzero(chosen).tolist()]
+        buckets, end, of_prior = np.unique(steps >> level), last >> level, prior >> level
+        if len(shut := buckets[buckets < end]):
+            rollup_plan.choose(level, number, shut.tolist())
+        if of_prior < end and of_prior not in buckets:
+            rollup_plan.choose(level, number, [of_prior])
 
 
 def _pieces(one: Buckets) -> Iterator[Buckets]:
@@ -241,19 +198,13 @@ def _fit_parameters(keys: Sequence[str]) -> Iterator[Sequence[str]]:
         start = end
 
 
-def _table(parts: Sequence[WriterRows], version: int) -> pa.Table:
+def _table(series: FlushSeries, parts: Sequence[SeriesRows], version: int) -> pa.Table:
     sizes = [len(part.rows) for part in parts]
     rows = np.concatenate([part.rows for part in parts])
-    columns: dict[str, Any] = {}
-    for name in ("entity", "project", "run_id"):
-        names = Names()
-        codes = names.codes(getattr(part.path, name) for part in parts)
-        columns[name] = names.column(np.repeat(codes, sizes))
-    keys = Names()
-    columns["key"] = keys.column(np.concatenate([keys.codes(part.keys)[part.places] for part in parts]))
-    if any(part.writer for part in parts):
-        writers = Names()
-        columns["writer"] = writers.column(np.repeat(writers.codes(part.writer for part in parts), sizes))
+    columns: dict[str, Any] = dict(series.columns(np.concatenate([part.numbers for part in parts])))
+    del columns["kind"]
+    if not any(group.writer for group in series.groups):
+        del columns["writer"]
     columns["level"] = np.repeat(np.array([part.level for part in parts], np.uint8), sizes)
     for name in ("bucket", *VALUES):
         columns[name] = np.ascontiguousarray(rows[name])

@@ -1,4 +1,4 @@
-"""Rollup rows as numpy arrays: build them from points, merge them, and pack those of open buckets.
+"""Rollup rows as numpy arrays: build them from points, and merge them.
 
 The results equal those of `stepwell_schemas.rollups.sql` bit for bit. Therefore sums add one value after the other in
 the order of steps; neither numpy's `sum` nor ClickHouse's does that.
@@ -6,21 +6,18 @@ the order of steps; neither numpy's `sum` nor ClickHouse's does that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stepwell_ingestor.planner.layers import Known
-from stepwell_ingestor.planner.point_tables import Int64s
-from stepwell_ingestor.planner.run_state import OpenId
+from stepwell_ingestor.planner.columns import Int64s
 from stepwell_schemas.rollups.arrays import first_indexes, run_starts
 
 _INTEGERS: Final = ("bucket", "first_step", "last_step", "last_timestamp", "min_step", "max_step")
 _FLOATS: Final = ("first_value", "last_value", "min_value", "max_value", "total")
-_COUNTS: Final = ("finite", "nans", "count")
-ROW: Final = np.dtype([(name, "<f8" if name in _FLOATS else "<i8") for name in (*_INTEGERS, *_FLOATS, *_COUNTS)])
+COUNTS: Final = ("finite", "nans", "count")
+ROW: Final = np.dtype([(name, "<f8" if name in _FLOATS else "<i8") for name in (*_INTEGERS, *_FLOATS, *COUNTS)])
 """A rollup row without series, level and version; the timestamp is in milliseconds since the epoch."""
 
 UNKNOWN: Final = -1
@@ -88,6 +85,8 @@ def rows_from_segments(level: int, points: Points, starts: Int64s, begun: Floats
         begun: float64[k, b], the sums of the buckets before these points.
     """
     steps, timestamps, values = points
+    if len(starts) == len(steps):
+        return _rows_of_single_points(level, points, begun)
     lengths = np.diff(np.append(starts, len(steps)))
     finite, numbers = np.isfinite(values), ~np.isnan(values)
     rows = np.zeros((len(values), len(starts)), ROW)
@@ -102,6 +101,22 @@ def rows_from_segments(level: int, points: Points, starts: Int64s, begun: Floats
     rows["finite"] = lengths if finite.all() else np.add.reduceat(finite, starts, axis=1, dtype=np.int64)
     if not numbers.all():
         rows["nans"] = lengths - np.add.reduceat(numbers, starts, axis=1, dtype=np.int64)
+    return rows
+
+
+def _rows_of_single_points(level: int, points: Points, begun: Floats) -> Rows:
+    """Return the rows of buckets with a point each, as where many runs log now and then."""
+    steps, timestamps, values = points
+    finite, numbers = np.isfinite(values), ~np.isnan(values)
+    rows = np.zeros(values.shape, ROW)
+    rows["bucket"] = steps >> level
+    rows["first_step"], rows["last_step"], rows["last_timestamp"] = steps, steps, timestamps
+    for name in ("first_value", "last_value", "min_value", "max_value"):
+        rows[name] = values
+    rows["min_step"] = rows["max_step"] = np.where(numbers, steps, 0)
+    with np.errstate(over="ignore"):
+        rows["total"] = begun + np.where(finite, values, 0.0)
+    rows["count"], rows["finite"], rows["nans"] = 1, finite, ~numbers
     return rows
 
 
@@ -143,7 +158,7 @@ def merge_rows(rows: Rows, starts: Int64s) -> Rows:
     last = rows[starts + lengths - 1]
     for name in ("last_step", "last_value", "last_timestamp"):
         made[name] = last[name]
-    for name in _COUNTS:
+    for name in COUNTS:
         made[name] = np.add.reduceat(rows[name], starts)
     made["total"] = _sums(rows["total"][None], starts, lengths, np.zeros((1, len(starts))))[0]
     for name, extreme in (("min", np.fmin), ("max", np.fmax)):
@@ -152,25 +167,3 @@ def merge_rows(rows: Rows, starts: Int64s) -> Rows:
         for part in ("step", "value"):
             made[f"{name}_{part}"][there] = rows[f"{name}_{part}"][places[0][there]]
     return made
-
-
-def open_rows(writers: Iterable[tuple[Known[OpenId, bytes], str, Sequence[str]]], levels: int) -> Rows:
-    """Return the rows of the open buckets of some series, given by run, writer and keys: [key, level].
-
-    A row is known if its bucket is that of the series' last step; an unknown one must be computed from stored points. A
-    known row may have no points yet.
-    """
-    unknown = np.zeros(levels, ROW)
-    unknown["bucket"] = UNKNOWN
-    nothing = unknown.tobytes()
-    # Bytes per series and not one array of all: adding a key would copy it. Joined as bytes, since numpy takes 100 µs
-    # to concatenate two arrays of rows.
-    found = [known.get((key, writer), nothing) for known, writer, keys in writers for key in keys]
-    return np.frombuffer(bytearray().join(found), ROW).reshape(len(found), levels)
-
-
-def keep_rows(known: Known[OpenId, bytes], writer: str, keys: Sequence[str], rows: Rows) -> None:
-    """Store the rows of the open buckets of some series of a writer: [key, level]."""
-    packed, width = rows.tobytes(), rows.shape[1] * ROW.itemsize
-    for place, key in enumerate(keys):
-        known[key, writer] = packed[place * width : (place + 1) * width]

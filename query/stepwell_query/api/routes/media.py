@@ -20,39 +20,47 @@ from stepwell_query.media.files import (
     safety_headers,
     served_type,
 )
+from stepwell_schemas.access.authorize import Target, requires
+from stepwell_schemas.access.grants import Scope
+from stepwell_schemas.access.identity import Identity
+from stepwell_schemas.access.routes import AccessRoute, IdentityDep
 from stepwell_schemas.media_store import file_path
 
-router = APIRouter(prefix="/api/v1", tags=["media"])
+router = APIRouter(prefix="/api/v1", tags=["media"], route_class=AccessRoute)
 
 
 @router.get("/media/{sha256}", response_class=Response)
 @router.head("/media/{sha256}", response_class=Response, include_in_schema=False)
-async def media(sha256: str, context: ContextDep, request: Request) -> Response:
+@requires(Scope.READ, Target.ANYTHING)
+async def media(sha256: str, context: ContextDep, request: Request, identity: IdentityDep) -> Response:
     """Return a media file that a media value refers to, or one range of its bytes if `Range` is sent.
 
     Images, audio and video are sent with their media type, other files as `application/octet-stream` for download. The
     header `stepwell-media-type` has the media type that was logged.
 
     The `type` of a 404 gives the reason: `media-pending`, a logged value refers to the file, but it is not stored yet;
-    `media-gone`, the file was stored and has been deleted; `media-unknown`, no logged value refers to it.
+    `media-gone`, the file was stored and has been deleted; `media-unknown`, no logged value refers to it. Files and
+    values of runs that the key may not read do not exist for it.
     """
-    file = await _file(context, sha256)
+    file = await _file(context, sha256, identity)
     headers = safety_headers(sha256, file.content_type)
     return await _answer(context, request, file, served_type(file.content_type), headers)
 
 
 @router.get("/media/{sha256}/page", response_class=Response)
-async def page(sha256: str, context: ContextDep, request: Request) -> Response:
+@requires(Scope.READ, Target.ANYTHING)
+async def page(sha256: str, context: ContextDep, request: Request, identity: IdentityDep) -> Response:
     """Return a logged HTML file as a page whose scripts run in an opaque origin without network access."""
-    file = await _file(context, sha256)
+    file = await _file(context, sha256, identity)
     if file.content_type.strip().lower() not in PAGE_TYPES:
         raise RequestError("sha256", sha256, "is not an HTML file", f"download /api/v1/media/{sha256}")
     return await _answer(context, request, file, "text/html; charset=utf-8", page_headers())
 
 
-async def _file(context: Context, sha256: str) -> MediaFile:
+async def _file(context: Context, sha256: str, identity: Identity) -> MediaFile:
     check_sha256(sha256)
-    return await context.in_thread(read_media_file, context.store, sha256, context.settings.query_max_seconds)
+    seconds, readable = context.settings.query_max_seconds, identity.resources(Scope.READ)
+    return await context.in_thread(read_media_file, context.store, sha256, seconds, readable)
 
 
 async def _answer(

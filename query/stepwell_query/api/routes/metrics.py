@@ -11,9 +11,12 @@ from stepwell_query.api.params.common import Parameters
 from stepwell_query.api.params.runs import RUNS_MAX
 from stepwell_query.encoding import Format, json_bytes
 from stepwell_query.runs.metrics import read_run_metrics
+from stepwell_schemas.access.authorize import requires
+from stepwell_schemas.access.grants import Scope
+from stepwell_schemas.access.routes import AccessRoute
 from stepwell_schemas.rules.identifiers import check_identifier
 
-router = APIRouter(prefix="/api/v1", tags=["runs"])
+router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=AccessRoute)
 
 
 class RunMetricsBody(Parameters):
@@ -23,6 +26,7 @@ class RunMetricsBody(Parameters):
 
 
 @router.post("/projects/{entity}/{project}/metrics")
+@requires(Scope.READ)
 async def run_metrics(entity: str, project: str, body: RunMetricsBody, context: ContextDep) -> Response:
     """List the metrics of some runs of a project together, in columns, sorted by `key` and `kind`.
 

@@ -11,13 +11,18 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
-from stepwell_query.api.problem_types import ProblemType
-from stepwell_query.api.problems import problem
+from stepwell_query.access.sign_in_page import sign_in_address
 from stepwell_query.web_assets import ASSETS, DOCS_POLICY, FRAME_POLICY, PAGE_POLICY, Asset, AssetsMissingError, Page
+from stepwell_schemas.access.authorize import public
+from stepwell_schemas.access.middleware import REFUSAL
+from stepwell_schemas.access.refusals import UNAUTHENTICATED
+from stepwell_schemas.access.routes import AccessRoute
+from stepwell_schemas.http.problem_types import ProblemType
+from stepwell_schemas.http.problems import problem
 
-router = APIRouter(tags=["page"], include_in_schema=False)
+router = APIRouter(tags=["page"], include_in_schema=False, route_class=AccessRoute)
 
-_RESERVED = frozenset({"api", "-", "favicon.ico", "robots.txt"})
+_RESERVED = frozenset({"api", "-", "favicon.ico", "robots.txt", "signin", "signout"})
 """First path segments that are not entities: unknown paths below them are a 404 and not a page."""
 
 _SAFETY = {"x-content-type-options": "nosniff", "referrer-policy": "same-origin"}
@@ -28,7 +33,8 @@ _IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 @cache
-def _page() -> Page:
+def read_page() -> Page:
+    """Return the page's files. Raises: AssetsMissingError."""
     return Page.read()
 
 
@@ -38,12 +44,13 @@ def prepare() -> None:
     def work() -> None:
         # Missing libraries are reported to visitors by `_document`.
         with suppress(AssetsMissingError):
-            _page().compress()
+            read_page().compress()
 
     threading.Thread(target=work, name="page", daemon=True).start()
 
 
 @router.get("/docs")
+@public
 async def docs(request: Request) -> Response:
     """Return the page that documents the API; all its resources are served by this service."""
     return _document(request, lambda page: page.docs, DOCS_POLICY)
@@ -53,18 +60,23 @@ async def docs(request: Request) -> Response:
 @router.get("/{entity}")
 @router.get("/{entity}/{project}")
 @router.get("/{entity}/{project}/{run_id}")
+@public
 async def document(request: Request) -> Response:
     """Return the page; its scripts read the entity, project or run from the URL."""
     names = [request.path_params[name] for name in ("entity", "project", "run_id") if name in request.path_params]
     if names and names[0] in _RESERVED:
         raise HTTPException(404)
+    refusal = request.scope.get(REFUSAL)
+    if refusal is not None and refusal.kind == UNAUTHENTICATED:
+        address = sign_in_address(request.url.path, request.url.query)
+        return Response(status_code=303, headers={"location": address, "cache-control": "no-store"})
     preloads = [f"<{address}>; rel=preload; as=fetch; crossorigin" for address in _first_requests(names)]
     return _document(request, lambda page: page.document, PAGE_POLICY, link=", ".join(preloads))
 
 
 def _document(request: Request, chosen: Callable[[Page], Asset], policy: str, **more: str) -> Response:
     try:
-        asset = chosen(_page())
+        asset = chosen(read_page())
     except AssetsMissingError as error:
         return problem(503, ProblemType.PAGE_INCOMPLETE, "Page unavailable", str(error))
     return _answer(request, asset, {"content-security-policy": policy, "cache-control": "no-cache", **more})
@@ -83,14 +95,18 @@ def _first_requests(names: list[str]) -> list[str]:
 
 
 @router.get(ASSETS + "/{version}/{name:path}")
+@public
 async def asset(version: str, name: str, request: Request) -> Response:
     """Return one of the page's files, which caches may keep indefinitely."""
-    page = _page()
+    page = read_page()
     file = page.assets.get(name)
     if version != page.version or file is None:
         raise HTTPException(404)
     policy = {"content-security-policy": FRAME_POLICY} if name.endswith(".html") else {}
-    return _answer(request, file, {"cache-control": _IMMUTABLE, **policy})
+    # Frames that draw users' figures have an opaque origin, and load their scripts from here.
+    return _answer(
+        request, file, {"cache-control": _IMMUTABLE, "cross-origin-resource-policy": "cross-origin", **policy}
+    )
 
 
 def _answer(request: Request, file: Asset, headers: dict[str, str]) -> Response:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
-import structlog
 from fastapi import APIRouter, Query, Request, Response
 
-from stepwell_query.api.cancellation import ClosingStreamingResponse, iterate_in_threads, run_until_disconnect
-from stepwell_query.api.dependencies import Context, ContextDep, RunDep
-from stepwell_query.api.negotiation import encode_response, negotiate_format
+from stepwell_query.api.cancellation import (
+    ClosingStreamingResponse,
+    canceller,
+    iterate_in_threads,
+    run_until_disconnect,
+)
+from stepwell_query.api.dependencies import ContextDep, RunDep
+from stepwell_query.api.negotiation import RAW_FROM, encode_response, negotiate_format
 from stepwell_query.api.params.rows import Having, HistoryQuery, RowsQuery, ScanQuery
+from stepwell_query.catalog.retained import raw_from_json
 from stepwell_query.encoding import MEDIA_TYPES, Format, json_bytes, table_bytes
 from stepwell_query.errors import UnknownKeysError
 from stepwell_query.query_limits import QueryLimits
@@ -21,17 +27,19 @@ from stepwell_query.rows.history import History, HistoryRequest, read_history
 from stepwell_query.rows.scan import Scan, begin_long_scan, begin_scan
 from stepwell_query.rows.stream import RowFormat, long_bytes, wide_bytes
 from stepwell_query.telemetry import ROWS_CANCELLED
-from stepwell_schemas.errors import StoreError
+from stepwell_schemas.access.authorize import requires
+from stepwell_schemas.access.grants import Scope
+from stepwell_schemas.access.routes import AccessRoute
 from stepwell_schemas.rules.identifiers import RunPath
 
-router = APIRouter(prefix="/api/v1/runs/{entity}/{project}/{run_id}", tags=["rows"])
-_log = structlog.get_logger("stepwell.query")
+router = APIRouter(prefix="/api/v1/runs/{entity}/{project}/{run_id}", tags=["rows"], route_class=AccessRoute)
 
 T = TypeVar("T")
 _SCANNED: Final = (Format.NDJSON, Format.ARROW, Format.CSV, Format.PARQUET, Format.JSON)
 
 
 @router.get("/history")
+@requires(Scope.READ)
 async def history(
     path: RunDep, query: Annotated[HistoryQuery, Query()], context: ContextDep, request: Request
 ) -> Response:
@@ -46,11 +54,14 @@ async def history(
     history_request = query.request()
     limits = QueryLimits.from_settings(context.settings)
 
-    def read() -> bytes:
+    def read() -> Response:
         history_rows = read_history(context.store, path, history_request, limits, context.settings.query_max_cells)
-        return _history_bytes(path, history_request, history_rows, fmt, query)
+        response = encode_response(_history_bytes(path, history_request, history_rows, fmt, query), fmt)
+        response.headers.update(_raw_from_header(history_rows.raw_from))
+        return response
 
-    return encode_response(await run_until_disconnect(context, request, read, _canceller(context, limits)), fmt)
+    end = canceller(ROWS_CANCELLED, partial(limits.end, context.store))
+    return await run_until_disconnect(context, request, read, end)
 
 
 def _history_bytes(
@@ -73,9 +84,15 @@ def _history_bytes(
         "unknown_keys": history_rows.unknown,
         "complete_to": history_rows.progress.as_json(),
         **_other_writers(history_rows.other_writers),
+        **history_rows.raw_from,
     }
     lines = wide_lines(history_rows.rows, query.nan, ",", filled=filled)
     return json_bytes(head)[:-1] + b',"rows":[' + lines.removesuffix(b",") + b"]}"
+
+
+def _raw_from_header(field: dict[str, int]) -> dict[str, str]:
+    """Return the header with the first step whose rows are complete, if retention has removed any."""
+    return {RAW_FROM: str(field["raw_from"])} if field else {}
 
 
 def _other_writers(numbers: dict[str, int]) -> dict[str, Any]:
@@ -84,6 +101,7 @@ def _other_writers(numbers: dict[str, int]) -> dict[str, Any]:
 
 
 @router.get("/scan")
+@requires(Scope.READ)
 async def scan(path: RunDep, query: Annotated[ScanQuery, Query()], context: ContextDep, request: Request) -> Response:
     """Stream all rows of a run by step that are stored when the scan starts; the run may still be running.
 
@@ -98,17 +116,19 @@ async def scan(path: RunDep, query: Annotated[ScanQuery, Query()], context: Cont
     history_request = query.request(digits=how.needs_digits)
     limits = QueryLimits.from_settings(context.settings)
     most_values = context.settings.query_scan_values
-    end = _canceller(context, limits)
+    end = canceller(ROWS_CANCELLED, partial(limits.end, context.store))
 
     def answer(begun: Scan[T], written: Callable[[Scan[T], RowFormat, dict[str, Any]], Generator[bytes]]) -> Response:
         reached, following = begun.progress, str(begun.next)
+        removed = raw_from_json(begun.selection.series)
         headers = {
             "stepwell-complete-to-step": str(reached.step),
             "stepwell-complete-to-offset": str(reached.offset),
             "stepwell-next": following,
+            **_raw_from_header(removed),
         }
         head = {"run": str(path), "complete_to": reached.as_json(), "next": following}
-        head |= _other_writers(begun.selection.other_writers)
+        head |= _other_writers(begun.selection.other_writers) | removed
         chunks = iterate_in_threads(context, written(begun, how, head), end)
         return ClosingStreamingResponse(chunks, MEDIA_TYPES[fmt], headers)
 
@@ -121,16 +141,3 @@ async def scan(path: RunDep, query: Annotated[ScanQuery, Query()], context: Cont
         )
 
     return await run_until_disconnect(context, request, begin, end)
-
-
-def _canceller(context: Context, limits: QueryLimits) -> Callable[[], None]:
-    """Return a function that ends a request's statements after its client has disconnected."""
-
-    def end() -> None:
-        ROWS_CANCELLED.inc()
-        try:
-            limits.end(context.store)
-        except StoreError as error:
-            _log.warning("statement_cancel_failed", error=str(error))
-
-    return end

@@ -18,18 +18,28 @@ from stepwell_query.runs.column_search import search_columns
 from stepwell_query.runs.list import check_project, read_projects, read_runs
 from stepwell_query.runs.run_info import read_run
 from stepwell_query.runs.sessions import read_session, read_sessions
+from stepwell_schemas.access.authorize import Target, requires
+from stepwell_schemas.access.grants import Scope
+from stepwell_schemas.access.routes import AccessRoute, IdentityDep
 from stepwell_schemas.rules.identifiers import check_identifier
 
-router = APIRouter(prefix="/api/v1", tags=["runs"])
+router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=AccessRoute)
 
 
 @router.get("/projects")
-async def projects(context: ContextDep) -> Response:
-    """List the projects, the most recently active first."""
-    return await _json(context, lambda: {"projects": read_projects(context.store)})
+@requires(Scope.READ, Target.ANYTHING)
+async def projects(context: ContextDep, identity: IdentityDep) -> Response:
+    """List the projects that the key may read, the most recently active first."""
+
+    def read() -> dict[str, Any]:
+        found = read_projects(context.store)
+        return {"projects": [row for row in found if identity.allows(Scope.READ, row["entity"], row["project"])]}
+
+    return await _json(context, read)
 
 
 @router.get("/projects/{entity}/{project}/runs")
+@requires(Scope.READ)
 async def runs(entity: str, project: str, query: Annotated[RunsQuery, Query()], context: ContextDep) -> Response:
     """List the runs of a project that match a filter, sorted and in pages; `next` is the cursor of the next page.
 
@@ -40,10 +50,11 @@ async def runs(entity: str, project: str, query: Annotated[RunsQuery, Query()], 
     check_identifier("entity", entity)
     check_identifier("project", project)
     runs_request = query.request(context.alive_since())
-    return await _json(context, lambda: read_runs(context.store, entity, project, runs_request))
+    return await _json(context, lambda: read_runs(context.store, entity, project, runs_request, context.known_details))
 
 
 @router.get("/projects/{entity}/{project}/runs/columns")
+@requires(Scope.READ)
 async def columns(entity: str, project: str, query: Annotated[ColumnsQuery, Query()], context: ContextDep) -> Response:
     """List the columns of config and summary over a project's runs, the most frequent first.
 
@@ -62,12 +73,14 @@ async def columns(entity: str, project: str, query: Annotated[ColumnsQuery, Quer
 
 
 @router.get("/runs/{entity}/{project}/{run_id}")
+@requires(Scope.READ)
 async def run(path: RunDep, query: Annotated[RunQuery, Query()], context: ContextDep) -> Response:
     """Return one run: state, config, summary, and its stored progress."""
     return await _json(context, lambda: read_run(context.store, path, context.alive_since(), query.nan))
 
 
 @router.get("/runs/{entity}/{project}/{run_id}/metrics")
+@requires(Scope.READ)
 async def metrics(
     path: RunDep, query: Annotated[MetricsQuery, Query()], context: ContextDep, request: Request
 ) -> Response:
@@ -83,12 +96,14 @@ async def metrics(
 
 
 @router.get("/runs/{entity}/{project}/{run_id}/sessions")
+@requires(Scope.READ)
 async def sessions(path: RunDep, context: ContextDep) -> Response:
     """List the sessions that logged to a run, each with the outcome of its records."""
     return await _json(context, lambda: {"sessions": read_sessions(context.store, path)})
 
 
 @router.get("/runs/{entity}/{project}/{run_id}/sessions/{session}")
+@requires(Scope.READ)
 async def session(path: RunDep, session: str, context: ContextDep) -> Response:
     """Return the outcome of one session's records, the basis of a receipt; 404 until any of them is stored."""
     return await _json(context, lambda: read_session(context.store, path, session))

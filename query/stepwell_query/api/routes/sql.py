@@ -7,48 +7,60 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Annotated, Final
 
-import structlog
 from fastapi import APIRouter, Query, Request, Response
 
-from stepwell_query.api.cancellation import run_until_disconnect
+from stepwell_query.api.cancellation import canceller, run_until_disconnect
 from stepwell_query.api.dependencies import Context, ContextDep
 from stepwell_query.api.negotiation import encode_response, negotiate_format
 from stepwell_query.api.params.common import AnyFormat, SqlBody
 from stepwell_query.encoding import Format
-from stepwell_query.errors import ClientGoneError
-from stepwell_query.sql.execute import Statement, answer_bytes, cancel, prepare, run
+from stepwell_query.errors import ClientGoneError, RequestError, TooBusyError
+from stepwell_query.sql.execute import answer_bytes, cancel, prepare, run
+from stepwell_query.sql.recording import CANCELLED_STATUS, record_statement
+from stepwell_query.sql.scope import limited_client, row_scope
 from stepwell_query.telemetry import SQL_CANCELLED
-from stepwell_schemas.clickhouse.store import Store
-from stepwell_schemas.errors import StoreError
+from stepwell_schemas.access.authorize import Target, requires
+from stepwell_schemas.access.grants import Scope
+from stepwell_schemas.access.routes import AccessRoute, IdentityDep
+from stepwell_schemas.errors import StoreError, StoreRejectedError
 
-router = APIRouter(prefix="/api/v1", tags=["sql"])
+router = APIRouter(prefix="/api/v1", tags=["sql"], route_class=AccessRoute)
 _POLL_SECONDS: Final = 0.25
-_log = structlog.get_logger("stepwell.query")
 
 
 @router.post("/sql")
+@requires(Scope.READ, Target.ANYTHING)
 async def sql(
     body: SqlBody,
     context: ContextDep,
     request: Request,
+    identity: IdentityDep,
     named: Annotated[AnyFormat, Query(alias="format")] = None,
 ) -> Response:
     """Run one statement that reads the public views, within limits of time, rows, size and memory.
+
+    ClickHouse leaves out the rows that the key may not read, wherever the statement reads them.
 
     Pass values in `parameters` and refer to them as `{name:Type}` in the statement. The JSON answer has `columns` (name
     and type) and `rows` (arrays in the order of the columns). The statement is cancelled if the client disconnects.
     """
     fmt = negotiate_format(request, named, tuple(Format))
-    client = request.client.host if request.client else ""
+    address = request.client.host if request.client else ""
+    scope = row_scope(identity)
 
     async with AsyncExitStack() as stack:
-        await _enter(stack, context, request, client)
-        statement = await context.in_thread(prepare, context.store, body.sql, body.parameters)
+        recording = record_statement(context.audit, identity, address, body.sql, _status, "api")
+        outcome = stack.enter_context(recording)
+        await _enter(stack, context, request, limited_client(identity, address))
+        statement = await context.in_thread(prepare, context.store, body.sql, body.parameters, scope)
 
         def read() -> bytes:
-            return answer_bytes(run(context.store, statement, context.settings), fmt)
+            table = run(context.store, statement, context.settings)
+            outcome.rows = table.num_rows
+            return answer_bytes(table, fmt)
 
-        answer = await run_until_disconnect(context, request, read, partial(_end, context.store, statement))
+        end = canceller(SQL_CANCELLED, partial(cancel, context.store, statement))
+        answer = await run_until_disconnect(context, request, read, end)
     return encode_response(answer, fmt)
 
 
@@ -66,9 +78,15 @@ async def _enter(stack: AsyncExitStack, context: Context, request: Request, clie
     await entering
 
 
-def _end(store: Store, statement: Statement) -> None:
-    SQL_CANCELLED.inc()
-    try:
-        cancel(store, statement)
-    except StoreError as error:
-        _log.warning("statement_cancel_failed", error=str(error))
+def _status(error: Exception) -> int:
+    """Return the status of the answer to a statement that fails, for the audit log."""
+    match error:
+        case RequestError():
+            return 422
+        case ClientGoneError():
+            return CANCELLED_STATUS
+        case StoreRejectedError():
+            return 500
+        case TooBusyError() | StoreError():
+            return 503
+    return 500

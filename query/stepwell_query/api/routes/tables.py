@@ -15,9 +15,13 @@ from stepwell_query.encoding import Format, json_bytes
 from stepwell_query.errors import RequestError
 from stepwell_query.media.files import check_sha256, media_gone, read_media_file
 from stepwell_query.media.tables import CONTENT_TYPE, TABLE_MAX_BYTES, TableRequest, read_table, table_page
+from stepwell_schemas.access.authorize import Target, requires
+from stepwell_schemas.access.grants import Scope
+from stepwell_schemas.access.identity import Identity
+from stepwell_schemas.access.routes import AccessRoute, IdentityDep
 from stepwell_schemas.media_store import file_path
 
-router = APIRouter(prefix="/api/v1", tags=["media"])
+router = APIRouter(prefix="/api/v1", tags=["media"], route_class=AccessRoute)
 
 _CELLS_MAX = 10_000
 
@@ -40,21 +44,26 @@ class TableQuery(Parameters):
 
 
 @router.get("/media/{sha256}/rows")
-async def table_rows(sha256: str, query: Annotated[TableQuery, Query()], context: ContextDep) -> Response:
+@requires(Scope.READ, Target.ANYTHING)
+async def table_rows(
+    sha256: str, query: Annotated[TableQuery, Query()], context: ContextDep, identity: IdentityDep
+) -> Response:
     """Return a page of a logged table's rows: `columns` (name and type), `rows` (lists of cells), `found`, `total`.
 
     Cells of type `media` are references with their `kind`, as in rows of a run.
     """
-    table = await _table(check_sha256(sha256), context)
+    table = await _table(check_sha256(sha256), context, identity)
     request = TableRequest(**query.model_dump())
     return encode_response(await context.in_thread(lambda: json_bytes(table_page(table, request))), Format.JSON)
 
 
-async def _table(sha256: str, context: Context) -> pa.Table:
+async def _table(sha256: str, context: Context, identity: Identity) -> pa.Table:
+    # Also for a cached table: its last run may have been deleted, or the key may not read it.
+    seconds, readable = context.settings.query_max_seconds, identity.resources(Scope.READ)
+    file = await context.in_thread(read_media_file, context.store, sha256, seconds, readable)
     cached = context.tables.get(sha256)
     if cached is not None:
         return cached
-    file = await context.in_thread(read_media_file, context.store, sha256, context.settings.query_max_seconds)
     if file.content_type != CONTENT_TYPE:
         raise RequestError("sha256", sha256, f"is not a table but {file.content_type}", "send the SHA-256 of a table")
     if file.size > TABLE_MAX_BYTES:

@@ -14,6 +14,7 @@ from stepwell_query.catalog.progress import read_progress
 from stepwell_query.catalog.writers import EVERY
 from stepwell_query.encoding import NotFinite
 from stepwell_query.errors import RequestError
+from stepwell_query.query_limits import QueryLimits
 from stepwell_query.series.groups.aggregate import GroupBuckets
 from stepwell_query.series.groups.read import GroupedSeries, Groups, read_groups
 from stepwell_query.series.groups.serialize import BUCKET_FIELDS, bucket_columns, columns_json, series_head
@@ -25,7 +26,7 @@ _ALL: Final = 0
 
 
 def read_across_writers(
-    store: Store, run: RunPath, activity: Mapping[RunPath, Activity], request: SeriesRequest, max_seconds: float
+    store: Store, run: RunPath, activity: Mapping[RunPath, Activity], request: SeriesRequest, limits: QueryLimits
 ) -> Groups:
     """Read the requested series of a run as one group of writers: all, if the request selects none.
 
@@ -40,7 +41,7 @@ def read_across_writers(
     if run not in activity:
         read_progress(store, run)
     writers = EVERY if request.writers.is_primary else request.writers
-    return read_groups(store, [run], activity, replace(request, writers=writers), None, max_seconds)
+    return read_groups(store, [run], activity, replace(request, writers=writers), None, limits)
 
 
 def across_json(answer: Groups, run: RunPath, points: int, non_finite: NotFinite) -> dict[str, Any]:

@@ -13,8 +13,10 @@ import numpy as np
 from stepwell_query.catalog.conditions import OF_RUNS, runs_parameters
 from stepwell_query.catalog.models import Activity, Progress, SeriesByKey, SeriesInfo
 from stepwell_query.catalog.progress import build_progress
+from stepwell_query.catalog.retained import add_boundaries
 from stepwell_query.catalog.series import find_series
 from stepwell_query.errors import RequestError
+from stepwell_query.query_limits import QueryLimits
 from stepwell_query.runs.fields import FIELDS, GROUPABLE
 from stepwell_query.runs.paths import value_at_path
 from stepwell_query.series.bucket_reader import BucketReader
@@ -122,7 +124,7 @@ def read_groups(
     activity: Mapping[RunPath, Activity],
     request: SeriesRequest,
     group_by: str | Mapping[RunPath, list[Any]] | None,
-    max_seconds: float,
+    limits: QueryLimits,
     *,
     filled: bool = False,
 ) -> Groups:
@@ -138,14 +140,14 @@ def read_groups(
         StoreError: when ClickHouse does not answer.
     """
     known = [run for run in runs if run in activity]
-    series_by_run = find_series(store, known, request.keys, request.writers)
+    series_by_run = add_boundaries(store, find_series(store, known, request.keys, request.writers))
     grouped_keys = _grouped_keys(known, series_by_run, request)
     check_number(sum(len(own.series) for own in grouped_keys), request)
     grouping = _by_writer(known, grouped_keys) if group_by == BY_WRITER else _by_run(store, known, group_by)
     return Groups(
         grouping.values,
         grouping.runs,
-        _read_series(BucketReader(store, max_seconds), grouped_keys, grouping, request, filled),
+        _read_series(BucketReader(store, limits), grouped_keys, grouping, request, filled),
         [run for run in runs if run not in activity],
         [key for key in dict.fromkeys(request.keys) if not any(series_by_run[run][key] for run in known)],
         {run: build_progress(activity[run], None) for run in known},
@@ -185,7 +187,8 @@ def _values(
         path = group_by.removeprefix(_CONFIG)
         return [[value_at_path(json_object(stored.get(run) or "{}"), path, None)] for run in runs]
     series_by_run = [stored.get(run) for run in runs]
-    return [own if isinstance(own, list) and own else [own or None] for own in series_by_run]
+    # False is a value: the runs of a clean checkout, or those without a request to stop, are a group.
+    return [own if isinstance(own, list) and own else [None if own in ("", []) else own] for own in series_by_run]
 
 
 def _read_column(store: Store, runs: Sequence[RunPath], sql: str) -> dict[RunPath, Any]:
@@ -199,7 +202,7 @@ def _grouped_keys(runs: Sequence[RunPath], series_by_run: SeriesByKey, request: 
     for key in request.keys:
         for run in runs:
             for info in series_by_run[run][key]:
-                if info.kind not in DRAWN_TABLES or not clip(info.first, info.last, request.step_from, request.step_to):
+                if info.kind not in DRAWN_TABLES or not _is_within(info, request):
                     continue
                 own = grouped_keys.setdefault((fold_key(key), info.kind), _GroupedKey(key, info.kind, []))
                 if own.key == key:
@@ -222,6 +225,7 @@ def _read_series(
     shifts = [bucket_shift(*extent, request.points) for extent in extents]
     shifts = limit_rollup_reads(shifts, [_rolled_steps(own, request) for own in grouped_keys], LEVELS, _ROLLUP_ROWS)
     starts: list[int] = []
+    shifts = [max(shift, _finest(own, request)) for shift, own in zip(shifts, grouped_keys, strict=True)]
     if filled:
         shifts = [max(shift, _spacing(own)) for shift, own in zip(shifts, grouped_keys, strict=True)]
     for number, own in enumerate(grouped_keys):
@@ -229,7 +233,7 @@ def _read_series(
         for run, info in own.series:
             members += [(len(reads), number * width + group) for group in grouping.find(run, info)]
             low, high = _extent([info], request)
-            reads.append(SeriesRead(run, info, low, high, shifts[number]))
+            reads.append(SeriesRead(run, info, low, high, shifts[number]).without_removed_rows())
     aggregated = aggregate_groups(reader.read(reads), np.array([read.shift for read in reads], np.int64), members)
     return [
         GroupedSeries(
@@ -247,6 +251,16 @@ def _read_series(
     ]  # fmt: skip
 
 
+def _is_within(info: SeriesInfo, request: SeriesRequest) -> bool:
+    return clip(info.is_drawn_from, info.last, request.step_from, request.step_to) is not None
+
+
+def _finest(own: _GroupedKey, request: SeriesRequest) -> int:
+    """Return the least shift of buckets: that of the lowest rollups if rows of a series are removed, otherwise 0."""
+    reads = (SeriesRead(run, info, *_extent([info], request), 0) for run, info in own.series)
+    return LEVELS[0] if any(read.has_removed_rows for read in reads) else 0
+
+
 def _rolled_steps(own: _GroupedKey, request: SeriesRequest) -> int:
     """Return the steps that the series of a key cover; 0 for booleans, which have no rollups."""
     extents = [_extent([info], request) for _, info in own.series if info.kind is Kind.NUMBER]
@@ -261,5 +275,5 @@ def _spacing(own: _GroupedKey) -> int:
 
 def _extent(series: Sequence[SeriesInfo], request: SeriesRequest) -> tuple[int, int]:
     """Return the range of requested steps that the series cover together; each has a step in the request's range."""
-    low, high = min(info.first for info in series), max(info.last for info in series)
+    low, high = min(info.is_drawn_from for info in series), max(info.last for info in series)
     return clip(low, high, request.step_from, request.step_to) or (low, high)

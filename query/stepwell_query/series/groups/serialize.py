@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from stepwell_query.catalog.retained import raw_from_json
 from stepwell_query.encoding import NotFinite, json_bytes, json_floats
 from stepwell_query.runs.summary import stored_value
 from stepwell_query.series.groups.aggregate import GroupBuckets
@@ -50,6 +51,7 @@ def series_head(series: GroupedSeries) -> dict[str, Any]:
         "first_step": series.first,
         "last_step": series.last,
         "x_axis": "_step",
+        **raw_from_json(series.series),
     }
 
 

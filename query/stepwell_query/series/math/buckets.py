@@ -73,6 +73,18 @@ class Buckets:
         """Return the same buckets with other owners."""
         return replace(self, owner=owner)
 
+    def compacted(self) -> Buckets:
+        """Return a copy in as little memory as possible: a column of equal integers takes that of one."""
+        columns: Any = [None if column is None else _compacted(column) for column in _columns(self)]
+        return Buckets(*columns)
+
+    @property
+    def size(self) -> int:
+        """The bytes of the columns in memory."""
+        return sum(
+            column.nbytes if any(column.strides) else column.itemsize for column in _columns(self) if column is not None
+        )
+
     def split(self, owners: int) -> list[Buckets]:
         """Return the buckets of each series."""
         bounds = self.bounds(owners).tolist()
@@ -185,6 +197,13 @@ def sum_overflows(buckets: Buckets) -> NDArray[np.bool_]:
 
 def _scaled(buckets: Buckets) -> Float64s:
     return buckets.total * SCALE if buckets.scaled is None else buckets.scaled
+
+
+def _compacted(column: NDArray[Any]) -> NDArray[Any]:
+    # Equal floats may differ in their bits.
+    if column.dtype.kind == "i" and len(column) and (column == column[0]).all():
+        return np.broadcast_to(column[0].copy(), column.shape)
+    return column.copy()
 
 
 def _joined(columns: Sequence[Any]) -> Any:

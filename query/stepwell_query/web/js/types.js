@@ -8,6 +8,7 @@
  * @property {string} path
  * @property {string} name
  * @property {string} state
+ * @property {boolean} [stop_requested] whether someone asked the run to stop
  * @property {number | null} exit_code
  * @property {Record<string, unknown>} config
  * @property {Record<string, unknown>} summary
@@ -59,6 +60,7 @@
  * @property {number[]} counts
  * @property {number[]} nans
  * @property {number[]} [smoothed] the moving average, computed over the whole series
+ * @property {number} [rawFrom] the first step with rows, if older ones are removed
  * @property {Owners} [owners] of a band over writers, whose `counts` are numbers of writers
  *
  * @typedef {{low: string[], high: string[]}} Owners The writers of the least and the greatest value of each point.
@@ -72,12 +74,24 @@
  * @property {boolean} [log] logarithmic y axis
  * @property {number} [step] of media; undefined: the last one
  *
+ * @typedef {object} ChartDefinition A chart of several metrics.
+ * @property {string[]} keys in the order of the legend
+ * @property {string[]} right those of the keys that are on the right axis
+ * @property {string} title "": its keys
+ * @property {string} x the x axis; "": that of all charts
+ * @property {boolean} log
+ * @property {boolean} logRight
+ * @property {[number, number] | null} rangeX null: the whole range
+ * @property {[number, number] | null} rangeY null: that of the values
+ * @property {[number, number] | null} rangeRight
+ *
  * @typedef {{axis: string, low: number, high: number}} Zoom A range of an x axis.
  *
  * @typedef {object} ViewState Everything that the address of the page contains.
  * @property {string} q search for metrics
  * @property {string} rq search for runs
  * @property {"first" | "all"} sections the part of a key that names its section: up to its first or its last `/`
+ * @property {string[]} order names of sections in the order that was chosen for them; empty: the default order
  * @property {string[]} fold sections that are not in their default state (open or folded)
  * @property {string} x "" for each metric's own axis
  * @property {Zoom | null} zoom the range that all charts over its axis show; null: the whole range
@@ -93,12 +107,16 @@
  * @property {string[] | null} columns null: the default columns
  * @property {Record<string, string>} colors by run id
  * @property {Record<string, PanelView>} panels by key
+ * @property {ChartDefinition[]} charts of several metrics
  * @property {string} full id of the enlarged panel
  * @property {boolean} table whether the runs are shown as a table
  * @property {string} tab tab of a run's page
  * @property {RankMode} ranks of a run's page
  * @property {string} rank the only rank whose system metrics and console output are shown; "": all
  * @property {string} metric the metric of the table of ranks; "": the first
+ * @property {"" | "diff" | "all"} compare whether the shown runs are compared: only what differs, or all
+ * @property {string} base id of the run from which differences are shown; "": none
+ * @property {string} cq search for rows of the comparison
  *
  * @typedef {object} Line A line of a chart; all arrays have the same length, and x ascends.
  * @property {string} id
@@ -119,6 +137,11 @@
  * @property {boolean} dash
  * @property {string} band the meaning of low and high: "min–max", "± std" of runs, or "ranks" for the extremes over ranks
  * @property {Owners} [owners]
+ * @property {string} [metric] the folded key, in a chart of several metrics
+ * @property {number[]} [dashes] of its stroke, in pixels
+ * @property {boolean} [right] whether its values are on the right axis
+ * @property {import("./ui/format.js").Unit} [unit] of its values; default: that of the chart
+ * @property {number} [rawFrom] the first step with rows, if older ones are removed
  * @property {boolean} [rank] whether it is one of many lines of ranks, of which the hovered one is highlighted
  */
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stepwell_deploy.local.data_dir import locked_folder
+from stepwell_deploy.local.data_dir import kept_secret, locked_folder
 
 
 def mode(path: Path) -> int:
@@ -46,3 +46,15 @@ def test_the_lock_of_a_killed_process_is_no_lock(tmp_path: Path) -> None:
     assert (tmp_path / "data" / "lock").read_text()
     with locked_folder(tmp_path / "data"):
         assert (tmp_path / "data" / "lock").read_text() == str(os.getpid())
+
+
+def test_a_secret_is_made_once_and_read_by_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    made = iter(["first", "second", "third"])
+    # What a process that was killed left behind is replaced.
+    file.with_suffix(".new").write_text("half")
+    assert [kept_secret(file, lambda: next(made)) for _ in range(2)] == ["first", "first"]
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [file]
+    file.write_text("")
+    assert kept_secret(file, lambda: next(made)) == "second"

@@ -101,7 +101,7 @@ def test_positions_of_the_log_are_exchanged_last() -> None:
 
 
 def test_tables_that_views_fill_are_replaced_after_their_source() -> None:
-    names = ["run_values", "run_texts", "run_documents", "series", "schema_migrations"]
+    names = ["run_values", "run_texts", "run_documents", "series", "schema_migrations", "audit_events"]
     assert run_tables([*names, "log_positions"], names) == ["run_documents", "series", "run_texts", "run_values"]
 
 

@@ -17,7 +17,6 @@ from stepwell_ingestor.errors import CommitInDoubtError, PartitionsAddedError, P
 from stepwell_ingestor.flush.buffer import FlushMessages
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
-from stepwell_ingestor.flush.insert_check import FED
 from stepwell_ingestor.flush.state_memory import StateMemory
 from stepwell_ingestor.kafka.client import CommittedOffset, Kafka
 from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
@@ -25,6 +24,7 @@ from stepwell_ingestor.messages import Message
 from stepwell_ingestor.positions.checksums import records_checksum
 from stepwell_ingestor.positions.homes import home_partition
 from stepwell_ingestor.positions.models import LogPosition, PlanMark
+from stepwell_schemas.clickhouse.run_rows import FED
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreUnavailableError
 from stepwell_schemas.events.codec import Codec, encode

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from stepwell_ingestor.flush.insert_check import FED, OFFSETS
+from stepwell_ingestor.flush.insert_check import OFFSETS
 from stepwell_ingestor.messages import Message, receive_all
 from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
 from stepwell_ingestor.planner.run_state import RunState
+from stepwell_schemas.clickhouse.run_rows import FED
 from stepwell_schemas.clickhouse.tables import POINT_TABLES
 from stepwell_schemas.events.codec import Codec, encode
 from stepwell_schemas.events.models import Event, LogEvent, Media, MediaChunk, Other

@@ -96,13 +96,14 @@ def test_states_are_counted_as_they_grow_and_never_beyond_the_bound(
 
 
 def test_open_buckets_go_before_whole_states() -> None:
-    memory = StateMemory(80_000)
+    # Less than four times the open buckets of five runs, and more than their states.
+    memory = StateMemory(226_000)
     cache = memory.cache()
     for number in range(5):
-        settled(cache, number, [LogEvent(**run(number)._asdict(), data={f"k{key}": 1.0 for key in range(8)})])
+        settled(cache, number, [LogEvent(**run(number)._asdict(), data={f"k{key}": 1.0 for key in range(100)})])
     states = cache.known(map(run, range(5)))
     assert list(states) == [run(number) for number in range(5)]
-    has_open = [bool(state.open_buckets) for state in states.values()]
+    has_open = [state.series.open_bytes > 0 for state in states.values()]
     assert has_open == sorted(has_open)
     assert 0 < sum(has_open) < 5
 

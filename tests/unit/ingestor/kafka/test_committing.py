@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError, NodeNotReadyError
 
 from stepwell_ingestor.errors import CommitInDoubtError
-from stepwell_ingestor.kafka.client import CommittedOffset, Kafka
+from stepwell_ingestor.kafka.client import BY_HAND, CommittedOffset, Kafka, commit_metadata, read_commit
 from stepwell_ingestor.kafka.fenced_commit import commit
 
 pytestmark = pytest.mark.anyio
@@ -39,6 +39,23 @@ class Broker:
 
     async def rejoin(self, partition: TopicPartition) -> None:
         self.asked.append("rejoin")
+
+
+@pytest.mark.parametrize(
+    ("plan", "read"),
+    [
+        ("7", CommittedOffset(3, "7")),
+        ("7:0000abcd:1", CommittedOffset(3, "7:0000abcd:1")),
+        ("", CommittedOffset(3, "")),
+        (BY_HAND, CommittedOffset(3, "", by_hand=True)),
+    ],
+)
+def test_a_commit_is_read_as_it_was_made(plan: str, read: CommittedOffset) -> None:
+    assert read_commit(3, commit_metadata(plan)) == read
+
+
+def test_a_commit_without_metadata_was_made_by_hand() -> None:
+    assert read_commit(3, "") == CommittedOffset(3, "", by_hand=True)
 
 
 async def commit_with(broker: Broker) -> None:

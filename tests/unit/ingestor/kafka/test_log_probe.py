@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from stepwell_ingestor.kafka.log_probe import LogProbe
-from stepwell_ingestor.kafka.records import Record
+from stepwell_ingestor.kafka.record_models import Record
 from stepwell_ingestor.messages import Message
 
 pytestmark = pytest.mark.anyio

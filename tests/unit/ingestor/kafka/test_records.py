@@ -16,7 +16,9 @@ from stepwell_ingestor.errors import BatchTooLargeError
 from stepwell_ingestor.kafka import records as subject
 from stepwell_ingestor.kafka.decompression import GZIP, LZ4, SNAPPY, ZSTD, decompress
 from stepwell_ingestor.kafka.record_consumer import to_message
-from stepwell_ingestor.kafka.records import PartitionRecords, Record, RecordBatches, Unreadable
+from stepwell_ingestor.kafka.record_models import BatchHeader, Record, Unreadable
+from stepwell_ingestor.kafka.records import PartitionRecords, RecordBatches
+from stepwell_ingestor.kafka.single_records import read_each_record
 from stepwell_schemas.limits import MAX_BATCH_BYTES
 from support.factories.odd_records import CODECS, batch, bomb, record, text, varint, xerial
 
@@ -198,6 +200,6 @@ def test_the_redriven_header_counts_in_its_own_form_alone() -> None:
 def test_the_python_reader_agrees_with_the_extension() -> None:
     records = [record(b"v%d" % n, n, key=None if n else b"k", headers=[(b"h", None), (b"g", b"x")]) for n in range(5)]
     data = batch(records, times=(10, 20))
-    header = subject._Header(*subject._HEADER.unpack_from(data))
-    assert list(subject._read_each_record(BUCKET_ID, header, b"".join(records))) == read(data)
+    header = BatchHeader(*subject._HEADER.unpack_from(data))
+    assert list(read_each_record(BUCKET_ID, header, b"".join(records))) == read(data)
     assert text(None) == varint(-1)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from stepwell_ingestor.messages import Message, Received, receive_all
 from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
 from stepwell_ingestor.planner.run_state import RunState
+from stepwell_ingestor.planner.series_ledger import SeriesLedger
 from stepwell_ingestor.planner.totals import SeriesTotals
 from stepwell_schemas.events.codec import Codec, encode
 from stepwell_schemas.events.models import Block, LogBatch
@@ -218,4 +219,5 @@ def loaded(state: RunState, tables: Tables) -> RunState:
         (key, "number", writer): SeriesTotals(step, 1, 1, 0.0)
         for (key, _, writer), step in ((name.partition("@"), step) for name, step in tables.last_steps.items())
     }
-    return RunState(dict(state.writers), dict(state.sessions), dict(state.spellings), dict(state.stored_as), series)
+    ledger = SeriesLedger.from_totals(series)
+    return RunState(dict(state.writers), dict(state.sessions), dict(state.spellings), dict(state.stored_as), ledger)

@@ -9,7 +9,8 @@ import pytest
 
 from stepwell_ingestor.errors import PartitionsAddedError
 from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
-from stepwell_ingestor.positions.decide import Decision, Evidence, Reason, decide, next_check
+from stepwell_ingestor.positions.decide import decide, may_have_lost_a_plan, next_check
+from stepwell_ingestor.positions.evidence import Decision, Evidence, Reason
 from stepwell_ingestor.positions.models import AsOf, Boundary, LogPosition, PlanMark, VoidRange
 
 LOG = LogIdentity("cluster", "topic-1", 4)
@@ -211,6 +212,35 @@ def test_states_of_an_abandoned_flush_do_not_hold() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("committed", [None, 0, 25, 30, 35])
+def test_states_of_a_flush_whose_plan_is_lost_do_not_hold(committed: int | None) -> None:
+    decision = decided(committed=committed, reached=40, reached_here=40)
+    position = decision.position
+    assert (decision.start, decision.reason, decision.plan) == (30, Reason.PLAN_LOST, None)
+    assert is_new_epoch(decision, above=500)
+    assert (position.voided, position.boundaries) == ((VoidRange(30, 40),), BOUNDARIES)
+    again = decided(own=position, committed=committed, reached=40, reached_here=40)
+    assert (again.start, again.position.base, again.position.voided) == (30, position.base, position.voided)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, False),
+        ({"plan": PLAN}, False),
+        ({"by_hand": True}, True),
+        ({"committed": None}, True),
+        ({"committed": 31}, True),
+        ({"committed": 12, "plan": PLAN}, True),
+        ({"own": None}, False),
+    ],
+)
+def test_left_states_are_looked_for_where_the_group_may_have_lost_a_plan(
+    changes: dict[str, Any], expected: bool
+) -> None:
+    assert may_have_lost_a_plan(evidence(**changes)) is expected
+
+
 def test_void_ranges_are_kept_while_runs_keep_their_partition() -> None:
     own = replace(OWN, voided=(VoidRange(30, 40),))
     assert decided(own=own, log=OTHER).position.voided[: len(own.voided)] == own.voided
@@ -247,6 +277,15 @@ def test_the_states_of_a_flush_whose_records_retention_removed_do_not_hold(begin
     assert position.logical_end > 40
     again = decided(own=position, extent=LogExtent(begin, 100), plan=PLAN, checked={})
     assert (again.start, again.missing, again.position) == (begin, 0, position)
+
+
+@pytest.mark.parametrize("begin", [31, 38, 45])
+@pytest.mark.parametrize("committed", [None, 25])
+def test_the_states_of_a_flush_whose_records_and_plan_are_gone_do_not_hold(committed: int | None, begin: int) -> None:
+    decision = decided(extent=LogExtent(begin, 60), committed=committed, reached=40, reached_here=40)
+    assert (decision.reason, decision.start, decision.missing) == (Reason.PLAN_LOST, begin, begin - 30)
+    assert is_new_epoch(decision, above=500)
+    assert decision.position.voided == (VoidRange(30, 40),)
 
 
 def test_retention_of_what_is_stored_is_not_reported() -> None:

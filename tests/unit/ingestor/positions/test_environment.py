@@ -17,7 +17,8 @@ from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
 from stepwell_ingestor.messages import NO_LEADER_EPOCH, Message
 from stepwell_ingestor.positions.checksums import boundary_after
 from stepwell_ingestor.positions.cuts import has_later_leader, is_cut, last_boundary, latest_leader
-from stepwell_ingestor.positions.decide import Decision, Evidence, decide, next_check
+from stepwell_ingestor.positions.decide import decide, next_check
+from stepwell_ingestor.positions.evidence import Decision, Evidence
 from stepwell_ingestor.positions.models import LogPosition, PlanMark, parse_plan
 
 _FLUSH = 3

@@ -16,7 +16,7 @@ from stepwell.api import run as run_module
 from stepwell.api.client import Api
 from stepwell.api.run import ApiRun
 from stepwell.api.runs import Runs
-from stepwell.errors import ApiError, StepwellError, UnknownKeyError, UnsupportedError
+from stepwell.errors import ApiError, UnknownKeyError, UnsupportedError
 
 INFO: Final[dict[str, Any]] = {
     "entity": "me",
@@ -44,6 +44,10 @@ class CannedApi(Api):
     def __init__(self) -> None:
         super().__init__("http://host:8420", {"entity": "me", "project": "digits"})
         self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.sent: list[tuple[str, str, Any]] = []
+
+    def send(self, method: str, address: str, body: Any = None, **_: Any) -> Any:
+        self.sent.append((method, address, body))
 
     def get(self, address: str, **parameters: Any) -> Any:
         self.requests.append((address, parameters))
@@ -106,7 +110,7 @@ def test_a_name_of_wandb_is_there_or_names_the_way(api: CannedApi, theirs: type,
             getattr(subject, name)()
 
 
-@pytest.mark.parametrize("name", ["history", "scan_history", "files", "file", "load", "wait_until_finished"])
+@pytest.mark.parametrize("name", ["history", "scan_history", "files", "file", "load", "wait_until_finished", "delete"])
 def test_a_method_of_a_run_has_wandb_s_arguments(name: str) -> None:
     ours, theirs = (inspect.signature(getattr(one, name)).parameters for one in (ApiRun, public.Run))
     assert list(ours)[: len(theirs)] == list(theirs)
@@ -117,33 +121,86 @@ def test_a_list_of_runs_has_wandb_s_arguments(ours: Callable[..., Any], theirs: 
     assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters)
 
 
-CHANGES: Final[list[Callable[[Any], Any]]] = [
-    lambda run: run.summary.__setitem__("s", 2),
-    lambda run: run.summary.update(),
-    lambda run: run.summary["loss"].__setitem__("min", 0),
-    lambda run: run.summary_metrics.clear(),
-    lambda run: run.config.__setitem__("k", 1),
-    lambda run: run.config["opt"].update(name="sgd"),
-    lambda run: run.rawconfig.clear(),
+REFUSED: Final[list[Callable[[Any], Any]]] = [
     lambda run: run.metadata.clear(),
-    lambda run: run.tags.append("b"),
-    *(lambda run, name=name: setattr(run, name, "x") for name in (
-        "name", "display_name", "notes", "description", "tags", "config", "summary", "group", "state", "id", "host"
-    )),
-    *(lambda run, name=name: getattr(run, name)() for name in ("update", "save", "delete", "stop", "log_artifact")),
-]  # fmt: skip
+    *(lambda run, name=name: setattr(run, name, "x") for name in ("state", "id", "host", "created_at")),
+    *(lambda run, name=name: getattr(run, name)() for name in ("create", "update_state", "log_artifact")),
+]
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_an_edit_of_a_stored_run_is_an_error(run: ApiRun, change: Callable[[Any], Any]) -> None:
+@pytest.mark.parametrize("change", REFUSED)
+def test_an_edit_of_what_follows_from_the_run_is_an_error(run: ApiRun, change: Callable[[Any], Any]) -> None:
     with pytest.raises(UnsupportedError):
         change(run)
     assert run.info == INFO
 
 
-def test_the_error_of_an_edit_names_the_run_to_resume(run: ApiRun) -> None:
-    with pytest.raises(StepwellError, match=r"init\(entity='me', project='digits', id='one', resume='must'\)"):
-        run.config["k"] = 1
+def _set_item(value: Any, key: str, item: Any) -> None:
+    value[key] = item
+
+
+CHANGES: Final[list[tuple[Callable[[Any], Any], dict[str, Any]]]] = [
+    (lambda run: setattr(run, "name", "x"), {"name": "x"}),
+    (lambda run: setattr(run, "display_name", "x"), {"name": "x"}),
+    (lambda run: setattr(run, "description", "x"), {"notes": "x"}),
+    (lambda run: setattr(run, "notes", None), {"notes": ""}),
+    (lambda run: setattr(run, "group", "g"), {"group": "g"}),
+    (lambda run: setattr(run, "job_type", "g"), {"job_type": "g"}),
+    (lambda run: run.tags.append("b"), {"tags": ["a", "b"]}),
+    (lambda run: setattr(run, "tags", ("b", "c")), {"tags": ["b", "c"]}),
+    (lambda run: run.tags.clear(), {"tags": []}),
+    (lambda run: _set_item(run.config, "k", 1), {"config": {"k": 1}}),
+    (lambda run: _set_item(run.rawconfig, "k", math.nan), {"config": {"k": "NaN"}}),
+    (lambda run: run.config["opt"].update(name="sgd"), {"config": {"opt": {"name": "sgd", "clip": ["Infinity"]}}}),
+    (lambda run: run.config.pop("lr"), {"config_remove": ["lr"]}),
+    (lambda run: setattr(run, "config", {"lr": 0.1, "new": True}), {"config": {"new": True}, "config_remove": ["opt"]}),
+    (lambda run: _set_item(run.summary, "s", 2), {"summary": {"s": 2}}),
+    (lambda run: setattr(run.summary, "s", 2), {"summary": {"s": 2}}),
+    (lambda run: _set_item(run.summary_metrics["loss"], "min", 0), {"summary": {"loss": {"min": 0}}}),
+    (lambda run: run.summary.clear(), {"summary_remove": ["loss"]}),
+]
+
+
+@pytest.mark.parametrize(("change", "sent"), CHANGES)
+def test_an_edit_is_sent_by_update(
+    api: CannedApi, run: ApiRun, change: Callable[[Any], Any], sent: dict[str, Any]
+) -> None:
+    change(run)
+    assert api.sent == []
+    for _ in range(2):
+        run.update()
+        assert api.sent == [("PATCH", "runs/me/digits/one", sent)]
+
+
+def test_only_what_was_changed_is_sent(api: CannedApi, run: ApiRun) -> None:
+    assert (run.config, run.summary, run.tags) == ({**INFO["config"], "opt": {"name": "adam", "clip": [math.inf]}},
+                                                   INFO["summary"], ["a"])  # fmt: skip
+    run.update()
+    run.summary.update()
+    assert api.sent == []
+    run.name, kept = "x", run.config
+    assert run.name == "x"
+    kept["k"] = 1
+    run.summary["s"] = 2
+    run.summary.update({"t": 3})
+    assert api.sent == [("PATCH", "runs/me/digits/one", {"summary": {"s": 2, "t": 3}})]
+    run.save()
+    kept["k"] = 2
+    run.update()
+    assert [changes for _, _, changes in api.sent[1:]] == [{"name": "x", "config": {"k": 1}}, {"config": {"k": 2}}]
+    run.name = "y"
+    run.load(force=True)
+    run.update()
+    assert (run.name, len(api.sent)) == ("first", 3)
+
+
+def test_a_run_is_stopped_and_deleted(api: CannedApi, run: ApiRun) -> None:
+    run.stop()
+    run.delete(delete_artifacts=True)
+    api.delete_project("me/digits")
+    assert [(method, address) for method, address, _ in api.sent] == [
+        ("POST", "runs/me/digits/one/stop"), ("DELETE", "runs/me/digits/one"), ("DELETE", "projects/me/digits"),
+    ]  # fmt: skip
 
 
 def test_attributes_have_wandb_s_names_and_spellings(run: ApiRun) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stepwell.api.views import ReadOnlyDict, ReadOnlyList, SummaryView
+from stepwell.api.views import ReadOnlyDict, ReadOnlyList
 from stepwell.errors import UnsupportedError
 
 PLAIN: dict[str, Any] = {"lr": 0.1, "opt": {"name": "adam", "betas": [0.9, [1, 2]]}, "layers": [{"size": 1}]}
@@ -116,14 +116,3 @@ def test_copies_of_lists_are_plain(view: ReadOnlyDict) -> None:
     layers = view["layers"]
     assert [type(own) for own in (copy.copy(layers), copy.deepcopy(layers), layers[:], list(layers))] == [list] * 4
     assert type(copy.deepcopy(layers)[0]) is type(layers[:][0]) is dict
-
-
-def test_a_summary_has_attributes_and_its_plain_dict() -> None:
-    summary = SummaryView({"acc": {"max": 2}}, "the way")
-    assert summary.acc["max"] == 2
-    assert type(summary._json_dict) is dict
-    assert summary._json_dict == {"acc": {"max": 2}}
-    assert not hasattr(summary, "loss")
-    assert type(copy.deepcopy(summary)) is dict
-    with pytest.raises(UnsupportedError, match="the way"):
-        summary.acc = 3  # type: ignore[attr-defined]

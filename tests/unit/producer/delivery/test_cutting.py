@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stepwell.delivery.batching import EventContent, split_into_events
-from stepwell.delivery.cutting import cut_refused, encode_to_fit, event_room, halves, placeholder
+from stepwell.delivery.cutting import cut_refused, encode_to_fit, halves, placeholder
 from stepwell.delivery.set_aside import set_aside
 from stepwell.journal.folders import remove_journal
 from stepwell.journal.format import JournalInfo
@@ -121,8 +121,3 @@ def test_a_record_that_cannot_be_encoded_costs_none_of_its_neighbours(journal: J
     events = list(encode_to_fit([content], INFO, 0, MIB))
     assert [event.sequence for event in events if event.error] == [2]
     assert sum(decode(event.payload).records for event in events) == 5
-
-
-def test_room_leaves_space_for_framing() -> None:
-    assert event_room(1_000_000, b"k" * 100) < 1_000_000 - 100
-    assert event_room(0, b"") > 0

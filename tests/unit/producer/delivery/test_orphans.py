@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka.errors import RequestTimedOutError
 
 from stepwell.delivery.journal_folders import JournalFolders, count_records, journal_name
 from stepwell.delivery.order import find_succession
 from stepwell.delivery.orphans import Orphans, find_orphans, last_logged_step
+from stepwell.delivery.transport import TransportError
 from stepwell.journal import locks
 from stepwell.journal.format import JournalInfo, Position
 from stepwell.journal.journal import Journal
@@ -67,7 +67,7 @@ async def recover(
 ) -> Orphans:
     """Recover as at the start of a session."""
     recovery = orphans(folder, writer, wait_seconds, only_own=only_own)
-    await recovery.deliver(producer, "events", wait=True)
+    await recovery.deliver(producer, wait=True)
     return recovery
 
 
@@ -106,7 +106,7 @@ async def test_a_session_waits_for_older_journals_of_its_writer(tmp_path: Path, 
     claim = locks.claim(first, shared=False)
     producer: Any = AcceptingProducer()
     recovery = orphans(tmp_path, "a")
-    waiting = asyncio.create_task(recovery.deliver(producer, "events", wait=True))
+    waiting = asyncio.create_task(recovery.deliver(producer, wait=True))
     await until(lambda: recovery.error)
     assert producer.sessions() == ["s2"], "other writers go on meanwhile"
     assert str(first) in recovery.error
@@ -135,11 +135,11 @@ async def test_live_sessions_of_the_same_writer_are_no_reason_to_wait(tmp_path: 
     leave_journal(tmp_path / "journals", info(tmp_path, "s2", ""))
     producer: Any = AcceptingProducer()
     recovery = orphans(tmp_path, "")
-    await recovery.deliver(producer, "events", wait=True)
+    await recovery.deliver(producer, wait=True)
     assert producer.sessions() == ["s0", "s2"]
     live.close()
     live.release()
-    await recovery.deliver(producer, "events")
+    await recovery.deliver(producer)
     assert producer.sessions() == ["s0", "s2", "live"], "it is found when its process has ended"
 
 
@@ -182,16 +182,16 @@ print(sorted({{"aiokafka", "httpx", "numpy"}} & set(sys.modules)))
 async def test_a_failure_of_the_broker_releases_the_claim_and_a_later_call_goes_on(tmp_path: Path) -> None:
     first, _ = leave(tmp_path, ["", ""])
     producer: Any = AcceptingProducer()
-    producer.errors["s0"] = RequestTimedOutError()
+    producer.errors["s0"] = TransportError()
     recovery = orphans(tmp_path, "")
-    with pytest.raises(RequestTimedOutError):
-        await recovery.deliver(producer, "events", wait=True)
+    with pytest.raises(TransportError):
+        await recovery.deliver(producer, wait=True)
     assert producer.sent == []
     claim = locks.claim(first, shared=False)
     assert claim is not None
     locks.release(claim)
     producer.errors.clear()
-    await recovery.deliver(producer, "events", wait=True)
+    await recovery.deliver(producer, wait=True)
     assert producer.sessions() == ["s0", "s1"]
 
 

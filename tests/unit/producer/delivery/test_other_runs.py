@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka.errors import MessageSizeTooLargeError
 
 from stepwell.delivery.journal_folders import JournalFolders
 from stepwell.delivery.order import find_succession
 from stepwell.delivery.other_runs import OtherRuns, find_waiting
+from stepwell.delivery.transport import EventTooLargeError
 from stepwell.journal import locks
 from stepwell.journal.format import JournalInfo
 from stepwell_schemas.limits import MIB
@@ -40,7 +40,7 @@ def others(folder: Path) -> OtherRuns:
 async def deliver(folder: Path, producer: Any) -> int:
     """Deliver all parts; return their number."""
     delivery, parts = others(folder), 0
-    while await delivery.send_part(producer, "events"):
+    while await delivery.send_part(producer):
         parts += 1
     return parts
 
@@ -65,11 +65,11 @@ async def test_a_call_sends_one_part_so_that_the_run_s_own_records_go_between(tm
     leave(tmp_path, "a", "a0", rows=100_000)
     producer: Any = AcceptingProducer()
     delivery = others(tmp_path)
-    assert await delivery.send_part(producer, "events")
+    assert await delivery.send_part(producer)
     assert 0 < len(producer.sent) < 50_000
     await delivery.pause()
     sent = len(producer.sent)
-    while await delivery.send_part(producer, "events"):
+    while await delivery.send_part(producer):
         continue
     assert [number for _, _, number in producer.sent] == list(range(100_000))
     assert (delivery.delivered, sent < 100_000) == (100_000, True)
@@ -100,7 +100,7 @@ async def test_a_journal_that_is_refused_stops_its_writer_alone(tmp_path: Path) 
         leave(tmp_path, "a", session)
     leave(tmp_path, "b", "b0")
     producer: Any = AcceptingProducer()
-    producer.errors["a0"] = MessageSizeTooLargeError()
+    producer.errors["a0"] = EventTooLargeError()
     await deliver(tmp_path, producer)
     assert producer.sessions() == ["b0"]
 

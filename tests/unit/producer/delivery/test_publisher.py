@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber, RequestTimedOutError
 
 from stepwell.delivery.publisher import IN_FLIGHT, Publisher
 from stepwell.delivery.set_aside import set_aside_path
+from stepwell.delivery.transport import AfterRefusalError, EventTooLargeError, TransportError
 from stepwell.journal.format import START, JournalInfo, Position
 from stepwell.journal.journal import Journal
 from stepwell.journal.reader import Reader
@@ -34,6 +34,7 @@ ROWS = 5
 class UnansweredProducer:
     """Fake broker that answers on command of the test, which a real one can't."""
 
+    cluster_id = ""
     max_message_bytes = 9 * MIB
 
     def __init__(self) -> None:
@@ -41,7 +42,7 @@ class UnansweredProducer:
         self.answers: list[asyncio.Future[object]] = []
         self.generation = 0
 
-    async def send(self, topic: str, value: bytes, key: bytes) -> asyncio.Future[object]:
+    async def send(self, value: bytes, key: bytes) -> asyncio.Future[object]:
         self.sent.append(value)
         self.answers.append(asyncio.get_running_loop().create_future())
         return self.answers[-1]
@@ -52,6 +53,9 @@ class UnansweredProducer:
     async def renew(self, max_message_bytes: int | None = None) -> None:
         self.generation += 1
         self.max_message_bytes = max_message_bytes or self.max_message_bytes
+
+    async def stop(self) -> None:
+        """Do nothing."""
 
     def numbers(self) -> list[int]:
         """Return the numbers of the records sent, in order."""
@@ -79,13 +83,13 @@ class LimitedProducer(UnansweredProducer):
         self.stored: list[bytes] = []
         self._broken = False
 
-    async def send(self, topic: str, value: bytes, key: bytes) -> asyncio.Future[object]:
-        future = await super().send(topic, value, key)
+    async def send(self, value: bytes, key: bytes) -> asyncio.Future[object]:
+        future = await super().send(value, key)
         if self._broken:
-            future.set_exception(OutOfOrderSequenceNumber())
+            future.set_exception(AfterRefusalError())
         elif len(value) > self.limit:
             self._broken = True
-            future.set_exception(MessageSizeTooLargeError())
+            future.set_exception(EventTooLargeError())
         else:
             self.stored.append(value)
             future.set_result(None)
@@ -105,7 +109,7 @@ class Sending:
         self._journal = journal
         reader = Reader(check=True)
         reader.skip_to(journal, start)
-        self.publisher = Publisher(self.producer, "events", info, reader, self.acknowledged.append, journal.path)
+        self.publisher = Publisher(self.producer, info, reader, self.acknowledged.append, journal.path)
 
     async def send(self) -> None:
         """Send all records."""
@@ -165,8 +169,8 @@ async def test_what_is_sent_again_keeps_its_numbers(journal: Journal) -> None:
         log(journal, rows)
         await sending.send()
     sending.producer.answers[0].set_result(None)
-    sending.producer.answers[1].set_exception(RequestTimedOutError())
-    with pytest.raises(RequestTimedOutError):
+    sending.producer.answers[1].set_exception(TransportError())
+    with pytest.raises(TransportError):
         await sending.publisher.flush()
     sending.publisher.cancel_pending()
     assert sending.producer.numbers() == list(range(3 * ROWS))
@@ -260,7 +264,7 @@ async def test_what_follows_another_publisher_s_refused_batch_is_sent_again(jour
     sending, rows = Sending(journal, START), RowWriter(journal, 0, "r")
     log(journal, rows)
     await sending.send()
-    sending.producer.answers[0].set_exception(OutOfOrderSequenceNumber())
+    sending.producer.answers[0].set_exception(AfterRefusalError())
     settling = asyncio.create_task(sending.publisher.flush())
     await turns()
     assert sending.producer.generation == 1

@@ -1,4 +1,4 @@
-"""Decisions about connections: which brokers to try, when to try again, and when a producer counts as stalled."""
+"""Decisions about connections: when to try again, and when a transport counts as stalled."""
 
 from __future__ import annotations
 
@@ -7,36 +7,16 @@ from aiokafka import errors as kafka
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stepwell.delivery import transport
 from stepwell.delivery.blocked import Blocked, classify_error
-from stepwell.delivery.event_producer import StalledError
 from stepwell.delivery.reconnect import (
-    Brokers,
-    brokers_to_try,
     is_other_cluster,
     next_stalls,
     retry_delay,
     stall_limit,
 )
 from stepwell.errors import NotConnectedError
-
-_OLD = Brokers("h:1", "PLAINTEXT", "events")
-_NEW = Brokers("h:2", "PLAINTEXT", "events")
-
-
-@pytest.mark.parametrize(
-    ("answered", "known", "tried"),
-    [
-        (None, None, []),
-        (_OLD, None, [_OLD]),
-        (_OLD, _OLD, [_OLD]),
-        (_NEW, _OLD, [_NEW, _OLD]),
-        (None, _OLD, [_OLD]),
-    ],
-)
-def test_brokers_that_the_service_names_come_before_known_ones(
-    answered: Brokers | None, known: Brokers | None, tried: list[Brokers]
-) -> None:
-    assert brokers_to_try(answered, known) == tried
+from stepwell_schemas.kafka.producer import StalledError
 
 
 @given(st.integers(0, 100), st.floats(0.01, 300), st.floats(0, 1, exclude_max=True))
@@ -93,6 +73,10 @@ def _caused(cause: BaseException) -> NotConnectedError:
         (kafka.TopicAuthorizationFailedError(), Blocked.NOT_AUTHORIZED),
         (kafka.MessageSizeTooLargeError(), Blocked.MESSAGE_TOO_LARGE),
         (StalledError(), Blocked.NO_ACKNOWLEDGEMENT),
+        (transport.StalledError(), Blocked.NO_ACKNOWLEDGEMENT),
+        (transport.EventTooLargeError(), Blocked.MESSAGE_TOO_LARGE),
+        (transport.TransportError(blocked=Blocked.NO_GATEWAY), Blocked.NO_GATEWAY),
+        (NotConnectedError(blocked="not-authorized"), Blocked.NOT_AUTHORIZED),
         (kafka.NotEnoughReplicasError(), Blocked.BROKER_ERROR),
         (ZeroDivisionError(), Blocked.BROKER_ERROR),
     ],

@@ -170,7 +170,7 @@ def test_rows_after_a_gap_keep_their_steps(tmp_path: Path, lineage: str) -> None
     flip(path, 12 * KIB)
     producer: Any = AcceptingProducer()
     with JournalFile(journal.path) as file:
-        asyncio.run(file.deliver(producer, "events"))
+        asyncio.run(file.deliver(producer))
         assert file.damage is not None
     state, steps, values = StepState(), list[int](), list[float]()
     for batch in producer.events:
@@ -197,7 +197,7 @@ def test_a_cut_after_what_was_delivered_is_damage(journal: Journal) -> None:
     producer: Any = AcceptingProducer()
     with JournalFile(journal.path) as file:
         assert file.left_bytes == 0
-        asyncio.run(file.deliver(producer, "events"))
+        asyncio.run(file.deliver(producer))
         assert file.damage is not None
         assert file.damage.records == journal.sequence - delivered.sequence
 

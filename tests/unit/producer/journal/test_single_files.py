@@ -46,7 +46,7 @@ def test_it_is_delivered_once(single_file: Path) -> None:
     for sent in (ROWS, 0):
         with JournalFile(single_file) as file:
             assert (file.left_bytes == 0) is (sent == 0)
-            asyncio.run(file.deliver(producer, "events"))
+            asyncio.run(file.deliver(producer))
             assert (file.reached.sequence - file.start.sequence, file.damage) == (sent, None)
     with StoredJournal(single_file) as stored:
         assert stored.acknowledged.sequence == ROWS

@@ -6,12 +6,13 @@ import re
 
 import orjson
 
-from stepwell_query.api.problem_types import URN, ProblemType
-from stepwell_query.api.problems import field_error, problem
 from stepwell_query.errors import MediaNotFoundError
+from stepwell_schemas.http.problem_types import URN, ProblemType
+from stepwell_schemas.http.problems import field_error, problem
 from support.paths import ROOT
 
-SOURCES = [file.read_text("utf-8") for file in (ROOT / "query" / "stepwell_query").rglob("*.py")]
+FOLDERS = ("query/stepwell_query", "producer/stepwell_gateway", "schemas/stepwell_schemas/http")
+SOURCES = [file.read_text("utf-8") for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")]
 
 
 def test_the_enum_is_the_only_source_of_types() -> None:
@@ -23,10 +24,11 @@ def test_the_enum_is_the_only_source_of_types() -> None:
 
 def test_each_type_is_used() -> None:
     used = {name for source in SOURCES for name in re.findall(r"ProblemType\.([A-Z_]+)", source)}
-    of_media = {"MEDIA_PENDING", "MEDIA_GONE", "MEDIA_UNKNOWN"}
-    assert used | of_media == {kind.name for kind in ProblemType}
+    elsewhere = {"MEDIA_PENDING", "MEDIA_GONE", "MEDIA_UNKNOWN", "UNAUTHENTICATED", "FORBIDDEN", "RATE_LIMITED"}
+    elsewhere |= {"IDENTITY_PROVIDER_UNAVAILABLE"}
+    assert used | elsewhere == {kind.name for kind in ProblemType}
     for state in ("pending", "gone", "unknown"):
-        assert ProblemType(f"media-{MediaNotFoundError(state, '').state}").name in of_media
+        assert ProblemType(f"media-{MediaNotFoundError(state, '').state}").name in elsewhere
 
 
 def test_a_document_has_type_status_and_errors() -> None:

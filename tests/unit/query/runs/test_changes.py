@@ -41,7 +41,17 @@ class Project:
 
 def test_runs_that_are_new_or_further_have_moved() -> None:
     assert find_changed({"a": FIRST, "b": FIRST}, {"a": FIRST, "b": LATER, "c": FIRST}) == {"b": LATER, "c": FIRST}
-    assert find_changed({"a": FIRST}, {}) == {}
+    assert find_changed({"a": FIRST}, {}) == {"a": None}
+
+
+async def test_a_listener_hears_of_a_deleted_run() -> None:
+    project = Project()
+    project.now = {"a": FIRST, "b": FIRST}
+    news = project.changes().listen("me", "p", PATIENCE)
+    await anext(news)
+    del project.now["b"]
+    project.turn.set()
+    assert await anext(news) == {"b": None}
 
 
 async def test_a_listener_hears_all_there_is_and_then_what_moves() -> None:

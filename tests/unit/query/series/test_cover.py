@@ -47,6 +47,26 @@ def test_a_level_has_two_segments_at_most_and_those_below_are_short(extent: tupl
             assert all(len(segment.parents) <= 3 for segment in here)
 
 
+@given(ranges(), st.sampled_from(LEVELS), steps)
+def test_below_a_boundary_of_retention_no_point_is_read(
+    extent: tuple[int, int, int], level: int, boundary: int
+) -> None:
+    low, high, last = extent
+    removed_to = boundary >> LEVELS[0] << LEVELS[0]
+    low = low >> LEVELS[0] << LEVELS[0]
+    high = high if high >= removed_to else high | (1 << LEVELS[0]) - 1
+    segments = split_range(low, high, last, level, removed_to)
+    reached = low
+    for segment in segments:
+        assert segment.first << segment.level == reached
+        reached = segment.end << segment.level
+        if segment.level == POINTS:
+            assert segment.first >= removed_to
+        elif segment.level != LEVELS[0]:
+            assert segment.end <= closed(segment.level, last)
+    assert reached == high + 1
+
+
 @given(ranges(), st.integers(1, 10_000))
 def test_a_view_reads_a_bounded_number_of_rows_for_each_of_its_points(
     extent: tuple[int, int, int], points: int

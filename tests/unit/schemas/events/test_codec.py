@@ -26,13 +26,15 @@ PUBLISHED_FINGERPRINTS = {
     "RunStarted": "f0ec345e4637029a",
     "LogBatch": "50881faa50e60ac5",
     "LogEvent": "dc9f1e4d202db1cb",
-    "RunUpdated": "03e25ece596517ac",
+    "RunUpdated": "ac11823fc079c78e",
     "MediaChunk": "35502b260c5a0940",
     "RunFinished": "34e9f08ef570f9b4",
+    "RunDeleted": "118901217fd583a1",
 }
 EARLIER_FINGERPRINTS = {
     "RunStarted": ["fcf7342c6ae0d39c", "24f73c7841b80fa9"],
     "LogBatch": ["df044d0b70681970", "fef1ba33bd3d3dac"],
+    "RunUpdated": ["03e25ece596517ac"],
 }
 """Of schemas that earlier versions wrote: never remove one."""
 

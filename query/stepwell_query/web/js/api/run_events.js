@@ -5,7 +5,7 @@
 
 import { eventsUrl, reachability } from "./service.js";
 
-/** @typedef {{run_id: string, offset: number, step: number, state: string}} RunUpdate */
+/** @typedef {{run_id: string, offset: number, step: number, state: string, deleted?: boolean}} RunUpdate */
 
 export class RunEvents {
   /**

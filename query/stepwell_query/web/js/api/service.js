@@ -22,6 +22,9 @@ export class ApiError extends Error {
   }
 }
 
+/** `left`: the user is signing out, which leads to the sign-in page without a way back. */
+export const session = { left: false };
+
 /** `report` is called after each request with whether the service was reached. */
 export const reachability = {
   /** @type {(reached: boolean) => void} */
@@ -31,12 +34,12 @@ export const reachability = {
 /**
  * Send a request; return the JSON of the response. Throws ApiError.
  * @param {string} path
- * @param {{signal?: AbortSignal, body?: unknown}} [options]
+ * @param {{signal?: AbortSignal, body?: unknown, method?: string}} [options]
  * @returns {Promise<any>}
  */
-export async function request(path, { signal, body } = {}) {
+export async function request(path, { signal, body, method = "POST" } = {}) {
   /** @type {RequestInit} */
-  const init = body === undefined ? { signal } : { signal, method: "POST", body: JSON.stringify(body) };
+  const init = body === undefined ? { signal } : { signal, method, body: JSON.stringify(body) };
   if (body !== undefined) init.headers = { "content-type": "application/json" };
   let response;
   try {
@@ -48,6 +51,8 @@ export async function request(path, { signal, body } = {}) {
   }
   reachability.report(true);
   if (response.ok) return response.json();
+  // The session has ended, or its key was revoked.
+  if (response.status === 401 && !session.left) location.assign(`/signin?ended&next=${encodeURIComponent(location.pathname + location.search)}`);
   const problem = await response.json().catch(() => ({}));
   throw new ApiError(response.status, problem.detail ?? `The service responded with status ${response.status}.`, problem.errors);
 }
@@ -171,6 +176,7 @@ export function toPoints(series) {
     counts: series.counts,
     nans: series.nans,
     ...(series.smoothed ? { smoothed: floats(series.smoothed) } : {}),
+    ...removedRows(series),
   };
 }
 
@@ -190,6 +196,11 @@ export async function groups(seriesRequest, signal) {
   return { points, offsets: new Map(offsets) };
 }
 
+/** Return the first step with rows, if the project keeps older ones no longer. @param {any} series @returns {{rawFrom?: number}} */
+function removedRows(series) {
+  return series.raw_from ? { rawFrom: series.raw_from } : {};
+}
+
 /** @param {any} series @param {any} group @returns {Points} */
 export function toGroupPoints(series, group) {
   const mean = floats(group.mean);
@@ -200,6 +211,7 @@ export function toGroupPoints(series, group) {
     kind: series.kind,
     axis: series.x_axis,
     sampled: true,
+    ...removedRows(series),
     width: series.bucket_width,
     x: group.step,
     step: group.step,

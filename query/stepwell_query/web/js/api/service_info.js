@@ -23,7 +23,7 @@ import { request } from "./service.js";
  * @property {boolean} groupable
  */
 
-/** @typedef {{limits: Limits, run_fields: RunField[]}} ServiceInfo */
+/** @typedef {{limits: Limits, run_fields: RunField[], open: boolean}} ServiceInfo */
 
 /** @type {Promise<ServiceInfo> | null} */
 let loading = null;

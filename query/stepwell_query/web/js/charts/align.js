@@ -8,16 +8,21 @@ import { union } from "../series/groups.js";
 /**
  * Align lines: return x, and for each line its raw values, if it is smoothed, and its drawn values.
  * @param {Line[]} lines
- * @param {boolean} positive leave out values that a logarithmic axis cannot show
+ * @param {(line: Line) => boolean} isPositive whether values that a logarithmic axis cannot show are left out
  * @returns {{x: number[], columns: Column[]}}
  */
-export function alignLines(lines, positive) {
+export function alignLines(lines, isPositive) {
   const x = union(lines.map((line) => line.x));
   const columns = lines.flatMap((line) => {
-    const drawn = spread(line, line.y, x, positive);
-    return line.raw ? [spread(line, line.raw, x, positive), drawn] : [drawn];
+    const drawn = spread(line, line.y, x, isPositive(line));
+    return line.raw ? [spread(line, line.raw, x, isPositive(line)), drawn] : [drawn];
   });
   return { x, columns };
+}
+
+/** Return the name of the scale of a line's values. @param {Line} line */
+export function scaleOf(line) {
+  return line.right ? "right" : "y";
 }
 
 /** @param {Line} line @param {number[]} values @param {number[]} x @param {boolean} positive @returns {Column} */

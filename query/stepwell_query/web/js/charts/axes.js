@@ -83,8 +83,8 @@ export function logTicks(low, high, most, unit = "") {
     const all = fits(BYTE_INCREMENTS);
     return all.length < 3 ? evenTicks(low, high, BYTE_INCREMENTS, most) : thin(all, most);
   }
-  const detailed = fits(POWERS.flatMap((power) => [1, 2, 5].map((digit) => Number(`${digit}e${power}`))));
-  if (detailed.length < 3) return evenTicks(low, high, POWERS.flatMap((power) => [1, 2, 5].map((digit) => Number(`${digit}e${power}`))), most);
+  const detailed = fits(PLAIN_INCREMENTS);
+  if (detailed.length < 3) return evenTicks(low, high, PLAIN_INCREMENTS, most);
   return detailed.length <= most ? detailed : thin(fits(POWERS.map((power) => Number(`1e${power}`))), most);
 }
 
@@ -94,8 +94,14 @@ function thin(ticks, most) {
   return ticks.filter((_, at) => at % each === 0);
 }
 
+/** Increments of a linear axis without a unit. */
+export const PLAIN_INCREMENTS = POWERS.flatMap((power) => [1, 2, 5].map((digit) => Number(`${digit}e${power}`)));
+
+/** Increments of a time axis, in seconds. */
+export const CLOCK_INCREMENTS = TIME_INCREMENTS;
+
 /** @param {number} low @param {number} high @param {number[]} steps ascending @param {number} most */
-function evenTicks(low, high, steps, most) {
+export function evenTicks(low, high, steps, most) {
   const step = steps.find((size) => (high - low) / size <= Math.max(2, most)) ?? high - low;
   const first = Math.ceil(low / step);
   const last = Math.floor(high / step);

@@ -1,5 +1,6 @@
 /** Drawings in addition to uPlot's lines: envelopes below them, and marks for NaN. */
 
+import { scaleOf } from "./align.js";
 import { withAlpha } from "../ui/palette.js";
 
 /** @typedef {import("../types.js").Line} Line */
@@ -7,15 +8,17 @@ import { withAlpha } from "../ui/palette.js";
 const ENVELOPE = 0.16;
 const NAN_SIZE = 5;
 
-/** @param {uPlot} plot @param {Line[]} lines @param {boolean} logarithmic */
-export function drawEnvelopes(plot, lines, logarithmic) {
+/** @param {uPlot} plot @param {Line[]} lines @param {(line: Line) => boolean} isLog whether a line's axis is logarithmic */
+export function drawEnvelopes(plot, lines, isLog) {
   const { ctx, bbox } = plot;
   ctx.save();
   ctx.beginPath();
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
   ctx.clip();
-  const floor = logarithmic ? /** @type {number} */ (plot.scales.y.min) : -Infinity;
-  for (const line of lines) if (line.low && line.high) drawEnvelope(plot, line, line.low, line.high, floor);
+  for (const line of lines) {
+    const floor = isLog(line) ? /** @type {number} */ (plot.scales[scaleOf(line)].min) : -Infinity;
+    if (line.low && line.high) drawEnvelope(plot, line, line.low, line.high, floor);
+  }
   ctx.restore();
 }
 
@@ -23,11 +26,9 @@ export function drawEnvelopes(plot, lines, logarithmic) {
 function drawEnvelope(plot, line, low, high, floor) {
   const { ctx, bbox } = plot;
   const foot = bbox.top + bbox.height;
+  const [placeX, placeY] = [placer(plot, "x"), placer(plot, scaleOf(line))];
   /** @param {number} value */
-  const y = (value) => {
-    if (value === Infinity) return bbox.top;
-    return Math.min(plot.valToPos(Math.max(value, floor), "y", true), foot + 10);
-  };
+  const y = (value) => (value === Infinity ? bbox.top : Math.min(placeY(Math.max(value, floor)), foot + 10));
   ctx.fillStyle = withAlpha(line.color, ENVELOPE);
   let from = 0;
   while (from < line.x.length) {
@@ -35,7 +36,7 @@ function drawEnvelope(plot, line, low, high, floor) {
     let to = from;
     while (to < line.x.length && !Number.isNaN(low[to])) to += 1;
     if (to - from > 1) {
-      const xs = line.x.slice(from, to).map((x) => plot.valToPos(x, "x", true));
+      const xs = line.x.slice(from, to).map(placeX);
       ctx.beginPath();
       xs.forEach((x, at) => ctx.lineTo(x, y(high[from + at])));
       for (let at = xs.length - 1; at >= 0; at -= 1) ctx.lineTo(xs[at], y(low[from + at]));
@@ -43,6 +44,23 @@ function drawEnvelope(plot, line, low, high, floor) {
     }
     from = to;
   }
+}
+
+/**
+ * Return a function from values to pixels of the canvas. uPlot's own, which looks everything up for each value, took half
+ * of the time of drawing 30 lines.
+ * @param {uPlot} plot
+ * @param {string} scale
+ * @returns {(value: number) => number}
+ */
+function placer(plot, scale) {
+  const { min, max, distr } = plot.scales[scale];
+  const [low, high] = [Number(min), Number(max)];
+  const [from, to] = [plot.valToPos(low, scale, true), plot.valToPos(high, scale, true)];
+  const transform = distr === 3 ? Math.log10 : (/** @type {number} */ value) => value;
+  const start = transform(low);
+  const factor = (to - from) / (transform(high) - start);
+  return (value) => from + (transform(value) - start) * factor;
 }
 
 /**

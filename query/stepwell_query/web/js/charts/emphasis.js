@@ -1,7 +1,12 @@
 /** The run, group or rank whose lines all charts emphasize, for as long as the pointer or the focus is on its name. */
 
+import { FrameQueue } from "../ui/frame_queue.js";
+
 /** @type {Set<() => void>} */
 const listeners = new Set();
+/** Painting a line over the others of a chart takes 15 ms without a graphics card. */
+const CHARTS_PER_FRAME = 2;
+const frames = new FrameQueue(undefined, CHARTS_PER_FRAME);
 let owner = "";
 
 /** Return the owner of the emphasized lines; "": none. */
@@ -16,7 +21,7 @@ export function emphasized() {
 export function emphasize(id) {
   if (owner === id) return;
   owner = id;
-  for (const call of [...listeners]) call();
+  frames.replace([...listeners].map((call) => () => listeners.has(call) && call()));
 }
 
 /**

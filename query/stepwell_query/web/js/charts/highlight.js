@@ -1,5 +1,6 @@
 /** Lines drawn over the others, which fade. The canvas of a thousand lines is not drawn again. */
 
+import { scaleOf } from "./align.js";
 import { svg } from "../ui/dom.js";
 
 /** @typedef {import("../types.js").Line} Line */
@@ -26,15 +27,15 @@ export class Highlight {
   /** Draw the lines where they are now; called after each drawing of the chart. */
   draw() {
     this.element.toggleAttribute("hidden", !this.lines.length);
-    const place = (/** @type {number} */ value, /** @type {"x" | "y"} */ scale) => this.plot.valToPos(value, scale);
-    this.paths.replaceChildren(...this.lines.map((line) => svg("path", { stroke: line.color, d: pathOf(line, place) })));
+    const path = (/** @type {Line} */ line) => pathOf(line, (value, axis) => this.plot.valToPos(value, axis === "y" ? scaleOf(line) : axis));
+    this.paths.replaceChildren(...this.lines.map((line) => svg("path", { stroke: line.color, d: path(line) })));
   }
 }
 
 /**
  * Return the path of a line; it has a gap wherever a point has no position.
  * @param {Pick<Line, "x" | "y">} line
- * @param {(value: number, scale: "x" | "y") => number} place
+ * @param {(value: number, axis: "x" | "y") => number} place
  */
 export function pathOf({ x, y }, place) {
   let joined = false;

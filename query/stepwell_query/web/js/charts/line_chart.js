@@ -1,6 +1,6 @@
 /** A line chart with uPlot, with envelopes below the lines and marks for NaN. */
 
-import { alignLines, nearest } from "./align.js";
+import { alignLines, nearest, scaleOf } from "./align.js";
 import { valueRange } from "./axes.js";
 import { drawEnvelopes, drawNaNs } from "./chart_paint.js";
 import { emphasized, onEmphasis } from "./emphasis.js";
@@ -20,9 +20,13 @@ import { hideTooltip, showTooltip } from "./tooltip.js";
  * @property {boolean} outliers
  * @property {[number, number] | null} zoom
  * @property {Unit} unit of the values
+ * @property {[number, number] | null} range of the y axis; null: that of the values
+ * @property {RightAxis | null} right the second y axis
+ * @property {string} base owner of the line from which the tooltip shows differences; "": none
  */
 
 /** @typedef {import("../ui/format.js").Unit} Unit */
+/** @typedef {{unit: Unit, log: boolean, range: [number, number] | null}} RightAxis */
 
 const TOOLTIP_ROWS = 14;
 /** Greatest distance in pixels of a synchronized cursor from the points that it marks. */
@@ -42,7 +46,7 @@ export class LineChart {
     /** @type {Line[]} */
     this.lines = [];
     /** @type {ChartView} */
-    this.view = { axis: "_step", logx: false, logy: false, outliers: false, zoom: null, unit: "" };
+    this.view = { axis: "_step", logx: false, logy: false, outliers: false, zoom: null, unit: "", base: "", range: null, right: null };
     this.shape = "";
     this.hovered = false;
     /** @type {Highlight | null} */
@@ -58,9 +62,9 @@ export class LineChart {
   draw(lines, view) {
     this.lines = lines;
     this.view = view;
-    const { x, columns } = alignLines(lines, view.logy);
+    const { x, columns } = alignLines(lines, (line) => this.isLog(line));
     const data = /** @type {uPlot.AlignedData} */ (/** @type {unknown} */ ([x, ...columns]));
-    const shape = JSON.stringify([view.axis, view.unit, view.logx, view.logy, lines.map((line) => [line.id, line.color, line.dash, !!line.raw, hidesPoints(line)])]);
+    const shape = JSON.stringify([view.axis, view.unit, view.logx, view.logy, view.base, view.range, view.right, lines.map((line) => [line.id, line.color, line.dashes, !!line.right, line.dash, !!line.raw, hidesPoints(line)])]);
     if (this.plot && shape === this.shape) {
       this.highlighted?.show([]);
       this.plot.setData(data, true);
@@ -130,7 +134,7 @@ export class LineChart {
 
   /** @returns {uPlot.Options} */
   options() {
-    const { axis, logx, logy } = this.view;
+    const { axis, logx, logy, right } = this.view;
     return {
       ...this.size(),
       padding: [8, 12, 0, 0],
@@ -146,12 +150,13 @@ export class LineChart {
       },
       scales: {
         x: { time: axis === "_timestamp", distr: logx ? 3 : 1, range: (_, low, high) => this.rangeX(low, high) },
-        y: { distr: logy ? 3 : 1, range: () => this.rangeY() },
+        y: { distr: logy ? 3 : 1, range: () => this.rangeY(false) },
+        ...(right ? { right: { distr: right.log ? 3 : 1, range: () => this.rangeY(true) } } : {}),
       },
       axes: plotAxes(this.view),
-      series: [{}, ...this.lines.flatMap((line) => plotSeries(line))],
+      series: [{}, ...this.lines.flatMap((line) => plotSeries(line, line.owner === this.view.base))],
       hooks: {
-        drawClear: [(plot) => drawEnvelopes(plot, this.lines, this.view.logy)],
+        drawClear: [(plot) => drawEnvelopes(plot, this.lines, (line) => this.isLog(line))],
         draw: [(plot) => drawNaNs(plot, this.lines), () => this.highlighted?.draw()],
         setSelect: [(plot) => this.selected(plot)],
         setCursor: [(plot) => this.hover(plot)],
@@ -168,11 +173,32 @@ export class LineChart {
     return low === high ? [low - 1, high + 1] : [low, high];
   }
 
-  /** @returns {[number, number]} */
-  rangeY() {
-    const { logy, outliers, unit } = this.view;
+  /**
+   * Return the range of the y axis, or of the right one.
+   * @param {boolean} atRight
+   * @returns {[number, number]}
+   */
+  rangeY(atRight) {
+    const { outliers, right } = this.view;
+    const axis = atRight && right ? right : { unit: this.view.unit, log: this.view.logy, range: this.view.range };
+    const { log } = axis;
+    // A logarithmic axis begins above zero, where its values do.
+    if (axis.range && (!log || axis.range[0] > 0)) return axis.range;
     const [low, high] = this.shownX();
-    return valueRange(extent(this.lines, low, high, { positive: logy, outliers }), { unit, log: logy });
+    const lines = this.lines.filter((line) => !!line.right === atRight);
+    return valueRange(extent(lines, low, high, { positive: log, outliers }), axis);
+  }
+
+  /** Return whether the axis of a line's values is logarithmic. @param {Line} line */
+  isLog(line) {
+    return (line.right ? this.view.right?.log : this.view.logy) ?? false;
+  }
+
+  /** Return the ranges that the chart shows; null before it is drawn. @returns {Record<"x" | "y" | "right", [number, number]> | null} */
+  ranges() {
+    if (!this.plot) return null;
+    const { min, max } = this.plot.scales.x;
+    return { x: [Number(min), Number(max)], y: this.rangeY(false), right: this.rangeY(true) };
   }
 
   /** @returns {[number, number]} */
@@ -213,13 +239,13 @@ export class LineChart {
     if (!this.hovered || left === undefined || left < 0 || top === undefined) return;
     const at = plot.posToVal(left, "x");
     const bounds = plot.over.getBoundingClientRect();
-    const hits = findHits(this.lines, at, (value) => Math.abs(plot.valToPos(value, "y") - top));
+    const hits = findHits(this.lines, at, (value, line) => Math.abs(plot.valToPos(value, scaleOf(line)) - top));
     this.highlight(hits.length && hits[0].distance < Infinity ? hits[0].line : null);
     if (!hits.length) {
       hideTooltip();
       return;
     }
-    const readout = buildReadout(hits, { axis: this.view.axis, at, unit: this.view.unit, most: TOOLTIP_ROWS });
+    const readout = buildReadout(hits, { axis: this.view.axis, at, unit: this.view.unit, most: TOOLTIP_ROWS, base: this.view.base });
     showTooltip(readout, hits.length - readout.rows.length, bounds.left + left, bounds.top + top);
   }
 
@@ -240,7 +266,7 @@ export class LineChart {
       const from = plot.cursor.left !== undefined && plot.cursor.left >= 0 ? nearest(line.x, plot.posToVal(plot.cursor.left, "x")) + moves : 0;
       const index = Math.max(0, Math.min(line.x.length - 1, from));
       this.hovered = true;
-      plot.setCursor({ left: plot.valToPos(line.x[index], "x"), top: plot.valToPos(line.y[index], "y") });
+      plot.setCursor({ left: plot.valToPos(line.x[index], "x"), top: plot.valToPos(line.y[index], scaleOf(line)) });
     }
   }
 }

@@ -76,6 +76,7 @@ function runLine(drawn, unordered) {
     nans: points.nans,
     last: points.value,
     sampled: points.sampled,
+    rawFrom: points.rawFrom,
     dash: points.kind === "bool",
     band: "min–max",
   };
@@ -115,17 +116,20 @@ function bandLines(drawn, logged) {
   return [...bands, buildBandLine(drawn, { x, step: x, mean, min, max, counts, owners, nans: new Array(x.length).fill(0) })];
 }
 
-/** @param {Drawn} drawn @param {Pick<Points, "x" | "step" | "mean" | "min" | "max" | "counts" | "nans" | "owners">} points @returns {Line} */
+/** @param {Drawn} drawn @param {Pick<Points, "x" | "step" | "mean" | "min" | "max" | "counts" | "nans" | "owners" | "rawFrom">} points @returns {Line} */
 function buildBandLine(drawn, points) {
   const ranks = points.counts.reduce((most, count) => Math.max(most, count), 0);
   const line = buildGroupLine(drawn, points, ranks);
-  return { ...line, name: `${drawn.name} (${ranks} ranks)`, band: "ranks", owners: points.owners };
+  return { ...line, name: `${drawn.name} (${ranks} ranks)`, band: "ranks", owners: points.owners, rawFrom: points.rawFrom };
 }
 
 /** @param {Drawn} drawn @param {Map<string, Points[]>} series @returns {Line[]} */
 function groupLines(drawn, series) {
   const aggregated = series.get(groupSeriesId(drawn.id));
-  if (aggregated) return aggregated.filter((points) => points.kind !== "bool" && points.x.length).map((points) => buildGroupLine(drawn, points, Math.max(...points.counts)));
+  if (aggregated) {
+    const numbers = aggregated.filter((points) => points.kind !== "bool" && points.x.length);
+    return numbers.map((points) => ({ ...buildGroupLine(drawn, points, Math.max(...points.counts)), rawFrom: points.rawFrom }));
+  }
   const curves = drawn.runs
     .flatMap((run) => series.get(run) ?? [])
     .filter((points) => points.kind !== "bool" && points.x.length)

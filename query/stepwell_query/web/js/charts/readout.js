@@ -2,7 +2,7 @@
 
 import { nearest } from "./align.js";
 import { differingParts } from "./names.js";
-import { count, duration, exact, readable } from "../ui/format.js";
+import { count, difference, duration, exact, readable } from "../ui/format.js";
 
 /** @typedef {import("../types.js").Line} Line */
 /** @typedef {import("../ui/format.js").Unit} Unit */
@@ -33,26 +33,27 @@ export function pointAt(x, at) {
  * Return the points of lines at a position, the nearest to the cursor first.
  * @param {Line[]} lines
  * @param {number} at position on the x axis
- * @param {(value: number) => number} distance of a value from the cursor in pixels
+ * @param {(value: number, line: Line) => number} distance of a line's value from the cursor in pixels
  * @returns {Hit[]}
  */
 export function findHits(lines, at, distance) {
   const hits = lines.map((line) => ({ line, at: pointAt(line.x, at) })).filter((hit) => hit.at >= 0);
   return hits
-    .map((hit) => ({ ...hit, distance: Number.isFinite(hit.line.y[hit.at]) ? distance(hit.line.y[hit.at]) : Infinity }))
+    .map((hit) => ({ ...hit, distance: Number.isFinite(hit.line.y[hit.at]) ? distance(hit.line.y[hit.at], hit.line) : Infinity }))
     .sort((a, b) => (a.distance === b.distance ? 0 : a.distance - b.distance));
 }
 
 /**
  * Build what the tooltip shows.
  * @param {Hit[]} hits the nearest first
- * @param {{axis: string, at: number, unit: Unit, most: number}} options `most`: number of rows
+ * @param {{axis: string, at: number, unit: Unit, most: number, base?: string}} options `most`: number of rows; `base`: owner of
+ *   the line from which differences are shown
  * @returns {Readout}
  */
-export function buildReadout(hits, { axis, at, unit, most }) {
+export function buildReadout(hits, { axis, at, unit, most, base = "" }) {
   const shown = hits.slice(0, most);
   const names = differingParts(shown.map(({ line }) => line.name));
-  const notes = shown.map((hit) => hitNotes(hit, unit));
+  const notes = shown.map((hit) => [...baseNotes(hit, hits, base), ...hitNotes(hit, hit.line.unit ?? unit)]);
   // What all lines have in common is said once.
   const common = notes.length > 1 ? notes[0].filter((note) => notes.every((others) => others.includes(note))) : [];
   const nearestX = hits.map(({ line, at: index }) => line.x[index]).reduce((best, x) => (Math.abs(x - at) < Math.abs(best - at) ? x : best));
@@ -62,7 +63,7 @@ export function buildReadout(hits, { axis, at, unit, most }) {
       name: names[number],
       title: line.name,
       color: line.color,
-      value: readable(line.y[index], unit),
+      value: readable(line.y[index], line.unit ?? unit),
       notes: notes[number].filter((note) => !common.includes(note)),
     })),
     toText: () => copyText(hits, axis),
@@ -74,6 +75,20 @@ function position(axis, x) {
   if (axis === "_timestamp") return new Date(x * 1000).toLocaleString();
   if (axis === "_runtime") return `${duration(x)} after the start`;
   return `${axis === "_step" ? "step" : axis} ${readable(x)}`;
+}
+
+/**
+ * Return the difference from the baseline's value of the same metric; none for the baseline itself.
+ * @param {Hit} hit
+ * @param {Hit[]} hits
+ * @param {string} base
+ * @returns {string[]}
+ */
+function baseNotes({ line, at }, hits, base) {
+  if (!base || line.owner === base) return [];
+  const other = hits.find((hit) => hit.line.owner === base && hit.line.metric === line.metric && hit.line.dash === line.dash);
+  const text = other ? difference(line.y[at], other.line.y[other.at]) : "";
+  return text ? [text] : [];
 }
 
 /** @param {Hit} hit @param {Unit} unit @returns {string[]} */
@@ -90,6 +105,7 @@ function hitNotes({ line, at }, unit) {
     if (low && high) notes.push(`${readable(low[at], unit)} … ${readable(high[at], unit)}`);
     notes.push(`mean of ${count(counts[at])}`);
   }
+  if (line.rawFrom && line.step[at] < line.rawFrom) notes.push("rows removed");
   if (line.nans[at]) notes.push(line.nans[at] > 1 ? `${count(line.nans[at])} × NaN` : "NaN");
   return notes;
 }

@@ -43,8 +43,9 @@ function addEdges(whole, part, smoothing) {
   const after = whole.step.findIndex((step, at) => step > last && step - whole.width >= last && at > before);
   /** @param {"x" | "step" | "value" | "min" | "max" | "mean" | "counts" | "nans"} name */
   const joined = (name) => around(whole[name], part[name]);
+  // Not by spreading, which takes ten times as long for thousands of points.
   /** @template T @param {T[]} wide @param {T[]} close */
-  const around = (wide, close) => [...(before >= 0 ? [wide[before]] : []), ...close, ...(after >= 0 ? [wide[after]] : [])];
+  const around = (wide, close) => wide.slice(before, before + 1).concat(close, after >= 0 ? [wide[after]] : []);
   return {
     ...part,
     x: joined("x"),

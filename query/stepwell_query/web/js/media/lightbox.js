@@ -1,4 +1,7 @@
-/** One picture in the whole window: arrow keys walk through steps and runs, and boxes and masks can be switched off. */
+/**
+ * One picture in the whole window: arrow keys walk through steps and runs, and boxes and masks can be switched off. A
+ * second one stays next to it, for a comparison of two runs or two steps; both are zoomed together.
+ */
 
 import { fill, h, iconButton } from "../ui/dom.js";
 import { picture } from "./images.js";
@@ -38,22 +41,28 @@ export class Lightbox {
     this.overlays = h("span", { class: "overlays", role: "group", "aria-label": "Boxes and masks" });
     this.frame = h("div", { class: "lightbox-frame" });
     this.caption = h("p", { class: "caption" });
+    /** @type {Picture | null} the picture at the left, which stays as it is; null: there is one picture */
+    this.kept = null;
+    this.keptFrame = h("div", { class: "lightbox-frame" });
+    this.keptCaption = h("p", { class: "caption" });
+    this.keptSide = h("div", { class: "lightbox-side" }, this.keptFrame, this.keptCaption);
+    this.frames = h("div", { class: "lightbox-sides" }, h("div", { class: "lightbox-side" }, this.frame, this.caption));
+    this.side = h("button", { type: "button", "aria-pressed": "false", title: "Keep this picture at the left, and look at others next to it", onclick: () => this.toggleSide() }, "Side by side");
     this.dialog = h(
       "dialog",
       { class: "lightbox", "aria-label": `Pictures of ${source.name}` },
-      h("header", { class: "lightbox-head" }, this.swatch, this.title, this.overlays, h("span", { class: "spacer" }), this.buttons(), iconButton("close", "Close", () => this.close())),
-      this.frame,
-      this.caption,
-      h("p", { class: "muted keys-line" }, "← → steps · ↑ ↓ runs and pictures · + − 0 zoom · Esc close"),
+      h("header", { class: "lightbox-head" }, this.swatch, this.title, this.overlays, h("span", { class: "spacer" }), this.side, this.buttons(), iconButton("close", "Close", () => this.close())),
+      this.frames,
+      h("p", { class: "muted keys-line" }, "← → steps · ↑ ↓ runs and pictures · s side by side · + − 0 zoom · Esc close"),
     );
     this.dialog.addEventListener("close", () => {
       this.dialog.remove();
       onClose();
     });
     this.dialog.addEventListener("keydown", (event) => this.key(event));
-    this.frame.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    this.frame.addEventListener("pointerdown", (event) => this.drag(event));
-    this.frame.addEventListener("dblclick", (event) => this.zoom(this.view === WHOLE ? FACTOR ** 4 : 0, event));
+    this.frames.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    this.frames.addEventListener("pointerdown", (event) => this.drag(event));
+    this.frames.addEventListener("dblclick", (event) => this.zoom(this.view === WHOLE ? FACTOR ** 4 : 0, event));
   }
 
   buttons() {
@@ -90,15 +99,39 @@ export class Lightbox {
     this.id = shown.id;
     this.swatch.style.background = shown.color;
     this.title.textContent = `${shown.run} · ${shown.about}`;
-    this.caption.textContent = shown.value.caption ?? "";
-    const overlays = listOverlays(shown.value);
-    const drawn = JSON.stringify([shown.value, [...this.off]]);
+    this.caption.textContent = [...(this.kept ? [`${shown.run} · ${shown.about}`] : []), shown.value.caption].filter(Boolean).join(" · ");
+    const overlays = [shown, this.kept].flatMap((one) => (one ? listOverlays(one.value) : []));
+    const drawn = JSON.stringify([shown.value, this.kept, [...this.off]]);
     if (drawn === this.drawn) return;
     this.drawn = drawn;
-    fill(this.overlays, overlays.map((overlay) => this.toggle(overlay)));
-    this.stack = picture(shown.value, `${this.source.name} of ${shown.run}`, (overlay) => !this.off.has(overlayKey(overlay)));
+    fill(this.overlays, [...new Map(overlays.map((overlay) => [overlayKey(overlay), overlay])).values()].map((overlay) => this.toggle(overlay)));
+    this.stack = this.stackOf(shown);
     fill(this.frame, this.stack);
+    this.keptStack = this.kept ? this.stackOf(this.kept) : null;
+    fill(this.keptFrame, this.keptStack);
+    if (this.kept) this.frames.prepend(this.keptSide);
+    else this.keptSide.remove();
+    this.keptCaption.textContent = this.kept ? [`${this.kept.run} · ${this.kept.about}`, this.kept.value.caption].filter(Boolean).join(" · ") : "";
+    this.side.setAttribute("aria-pressed", String(!!this.kept));
     this.place(this.view);
+  }
+
+  /** Build a picture with the overlays that are switched on. @param {Picture} shown */
+  stackOf(shown) {
+    return picture(shown.value, `${this.source.name} of ${shown.run}`, (overlay) => !this.off.has(overlayKey(overlay)));
+  }
+
+  /** Keep the shown picture at the left, next to that of another run, otherwise that of another step; or show one again. */
+  toggleSide() {
+    const pictures = this.source.pictures();
+    if (this.kept) this.kept = null;
+    else {
+      this.kept = pictures[this.at] ?? null;
+      const other = pictures[this.at + 1] ?? pictures[this.at - 1];
+      if (other) this.id = other.id;
+      else this.source.move(-1);
+    }
+    this.update();
   }
 
   /** @param {import("./references.js").Overlay} overlay */
@@ -138,6 +171,7 @@ export class Lightbox {
       "+": () => this.zoom(FACTOR),
       "=": () => this.zoom(FACTOR),
       "-": () => this.zoom(1 / FACTOR),
+      s: () => this.toggleSide(),
       0: () => this.place(WHOLE),
     };
     const call = event.ctrlKey || event.metaKey || event.altKey ? undefined : keys[event.key];
@@ -148,20 +182,26 @@ export class Lightbox {
 
   /**
    * @param {number} factor 0: show the whole picture
-   * @param {{clientX: number, clientY: number}} [point] of the mouse; the frame's centre without
+   * @param {MouseEvent} [point] of the mouse; the frame's centre without
    */
   zoom(factor, point) {
-    const box = this.frame.getBoundingClientRect();
+    const box = this.frameAt(point).getBoundingClientRect();
     const centre = { x: box.left + box.width / 2, y: box.top + box.height / 2 };
     const at = point ? { x: point.clientX - centre.x, y: point.clientY - centre.y } : { x: 0, y: 0 };
     this.place(zoomAt(this.view, factor, at));
   }
 
-  /** @param {import("./pan_zoom.js").View} view */
+  /** Return the frame below the mouse. @param {Event} [event] */
+  frameAt(event) {
+    const frame = event?.target instanceof Element ? event.target.closest(".lightbox-frame") : null;
+    return frame ?? this.frame;
+  }
+
+  /** @param {import("./pan_zoom.js").View} view of both pictures */
   place(view) {
     this.view = view;
-    this.frame.dataset.scale = String(Math.round(view.scale * 100) / 100);
-    if (this.stack) this.stack.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
+    for (const frame of [this.frame, this.keptFrame]) frame.dataset.scale = String(Math.round(view.scale * 100) / 100);
+    for (const stack of [this.stack, this.keptStack]) if (stack) stack.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
   }
 
   /** @param {WheelEvent} event */
@@ -174,10 +214,10 @@ export class Lightbox {
   drag(event) {
     if (this.view.scale === 1 || event.button !== 0) return;
     event.preventDefault();
-    this.frame.setPointerCapture(event.pointerId);
+    this.frames.setPointerCapture(event.pointerId);
     const move = (/** @type {PointerEvent} */ moved) => this.place(panBy(this.view, moved.movementX, moved.movementY, this.frame.getBoundingClientRect()));
-    this.frame.addEventListener("pointermove", move);
-    this.frame.addEventListener("lostpointercapture", () => this.frame.removeEventListener("pointermove", move), { once: true });
+    this.frames.addEventListener("pointermove", move);
+    this.frames.addEventListener("lostpointercapture", () => this.frames.removeEventListener("pointermove", move), { once: true });
   }
 }
 

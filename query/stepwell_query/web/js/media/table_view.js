@@ -94,8 +94,9 @@ class PagedTable {
   /** @param {string} name */
   headCell(name) {
     const chosen = this.sort === name;
+    // A click may come before the rows of the click before it are shown.
     const onclick = () => {
-      this.descending = chosen && !this.descending;
+      this.descending = this.sort === name && !this.descending;
       this.sort = name;
       this.go(0);
     };

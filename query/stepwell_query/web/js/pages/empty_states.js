@@ -1,6 +1,7 @@
 /** Empty states of the page: what does not exist, what has logged nothing yet, and the lines to run first. */
 
 import { h } from "../ui/dom.js";
+import { findPatternFlaw } from "../ui/text_match.js";
 import { href } from "../ui/header.js";
 import { emptyState } from "./empty_texts.js";
 
@@ -41,6 +42,27 @@ export function emptyPage(place, id) {
 export function nothingLogged(entity, project) {
   const state = { title: "Nothing logged yet", text: "The first project will appear here automatically.", script: true };
   return renderEmpty(state, null, ...instructions(entity, project, null));
+}
+
+/** Build the note of a page on which no run is shown. */
+export function noRuns() {
+  return note("No runs are shown", "Select runs in the list, or change its search.");
+}
+
+/** Build the note of a search that no metric matches. @param {string} search */
+export function noMatch(search) {
+  const flaw = findPatternFlaw(search);
+  return note(flaw ? "The search is not a valid expression" : "No metric matches", `No metric of the shown runs ${flaw ? "contains" : "matches"} ${search}`);
+}
+
+/** Build the note of a run that has logged no system metrics. */
+export function noSystemMetrics() {
+  return note("No system metrics", "They are recorded every 15 seconds; STEPWELL_SYSTEM_SECONDS sets another interval.");
+}
+
+/** @param {string} title @param {string} text */
+function note(title, text) {
+  return h("section", { class: "empty" }, h("h2", {}, title), h("p", {}, text));
 }
 
 /** @param {string} entity @param {string} project @param {string | null} run the id of a run that exists */

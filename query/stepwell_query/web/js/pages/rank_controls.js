@@ -1,5 +1,6 @@
 /** The choices of a run with several ranks: how their metrics are drawn, and whose system metrics are shown. */
 
+import { nodeChoices } from "../series/nodes.js";
 import { h } from "../ui/dom.js";
 import { searchable } from "../ui/searchable.js";
 
@@ -33,10 +34,14 @@ export class RankControls {
     store.on((_, changed) => changed.has("ranks") && this.update());
   }
 
-  /** @param {boolean} several whether a metric has several ranks @param {string[]} ranks that have system metrics */
-  set(several, ranks) {
+  /**
+   * @param {boolean} several whether a metric has several ranks
+   * @param {string[]} ranks that have system metrics
+   * @param {import("../series/nodes.js").Nodes} nodes
+   */
+  set(several, ranks, nodes) {
     this.several = several;
-    this.filter.set(ranks);
+    this.filter.set(ranks, nodes);
     this.update();
   }
 
@@ -52,34 +57,35 @@ export class RankControls {
   }
 }
 
-/** A choice of one rank, or all; hidden if there is only one. */
+/** A choice of one rank, those of a node, or all; hidden if there is only one. */
 export class RankFilter {
   /** @param {Store} store @param {string} label @param {string} [prefix] of the choices */
   constructor(store, label, prefix = "") {
     this.store = store;
     this.prefix = prefix;
-    this.offered = "";
+    /** @type {{value: string, name: string}[]} */
+    this.offered = [];
     this.element = h("select", { hidden: true, "aria-label": label, onchange: () => store.set({ rank: this.element.value }, { step: true }) });
     searchable(this.element);
     this.destroy = store.on((_, changed) => changed.has("rank") && this.update());
     this.update();
   }
 
-  /** @param {string[]} ranks */
-  set(ranks) {
-    const text = ranks.join("\n");
-    if (text === this.offered) return;
-    this.offered = text;
+  /** @param {string[]} ranks @param {import("../series/nodes.js").Nodes} nodes */
+  set(ranks, nodes) {
+    const offered = [...nodeChoices(nodes), ...ranks.map((rank) => ({ value: rank, name: rank }))];
+    if (JSON.stringify(offered) === JSON.stringify(this.offered)) return;
+    this.offered = offered;
     this.update();
   }
 
   update() {
     const { rank } = this.store.view;
-    const ranks = this.offered.split("\n").filter(Boolean);
-    this.element.hidden = ranks.length < 2 && !rank;
+    const { offered } = this;
+    this.element.hidden = offered.length < 2 && !rank;
     // A rank of the address that has nothing here stays chosen, so that the choice is seen.
-    const options = rank && !ranks.includes(rank) ? [rank, ...ranks] : ranks;
-    this.element.replaceChildren(h("option", { value: "" }, `${this.prefix}all ranks`), ...options.map((name) => h("option", { value: name }, this.prefix + name)));
+    const options = rank && !offered.some(({ value }) => value === rank) ? [{ value: rank, name: rank }, ...offered] : offered;
+    this.element.replaceChildren(h("option", { value: "" }, `${this.prefix}all ranks`), ...options.map(({ value, name }) => h("option", { value }, this.prefix + name)));
     this.element.value = rank;
   }
 }

@@ -2,6 +2,7 @@
 
 import { loadServiceInfo } from "../api/service_info.js";
 import { history, metrics as readMetrics } from "../api/service.js";
+import { includesRank, readNodes } from "../series/nodes.js";
 import { hasRanks, labelRank, parseStreamKey, streamRanks } from "../series/ranks.js";
 import { fill, h } from "../ui/dom.js";
 import { count } from "../ui/format.js";
@@ -23,6 +24,8 @@ export class RunConsole {
     this.lines = new Map();
     /** @type {import("../types.js").Metric[]} */
     this.metrics = [];
+    /** @type {import("../series/nodes.js").Nodes} */
+    this.nodes = new Map();
     this.filter = new RankFilter(store, "Console output of rank");
     this.off = store.on((_, changed) => changed.has("rank") && this.chooseRank());
     this.search = h("input", { type: "search", placeholder: "Search lines (regex)", "aria-label": "Search lines", oninput: () => this.show() });
@@ -64,15 +67,19 @@ export class RunConsole {
 
   async readMetrics() {
     const { entity, project, run_id } = this.run;
-    this.metrics = (await readMetrics(entity, project, [run_id])).filter((metric) => metric.stream === "console");
-    this.filter.set(streamRanks(this.metrics));
+    const metrics = await readMetrics(entity, project, [run_id]);
+    this.metrics = metrics.filter((metric) => metric.stream === "console");
+    const ranks = streamRanks(this.metrics);
+    // Without the nodes, ranks alone are offered.
+    if (!ranks.every((rank) => this.nodes.has(rank))) this.nodes = await readNodes(this.run, metrics).catch(() => this.nodes);
+    this.filter.set(ranks, this.nodes);
   }
 
-  /** Return the chosen rank's metrics, otherwise those of all ranks. */
+  /** Return the metrics of the chosen rank or node, otherwise those of all ranks. */
   chosen() {
     const { rank } = this.store.view;
     const isJob = hasRanks(this.metrics);
-    return this.metrics.filter(({ key }) => !rank || labelRank(parseStreamKey(key).rank, isJob) === rank);
+    return this.metrics.filter(({ key }) => includesRank(rank, labelRank(parseStreamKey(key).rank, isJob), this.nodes));
   }
 
   /** Return the number from which the last lines are shown. */
@@ -130,7 +137,7 @@ export class RunConsole {
     const matching = [...this.lines.values()].filter((line) => test(line.text));
     const { scrollTop, scrollHeight, clientHeight } = this.text;
     const follows = scrollHeight - scrollTop - clientHeight < NEAR;
-    const named = !this.store.view.rank && streamRanks(this.metrics).length > 1;
+    const named = streamRanks(this.chosen()).length > 1;
     fill(
       this.text,
       matching.map((line) => {

@@ -32,7 +32,8 @@ export function overviewTab(given) {
 /** @param {Run} run @returns {[string, string][]} */
 function listFacts(run) {
   const seconds = runDuration(run);
-  const state = run.exit_code ? `${run.state} (exit code ${run.exit_code})` : run.state;
+  const asked = run.stop_requested && run.state === "running" ? " (asked to stop)" : "";
+  const state = asked ? run.state + asked : run.exit_code ? `${run.state} (exit code ${run.exit_code})` : run.state;
   return [
     ["Path", run.path],
     ["State", state],

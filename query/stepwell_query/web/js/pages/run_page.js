@@ -2,12 +2,9 @@
 
 import { fill, h } from "../ui/dom.js";
 import { ago, count } from "../ui/format.js";
-import { RunConsole } from "./run_console.js";
-import { RunRanks } from "./run_ranks.js";
-import { conflictsTab, filesTab } from "../runs/run_tables.js";
-import { overviewTab } from "./run_overview.js";
 import { stateDot } from "../runs/run_cells.js";
 import { mostWriters } from "../series/ranks.js";
+import { failed } from "./empty_states.js";
 import { Workspace } from "./workspace.js";
 
 /** @typedef {import("../types.js").Run} Run */
@@ -26,7 +23,7 @@ const TABS = [
 export class RunPage {
   /**
    * @param {HTMLElement} main
-   * @param {import("../runs/runs_model.js").SingleRun} runs
+   * @param {import("../runs/single_run.js").SingleRun} runs
    * @param {import("../state/view_state.js").Store} store
    * @param {import("../api/connection.js").Connection} connection
    */
@@ -41,6 +38,8 @@ export class RunPage {
     this.space = new Workspace(inner, runs, store, connection, { list: false, onMetrics: () => this.metricsRead() });
     fill(main, this.head, this.tabs, inner, this.holder);
     this.shown = "";
+    /** The tab whose modules are being loaded. */
+    this.opening = "";
     /** @type {Tab | null} */
     this.tab = null;
     store.on((_, changed) => changed.has("tab") && this.show());
@@ -64,10 +63,17 @@ export class RunPage {
       h("span", { class: "state-cell" }, stateDot(run.state), run.state),
       run.tags.map((tag) => h("span", { class: "tag" }, tag)),
       h("span", { class: "muted" }, `${count(run.last_step + 1)} steps · ${count(run.points)} points · started ${ago(run.started_at, Date.now())}`),
+      h("button", { type: "button", onclick: () => this.change(run) }, "Edit"),
     );
     this.tabButtons();
     if (this.tab?.update) this.tab.update(run);
     else if (!this.tab) this.show();
+  }
+
+  /** @param {Run} run */
+  async change(run) {
+    const { changeRuns } = await import("../runs/change_dialog.js");
+    changeRuns([run], (deleted) => (deleted ? this.space.forget([run.run_id]) : void this.runs.load().catch(() => undefined)));
   }
 
   /** True if the service does not know the run. */
@@ -129,17 +135,42 @@ export class RunPage {
       this.space.grid.layout();
       return;
     }
-    if (this.tab || !this.run) return;
-    this.tab = this.make(name, this.run);
-    fill(this.holder, this.tab.element);
+    if (!this.tab && this.run) void this.open(name);
   }
 
-  /** @param {string} name @param {Run} run @returns {Tab} */
-  make(name, run) {
-    if (name === "overview") return overviewTab(run);
-    if (name === "console") return new RunConsole(run, this.store);
-    if (name === "ranks") return new RunRanks(run, this.store, this.space);
-    if (name === "files") return filesTab(run);
-    return conflictsTab(run);
+  /** Open a tab, whose modules are loaded now. @param {string} name */
+  async open(name) {
+    if (this.opening === name) return;
+    this.opening = name;
+    fill(this.holder);
+    try {
+      const make = await loadTab(name);
+      if (this.shown !== name || this.tab || !this.run) return;
+      this.tab = make(this.run, this.store, this.space);
+      fill(this.holder, this.tab.element);
+    } catch (error) {
+      fill(this.holder, failed(/** @type {Error} */ (error).message, () => this.show()));
+    } finally {
+      if (this.opening === name) this.opening = "";
+    }
   }
+}
+
+/**
+ * Load the modules of a tab: most visits see the charts alone.
+ * @param {string} name
+ * @returns {Promise<(run: Run, store: import("../state/view_state.js").Store, space: Workspace) => Tab>}
+ */
+async function loadTab(name) {
+  if (name === "overview") return (await import("./run_overview.js")).overviewTab;
+  if (name === "console") {
+    const { RunConsole } = await import("./run_console.js");
+    return (run, store) => new RunConsole(run, store);
+  }
+  if (name === "ranks") {
+    const { RunRanks } = await import("./run_ranks.js");
+    return (run, store, space) => new RunRanks(run, store, space);
+  }
+  const { conflictsTab, filesTab } = await import("../runs/run_tables.js");
+  return name === "files" ? filesTab : conflictsTab;
 }

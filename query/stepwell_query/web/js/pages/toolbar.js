@@ -30,10 +30,10 @@ const AXES = [
 export class Toolbar {
   /**
    * @param {Store} store
-   * @param {{ranks: boolean, nameOwner?: (owner: string) => string}} options `ranks`: with the choice of how ranks are drawn,
-   *   once there are several; `nameOwner` returns the name of the run with an id
+   * @param {{ranks: boolean, onAdd: () => void, nameOwner?: (owner: string) => string}} options `ranks`: with the choice of how
+   *   ranks are drawn, once there are several; `onAdd` adds a chart; `nameOwner` returns the name of the run with an id
    */
-  constructor(store, { ranks, nameOwner = (owner) => owner }) {
+  constructor(store, { ranks, onAdd, nameOwner = (owner) => owner }) {
     this.store = store;
     this.nameOwner = nameOwner;
     this.ranks = ranks ? new RankControls(store) : null;
@@ -56,6 +56,7 @@ export class Toolbar {
     this.sections = toggle("every /", "Name sections by the part of a key before its last /", () =>
       store.set({ sections: store.view.sections === "all" ? "first" : "all" }, { step: true }),
     );
+    this.add = h("button", { type: "button", title: "Put several metrics into one chart", onclick: onAdd }, "New chart");
     this.chips = h("span", { class: "chips" });
     this.element = h(
       "div",
@@ -65,11 +66,12 @@ export class Toolbar {
       h("span", { class: "smoothing" }, this.kind, this.amount, this.amountText),
       this.ranks?.element,
       h("span", { class: "toggles" }, this.logx, this.logy, this.outliers, this.legend, this.sections),
+      this.add,
       this.chips,
     );
     this.setMetrics([]);
     this.update();
-    store.on((_, changed) => ["q", "x", "smooth", "logx", "logy", "outliers", "legend", "sections", "zoom", "solo"].some((name) => changed.has(name)) && this.update());
+    store.on((_, changed) => ["q", "x", "smooth", "logx", "logy", "outliers", "legend", "sections", "zoom", "solo", "base"].some((name) => changed.has(name)) && this.update());
   }
 
   /**
@@ -94,9 +96,10 @@ export class Toolbar {
    * Offer the ranks of the run.
    * @param {number} writers that logged one metric
    * @param {string[]} ranks that have system metrics
+   * @param {import("../series/nodes.js").Nodes} nodes of the ranks, as far as they are known
    */
-  setRanks(writers, ranks) {
-    this.ranks?.set(writers > 1, ranks);
+  setRanks(writers, ranks, nodes) {
+    this.ranks?.set(writers > 1, ranks, nodes);
   }
 
   chooseKind() {

@@ -4,27 +4,29 @@ import { loadServiceInfo } from "../api/service_info.js";
 import * as api from "../api/service.js";
 import { drawnOverOthers, hiddenBy } from "../series/metric_definitions.js";
 import { fill, h } from "../ui/dom.js";
-import { emptyPage, failed } from "./empty_states.js";
+import { emptyPage, failed, noMatch, noRuns, noSystemMetrics } from "./empty_states.js";
 import { Enlarged } from "../panels/enlarged.js";
 import { VirtualGrid } from "../panels/virtual_grid.js";
+import { FrameQueue } from "../ui/frame_queue.js";
 import { onKey } from "../ui/keyboard.js";
 import { RunEvents } from "../api/run_events.js";
-import { makePanel } from "../panels/panel_kinds.js";
+import { loadPanels, makePanel } from "../panels/panel_kinds.js";
+import { ownSection } from "../panels/chart_definitions.js";
+import { RunRefresh } from "./run_refresh.js";
 import { RunsTable } from "../runs/runs_table.js";
-import { buildSections, combineRanks, isFolded } from "../panels/sections.js";
+import { buildSections, combineRanks, isFolded, orderSections } from "../panels/sections.js";
+import { readNodes } from "../series/nodes.js";
 import { mostWriters, streamRanks } from "../series/ranks.js";
 import { SeriesCache } from "../series/cache.js";
 import { onTheme } from "../ui/theme.js";
-import { findPatternFlaw } from "../ui/text_match.js";
 import { Toolbar } from "./toolbar.js";
 
 /** @typedef {import("../types.js").Metric} Metric */
 /** @typedef {import("../panels/sections.js").Section} Section */
 /** @typedef {import("../runs/runs_model.js").RunsModel} RunsModel */
 
-const METRICS_MS = 3_000;
-const RUNS_MS = 1_000;
 const DRAWN_BY = ["rq", "show", "sort", "group", "colors"];
+const LISTED_BY = ["table", "columns", "base", "compare"];
 
 export class Workspace {
   /**
@@ -41,21 +43,26 @@ export class Workspace {
     this.onMetrics = onMetrics ?? (() => undefined);
     this.ofRun = !list;
     this.series = new SeriesCache();
-    this.toolbar = new Toolbar(store, { ranks: !list, nameOwner: (owner) => runs.byId.get(owner)?.name ?? owner });
+    this.toolbar = new Toolbar(store, { ranks: !list, onAdd: () => void this.editChart(-1), nameOwner: (owner) => runs.byId.get(owner)?.name ?? owner });
     this.table = list ? new RunsTable(this) : null;
     this.message = h("div", { class: "message" });
     this.charts = h("div", { class: "charts" }, this.toolbar.element, this.message);
     this.element = h("div", { class: list ? "workspace" : "workspace alone" }, list ? h("h1", { class: "unseen" }, runs.project) : null, this.table?.element, this.charts);
     fill(main, this.element);
-    this.grid = new VirtualGrid(this.charts, (spec) => makePanel(spec, this), (section) => this.fold(section));
+    this.grid = new VirtualGrid(this.charts, (spec) => makePanel(spec, this), (section) => this.fold(section), (order) => store.set({ order }, { step: true }));
     this.enlarged = new Enlarged(this);
+    this.frames = new FrameQueue((busy) => this.charts.setAttribute("aria-busy", String(busy)));
     /** @type {Metric[]} */
     this.metrics = [];
+    /** @type {import("../series/nodes.js").Nodes} */
+    this.nodes = new Map();
     this.metricsFor = "";
     this.known = false;
     /** True if the service knows the project or the run. */
     this.exists = true;
     this.stream = "";
+    /** @type {import("../runs/compare_view.js").CompareView | null} */
+    this.comparison = null;
     /** @type {import("../types.js").Run[] | null} */
     this.drawnFor = null;
     /** @type {Set<string> | null} */
@@ -66,11 +73,11 @@ export class Workspace {
     /** @type {import("../charts/lines.js").Drawn[] | null} */
     this.othersFor = null;
     this.othersNow = drawnOverOthers([]);
-    /** @type {Map<string, import("../api/run_events.js").RunUpdate>} */
-    this.updates = new Map();
-    /** @type {Set<string>} */
-    this.pending = new Set();
-    this.timers = { metrics: 0, runs: 0 };
+    this.refresh = new RunRefresh(runs, {
+      loadMetrics: () => void this.loadMetrics(true),
+      changed: (paths) => this.grid.panels.forEach((panel) => panel.runsChanged(paths)),
+      read: () => void (this.metrics.length || this.loadMetrics(true)),
+    });
     store.on((_, changed) => this.changed(changed));
     onTheme(() => this.changed(new Set(["colors"])));
     runs.on(() => this.changed(new Set(["runs"])));
@@ -81,12 +88,23 @@ export class Workspace {
     void this.load();
   }
 
+  /**
+   * Open the editor of a chart of several metrics.
+   * @param {number} number of the chart; -1: a new one
+   * @param {string[]} [keys] of a new one
+   */
+  async editChart(number, keys = []) {
+    const { editChart } = await import("../panels/chart_editor.js");
+    editChart(this, number, keys);
+  }
+
   keys() {
     const { table, toolbar, store } = this;
     onKey("/", "Search metrics", () => toolbar.search.focus());
     if (!table) return;
     onKey("r", "Search runs", () => table.search.focus());
-    onKey("t", "Runs as a table, or next to the charts", () => store.set({ table: !store.view.table }, { step: true }));
+    onKey("t", "Runs as a table, or next to the charts", () => store.set({ table: !store.view.table, compare: "" }, { step: true }));
+    onKey("c", "Compare the shown runs, or show their charts", () => table.compareShown());
   }
 
   async load() {
@@ -99,7 +117,7 @@ export class Workspace {
     this.known = true;
     // Opened last, so that it does not delay what the screen shows first.
     this.live ??= new RunEvents(this.runs.entity, this.runs.project, (updates) => this.runsUpdated(updates));
-    this.compare();
+    this.refresh.compare();
     this.changed(new Set(["runs"]));
     this.onMetrics();
   }
@@ -119,19 +137,19 @@ export class Workspace {
     this.live?.open();
     if (!this.known) void this.load();
     else if (this.runs.failed) void this.runs.loadRest();
-    this.runs.retrySearch();
+    this.runs.runSearch.retry();
     this.series.retry();
-    for (const panel of this.grid.panels) panel.update();
     this.enlarged.update();
+    this.updatePanels();
     void this.loadMetrics(true);
   }
 
   drawn() {
     const key = DRAWN_BY.map((name) => JSON.stringify(this.store.view[/** @type {keyof import("../types.js").ViewState} */ (name)])).join();
     // The result of a search arrives after the view has changed.
-    if (this.drawnFor !== this.runs.runs || this.drawnPassing !== this.runs.passing || this.drawnKey !== key) {
+    if (this.drawnFor !== this.runs.runs || this.drawnPassing !== this.runs.runSearch.passing || this.drawnKey !== key) {
       this.drawnFor = this.runs.runs;
-      this.drawnPassing = this.runs.passing;
+      this.drawnPassing = this.runs.runSearch.passing;
       this.drawnKey = key;
       this.drawnNow = this.runs.drawn(this.store.view);
     }
@@ -163,18 +181,40 @@ export class Workspace {
     const none = !this.runs.runs.length;
     this.element.classList.toggle("nothing", none);
     this.element.classList.toggle("as-table", !!this.table && view.table && !none);
-    if (["runs", "table", "columns", ...DRAWN_BY].some((name) => changed.has(name))) {
+    void this.showComparison(!!this.table && !view.table && !!view.compare && !none);
+    if (["runs", ...LISTED_BY, ...DRAWN_BY].some((name) => changed.has(name))) {
       this.runs.search(view);
       this.table?.update();
       void this.runs.need(view);
     }
     void this.loadMetrics(false);
-    const sections = ["q", "sections", "fold", "rank"].some((name) => changed.has(name));
+    const sections = ["q", "sections", "fold", "rank", "charts", "order"].some((name) => changed.has(name));
     // Names and states of runs do not affect sections that are shown.
     if (sections || !this.metrics.length) this.showSections();
     else if (changed.has("table")) this.grid.layout();
-    for (const panel of this.grid.panels) panel.update();
     this.enlarged.update();
+    this.updatePanels();
+  }
+
+  /** Update the panels in the next frames, the one below the mouse before the others. */
+  updatePanels() {
+    const { panels } = this.grid;
+    const hovered = panels.filter(({ element }) => element.matches(":hover"));
+    this.frames.replace([...new Set([...hovered, ...panels])].map((panel) => () => panel.gone || panel.update()));
+  }
+
+  /** Show the comparison of the shown runs instead of their charts. @param {boolean} on */
+  async showComparison(on) {
+    this.element.classList.toggle("comparing", on);
+    if (!on) return;
+    if (!this.comparison) {
+      const { CompareView } = await import("../runs/compare_view.js");
+      if (!this.comparison) {
+        this.comparison = new CompareView(this);
+        this.element.append(this.comparison.element);
+      }
+    }
+    this.comparison.update();
   }
 
   /**
@@ -188,11 +228,12 @@ export class Workspace {
     this.metricsFor = shown;
     try {
       const metrics = ids.length ? await api.metrics(this.runs.entity, this.runs.project, ids) : [];
+      await loadPanels(metrics);
       if (this.metricsFor !== shown) return;
       this.metrics = metrics;
       this.series.metricsChanged(new Map(metrics.filter(({ kind }) => kind === "number").flatMap(({ key, folded, runs }) => [[key, runs], [folded, runs]])));
       this.toolbar.setMetrics(metrics.filter((metric) => metric.kind === "number" && !metric.stream).map((metric) => metric.key));
-      if (this.ofRun) this.toolbar.setRanks(mostWriters(metrics), streamRanks(metrics, "system"));
+      if (this.ofRun) this.showRanks();
       this.showSections();
       this.enlarged.update();
       this.onMetrics();
@@ -213,10 +254,10 @@ export class Workspace {
     const logged = metrics.some((metric) => metric.stream !== "console");
     if (sections.length) fill(this.message);
     else if (!this.runs.runs.length) fill(this.message, this.emptyPage());
-    else if (this.runs.searching) fill(this.message);
-    else if (!this.shownRuns().length) fill(this.message, h("section", { class: "empty" }, h("h2", {}, "No runs are shown"), h("p", {}, "Select runs in the list, or change its search.")));
-    else if (logged) fill(this.message, h("section", { class: "empty" }, h("h2", {}, findPatternFlaw(view.q) ? "The search is not a valid expression" : "No metric matches"), h("p", {}, `No metric of the shown runs ${findPatternFlaw(view.q) ? "contains" : "matches"} ${view.q}`)));
-    else if (this.stream) fill(this.message, h("section", { class: "empty" }, h("h2", {}, "No system metrics"), h("p", {}, "They are recorded every 15 seconds; STEPWELL_SYSTEM_SECONDS sets another interval.")));
+    else if (this.runs.runSearch.pending) fill(this.message);
+    else if (!this.shownRuns().length) fill(this.message, noRuns());
+    else if (logged) fill(this.message, noMatch(view.q));
+    else if (this.stream) fill(this.message, noSystemMetrics());
     else if (this.metricsFor) fill(this.message, this.emptyPage());
   }
 
@@ -228,14 +269,32 @@ export class Workspace {
     return emptyPage({ entity, project, run: awaited ?? undefined, exists, states: shown.map(({ state }) => state) }, shown.length === 1 ? shown[0].run_id : null);
   }
 
+  /** Offer the ranks of the run; the nodes of new ones are read once the metrics are shown. */
+  showRanks() {
+    const ranks = streamRanks(this.metrics, "system");
+    this.toolbar.setRanks(mostWriters(this.metrics), ranks, this.nodes);
+    const [run] = this.runs.runs;
+    if (!run || ranks.every((rank) => this.nodes.has(rank))) return;
+    readNodes(run, this.metrics).then(
+      (nodes) => {
+        this.nodes = nodes;
+        this.toolbar.setRanks(mostWriters(this.metrics), ranks, nodes);
+        if (this.store.view.rank) this.showSections();
+      },
+      () => undefined, // Without them, ranks alone are offered.
+    );
+  }
+
   /**
-   * Build sections; on the page of a run, the system metrics of all ranks are in one panel.
+   * Build sections, after the charts that were put together here; on the page of a run, the system metrics of all ranks
+   * are in one panel.
    * @param {Metric[]} metrics
    * @param {"first" | "all"} by
    * @param {string} search
    */
   buildSections(metrics, by, search) {
-    return buildSections(this.ofRun ? combineRanks(metrics, this.store.view.rank) : metrics, by, search);
+    const sections = buildSections(this.ofRun ? combineRanks(metrics, this.store.view.rank, this.nodes) : metrics, by, search);
+    return this.stream ? sections : orderSections([...ownSection(this.store.view.charts, this.metrics, search), ...sections], this.store.view.order);
   }
 
   /**
@@ -262,40 +321,21 @@ export class Workspace {
    */
   runsUpdated(updates) {
     const { entity, project } = this.runs;
+    const deleted = updates.filter((update) => update.deleted && this.runs.concerns(update.run_id)).map(({ run_id }) => run_id);
+    updates = updates.filter((update) => !update.deleted);
+    if (deleted.length) this.forget(deleted);
     this.series.runsChanged(updates.map(({ run_id, offset }) => [`${entity}/${project}/${run_id}`, offset]));
-    for (const update of updates) if (this.runs.concerns(update.run_id)) this.updates.set(update.run_id, update);
-    this.compare();
+    this.refresh.add(updates);
+    if (this.known) this.refresh.compare();
   }
 
-  /** Find the runs that have changed since they were read, and schedule reading them again. */
-  compare() {
-    if (!this.known) return;
-    for (const { run_id, offset, state } of this.updates.values()) {
-      const run = this.runs.byId.get(run_id);
-      if (!run || run.complete_to.offset !== offset || run.state !== state) this.pending.add(run_id);
-    }
-    this.updates.clear();
-    if (!this.pending.size) return;
-    this.timers.runs ||= window.setTimeout(() => this.refreshRuns(), RUNS_MS);
-    this.timers.metrics ||= window.setTimeout(() => {
-      this.timers.metrics = 0;
-      void this.loadMetrics(true);
-    }, METRICS_MS);
-  }
-
-  async refreshRuns() {
-    const ids = [...this.pending];
-    this.pending.clear();
-    this.timers.runs = 0;
-    const paths = new Set(ids.map((id) => `${this.runs.entity}/${this.runs.project}/${id}`));
-    for (const panel of this.grid.panels) panel.runsChanged(paths);
-    try {
-      for (const id of await this.runs.refresh(ids)) this.pending.add(id);
-    } catch (error) {
-      if (!(error instanceof api.ApiError)) throw error;
-      // Retried with the next update, or after reconnecting.
-      for (const id of ids) this.pending.add(id);
-    }
-    if (!this.metrics.length) void this.loadMetrics(true);
+  /** Drop deleted runs. @param {string[]} ids */
+  forget(ids) {
+    this.refresh.forget(ids);
+    if (this.ofRun) this.exists = false;
+    this.metrics = [];
+    this.runs.forget(ids);
+    void this.loadMetrics(true);
+    this.onMetrics();
   }
 }

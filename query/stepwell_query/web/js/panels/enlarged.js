@@ -18,21 +18,24 @@ export class Enlarged {
 
   update() {
     const { full } = this.space.store.view;
-    if (this.panel && this.panel.spec.id === full) {
+    const spec = full ? this.find(full) : undefined;
+    const isSame = !spec || JSON.stringify(this.panel?.spec.chart) === JSON.stringify(spec.chart);
+    if (this.panel && this.panel.spec.id === full && isSame) {
       this.panel.update();
       return;
     }
     this.close();
-    if (full) this.open(full);
+    if (spec) this.open(spec);
   }
 
   /** @param {string} id */
-  open(id) {
-    const spec = this.space
-      .buildSections(this.space.metrics, "first", "")
-      .flatMap((section) => section.panels)
-      .find((panel) => panel.id === id);
-    if (!spec) return;
+  find(id) {
+    const sections = this.space.buildSections(this.space.metrics, "first", "");
+    return sections.flatMap((section) => section.panels).find((panel) => panel.id === id);
+  }
+
+  /** @param {import("./sections.js").PanelSpec} spec */
+  open(spec) {
     const close = () => this.space.store.set({ full: "" }, { step: true });
     this.panel = makePanel({ ...spec, label: spec.key }, this.space, { large: true });
     this.panel.buttons.append(iconButton("close", "Back to all panels", close));

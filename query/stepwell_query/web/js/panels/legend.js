@@ -40,7 +40,7 @@ export function buildLegend(element, lines, solo, onSolo) {
 
 /** @param {Line} line @param {string} name @param {string} solo @param {(owner: string) => void} onSolo */
 function entry(line, name, solo, onSolo) {
-  const swatch = h("span", { class: line.dash ? "swatch dashed" : "swatch" });
+  const swatch = h("span", { class: line.dash || line.dashes ? "swatch dashed" : "swatch" });
   swatch.style.background = line.color;
   const isOff = solo !== "" && solo !== line.owner;
   const button = h(

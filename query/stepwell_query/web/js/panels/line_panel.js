@@ -9,6 +9,7 @@ import { withEdges, zoomedPart } from "../charts/zoomed.js";
 import { buildLegend, skeleton } from "./legend.js";
 import { formatMissing, runsWithoutAxis } from "./missing_axis.js";
 import { Panel } from "./panel.js";
+import { formatRemoved } from "./removed_rows.js";
 import { groupSeriesId, pointsPerLine } from "../series/request_planner.js";
 import { rankColor } from "../ui/palette.js";
 import { shownColor, theme } from "../ui/theme.js";
@@ -29,13 +30,15 @@ export class LinePanel extends Panel {
     this.legend = h("ul", { class: "legend", "aria-label": "Runs" });
     this.skeleton = skeleton();
     this.body.append(this.canvas, this.skeleton, this.legend);
+    /** @type {import("../ui/format.js").Unit} */
     this.unit = metricUnit(this.spec.key, this.spec.timed);
     this.axis = "_step";
     this.chart = new LineChart(this.canvas, (zoom) => this.zoomTo(zoom));
     // The chip that resets the range is above the panels, which an enlarged one covers.
     this.reset = iconButton("reset", "Show the whole range", () => this.zoomTo(null), { hidden: true });
     this.scale = h("button", { type: "button", class: "text-button", title: "Linear or logarithmic y axis", onclick: () => this.toggleLog() }, "log");
-    this.buttons.prepend(this.reset, this.scale);
+    this.menu = iconButton("menu", `Menu of ${this.spec.key}`, () => this.openMenu(), { "aria-haspopup": "menu" });
+    this.buttons.prepend(this.reset, this.scale, this.menu);
     /** @type {(() => void) | null} */
     this.unsubscribeWhole = null;
     /** @type {(() => void) | null} */
@@ -70,6 +73,12 @@ export class LinePanel extends Panel {
 
   toggleLog() {
     this.space.store.setPanel(this.spec.key, { log: !this.view.log }, { step: true });
+  }
+
+  /** Open the menu: what can be taken away, and more metrics. */
+  async openMenu() {
+    const { openMenu } = await import("./panel_menu.js");
+    openMenu(this.menu, this);
   }
 
   /** Zoom all charts over the same axis. @param {[number, number] | null} zoom */
@@ -150,7 +159,7 @@ export class LinePanel extends Panel {
   /** Return a key of everything that the drawing depends on, except the points. */
   drawingKey() {
     const { view, x, zoom, log } = this.view;
-    return JSON.stringify([theme(), this.drawn(), x, zoom, log, view.smooth, view.logx, view.outliers, view.solo, view.legend]);
+    return JSON.stringify([theme(), this.drawn(), x, zoom, log, view.smooth, view.logx, view.outliers, view.solo, view.legend, view.base]);
   }
 
   /** @param {import("../api/service.js").ApiError | null} error */
@@ -198,12 +207,29 @@ export class LinePanel extends Panel {
     this.unsubscribeZoomed = () => clearTimeout(timer);
   }
 
-  draw() {
-    const { view, zoom, log } = this.view;
-    this.drawnKey = this.drawingKey();
+  /** Return the lines in the colours of the light theme. @returns {import("../types.js").Line[]} */
+  lines() {
+    const { view, zoom } = this.view;
     const series = zoom && this.zoomed ? withEdges(this.whole, this.zoomed, view.smooth.kind === "ema" ? view.smooth.amount : 0) : this.whole;
+    return this.build(series, view.smooth);
+  }
+
+  /** @param {Map<string, Points[]>} series by part @param {import("../types.js").Smooth} smooth */
+  build(series, smooth) {
+    return buildLines(this.drawn(), series, smooth);
+  }
+
+  /** Return how the chart is drawn. @returns {import("../charts/line_chart.js").ChartView} */
+  chartView() {
+    const { view, zoom, log } = this.view;
+    return { axis: this.axis, logx: view.logx, logy: log, outliers: view.outliers, zoom, unit: this.unit, base: view.base, range: null, right: null };
+  }
+
+  draw() {
+    const { zoom, log } = this.view;
+    this.drawnKey = this.drawingKey();
     const drawn = this.drawn();
-    const all = buildLines(drawn, series, view.smooth).map((line) => ({ ...line, color: shownColor(line.color) }));
+    const all = this.lines().map((line) => ({ ...line, color: shownColor(line.color) }));
     const lines = this.soloLines(all);
     const waiting = !this.whole.size && drawn.length > 0;
     this.element.classList.toggle("waiting", waiting);
@@ -211,7 +237,7 @@ export class LinePanel extends Panel {
     this.skeleton.hidden = !waiting;
     this.reset.hidden = !zoom || !this.large;
     this.scale.setAttribute("aria-pressed", String(log));
-    if (lines.length) this.chart.draw(lines, { axis: this.axis, logx: view.logx, logy: log, outliers: view.outliers, zoom, unit: this.unit });
+    if (lines.length) this.chart.draw(lines, this.chartView());
     else this.chart.clear();
     this.describe(all, lines);
     this.canvas.dataset.axis = this.axis;
@@ -250,8 +276,13 @@ export class LinePanel extends Panel {
   /** @param {import("../types.js").Line[]} all @param {import("../types.js").Line[]} lines */
   describe(all, lines) {
     const { note, list } = formatMissing(this.missing(), this.view.x);
-    const text = [note, list].join("\n");
-    if (text !== this.missingText) fill(this.note, note ? h("details", {}, h("summary", {}, note), h("div", { class: "missing-runs" }, list)) : null);
+    const removed = formatRemoved(lines);
+    this.canvas.dataset.rawFrom = String(removed.rawFrom);
+    const text = [note, list, removed.text].join("\n");
+    if (text !== this.missingText) {
+      const mark = removed.text ? h("span", { class: "removed-rows", title: removed.title }, removed.text) : null;
+      fill(this.note, note ? h("details", {}, h("summary", {}, note), h("div", { class: "missing-runs" }, list)) : null, mark);
+    }
     this.missingText = text;
     const { view } = this.view;
     const listed = !this.space.ofRun && !this.large && !view.legend;

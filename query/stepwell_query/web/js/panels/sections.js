@@ -1,6 +1,7 @@
 /** The panels of metrics, and the sections that they belong to. */
 
 import { importance } from "../series/importance.js";
+import { includesRank } from "../series/nodes.js";
 import { labelRank, hasRanks, parseStreamKey } from "../series/ranks.js";
 import { natural, textMatcher } from "../ui/text_match.js";
 
@@ -16,7 +17,11 @@ import { natural, textMatcher } from "../ui/text_match.js";
  * @property {boolean} timed whether its steps are samples in time, which makes time its x axis
  * @property {number} writers number of named writers that logged it
  * @property {Member[]} members the metric of each rank, if the keys name ranks
+ * @property {import("../types.js").ChartDefinition} [chart] of several metrics
+ * @property {PlottedMetric[]} metrics those of `chart` that the shown runs have
  */
+
+/** @typedef {{key: string, folded: string, timed: boolean}} PlottedMetric A metric of a chart of several. */
 
 /** @typedef {{rank: string, key: string, folded: string}} Member The system metric of one rank. */
 
@@ -25,6 +30,7 @@ import { natural, textMatcher } from "../ui/text_match.js";
  * @property {string} name
  * @property {PanelSpec[]} panels
  * @property {boolean} quiet whether it is folded by default
+ * @property {boolean} [own] whether its charts were put together on the page
  */
 
 const CHARTS = "Charts";
@@ -45,19 +51,20 @@ export function parseSectionName(key, by) {
 /**
  * Combine the system metrics of all ranks of a run: one metric without a rank in its key, with its members.
  * @param {Metric[]} metrics of one run, sorted by key
- * @param {string} rank only this rank; "": all
+ * @param {string} rank only this rank, or those of a node; "": all
+ * @param {import("../series/nodes.js").Nodes} nodes
  * @returns {(Metric & {members?: Member[]})[]} sorted by key, as far as a search for panels needs
  */
-export function combineRanks(metrics, rank) {
+export function combineRanks(metrics, rank, nodes) {
   const isJob = hasRanks(metrics);
   /** @type {Map<string, Metric & {members: Member[]}>} */
   const combined = new Map();
   const single = metrics.filter((metric) => {
     const numbers = LINES.has(metric.kind);
-    if (metric.stream !== SYSTEM || !numbers) return metric.stream !== SYSTEM || !rank || labelRank(parseStreamKey(metric.key).rank, isJob) === rank;
+    if (metric.stream !== SYSTEM || !numbers) return metric.stream !== SYSTEM || includesRank(rank, labelRank(parseStreamKey(metric.key).rank, isJob), nodes);
     const { rank: name, plain } = parseStreamKey(metric.key);
     const label = labelRank(name, isJob);
-    if (rank && label !== rank) return false;
+    if (!includesRank(rank, label, nodes)) return false;
     const panel = combined.get(plain) ?? { ...metric, key: plain, folded: parseStreamKey(metric.folded).plain, members: [] };
     panel.members.push({ rank: label, key: metric.key, folded: metric.folded });
     combined.set(plain, panel);
@@ -95,7 +102,7 @@ export function buildSections(metrics, by, search) {
       sections.set(sectionKey, section);
     }
     const label = name === CHARTS && !metric.key.startsWith(`${CHARTS}/`) ? metric.key : metric.key.slice(name.length + 1);
-    section.panels.push({ id, key: metric.key, folded: metric.folded, kind, label: label || metric.key, timed: quiet, writers: metric.writers, members: metric.members ?? [] });
+    section.panels.push({ id, key: metric.key, folded: metric.folded, kind, label: label || metric.key, timed: quiet, writers: metric.writers, members: metric.members ?? [], metrics: [] });
   }
   for (const section of sections.values()) section.panels.sort((a, b) => natural.compare(a.key, b.key));
   const ranked = [...sections.values()].map((section) => ({ section, rank: rankSection(section) }));
@@ -116,6 +123,33 @@ function rankSection({ name, panels, quiet }) {
   const lines = panels.filter(({ kind }) => kind === "line");
   if (!lines.length) return NO_LINES;
   return name === CHARTS ? -1 : Math.min(...lines.map(({ key }) => Math.min(importance(key), importance(key.slice(key.lastIndexOf("/") + 1)))));
+}
+
+/**
+ * Put sections into a chosen order. One that the order does not name comes after the section that precedes it by default.
+ * @param {Section[]} sections in the default order
+ * @param {string[]} order names
+ * @returns {Section[]}
+ */
+export function orderSections(sections, order) {
+  if (!order.length) return sections;
+  const place = (/** @type {Section} */ { name }) => order.indexOf(name);
+  const ordered = sections.filter((section) => place(section) >= 0).sort((a, b) => place(a) - place(b));
+  for (const [at, section] of sections.entries()) if (place(section) < 0) ordered.splice(at ? ordered.indexOf(sections[at - 1]) + 1 : 0, 0, section);
+  return ordered;
+}
+
+/**
+ * Return the names of sections after one has been moved.
+ * @param {string[]} names
+ * @param {string} name
+ * @param {number} to its new index among the others' old ones
+ */
+export function moveName(names, name, to) {
+  const from = names.indexOf(name);
+  const rest = names.filter((one) => one !== name);
+  rest.splice(Math.max(0, Math.min(to > from ? to - 1 : to, rest.length)), 0, name);
+  return rest;
 }
 
 /**

@@ -1,4 +1,4 @@
-/** The limits of what all charts show, as chips that can be closed: the zoomed range, and the only drawn run. */
+/** The limits of what all charts show, as chips that can be closed: the zoomed range, the baseline, and the only drawn run. */
 
 import { axisTitle } from "../charts/axes.js";
 import { h, icon } from "../ui/dom.js";
@@ -12,9 +12,10 @@ import { duration, readable } from "../ui/format.js";
  * @param {(owner: string) => string} nameOwner
  */
 export function viewChips(store, nameOwner) {
-  const { zoom, solo } = store.view;
+  const { zoom, solo, base } = store.view;
   return [
     ...(zoom ? [chip(formatZoom(zoom), "Show the whole range", () => store.set({ zoom: null }, { step: true }))] : []),
+    ...(base ? [chip(`baseline ${nameOwner(base)}`, "Unpin the baseline", () => store.set({ base: "" }, { step: true }))] : []),
     ...(solo ? [chip(`only ${nameOwner(solo)}`, "Show all lines", () => store.set({ solo: "" }, { step: true }))] : []),
   ];
 }

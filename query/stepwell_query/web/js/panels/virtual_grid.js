@@ -3,8 +3,10 @@
  * dozen. All heights are known, so the visible items can be computed.
  */
 
-import { h, icon } from "../ui/dom.js";
+import { h, icon, iconButton } from "../ui/dom.js";
 import { panelSize, placePanels } from "./flow.js";
+import { startDrag } from "./section_drag.js";
+import { moveName } from "./sections.js";
 
 /** @typedef {import("./sections.js").Section} Section */
 /** @typedef {import("./sections.js").PanelSpec} PanelSpec */
@@ -20,6 +22,7 @@ import { panelSize, placePanels } from "./flow.js";
  * @property {PanelSpec | null} panel
  * @property {Section} section
  * @property {boolean} folded
+ * @property {boolean} isAlone whether there is no other section
  */
 
 const HEAD = 40;
@@ -34,11 +37,15 @@ export class VirtualGrid {
    * @param {HTMLElement} scroller
    * @param {(spec: PanelSpec) => Panel} make
    * @param {(section: Section) => void} onFold
+   * @param {(names: string[]) => void} onOrder receives the names of the sections in a new order
    */
-  constructor(scroller, make, onFold) {
+  constructor(scroller, make, onFold, onOrder) {
     this.scroller = scroller;
     this.make = make;
     this.onFold = onFold;
+    this.onOrder = onOrder;
+    /** True while a section is dragged: all are shown folded, so that there is a place between any two. */
+    this.dragging = false;
     this.element = h("div", { class: "grid" });
     /** @type {{section: Section, folded: boolean}[]} */
     this.sections = [];
@@ -72,9 +79,10 @@ export class VirtualGrid {
     /** @type {Item[]} */
     const items = [];
     let top = 0;
-    for (const { section, folded } of this.sections) {
-      const id = `section ${section.quiet} ${section.name}`;
-      items.push({ id, top, height: HEAD, left: 0, width, panel: null, section, folded });
+    for (const { section, folded: chosen } of this.sections) {
+      const folded = chosen || this.dragging;
+      const id = `section ${section.own ? "own" : section.quiet} ${section.name}`;
+      items.push({ id, top, height: HEAD, left: 0, width, panel: null, section, folded, isAlone: this.sections.length < 2 });
       top += HEAD;
       if (folded) continue;
       top = flow(section, folded, top, columns, each, items) + GAP;
@@ -138,7 +146,33 @@ export class VirtualGrid {
       h("span", { class: "section-name" }, section.name),
       h("span", { class: "section-count" }, section.panels.length),
     );
-    return h("h2", { class: "section" }, button);
+    if (this.sections.length < 2) return h("h2", { class: "section" }, button);
+    const grip = iconButton("grip", `Move the section ${section.name}: drag it, or use the arrow keys`, () => undefined, { class: "icon-button grip", "data-section": section.name });
+    grip.addEventListener("pointerdown", (event) => startDrag(event, this, section.name, HEAD));
+    grip.addEventListener("keydown", (event) => this.moveByKey(event, section.name));
+    return h("h2", { class: "section" }, button, grip);
+  }
+
+  /** The names of the sections, in order. */
+  get names() {
+    return this.sections.map(({ section }) => section.name);
+  }
+
+  /** @param {KeyboardEvent} event @param {string} name */
+  moveByKey(event, name) {
+    const by = { ArrowUp: -1, ArrowDown: 2 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    this.move(name, Math.max(0, this.names.indexOf(name) + by));
+    const grip = /** @type {HTMLElement | null} */ (this.element.querySelector(`.grip[data-section="${CSS.escape(name)}"]`));
+    grip?.focus();
+    grip?.scrollIntoView({ block: "nearest" });
+  }
+
+  /** @param {string} name of a section @param {number} to the index before which it is moved */
+  move(name, to) {
+    const names = moveName(this.names, name, to);
+    if (names.join("\n") !== this.names.join("\n")) this.onOrder(names);
   }
 
   destroy() {
@@ -165,15 +199,15 @@ function flow(section, folded, top, columns, each, into) {
     const { column, row, span } = spots[at];
     const width = each * span + GAP * (span - 1);
     const height = ROW * sizes[at].rows + GAP * (sizes[at].rows - 1);
-    into.push({ id: panel.id, top: top + row * (ROW + GAP), height, left: column * (each + GAP), width, panel, section, folded });
+    into.push({ id: panel.id, top: top + row * (ROW + GAP), height, left: column * (each + GAP), width, panel, section, folded, isAlone: false });
   }
   return top + rows * (ROW + GAP);
 }
 
 /** Return a key of the state for which an item must be rebuilt. @param {Item} item */
 function renderKey(item) {
-  if (item.panel) return JSON.stringify([item.panel.label, item.panel.writers, item.panel.members]);
-  return `${item.folded} ${item.section.panels.length}`;
+  if (item.panel) return JSON.stringify([item.panel.label, item.panel.writers, item.panel.members, item.panel.chart, item.panel.metrics]);
+  return `${item.folded} ${item.section.panels.length} ${item.isAlone}`;
 }
 
 /** @param {HTMLElement} node @param {Item} item */

@@ -65,7 +65,7 @@ export async function readValues(entity, project, runs, fields) {
  * Return a field's name in the service's language, which quotes keys.
  * @param {string} field
  */
-function columnReference(field) {
+export function columnReference(field) {
   const cut = field.indexOf(".");
   return `${field.slice(0, cut)}.${JSON.stringify(field.slice(cut + 1))}`;
 }

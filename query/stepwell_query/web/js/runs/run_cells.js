@@ -3,12 +3,13 @@
 import { runFields } from "../api/service_info.js";
 import { isMedia } from "../media/references.js";
 import { thumbnail } from "../media/thumbnail.js";
-import { h } from "../ui/dom.js";
-import { ago, duration, exact, shown, time } from "../ui/format.js";
+import { h, iconButton } from "../ui/dom.js";
+import { ago, difference, duration, exact, shown, time } from "../ui/format.js";
 import { href } from "../ui/header.js";
 import { splitName } from "../ui/text_match.js";
 import { fieldKey, tableNumber } from "./run_columns.js";
-import { readField } from "./run_fields.js";
+import { describeDivergence } from "./divergence.js";
+import { readField, toNumber } from "./run_fields.js";
 
 /** @typedef {import("../types.js").Run} Run */
 
@@ -48,9 +49,41 @@ export function tagList(tags, limit = TAGS_MAX) {
   );
 }
 
+/**
+ * Build the mark of a run that diverged; its title says why.
+ * @param {import("./divergence.js").Divergence[] | undefined} diverged
+ */
+export function divergenceMark(diverged) {
+  if (!diverged?.length) return null;
+  const why = describeDivergence(diverged, tableNumber);
+  return h("span", { class: "mark-diverged", title: why, role: "img", "aria-label": `Diverged: ${why}` }, diverged[0].mark);
+}
+
+/**
+ * Build the button that makes a run the baseline.
+ * @param {Run} run
+ * @param {import("../state/view_state.js").Store} store
+ */
+export function pinButton(run, store) {
+  const pinned = store.view.base === run.run_id;
+  const label = pinned ? `${run.name} is the baseline: unpin it` : `Pin ${run.name} as the baseline`;
+  const onclick = () => store.set({ base: pinned ? "" : run.run_id }, { step: true });
+  return iconButton("pin", label, onclick, { class: "icon-button pin", "aria-pressed": String(pinned), "data-id": `pin ${run.run_id}` });
+}
+
+/**
+ * Build the difference of a number from that of the baseline.
+ * @param {unknown} value
+ * @param {unknown} base undefined without a baseline, and for its own value
+ */
+export function differenceNote(value, base) {
+  const text = typeof value === "number" && typeof base === "number" && value !== base ? difference(value, base) : "";
+  return text ? h("span", { class: "difference" }, text) : null;
+}
+
 /** Return whether a value is shown as a number, which is aligned to the right. @param {unknown} value */
 export function isNumeric(value) {
-  return typeof value === "number";
+  return toNumber(value) !== undefined;
 }
 
 /**
@@ -66,6 +99,7 @@ export function cell(run, field, now) {
   if (typeof value === "string" && runFields().some((own) => own.member === field && own.type === "time")) return h("time", { datetime: value, title: time(value) }, ago(value, now));
   if (field === "duration" || field === "runtime") return typeof value === "number" ? duration(value) : "";
   if (isMedia(value)) return thumbnail(value, fieldKey(field), { words: false });
-  if (typeof value === "number") return h("span", { title: exact(value) }, tableNumber(value));
+  const number = toNumber(value);
+  if (number !== undefined) return h("span", { title: exact(number) }, Number.isFinite(number) ? tableNumber(number) : exact(number));
   return h("span", { title: typeof value === "object" ? JSON.stringify(value) : String(value ?? "") }, shown(value));
 }

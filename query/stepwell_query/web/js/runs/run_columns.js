@@ -3,7 +3,7 @@
 import { isMedia } from "../media/references.js";
 import { importance } from "../series/importance.js";
 import { count, short } from "../ui/format.js";
-import { listFields } from "./run_fields.js";
+import { listFields, toNumber } from "./run_fields.js";
 import { natural } from "../ui/text_match.js";
 
 /** @typedef {import("../types.js").Run} Run */
@@ -21,7 +21,6 @@ const GROUPED = 10_000;
 /** Fields that hardly two runs share. */
 const UNIQUE = new Set(["name", "run_id", "notes"]);
 
-
 /** Return the part of a field that people know: the key, without config or summary. @param {string} field */
 export function fieldKey(field) {
   return field.replace(/^(config|summary)\./s, "");
@@ -29,25 +28,20 @@ export function fieldKey(field) {
 
 /** @typedef {{runs: number, values: Set<string>, numbers: number}} FieldUse of some runs */
 
-/** @typedef {{field: string, isNumber: boolean, text: string}} FieldValue `text` of config: equal for equal values */
+/** @typedef {{field: string, number: number | undefined, text: string}} FieldValue `text` of config: equal for equal values */
 
 /** @type {WeakMap<Run, FieldValue[]>} */
 const listed = new WeakMap();
 
 /** Return the values of a run's config and summary, without media. @param {Run} run */
-function listValues(run) {
+export function listValues(run) {
   const known = listed.get(run);
   if (known) return known;
   const values = listFields(run)
     .filter(([, value]) => value !== null && !isMedia(value))
-    .map(([field, value]) => ({ field, isNumber: isNumber(value), text: field.startsWith("config.") ? JSON.stringify(value) : "" }));
+    .map(([field, value]) => ({ field, number: toNumber(value), text: field.startsWith("config.") ? JSON.stringify(value) : "" }));
   listed.set(run, values);
   return values;
-}
-
-/** @param {unknown} value JSON lacks NaN and the infinities: they are texts */
-function isNumber(value) {
-  return typeof value === "number" || value === "NaN" || value === "Infinity" || value === "-Infinity";
 }
 
 /**
@@ -58,10 +52,10 @@ function isNumber(value) {
 function countValues(runs) {
   /** @type {Map<string, FieldUse>} */
   const fields = new Map();
-  for (const { field, isNumber, text } of runs.flatMap(listValues)) {
+  for (const { field, number, text } of runs.flatMap(listValues)) {
     const use = fields.get(field) ?? { runs: 0, values: new Set(), numbers: 0 };
     use.runs += 1;
-    use.numbers += Number(isNumber);
+    use.numbers += Number(number !== undefined);
     if (text) use.values.add(text);
     fields.set(field, use);
   }
@@ -125,6 +119,7 @@ const ORDERS = [
   { value: "-last_step", label: "Most steps" },
   { value: "-duration", label: "Longest" },
   { value: "state", label: "State" },
+  { value: "diverged", label: "Diverged first" },
 ];
 
 /**

@@ -75,6 +75,15 @@ function unwrap(value) {
   return value;
 }
 
+/**
+ * Return a value as a number; undefined if it is none. JSON lacks NaN and the infinities: they are texts.
+ * @param {unknown} value
+ */
+export function toNumber(value) {
+  if (typeof value === "number") return value;
+  return value === "NaN" || value === "Infinity" || value === "-Infinity" ? Number(value) : undefined;
+}
+
 /** The fields that runs have: those of every run, then those of config and summary by name, nested ones with dots. */
 export class FieldCatalog {
   /** @param {RunField[]} fields those of every run */
@@ -174,4 +183,19 @@ export function groupName(run, field) {
   if (value === undefined || value === null) return "(none)";
   if (Array.isArray(value)) return value.length ? value.join(", ") : "(none)";
   return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+/**
+ * Group runs, in the order in which the groups occur.
+ * @param {Run[]} runs
+ * @param {string} field
+ */
+export function groupRuns(runs, field) {
+  /** @type {Map<string, Run[]>} */
+  const groups = new Map();
+  for (const run of runs) {
+    const name = groupName(run, field);
+    groups.set(name, [...(groups.get(name) ?? []), run]);
+  }
+  return [...groups].map(([name, members]) => ({ name, runs: members }));
 }

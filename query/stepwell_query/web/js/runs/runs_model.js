@@ -1,10 +1,11 @@
 /** The loaded runs of a project: which match the search, which are drawn, and their groups and colours. */
 
-import { limits, runFields, serviceInfoIsLoaded } from "../api/service_info.js";
+import { limits, serviceInfoIsLoaded } from "../api/service_info.js";
 import * as api from "../api/service.js";
 import { paletteColor } from "../ui/palette.js";
-import { groupName, sortRuns } from "./run_fields.js";
-import { columnInText, toRunFilter } from "./run_filter.js";
+import { DIVERGED, divergedFirst, findDiverged } from "./divergence.js";
+import { groupRuns, sortRuns } from "./run_fields.js";
+import { RUNS_MAX, RunSearch } from "./run_search.js";
 import { findIncomplete, neededFields, readValues } from "./extra_columns.js";
 import { natural } from "../ui/text_match.js";
 
@@ -14,7 +15,6 @@ import { natural } from "../ui/text_match.js";
 
 /** Runs of a page after the first one: with wide configs, a page has megabytes. */
 const PAGE = 500;
-const RUNS_MAX = 5_000;
 const AGAIN_MS = 3_000;
 const BY_ID_MAX = 5;
 
@@ -42,23 +42,18 @@ export class RunsModel {
     this.positionsFor = null;
     /** @type {Map<string, number>} */
     this.positionById = new Map();
-    /** The text of the search, and the filter that it stands for. */
-    this.text = "";
-    this.filter = "";
-    /** @type {Run[] | null} the runs for which the filter was last evaluated */
-    this.searchedFor = null;
-    /** @type {Set<string> | null} ids of the runs that pass the filter; null: all runs */
-    this.passing = null;
-    /** Whether the first result of a filter is pending. */
-    this.searching = false;
-    this.searchError = "";
-    this.searchTimer = 0;
-    this.searchController = new AbortController();
+    this.runSearch = new RunSearch(this);
     /** @type {Run[] | null} */
     this.sortedFor = null;
+    /** @type {Set<string> | null} */
+    this.sortedPassing = null;
     this.sortedBy = "";
     /** @type {Run[]} */
     this.sortedRuns = [];
+    /** @type {Run[] | null} */
+    this.divergedFor = null;
+    /** @type {ReturnType<typeof findDiverged>} */
+    this.divergedRuns = new Map();
     /** @type {Run[] | null} */
     this.groupsFor = null;
     this.groupedBy = "";
@@ -186,77 +181,20 @@ export class RunsModel {
     return rest.slice(BY_ID_MAX);
   }
 
+  /** Drop deleted runs. @param {string[]} ids */
+  forget(ids) {
+    const left = this.runs.filter((run) => !ids.includes(run.run_id));
+    this.total -= this.runs.length - left.length;
+    this.adopt(left);
+  }
+
   /**
-   * Search runs: the service evaluates the filter. The result is read again after runs have changed.
+   * Search runs; `runSearch` has the result.
    * @param {ViewState} view
    */
   search(view) {
     if (view.rq.trim() && !(this.runs.length && serviceInfoIsLoaded())) return;
-    this.text = view.rq;
-    const filter = view.rq.trim() ? toRunFilter(view.rq, runFields()) : "";
-    if (filter !== this.filter) {
-      this.filter = filter;
-      this.searchedFor = null;
-      clearTimeout(this.searchTimer);
-      this.searchTimer = 0;
-      this.searchController.abort();
-      this.searchError = "";
-      this.searching = !!filter;
-      // The previous result stays until the next one arrives; at first, there is none.
-      if (!filter) this.setPassing(null);
-      else if (!this.sortedRuns.length) this.setPassing(new Set());
-      if (filter) void this.readPassing();
-    } else if (filter && this.searchedFor && this.searchedFor !== this.runs && !this.searchTimer) {
-      this.searchTimer = window.setTimeout(() => {
-        this.searchTimer = 0;
-        void this.readPassing();
-      }, AGAIN_MS);
-    }
-  }
-
-  /** Search again after the service was unreachable. */
-  retrySearch() {
-    if (this.searchError && this.searchedFor) void this.readPassing();
-  }
-
-  async readPassing() {
-    const { filter, runs } = this;
-    this.searchController.abort();
-    const controller = new AbortController();
-    this.searchController = controller;
-    /** @type {Set<string>} */
-    const passing = new Set();
-    try {
-      /** @type {string | undefined} */
-      let cursor;
-      do {
-        const page = await api.runs(this.entity, this.project, { filter, columns: [], limit: limits().runs, cursor }, controller.signal);
-        for (const run of page.runs) passing.add(run.run_id);
-        cursor = page.next ?? undefined;
-      } while (cursor && passing.size < RUNS_MAX);
-    } catch (error) {
-      if (controller.signal.aborted) return;
-      if (!(error instanceof api.ApiError)) throw error;
-      this.searching = false;
-      const { text } = this;
-      this.searchError = error.message.replace(/^filter: /, "").replace(/\bcolumn (\d+)/, (_, column) => `column ${columnInText(text, runFields(), Number(column))}`);
-      // An invalid search excludes no runs, unless the previous result is still shown.
-      if (!error.isTemporary && !this.passing?.size) this.setPassing(null);
-      this.searchedFor = error.isTemporary ? runs : null;
-      this.changed();
-      return;
-    }
-    this.searching = false;
-    this.searchError = "";
-    this.searchedFor = runs;
-    this.setPassing(passing);
-    this.changed();
-  }
-
-  /** @param {Set<string> | null} passing */
-  setPassing(passing) {
-    this.passing = passing;
-    this.sortedFor = null;
+    this.runSearch.update(view.rq, this.sortedRuns.length > 0);
   }
 
   /**
@@ -264,13 +202,32 @@ export class RunsModel {
    * @param {ViewState} view
    */
   matching(view) {
-    if (this.sortedFor !== this.runs || this.sortedBy !== view.sort) {
+    const { passing } = this.runSearch;
+    if (this.sortedFor !== this.runs || this.sortedPassing !== passing || this.sortedBy !== view.sort) {
       this.sortedFor = this.runs;
+      this.sortedPassing = passing;
       this.sortedBy = view.sort;
-      const { passing } = this;
-      this.sortedRuns = sortRuns(passing ? this.runs.filter((run) => passing.has(run.run_id)) : this.runs, view.sort);
+      const runs = passing ? this.runs.filter((run) => passing.has(run.run_id)) : this.runs;
+      if (view.sort.replace(/^-/, "") !== DIVERGED) this.sortedRuns = sortRuns(runs, view.sort);
+      else {
+        const first = divergedFirst(runs, findDiverged(runs));
+        this.sortedRuns = view.sort === DIVERGED ? first : first.reverse();
+      }
     }
     return this.sortedRuns;
+  }
+
+  /**
+   * Return the runs that diverged, among those that pass the search.
+   * @param {ViewState} view
+   */
+  diverged(view) {
+    const matching = this.matching(view);
+    if (this.divergedFor !== matching) {
+      this.divergedFor = matching;
+      this.divergedRuns = findDiverged(matching);
+    }
+    return this.divergedRuns;
   }
 
   /**
@@ -330,56 +287,4 @@ export class RunsModel {
     }
     return this.positionById;
   }
-}
-
-/** A single run with the interface of RunsModel, for the run's own page. */
-export class SingleRun extends RunsModel {
-  /** @param {string} entity @param {string} project @param {string} run */
-  constructor(entity, project, run) {
-    super(entity, project);
-    this.id = run;
-    this.awaited = run;
-  }
-
-  /** @param {string} id */
-  concerns(id) {
-    return id === this.id;
-  }
-
-  /** The page of a run has no search. */
-  search() {}
-
-  async load() {
-    this.take({ runs: [await api.run(this.entity, this.project, this.id)], next: null, total: 1 }, []);
-  }
-
-  async refresh() {
-    await this.load();
-    return [];
-  }
-
-  /** @param {ViewState} _ */
-  shown(_) {
-    return this.runs;
-  }
-
-  /** @param {ViewState} view @returns {Drawn[]} */
-  drawn(view) {
-    return this.runs.map((run) => ({ id: run.run_id, name: run.name, color: this.color(run, view), runs: [run.path], group: false }));
-  }
-}
-
-/**
- * Group runs, in the order in which the groups occur.
- * @param {Run[]} runs
- * @param {string} field
- */
-export function groupRuns(runs, field) {
-  /** @type {Map<string, Run[]>} */
-  const groups = new Map();
-  for (const run of runs) {
-    const name = groupName(run, field);
-    groups.set(name, [...(groups.get(name) ?? []), run]);
-  }
-  return [...groups].map(([name, members]) => ({ name, runs: members }));
 }

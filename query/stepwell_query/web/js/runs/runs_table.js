@@ -7,11 +7,10 @@ import { debounced, fill, h, iconButton } from "../ui/dom.js";
 import { runFields, serviceInfoIsLoaded } from "../api/service_info.js";
 import { resizer } from "../ui/resizer.js";
 import { searchable } from "../ui/searchable.js";
-import { cell, isNumeric, runLink, stateDot, tagList } from "./run_cells.js";
+import { cell, differenceNote, divergenceMark, isNumeric, pinButton, runLink, stateDot, tagList } from "./run_cells.js";
 import { columnHead, defaultColumns, groupOptions, orderOption, orderOptions, reverseOrder } from "./run_columns.js";
-import { FieldCatalog, readField } from "./run_fields.js";
+import { FieldCatalog, groupRuns, readField } from "./run_fields.js";
 import { count } from "../ui/format.js";
-import { groupRuns } from "./runs_model.js";
 
 /** @typedef {import("../types.js").Run} Run */
 /** @typedef {import("../pages/workspace.js").Workspace} Workspace */
@@ -45,8 +44,12 @@ export class RunsTable {
     this.searchError = h("div", { class: "search-error", id: "run-search-error", role: "status", hidden: true });
     this.total = h("span", { class: "runs-total" });
     this.failed = h("div", { class: "runs-failed", role: "status", hidden: true });
-    this.wide = iconButton("table", "Runs as a table", () => store.set({ table: !store.view.table }, { step: true }), { "aria-pressed": "false" });
+    this.wide = iconButton("table", "Runs as a table", () => store.set({ table: !store.view.table, compare: "" }, { step: true }), { "aria-pressed": "false" });
+    this.compare = h("button", { type: "button", class: "compare", "aria-pressed": "false", title: "Compare the shown runs: their last values, config and metadata", onclick: () => this.compareShown() }, "Compare");
     this.columns = iconButton("columns", "Choose columns", () => this.chooseColumns(), { disabled: true });
+    this.csv = iconButton("download", "Download the table as CSV", () => this.downloadCsv());
+    this.csvError = "";
+    this.change = h("button", { type: "button", onclick: () => this.changeRuns() }, "Edit");
     this.head = h("thead");
     this.body = h("tbody");
     this.table = h("table", { class: "runs-table", "aria-label": "Runs" }, this.head, this.body);
@@ -54,7 +57,7 @@ export class RunsTable {
     this.element = h(
       "aside",
       { class: "runs", "aria-label": "Runs" },
-      h("div", { class: "runs-head" }, h("h2", {}, "Runs"), this.total, h("span", { class: "spacer" }), this.columns, this.wide),
+      h("div", { class: "runs-head" }, h("h2", {}, "Runs"), this.total, h("span", { class: "spacer" }), this.change, this.csv, this.columns, this.compare, this.wide),
       this.search,
       this.searchError,
       h("div", { class: "runs-controls" }, searchable(this.sort), this.reverse, searchable(this.group)),
@@ -79,10 +82,42 @@ export class RunsTable {
     this.sizes.observe(this.scroller);
   }
 
+  /** Compare the shown runs, or show the charts again. The address names the runs: newer ones do not replace them. */
+  compareShown() {
+    const { runs, store } = this.space;
+    const { view } = store;
+    const show = view.show ?? runs.shown(view).map((run) => run.run_id);
+    store.set(view.compare ? { compare: "" } : { compare: "diff", table: false, show }, { step: true });
+  }
+
+  async downloadCsv() {
+    const { runs, store } = this.space;
+    this.csv.disabled = true;
+    this.csvError = "";
+    try {
+      const { downloadTable } = await import("./table_csv.js");
+      await downloadTable(runs, store.view, this.shownColumns());
+    } catch (error) {
+      this.csvError = /** @type {Error} */ (error).message;
+    }
+    this.csv.disabled = false;
+    this.update();
+  }
+
   async chooseColumns() {
     const { runs, store } = this.space;
     const { chooseColumns } = await import("./column_dialog.js");
     chooseColumns(runs, this.fields, this.shownColumns(), (columns) => store.set({ columns }, { step: true }));
+  }
+
+  /** Change the chosen runs: those with a check mark. */
+  async changeRuns() {
+    const { runs, store } = this.space;
+    const { changeRuns } = await import("./change_dialog.js");
+    const shown = runs.shown(store.view);
+    const ids = shown.map(({ run_id }) => run_id);
+    const done = (/** @type {boolean} */ deleted) => (deleted ? this.space.forget(ids) : void runs.refresh(ids).catch(() => undefined));
+    if (shown.length) changeRuns(shown, done);
   }
 
   /** Return the catalog of fields, made when the service has described those of every run. */
@@ -114,15 +149,23 @@ export class RunsTable {
     this.reverse.textContent = view.sort.startsWith("-") ? "↓" : "↑";
     this.choose(this.group, view.group);
     this.wide.setAttribute("aria-pressed", String(view.table));
+    this.compare.setAttribute("aria-pressed", String(!!view.compare));
+    this.diverged = runs.diverged(view);
+    this.base = runs.byId.get(view.base);
     this.columns.hidden = !view.table;
+    this.csv.hidden = !view.table;
     this.columns.disabled = false;
+    const shown = runs.shown(view).length;
+    this.change.disabled = !shown;
+    this.change.title = `Change, stop or delete the ${count(shown)} chosen runs`;
     const matching = runs.matching(view);
     this.total.textContent = matching.length === runs.total ? count(runs.total) : `${count(matching.length)} of ${count(runs.total)}`;
-    this.searchError.hidden = !runs.searchError;
-    this.searchError.textContent = runs.searchError;
-    this.search.setAttribute("aria-invalid", String(!!runs.searchError));
-    this.scroller.setAttribute("aria-busy", String(runs.searching));
-    this.failed.hidden = !runs.failed;
+    this.searchError.hidden = !runs.runSearch.error;
+    this.searchError.textContent = runs.runSearch.error;
+    this.search.setAttribute("aria-invalid", String(!!runs.runSearch.error));
+    this.scroller.setAttribute("aria-busy", String(runs.runSearch.pending));
+    this.failed.hidden = !runs.failed && !this.csvError;
+    if (this.csvError) fill(this.failed, `The table could not be downloaded: ${this.csvError} `, h("button", { type: "button", onclick: () => this.downloadCsv() }, "Try again"));
     if (runs.failed) fill(this.failed, `Only the newest ${count(runs.runs.length)} runs are loaded: ${runs.failed} `, h("button", { type: "button", onclick: () => runs.loadRest() }, "Try again"));
     this.rows = view.group
       ? groupRuns(matching, view.group).flatMap(({ name, runs: members }) => [
@@ -170,7 +213,7 @@ export class RunsTable {
     const { store } = this.space;
     const down = store.view.sort === `-${field}`;
     const up = store.view.sort === field;
-    const onclick = () => store.set({ sort: up ? `-${field}` : field }, { step: true });
+    const onclick = () => store.set({ sort: store.view.sort === field ? `-${field}` : field }, { step: true });
     const label = columnHead(field, columns, runFields());
     const button = h("button", { type: "button", class: "sort", title: field, onclick }, label, up ? " ↑" : down ? " ↓" : "");
     const numeric = !first && this.rows.slice(0, SAMPLE).some(({ run }) => run && isNumeric(readField(run, field)));
@@ -210,9 +253,17 @@ export class RunsTable {
       "tr",
       { class: on ? "on" : "off", "data-owner": group || run.run_id },
       h("td", { class: "show" }, check),
-      h("th", { scope: "row", class: "run-name" }, h("span", { class: "run-line" }, color, stateDot(run.state), runLink(run), columns.length ? null : tagList(run.tags))),
-      columns.map((field) => h("td", { class: isNumeric(readField(run, field)) ? "number" : "" }, cell(run, field, now))),
+      h("th", { scope: "row", class: "run-name" }, h("span", { class: "run-line" }, color, stateDot(run.state), runLink(run), divergenceMark(this.diverged?.get(run.run_id)), columns.length ? null : tagList(run.tags), pinButton(run, space.store))),
+      columns.map((field) => this.cell(run, field, now)),
     );
+  }
+
+  /** @param {Run} run @param {string} field @param {number} now */
+  cell(run, field, now) {
+    const value = readField(run, field);
+    const { base } = this;
+    const isMeasured = base && base !== run && /^(config|summary)\./.test(field);
+    return h("td", { class: isNumeric(value) ? "number" : "" }, cell(run, field, now), isMeasured ? differenceNote(value, readField(base, field)) : null);
   }
 
   /** @param {Row} row @param {string[]} columns */

@@ -130,7 +130,7 @@ export class SeriesCache {
     requestAnimationFrame(() => {
       this.frameScheduled = false;
       this.sendRequests();
-      this.notifySome();
+      void this.notifySome();
     });
   }
 
@@ -224,15 +224,17 @@ export class SeriesCache {
     this.scheduleFrame();
   }
 
-  notifySome() {
+  async notifySome() {
     const began = performance.now();
     for (let left = FRAME_PANELS; left > 0 && performance.now() - began < FRAME_MS; ) {
       // Empty panels go before panels that show outdated points.
       const subscription = [...this.notifications].find(({ notified }) => !notified) ?? this.notifications.values().next().value;
-      if (!subscription) return;
+      if (!subscription) break;
       left -= subscription.notified ? FRAME_PANELS : 1;
       this.notifications.delete(subscription);
       if (this.subscriptions.has(subscription)) this.notify(subscription);
+      // uPlot draws in a microtask: only after it is the time of a notification known.
+      await null;
     }
     if (this.notifications.size) this.scheduleFrame();
   }

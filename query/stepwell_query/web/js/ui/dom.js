@@ -69,7 +69,9 @@ const ICONS = {
   moon: "M13 10A6 6 0 0 1 6 3a5.5 5.5 0 1 0 7 7z",
   chevron: "M4 6l4 4 4-4",
   menu: "M2 4h12M2 8h12M2 12h12",
+  grip: "M6 3v.01M6 8v.01M6 13v.01M10 3v.01M10 8v.01M10 13v.01",
   columns: "M2 3h12v10H2zM6.7 3v10M11.3 3v10",
+  pin: "M6 1.5h4l-.5 5 2.5 2.5H4l2.5-2.5zM8 9v5.5",
   download: "M8 2v8M4.5 7L8 10.5 11.5 7M2.5 13.5h11",
 };
 

@@ -131,6 +131,20 @@ function roundTo4(value) {
 }
 
 /**
+ * Format the difference of a value from another one, absolute and relative: `−0.012 (−3.1%)`; "" if there is none.
+ * @param {number} value
+ * @param {number} base
+ */
+export function difference(value, base) {
+  if (!Number.isFinite(value) || !Number.isFinite(base)) return "";
+  if (value === base) return "±0";
+  const sign = value < base ? "−" : "+";
+  const by = Math.abs(value - base);
+  const share = Number(((by / Math.abs(base)) * 100).toPrecision(3)).toLocaleString("en", { maximumSignificantDigits: 3 });
+  return `${sign}${short(by)}${base ? ` (${sign}${share}%)` : ""}`;
+}
+
+/**
  * Format a number with all its digits.
  * @param {number} value
  */

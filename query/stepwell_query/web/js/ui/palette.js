@@ -21,10 +21,18 @@ export const PALETTE_DARK = [
 
 /** Ranks that have colours of the palette: more of them are easier to follow in order. */
 const FEW = 12;
+
+/**
+ * Colours of many ranks in their order: the lightness grows from stop to stop, so that the order is seen with every kind
+ * of colour blindness, and all stand out from the panel.
+ */
+const RAMP = ["#0d0887", "#5c01a6", "#9c179e", "#cc4778", "#e56b5d"];
+const RAMP_DARK = ["#b93289", "#db5c68", "#f48849", "#febc2a", "#f0f921"];
+
 const DARK = new Map(PALETTE.map((color, at) => [color, PALETTE_DARK[at]]));
 
 /**
- * Return a colour as a theme shows it. Only those of the palette differ.
+ * Return a colour as a theme shows it. Only those of the palette and of ranks differ.
  * @param {string} color
  * @param {Theme} theme
  */
@@ -42,19 +50,26 @@ export function paletteColor(number) {
 }
 
 /**
- * Return the colour of one of many ranks: those of runs for a few, otherwise from blue over green to red, in their order.
+ * Return the colour of one of many ranks: those of runs for a few, otherwise from blue over violet to orange, in their
+ * order.
  * @param {number} number
  * @param {number} ranks
  */
 export function rankColor(number, ranks) {
   if (ranks <= FEW) return PALETTE[number];
-  const hue = 225 * (1 - number / (ranks - 1));
-  const channel = (/** @type {number} */ offset) => {
-    const turn = (offset + hue / 30) % 12;
-    const part = 0.46 - 0.34 * Math.max(-1, Math.min(turn - 3, 9 - turn, 1));
-    return Math.round(255 * part).toString(16).padStart(2, "0");
-  };
-  return `#${channel(0)}${channel(8)}${channel(4)}`;
+  const share = number / (ranks - 1);
+  const color = rampColor(RAMP, share);
+  DARK.set(color, rampColor(RAMP_DARK, share));
+  return color;
+}
+
+/** @param {string[]} stops evenly spaced @param {number} share 0 to 1 */
+function rampColor(stops, share) {
+  const at = Math.min(Math.floor(share * (stops.length - 1)), stops.length - 2);
+  const part = share * (stops.length - 1) - at;
+  const channel = (/** @type {string} */ color, /** @type {number} */ from) => parseInt(color.slice(from, from + 2), 16);
+  const mixed = [1, 3, 5].map((from) => Math.round(channel(stops[at], from) * (1 - part) + channel(stops[at + 1], from) * part));
+  return `#${mixed.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
 }
 
 /**

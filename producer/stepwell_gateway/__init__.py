@@ -1,0 +1,1 @@
+"""The gateway: takes over HTTP what goes to Kafka. It imports `stepwell_schemas` alone."""

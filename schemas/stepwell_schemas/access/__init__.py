@@ -1,0 +1,1 @@
+"""Access: grants, identities and API keys, as every service checks them."""

@@ -1,0 +1,1 @@
+"""HTTP services: problem documents, middlewares that protect every route, limits of connections, and the server."""

@@ -1,0 +1,1 @@
+"""Kafka: a producer of events that the SDK and the gateway share."""
