@@ -95,7 +95,8 @@ class LosingStore(DyingStore):
         self._store.insert(table, rows, token)
         if table not in self.lost:
             self.lost.append(table)
-            # A mutation takes the rows and leaves the note, as that kill does.
+            # A mutation takes the rows and leaves the note, as that kill does. Cleanup of empty parts would take it.
+            self._store.command(f"ALTER TABLE {{db}}.{table} MODIFY SETTING remove_empty_parts = 0")
             self._store.command(f"ALTER TABLE {{db}}.{table} DELETE WHERE 1 SETTINGS mutations_sync = 1")
             raise DeathError
 
