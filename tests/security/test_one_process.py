@@ -119,20 +119,17 @@ def test_the_clickhouse_port_counts_for_the_same_limit(
 
 def test_bytes_count_on_the_clickhouse_port(stack: Stack, chdb_store: Store) -> None:
     """The bytes of its answers use up what the key may have of the service, too."""
-    limited = LIMITED.model_copy(update={"key_requests_per_second": 0.0, "key_bytes_per_second": 1_000.0})
-    headers, shared = make_key(chdb_store, "tools"), Shared.over(chdb_store, limited)
-    assert shared.limits is not None
-    authenticator = Authenticator.over(chdb_store, limited)
+    headers = make_key(chdb_store, "tools")
+    authenticator = Authenticator.over(chdb_store, LIMITED)
     port = ClickHouseHttp(
         Path(urlsplit(stack.dsn("chdb")).path), "127.0.0.1", 0, "writer", "secret", Limits(seconds=600),
-        database=chdb_store.database, authenticator=authenticator, key_limits=shared.limits,
+        database=chdb_store.database, authenticator=authenticator, key_limits=KeyLimits(0, 1_000, lambda: 0.0),
     )  # fmt: skip
     with port:
         url, large = f"http://127.0.0.1:{port.port}", {"query": "SELECT repeat('x', 20000)"}
         assert httpx.get(url, params=large, headers=headers, timeout=60).status_code == 200
         assert httpx.get(url, params={"query": "SELECT 1"}, headers=headers, timeout=60).status_code == 429
     authenticator.keys.close()
-    shared.audit.close()
 
 
 def test_a_process_has_one_audit_log(service: ServiceApp, shared: Shared) -> None:
