@@ -199,7 +199,7 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell_schemas.clickhouse.store:Store.insert",
-                "_known_settings(client, _INSERT_SETTINGS) | named",
+                "known_settings(client, INSERT_SETTINGS) | named",
                 "named",
             ),
         ),
