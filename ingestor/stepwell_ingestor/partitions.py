@@ -16,7 +16,8 @@ from stepwell_ingestor import telemetry
 from stepwell_ingestor.errors import PartitionsAddedError, RestartError
 from stepwell_ingestor.flush.buffer import PartitionBuffer
 from stepwell_ingestor.flush.flusher import Flusher
-from stepwell_ingestor.kafka.client import BY_HAND, Kafka
+from stepwell_ingestor.kafka.client import Kafka
+from stepwell_ingestor.kafka.committed_offsets import BY_HAND
 from stepwell_ingestor.kafka.fenced_commit import commit
 from stepwell_ingestor.messages import NO_LEADER_EPOCH, Message
 from stepwell_ingestor.positions.cuts import has_later_leader, latest_leader

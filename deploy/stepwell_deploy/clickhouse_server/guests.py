@@ -13,10 +13,11 @@ from cachetools import TTLCache
 from stepwell_deploy.clickhouse_server.guest_settings import COUNTING, RULES
 from stepwell_deploy.clickhouse_server.request import Request, StatementError, parameter
 from stepwell_query.errors import SqlRefusedError
-from stepwell_query.sql.access import check_canonical, check_tree, guest_access, scoped_guest_access
+from stepwell_query.sql.access import guest_access, scoped_guest_access
 from stepwell_query.sql.functions import COUNTING_FORMATS, FORBIDDEN_NAMES_SQL, PLAIN_FORMATS
 from stepwell_query.sql.guard import guard_rows
 from stepwell_query.sql.scope import RowScope
+from stepwell_query.sql.statement_check import check_canonical, check_tree
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.limits import MIB
 

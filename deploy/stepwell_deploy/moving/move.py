@@ -17,7 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from stepwell_deploy.errors import MoveError
 from stepwell_deploy.moving.order import RecordMark, merge_order
 from stepwell_deploy.moving.source import EventSource
-from stepwell_ingestor.kafka.client import fetch_committed
+from stepwell_ingestor.kafka.committed_offsets import fetch_committed
 from stepwell_ingestor.kafka.log_metadata import LogExtent, describe_log
 from stepwell_ingestor.kafka.record_consumer import RecordConsumer, to_message
 from stepwell_ingestor.kafka.record_models import Record, Unreadable

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from stepwell_deploy.errors import RebuildError
 from stepwell_deploy.rebuild.compare import read_cells, read_outlines
+from stepwell_deploy.rebuild.databases import SCOPE, Databases, continues_switch, drop, exists, prepare
 from stepwell_deploy.rebuild.report import (
     Outcome,
     Outlines,
@@ -25,7 +26,6 @@ from stepwell_deploy.rebuild.report import (
     run_difference,
 )
 from stepwell_deploy.rebuild.switch import exchange_tables, replace_run
-from stepwell_ingestor.kafka.client import CommittedOffset
 from stepwell_ingestor.positions.models import LogPosition
 from stepwell_ingestor.positions.stored import TABLE as POSITIONS
 from stepwell_ingestor.positions.stored import positions_by_partition
@@ -33,7 +33,6 @@ from stepwell_ingestor.rebuild.log_state import LogState, read_log_state
 from stepwell_ingestor.rebuild.ranges import (
     ReplayRange,
     describe,
-    plan_end,
     plan_ranges,
     seed_position,
     stored_ends,
@@ -42,11 +41,10 @@ from stepwell_ingestor.rebuild.record import RebuildRecord
 from stepwell_ingestor.rebuild.replay import Replayed, replay
 from stepwell_ingestor.rebuild.unfinished_switch import SUFFIX, SWITCHED, SWITCHING, begin_run_switch
 from stepwell_ingestor.settings import IngestorSettings
-from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.clickhouse.store import connect
 from stepwell_schemas.migrations.runner import migrate, migrations
 from stepwell_schemas.rules.identifiers import RunPath
 
-_SCOPE: Final = "scope"
 _GROUP_POLL_SECONDS: Final = 0.5
 # The session of a killed ingestor ends after this time, and some.
 _GROUP_EXTRA_SECONDS: Final = 5.0
@@ -62,14 +60,6 @@ class RebuildRequest(NamedTuple):
     since: Mapping[int, int] = {}
     switch: bool = False
     accept_loss: bool = False
-
-
-class _Databases(NamedTuple):
-    """The present tables, the rebuilt ones, and the record in the database of the latter."""
-
-    present: Store
-    rebuilt: Store
-    record: RebuildRecord
 
 
 class Progress(NamedTuple):
@@ -91,7 +81,7 @@ def rebuild(request: RebuildRequest, settings: IngestorSettings, progress: Progr
     name = settings.clickhouse_database
     threads = settings.clickhouse_pool_size
     with connect(dsn, name, threads) as present, connect(dsn, name + SUFFIX, threads) as rebuilt:
-        databases = _Databases(present, rebuilt, RebuildRecord(rebuilt))
+        databases = Databases(present, rebuilt, RebuildRecord(rebuilt))
         return _rebuild(request, settings, databases, progress)
 
 
@@ -101,27 +91,27 @@ def discard(settings: IngestorSettings) -> None:
     name = settings.clickhouse_database
     with connect(dsn, name, 1) as present, connect(dsn, name + SUFFIX, 1) as rebuilt:
         record = RebuildRecord(rebuilt)
-        if not _exists(present, rebuilt.database):
+        if not exists(present, rebuilt.database):
             return
         record.open()
         if record.get(SWITCHING) is not None and record.get(SWITCHED) is None:
             raise RebuildError("a switch was interrupted; `stepwell rebuild --switch` completes it first")
-        _drop(rebuilt)
+        drop(rebuilt)
 
 
 def _rebuild(
-    request: RebuildRequest, settings: IngestorSettings, databases: _Databases, progress: Progress
+    request: RebuildRequest, settings: IngestorSettings, databases: Databases, progress: Progress
 ) -> RebuildReport:
     state = asyncio.run(read_log_state(settings))
     known = _positions(settings, databases)
     ranges = _plan(request, settings, state, known)
     for part in ranges:
         progress.say(describe(part))
-    if _continues_switch(databases):
+    if continues_switch(databases):
         progress.say("completing a switch that was interrupted")
         return _switch(settings, databases, RebuildReport(Outcome.SWITCHED, ranges))
     scope = _scope(request, settings, known)
-    _prepare(scope, databases, ranges, progress)
+    prepare(scope, databases, ranges, progress.say)
     done = Replayed(0, 0)
     while True:
         seeds = {
@@ -150,9 +140,9 @@ def _ends(ranges: tuple[ReplayRange, ...]) -> list[int]:
     return [part.last for part in ranges]
 
 
-def _positions(settings: IngestorSettings, databases: _Databases) -> dict[int, LogPosition]:
+def _positions(settings: IngestorSettings, databases: Databases) -> dict[int, LogPosition]:
     """Return the positions of the topic in the present tables, by partition; none if there is no such table yet."""
-    if not _exists(databases.present, databases.present.database, POSITIONS):
+    if not exists(databases.present, databases.present.database, POSITIONS):
         return {}
     stored = positions_by_partition(databases.present)
     return {place.partition: own for place, own in stored.items() if place.topic == settings.events_topic}
@@ -172,33 +162,6 @@ def _plan(
     return ranges
 
 
-def _continues_switch(databases: _Databases) -> bool:
-    if not _exists(databases.present, databases.rebuilt.database):
-        return False
-    databases.record.open()
-    if databases.record.get(SWITCHED) is not None:
-        raise RebuildError(
-            f"the database {databases.rebuilt.database} has the tables from before the last rebuild; drop them with "
-            "`stepwell rebuild --discard`"
-        )
-    return databases.record.get(SWITCHING) is not None
-
-
-def _prepare(
-    scope: Mapping[str, Any], databases: _Databases, ranges: tuple[ReplayRange, ...], progress: Progress
-) -> None:
-    """Create the database for the rebuilt tables, or continue with the one of an earlier call for the same scope."""
-    if _exists(databases.present, databases.rebuilt.database):
-        if databases.record.get(_SCOPE) == scope and _fits(databases.record, ranges):
-            progress.say("continuing an earlier rebuild")
-            return
-        progress.say("dropping an earlier rebuild of something else")
-        _drop(databases.rebuilt)
-    migrate(databases.rebuilt)
-    databases.record.open()
-    databases.record.put(_SCOPE, scope)
-
-
 def _scope(request: RebuildRequest, settings: IngestorSettings, known: Mapping[int, LogPosition]) -> dict[str, Any]:
     """Return what the rebuilt tables depend on, as JSON types."""
     return {
@@ -210,18 +173,6 @@ def _scope(request: RebuildRequest, settings: IngestorSettings, known: Mapping[i
     }
 
 
-def _fits(record: RebuildRecord, ranges: tuple[ReplayRange, ...]) -> bool:
-    """Return True if the log still has everything that an earlier rebuild lacks, and nothing less than it has."""
-    return all(_fits_partition(record.committed(part.partition), part) for part in ranges)
-
-
-def _fits_partition(commit: CommittedOffset | None, part: ReplayRange) -> bool:
-    if commit is None:
-        return True
-    reached = commit.offset or 0
-    return part.removed <= reached and max(reached, plan_end(commit.plan) if commit.plan else 0) <= part.last
-
-
 def _idle_state(settings: IngestorSettings) -> LogState:
     """Return the state of the log once the group is empty, or with its members if they stay."""
     deadline = time.monotonic() + settings.ingestor_session_seconds + _GROUP_EXTRA_SECONDS
@@ -231,7 +182,7 @@ def _idle_state(settings: IngestorSettings) -> LogState:
 
 
 def _conclude(
-    request: RebuildRequest, settings: IngestorSettings, databases: _Databases, report: RebuildReport
+    request: RebuildRequest, settings: IngestorSettings, databases: Databases, report: RebuildReport
 ) -> RebuildReport:
     """Compare, and switch if that is requested and nothing would be lost."""
     migrate(databases.present)
@@ -247,7 +198,7 @@ def _conclude(
         tuple(differences),
     )
     if not differences:
-        _drop(databases.rebuilt)
+        drop(databases.rebuilt)
         return report
     reason = refusal(differences, accept_loss=request.accept_loss)
     if not request.switch or reason:
@@ -256,7 +207,7 @@ def _conclude(
 
 
 def _differences(
-    databases: _Databases, before: Mapping[RunPath, Outlines], after: Mapping[RunPath, Outlines]
+    databases: Databases, before: Mapping[RunPath, Outlines], after: Mapping[RunPath, Outlines]
 ) -> list[RunDifference]:
     differences = []
     for run in sorted(before.keys() | after.keys()):
@@ -269,35 +220,20 @@ def _differences(
     return differences
 
 
-def _switch(settings: IngestorSettings, databases: _Databases, report: RebuildReport) -> RebuildReport:
+def _switch(settings: IngestorSettings, databases: Databases, report: RebuildReport) -> RebuildReport:
     """Switch, or complete a switch that was interrupted."""
     if asyncio.run(read_log_state(settings)).members:
         return _with(report, Outcome.REFUSED, "an ingestor was started meanwhile; stop it, and repeat this")
-    scope = databases.record.get(_SCOPE)
+    scope = databases.record.get(SCOPE)
     if scope["run"] is None:
         exchange_tables(databases.present, databases.rebuilt, databases.record)
         databases.record.put(SWITCHED, True)
     else:
         begin_run_switch(databases.record, scope["run"])
         replace_run(databases.present, databases.rebuilt, RunPath.parse(scope["run"]))
-        _drop(databases.rebuilt)
+        drop(databases.rebuilt)
     return _with(report, Outcome.SWITCHED, "")
 
 
 def _with(report: RebuildReport, outcome: Outcome, reason: str) -> RebuildReport:
     return RebuildReport(**{**vars(report), "outcome": outcome, "reason": reason})
-
-
-def _exists(present: Store, database: str, table: str = "") -> bool:
-    """Return True if there is a database, or a table in it. Creates the present one, since queries need a database."""
-    present.command("CREATE DATABASE IF NOT EXISTS {db}")
-    sql = (
-        "SELECT count() AS n FROM system.tables WHERE database = {database:String} AND name = {table:String}"
-        if table
-        else "SELECT count() AS n FROM system.databases WHERE name = {database:String}"
-    )
-    return bool(present.query(sql, {"database": database, "table": table}).column("n")[0].as_py())
-
-
-def _drop(store: Store) -> None:
-    store.command("DROP DATABASE IF EXISTS {db} SYNC")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
@@ -12,7 +12,6 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     CommitFailedError,
     CorrelationIdError,
-    GroupCoordinatorNotAvailableError,
     IllegalStateError,
     KafkaConnectionError,
     RequestTimedOutError,
@@ -20,6 +19,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from stepwell_ingestor.errors import CommitInDoubtError
+from stepwell_ingestor.kafka.committed_offsets import CommittedOffset, commit_metadata, fetch_committed
 from stepwell_ingestor.kafka.deadletter_topic import create_deadletters_topic
 from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
 from stepwell_ingestor.kafka.log_probe import LogProbe, ProbedLog
@@ -39,54 +39,6 @@ LEAVE_SECONDS: Final = 2.0
 # Errors of aiokafka for a request that may have been sent but was not answered.
 _UNANSWERED: Final = (RequestTimedOutError, KafkaConnectionError, CorrelationIdError)
 _log = structlog.get_logger()
-
-
-_NO_PLAN: Final = "stored"
-"""The metadata of an ingestor's commit without a plan."""
-
-BY_HAND: Final = "-"
-"""In place of a plan: a commit that an ingestor repeats, and that was not made by one."""
-
-
-class CommittedOffset(NamedTuple):
-    """A partition's committed offset (None if there is none) and the plan in its metadata ("" if there is none).
-
-    `by_hand`: it has no plan, and no mark of an ingestor: Kafka's tools have set it, or an earlier version.
-    """
-
-    offset: int | None
-    plan: str
-    by_hand: bool = False
-
-
-def commit_metadata(plan: str) -> str:
-    """Return the metadata of a commit with a plan, "" for none, or BY_HAND."""
-    return plan or _NO_PLAN
-
-
-def read_commit(offset: int, metadata: str) -> CommittedOffset:
-    """Return a commit from its metadata."""
-    if metadata == _NO_PLAN:
-        return CommittedOffset(offset, "")
-    by_hand = metadata in {"", BY_HAND}
-    return CommittedOffset(offset, "" if by_hand else metadata, by_hand)
-
-
-async def fetch_committed(
-    admin: AIOKafkaAdminClient, group: str, partitions: Sequence[TopicPartition]
-) -> Mapping[TopicPartition, CommittedOffset]:
-    """Return a group's commits for these partitions. Raises: KafkaError, also if the broker's answer is incomplete."""
-    found = await admin.list_consumer_group_offsets(group, partitions=list(partitions))
-    # A broker that has just lost the group, or is still loading it, answers with an error code that aiokafka drops,
-    # and without offsets. For a partition without a commit the answer is -1: a missing partition means "unknown".
-    if any(partition not in found for partition in partitions):
-        raise GroupCoordinatorNotAvailableError("the group coordinator returned no committed offsets")
-    return {
-        partition: read_commit(found[partition].offset, found[partition].metadata)
-        if found[partition].offset >= 0
-        else CommittedOffset(None, "")
-        for partition in partitions
-    }
 
 
 class RebalanceCallbacks(Protocol):

@@ -13,7 +13,8 @@ from aiokafka.errors import KafkaError
 
 from stepwell_ingestor import telemetry
 from stepwell_ingestor.errors import CommitInDoubtError
-from stepwell_ingestor.kafka.client import CommittedOffset, Kafka
+from stepwell_ingestor.kafka.client import Kafka
+from stepwell_ingestor.kafka.committed_offsets import CommittedOffset
 
 _log = structlog.get_logger()
 

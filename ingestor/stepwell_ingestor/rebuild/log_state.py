@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, for_code
 
 from stepwell_ingestor.errors import ReplayError
-from stepwell_ingestor.kafka.client import fetch_committed
+from stepwell_ingestor.kafka.committed_offsets import fetch_committed
 from stepwell_ingestor.kafka.log_metadata import LogIdentity, describe_log
 from stepwell_ingestor.rebuild.ranges import PartitionLog
 from stepwell_ingestor.settings import IngestorSettings

@@ -10,7 +10,7 @@ import json
 import threading
 from typing import Any, Final
 
-from stepwell_ingestor.kafka.client import CommittedOffset
+from stepwell_ingestor.kafka.committed_offsets import CommittedOffset
 from stepwell_schemas.clickhouse.store import Store
 
 TABLE: Final = "rebuild_record"

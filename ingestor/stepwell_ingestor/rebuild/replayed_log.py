@@ -14,7 +14,8 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import IllegalStateError
 
-from stepwell_ingestor.kafka.client import CommittedOffset, RebalanceCallbacks
+from stepwell_ingestor.kafka.client import RebalanceCallbacks
+from stepwell_ingestor.kafka.committed_offsets import CommittedOffset
 from stepwell_ingestor.kafka.log_probe import LogProbe, ProbedLog
 from stepwell_ingestor.kafka.record_consumer import RecordConsumer, to_message
 from stepwell_ingestor.messages import Message, receive_all

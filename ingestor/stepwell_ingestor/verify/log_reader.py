@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
 from stepwell_ingestor.errors import ReplayError
-from stepwell_ingestor.kafka.client import CommittedOffset, fetch_committed
+from stepwell_ingestor.kafka.committed_offsets import CommittedOffset, fetch_committed
 from stepwell_ingestor.kafka.record_consumer import RecordConsumer, to_message
 from stepwell_ingestor.messages import Message, Received, receive_all
 from stepwell_ingestor.settings import IngestorSettings

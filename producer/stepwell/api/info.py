@@ -12,7 +12,8 @@ from stepwell.api.compat import RUN_ATTRIBUTES, RUN_CALLS, edit_remedy, missing_
 from stepwell.api.edits import TEXTS, Drafts, SummaryDraft
 from stepwell.api.http import ApiHttp
 from stepwell.api.paths import run_url
-from stepwell.api.views import ReadOnlyDict, read_only
+from stepwell.api.run_origin import RunOrigin
+from stepwell.api.views import read_only
 from stepwell.errors import UnsupportedError
 from stepwell.values.arrays import restore_value
 from stepwell.values.metadata import parse_tags, restore_floats
@@ -30,7 +31,7 @@ CHANGE_WAIT_SECONDS: Final = 10.0
 """Seconds for which a change waits to be stored; it is in the log before, so that it is not lost."""
 
 
-class RunInfo:
+class RunInfo(RunOrigin):
     """Attributes of a run in the service; `info` is the service's JSON document.
 
     Its members are attributes, too (`heartbeat_at`, `exit_code`, `duration`, …), also in wandb's spelling
@@ -39,7 +40,6 @@ class RunInfo:
     """
 
     run_path: RunPath
-    info: Mapping[str, Any]
 
     def __init__(self, api: ApiHttp, path: RunPath, info: Mapping[str, Any]) -> None:
         self._api = api
@@ -240,41 +240,6 @@ class RunInfo:
         return str(self.info.get(name) or "") if draft is None else draft
 
     @property
-    def program(self) -> str:
-        """The script: its path in its Git checkout, or its file name."""
-        return str(self.info.get("program") or "")
-
-    @property
-    def commit(self) -> str:
-        """The Git commit of the script's checkout; empty if unknown."""
-        return str(self.info.get("git_commit") or "")
-
-    @property
-    def git_dirty(self) -> bool | None:
-        """True if tracked files of the checkout differed from the commit; None if unknown."""
-        dirty = self.info.get("git_dirty")
-        return None if dirty is None else bool(dirty)
-
-    @property
-    def created_at(self) -> str:
-        """The start time, ISO 8601 in UTC."""
-        return str(self.info.get("created_at") or "")
-
-    @property
-    def metadata(self) -> ReadOnlyDict:
-        """The machine and the code, in wandb's names: `host`, `program`, `startedAt`, `git`, as far as known."""
-        git = {"commit": self.commit, "dirty": self.git_dirty}
-        known = {
-            "host": self.info.get("host"),
-            "program": self.program,
-            "codePath": self.program,
-            "startedAt": self.info.get("started_at"),
-            "git": git if self.commit else None,
-        }
-        given = {name: value for name, value in known.items() if value}
-        return ReadOnlyDict(given, edit_remedy("metadata"))
-
-    @property
     def sweep(self) -> None:
         """None: a run belongs to no sweep; see `group`."""
         return
@@ -285,9 +250,9 @@ class RunInfo:
         return
 
 
-_PROPERTIES: Final = frozenset(name for name, member in vars(RunInfo).items() if isinstance(member, property))
-
-
+_PROPERTIES: Final = frozenset(
+    name for kind in RunInfo.__mro__ for name, member in vars(kind).items() if isinstance(member, property)
+)
 _CHANGEABLE: Final = frozenset({*TEXTS, "tags", "config", "summary"})
 
 

@@ -2,82 +2,29 @@
 
 Resumable and idempotent (see `stepwell.delivery.journal_file`). Safe for the journal of a live run: a later call sends
 its further records. The journals of a run are delivered in the order of their sessions (`stepwell.delivery.order`).
-
-A delivered journal is removed, unless it is to be kept, when the service has stored it: until then, a resumed run finds
-its last step in the journal. If no service answers, the next call removes it.
+A delivered journal is removed, unless it is to be kept (`stepwell.delivery.delivered_journals`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from stepwell.delivery.connection import Connection
-from stepwell.delivery.ingested import fetch_stored_session
+from stepwell.delivery.delivered_journals import DeliveredJournal, remove_stored
 from stepwell.delivery.journal_file import JournalFile, Progress, no_progress
 from stepwell.delivery.journal_folders import find_temporary_folders, read_info
 from stepwell.delivery.order import JournalEntry, sort_key
-from stepwell.delivery.stored_content import DELETED_NOTE, StoredSession, describe_content, is_same
+from stepwell.delivery.sync_result import SyncResult
 from stepwell.delivery.transport import Transport, TransportError
 from stepwell.errors import JournalError, NotConnectedError
 from stepwell.journal import folders, locks
 from stepwell.settings import ProducerSettings
 from stepwell_schemas.rules.identifiers import RunPath
 
-_STORED_SECONDS: Final = 10.0
-_POLL_SECONDS: Final = 0.2
 _REMOVED_MEANWHILE: Final = "its session, or another sync, delivered and removed it meanwhile"
-
-
-class SyncResult(NamedTuple):
-    """Result of the delivery of one journal.
-
-    Attributes:
-        sent, sent_bytes: records delivered by this call, and their bytes in the journal.
-        delivered: records delivered in total.
-        error: reason why delivery stopped early, "" if it did not.
-        left_bytes: bytes that are not delivered.
-        removed: whether the journal was removed; `note` says why not, "" if there is nothing to say.
-        content_same: whether the stored rows are those of the journal; None if that is unknown, or not stored yet.
-    """
-
-    path: Path
-    run: str = ""
-    sent: int = 0
-    delivered: int = 0
-    error: str = ""
-    writer: str = ""
-    sent_bytes: int = 0
-    left_bytes: int = 0
-    removed: bool = False
-    note: str = ""
-    content_same: bool | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the result as a JSON object."""
-        return {**self._asdict(), "path": str(self.path)}
-
-    def __str__(self) -> str:
-        parts = [f"{self.run or self.path}: {self.sent:,} records sent, {self.delivered:,} delivered in total"]
-        parts += [f"writer {self.writer}"] if self.writer else []
-        parts += [f"{self.sent_bytes:,} bytes"] if self.sent_bytes else []
-        parts += [f"{self.left_bytes:,} bytes remain in {self.path}"] if self.left_bytes else []
-        parts += [] if self.content_same is None else [describe_content(same=self.content_same)]
-        reason = self.error or self.note or ("journal removed" if self.removed else "")
-        return ", ".join(parts) + (f"; {reason}" if reason else "")
-
-
-class _Delivered(NamedTuple):
-    """A journal that was delivered in full, and what decides whether it may be removed."""
-
-    result: SyncResult
-    run: RunPath
-    session: str
-    before: bool
 
 
 def sync(
@@ -162,7 +109,7 @@ async def _sync_all(
         problem = "; ".join(filter(None, (str(error), error.remedy)))
         return [_describe(path, problem) for path in journals]
     results: dict[Path, SyncResult] = {}
-    delivered: list[_Delivered] = []
+    delivered: list[DeliveredJournal] = []
     blocked = Blocked()
     try:
         for path in journals:
@@ -171,7 +118,7 @@ async def _sync_all(
     finally:
         await transport.stop()
     if not keep:
-        results |= {done.result.path: done.result for done in await _remove_stored(delivered, settings)}
+        results |= {done.result.path: done.result for done in await remove_stored(delivered, settings)}
     return list(results.values())
 
 
@@ -187,7 +134,7 @@ def _describe(path: Path, error: str) -> SyncResult:
 
 async def _sync_one(
     path: Path, transport: Transport, progress: Progress, blocked: Blocked
-) -> tuple[SyncResult, _Delivered | None]:
+) -> tuple[SyncResult, DeliveredJournal | None]:
     """Return the result for a journal, and the same with what its removal rests on if it was delivered in full."""
     result, done = await _deliver_one(path, transport, progress, blocked)
     if result.error and folders.was_removed(path):
@@ -197,7 +144,7 @@ async def _sync_one(
 
 async def _deliver_one(
     path: Path, transport: Transport, progress: Progress, blocked: Blocked
-) -> tuple[SyncResult, _Delivered | None]:
+) -> tuple[SyncResult, DeliveredJournal | None]:
     lock = locks.claim(path, shared=True)
     try:
         with JournalFile(path) as file:
@@ -219,7 +166,7 @@ async def _deliver_one(
             if result.error or lock is None or info.keep:
                 return result, None
             path_of_run = RunPath(info.entity, info.project, info.run_id)
-            return result, _Delivered(result, path_of_run, info.session, file.reached == file.start)
+            return result, DeliveredJournal(result, path_of_run, info.session, file.reached == file.start)
     except JournalError as error:
         return SyncResult(path, error=str(error)), None
     finally:
@@ -252,53 +199,3 @@ def _result(file: JournalFile, error: str, *, live: bool) -> SyncResult:
         file.left_bytes,
         note=note,
     )
-
-
-async def _remove_stored(delivered: list[_Delivered], settings: ProducerSettings) -> list[_Delivered]:
-    """Remove the journals that the service has stored; wait for it a little. Return what was done with each."""
-    deadline = time.monotonic() + _STORED_SECONDS
-    return [await _remove_if_stored(done, settings, deadline) for done in delivered]
-
-
-async def _remove_if_stored(done: _Delivered, settings: ProducerSettings, deadline: float) -> _Delivered:
-    stored = await fetch_stored_session(settings, done.run, done.session)
-    while not _is_settled(stored, done.result.delivered) and time.monotonic() < deadline:
-        await asyncio.sleep(_POLL_SECONDS)
-        stored = await fetch_stored_session(settings, done.run, done.session)
-    complete = stored is not None and stored.records >= done.result.delivered
-    result = done.result._replace(content_same=is_same(stored) if stored is not None and complete else None)
-    if may_remove(stored, done.result.delivered, before=done.before):
-        _remove(done.result.path)
-        note = DELETED_NOTE if stored is not None and stored.deleted else ""
-        return done._replace(result=result._replace(removed=True, note=note))
-    if stored is None:
-        reason = "no service says that it is stored; the next sync removes it"
-    elif stored.differing_rows:
-        reason = f"{stored.differing_rows:,} rows are not stored as they were sent; compare with stepwell verify"
-    else:
-        reason = f"{stored.records:,} records are stored so far; the next sync removes it"
-    return done._replace(result=result._replace(note=f"kept: {reason}"))
-
-
-def _is_settled(stored: StoredSession | None, delivered: int) -> bool:
-    return stored is None or stored.deleted or stored.records >= delivered
-
-
-def may_remove(stored: StoredSession | None, delivered: int, *, before: bool) -> bool:
-    """Return whether a delivered journal may be removed.
-
-    Args:
-        stored: the service's account of its session; None if no service answers.
-        delivered: records that were delivered.
-        before: whether an earlier call had delivered all of it.
-    """
-    if stored is None:
-        return before
-    return stored.deleted or (stored.records >= delivered and not stored.differing_rows)
-
-
-def _remove(path: Path) -> None:
-    folders.remove_journal(path)
-    if path.parent in find_temporary_folders():
-        with contextlib.suppress(OSError):
-            path.parent.rmdir()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from stepwell.errors import NoRoomError, UnstorableError
@@ -17,7 +17,7 @@ from stepwell_schemas.rules.keys import check_key
 ROW_MAX_BYTES: Final = 2 * SEND_BATCH_BYTES
 """Size limit of one journal row; a larger row is written as several at its step, so that each fits an event."""
 
-VALUE_BYTES: Final = 16
+_VALUE_BYTES: Final = 16
 _UTF8_BYTES: Final = 4
 _MANY: Final = f"the dicts of a call make at most {DICT_MAX_METRICS:,} metrics"
 
@@ -115,10 +115,22 @@ def split_row(cells: dict[str, Cell]) -> list[dict[str, Cell]]:
     parts: list[dict[str, Cell]] = [{}]
     used = 0
     for key, (kind, value) in cells.items():
-        size = VALUE_BYTES + _UTF8_BYTES * (len(key) + (len(value) if isinstance(value, str) else VALUE_BYTES))
+        size = _VALUE_BYTES + _UTF8_BYTES * (len(key) + (len(value) if isinstance(value, str) else _VALUE_BYTES))
         if used + size > ROW_MAX_BYTES and parts[-1]:
             parts.append({})
             used = 0
         parts[-1][key] = kind, value
         used += size
     return parts
+
+
+def keys_fit_layout(keys: Collection[Any]) -> bool:
+    """Return True if rows of plain scalars under these keys need no JSON: valid keys, and rows that fit an event."""
+    if not all(type(key) is str for key in keys):
+        return False
+    try:
+        for key in keys:
+            check_key(key)
+    except KeyRuleError:
+        return False
+    return sum(len(key.encode()) + _VALUE_BYTES for key in keys) <= ROW_MAX_BYTES

@@ -19,18 +19,24 @@ from stepwell.journal.journal import Journal
 from stepwell.journal.row_layout import Layout, struct_codes
 from stepwell.media.journal_files import MediaFiles
 from stepwell.media.references import media_cell
-from stepwell.recording.cells import ROW_MAX_BYTES, VALUE_BYTES, build_cells, split_row
+from stepwell.recording.cells import build_cells, keys_fit_layout, split_row
 from stepwell.recording.figures import Figures
-from stepwell.recording.kept_values import PLAIN_KINDS, JsonText, keep_json_value, to_logged_value
+from stepwell.recording.kept_values import (
+    PLAIN_KINDS,
+    JsonText,
+    NumberedValue,
+    keep_json_value,
+    newest_by_name,
+    newest_values,
+    to_logged_value,
+)
 from stepwell.recording.metric_tracking import MetricTracker, ValueObserver, with_step_metrics
 from stepwell.recording.row_notices import RowNotices
 from stepwell.recording.step_counter import NO_ROW, StepCounter
 from stepwell.recording.summary import Metric
 from stepwell.values.arrays import restore_value
 from stepwell.values.convert import Cell, to_cell
-from stepwell_schemas.errors import KeyRuleError
 from stepwell_schemas.limits import MAX_STEP, MEDIA_MAX_BYTES
-from stepwell_schemas.rules.keys import check_key
 from stepwell_schemas.rules.metric_definitions import LEFT_OUT
 from stepwell_schemas.rules.steps import COMMIT_DEFAULT, COMMIT_FALSE, COMMIT_TRUE, NO_STEP, check_step
 
@@ -53,7 +59,7 @@ class RowWriter(StepCounter):
         self._json_rows = self._json_points = 0
         self._layouts: dict[RowShape, Layout] = {}
         self._last: tuple[list[Any] | None, list[type] | None, Layout | None] = _NO_CALL
-        self._json_values: dict[str, tuple[int, Any]] = {}
+        self._json_values: dict[str, NumberedValue] = {}
         self._tracker = MetricTracker()
         self._on_first_row: Callable[[], None] | None = None
         self._refusal: Callable[[], Exception] | None = None
@@ -156,14 +162,7 @@ class RowWriter(StepCounter):
             raise self._refusal()
         self._begin_in_child(asked)
         codes = struct_codes(kinds)
-        if codes is None or len(self._layouts) >= MAX_LAYOUTS or not all(type(key) is str for key in keys):
-            return None
-        try:
-            for key in keys:
-                check_key(key)
-        except KeyRuleError:
-            return None
-        if sum(len(key.encode()) + VALUE_BYTES for key in keys) > ROW_MAX_BYTES:
+        if codes is None or len(self._layouts) >= MAX_LAYOUTS or not keys_fit_layout(keys):
             return None
         self._notices.note_spellings(keys)
         with self.journal.lock:
@@ -288,18 +287,9 @@ class RowWriter(StepCounter):
         """Return every metric's summary: its last value, or the summary that its definition requests."""
         with self.journal.lock:
             newest = self._newest_values()
-        last: dict[str, tuple[int, Any]] = {}
-        for key, (number, value) in newest.items():
-            shown = self._notices.first_spelling(key)
-            if shown not in last or last[shown][0] <= number:
-                last[shown] = number, value
-        summaries = {key: self._tracker.summary(key, to_logged_value(value)) for key, (_, value) in last.items()}
+        last = newest_by_name(newest, self._notices.first_spelling)
+        summaries = {key: self._tracker.summary(key, to_logged_value(value)) for key, value in last.items()}
         return {key: value for key, value in summaries.items() if value is not LEFT_OUT}
 
-    def _newest_values(self) -> dict[str, tuple[int, Any]]:
-        newest = dict(self._json_values)
-        for layout in self._layouts.values():
-            for key, value in zip(layout.keys, layout.last_values or (), strict=False):
-                if key not in newest or newest[key][0] < layout.newest:
-                    newest[key] = (layout.newest, value)
-        return newest
+    def _newest_values(self) -> dict[str, NumberedValue]:
+        return newest_values(self._json_values, self._layouts.values())

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from stepwell.errors import JournalError, StopRequestedError, UsageError
+from stepwell.errors import JournalError, UsageError
 from stepwell.journal.format import TAG_EVENT
 from stepwell.recording.row_writer import RowWriter
 from stepwell.recording.summary import Summary
-from stepwell.session.alerts import AlertLevel, Alerts
+from stepwell.session.alerts import Alerts, RunAlerts
 from stepwell.session.artifacts import RunArtifacts
 from stepwell.session.closing import close_session
 from stepwell.session.config import Config
@@ -27,13 +27,12 @@ from stepwell.session.open import SessionOutput
 from stepwell.session.primacy import Primacy
 from stepwell.session.receipt import Receipt
 from stepwell.session.shown_run import ShownRun
-from stepwell.session.side_streams import STDERR, STDOUT, SideStreams
+from stepwell.session.side_streams import SideStreams
 from stepwell.session.spec import FINISH_TIMEOUT_SECONDS, RunSpec
-from stepwell.session.stop_requests import StopRequests
+from stepwell.session.stoppable_run import StoppableRun
 from stepwell.terminal import notify
 from stepwell.values.metadata import MetadataReporter, split_mapping
 from stepwell.wandb_compat import missing_run_attribute_message, stand_in
-from stepwell_schemas.rules.writers import number_writer
 
 if TYPE_CHECKING:
     from stepwell.settings import ProducerSettings
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 SessionOpener = Callable[[RunSpec], SessionOutput]
 
 
-class Run(ShownRun, RunArtifacts):
+class Run(ShownRun, StoppableRun, RunAlerts, RunArtifacts):
     """A run that is being logged. Use it as a context manager, or call `finish()`.
 
     A forked child (a worker of a data loader) may log, too. Its first call opens a session of its own, with a writer
@@ -101,11 +100,7 @@ class Run(ShownRun, RunArtifacts):
         self._side_streams.start()
         self._primacy = Primacy(spec, settings, self._journal, self._describe_run)
         self._primacy.start()
-        self._stop_requests = StopRequests(
-            settings, spec.path, self._journal.info.session, self._on_stop, self._on_deletion, self._on_shared_writer
-        )
-        if spec.mode == "online" and spec.primary and not spec.forked:
-            self._stop_requests.start()
+        self._watch_for_stop()
         self._show_in_notebook()
 
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
@@ -180,28 +175,6 @@ class Run(ShownRun, RunArtifacts):
             notify(str(self._receipt))
         return self._receipt
 
-    @property
-    def stop_requested(self) -> bool:
-        """Return whether someone asked the run to stop, with `stepwell stop`, on its page or by `Api`."""
-        return self._stop_requests.requested
-
-    def _on_stop(self) -> None:
-        notify(f"{self.id}: the run is asked to stop")
-        if self._settings.stop == "raise":
-            label = self.id
-            remedy = "finish the run, or set STEPWELL_STOP=flag to look at run.stop_requested instead"
-            self._rows.refuse(lambda: StopRequestedError(f"{label}: the run is asked to stop; {remedy}"))
-
-    def _on_deletion(self) -> None:
-        notify(f"{self.id}: the run was deleted in the service, which keeps nothing of what it logs from now on")
-
-    def _on_shared_writer(self) -> None:
-        effect = (
-            f"values of the one that started first are stored as {number_writer(self.writer, 2)} or a higher number"
-        )
-        remedy = "give each process a name of its own (STEPWELL_WRITER), or the rank that it has"
-        notify(f"{self.id}: another process logs as {self.writer}, too; {effect}; {remedy}")
-
     def drain(self, seconds: float) -> None:
         """Deliver what was logged, for at most `seconds`, before SIGTERM ends the process and with it the run."""
         if self._receipt is None and self._inherited is None:
@@ -217,27 +190,6 @@ class Run(ShownRun, RunArtifacts):
         if self._spec.mode != "online" or not delivered:
             return IngestStatus()
         return wait_until_ingested(self._settings, self._spec.path, self._journal.info.session, delivered, seconds)
-
-    def alert(
-        self, title: str, text: str = "", level: str | AlertLevel | None = None, wait_duration: Any = None
-    ) -> None:
-        """Print an alert to stderr, and record it with the run's console output.
-
-        Args:
-            title, text: the message. level: INFO (default), WARN or ERROR.
-            wait_duration: seconds, or a timedelta, during which further alerts of this title are skipped; default: 60.
-
-        Raises:
-            ValueError: for an unknown level. TypeError: for a wait that is no duration.
-        """
-        line = self._alerts.line(time.monotonic(), str(title), str(text), level, wait_duration)
-        if line and not self.disabled:
-            notify(f"{self.id}: {line}")
-            self._side_streams.put(STDERR, f"{line}\n")
-
-    def write_logs(self, text: str) -> None:
-        """Add text to the run's recorded console output without printing it."""
-        self._side_streams.put(STDOUT, text if text.endswith("\n") else f"{text}\n")
 
     if not TYPE_CHECKING:
 

@@ -21,7 +21,8 @@ from stepwell_query.runs.filters.parser import format_ref
 from stepwell_query.runs.filters.summary_paths import Facts, metric_keys
 from stepwell_query.runs.filters.to_sql import condition
 from stepwell_query.runs.known_details import KnownDetails
-from stepwell_query.runs.list_query import RunStatement, find_unknown, read_facts
+from stepwell_query.runs.list_facts import find_unknown, read_facts
+from stepwell_query.runs.list_query import RunStatement
 from stepwell_query.runs.ordering import Order, SortKey, read_cursor, write_cursor
 from stepwell_query.runs.paths import MISSING, select_paths, value_at_path
 from stepwell_query.runs.run_info import build_run_info

@@ -24,7 +24,8 @@ from stepwell_query.series.known_rows import RunRows
 from stepwell_query.series.math.buckets import Buckets, Int64s, concatenate, widen
 from stepwell_query.series.models import DRAWN_TABLES
 from stepwell_query.series.page_reader import PageReader
-from stepwell_query.series.read_plan import ReadBatch, ReadKind, SeriesRead, plan_batches
+from stepwell_query.series.read_batches import ReadBatch, plan_batches
+from stepwell_query.series.read_plan import ReadKind, SeriesRead
 from stepwell_query.series.row_decoder import RowDecoder, column, ints
 from stepwell_query.series.segments import POINTS
 from stepwell_schemas.clickhouse.store import Store

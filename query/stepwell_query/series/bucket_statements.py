@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from stepwell_query.series.edges import segment_condition
 from stepwell_query.series.models import DRAWN_TABLES
-from stepwell_query.series.read_plan import ReadBatch, ReadKind
+from stepwell_query.series.read_batches import ReadBatch
+from stepwell_query.series.read_plan import ReadKind
 from stepwell_query.series.segments import POINTS, Segment
 from stepwell_schemas.rollups.sql import LEVELS, bucket_sql
 from stepwell_schemas.rules.kinds import Kind

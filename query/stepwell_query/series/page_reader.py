@@ -25,7 +25,8 @@ from stepwell_query.series.pages import (
     split_points,
     split_rollups,
 )
-from stepwell_query.series.read_plan import PORTION_ROWS, ReadBatch, SeriesRead
+from stepwell_query.series.read_batches import PORTION_ROWS, ReadBatch
+from stepwell_query.series.read_plan import SeriesRead
 from stepwell_query.series.row_decoder import Query, RowDecoder
 from stepwell_query.series.segments import POINTS
 from stepwell_schemas.rules.kinds import Kind

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stepwell_query.series.bucket_statements import STEPS, WHERE, table_of
 from stepwell_query.series.math.buckets import SCALE, Buckets, Int64s, from_points, is_sorted, sum_overflows
-from stepwell_query.series.read_plan import ReadBatch
+from stepwell_query.series.read_batches import ReadBatch
 from stepwell_query.series.segments import POINTS
 from stepwell_schemas.rollups.sql import bucket_sql
 from stepwell_schemas.rules.kinds import Kind

@@ -16,12 +16,13 @@ from stepwell_query.encoding import Format, json_bytes, json_columns, table_byte
 from stepwell_query.errors import ClientGoneError, RequestError, SqlRefusedError
 from stepwell_query.settings import QuerySettings
 from stepwell_query.slots import SlotLimits
-from stepwell_query.sql.access import api_access, check_canonical, check_tree
+from stepwell_query.sql.access import api_access
 from stepwell_query.sql.functions import FORBIDDEN_NAMES_SQL
 from stepwell_query.sql.guard import guard_rows
 from stepwell_query.sql.hints import find_remedy
 from stepwell_query.sql.scope import RowScope
 from stepwell_query.sql.show import show_public_views
+from stepwell_query.sql.statement_check import check_canonical, check_tree
 from stepwell_schemas.clickhouse.errors import is_over_query_limit
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreError, StoreRejectedError, StoreUnavailableError

@@ -20,6 +20,12 @@ import clickhouse_connect
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
+from stepwell_schemas.clickhouse.connection_settings import (
+    CLIENT_SETTINGS,
+    INSERT_SETTINGS,
+    STATEMENT_SETTINGS,
+    known_settings,
+)
 from stepwell_schemas.clickhouse.embedded import EMBEDDED, embedded_path, open_embedded, stream_embedded
 from stepwell_schemas.clickhouse.errors import translate_errors
 from stepwell_schemas.errors import IdentifierError, StoreError, StoreRejectedError
@@ -30,35 +36,6 @@ Parameters = Mapping[str, Any]
 _CONNECT_TIMEOUT_SECONDS: Final = 5
 _DATABASE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}")
 _TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-
-# Set once per connection: set per call, they would cost the embedded engine four more statements.
-_CLIENT_SETTINGS: Final[dict[str, str | int]] = {
-    # Strings as text: by default ClickHouse returns bytes, which every reader would have to decode.
-    "output_format_arrow_string_as_string": 1,
-    "output_format_arrow_compression_method": "none",
-    # Store rows as inserted: replacing and aggregating happen in later merges.
-    "optimize_on_insert": 0,
-    # Deduplicate inserts that are repeated under their token in the target tables of materialized views too.
-    "deduplicate_blocks_in_dependent_materialized_views": 1,
-}
-# Set on connections to servers that have them. Parallel replicas with FINAL or projections count wrongly.
-_STATEMENT_SETTINGS: Final[dict[str, str | int]] = {"enable_parallel_replicas": 0}
-# More rows and bytes than any insert has.
-_UNLIMITED: Final = 2**40
-# An insert is one block, which is stored before the reply, whatever a server's or a user's defaults are.
-_INSERT_SETTINGS: Final[dict[str, str | int]] = {
-    # The default of servers since 26.3: rows are acknowledged in a buffer, and several inserts share a block.
-    "async_insert": 0,
-    "max_insert_threads": 1,
-    "max_insert_block_size": _UNLIMITED,
-    "max_insert_block_size_bytes": 0,
-    "min_insert_block_size_rows": _UNLIMITED,
-    "min_insert_block_size_bytes": _UNLIMITED,
-    "use_strict_insert_block_limits": 0,
-    # Two names of one setting, of older and newer servers.
-    "insert_deduplicate": 1,
-    "deduplicate_insert": "enable",
-}
 
 # The driver also logs the errors it raises; without this, a process that does not configure logging prints them.
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
@@ -75,7 +52,7 @@ class Store:
     def __init__(self, dsn: str, database: str, pool_size: int, settings: Mapping[str, str | int]) -> None:
         self.database = database
         self._dsn = dsn
-        self._settings = {**_CLIENT_SETTINGS, **settings}
+        self._settings = {**CLIENT_SETTINGS, **settings}
         self._quoted = f"`{database}`"
         self._embedded_path = embedded_path(dsn)
         self._closed = False
@@ -150,7 +127,7 @@ class Store:
         if not fmt.isalnum():
             raise StoreRejectedError(f"{fmt!r} is not a format of ClickHouse")
         with self._client() as client:
-            known = _known_settings(client, settings) if settings else None
+            known = known_settings(client, settings) if settings else None
             return client.raw_query(self._text(sql), _dict(parameters), known, fmt=fmt)
 
     def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
@@ -164,7 +141,7 @@ class Store:
         named = {} if token is None else {"insert_deduplication_token": token}
         block = _arrow_file(rows)
         with self._client() as client:
-            settings = _known_settings(client, _INSERT_SETTINGS) | named
+            settings = known_settings(client, INSERT_SETTINGS) | named
             client.raw_insert(f"{self._quoted}.`{table}`", rows.column_names, block, settings, "Arrow")
 
     def command(self, sql: str, parameters: Parameters | None = None) -> None:
@@ -240,7 +217,7 @@ class Store:
                 autogenerate_session_id=False,
                 connect_timeout=_CONNECT_TIMEOUT_SECONDS,
             )
-        for name, value in _known_settings(client, _STATEMENT_SETTINGS).items():
+        for name, value in known_settings(client, STATEMENT_SETTINGS).items():
             client.set_client_setting(name, value)
         # Set afterwards: the first connection may have to create the database.
         client.database = self.database
@@ -281,11 +258,6 @@ def connect(
             "STEPWELL_CLICKHOUSE_DSN must have the form http(s)://user:password@host:port or chdb:///absolute/folder"
         )
     return Store(dsn, database, pool_size, settings or {})
-
-
-def _known_settings(client: Client, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those settings that the server's version has; it refuses others."""
-    return {name: value for name, value in settings.items() if name in client.server_settings}
 
 
 def _arrow_file(rows: pa.Table) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stepwell_query.runs.filters.ast import Ref, Source
-from stepwell_query.runs.list_query import read_facts
+from stepwell_query.runs.list_facts import read_facts
 from stepwell_schemas.clickhouse.store import connect
 from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.rules.identifiers import RunPath

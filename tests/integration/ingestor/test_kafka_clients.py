@@ -6,7 +6,8 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError
 
-from stepwell_ingestor.kafka.client import AiokafkaClients, CommittedOffset
+from stepwell_ingestor.kafka.client import AiokafkaClients
+from stepwell_ingestor.kafka.committed_offsets import CommittedOffset
 from support.servers.group import Assigned, member, until_polled
 from support.servers.ingest import make_ingestor_settings
 from support.servers.stack import Topics

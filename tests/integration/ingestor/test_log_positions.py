@@ -16,7 +16,8 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from structlog.testing import capture_logs
 
-from stepwell_ingestor.kafka.client import AiokafkaClients, CommittedOffset, Kafka, fetch_committed
+from stepwell_ingestor.kafka.client import AiokafkaClients, Kafka
+from stepwell_ingestor.kafka.committed_offsets import CommittedOffset, fetch_committed
 from stepwell_ingestor.kafka.log_metadata import LogIdentity, describe_log
 from stepwell_ingestor.messages import NO_LEADER_EPOCH
 from stepwell_ingestor.positions.models import VoidRange

@@ -12,7 +12,8 @@ from aiokafka.errors import KafkaError, UnknownMemberIdError, for_code
 from aiokafka.protocol.commit import OffsetCommitRequest
 
 from stepwell_ingestor.errors import CommitInDoubtError
-from stepwell_ingestor.kafka.client import AiokafkaClients, CommittedOffset, commit_metadata
+from stepwell_ingestor.kafka.client import AiokafkaClients
+from stepwell_ingestor.kafka.committed_offsets import CommittedOffset, commit_metadata
 from stepwell_ingestor.service import Ingestor
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse.store import Store

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stepwell_query.series import read_plan
+from stepwell_query.series import read_batches
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter
@@ -62,7 +62,7 @@ async def test_each_run_is_answered_as_if_alone(
         alone = [await service.json(path, "series", key=KEYS, **query) for path in runs]
         assert await ask_many(service, runs, **query) == alone
     # In portions of one or two series, as for series with very many rows.
-    monkeypatch.setattr(read_plan.plan_batches, "__defaults__", (500,))
+    monkeypatch.setattr(read_batches.plan_batches, "__defaults__", (500,))
     alone = [await service.json(path, "series", key=KEYS, points=10) for path in runs]
     assert await ask_many(service, runs, points=10) == alone
     assert [found["unknown_keys"] for found in alone] == [["never"]] * 5

@@ -33,7 +33,7 @@ from stepwell_query.runs.filters.ast import (
 )
 from stepwell_query.runs.filters.parser import format_ref, parse_ref
 from stepwell_query.runs.list import find_runs, read_runs
-from stepwell_query.runs.list_query import read_facts
+from stepwell_query.runs.list_facts import read_facts
 from stepwell_query.runs.paths import MISSING, value_at_path
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.migrations.runner import migrations

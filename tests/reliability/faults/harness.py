@@ -22,7 +22,7 @@ from reliability.faults.part import Part
 from reliability.faults.producers import FOREIGN_RUN, Foreign, Trainer, project
 from reliability.faults.schedule import Fault, faults
 from reliability.faults.workload import writers
-from stepwell_ingestor.kafka.client import read_commit
+from stepwell_ingestor.kafka.committed_offsets import read_commit
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.settings import KafkaSettings
 

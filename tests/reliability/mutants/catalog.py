@@ -199,7 +199,7 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell_schemas.clickhouse.store:Store.insert",
-                "_known_settings(client, _INSERT_SETTINGS) | named",
+                "known_settings(client, INSERT_SETTINGS) | named",
                 "named",
             ),
         ),
@@ -1368,7 +1368,7 @@ MUTATIONS: Final = (
         "sync removes what is not stored",
         (
             Edit(
-                "stepwell.delivery.sync:may_remove",
+                "stepwell.delivery.delivered_journals:may_remove",
                 "stored.records >= delivered and not stored.differing_rows",
                 "not stored.differing_rows",
             ),
@@ -1379,7 +1379,7 @@ MUTATIONS: Final = (
         "sync removes a journal that is stored otherwise than it was sent",
         (
             Edit(
-                "stepwell.delivery.sync:may_remove",
+                "stepwell.delivery.delivered_journals:may_remove",
                 "stored.records >= delivered and not stored.differing_rows",
                 "stored.records >= delivered",
             ),

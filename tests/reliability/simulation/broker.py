@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError
 
 from reliability.simulation.world import SESSION_SECONDS, World
-from stepwell_ingestor.kafka.client import CommittedOffset, commit_metadata, read_commit
+from stepwell_ingestor.kafka.committed_offsets import CommittedOffset, commit_metadata, read_commit
 from stepwell_ingestor.kafka.log_metadata import LogIdentity
 from stepwell_ingestor.messages import Message
 

@@ -23,7 +23,8 @@ from reliability.simulation.broker import Broker, DeadLetterRecord, Membership, 
 from reliability.simulation.clock import Process
 from reliability.simulation.world import SESSION_SECONDS, World
 from stepwell_ingestor.errors import CommitInDoubtError
-from stepwell_ingestor.kafka.client import CommittedOffset, RebalanceCallbacks
+from stepwell_ingestor.kafka.client import RebalanceCallbacks
+from stepwell_ingestor.kafka.committed_offsets import CommittedOffset
 from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
 from stepwell_ingestor.messages import Message
 

@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.flush.state_memory import StateMemory
-from stepwell_ingestor.kafka.client import CommittedOffset, Kafka, commit_metadata, read_commit
+from stepwell_ingestor.kafka.client import Kafka
+from stepwell_ingestor.kafka.committed_offsets import CommittedOffset, commit_metadata, read_commit
 from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
 from stepwell_ingestor.log_watch import LogWatch
 from stepwell_ingestor.messages import Message

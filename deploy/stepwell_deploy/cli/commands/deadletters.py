@@ -21,7 +21,8 @@ from stepwell_schemas.errors import DeadLetterReason
 # Kafka's client and the codec are slow to import; `stepwell --help` needs neither.
 if TYPE_CHECKING:
     from stepwell_deploy.deadletters.models import Letter
-    from stepwell_deploy.deadletters.topic import DeadLetters, Redriven
+    from stepwell_deploy.deadletters.redrive import Redriven
+    from stepwell_deploy.deadletters.topic import DeadLetters
     from stepwell_schemas.rules.identifiers import RunPath
     from stepwell_schemas.settings import KafkaSettings
 
@@ -41,7 +42,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _kafka() -> KafkaSettings:
-    from stepwell_deploy.deadletters.topic import find_kafka
+    from stepwell_deploy.kafka_connection import find_kafka
 
     with open_service(DeploySettings()) as service:
         return find_kafka(service)
@@ -64,7 +65,7 @@ def list_letters(
         stepwell deadletters list
         stepwell deadletters list --reason bad_key --limit 1000 --json
     """
-    from stepwell_deploy.deadletters.topic import run_kafka
+    from stepwell_deploy.kafka_connection import run_kafka
 
     kafka = _kafka()
     entries, count = run_kafka(kafka, _newest(kafka, reason, run, limit))
@@ -98,7 +99,7 @@ async def _newest(
 
 
 def _mark_redriven(entries: list[tuple[dict[str, Any], RunPath | None]]) -> None:
-    from stepwell_deploy.deadletters.topic import stored_sessions
+    from stepwell_deploy.deadletters.redrive import stored_sessions
 
     with open_service(DeploySettings()) as service:
         stored = stored_sessions(service, {path for _, path in entries if path is not None})
@@ -148,7 +149,7 @@ def show(
     """
     from stepwell_deploy.deadletters.models import as_json as to_json
     from stepwell_deploy.deadletters.models import describe
-    from stepwell_deploy.deadletters.topic import run_kafka
+    from stepwell_deploy.kafka_connection import run_kafka
 
     kafka = _kafka()
     letter, value, partitions = run_kafka(kafka, _read(kafka, name, with_value=payload is not None))
@@ -225,7 +226,7 @@ def redrive(
         stepwell deadletters redrive 17 18
         stepwell deadletters redrive --reason unknown_schema
     """
-    from stepwell_deploy.deadletters.topic import run_kafka
+    from stepwell_deploy.kafka_connection import run_kafka
 
     selected = everything or reason is not None or run is not None
     if bool(names) == selected:
@@ -240,7 +241,8 @@ def redrive(
 async def _redrive(
     kafka: KafkaSettings, names: list[str], reason: str | None, run: str | None, *, partly_stored: bool
 ) -> tuple[Redriven, int]:
-    from stepwell_deploy.deadletters.topic import DeadLetters, redrive
+    from stepwell_deploy.deadletters.redrive import redrive
+    from stepwell_deploy.deadletters.topic import DeadLetters
 
     async with DeadLetters.open(kafka) as opened:
         letters = _named(opened, names) if names else opened.select(reason, run)

@@ -38,7 +38,7 @@ def move_events(
         STEPWELL_EVENTS_TOPIC=events-2 stepwell setup
         stepwell move-events events-2
     """
-    from stepwell_deploy.deadletters.topic import find_kafka, run_kafka
+    from stepwell_deploy.kafka_connection import find_kafka, run_kafka
     from stepwell_deploy.moving.move import move_events as copy_events
     from stepwell_ingestor.settings import IngestorSettings
 

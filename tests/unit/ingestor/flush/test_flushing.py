@@ -18,7 +18,8 @@ from stepwell_ingestor.flush.buffer import FlushMessages
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
 from stepwell_ingestor.flush.state_memory import StateMemory
-from stepwell_ingestor.kafka.client import CommittedOffset, Kafka
+from stepwell_ingestor.kafka.client import Kafka
+from stepwell_ingestor.kafka.committed_offsets import CommittedOffset
 from stepwell_ingestor.kafka.log_metadata import LogExtent, LogIdentity
 from stepwell_ingestor.messages import Message
 from stepwell_ingestor.positions.checksums import records_checksum

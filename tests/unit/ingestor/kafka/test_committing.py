@@ -10,7 +10,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError, NodeNotReadyError
 
 from stepwell_ingestor.errors import CommitInDoubtError
-from stepwell_ingestor.kafka.client import BY_HAND, CommittedOffset, Kafka, commit_metadata, read_commit
+from stepwell_ingestor.kafka.client import Kafka
+from stepwell_ingestor.kafka.committed_offsets import BY_HAND, CommittedOffset, commit_metadata, read_commit
 from stepwell_ingestor.kafka.fenced_commit import commit
 
 pytestmark = pytest.mark.anyio

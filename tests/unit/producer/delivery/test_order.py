@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stepwell.delivery.delivered_journals import may_remove
 from stepwell.delivery.order import JournalEntry, Patience, find_sendable, find_succession, sort_key
 from stepwell.delivery.stored_content import StoredSession
-from stepwell.delivery.sync import Blocked, may_remove
+from stepwell.delivery.sync import Blocked
 from stepwell.journal.format import JournalInfo
 
 WRITERS = ("", "rank0", "rank1", "rank0//console", "fork-7")

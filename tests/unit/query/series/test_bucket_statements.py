@@ -8,7 +8,8 @@ import pytest
 
 from stepwell_query.catalog.models import SeriesInfo
 from stepwell_query.series.bucket_statements import BucketStatements
-from stepwell_query.series.read_plan import ReadBatch, ReadKind, SeriesRead
+from stepwell_query.series.read_batches import ReadBatch
+from stepwell_query.series.read_plan import ReadKind, SeriesRead
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
 from stepwell_schemas.rules.streams import DEFAULT

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from stepwell_query.errors import SqlRefusedError
-from stepwell_query.sql.access import api_access, check_tree, guest_access
+from stepwell_query.sql.access import api_access, guest_access
 from stepwell_query.sql.show import show_public_views
+from stepwell_query.sql.statement_check import check_tree
 from stepwell_schemas.clickhouse.tables import PUBLIC_VIEWS
 
 TREE = "{kind} (children 1)\n Identifier TSVRaw\n"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stepwell_query.errors import SqlRefusedError
-from stepwell_query.sql.access import api_access, check_canonical, check_tree, guest_access, parse_tree
+from stepwell_query.sql.access import api_access, guest_access
+from stepwell_query.sql.statement_check import check_canonical, check_tree, parse_tree
 
 FORBIDDEN = {"url", "file", "merge", "viewexplain"}
 

@@ -1,6 +1,7 @@
 /** The choices of a run with several ranks: how their metrics are drawn, and whose system metrics are shown. */
 
-import { nodeChoices } from "../series/nodes.js";
+import { nodeChoices, readNodes } from "../series/nodes.js";
+import { mostWriters, streamRanks } from "../series/ranks.js";
 import { h } from "../ui/dom.js";
 import { searchable } from "../ui/searchable.js";
 
@@ -13,9 +14,12 @@ const MODES = [
 ];
 
 export class RankControls {
-  /** @param {Store} store */
-  constructor(store) {
+  /** @param {Store} store @param {() => void} onNodes called when nodes were read and a rank or a node is chosen */
+  constructor(store, onNodes) {
     this.store = store;
+    this.onNodes = onNodes;
+    /** @type {import("../series/nodes.js").Nodes} of the ranks, as far as they are known */
+    this.nodes = new Map();
     this.mode = h(
       "select",
       {
@@ -35,14 +39,24 @@ export class RankControls {
   }
 
   /**
-   * @param {boolean} several whether a metric has several ranks
-   * @param {string[]} ranks that have system metrics
-   * @param {import("../series/nodes.js").Nodes} nodes
+   * Offer the ranks of a run; the nodes of new ones are read once the metrics are shown.
+   * @param {import("../types.js").Run | undefined} run
+   * @param {import("../types.js").Metric[]} metrics of the run
    */
-  set(several, ranks, nodes) {
-    this.several = several;
-    this.filter.set(ranks, nodes);
+  show(run, metrics) {
+    const ranks = streamRanks(metrics, "system");
+    this.several = mostWriters(metrics) > 1;
+    this.filter.set(ranks, this.nodes);
     this.update();
+    if (!run || ranks.every((rank) => this.nodes.has(rank))) return;
+    readNodes(run, metrics).then(
+      (nodes) => {
+        this.nodes = nodes;
+        this.filter.set(ranks, nodes);
+        if (this.store.view.rank) this.onNodes();
+      },
+      () => undefined, // Without them, ranks alone are offered.
+    );
   }
 
   /** Note the stream that is shown: system metrics always have a line for each rank. @param {string} stream */

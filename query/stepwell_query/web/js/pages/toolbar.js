@@ -30,13 +30,14 @@ const AXES = [
 export class Toolbar {
   /**
    * @param {Store} store
-   * @param {{ranks: boolean, onAdd: () => void, nameOwner?: (owner: string) => string}} options `ranks`: with the choice of how
-   *   ranks are drawn, once there are several; `onAdd` adds a chart; `nameOwner` returns the name of the run with an id
+   * @param {{ranks: boolean, onAdd: () => void, onNodes: () => void, nameOwner?: (owner: string) => string}} options `ranks`: with
+   *   the choice of how ranks are drawn, once there are several; `onAdd` adds a chart; `onNodes` is called when the nodes of
+   *   ranks were read; `nameOwner` returns the name of the run with an id
    */
-  constructor(store, { ranks, onAdd, nameOwner = (owner) => owner }) {
+  constructor(store, { ranks, onAdd, onNodes, nameOwner = (owner) => owner }) {
     this.store = store;
     this.nameOwner = nameOwner;
-    this.ranks = ranks ? new RankControls(store) : null;
+    this.ranks = ranks ? new RankControls(store, onNodes) : null;
     this.axisKeys = "";
     const search = debounced((/** @type {string} */ q) => store.set({ q }, { often: true }), SEARCH_MS);
     this.pattern = patternSearch({ class: "metric-search", placeholder: "Search metrics (regex)  /", "aria-label": "Search metrics by regular expression" }, search);
@@ -90,16 +91,6 @@ export class Toolbar {
       ...offered.slice(0, OPTIONS_MAX).map((key) => h("option", { value: key }, `x: ${key}`)),
     );
     this.axis.value = x;
-  }
-
-  /**
-   * Offer the ranks of the run.
-   * @param {number} writers that logged one metric
-   * @param {string[]} ranks that have system metrics
-   * @param {import("../series/nodes.js").Nodes} nodes of the ranks, as far as they are known
-   */
-  setRanks(writers, ranks, nodes) {
-    this.ranks?.set(writers > 1, ranks, nodes);
   }
 
   chooseKind() {

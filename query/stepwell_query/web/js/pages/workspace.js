@@ -2,7 +2,7 @@
 
 import { loadServiceInfo } from "../api/service_info.js";
 import * as api from "../api/service.js";
-import { drawnOverOthers, hiddenBy } from "../series/metric_definitions.js";
+import { hiddenBy } from "../series/metric_definitions.js";
 import { fill, h } from "../ui/dom.js";
 import { emptyPage, failed, noMatch, noRuns, noSystemMetrics } from "./empty_states.js";
 import { Enlarged } from "../panels/enlarged.js";
@@ -13,10 +13,9 @@ import { RunEvents } from "../api/run_events.js";
 import { loadPanels, makePanel } from "../panels/panel_kinds.js";
 import { ownSection } from "../panels/chart_definitions.js";
 import { RunRefresh } from "./run_refresh.js";
+import { DRAWN_BY, DrawnRuns } from "../runs/drawn_runs.js";
 import { RunsTable } from "../runs/runs_table.js";
 import { buildSections, combineRanks, isFolded, orderSections } from "../panels/sections.js";
-import { readNodes } from "../series/nodes.js";
-import { mostWriters, streamRanks } from "../series/ranks.js";
 import { SeriesCache } from "../series/cache.js";
 import { onTheme } from "../ui/theme.js";
 import { Toolbar } from "./toolbar.js";
@@ -25,7 +24,6 @@ import { Toolbar } from "./toolbar.js";
 /** @typedef {import("../panels/sections.js").Section} Section */
 /** @typedef {import("../runs/runs_model.js").RunsModel} RunsModel */
 
-const DRAWN_BY = ["rq", "show", "sort", "group", "colors"];
 const LISTED_BY = ["table", "columns", "base", "compare"];
 
 export class Workspace {
@@ -43,7 +41,7 @@ export class Workspace {
     this.onMetrics = onMetrics ?? (() => undefined);
     this.ofRun = !list;
     this.series = new SeriesCache();
-    this.toolbar = new Toolbar(store, { ranks: !list, onAdd: () => void this.editChart(-1), nameOwner: (owner) => runs.byId.get(owner)?.name ?? owner });
+    this.toolbar = new Toolbar(store, { ranks: !list, onAdd: () => void this.editChart(-1), onNodes: () => this.showSections(), nameOwner: (owner) => runs.byId.get(owner)?.name ?? owner });
     this.table = list ? new RunsTable(this) : null;
     this.message = h("div", { class: "message" });
     this.charts = h("div", { class: "charts" }, this.toolbar.element, this.message);
@@ -54,8 +52,6 @@ export class Workspace {
     this.frames = new FrameQueue((busy) => this.charts.setAttribute("aria-busy", String(busy)));
     /** @type {Metric[]} */
     this.metrics = [];
-    /** @type {import("../series/nodes.js").Nodes} */
-    this.nodes = new Map();
     this.metricsFor = "";
     this.known = false;
     /** True if the service knows the project or the run. */
@@ -63,16 +59,7 @@ export class Workspace {
     this.stream = "";
     /** @type {import("../runs/compare_view.js").CompareView | null} */
     this.comparison = null;
-    /** @type {import("../types.js").Run[] | null} */
-    this.drawnFor = null;
-    /** @type {Set<string> | null} */
-    this.drawnPassing = null;
-    this.drawnKey = "";
-    /** @type {import("../charts/lines.js").Drawn[]} */
-    this.drawnNow = [];
-    /** @type {import("../charts/lines.js").Drawn[] | null} */
-    this.othersFor = null;
-    this.othersNow = drawnOverOthers([]);
+    this.drawnRuns = new DrawnRuns(runs, store);
     this.refresh = new RunRefresh(runs, {
       loadMetrics: () => void this.loadMetrics(true),
       changed: (paths) => this.grid.panels.forEach((panel) => panel.runsChanged(paths)),
@@ -144,31 +131,6 @@ export class Workspace {
     void this.loadMetrics(true);
   }
 
-  drawn() {
-    const key = DRAWN_BY.map((name) => JSON.stringify(this.store.view[/** @type {keyof import("../types.js").ViewState} */ (name)])).join();
-    // The result of a search arrives after the view has changed.
-    if (this.drawnFor !== this.runs.runs || this.drawnPassing !== this.runs.runSearch.passing || this.drawnKey !== key) {
-      this.drawnFor = this.runs.runs;
-      this.drawnPassing = this.runs.runSearch.passing;
-      this.drawnKey = key;
-      this.drawnNow = this.runs.drawn(this.store.view);
-    }
-    return this.drawnNow;
-  }
-
-  /**
-   * Return whether any shown run draws a metric over another metric instead of the step.
-   * @param {string} folded the folded key
-   */
-  overOthers(folded) {
-    const drawn = this.drawn();
-    if (this.othersFor !== drawn) {
-      this.othersFor = drawn;
-      this.othersNow = drawnOverOthers(this.shownRuns());
-    }
-    return this.othersNow(folded);
-  }
-
   /** Return the runs that panels show, in order. */
   shownRuns() {
     return this.runs.shown(this.store.view);
@@ -233,7 +195,7 @@ export class Workspace {
       this.metrics = metrics;
       this.series.metricsChanged(new Map(metrics.filter(({ kind }) => kind === "number").flatMap(({ key, folded, runs }) => [[key, runs], [folded, runs]])));
       this.toolbar.setMetrics(metrics.filter((metric) => metric.kind === "number" && !metric.stream).map((metric) => metric.key));
-      if (this.ofRun) this.showRanks();
+      this.toolbar.ranks?.show(this.runs.runs[0], metrics);
       this.showSections();
       this.enlarged.update();
       this.onMetrics();
@@ -269,22 +231,6 @@ export class Workspace {
     return emptyPage({ entity, project, run: awaited ?? undefined, exists, states: shown.map(({ state }) => state) }, shown.length === 1 ? shown[0].run_id : null);
   }
 
-  /** Offer the ranks of the run; the nodes of new ones are read once the metrics are shown. */
-  showRanks() {
-    const ranks = streamRanks(this.metrics, "system");
-    this.toolbar.setRanks(mostWriters(this.metrics), ranks, this.nodes);
-    const [run] = this.runs.runs;
-    if (!run || ranks.every((rank) => this.nodes.has(rank))) return;
-    readNodes(run, this.metrics).then(
-      (nodes) => {
-        this.nodes = nodes;
-        this.toolbar.setRanks(mostWriters(this.metrics), ranks, nodes);
-        if (this.store.view.rank) this.showSections();
-      },
-      () => undefined, // Without them, ranks alone are offered.
-    );
-  }
-
   /**
    * Build sections, after the charts that were put together here; on the page of a run, the system metrics of all ranks
    * are in one panel.
@@ -293,8 +239,10 @@ export class Workspace {
    * @param {string} search
    */
   buildSections(metrics, by, search) {
-    const sections = buildSections(this.ofRun ? combineRanks(metrics, this.store.view.rank, this.nodes) : metrics, by, search);
-    return this.stream ? sections : orderSections([...ownSection(this.store.view.charts, this.metrics, search), ...sections], this.store.view.order);
+    const { rank, charts, order } = this.store.view;
+    const { ranks } = this.toolbar;
+    const sections = buildSections(ranks ? combineRanks(metrics, rank, ranks.nodes) : metrics, by, search);
+    return this.stream ? sections : orderSections([...ownSection(charts, this.metrics, search), ...sections], order);
   }
 
   /**

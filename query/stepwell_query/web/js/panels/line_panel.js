@@ -113,13 +113,13 @@ export class LinePanel extends Panel {
   parts() {
     const { x } = this.view;
     const { members, writers } = this.spec;
-    const bySteps = x === "_step" || (x === "" && !this.space.overOthers(this.spec.folded));
+    const bySteps = x === "_step" || (x === "" && !this.space.drawnRuns.overOthers(this.spec.folded));
     if (members.length) return this.drawn().map(({ id, run, metric }) => ({ id, runs: [/** @type {string} */ (run)], metric }));
     const { ranks } = this;
     // Over another axis, the page aggregates the lines of the ranks.
     /** @type {Part["ranks"]} */
     const asked = ranks && { mode: ranks === "band" && bySteps ? "band" : "lines", writers };
-    return this.space.drawn().flatMap(({ id, runs, group }) =>
+    return this.space.drawnRuns.all().flatMap(({ id, runs, group }) =>
       /** @type {Part[]} */ (group && bySteps ? [{ id: groupSeriesId(id), group: id, runs: [...runs].sort() }] : runs.map((run) => ({ id: run, runs: [run], ...(asked ? { ranks: asked } : {}) }))),
     );
   }
@@ -135,7 +135,7 @@ export class LinePanel extends Panel {
    * @returns {(import("../charts/lines.js").Drawn & {run?: string, metric?: {key: string, folded: string}})[]}
    */
   drawn() {
-    const drawn = this.space.drawn();
+    const drawn = this.space.drawnRuns.all();
     const { members } = this.spec;
     if (!members.length) return this.ranks ? drawn.map((run) => ({ ...run, ranks: this.ranks })) : drawn;
     return drawn.flatMap(({ color, runs: [run], name }) =>
@@ -253,7 +253,7 @@ export class LinePanel extends Panel {
    */
   soloLines(lines) {
     const { solo } = this.space.store.view;
-    const isKnown = lines.some(({ owner }) => owner === solo) || this.space.drawn().some(({ id }) => id === solo);
+    const isKnown = lines.some(({ owner }) => owner === solo) || this.space.drawnRuns.all().some(({ id }) => id === solo);
     return solo && isKnown ? lines.filter(({ owner }) => owner === solo) : lines;
   }
 

@@ -42,7 +42,7 @@ export class MultiPanel extends LinePanel {
   parts() {
     const bySteps = this.view.x === "_step";
     return this.spec.metrics.flatMap(({ key, folded }) =>
-      this.space.drawn().flatMap(({ id, runs, group }) => {
+      this.space.drawnRuns.all().flatMap(({ id, runs, group }) => {
         const metric = { key, folded };
         if (group && bySteps) return [{ id: partId(groupSeriesId(id), folded), group: id, runs: [...runs].sort(), metric }];
         return runs.map((run) => ({ id: partId(run, folded), runs: [run], metric }));
@@ -52,7 +52,7 @@ export class MultiPanel extends LinePanel {
 
   /** @param {Map<string, Points[]>} series @param {import("../types.js").Smooth} smooth */
   build(series, smooth) {
-    const drawn = this.space.drawn();
+    const drawn = this.space.drawnRuns.all();
     const { metrics } = this.spec;
     return metrics.flatMap((metric, number) => {
       const own = new Map([...series].flatMap(([id, points]) => (id.endsWith(`\n${metric.folded}`) ? [[id.slice(0, -metric.folded.length - 1), points]] : [])));
@@ -81,7 +81,7 @@ export class MultiPanel extends LinePanel {
   describe(all, lines) {
     super.describe(all, lines);
     const { metrics } = this.spec;
-    const isAlone = this.space.drawn().length === 1;
+    const isAlone = this.space.drawnRuns.all().length === 1;
     this.legend.hidden = false;
     fill(
       this.legend,

@@ -1,26 +1,18 @@
-/** The runs: a narrow list next to the charts, or a table with columns of config and summary. */
+/** The list of runs next to the charts, or the table of runs: its search, its order and its other controls. */
 
-import { emphasizeHovered } from "../charts/emphasis.js";
-import { colorDot } from "../ui/swatches.js";
-import { shownColor } from "../ui/theme.js";
 import { debounced, fill, h, iconButton } from "../ui/dom.js";
 import { runFields, serviceInfoIsLoaded } from "../api/service_info.js";
 import { resizer } from "../ui/resizer.js";
 import { searchable } from "../ui/searchable.js";
-import { cell, differenceNote, divergenceMark, isNumeric, pinButton, runLink, stateDot, tagList } from "./run_cells.js";
-import { columnHead, defaultColumns, groupOptions, orderOption, orderOptions, reverseOrder } from "./run_columns.js";
-import { FieldCatalog, groupRuns, readField } from "./run_fields.js";
+import { defaultColumns, groupOptions, orderOption, orderOptions, reverseOrder } from "./run_columns.js";
+import { FieldCatalog } from "./run_fields.js";
+import { RunRows } from "./run_rows.js";
 import { count } from "../ui/format.js";
 
 /** @typedef {import("../types.js").Run} Run */
 /** @typedef {import("../pages/workspace.js").Workspace} Workspace */
-/** @typedef {{run: Run | null, group: string, members: Run[]}} Row a run, or the heading of a group */
 
-const ROW = 33;
-const MARGIN_ROWS = 8;
 const SEARCH_MS = 150;
-/** Rows that decide how a column is aligned. */
-const SAMPLE = 50;
 const WIDTH = 292;
 const WIDTH_MIN = 200;
 
@@ -50,10 +42,7 @@ export class RunsTable {
     this.csv = iconButton("download", "Download the table as CSV", () => this.downloadCsv());
     this.csvError = "";
     this.change = h("button", { type: "button", onclick: () => this.changeRuns() }, "Edit");
-    this.head = h("thead");
-    this.body = h("tbody");
-    this.table = h("table", { class: "runs-table", "aria-label": "Runs" }, this.head, this.body);
-    this.scroller = h("div", { class: "runs-scroll", tabindex: "0", role: "region", "aria-label": "List of runs" }, this.table);
+    this.rows = new RunRows(space.runs, store);
     this.element = h(
       "aside",
       { class: "runs", "aria-label": "Runs" },
@@ -62,24 +51,18 @@ export class RunsTable {
       this.searchError,
       h("div", { class: "runs-controls" }, searchable(this.sort), this.reverse, searchable(this.group)),
       this.failed,
-      this.scroller,
+      this.rows.element,
     );
     const apply = (/** @type {number} */ width) => document.documentElement.style.setProperty("--runs-width", `${width}px`);
     this.element.append(resizer({ key: "stepwell-runs-width", label: "Width of the list of runs", initial: WIDTH, low: WIDTH_MIN, apply }));
-    /** @type {Row[]} */
-    this.rows = [];
     /** @type {FieldCatalog | null} */
     this.catalog = null;
-    emphasizeHovered(this.body);
     /** @type {Run[] | null} the runs by which columns and options were chosen */
     this.chosenBy = null;
     /** @type {string[]} */
     this.defaults = [];
     /** @type {import("./run_columns.js").Option[]} */
     this.orders = [];
-    this.scroller.addEventListener("scroll", () => this.renderRows(), { passive: true });
-    this.sizes = new ResizeObserver(() => this.renderRows());
-    this.sizes.observe(this.scroller);
   }
 
   /** Compare the shown runs, or show the charts again. The address names the runs: newer ones do not replace them. */
@@ -150,8 +133,6 @@ export class RunsTable {
     this.choose(this.group, view.group);
     this.wide.setAttribute("aria-pressed", String(view.table));
     this.compare.setAttribute("aria-pressed", String(!!view.compare));
-    this.diverged = runs.diverged(view);
-    this.base = runs.byId.get(view.base);
     this.columns.hidden = !view.table;
     this.csv.hidden = !view.table;
     this.columns.disabled = false;
@@ -163,19 +144,11 @@ export class RunsTable {
     this.searchError.hidden = !runs.runSearch.error;
     this.searchError.textContent = runs.runSearch.error;
     this.search.setAttribute("aria-invalid", String(!!runs.runSearch.error));
-    this.scroller.setAttribute("aria-busy", String(runs.runSearch.pending));
+    this.rows.element.setAttribute("aria-busy", String(runs.runSearch.pending));
     this.failed.hidden = !runs.failed && !this.csvError;
     if (this.csvError) fill(this.failed, `The table could not be downloaded: ${this.csvError} `, h("button", { type: "button", onclick: () => this.downloadCsv() }, "Try again"));
     if (runs.failed) fill(this.failed, `Only the newest ${count(runs.runs.length)} runs are loaded: ${runs.failed} `, h("button", { type: "button", onclick: () => runs.loadRest() }, "Try again"));
-    this.rows = view.group
-      ? groupRuns(matching, view.group).flatMap(({ name, runs: members }) => [
-          { run: null, group: name, members },
-          ...members.map((run) => ({ run, group: name, members: [] })),
-        ])
-      : matching.map((run) => ({ run, group: "", members: [] }));
-    this.chosen = new Set(runs.shown(view).map((run) => run.run_id));
-    this.renderHead();
-    this.renderRows();
+    this.rows.show(this.shownColumns());
   }
 
   options() {
@@ -190,120 +163,6 @@ export class RunsTable {
     if (![...select.options].some((option) => option.value === value)) select.append(h("option", { value }, value));
     select.value = value;
   }
-
-  renderHead() {
-    const { store } = this.space;
-    const all = h("input", {
-      type: "checkbox",
-      "aria-label": "Show all runs of the list",
-      title: "Show all runs of the list, or none",
-      onchange: () => store.set({ show: all.checked ? this.rows.flatMap(({ run }) => (run ? [run.run_id] : [])) : [] }, { step: true }),
-    });
-    const ids = this.rows.flatMap(({ run }) => (run ? [run.run_id] : []));
-    const shown = ids.filter((id) => this.chosen?.has(id)).length;
-    all.checked = shown > 0 && shown === ids.length;
-    all.indeterminate = shown > 0 && shown < ids.length;
-    const columns = this.shownColumns();
-    const heads = ["name", ...columns].map((field, at) => this.headCell(field, columns, at === 0));
-    fill(this.head, h("tr", {}, h("th", { scope: "col", class: "show" }, all), ...heads));
-  }
-
-  /** @param {string} field @param {string[]} columns @param {boolean} first */
-  headCell(field, columns, first) {
-    const { store } = this.space;
-    const down = store.view.sort === `-${field}`;
-    const up = store.view.sort === field;
-    const onclick = () => store.set({ sort: store.view.sort === field ? `-${field}` : field }, { step: true });
-    const label = columnHead(field, columns, runFields());
-    const button = h("button", { type: "button", class: "sort", title: field, onclick }, label, up ? " ↑" : down ? " ↓" : "");
-    const numeric = !first && this.rows.slice(0, SAMPLE).some(({ run }) => run && isNumeric(readField(run, field)));
-    return h("th", { scope: "col", class: first ? "run-name" : numeric ? "number" : "", "aria-sort": up ? "ascending" : down ? "descending" : "none" }, button);
-  }
-
-  renderRows() {
-    // The observer of sizes calls before the service has described the fields.
-    if (!serviceInfoIsLoaded()) return;
-    const from = Math.max(0, Math.floor(this.scroller.scrollTop / ROW) - MARGIN_ROWS);
-    const to = Math.min(this.rows.length, Math.ceil((this.scroller.scrollTop + this.scroller.clientHeight) / ROW) + MARGIN_ROWS);
-    const columns = this.shownColumns();
-    const focused = document.activeElement instanceof HTMLElement && this.body.contains(document.activeElement) ? document.activeElement.dataset.id : undefined;
-    this.table.setAttribute("aria-rowcount", String(this.rows.length + 1));
-    fill(
-      this.body,
-      spacer(from, columns.length),
-      this.rows.slice(from, to).map((row, at) => {
-        const element = row.run ? this.runRow(row.run, row.group, columns) : this.groupRow(row, columns);
-        element.setAttribute("aria-rowindex", String(from + at + 2));
-        return element;
-      }),
-      spacer(this.rows.length - to, columns.length),
-    );
-    if (focused) /** @type {HTMLElement | null} */ (this.body.querySelector(`[data-id="${CSS.escape(focused)}"]`))?.focus();
-  }
-
-  /** @param {Run} run @param {string} group @param {string[]} columns */
-  runRow(run, group, columns) {
-    const { space } = this;
-    const now = Date.now();
-    const on = !!this.chosen?.has(run.run_id);
-    const check = h("input", { type: "checkbox", "data-id": `show ${run.run_id}`, "aria-label": `Show ${run.name}`, onchange: () => this.toggle([run.run_id], check.checked) });
-    check.checked = on;
-    const color = this.color(run.run_id, run.name, space.runs.color(run, space.store.view));
-    return h(
-      "tr",
-      { class: on ? "on" : "off", "data-owner": group || run.run_id },
-      h("td", { class: "show" }, check),
-      h("th", { scope: "row", class: "run-name" }, h("span", { class: "run-line" }, color, stateDot(run.state), runLink(run), divergenceMark(this.diverged?.get(run.run_id)), columns.length ? null : tagList(run.tags), pinButton(run, space.store))),
-      columns.map((field) => this.cell(run, field, now)),
-    );
-  }
-
-  /** @param {Run} run @param {string} field @param {number} now */
-  cell(run, field, now) {
-    const value = readField(run, field);
-    const { base } = this;
-    const isMeasured = base && base !== run && /^(config|summary)\./.test(field);
-    return h("td", { class: isNumeric(value) ? "number" : "" }, cell(run, field, now), isMeasured ? differenceNote(value, readField(base, field)) : null);
-  }
-
-  /** @param {Row} row @param {string[]} columns */
-  groupRow({ group, members }, columns) {
-    const { store } = this.space;
-    const ids = members.map((run) => run.run_id);
-    const check = h("input", { type: "checkbox", "data-id": `group ${group}`, "aria-label": `Show group ${group}`, onchange: () => this.toggle(ids, check.checked) });
-    const on = ids.filter((id) => this.chosen?.has(id)).length;
-    check.checked = on === ids.length;
-    check.indeterminate = on > 0 && on < ids.length;
-    const color = this.color(group, `group ${group}`, this.space.runs.groupColor(group, store.view));
-    return h(
-      "tr",
-      { class: "group-row", "data-owner": group },
-      h("td", { class: "show" }, check),
-      h("th", { scope: "rowgroup", colspan: columns.length + 1 }, h("span", { class: "run-line" }, color, h("span", { title: group }, group), h("span", { class: "muted" }, count(members.length)))),
-    );
-  }
-
-  /**
-   * Build a dot in which another colour can be chosen.
-   * @param {string} id of a run, or name of a group
-   * @param {string} label
-   * @param {string} value
-   */
-  color(id, label, value) {
-    const { store } = this.space;
-    const onChoose = (/** @type {string | null} */ color) => {
-      const { [id]: _, ...others } = store.view.colors;
-      store.set({ colors: color ? { ...others, [id]: color } : others }, { step: true });
-    };
-    return colorDot(label, shownColor(value), onChoose, { "data-id": `color ${id}` });
-  }
-
-  /** @param {string[]} ids @param {boolean} on */
-  toggle(ids, on) {
-    const chosen = new Set(this.space.store.view.show ?? this.chosen);
-    for (const id of ids) if (on) chosen.add(id); else chosen.delete(id);
-    this.space.store.set({ show: [...chosen] }, { step: true });
-  }
 }
 
 /**
@@ -316,12 +175,4 @@ function offer(select, options) {
   if (select.dataset.options === text) return;
   select.dataset.options = text;
   fill(select, options.map(({ value, label }) => h("option", { value }, label)));
-}
-
-/** @param {number} rows @param {number} columns */
-function spacer(rows, columns) {
-  if (rows <= 0) return null;
-  const cell = h("td", { colspan: columns + 2 });
-  cell.style.height = `${rows * ROW}px`;
-  return h("tr", { class: "spacer-row", "aria-hidden": "true" }, cell);
 }
