@@ -188,10 +188,17 @@ def test_children_that_inherit_a_rank_are_writers_of_their_own(sdk: Served) -> N
 
 
 _RESUMED = """
-import os, signal, sys, stepwell
+import os, pathlib, signal, sys, time, stepwell
 rank, rows, killed = int(os.environ["RANK"]), int(sys.argv[1]), sys.argv[2] == "kill"
 run = stepwell.init(id="run", resume="allow")
 print(run.writer, run.step, flush=True)
+if killed:
+    # As in a real job: no rank ends before all have joined.
+    ranks, folder = int(os.environ["WORLD_SIZE"]), pathlib.Path(os.environ["STEPWELL_DIR"])
+    joined = [folder / f"joined {number}" for number in range(ranks)]
+    joined[rank].touch()
+    while not all(file.exists() for file in joined):
+        time.sleep(0.01)
 for row in range(rows + rank):
     run.log({f"loss/{rank}": run.step})
 if killed:
