@@ -25,7 +25,9 @@ async def observe(
     """Return the evidence for some partitions of one topic; `void_plans` are those whose plan was found to be void.
 
     Partitions whose commit or position changes meanwhile are left out: another member owns them now, or has just owned
-    them, and parts of the evidence would be of different times. That happens to a member that is paused here.
+    them, and parts of the evidence would be of different times. That happens to a member that is paused here. So are
+    all of them if the tables have their first position meanwhile: the runs that were found may be those of its
+    partition, and not of a time before positions.
 
     Raises:
         KafkaError: if a broker does not answer.
@@ -73,6 +75,8 @@ async def observe(
             )
     committed_now = await kafka.committed(wanted)
     positions_now = await asyncio.to_thread(positions_by_partition, store)
+    if positions_now and not stored.positions:
+        return {}
     return {
         partition: evidence
         for partition, evidence in evidences.items()

@@ -1705,6 +1705,11 @@ MUTATIONS: Final = (
         PARTITIONS,
     ),
     Mutation(
+        "parts of the evidence are of different times: the tables have their first position",
+        (Edit(_OBSERVE, "if positions_now and not stored.positions:", "if False:"),),
+        PARTITIONS,
+    ),
+    Mutation(
         "the last process of a writer is taken for another one",
         (
             Edit(

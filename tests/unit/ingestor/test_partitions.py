@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pyarrow as pa
@@ -186,6 +187,26 @@ async def test_evidence_that_changes_while_it_is_read_decides_nothing(act: Calla
     for _ in range(2):
         await find(owned)
     assert owned.partitions[PARTITIONS[0]].ready
+
+
+async def test_runs_of_a_partition_that_begins_meanwhile_are_not_of_a_time_before_positions() -> None:
+    outside, acted = Outside(), list[str]()
+    query = outside.query
+
+    def query_paused(sql: str, parameters: Any = None) -> Any:
+        if sql == _HELD and not acted:
+            acted.append(sql)
+            outside.store(replace(STORED, partition=1))
+        return query(sql, parameters)
+
+    outside.query = query_paused  # type: ignore[method-assign]
+    owned = assigned(outside)
+    await owned.on_partitions_assigned({PARTITIONS[0]})
+    for _ in range(3):
+        await find(owned)
+    position = owned.partitions[PARTITIONS[0]].flusher.position
+    assert position is not None
+    assert (position.reason, position.epoch) == ("begun", 0)
 
 
 async def test_a_partition_without_a_leader_keeps_no_other_waiting() -> None:
