@@ -68,7 +68,7 @@ lint: $(READY) ## ruff, mypy --strict, the import contract, tsc for the page; wo
 soak: $(STAMP) ## kill, pause and cut off real processes on fresh seeds, and change their environment: make soak SEEDS=50 [FIRST=1]
 	PYTHONPATH=tests $(BIN)/python -m reliability.faults --seeds $(or $(SEEDS),10) $(if $(FIRST),--first $(FIRST)) $(ARGS)
 
-bench: $(READY) ## run the benchmarks and print their figures
+bench: $(READY) ## the table of figures; ARGS="scan viewers" for the details of some, ARGS=peers for other libraries
 	PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
 
 screenshot: $(READY) ## make the README's picture from the demo's page

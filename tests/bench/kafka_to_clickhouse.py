@@ -16,6 +16,7 @@ from unittest.mock import patch
 import numpy as np
 
 import stepwell_ingestor.planner.plan
+from bench.figure import Figure
 from stepwell_ingestor.messages import Message, receive_all
 from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
 from stepwell_ingestor.planner.rollups.plan import RollupPlan
@@ -32,14 +33,21 @@ _PATH = RunPath("bench", "ingest", "run")
 _KEYS = [f"train/metric_{number:02d}" for number in range(50)]
 _ROWS = 2_500
 _EVENTS_A_FLUSH = 8
+_POINTS_A_FLUSH = _ROWS * _EVENTS_A_FLUSH * len(_KEYS)
+_WHOLE = "with rollups"
+_ALONE = "points alone"
+_INGESTION = "ingestion, flushes of 10^6 points of 50 metrics"
+_STRAIGHT = "the same Arrow batches into ClickHouse"
 _FLUSHES = 20
+_FEW_FLUSHES = 7
+_STABLE_FLUSHES = 12
 
 
-def events() -> list[bytes]:
-    """Return the events of all flushes, encoded."""
+def events(flushes: int = _FLUSHES) -> list[bytes]:
+    """Return the events of some flushes, encoded."""
     random = np.random.default_rng(0)
     encoded = []
-    for number in range(_FLUSHES * _EVENTS_A_FLUSH):
+    for number in range(flushes * _EVENTS_A_FLUSH):
         start = number * _ROWS
         batch = LogBatch(
             **_PATH._asdict(),
@@ -95,33 +103,64 @@ class Spent:
 
 def compare(rolled: Store, plain: Store, encoded: list[bytes]) -> dict[str, Spent]:
     """Store all events three ways, flush by flush in turns."""
-    spent = {"with rollups": Spent(), "without": Spent(), "points alone": Spent()}
+    spent = {_WHOLE: Spent(), "without": Spent(), _ALONE: Spent()}
     states, plain_states = {_PATH: RunState()}, {_PATH: RunState()}
     for first in range(0, len(encoded), _EVENTS_A_FLUSH):
         messages = [Message(first + n, 0, None, encoded[first + n]) for n in range(_EVENTS_A_FLUSH)]
-        with spent["with rollups"].measured():
+        with spent[_WHOLE].measured():
             plan = ingest(rolled, messages, states, True)
         states = settled(plan)
         with spent["without"].measured():
             plain_states = settled(ingest(plain, messages, plain_states, False))
-        with spent["points alone"].measured():
+        with spent[_ALONE].measured():
             plain.insert("points_number", plan.tables["points_number"], f"straight:{first}")
     return spent
+
+
+def stop_merges(store: Store) -> None:
+    """Stop the merges of all tables: they run in the background, at the cost of whatever is measured meanwhile."""
+    store.command("SYSTEM STOP MERGES")
+
+
+def measure(encoded: list[bytes], merging: bool = True) -> dict[str, Spent]:
+    """Store all events three ways in a temporary folder, with merges or without."""
+    with tempfile.TemporaryDirectory() as folder:
+        rolled, plain = (connect(f"chdb://{folder}", name) for name in ("rolled", "plain"))
+        migrate(rolled)
+        migrate(plain)
+        if not merging:
+            stop_merges(rolled)
+        # The first flush of a process includes imports.
+        plan_flush(receive_all(Codec(), [Message(0, 0, None, encoded[0])])[0], [], {_PATH: RunState()}, 1)
+        spent = compare(rolled, plain, encoded)
+        rolled.close()
+        plain.close()
+    return spent
+
+
+def stable_figures() -> Iterator[Figure]:
+    """Measure the processor time of flushes of a million points, without merges."""
+    yield _by_processor("processor time without merges", measure(events(_STABLE_FLUSHES), merging=False))
+
+
+def figures() -> Iterator[Figure]:
+    """Measure flushes of a million points, by the clock and by processor time."""
+    spent = measure(events(_FEW_FLUSHES))
+    whole, alone = (_POINTS_A_FLUSH / median(spent[name].wall[1:]) / 1e6 for name in (_WHOLE, _ALONE))
+    yield Figure(_INGESTION, "M points/s", whole, _STRAIGHT, alone, "clock", rate=True)
+    yield _by_processor("processor time", spent)
+
+
+def _by_processor(name: str, spent: dict[str, Spent]) -> Figure:
+    whole, alone = (_POINTS_A_FLUSH / min(spent[name].processor[1:]) / 1e6 for name in (_WHOLE, _ALONE))
+    return Figure(f"{_INGESTION}, a second of {name}", "M points/s", whole, _STRAIGHT, alone, "processor", rate=True)
 
 
 def main() -> None:
     """Print points a second, and the ratios."""
     encoded = events()
     points = len(encoded) * _ROWS * len(_KEYS)
-    with tempfile.TemporaryDirectory() as folder:
-        rolled, plain = (connect(f"chdb://{folder}", name) for name in ("rolled", "plain"))
-        migrate(rolled)
-        migrate(plain)
-        # The first flush of a process includes imports.
-        plan_flush(receive_all(Codec(), [Message(0, 0, None, encoded[0])])[0], [], {_PATH: RunState()}, 1)
-        spent = compare(rolled, plain, encoded)
-        rolled.close()
-        plain.close()
+    spent = measure(encoded)
     print(f"{points:,} points of {len(_KEYS)} metrics in flushes of {_EVENTS_A_FLUSH * _ROWS * len(_KEYS):,}")
     for name, one in spent.items():
         wall, processor = (points / len(one.wall) / median(seconds) / 1e6 for seconds in (one.wall, one.processor))

@@ -1,60 +1,99 @@
-"""Cost of a `log()` call in the training loop, compared with `wandb` offline in the same run.
+"""Cost of a `log()` call in the training loop, compared in turns with JSON of the same dict, and with `wandb` offline.
 
-Each call gets a new dict with new values, as in a training loop, and is timed by itself. Both sides take turns.
-`wandb` is no dependency: install it, or run this in an environment of its own that has it.
+Each call gets a new dict with new values, as in a training loop, and is timed by itself. `wandb` is no dependency of
+Stepwell: where it is not installed, its figures are missing.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
+from typing import Any, Final
 
 import numpy as np
+from rich.console import Console
 
 import stepwell
+from bench.figure import Figure, make_table
+from bench.turns import least, medians
 
-_TURNS = 20
-_CALLS = 1_000
+_METRICS: Final = (1, 50)
+_ROUNDS: Final = 20
+_CALLS: Final = 1_000
 # Few: after more, calls of wandb wait for its process, on a busy machine for milliseconds.
-_OTHER_CALLS = 40
-_GOALS = {1: 100, 50: 70}
+_WANDB_CALLS: Final = 40
+
+Log = Callable[[dict[str, Any]], object]
 
 
-def main() -> None:
-    """Print medians in microseconds, and the ratio to wandb's."""
-    os.environ["WANDB_SILENT"] = "true"
-    import wandb
-
-    with tempfile.TemporaryDirectory() as folder:
-        ours = stepwell.init(project="bench", mode="offline", dir=folder)
-        theirs = wandb.init(project="bench", mode="offline", dir=folder)
-        for metrics, goal in _GOALS.items():
-            own, other = list[int](), list[int]()
-            for _ in range(_TURNS):
-                own += _timed(ours.log, metrics, _CALLS)
-                other += _timed(theirs.log, metrics, _OTHER_CALLS)
-            mine, wandbs = statistics.median(own) / 1_000, statistics.median(other) / 1_000
-            print(
-                f"log() of {metrics} metrics: {mine:.2f} us median; wandb offline {wandbs:.1f} us: "
-                f"{wandbs / mine:.0f} x (goal {goal} x)"
-            )
-        ours.finish(quiet=True)
-        theirs.finish()
-
-
-def _timed(log: Callable[[dict[str, Any]], None], metrics: int, calls: int) -> list[int]:
-    """Return the nanoseconds of each call."""
+def call_microseconds(log: Log, metrics: int, calls: int) -> float:
+    """Return the median microseconds of calls with a new dict each, by the clock, which hardly counts interruptions."""
     taken = []
     for row in np.random.default_rng().random((calls, metrics)).tolist():
         data = {f"metric_{number}": value for number, value in enumerate(row)}
         began = time.perf_counter_ns()
         log(data)
         taken.append(time.perf_counter_ns() - began)
-    return taken
+    return statistics.median(taken) / 1_000
+
+
+def stable_figures() -> Iterator[Figure]:
+    """Compare with JSON of the same dict."""
+    with _run() as log:
+        for metrics in _METRICS:
+            costs = [partial(call_microseconds, work, metrics, _CALLS) for work in (log, json.dumps)]
+            yield _figure(metrics, "JSON of the dict", least(costs, _ROUNDS))
+
+
+def figures() -> Iterator[Figure]:
+    """Compare with JSON of the same dict, and with `wandb` offline where it is installed."""
+    yield from stable_figures()
+    if find_spec("wandb") is None:
+        return
+    with _run() as log, _wandb_run() as other:
+        for metrics in _METRICS:
+            costs = [
+                partial(call_microseconds, log, metrics, _CALLS),
+                partial(call_microseconds, other, metrics, _WANDB_CALLS),
+            ]
+            yield _figure(metrics, "wandb offline", medians(costs, _ROUNDS))
+
+
+def _figure(metrics: int, anchor: str, costs: list[float]) -> Figure:
+    own, other = costs
+    name = f"log() of {metrics} metric{'s' * (metrics > 1)}, against {anchor}"
+    return Figure(name, "µs", own, anchor, other, "clock")
+
+
+@contextmanager
+def _run() -> Iterator[Log]:
+    with tempfile.TemporaryDirectory() as folder:
+        run = stepwell.init(project="bench", mode="offline", dir=folder)
+        yield run.log
+        run.finish(quiet=True)
+
+
+@contextmanager
+def _wandb_run() -> Iterator[Log]:
+    os.environ["WANDB_SILENT"] = "true"
+    import wandb
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = wandb.init(project="bench", mode="offline", dir=folder)
+        yield run.log
+        run.finish()
+
+
+def main() -> None:
+    """Print the figures."""
+    Console(width=170).print(make_table(list(figures())))
 
 
 if __name__ == "__main__":

@@ -1,35 +1,42 @@
-"""Latency of a row from `log()` until `history` returns it, at the default settings, through a running stack."""
+"""Latency of a row from `log()` until `history` returns it, at the default settings, through a stack at rest."""
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
+from typing import Final
+
+from rich.console import Console
 
 import stepwell
+from bench.figure import Figure, make_table
 from stepwell.api.paths import run_url
 from stepwell_deploy.errors import ServiceRefusedError
 from stepwell_deploy.local.background import running_stack
 from stepwell_deploy.service_client import ServiceClient
+from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.rules.identifiers import RunPath
 
-_ROWS = 20
-_GOAL_SECONDS = 2.0
-_WAIT_SECONDS = 120.0
-_POLL_SECONDS = 0.01
-_PATH = RunPath("bench", "bench", "visible")
+_ROWS: Final = 100
+_WAIT_SECONDS: Final = 120.0
+_POLL_SECONDS: Final = 0.01
+_PATH: Final = RunPath("bench", "bench", "visible")
 
 
-def main() -> None:
-    """Print the median and the maximum for some rows, each logged when the previous one was visible."""
+def figures() -> Iterator[Figure]:
+    """Measure rows, each logged when the previous one was visible."""
     with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder)) as url:
-        _measure(url, Path(folder))
+        seconds = sorted(_latencies(url, Path(folder)))
+    interval = IngestorSettings().ingestor_flush_seconds
+    for name, value in (("p50", median(seconds)), ("p99", seconds[len(seconds) * 99 // 100 - 1])):
+        yield Figure(f"log() until visible, {name}", "s", value, "the flush interval", interval, "clock")
 
 
-def _measure(url: str, folder: Path) -> None:
+def _latencies(url: str, folder: Path) -> Iterator[float]:
     run = stepwell.init(*_PATH[:2], id=_PATH.run_id, dir=folder, settings={"base_url": url})
-    seconds = []
     with ServiceClient(url) as service:
         run.log({"x": 0.0})  # the run must be stored before it can be read
         _wait(service, 0, optional=True)
@@ -37,11 +44,8 @@ def _measure(url: str, folder: Path) -> None:
             began = time.perf_counter()
             run.log({"x": float(row)})
             _wait(service, row)
-            seconds.append(time.perf_counter() - began)
+            yield time.perf_counter() - began
     run.finish(quiet=True)
-    median, slowest = statistics.median(seconds), max(seconds)
-    print(f"log() until visible in history: median {median:.2f} s, slowest {slowest:.2f} s of {_ROWS}")
-    print(f"slowest / goal of {_GOAL_SECONDS:g} s: {slowest / _GOAL_SECONDS:.2f}")
 
 
 def _wait(service: ServiceClient, row: int, *, optional: bool = False) -> None:
@@ -57,6 +61,11 @@ def _wait(service: ServiceClient, row: int, *, optional: bool = False) -> None:
             return
         time.sleep(_POLL_SECONDS)
     raise SystemExit(f"row {row} did not become visible")
+
+
+def main() -> None:
+    """Print the figures."""
+    Console(width=170).print(make_table(list(figures())))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bench.kafka_to_clickhouse import Spent, ingest, ratio, settled
+from bench.figure import Figure
+from bench.kafka_to_clickhouse import Spent, ingest, ratio, settled, stop_merges
 from stepwell_ingestor.messages import Message
 from stepwell_ingestor.planner.run_state import RunState
 from stepwell_schemas.clickhouse.store import Store, connect
@@ -32,6 +33,7 @@ _KEYS: Final = [f"train/metric_{number:03d}" for number in range(200)]
 _SECONDS: Final = 20
 # The first flush creates the series, and is not what a second costs later.
 _SKIPPED: Final = 1
+_FLUSHES: Final = 12
 
 
 def _second(number: int, writers: int, rows: int) -> list[bytes]:
@@ -89,14 +91,35 @@ def _lines(sides: dict[str, Ingestor], spent: dict[str, Spent]) -> Iterator[tupl
         yield name, f"{wall:.2f}", f"{slowest:.2f}", f"{processor:.2f}", f"{times:.2f}", f"{sides[name].rows():,}"
 
 
+def stable_figures() -> Iterator[Figure]:
+    """Measure some flushes of both sides in turns, without merges."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        connect(f"chdb://{folder}", "ranks") as ranks,
+        connect(f"chdb://{folder}", "one") as one,
+    ):
+        sides = [Ingestor(ranks, _WRITERS), Ingestor(one, 1)]
+        stop_merges(ranks)
+        for number in range(_FLUSHES):
+            for side in sides:
+                side.flush(number)
+    cost, anchor = (min(side.spent.processor[_SKIPPED:]) / _WRITERS / len(_KEYS) * 1e6 for side in sides)
+    name = f"a series of {_WRITERS} ranks × {len(_KEYS)} metrics, a flush with all inserts"
+    yield Figure(name, "µs", cost, "a value that one rank logs", anchor, "processor")
+
+
+figures = stable_figures
+
+
 def main() -> None:
     """Print the seconds of a flush of one second."""
     configure_logging("warning")
-    with tempfile.TemporaryDirectory() as folder:
-        sides = {
-            f"{_WRITERS} ranks": Ingestor(connect(f"chdb://{folder}", "ranks"), _WRITERS),
-            "one rank": Ingestor(connect(f"chdb://{folder}", "one"), 1),
-        }
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        connect(f"chdb://{folder}", "ranks") as ranks,
+        connect(f"chdb://{folder}", "one") as one,
+    ):
+        sides = {f"{_WRITERS} ranks": Ingestor(ranks, _WRITERS), "one rank": Ingestor(one, 1)}
         for number in range(_SECONDS):
             for side in sides.values():
                 side.flush(number)

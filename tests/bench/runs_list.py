@@ -9,7 +9,7 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from statistics import median
 from typing import Any, Final, NamedTuple
@@ -18,7 +18,9 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from bench.figure import Figure
 from bench.series_view import served
+from bench.turns import least, processor_seconds
 from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.limits import MIB
 from stepwell_schemas.logs import configure_logging
@@ -28,6 +30,7 @@ _RUNS: Final = 10_000
 _MANY_RUNS: Final = int(os.environ.get("STEPWELL_BENCH_RUNS", str(10**6)))
 _RUNS_AN_INSERT: Final = 100_000
 _REQUESTS: Final = 11
+_ROUNDS: Final = 21
 _CACHE_BYTES: Final = 64 * MIB
 
 _DOCUMENTS: Final = """
@@ -80,6 +83,13 @@ _LISTS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "the same, 3 columns": ("config", {"filter": "config.lr < 0.1", "columns": _COLUMNS}),
     "summary.val/m1 < 0.1, ordered by it": ("summary", {"filter": "summary.val/m1 < 0.1", "order": "summary.val/m1"}),
     "config, summary, tag and state": ("", {"filter": _MIXED, "order": "-config.lr"}),
+}
+
+# Those of the table of figures.
+_PAGES: Final = {
+    "unfiltered": "no filter, newest first",
+    "by config": "config.lr < 0.1",
+    "by summary": "summary.val/m1 < 0.1, ordered by it",
 }
 
 
@@ -148,6 +158,42 @@ async def _bench(store: Store) -> Table:
     async with served(store) as address, served(store, _CACHE_BYTES) as caching:
         await asyncio.to_thread(_figures, store, [address, caching], table)
     return table
+
+
+def _pages(store: Store, addresses: Sequence[str]) -> Iterator[Figure]:
+    """Measure a page of the lists that have a plain statement, where its runs are not known, and where they are."""
+    project = _PROJECTS[0].name
+    clients = [httpx.Client(base_url=address, timeout=120) for address in addresses]
+    costs = []
+    for title in _PAGES.values():
+        plain, query = _LISTS[title]
+        works: list[Callable[[], Any]] = [
+            partial(client.get, f"/api/v1/projects/bench/{project}/runs", params=query) for client in clients
+        ]
+        works.append(partial(store.query, _PLAIN[plain], {"project": project}))
+        costs += [partial(processor_seconds, work) for work in works]
+    taken = iter(cost * 1_000 for cost in least(costs, _ROUNDS))
+    for name in _PAGES:
+        first, known, plain_cost = (next(taken) for _ in range(3))
+        for knowledge, cost in (("", first), (", runs known", known)):
+            title = f"a page of 50 among 10,000 runs, {name}{knowledge}"
+            yield Figure(title, "ms", cost, "plain SELECT", plain_cost, "processor")
+
+
+async def _serve_pages(store: Store) -> list[Figure]:
+    async with served(store) as address, served(store, _CACHE_BYTES) as caching:
+        return await asyncio.to_thread(lambda: list(_pages(store, [address, caching])))
+
+
+def stable_figures() -> Iterator[Figure]:
+    """Measure pages of 10,000 runs of 50 config keys and 50 metrics each."""
+    with tempfile.TemporaryDirectory() as folder, connect(f"chdb://{folder}/engine", "bench") as store:
+        migrate(store)
+        fill(store, _PROJECTS[0])
+        yield from asyncio.run(_serve_pages(store))
+
+
+figures = stable_figures
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
+from bench.figure import Figure
 from bench.series_view import served
 from stepwell.api.rows import ReceivedBytes
 from stepwell_schemas.clickhouse.store import Store, connect
@@ -26,6 +27,9 @@ from support.factories.points import RunWriter
 _VALUES: Final = 4_000_000
 _KEYS: Final = (1, 4, 100)
 _ROUNDS: Final = 5
+_LONG_ORDER: Final = " ORDER BY key, step"
+_EXTREMES: Final = ((1, "long", _LONG_ORDER), (100, "wide", ""))
+_ENGINE: Final = "the engine's SELECT as Arrow"
 
 _OF_RUN: Final = "entity = {entity:String} AND project = {project:String} AND run_id = {run_id:String}"
 _SELECT: Final = f"SELECT key, step, timestamp, value FROM {{db}}.points_number FINAL WHERE {_OF_RUN}"
@@ -86,7 +90,7 @@ def _figures(store: Store, address: str, table: Table) -> None:
     with httpx.Client(base_url=address, timeout=120) as client:
         for keys in _KEYS:
             run = _run(keys)
-            for shape, order in (("wide", ""), ("long", " ORDER BY key, step")):
+            for shape, order in (("wide", ""), ("long", _LONG_ORDER)):
                 (plain, plain_cpu), (scan, cpu) = _seconds(
                     [_straight(store, run, order), _scan(client, run, keys, shape)]
                 )
@@ -100,6 +104,33 @@ async def _bench(store: Store) -> Table:
     async with served(store) as address:
         await asyncio.to_thread(_figures, store, address, table)
     return table
+
+
+def _shares(store: Store, address: str) -> Iterator[Figure]:
+    """Compare the scans that cost the least and the most of those that `main` prints."""
+    with httpx.Client(base_url=address, timeout=120) as client:
+        for keys, shape, order in _EXTREMES:
+            run = _run(keys)
+            (plain, plain_cpu), (scan, cpu) = _seconds([_straight(store, run, order), _scan(client, run, keys, shape)])
+            name = f"scan as Arrow, {keys} metric{'s' * (keys > 1)}, {shape}"
+            rates = [_VALUES / seconds / 1e6 for seconds in (scan, plain, cpu, plain_cpu)]
+            yield Figure(name, "M values/s", rates[0], _ENGINE, rates[1], "clock", rate=True)
+            name = f"{name}, a second of processor time"
+            yield Figure(name, "M values/s", rates[2], _ENGINE, rates[3], "processor", rate=True)
+
+
+async def _serve_shares(store: Store) -> list[Figure]:
+    async with served(store) as address:
+        return await asyncio.to_thread(lambda: list(_shares(store, address)))
+
+
+def figures() -> Iterator[Figure]:
+    """Measure scans of four million values."""
+    with tempfile.TemporaryDirectory() as folder, connect(f"chdb://{folder}/engine", "bench") as store:
+        migrate(store)
+        for keys, _, _ in _EXTREMES:
+            fill(store, keys)
+        yield from asyncio.run(_serve_shares(store))
 
 
 def main() -> None:
