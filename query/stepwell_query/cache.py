@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 from cachetools import TTLCache
 
 KNOWN_SECONDS: Final = 30.0
-"""Age limit of what was read at some progress of a run: a rebuild changes its rows, and ends with the same progress."""
+"""Age limit of what was read at some progress of a run: rows that are changed by hand leave it the same."""
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")

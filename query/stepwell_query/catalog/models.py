@@ -15,7 +15,10 @@ from stepwell_schemas.rules.writers import UNNAMED, writer_order
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """The stored extent of a run: counts, and extremes over its flushes. Every flush changes at least one of them."""
+    """The stored extent of a run: counts, and extremes over its flushes. Every flush changes at least one of them.
+
+    `rebuilt_at` is the time of its last rebuild in seconds since the epoch, 0 if there was none.
+    """
 
     step: int
     offset: int
@@ -23,6 +26,7 @@ class Activity:
     points: int
     first_ms: int
     last_ms: int
+    rebuilt_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,15 @@ _ACTIVITY: Final = f"""
 SELECT
     entity, project, run_id, max(last_step) AS step, max(last_offset) AS offset,
     argMax(totals.log_rows, totals.end) AS log_rows, argMax(totals.points, totals.end) AS points,
-    toUnixTimestamp64Milli(min(first_timestamp)) AS first_ms, toUnixTimestamp64Milli(max(last_timestamp)) AS last_ms
+    toUnixTimestamp64Milli(min(first_timestamp)) AS first_ms, toUnixTimestamp64Milli(max(last_timestamp)) AS last_ms,
+    max(rebuilt_at) AS rebuilt_at
 FROM {{db}}.run_activity PREWHERE {OF_RUNS} GROUP BY entity, project, run_id
 """
 
 # The same of one run, as its rows: aggregating in ClickHouse costs more than reading them.
 _ACTIVITY_OF_RUN: Final = f"""
-SELECT last_step, last_offset, totals, first_timestamp, last_timestamp FROM {{db}}.run_activity PREWHERE {OF_RUN}
+SELECT last_step, last_offset, totals, first_timestamp, last_timestamp, rebuilt_at
+FROM {{db}}.run_activity PREWHERE {OF_RUN}
 """
 
 DOCUMENTS_STATEMENT: Final = f"""
@@ -74,16 +76,17 @@ def build_progress(activity: Activity | None, document: Document | None) -> Prog
 
 def to_activities(table: pa.Table) -> dict[RunPath, Activity]:
     """Return the rows of the activity statement by run."""
-    names = ("step", "offset", "log_rows", "points", "first_ms", "last_ms")
+    names = ("step", "offset", "log_rows", "points", "first_ms", "last_ms", "rebuilt_at")
     return {run: Activity(*(row[name] for name in names)) for run, row in rows_by_run(table)}
 
 
 def _merge_activity(table: pa.Table) -> Activity:
     """Return the activity that the rows of a run add up to, as the table's engine merges them."""
-    steps, offsets = (table.column(name).to_pylist() for name in ("last_step", "last_offset"))
+    steps, offsets, rebuilt = (table.column(name).to_pylist() for name in ("last_step", "last_offset", "rebuilt_at"))
     totals = max(table.column("totals").to_pylist(), key=lambda flush: tuple(flush.values()))
     first, last = (table.column(name).cast(pa.int64()).to_pylist() for name in ("first_timestamp", "last_timestamp"))
-    return Activity(max(steps), max(offsets), totals["log_rows"], totals["points"], min(first), max(last))
+    extremes = min(first), max(last), max(rebuilt)
+    return Activity(max(steps), max(offsets), totals["log_rows"], totals["points"], *extremes)
 
 
 def to_documents(table: pa.Table) -> dict[RunPath, Document]:

@@ -169,7 +169,8 @@ ACTIVITY: Final = """
     SELECT
         run_id, max(last_timestamp) AS last_timestamp, max(last_step) AS last_step,
         argMax(totals.log_rows, totals.end) AS log_rows, argMax(totals.points, totals.end) AS points,
-        argMax(totals.conflicts, totals.end) AS conflicts, max(last_offset) AS last_offset, count() AS flushes
+        argMax(totals.conflicts, totals.end) AS conflicts, max(last_offset) AS last_offset,
+        max(rebuilt_at) AS rebuilt_at, count() AS flushes
     FROM {db}.run_activity PREWHERE {runs} GROUP BY run_id
 """
 """The totals of the activity of runs, as fields read them; `{runs}` stands for the condition that selects the runs."""

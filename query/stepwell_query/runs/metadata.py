@@ -21,7 +21,8 @@ ActivityMark = Any
 _NEWEST: Final = "ORDER BY version DESC LIMIT 1 BY run_id"
 _FIELDS: Final = ", ".join(f"{field.sql} AS `{field.name}`" for field in RUN_FIELDS)
 _MARK: Final = (
-    "(a.last_offset, a.log_rows, a.points, a.conflicts, a.last_step, toUnixTimestamp64Milli(a.last_timestamp))"
+    "(a.last_offset, a.log_rows, a.points, a.conflicts, a.last_step, toUnixTimestamp64Milli(a.last_timestamp),"
+    " a.rebuilt_at)"
 )
 
 _MARKS: Final = f"SELECT run_id, {_MARK} AS mark FROM ({ACTIVITY.replace('{runs}', OF_RUN_IDS)}) AS a"

@@ -33,10 +33,12 @@ from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreRejectedError
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import LogEvent, RunFinished, RunStarted
+from stepwell_schemas.limits import MIB
 from stepwell_schemas.rules.identifiers import RunPath
 from support.readers.view_rows import VIEWS, Rows, view_rows
 from support.servers.command import run_stepwell, start_stepwell
 from support.servers.ingest import a_batch, counted, ingesting, make_ingestor_settings, send, until, until_committed
+from support.servers.query import service_over
 from support.servers.stack import Stack, Topics
 
 pytestmark = pytest.mark.timeout(900)
@@ -226,6 +228,32 @@ def test_one_run_is_replaced_and_the_others_stay(settings: IngestorSettings, sto
 
 def rows_of(rows: list[dict[str, Any]], run: RunPath) -> list[dict[str, Any]]:
     return [row for row in rows if row["run_id"] == repr(run.run_id)]
+
+
+@pytest.mark.parametrize("request_", [{}, {"run": RUN}], ids=["all", "one run"])
+def test_readers_read_again_after_a_switch(
+    settings: IngestorSettings, stored: Rows, chdb_store: Store, request_: dict[str, Any]
+) -> None:
+    """A view has the repaired values at once, with the entity tag and in the cache of a damaged one too."""
+
+    async def views(tag: str | None = None) -> tuple[str, list[float]]:
+        headers = {} if tag is None else {"if-none-match": tag}
+        answer = await service.get(RUN, "series", key="a", points=1_000, headers=headers)
+        assert answer.status_code == 200, answer.text
+        (series,) = answer.json()["series"]
+        return answer.headers["etag"], series["value"]
+
+    damage(chdb_store)
+    with service_over(chdb_store, query_cache_bytes=64 * MIB) as service:
+        tag, damaged = asyncio.run(views())
+        rebuilt(settings, Outcome.SWITCHED, switch=True, **request_)
+        again, repaired = asyncio.run(views(tag))
+        assert again != tag
+        assert (len(damaged), len(repaired)) == (_ROWS - 10, _ROWS)
+        assert (
+            asyncio.run(service.get(RUN, "series", key="a", points=1_000, headers={"if-none-match": again})).status_code
+            == 304
+        )
 
 
 def test_an_interrupted_switch_is_completed_by_the_next_call(

@@ -95,14 +95,15 @@ def test_an_interrupted_exchange_is_completed_and_nothing_is_exchanged_back(rebu
     assert tables_to_exchange(rebuilt, present) == []
 
 
-def test_positions_of_the_log_are_exchanged_last() -> None:
-    wanted = dict.fromkeys(["series", "log_positions", "points_number", "rollups"], "new")
-    assert tables_to_exchange(wanted, {})[-1] == "log_positions"
+def test_activity_is_exchanged_after_the_rows_of_runs_and_the_positions_of_the_log_last() -> None:
+    wanted = dict.fromkeys(["series", "log_positions", "run_activity", "points_number", "session_activity"], "new")
+    assert tables_to_exchange(wanted, {})[-2:] == ["run_activity", "log_positions"]
 
 
 def test_tables_that_views_fill_are_replaced_after_their_source() -> None:
-    names = ["run_values", "run_texts", "run_documents", "series", "schema_migrations", "audit_events"]
-    assert run_tables([*names, "log_positions"], names) == ["run_documents", "series", "run_texts", "run_values"]
+    names = ["run_activity", "run_values", "run_texts", "run_documents", "series", "schema_migrations", "audit_events"]
+    filled = ["run_texts", "run_values"]
+    assert run_tables([*names, "log_positions"], names) == ["run_documents", "series", *filled, "run_activity"]
 
 
 def test_offsets_are_read_by_partition() -> None:
