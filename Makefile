@@ -15,7 +15,7 @@ DIST = --dist loadfile --no-loadscope-reorder
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help assets screenshot screenshots demo test test-long simulate mutants soak soak-events lint bench docs lock clean
+.PHONY: help assets screenshot screenshots demo test test-long simulate mutants soak soak-events lint bench gate docs lock clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -70,6 +70,9 @@ soak: $(STAMP) ## kill, pause and cut off real processes on fresh seeds, and cha
 
 bench: $(READY) ## the table of figures; ARGS="scan viewers" for the details of some, ARGS=peers for other libraries
 	PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
+
+gate: $(READY) ## fail if a ratio of processor times or of bytes is a tenth worse than recorded; ARGS=--record
+	PYTHONPATH=tests $(BIN)/python -m bench.gate $(ARGS)
 
 screenshot: $(READY) ## make the README's picture from the demo's page
 	$(BIN)/python tests/browser/screenshot.py $(ARGS)

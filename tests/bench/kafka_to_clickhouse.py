@@ -16,7 +16,7 @@ from unittest.mock import patch
 import numpy as np
 
 import stepwell_ingestor.planner.plan
-from bench.figure import Figure
+from bench.figure import Figure, Measure
 from stepwell_ingestor.messages import Message, receive_all
 from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
 from stepwell_ingestor.planner.rollups.plan import RollupPlan
@@ -40,7 +40,6 @@ _INGESTION = "ingestion, flushes of 10^6 points of 50 metrics"
 _STRAIGHT = "the same Arrow batches into ClickHouse"
 _FLUSHES = 20
 _FEW_FLUSHES = 7
-_STABLE_FLUSHES = 12
 
 
 def events(flushes: int = _FLUSHES) -> list[bytes]:
@@ -117,19 +116,12 @@ def compare(rolled: Store, plain: Store, encoded: list[bytes]) -> dict[str, Spen
     return spent
 
 
-def stop_merges(store: Store) -> None:
-    """Stop the merges of all tables: they run in the background, at the cost of whatever is measured meanwhile."""
-    store.command("SYSTEM STOP MERGES")
-
-
-def measure(encoded: list[bytes], merging: bool = True) -> dict[str, Spent]:
-    """Store all events three ways in a temporary folder, with merges or without."""
+def measure(encoded: list[bytes]) -> dict[str, Spent]:
+    """Store all events three ways in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         rolled, plain = (connect(f"chdb://{folder}", name) for name in ("rolled", "plain"))
         migrate(rolled)
         migrate(plain)
-        if not merging:
-            stop_merges(rolled)
         # The first flush of a process includes imports.
         plan_flush(receive_all(Codec(), [Message(0, 0, None, encoded[0])])[0], [], {_PATH: RunState()}, 1)
         spent = compare(rolled, plain, encoded)
@@ -138,22 +130,14 @@ def measure(encoded: list[bytes], merging: bool = True) -> dict[str, Spent]:
     return spent
 
 
-def stable_figures() -> Iterator[Figure]:
-    """Measure the processor time of flushes of a million points, without merges."""
-    yield _by_processor("processor time without merges", measure(events(_STABLE_FLUSHES), merging=False))
-
-
 def figures() -> Iterator[Figure]:
     """Measure flushes of a million points, by the clock and by processor time."""
     spent = measure(events(_FEW_FLUSHES))
-    whole, alone = (_POINTS_A_FLUSH / median(spent[name].wall[1:]) / 1e6 for name in (_WHOLE, _ALONE))
-    yield Figure(_INGESTION, "M points/s", whole, _STRAIGHT, alone, "clock", rate=True)
-    yield _by_processor("processor time", spent)
-
-
-def _by_processor(name: str, spent: dict[str, Spent]) -> Figure:
-    whole, alone = (_POINTS_A_FLUSH / min(spent[name].processor[1:]) / 1e6 for name in (_WHOLE, _ALONE))
-    return Figure(f"{_INGESTION}, a second of {name}", "M points/s", whole, _STRAIGHT, alone, "processor", rate=True)
+    sources: dict[Measure, str] = {"clock": _INGESTION, "processor": f"{_INGESTION}, a second of processor time"}
+    for by, name in sources.items():
+        sides = (spent[side].wall if by == "clock" else spent[side].processor for side in (_WHOLE, _ALONE))
+        whole, alone = (_POINTS_A_FLUSH / median(seconds[1:]) / 1e6 for seconds in sides)
+        yield Figure(name, "M points/s", whole, _STRAIGHT, alone, by, rate=True)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from rich.console import Console
 
 import stepwell
 from bench.figure import Figure, make_table
-from bench.turns import least, medians
+from bench.turns import lower_quartiles, medians
 
 _METRICS: Final = (1, 50)
 _ROUNDS: Final = 20
@@ -49,7 +49,7 @@ def stable_figures() -> Iterator[Figure]:
     with _run() as log:
         for metrics in _METRICS:
             costs = [partial(call_microseconds, work, metrics, _CALLS) for work in (log, json.dumps)]
-            yield _figure(metrics, "JSON of the dict", least(costs, _ROUNDS))
+            yield _figure(metrics, "JSON of the dict", lower_quartiles(costs, _ROUNDS))
 
 
 def figures() -> Iterator[Figure]:

@@ -1,4 +1,4 @@
-"""Decoding and planning of a flush, and the state that it leaves, by the number of runs and of their metrics.
+"""Decoding and planning of a flush, its rows and the state that it leaves, by the number of runs and of their metrics.
 
 Each shape has about 10,000 points, one row an event. The anchor is Python's own JSON of the same points, written and
 read: work of the same interpreter, and none of Stepwell's.
@@ -7,15 +7,16 @@ read: work of the same interpreter, and none of Stepwell's.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 from rich.console import Console
 
 from bench.figure import Figure, make_table
-from bench.turns import least, processor_seconds
+from bench.turns import lower_quartiles, processor_seconds
 from stepwell_ingestor.garbage import collect_rarely
 from stepwell_ingestor.messages import Message, receive_all
 from stepwell_ingestor.planner.plan import plan_flush
@@ -26,8 +27,9 @@ from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
 
 _SHAPES: Final = ((10, 1_000), (200, 50), (2_000, 5), (1, 10_000))
-_ROUNDS: Final = 15
+_ROUNDS: Final = 25
 _GOAL_BYTES: Final = 300
+_VALUE_BYTES: Final = 8
 _MICROSECONDS: Final = 1e6
 
 
@@ -43,11 +45,17 @@ class Shape:
         for state in self._states.values():
             state.measure()
         self._flushes = 0
+        self._tables: Iterable[pa.Table] = ()
 
     @property
     def state_bytes(self) -> int:
         """The bytes of the state of all runs, as the ingestor counts them."""
         return sum(state.bytes for state in self._states.values())
+
+    @property
+    def inserted_bytes(self) -> int:
+        """The bytes, as Arrow, of all rows that the last flush inserts."""
+        return sum(table.nbytes for table in self._tables)
 
     def flush(self) -> float:
         """Decode and plan the next flush; return its processor time in seconds."""
@@ -60,6 +68,7 @@ class Shape:
         received, dead = receive_all(Codec(), messages)
         plan = plan_flush(received, dead, self._states, messages[-1].offset + 1)
         self._states = {path: state.settle() for path, state in plan.states.items()}
+        self._tables = plan.tables.values()
 
     def _messages(self) -> list[Message]:
         step = np.array([self._flushes], "<i8").tobytes()
@@ -92,7 +101,7 @@ def stable_figures() -> Iterator[Figure]:
     """Measure all shapes in turns."""
     collect_rarely()
     shapes = [Shape(*shape) for shape in _SHAPES]
-    costs = least([cost for shape in shapes for cost in (shape.flush, shape.through_json)], _ROUNDS)
+    costs = lower_quartiles([cost for shape in shapes for cost in (shape.flush, shape.through_json)], _ROUNDS)
     for shape, cost, anchor in zip(shapes, costs[::2], costs[1::2], strict=True):
         points = shape.points / _MICROSECONDS
         name = f"planning a point, {shape.name}"
@@ -100,6 +109,9 @@ def stable_figures() -> Iterator[Figure]:
     for shape in shapes:
         size = shape.state_bytes / shape.points
         yield Figure(f"state of a series, {shape.name}", "bytes", size, "the aim", _GOAL_BYTES, "bytes")
+    for shape in shapes:
+        size = shape.inserted_bytes / shape.points
+        yield Figure(f"Arrow rows of a point, {shape.name}", "bytes", size, "the value alone", _VALUE_BYTES, "bytes")
 
 
 figures = stable_figures

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from bench.figure import Figure
 from bench.series_view import served
-from bench.turns import least, processor_seconds
+from bench.turns import lower_quartiles, processor_seconds
 from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.limits import MIB
 from stepwell_schemas.logs import configure_logging
@@ -172,7 +172,7 @@ def _pages(store: Store, addresses: Sequence[str]) -> Iterator[Figure]:
         ]
         works.append(partial(store.query, _PLAIN[plain], {"project": project}))
         costs += [partial(processor_seconds, work) for work in works]
-    taken = iter(cost * 1_000 for cost in least(costs, _ROUNDS))
+    taken = iter(cost * 1_000 for cost in lower_quartiles(costs, _ROUNDS))
     for name in _PAGES:
         first, known, plain_cost = (next(taken) for _ in range(3))
         for knowledge, cost in (("", first), (", runs known", known)):
