@@ -151,6 +151,8 @@ class MetricTracker:
         """Return a key's summary, given its last value; LEFT_OUT if it has none."""
         tracked = self._summaries.get(fold_key(key))
         if tracked is not None and tracked.seen:
+            # A definition that came after the key's last row applies, too.
+            tracked.definition = self._definition(key)
             return tracked.result()
         # Logged before it was defined: the figures of those values are unknown here, and known to the service.
         return LEFT_OUT if "none" in self._definition(key).summary else last

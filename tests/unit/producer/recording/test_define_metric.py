@@ -163,3 +163,15 @@ def test_an_array_under_a_defined_metric_is_logged_as_any_other_value(run: stepw
     run.log({"loss": 3.0})
     assert run.summary["loss"] == {"max": 3.0}
     assert logged(run)["epoch"] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("text", [{}, {"note": ["slow"]}], ids=["packed", "slow"])
+def test_a_definition_applies_to_what_was_logged_before_it(run: stepwell.Run, text: dict[str, Any]) -> None:
+    run.define_metric("loss", summary="min")
+    run.log({"loss": 2.0, **text})
+    run.define_metric("Loss", summary="max")
+    assert run.summary["loss"] == {"min": 2.0, "max": 2.0}
+    del run.summary["loss"]
+    assert "loss" not in run.summary
+    run.define_metric("loss", summary="copy")
+    assert run.summary["loss"] == 2.0
