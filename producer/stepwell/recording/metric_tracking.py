@@ -174,8 +174,8 @@ def is_number(value: Any) -> bool:
 
 
 def to_python_scalar(value: Any) -> Any:
-    """Return a numpy scalar as a Python one; types wider than float64 are rounded to it. Arrays are returned as given."""
-    if not hasattr(value, "item") or getattr(value, "ndim", 0):
+    """Return a numpy scalar as a Python one; types wider than float64 are rounded to it. Arrays stay arrays."""
+    if not hasattr(value, "item") or getattr(value, "ndim", None):
         return value
     item = value.item()
     return float(item) if hasattr(item, "item") else item
