@@ -217,13 +217,18 @@ def make_settings(
     defaults: Mapping[str, Any] | None = None,
     transport: str | None = None,
 ) -> ProducerSettings:
-    """Return the settings of a run: arguments of `init()` override the environment. Raises: SettingsError.
+    """Return the settings of a run: arguments of `init()` override the environment.
 
     Args:
         given: the argument `settings`.
         folder, transport: arguments of their own, which override `given`.
         defaults: values, already valid, of settings that none of these has.
+
+    Raises:
+        SettingsError: for an invalid setting. TypeError: if `given` holds no settings.
     """
+    if not isinstance(given, ProducerSettings | Mapping | None):
+        raise TypeError(f"settings must be Settings or a dict of them, not {type(given).__name__}")
     over: dict[str, Any] = {} if folder is None else {"dir": Path(folder)}
     if transport is not None:
         if transport not in get_args(Transport):

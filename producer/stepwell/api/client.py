@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, time
 from typing import Any, Final
 
 from stepwell.api.compat import API_ATTRIBUTES, API_CALLS, missing_name
@@ -14,6 +15,7 @@ from stepwell.api.projects import Project
 from stepwell.api.run import PAGE_RUNS, ApiRun
 from stepwell.api.runs import Runs
 from stepwell.settings import ProducerSettings
+from stepwell.values.metadata import metadata_value
 from stepwell_schemas.rules.identifiers import RunPath
 
 _TIMEOUT_SECONDS: Final = 60.0
@@ -26,14 +28,22 @@ class Api(ApiHttp):
 
     def __init__(
         self,
-        base_url: str | None = None,
+        base_url: str | Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         api_key: str | None = None,
     ) -> None:
-        given = dict(overrides or {})
+        """Read the settings; nothing is requested. Raises: SettingsError.
+
+        Args:
+            base_url: the URL of the service; or `overrides`, which is wandb's first argument.
+            overrides: `entity` and `project` of paths that name none, `base_url`.
+            timeout: seconds to wait for an answer.
+        """
+        first = {} if base_url is None else {"base_url": base_url} if isinstance(base_url, str) else base_url
+        given = {**(overrides or {}), **first}
         # With its URL: the key that was kept for one service is not sent to another.
-        url = base_url or given.get("base_url")
+        url = given.get("base_url")
         settings = ProducerSettings(**({"base_url": str(url)} if url else {}))
         key = api_key or settings.api_key.get_secret_value()
         super().__init__(settings.base_url, key, timeout or _TIMEOUT_SECONDS)
@@ -99,7 +109,7 @@ class Api(ApiHttp):
         """
         del include_sweeps, lazy
         address = project_url(*parse_project_path(path or self.default_project, self.base_url, self.default_entity))
-        text = filters if isinstance(filters, str) or filters is None else json.dumps(filters)
+        text = filters if isinstance(filters, str) or filters is None else json.dumps(filters, default=_filter_value)
         parameters = {
             "filter": text or None,
             "order": (order or "created_at").removeprefix("+"),
@@ -114,3 +124,11 @@ class Api(ApiHttp):
             return ApiRun(self, RunPath(info["entity"], info["project"], info["run_id"]), info)
 
         return Runs(page, build)
+
+
+def _filter_value(value: Any) -> Any:
+    """Return a value of a filter in JSON's types: times as texts, scalars of numpy as numbers. Raises: TypeError."""
+    ready = metadata_value(value)
+    if isinstance(value, date | time) or (hasattr(value, "item") and not isinstance(ready, str)):
+        return ready
+    raise TypeError(f"filters: values of type {type(value).__name__} can't be compared; write a text or a number")

@@ -21,6 +21,7 @@ from stepwell_schemas.limits import TEXT_MAX_BYTES
 
 _ERRORS: Final[Mapping[int, type[ApiError]]] = {401: AuthenticationError, 404: RunNotFoundError}
 _MEDIA: Final = "urn:stepwell:problem:media-"
+_VALUE_CHARS: Final = 200
 _UNKNOWN_KEY: Final = "urn:stepwell:problem:unknown-key"
 
 
@@ -68,7 +69,7 @@ class ApiHttp:
             response = self._client().get(url, params=given)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from error
-        _check(response)
+        check_response(response)
         return response.json()
 
     def send(self, method: str, address: str, body: Any = None, **parameters: Any) -> Any:
@@ -79,7 +80,7 @@ class ApiHttp:
             response = self._client().request(method, url, json=body, params=given)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from error
-        _check(response)
+        check_response(response)
         return response.json()
 
     def lines(self, address: str, **parameters: Any) -> Iterator[dict[str, Any]]:
@@ -120,7 +121,7 @@ class ApiHttp:
             with self._client().stream("GET", url, params=given, headers={"Accept": accepted}) as response:
                 if response.is_error:
                     response.read()
-                _check(response)
+                check_response(response)
                 yield response
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from error
@@ -139,7 +140,16 @@ def ndjson_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-def _check(response: httpx.Response) -> None:
+def _describe(error: Mapping[str, Any]) -> str:
+    """Return an entry of a problem document's `errors` as a sentence: field, value, rule, remedy."""
+    value = json.dumps(error.get("value"), ensure_ascii=False)
+    shown = value if len(value) <= _VALUE_CHARS else f"{value[:_VALUE_CHARS]}…"
+    remedy = error.get("remedy")
+    return f"{error['field']} {shown}: {error.get('rule', '')}" + (f"; {remedy}" if remedy else "")
+
+
+def check_response(response: httpx.Response) -> None:
+    """Raise the error that a response reports, if it does. Raises: ApiError, RunNotFoundError."""
     if not response.is_error:
         return
     missing, unknown_keys = "", []
@@ -148,8 +158,7 @@ def _check(response: httpx.Response) -> None:
         if problem.get("type") == _UNKNOWN_KEY:
             unknown_keys = list(map(str, problem["unknown_keys"]))
         missing = str(problem.get("type", "")).partition(_MEDIA)[2]
-        words = str(problem.get("detail") or problem.get("title"))
-        words += "".join(f"; {error['field']}: {error.get('rule', '')}" for error in problem.get("errors", ()))
+        words = "; ".join(map(_describe, problem.get("errors", ()))) or str(problem.get("detail") or problem["title"])
     except (ValueError, AttributeError, TypeError, KeyError):
         words = response.text[:200]
     if missing:

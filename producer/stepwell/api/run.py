@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from stepwell.media.table import Table
 
 PAGE_RUNS: Final = 50
+_STREAMS: Final = {"events": "system"}
+"""wandb's names of streams."""
 
 
 class ApiRun(RunInfo):
@@ -62,7 +64,8 @@ class ApiRun(RunInfo):
 
         Args:
             keys: a metric, or several; default: all of the stream. x_axis: the first column.
-            stream: `default`, the run's own rows; `system`, its system metrics; `console`, its console output.
+            stream: `default`, the run's own rows; `system` (wandb's `events`), its system metrics; `console`, its
+                console output.
             interpolate: `linear` or `last`: return rows of all steps that have any of the keys, with missing values
                 filled in; `_interpolated` lists the filled keys of each row. docs/reading.md has the rules.
             writer: a writer's name, several, or `*`; default: the primary writer of each key. If several of them logged
@@ -71,7 +74,7 @@ class ApiRun(RunInfo):
         listed = list_names(keys)
         columns = None if listed is None else [*listed, *([] if x_axis.startswith("_") else [x_axis])]
         address = run_url(self.run_path, "history")
-        parameters = {"stream": stream, "interpolate": interpolate, "writer": writer}
+        parameters = {"stream": _STREAMS.get(stream, stream), "interpolate": interpolate, "writer": writer}
         body = self._api.get(address, samples=samples, key=columns, **parameters, **EXACT)
         self._report_unknown(body["unknown_keys"])
         if "raw_from" in body:
@@ -100,7 +103,8 @@ class ApiRun(RunInfo):
         listed = list_names(keys) or None
         given = None if listed is None else [key for key in listed if not key.startswith("_")]
         address = run_url(self.run_path, "scan")
-        parameters = {"min_step": min_step, "max_step": max_step, "stream": stream, "writer": writer}
+        parameters = {"min_step": min_step, "max_step": max_step, "writer": writer}
+        parameters |= {"stream": _STREAMS.get(stream, stream)}
         lines = self._api.lines(address, key=given, page_size=page_size, **parameters, **EXACT)
         try:
             for line in lines:

@@ -69,6 +69,9 @@ class Runs(Sequence[ApiRun]):
     def __repr__(self) -> str:
         return f"<Runs {self._total}>"
 
+    def upgrade_to_full(self) -> None:
+        """Do nothing: config and summary of a run are read when they are used."""
+
     def histories(
         self,
         samples: int = 500,

@@ -52,6 +52,12 @@ def report_part(keep: Keep, rule: str) -> None:
     getattr(keep, "report", notify)(rule)
 
 
+def name_keep(keep: Keep, key: str) -> Keep:
+    """Return `keep` for the value of a key, which its reports name, if there is one and `keep` has reports."""
+    named: Callable[[str], Keep] | None = getattr(keep, "for_key", None)
+    return named(key) if named is not None and key else keep
+
+
 def file_reference(keep: Keep, data: bytes, content_type: str) -> dict[str, Any]:
     """Store one file and return the reference to it. Raises: UnstorableError, NoRoomError."""
     return {"sha256": keep(data, content_type), "size": len(data), "content_type": content_type}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -11,24 +12,38 @@ from typing import Final
 from stepwell.errors import NoRoomError, UnstorableError
 from stepwell.journal.format import MEDIA_HEAD, TAG, TAG_MEDIA
 from stepwell.journal.journal import Journal
-from stepwell.terminal import notify
 from stepwell_schemas.limits import KIB, MEDIA_CHUNK_BYTES
 
 _HEAD_MAX_BYTES: Final = KIB
 
 
 class MediaFiles:
-    """The media files of one journal: a thread-safe `Keep`; `report` receives the rules that parts of values break."""
+    """The media files of one journal: a thread-safe `Keep`.
 
-    def __init__(self, journal: Journal, max_bytes: int, report: Callable[[str], None] = notify) -> None:
+    Args:
+        on_part: receives the key of a value of which a part is not stored, "" if it has none, and the rule.
+    """
+
+    def __init__(self, journal: Journal, max_bytes: int, on_part: Callable[[str, str], None]) -> None:
         self._journal = journal
         self.max_bytes = max_bytes
-        self.report = report
+        self._on_part = on_part
+        self._key = ""
         self._kept: set[str] = set()
 
     def for_journal(self, journal: Journal) -> MediaFiles:
         """Return a new instance with the same limit for another journal."""
-        return MediaFiles(journal, self.max_bytes, self.report)
+        return MediaFiles(journal, self.max_bytes, self._on_part)
+
+    def for_key(self, key: str) -> MediaFiles:
+        """Return an instance that stores the same files, and reports parts of the value of a key."""
+        named = copy.copy(self)
+        named._key = key
+        return named
+
+    def report(self, rule: str) -> None:
+        """Report a part of a value that is not stored."""
+        self._on_part(self._key, rule)
 
     def __call__(self, data: bytes, content_type: str) -> str:
         """Write a file to the journal, unless it is there already, and return its SHA-256.

@@ -73,7 +73,7 @@ class _Flattening:
                 self._add_nested(key, value, cells)
                 return
             check_key(key)
-            cells[key] = media_cell(value, self._keep) or to_cell(value)
+            cells[key] = media_cell(value, self._keep, key) or to_cell(value)
         except (NoRoomError, _TooManyMetricsError):
             raise
         except KeyRuleError as error:

@@ -34,17 +34,22 @@ def to_logged_value(kept: Any) -> Any:
 
 
 def newest_values(json_values: Mapping[str, NumberedValue], layouts: Iterable[Layout]) -> dict[str, NumberedValue]:
-    """Return each key's newest value: of its rows that were written as JSON, and of those of all layouts."""
+    """Return each key's newest value: of its rows that were written as JSON, and of those of all layouts.
+
+    Older values come first. Those of one record are in the order of its call, as in `json_values`.
+    """
     newest = dict(json_values)
     for layout in layouts:
         for key, value in zip(layout.keys, layout.last_values or (), strict=False):
             if key not in newest or newest[key][0] < layout.newest:
+                # At the end: the value of a key keeps no place of an earlier row.
+                newest.pop(key, None)
                 newest[key] = (layout.newest, value)
-    return newest
+    return dict(sorted(newest.items(), key=lambda item: item[1][0]))
 
 
 def newest_by_name(values: Mapping[str, NumberedValue], name: Callable[[str], str]) -> dict[str, Any]:
-    """Return the newest value of the keys that share a name, by name."""
+    """Return the newest value of the keys that share a name, by name; of one record, the later one of the call."""
     last: dict[str, NumberedValue] = {}
     for key, numbered in values.items():
         shown = name(key)

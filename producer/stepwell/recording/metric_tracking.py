@@ -151,6 +151,8 @@ class MetricTracker:
         """Return a key's summary, given its last value; LEFT_OUT if it has none."""
         tracked = self._summaries.get(fold_key(key))
         if tracked is not None and tracked.seen:
+            # A definition that came after the key's last row applies, too.
+            tracked.definition = self._definition(key)
             return tracked.result()
         # Logged before it was defined: the figures of those values are unknown here, and known to the service.
         return LEFT_OUT if "none" in self._definition(key).summary else last
@@ -172,8 +174,8 @@ def is_number(value: Any) -> bool:
 
 
 def to_python_scalar(value: Any) -> Any:
-    """Return a numpy scalar as a Python one; types wider than float64 are rounded to it."""
-    if not hasattr(value, "item"):
+    """Return a numpy scalar as a Python one; types wider than float64 are rounded to it. Arrays stay arrays."""
+    if not hasattr(value, "item") or getattr(value, "ndim", None):
         return value
     item = value.item()
     return float(item) if hasattr(item, "item") else item

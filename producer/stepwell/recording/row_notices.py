@@ -24,13 +24,14 @@ class RowNotices:
     def reject(self, key: str, kind: str, rule: str) -> None:
         """Count a value of a type that breaks a rule."""
         self.rejected += 1
-        shown = key if len(key) <= 80 else f"{key[:80]}…"
+        shown = _shorten(key)
         self.warn(f"{shown} {kind}", f"{self.label}: {shown!r} ({kind}) is not stored: {rule}")
 
-    def reject_part(self, rule: str) -> None:
-        """Count a part of a media value that breaks a rule."""
+    def reject_part(self, key: str, rule: str) -> None:
+        """Count a part of a media value that breaks a rule; `key` is "" for one of the summary."""
         self.rejected += 1
-        self.warn(rule, f"{self.label}: a part of a media value is not stored: {rule}")
+        value = repr(_shorten(key)) if key else "a value of the summary"
+        self.warn(f"{value} {rule}", f"{self.label}: a part of {value} is not stored: {rule}")
 
     def first_spelling(self, key: str) -> str:
         """Return the spelling in which a key was first given, which is this one for a new key."""
@@ -50,3 +51,7 @@ class RowNotices:
         if about not in self._warned:
             self._warned.add(about)
             notify(message)
+
+
+def _shorten(key: str) -> str:
+    return key if len(key) <= 80 else f"{key[:80]}…"

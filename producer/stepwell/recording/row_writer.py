@@ -215,6 +215,8 @@ class RowWriter(StepCounter):
         if not self.journal.append_json(TAG_ROW, {"t": now, "s": asked, "c": code, "d": cells}, intent):
             return False
         for key, (kind, value) in cells.items():
+            # Two spellings of a metric are in the order of the call: see `newest_values`.
+            self._json_values.pop(key, None)
             self._json_values[key] = (number, value if kind in PLAIN_KINDS else JsonText(value))
         self._json_points += len(cells)
         self._apply(intent)

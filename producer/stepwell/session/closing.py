@@ -24,7 +24,8 @@ def close_session(
     journal, delivery = output
     delivery.remove_recovered()
     delivered = journal.acknowledged.sequence
-    pending = journal.sequence - delivered
+    disabled = spec.mode == "disabled"
+    pending = 0 if disabled else journal.sequence - delivered
     error = delivery.error or journal.problem
     if journal.deleted:
         error = error or "the journal was deleted during the run"
@@ -50,7 +51,7 @@ def close_session(
         delivered=delivered,
         pending=pending,
         stored=status.points,
-        stored_note=status.note,
+        stored_note="nothing, since the run is disabled" if disabled else status.note,
         conflicts=rows.conflicts if status.points is None else status.conflicts,
         dead_letters=status.dead_letters,
         rejected=rows.rejected,

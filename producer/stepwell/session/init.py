@@ -38,10 +38,15 @@ if TYPE_CHECKING:
 _ID_ALPHABET: Final = string.ascii_lowercase + string.digits
 _ID_CHARS: Final = 8
 _KEEP_REINIT: Final = {"return_previous", False}
+_REINIT: Final = (None, True, "default", "finish_previous", "create_new", *_KEEP_REINIT)
 
 
 def start_run(arguments: Mapping[str, Any], settings: ProducerSettings, reinit: Any, resume: Any) -> Run:
     """Start a run, and make it the current one. Raises: IdentifierError, ResumeError, JournalError, SettingsError."""
+    if reinit not in _REINIT:
+        raise SettingsError(
+            f"reinit {reinit!r}: must be finish_previous, return_previous, create_new, default, True or False"
+        )
     earlier = current_run()
     if earlier is not None and reinit in _KEEP_REINIT and reinit is not None:
         return earlier

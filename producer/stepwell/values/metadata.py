@@ -30,9 +30,9 @@ def parse_text(field: str, value: Any) -> str:
 
 
 def parse_tags(values: Any) -> tuple[str, ...]:
-    """Return tags; a single text is one tag. Raises: SettingsError if one is too long."""
+    """Return tags, each once; a single text is one tag, an empty one none. Raises: SettingsError if one is too long."""
     given: Iterable[Any] = (values,) if isinstance(values, str) else values or ()
-    return tuple(parse_text("tag", tag) for tag in given)
+    return tuple(tag for tag in dict.fromkeys(parse_text("tag", tag) for tag in given) if tag)
 
 
 def metadata_value(value: Any) -> Any:

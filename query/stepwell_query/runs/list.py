@@ -20,8 +20,9 @@ from stepwell_query.runs.filters.ast import FilterError, Node, Ref, Source, term
 from stepwell_query.runs.filters.parser import format_ref
 from stepwell_query.runs.filters.summary_paths import Facts, metric_keys
 from stepwell_query.runs.filters.to_sql import condition
+from stepwell_query.runs.filters.validation import without_value
 from stepwell_query.runs.known_details import KnownDetails
-from stepwell_query.runs.list_facts import find_unknown, read_facts
+from stepwell_query.runs.list_facts import choose_known, find_unknown, read_facts
 from stepwell_query.runs.list_query import RunStatement
 from stepwell_query.runs.ordering import Order, SortKey, read_cursor, write_cursor
 from stepwell_query.runs.paths import MISSING, select_paths, value_at_path
@@ -110,9 +111,10 @@ def read_runs(
     """
     last = None if request.cursor is None else read_cursor(request.cursor, request.order)
     refs = [term.ref for term in terms(request.filter)] if request.filter is not None else []
-    refs += [request.order.by, *(request.columns or ())]
+    refs += [request.order.by, without_value(request.order.by), *(request.columns or ())]
     facts = read_facts(store, entity, project, refs)
-    page = find_runs(store, entity, project, request, last, facts)
+    order = replace(request.order, by=choose_known(request.order.by, facts))
+    page = find_runs(store, entity, project, replace(request, order=order), last, facts)
     if not page.keys:
         check_project(store, entity, project)
     keys = _metric_keys(request.columns, facts)

@@ -10,6 +10,7 @@ from typing import Final
 from stepwell_query.catalog.conditions import OF_PROJECT
 from stepwell_query.runs.filters.ast import Ref, Source
 from stepwell_query.runs.filters.summary_paths import Facts, find_candidates, metric_keys
+from stepwell_query.runs.filters.validation import without_value
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.keys import fold_key
 
@@ -52,8 +53,18 @@ def read_facts(store: Store, entity: str, project: str, refs: Iterable[Ref]) -> 
 
 
 def find_unknown(refs: Iterable[Ref], facts: Facts) -> list[Ref]:
-    """Return the references to a config or summary that no run of the project has, each once."""
-    return [ref for ref in dict.fromkeys(refs) if not _is_known(ref, facts)]
+    """Return the references to a config or summary that no run of the project has, each once.
+
+    Of `config.KEY.value` and `config.KEY`, one is enough, if both are among the references: see `without_value`.
+    """
+    given = dict.fromkeys(refs)
+    known = {without_value(ref) for ref in given if _is_known(ref, facts)}
+    return [ref for ref in given if without_value(ref) not in known]
+
+
+def choose_known(ref: Ref, facts: Facts) -> Ref:
+    """Return `config.KEY` for `config.KEY.value` if no run of the project has the latter; see `without_value`."""
+    return ref if _is_known(ref, facts) else without_value(ref)
 
 
 def _is_known(ref: Ref, facts: Facts) -> bool:

@@ -103,6 +103,8 @@ def _from_pydantic(entry: dict[str, Any]) -> FieldError:
             remedy = f"send more than {context['gt']}"
         case "less_than_equal":
             remedy = f"send at most {context['le']}"
+        case "less_than":
+            remedy = f"send less than {context['lt']}"
         case "literal_error" | "enum":
             remedy = f"send one of {context['expected']}"
         case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":

@@ -49,7 +49,7 @@ def runs(chdb_store: Store) -> Runs:
         run, values = path(f"run {number}"), noisy(len(own), number)
         writer = RunWriter(chdb_store, run).document(
             config={"lr": [0.1, 0.01][number % 2], "model": {"depth": number // 3}},
-            tags=[["a"], ["b"], ["a", "b"], [], [], []][number],
+            tags=[["a", "a"], ["b"], ["a", "b"], [], [], []][number],
             run_group="first" if number < 2 else "",
         )
         writer.numbers("loss", own, values)

@@ -382,6 +382,18 @@ def test_keys_that_no_run_has_are_named(runs: Store) -> None:
 
 
 @pytest.mark.one_dsn
+def test_a_config_key_of_wandb_that_is_found_without_its_value_is_known(runs: Store) -> None:
+    asked = RunsQuery(filter='{"config.lr.value": 1, "config.typo.value": {"$exists": false}}').request()
+    page = read_runs(runs, "me", "digits", asked)
+    assert ([info["run_id"] for info in page["runs"]], page["total"]) == (["r1"], 1)
+    assert page["unknown_keys"] == ["config.typo.value", "config.typo"]
+    for minus in ("", "-"):
+        assert paged(runs, f"{minus}config.lr.value") == paged(runs, f"{minus}config.lr")
+    asked = RunsQuery(order="-config.lr.value").request()
+    assert read_runs(runs, "me", "digits", asked)["unknown_keys"] == []
+
+
+@pytest.mark.one_dsn
 def test_a_list_shows_the_columns_that_are_asked_for(runs: Store) -> None:
     names = ["config.opt.name", "summary.LOSS.min", format_ref(Ref(Source.CONFIG, ODD)), "summary.acc", "config.lr"]
     with_columns = RunsQuery(order="run_id", columns=names).request()

@@ -27,7 +27,7 @@ from stepwell_query.runs.filters.ast import (
     Value,
     terms,
 )
-from stepwell_query.runs.filters.validation import TermError, check_term, resolve_name
+from stepwell_query.runs.filters.validation import TermError, check_term, resolve_name, without_value
 
 _SIGNS: Final[dict[str, Sign]] = {"$eq": "=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _OPERATORS: Final = (*_SIGNS, "$ne", "$in", "$nin", "$all", "$exists", "$regex", "$not")
@@ -92,9 +92,7 @@ def _refs(name: str) -> tuple[Ref, ...]:
     ref = resolve_name(root, path or None)
     if name == "name":
         return (ref, resolve_name("run_id", None))
-    if root == "config" and path.endswith(".value"):
-        return (ref, resolve_name(root, path.removesuffix(".value")))
-    return (ref,)
+    return tuple(dict.fromkeys((ref, without_value(ref))))
 
 
 def _conditions(name: str, refs: tuple[Ref, ...], condition: Mapping[str, Any], depth: int) -> Node:

@@ -12,6 +12,10 @@ ORDERED: Final = frozenset({"<", "<=", ">", ">="})
 
 
 _DOCUMENTS: Final = {"config": Source.CONFIG, "summary": Source.SUMMARY, "summary_metrics": Source.SUMMARY}
+_WANDBS_SUMMARY: Final = {"_step": "last_step", "_runtime": "duration", "_timestamp": "last_activity"}
+"""Members that wandb adds to each run's summary, and the fields that have their content."""
+
+_VALUE: Final = ".value"
 
 
 class TermError(Exception):
@@ -28,6 +32,8 @@ def resolve_name(root: str, path: str | None) -> Ref:
     if root in _DOCUMENTS:
         if not path:
             raise TermError(f"{root} needs a key", f"write {root}.KEY, for example {root}.lr")
+        if root == "summary_metrics" and path in _WANDBS_SUMMARY:
+            return Ref(Source.FIELD, _WANDBS_SUMMARY[path])
         return Ref(_DOCUMENTS[root], path)
     field = find_field(root)
     if field is None:
@@ -36,6 +42,13 @@ def resolve_name(root: str, path: str | None) -> Ref:
     if path is not None:
         raise TermError(f"{root} has no keys", f"write {root} alone")
     return Ref(Source.FIELD, field.name)
+
+
+def without_value(ref: Ref) -> Ref:
+    """Return `config.KEY` for `config.KEY.value`, as scripts for wandb write it, and other references as they are."""
+    if ref.source is Source.CONFIG and ref.name.endswith(_VALUE):
+        return Ref(Source.CONFIG, ref.name.removesuffix(_VALUE))
+    return ref
 
 
 def check_term(term: Term) -> Term:

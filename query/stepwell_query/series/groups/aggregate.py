@@ -117,14 +117,15 @@ def _moments(values: Float64s, starts: Int64s, runs: Int64s) -> tuple[Float64s, 
 
 
 def group_values(values: Sequence[Sequence[Any]]) -> tuple[list[Any], list[list[int]]]:
-    """Return the distinct values of all members, sorted, and the indexes of each member's values among them.
+    """Return the distinct values of all members, sorted, and the indexes of each member's values among them, each once.
 
     Numbers come first, then strings, then other values by their JSON, and None last.
     """
     texts = {_json(value): value for own in values for value in own}
     ordered = sorted(texts, key=lambda text: _rank(texts[text], text))
     places = {text: index for index, text in enumerate(ordered)}
-    return [texts[text] for text in ordered], [[places[_json(value)] for value in own] for own in values]
+    # A member with a tag twice counts once.
+    return [texts[text] for text in ordered], [list({places[_json(value)]: None for value in own}) for own in values]
 
 
 def _json(value: Any) -> str:

@@ -7,13 +7,17 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any, Final
 
+import httpx
+import numpy as np
 import pytest
 from wandb.apis import public
 
 from stepwell.api import run as run_module
 from stepwell.api.client import Api
+from stepwell.api.http import check_response
 from stepwell.api.run import ApiRun
 from stepwell.api.runs import Runs
 from stepwell.errors import ApiError, UnknownKeyError, UnsupportedError
@@ -90,7 +94,7 @@ def notices(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 _INTERNAL: Final = {
-    *("more", "cursor", "convert_objects", "update_variables", "last_response", "upgrade_to_full"),
+    *("more", "cursor", "convert_objects", "update_variables", "last_response"),
     *("snake_to_camel", "user_agent"),
 }
 """Names by which wandb reads the pages of its lists, and its server."""
@@ -216,6 +220,37 @@ def test_attributes_have_wandb_s_names_and_spellings(run: ApiRun) -> None:
     assert "/".join(run.path) == "me/digits/one"
     assert not hasattr(run, "user")
     assert copy.deepcopy(run).info == INFO
+
+
+def test_the_first_argument_may_be_wandb_s_overrides() -> None:
+    api = Api({"entity": "you", "project": "digits", "base_url": "http://host:1/"})
+    assert (api.default_entity, api.default_project, api.base_url) == ("you", "digits", "http://host:1")
+    assert Api("http://host:1", {"base_url": "http://host:2"}).base_url == "http://host:1"
+
+
+def test_events_is_the_stream_of_system_metrics(api: CannedApi, run: ApiRun) -> None:
+    run.history(keys="loss", stream="events", pandas=False)
+    list(run.scan_history("loss", stream="events"))
+    assert [parameters["stream"] for _, parameters in api.requests[1:]] == ["system", "system"]
+
+
+def test_a_filter_takes_times_and_scalars(api: CannedApi) -> None:
+    after, rate, steps = datetime(2026, 1, 31, tzinfo=UTC), np.float32(0.5), [np.int64(3), np.bool_(True)]
+    api.runs("me/digits", {"created_at": {"$gt": after}, "config.lr": rate, "config.steps": {"$in": steps}})
+    assert json.loads(api.requests[-1][1]["filter"]) == {
+        "created_at": {"$gt": "2026-01-31T00:00:00+00:00"}, "config.lr": 0.5, "config.steps": {"$in": [3, True]}
+    }  # fmt: skip
+    with pytest.raises(TypeError, match="filters: values of type set"):
+        api.runs("me/digits", {"tags": {"$in": {"a"}}})
+
+
+def test_an_error_of_a_parameter_names_field_value_rule_and_remedy() -> None:
+    entry = {"field": "samples", "value": "1", "rule": "must be at least 2", "remedy": "send at least 2"}
+    problem = {"title": "Invalid parameter", "detail": "samples: must be at least 2", "errors": [entry]}
+    response = httpx.Response(422, json=problem, request=httpx.Request("GET", "http://host:1/runs"))
+    with pytest.raises(ApiError) as caught:
+        check_response(response)
+    assert str(caught.value) == '422 from http://host:1/runs: samples "1": must be at least 2; send at least 2'
 
 
 def test_one_key_is_a_list_of_one(api: CannedApi, run: ApiRun) -> None:

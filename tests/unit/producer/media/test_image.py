@@ -293,8 +293,12 @@ def test_a_part_that_is_not_stored_is_counted(tmp_path: Path, capfd: pytest.Capt
     with stepwell.init(mode="offline", dir=tmp_path, settings={"quiet": True}) as run:
         for _ in range(3):
             run.log({"i": stepwell.Image(RGB, masks={"m": {"mask_data": np.array([[256]])}})})
-        assert run.finish().rejected == 3
-    assert capfd.readouterr().err.count("'m'") == 1
+        run.log({"table": stepwell.Table(columns=["i"], data=[[stepwell.Image(RGB, masks={"m": {}})]])})
+        assert run.finish().rejected == 4
+    lines = [line.partition(": mask 'm'")[0] for line in capfd.readouterr().err.splitlines()]
+    assert [line.partition(": ")[2].partition("is not")[0] for line in lines] == [
+        f"{run.id}: a part of 'i' ", f"{run.id}: a part of 'table' "
+    ]  # fmt: skip
 
 
 def test_a_vanished_path_is_named(tmp_path: Path) -> None:

@@ -152,3 +152,26 @@ def test_a_name_that_cannot_be_is_refused(run: stepwell.Run) -> None:
         run.define_metric("a", goal="more")
     with pytest.raises(stepwell.KeyRuleError):
         run.define_metric("")
+
+
+@pytest.mark.parametrize("array", [np.arange(3), np.zeros((0, 2)), np.eye(2)])
+def test_an_array_under_a_defined_metric_is_logged_as_any_other_value(run: stepwell.Run, array: np.ndarray) -> None:
+    run.define_metric("*", step_metric="epoch", summary="max")
+    run.log({"epoch": 1, "loss": 2.0})
+    run.log({"epoch": array, "loss": array})
+    assert np.array_equal(run.summary["loss"], array)
+    run.log({"loss": 3.0})
+    assert run.summary["loss"] == {"max": 3.0}
+    assert logged(run)["epoch"] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("text", [{}, {"note": ["slow"]}], ids=["packed", "slow"])
+def test_a_definition_applies_to_what_was_logged_before_it(run: stepwell.Run, text: dict[str, Any]) -> None:
+    run.define_metric("loss", summary="min")
+    run.log({"loss": 2.0, **text})
+    run.define_metric("Loss", summary="max")
+    assert run.summary["loss"] == {"min": 2.0, "max": 2.0}
+    del run.summary["loss"]
+    assert "loss" not in run.summary
+    run.define_metric("loss", summary="copy")
+    assert run.summary["loss"] == 2.0

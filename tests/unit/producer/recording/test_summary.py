@@ -116,3 +116,14 @@ def test_a_logged_metric_is_hidden_until_it_is_defined_otherwise(run: stepwell.R
         ("none", "epoch"),
         ("copy", "epoch"),
     ]
+
+
+@pytest.mark.parametrize("text", [{}, {"note": "slow"}], ids=["packed", "slow"])
+def test_of_two_spellings_in_one_call_the_later_value_is_the_summary(run: stepwell.Run, text: dict[str, str]) -> None:
+    run.log({"loss": 1.0, **text})
+    run.log({"Loss": 2.0, "loss": 3.0, **text})
+    assert run.summary["loss"] == 3.0
+    run.log({"loss": 4.0, "Loss": 5.0, **text})
+    assert run.summary["loss"] == 5.0
+    run.log({"loss": 6.0, **text})
+    assert run.summary["loss"] == 6.0

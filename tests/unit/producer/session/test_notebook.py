@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import stepwell
@@ -150,6 +151,15 @@ def test_a_chart_of_any_numbers(values: list[float], parts: str) -> None:
     assert parts in html
     assert "nan" not in html
     assert ("<svg" in html) == bool(parts)
+
+
+def test_arrays_are_no_points_of_a_curve() -> None:
+    curves = Curves(lambda: 0)
+    curve = curves.curve("weights")
+    assert curve is not None
+    for value in (np.arange(3), np.float32(0.5)):
+        curve.add(value)
+    assert curve.points == [(0, 0.5)]
 
 
 def test_curves_are_bounded() -> None:

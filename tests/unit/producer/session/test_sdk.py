@@ -134,6 +134,24 @@ def test_config_by_attribute_and_item(run: stepwell.Run) -> None:
     assert (run.config["lr"], run.config.depth, run.config.as_dict()) == (0.1, 3, {"lr": 0.1, "depth": 3, "width": 2})
 
 
+def test_a_disabled_run_waits_for_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with stepwell.init(mode="disabled") as run:
+        run.log({"loss": 1.0, "nested": {"a": [1]}})
+    receipt = run.finish()
+    assert (receipt.logged, receipt.pending, receipt.blocked, receipt.journal) == (1, 0, "", None)
+    assert str(receipt).endswith("stored: nothing, since the run is disabled")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [({"reinit": "again"}, "reinit 'again': must be"), ({"settings": 5}, "settings must be .* int")],
+)
+def test_an_argument_that_means_nothing_is_named(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises((stepwell.Error, TypeError), match=words):
+        stepwell.init(mode="disabled", **arguments)
+
+
 def test_a_second_init_finishes_or_returns_the_earlier_run(run: stepwell.Run, tmp_path: Path) -> None:
     assert stepwell.init(mode="offline", dir=tmp_path, reinit="return_previous") is run
     with stepwell.init(mode="disabled") as second:

@@ -64,7 +64,7 @@ def record(tmp_path: Path) -> Callable[..., list[Event]]:
 
 
 def test_describing_texts_may_be_anything(record: Callable[..., list[Event]]) -> None:
-    first = record(name=5, notes=_LONE, group=1.5, job_type=_LONE, tags=["a", 1, _LONE], writer=3)[0]
+    first = record(name=5, notes=_LONE, group=1.5, job_type=_LONE, tags=["a", 1, _LONE, "", "a"], writer=3)[0]
     assert isinstance(first, RunStarted)
     assert (first.display_name, first.notes, first.group, first.writer) == ("5", "\\udcff", "1.5", "3")
     assert first.tags == ["a", "1", "\\udcff"]

@@ -164,6 +164,8 @@ def test_a_name_that_is_written_is_read_again(name: str, source: Source) -> None
         ({"name": "abc"}, "name = 'abc' or run_id = 'abc'"),
         ({"config.lr.value": 1}, "config.lr.value = 1 or config.lr = 1"),
         ({"createdAt": {"$gt": "2026-01-01"}}, "created_at > '2026-01-01'"),
+        ({"summary_metrics._step": {"$gte": 9}}, "last_step >= 9"),
+        ({"summary_metrics._runtime": {"$lt": 60}}, "duration < 60"),
         ({"$nor": [{"config.lr": None}]}, "not config.lr = null"),
     ],
 )

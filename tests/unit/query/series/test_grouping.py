@@ -63,7 +63,7 @@ def expected_groups(rows: list[Any], members: list[tuple[int, int]], shift: int)
 
 
 def test_values_are_sorted_and_equal_ones_are_one() -> None:
-    values, places = group_values([[0.1], [2], ["b"], [2.0], [None], [True], [[1]], ["a", "b"], [-1]])
+    values, places = group_values([[0.1], [2], ["b"], [2.0], [None], [True], [[1]], ["a", "b", "a"], [-1]])
     assert values == [-1, 0.1, 2, "a", "b", [1], True, None]
     assert places == [[1], [2], [4], [2], [7], [6], [5], [3, 4], [0]]
 
