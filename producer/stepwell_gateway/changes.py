@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from stepwell_schemas.events.models import RunDeleted, RunUpdated
+from stepwell_schemas.http.parameters import RequestModel
 from stepwell_schemas.limits import TEXT_MAX_BYTES
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.json_text import JsonTextError, json_members
@@ -31,7 +32,11 @@ def _check_text(text: str) -> str:
 
 def _check_object(values: dict[str, Any]) -> dict[str, Any]:
     try:
-        members = json_members(_object_text(values))
+        text = _object_text(values)
+        text.encode()
+        members = json_members(text)
+    except UnicodeEncodeError:
+        raise ValueError("has a lone surrogate, which is no character") from None
     except (JsonTextError, RecursionError) as error:
         raise ValueError(f"can't be stored: {error}") from None
     for key, text in members.items():
@@ -46,7 +51,7 @@ Object = Annotated[dict[Text, Any], AfterValidator(_check_object)]
 Keys = Annotated[list[Text], Field(max_length=TAGS_MAX)]
 
 
-class RunChange(BaseModel):
+class RunChange(RequestModel):
     """A change of a run; a field that is left out, or null, stays as it is."""
 
     model_config = ConfigDict(extra="forbid")
@@ -65,7 +70,7 @@ class RunChange(BaseModel):
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
-        if all(value is None or value in ({}, []) for value in self.model_dump().values()):
+        if all(value is None or value in ({}, []) for _, value in self):
             raise ValueError("changes nothing; send at least one field")
         return self
 
@@ -89,7 +94,7 @@ class RunChange(BaseModel):
         )
 
 
-class RunsBody(BaseModel):
+class RunsBody(RequestModel):
     """Some runs of a project."""
 
     model_config = ConfigDict(extra="forbid")

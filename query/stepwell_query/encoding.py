@@ -101,7 +101,7 @@ def table_bytes(table: pa.Table, fmt: Format) -> bytes:
             return csv_bytes(table, header=True)
     sink = io.BytesIO()
     if fmt is Format.PARQUET:
-        pyarrow.parquet.write_table(table, sink, compression="zstd")
+        pyarrow.parquet.write_table(_parquet_table(table), sink, compression="zstd")
     else:
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
@@ -120,7 +120,7 @@ def json_lines(rows: list[dict[str, Any]]) -> bytes:
 
 
 def csv_bytes(table: pa.Table, *, header: bool) -> bytes:
-    """Encode a table as CSV; NaN is `nan`, a missing value is empty, nested values are JSON."""
+    """Encode a table as CSV; NaN is `nan`, a missing value is empty, nested values are JSON, bytes are UTF-8."""
     columns = [_csv_column(column) for column in table.columns]
     sink = io.BytesIO()
     options = pyarrow.csv.WriteOptions(include_header=header)
@@ -167,11 +167,36 @@ def _json_value(value: Any) -> Any:
 
 
 def _csv_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_nested(column.type):
+    kind = column.type
+    if pa.types.is_nested(kind):
         return pa.chunked_array(
             [[json_bytes(_json_value(value)).decode() for value in column.to_pylist()]], pa.string()
         )
+    if isinstance(kind, pa.BaseExtensionType) or pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        # UUIDs, JSON, integers of 128 bits and more, states of aggregate functions: Arrow writes none of them as CSV.
+        values = (_json_value(value) for value in column.to_pylist())
+        return pa.chunked_array([[None if value is None else str(value) for value in values]], pa.string())
     return column
+
+
+def _parquet_table(table: pa.Table) -> pa.Table:
+    """Return a table in which columns of types that Parquet lacks (unions, empty structs) are JSON texts."""
+    if _is_parquet(table.schema):
+        return table
+    for index, field in enumerate(table.schema):
+        if not _is_parquet(pa.schema([field])):
+            values = (_json_value(value) for value in table.column(index).to_pylist())
+            texts = [None if value is None else json_bytes(value).decode() for value in values]
+            table = table.set_column(index, field.name, pa.chunked_array([texts], pa.string()))
+    return table
+
+
+def _is_parquet(schema: pa.Schema) -> bool:
+    try:
+        pyarrow.parquet.ParquetWriter(io.BytesIO(), schema).close()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return False
+    return True
 
 
 def _unique(names: list[str]) -> list[str]:

@@ -6,9 +6,8 @@ import asyncio
 import logging
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from stepwell_deploy.clickhouse_server.bounds import Bounds
+from stepwell_schemas.http.pipelines import PipelineProtocol
 
 # uvicorn's own logger belongs to the query service, which runs in the same process.
 _log: Final = logging.getLogger("stepwell.clickhouse_server")
@@ -24,7 +23,7 @@ _ANSWER: Final = (
 )
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(PipelineProtocol):
     """One connection. `bounds` is set on a subclass, since uvicorn makes the instances."""
 
     bounds: Bounds = Bounds()
@@ -95,6 +94,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_head_timer(self) -> None:
         self._stop_head_timer()
+        if self.full:
+            return
         self._head_timer = self.loop.call_later(self.bounds.head_seconds, self._late)
 
     def _stop_head_timer(self) -> None:

@@ -21,7 +21,7 @@ from stepwell_schemas.errors import ExpansionError, FramingError, IdentifierErro
 from stepwell_schemas.events.framing import FRAME_BYTES, MEDIA_TYPE, split_events
 from stepwell_schemas.events.routing import RoutedEvent, route_event
 from stepwell_schemas.http.bodies import close_after
-from stepwell_schemas.http.problems import FieldError, field_error
+from stepwell_schemas.http.problems import SHOWN_ERRORS, FieldError, field_error
 from stepwell_schemas.limits import KIB, REQUEST_EVENTS_MAX
 
 EVENTS_PATH: Final = "/api/v1/events"
@@ -31,7 +31,6 @@ _MEDIA_TYPES: Final = frozenset({MEDIA_TYPE, "application/octet-stream", ""})
 _THREAD_BYTES: Final = 256 * KIB
 """Compressed bytes from which a body is decompressed in a thread: it takes a millisecond or more."""
 
-_SHOWN_ERRORS: Final = 20
 _CUT_REMEDY: Final = "send the request again, in full"
 _EVENT_REMEDY: Final = "send events of a version that the service knows; update the service before its clients"
 
@@ -136,7 +135,7 @@ def _route(payloads: Sequence[bytes]) -> list[RoutedEvent]:
             errors.append(field_error(f"events.{index}.{error.field}", error.value, error.rule, "send a valid name"))
         except UnusableEventError as error:
             errors.append(field_error(f"events.{index}", None, error.detail, _EVENT_REMEDY))
-        if len(errors) == _SHOWN_ERRORS:
+        if len(errors) == SHOWN_ERRORS:
             break
     if errors:
         raise BadEventsError(errors)

@@ -191,6 +191,8 @@ class _Grid:
 
 def exact_digits(table: Values) -> pa.Array:
     """Return the digits of integers that float64 can't represent, null for other numbers."""
+    if table.exact is None:  # `RowReader` reads the digits only where it has met any.
+        return pa.nulls(len(table.step), pa.string())
     return pc.if_else(pc.equal(table.exact, ""), pa.scalar(None, pa.string()), table.exact)
 
 

@@ -14,8 +14,9 @@ from typing import ClassVar, Final
 import uvicorn
 from prometheus_client import Counter
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from stepwell_schemas.http.pipelines import PipelineProtocol
 from stepwell_schemas.http.problem_types import ProblemType
 from stepwell_schemas.http.problems import PROBLEM_TYPE, problem
 from stepwell_schemas.http.tls import ServerCertificate
@@ -30,7 +31,7 @@ _STALLED_MS: Final = 60_000
 """Time after which the kernel closes a connection whose client does not acknowledge data."""
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(PipelineProtocol):
     """uvicorn's HTTP protocol with these limits.
 
     If the limit of connections is reached, a new connection replaces the one that has waited longest for a request:

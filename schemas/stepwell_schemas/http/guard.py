@@ -11,7 +11,7 @@ from fastapi import Response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stepwell_schemas.http.hosts import host_is_allowed, origin_is_own
+from stepwell_schemas.http.hosts import host_is_allowed, origin_is_own, other_port
 from stepwell_schemas.http.problem_types import ProblemType
 from stepwell_schemas.http.problems import field_error, problem
 
@@ -103,19 +103,21 @@ class OriginCheckMiddleware:
     def _foreign(self, scope: Scope, headers: Headers, host: str) -> bool:
         path: str = scope["path"]
         origin = headers.get("origin")
-        if origin is not None and (scope.get("method") not in _SAFE_METHODS or path.endswith(_EVENTS)):
-            return not (origin_is_own(origin, host) or self._known(origin))
         # `same-site` is another port of this host, and thus a page of another program.
         site, mode = headers.get("sec-fetch-site"), headers.get("sec-fetch-mode")
-        return path.startswith(_API) and site in {"cross-site", "same-site"} and mode != "navigate"
+        elsewhere = site in {"cross-site", "same-site"}
+        safe = scope.get("method") in _SAFE_METHODS
+        if origin is not None and (not safe or path.endswith(_EVENTS)):
+            return elsewhere or not (origin_is_own(origin, host) or self._known(origin, host))
+        return elsewhere and path.startswith(_API) and not (safe and mode == "navigate")
 
-    def _known(self, origin: str) -> bool:
+    def _known(self, origin: str, host: str) -> bool:
         """Return True if an origin is a name of the service, for proxies that replace `Host` with their own name."""
-        parts = urlsplit(origin.lower())
         if origin.lower() == self._base:
             return True
+        parts = urlsplit(origin.lower())
         name = parts.hostname or ""
-        return parts.scheme in {"http", "https"} and _is_named(name, self._names)
+        return parts.scheme in {"http", "https"} and _is_named(name, self._names) and not other_port(origin, host)
 
 
 def _is_named(name: str, names: Collection[str]) -> bool:

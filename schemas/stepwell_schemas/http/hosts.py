@@ -39,6 +39,17 @@ def origin_is_own(origin: str, host_header: str) -> bool:
     return bool(separator) and scheme in {"http", "https"} and authority == host_header.lower()
 
 
+def other_port(origin: str, host_header: str) -> bool:
+    """Return True if an `Origin` names another port of the host in `Host`: a page of another program there."""
+    authority = origin.lower().partition("://")[2]
+    found, own = _HOST.fullmatch(authority), _HOST.fullmatch(host_header.lower())
+    if found is None or own is None:
+        return False
+    # A proxy may leave out the port, or have the default one.
+    both = len(authority) > len(found["name"]) and len(host_header) > len(own["name"])
+    return both and found["name"] == own["name"] and authority != host_header.lower()
+
+
 def _is_address(name: str) -> bool:
     try:
         ip_address(name)

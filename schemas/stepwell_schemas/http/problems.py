@@ -5,6 +5,7 @@ They have a stable type, and the field, value, rule and remedy of each error.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -14,11 +15,22 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from stepwell_schemas.errors import GrantError, KeyFieldError, RuleError
+from stepwell_schemas.http.parameters import TOO_MANY_ERRORS
 from stepwell_schemas.http.problem_types import URN, ProblemType
 
 PROBLEM_TYPE: Final = "application/problem+json"
+SHOWN_ERRORS: Final = 20
+"""Entries of a problem's `errors`. A body of 4 MiB can break 300,000 rules; describing them all made 40 MB of an answer
+and kept the event loop busy for 3 seconds."""
+
 _SHOWN_CHARS: Final = 200
+_RULE_CHARS: Final = 2_000
+_SHOWN_ITEMS: Final = 20
 _BODY_REMEDY: Final = "send a JSON object, with the header content-type: application/json"
+
+_shorten: Final = reprlib.Repr()
+_shorten.maxlist = _shorten.maxdict = _SHOWN_ITEMS
+_shorten.maxstring = _shorten.maxother = _shorten.maxlong = _SHOWN_CHARS
 
 FieldError = dict[str, Any]
 
@@ -49,13 +61,20 @@ def problem(
 
 
 def field_error(field: str, value: object, rule: str, remedy: str) -> FieldError:
-    """Return one entry of a problem's `errors`; long values are truncated."""
-    shown = value if isinstance(value, bool | float | int) or value is None else str(value)
-    if isinstance(shown, str) and len(shown) > _SHOWN_CHARS:
-        shown = f"{shown[:_SHOWN_CHARS]}…"
-    elif isinstance(shown, int) and not -(2**63) <= shown < 2**64:
+    """Return one entry of a problem's `errors`; long texts are truncated, since they repeat parts of the request."""
+    shown = value if isinstance(value, bool | float | int) or value is None else _as_text(value)
+    if isinstance(shown, int) and not -(2**63) <= shown < 2**64:
         shown = str(shown)[:_SHOWN_CHARS]
-    return {"field": field, "value": shown, "rule": rule, "remedy": remedy}
+    return {"field": _cut(field, _SHOWN_CHARS), "value": shown, "rule": _cut(rule, _RULE_CHARS), "remedy": remedy}
+
+
+def _as_text(value: object) -> str:
+    # The text of a list or dict of the request would take as long as the request is.
+    return _cut(_shorten.repr(value) if isinstance(value, list | dict) else str(value), _SHOWN_CHARS)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def install_common(app: FastAPI) -> None:
@@ -65,9 +84,10 @@ def install_common(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
 
 
-def bad_parameter(errors: Sequence[FieldError]) -> Response:
-    """Return the problem document of invalid parameters."""
-    detail = "; ".join(f"{error['field']}: {error['rule']}" for error in errors)
+def bad_parameter(errors: Sequence[FieldError], more: int = 0) -> Response:
+    """Return the problem document of invalid parameters; `more` errors are counted and not described."""
+    rules = [f"{error['field']}: {error['rule']}" for error in errors]
+    detail = "; ".join([*rules, f"and {more:,} more"] if more else rules)
     return problem(422, ProblemType.BAD_PARAMETER, "Invalid parameter", detail, errors)
 
 
@@ -81,7 +101,8 @@ async def _on_rule_error(_: Request, error: Exception) -> Response:
 
 async def _on_validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - the handler is registered for this type
-    return bad_parameter([_from_pydantic(entry) for entry in error.errors()])
+    entries = error.errors()
+    return bad_parameter([_from_pydantic(entry) for entry in entries[:SHOWN_ERRORS]], len(entries[SHOWN_ERRORS:]))
 
 
 def _from_pydantic(entry: dict[str, Any]) -> FieldError:
@@ -97,6 +118,8 @@ def _from_pydantic(entry: dict[str, Any]) -> FieldError:
             )
         case "json_invalid":
             return field_error("body", None, f"is not JSON: {context.get('error', '')}", _BODY_REMEDY)
+        case kind if kind == TOO_MANY_ERRORS:
+            remedy = "/docs lists the parameters and their types"
         case "greater_than_equal":
             remedy = f"send at least {context['ge']}"
         case "greater_than":

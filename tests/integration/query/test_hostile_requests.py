@@ -132,6 +132,25 @@ async def test_no_body_breaks_the_service(service: Service) -> None:
     assert attack.failures == []
 
 
+async def test_refusals_are_short_and_quick_however_many_rules_a_body_breaks(service: Service) -> None:
+    # Each of these bodies has 2 to 4 MB and breaks up to a million rules, or has one long name.
+    names = {f"z{number}": 1 for number in range(200_000)}
+    bodies = [json.dumps(names), json.dumps({"z" * 3_000_000: 1})]
+    bodies += [f'{{"{field}": [{"1," * 1_000_000}1]}}' for field in ("runs", "keys", "run_ids", "writer")]
+    bodies += [json.dumps({"keys": ["loss"], "groups": groups}) for groups in (names, {"g": [1] * 9**6})]
+    slow = []
+    for url in POSTED:
+        for body in bodies:
+            began = time.monotonic()
+            answer = await service.client.post(url, content=body, headers={"content-type": "application/json"})
+            seconds = time.monotonic() - began
+            assert answer.status_code == 422
+            assert answer.json()["errors"]
+            if len(answer.content) > 16_384 or seconds > SECONDS / 2:
+                slow.append((url, body[:40], len(answer.content), seconds))
+    assert slow == []
+
+
 async def test_no_path_method_or_header_breaks_the_service(service: Service) -> None:
     attack = Attack(service)
     for part in ("%ff", "%00", "%2e%2e", "%2F", "..", "%F0%9F%9A%80", "a" * 5_000, "%0d%0aset-cookie:x", "-", "~"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import orjson
@@ -221,6 +222,20 @@ async def test_a_key_of_two_kinds_has_both_everywhere(service: Service, run: Run
     assert table.column("big (exact)").to_pylist() == [str(LARGE), None, None, None]
     field = table.schema.field("loss (string)'")
     assert field.metadata == {b"key": b"loss", b"kind": b"string"}
+
+
+@pytest.mark.parametrize("below", ["history", "scan"])
+@pytest.mark.parametrize("more", [{}, {"interpolate": "last"}, {"interpolate": "linear"}], ids=["", "last", "linear"])
+async def test_digits_of_a_run_without_large_integers_are_null(
+    service: Service, run: RunWriter, below: str, more: dict[str, str]
+) -> None:
+    run.numbers("loss", [0, 1, 3], [1.0, float("nan"), 3.0]).numbers("a", [1], [1.0]).strings("text", [1], ["x"])
+    query: dict[str, Any] = {"format": "arrow", "exact": "true"} | (more if below == "history" else {})
+    answer = await service.get(RUN, below, **query)
+    assert answer.status_code == 200, answer.text
+    table = pa.ipc.open_stream(io.BytesIO(answer.content)).read_all()
+    assert table.column_names[3:8] == ["a", "loss", "text", "a (exact)", "loss (exact)"]
+    assert table.column("loss (exact)").to_pylist() == table.column("a (exact)").to_pylist() == [None] * 3
 
 
 @pytest.mark.both_dsns

@@ -288,6 +288,36 @@ async def test_other_formats(service: Service) -> None:
     assert ndjson.text.splitlines()[1] == '{"key":"loss","step":1,"value":"NaN"}'
 
 
+ODD_VALUES = (
+    "generateUUIDv4()", "toInt128(-2)", "toUInt256('1')", "toBFloat16(1.5)", "toFixedString('ab', 5)", "sumState(1)",
+    "unhex('ff00')", "CAST('{\"a\": 1}' AS JSON)", "'x'::Dynamic", "1::Variant(UInt8, String)", "[]", "map()",
+    "tuple()",
+    "[NULL, 1]", "[map('k', nan)]", "[[(1, 'a')]]", "toIPv6('::1')", "now64(9)", "toDate32('2299-12-31')",
+    "toDecimal256('1', 70)", "CAST('x' AS Enum8('x' = 1))", "INTERVAL 3 MONTH", "toTime64('12:00:00', 9)", "NULL",
+)  # fmt: skip
+
+
+@pytest.mark.both_dsns
+async def test_values_of_every_type_in_every_format(service: Service) -> None:
+    # A union of a value with NULL may have a type that neither of them has.
+    statements = [f"SELECT {value} AS v" for value in ODD_VALUES]
+    statements += [f"{sql}, 1 AS w UNION ALL SELECT NULL, 2" for sql in statements]
+    failed = []
+    for sql in [*statements, "SELECT [] AS v WHERE 0"]:
+        for fmt in ("json", "ndjson", "csv", "arrow", "parquet"):
+            answer = await service.client.post(f"/api/v1/sql?format={fmt}", json={"sql": sql})
+            # For some of them, ClickHouse itself has no common type with NULL.
+            if answer.status_code != 200 and not ("UNION" in sql and "was refused by ClickHouse" in answer.text):
+                failed.append((sql, fmt, answer.text))
+    assert failed == []
+    uuid = "00000000-0000-0000-0000-00000000000a"
+    csv = await service.client.post("/api/v1/sql?format=csv", json={"sql": f"SELECT toUUID('{uuid}') AS v"})
+    assert csv.text.splitlines()[1] == f'"{uuid}"'
+    body = {"sql": "SELECT [1]::Variant(Array(UInt8), String) AS v"}
+    parquet = await service.client.post("/api/v1/sql?format=parquet", json=body)
+    assert pyarrow.parquet.read_table(io.BytesIO(parquet.content)).column("v").to_pylist() == ["[1]"]
+
+
 @pytest.mark.parametrize(("sql", "column"), [("SELEC 1", 7), ("SELECT 'é' xx yy", 15), ("SELECT\n  a b c", 14)])
 @pytest.mark.both_dsns
 async def test_an_error_has_clickhouses_place(service: Service, sql: str, column: int) -> None:

@@ -18,6 +18,7 @@ from stepwell_query.settings import QuerySettings
 from stepwell_query.telemetry import CONNECTIONS_CLOSED
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.http.connections import HEAD_BYTES, server_config
+from stepwell_schemas.http.pipelines import PIPELINED_MAX
 from support.servers.sdk import eventually
 
 HEAD_SECONDS: Final = 0.5
@@ -26,6 +27,7 @@ STREAMS: Final = 4
 STREAMS_PER_CLIENT: Final = 2
 BODY_BYTES: Final = 100_000
 DEADLINE_SECONDS: Final = 10
+SILENT_SECONDS: Final = 3
 OWN: Final = "host: localhost\r\n"
 EVENTS: Final = "/api/v1/projects/me/digits/events"
 
@@ -168,6 +170,53 @@ def test_pipelined_requests_are_answered_in_turn(port: int) -> None:
             part = client.recv(65_536)
             assert part
             content += part
+
+
+def test_requests_that_wait_for_answers_are_bounded(port: int) -> None:
+    small = f"GET /healthz HTTP/1.1\r\n{OWN}\r\n".encode() * 20_000
+    large = f"GET /healthz HTTP/1.1\r\n{OWN}x: {'y' * 60_000}\r\n\r\n".encode() * 16
+    for content, least, most in ((small, PIPELINED_MAX, 10_000), (large, 16, 16)):
+        with connected(port) as client:
+            answers = _answers_to(client, content)
+            assert answers.count(b"HTTP/1.1 ") == answers.count(b"HTTP/1.1 200 OK")
+            assert least <= answers.count(b"HTTP/1.1 ") <= most
+    assert alive(port)
+
+
+def test_a_body_after_waiting_requests_is_read(port: int) -> None:
+    head = f"POST /api/v1/sql HTTP/1.1\r\n{OWN}content-type: application/json\r\ncontent-length: 300\r\n\r\n"
+    waiting = f"GET /healthz HTTP/1.1\r\n{OWN}\r\n".encode() * 20 + head.encode()
+    with connected(port) as client:
+        client.sendall(waiting + b"{")
+        time.sleep(HEAD_SECONDS / 10)
+        client.sendall(b'"sql": "SELECT 1"}'.ljust(299))
+        client.settimeout(SILENT_SECONDS)
+        answers = _read_all(client)
+    assert answers.count(b"HTTP/1.1 200") == 21, answers[-1_000:]
+
+
+def _answers_to(client: socket.socket, content: bytes) -> bytes:
+    """Send requests from a thread, and return all answers until the service closes, or is silent."""
+    sender = threading.Thread(target=lambda: _send(client, content))
+    sender.start()
+    client.settimeout(SILENT_SECONDS)
+    try:
+        return _read_all(client)
+    finally:
+        sender.join()
+
+
+def _send(client: socket.socket, content: bytes) -> None:
+    with suppress(OSError):
+        client.sendall(content)
+
+
+def _read_all(client: socket.socket) -> bytes:
+    content = b""
+    with suppress(OSError):
+        while part := client.recv(65_536):
+            content += part
+    return content
 
 
 def test_streams_of_events_are_bounded(port: int) -> None:

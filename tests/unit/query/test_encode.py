@@ -49,3 +49,13 @@ def test_csv_has_a_header_and_json_for_lists() -> None:
 def test_repeated_column_names_are_told_apart() -> None:
     table = pa.table([pa.array([1]), pa.array([2])], names=["a", "a"])
     assert orjson.loads(table_bytes(table, Format.JSON)) == [{"a": 1, "a_2": 2}]
+
+
+def test_types_that_csv_and_parquet_lack_are_texts() -> None:
+    union = pa.UnionArray.from_sparse(pa.array([0, 1], pa.int8()), [pa.array([1, 0]), pa.array(["", "x"])])
+    table = pa.table({"bytes": [b"\xff", None], "union": union, "empty": pa.array([{}, None], pa.struct([]))})
+    assert table_bytes(table, Format.CSV).decode().splitlines()[1:] == ['"\ufffd","1","{}"', ',"""x""","null"']
+    parquet = pyarrow.parquet.read_table(io.BytesIO(table_bytes(table, Format.PARQUET)))
+    assert parquet.column("bytes").to_pylist() == [b"\xff", None]
+    assert parquet.column("union").to_pylist() == ["1", '"x"']
+    assert parquet.column("empty").to_pylist() == ["{}", None]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, FailFast, Field
 
 from stepwell_query.encoding import Format, NotFinite
 from stepwell_query.errors import RequestError
+from stepwell_schemas.http.parameters import RequestModel
 
 _INT64_MAX = 2**63 - 1
 # Longer than any valid key or cursor, so that their own rules report errors.
 TEXT_MAX = 100_000
 WRITERS_MAX = 10_000
+
+Names = Annotated[list[str], FailFast()]
+"""Names in a body. The first wrong one is reported: describing a million of them takes seconds."""
 
 StepBound = Annotated[int | None, Field(ge=0, le=_INT64_MAX)]
 AnyFormat = Annotated[Format | None, Field(description="Format of the answer; by default the preference in `Accept`.")]
@@ -36,7 +40,7 @@ WriterNames = Annotated[
 ]
 
 
-class Parameters(BaseModel):
+class Parameters(RequestModel):
     """Base of parameters; unknown names are errors."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)

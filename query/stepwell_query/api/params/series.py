@@ -9,7 +9,16 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from stepwell_query.api.params.common import TEXT_MAX, AnyFormat, Nan, Parameters, StepBound, WriterNames, check_range
+from stepwell_query.api.params.common import (
+    TEXT_MAX,
+    AnyFormat,
+    Names,
+    Nan,
+    Parameters,
+    StepBound,
+    WriterNames,
+    check_range,
+)
 from stepwell_query.catalog.writers import EVERY, WriterSelection
 from stepwell_query.encoding import NotFinite
 from stepwell_query.errors import RequestError
@@ -109,15 +118,15 @@ class RunSeriesQuery(SeriesParameters):
 class ManySeriesBody(SeriesParameters):
     """The body of POST series."""
 
-    runs: list[str] = Field(min_length=1, description="Paths of runs, `entity/project/run_id`.")
-    keys: list[str] = Field(min_length=1, description="Keys of metrics, the same for every run.")
+    runs: Names = Field(min_length=1, description="Paths of runs, `entity/project/run_id`.")
+    keys: Names = Field(min_length=1, description="Keys of metrics, the same for every run.")
 
 
 class GroupsBody(ViewParameters):
     """The body of POST groups."""
 
-    runs: list[str] = Field([], description="Paths of runs, `entity/project/run_id`; required unless `groups` is sent.")
-    keys: list[str] = Field(min_length=1, description="Keys of metrics.")
+    runs: Names = Field([], description="Paths of runs, `entity/project/run_id`; required unless `groups` is sent.")
+    keys: Names = Field(min_length=1, description="Keys of metrics.")
     group_by: str | None = Field(
         None,
         max_length=TEXT_MAX,
@@ -125,7 +134,7 @@ class GroupsBody(ViewParameters):
         " or `writer`: a group for each writer, by default of all. Default: all runs are one group.",
     )
     writer: WriterNames = ()
-    groups: dict[str, list[str]] | None = Field(
+    groups: dict[str, Names] | None = Field(
         None,
         description="Instead of `runs` and `group_by`: the paths of each group's runs, by the group's name. A run may"
         " be in several groups.",

@@ -124,6 +124,33 @@ async def test_other_web_pages_ask_nothing(method: str, path: str, headers: dict
 
 
 @pytest.mark.parametrize(
+    ("host", "headers", "status"),
+    [
+        ("127.0.0.1:8420", {"origin": "http://127.0.0.1:8420"}, 200),
+        ("127.0.0.1:8420", {"origin": "http://127.0.0.1:8888"}, 403),
+        ("ui.example:8420", {"origin": "http://ui.example:8888"}, 403),
+        ("ui.example:8420", {"origin": "http://UI.example:8888"}, 403),
+        # A proxy on this host: with the default port, with the port left out of `Host`, with another name in `Host`.
+        ("ui.example:8420", {"origin": "https://ui.example"}, 200),
+        ("ui.example", {"origin": "https://ui.example:8443"}, 200),
+        ("10.1.2.3:8420", {"origin": "https://ui.example:8443"}, 200),
+        ("base.example:8420", {"origin": "https://base.example:8443"}, 200),
+        ("10.1.2.3:8420", {"origin": "https://ui.example:8443", "sec-fetch-site": "same-origin"}, 200),
+        ("10.1.2.3:8420", {"origin": "https://ui.example:8443", "sec-fetch-site": "same-site"}, 403),
+        ("127.0.0.1:8420", {"origin": "http://127.0.0.1:8420", "sec-fetch-site": "same-site"}, 403),
+        ("127.0.0.1:8420", {"sec-fetch-site": "same-site", "sec-fetch-mode": "navigate"}, 403),
+    ],
+)
+async def test_pages_of_other_ports_of_the_host_start_nothing(host: str, headers: dict[str, str], status: int) -> None:
+    settings = QuerySettings(allowed_hosts=("ui.example",), base_url="https://base.example:8443")
+    found, body = await asked(
+        _check(settings), {"host": host, **headers}, method="POST", path="/api/v1/runs/a/b/c/stop"
+    )
+    assert found == status
+    assert status == 200 or named(body) == "foreign-page"
+
+
+@pytest.mark.parametrize(
     ("headers", "parts", "status", "name"),
     [
         ({}, [b"left alone"], 200, ""),
