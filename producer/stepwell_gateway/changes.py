@@ -20,12 +20,15 @@ RUNS_MAX: Final = 1_000
 TAGS_MAX: Final = 1_000
 
 
-def _check_text(text: str) -> str:
+def _size(text: str) -> int:
     try:
-        size = len(text.encode())
+        return len(text.encode())
     except UnicodeEncodeError:
         raise ValueError("has a lone surrogate, which is no character") from None
-    if size > TEXT_MAX_BYTES:
+
+
+def _check_text(text: str) -> str:
+    if (size := _size(text)) > TEXT_MAX_BYTES:
         raise ValueError(f"has {size:,} bytes; at most {TEXT_MAX_BYTES:,} are stored")
     return text
 
@@ -33,15 +36,13 @@ def _check_text(text: str) -> str:
 def _check_object(values: dict[str, Any]) -> dict[str, Any]:
     try:
         text = _object_text(values)
-        text.encode()
+        _size(text)
         members = json_members(text)
-    except UnicodeEncodeError:
-        raise ValueError("has a lone surrogate, which is no character") from None
     except (JsonTextError, RecursionError) as error:
         raise ValueError(f"can't be stored: {error}") from None
-    for key, text in members.items():
-        if len(text.encode()) > TEXT_MAX_BYTES:
-            raise ValueError(f"the value of {key!r} has {len(text.encode()):,} bytes; at most {TEXT_MAX_BYTES:,} fit")
+    for key, member in members.items():
+        if (size := _size(member)) > TEXT_MAX_BYTES:
+            raise ValueError(f"the value of {key!r} has {size:,} bytes; at most {TEXT_MAX_BYTES:,} fit")
     return values
 
 

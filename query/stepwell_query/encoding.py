@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Any, Final
 
@@ -174,9 +174,14 @@ def _csv_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
         )
     if isinstance(kind, pa.BaseExtensionType) or pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind):
         # UUIDs, JSON, integers of 128 bits and more, states of aggregate functions: Arrow writes none of them as CSV.
-        values = (_json_value(value) for value in column.to_pylist())
-        return pa.chunked_array([[None if value is None else str(value) for value in values]], pa.string())
+        return _text_column(column, str)
     return column
+
+
+def _text_column(column: pa.ChunkedArray, to_text: Callable[[Any], str]) -> pa.ChunkedArray:
+    """Return the values of a column as texts, made of what `_json_value` gives; missing values stay missing."""
+    values = (_json_value(value) for value in column.to_pylist())
+    return pa.chunked_array([[None if value is None else to_text(value) for value in values]], pa.string())
 
 
 def _parquet_table(table: pa.Table) -> pa.Table:
@@ -185,9 +190,8 @@ def _parquet_table(table: pa.Table) -> pa.Table:
         return table
     for index, field in enumerate(table.schema):
         if not _is_parquet(pa.schema([field])):
-            values = (_json_value(value) for value in table.column(index).to_pylist())
-            texts = [None if value is None else json_bytes(value).decode() for value in values]
-            table = table.set_column(index, field.name, pa.chunked_array([texts], pa.string()))
+            texts = _text_column(table.column(index), lambda value: json_bytes(value).decode())
+            table = table.set_column(index, field.name, texts)
     return table
 
 

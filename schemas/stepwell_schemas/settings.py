@@ -21,6 +21,8 @@ MEDIA_SCHEMES: Final = ("file", "s3", "s3a", "gs", "az", "azure", "adl", "abfs",
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
+_SECRET_LENGTH: Final = f"must have at least {ADMIN_KEY_MIN_CHARS} characters: `openssl rand -hex 32` prints some"
+
 
 class LogSettings(BaseSettings):
     """Settings of logging."""
@@ -154,7 +156,7 @@ class AccessSettings(BaseSettings):
     @classmethod
     def _check_session_secret(cls, secret: SecretStr) -> SecretStr:
         if 0 < len(secret.get_secret_value()) < ADMIN_KEY_MIN_CHARS:
-            raise ValueError(f"must have at least {ADMIN_KEY_MIN_CHARS} characters: `openssl rand -hex 32` prints some")
+            raise ValueError(_SECRET_LENGTH)
         return secret
 
     key_requests_per_second: float = Field(
@@ -177,7 +179,7 @@ class AccessSettings(BaseSettings):
     def _check_admin_key(cls, key: SecretStr) -> SecretStr:
         text = key.get_secret_value()
         if text and (len(text) < ADMIN_KEY_MIN_CHARS or len(text) > CREDENTIAL_MAX_CHARS):
-            raise ValueError(f"must have at least {ADMIN_KEY_MIN_CHARS} characters: `openssl rand -hex 32` prints some")
+            raise ValueError(_SECRET_LENGTH)
         if text and not (text.isascii() and text.isprintable() and " " not in text):
             raise ValueError("must be printable ASCII characters without spaces: `openssl rand -hex 32` prints some")
         return key

@@ -103,7 +103,7 @@ _ROW: Final = ".runs-table td"
 
 STATES: Final = (
     State("projects", "/", "table.plain tbody tr"),
-    State("entity-not-found", "/nobody", ".empty"),
+    State("entity-not-found", "/stranger", ".empty"),
     State("project-not-found", project_url("nothing here"), ".empty"),
     State("run-not-found", "/me/thirty/none", ".empty"),
     State("nothing-logged", project_url("silent"), ".empty"),

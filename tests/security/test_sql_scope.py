@@ -351,7 +351,7 @@ def test_settings_of_one_statement_are_gone_with_it(served: ScopedSql, key: str)
 
 
 def test_a_scope_of_nothing_sees_nothing(served: ScopedSql) -> None:
-    for grant in ("read:nobody", "read:me/nothing", "write:nobody/nothing"):
+    for grant in ("read:stranger", "read:me/nothing", "write:stranger/nothing"):
         for view in DATA_VIEWS:
             assert served.rows(f"SELECT count() FROM {view}", served.add_key(grant)) == [[0]]
 

@@ -22,6 +22,7 @@ from stepwell_deploy.errors import PortInUseError
 from stepwell_schemas.access.audit import AuditLog
 from stepwell_schemas.access.authenticate import Authenticator
 from stepwell_schemas.access.key_limits import KeyLimits
+from stepwell_schemas.http.connections import server_options
 from stepwell_schemas.http.server import HttpServer
 from stepwell_schemas.http.tls import ServerCertificate
 
@@ -151,15 +152,10 @@ class _Running:
         config = uvicorn.Config(
             app,
             http=protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
             proxy_headers=False,
             timeout_keep_alive=int(bounds.idle_seconds),
             timeout_graceful_shutdown=_STOP_SECONDS,
-            ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
+            **server_options(certificate),
         )
         self._engine = engine
         self._listener = listener

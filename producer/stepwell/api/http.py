@@ -18,6 +18,7 @@ from stepwell.service_errors import describe_unanswered
 from stepwell.service_requests import key_headers
 from stepwell_schemas.http.trust import client_trust
 from stepwell_schemas.limits import TEXT_MAX_BYTES
+from stepwell_schemas.texts import shorten
 
 _ERRORS: Final[Mapping[int, type[ApiError]]] = {401: AuthenticationError, 404: RunNotFoundError}
 _MEDIA: Final = "urn:stepwell:problem:media-"
@@ -143,9 +144,9 @@ def ndjson_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def _describe(error: Mapping[str, Any]) -> str:
     """Return an entry of a problem document's `errors` as a sentence: field, value, rule, remedy."""
     value = json.dumps(error.get("value"), ensure_ascii=False)
-    shown = value if len(value) <= _VALUE_CHARS else f"{value[:_VALUE_CHARS]}…"
     remedy = error.get("remedy")
-    return f"{error['field']} {shown}: {error.get('rule', '')}" + (f"; {remedy}" if remedy else "")
+    broken = f"{error['field']} {shorten(value, _VALUE_CHARS)}: {error.get('rule', '')}"
+    return f"{broken}; {remedy}" if remedy else broken
 
 
 def check_response(response: httpx.Response) -> None:

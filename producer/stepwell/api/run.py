@@ -74,7 +74,7 @@ class ApiRun(RunInfo):
         listed = list_names(keys)
         columns = None if listed is None else [*listed, *([] if x_axis.startswith("_") else [x_axis])]
         address = run_url(self.run_path, "history")
-        parameters = {"stream": _STREAMS.get(stream, stream), "interpolate": interpolate, "writer": writer}
+        parameters = {"stream": _own_name(stream), "interpolate": interpolate, "writer": writer}
         body = self._api.get(address, samples=samples, key=columns, **parameters, **EXACT)
         self._report_unknown(body["unknown_keys"])
         if "raw_from" in body:
@@ -103,8 +103,7 @@ class ApiRun(RunInfo):
         listed = list_names(keys) or None
         given = None if listed is None else [key for key in listed if not key.startswith("_")]
         address = run_url(self.run_path, "scan")
-        parameters = {"min_step": min_step, "max_step": max_step, "writer": writer}
-        parameters |= {"stream": _STREAMS.get(stream, stream)}
+        parameters = {"min_step": min_step, "max_step": max_step, "stream": _own_name(stream), "writer": writer}
         lines = self._api.lines(address, key=given, page_size=page_size, **parameters, **EXACT)
         try:
             for line in lines:
@@ -237,3 +236,7 @@ class ApiRun(RunInfo):
 def list_names(given: str | Iterable[str] | None) -> list[str] | None:
     """Return an argument that names one thing or several as a list."""
     return [given] if isinstance(given, str) else None if given is None else list(given)
+
+
+def _own_name(stream: str) -> str:
+    return _STREAMS.get(stream, stream)

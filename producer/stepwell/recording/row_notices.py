@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from stepwell.terminal import notify
 from stepwell_schemas.rules.keys import fold_key
+from stepwell_schemas.texts import shorten
+
+_KEY_CHARS: Final = 80
 
 
 class RowNotices:
@@ -24,13 +28,13 @@ class RowNotices:
     def reject(self, key: str, kind: str, rule: str) -> None:
         """Count a value of a type that breaks a rule."""
         self.rejected += 1
-        shown = _shorten(key)
+        shown = shorten(key, _KEY_CHARS)
         self.warn(f"{shown} {kind}", f"{self.label}: {shown!r} ({kind}) is not stored: {rule}")
 
     def reject_part(self, key: str, rule: str) -> None:
         """Count a part of a media value that breaks a rule; `key` is "" for one of the summary."""
         self.rejected += 1
-        value = repr(_shorten(key)) if key else "a value of the summary"
+        value = repr(shorten(key, _KEY_CHARS)) if key else "a value of the summary"
         self.warn(f"{value} {rule}", f"{self.label}: a part of {value} is not stored: {rule}")
 
     def first_spelling(self, key: str) -> str:
@@ -51,7 +55,3 @@ class RowNotices:
         if about not in self._warned:
             self._warned.add(about)
             notify(message)
-
-
-def _shorten(key: str) -> str:
-    return key if len(key) <= 80 else f"{key[:80]}…"

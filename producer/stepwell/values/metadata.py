@@ -16,6 +16,7 @@ from stepwell.values.convert import escape_surrogates
 from stepwell.values.metadata_conversion import OMITTED, MetadataConversion, Report
 from stepwell_schemas.limits import SEND_BATCH_BYTES, TEXT_MAX_BYTES
 from stepwell_schemas.rules.json_values import FLOATS, float_json
+from stepwell_schemas.texts import shorten
 
 _PATH_CHARS: Final = 80
 _TEXT_RULE: Final = f"must have at most {TEXT_MAX_BYTES:,} bytes"
@@ -62,8 +63,7 @@ class MetadataReporter:
         """Report the part at a path, and the reason."""
         if not self._quiet and (path, rule) not in self._reported:
             self._reported.add((path, rule))
-            shown = path if len(path) <= _PATH_CHARS else f"{path[:_PATH_CHARS]}…"
-            notify(f"{self._label}: {shown!r} in config or summary is not stored: {rule}")
+            notify(f"{self._label}: {shorten(path, _PATH_CHARS)!r} in config or summary is not stored: {rule}")
 
 
 def named_floats(value: Any) -> Any:

@@ -27,6 +27,7 @@ from stepwell_schemas.clickhouse.errors import is_over_query_limit
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.errors import StoreError, StoreRejectedError, StoreUnavailableError
 from stepwell_schemas.rules.valid_text import valid_text
+from stepwell_schemas.texts import shorten
 
 SQL_MAX_CHARS: Final = 100_000
 _SYNTAX_CODE: Final = 62
@@ -208,8 +209,7 @@ def _hide_paths(sql: str) -> Callable[[re.Match[str]], str]:
 def _message(sql: str, error: StoreError) -> str:
     """Return ClickHouse's message without the parts that drivers and the service's own statement add."""
     match = _MESSAGE.search(str(error))
-    text = _PATH.sub(_hide_paths(sql), match[1] if match else str(error))
-    return text if len(text) <= _MESSAGE_CHARS else f"{text[:_MESSAGE_CHARS]}…"
+    return shorten(_PATH.sub(_hide_paths(sql), match[1] if match else str(error)), _MESSAGE_CHARS)
 
 
 def _error_column(sql: str, message: str) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import uvicorn
 from prometheus_client import Counter
@@ -182,15 +182,22 @@ def server_config(
         host=host,
         port=port,
         http=protocol,
-        # There are no WebSocket routes.
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
         timeout_graceful_shutdown=drain_seconds,
-        ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
+        **server_options(certificate),
     )
+
+
+def server_options(certificate: ServerCertificate | None) -> dict[str, Any]:
+    """Return the options of `uvicorn.Config` that all servers have; HTTPS with a certificate, HTTP without one."""
+    return {
+        # There are no WebSocket routes.
+        "ws": "none",
+        "lifespan": "off",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "ssl_context_factory": None if certificate is None else lambda *_: certificate.context,
+    }
 
 
 def _close_when_stalled(transport: asyncio.Transport) -> None:

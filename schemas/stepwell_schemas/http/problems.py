@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from stepwell_schemas.errors import GrantError, KeyFieldError, RuleError
 from stepwell_schemas.http.parameters import TOO_MANY_ERRORS
 from stepwell_schemas.http.problem_types import URN, ProblemType
+from stepwell_schemas.texts import shorten
 
 PROBLEM_TYPE: Final = "application/problem+json"
 SHOWN_ERRORS: Final = 20
@@ -28,9 +29,9 @@ _RULE_CHARS: Final = 2_000
 _SHOWN_ITEMS: Final = 20
 _BODY_REMEDY: Final = "send a JSON object, with the header content-type: application/json"
 
-_shorten: Final = reprlib.Repr()
-_shorten.maxlist = _shorten.maxdict = _SHOWN_ITEMS
-_shorten.maxstring = _shorten.maxother = _shorten.maxlong = _SHOWN_CHARS
+_BRIEF: Final = reprlib.Repr()
+_BRIEF.maxlist = _BRIEF.maxdict = _SHOWN_ITEMS
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = _SHOWN_CHARS
 
 FieldError = dict[str, Any]
 
@@ -65,16 +66,12 @@ def field_error(field: str, value: object, rule: str, remedy: str) -> FieldError
     shown = value if isinstance(value, bool | float | int) or value is None else _as_text(value)
     if isinstance(shown, int) and not -(2**63) <= shown < 2**64:
         shown = str(shown)[:_SHOWN_CHARS]
-    return {"field": _cut(field, _SHOWN_CHARS), "value": shown, "rule": _cut(rule, _RULE_CHARS), "remedy": remedy}
+    return {"field": shorten(field, _SHOWN_CHARS), "value": shown, "rule": shorten(rule, _RULE_CHARS), "remedy": remedy}
 
 
 def _as_text(value: object) -> str:
     # The text of a list or dict of the request would take as long as the request is.
-    return _cut(_shorten.repr(value) if isinstance(value, list | dict) else str(value), _SHOWN_CHARS)
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most]}…"
+    return shorten(_BRIEF.repr(value) if isinstance(value, list | dict) else str(value), _SHOWN_CHARS)
 
 
 def install_common(app: FastAPI) -> None:

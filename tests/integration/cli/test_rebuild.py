@@ -234,7 +234,7 @@ def rows_of(rows: list[dict[str, Any]], run: RunPath) -> list[dict[str, Any]]:
 def test_readers_read_again_after_a_switch(
     settings: IngestorSettings, stored: Rows, chdb_store: Store, request_: dict[str, Any]
 ) -> None:
-    """A view has the repaired values at once, with the entity tag and in the cache of a damaged one too."""
+    """A view has the repaired values immediately, with the entity tag and in the cache of a damaged one too."""
 
     async def views(tag: str | None = None) -> tuple[str, list[float]]:
         headers = {} if tag is None else {"if-none-match": tag}

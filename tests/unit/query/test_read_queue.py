@@ -9,55 +9,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell_query.read_queue import ReadQueue
+from support.fakes.held_work import HeldWork, turn
 
 pytestmark = pytest.mark.anyio
 
 
-class Reads:
+class Reads(HeldWork):
     """Reads that run until they are ended, at times that a test sets."""
 
     def __init__(self, running: int) -> None:
+        super().__init__()
         self.now = 0.0
         self.queue = ReadQueue(running, lambda: self.now)
-        self.started: list[str] = []
-        self.running: set[str] = set()
-        self._ends: dict[str, asyncio.Event] = {}
-        self.tasks: dict[str, asyncio.Task[None]] = {}
 
     async def start(self, name: str, seconds: float = 0.0) -> None:
-        self._ends[name] = asyncio.Event()
-        self.tasks[name] = asyncio.create_task(self._run(name, seconds))
-        await turn()
-
-    async def _run(self, name: str, seconds: float) -> None:
-        async with self.queue.slot(seconds):
-            self.started.append(name)
-            self.running.add(name)
-            try:
-                await self._ends[name].wait()
-            finally:
-                self.running.remove(name)
-
-    async def end(self, name: str) -> None:
-        self._ends[name].set()
-        await turn()
+        await self.begin(name, self.queue.slot(seconds))
 
     async def drain(self) -> None:
         while self.running:
-            await self.end(next(iter(self.running)))
+            await self.end(self.running[0])
         await asyncio.gather(*self.tasks.values(), return_exceptions=True)
-
-
-async def turn() -> None:
-    for _ in range(6):
-        await asyncio.sleep(0)
 
 
 async def test_reads_of_equal_length_are_admitted_in_order_and_a_bounded_number_runs() -> None:
     reads = Reads(2)
     for name in "abcd":
         await reads.start(name)
-    assert reads.running == {"a", "b"}
+    assert reads.running == ["a", "b"]
     await reads.drain()
     assert reads.started == list("abcd")
 
@@ -100,7 +78,7 @@ async def test_the_slot_of_a_read_that_leaves_while_it_is_admitted_goes_to_the_n
         await reads.start("next")
     reads.tasks["left"].cancel()
     await turn()
-    assert reads.running == {"next"}
+    assert reads.running == ["next"]
     await reads.drain()
 
 

@@ -11,37 +11,22 @@ from hypothesis import strategies as st
 
 from stepwell_query.errors import TooBusyError
 from stepwell_query.slots import SlotLimits, StatementSlots
+from support.fakes.held_work import HeldWork, turn
 
 pytestmark = pytest.mark.anyio
 BOUNDS = SlotLimits(running=3, running_per_client=2, waiting=4, waiting_per_client=3, wait_seconds=30.0)
 
 
-class Clients:
+class Clients(HeldWork):
     """Statements that run until they are ended."""
 
     def __init__(self, bounds: SlotLimits = BOUNDS) -> None:
+        super().__init__()
         self.slots = StatementSlots(bounds)
-        self.running: list[str] = []
-        self._ends: dict[str, asyncio.Event] = {}
-        self.tasks: dict[str, asyncio.Task[None]] = {}
 
     async def start(self, name: str) -> None:
         """Start a statement; its client is the first letter of its name."""
-        self._ends[name] = asyncio.Event()
-        self.tasks[name] = asyncio.create_task(self._run(name))
-        await turn()
-
-    async def _run(self, name: str) -> None:
-        async with self.slots.acquire(name[0]):
-            self.running.append(name)
-            try:
-                await self._ends[name].wait()
-            finally:
-                self.running.remove(name)
-
-    async def end(self, name: str) -> None:
-        self._ends[name].set()
-        await turn()
+        await self.begin(name, self.slots.acquire(name[0]))
 
     async def leave(self, name: str) -> None:
         self.tasks[name].cancel()
@@ -51,11 +36,6 @@ class Clients:
         for task in self.tasks.values():
             task.cancel()
         await asyncio.gather(*self.tasks.values(), return_exceptions=True)
-
-
-async def turn() -> None:
-    for _ in range(6):
-        await asyncio.sleep(0)
 
 
 async def test_one_client_never_has_all_places() -> None:

@@ -28,6 +28,7 @@ from stepwell_query.runs.filters.ast import (
     terms,
 )
 from stepwell_query.runs.filters.validation import TermError, check_term, resolve_name, without_value
+from stepwell_schemas.texts import shorten
 
 _SIGNS: Final[dict[str, Sign]] = {"$eq": "=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _OPERATORS: Final = (*_SIGNS, "$ne", "$in", "$nin", "$all", "$exists", "$regex", "$not")
@@ -172,5 +173,4 @@ def _pattern(name: str, value: Any, options: Any) -> str:
 
 
 def _shorten(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
+    return shorten(json.dumps(value), 60)
