@@ -5,15 +5,20 @@ placeholder for the database's name. Statements are idempotent (IF NOT EXISTS, O
 transactions over several statements: an interrupted migration is run again from its start. Changes of data that are too
 large for one statement run in slices, after the statements (`_THEN`), or after all migrations, if they use the tables
 as they are in this version (`_AT_LAST`).
+
+A new database gets the tables of this version from `current_tables.sql`, and the last text of each view, which takes a
+third of the processor time of all migrations. A test holds that both ways lead to the same schema.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import resources
 from typing import Final, NamedTuple
+
+import pyarrow as pa
 
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.migrations.rewrite import WITH_GRANULES, WITH_TOTALS, rewrite_all
@@ -24,6 +29,12 @@ _THEN: Final[Mapping[int, Callable[[Store], None]]] = {
     17: partial(rewrite_all, WITH_GRANULES),
 }
 _AT_LAST: Final[Mapping[int, Callable[[Store], None]]] = {7: fill_all}
+_BEGUN: Final = "schema_begun_{number:04d}"
+_RECORDS: Final = (
+    "CREATE TABLE IF NOT EXISTS {db}.schema_migrations"
+    " (number UInt32, name String, applied_at DateTime DEFAULT now()) ENGINE = ReplacingMergeTree ORDER BY number"
+)
+_VIEW = re.compile(r"CREATE OR REPLACE VIEW \{db\}\.(?P<name>[a-z_]+) AS")
 _FILE_NAME = re.compile(r"(?P<number>[0-9]{4})_(?P<name>[a-z0-9_]+)\.sql")
 
 
@@ -62,12 +73,33 @@ def migrate(store: Store) -> list[Migration]:
         StoreError: if ClickHouse can't be reached or refuses a statement.
     """
     store.command("CREATE DATABASE IF NOT EXISTS {db}")
-    store.command(
-        "CREATE TABLE IF NOT EXISTS {db}.schema_migrations"
-        " (number UInt32, name String, applied_at DateTime DEFAULT now()) ENGINE = ReplacingMergeTree ORDER BY number"
-    )
+    known = migrations()
+    if _is_new(store, known):
+        create_current(store, known)
+        return known
+    return apply_missing(store, known)
+
+
+def create_current(store: Store, known: Sequence[Migration]) -> None:
+    """Create the tables and views of this version in an empty database. Raises: StoreError.
+
+    A call that was interrupted leaves the table `_BEGUN`, by which a next call of the same version continues.
+    """
+    begun = _BEGUN.format(number=known[-1].number)
+    tables = resources.files("stepwell_schemas").joinpath("migrations", "current_tables.sql").read_text("utf-8")
+    store.command(f"CREATE TABLE IF NOT EXISTS {{db}}.{begun} (number UInt32) ENGINE = Memory")
+    for statement in (*split_statements(tables), *_last_views(known), _RECORDS):
+        store.command(statement)
+    applied = {"number": [one.number for one in known], "name": [one.name for one in known]}
+    store.insert("schema_migrations", pa.table(applied, pa.schema({"number": pa.uint32(), "name": pa.string()})))
+    store.command(f"DROP TABLE IF EXISTS {{db}}.{begun} SYNC")
+
+
+def apply_missing(store: Store, known: Sequence[Migration]) -> list[Migration]:
+    """Apply those of some migrations that the database lacks, and return them. Raises: StoreError."""
+    store.command(_RECORDS)
     done = set(store.query("SELECT number FROM {db}.schema_migrations FINAL").column("number").to_pylist())
-    missing = [migration for migration in migrations() if migration.number not in done]
+    missing = [migration for migration in known if migration.number not in done]
     for migration in missing:
         for statement in migration.statements:
             store.command(statement)
@@ -80,6 +112,23 @@ def migrate(store: Store) -> list[Migration]:
             _AT_LAST[migration.number](store)
             _record(store, migration)
     return missing
+
+
+def _is_new(store: Store, known: Sequence[Migration]) -> bool:
+    """Return True for a database without tables, or with those of an interrupted `create_current`."""
+    sql = "SELECT name FROM system.tables WHERE database = {database:String}"
+    names = store.query(sql, {"database": store.database}).column("name").to_pylist()
+    return not names or _BEGUN.format(number=known[-1].number) in names
+
+
+def _last_views(known: Sequence[Migration]) -> list[str]:
+    """Return the statement that creates each view as it is in this version, in the order of the migrations."""
+    last: dict[str, str] = {}
+    for statement in (statement for migration in known for statement in migration.statements):
+        if (match := _VIEW.match(statement)) is not None:
+            last.pop(match["name"], None)
+            last[match["name"]] = statement
+    return list(last.values())
 
 
 def _record(store: Store, migration: Migration) -> None:

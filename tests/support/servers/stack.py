@@ -16,6 +16,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from stepwell_deploy.clickhouse_server.server import ClickHouseHttp
 from stepwell_deploy.local.kafka import LocalKafka
 from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.limits import CRASHED_AFTER_SECONDS
+from stepwell_schemas.migrations.run_states_view import set_crashed_after
 from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.settings import KafkaSettings
 from support.servers.topics import create_topics
@@ -98,7 +100,7 @@ class Stack:
         name = self._databases.pop() if self._databases else self._create_database()
         yield name
         with connect(self.dsn("chdb"), name, pool_size=1) as store:
-            if self._read_schema(store) == self._schema:
+            if self._has_schema(store):
                 migrations = store.query("SELECT * FROM {db}.schema_migrations")
                 store.command("SYSTEM START MERGES")
                 store.command("TRUNCATE ALL TABLES FROM {db}")
@@ -113,6 +115,12 @@ class Stack:
             migrate(store)
             self._schema = self._schema or self._read_schema(store)
         return name
+
+    def _has_schema(self, store: Store) -> bool:
+        """Return True if the tables and views are as migrated, but for the setting of services in a view."""
+        return self._read_schema(store) == self._schema or (
+            set_crashed_after(store, CRASHED_AFTER_SECONDS) and self._read_schema(store) == self._schema
+        )
 
     @staticmethod
     def _read_schema(store: Store) -> list[dict[str, str]]:
