@@ -19,6 +19,7 @@ from stepwell_query.catalog.models import Activity
 from stepwell_query.read_queue import ReadQueue
 from stepwell_query.readiness import Parts, Readiness
 from stepwell_query.runs.known_details import KnownDetails
+from stepwell_query.runs.known_lists import KnownLists
 from stepwell_query.runs.live_updates import LiveUpdates, Position, read_positions
 from stepwell_query.series.known_rows import Known
 from stepwell_query.settings import QuerySettings
@@ -53,6 +54,7 @@ class Context:
         activity: reads the progress of runs.
         known: what recent requests have read of runs and their series.
         known_details: what recent lists of runs have read of them.
+        known_lists: recent pages of lists of runs.
     """
 
     def __init__(
@@ -75,9 +77,10 @@ class Context:
         of_answers = settings.query_cache_bytes * 3 // 8
         self.answers: Cache[str, bytes] = Cache(of_answers, lambda answer: len(answer) + _ENTRY_BYTES, KNOWN_SECONDS)
         self.activity: SharedReads[tuple[RunPath, ...], dict[RunPath, Activity]] = SharedReads()
-        of_details = settings.query_cache_bytes // 8
-        self.known_details = KnownDetails(of_details)
-        self.known = Known.of_size(settings.query_cache_bytes - of_answers - of_details)
+        of_lists = settings.query_cache_bytes // 8
+        self.known_lists = KnownLists(of_lists // 2)
+        self.known_details = KnownDetails(of_lists - of_lists // 2)
+        self.known = Known.of_size(settings.query_cache_bytes - of_answers - of_lists)
         self.sql_slots = StatementSlots(slot_limits(settings))
         self.streams = StreamSlots(settings.query_max_streams, settings.query_max_streams_per_client)
         self._queue = ReadQueue(settings.query_concurrency)

@@ -69,6 +69,11 @@ class RunField:
         return re.search(r"\ba\.\w", self.sql) is not None
 
     @property
+    def depends_on_time(self) -> bool:
+        """Return whether the field changes with the time alone, without an event of the run."""
+        return "{alive_since:" in self.sql
+
+    @property
     def sortable(self) -> bool:
         """Return whether runs can be ordered by the field."""
         return self.type is not FieldType.LIST

@@ -61,15 +61,13 @@ class KnownDetails:
         entity: str,
         project: str,
         versions: Mapping[str, int],
-        alive_since: int,
         not_finite: NotFinite = NotFinite.TEXT,
         keys: Sequence[str] | None = None,
     ) -> list[RunDetails]:
-        """Return the details of a project's runs in the order of `versions`; unknown runs are left out.
+        """Return the details of a project's runs with their stored states; unknown runs are left out.
 
         Args:
-            versions: the versions of the runs' documents by run id, read before this call.
-            alive_since: that of `rules.run_states`.
+            versions: the versions of the runs' documents by run id, read before this call, in the order of the result.
             keys: the metrics to summarize, as they are stored; None: all.
 
         Raises:
@@ -84,7 +82,7 @@ class KnownDetails:
         read = {row["run_id"]: RunDetails(row, summaries[row["run_id"]]) for row in documents}
         self._entries.put_all({names[run_id]: details for run_id, details in read.items()})
         known |= read
-        return [known[run_id].served(alive_since) for run_id in versions if run_id in known]
+        return [known[run_id] for run_id in versions if run_id in known]
 
     def _find_valid(
         self, store: Store, names: Mapping[str, _Name], versions: Mapping[str, int]

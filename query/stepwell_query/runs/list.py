@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -21,7 +21,7 @@ from stepwell_query.runs.filters.parser import format_ref
 from stepwell_query.runs.filters.summary_paths import Facts, metric_keys
 from stepwell_query.runs.filters.to_sql import condition
 from stepwell_query.runs.filters.validation import without_value
-from stepwell_query.runs.known_details import KnownDetails
+from stepwell_query.runs.known_details import KnownDetails, RunDetails
 from stepwell_query.runs.list_facts import choose_known, find_unknown, read_facts
 from stepwell_query.runs.list_query import RunStatement
 from stepwell_query.runs.ordering import Order, SortKey, read_cursor, write_cursor
@@ -70,6 +70,24 @@ class RunsRequest:
     not_finite: NotFinite = NotFinite.TEXT
     alive_since: int = 0
 
+    @property
+    def refs(self) -> list[Ref]:
+        """All references of the request, and what they may refer to instead (`without_value`)."""
+        filtered = [] if self.filter is None else [term.ref for term in terms(self.filter)]
+        return [*filtered, self.order.by, without_value(self.order.by), *(self.columns or ())]
+
+
+class RunsList(NamedTuple):
+    """The content of an answer, which does not depend on the time: runs with their stored states.
+
+    `following` is the cursor of the next page. `unknown` has the references that no run of the project has.
+    """
+
+    details: list[RunDetails]
+    total: int
+    following: str | None
+    unknown: list[Ref]
+
 
 @dataclass(frozen=True, slots=True)
 class RunsPage:
@@ -109,16 +127,26 @@ def read_runs(
         RequestError: when the cursor is not of this list, or a regular expression is invalid.
         StoreError: when ClickHouse does not answer.
     """
+    return build_answer(read_list(store, entity, project, request, known), request)
+
+
+def read_list(store: Store, entity: str, project: str, request: RunsRequest, known: KnownDetails) -> RunsList:
+    """Return what the answer to a request is made of. Raises: as `read_runs`."""
     last = None if request.cursor is None else read_cursor(request.cursor, request.order)
-    refs = [term.ref for term in terms(request.filter)] if request.filter is not None else []
-    refs += [request.order.by, without_value(request.order.by), *(request.columns or ())]
-    facts = read_facts(store, entity, project, refs)
+    facts = read_facts(store, entity, project, request.refs)
     order = replace(request.order, by=choose_known(request.order.by, facts))
     page = find_runs(store, entity, project, replace(request, order=order), last, facts)
     if not page.keys:
         check_project(store, entity, project)
     keys = _metric_keys(request.columns, facts)
-    details = known.read(store, entity, project, page.versions, request.alive_since, request.not_finite, keys)
+    details = known.read(store, entity, project, page.versions, request.not_finite, keys)
+    following = write_cursor(request.order, page.keys[-1]) if page.more else None
+    return RunsList(details, page.total, following, find_unknown(request.refs, facts))
+
+
+def build_answer(read: RunsList, request: RunsRequest) -> dict[str, Any]:
+    """Return the answer to a request as `read_runs` does."""
+    details = [run.served(request.alive_since) for run in read.details]
     documents = [metadata for metadata, _ in details]
     infos = [build_run_info(*run) for run in details]
     if request.columns is None:
@@ -127,13 +155,12 @@ def read_runs(
         columns, total = [format_ref(ref) for ref in request.columns], len(request.columns)
         for info, document in zip(infos, documents, strict=True):
             _select_values(info, document, request.columns, request.not_finite)
-    following = write_cursor(request.order, page.keys[-1]) if page.more else None
     return {
         "runs": infos,
-        "next": following,
-        "total": page.total,
+        "next": read.following,
+        "total": read.total,
         "columns": {"shown": columns, "total": total},
-        "unknown_keys": [format_ref(ref) for ref in find_unknown(refs, facts)],
+        "unknown_keys": [format_ref(ref) for ref in read.unknown],
     }
 
 

@@ -9,7 +9,10 @@ import pytest
 
 from stepwell_query.api.params.runs import RunsQuery
 from stepwell_query.encoding import json_bytes
+from stepwell_query.runs import known_lists
+from stepwell_query.runs.fingerprint import read_fingerprint
 from stepwell_query.runs.known_details import KnownDetails
+from stepwell_query.runs.known_lists import KnownLists
 from stepwell_query.runs.list import read_runs
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.clickhouse.tables import RUN_CONDITION
@@ -18,7 +21,11 @@ from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import BEGIN_MS, RunWriter
 
 CHANGES = ("flush", "rewrite", "first", "text", "edit", "define", "finish", "late view", "delete", "list")
-REQUESTS: tuple[dict[str, Any], ...] = ({}, {"columns": ["config.lr", "summary.loss"], "order": "run_id"})
+REQUESTS: tuple[dict[str, Any], ...] = (
+    {},
+    {"columns": ["config.lr", "summary.loss"], "order": "run_id"},
+    {"filter": "summary.loss > 2 or summary.'by hand' > 2 or not config.lr < 2", "order": "-summary.loss.min"},
+)
 
 
 class Run:
@@ -67,15 +74,19 @@ class Run:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_list_with_a_cache_is_the_list_without_one(chdb_store: Store, seed: int) -> None:
-    random, known = Random(seed), KnownDetails(MIB)
+def test_a_list_with_a_cache_is_the_list_without_one(
+    chdb_store: Store, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(known_lists, "_UNTRIED_MAX", 0)
+    random, known, pages = Random(seed), KnownDetails(MIB), KnownLists(MIB)
     runs = [Run(chdb_store, RunPath("me", "known", f"r{number}")) for number in range(3)]
 
     def check() -> None:
         for query in REQUESTS:
             request = RunsQuery(**query).request(BEGIN_MS + 25)
-            with_cache, without = (read_runs(chdb_store, "me", "known", request, *given) for given in ((known,), ()))
-            assert json_bytes(with_cache) == json_bytes(without)
+            without = json_bytes(read_runs(chdb_store, "me", "known", request))
+            for _ in range(2):
+                assert pages.read(chdb_store, "me", "known", request, known) == without
 
     check()
     # The last run stays, since a project without runs is unknown.
@@ -83,3 +94,22 @@ def test_a_list_with_a_cache_is_the_list_without_one(chdb_store: Store, seed: in
         run = random.choice(runs[:-1] if change == "delete" else runs)
         run.change(change, random.randint(1, 4))
         check()
+
+
+def test_a_late_row_of_a_requested_path_changes_the_fingerprint(chdb_store: Store) -> None:
+    writer = RunWriter(chdb_store, RunPath("me", "known", "r0")).document(config={"lr": 1}, summary={"loss": 1})
+    refs = {name: RunsQuery(order=name).request().refs for name in ("config.lr", "summary.loss", "summary.loss.min")}
+
+    def read() -> dict[str, Any]:
+        return {name: read_fingerprint(chdb_store, "me", "known", own) for name, own in refs.items()}
+
+    whole = read()
+    for source, path in (("config", "lr"), ("config", ""), ("summary", "loss"), ("summary", "")):
+        values = {**writer.run._asdict(), "source": source, "path": path}
+        row = f"{RUN_CONDITION} AND source = {{source:String}} AND path = {{path:String}}"
+        chdb_store.command(f"DELETE FROM {{db}}.run_values WHERE {row}", values)
+        late = read()
+        assert {name for name in refs if late[name] != whole[name]} == {
+            name for name in refs if name.startswith(source)
+        }
+        whole = late

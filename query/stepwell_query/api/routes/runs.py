@@ -15,7 +15,7 @@ from stepwell_query.catalog.series import read_metrics
 from stepwell_query.catalog.writers import WriterSelection
 from stepwell_query.encoding import Format, json_bytes, table_bytes
 from stepwell_query.runs.column_search import search_columns
-from stepwell_query.runs.list import check_project, read_projects, read_runs
+from stepwell_query.runs.list import check_project, read_projects
 from stepwell_query.runs.run_info import read_run
 from stepwell_query.runs.sessions import read_session, read_sessions
 from stepwell_schemas.access.authorize import Target, requires
@@ -50,7 +50,8 @@ async def runs(entity: str, project: str, query: Annotated[RunsQuery, Query()], 
     check_identifier("entity", entity)
     check_identifier("project", project)
     runs_request = query.request(context.alive_since())
-    return await _json(context, lambda: read_runs(context.store, entity, project, runs_request, context.known_details))
+    arguments = context.store, entity, project, runs_request, context.known_details
+    return encode_response(await context.in_thread(context.known_lists.read, *arguments), Format.JSON)
 
 
 @router.get("/projects/{entity}/{project}/runs/columns")

@@ -61,7 +61,7 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> Tables:
 def read(known: KnownDetails, tables: Tables, *run_ids: str, since: int = 0, **how: Any) -> dict[str, tuple[int, str]]:
     """Return the last value and the state of runs, as a list would show them."""
     versions = {run_id: tables.versions[run_id] for run_id in run_ids}
-    details = known.read(tables, "e", "p", versions, since, **how)
+    details = [run.served(since) for run in known.read(tables, "e", "p", versions, **how)]
     return {metadata["run_id"]: (summary["loss"], metadata["state"]) for metadata, summary in details}
 
 
