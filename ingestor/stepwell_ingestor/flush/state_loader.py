@@ -15,9 +15,9 @@ from stepwell_ingestor.planner.arrow import PATH_FIELDS
 from stepwell_ingestor.planner.content import NO_CONTENT, content_as_of
 from stepwell_ingestor.planner.run_document import RunDocument
 from stepwell_ingestor.planner.run_state import (
-    DELETED_SCOPE,
     DELETION_SCOPE,
     DOCUMENT_SINCE,
+    NOTE_SCOPES,
     RUN_SCOPE,
     RunState,
 )
@@ -40,8 +40,6 @@ _MEDIA_TYPES = (
     " ORDER BY sha256, version LIMIT 1 BY sha256"
 )
 _FILES_ASKED = 500
-# Notes of deletions outlast them.
-_KEPT_SCOPES = frozenset({DELETION_SCOPE, DELETED_SCOPE})
 
 _Rows = Callable[[str, str], Iterator[tuple[RunState, dict[str, Any]]]]
 """A function that reads columns of a table, and returns each row with the state of its run."""
@@ -104,7 +102,7 @@ def _load_numbers(rows: _Rows, as_of: AsOf) -> set[int]:
     found = rows("scope, name, offset, number, previous_number", "run_states FINAL")
     # The deletion comes first: it tells which of the other rows are the run's.
     for state, row in sorted(found, key=lambda one: one[1]["scope"] != DELETION_SCOPE):
-        if row["offset"] < state.begins and row["scope"] not in _KEPT_SCOPES:
+        if row["offset"] < state.begins and row["scope"] not in NOTE_SCOPES:
             continue
         holds = as_of.includes(row["offset"])
         number = row["number"] if holds else row["previous_number"]

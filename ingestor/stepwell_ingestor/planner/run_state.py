@@ -28,7 +28,8 @@ document began."""
 
 DELETION_SCOPE: Final = "deletion"
 DELETED_SCOPE: Final = "deleted"
-"""The scopes of `RunState.deletion` and of `RunState.deleted` in the table of states."""
+NOTE_SCOPES: Final = frozenset({DELETION_SCOPE, DELETED_SCOPE})
+"""The scopes of `RunState.deletion` and of `RunState.deleted` in the table of states, which outlast later deletions."""
 
 DELETED_AT: Final = "at"
 DELETED_OFFSET: Final = "offset"

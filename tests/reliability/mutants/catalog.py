@@ -1391,6 +1391,17 @@ MUTATIONS: Final = (
         ROW_DELETION,
     ),
     Mutation(
+        "numbers of a run that equal those of the deleted one are not written",
+        (
+            Edit(
+                "stepwell_ingestor.planner.state_rows:_differences",
+                "if number != old or (whole and name in after):",
+                "if number != old:",
+            ),
+        ),
+        DELETIONS,
+    ),
+    Mutation(
         "a spelling that was merged with a deleted run's is forgotten",
         (
             Edit(
