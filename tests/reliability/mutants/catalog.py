@@ -1254,6 +1254,17 @@ MUTATIONS: Final = (
         ORPHANS,
     ),
     Mutation(
+        "a recovery takes a session that has ended for a live one",
+        (
+            Edit(
+                "stepwell.delivery.orphans:Orphans._claim_next",
+                "        live.clear()\n",
+                "",
+            ),
+        ),
+        ORPHANS,
+    ),
+    Mutation(
         "side streams don't wait for older journals",
         (
             Edit(
