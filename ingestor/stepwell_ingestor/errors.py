@@ -4,6 +4,7 @@ StepwellIngestorError
 ├── RestartError         a partition has to be started again, from another position
 │   ├── PlanError            the records of a committed plan are not those in the topic
 │   ├── PositionLostError    the tables hold an earlier position of a partition than was stored
+│   ├── OvertakenError       the tables hold a later position than the flush would store
 │   └── PartitionsAddedError the topic has more partitions than it had when its events were stored
 ├── SwitchInterruptedError a rebuild was interrupted while it replaced tables
 ├── LandingError         ClickHouse accepts an insert but its rows can't be read
@@ -31,6 +32,10 @@ class PlanError(RestartError):
 
 class PositionLostError(RestartError):
     """The tables hold an earlier position of a partition than was stored: they were emptied or restored."""
+
+
+class OvertakenError(RestartError):
+    """The tables hold a position after the end of the flush: another ingestor owns the partition and has stored it."""
 
 
 class PartitionsAddedError(RestartError):

@@ -193,8 +193,9 @@ class AssignedPartitions:
             await self._store_position(partition, owned, evidence, decision)
         else:
             owned.flusher.begin(decision.position)
-        if decision.reason not in USUAL and decision.plan is None:
-            # The next owner need not find the same discrepancy again, also if no event comes before.
+        if decision.plan is None and (decision.reason not in USUAL or evidence.plan is not None):
+            # Also if no event comes, the next owner need not find the same discrepancy, or a plan that can't be
+            # repeated, and the group has no lag.
             await commit(self._kafka, partition, decision.start, "")
         if self.partitions.get(partition) is not owned:
             return

@@ -59,6 +59,7 @@ GaugeName = Literal[
     "stepwell_ingestor_content_alarm",
     "stepwell_ingestor_times_alarm",
     "stepwell_ingestor_retention_alarm",
+    "stepwell_ingestor_mixed_alarm",
     "stepwell_ingestor_retention_last_pass_timestamp_seconds",
 ]
 
@@ -114,6 +115,7 @@ _GAUGES: Final[dict[GaugeName, str]] = {
     "stepwell_ingestor_partitions_alarm": "1 while nothing is stored because partitions were added to the topic.",
     "stepwell_ingestor_content_alarm": "1 after rows differed from what was sent, until the ingestor ends.",
     "stepwell_ingestor_times_alarm": "1 after times could not be stored, until the ingestor ends.",
+    "stepwell_ingestor_mixed_alarm": "1 while series of a run have figures of a deleted run that had its name.",
     "stepwell_ingestor_retention_alarm": "1 while the last pass of retention over a project has failed.",
     "stepwell_ingestor_retention_last_pass_timestamp_seconds": "When rows were last looked for or deleted, in seconds "
     "since the epoch.",

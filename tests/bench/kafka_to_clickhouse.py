@@ -74,7 +74,7 @@ def ingest(store: Store, messages: list[Message], states: dict[RunPath, RunState
         store.insert(table, rows, f"{end}:{table}")
     if rollup_rows is not None:
         store.insert(TABLE, rollup_rows)
-    for statement in plan.rollup_plan.statements(end):
+    for statement in plan.rollup_plan.statements(end, plan.begins):
         store.command(statement.sql, statement.parameters)
     return plan
 

@@ -108,6 +108,10 @@ def _retention(samples: Samples) -> str:
     return f"old rows could not be removed, {failures:,.0f} times; see `retention_failed` in the ingestor's log"
 
 
+def _mixed(_: Samples) -> str:
+    return "runs have figures of a deleted run of the same name; rebuild those that `runs_mixed` in the log names"
+
+
 def _lag(samples: Samples) -> str:
     return f"{samples.get('stepwell_ingestor_lag_events', 0.0):,.0f}"
 
@@ -133,6 +137,7 @@ ALARMS: Final = (
     AlarmRule("content_differs", "stepwell_ingestor_content_alarm", _content),
     AlarmRule("times_replaced", "stepwell_ingestor_times_alarm", _times),
     AlarmRule("retention_failed", "stepwell_ingestor_retention_alarm", _retention),
+    AlarmRule("runs_mixed", "stepwell_ingestor_mixed_alarm", _mixed),
     AlarmRule("broker_down", "stepwell_up_broker_alarm", _broker),
     AlarmRule("ingestor_failing", "stepwell_up_ingestor_alarm", _ingestor),
     AlarmRule("disk_low", "stepwell_up_disk_alarm", _disk),

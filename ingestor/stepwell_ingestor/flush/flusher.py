@@ -28,15 +28,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, NamedTuple
 
-import pyarrow as pa
 import structlog
 from aiokafka import TopicPartition
 
 from stepwell_ingestor import telemetry
-from stepwell_ingestor.errors import LandingError
 from stepwell_ingestor.flush.buffer import FlushMessages
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
-from stepwell_ingestor.flush.insert_check import insert_is_visible, rows_are_visible
+from stepwell_ingestor.flush.doubtful_inserts import Inserts, insert_once
+from stepwell_ingestor.flush.insert_check import rows_are_visible
 from stepwell_ingestor.flush.log_checks import count_removed_records, refuse_moved_runs
 from stepwell_ingestor.flush.media_upload import StoredMedia, store_media, tidy_media
 from stepwell_ingestor.flush.partition_store import PartitionStore
@@ -65,7 +64,6 @@ from stepwell_schemas.media_store import MediaStore
 from stepwell_schemas.rollups.sql import LEVELS, TABLE
 from stepwell_schemas.rules.identifiers import RunPath
 
-_TOKENS: Final = 10
 _LETTERS_LOGGED: Final = 10
 # The table with each series' last step. Readers rely on rollups up to that step, so it is inserted after them.
 _REACHED: Final = "series"
@@ -135,6 +133,7 @@ class Flusher:
             PlanError: if the messages are not those of the plan that was found.
             PartitionsAddedError: if the topic has more partitions, and an event may be one of a run that moved.
             PositionLostError: if the tables have an earlier position: they were emptied or restored.
+            OvertakenError: if the tables have a later position: another ingestor owns the partition.
             StoreUnavailableError: if one of them could not be reached and the flush was given up.
             StoreError: if ClickHouse refuses a statement; nothing is committed then.
             LandingError: if inserted rows can't be read.
@@ -147,23 +146,25 @@ class Flusher:
             await refuse_moved_runs(self._kafka, self._partition, messages, position.log)
         missing = await count_removed_records(self._kafka, self._partition, pending)
         mark = await asyncio.to_thread(make_plan, messages, pending.end, position.epoch, pending.plan)
+        self._store.reaches = replace(position, end=pending.end).version
         await self._store.confirm()
         flush = flush_range(messages, mark, position.base)
         logical = [shift(message, position.base) for message in messages]
         plan_without, media = await self._prepare(logical, flush.end)
         plan = await asyncio.to_thread(plan_without, LeftOut())
         # Also for a plan that was found: an ingestor that was frozen may have loaded states of later flushes.
-        await commit(self._kafka, self._partition, pending.start, mark.text, again=found)
-        token = partial(insert_token, self._partition, flush)
+        commit_plan = partial(commit, self._kafka, self._partition, pending.start, mark.text)
+        await commit_plan(again=found)
+        inserts = Inserts(partial(insert_token, self._partition, flush), flush.first, partial(commit_plan, again=True))
         looks = self._store.looks
-        store = partial(self._store_rows, plan, plan_without, token, flush.first)
-        plan = await self._restore(await store(found), store, flush.first, looks)
+        store = partial(self._store_rows, plan, plan_without, inserts)
+        plan = await self._restore(await store(found), store, inserts, looks)
         self._report(plan)
         holds_rows = position.holds_rows or bool(plan.tables)
         reached = position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows, missing=missing)
         looks = self._store.looks
         await self._store.insert_confirmed(POSITIONS, position_row(reached))
-        plan = await self._restore(plan, store, flush.first, looks)
+        plan = await self._restore(plan, store, inserts, looks)
         self._store.begin(reached)
         if missing:
             report_missing(self._partition, pending.start, missing, reached)
@@ -193,8 +194,7 @@ class Flusher:
         self,
         plan: FlushPlan,
         plan_without: Callable[[LeftOut], FlushPlan],
-        token: Callable[[str], str],
-        first: int,
+        inserts: Inserts,
         planned: bool,
     ) -> FlushPlan:
         """Store a plan's rows; return the plan without the rows that ClickHouse refused."""
@@ -205,7 +205,7 @@ class Flusher:
             if table == _REACHED:
                 await self._store_rollups(plan)
             try:
-                await self._insert(table, plan.tables[table], token(table), first, doubtful=planned)
+                await insert_once(self._store, table, plan.tables[table], inserts, doubtful=planned)
             except StoreRejectedError as error:
                 if not is_divisible(table, error):
                     raise
@@ -226,16 +226,18 @@ class Flusher:
         telemetry.count("stepwell_ingestor_deleted_runs", len(offsets))
         _log.info("runs_deleted", partition=self._partition.partition, runs=len(offsets))
 
-    async def _restore(self, plan: FlushPlan, store: _StorePlan, first: int, looks: int) -> FlushPlan:
+    async def _restore(self, plan: FlushPlan, store: _StorePlan, inserts: Inserts, looks: int) -> FlushPlan:
         """Store a plan's rows again if they may have been lost since the look number `looks`, and are.
 
         Tables may have been replaced between two inserts by a copy that has the position, but not the rows.
         """
         while self._store.looks != looks:
             looks = self._store.looks
-            if not await self._is_stored(plan, first):
+            if not await self._is_stored(plan, inserts.first):
+                # The next owner of the partition may have deleted them.
+                await inserts.prove_ownership()
                 telemetry.count("stepwell_ingestor_inserts_repaired", len(plan.tables))
-                _log.warning("flush_repeated", partition=self._partition.partition, first=first)
+                _log.warning("flush_repeated", partition=self._partition.partition, first=inserts.first)
                 plan = await store(True)
         return plan
 
@@ -260,20 +262,6 @@ class Flusher:
         as_of = AsOf(first, () if self.position is None else self.position.voided)
         return states | load_states(self._store.client, [path for path in paths if path not in states], as_of)
 
-    async def _insert(self, table: str, rows: pa.Table, token: str, first: int, *, doubtful: bool) -> None:
-        """Insert rows exactly once; `doubtful` if an insert under this token may have been attempted before."""
-        for number in range(1, _TOKENS + 1):
-            numbered = token if number == 1 else f"{token}:{number}"
-            repeated = await self._store.insert_confirmed(table, rows, numbered)
-            doubtful = doubtful or repeated
-            if not doubtful:
-                return
-            if await self._store.call(insert_is_visible, self._store.client, table, rows, first):
-                return
-            telemetry.count("stepwell_ingestor_inserts_repaired")
-            _log.warning("insert_repaired", table=table, token=token)
-        raise LandingError(f"table {table}: rows were inserted {_TOKENS} times (token {token}) and can't be read")
-
     async def _store_rollups(self, plan: FlushPlan) -> None:
         """Store the rollups that the flush's points closed or changed. Idempotent, so it needs no token."""
         clock = asyncio.get_running_loop().time
@@ -281,7 +269,7 @@ class Flusher:
         if plan.rollups is not None:
             await self._store.call(self._store.client.insert, TABLE, plan.rollups)
             telemetry.count("stepwell_ingestor_rollup_rows", len(plan.rollups))
-        for statement in plan.rollup_plan.statements(plan.end):
+        for statement in plan.rollup_plan.statements(plan.end, plan.begins):
             await self._store.call(self._store.client.command, statement.sql, statement.parameters)
             telemetry.count("stepwell_ingestor_rollup_statements")
         telemetry.count("stepwell_ingestor_rollup_seconds", clock() - began)

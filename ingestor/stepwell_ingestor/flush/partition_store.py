@@ -13,7 +13,7 @@ import structlog
 from aiokafka import TopicPartition
 
 from stepwell_ingestor import telemetry
-from stepwell_ingestor.errors import PositionLostError
+from stepwell_ingestor.errors import OvertakenError, PositionLostError
 from stepwell_ingestor.positions.models import LogPosition
 from stepwell_ingestor.positions.stored import TABLE as POSITIONS
 from stepwell_ingestor.positions.stored import position_row, read_version
@@ -32,6 +32,7 @@ class PartitionStore:
     Attributes:
         client: the connection, for functions that `call` runs.
         position: the partition's position, None until it was decided where to continue.
+        reaches: the version of the position after the flush in progress.
         looks: how often the position was read from the tables.
         given_up: set when the partition goes to another owner.
     """
@@ -42,12 +43,13 @@ class PartitionStore:
         self._retry_seconds = retry_seconds
         self._confirmed_at = 0.0
         self.position: LogPosition | None = None
+        self.reaches = 0
         self.looks = 0
         self.given_up = asyncio.Event()
 
     def begin(self, position: LogPosition) -> None:
         """Set the position after it was read from the tables, or stored in them."""
-        self.position = position
+        self.position, self.reaches = position, position.version
         self._confirmed_at = asyncio.get_running_loop().time()
 
     async def store_position(self, position: LogPosition) -> None:
@@ -56,7 +58,7 @@ class PartitionStore:
         self.begin(position)
 
     async def confirm(self) -> None:
-        """Check that the tables still have the position. Raises: PositionLostError, StoreError."""
+        """Check that the tables still have the position. Raises: PositionLostError, OvertakenError, StoreError."""
         await self.retry(self._confirm)
 
     async def insert_confirmed(self, table: str, rows: pa.Table, token: str | None = None) -> bool:
@@ -67,6 +69,7 @@ class PartitionStore:
 
         Raises:
             PositionLostError: if the tables have an earlier position.
+            OvertakenError: if they have a later position than the flush would store.
             StoreError: if ClickHouse refuses the rows, or can't be reached and the partition was given up.
         """
 
@@ -106,15 +109,21 @@ class PartitionStore:
             wait, repeated = min(2 * wait, self._retry_seconds), True
 
     async def _confirm(self) -> None:
-        """Read the position from the tables, if they may have been replaced since it was stored."""
+        """Read the position from the tables, if they may have been replaced since it was stored.
+
+        An ingestor that was frozen may have been overtaken: its rows are stored, and by now they may have been deleted.
+        """
         # Tables can't be emptied or restored between two inserts of a busy partition without an error.
         if asyncio.get_running_loop().time() - self._confirmed_at < _CONFIRMED_SECONDS:
             return
         position = self.position
         assert position is not None  # noqa: S101 - nothing is flushed before a partition has its position
         self.looks += 1
-        if await asyncio.to_thread(read_version, self.client, self._partition) < position.version:
+        version = await asyncio.to_thread(read_version, self.client, self._partition)
+        if version < position.version:
             raise PositionLostError(f"{self._partition}: the tables have an earlier position than {position.end}")
+        if version > self.reaches:
+            raise OvertakenError(f"{self._partition}: another ingestor has stored the flush after {position.end}")
         self._confirmed_at = asyncio.get_running_loop().time()
 
 

@@ -14,7 +14,13 @@ from stepwell_ingestor.planner.arrivals import NO_GAPS
 from stepwell_ingestor.planner.arrow import PATH_FIELDS
 from stepwell_ingestor.planner.content import NO_CONTENT, content_as_of
 from stepwell_ingestor.planner.run_document import RunDocument
-from stepwell_ingestor.planner.run_state import DOCUMENT_SINCE, RUN_SCOPE, RunState
+from stepwell_ingestor.planner.run_state import (
+    DELETION_SCOPE,
+    DOCUMENT_SINCE,
+    NOTE_SCOPES,
+    RUN_SCOPE,
+    RunState,
+)
 from stepwell_ingestor.planner.state_rows import ABSENT, GAP_SCOPE, parse_gap_name
 from stepwell_ingestor.planner.totals import NO_COUNTS, counts_as_of, series_totals_as_of
 from stepwell_ingestor.positions.models import AsOf
@@ -79,28 +85,44 @@ def _load(store: Store, states: Mapping[RunPath, RunState], as_of: AsOf) -> None
             if state is not None:
                 yield state, row
 
+    without_document = _load_numbers(rows, as_of)
+    keys = _load_series(store, among, states, as_of)
+    _load_spellings(rows, as_of, keys)
+    _load_totals(rows, as_of)
+    for state, row in rows("* EXCEPT (entity, project, run_id)", "run_documents FINAL"):
+        if id(state) not in without_document and row["version"] >> VERSION_ROW_BITS >= state.begins:
+            state.document = _document(row)
+    for state in states.values():
+        state.measure()
+
+
+def _load_numbers(rows: _Rows, as_of: AsOf) -> set[int]:
+    """Set the numbers of the states; return the identities of those that had no document yet."""
     without_document: set[int] = set()
-    for state, row in rows("scope, name, offset, number, previous_number", "run_states FINAL"):
+    found = rows("scope, name, offset, number, previous_number", "run_states FINAL")
+    # The deletion comes first: it tells which of the other rows are the run's.
+    for state, row in sorted(found, key=lambda one: one[1]["scope"] != DELETION_SCOPE):
+        if row["offset"] < state.begins and row["scope"] not in NOTE_SCOPES:
+            continue
         holds = as_of.includes(row["offset"])
         number = row["number"] if holds else row["previous_number"]
         if (row["scope"], row["name"]) == (RUN_SCOPE, DOCUMENT_SINCE) and not holds and number != row["number"]:
             without_document.add(id(state))
         if number != ABSENT:
             _set_number(state, row["scope"], row["name"], number)
+    return without_document
+
+
+def _load_spellings(rows: _Rows, as_of: AsOf, keys: Collection[tuple[int, str]]) -> None:
+    # A merge keeps the version of the deleted run's row. The key of a series is a spelling of its run in any case.
     for state, row in sorted(
-        rows("folded, spelling, first_version", "key_spellings FINAL"), key=lambda found: found[1]["first_version"]
+        rows("folded, spelling, first_version", "key_spellings"), key=lambda one: one[1]["first_version"]
     ):
-        if row["first_version"] < as_of.offset << VERSION_ROW_BITS:
+        offset = row["first_version"] >> VERSION_ROW_BITS
+        if offset < as_of.offset and (offset >= state.begins or (id(state), row["spelling"]) in keys):
             # As the planner keeps them (see `RunState.stored_key`).
             spelling, folded = intern(row["spelling"]), intern(row["folded"])
             state.stored_as[spelling] = state.spellings.setdefault(folded, spelling)
-    _load_series(store, among, states, as_of)
-    _load_totals(rows, as_of)
-    for state, row in rows("* EXCEPT (entity, project, run_id)", "run_documents FINAL"):
-        if id(state) not in without_document:
-            state.document = _document(row)
-    for state in states.values():
-        state.measure()
 
 
 def _set_number(state: RunState, scope: str, name: str, number: int) -> None:
@@ -111,28 +133,40 @@ def _set_number(state: RunState, scope: str, name: str, number: int) -> None:
         state.numbers()[scope][name] = number
 
 
-def _load_series(store: Store, among: dict[str, list[str]], states: Mapping[RunPath, RunState], as_of: AsOf) -> None:
+def _load_series(
+    store: Store, among: dict[str, list[str]], states: Mapping[RunPath, RunState], as_of: AsOf
+) -> set[tuple[int, str]]:
+    """Set the totals of series; return the keys of runs after a deletion, each with the identity of its state."""
     sql = f"SELECT entity, project, run_id, key, kind, writer, totals FROM {{db}}.series FINAL WHERE {_AMONG}"  # noqa: S608
     table = store.query(sql, among)
+    keys: set[tuple[int, str]] = set()
     if not table.num_rows:
-        return
-    values, there = series_totals_as_of(table.column("totals").combine_chunks(), as_of.includes)
+        return keys
+    totals = table.column("totals").combine_chunks()
+    values, there = series_totals_as_of(totals, as_of.includes)
+    ends = totals.field("end").to_numpy()
     names = [table.column(name).to_pylist() for name in (*PATH_FIELDS, "key", "kind", "writer")]
     places: dict[RunPath, list[int]] = {}
     ids: dict[RunPath, list[int]] = {}
     for place, (entity, project, run_id, *series) in enumerate(zip(*names, strict=True)):
         path = RunPath(entity, project, run_id)
-        if there[place] and path in states:
+        if there[place] and path in states and ends[place] >= states[path].begins:
             places.setdefault(path, []).append(place)
             ids.setdefault(path, []).append(states[path].series.id_of(*series))
+            if states[path].begins:
+                keys.add((id(states[path]), series[0]))
     for path, own in places.items():
         states[path].series.load(np.array(ids[path], np.int64), values[own])
+    return keys
 
 
 def _load_totals(rows: _Rows, as_of: AsOf) -> None:
     for state, row in rows("totals", "run_activity FINAL"):
-        state.counts = counts_as_of(row["totals"], as_of.includes)
+        if row["totals"]["end"] >= state.begins:
+            state.counts = counts_as_of(row["totals"], as_of.includes)
     for state, row in rows("session, totals, content", "session_activity FINAL"):
+        if row["totals"]["end"] < state.begins:
+            continue
         if (content := content_as_of(row["content"], as_of.includes)) != NO_CONTENT:
             state.contents[row["session"]] = content
         if (counts := counts_as_of(row["totals"], as_of.includes)) != NO_COUNTS:

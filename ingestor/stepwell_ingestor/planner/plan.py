@@ -85,6 +85,11 @@ class FlushPlan:
     deletions: Mapping[RunPath, Deletion] = field(default_factory=dict)
     dropped: int = 0
 
+    @property
+    def begins(self) -> dict[RunPath, int]:
+        """The logical offsets at which runs begin whose names deleted runs had."""
+        return {path: state.begins for path, state in self.states.items() if state.deletion}
+
 
 def plan_flush(
     received: Sequence[Received],

@@ -16,6 +16,7 @@ from stepwell_schemas.rules.keys import fold_key
 from stepwell_schemas.rules.steps import NO_STEP, StepState
 
 _STATE_BYTES: Final = 2_000
+_NOT_DELETED: Final = -1
 
 RUN_SCOPE: Final = "run"
 """The scope of `RunState.counters` in the table of states."""
@@ -24,6 +25,11 @@ NEXT_STEP: Final = "next_step"
 DOCUMENT_SINCE: Final = "document_since"
 """Names in `RunState.counters`: the step after the run's last one, and the logical offset of the event with which its
 document began."""
+
+DELETION_SCOPE: Final = "deletion"
+DELETED_SCOPE: Final = "deleted"
+NOTE_SCOPES: Final = frozenset({DELETION_SCOPE, DELETED_SCOPE})
+"""The scopes of `RunState.deletion` and of `RunState.deleted` in the table of states, which outlast later deletions."""
 
 DELETED_AT: Final = "at"
 DELETED_OFFSET: Final = "offset"
@@ -75,6 +81,14 @@ class RunState:
     last_sessions: Known[str, int] = field(default_factory=dict)
     shared_writers: Known[str, int] = field(default_factory=dict)
     numbered: Known[str, int] = field(default_factory=dict)
+
+    @property
+    def begins(self) -> int:
+        """The logical offset after the run's last deletion, 0 if there was none: what ends before it is not the run's.
+
+        An ingestor that was frozen may have inserted rows of the deleted run since then (see `removal.late_rows`).
+        """
+        return self.deletion.get(DELETED_OFFSET, _NOT_DELETED) + 1
 
     def writer(self, name: str) -> StepState:
         """Return the state of a writer."""
@@ -151,7 +165,7 @@ class RunState:
         """Return the numbers that the table of states stores, by its scopes."""
         return {
             "writer": self.writers, "begun": self.begun, "line": self.lines, "session": self.sessions,
-            RUN_SCOPE: self.counters, "deletion": self.deletion, "deleted": self.deleted,
+            RUN_SCOPE: self.counters, DELETION_SCOPE: self.deletion, DELETED_SCOPE: self.deleted,
             "writer_start": self.writer_starts, "last_session": self.last_sessions,
             "shared_writer": self.shared_writers, "numbered": self.numbered,
         }  # fmt: skip

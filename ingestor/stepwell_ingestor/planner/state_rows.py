@@ -10,7 +10,7 @@ import pyarrow as pa
 from stepwell_ingestor.planner.arrivals import NO_GAPS, Gaps
 from stepwell_ingestor.planner.arrow import PATH_FIELDS, row_type
 from stepwell_ingestor.planner.layers import Known, Layer, is_changed
-from stepwell_ingestor.planner.run_state import RunState
+from stepwell_ingestor.planner.run_state import NOTE_SCOPES, RunState
 from stepwell_schemas.rules.identifiers import RunPath
 
 ABSENT = -1
@@ -36,7 +36,10 @@ STATE_ROW: Final = row_type(
 def state_rows(
     states: Mapping[RunPath, RunState], end: int, replaced: Mapping[RunPath, RunState]
 ) -> list[tuple[Any, ...]]:
-    """Return every number that this flush changed, with its previous value."""
+    """Return every number that this flush changed, with its previous value.
+
+    Of runs that took the name of a run that was deleted in this flush, return all numbers: earlier rows are not theirs.
+    """
     return [
         (*path, scope, name, end, number, old)
         for path, state in states.items()
@@ -50,7 +53,8 @@ def _changes_by_scope(
 ) -> Iterator[tuple[str, Iterator[tuple[str, int, int]]]]:
     if replaced is not None:
         before, after = _all_numbers(replaced), _all_numbers(state)
-        yield from ((scope, _differences(before[scope], after[scope])) for scope in after)
+        for scope in after:
+            yield scope, _differences(before[scope], after[scope], whole=scope not in NOTE_SCOPES)
         return
     for scope, ledger in state.numbers().items():
         if is_changed(ledger):
@@ -66,10 +70,10 @@ def _all_numbers(state: RunState) -> dict[str, dict[str, int]]:
     return numbers | {GAP_SCOPE: gaps}
 
 
-def _differences(before: Mapping[str, int], after: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
+def _differences(before: Mapping[str, int], after: Mapping[str, int], *, whole: bool) -> Iterator[tuple[str, int, int]]:
     for name in dict.fromkeys((*before, *after)):
         number, old = after.get(name, ABSENT), before.get(name, ABSENT)
-        if number != old:
+        if number != old or (whole and name in after):
             yield name, number, old
 
 

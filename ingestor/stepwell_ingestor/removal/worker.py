@@ -23,6 +23,7 @@ from stepwell_schemas.retention.policies import Pass, PassTimes, Project, read_p
 
 _PASS_SECONDS: Final = 60.0
 _MILLISECONDS: Final = 1_000
+_RUNS_LOGGED: Final = 10
 _log = structlog.get_logger()
 
 
@@ -47,9 +48,12 @@ class RemovalWorker:
 
     async def make_pass(self, now: float) -> None:
         """Remove what is due at a time in seconds since the epoch. Raises: StoreError."""
-        statements = await asyncio.to_thread(sweep, self._store, now)
-        if statements:
-            _log.warning("late_rows_deleted", statements=statements)
+        swept = await asyncio.to_thread(sweep, self._store, now)
+        if swept.statements:
+            _log.warning("late_rows_deleted", statements=swept.statements)
+        telemetry.gauge("stepwell_ingestor_mixed_alarm", bool(swept.mixed))
+        if swept.mixed:
+            _log.error("runs_mixed", count=len(swept.mixed), runs=[str(run) for run in swept.mixed[:_RUNS_LOGGED]])
         removed = await remove_media(self._store, self._media, self._grace_seconds, now)
         if removed.deleted:
             telemetry.count("stepwell_ingestor_removed_media_files", removed.deleted)

@@ -154,8 +154,10 @@ class Orphans:
     def _claim_next(self, live: set[Path]) -> tuple[JournalEntry, int] | None:
         """Claim the oldest journal that may be sent and that no other process delivers; None if there is none.
 
-        Adds the journals of live sessions to `live`: no other journal waits for them, since they ran concurrently.
+        Sets `live` to the journals of live sessions: no other journal waits for them, since they ran concurrently.
         """
+        # One that was live before may have ended since, and others have begun after that.
+        live.clear()
         busy: set[Path] = set()
         while True:
             heads = [entry for entry in self._sendable(live) if entry.path not in busy]

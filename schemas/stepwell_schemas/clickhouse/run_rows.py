@@ -42,6 +42,16 @@ _RUNS_AT_ONCE: Final = 500
 _OLDER: Final = (
     "toInt64({offset}) < transform(toString(run_id), {{run_ids:Array(String)}}, {{offsets:Array(Int64)}}, 0)"
 )
+# A merge may have joined such a row with one of the run that has the name now, which its series show.
+_UNUSED_SPELLING: Final = (
+    f" AND (toString(run_id), spelling) NOT IN (SELECT toString(run_id), key FROM {{db}}.series"
+    f" WHERE {PROJECT_RUNS_CONDITION} AND NOT {_OLDER.format(offset='last_offset')})"
+)
+_MIXED: Final = (
+    f"SELECT DISTINCT toString(run_id) AS run_id FROM {{db}}.series WHERE {PROJECT_RUNS_CONDITION}"
+    f" AND {_OLDER.format(offset=f'bitShiftRight(first_version, {VERSION_ROW_BITS})')}"
+    f" AND NOT {_OLDER.format(offset='last_offset')}"
+)
 _REFERENCES: Final = (
     "INSERT INTO {db}.media_removals (sha256, size, removed_at, stage, version)"
     " SELECT sha256, max(size), now64(3), 'unreferenced', toUnixTimestamp64Micro(now64(6))"
@@ -82,6 +92,8 @@ def delete_rows(store: Store, offsets: Mapping[RunPath, int]) -> int:
     for parameters in _by_project(offsets):
         for table, offset in _ROW_OFFSETS.items():
             condition = f"{PROJECT_RUNS_CONDITION} AND {_OLDER.format(offset=offset)}"
+            if table == "key_spellings":
+                condition += _UNUSED_SPELLING
             # A deletion adds a version to each part of its table, so tables without such rows are left alone.
             if not store.query(f"SELECT 1 FROM {{db}}.{table} WHERE {condition} LIMIT 1", parameters).to_pylist():
                 continue
@@ -90,6 +102,19 @@ def delete_rows(store: Store, offsets: Mapping[RunPath, int]) -> int:
             store.command(f"DELETE FROM {{db}}.{table} WHERE {condition}", parameters)
             statements += 1
     return statements
+
+
+def find_mixed_runs(store: Store, offsets: Mapping[RunPath, int]) -> list[RunPath]:
+    """Return the runs with a series that a merge has joined with one of the deleted run. Raises: StoreError.
+
+    Args:
+        offsets: by run, the logical offset of the deletion of the run that had its name.
+    """
+    return [
+        RunPath(parameters["entity"], parameters["project"], row["run_id"])
+        for parameters in _by_project(offsets)
+        for row in store.query(_MIXED, parameters).to_pylist()
+    ]
 
 
 def note_unreferenced(store: Store, files: Mapping[str, int]) -> None:

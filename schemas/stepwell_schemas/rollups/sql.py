@@ -22,6 +22,7 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from stepwell_schemas.clickhouse.tables import RUNS_CONDITION
+from stepwell_schemas.limits import VERSION_ROW_BITS
 from stepwell_schemas.rules.identifiers import RunPath
 
 LEVELS: Final = (7, 12, 17, 22, 27)
@@ -81,22 +82,34 @@ def level_below(level: int, levels: Sequence[int] = LEVELS) -> int | None:
     return next((below for below, above in pairwise(levels) if above == level), None)
 
 
-def computing(level: int, below: int | None, chosen: Sequence[Buckets], version: int) -> Statement:
+def computing(
+    level: int,
+    below: int | None,
+    chosen: Sequence[Buckets],
+    version: int,
+    begins: Mapping[RunPath, int] | None = None,
+) -> Statement:
     """Return the statement that computes these buckets of a level and stores them as of `version`.
 
     `below` is the level to compute from, None for points. The caller must ensure that the buckets are closed and that
-    the buckets of the level below are stored.
+    the buckets of the level below are stored. `begins`: the logical offset before which rows of a run are those of a
+    deleted one, if it is not 0.
     """
     conditions: list[str] = []
     parameters: dict[str, Any] = {"version": version}
     for number, one in enumerate(chosen):
         given = {**one.path._asdict(), "writer": one.writer, "keys": list(one.keys), "buckets": list(one.buckets)}
         parameters |= {f"{name}_{number}": value for name, value in given.items()}
+        since = ""
+        if begin := (begins or {}).get(one.path, 0):
+            # The version of a row of rollups is the end of its flush.
+            parameters[f"since_{number}"] = begin << VERSION_ROW_BITS if below is None else begin
+            since = f" AND version >= {{since_{number}:UInt64}}"
         conditions.append(
             f"(entity = {{entity_{number}:String}} AND project = {{project_{number}:String}}"
             f" AND run_id = {{run_id_{number}:String}} AND key IN {{keys_{number}:Array(String)}}"
             f" AND writer = {{writer_{number}:String}}"
-            f" AND {bucket_sql(level, below)} IN {{buckets_{number}:Array(Int64)}})"
+            f" AND {bucket_sql(level, below)} IN {{buckets_{number}:Array(Int64)}}{since})"
         )
     rows = computed(level, below, " OR ".join(conditions))
     if below is None:

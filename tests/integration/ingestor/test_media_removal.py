@@ -119,7 +119,7 @@ def test_late_rows_of_a_deleted_run_are_swept(chdb_store: Store) -> None:
             "INSERT INTO {db}.points_bool (entity, project, run_id, key, step, timestamp, value, version)"
             f" SELECT 'e', 'p', 'r', 'k', {offset}, now64(3), true, {offset << 20}"
         )
-    assert sweep(chdb_store, 5.0 + 86_401) == 0
-    assert sweep(chdb_store, 6.0) == 1
-    assert sweep(chdb_store, 6.0) == 0
+    assert sweep(chdb_store, 5.0 + 86_401) == (0, [])
+    assert sweep(chdb_store, 6.0) == (1, [])
+    assert sweep(chdb_store, 6.0) == (0, [])
     assert chdb_store.query("SELECT step FROM {db}.bools").column("step").to_pylist() == [12]

@@ -97,7 +97,7 @@ def store_plan(store: Store, plan: FlushPlan, mark: str) -> None:
         if table == "series":
             if plan.rollups is not None:
                 store.insert("rollups", plan.rollups)
-            for statement in plan.rollup_plan.statements(plan.end):
+            for statement in plan.rollup_plan.statements(plan.end, plan.begins):
                 store.command(statement.sql, statement.parameters)
         store.insert(table, rows, f"{mark}:{plan.end}:{table}")
 

@@ -10,12 +10,16 @@ import pytest
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import Block, LogBatch
+from stepwell_schemas.rollups.sql import Buckets, computing
+from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
+from support.factories.points import RunWriter
 from support.readers.rollups import comparable, stored_rollups, wanted_rollups
 from support.servers.ingest import PATH, a_batch, counted, ingesting, make_ingestor_settings, send, until
 from support.servers.stack import Topics
 
 pytestmark = pytest.mark.anyio
+RUN = RunPath("e", "p", "r")
 
 ODD = (float("nan"), float("inf"), -float("inf"), -0.0, 0.0, 5e-324, 1e308, -1e308)
 KEYS = ["loss", "it's \\ 'a' \"key\"", "größe/🚀"]
@@ -67,3 +71,17 @@ def state_of(store: Store) -> int:
     """Return how far the late session is settled: its flush is done then."""
     sql = "SELECT max(next_sequence) AS n FROM {db}.session_activity WHERE session = 'late'"
     return int(store.query(sql).column("n")[0].as_py())
+
+
+def test_rows_of_a_deleted_run_are_in_no_rollup(chdb_store: Store) -> None:
+    """Such rows are there if an ingestor that was frozen has inserted them after the deletion."""
+    RunWriter(chdb_store, RUN, rolled=False).numbers("loss", range(300), np.ones(300))
+    RunWriter(chdb_store, RUN, rolled=False, offset=1_000).numbers("loss", range(100), np.ones(100))
+    counts = []
+    for begins, end in (({}, 900), ({RUN: 1_000}, 2_000)):
+        for level, below, version in ((7, None, end), (12, 7, end + 1)):
+            chosen = [Buckets(RUN, "", ["loss"], [0, 1] if below is None else [0])]
+            chdb_store.command(*computing(level, below, chosen, version, begins))
+        sql = "SELECT sum(count) AS n FROM {db}.rollups FINAL WHERE run_id = 'r' AND level = 12"
+        counts.append(chdb_store.query(sql)["n"][0].as_py())
+    assert counts == [256, 100]

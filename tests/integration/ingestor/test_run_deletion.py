@@ -10,13 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from stepwell_ingestor.flush.state_loader import load_states
 from stepwell_ingestor.messages import Received
 from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
 from stepwell_ingestor.planner.run_state import RunState
 from stepwell_ingestor.positions.models import AsOf
-from stepwell_schemas.clickhouse.run_rows import TABLES, count_rows, delete_rows, note_unreferenced
+from stepwell_ingestor.removal.late_rows import read_deletions, sweep
+from stepwell_ingestor.removal.worker import RemovalWorker
+from stepwell_ingestor.settings import IngestorSettings
+from stepwell_schemas.clickhouse.run_rows import TABLES, count_rows, delete_rows, find_mixed_runs, note_unreferenced
 from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.clickhouse.tables import PUBLIC_VIEWS
 from stepwell_schemas.events.models import (
@@ -30,6 +35,7 @@ from stepwell_schemas.events.models import (
     RunDeleted,
     RunStarted,
 )
+from stepwell_schemas.media_store import MediaStore
 from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
@@ -107,7 +113,7 @@ def store_plan(store: Store, plan: FlushPlan, tables: int | None = None, *, dele
         if table == "series":
             if plan.rollups is not None:
                 store.insert("rollups", plan.rollups)
-            for statement in plan.rollup_plan.statements(plan.end):
+            for statement in plan.rollup_plan.statements(plan.end, plan.begins):
                 store.command(statement.sql, statement.parameters)
         store.insert(table, rows, str(uuid.uuid4()))
 
@@ -198,6 +204,79 @@ def test_a_flush_with_a_deletion_may_be_repeated_after_any_part_of_it(open_datab
         ]
     store_plan(store, plan())
     assert differing(wanted, read_all(store)) == []
+
+
+def stop_merges(store: Store) -> None:
+    """Let no merge join rows by chance. `SYSTEM STOP MERGES` would stop deletions, too."""
+    for table in ("series", "key_spellings", "run_activity", "session_activity"):
+        store.command(f"ALTER TABLE {{db}}.{table} MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1")
+
+
+def store_late(store: Store, late_after: int, *, merged: bool = False) -> RunState:
+    """Store the log, and the deleted run's flush again after one of three flushes; return the new run's state."""
+    items, _ = the_log()
+    deletion = next(place for place, item in enumerate(items) if isinstance(item.event, RunDeleted))
+    stop_merges(store)
+    (late,) = plan_all([item for item in items[:deletion] if item.path == RUN], [])
+    cuts = [0, deletion + 1, len(items) - 1, len(items)]
+    for number, (start, end) in enumerate(pairwise(cuts)):
+        as_of = AsOf(items[start].message.offset)
+        plan = plan_flush(
+            items[start:end], [], load_states(store, [RUN, OTHER], as_of), items[end - 1].message.offset + 1
+        )
+        store_plan(store, plan)
+        if number == late_after:
+            store_plan(store, late)
+            if merged:
+                for table in ("series", "key_spellings"):
+                    store.command(f"OPTIMIZE TABLE {{db}}.{table} FINAL")
+    return load_states(store, [RUN], AsOf(items[-1].message.offset + 1))[RUN]
+
+
+@pytest.mark.parametrize("late_after", [0, 1, 2], ids=["before the new run", "within it", "after it"])
+def test_rows_that_a_frozen_ingestor_inserts_late_are_none_of_the_new_run(
+    open_database: Callable[[str], Store], late_after: int
+) -> None:
+    items, kept = the_log()
+    expected, store = open_database("expected"), open_database("late")
+    plan_all([items[place] for place in kept], [], expected)
+    wanted = load_states(expected, [RUN], AsOf(items[-1].message.offset + 1))[RUN]
+    state = store_late(store, late_after)
+    for name in ("writers", "sessions", "spellings", "stored_as", "session_counts", "contents", "gaps"):
+        assert dict(getattr(state, name).items()) == dict(getattr(wanted, name).items()), name
+    assert (state.counts, state.document) == (wanted.counts, wanted.document)
+    assert [(one, state.series[one]) for one in sorted(state.series)] == [
+        (one, wanted.series[one]) for one in sorted(wanted.series)
+    ]
+    assert sweep(store, 1.0).statements > 0
+    assert sweep(store, 1.0) == (0, [])
+    left, right = read_all(expected), read_all(store)
+    # Rows of spellings that both runs have may stay.
+    for rows in (left["key_spellings"], right["key_spellings"]):
+        for row in rows:
+            del row["first_version"]
+    assert differing(left, right) == []
+
+
+def test_a_run_with_which_late_rows_were_merged_is_reported_and_keeps_its_spellings(
+    open_database: Callable[[str], Store],
+) -> None:
+    items, kept = the_log()
+    expected, store = open_database("expected"), open_database("late")
+    plan_all([items[place] for place in kept], [], expected)
+    state = store_late(store, 2, merged=True)
+    wanted = load_states(expected, [RUN], AsOf(items[-1].message.offset + 1))[RUN]
+    assert dict(state.stored_as.items())["loss"] == dict(wanted.stored_as.items())["loss"]
+    assert find_mixed_runs(store, read_deletions(store, 0.0)) == [RUN]
+    worker = RemovalWorker(IngestorSettings(kafka_bootstrap_servers="unused"), store, MediaStore("memory://"))
+    with capture_logs() as logs:
+        asyncio.run(worker.make_pass(1.0))
+    assert REGISTRY.get_sample_value("stepwell_ingestor_mixed_alarm") == 1
+    assert [line["runs"] for line in logs if line["event"] == "runs_mixed"] == [["e/p/r"]]
+    sql = "SELECT DISTINCT key FROM {db}.series ORDER BY key"
+    assert store.query(sql).to_pylist() == expected.query(sql).to_pylist()
+    kept_spellings = "SELECT count() AS n FROM {db}.key_spellings WHERE run_id = 'r' AND spelling = 'loss'"
+    assert store.query(kept_spellings)["n"][0].as_py() == 1
 
 
 def test_a_deleted_run_leaves_nothing(open_database: Callable[[str], Store]) -> None:

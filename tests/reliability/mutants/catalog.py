@@ -16,16 +16,16 @@ _KEEP_APART: Final = "stepwell_ingestor.planner.shared_writers:keep_apart"
 _RENAME: Final = "stepwell_ingestor.planner.shared_writers:_rename"
 _OBSERVE: Final = "stepwell_ingestor.positions.observe:observe"
 _COMMIT: Final = "stepwell_ingestor.kafka.client:AiokafkaClients.commit"
-_COMMIT_PLAN: Final = "        await commit(self._kafka, self._partition, pending.start, mark.text, again=found)\n"
+_COMMIT_PLAN: Final = "        await commit_plan(again=found)\n"
 _INSERT_ALL: Final = """        looks = self._store.looks
-        store = partial(self._store_rows, plan, plan_without, token, flush.first)
-        plan = await self._restore(await store(found), store, flush.first, looks)
+        store = partial(self._store_rows, plan, plan_without, inserts)
+        plan = await self._restore(await store(found), store, inserts, looks)
         self._report(plan)
         holds_rows = position.holds_rows or bool(plan.tables)
         reached = position.advance(pending.end, boundary_after(messages[-1]), holds_rows=holds_rows, missing=missing)
         looks = self._store.looks
         await self._store.insert_confirmed(POSITIONS, position_row(reached))
-        plan = await self._restore(plan, store, flush.first, looks)
+        plan = await self._restore(plan, store, inserts, looks)
         self._store.begin(reached)
         if missing:
             report_missing(self._partition, pending.start, missing, reached)
@@ -37,7 +37,7 @@ _ROLL: Final = """            if table == _REACHED:
                 await self._store_rollups(plan)
 """
 _INSERT: Final = """            try:
-                await self._insert(table, plan.tables[table], token(table), first, doubtful=planned)
+                await insert_once(self._store, table, plan.tables[table], inserts, doubtful=planned)
             except StoreRejectedError as error:
                 if not is_divisible(table, error):
                     raise
@@ -83,6 +83,7 @@ ROLLUPS: Final = ("tests/unit/ingestor/planner/test_rolling.py",)
 MEMORY: Final = ("tests/unit/ingestor/flush/test_memory.py",)
 REFUSALS: Final = ("tests/unit/ingestor/flush/test_refusals.py",)
 DELETIONS: Final = ("tests/unit/ingestor/planner/test_deletions.py",)
+ROLLUP_ROWS: Final = ("tests/integration/ingestor/test_rollups.py",)
 ROW_DELETION: Final = ("tests/integration/ingestor/test_run_deletion.py",)
 MEDIA_REMOVAL: Final = ("tests/integration/ingestor/test_media_removal.py",)
 ORDER: Final = ("tests/unit/producer/delivery/test_order.py",)
@@ -168,7 +169,7 @@ MUTATIONS: Final = (
         "states are restored as of now",
         (
             Edit(
-                "stepwell_ingestor.flush.state_loader:_load",
+                "stepwell_ingestor.flush.state_loader:_load_numbers",
                 'row["number"] if holds else row["previous_number"]',
                 'row["number"]',
             ),
@@ -353,8 +354,8 @@ MUTATIONS: Final = (
         (
             Edit(
                 "stepwell_ingestor.flush.state_loader:_load",
-                "        if id(state) not in without_document:\n            state.document",
-                "        if True:\n            state.document",
+                "if id(state) not in without_document and ",
+                "if ",
             ),
         ),
         REPEATED,
@@ -571,7 +572,7 @@ MUTATIONS: Final = (
         (
             Edit(
                 _FLUSH,
-                "        plan = await self._restore(plan, store, flush.first, looks)\n",
+                "        plan = await self._restore(plan, store, inserts, looks)\n",
                 "",
             ),
         ),
@@ -581,11 +582,36 @@ MUTATIONS: Final = (
         "a doubtful insert is not looked for",
         (
             Edit(
-                "stepwell_ingestor.flush.flusher:Flusher._insert",
-                "            if not doubtful:\n                return\n",
-                "            return\n",
+                "stepwell_ingestor.flush.doubtful_inserts:insert_once",
+                "        if not doubtful:\n            return\n",
+                "        return\n",
             ),
         ),
+    ),
+    Mutation(
+        "an ingestor that has lost its partition inserts rows again that the next owner has deleted",
+        (Edit("stepwell_ingestor.flush.flusher:Flusher._restore", "await inserts.prove_ownership()", "pass"),),
+        FLUSHING,
+    ),
+    Mutation(
+        "an ingestor that has lost its partition inserts deleted rows under another token",
+        (
+            Edit(
+                "stepwell_ingestor.flush.doubtful_inserts:insert_once", "        await inserts.prove_ownership()\n", ""
+            ),
+        ),
+        FLUSHING,
+    ),
+    Mutation(
+        "an ingestor that was overtaken continues its flush",
+        (
+            Edit(
+                "stepwell_ingestor.flush.partition_store:PartitionStore._confirm",
+                "if version > self.reaches:",
+                "if False:",
+            ),
+        ),
+        FLUSHING,
     ),
     Mutation(
         "a drain continues after a rebalance",
@@ -1228,6 +1254,17 @@ MUTATIONS: Final = (
         ORPHANS,
     ),
     Mutation(
+        "a recovery takes a session that has ended for a live one",
+        (
+            Edit(
+                "stepwell.delivery.orphans:Orphans._claim_next",
+                "        live.clear()\n",
+                "",
+            ),
+        ),
+        ORPHANS,
+    ),
+    Mutation(
         "side streams don't wait for older journals",
         (
             Edit(
@@ -1352,6 +1389,44 @@ MUTATIONS: Final = (
             ),
         ),
         ROW_DELETION,
+    ),
+    Mutation(
+        "late rows of a deleted run are taken for those of the run that took the name",
+        (
+            Edit(
+                "stepwell_ingestor.planner.run_state:RunState.begins",
+                "return self.deletion.get(DELETED_OFFSET, _NOT_DELETED) + 1",
+                "return 0",
+            ),
+        ),
+        ROW_DELETION,
+    ),
+    Mutation(
+        "numbers of a run that equal those of the deleted one are not written",
+        (
+            Edit(
+                "stepwell_ingestor.planner.state_rows:_differences",
+                "if number != old or (whole and name in after):",
+                "if number != old:",
+            ),
+        ),
+        DELETIONS,
+    ),
+    Mutation(
+        "a spelling that was merged with a deleted run's is forgotten",
+        (
+            Edit(
+                "stepwell_ingestor.flush.state_loader:_load_spellings",
+                ' or (id(state), row["spelling"]) in keys',
+                "",
+            ),
+        ),
+        ROW_DELETION,
+    ),
+    Mutation(
+        "late points of a deleted run are in the rollups of the run that took the name",
+        (Edit("stepwell_schemas.rollups.sql:computing", "if begin := ", "if begin := 0 and "),),
+        ROLLUP_ROWS,
     ),
     Mutation(
         "a media file that a run refers to is removed",

@@ -13,15 +13,14 @@ from aiokafka import TopicPartition
 from reliability.simulation.broker import Broker
 from reliability.simulation.model import RunModel, bits
 from reliability.simulation.rollups import differences
-from reliability.simulation.rows import Row, newest_totals, python_rows
+from reliability.simulation.rows import Row, deletions, newest_totals, python_rows, row_offset, run_of
 from reliability.simulation.shortcuts import RememberingCodec, shortcuts
-from reliability.simulation.store import row_offset
 from reliability.simulation.workload import Entry
 from stepwell_ingestor.messages import DeadLetter, receive_all
 from stepwell_ingestor.planner import plan as planning
 from stepwell_ingestor.planner.plan import plan_flush
 from stepwell_ingestor.planner.rollups.plan import RollupPlan
-from stepwell_ingestor.planner.run_state import DELETED_OFFSET, RunState
+from stepwell_ingestor.planner.run_state import RunState
 from stepwell_ingestor.planner.state_rows import ABSENT
 from stepwell_schemas.clickhouse.run_rows import TABLES as ROW_TABLES
 
@@ -115,10 +114,9 @@ def compare(
 
 def _swept(tables: Tables) -> Tables:
     """Return tables without the rows that frozen ingestors inserted after their run was deleted, as after a sweep."""
-    states = _newest("run_states", tables.get("run_states", ()))
-    deleted = {place[:3]: number for place, (number,) in states.items() if place[3:] == ("deletion", DELETED_OFFSET)}
+    deleted = deletions(tables.get("run_states", ()))
     return {
-        table: [row for row in rows if table not in ROW_TABLES or row_offset(row, table) >= deleted.get(_run(row), 0)]
+        table: [row for row in rows if table not in ROW_TABLES or row_offset(row, table) >= deleted.get(run_of(row), 0)]
         for table, rows in tables.items()
     }
 
@@ -197,7 +195,7 @@ def _against_model(found: Tables, entries: Sequence[Entry]) -> list[str]:
     sessions = _added("session_activity", found.get("session_activity", ()))
     documents = _newest("run_documents", found.get("run_documents", ()))
     # As the view shows them: a row with the same version once.
-    logged = {(_run(row), row["version"]): row for row in found.get("step_conflict_log", ())}
+    logged = {(run_of(row), row["version"]): row for row in found.get("step_conflict_log", ())}
     conflicts = Counter((run, row["writer"], row["asked_step"], row["step"]) for (run, _), row in logged.items())
     for run, model in models.items():
         wanted = {(*run, *series, step): value for series, at in model.values.items() for step, value in at.items()}
@@ -220,10 +218,6 @@ def _against_model(found: Tables, entries: Sequence[Entry]) -> list[str]:
     return problems
 
 
-def _run(row: Row) -> tuple[str, str, str]:
-    return row["entity"], row["project"], row["run_id"]
-
-
 def _shown_values(found: Tables) -> dict[tuple[Any, ...], Any]:
     """Return the rows of the public views: for each writer and step, the value with the newest version."""
     shown: dict[tuple[Any, ...], Any] = {}
@@ -231,7 +225,7 @@ def _shown_values(found: Tables) -> dict[tuple[Any, ...], Any]:
         kind = table.removeprefix("points_")
         for row in sorted(found.get(table, ()), key=lambda row: int(row["version"])):
             value = (bits(row["value"]), row.get("exact", "")) if kind == "number" else row["value"]
-            shown[(*_run(row), kind, row["key"], row.get("writer", ""), row["step"])] = value
+            shown[(*run_of(row), kind, row["key"], row.get("writer", ""), row["step"])] = value
     return shown
 
 

@@ -29,9 +29,10 @@ def computed(sql: str, asked: Parameters, visible: Callable[[str], Rows]) -> lis
         raise AssertionError(f"the simulated store does not know this statement; teach it: {sql}")
     level = int(found[1])
     if found[2] is None:
-        parts = {series: _points(rows) for series, rows in _by_series(visible("points_number")).items()}
+        parts = {series: _points(rows) for series, rows in _by_series(_since(visible("points_number"), asked)).items()}
     else:
-        parts = {series: _final(rows, int(found[2])) for series, rows in _by_series(visible("rollups")).items()}
+        lower = _since(visible("rollups"), asked)
+        parts = {series: _final(rows, int(found[2])) for series, rows in _by_series(lower).items()}
     rows = []
     for series, buckets in _chosen(asked):
         for bucket in buckets:
@@ -41,6 +42,16 @@ def computed(sql: str, asked: Parameters, visible: Callable[[str], Rows]) -> lis
                 row = row_together(inside)
                 rows.append(row | place | {"level": level, "bucket": bucket, "version": asked["version"]})
     return rows
+
+
+def _since(rows: Rows, asked: Parameters) -> Rows:
+    """Return the rows without those of deleted runs."""
+    since = {
+        tuple(asked[f"{part}_{name.removeprefix('since_')}"] for part in _SERIES[:3]): version
+        for name, version in asked.items()
+        if name.startswith("since_")
+    }
+    return [row for row in rows if row["version"] >= since.get(_series(row)[:3], 0)] if since else rows
 
 
 def _chosen(asked: Parameters) -> Iterator[tuple[Series, Sequence[int]]]:

@@ -1,4 +1,4 @@
-"""Conversion of Arrow tables to Python rows, many times faster than pyarrow for some types."""
+"""Rows of the simulated tables: conversion of Arrow tables, many times faster than pyarrow's, and what rows tell."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from functools import lru_cache
 from typing import Any, Final, cast
 
 import pyarrow as pa
+
+from stepwell_ingestor.planner.run_state import DELETED_OFFSET, DELETION_SCOPE
+from stepwell_schemas.limits import VERSION_ROW_BITS
 
 Row = dict[str, Any]
 
@@ -38,6 +41,33 @@ def python_rows(name: str, table: pa.Table) -> list[Row]:
 def newest_totals(totals: Iterable[Row]) -> Row:
     """Return the totals with the greatest end, as ClickHouse merges them."""
     return max(totals, key=lambda row: tuple(row.values()))
+
+
+def run_of(row: Row) -> tuple[str, str, str]:
+    """Return the path of a row's run."""
+    return row["entity"], row["project"], row["run_id"]
+
+
+def deletions(states: Iterable[Row]) -> dict[tuple[str, str, str], int]:
+    """Return the logical offset of each run's last deletion, from rows of the table of states."""
+    newest: dict[tuple[str, str, str], Row] = {}
+    for row in states:
+        if (row["scope"], row["name"]) == (DELETION_SCOPE, DELETED_OFFSET):
+            known = newest.get(run_of(row))
+            if known is None or row["offset"] >= known["offset"]:
+                newest[run_of(row)] = row
+    return {path: row["number"] for path, row in newest.items()}
+
+
+def row_offset(row: Row, table: str = "") -> int:
+    """Return the offset of the newest part of a row."""
+    if table == "rollups":
+        return int(row["version"]) - 1
+    if "last_offset" in row:
+        return int(row["last_offset"])
+    if "offset" in row:
+        return int(row["offset"]) - 1
+    return int(row["version" if "version" in row else "first_version"]) >> VERSION_ROW_BITS
 
 
 def _layout(schema: pa.Schema) -> _Layout:

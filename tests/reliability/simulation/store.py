@@ -12,13 +12,12 @@ from typing import Any, Final
 import pyarrow as pa
 
 from reliability.simulation.rollups import closed_before, computed
-from reliability.simulation.rows import Row, newest_totals, python_rows
+from reliability.simulation.rows import Row, deletions, newest_totals, python_rows, row_offset, run_of
 from reliability.simulation.world import World
 from stepwell_ingestor.positions import stored
 from stepwell_schemas.clickhouse.run_rows import FED
 from stepwell_schemas.clickhouse.store import Parameters, Store
 from stepwell_schemas.errors import StoreRejectedError, StoreUnavailableError
-from stepwell_schemas.limits import VERSION_ROW_BITS
 from stepwell_schemas.rules.identifiers import RunPath
 
 TOKEN_WINDOW: Final = 1_000
@@ -29,7 +28,7 @@ _NO_SUCH_TABLE: Final = 60
 # Ten kills in a row at exactly this moment are left out: the ingestor ends with an error then.
 _LAST_TRY: Final = ":10"
 
-_STATE_QUERY: Final = re.compile(r"SELECT entity, project, run_id, .* FROM \{db\}\.(\w+) FINAL WHERE entity IN ")
+_STATE_QUERY: Final = re.compile(r"SELECT entity, project, run_id, .* FROM \{db\}\.(\w+)( FINAL|) WHERE entity IN ")
 _LANDED_QUERY: Final = re.compile(r"SELECT count\(\) > 0 OR .* AS landed FROM \{db\}\.(\w+) WHERE ")
 _DELETED_QUERY: Final = re.compile(r"SELECT 1 FROM \{db\}\.(\w+) WHERE ")
 _DELETION: Final = re.compile(r"DELETE FROM \{db\}\.(\w+) WHERE ")
@@ -147,7 +146,8 @@ class SimulatedStore(Store):
             rows = [row for row in self._visible(stored.TABLE) if all(row[name] == asked[name] for name in asked)]
             return Answer([{"version": max((row["version"] for row in rows), default=-1)}])
         if found := _STATE_QUERY.match(sql):
-            return Answer(_final(found[1], self._visible(found[1]), asked))
+            rows = _of_runs(self._visible(found[1]), asked)
+            return Answer(_final(found[1], rows) if found[2] else rows)
         if found := _LANDED_QUERY.match(sql):
             return Answer([{"landed": _landed(self._visible(_SOURCES.get(found[1], found[1])), asked)}])
         if found := _DELETED_QUERY.match(sql):
@@ -179,8 +179,7 @@ class SimulatedStore(Store):
                 raise StoreUnavailableError("killed between the note of the token and the rows")
             new = python_rows(table, rows)
             if table == "series":
-                points, rollups = self.tables["points_number"], self.tables["rollups"]
-                self.closed_early += closed_before(new, points, rollups, self.levels)
+                self.closed_early += self._closed_before(new)
             self._add(table, new)
             self._world.note(f"insert {token} {len(rows)}")
         if chance(faults.insert_after):
@@ -201,6 +200,15 @@ class SimulatedStore(Store):
         self._world.note(f"compute {len(rows)}")
         if chance(faults.insert_after):
             raise StoreUnavailableError("the answer was lost")
+
+    def _closed_before(self, series: list[Row]) -> list[str]:
+        points, rollups = self.tables["points_number"], self.tables["rollups"]
+        if not closed_before(series, points, rollups, self.levels):
+            return []
+        # A deletion has removed the rollups of points that a frozen ingestor inserts after it. They are swept later.
+        deleted = deletions(self.tables["run_states"])
+        own = [row for row in points if row_offset(row) > deleted.get(run_of(row), -1)]
+        return closed_before(series, own, rollups, self.levels)
 
     def _delete(self, table: str, asked: Parameters) -> None:
         # Rows of a materialized view are those of its source.
@@ -255,15 +263,17 @@ def _reached_by_partition(rows: list[Row], homes: Mapping[bytes, int]) -> list[R
     return [{"partition": home, "reached": offset} for home, offset in reached.items()]
 
 
-def _final(table: str, rows: list[Row], asked: Mapping[str, Any]) -> list[Row]:
-    """Return the rows of some runs, merged as by FINAL."""
+def _of_runs(rows: list[Row], asked: Mapping[str, Any]) -> list[Row]:
     runs, entities, projects = set(asked["runs"]), set(asked["entities"]), set(asked["projects"])
+    return [row for row in rows if row["run_id"] in runs and row["entity"] in entities and row["project"] in projects]
+
+
+def _final(table: str, rows: list[Row]) -> list[Row]:
+    """Return rows merged as by FINAL."""
     read_key, newest = itemgetter(*_KEYS[table]), _NEWEST.get(table)
     merged = _MERGED.get(table, {})
     final: dict[tuple[Any, ...], Row] = {}
     for row in rows:
-        if row["run_id"] not in runs or row["entity"] not in entities or row["project"] not in projects:
-            continue
         key = read_key(row)
         known = final.get(key)
         if known is None:
@@ -285,14 +295,3 @@ def _is_deleted(row: Row, table: str, asked: Mapping[str, Any]) -> bool:
     if row["entity"] != asked["entity"] or row["project"] != asked["project"] or row["run_id"] not in asked["run_ids"]:
         return False
     return row_offset(row, table) < int(asked["offsets"][asked["run_ids"].index(row["run_id"])])
-
-
-def row_offset(row: Row, table: str = "") -> int:
-    """Return the offset of the newest part of a row."""
-    if table == "rollups":
-        return int(row["version"]) - 1
-    if "last_offset" in row:
-        return int(row["last_offset"])
-    if "offset" in row:
-        return int(row["offset"]) - 1
-    return int(row["version" if "version" in row else "first_version"]) >> VERSION_ROW_BITS

@@ -41,7 +41,8 @@ STORED = LogPosition("events", 0, LOG, "begun", end=5, holds_rows=True)
 class Outside(Store):
     """Kafka and ClickHouse; `away` partitions have no leader, `positions` are stored, `committed` is the group's.
 
-    `held`: the record that each log has where one is looked at; `looks`: the offsets of these.
+    `begin`: where each log begins. `held`: the record that each log has where one is looked at; `looks`: the offsets of
+    these.
     """
 
     def __init__(self, *positions: LogPosition) -> None:
@@ -49,6 +50,7 @@ class Outside(Store):
         self.away: set[TopicPartition] = set()
         self.group = dict.fromkeys(PARTITIONS, CommittedOffset(None, ""))
         self.refuses = False
+        self.begin = 0
         self.reached = 0
         self.done: list[Any] = []
         self.looks: list[dict[TopicPartition, int]] = []
@@ -79,7 +81,7 @@ class Outside(Store):
     async def extents(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, LogExtent]:
         if self.away & set(partitions):
             raise LeaderNotAvailableError
-        return dict.fromkeys(partitions, LogExtent(0, 9))
+        return dict.fromkeys(partitions, LogExtent(self.begin, 9))
 
     async def records(self, places: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Message | None]:
         self.looks.append(dict(places))
@@ -135,6 +137,16 @@ async def test_a_corrected_offset_is_committed_after_the_position_is_stored_by_t
     await owned.on_partitions_assigned({PARTITIONS[0]})
     await find(owned)
     assert outside.done == [("commit", 0, 8), ("log_positions", 0, 5), ("commit", 0, 5), ("seek", 0, 5)]
+
+
+async def test_the_end_of_a_stored_flush_is_committed_if_its_records_have_expired() -> None:
+    outside = Outside(STORED)
+    outside.group[PARTITIONS[0]], outside.begin = CommittedOffset(0, "5:00000001:0"), 3
+    owned = assigned(outside)
+    await owned.on_partitions_assigned({PARTITIONS[0]})
+    await find(owned)
+    assert outside.done == [("commit", 0, 5), ("seek", 0, 5)]
+    assert owned.partitions[PARTITIONS[0]].buffer.start == 5
 
 
 async def test_an_offset_that_was_set_by_hand_stays_known_as_such_until_a_position_is_stored() -> None:

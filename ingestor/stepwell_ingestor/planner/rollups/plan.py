@@ -77,12 +77,15 @@ class RollupPlan:
             for number, bucket in zip(numbers[places].tolist(), buckets.tolist(), strict=True):
                 self.choose(level, number, [bucket])
 
-    def statements(self, version: int) -> Iterator[Statement]:
-        """Yield the statements that compute the chosen buckets, in execution order and of bounded size."""
+    def statements(self, version: int, begins: Mapping[RunPath, int]) -> Iterator[Statement]:
+        """Yield the statements that compute the chosen buckets, in execution order and of bounded size.
+
+        `begins`: the logical offsets at which runs begin whose names deleted runs had.
+        """
         for level in self.levels:
             pieces = [piece for one in _merge_keys(self.chosen.get(level, ())) for piece in _pieces(one)]
             for start in range(0, len(pieces), _PARTS):
-                yield computing(level, level_below(level, self.levels), pieces[start : start + _PARTS], version)
+                yield computing(level, level_below(level, self.levels), pieces[start : start + _PARTS], version, begins)
 
     def table(self, version: int) -> pa.Table | None:
         """Build the incremental rows of the table `rollups`; None if there are none."""

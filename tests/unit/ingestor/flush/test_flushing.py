@@ -13,7 +13,13 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError
 from structlog.testing import capture_logs
 
-from stepwell_ingestor.errors import CommitInDoubtError, PartitionsAddedError, PlanError, PositionLostError
+from stepwell_ingestor.errors import (
+    CommitInDoubtError,
+    OvertakenError,
+    PartitionsAddedError,
+    PlanError,
+    PositionLostError,
+)
 from stepwell_ingestor.flush.buffer import FlushMessages
 from stepwell_ingestor.flush.deadletter_delivery import LetterDelivery
 from stepwell_ingestor.flush.flusher import Flusher
@@ -43,9 +49,12 @@ NOTHING = pa.table({name: pa.array([], pa.string()) for name in ("entity", "proj
 
 
 class Witness(Store):
-    """A broker and an empty store that note what they are asked for; `refusals` answer the first commits."""
+    """A broker and an empty store that note what they are asked for.
 
-    def __init__(self, *refusals: KafkaError) -> None:
+    `refusals` answer the first commits, of which None accepts.
+    """
+
+    def __init__(self, *refusals: KafkaError | None) -> None:
         self.asked: list[Any] = []
         self.present = 1
         self.log_begin = 0
@@ -65,8 +74,9 @@ class Witness(Store):
 
     async def commit(self, partition: TopicPartition, offset: int, plan: str) -> None:
         self.asked.append((offset, plan))
-        if self._refusals:
-            raise self._refusals.pop(0)
+        refusal = self._refusals.pop(0) if self._refusals else None
+        if refusal is not None:
+            raise refusal
 
     async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, CommittedOffset]:
         return dict.fromkeys(partitions, CommittedOffset(3, PLAN.text))
@@ -163,7 +173,7 @@ class EmptiedWhileAway(Witness):
 
     def query(self, sql: str, parameters: Any = None) -> Any:
         if "max(version)" in sql:
-            return pa.table({"version": [0 if self._emptied else 2**62]})
+            return pa.table({"version": [0 if self._emptied else POSITION.version]})
         return super().query(sql, parameters)
 
     def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
@@ -185,15 +195,15 @@ async def test_nothing_more_is_inserted_into_tables_that_were_emptied_during_a_f
 class RestoredWhileAway(Witness):
     """A store that is restored to a copy with its last position while it can't be reached, during an insert."""
 
-    def __init__(self, table: str) -> None:
-        super().__init__()
+    def __init__(self, table: str, *refusals: KafkaError | None) -> None:
+        super().__init__(*refusals)
         self.held: set[str] = set()
         self.lost: set[str] = set()
         self._table = table
 
     def query(self, sql: str, parameters: Any = None) -> Any:
         if "max(version)" in sql:
-            return pa.table({"version": [2**62]})
+            return pa.table({"version": [POSITION.version]})
         if "AS landed" in sql:
             name = sql.split("{db}.")[1].split()[0]
             sources = {fed: table for table, tables in FED.items() for fed in tables}
@@ -215,6 +225,54 @@ async def test_a_flush_whose_first_inserts_are_in_no_restored_table_is_stored_ag
     assert {"points_number", "series", "run_states"} <= witness.lost <= witness.held
     assert asked[:2] == ["load", (3, PLAN.text)]
     assert asked[-1] == (4, "")
+
+
+async def test_missing_rows_are_not_stored_again_by_an_ingestor_that_has_lost_the_partition() -> None:
+    witness = RestoredWhileAway("run_activity", None, CommitFailedError())
+    with pytest.raises(CommitFailedError):
+        await flush(witness, plan=None)
+    assert witness.held.isdisjoint({"points_number", "series", "run_states"})
+
+
+class DeletedWhileAway(Witness):
+    """A store that can't be reached at first; `version` is that of the position that it has then, and no row is there.
+
+    An insert that it has made has the row's table and token in `inserted`.
+    """
+
+    def __init__(self, version: int, *refusals: KafkaError | None) -> None:
+        super().__init__(*refusals)
+        self.inserted: list[tuple[str, str | None]] = []
+        self._version = version
+        self._away = True
+
+    def query(self, sql: str, parameters: Any = None) -> Any:
+        if "max(version)" in sql:
+            return pa.table({"version": [self._version]})
+        if "AS landed" in sql:
+            return pa.table({"landed": [False]})
+        return super().query(sql, parameters)
+
+    def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
+        if self._away:
+            self._away = False
+            raise StoreUnavailableError("frozen")
+        self.inserted.append((table, token))
+
+
+async def test_who_lost_the_partition_inserts_missing_rows_under_no_other_token() -> None:
+    witness = DeletedWhileAway(POSITION.version, None, CommitFailedError())
+    with pytest.raises(CommitFailedError):
+        await flush(witness, plan=None)
+    assert len(witness.inserted) == 1
+
+
+@pytest.mark.parametrize(("end", "inserts"), [(3, 1), (4, 1), (5, 0)])
+async def test_a_flush_that_another_ingestor_has_passed_inserts_nothing_more(end: int, inserts: int) -> None:
+    witness = DeletedWhileAway(replace(POSITION, end=end).version, None, CommitFailedError())
+    with pytest.raises(CommitFailedError if inserts else OvertakenError):
+        await flush(witness, plan=None)
+    assert len(witness.inserted) == inserts
 
 
 HERE = 1

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell_ingestor.planner.plan import FlushPlan, is_repeated
-from stepwell_ingestor.planner.run_state import DELETED_AT, DELETED_OFFSET, RunState
+from stepwell_ingestor.planner.run_state import DELETED_AT, DELETED_OFFSET, NOTE_SCOPES, RunState
 from stepwell_ingestor.planner.state_rows import ABSENT
 from stepwell_schemas.events.models import (
     NO_TIMESTAMP,
@@ -61,6 +61,25 @@ def numbers(plans: Sequence[FlushPlan]) -> dict[tuple[str, str], int]:
 
 def final(plans: Sequence[FlushPlan]) -> RunState:
     return plans[-1].states[PATH].settle()
+
+
+@pytest.mark.parametrize("cut", range(5))
+def test_numbers_that_both_runs_have_are_written_after_the_deletion(cut: int) -> None:
+    """The loader of states ignores rows from before it."""
+    events: list[Event] = [
+        RunStarted(**RUN, session="old", sequence=0, timestamp=1),
+        logged("old", 1, 1.0),
+        deleted(),
+        RunStarted(**RUN, session="new", sequence=0, timestamp=AT + 1),
+        logged("new", 1, 9.0),
+    ]
+    newest: dict[tuple[str, str], dict[str, Any]] = {}
+    for plan in flushed(received(events), [cut]):
+        rows = plan.tables["run_states"].to_pylist() if "run_states" in plan.tables else []
+        newest |= {(row["scope"], row["name"]): row for row in rows}
+    held = [row for row in newest.values() if row["number"] != ABSENT and row["scope"] not in NOTE_SCOPES]
+    assert ("run", "next_step") in newest
+    assert all(row["offset"] > 3 for row in held)
 
 
 @pytest.mark.parametrize("cut", range(7))

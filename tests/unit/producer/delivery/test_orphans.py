@@ -143,6 +143,23 @@ async def test_live_sessions_of_the_same_writer_are_no_reason_to_wait(tmp_path: 
     assert producer.sessions() == ["s0", "s2", "live"], "it is found when its process has ended"
 
 
+async def test_a_session_that_ends_during_a_recovery_comes_before_those_that_began_after_it(tmp_path: Path) -> None:
+    live = open_journal(tmp_path / "journals", info(tmp_path, "live", ""), 3)
+    leave_journal(tmp_path / "journals", info(tmp_path, "s1", ""))
+
+    class Meanwhile(AcceptingProducer):
+        async def send(self, value: bytes, key: bytes) -> Any:
+            if not self.sent:
+                live.close()
+                live.release()
+                leave_journal(tmp_path / "journals", info(tmp_path, "s2", ""))
+            return await super().send(value, key)
+
+    producer: Any = Meanwhile()
+    await recover(tmp_path, "", producer)
+    assert producer.sessions() == ["s1", "live", "s2"]
+
+
 async def test_a_forked_child_recovers_its_own_writer_alone(tmp_path: Path) -> None:
     leave(tmp_path, ["", "fork-7", "rank0"])
     producer: Any = AcceptingProducer()
