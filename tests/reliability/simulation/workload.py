@@ -253,8 +253,10 @@ class Workload:
     def _deleted(self, session: _Session) -> Entry:
         """Return the deletion of a session's run, after which another session logs to the run's name."""
         self._clock += _TICK
-        path = session.path
-        self._sessions.append(replace(session, name=f"{session.name}+", records=[], sent=0, begun=self._clock + 1))
+        path, name = session.path, f"{session.name}+"
+        while name in {one.name for one in self._sessions}:
+            name += "+"
+        self._sessions.append(replace(session, name=name, records=[], sent=0, begun=self._clock + 1))
         event = RunDeleted(**path._asdict(), timestamp=_BEGIN + self._clock)
         return self._entry(path, event, "", "", 0, [])._replace(deleted=event.timestamp)
 
