@@ -50,7 +50,7 @@ structlog.configure(
 
 broker_cache.use()
 
-# Imports and collection make a million objects that stay: to look for garbage among them took a tenth of unit tests' time.
+# Imports and collection make objects that stay: to look for garbage among them took a tenth of the time of unit tests.
 gc.disable()
 _GC_THRESHOLDS = (20_000, 20, 20)
 
