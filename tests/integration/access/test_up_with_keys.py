@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from stepwell_deploy.local.processes import start_child
 from support.servers.command import run_stepwell
+from support.servers.scripts import start_part
 from support.servers.sdk import eventually
 
 ADMIN_KEY = "an-administrator-s-key-of-the-settings-0123456789"
@@ -31,7 +31,7 @@ def test_the_clickhouse_port_takes_keys_and_statements_are_audited(tmp_path: Pat
         "STEPWELL_CLICKHOUSE_PORT": "auto",
         "STEPWELL_KAFKA_HEAP_MB": "256",
     }
-    up = start_child([str(STEPWELL), "up", "--dir", str(tmp_path / "data"), "--port", "0"], log, environment)
+    up = start_part([str(STEPWELL), "up", "--dir", str(tmp_path / "data"), "--port", "0"], log, environment)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not re.search(r"^ready ", log.read_text(), re.MULTILINE):

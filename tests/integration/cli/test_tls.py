@@ -17,10 +17,10 @@ import pytest
 import trustme
 
 from support.servers.command import run_stepwell
+from support.servers.scripts import start_command
 
 pytestmark = pytest.mark.timeout(240)
 
-STEPWELL = Path(sys.executable).parent / "stepwell"
 KEY = "an-administrator-s-key-of-the-settings-0123456789"
 _SCRIPT = """
 import stepwell
@@ -52,9 +52,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
     write(authority, certificate, key, "127.0.0.1")
     environment = {**os.environ, "STEPWELL_ADMIN_KEY": KEY, "STEPWELL_CLICKHOUSE_PORT": "auto"}
     environment |= {"STEPWELL_TLS_CERTFILE": str(certificate), "STEPWELL_TLS_KEYFILE": str(key)}
-    command = [str(STEPWELL), "up", "--dir", str(folder / "server"), "--port", "0"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, env=environment, text=True, stdout=pipe, stderr=pipe) as up:
+    with start_command(["up", "--dir", str(folder / "server"), "--port", "0"], environment) as up:
         assert up.stdout is not None
         assert up.stderr is not None
         line = up.stdout.readline()

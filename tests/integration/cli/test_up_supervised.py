@@ -19,8 +19,8 @@ import httpx
 import psutil
 import pytest
 
-from stepwell_deploy.local.processes import start_child
 from support.servers.command import run_stepwell
+from support.servers.scripts import start_part
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -53,7 +53,7 @@ class Up:
         """Start the stack, and wait until it accepts requests."""
         self.log.unlink(missing_ok=True)
         command = [str(STEPWELL), "up", "--dir", str(self.folder), "--port", "0"]
-        self.process = start_child(command, self.log, self.environment)
+        self.process = start_part(command, self.log, self.environment)
         self.url = until(self._address, "a start")
         self.environment["STEPWELL_BASE_URL"] = self.url
 

@@ -12,8 +12,6 @@ import json
 import math
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,12 +31,11 @@ from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import LogEvent
 from stepwell_schemas.rules.identifiers import RunPath
-from support.servers.command import run_stepwell
+from support.servers.command import run_stepwell, start_stepwell
 from support.servers.ingest import ingest_points, make_ingestor_settings, send
 from support.servers.sdk import Served, eventually, serving
 from support.servers.stack import Stack, Topics
 
-STEPWELL = Path(sys.executable).parent / "stepwell"
 RUN = RunPath("me", "p", "run")
 _SECONDS = 90.0
 _ROW_SECONDS = 0.1
@@ -422,8 +419,9 @@ with connect(sys.argv[1]) as store:
     del alone.environment["STEPWELL_BASE_URL"]
     alone.run(script, dsn, STEPWELL_INGESTOR_GROUP=f"group-{topics.events}")
     environment = {**os.environ, **service_environment(alone), "STEPWELL_CLICKHOUSE_DSN": dsn}
-    command = [str(STEPWELL), "verify", str(RUN), "--json"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    done = start_stepwell("verify", str(RUN), "--json", environment=environment, folder=tmp_path / "verify").end(
+        _SECONDS
+    )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     report = json.loads(done.stdout)
     assert (report["verdict"], report["points"], report["series"]) == ("same", 2, 1)

@@ -19,11 +19,10 @@ import pytest
 
 import stepwell
 from stepwell_deploy.local.kafka import LocalKafka
-from stepwell_deploy.local.processes import start_child
 from stepwell_schemas.clickhouse.store import Store
 from support.readers.events import read_column, read_events
 from support.servers.ports import claim_lasting_port
-from support.servers.scripts import start_script
+from support.servers.scripts import start_part, start_script
 from support.servers.sdk import eventually, ingesting_in_thread, serving
 from support.servers.stack import Topics
 
@@ -210,7 +209,7 @@ def test_a_run_goes_on_through_a_restart_of_up_with_its_default_ports(
 
     def start() -> str:
         command = [str(_STEPWELL), "up", "--dir", str(tmp_path / "server"), "--port", str(port)]
-        processes.append(start_child(command, tmp_path / "up.log", None))
+        processes.append(start_part(command, tmp_path / "up.log"))
         deadline = time.monotonic() + _UP_SECONDS
         while not _is_ready(port):
             assert processes[-1].poll() is None, (tmp_path / "up.log").read_text()[-2_000:]

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from stepwell_deploy.local.processes import start_child, stop_child
+from stepwell_deploy.local.processes import stop_child
+from support.servers.scripts import start_part
 
 _RESTART_SECONDS: Final = 0.5
 
@@ -61,7 +62,7 @@ class Part:
         assert self._process is None
         self._expected = False
         self._resume_at = None
-        self._process = start_child(self._command, self._log, self._environment)
+        self._process = start_part(self._command, self._log, self._environment)
 
     def change_environment(self, environment: Mapping[str, str]) -> None:
         """Replace variables; the process has them from its next start on."""

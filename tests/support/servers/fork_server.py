@@ -8,10 +8,12 @@ process that requested it, which therefore gets its exit code.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import json
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -21,7 +23,11 @@ import types
 from pathlib import Path
 from typing import Any, Final
 
+import numpy
+
 REQUEST_BYTES: Final = 2**17
+_ADOPTION_SECONDS: Final = 10.0
+_PR_SET_PDEATHSIG: Final = 1
 _IMPORTED: Final = (
     "stepwell.api.client",
     "stepwell.delivery.connection",
@@ -30,6 +36,17 @@ _IMPORTED: Final = (
     "stepwell.delivery.sync",
     "stepwell.session.ingest_status",
     "stepwell_deploy.cli.app",
+    # Of scripts with media, and of commands that serve.
+    "PIL.Image",
+    "aiokafka.admin",
+    "aiokafka.producer",
+    "httpcore",
+    "pandas",
+    "pyarrow.parquet",
+    "stepwell_deploy.local.service_app",
+    "stepwell_gateway.app",
+    "stepwell_ingestor.service",
+    "stepwell_query.api.app",
 )
 
 
@@ -60,10 +77,14 @@ def become(request: dict[str, Any], files: list[int]) -> None:
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
+    if request["parent"]:
+        _end_with(request["parent"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    sys.path[:0] = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
     os.chdir(request["folder"])
     time.tzset()
+    numpy.random.seed()
     tempfile.tempdir = None
     sys.argv = request["arguments"]
     main = sys.modules["__main__"] = types.ModuleType("__main__")
@@ -76,6 +97,18 @@ def become(request: dict[str, Any], files: list[int]) -> None:
         sys.path.insert(0, "")
         code = compile(request["code"], "<string>", "exec")
     exec(code, main.__dict__)
+
+
+def _end_with(parent: int) -> None:
+    """Become the leader of a session, and be killed when the parent ends, as a process of `start_child` is."""
+    os.setsid()
+    deadline = time.monotonic() + _ADOPTION_SECONDS
+    # Until it is adopted, the process is the child of one that ends immediately.
+    while os.getppid() != parent:
+        if time.monotonic() > deadline:
+            os._exit(1)
+        time.sleep(_ADOPTION_SECONDS / 10_000)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

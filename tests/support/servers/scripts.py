@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
+from stepwell_deploy.local.processes import start_child
 from support.servers.fork_server import REQUEST_BYTES
 
 _FORK_SERVER: Final = Path(__file__).with_name("fork_server.py")
@@ -47,6 +48,24 @@ def start_command(
     return _start(_COMMAND_LINE, ["-c", *arguments], environment, imported=True, stdout=stdout, stderr=stderr)
 
 
+def start_part(
+    command: Sequence[str], output: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[Any]:
+    """Start a command as `start_child` does; `stepwell …` is forked, another one is not.
+
+    Args:
+        command: the path of the program, and its arguments.
+        output: what the process prints is appended to this file.
+        environment: by default, that of this process.
+    """
+    if Path(command[0]).name != "stepwell" or sys.platform != "linux":
+        return start_child(command, output, environment)
+    environment = os.environ if environment is None else environment
+    request = _request(_COMMAND_LINE, ["-c", *command[1:]], environment, os.getpid())
+    with output.open("ab") as log:
+        return _Forked(request, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+
+
 def _start(
     code: str | None,
     arguments: list[str],
@@ -60,10 +79,15 @@ def _start(
     files: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": stdout, "stderr": stderr, **_TEXT}
     # Elsewhere than on Linux, a process can't adopt the child of another one.
     if imported and sys.platform == "linux":
-        request = {"code": code, "arguments": arguments, "folder": str(Path.cwd()), "environment": dict(environment)}
-        return _Forked(json.dumps(request), **files)
+        return _Forked(_request(code, arguments, environment), **files)
     command = [sys.executable, *arguments[:1], *([] if code is None else [code]), *arguments[1:]]
     return subprocess.Popen(command, env=environment, **files)
+
+
+def _request(code: str | None, arguments: list[str], environment: Mapping[str, str], parent: int = 0) -> str:
+    """Return a request to the fork server; a process with a `parent` is killed when that ends."""
+    fields = {"code": code, "arguments": arguments, "folder": str(Path.cwd()), "environment": dict(environment)}
+    return json.dumps({**fields, "parent": parent})
 
 
 class _ForkServer:

@@ -58,12 +58,11 @@ def test_a_bool_is_compared_with_true_or_false() -> None:
             parse_filter(text)
 
 
-def test_fields_read_columns_that_a_migration_creates() -> None:
-    folder = resources.files("stepwell_schemas").joinpath("migrations")
-    text = "".join(file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".sql"))
+def test_fields_read_columns_that_exist() -> None:
+    text = resources.files("stepwell_schemas").joinpath("migrations", "current_tables.sql").read_text("utf-8")
     table = text[text.index("CREATE TABLE IF NOT EXISTS {db}.run_documents\n") :].split("ENGINE", 1)[0]
-    added = re.findall(r"ALTER TABLE \{db\}\.run_documents\n(.*?);", text, re.DOTALL)
-    columns = set(re.findall(r"^ +(?:ADD COLUMN IF NOT EXISTS )?(\w+) ", "\n".join([table, *added]), re.MULTILINE))
+    columns = set(re.findall(r"^ +`(\w+)` ", table, re.MULTILINE))
+    assert len(columns) > 20
     for field in RUN_FIELDS:
         assert set(field.document_columns) <= columns, field.name
 
