@@ -110,7 +110,8 @@ def _run(code: types.CodeType, variables: dict[str, Any]) -> None:
     try:
         exec(code, variables)
     except SystemExit as end:
-        _End.code = {None: 0}.get(end.code, end.code if isinstance(end.code, int) else None)
+        if end.code is None or isinstance(end.code, int):
+            _End.code = end.code or 0
         raise
     except Exception:
         _End.code = 1
