@@ -175,7 +175,13 @@ def new_database() -> str:
 def open_store(stack: Stack, database: str) -> Iterator[Callable[[str], Store]]:
     """A function that opens the test's database by `chdb` or `http`."""
     with ExitStack() as opened:
-        yield lambda kind: opened.enter_context(connect(stack.dsn(kind), database))
+
+        def open_kind(kind: str) -> Store:
+            if kind == "chdb":
+                return stack.embedded(database)
+            return opened.enter_context(connect(stack.dsn(kind), database))
+
+        yield open_kind
 
 
 @pytest.fixture(params=["chdb", "http"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter
 from support.readers.views import noisy, points_of
 from support.servers.query import Service, service_over
+from support.servers.stack import Stack
 
 pytestmark = [pytest.mark.anyio, pytest.mark.one_dsn]
 
@@ -30,10 +32,25 @@ def warm(chdb_store: Store) -> Iterator[Service]:
         yield service
 
 
-@pytest.fixture
-def run(chdb_store: Store) -> RunWriter:
+@pytest.fixture(scope="module")
+def written(stack: Stack) -> Iterator[RunWriter]:
     """A run with series of many rows, of rows far apart, of few rows, of rewritten rows, and with large sums."""
-    writer = RunWriter(chdb_store, RUN).document()
+    with stack.lend_database() as name:
+        yield write(stack.embedded(name))
+
+
+@pytest.fixture
+def run(written: RunWriter, chdb_store: Store) -> RunWriter:
+    """The same run in the test's own database, with the same files."""
+    for table in (*TABLES, "run_values", "run_texts"):
+        chdb_store.command(f"ALTER TABLE {{db}}.{table} ATTACH PARTITION ALL FROM {written.store.database}.{table}")
+    return replace(
+        written, store=chdb_store, last_steps={**written.last_steps}, series_totals={**written.series_totals}
+    )
+
+
+def write(store: Store) -> RunWriter:
+    writer = RunWriter(store, RUN).document()
     steps = np.arange(60, LAST + 1)
     for part in np.array_split(steps, 3):
         writer.numbers("dense", part, noisy(len(part), int(part[0])))

@@ -20,7 +20,7 @@ from support.factories.points import RunWriter, gathered
 from support.readers.writer_rows import Value, model_rows
 from support.servers.query import Service, service_over
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_dsn]
 
 RUN = RunPath("me", "ranks", "one")
 LONG = 3_000
@@ -324,6 +324,7 @@ async def test_samples_bound_the_rows_of_all_writers(service: Service, store: St
     assert (await service.get(RUN, "history", key="mark", writer="*", interpolate="linear")).status_code == 200
 
 
+@pytest.mark.both_dsns
 @pytest.mark.parametrize("seed", range(2))
 async def test_scans_of_writers_cut_anywhere_send_every_value_once(service: Service, store: Store, seed: int) -> None:
     chance = random.Random(seed)

@@ -8,6 +8,7 @@ process that requested it, which therefore gets its exit code.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -96,7 +97,38 @@ def become(request: dict[str, Any], files: list[int]) -> None:
     else:
         sys.path.insert(0, "")
         code = compile(request["code"], "<string>", "exec")
-    exec(code, main.__dict__)
+    _run(code, main.__dict__)
+
+
+class _End:
+    """The exit code of this process, once its script has ended; None if the interpreter finds it."""
+
+    code: int | None = None
+
+
+def _run(code: types.CodeType, variables: dict[str, Any]) -> None:
+    try:
+        exec(code, variables)
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            _End.code = end.code or 0
+        raise
+    except Exception:
+        _End.code = 1
+        raise
+    _End.code = 0
+
+
+def _end() -> None:
+    """End without the destruction of imported modules, which copies all memory that is shared with the server."""
+    if _End.code is not None:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except (AttributeError, OSError, ValueError):
+            # The interpreter reports it.
+            return
+        os._exit(_End.code & 255)
 
 
 def _end_with(parent: int) -> None:
@@ -112,6 +144,8 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
+    # The first one that is registered is the last one that runs.
+    atexit.register(_end)
     # The folder of this file, in whose place each script gets its own.
     del sys.path[0]
     for _name in _IMPORTED:
