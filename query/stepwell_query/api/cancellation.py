@@ -27,6 +27,7 @@ from starlette.types import Send
 
 from stepwell_query.api.dependencies import Context
 from stepwell_query.errors import ClientGoneError
+from stepwell_query.rows.stream import Pieces
 from stepwell_schemas.errors import StoreError
 from stepwell_schemas.limits import MIB
 
@@ -151,7 +152,7 @@ def _result(outcome: T | Exception) -> T:
 class ClosingStreamingResponse(StreamingResponse):
     """A streaming response that closes its generator as soon as the response ends, for whatever reason."""
 
-    def __init__(self, items: AsyncGenerator[bytes], media_type: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, items: AsyncGenerator[Pieces], media_type: str, headers: Mapping[str, str]) -> None:
         super().__init__(_in_chunks(items), media_type=media_type, headers=headers)
         self._items = items
 
@@ -161,8 +162,9 @@ class ClosingStreamingResponse(StreamingResponse):
             await super().stream_response(send)
 
 
-async def _in_chunks(items: AsyncGenerator[bytes]) -> AsyncGenerator[memoryview]:
+async def _in_chunks(items: AsyncGenerator[Pieces]) -> AsyncGenerator[memoryview]:
     async for item in items:
-        view = memoryview(item)
-        for start in range(0, len(view), _CHUNK_BYTES):
-            yield view[start : start + _CHUNK_BYTES]
+        for piece in item:
+            view = memoryview(piece)
+            for start in range(0, len(view), _CHUNK_BYTES):
+                yield view[start : start + _CHUNK_BYTES]

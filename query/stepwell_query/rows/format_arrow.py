@@ -16,6 +16,9 @@ from stepwell_schemas.rules.kinds import Kind
 
 MILLISECONDS: Final = 1_000.0
 
+# A piece costs as much as some hundred values one by one.
+_VALUES_A_PIECE: Final = 256
+
 _NAMES: Final = pa.dictionary(pa.int32(), pa.string())
 
 LONG_SCHEMA: Final = pa.schema(
@@ -113,16 +116,26 @@ class LongTables:
             number = table.value.cast(pa.float64())
             text = text if table.exact is None else exact_digits(table)
         columns = [
-            pa.DictionaryArray.from_arrays(pa.array(self._key_of[table.series]), self._keys),
-            pa.DictionaryArray.from_arrays(pa.array(self._kind_of[table.series]), self._kinds),
+            pa.DictionaryArray.from_arrays(pa.array(_of_each(self._key_of, table.series)), self._keys),
+            pa.DictionaryArray.from_arrays(pa.array(_of_each(self._kind_of, table.series)), self._kinds),
             pa.array(table.step),
             pa.array(table.time).cast(LONG_SCHEMA.field("timestamp").type),
             number,
             text,
         ]
         if self._writers is not None:
-            columns.append(pa.DictionaryArray.from_arrays(pa.array(self._writer_of[table.series]), self._writers))
+            columns.append(
+                pa.DictionaryArray.from_arrays(pa.array(_of_each(self._writer_of, table.series)), self._writers)
+            )
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+
+
+def _of_each(numbers: NDArray[Any], series: Int64s) -> NDArray[Any]:
+    """Return the number of each value's series; most blocks of values are of one series."""
+    if len(series) and series.min() == (only := series.max()):
+        return np.full(len(series), numbers[only])
+    chosen: NDArray[Any] = numbers[series]
+    return chosen
 
 
 def in_seconds(table: pa.Table) -> pa.Table:
@@ -162,20 +175,20 @@ class _Grid:
         self._present = np.flatnonzero(counts)
         self._full = counts[self._present] == count
         start = (np.cumsum(counts > 0) - 1) * count
-        self._slots = [start[table.series] + places for table, places in tables]
+        self._slots = [_Slots(start, table.series, places) for table, places in tables]
         self._count = count
         self._cells = count * len(self._present)
 
     def columns(self, values: Sequence[pa.Array]) -> dict[int, pa.Array]:
         """Return a column for each series, null where it has no value; `values` has an array for each table."""
         if pa.types.is_string(values[0].type):
-            merged = _set(list(zip(values, self._slots, strict=True)), self._cells)
+            merged = _set([(array, slots.all()) for array, slots in zip(values, self._slots, strict=True)], self._cells)
             cut = [merged[start : start + self._count] for start in range(0, self._cells, self._count)]
             return dict(zip(self._present.tolist(), cut, strict=True))
         plain = [array.to_numpy(zero_copy_only=False) for array in values]
         cells = np.zeros(self._cells, plain[0].dtype)
         for array, slots in zip(plain, self._slots, strict=True):
-            cells[slots] = array
+            slots.assign(cells, array)
         return dict(zip(self._present.tolist(), self._columns(cells), strict=True))
 
     def _columns(self, cells: NDArray[Any]) -> Iterator[pa.Array]:
@@ -183,10 +196,45 @@ class _Grid:
         if not self._full.all():
             there = np.zeros(self._cells, bool)
             for slots in self._slots:
-                there[slots] = True
+                slots.assign(there, np.ones(slots.count, bool))
         for column, full in enumerate(self._full.tolist()):
             cut = slice(column * self._count, (column + 1) * self._count)
             yield pa.array(cells[cut], mask=None if full or there is None else ~there[cut])
+
+
+class _Slots:
+    """The cells of a table's values, in the order of the values.
+
+    A table comes in the order of series and steps, so that most of its values follow one another in the cells. They are
+    copied as pieces then, instead of one by one.
+
+    Args:
+        start: the first cell of each series. series, places: the series and the row of each value.
+    """
+
+    def __init__(self, start: Int64s, series: Int64s, places: Int64s) -> None:
+        self.count = len(series)
+        self._start, self._series, self._places = start, series, places
+        ends = np.flatnonzero((series[1:] != series[:-1]) | (places[1:] - places[:-1] != 1)) + 1
+        firsts = np.concatenate(([0], ends))
+        self._pieces: list[tuple[int, int, int]] | None = None
+        if len(firsts) * _VALUES_A_PIECE <= self.count:
+            cells = start[series[firsts]] + places[firsts]
+            lengths = np.diff(firsts, append=self.count)
+            self._pieces = list(zip(cells.tolist(), firsts.tolist(), lengths.tolist(), strict=True))
+
+    def all(self) -> Int64s:
+        """Return the cell of each value."""
+        cells: Int64s = self._start[self._series] + self._places
+        return cells
+
+    def assign(self, cells: NDArray[Any], values: NDArray[Any]) -> None:
+        """Put the values into their cells."""
+        if self._pieces is None:
+            cells[self.all()] = values
+            return
+        for cell, first, length in self._pieces:
+            cells[cell : cell + length] = values[first : first + length]
 
 
 def exact_digits(table: Values) -> pa.Array:

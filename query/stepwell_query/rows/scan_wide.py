@@ -20,13 +20,14 @@ _ANY_STEP: Final = "step BETWEEN {low:Int64} AND {high:Int64}"
 _SINCE: Final = f"{_ANY_STEP} AND version >= {{since:UInt64}}"
 
 # Each end of a window costs up to one granule of 8,192 rows per key that is read in addition.
-_STEPS_A_KEY: Final = 32_768
+_GRANULE_STEPS: Final = 8_192
+_STEPS_A_KEY: Final = 4 * _GRANULE_STEPS
 _LEAST_VALUES: Final = 500_000
-# The first window is small, so that the answer starts without delay; each further one may be larger by this factor.
+# The first window is small, so that the answer starts without delay, but has a granule of each key, which is read
+# anyway. All others are as large as they may be: with 100 metrics, 2 million values cost twice as much as 125,000.
 _FIRST_SHARE: Final = 16
-_GROWTH: Final = 4
 # Limits of the change of width from one window to the next, and after an empty window, which may be in a long gap.
-_STRIDE: Final = 8
+_STRIDE: Final = 16
 _STRIDE_IN_GAP: Final = 64
 # A window with this many times the maximum number of values is abandoned.
 _EXCESS: Final = 2
@@ -39,7 +40,7 @@ def read_blocks(
 
     Of a range with `since`, these are the rows to which a value was added, with all their values.
     """
-    for values in _windows(reader, spans, most):
+    for values in read_windows(reader, spans, most):
         rows = build_rows(reader.selection, values, started_ms)
         if joint:
             rows = rows.with_all_keys()
@@ -47,17 +48,21 @@ def read_blocks(
             yield rows
 
 
-def next_width(width: int, value_count: int, target: int) -> int:
-    """Return the number of steps to read next for `target` values, if `width` steps had `value_count` values."""
+def next_width(width: int, value_count: int, target: int, left: int) -> int:
+    """Return the number of steps to read next, if `width` steps had `value_count` values and `left` steps are left.
+
+    It is the width for `target` values, or the least one that needs as many windows.
+    """
     if not value_count:
         return width * _STRIDE_IN_GAP
-    return min(width * _STRIDE, max(1, width * target // value_count))
+    widest = min(width * _STRIDE, max(1, width * target // value_count))
+    return -(-left // -(-left // widest)) if left > 0 else widest
 
 
-def _windows(reader: ValueReader, spans: Iterable[ScanRange], most: int) -> Iterator[list[Values]]:
+def read_windows(reader: ValueReader, spans: Iterable[ScanRange], most: int) -> Iterator[list[Values]]:
     """Yield the values of one window after another: at most `most`, or up to twice as many if the density rises."""
     most = min(most, max(_LEAST_VALUES, len(reader.series) * _STEPS_A_KEY))
-    target = max(1, most // _FIRST_SHARE)
+    target = min(most, max(1, most // _FIRST_SHARE, len(reader.series) * _GRANULE_STEPS))
     for span in spans:
         low, high = span.low.step, span.high.step - 1
         # Usually few values are added to old steps.
@@ -70,8 +75,8 @@ def _windows(reader: ValueReader, spans: Iterable[ScanRange], most: int) -> Iter
                 width = max(1, (last - low + 1) // _STRIDE)
                 continue
             yield values
-            low, width = last + 1, next_width(width, sum(len(table.step) for table in values), target)
-            target = min(most, target * _GROWTH)
+            low, target = last + 1, most
+            width = next_width(width, sum(len(table.step) for table in values), target, high - last)
 
 
 def _first_width(series: Iterable[SeriesInfo], target: int) -> int:

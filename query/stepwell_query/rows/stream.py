@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,8 +22,13 @@ from stepwell_query.telemetry import SCAN_ROWS
 _TABLE_CELLS: Final = 4_000_000
 _TEXT_VALUES: Final = 100_000
 _LONG_ROWS: Final = 100_000
+_LARGE_BYTES: Final = 65_536
 # The end of a row.
 _LINES: Final = {Format.NDJSON: "\n", Format.JSON: ","}
+
+
+Pieces = Sequence[bytes | memoryview]
+"""Bytes in consecutive pieces; columns are sent from where they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +46,13 @@ class RowFormat:
         return self.exact or self.fmt in _LINES
 
 
-def wide_bytes(scan: Scan[StepRows], how: RowFormat, head: dict[str, Any]) -> Generator[bytes]:
+def wide_bytes(scan: Scan[StepRows], how: RowFormat, head: dict[str, Any]) -> Generator[Pieces]:
     """Yield the encoded rows of a scan; a JSON document has the fields of `head` before its `rows`."""
     with closing(scan.blocks):
         parts = (part for block in scan.blocks for part in block.parts(_most_rows(block, how)))
         if how.fmt in _LINES:
             lines = (_counted(wide_lines(part, how.non_finite, _LINES[how.fmt]), len(part)) for part in parts)
-            yield from lines if how.fmt is Format.NDJSON else _document(lines, head)
+            yield from ([line] for line in (lines if how.fmt is Format.NDJSON else _document(lines, head)))
         else:
             named = bool(scan.selection.shared)
             schema = wide_schema(scan.selection.columns, exact=how.exact, with_writers=named)
@@ -55,13 +60,13 @@ def wide_bytes(scan: Scan[StepRows], how: RowFormat, head: dict[str, Any]) -> Ge
             yield from _WRITERS[how.fmt](_counted_tables(tables), schema)
 
 
-def long_bytes(scan: Scan[pa.Table], how: RowFormat, head: dict[str, Any]) -> Generator[bytes]:
+def long_bytes(scan: Scan[pa.Table], how: RowFormat, head: dict[str, Any]) -> Generator[Pieces]:
     """Yield the encoded values of a long scan, as `wide_bytes` does for rows."""
     with closing(scan.blocks):
         tables = (part for block in scan.blocks for part in _cut(block, how.page_rows or _LONG_ROWS))
         if how.fmt in _LINES:
             lines = (_counted(long_lines(part, how.non_finite, _LINES[how.fmt]), part.num_rows) for part in tables)
-            yield from lines if how.fmt is Format.NDJSON else _document(lines, head)
+            yield from ([line] for line in (lines if how.fmt is Format.NDJSON else _document(lines, head)))
         else:
             # Seconds since the epoch, as in JSON; formatting times as text costs ten times as much.
             plain = map(in_seconds, tables) if how.fmt is Format.CSV else tables
@@ -104,13 +109,13 @@ def _document(pieces: Iterator[bytes], head: dict[str, Any]) -> Iterator[bytes]:
     yield before.removesuffix(b",") + b"]}"
 
 
-def _csv(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[bytes]:
-    yield csv_bytes(schema.empty_table(), header=True)
+def _csv(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[Pieces]:
+    yield [csv_bytes(schema.empty_table(), header=True)]
     for table in tables:
-        yield csv_bytes(table, header=False)
+        yield [csv_bytes(table, header=False)]
 
 
-def _arrow(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[bytes]:
+def _arrow(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[Pieces]:
     sink = _Sink()
     with pa.ipc.new_stream(pa.PythonFile(sink, "w"), schema) as writer:
         yield sink.drain()
@@ -120,7 +125,7 @@ def _arrow(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[bytes]:
     yield sink.drain()
 
 
-def _parquet(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[bytes]:
+def _parquet(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[Pieces]:
     sink = _Sink()
     # Dictionary encoding of floats costs eight times as much as the floats and saves nothing.
     texts = [field.name for field in schema if not pa.types.is_floating(field.type)]
@@ -136,18 +141,21 @@ _WRITERS: Final = {Format.CSV: _csv, Format.ARROW: _arrow, Format.PARQUET: _parq
 
 
 class _Sink(io.RawIOBase):
-    """A file object that buffers writes until `drain`; positions count from the start of the stream."""
+    """A file object that collects writes until `drain`; positions count from the start of the stream.
+
+    Columns of an Arrow stream are written as buffers, which are kept without a copy: they never change.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._pieces: list[bytes] = []
+        self._pieces: list[Any] = []
         self._position = 0
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        piece = bytes(data)
+        piece = data if isinstance(data, pa.Buffer) else bytes(data)
         self._pieces.append(piece)
         self._position += len(piece)
         return len(piece)
@@ -155,7 +163,15 @@ class _Sink(io.RawIOBase):
     def tell(self) -> int:
         return self._position
 
-    def drain(self) -> bytes:
-        """Return the bytes written since the last call."""
-        pieces, self._pieces = self._pieces, []
-        return b"".join(pieces)
+    def drain(self) -> Pieces:
+        """Return what was written since the last call: large pieces as they are, small ones joined."""
+        written, self._pieces = self._pieces, []
+        drained: list[bytes | memoryview] = []
+        small: list[bytes] = []
+        for piece in written:
+            if len(piece) < _LARGE_BYTES:
+                small.append(piece)
+                continue
+            drained += [b"".join(small), memoryview(piece)]
+            small = []
+        return [*drained, b"".join(small)]

@@ -249,6 +249,8 @@ def _named(columns: Columns) -> str:
 def _series_numbers(keys: pa.DictionaryArray, numbers: Mapping[str, int]) -> NDArray[np.int64]:
     """Return int64[n]: the index of each key's series, -1 for a key without a series."""
     indices = keys.indices.to_numpy()
+    if len(indices) and indices.min() == (only := indices.max()):
+        return np.full(len(indices), numbers.get(keys.dictionary[int(only)].as_py(), _NO_SERIES), np.int64)
     # The dictionary may have all keys of the table, while a block uses only a few.
     used = np.flatnonzero(np.bincount(indices))
     known = np.full(len(keys.dictionary), _NO_SERIES, np.int64)

@@ -25,7 +25,7 @@ from stepwell_query.rows.format_arrow import wide_schema, wide_table
 from stepwell_query.rows.format_json import wide_lines
 from stepwell_query.rows.history import History, HistoryRequest, read_history
 from stepwell_query.rows.scan import Scan, begin_long_scan, begin_scan
-from stepwell_query.rows.stream import RowFormat, long_bytes, wide_bytes
+from stepwell_query.rows.stream import Pieces, RowFormat, long_bytes, wide_bytes
 from stepwell_query.telemetry import ROWS_CANCELLED
 from stepwell_schemas.access.authorize import requires
 from stepwell_schemas.access.grants import Scope
@@ -118,7 +118,7 @@ async def scan(path: RunDep, query: Annotated[ScanQuery, Query()], context: Cont
     most_values = context.settings.query_scan_values
     end = canceller(ROWS_CANCELLED, partial(limits.end, context.store))
 
-    def answer(begun: Scan[T], written: Callable[[Scan[T], RowFormat, dict[str, Any]], Generator[bytes]]) -> Response:
+    def answer(begun: Scan[T], written: Callable[[Scan[T], RowFormat, dict[str, Any]], Generator[Pieces]]) -> Response:
         reached, following = begun.progress, str(begun.next)
         removed = raw_from_json(begun.selection.series)
         headers = {

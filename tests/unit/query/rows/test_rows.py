@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell_query.catalog.models import SeriesInfo
-from stepwell_query.encoding import NotFinite
+from stepwell_query.encoding import Format, NotFinite, table_bytes
+from stepwell_query.rows import format_arrow
 from stepwell_query.rows.format_arrow import LONG_SCHEMA, LongTables, column_names, wide_schema, wide_table
 from stepwell_query.rows.format_json import long_lines, wide_lines
-from stepwell_query.rows.step_rows import RESERVED, StepRows
+from stepwell_query.rows.step_rows import RESERVED, StepRows, Values
 from stepwell_schemas.rules.kinds import Kind
 from support.factories.rows import LARGE, Point, drawn_points, drawn_series, info, points_of, step_time, tables_of
 
@@ -105,6 +106,31 @@ def test_a_wide_table_is_a_plain_pivot(case: Case) -> None:
         assert dict(zip(table.column("_step").to_pylist(), digits.to_pylist(), strict=True)) == {
             step: wanted.get(step) for step in pivot.index
         }
+
+
+@given(CASES, st.integers(1, 8))
+def test_cells_copied_in_pieces_are_those_copied_one_by_one(case: Case, most: int) -> None:
+    for rows in [(whole := rows_of(*case)), *whole.parts(most)]:
+        with pytest.MonkeyPatch.context() as patch:
+            tables = []
+            for values_a_piece in (0, 10**9):
+                patch.setattr(format_arrow, "_VALUES_A_PIECE", values_a_piece)
+                tables.append(table_of(rows, exact=True))
+        assert table_bytes(tables[0], Format.ARROW) == table_bytes(tables[1], Format.ARROW)
+
+
+def test_long_pieces_of_cells_have_gaps_between_them() -> None:
+    series = [info("first"), info("second")]
+    steps = np.concatenate([np.arange(700), np.arange(900, 1_500), np.arange(300, 1_400)])
+    numbers = np.repeat([0, 1], [1_300, 1_100])
+    values = Values(numbers, steps, steps, pa.array(steps + numbers / 2))
+    found = table_of(StepRows.from_values(series, [values], 0)).to_pydict()
+    there = [set(steps[numbers == number].tolist()) for number in (0, 1)]
+    expected = {
+        step: tuple(step + number / 2 if step in there[number] else None for number in (0, 1))
+        for step in sorted(there[0] | there[1])
+    }
+    assert dict(zip(found["_step"], zip(found["first"], found["second"], strict=True), strict=True)) == expected
 
 
 @given(CASES)
