@@ -82,6 +82,9 @@ class ApiRun(RunInfo):
                 f"rows of {self.run_path} before step {body['raw_from']} are removed; run.series() draws their curves"
             )
         rows = [restore_row(row) for row in body["rows"]]
+        if listed and all(key.startswith("_") for key in listed):
+            # Names of the service's own columns select no rows, so all keys come back.
+            rows = [{key: row[key] for key in (x_axis, *listed) if key in row} for row in rows]
         return to_dataframe(rows, x_axis) if pandas else rows
 
     def scan_history(

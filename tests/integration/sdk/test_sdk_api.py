@@ -54,6 +54,7 @@ def test_a_run_is_read_back(api: stepwell.Api, capsys: pytest.CaptureFixture[str
     assert api.run(run.url).path == api.run("me/digits/runs/one").path == run.path
     assert run.history(keys="loss", samples=10, pandas=False) == run.history(keys=["loss"], samples=10, pandas=False)
     assert next(run.scan_history("loss")) == {"loss": 0.0}
+    assert run.history(keys=["_step"], samples=10, pandas=False)[0] == {"_step": 0}
     assert (run.history(keys="nope", pandas=False), list(run.scan_history(["loss", "nope"]))) == ([], [])
     assert capsys.readouterr().err.count("'nope'") == 2
     assert [found.id for found in api.runs("me/digits")] == ["one"]
