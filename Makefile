@@ -12,7 +12,7 @@ PREPARE_TESTS = $(BIN)/python tests/support/servers/chromium.py; PYTHONPATH=test
 # A file's tests run in one process, and files start in the order of `testpaths`, by which the longest come first.
 DIST = --dist loadfile --no-loadscope-reorder
 # Processes that tests run in, each with a broker and an engine of its own; 0: in pytest's own process.
-WORKERS ?= 3
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help assets screenshot screenshots demo test test-long simulate mutants soak soak-events lint bench gate docs lock clean
