@@ -100,11 +100,12 @@ def add_partitions(run: Counting) -> None:
     cluster = run.cluster
     run.log(_ROWS)
     run.wait_until_stored()
-    ended = [len(ingestor.exits) for ingestor in cluster.ingestors]
+    event = "partitions_added"
+    before = [ingestor.count_logged(event) for ingestor in cluster.ingestors]
     asyncio.run(_add_partitions(cluster))
     run.wait_until(
-        lambda: all(len(one.exits) > count for one, count in zip(cluster.ingestors, ended, strict=True)),
-        "the end of the ingestors",
+        lambda: all(one.count_logged(event) > count for one, count in zip(cluster.ingestors, before, strict=True)),
+        "the alarm of the ingestors",
     )
     run.check()
     cluster.use_topic(f"{cluster.settings.events_topic}.more")

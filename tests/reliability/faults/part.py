@@ -52,6 +52,10 @@ class Part:
         """The exit code; None while it runs, and before it was started."""
         return None if self._process is None else self._process.poll()
 
+    def count_logged(self, event: str) -> int:
+        """Return the number of lines of the log with this event."""
+        return self._log.read_text(errors="replace").count(f'"event": "{event}"') if self._log.exists() else 0
+
     def continue_when_due(self, now: float) -> None:
         """Resume the process if its pause is over."""
         if self._resume_at is not None and now >= self._resume_at:
