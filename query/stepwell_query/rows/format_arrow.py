@@ -115,27 +115,28 @@ class LongTables:
         else:
             number = table.value.cast(pa.float64())
             text = text if table.exact is None else exact_digits(table)
+        series = _only_series(table.series)
+
+        def names(number_of: NDArray[Any], texts: pa.Array) -> pa.Array:
+            numbers = number_of[table.series] if series is None else np.full(count, number_of[series])
+            return pa.DictionaryArray.from_arrays(pa.array(numbers), texts)
+
         columns = [
-            pa.DictionaryArray.from_arrays(pa.array(_of_each(self._key_of, table.series)), self._keys),
-            pa.DictionaryArray.from_arrays(pa.array(_of_each(self._kind_of, table.series)), self._kinds),
+            names(self._key_of, self._keys),
+            names(self._kind_of, self._kinds),
             pa.array(table.step),
             pa.array(table.time).cast(LONG_SCHEMA.field("timestamp").type),
             number,
             text,
         ]
         if self._writers is not None:
-            columns.append(
-                pa.DictionaryArray.from_arrays(pa.array(_of_each(self._writer_of, table.series)), self._writers)
-            )
+            columns.append(names(self._writer_of, self._writers))
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
 
 
-def _of_each(numbers: NDArray[Any], series: Int64s) -> NDArray[Any]:
-    """Return the number of each value's series; most blocks of values are of one series."""
-    if len(series) and series.min() == (only := series.max()):
-        return np.full(len(series), numbers[only])
-    chosen: NDArray[Any] = numbers[series]
-    return chosen
+def _only_series(series: Int64s) -> int | None:
+    """Return the series that all values are of, as in most blocks; None if there are several, or no values."""
+    return int(series[0]) if len(series) and series.min() == series.max() else None
 
 
 def in_seconds(table: pa.Table) -> pa.Table:

@@ -68,9 +68,9 @@ class KnownLists:
 
     def read(self, store: Store, entity: str, project: str, request: RunsRequest, known: KnownDetails) -> bytes:
         """Return a page of a project's runs as JSON; see `read_runs`, which also describes the errors."""
-        if not self._keeps or _depends_on_time(request.refs) or not self._may_be_same((entity, project)):
-            return json_bytes(build_answer(read_list(store, entity, project, request, known), request))
         refs = tuple(dict.fromkeys(request.refs))
+        if not self._keeps or _depends_on_time(refs) or not self._may_be_same((entity, project)):
+            return json_bytes(build_answer(read_list(store, entity, project, request, known), request))
         fingerprint = self._fingerprints.read(
             (entity, project, refs), lambda: read_fingerprint(store, entity, project, refs)
         )

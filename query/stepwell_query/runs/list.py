@@ -133,7 +133,8 @@ def read_runs(
 def read_list(store: Store, entity: str, project: str, request: RunsRequest, known: KnownDetails) -> RunsList:
     """Return what the answer to a request is made of. Raises: as `read_runs`."""
     last = None if request.cursor is None else read_cursor(request.cursor, request.order)
-    facts = read_facts(store, entity, project, request.refs)
+    refs = request.refs
+    facts = read_facts(store, entity, project, refs)
     order = replace(request.order, by=choose_known(request.order.by, facts))
     page = find_runs(store, entity, project, replace(request, order=order), last, facts)
     if not page.keys:
@@ -141,7 +142,7 @@ def read_list(store: Store, entity: str, project: str, request: RunsRequest, kno
     keys = _metric_keys(request.columns, facts)
     details = known.read(store, entity, project, page.versions, request.not_finite, keys)
     following = write_cursor(request.order, page.keys[-1]) if page.more else None
-    return RunsList(details, page.total, following, find_unknown(request.refs, facts))
+    return RunsList(details, page.total, following, find_unknown(refs, facts))
 
 
 def build_answer(read: RunsList, request: RunsRequest) -> dict[str, Any]:

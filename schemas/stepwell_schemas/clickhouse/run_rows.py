@@ -45,12 +45,13 @@ _OLDER: Final = (
 # A merge may have joined such a row with one of the run that has the name now, which its series show.
 _UNUSED_SPELLING: Final = (
     f" AND (toString(run_id), spelling) NOT IN (SELECT toString(run_id), key FROM {{db}}.series"
-    f" WHERE {PROJECT_RUNS_CONDITION} AND NOT {_OLDER.format(offset='last_offset')})"
+    f" WHERE {PROJECT_RUNS_CONDITION} AND NOT {_OLDER.format(offset=OFFSETS['series'])})"
 )
 _MIXED: Final = (
     f"SELECT DISTINCT toString(run_id) AS run_id FROM {{db}}.series WHERE {PROJECT_RUNS_CONDITION}"
-    f" AND {_OLDER.format(offset=f'bitShiftRight(first_version, {VERSION_ROW_BITS})')}"
-    f" AND NOT {_OLDER.format(offset='last_offset')}"
+    # A series has the first version of both, as a spelling has.
+    f" AND {_OLDER.format(offset=OFFSETS['key_spellings'])}"
+    f" AND NOT {_OLDER.format(offset=OFFSETS['series'])}"
 )
 _REFERENCES: Final = (
     "INSERT INTO {db}.media_removals (sha256, size, removed_at, stage, version)"
