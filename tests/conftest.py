@@ -27,6 +27,7 @@ from stepwell_schemas.clickhouse.store import Store, connect
 from support.durations import Phase, seconds_by_folder
 from support.paths import TESTS
 from support.servers import broker_cache
+from support.servers.scratch import scratch_folder
 from support.servers.stack import Stack, Topics
 
 if TYPE_CHECKING:
@@ -137,13 +138,14 @@ def _no_alarms_of_other_tests() -> None:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Stack]:
     """The broker and the engine of this session, started when first needed."""
-    running = Stack(tmp_path_factory.mktemp("stack"))
-    running.dsn("chdb")
-    # The engine installs its own handlers, which end the process without a message.
-    faulthandler.disable()
-    faulthandler.enable(pytestconfig.stash[fault_handler_stderr_fd_key])
-    yield running
-    running.stop()
+    with scratch_folder(tmp_path_factory.mktemp("stack")) as folder:
+        running = Stack(folder)
+        running.dsn("chdb")
+        # The engine installs its own handlers, which end the process without a message.
+        faulthandler.disable()
+        faulthandler.enable(pytestconfig.stash[fault_handler_stderr_fd_key])
+        yield running
+        running.stop()
 
 
 @pytest.fixture(scope="session")

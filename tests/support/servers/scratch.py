@@ -1,0 +1,30 @@
+"""A folder in memory, for the files of the engine and of the broker that all tests of a process share.
+
+Tables that tests fill and empty make and remove tens of thousands of small files. On ext4 the kernel takes as much
+time for their inodes as for a tenth of the whole suite. Tests that restart a part, or fill its disk, have folders of
+their own, on a real file system.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from stepwell_schemas.limits import MIB
+
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the folder within it has a random name, and only its owner may read it
+_LEAST_BYTES: Final = 2_048 * MIB
+
+
+@contextmanager
+def scratch_folder(otherwise: Path) -> Iterator[Path]:
+    """Make a folder in memory for the block; without enough memory, or on other systems, yield the given folder."""
+    if not _MEMORY.is_dir() or shutil.disk_usage(_MEMORY).free < _LEAST_BYTES:
+        yield otherwise
+        return
+    with tempfile.TemporaryDirectory(prefix="stepwell-tests-", dir=_MEMORY, ignore_cleanup_errors=True) as name:
+        yield Path(name)
