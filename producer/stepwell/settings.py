@@ -15,7 +15,7 @@ from stepwell.credentials import find_key
 from stepwell.errors import SettingsError
 from stepwell.wandb_compat import SETTINGS_ELSEWHERE, notify_once
 from stepwell_schemas.limits import MEDIA_MAX_BYTES, MIB
-from stepwell_schemas.settings import KafkaSettings
+from stepwell_schemas.settings import DEFAULT_COMPRESSION, Compression, KafkaSettings
 
 
 def _user() -> str:
@@ -103,7 +103,9 @@ class ProducerSettings(KafkaSettings):
     deliver_other_runs: bool = Field(
         True, description="Deliver what other runs left in STEPWELL_DIR when this run has nothing to send."
     )
-    compression: Literal["lz4", "zstd", "none"] = Field("lz4", description="Compression of Kafka batches.")
+    compression: Compression = Field(
+        DEFAULT_COMPRESSION, description="Compression of Kafka batches; over HTTP, of requests."
+    )
     poll_seconds: float = Field(
         0.05, gt=0, le=10, description="Interval, in seconds, at which the sender checks for new rows."
     )

@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
-import cramjam
 import structlog
 from aiokafka.errors import KafkaError
 
@@ -24,7 +23,7 @@ from stepwell_gateway.errors import BufferFullError, EventTooLargeError, NotWrit
 from stepwell_gateway.settings import GatewaySettings
 from stepwell_schemas.errors import KafkaUnavailableError
 from stepwell_schemas.events.routing import RoutedEvent
-from stepwell_schemas.kafka.producer import open_producer
+from stepwell_schemas.kafka.producer import compressed_bytes, open_producer
 from stepwell_schemas.kafka.record_size import event_room
 from stepwell_schemas.limits import MAX_EVENT_BYTES, RECORD_OVERHEAD_BYTES
 
@@ -207,8 +206,7 @@ class EventLog:
         room = event_room(max_message_bytes, event.run.kafka_key)
         if size <= min(room, MAX_EVENT_BYTES):
             return
-        compressed = self._settings.gateway_compression != "none"
-        if size > MAX_EVENT_BYTES or not compressed or len(cramjam.lz4.compress(event.payload)) > room:
+        if size > MAX_EVENT_BYTES or compressed_bytes(event.payload, self._settings.gateway_compression) > room:
             raise EventTooLargeError(index, size, min(room, MAX_EVENT_BYTES))
 
     async def _run(self) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from stepwell_schemas.access.oidc_settings import SignInSettings
 from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
-from stepwell_schemas.settings import AuditSettings, HttpSettings, KafkaSettings, StoreSettings
+from stepwell_schemas.settings import (
+    DEFAULT_COMPRESSION,
+    AuditSettings,
+    Compression,
+    HttpSettings,
+    KafkaSettings,
+    StoreSettings,
+)
 
 
 class GatewaySettings(KafkaSettings, StoreSettings, HttpSettings, SignInSettings, AuditSettings):
@@ -41,8 +46,8 @@ class GatewaySettings(KafkaSettings, StoreSettings, HttpSettings, SignInSettings
         description="Seconds for which a request waits for the brokers' acknowledgement before it is answered with 503"
         " and `Retry-After`.",
     )
-    gateway_compression: Literal["lz4", "zstd", "none"] = Field(
-        "lz4", description="Compression of the record batches that the gateway sends to Kafka."
+    gateway_compression: Compression = Field(
+        DEFAULT_COMPRESSION, description="Compression of the record batches that the gateway sends to Kafka."
     )
 
     def reads_keys(self) -> bool:

@@ -22,7 +22,7 @@ import stepwell
 from bench.figure import Figure, make_table
 from stepwell_deploy.local.kafka import LocalKafka
 from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
-from stepwell_schemas.settings import KafkaSettings
+from stepwell_schemas.settings import DEFAULT_COMPRESSION, KafkaSettings
 from support.servers.topics import create_topics
 
 _METRICS: Final = 50
@@ -78,7 +78,7 @@ async def _send_again(settings: KafkaSettings) -> tuple[float, float]:
         **settings.kafka_connection(),
         acks="all",
         enable_idempotence=True,
-        compression_type="lz4",
+        compression_type=DEFAULT_COMPRESSION,
         max_request_size=MAX_EVENT_BYTES + MIB,
         max_batch_size=MIB,
     ) as producer:

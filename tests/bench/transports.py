@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import cramjam
 import httpx
 import numpy as np
 import psutil
@@ -30,8 +29,9 @@ from stepwell_deploy.local.kafka import LocalKafka
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.framing import MEDIA_TYPE, join_events
 from stepwell_schemas.events.models import Block, LogBatch, LogEvent
+from stepwell_schemas.quick_compression import compress
 from stepwell_schemas.rules.kinds import Kind
-from stepwell_schemas.settings import KafkaSettings
+from stepwell_schemas.settings import DEFAULT_COMPRESSION, KafkaSettings
 from support.servers.ports import claim_lasting_port
 from support.servers.topics import create_topics
 
@@ -134,7 +134,7 @@ def _batch(session: int) -> bytes:
 
 
 def _body(payload: bytes) -> bytes:
-    return bytes(cramjam.lz4.compress(join_events([payload])))
+    return compress(DEFAULT_COMPRESSION, join_events([payload]))
 
 
 def _small_body() -> bytes:
@@ -142,7 +142,7 @@ def _small_body() -> bytes:
 
 
 def _client(url: str) -> httpx.Client:
-    headers = {"content-type": MEDIA_TYPE, "content-encoding": "lz4"}
+    headers = {"content-type": MEDIA_TYPE, "content-encoding": DEFAULT_COMPRESSION}
     return httpx.Client(base_url=url, headers=headers, timeout=60)
 
 

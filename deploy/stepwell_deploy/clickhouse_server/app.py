@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
 
-import cramjam
 import structlog
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
@@ -61,6 +60,7 @@ from stepwell_query.sql.scope import limited_client, row_scope
 from stepwell_schemas.access.audit import Action, AuditEntry, AuditLog
 from stepwell_schemas.access.key_limits import ByteCounter, KeyLimits
 from stepwell_schemas.limits import AUDIT_DETAIL_MAX_CHARS
+from stepwell_schemas.quick_compression import compress
 
 _STATEMENT_PATHS: Final = frozenset({"/", "/query"})
 _PING_PATHS: Final = frozenset({"/ping", "/replicas_status"})
@@ -226,7 +226,7 @@ class ClickHouseApp:
         elif "lz4" in _encodings(http_request.headers) and len(body) > _LZ4_FROM_BYTES:
             # LZ4 is the only compression that is faster than loopback; small answers gain nothing.
             values.append((b"content-encoding", b"lz4"))
-            body = bytes(await asyncio.to_thread(cramjam.lz4.compress, body))
+            body = await asyncio.to_thread(compress, "lz4", body)
         await self._send(send, 200, values, body)
 
     async def _send_blocks(self, send: Send, http_request: _HttpRequest, values: Head, statement: Statement) -> None:

@@ -12,7 +12,6 @@ import contextlib
 from collections import deque
 from typing import Final, NamedTuple
 
-import cramjam
 import httpx
 
 from stepwell.delivery.http_answers import Answer, error_from, unanswered
@@ -24,6 +23,7 @@ from stepwell.settings import ProducerSettings
 from stepwell_schemas.events.framing import MEDIA_TYPE, join_events
 from stepwell_schemas.kafka.record_size import batch_bytes
 from stepwell_schemas.limits import MIB, REQUEST_EVENTS_MAX
+from stepwell_schemas.quick_compression import compress
 
 REQUEST_BYTES: Final = 4 * MIB
 """Bytes of events in one request before compression; a single event may have more."""
@@ -183,7 +183,7 @@ class HttpTransport:
         """Send events; return the answer. Raises: StalledError, NotConnectedError."""
         body = join_events(payloads)
         if self._compression != "none":
-            body = bytes(getattr(cramjam, self._compression).compress(body))
+            body = compress(self._compression, body)
         for attempt in range(2):
             try:
                 response = await self._client.post(self._url, content=body)

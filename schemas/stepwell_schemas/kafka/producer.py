@@ -10,17 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.codec import lz4_encode, zstd_encode
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from stepwell_schemas.errors import KafkaUnavailableError
 from stepwell_schemas.kafka.topic import DEFAULT_MESSAGE_BYTES, read_topic
 from stepwell_schemas.limits import MAX_EVENT_BYTES, MIB
-from stepwell_schemas.settings import KafkaSettings
+from stepwell_schemas.settings import DEFAULT_COMPRESSION, Compression, KafkaSettings
 
-Compression = Literal["lz4", "zstd", "none"]
 START_SECONDS: Final = 10.0
 """Seconds within which the brokers must answer."""
 
@@ -45,7 +45,7 @@ class EventProducer:
         self,
         settings: KafkaSettings,
         ack_seconds: float,
-        compression: Compression = "lz4",
+        compression: Compression = DEFAULT_COMPRESSION,
         start_seconds: float = START_SECONDS,
     ) -> None:
         self._settings = settings
@@ -127,10 +127,17 @@ class EventProducer:
             await _drop(producer)
 
 
+def compressed_bytes(payload: bytes, compression: Compression) -> int:
+    """Return the size of a payload as a producer compresses it, alone in its batch."""
+    if compression == "none":
+        return len(payload)
+    return len(lz4_encode(payload) if compression == "lz4" else zstd_encode(payload))
+
+
 async def open_producer(
     settings: KafkaSettings,
     ack_seconds: float,
-    compression: Compression = "lz4",
+    compression: Compression = DEFAULT_COMPRESSION,
     start_seconds: float = START_SECONDS,
 ) -> EventProducer:
     """Return a started producer, idempotent and waiting for all in-sync replicas. Raises: KafkaUnavailableError.

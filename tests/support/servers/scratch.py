@@ -16,7 +16,7 @@ from typing import Final
 
 from stepwell_schemas.limits import MIB
 
-_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the folder within it has a random name, and only its owner may read it
+_MEMORY: Final = Path("/dev/shm")
 _LEAST_BYTES: Final = 2_048 * MIB
 
 
