@@ -20,6 +20,7 @@ import clickhouse_connect
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
+from stepwell_schemas.clickhouse.arrow_file import ArrowFile
 from stepwell_schemas.clickhouse.connection_settings import (
     CLIENT_SETTINGS,
     INSERT_SETTINGS,
@@ -139,7 +140,9 @@ class Store:
         if _TABLE.fullmatch(table) is None:
             raise IdentifierError("table", table, "must be a plain name")
         named = {} if token is None else {"insert_deduplication_token": token}
-        block = _arrow_file(rows)
+        file = ArrowFile(rows)
+        # The driver copies it into a file for the embedded engine; over HTTP, it may have to send it twice.
+        block: Any = bytes(file) if self._embedded_path is None else file
         with self._client() as client:
             settings = known_settings(client, INSERT_SETTINGS) | named
             client.raw_insert(f"{self._quoted}.`{table}`", rows.column_names, block, settings, "Arrow")
@@ -258,16 +261,6 @@ def connect(
             "STEPWELL_CLICKHOUSE_DSN must have the form http(s)://user:password@host:port or chdb:///absolute/folder"
         )
     return Store(dsn, database, pool_size, settings or {})
-
-
-def _arrow_file(rows: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    # One chunk: the file format has one dictionary per column, and ClickHouse parses fewer, larger blocks faster.
-    whole = rows.combine_chunks()
-    with pa.ipc.new_file(sink, whole.schema) as writer:
-        writer.write_table(whole)
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
 
 
 def _dict(parameters: Parameters | None) -> dict[str, Any] | None:
