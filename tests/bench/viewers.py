@@ -2,7 +2,7 @@
 
 Broker, ingestor, engine and service are `stepwell up`'s own processes, and share the machine's cores with the training
 script and the viewers. Each viewer requests a different zoom of 50,000 steps every two seconds, as the page of a live
-run may, so that no answer is shared.
+run may, so that no answer is shared. Then some viewers request without a pause, for the most views a second.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ _VIEWERS: Final = 50
 _EVERY_SECONDS: Final = 2.0
 _SECONDS: Final = 20.0
 _ALONE: Final = 40
+_EAGER: Final = 8
+"""Viewers that request the next view as soon as they have one; more of them only wait for each other."""
+
 _SEEN: Final = RunPath("bench", "viewers", "seen")
 _CALLS: Final = 200
 
@@ -74,23 +77,38 @@ async def _alone(url: str) -> list[float]:
         return [await _view(client) for _ in range(_ALONE)]
 
 
-async def _together(url: str) -> list[float]:
+async def _together(url: str, viewers: int, every_seconds: float) -> list[float]:
+    """Return the seconds of each view, in ascending order."""
     times: list[float] = []
     # Clients of their own, like browsers: connections of a common pool are closed while others take them.
     context = ssl.create_default_context()
-    clients = [httpx.AsyncClient(base_url=url, timeout=60, verify=context) for _ in range(_VIEWERS)]
+    clients = [httpx.AsyncClient(base_url=url, timeout=60, verify=context) for _ in range(viewers)]
     end = time.monotonic() + _SECONDS
 
     async def viewer(client: httpx.AsyncClient) -> None:
         async with client:
-            await asyncio.sleep(random.uniform(0, _EVERY_SECONDS))
+            await asyncio.sleep(random.uniform(0, every_seconds))
             while time.monotonic() < end:
                 taken = await _view(client)
                 times.append(taken)
-                await asyncio.sleep(max(_EVERY_SECONDS - taken, 0))
+                await asyncio.sleep(max(every_seconds - taken, 0))
 
     await asyncio.gather(*map(viewer, clients))
     return sorted(times)
+
+
+def _while_logging(
+    path: RunPath, folder: Path, url: str, rows_a_second: float, viewers: int, every_seconds: float
+) -> tuple[list[float], float]:
+    """Return the seconds of each view during the logging of a run, and the points logged a second."""
+    rates: list[float] = []
+    training = Training(path, folder, url)
+    rows = int(rows_a_second * _SECONDS)
+    thread = threading.Thread(target=lambda: rates.append(training.log(rows, rows_a_second)))
+    thread.start()
+    times = asyncio.run(_together(url, viewers, every_seconds))
+    thread.join()
+    return times, rates[0]
 
 
 def figures() -> Iterator[Figure]:
@@ -104,12 +122,8 @@ def figures() -> Iterator[Figure]:
         rows = int(half * _SECONDS)
         unseen = Training(_path("unseen"), folder, url).log(rows, half)
         p50 = median(asyncio.run(_alone(url)))
-        rates: list[float] = []
-        training = Training(_path("watched"), folder, url)
-        thread = threading.Thread(target=lambda: rates.append(training.log(rows, half)))
-        thread.start()
-        times = asyncio.run(_together(url))
-        thread.join()
+        times, watched = _while_logging(_path("watched"), folder, url, half, _VIEWERS, _EVERY_SECONDS)
+        most, _ = _while_logging(_path("eager"), folder, url, half, _EAGER, 0)
     p99 = times[int(len(times) * 0.99)]
     yield Figure(
         "ingestion at its peak in stepwell up",
@@ -125,10 +139,12 @@ def figures() -> Iterator[Figure]:
     yield Figure(f"{viewed}, p50", "ms", median(times) * 1_000, alone, p50 * 1_000, "clock")
     yield Figure(f"{viewed}, p99", "ms", p99 * 1_000, alone, p50 * 1_000, "clock")
     yield Figure(viewed, "views/s", len(times) / _SECONDS, "requested", _VIEWERS / _EVERY_SECONDS, "clock", rate=True)
+    name = f"the most views during ingestion, {_EAGER} viewers without pauses"
+    yield Figure(name, "views/s", len(most) / _SECONDS, "one viewer alone", 1 / p50, "clock", rate=True)
     yield Figure(
         f"ingestion at half its peak with {_VIEWERS} viewers",
         "M points/s",
-        rates[0] / 1e6,
+        watched / 1e6,
         "without viewers",
         unseen / 1e6,
         "clock",
