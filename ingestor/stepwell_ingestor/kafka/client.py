@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import structlog
@@ -14,6 +15,7 @@ from aiokafka.errors import (
     CorrelationIdError,
     IllegalStateError,
     KafkaConnectionError,
+    KafkaError,
     RequestTimedOutError,
 )
 from aiokafka.structs import OffsetAndMetadata
@@ -33,6 +35,8 @@ _METADATA_MILLISECONDS: Final = 2_000
 _HEARTBEATS_A_SESSION: Final = 3
 _MILLISECONDS: Final = 1_000
 _START_RETRY_SECONDS: Final = 2.0
+_COORDINATOR_SECONDS: Final = 10.0
+_COORDINATOR_RETRY_SECONDS: Final = 0.1
 LEAVE_SECONDS: Final = 2.0
 """Timeout for leaving the group and disconnecting."""
 
@@ -154,9 +158,28 @@ class AiokafkaClients(ProbedLog, ConsumerRebalanceListener):  # type: ignore[mis
     async def start(self, topic: str, rebalanced: RebalanceCallbacks) -> None:
         """Connect, retrying while no broker can be reached, and join the group for a topic."""
         self._rebalanced = rebalanced
-        for client in (self._admin, self._producer, self._probe.consumer, self._consumer):
+        for client in (self._admin, self._producer, self._probe.consumer):
             await _started(client)
+        await self._wait_for_coordinator()
+        await _started(self._consumer)
         self._consumer.subscribe([topic], listener=self)
+
+    async def _wait_for_coordinator(self) -> None:
+        """Wait, for a limited time, until the group has a coordinator.
+
+        The first request lets a new cluster create its topic of offsets. The consumer would log each refusal until then
+        as an error.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_COORDINATOR_SECONDS):
+                while True:
+                    try:
+                        await self._admin.find_coordinator(self._group)
+                        return
+                    except KafkaError as error:
+                        if not error.retriable:
+                            return
+                    await asyncio.sleep(_COORDINATOR_RETRY_SECONDS)
 
     async def stop(self) -> None:
         """Leave the group and disconnect; give up if the broker does not answer in time."""

@@ -28,7 +28,7 @@ _VISIBLE_SECONDS = 60.0
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """This module's own `stepwell up`; Ctrl-C must end it with exit code 0."""
+    """This module's own `stepwell up`, with a new broker; it logs no error, and Ctrl-C must end it with exit code 0."""
     folder = tmp_path_factory.mktemp("tour")
     command = [str(STEPWELL), "up", "--dir", str(folder / "server"), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
@@ -41,6 +41,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             up.send_signal(signal.SIGINT)
             _, notes = up.communicate(timeout=_START_SECONDS)
     assert up.returncode == 0, notes
+    assert not [line for line in notes.splitlines() if '"level": "error"' in line], notes
 
 
 def run(service: str, folder: Path, *command: str) -> str:
