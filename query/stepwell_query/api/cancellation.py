@@ -27,7 +27,7 @@ from starlette.types import Send
 
 from stepwell_query.api.dependencies import Context
 from stepwell_query.errors import ClientGoneError
-from stepwell_query.rows.stream import Pieces
+from stepwell_schemas.arrow_pieces import Pieces
 from stepwell_schemas.errors import StoreError
 from stepwell_schemas.limits import MIB
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,18 +16,14 @@ from stepwell_query.rows.format_json import long_lines, wide_lines
 from stepwell_query.rows.scan import Scan
 from stepwell_query.rows.step_rows import StepRows
 from stepwell_query.telemetry import SCAN_ROWS
+from stepwell_schemas.arrow_pieces import Pieces, PieceSink
 
 # A wide table has a cell for each row and column, whatever the number of values.
 _TABLE_CELLS: Final = 4_000_000
 _TEXT_VALUES: Final = 100_000
 _LONG_ROWS: Final = 100_000
-_LARGE_BYTES: Final = 65_536
 # The end of a row.
 _LINES: Final = {Format.NDJSON: "\n", Format.JSON: ","}
-
-
-Pieces = Sequence[bytes | memoryview]
-"""Bytes in consecutive pieces; columns are sent from where they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +111,7 @@ def _csv(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[Pieces]:
 
 
 def _arrow(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[Pieces]:
-    sink = _Sink()
+    sink = PieceSink()
     with pa.ipc.new_stream(pa.PythonFile(sink, "w"), schema) as writer:
         yield sink.drain()
         for table in tables:
@@ -126,7 +121,7 @@ def _arrow(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[Pieces]:
 
 
 def _parquet(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[Pieces]:
-    sink = _Sink()
+    sink = PieceSink()
     # Dictionary encoding of floats costs eight times as much as the floats and saves nothing.
     texts = [field.name for field in schema if not pa.types.is_floating(field.type)]
     file = pa.PythonFile(sink, "w")
@@ -138,40 +133,3 @@ def _parquet(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[Pieces]:
 
 
 _WRITERS: Final = {Format.CSV: _csv, Format.ARROW: _arrow, Format.PARQUET: _parquet}
-
-
-class _Sink(io.RawIOBase):
-    """A file object that collects writes until `drain`; positions count from the start of the stream.
-
-    Columns of an Arrow stream are written as buffers, which are kept without a copy: they never change.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._pieces: list[Any] = []
-        self._position = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        piece = data if isinstance(data, pa.Buffer) else bytes(data)
-        self._pieces.append(piece)
-        self._position += len(piece)
-        return len(piece)
-
-    def tell(self) -> int:
-        return self._position
-
-    def drain(self) -> Pieces:
-        """Return what was written since the last call: large pieces as they are, small ones joined."""
-        written, self._pieces = self._pieces, []
-        drained: list[bytes | memoryview] = []
-        small: list[bytes] = []
-        for piece in written:
-            if len(piece) < _LARGE_BYTES:
-                small.append(piece)
-                continue
-            drained += [b"".join(small), memoryview(piece)]
-            small = []
-        return [*drained, b"".join(small)]

@@ -35,9 +35,9 @@ from stepwell.session.spec import RunSpec
 from stepwell.settings import ProducerSettings
 from stepwell_schemas.limits import MIB
 from stepwell_schemas.rules.identifiers import RunPath
+from support.servers.scratch import MEMORY
 
 RUN: Final = RunPath("me", "p", "run")
-_MEMORY: Final = Path("/dev/shm")
 _MOST_PROCESSES: Final = 3
 _MOST_STEPS: Final = 60
 _MOST_REQUESTS: Final = 8
@@ -150,7 +150,7 @@ class TrainingProcesses:
 
     async def run(self) -> None:
         """Let processes come and go; then wait until everything is delivered."""
-        folder = Path(tempfile.mkdtemp(prefix="simulation-", dir=_MEMORY if _MEMORY.is_dir() else None))
+        folder = Path(tempfile.mkdtemp(prefix="simulation-", dir=MEMORY if MEMORY.is_dir() else None))
         try:
             with self._replaced(folder):
                 await self._run()

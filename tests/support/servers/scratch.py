@@ -16,15 +16,17 @@ from typing import Final
 
 from stepwell_schemas.limits import MIB
 
-_MEMORY: Final = Path("/dev/shm")
+MEMORY: Final = Path("/dev/shm")
+"""A file system in memory, where the system has one."""
+
 _LEAST_BYTES: Final = 2_048 * MIB
 
 
 @contextmanager
 def scratch_folder(otherwise: Path) -> Iterator[Path]:
     """Make a folder in memory for the block; without enough memory, or on other systems, yield the given folder."""
-    if not _MEMORY.is_dir() or shutil.disk_usage(_MEMORY).free < _LEAST_BYTES:
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < _LEAST_BYTES:
         yield otherwise
         return
-    with tempfile.TemporaryDirectory(prefix="stepwell-tests-", dir=_MEMORY, ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(prefix="stepwell-tests-", dir=MEMORY, ignore_cleanup_errors=True) as name:
         yield Path(name)

@@ -25,11 +25,12 @@ from stepwell_query.rows.format_arrow import wide_schema, wide_table
 from stepwell_query.rows.format_json import wide_lines
 from stepwell_query.rows.history import History, HistoryRequest, read_history
 from stepwell_query.rows.scan import Scan, begin_long_scan, begin_scan
-from stepwell_query.rows.stream import Pieces, RowFormat, long_bytes, wide_bytes
+from stepwell_query.rows.stream import RowFormat, long_bytes, wide_bytes
 from stepwell_query.telemetry import ROWS_CANCELLED
 from stepwell_schemas.access.authorize import requires
 from stepwell_schemas.access.grants import Scope
 from stepwell_schemas.access.routes import AccessRoute
+from stepwell_schemas.arrow_pieces import Pieces
 from stepwell_schemas.rules.identifiers import RunPath
 
 router = APIRouter(prefix="/api/v1/runs/{entity}/{project}/{run_id}", tags=["rows"], route_class=AccessRoute)
