@@ -26,6 +26,9 @@ _CHECK_LIMITS: Final = {"max_execution_time": "5", "max_memory_usage": str(512 *
 # Each block of this format is a complete stream.
 _ARROW: Final = "ArrowStream"
 _NO_DATABASE: Final = frozenset({"", "default"})
+# Its value is the mark of a statement: the embedded engine has no other use for it, and no client sets it. A mark in
+# `log_comment` is lost when the client sets its own.
+_MARK: Final = "stream_like_engine_insert_queue"
 _NOT_STREAMED: Final = "Streaming query is not supported"
 
 
@@ -60,7 +63,7 @@ def run(
         request: the statement with its settings and parameters.
         writer: true if the request comes from the user with write access.
         limits: the guests' limits.
-        mark: the statement's `log_comment`, by which it can be killed.
+        mark: identifies the statement while it runs, so that it can be killed.
         rows: the rows that a guest may see; None: all.
 
     Raises:
@@ -84,12 +87,12 @@ def run(
                 handle.query(f"USE {quoted_name(request.database)}")
             if readonly != "0":
                 # The check executes only our own statements, with limits, since it parses the text of a client.
-                _set(handle, {**_CHECK_LIMITS, "log_comment": mark}, "0")
+                _set(handle, {**_CHECK_LIMITS, _MARK: mark}, "0")
                 request, session = check_statement(folder, handle, request, rows)
             if not writer:
                 # Derived from the parsed statement: its format decides if the answer is held in memory.
                 settings = with_limits(settings, limits, streamed=request.streamed())
-            _set(handle, {"log_comment": mark, **settings, **session}, readonly)
+            _set(handle, {**settings, **session, _MARK: mark}, readonly)
             insert = request.insert()
             if insert is not None:
                 return _insert(handle, request, insert)
@@ -118,7 +121,7 @@ class Killer:
     def kill(self, mark: str) -> None:
         """Kill the running statement with this mark, if there is one."""
         with self._lock:
-            self._handle.query(f"KILL QUERY WHERE Settings['log_comment'] = {literal(mark)} ASYNC")
+            self._handle.query(f"KILL QUERY WHERE Settings['{_MARK}'] = {literal(mark)} ASYNC")
 
     def close(self) -> None:
         """Release the engine."""

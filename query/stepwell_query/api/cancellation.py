@@ -1,12 +1,14 @@
 """Blocking work that ends when its client disconnects.
 
 A thread can't be cancelled. Each function here therefore takes `cancel`, which makes the blocking call end soon, for
-example by killing its ClickHouse statement, and waits until the call has returned:
+example by killing its ClickHouse statement. It is repeated until the call has returned, since it has no effect on a
+statement that is sent, but has not begun:
 
     running ── call returns ─────────────────────────────────────────────────► result
        │
        └── client disconnects, or task is cancelled ─► `cancel` in another thread ─► call returns ─► ClientGoneError,
-                                                                                                     or cancellation
+                                                              ▲            │                         or cancellation
+                                                              └── 0.1 s ───┘
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from contextlib import aclosing
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -36,6 +38,7 @@ _log = structlog.get_logger("stepwell.query")
 _END: Any = object()
 # The transport moves the unsent rest within its buffer after each partial write to the socket: chunks are kept small.
 _CHUNK_BYTES = MIB // 4
+_CANCEL_SECONDS = 0.1
 
 
 async def run_until_disconnect(
@@ -45,22 +48,22 @@ async def run_until_disconnect(
     cancel: Callable[[], None],
     expected_seconds: float = 0.0,
 ) -> T:
-    """Call a blocking function in a thread; if the client disconnects first, call `cancel` in another thread.
+    """Call a blocking function in a thread; if the client disconnects first, call `cancel` in other threads.
 
     The request's body must have been read to its end. `expected_seconds` orders the calls that wait for a thread.
     Raises: ClientGoneError.
     """
     disconnected = False
+    call = _Call(function)
 
     async def watch() -> None:
         nonlocal disconnected
         while (await request.receive())["type"] != "http.disconnect":
             pass
         disconnected = True
-        # Outside of the limiter: the call that `cancel` ends may hold its last token.
-        await anyio.to_thread.run_sync(cancel)
+        await call.cancel(cancel)
 
-    outcome = await _run_watched(context, watch, function, expected_seconds)
+    outcome = await _run_watched(context, watch, call, expected_seconds)
     if disconnected:
         raise ClientGoneError
     return _result(outcome)
@@ -69,11 +72,15 @@ async def run_until_disconnect(
 def canceller(cancelled: Counter, kill: Callable[[], None]) -> Callable[[], None]:
     """Return a function that ends a request's statements after its client has disconnected, and counts the request.
 
-    `kill` ends them; a StoreError of it is logged.
+    `kill` ends those that have begun; a StoreError of it is logged.
     """
+    counted = False
 
     def end() -> None:
-        cancelled.inc()
+        nonlocal counted
+        if not counted:
+            counted = True
+            cancelled.inc()
         try:
             kill()
         except StoreError as error:
@@ -100,28 +107,45 @@ async def iterate_in_threads(context: Context, items: Generator[T], cancel: Call
 
 
 async def _call_unless_cancelled(context: Context, function: Callable[[], T], cancel: Callable[[], None]) -> T:
-    """Call a blocking function in a thread; if the task is cancelled first, call `cancel` in another thread."""
-    ended = False
-
-    def call() -> T:
-        nonlocal ended
-        try:
-            return function()
-        finally:
-            ended = True
+    """Call a blocking function in a thread; if the task is cancelled first, call `cancel` in other threads."""
+    call = _Call(function)
 
     async def watch() -> None:
         try:
             await anyio.sleep_forever()
         finally:
-            if not ended:
-                with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(cancel)
+            with anyio.CancelScope(shield=True):
+                await call.cancel(cancel)
 
     outcome = await _run_watched(context, watch, call)
     # An error that `cancel` caused is not reported as a failure.
     await anyio.lowlevel.checkpoint_if_cancelled()
     return _result(outcome)
+
+
+class _Call(Generic[T]):
+    """A blocking function that can be cancelled from the event loop while a thread runs it."""
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        self._function = function
+        self._running = self._ended = False
+
+    def __call__(self) -> T:
+        self._running = True
+        try:
+            return self._function()
+        finally:
+            self._running, self._ended = False, True
+
+    async def cancel(self, cancel: Callable[[], None]) -> None:
+        """Call `cancel` unless the function has returned, and again as long as it runs."""
+        if not self._ended:
+            # Outside of the limiter: the call that `cancel` ends may hold its last token.
+            await anyio.to_thread.run_sync(cancel)
+        while self._running:
+            await anyio.sleep(_CANCEL_SECONDS)
+            if self._running:
+                await anyio.to_thread.run_sync(cancel)
 
 
 async def _run_watched(

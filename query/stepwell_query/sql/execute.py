@@ -37,7 +37,6 @@ _PATH: Final = re.compile(r"(?<![\w./])/(?:[\w.@+-]+/)+[\w.@+-]*")
 _MESSAGE: Final = re.compile(
     r"DB::Exception: (.*?)(?: : In scope SELECT formatQuerySingleLine.*| \(for url .*)?$", re.DOTALL
 )
-_KILL_SECONDS: Final = 0.05
 _WAITING_PER_PLACE: Final = 16
 _WAIT_SECONDS: Final = 15.0
 _MESSAGE_CHARS: Final = 600
@@ -69,7 +68,6 @@ class Statement:
     mark: str
     session: Mapping[str, str] = field(default_factory=dict)
     gone: Event = field(default_factory=Event)
-    ended: Event = field(default_factory=Event)
 
 
 def prepare(store: Store, sql: str, parameters: Mapping[str, Any], scope: RowScope | None = None) -> Statement:
@@ -126,8 +124,6 @@ def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table
             raise _refusal(statement.sql, error) from error
         rule, remedy = _LIMITS[error.code]
         raise SqlRefusedError(statement.sql, rule.format(**settings.model_dump()), remedy) from error
-    finally:
-        statement.ended.set()
     table = valid_text(pa.ipc.open_file(pa.BufferReader(answer)).read_all()) if answer else pa.table({})
     if table.num_rows > settings.sql_max_rows:
         rule, remedy = _LIMITS[396]
@@ -148,13 +144,9 @@ def answer_bytes(table: pa.Table, fmt: Format) -> bytes:
 
 
 def cancel(store: Store, statement: Statement) -> None:
-    """Kill a statement whose client has disconnected, and return after it has ended. Raises: StoreError.
-
-    The kill is repeated: at the first one, the statement may still be waiting for a connection of the pool.
-    """
+    """Kill a statement whose client has disconnected, if it has begun; otherwise it is not sent. Raises: StoreError."""
     statement.gone.set()
-    while not statement.ended.wait(_KILL_SECONDS):
-        store.kill(statement.mark)
+    store.kill(statement.mark)
 
 
 def slot_limits(settings: QuerySettings) -> SlotLimits:

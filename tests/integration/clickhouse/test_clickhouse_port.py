@@ -26,6 +26,7 @@ from support.servers.stack import Stack
 
 pytestmark = pytest.mark.anyio
 MIB = 1 << 20
+WRITER = ("u", "p")
 SLOW = "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"
 BOUNDS = Bounds(
     head_bytes=20_000,
@@ -44,7 +45,7 @@ BOUNDS = Bounds(
 def serving(stack: Stack, bounds: Bounds) -> Iterator[str]:
     folder = Path(urlsplit(stack.dsn("chdb")).path)
     limits = Limits(seconds=600)
-    with ClickHouseHttp(folder, "127.0.0.1", 0, "u", "p", limits, allowed_hosts=["db.example"], bounds=bounds) as port:
+    with ClickHouseHttp(folder, "127.0.0.1", 0, *WRITER, limits, allowed_hosts=["db.example"], bounds=bounds) as port:
         yield f"http://127.0.0.1:{port.port}"
 
 
@@ -247,11 +248,23 @@ async def test_who_leaves_in_the_middle_ends_the_statement(url: str, chdb_store:
         await until(lambda: slow_statements(chdb_store) == 0)
 
 
-def test_stopping_does_not_wait_for_statements(stack: Stack, chdb_store: Store) -> None:
+@pytest.mark.parametrize(("clause", "parameters"), [(" SETTINGS log_comment = 'own'", {}), ("", {"log_comment": "own"})])
+async def test_a_statement_with_a_comment_of_its_own_is_ended_too(
+    url: str, chdb_store: Store, clause: str, parameters: dict[str, str]
+) -> None:
+    async with httpx.AsyncClient(timeout=60, auth=WRITER) as client:
+        asked = asyncio.create_task(client.post(url, content=SLOW + clause, params=parameters))
+        await until(lambda: slow_statements(chdb_store) == 1)
+        asked.cancel()
+        await until(lambda: slow_statements(chdb_store) == 0)
+
+
+@pytest.mark.parametrize("clause", ["", " SETTINGS log_comment = 'own'"])
+def test_stopping_does_not_wait_for_statements(stack: Stack, chdb_store: Store, clause: str) -> None:
     async def ask_and_stop() -> float:
         with serving(stack, BOUNDS) as url:
-            async with httpx.AsyncClient(timeout=60) as client:
-                asked = asyncio.create_task(client.post(url, content=SLOW))
+            async with httpx.AsyncClient(timeout=60, auth=WRITER) as client:
+                asked = asyncio.create_task(client.post(url, content=SLOW + clause))
                 await until(lambda: slow_statements(chdb_store) == 1)
                 asked.add_done_callback(lambda task: task.exception())
                 started = time.monotonic()

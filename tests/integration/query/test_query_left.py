@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
+from threading import Event
 from typing import Any, Final
 
 import anyio
@@ -46,6 +47,34 @@ class Slow:
         return self._store.stream(f"{ENDLESS}{sql.partition('SETTINGS')[2]}")
 
 
+class Late:
+    """A store whose endless statement over values is sent only after the first kill."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.asked, self.killed, self.ended = Event(), Event(), Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def kill(self, mark: str) -> None:
+        self._store.kill(mark)
+        self.killed.set()
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        if ".points_number" not in sql:
+            return self._store.query(sql, parameters)
+        return pa.Table.from_batches(self.stream(sql, parameters))
+
+    def stream(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Iterator[pa.RecordBatch]:
+        self.asked.set()
+        try:
+            assert self.killed.wait(DEADLINE_SECONDS)
+            yield from self._store.stream(f"{ENDLESS}{sql.partition('SETTINGS')[2]}")
+        finally:
+            self.ended.set()
+
+
 def running(store: Store) -> int:
     """Return the number of endless statements that are running; a killed statement may take a while to end."""
     sql = "SELECT count() AS n FROM system.processes WHERE query LIKE '%numbers(1000000000000)%' AND NOT is_cancelled"
@@ -72,6 +101,19 @@ async def test_who_leaves_before_the_answer_ends_the_statement(store: Store, bel
             await until(lambda: running(store) == 0)
             assert (await client.get("/healthz")).status_code == 200
     assert ROWS_CANCELLED._value.get() == before + 1
+
+
+@pytest.mark.parametrize("below", ["history", "scan", "series?key=loss"])
+async def test_a_statement_that_begins_after_its_kill_is_killed_again(store: Store, below: str) -> None:
+    RunWriter(store, RUN).document().numbers("loss", range(100), np.arange(100.0))
+    late = Late(store)
+    with serving(late, query_max_seconds=3_600) as url:  # type: ignore[arg-type]
+        async with httpx.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as client:
+            request = asyncio.create_task(client.get(run_url(RUN, below)))
+            await until(late.asked.is_set)
+            request.cancel()
+            await until(late.ended.is_set)
+            assert (await client.get("/healthz")).status_code == 200
 
 
 @pytest.mark.parametrize("shape", ["wide", "long"])
