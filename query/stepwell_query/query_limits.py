@@ -45,6 +45,6 @@ class QueryLimits:
             raise ClientGoneError
 
     def end(self, store: Store) -> None:
-        """Kill the running statements of a request whose client has disconnected; send no others. Raises: StoreError."""
+        """Kill a request's running statements after its client has left, and send no more. Raises: StoreError."""
         self._gone.set()
         store.kill(self.mark)

@@ -248,7 +248,9 @@ async def test_who_leaves_in_the_middle_ends_the_statement(url: str, chdb_store:
         await until(lambda: slow_statements(chdb_store) == 0)
 
 
-@pytest.mark.parametrize(("clause", "parameters"), [(" SETTINGS log_comment = 'own'", {}), ("", {"log_comment": "own"})])
+@pytest.mark.parametrize(
+    ("clause", "parameters"), [(" SETTINGS log_comment = 'own'", {}), ("", {"log_comment": "own"})]
+)
 async def test_a_statement_with_a_comment_of_its_own_is_ended_too(
     url: str, chdb_store: Store, clause: str, parameters: dict[str, str]
 ) -> None:
