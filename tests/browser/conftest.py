@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from browser.window import Site, Window
 from stepwell_schemas.clickhouse.store import connect
@@ -49,13 +49,25 @@ def browser(site: Site) -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture
-def window(site: Site, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Window]]:
-    """A function that opens an address of the site in a window of its own; see `Window`."""
-    opened: list[Window] = []
+@pytest.fixture(scope="package")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A profile of the browser, whose cache all windows share."""
+    with browser.new_context() as opened:
+        yield opened
 
-    def open_window(address: str, **options: Any) -> Window:
-        opened.append(Window(browser, site, address, **options))
+
+@pytest.fixture
+def window(
+    site: Site, browser: Browser, context: BrowserContext, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Window]]:
+    """A function that opens an address of the site in a window of its own, see `Window`; `apart`: of another person."""
+    opened: list[Window] = []
+    others: list[BrowserContext] = []
+
+    def open_window(address: str, apart: bool = False, **options: Any) -> Window:
+        if apart:
+            others.append(browser.new_context())
+        opened.append(Window(others[-1] if apart else context, site, address, **options))
         return opened[-1]
 
     yield open_window
@@ -66,5 +78,7 @@ def window(site: Site, browser: Browser, request: pytest.FixtureRequest) -> Iter
         if pictured:
             one.page.screenshot(path=SHOTS / f"{request.node.name.replace('/', '_')[:100]}-{number}.png")
         one.close()
+    for other in others:
+        other.close()
     for one in opened:
         one.check()

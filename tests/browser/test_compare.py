@@ -86,7 +86,7 @@ def test_a_researcher_compares_30_runs_finds_the_three_that_diverged_and_sends_t
     expect(row(section, "summary.train/loss").nth(5).locator(".difference")).to_have_text(re.compile(r"^[+−].*%\)$"))
     section.get_by_role("button", name="Copy link").click()
     link = view.page.evaluate("() => navigator.clipboard.readText()")
-    colleague = window(link)
+    colleague = window(link, apart=True)
     theirs = comparison(colleague)
     expect(heads(theirs)).to_have_count(RUNS)
     expect(theirs.locator("thead .base .tag")).to_have_text("baseline")

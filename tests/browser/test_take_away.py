@@ -152,7 +152,7 @@ def test_several_metrics_are_one_chart_with_axes_and_ranges_of_its_own(window: O
     # The same picture for a colleague; one that opens the project without a view sees the remembered chart.
     picture = view.picture("Loss and rate")
     view.page.mouse.move(2, 2)
-    colleague = window(view.page.url)
+    colleague = window(view.page.url, apart=True)
     colleague.drawn("Loss and rate", 6)
     assert colleague.picture("Loss and rate") == picture
     view.page.goto(view.site.url + two)
@@ -232,9 +232,9 @@ def test_sections_are_moved_by_mouse_and_keyboard_and_stay_there(window: Open, t
     # It is remembered, and a link shows it to others.
     view.page.goto(view.site.url + two)
     expect(names).to_have_text(["train", "Charts", "val", "system"])
-    colleague = window(view.page.url, size=(1280, 1_600))
+    colleague = window(view.page.url, apart=True, size=(1280, 1_600))
     expect(colleague.page.locator(".section-head .section-name")).to_have_text(["train", "Charts", "val", "system"])
-    stranger = window(two, size=(1280, 1_600))
+    stranger = window(two, apart=True, size=(1280, 1_600))
     expect(stranger.page.locator(".section-head .section-name")).to_have_text(["Charts", "train", "val", "system"])
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, expect
 
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter
@@ -17,6 +17,7 @@ from support.servers.sdk import Served
 
 SIZE: Final = (1280, 800)
 AXE: Final = ROOT / "query" / "node_modules" / "axe-core" / "axe.min.js"
+STORED: Final = "cookies,indexeddb,local_storage,service_workers,cache_storage"
 WAIT_MS: Final = 40_000
 expect.set_options(timeout=WAIT_MS)
 
@@ -38,11 +39,15 @@ class Site:
 
 
 class Window:
-    """A page in a context of its own. `allowed`: texts of console errors and answers that the test provokes."""
+    """A page in a profile of the browser. `allowed`: texts of console errors and answers that the test provokes.
+
+    Tests share a profile, so that its cache has the modules of the page: each window would load over a hundred. What a
+    test stores is removed as its window is closed.
+    """
 
     def __init__(
         self,
-        browser: Browser,
+        context: BrowserContext,
         site: Site,
         address: str,
         *,
@@ -55,12 +60,10 @@ class Window:
         self.allowed = ("willReadFrequently", *allowed)
         self.wrong: list[str] = []
         self.asked: list[str] = []
-        self.context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]},
-            color_scheme="dark" if dark else "light",
-            reduced_motion="reduce",
-        )
-        self.page: Page = self.context.new_page()
+        self.context = context
+        self.page: Page = context.new_page()
+        self.page.set_viewport_size({"width": size[0], "height": size[1]})
+        self.page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion="reduce")
         self.page.set_default_timeout(WAIT_MS)
         self.page.on("console", lambda message: self._note(message.type in {"error", "warning"}, _described(message)))
         self.page.on("pageerror", lambda error: self._note(True, str(error)))
@@ -82,8 +85,12 @@ class Window:
         assert not found, found
 
     def close(self) -> None:
-        """Close the window."""
-        self.context.close()
+        """Close the window, and remove what it has stored."""
+        session = self.context.new_cdp_session(self.page)
+        session.send("Storage.clearDataForOrigin", {"origin": self.site.url, "storageTypes": STORED})
+        self.context.clear_cookies()
+        self.context.clear_permissions()
+        self.page.close()
 
     def has_address(self, *parts: str) -> None:
         """Wait until the address has these parts, in any order."""
