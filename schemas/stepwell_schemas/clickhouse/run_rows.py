@@ -47,6 +47,17 @@ _UNUSED_SPELLING: Final = (
     f" AND (toString(run_id), spelling) NOT IN (SELECT toString(run_id), key FROM {{db}}.series"
     f" WHERE {PROJECT_RUNS_CONDITION} AND NOT {_OLDER.format(offset=OFFSETS['series'])})"
 )
+_DELETED: Final = {
+    table: f"{PROJECT_RUNS_CONDITION} AND {_OLDER.format(offset=offset)}"
+    + (_UNUSED_SPELLING if table == "key_spellings" else "")
+    for table, offset in _ROW_OFFSETS.items()
+}
+"""By table, the condition of the rows that go with a deletion."""
+
+_OLDER_IN: Final = " UNION ALL ".join(
+    f"SELECT '{table}' AS name FROM (SELECT 1 FROM {{db}}.{table} WHERE {condition} LIMIT 1)"
+    for table, condition in _DELETED.items()
+)
 _MIXED: Final = (
     f"SELECT DISTINCT toString(run_id) AS run_id FROM {{db}}.series WHERE {PROJECT_RUNS_CONDITION}"
     # A series has the first version of both, as a spelling has.
@@ -56,7 +67,7 @@ _MIXED: Final = (
 _REFERENCES: Final = (
     "INSERT INTO {db}.media_removals (sha256, size, removed_at, stage, version)"
     " SELECT sha256, max(size), now64(3), 'unreferenced', toUnixTimestamp64Micro(now64(6))"
-    f" FROM {{db}}.media_files WHERE {PROJECT_RUNS_CONDITION} AND {{older}} GROUP BY sha256"
+    f" FROM {{db}}.media_files WHERE {_DELETED['media_files']} GROUP BY sha256"
 )
 _NOTE: Final = (
     "INSERT INTO {db}.media_removals (sha256, size, removed_at, stage, version)"
@@ -91,16 +102,12 @@ def delete_rows(store: Store, offsets: Mapping[RunPath, int]) -> int:
     """
     statements = 0
     for parameters in _by_project(offsets):
-        for table, offset in _ROW_OFFSETS.items():
-            condition = f"{PROJECT_RUNS_CONDITION} AND {_OLDER.format(offset=offset)}"
-            if table == "key_spellings":
-                condition += _UNUSED_SPELLING
-            # A deletion adds a version to each part of its table, so tables without such rows are left alone.
-            if not store.query(f"SELECT 1 FROM {{db}}.{table} WHERE {condition} LIMIT 1", parameters).to_pylist():
-                continue
+        # A deletion adds a version to each part of its table, so tables without such rows are left alone.
+        found = set(store.query(_OLDER_IN, parameters).column("name").to_pylist())
+        for table in filter(found.__contains__, TABLES):
             if table == "media_files":
-                store.command(_REFERENCES.replace("{older}", _OLDER.format(offset=offset)), parameters)
-            store.command(f"DELETE FROM {{db}}.{table} WHERE {condition}", parameters)
+                store.command(_REFERENCES, parameters)
+            store.command(f"DELETE FROM {{db}}.{table} WHERE {_DELETED[table]}", parameters)
             statements += 1
     return statements
 
@@ -131,12 +138,10 @@ def count_rows(store: Store, entity: str, project: str, run_ids: Sequence[str] |
     condition = PROJECT_CONDITION if run_ids is None else PROJECT_RUNS_CONDITION
     parameters = {"entity": entity, "project": project, "run_ids": list(run_ids or ())}
     sizes = read_sizes(store)
-    counted = []
-    for table in TABLES:
-        sql = f"SELECT count() AS n FROM {{db}}.{table} WHERE {condition}"
-        rows = int(store.query(sql, parameters).column("n")[0].as_py())
-        counted.append(TableRows(table, rows, share_of_bytes(sizes, table, rows)))
-    return [found for found in counted if found.rows]
+    counts = [f"SELECT '{table}' AS name, count() AS n FROM {{db}}.{table} WHERE {condition}" for table in TABLES]
+    found = store.query(" UNION ALL ".join(counts), parameters).to_pylist()
+    rows = {row["name"]: int(row["n"]) for row in found}
+    return [TableRows(name, rows[name], share_of_bytes(sizes, name, rows[name])) for name in TABLES if rows[name]]
 
 
 def read_sizes(store: Store) -> dict[str, tuple[int, int]]:
