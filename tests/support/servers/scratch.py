@@ -1,8 +1,8 @@
 """A folder in memory, for the files of the engine and of the broker that all tests of a process share.
 
-Tables that tests fill and empty make and remove tens of thousands of small files. On ext4 the kernel takes as much
-time for their inodes as for a tenth of the whole suite. Tests that restart a part, or fill its disk, have folders of
-their own, on a real file system.
+Tables that tests fill and empty make and remove tens of thousands of small files. On ext4 without a journal, which
+virtual machines may have, the kernel looks for inodes that were not deleted lately, for a tenth of the time of all
+tests. Tests that restart a part, or fill its disk, have folders of their own, on a real file system.
 """
 
 from __future__ import annotations
