@@ -1383,7 +1383,7 @@ MUTATIONS: Final = (
         "a repeated flush deletes the rows of the run that took the name",
         (
             Edit(
-                "stepwell_schemas.clickhouse.run_rows:delete_rows",
+                "stepwell_schemas.clickhouse.run_rows:_DELETED",
                 "AND {_OLDER.format(offset=offset)}",
                 "AND {_OLDER.format(offset='0')}",
             ),
