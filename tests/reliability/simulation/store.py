@@ -15,7 +15,7 @@ from reliability.simulation.rollups import closed_before, computed
 from reliability.simulation.rows import Row, deletions, newest_totals, python_rows, row_offset, run_of
 from reliability.simulation.world import World
 from stepwell_ingestor.positions import stored
-from stepwell_schemas.clickhouse.run_rows import FED
+from stepwell_schemas.clickhouse import run_rows
 from stepwell_schemas.clickhouse.store import Parameters, Store
 from stepwell_schemas.errors import StoreRejectedError, StoreUnavailableError
 from stepwell_schemas.rules.identifiers import RunPath
@@ -30,10 +30,9 @@ _LAST_TRY: Final = ":10"
 
 _STATE_QUERY: Final = re.compile(r"SELECT entity, project, run_id, .* FROM \{db\}\.(\w+)( FINAL|) WHERE entity IN ")
 _LANDED_QUERY: Final = re.compile(r"SELECT count\(\) > 0 OR .* AS landed FROM \{db\}\.(\w+) WHERE ")
-_DELETED_QUERY: Final = re.compile(r"SELECT 1 FROM \{db\}\.(\w+) WHERE ")
 _DELETION: Final = re.compile(r"DELETE FROM \{db\}\.(\w+) WHERE ")
 # Rows of a materialized view are visible together with their source rows.
-_SOURCES: Final = {fed: table for table, tables in FED.items() for fed in tables}
+_SOURCES: Final = {fed: table for table, tables in run_rows.FED.items() for fed in tables}
 _RUN: Final = ("entity", "project", "run_id")
 _KEYS: Final = {
     "run_states": (*_RUN, "scope", "name"),
@@ -150,10 +149,12 @@ class SimulatedStore(Store):
             return Answer(_final(found[1], rows) if found[2] else rows)
         if found := _LANDED_QUERY.match(sql):
             return Answer([{"landed": _landed(self._visible(_SOURCES.get(found[1], found[1])), asked)}])
-        if found := _DELETED_QUERY.match(sql):
-            rows = self._visible(_SOURCES.get(found[1], found[1]))
-            return Answer([{"found": 1}] * any(_is_deleted(row, found[1], asked) for row in rows))
+        if sql == run_rows._OLDER_IN:
+            return Answer([{"name": table} for table in run_rows.TABLES if self._has_deleted(table, asked)])
         raise AssertionError(f"the simulated store does not know this query; teach it: {sql}")
+
+    def _has_deleted(self, table: str, asked: Mapping[str, Any]) -> bool:
+        return any(_is_deleted(row, table, asked) for row in self._visible(_SOURCES.get(table, table)))
 
     def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
         """Insert a block, once for each token; or fail, before or after it."""
