@@ -137,7 +137,7 @@ def compressed_bytes(payload: bytes, compression: Compression) -> int:
 async def open_producer(
     settings: KafkaSettings,
     ack_seconds: float,
-    compression: Compression = DEFAULT_COMPRESSION,
+    compression: Compression,
     start_seconds: float = START_SECONDS,
 ) -> EventProducer:
     """Return a started producer, idempotent and waiting for all in-sync replicas. Raises: KafkaUnavailableError.
