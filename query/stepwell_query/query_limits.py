@@ -13,14 +13,34 @@ from stepwell_schemas.clickhouse.store import Store
 
 
 @dataclass(frozen=True, slots=True)
+class StatementMark:
+    """Finds the statements of a request while they run, by their `log_comment`: `str()`."""
+
+    text: str = field(default_factory=lambda: uuid.uuid4().hex)
+    _gone: Event = field(default_factory=Event)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def check(self) -> None:
+        """Raise ClientGoneError if the client has disconnected, so that no further statement starts."""
+        if self._gone.is_set():
+            raise ClientGoneError
+
+    def end(self, store: Store) -> None:
+        """Kill the running statements after the client has left, and send no more. Raises: StoreError."""
+        self._gone.set()
+        store.kill(self.text)
+
+
+@dataclass(frozen=True, slots=True)
 class QueryLimits:
     """Limits of a request: seconds of each statement, bytes of values in memory. `str()` gives the SETTINGS clause."""
 
     max_seconds: float
     max_bytes: int
-    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    mark: StatementMark = field(default_factory=StatementMark)
     settings: tuple[str, ...] = ()
-    _gone: Event = field(default_factory=Event)
 
     @classmethod
     def from_settings(cls, settings: QuerySettings) -> Self:
@@ -38,13 +58,3 @@ class QueryLimits:
             *self.settings,
         )
         return f"SETTINGS {', '.join(given)}"
-
-    def check(self) -> None:
-        """Raise ClientGoneError if the client has disconnected, so that no further statement starts."""
-        if self._gone.is_set():
-            raise ClientGoneError
-
-    def end(self, store: Store) -> None:
-        """Kill a request's running statements after its client has left, and send no more. Raises: StoreError."""
-        self._gone.set()
-        store.kill(self.mark)

@@ -91,7 +91,7 @@ class ValueReader:
 
     def query(self, sql: str, **parameters: Any) -> pa.Table:
         """Run a statement about these series. Raises: StoreError."""
-        self.limits.check()
+        self.limits.mark.check()
         return self._store.query(f"{sql} {self.limits}", {**self._parameters, **parameters})
 
     def union_of_tables(self, columns: str, condition: str) -> str:
@@ -191,7 +191,7 @@ class ValueReader:
         enough: Callable[[int, int], bool] = lambda _count, _size: False,
     ) -> tuple[list[pa.RecordBatch], bool]:
         """Return a statement's blocks up to the limit that `enough` checks, and True if these are all blocks."""
-        self.limits.check()
+        self.limits.mark.check()
         blocks: list[pa.RecordBatch] = []
         count = size = 0
         statement = f"{sql(kind, self._columns(kind))} {limits.with_settings(_KEYS)}"

@@ -206,5 +206,5 @@ class BucketReader:
         return self._store.query(*self._statement(sql, batch, **more))
 
     def _statement(self, sql: str, batch: ReadBatch, **more: Any) -> Statement:
-        self._limits.check()
+        self._limits.mark.check()
         return f"{sql} {self._limits}", batch.parameters() | more

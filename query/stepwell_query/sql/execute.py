@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from threading import Event, Lock
+from threading import Lock
 from typing import Any, Final
 
 import pyarrow as pa
 from cachetools import TTLCache, cached
 
 from stepwell_query.encoding import Format, json_bytes, json_columns, table_bytes
-from stepwell_query.errors import ClientGoneError, RequestError, SqlRefusedError
+from stepwell_query.errors import RequestError, SqlRefusedError
+from stepwell_query.query_limits import StatementMark
 from stepwell_query.settings import QuerySettings
 from stepwell_query.slots import SlotLimits
 from stepwell_query.sql.access import api_access
@@ -59,15 +59,14 @@ class Statement:
 
     Attributes:
         sql: the text as formatted by ClickHouse.
-        mark: identifies it while it runs.
+        mark: finds it while it runs.
         session: the settings under which it runs, which filter rows.
     """
 
     sql: str
     parameters: Mapping[str, Any]
-    mark: str
     session: Mapping[str, str] = field(default_factory=dict)
-    gone: Event = field(default_factory=Event)
+    mark: StatementMark = field(default_factory=StatementMark)
 
 
 def prepare(store: Store, sql: str, parameters: Mapping[str, Any], scope: RowScope | None = None) -> Statement:
@@ -95,7 +94,7 @@ def prepare(store: Store, sql: str, parameters: Mapping[str, Any], scope: RowSco
         raise _refusal(canonical, error) from error
     check_tree(canonical, printed, allowed, _forbidden_names(store))
     session = {} if guard is None else guard.settings
-    return Statement(show_public_views(canonical), used, uuid.uuid4().hex, session)
+    return Statement(show_public_views(canonical), used, session)
 
 
 def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table:
@@ -113,8 +112,7 @@ def run(store: Store, statement: Statement, settings: QuerySettings) -> pa.Table
         f" log_comment = '{statement.mark}'"
     )
     try:
-        if statement.gone.is_set():
-            raise ClientGoneError
+        statement.mark.check()
         # Not streamed: a limit that is exceeded midway must not result in a partial answer.
         answer = store.query_bytes(f"{statement.sql} {limits}", statement.parameters, "Arrow", statement.session)
     except StoreError as error:
@@ -141,12 +139,6 @@ def answer_bytes(table: pa.Table, fmt: Format) -> bytes:
         "row_count": table.num_rows,
     }
     return json_bytes(document)
-
-
-def cancel(store: Store, statement: Statement) -> None:
-    """Kill a statement whose client has disconnected, if it has begun; otherwise it is not sent. Raises: StoreError."""
-    statement.gone.set()
-    store.kill(statement.mark)
 
 
 def slot_limits(settings: QuerySettings) -> SlotLimits:

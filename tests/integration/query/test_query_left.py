@@ -47,15 +47,12 @@ class Slow:
         return self._store.stream(f"{ENDLESS}{sql.partition('SETTINGS')[2]}")
 
 
-class Late:
+class Late(Slow):
     """A store whose endless statement over values is sent only after the first kill."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        super().__init__(store)
         self.asked, self.killed, self.ended = Event(), Event(), Event()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
 
     def kill(self, mark: str) -> None:
         self._store.kill(mark)
@@ -70,7 +67,7 @@ class Late:
         self.asked.set()
         try:
             assert self.killed.wait(DEADLINE_SECONDS)
-            yield from self._store.stream(f"{ENDLESS}{sql.partition('SETTINGS')[2]}")
+            yield from super().stream(sql, parameters)
         finally:
             self.ended.set()
 

@@ -16,7 +16,7 @@ import pytest
 
 from stepwell_query.errors import SqlRefusedError
 from stepwell_query.settings import QuerySettings
-from stepwell_query.sql.execute import cancel, prepare
+from stepwell_query.sql.execute import prepare
 from stepwell_query.sql.execute import run as run_statement
 from stepwell_query.telemetry import SQL_CANCELLED
 from stepwell_schemas.clickhouse.store import Store, connect
@@ -432,5 +432,5 @@ async def test_a_statement_that_runs_is_cancelled(store: Store) -> None:
     thread.start()
     with anyio.fail_after(30):
         while not ended.is_set():
-            await anyio.to_thread.run_sync(cancel, store, statement)
+            await anyio.to_thread.run_sync(statement.mark.end, store)
     thread.join()

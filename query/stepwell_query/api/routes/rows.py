@@ -61,7 +61,7 @@ async def history(
         response.headers.update(_raw_from_header(history_rows.raw_from))
         return response
 
-    end = canceller(ROWS_CANCELLED, partial(limits.end, context.store))
+    end = canceller(ROWS_CANCELLED, partial(limits.mark.end, context.store))
     return await run_until_disconnect(context, request, read, end)
 
 
@@ -117,7 +117,7 @@ async def scan(path: RunDep, query: Annotated[ScanQuery, Query()], context: Cont
     history_request = query.request(digits=how.needs_digits)
     limits = QueryLimits.from_settings(context.settings)
     most_values = context.settings.query_scan_values
-    end = canceller(ROWS_CANCELLED, partial(limits.end, context.store))
+    end = canceller(ROWS_CANCELLED, partial(limits.mark.end, context.store))
 
     def answer(begun: Scan[T], written: Callable[[Scan[T], RowFormat, dict[str, Any]], Generator[Pieces]]) -> Response:
         reached, following = begun.progress, str(begun.next)

@@ -175,7 +175,7 @@ async def _answer(
 
     def answer() -> Response:
         # The client may have left while the request waited.
-        limits.check()
+        limits.mark.check()
         activity = context.activity.read(own, partial(read_activity, context.store, own))
         asked = [request.url.path, fmt, series_request.model_dump(mode="json"), depends_on(activity)]
         # An answer changes when rows are removed, although nothing was logged.
@@ -195,6 +195,6 @@ async def _answer(
             response.headers[RAW_FROM] = str(max(raw_from for _, _, raw_from, _ in removed))
         return response
 
-    end = canceller(SERIES_CANCELLED, partial(limits.end, context.store))
+    end = canceller(SERIES_CANCELLED, partial(limits.mark.end, context.store))
     expected = number * series_request.points * _CELL_SECONDS
     return await run_until_disconnect(context, request, answer, end, expected)

@@ -15,7 +15,7 @@ from stepwell_query.api.negotiation import encode_response, negotiate_format
 from stepwell_query.api.params.common import AnyFormat, SqlBody
 from stepwell_query.encoding import Format
 from stepwell_query.errors import ClientGoneError, RequestError, TooBusyError
-from stepwell_query.sql.execute import answer_bytes, cancel, prepare, run
+from stepwell_query.sql.execute import answer_bytes, prepare, run
 from stepwell_query.sql.recording import CANCELLED_STATUS, record_statement
 from stepwell_query.sql.scope import limited_client, row_scope
 from stepwell_query.telemetry import SQL_CANCELLED
@@ -59,7 +59,7 @@ async def sql(
             outcome.rows = table.num_rows
             return answer_bytes(table, fmt)
 
-        end = canceller(SQL_CANCELLED, partial(cancel, context.store, statement))
+        end = canceller(SQL_CANCELLED, partial(statement.mark.end, context.store))
         answer = await run_until_disconnect(context, request, read, end)
     return encode_response(answer, fmt)
 
