@@ -104,10 +104,12 @@ def delete_rows(store: Store, offsets: Mapping[RunPath, int]) -> int:
     for parameters in _by_project(offsets):
         # A deletion adds a version to each part of its table, so tables without such rows are left alone.
         found = set(store.query(_OLDER_IN, parameters).column("name").to_pylist())
-        for table in filter(found.__contains__, TABLES):
+        for table, condition in _DELETED.items():
+            if table not in found:
+                continue
             if table == "media_files":
                 store.command(_REFERENCES, parameters)
-            store.command(f"DELETE FROM {{db}}.{table} WHERE {_DELETED[table]}", parameters)
+            store.command(f"DELETE FROM {{db}}.{table} WHERE {condition}", parameters)
             statements += 1
     return statements
 
