@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -62,12 +63,11 @@ def window(
 ) -> Iterator[Callable[..., Window]]:
     """A function that opens an address of the site in a window of its own, see `Window`; `apart`: of another person."""
     opened: list[Window] = []
-    others: list[BrowserContext] = []
+    others = ExitStack()
 
     def open_window(address: str, apart: bool = False, **options: Any) -> Window:
-        if apart:
-            others.append(browser.new_context())
-        opened.append(Window(others[-1] if apart else context, site, address, **options))
+        profile = others.enter_context(browser.new_context()) if apart else context
+        opened.append(Window(profile, site, address, **options))
         return opened[-1]
 
     yield open_window
@@ -78,7 +78,6 @@ def window(
         if pictured:
             one.page.screenshot(path=SHOTS / f"{request.node.name.replace('/', '_')[:100]}-{number}.png")
         one.close()
-    for other in others:
-        other.close()
+    others.close()
     for one in opened:
         one.check()

@@ -17,7 +17,7 @@ from support.servers.sdk import Served
 
 SIZE: Final = (1280, 800)
 AXE: Final = ROOT / "query" / "node_modules" / "axe-core" / "axe.min.js"
-STORED: Final = "cookies,indexeddb,local_storage,service_workers,cache_storage"
+STORED: Final = "indexeddb,local_storage,service_workers,cache_storage"
 WAIT_MS: Final = 40_000
 expect.set_options(timeout=WAIT_MS)
 
