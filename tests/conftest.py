@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import hypothesis
 import pytest
@@ -28,6 +28,7 @@ from support.durations import Phase, seconds_by_folder
 from support.paths import TESTS
 from support.servers import broker_cache
 from support.servers.scratch import scratch_folder
+from support.servers.shared_broker import SharedBroker
 from support.servers.stack import Stack, Topics
 
 if TYPE_CHECKING:
@@ -56,6 +57,22 @@ gc.disable()
 _GC_THRESHOLDS = (20_000, 20, 20)
 
 UNIT = TESTS / "unit"
+_SHARED_BROKER = pytest.StashKey[SharedBroker]()
+_BROKER_FOLDER = "stepwell_broker_folder"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Start a broker for all processes that run tests, and name its folder to each."""
+    if _SHARED_BROKER not in node.config.stash:
+        node.config.stash[_SHARED_BROKER] = SharedBroker()
+    node.workerinput[_BROKER_FOLDER] = str(node.config.stash[_SHARED_BROKER].folder)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the broker that this process has started."""
+    if shared := config.stash.get(_SHARED_BROKER, None):
+        shared.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -138,8 +155,9 @@ def _no_alarms_of_other_tests() -> None:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Stack]:
     """The broker and the engine of this session, started when first needed."""
+    inputs = getattr(pytestconfig, "workerinput", {})
     with scratch_folder(tmp_path_factory.mktemp("stack")) as folder:
-        running = Stack(folder)
+        running = Stack(folder, Path(inputs[_BROKER_FOLDER]) if inputs else None)
         running.dsn("chdb")
         # The engine installs its own handlers, which end the process without a message.
         faulthandler.disable()

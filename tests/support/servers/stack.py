@@ -21,6 +21,7 @@ from stepwell_schemas.limits import CRASHED_AFTER_SECONDS
 from stepwell_schemas.migrations.run_states_view import set_crashed_after
 from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.settings import KafkaSettings
+from support.servers.shared_broker import find_broker
 from support.servers.topics import create_topics
 
 _USER = "tests"
@@ -35,10 +36,15 @@ class Stack:
 
     Migrating a database, connecting to the engine and connecting an admin client take most of the time of a short test.
     Databases are therefore emptied and lent again with their connections, and topics are created several at a time.
+
+    Args:
+        folder: for the files of the parts.
+        shared_broker: the folder of a broker that other processes use, too; None: a broker of its own.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shared_broker: Path | None = None) -> None:
         self._folder = folder
+        self._shared_broker = shared_broker
         self._kafka: LocalKafka | None = None
         self._engine: Store | None = None
         self._configured: Any = None
@@ -50,6 +56,8 @@ class Stack:
 
     def bootstrap_servers(self) -> str:
         """Return `host:port` of the broker."""
+        if self._shared_broker is not None:
+            return find_broker(self._shared_broker)
         if self._kafka is None:
             self._kafka = LocalKafka(self._folder / "kafka")
             self._kafka.start()
