@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import os
 import socket
 import sys
 import uuid
@@ -51,6 +52,11 @@ structlog.configure(
 )
 
 broker_cache.use()
+
+# Each client of httpx parses all public authorities, which takes longer than most requests do. Tests and their
+# processes reach this machine alone, and name the authority where they use TLS: this folder has none.
+os.environ.pop("SSL_CERT_FILE", None)
+os.environ["SSL_CERT_DIR"] = str(TESTS / "support" / "servers")
 
 # Imports and collection make objects that stay: to look for garbage among them took a tenth of the time of unit tests.
 gc.disable()

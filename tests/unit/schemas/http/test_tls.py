@@ -144,6 +144,7 @@ def test_clients_trust_the_authorities_of_a_file(
     authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert client_trust() is True
+    monkeypatch.delenv("SSL_CERT_DIR")
     file = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(file)
     given = client_trust(file)
