@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import count
 from typing import Any, Final
 
@@ -12,6 +14,7 @@ import pytest
 
 from stepwell_ingestor.removal.retention import Timing, make_retention_pass
 from stepwell_ingestor.verify.fingerprints import Bounds, read_figures, read_removed
+from stepwell_query.catalog.models import Activity
 from stepwell_query.catalog.progress import read_activity
 from stepwell_query.encoding import NotFinite
 from stepwell_query.query_limits import QueryLimits
@@ -34,6 +37,7 @@ from stepwell_schemas.rules.kinds import Kind
 from support.factories.points import BEGIN_MS, STEP_MS, RunWriter, gathered
 from support.fakes.dying_store import DyingStore, KilledError
 from support.servers.query import Service, service_over
+from support.servers.stack import Stack
 
 pytestmark = pytest.mark.one_dsn
 
@@ -49,8 +53,15 @@ CUT: Final = 1_152
 RANGES: Final = ((None, None), (0, 400), (130, 390), (1_000, 1_900), (1_100, 1_200), (1_700, 1_750))
 """Ranges of steps around the boundary."""
 
+VIEWS: Final = {"loss": RANGES, "sparse": (RANGES[0], *RANGES[2:4]), "ended": (*RANGES[:2], RANGES[4])}
+"""Ranges by key; the last one of `ended` is after its end."""
+
 DEFINITIONS: Final = [{"name": "loss", "summary": "min,max,mean"}, {"name": "ended", "summary": "first"}]
 TABLES: Final = ("points_number", "points_string", "points_bool", "points_other")
+WRITTEN: Final = (*TABLES[:3], "rollups", "series", "run_activity", "run_documents", "run_values", "run_texts")
+
+Write = Callable[[Store], dict[RunPath, RunWriter]]
+Activities = Mapping[RunPath, Activity]
 
 
 def time_of(step: int) -> int:
@@ -72,10 +83,30 @@ def log_run(store: Store, run: RunPath, offset: int = 0) -> RunWriter:
     return writer
 
 
-def log_runs(store: Store) -> None:
-    """Write the same run in a project with a policy and in one without."""
-    for run in (RUN, OTHER):
-        log_run(store, run)
+@pytest.fixture(scope="module")
+def written(stack: Stack) -> Iterator[tuple[str, dict[RunPath, RunWriter]]]:
+    """A database with the same run in a project with a policy and in one without, and the writers of both."""
+    with stack.lend_database() as name:
+        store = stack.embedded(name)
+        yield name, {run: log_run(store, run) for run in (RUN, OTHER)}
+
+
+@pytest.fixture
+def log_runs(written: tuple[str, dict[RunPath, RunWriter]]) -> Write:
+    """A function that puts both runs into a test's own database, with the same files, and returns their writers."""
+    database, writers = written
+
+    def log(store: Store) -> dict[RunPath, RunWriter]:
+        for table in WRITTEN:
+            store.command(f"ALTER TABLE {{db}}.{table} ATTACH PARTITION ALL FROM {database}.{table}")
+        return {
+            run: replace(
+                writer, store=store, last_steps={**writer.last_steps}, series_totals={**writer.series_totals}
+            ).as_writer("")
+            for run, writer in writers.items()
+        }
+
+    return log
 
 
 def make_pass(store: Store, now: int, policy: Policy = POLICY, project: Project = PROJECT) -> Pass:
@@ -86,12 +117,11 @@ def make_pass(store: Store, now: int, policy: Policy = POLICY, project: Project 
     return made
 
 
-def view(store: Store, run: RunPath, key: str, **request: Any) -> SeriesView:
-    """Return the view of a series."""
+def view(store: Store, run: RunPath, key: str, activities: Activities | None = None, **request: Any) -> SeriesView:
+    """Return the view of a series; `activities`: how far the runs are stored, if it is known."""
     limits = QueryLimits(60.0, 256 * MIB)
-    answers = read_series(
-        store, [run], read_activity(store, [run]), SeriesRequest([key], **request), limits, Known.of_size(0)
-    )
+    activities = read_activity(store, [run]) if activities is None else {run: activities[run]}
+    answers = read_series(store, [run], activities, SeriesRequest([key], **request), limits, Known.of_size(0))
     return answers[0].views[0]
 
 
@@ -101,19 +131,21 @@ def rows_of(store: Store, run: RunPath) -> dict[str, int]:
     return {table: store.query(sql % table, run._asdict()).column("n")[0].as_py() for table in TABLES}
 
 
-def assert_same_curve(store: Store, key: str, step_from: int | None, step_to: int | None) -> None:
+def assert_same_curve(
+    store: Store, activities: Activities, key: str, step_from: int | None, step_to: int | None
+) -> None:
     """Compare a view of the run that lost rows with the rows of the one that has them all."""
     asked = {"step_from": step_from, "step_to": step_to}
-    mine = view(store, RUN, key, **asked, points=40)
+    mine = view(store, RUN, key, activities, **asked, points=40)
     if not len(mine.points.buckets):
-        assert not len(view(store, OTHER, key, **asked, points=40).points.buckets)
+        assert not len(view(store, OTHER, key, activities, **asked, points=40).points.buckets)
         return
     shift = mine.plan.shift
     if mine.plan.first < mine.info.removed_to:
         assert shift >= 7
         assert mine.sampling is Sampling.BUCKETS
     whole = {"step_from": mine.plan.first, "step_to": mine.plan.last}
-    rows, own = view(store, OTHER, key, **whole, points=10_000).points.buckets, mine.points.buckets
+    rows, own = view(store, OTHER, key, activities, **whole, points=10_000).points.buckets, mine.points.buckets
     assert (own.step >> shift).tolist() == np.unique(rows.step >> shift).tolist()
     for place, low, high, last, number in zip(own.step >> shift, own.min, own.max, own.last, own.count, strict=True):
         inside = rows.step >> shift == place
@@ -123,9 +155,10 @@ def assert_same_curve(store: Store, key: str, step_from: int | None, step_to: in
 
 def assert_same_account(store: Store) -> None:
     """Compare curves, counts and summaries of the run that lost rows with those of the other."""
-    for key in ("loss", "ended", "sparse"):
-        for steps in RANGES:
-            assert_same_curve(store, key, *steps)
+    activities = read_activity(store, [RUN, OTHER])
+    for key, ranges in VIEWS.items():
+        for steps in ranges:
+            assert_same_curve(store, activities, key, *steps)
     sql = (
         "SELECT key, kind, writer, first_step, last_step, count FROM {db}.metrics WHERE project = {project:String}"
         " ORDER BY ALL"
@@ -165,7 +198,7 @@ async def answers(service: Service, run: RunPath) -> tuple[Any, Any, Any, Any, A
 
 
 @pytest.mark.both_dsns
-def test_values_leave_and_all_else_stays(store: Store) -> None:
+def test_values_leave_and_all_else_stays(store: Store, log_runs: Write) -> None:
     log_runs(store)
     before = rows_of(store, OTHER)
     foreseen = preview(store, PROJECT, POLICY, time_of(1_200))
@@ -206,8 +239,10 @@ def test_values_leave_and_all_else_stays(store: Store) -> None:
     assert_same_account(store)
 
 
-def test_old_runs_keep_the_last_bucket_of_each_writer_and_later_steps_continue_their_curves(chdb_store: Store) -> None:
-    writers = {run: log_run(chdb_store, run).as_writer("") for run in (RUN, OTHER)}
+def test_old_runs_keep_the_last_bucket_of_each_writer_and_later_steps_continue_their_curves(
+    chdb_store: Store, log_runs: Write
+) -> None:
+    writers = log_runs(chdb_store)
     make_pass(chdb_store, time_of(10**6))
     assert read_boundaries(chdb_store, [RUN])[RUN] == {"": Boundary(1_920), "rank1": Boundary(256)}
     assert rows_of(chdb_store, RUN)["points_number"] == 80 + 44 + 1
@@ -252,22 +287,26 @@ def assert_rows_or_boundary(store: Store, project: Project) -> None:
         assert read_boundaries(store, [RunPath(*project, "r")])
 
 
-def test_rows_that_come_late_leave_the_curve_as_it_is_and_go_with_the_next_pass(chdb_store: Store) -> None:
+def test_rows_that_come_late_leave_the_curve_as_it_is_and_go_with_the_next_pass(
+    chdb_store: Store, log_runs: Write
+) -> None:
     log_runs(chdb_store)
     make_pass(chdb_store, time_of(1_200))
     writer = RunWriter(chdb_store, RUN, rolled=False, offset=1_000)
     writer.numbers("loss", [5, 300], [1e9, -1e9])
     late = [Buckets(RUN, "", ["loss"], [0, 2])]
     chdb_store.command(*computing(7, None, late, 5_000))
+    activities = read_activity(chdb_store, [RUN, OTHER])
     for steps in RANGES[:3]:
-        assert_same_curve(chdb_store, "loss", *steps)
+        assert_same_curve(chdb_store, activities, "loss", *steps)
     made = make_pass(chdb_store, time_of(1_200))
     assert (made.rows, made.late_rows) == (2, 2)
+    activities = read_activity(chdb_store, [RUN, OTHER])
     for steps in RANGES[:3]:
-        assert_same_curve(chdb_store, "loss", *steps)
+        assert_same_curve(chdb_store, activities, "loss", *steps)
 
 
-def test_a_run_that_was_rebuilt_has_its_rows_until_the_next_pass(chdb_store: Store) -> None:
+def test_a_run_that_was_rebuilt_has_its_rows_until_the_next_pass(chdb_store: Store, log_runs: Write) -> None:
     log_runs(chdb_store)
     make_pass(chdb_store, time_of(1_200))
     # As `stepwell rebuild RUN`, which replaces the rows of a run in all tables.
@@ -287,10 +326,9 @@ def test_a_run_that_was_rebuilt_has_its_rows_until_the_next_pass(chdb_store: Sto
     assert chdb_store.query("SELECT 1 FROM {db}.removed_figures").num_rows == 0
 
 
-def test_rollups_and_media_files_have_periods_of_their_own(chdb_store: Store) -> None:
+def test_rollups_and_media_files_have_periods_of_their_own(chdb_store: Store, log_runs: Write) -> None:
     files = ["a" * 64, "b" * 64, "c" * 64]
-    for run in (RUN, OTHER):
-        writer = log_run(chdb_store, run).as_writer("")
+    for writer in log_runs(chdb_store).values():
         for file, steps in zip(files, ([0], [10, 1_990], [20]), strict=True):
             text = json.dumps({"sha256": file})
             writer.texts(f"image {file[0]}", Kind.IMAGE, steps, [text] * len(steps))
@@ -320,7 +358,7 @@ def test_rollups_and_media_files_have_periods_of_their_own(chdb_store: Store) ->
     assert make_pass(chdb_store, time_of(1_200), policy).files == 0
 
 
-def test_without_anything_due_nothing_changes(chdb_store: Store) -> None:
+def test_without_anything_due_nothing_changes(chdb_store: Store, log_runs: Write) -> None:
     log_runs(chdb_store)
     before = rows_of(chdb_store, RUN)
     assert make_pass(chdb_store, BEGIN_MS).rows == 0
