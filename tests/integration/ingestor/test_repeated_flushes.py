@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any
 
@@ -15,10 +16,9 @@ from stepwell_ingestor.messages import Message, Received, receive_all
 from stepwell_ingestor.planner.plan import FlushPlan, plan_flush
 from stepwell_ingestor.planner.run_state import RunState
 from stepwell_ingestor.positions.models import AsOf
-from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.events.codec import Codec, encode
 from stepwell_schemas.events.models import Block, Event, LogBatch, LogEvent, MetricDefinition, RunStarted, RunUpdated
-from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
 from support.servers.query import Service, service_over
@@ -41,6 +41,7 @@ READ: tuple[tuple[str, dict[str, Any]], ...] = (
     ("series", {"key": "ok", "points": 3 * ROWS}),
     ("history", {"samples": 50}),
 )
+UNMERGED = ("points_number", "points_bool", "points_string", "series", "run_activity", "session_activity")
 VIEWS = ("numbers", "strings", "bools", "others", "media", "metrics", "runs", "step_conflicts")
 
 
@@ -103,22 +104,17 @@ def store_plan(store: Store, plan: FlushPlan, mark: str) -> None:
 
 
 @pytest.fixture
-def open_database(stack: Stack, database: str) -> Iterator[Callable[[str], Store]]:
-    """A function that opens a new database that merges no parts."""
-    opened: list[Store] = []
+def open_database(stack: Stack) -> Iterator[Callable[[], Store]]:
+    """A function that opens one more database of the test's own, which merges no parts."""
+    with ExitStack() as lent:
 
-    def open_one(name: str) -> Store:
-        store = connect(stack.dsn("chdb"), f"{database}_{name}")
-        opened.append(store)
-        migrate(store)
-        for table in ("points_number", "points_bool", "points_string", "series", "run_activity", "session_activity"):
-            store.command(f"SYSTEM STOP MERGES {{db}}.{table}")
-        return store
+        def open_one() -> Store:
+            store = stack.embedded(lent.enter_context(stack.lend_database()))
+            for table in UNMERGED:
+                store.command(f"SYSTEM STOP MERGES {{db}}.{table}")
+            return store
 
-    yield open_one
-    for store in opened:
-        store.command("DROP DATABASE {db} SYNC")
-        store.close()
+        yield open_one
 
 
 def read_all(store: Store) -> list[Any]:
@@ -133,11 +129,9 @@ def read_all(store: Store) -> list[Any]:
 
 
 @pytest.mark.parametrize("order", [[0, 0, 1, 1, 2, 2], [0, 1, 2, 2, 1, 0]], ids=str)
-def test_a_flush_that_is_stored_twice_or_late_counts_once(
-    open_database: Callable[[str], Store], order: list[int]
-) -> None:
+def test_a_flush_that_is_stored_twice_or_late_counts_once(open_database: Callable[[], Store], order: list[int]) -> None:
     plans = plans_of(a_log(), 3, 6)
-    once, again = open_database("once"), open_database("again")
+    once, again = open_database(), open_database()
     for plan in plans:
         store_plan(once, plan, "first")
     for place, number in enumerate(order):
@@ -150,14 +144,14 @@ def test_a_flush_that_is_stored_twice_or_late_counts_once(
 
 
 def test_an_edit_before_the_run_stays_without_effect_whatever_part_of_its_flush_is_stored(
-    open_database: Callable[[str], Store],
+    open_database: Callable[[], Store],
 ) -> None:
     edit = RunUpdated(**RUN._asdict(), config='{"lr": 1}', edited=True)
     events = [edit, RunStarted(**RUN._asdict(), session="s", sequence=0), edit]
     messages = [Message(offset, 0, RUN.kafka_key, encode(event)) for offset, event in enumerate(events)]
     received, _ = receive_all(Codec(), messages)
     first, last = plans_of(received, 2)
-    store = open_database("edited")
+    store = open_database()
     for stored in range(len(first.tables) + 1):
         part = FlushPlan(**{**vars(first), "tables": dict(list(first.tables.items())[:stored])})
         store_plan(store, part, f"part-{stored}")
@@ -172,11 +166,11 @@ def test_an_edit_before_the_run_stays_without_effect_whatever_part_of_its_flush_
 
 
 def test_a_flush_of_which_any_part_is_stored_is_planned_again_alike(
-    open_database: Callable[[str], Store],
+    open_database: Callable[[], Store],
 ) -> None:
     items = a_log()
     first, last = plans_of(items, 5)
-    store = open_database("part")
+    store = open_database()
     store_plan(store, first, "first")
     before = load_states(store, [RUN], AsOf(5))[RUN]
     assert before.gaps == {"s": ((2, 3),)}

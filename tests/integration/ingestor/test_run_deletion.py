@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from copy import deepcopy
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +24,7 @@ from stepwell_ingestor.removal.late_rows import read_deletions, sweep
 from stepwell_ingestor.removal.worker import RemovalWorker
 from stepwell_ingestor.settings import IngestorSettings
 from stepwell_schemas.clickhouse.run_rows import TABLES, count_rows, delete_rows, find_mixed_runs, note_unreferenced
-from stepwell_schemas.clickhouse.store import Store, connect
+from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.clickhouse.tables import PUBLIC_VIEWS
 from stepwell_schemas.events.models import (
     Block,
@@ -36,7 +38,6 @@ from stepwell_schemas.events.models import (
     RunStarted,
 )
 from stepwell_schemas.media_store import MediaStore
-from stepwell_schemas.migrations.runner import migrate
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
 from support.factories.plans import received
@@ -119,19 +120,25 @@ def store_plan(store: Store, plan: FlushPlan, tables: int | None = None, *, dele
 
 
 @pytest.fixture
-def open_database(stack: Stack, database: str) -> Iterator[Callable[[str], Store]]:
-    opened: list[Store] = []
+def open_database(stack: Stack) -> Iterator[Callable[[], Store]]:
+    """A function that opens one more database of the test's own."""
+    with ExitStack() as lent:
+        yield lambda: stack.embedded(lent.enter_context(stack.lend_database()))
 
-    def open_one(name: str) -> Store:
-        store = connect(stack.dsn("chdb"), f"{database}_{name}")
-        opened.append(store)
-        migrate(store)
-        return store
 
-    yield open_one
-    for store in opened:
-        store.command("DROP DATABASE {db} SYNC")
-        store.close()
+@pytest.fixture(scope="module")
+def expected(stack: Stack) -> Iterator[Store]:
+    """A database into which only the events were stored that a deletion leaves, in one flush."""
+    items, kept = the_log()
+    with stack.lend_database() as name:
+        plan_all([items[place] for place in kept], [], stack.embedded(name))
+        yield stack.embedded(name)
+
+
+@pytest.fixture(scope="module")
+def wanted(expected: Store) -> dict[str, Any]:
+    """What can be read of it."""
+    return read_all(expected)
 
 
 def read_all(store: Store) -> dict[str, Any]:
@@ -167,28 +174,26 @@ def differing(left: dict[str, Any], right: dict[str, Any]) -> list[str]:
     return [name for name in left if repr(left[name]) != repr(right[name])]
 
 
-def test_only_the_second_life_is_left_however_the_log_is_flushed(open_database: Callable[[str], Store]) -> None:
-    items, kept = the_log()
-    expected = open_database("expected")
-    plan_all([items[place] for place in kept], [], expected)
-    wanted = read_all(expected)
+def test_only_the_second_life_is_left_however_the_log_is_flushed(
+    open_database: Callable[[], Store], wanted: dict[str, Any]
+) -> None:
+    items, _ = the_log()
     assert wanted["numbers"]
     deletion = next(place for place, item in enumerate(items) if isinstance(item.event, RunDeleted))
-    for number, places in enumerate(([], [deletion + 1], [3, deletion - 1, deletion + 2, len(items) - 1])):
-        store = open_database(f"cut_{number}")
+    for places in ([], [deletion + 1], [3, deletion - 1, deletion + 2, len(items) - 1]):
+        store = open_database()
         plan_all(items, places, store)
         assert differing(wanted, read_all(store)) == [], places
         removed = store.query("SELECT sha256, size FROM {db}.media_removals FINAL ORDER BY ALL").to_pylist()
         assert removed == [{"sha256": FILE, "size": 64}, {"sha256": SHARED, "size": 64}]
 
 
-def test_a_flush_with_a_deletion_may_be_repeated_after_any_part_of_it(open_database: Callable[[str], Store]) -> None:
-    items, kept = the_log()
-    expected = open_database("expected")
-    plan_all([items[place] for place in kept], [], expected)
-    wanted = read_all(expected)
+def test_a_flush_with_a_deletion_may_be_repeated_after_any_part_of_it(
+    open_database: Callable[[], Store], wanted: dict[str, Any]
+) -> None:
+    items, _ = the_log()
     cut = next(place for place, item in enumerate(items) if isinstance(item.event, RunDeleted)) - 1
-    store = open_database("repeated")
+    store = open_database()
     plan_all(items[:cut], [], store)
     as_of = AsOf(items[cut].message.offset)
 
@@ -235,22 +240,21 @@ def store_late(store: Store, late_after: int, *, merged: bool = False) -> RunSta
 
 @pytest.mark.parametrize("late_after", [0, 1, 2], ids=["before the new run", "within it", "after it"])
 def test_rows_that_a_frozen_ingestor_inserts_late_are_none_of_the_new_run(
-    open_database: Callable[[str], Store], late_after: int
+    open_database: Callable[[], Store], expected: Store, wanted: dict[str, Any], late_after: int
 ) -> None:
-    items, kept = the_log()
-    expected, store = open_database("expected"), open_database("late")
-    plan_all([items[place] for place in kept], [], expected)
-    wanted = load_states(expected, [RUN], AsOf(items[-1].message.offset + 1))[RUN]
+    items, _ = the_log()
+    store = open_database()
+    wanted_state = load_states(expected, [RUN], AsOf(items[-1].message.offset + 1))[RUN]
     state = store_late(store, late_after)
     for name in ("writers", "sessions", "spellings", "stored_as", "session_counts", "contents", "gaps"):
-        assert dict(getattr(state, name).items()) == dict(getattr(wanted, name).items()), name
-    assert (state.counts, state.document) == (wanted.counts, wanted.document)
+        assert dict(getattr(state, name).items()) == dict(getattr(wanted_state, name).items()), name
+    assert (state.counts, state.document) == (wanted_state.counts, wanted_state.document)
     assert [(one, state.series[one]) for one in sorted(state.series)] == [
-        (one, wanted.series[one]) for one in sorted(wanted.series)
+        (one, wanted_state.series[one]) for one in sorted(wanted_state.series)
     ]
     assert sweep(store, 1.0).statements > 0
     assert sweep(store, 1.0) == (0, [])
-    left, right = read_all(expected), read_all(store)
+    left, right = deepcopy(wanted), read_all(store)
     # Rows of spellings that both runs have may stay.
     for rows in (left["key_spellings"], right["key_spellings"]):
         for row in rows:
@@ -259,11 +263,10 @@ def test_rows_that_a_frozen_ingestor_inserts_late_are_none_of_the_new_run(
 
 
 def test_a_run_with_which_late_rows_were_merged_is_reported_and_keeps_its_spellings(
-    open_database: Callable[[str], Store],
+    open_database: Callable[[], Store], expected: Store
 ) -> None:
-    items, kept = the_log()
-    expected, store = open_database("expected"), open_database("late")
-    plan_all([items[place] for place in kept], [], expected)
+    items, _ = the_log()
+    store = open_database()
     state = store_late(store, 2, merged=True)
     wanted = load_states(expected, [RUN], AsOf(items[-1].message.offset + 1))[RUN]
     assert dict(state.stored_as.items())["loss"] == dict(wanted.stored_as.items())["loss"]
@@ -279,11 +282,11 @@ def test_a_run_with_which_late_rows_were_merged_is_reported_and_keeps_its_spelli
     assert store.query(kept_spellings)["n"][0].as_py() == 1
 
 
-def test_a_deleted_run_leaves_nothing(open_database: Callable[[str], Store]) -> None:
+def test_a_deleted_run_leaves_nothing(open_database: Callable[[], Store]) -> None:
     items, _ = the_log()
-    store = open_database("gone")
+    store = open_database()
     first = next(place for place, item in enumerate(items) if isinstance(item.event, RunDeleted)) + 1
-    before = open_database("before")
+    before = open_database()
     plan_all(items[: first - 1], [], before)
     counted = {found.table: found.rows for found in count_rows(before, "e", "p", ["r"])}
     # `test_retention` fills those of retention, and deletes their rows with the run.
