@@ -183,12 +183,16 @@ class ApiRun(RunInfo):
 
         Each has `step`, `kind`, `reference`, `read()` and `save(path)`. Raises: ApiError if the key has no media.
         """
+        return self._media(key, self.metrics(), step)
+
+    def _media(self, key: str, metrics: Sequence[Row], step: int | None = None) -> list[StoredMedia]:
+        """Return the media of a key, given the run's metrics."""
         folded = fold_key(key)
-        metrics = [metric for metric in self.metrics() if fold_key(metric["key"]) == folded]
-        kinds = [str(metric["kind"]) for metric in metrics]
+        of_key = [metric for metric in metrics if fold_key(metric["key"]) == folded]
+        kinds = [str(metric["kind"]) for metric in of_key]
         if not MEDIA_KINDS & set(kinds):
             raise ApiError(f"no media logged under {key!r}" + (f", but {', '.join(kinds)}" if kinds else ""))
-        stored = str(metrics[0]["key"])
+        stored = str(of_key[0]["key"])
         address = run_url(self.run_path, "scan")
         parameters: Row = {"key": [stored], "min_step": step, "max_step": step}
         # JSON rows hold one value per key and step; CSV has a column for each kind.
@@ -219,8 +223,9 @@ class ApiRun(RunInfo):
         Names have the form `media/<kind>/<key>_<step>_<SHA-256>.png`. For media in table cells see `table`.
         """
         del per_page
-        keys = {str(metric["key"]) for metric in self.metrics() if metric["kind"] in MEDIA_KINDS}
-        logged = (media for key in sorted(keys) for media in self.media(key))
+        metrics = self.metrics()
+        keys = {str(metric["key"]) for metric in metrics if metric["kind"] in MEDIA_KINDS}
+        logged = (media for key in sorted(keys) for media in self._media(key, metrics))
         return filter_files((file for media in logged for file in media.files()), list_names(names), pattern)
 
     def system_metrics(self, samples: int = 500, pandas: bool = True) -> Any:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from stepwell_query.catalog.conditions import OF_RUN, run_parameters
 from stepwell_query.catalog.progress import read_progress
-from stepwell_query.errors import RunDeletedError, SessionNotFoundError
+from stepwell_query.errors import RunDeletedError, RunNotFoundError, SessionNotFoundError
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 
@@ -29,9 +29,12 @@ SELECT session, max(writer) AS writer, max(next_sequence) AS records, {_COUNTS},
 FROM {{db}}.session_activity WHERE {OF_RUN}"""
 
 
-# The ingestor's note of a session that began before its run was deleted; an earlier ingestor makes none.
-_DELETED: Final = f"""
-SELECT 1 FROM {{db}}.run_states WHERE {OF_RUN} AND scope = 'deleted' AND name = {{session:String}} LIMIT 1"""
+# The ingestor's note of a session that began before its run was deleted, which an earlier ingestor does not make; and
+# whether anything of the run is known.
+_KNOWN: Final = f"""
+SELECT 1 AS deleted FROM {{db}}.run_states WHERE {OF_RUN} AND scope = 'deleted' AND name = {{session:String}} LIMIT 1
+UNION ALL SELECT 0 AS deleted FROM {{db}}.run_activity WHERE {OF_RUN} LIMIT 1
+UNION ALL SELECT 0 AS deleted FROM {{db}}.run_documents FINAL WHERE {OF_RUN} LIMIT 1"""
 # Writers whose last process began while an earlier one still logged under their name, and sessions of such processes
 # that have a name with a number since.
 _SHARED: Final = f"""
@@ -75,19 +78,21 @@ def read_session(store: Store, run: RunPath, session: str) -> dict[str, Any]:
     """
     sql = f"{_SESSIONS} AND session = {{session:String}} GROUP BY session"
     parameters = {**run_parameters(run), "session": session}
+    account = store.query(sql, parameters)
+    # First: a session's end is waited for by repeated requests, most of which come before anything of it is settled.
+    if not account.num_rows:
+        known = store.query(_KNOWN, parameters).column("deleted").to_pylist()
+        if 1 in known:
+            raise RunDeletedError(run, session)
+        raise SessionNotFoundError(run, session) if known else RunNotFoundError(run)
     of_run = run_parameters(run)
-    account, stop, shared = store.queries([(sql, parameters), (_STOP, of_run), (_SHARED, of_run)])
-    if account.num_rows:
-        found = account.to_pylist()[0]
-        return {
-            **found,
-            "stop_requested": any(stop.column("stop_requested").to_pylist()),
-            "writer_shared": _is_shared(found, _shared_names(shared)),
-        }
-    if store.query(_DELETED, parameters).num_rows:
-        raise RunDeletedError(run, session)
-    read_progress(store, run)
-    raise SessionNotFoundError(run, session)
+    stop, shared = store.queries([(_STOP, of_run), (_SHARED, of_run)])
+    found = account.to_pylist()[0]
+    return {
+        **found,
+        "stop_requested": any(stop.column("stop_requested").to_pylist()),
+        "writer_shared": _is_shared(found, _shared_names(shared)),
+    }
 
 
 def _shared_names(shared: pa.Table) -> set[tuple[bool, str]]:

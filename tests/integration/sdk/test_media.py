@@ -135,8 +135,18 @@ def test_each_type_comes_back_as_it_was_logged(sdk: Served, tmp_path: Path) -> N
 
 
 def check_files(run: ApiRun, folder: Path) -> None:
-    """Check that each file of the run is listed with its exact content."""
-    files = run.files()
+    """Check that each file of the run is listed with its exact content, by one request for its metrics."""
+    requests: list[ApiRun] = []
+    metrics = ApiRun.metrics
+
+    def counted(of_run: ApiRun) -> list[dict[str, Any]]:
+        requests.append(of_run)
+        return metrics(of_run)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ApiRun, "metrics", counted)
+        files = run.files()
+    assert requests == [run]
     assert len(files) == 2 * sum(len([content for _, content in expected(key)]) for key in MEDIA)
     for file in files:
         found = file.download(folder, exist_ok=True)

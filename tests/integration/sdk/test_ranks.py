@@ -22,22 +22,45 @@ _RANKS = 4
 _ROWS = 40
 _DEADLINE_SECONDS = 300.0
 
-_LAUNCHER = """
-import os, subprocess, sys
-script, ranks, arguments = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+_ENVIRON = """
+import os, sys
 
-def start(rank):
-    environ = {
-        **os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks),
+def environ(rank, ranks):
+    return {
+        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks),
         "LOCAL_WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500",
         "TORCHELASTIC_RUN_ID": "none",
     }
-    return subprocess.Popen([sys.executable, "-c", script, *arguments], env=environ)
+"""
+
+_LAUNCHER = f"""{_ENVIRON}
+script, ranks, arguments = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+children = []
+for rank in range(ranks):
+    child = os.fork()
+    if child == 0:
+        os.environ.update(environ(rank, ranks))
+        sys.argv = ["-c", *arguments]
+        exec(script, {{"__name__": "__main__"}})
+        break
+    children.append(child)
+else:
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    sys.exit(max(map(abs, codes)))
+"""
+"""A launcher of all ranks on this node, and its exit code, the highest of theirs: its ranks have imported the SDK."""
+
+_NEW_INTERPRETERS = f"""{_ENVIRON}
+import subprocess
+script, ranks, arguments = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+
+def start(rank):
+    return subprocess.Popen([sys.executable, "-c", script, *arguments], env={{**os.environ, **environ(rank, ranks)}})
 
 codes = [process.wait() for process in [start(rank) for rank in range(ranks)]]
 sys.exit(max(map(abs, codes)))
 """
-"""A launcher of all ranks on this node, and its exit code, the highest of theirs."""
+"""The same, as torchrun starts its ranks."""
 
 _TRAINING = """
 import os, sys, stepwell
@@ -52,10 +75,16 @@ assert (receipt.conflicts, receipt.pending, receipt.error) == (0, 0, ""), receip
 
 
 def _launch(
-    sdk: Served, script: str, ranks: int, *arguments: str, code: int = 0, **environment: str
+    sdk: Served,
+    script: str,
+    ranks: int,
+    *arguments: str,
+    code: int = 0,
+    launcher: str = _LAUNCHER,
+    **environment: str,
 ) -> tuple[str, str]:
-    launcher = sdk.start(_LAUNCHER, script, str(ranks), *arguments, **environment)
-    return end_process(launcher, code, _DEADLINE_SECONDS)
+    launched = sdk.start(launcher, script, str(ranks), *arguments, **environment)
+    return end_process(launched, code, _DEADLINE_SECONDS)
 
 
 def _info(sdk: Served, run: str = "run") -> Mapping[str, Any]:
@@ -63,7 +92,7 @@ def _info(sdk: Served, run: str = "run") -> Mapping[str, Any]:
 
 
 def test_ranks_that_name_nothing_join_one_run_with_every_value_at_its_step(sdk: Served) -> None:
-    out, err = _launch(sdk, _TRAINING, _RANKS, str(_ROWS))
+    out, err = _launch(sdk, _TRAINING, _RANKS, str(_ROWS), launcher=_NEW_INTERPRETERS)
     lines = sorted(line.split() for line in out.splitlines())
     (run,) = {run for run, _ in lines}
     assert [writer for _, writer in lines] == [f"rank{rank}" for rank in range(_RANKS)]
@@ -92,7 +121,7 @@ _OFFLINE = "import stepwell; print(stepwell.init(mode='offline').id); print(step
 
 
 def test_each_launch_has_runs_of_its_own(sdk: Served) -> None:
-    launches = [_launch(sdk, _OFFLINE, 2)[0].split() for _ in range(2)]
+    launches = [_launch(sdk, _OFFLINE, 2, launcher=_NEW_INTERPRETERS)[0].split() for _ in range(2)]
     assert [sorted(Counter(runs).values()) for runs in launches] == [[2, 2], [2, 2]]
     assert set(launches[0]).isdisjoint(launches[1])
 
