@@ -128,7 +128,9 @@ def read_all(store: Store) -> list[Any]:
     return found + [store.query(f"SELECT * FROM {{db}}.{view} ORDER BY ALL").to_pylist() for view in VIEWS]
 
 
-@pytest.mark.parametrize("order", [[0, 0, 1, 1, 2, 2], [0, 1, 2, 2, 1, 0]], ids=str)
+@pytest.mark.parametrize(
+    "order", [pytest.param([0, 0, 1, 1, 2, 2], marks=pytest.mark.long), [0, 1, 2, 2, 1, 0]], ids=str
+)
 def test_a_flush_that_is_stored_twice_or_late_counts_once(open_database: Callable[[], Store], order: list[int]) -> None:
     plans = plans_of(a_log(), 3, 6)
     once, again = open_database(), open_database()

@@ -198,7 +198,9 @@ async def answers(service: Service, run: RunPath) -> tuple[Any, Any, Any, Any, A
 
 
 @pytest.mark.both_dsns
-def test_values_leave_and_all_else_stays(store: Store, log_runs: Write) -> None:
+@pytest.mark.parametrize("dsn", [pytest.param("chdb", marks=pytest.mark.long), "http"])
+def test_values_leave_and_all_else_stays(open_store: Callable[[str], Store], dsn: str, log_runs: Write) -> None:
+    store = open_store(dsn)
     log_runs(store)
     before = rows_of(store, OTHER)
     foreseen = preview(store, PROJECT, POLICY, time_of(1_200))

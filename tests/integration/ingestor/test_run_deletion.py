@@ -238,7 +238,14 @@ def store_late(store: Store, late_after: int, *, merged: bool = False) -> RunSta
     return load_states(store, [RUN], AsOf(items[-1].message.offset + 1))[RUN]
 
 
-@pytest.mark.parametrize("late_after", [0, 1, 2], ids=["before the new run", "within it", "after it"])
+@pytest.mark.parametrize(
+    "late_after",
+    [
+        pytest.param(0, id="before the new run", marks=pytest.mark.long),
+        pytest.param(1, id="within it"),
+        pytest.param(2, id="after it"),
+    ],
+)
 def test_rows_that_a_frozen_ingestor_inserts_late_are_none_of_the_new_run(
     open_database: Callable[[], Store], expected: Store, wanted: dict[str, Any], late_after: int
 ) -> None:
