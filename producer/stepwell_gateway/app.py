@@ -18,6 +18,7 @@ from stepwell_schemas.access.protection import protect
 from stepwell_schemas.access.service_access import ServiceAccess
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.http.problems import problem_responses
+from stepwell_schemas.http.shared_routes import SharedRoutes
 from stepwell_schemas.limits import MIB
 
 _DESCRIPTION: Final = """Write access: events of training runs, and changes of stored runs; both go to Kafka.
@@ -41,6 +42,7 @@ STREAMED_PATHS: Final = (events.EVENTS_PATH,)
 ROUTERS: Final[tuple[APIRouter, ...]] = (events.router, runs.router)
 """Routers of what the gateway serves in `stepwell up`, too; `service` is that of a process of its own."""
 
+_ROUTES: Final = SharedRoutes(problem_responses(_PROBLEMS))
 
 FRAMEWORK_ROUTES: Final = ("/openapi.json",)
 """Public routes that the framework adds."""
@@ -71,12 +73,10 @@ def create_app(
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        responses=problem_responses(_PROBLEMS),
     )
     app.state.context = Context(settings, log, store, audit)
     problems.install(app)
-    for router in (*ROUTERS, service.router):
-        app.include_router(router)
+    _ROUTES.include(app, (*ROUTERS, service.router))
     protect(
         app,
         access,

@@ -34,6 +34,7 @@ from stepwell_schemas.access.protection import protect
 from stepwell_schemas.access.service_access import ServiceAccess
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.http.problems import problem_responses
+from stepwell_schemas.http.shared_routes import SharedRoutes
 
 _DESCRIPTION: Final = """Read access to the data that training runs logged: runs, series, rows by step, SQL.
 
@@ -48,6 +49,8 @@ _PROBLEMS: Final[dict[int | str, str]] = {
     422: "A parameter is invalid; `errors` has its field, value, rule and remedy.",
     503: "ClickHouse is not available, or too many requests are in progress.",
 }
+
+_ROUTES: Final = SharedRoutes(problem_responses(_PROBLEMS))
 
 FRAMEWORK_ROUTES: Final = ("/openapi.json",)
 """Public routes that the framework adds."""
@@ -79,16 +82,14 @@ def create_app(
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        responses=problem_responses(_PROBLEMS),
     )
     context = app.state.context = Context(settings, store, parts, access.authenticator, audit_log)
     app.state.sign_in = SignIn(access, settings.base_url)
     problems.install(app)
     # The page last: its paths with placeholders match those of other routes.
     modules = (service, runs, metrics, series, rows, media, tables, events, sql, keys, audit, retention)
-    routers = [module.router for module in modules]
-    for router in (*routers, signin.api, signin.router, page.router):
-        app.include_router(router)
+    routers = (*(module.router for module in modules), signin.api, signin.router, page.router)
+    _ROUTES.include(app, routers)
     protect(
         app,
         access,

@@ -64,8 +64,9 @@ def stream_embedded(
     with translate_errors():
         handle = engine_call(chdb.connect, str(path))
         try:
-            for name, value in settings.items():
-                engine_call(handle.query, f"SET {name} = '{value}'", "TabSeparated")
+            if settings:
+                every = ", ".join(f"{name} = '{value}'" for name, value in settings.items())
+                engine_call(handle.query, f"SET {every}", "TabSeparated")
             engine_call(handle.query, f"USE `{database}`", "TabSeparated")
             plain = {name.removeprefix("param_"): value for name, value in bound.items()}
             result = engine_call(handle.send_query, text, "ArrowStream", params=plain)

@@ -29,7 +29,11 @@ def granularity(store: Store) -> str:
 
 
 @pytest.mark.one_dsn
-@pytest.mark.parametrize(("deaths", "after"), [(1, False), (1, True), (2, True), (3, True), (4, False), (99, True)])
+# To die after a statement leaves what to die before the next one does.
+@pytest.mark.parametrize(
+    ("deaths", "after"),
+    [(1, False), (1, True), (2, True), (4, False), (99, True), pytest.param(3, True, marks=pytest.mark.long)],
+)
 def test_rollups_are_the_same_after_an_interruption(stack: Stack, new_database: str, deaths: int, after: bool) -> None:
     with connect(stack.dsn("chdb"), new_database) as store:
         migrate_below(store, GRANULES)

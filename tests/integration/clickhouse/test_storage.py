@@ -50,6 +50,16 @@ def test_what_was_stored_before_is_kept_to_the_bit(before: Store, cut: int) -> N
     assert before.query(SHOWN).to_pylist() == wanted
     for statement in STATEMENTS[:cut]:
         before.command(statement)
+    migrate_below(before, BY_BITS + 1)
+    assert before.query(SHOWN).to_pylist() == wanted
+    before.command("OPTIMIZE TABLE {db}.points_number FINAL")
+    assert before.query(SHOWN).to_pylist() == wanted
+    done = before.query("SELECT max(number) AS number FROM {db}.schema_migrations")
+    assert done.to_pylist() == [{"number": BY_BITS}]
+
+
+def test_later_versions_keep_it_too(before: Store) -> None:
+    wanted = before.query(SHOWN).to_pylist()
     assert BY_BITS in [migration.number for migration in migrate(before)]
     assert before.query(SHOWN).to_pylist() == wanted
     RunWriter(before, RunPath("e", "p", "r2")).numbers("k", [0], [-0.5])

@@ -105,14 +105,14 @@ def check(store: Store, wanted: list[list[dict[str, Any]]]) -> None:
 @pytest.mark.parametrize(
     ("deaths", "after"),
     [
-        (0, True),
+        # To die after a statement leaves what to die before the next one does.
         (1, False),
         (2, True),
         (19, False),
         (25, True),
         *(
             pytest.param(deaths, after, marks=pytest.mark.long)
-            for deaths, after in ((0, False), (1, True), (2, False), (19, True), (25, False))
+            for deaths, after in ((0, False), (0, True), (1, True), (2, False), (19, True), (25, False))
         ),
     ],
 )

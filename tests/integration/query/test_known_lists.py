@@ -73,7 +73,7 @@ class Run:
         self.store.command(sql, self.writer.run._asdict())
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_a_list_with_a_cache_is_the_list_without_one(
     chdb_store: Store, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:

@@ -14,10 +14,10 @@ from stepwell_query.api.app import create_app
 from stepwell_query.settings import QuerySettings
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
+from support.draws import draws
 from support.factories.points import RunWriter, gathered
 
 KNOWN = RunPath("me", "digits", "one")
-EXAMPLES = 12
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_no_request_is_answered_with_500(schema: Any) -> None:
         operation = result.ok()
 
         @hypothesis.settings(
-            max_examples=EXAMPLES,
+            max_examples=draws(6, 12),
             derandomize=True,
             database=None,
             suppress_health_check=list(HealthCheck),

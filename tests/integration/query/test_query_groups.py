@@ -17,10 +17,18 @@ from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter
 from support.readers.views import as_number, noisy
 from support.servers.query import Service, service_over
+from support.servers.stack import Stack
 
 pytestmark = [pytest.mark.anyio, pytest.mark.one_dsn]
 
 Runs = dict[RunPath, tuple[NDArray[np.int64], NDArray[np.float64]]]
+
+
+@pytest.fixture(scope="module")
+def database(stack: Stack) -> Iterator[str]:
+    """A database that these tests share: each adds runs of its own at most."""
+    with stack.lend_database() as name:
+        yield name
 
 
 @pytest.fixture
@@ -33,8 +41,8 @@ def path(name: str) -> RunPath:
     return RunPath("me", "groups", name)
 
 
-@pytest.fixture
-def runs(chdb_store: Store) -> Runs:
+@pytest.fixture(scope="module")
+def runs(stack: Stack, database: str) -> Runs:
     """Six runs of two learning rates: long and short ones, one that begins late, one that logs every 7th step."""
     steps = [
         np.arange(50_000),
@@ -44,10 +52,11 @@ def runs(chdb_store: Store) -> Runs:
         np.arange(100),
         np.arange(40_000),
     ]
+    store = stack.embedded(database)
     written: Runs = {}
     for number, own in enumerate(steps):
         run, values = path(f"run {number}"), noisy(len(own), number)
-        writer = RunWriter(chdb_store, run).document(
+        writer = RunWriter(store, run).document(
             config={"lr": [0.1, 0.01][number % 2], "model": {"depth": number // 3}},
             tags=[["a", "a"], ["b"], ["a", "b"], [], [], []][number],
             run_group="first" if number < 2 else "",

@@ -13,6 +13,7 @@ from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.limits import MIB
 from stepwell_schemas.retention.boundaries import forget_projects
 from stepwell_schemas.rules.identifiers import RunPath
+from support.draws import draws
 from support.factories.points import RunWriter
 from support.readers.views import noisy, points_of
 from support.servers.query import Service, service_over
@@ -92,7 +93,7 @@ def zooms(key: str | list[str], last: int, seed: int, **more: Any) -> list[Query
     whole: list[Query] = [{"key": key, "points": points} for points in (10, 1_000)]
     lengths = rng.integers(0, np.log2(last), 12)
     starts = rng.integers(0, last, 12)
-    for length, start in zip(lengths.tolist(), starts.tolist(), strict=True):
+    for length, start in list(zip(lengths.tolist(), starts.tolist(), strict=True))[: draws(5, 12)]:
         points = int(rng.choice([3, 100, 1_000]))
         whole.append({"key": key, "points": points, "from": start, "to": start + (1 << length)})
     return [query | more for query in whole]

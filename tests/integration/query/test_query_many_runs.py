@@ -14,10 +14,18 @@ from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter
 from support.readers.views import noisy
 from support.servers.query import Service, service_over
+from support.servers.stack import Stack
 
 pytestmark = [pytest.mark.anyio, pytest.mark.one_dsn]
 
 KEYS = ["loss", "ACC", "flag", "text", "never"]
+
+
+@pytest.fixture(scope="module")
+def database(stack: Stack) -> Iterator[str]:
+    """A database that these tests share: they only read it."""
+    with stack.lend_database() as name:
+        yield name
 
 
 @pytest.fixture
@@ -26,12 +34,12 @@ def service(store: Store) -> Iterator[Service]:
         yield service
 
 
-@pytest.fixture
-def runs(store: Store) -> list[RunPath]:
+@pytest.fixture(scope="module")
+def runs(stack: Stack, database: str) -> list[RunPath]:
     """Runs of two projects that end at different steps, each with keys of different lengths, kinds and spellings."""
     paths = [RunPath("me", f"project {number % 2}", f"run {name}") for number, name in enumerate("zäabc")]
     for number, path in enumerate(paths):
-        run = RunWriter(store, path).document()
+        run = RunWriter(stack.embedded(database), path).document()
         length = 2_000 + number * 1_777
         run.numbers("loss", np.arange(length), noisy(length, number))
         run.numbers("Acc", np.arange(0, length, 3), noisy(len(range(0, length, 3)), number)).spelling("Acc")

@@ -14,6 +14,7 @@ from stepwell_query.series.math.bucketing import bucket_shift
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rollups.sql import LEVELS
 from stepwell_schemas.rules.identifiers import RunPath
+from support.draws import draws
 from support.factories.points import RunWriter
 from support.readers.views import assert_same_points, model, noisy, points_of
 from support.servers.query import Service, service_over
@@ -23,7 +24,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.one_dsn]
 RUN = RunPath("me", "rollups", "run")
 Steps = NDArray[np.int64]
 Numbers = NDArray[np.float64]
-REQUESTS = 8
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def run(store: Store) -> RunWriter:
 async def assert_views(service: Service, key: str, steps: Steps, values: Numbers, seed: int) -> None:
     """Compare views of random ranges and widths, the whole one among them, with the model."""
     rng = np.random.default_rng(seed)
-    for number in range(REQUESTS):
+    for number in range(draws(5, 8)):
         points = int(rng.choice([3, 40, 300]))
         low, high = np.sort(rng.integers(0, steps[-1] + 1, 2)).tolist() if number else (0, int(steps[-1]))
         query: dict[str, Any] = {"key": key, "points": points, "from": low, "to": high}

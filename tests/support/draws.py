@@ -1,0 +1,15 @@
+"""Numbers of random draws: fewer in `make test`, more in `make test-long`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hypothesis import settings
+
+_LONG: Final = 1_000
+"""Examples of the profile of `make test-long`."""
+
+
+def draws(fewer: int, more: int) -> int:
+    """Return the number of draws of this session: `more` under the profile of `make test-long`."""
+    return more if settings().max_examples >= _LONG else fewer
