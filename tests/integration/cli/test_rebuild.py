@@ -6,10 +6,9 @@ import asyncio
 import json
 import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,6 @@ from support.servers.stack import Stack, Topics
 
 pytestmark = pytest.mark.timeout(900)
 
-STEPWELL = Path(sys.executable).parent / "stepwell"
 RUN = RunPath("me", "p", "run")
 OTHER = RunPath("me", "p", "other one")
 _SECONDS = 300.0
@@ -102,7 +100,7 @@ def stored(settings: IngestorSettings, chdb_store: Store) -> Rows:
     ingest(
         settings,
         chdb_store,
-        {RUN: [*batches(RUN, 0, _ROWS // 10), *rich, *finished], OTHER: batches(OTHER, 0, 5)},
+        {RUN: [*batches(RUN, 0, _ROWS // 15, 15), *rich, *finished], OTHER: batches(OTHER, 0, 5)},
         2 * _ROWS + 2 + 100,
     )
     return view_rows(chdb_store)
@@ -140,6 +138,27 @@ def empty(store: Store) -> None:
         store.command(f"TRUNCATE TABLE {{db}}.`{name}` SYNC")
 
 
+@contextmanager
+def read_again_after_a_switch(store: Store) -> Iterator[None]:
+    """Check that a view has the repaired values after the block, which switches, with the tag of a damaged one too."""
+
+    def views(tag: str | None = None) -> tuple[str, list[float]]:
+        headers = {} if tag is None else {"if-none-match": tag}
+        answer = asyncio.run(service.get(RUN, "series", key="a", points=1_000, headers=headers))
+        assert answer.status_code == 200, answer.text
+        (series,) = answer.json()["series"]
+        return answer.headers["etag"], series["value"]
+
+    with service_over(store, query_cache_bytes=64 * MIB) as service:
+        tag, damaged = views()
+        yield
+        again, repaired = views(tag)
+        assert again != tag
+        assert (len(damaged), len(repaired)) == (_ROWS - 10, _ROWS)
+        same = asyncio.run(service.get(RUN, "series", key="a", points=1_000, headers={"if-none-match": again}))
+        assert same.status_code == 304
+
+
 def test_damage_is_counted_and_repaired_with_a_switch(
     settings: IngestorSettings, stored: Rows, chdb_store: Store
 ) -> None:
@@ -154,7 +173,8 @@ def test_damage_is_counted_and_repaired_with_a_switch(
     ]
     assert view_rows(chdb_store) == damaged
     # The rebuilt tables are kept, so that the switch reads nothing again.
-    assert rebuilt(settings, Outcome.SWITCHED, switch=True).events == 0
+    with read_again_after_a_switch(chdb_store):
+        assert rebuilt(settings, Outcome.SWITCHED, switch=True).events == 0
     assert view_rows(chdb_store) == stored
     # The audit log does not follow from the log of events.
     assert chdb_store.query("SELECT actor FROM {db}.audit").column("actor").to_pylist() == ["ann"]
@@ -211,7 +231,8 @@ def test_tables_are_not_replaced_by_less(
 def test_one_run_is_replaced_and_the_others_stay(settings: IngestorSettings, stored: Rows, chdb_store: Store) -> None:
     damage(chdb_store)
     damaged = view_rows(chdb_store)
-    report = rebuilt(settings, Outcome.SWITCHED, run=RUN, switch=True)
+    with read_again_after_a_switch(chdb_store):
+        report = rebuilt(settings, Outcome.SWITCHED, run=RUN, switch=True)
     assert (report.runs, [one.run for one in report.differences]) == (1, [str(RUN)])
     now = view_rows(chdb_store)
     for view in VIEWS:
@@ -228,32 +249,6 @@ def test_one_run_is_replaced_and_the_others_stay(settings: IngestorSettings, sto
 
 def rows_of(rows: list[dict[str, Any]], run: RunPath) -> list[dict[str, Any]]:
     return [row for row in rows if row["run_id"] == repr(run.run_id)]
-
-
-@pytest.mark.parametrize("request_", [{}, {"run": RUN}], ids=["all", "one run"])
-def test_readers_read_again_after_a_switch(
-    settings: IngestorSettings, stored: Rows, chdb_store: Store, request_: dict[str, Any]
-) -> None:
-    """A view has the repaired values immediately, with the entity tag and in the cache of a damaged one too."""
-
-    async def views(tag: str | None = None) -> tuple[str, list[float]]:
-        headers = {} if tag is None else {"if-none-match": tag}
-        answer = await service.get(RUN, "series", key="a", points=1_000, headers=headers)
-        assert answer.status_code == 200, answer.text
-        (series,) = answer.json()["series"]
-        return answer.headers["etag"], series["value"]
-
-    damage(chdb_store)
-    with service_over(chdb_store, query_cache_bytes=64 * MIB) as service:
-        tag, damaged = asyncio.run(views())
-        rebuilt(settings, Outcome.SWITCHED, switch=True, **request_)
-        again, repaired = asyncio.run(views(tag))
-        assert again != tag
-        assert (len(damaged), len(repaired)) == (_ROWS - 10, _ROWS)
-        assert (
-            asyncio.run(service.get(RUN, "series", key="a", points=1_000, headers={"if-none-match": again})).status_code
-            == 304
-        )
 
 
 def test_an_interrupted_switch_is_completed_by_the_next_call(
@@ -440,6 +435,7 @@ def test_the_command_is_killed_at_any_time_and_started_again(
         killed = start_stepwell(*arguments, **given)
         while not reached():
             assert killed.process.poll() is None or reached(), killed.err.read_text()
+            time.sleep(0.005)
         killed.kill()
     done = start_stepwell(*arguments, **given).end(_SECONDS)
     # One that was killed may have replaced the tables; then the database has the tables from before.
@@ -468,9 +464,8 @@ def test_the_folder_of_a_stopped_stack_is_rebuilt(tmp_path: Path) -> None:
         assert up.end(_SECONDS).returncode == 0
     finally:
         up.kill()
-    # In a new interpreter, as the command is used.
-    line = [str(STEPWELL), "rebuild", "--dir", folder, "--json"]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=_SECONDS, check=False, env=environment)
+    line = ("rebuild", "--dir", folder, "--json")
+    done = start_stepwell(*line, environment=environment, folder=tmp_path / "rebuild").end(_SECONDS)
     report = json.loads(done.stdout)
     assert (done.returncode, report["outcome"], report["runs"], report["points"]) == (0, "same", 1, 100), done.stderr
 

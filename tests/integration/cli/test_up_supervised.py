@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from support.servers.command import run_stepwell
-from support.servers.scripts import start_part
+from support.servers.scripts import start_part, start_script
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -101,13 +101,7 @@ class Up:
 
     def train(self, script: str) -> subprocess.Popen[str]:
         """Start a training script, which gets lines on its standard input."""
-        return subprocess.Popen(
-            [sys.executable, "-c", script],
-            env=self.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        return start_script(script, [], self.environment)
 
 
 def until(ask: Callable[[], T], what: str) -> T:
