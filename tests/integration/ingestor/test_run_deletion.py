@@ -137,7 +137,7 @@ def expected(stack: Stack) -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def wanted(expected: Store) -> dict[str, Any]:
-    """What can be read of it."""
+    """All that can be read of it."""
     return read_all(expected)
 
 
