@@ -209,7 +209,8 @@ async def test_a_full_queue_is_said_to_be_full(stack: Stack, chdb_store: Store) 
     refused: list[httpx.Response] = []
     limits = httpx.Limits(max_connections=19)
     # A busy machine takes its time for twelve requests.
-    bounds = replace(BOUNDS, head_seconds=20.0, part_seconds=20.0)
+    guests = replace(BOUNDS.guests, wait_seconds=2.0)
+    bounds = replace(BOUNDS, head_seconds=20.0, part_seconds=20.0, guests=guests)
     with serving(stack, bounds) as url:
         async with httpx.AsyncClient(timeout=60, limits=limits) as client, anyio.create_task_group() as group:
 

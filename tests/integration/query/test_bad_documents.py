@@ -14,8 +14,9 @@ import pytest
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
-from support.factories.points import RunWriter
+from support.factories.points import RunWriter, gathered
 from support.servers.query import Service, service_over
+from support.servers.stack import Stack
 
 pytestmark = pytest.mark.anyio
 
@@ -50,10 +51,10 @@ def strict(answer: httpx.Response) -> Any:
     return json.loads(content.decode("utf-8"), parse_constant=refuse)
 
 
-def stored(store: Store, run_id: str, document: str | bytes, definitions: str) -> None:
+def stored(store: Store, gathering: Store, run_id: str, document: str | bytes, definitions: str) -> None:
     """Store a run whose documents are any bytes, with a value of each kind that is stored as text."""
     run = RunPath("me", "digits", run_id)
-    writer = RunWriter(store, run).document(tags=[run_id]).numbers("loss", [0, 1], [1.0, 0.5])
+    writer = RunWriter(gathering, run).document(tags=[run_id]).numbers("loss", [0, 1], [1.0, 0.5])
     raw = document.encode() if isinstance(document, str) else document
     columns = "entity, project, run_id, display_name, state, config, summary, metric_definitions, notes, version"
     # As SQL text: bytes that are not UTF-8 can't be a parameter.
@@ -65,15 +66,24 @@ def stored(store: Store, run_id: str, document: str | bytes, definitions: str) -
             writer.texts(key, kind, [0, 1], ["{}", document])
 
 
+@pytest.fixture(scope="module")
+def database(stack: Stack) -> Iterator[str]:
+    """A database with a good run and the bad ones, which these tests only read."""
+    with stack.lend_database() as lent:
+        store = stack.embedded(lent)
+        with gathered(store) as gathering:
+            RunWriter(gathering, RunPath("me", "digits", "good")).document(config={"lr": 0.5}, tags=["good"]).numbers(
+                "loss", [0, 1], [1.0, 0.25]
+            )
+            for number, (run_id, document) in enumerate((BAD | BAD_BYTES).items()):
+                stored(store, gathering, run_id, document, BAD_DEFINITIONS[number % len(BAD_DEFINITIONS)])
+        newer = {**RunPath("me", "digits", "nan")._asdict(), "key": "new", "kind": "hologram"}
+        store.insert("series", pa.Table.from_pylist([newer]))
+        yield lent
+
+
 @pytest.fixture
 def service(chdb_store: Store) -> Iterator[Service]:
-    RunWriter(chdb_store, RunPath("me", "digits", "good")).document(config={"lr": 0.5}, tags=["good"]).numbers(
-        "loss", [0, 1], [1.0, 0.25]
-    )
-    for number, (run_id, document) in enumerate((BAD | BAD_BYTES).items()):
-        stored(chdb_store, run_id, document, BAD_DEFINITIONS[number % len(BAD_DEFINITIONS)])
-    newer = {**RunPath("me", "digits", "nan")._asdict(), "key": "new", "kind": "hologram"}
-    chdb_store.insert("series", pa.Table.from_pylist([newer]))
     with service_over(chdb_store, sql_max_seconds=10) as served:
         yield served
 

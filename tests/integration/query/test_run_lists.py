@@ -6,6 +6,7 @@ import json
 import math
 import operator
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -35,10 +36,11 @@ from stepwell_query.runs.filters.parser import format_ref, parse_ref
 from stepwell_query.runs.list import find_runs, read_runs
 from stepwell_query.runs.list_facts import read_facts
 from stepwell_query.runs.paths import MISSING, value_at_path
-from stepwell_schemas.clickhouse.store import Store
+from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.migrations.runner import migrations
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import BEGIN_MS, RunWriter, gathered
+from support.servers.stack import Stack
 
 LARGE = 2**53
 FLOATS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -98,12 +100,23 @@ def write_runs(store: Store) -> None:
         )
 
 
-@pytest.fixture
-def runs(store: Store) -> Store:
+@pytest.fixture(scope="module")
+def written(stack: Stack) -> Iterator[str]:
+    """A database with the runs, for tests that only read them."""
+    with stack.lend_database() as name:
+        with gathered(stack.embedded(name)) as gathering:
+            write_runs(gathering)
+        yield name
+
+
+@pytest.fixture(params=["chdb", "http"])
+def runs(request: pytest.FixtureRequest, stack: Stack, written: str) -> Iterator[Store]:
     """The runs, over each DSN."""
-    with gathered(store) as gathering:
-        write_runs(gathering)
-    return store
+    if request.param == "chdb":
+        yield stack.embedded(written)
+        return
+    with connect(stack.dsn("http"), written) as store:
+        yield store
 
 
 def ids(store: Store, text: str) -> str:
@@ -204,15 +217,15 @@ NODES = st.recursive(
 )
 
 
-def written(node: Node) -> str:
+def in_language(node: Node) -> str:
     """Return a tree in the language."""
     match node:
         case All(parts):
-            return f"({' and '.join(map(written, parts))})"
+            return f"({' and '.join(map(in_language, parts))})"
         case AnyOf(parts):
-            return f"({' or '.join(map(written, parts))})"
+            return f"({' or '.join(map(in_language, parts))})"
         case Not(part):
-            return f"not ({written(part)})"
+            return f"not ({in_language(part)})"
         case Exists(ref):
             return f"{format_ref(ref)} exists"
         case Matches(ref, pattern):
@@ -278,11 +291,15 @@ def equal(found: Any, value: Any) -> bool:
 
 
 @pytest.fixture
-def whole(chdb_store: Store) -> dict[str, Any]:
+def embedded(stack: Stack, written: str) -> Store:
+    """The runs, in this process alone."""
+    return stack.embedded(written)
+
+
+@pytest.fixture
+def whole(embedded: Store) -> dict[str, Any]:
     """The documents of the runs by their number, with config as it was logged."""
-    with gathered(chdb_store) as gathering:
-        write_runs(gathering)
-    page = read_runs(chdb_store, "me", "digits", RunsQuery(nan=NotFinite.LITERAL, order="run_id").request())
+    page = read_runs(embedded, "me", "digits", RunsQuery(nan=NotFinite.LITERAL, order="run_id").request())
     infos = json.loads(json_bytes(page["runs"]))
     stored = zip(infos, CONFIGS, BY_HAND * 3, strict=False)
     return {
@@ -291,12 +308,12 @@ def whole(chdb_store: Store) -> dict[str, Any]:
     }
 
 
-def test_filters_agree_with_a_plain_evaluation(chdb_store: Store, whole: dict[str, Any]) -> None:
+def test_filters_agree_with_a_plain_evaluation(embedded: Store, whole: dict[str, Any]) -> None:
     @settings(max_examples=settings().max_examples * 3 // 5, derandomize=True)
     @given(NODES)
     def check(node: Node) -> None:
         expected = "".join(run_id for run_id, info in whole.items() if passes(node, info))
-        assert ids(chdb_store, written(node)) == expected, written(node)
+        assert ids(embedded, in_language(node)) == expected, in_language(node)
 
     check()
 
@@ -309,10 +326,10 @@ def rank(value: Any) -> int:
     return 5 if value is MISSING else 2 if isinstance(value, str) else 3 if isinstance(value, bool) else 4
 
 
-def test_orders_agree_with_a_plain_sort_page_by_page(chdb_store: Store, whole: dict[str, Any]) -> None:
+def test_orders_agree_with_a_plain_sort_page_by_page(embedded: Store, whole: dict[str, Any]) -> None:
     for by in [*ORDERED[::2], Ref(Source.FIELD, "created_at"), Ref(Source.FIELD, "name")]:
         for minus in ("", "-"):
-            assert paged(chdb_store, f"{minus}{format_ref(by)}") == in_order(whole, by, reverse=minus == "-"), by
+            assert paged(embedded, f"{minus}{format_ref(by)}") == in_order(whole, by, reverse=minus == "-"), by
 
 
 def paged(store: Store, order: str) -> str:
