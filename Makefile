@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PREPARE_TESTS = $(BIN)/python tests/support/servers/chromium.py; PYTHONPATH=tests $(BIN)/python -m support.servers.broker_cache
 # A file's tests run in one process, and files start in the order of `testpaths`, by which the longest come first.
 DIST = --dist loadfile --no-loadscope-reorder
-# Processes that tests run in, each with a broker and an engine of its own; 0: in pytest's own process. On two cores, three
+# Processes that tests run in, each with an engine of its own, and one broker for all; 0: in pytest's own process. On two cores, three
 # take a tenth less time than two, since many tests wait.
 WORKERS ?= 3
 
