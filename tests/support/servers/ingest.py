@@ -24,6 +24,9 @@ from stepwell_schemas.rules.kinds import Kind
 from support.servers.stack import Topics
 
 _DEADLINE_SECONDS = 30.0
+_POLL_SECONDS = 0.05
+_LONGEST_POLL_SECONDS = 0.25
+_POLL_RATIO = 0.1
 PATH = RunPath("me", "my project", "it's 🚀")
 
 
@@ -73,10 +76,16 @@ async def send(broker: str, topic: str, values: list[bytes], key: bytes | None =
 
 async def until(ask: Callable[[], Any], wanted: Any, seconds: float = _DEADLINE_SECONDS) -> None:
     """Wait until a function returns the expected value."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while (answer := await asyncio.to_thread(ask)) != wanted:
-        assert time.monotonic() < deadline, f"{answer!r} never became {wanted!r}"
-        await asyncio.sleep(0.05)
+        waited = time.monotonic() - began
+        assert waited < seconds, f"{answer!r} never became {wanted!r}"
+        await asyncio.sleep(poll_seconds(waited))
+
+
+def poll_seconds(waited: float) -> float:
+    """Return the pause after a look, which costs a statement or a request: the longer the wait was, the longer."""
+    return min(max(_POLL_SECONDS, _POLL_RATIO * waited), _LONGEST_POLL_SECONDS)
 
 
 async def until_committed(settings: IngestorSettings) -> None:

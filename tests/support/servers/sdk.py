@@ -27,12 +27,11 @@ from stepwell_query.settings import QuerySettings
 from stepwell_query.telemetry import CONNECTIONS_CLOSED
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.http.connections import server_config
-from support.servers.ingest import ingesting, make_ingestor_settings
+from support.servers.ingest import ingesting, make_ingestor_settings, poll_seconds
 from support.servers.scripts import start_command, start_script
 from support.servers.stack import Topics
 
 _DEADLINE_SECONDS = 60.0
-_POLL_SECONDS = 0.05
 
 
 @dataclass
@@ -210,7 +209,8 @@ def serving_with_gateway(broker: str, topics: Topics, store: Store, **settings: 
 
 def eventually(ask: Callable[[], Any], wanted: Any) -> None:
     """Wait until a function returns the expected value."""
-    deadline = time.monotonic() + _DEADLINE_SECONDS
+    began = time.monotonic()
     while (answer := ask()) != wanted:
-        assert time.monotonic() < deadline, f"{str(answer)[:2000]} never became {str(wanted)[:2000]}"
-        time.sleep(_POLL_SECONDS)
+        waited = time.monotonic() - began
+        assert waited < _DEADLINE_SECONDS, f"{str(answer)[:2000]} never became {str(wanted)[:2000]}"
+        time.sleep(poll_seconds(waited))
