@@ -249,14 +249,14 @@ def test_damaged_requests_lose_nothing_and_double_nothing(
         }
         served = replace(sdk, environment=environment)
         script = SCRIPT.replace('"loss": 1 / (row + 1)})', '"loss": 1 / (row + 1)})\n    row % 50 or time.sleep(0.05)')
-        out, err = served.run(script.replace("import sys,", "import sys, time,"), "2000")
+        out, err = served.run(script.replace("import sys,", "import sys, time,"), "1000")
         assert out.splitlines()[-1] == "0 True '' 0", err
     assert set(done) == set(damages), "every damage was done"
-    are_stored(served, 2_000)
+    are_stored(served, 1_000)
     assert served.count("step_conflicts") == 0
     assert sum(row["n"] for row in chdb_store.query(
         "SELECT count() AS n FROM {db}.numbers WHERE run_id = 'run' AND key = 'row'"
-    ).to_pylist()) == 2_000  # fmt: skip
+    ).to_pylist()) == 1_000  # fmt: skip
 
 
 GATEWAY_KILLED = """
