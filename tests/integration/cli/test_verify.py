@@ -15,7 +15,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.events.codec import encode
 from stepwell_schemas.events.models import LogEvent
 from stepwell_schemas.rules.identifiers import RunPath
-from support.servers.command import run_stepwell, start_stepwell
+from support.servers.command import replays_from_a_server, run_stepwell, start_stepwell
 from support.servers.ingest import ingest_points, make_ingestor_settings, send
 from support.servers.sdk import Served, eventually, serving
 from support.servers.stack import Stack, Topics
@@ -86,10 +85,7 @@ def logging_meanwhile(sdk: Served, **settings: Any) -> Iterator[list[int]]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _replays_are_forked_from_a_server() -> Iterator[None]:
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["stepwell_deploy.verify.runner", "pandas", "pytest"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stepwell_deploy.verify.replay_process.get_context", lambda _: context)
+    with replays_from_a_server():
         yield
 
 

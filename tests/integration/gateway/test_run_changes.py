@@ -16,6 +16,7 @@ from stepwell_schemas.access.grants import Grant
 from stepwell_schemas.access.key_store import KeyStore
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.clickhouse.tables import PUBLIC_VIEWS
+from support.servers.command import replays_from_a_server, run_stepwell
 from support.servers.sdk import Served, end_process, eventually, served, serving_with_gateway
 from support.servers.stack import Topics
 
@@ -178,7 +179,12 @@ def test_the_command_says_what_goes_and_asks(sdk: Served) -> None:
 
 
 def test_a_new_run_of_the_name_has_its_own_data_only(sdk: Served, topics: Topics) -> None:
-    group = {"STEPWELL_INGESTOR_GROUP": f"group-{topics.events}"}
+    environment = {**sdk.environment, "STEPWELL_INGESTOR_GROUP": f"group-{topics.events}"}
+
+    def verify() -> bytes:
+        with replays_from_a_server():
+            return run_stepwell("verify", "me/p/one", environment=environment).stdout
+
     sdk.run(LOGGED, "one", "1000")
     sdk.run("""import stepwell
 run = stepwell.init(id="one", mode="offline")
@@ -188,13 +194,13 @@ run.finish()""")
     # The journal from before the deletion is delivered, dropped, and removed.
     assert "run was deleted" in sdk.command("sync")[0]
     assert sdk.journals() == []
-    assert "the run was deleted" in sdk.command("verify", "me/p/one", **group)[0]
+    assert b"the run was deleted" in verify()
     sdk.run(LOGGED, "one", "0")
     assert sdk.numbers("loss", "one") == [(step, float(step)) for step in range(300)]
     found = row(sdk, "one")
     assert (found["log_rows"], found["last_step"], found["tags"]) == (302, 301, ["a"])
     assert sdk.numbers("late", "one") == []
-    assert "the run was deleted" in sdk.command("verify", "me/p/one", **group)[0]
+    assert b"the run was deleted" in verify()
 
 
 def test_the_script_of_a_deleted_run_ends_quietly(sdk: Served) -> None:

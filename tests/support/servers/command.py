@@ -13,8 +13,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
+import pytest
 import structlog
 from typer.testing import CliRunner
 
@@ -39,6 +41,16 @@ def run_stepwell(
         done = subprocess.CompletedProcess(arguments, ended, out.getvalue(), err.getvalue())
     assert code in {None, done.returncode}, done.stdout.decode() + done.stderr.decode()
     return done
+
+
+@contextmanager
+def replays_from_a_server() -> Iterator[None]:
+    """Fork the replays of `stepwell verify` for the block: imports take a new interpreter 2 s of processor time."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["stepwell_deploy.verify.runner", "pandas", "pytest"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stepwell_deploy.verify.replay_process.get_context", lambda _: context)
+        yield
 
 
 @contextmanager
