@@ -127,7 +127,7 @@ def test_what_was_stored_before_is_shown_as_before(before: Store, deaths: int, a
     check(before, wanted)
 
 
-@pytest.mark.parametrize("cut", [1, 2, len(STATEMENTS)])
+@pytest.mark.parametrize("cut", [1, pytest.param(2, marks=pytest.mark.long), len(STATEMENTS)])
 def test_the_successors_are_created_again(before: Store, cut: int) -> None:
     wanted = shown(before)
     for statement in STATEMENTS[:cut]:
