@@ -132,5 +132,4 @@ def secured(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         running.texts |= {"unknown": new_key().text, "garbage": "x"}
         assert epoch_ms() > 1
         yield running
-        app.state.context.authenticator.keys.close()
-        app.state.context.audit.close()
+        app.state.context.close()

@@ -98,5 +98,4 @@ def scoped_sql(store: Store) -> Iterator[ScopedSql]:
     try:
         yield ScopedSql(app, store, {"admin": ADMIN_KEY})
     finally:
-        app.state.context.authenticator.keys.close()
-        app.state.context.audit.close()
+        app.state.context.close()

@@ -138,7 +138,7 @@ def test_another_service_sees_new_and_revoked_keys_within_seconds(secured: Secur
     while status_of(other, created["key"]) != 401:
         assert time.monotonic() < revoked_at + 10 * KEY_CACHE_SECONDS
         time.sleep(0.2)
-    other.app.state.context.authenticator.keys.close()
+    other.app.state.context.close()
 
 
 def test_an_expiring_key(secured: Secured) -> None:
@@ -197,7 +197,7 @@ def open_service(chdb_store: Store) -> Iterator[Secured]:
     """A service without keys."""
     running = Secured(create_app(QuerySettings(), chdb_store), chdb_store, KeyStore(chdb_store))
     yield running
-    running.app.state.context.authenticator.keys.close()
+    running.app.state.context.close()
 
 
 def test_the_first_key_turns_access_control_on(open_service: Secured) -> None:
@@ -216,6 +216,7 @@ def test_the_first_key_turns_access_control_on(open_service: Secured) -> None:
     restarted = create_app(QuerySettings(), open_service.store)
     again = Secured(restarted, open_service.store, open_service.keys)
     assert again.call("GET", WHOAMI).status_code == 401, "without valid keys the service is not open again"
+    restarted.state.context.close()
 
 
 def test_an_open_service_ignores_credentials(open_service: Secured) -> None:

@@ -62,7 +62,7 @@ def page(store: Store, provider: IdentityProvider) -> Iterator[OpenPage]:
 
     yield open_page
     for app in apps:
-        app.state.context.authenticator.keys.close()
+        app.state.context.close()
 
 
 def authorize(browser: Page, name: str, next_page: str = "/ml/p") -> str:

@@ -37,7 +37,7 @@ def limited(chdb_store: Store) -> Iterator[Secured]:
     for name in ("one", "two"):
         running.texts[name] = running.keys.create(name, name, [Grant.parse("read")])[0].text
     yield running
-    running.app.state.context.authenticator.keys.close()
+    running.app.state.context.close()
 
 
 def test_1_object_ids_of_other_projects_are_unknown(secured: Secured) -> None:

@@ -53,7 +53,7 @@ def page(store: Store) -> Iterator[OpenPage]:
 
     yield open_page
     for app in apps:
-        app.state.context.authenticator.keys.close()
+        app.state.context.close()
 
 
 def test_a_key_begins_a_session_that_has_the_scopes_of_the_key(page: OpenPage, keys: KeyStore) -> None:
@@ -275,6 +275,7 @@ def test_an_open_service_needs_no_sign_in(chdb_store: Store) -> None:
     assert browser.me()["method"] == "open"
     assert browser.call("GET", "/api/v1/signin").json() == {"open": True, "oidc": None}
     assert browser.call("GET", "/signin/provider").status_code == 403
+    browser.app.state.context.close()
 
 
 PATHS: Final = [

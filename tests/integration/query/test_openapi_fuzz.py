@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import hypothesis
@@ -21,7 +22,7 @@ KNOWN = RunPath("me", "digits", "one")
 
 
 @pytest.fixture
-def schema(chdb_store: Store, tmp_path: Any) -> Any:
+def schema(chdb_store: Store, tmp_path: Any) -> Iterator[Any]:
     with gathered(chdb_store) as gathering:
         writer = RunWriter(gathering, KNOWN).document(config={"lr": 0.1}, tags=["x"])
         writer.numbers("loss", range(50), [1 / (step + 1) for step in range(50)]).strings("note", [1], ["a"])
@@ -33,7 +34,9 @@ def schema(chdb_store: Store, tmp_path: Any) -> Any:
         sql_max_rows=1_000,
         sql_max_memory_bytes=200_000_000,
     )
-    return schemathesis.openapi.from_asgi("/openapi.json", create_app(settings, chdb_store))
+    app = create_app(settings, chdb_store)
+    yield schemathesis.openapi.from_asgi("/openapi.json", app)
+    app.state.context.close()
 
 
 def test_no_request_is_answered_with_500(schema: Any) -> None:

@@ -1,12 +1,16 @@
 """One broker for all test processes: it costs as much for one test as for all, and the engine is what tests wait for.
 
-The process that distributes the tests starts it in a thread, while the others collect theirs. A file has its address.
+The process that distributes the tests starts a child with it, while the others collect theirs. A file has its address.
+
+python -m support.servers.shared_broker FOLDER     run it until SIGTERM
 """
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import tempfile
-import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,12 +18,16 @@ from typing import Final
 
 from stepwell_deploy.errors import BrokerError
 from stepwell_deploy.local.kafka import LocalKafka
+from stepwell_deploy.local.processes import start_child, stop_child
+from support.paths import TESTS
 from support.servers.scratch import scratch_folder
 
 _ADDRESS: Final = "address"
 _FAILURE: Final = "failure"
 _WAIT_SECONDS: Final = 90.0
+_STOP_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.05
+_ENDS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 class SharedBroker:
@@ -28,33 +36,13 @@ class SharedBroker:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="stepwell-tests-broker-")))
-        self._over = threading.Event()
-        # The broker ends with the thread that started it.
-        self._thread = threading.Thread(target=self._run, name="shared-broker", daemon=True)
-        self._thread.start()
+        command = [sys.executable, "-m", "support.servers.shared_broker", str(self.folder)]
+        self._process = start_child(command, self.folder / "output", {**os.environ, "PYTHONPATH": str(TESTS)})
 
     def stop(self) -> None:
         """Stop the broker, and remove its files."""
-        self._over.set()
-        self._thread.join()
+        stop_child(self._process, _STOP_SECONDS)
         self._stack.close()
-
-    def _run(self) -> None:
-        with scratch_folder(self.folder / "files") as files:
-            broker = LocalKafka(files / "kafka")
-            try:
-                broker.start()
-            except BrokerError as error:
-                self._publish(_FAILURE, str(error))
-                return
-            self._publish(_ADDRESS, broker.bootstrap_servers)
-            self._over.wait()
-            broker.stop()
-
-    def _publish(self, name: str, text: str) -> None:
-        partial = self.folder / f"{name}.partial"
-        partial.write_text(text, "utf-8")
-        partial.rename(self.folder / name)
 
 
 def find_broker(folder: Path) -> str:
@@ -66,4 +54,30 @@ def find_broker(folder: Path) -> str:
         if (folder / _FAILURE).exists():
             raise BrokerError((folder / _FAILURE).read_text("utf-8"))
         time.sleep(_POLL_SECONDS)
-    raise BrokerError(f"no broker for the tests within {_WAIT_SECONDS:.0f} s")
+    output = (folder / "output").read_text("utf-8", "replace")
+    raise BrokerError(f"no broker for the tests within {_WAIT_SECONDS:.0f} s: {output}")
+
+
+def _run(folder: Path) -> None:
+    with scratch_folder(folder / "files") as files:
+        broker = LocalKafka(files / "kafka")
+        try:
+            broker.start()
+        except BrokerError as error:
+            _publish(folder, _FAILURE, str(error))
+            return
+        _publish(folder, _ADDRESS, broker.bootstrap_servers)
+        # Only now, since children inherit what is blocked.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+        signal.sigwait(_ENDS)
+        broker.stop()
+
+
+def _publish(folder: Path, name: str, text: str) -> None:
+    partial = folder / f"{name}.partial"
+    partial.write_text(text, "utf-8")
+    partial.rename(folder / name)
+
+
+if __name__ == "__main__":
+    _run(Path(sys.argv[1]))
