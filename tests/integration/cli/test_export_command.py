@@ -226,7 +226,7 @@ def test_a_killed_export_goes_on(
         ("parquet", "wide", "column"),
         ("parquet", "wide", "later"),
         ("ndjson", "wide", "earlier"),
-        ("ndjson", "wide", "column"),
+        pytest.param("ndjson", "wide", "column", marks=pytest.mark.long),
         ("csv", "long", "later"),
         pytest.param("parquet", "wide", "earlier", marks=pytest.mark.long),
         pytest.param("ndjson", "wide", "later", marks=pytest.mark.long),

@@ -169,7 +169,7 @@ async def test_rows_that_clickhouse_noted_and_lost_are_inserted_again(
 @pytest.mark.parametrize(
     ("after", "parts"),
     [
-        pytest.param(False, {"first"}, id="before-first"),
+        pytest.param(False, {"first"}, id="before-first", marks=pytest.mark.long),
         pytest.param(True, {"second"}, id="after-second"),
         pytest.param(False, {"first", "second"}, id="before-each", marks=pytest.mark.long),
         pytest.param(True, {"first", "second"}, id="after-each", marks=pytest.mark.long),

@@ -119,7 +119,9 @@ def is_acknowledged(run: stepwell.Run) -> Callable[[], bool]:
     return lambda: run._journal.acknowledged.sequence == run._journal.sequence
 
 
-@pytest.mark.parametrize("pending", [True, False], ids=["pending", "idle"])
+@pytest.mark.parametrize(
+    "pending", [pytest.param(True, id="pending"), pytest.param(False, id="idle", marks=pytest.mark.long)]
+)
 def test_a_run_follows_its_broker_to_another_port(moving: Moving, pending: bool) -> None:
     with moving.serve():
         run = moving.init()

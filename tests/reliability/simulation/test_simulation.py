@@ -15,8 +15,8 @@ from reliability.simulation.account import run_some
 from reliability.simulation.schedule import run_schedule
 from support.paths import TESTS
 
-SEEDS = range(200)
-PARTS = [SEEDS[number::5] for number in range(5)]
+SEEDS = range(160)
+PARTS = [SEEDS[number::4] for number in range(4)]
 # A topic that was created again while it was read: the new log was read from its middle before its beginning. Tables
 # that were restored in the middle of a flush to a copy that had the position before it. Logs that lost their end under
 # an ingestor, and grew again beyond what it had read. A log that was cut under a half-stored flush whose plan went with
