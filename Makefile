@@ -11,8 +11,8 @@ unexport PYTHONDONTWRITEBYTECODE
 PREPARE_TESTS = $(BIN)/python tests/support/servers/chromium.py; PYTHONPATH=tests $(BIN)/python -m support.servers.broker_cache
 # A file's tests run in one process, and files start in the order of `testpaths`, by which the longest come first.
 DIST = --dist loadfile --no-loadscope-reorder
-# Processes that tests run in, each with an engine of its own, and one broker for all; 0: in pytest's own process. On two cores, four
-# take a tenth less time than two, since many tests wait.
+# Processes that tests run in, each with an engine of its own, and one broker for all; 0: in pytest's own process. More than
+# a small machine has cores, since many tests wait.
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
