@@ -18,7 +18,7 @@ from stepwell_schemas.access.protection import protect
 from stepwell_schemas.access.service_access import ServiceAccess
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.http.problems import problem_responses
-from stepwell_schemas.http.shared_routes import SharedRoutes
+from stepwell_schemas.http.shared_routes import share_routes
 from stepwell_schemas.limits import MIB
 
 _DESCRIPTION: Final = """Write access: events of training runs, and changes of stored runs; both go to Kafka.
@@ -42,7 +42,7 @@ STREAMED_PATHS: Final = (events.EVENTS_PATH,)
 ROUTERS: Final[tuple[APIRouter, ...]] = (events.router, runs.router)
 """Routers of what the gateway serves in `stepwell up`, too; `service` is that of a process of its own."""
 
-_ROUTES: Final = SharedRoutes(problem_responses(_PROBLEMS))
+_ROUTES: Final = share_routes((*ROUTERS, service.router), problem_responses(_PROBLEMS))
 
 FRAMEWORK_ROUTES: Final = ("/openapi.json",)
 """Public routes that the framework adds."""
@@ -76,7 +76,7 @@ def create_app(
     )
     app.state.context = Context(settings, log, store, audit)
     problems.install(app)
-    _ROUTES.include(app, (*ROUTERS, service.router))
+    app.router.routes.extend(_ROUTES)
     protect(
         app,
         access,

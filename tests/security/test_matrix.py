@@ -297,16 +297,17 @@ def test_a_service_does_not_start_with_an_undeclared_route(chdb_store: Any, monk
     """A route of the framework's own class fails the start, wherever it is."""
     from fastapi import APIRouter
 
-    from stepwell_query.api.routes import tables
+    from stepwell_query.api import app
     from stepwell_schemas.access.authorize import UndeclaredAccessError
     from stepwell_schemas.access.routes import AccessRoute
+    from stepwell_schemas.http.shared_routes import share_routes
 
     def forgotten() -> None:
         """Declare nothing."""
 
     router = APIRouter(prefix="/api/v1")
     router.add_api_route("/forgotten", forgotten)
-    monkeypatch.setattr(tables, "router", router)
+    monkeypatch.setattr(app, "_ROUTES", [*app._ROUTES, *share_routes([router], {})])
     with pytest.raises(UndeclaredAccessError, match="forgotten"):
         create_app(QuerySettings(), chdb_store)
     with pytest.raises(UndeclaredAccessError, match="forgotten"):

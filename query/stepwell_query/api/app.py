@@ -34,7 +34,7 @@ from stepwell_schemas.access.protection import protect
 from stepwell_schemas.access.service_access import ServiceAccess
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.http.problems import problem_responses
-from stepwell_schemas.http.shared_routes import SharedRoutes
+from stepwell_schemas.http.shared_routes import share_routes
 
 _DESCRIPTION: Final = """Read access to the data that training runs logged: runs, series, rows by step, SQL.
 
@@ -50,7 +50,11 @@ _PROBLEMS: Final[dict[int | str, str]] = {
     503: "ClickHouse is not available, or too many requests are in progress.",
 }
 
-_ROUTES: Final = SharedRoutes(problem_responses(_PROBLEMS))
+# The page last: its paths with placeholders match those of other routes.
+_MODULES: Final = (service, runs, metrics, series, rows, media, tables, events, sql, keys, audit, retention)
+_ROUTES: Final = share_routes(
+    (*(module.router for module in _MODULES), signin.api, signin.router, page.router), problem_responses(_PROBLEMS)
+)
 
 FRAMEWORK_ROUTES: Final = ("/openapi.json",)
 """Public routes that the framework adds."""
@@ -86,10 +90,7 @@ def create_app(
     context = app.state.context = Context(settings, store, parts, access.authenticator, audit_log)
     app.state.sign_in = SignIn(access, settings.base_url)
     problems.install(app)
-    # The page last: its paths with placeholders match those of other routes.
-    modules = (service, runs, metrics, series, rows, media, tables, events, sql, keys, audit, retention)
-    routers = (*(module.router for module in modules), signin.api, signin.router, page.router)
-    _ROUTES.include(app, routers)
+    app.router.routes.extend(_ROUTES)
     protect(
         app,
         access,

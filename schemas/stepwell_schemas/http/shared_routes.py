@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from starlette.routing import BaseRoute
 
 
-class SharedRoutes:
-    """Includes routers in applications as FastAPI does, but builds their routes once.
+def share_routes(routers: Iterable[APIRouter], responses: dict[int | str, dict[str, Any]]) -> Sequence[BaseRoute]:
+    """Return the routes of routers, for `app.router.routes` of any number of applications.
 
     FastAPI builds the routes of an included router at an application's first request, which takes longer than the
     request. Applications can share them, because what a request needs of its application is in `app.state`.
 
     Args:
+        routers: in the order in which their routes are tried.
         responses: responses that all routes describe.
     """
-
-    def __init__(self, responses: dict[int | str, dict[str, Any]]) -> None:
-        self._responses = responses
-        # By the identities of the routers, which the routes keep alive.
-        self._built: dict[tuple[int, ...], Sequence[BaseRoute]] = {}
-
-    def include(self, app: FastAPI, routers: Sequence[APIRouter]) -> None:
-        """Add the routes of routers to an application."""
-        key = tuple(map(id, routers))
-        if key not in self._built:
-            whole = APIRouter(responses=self._responses)
-            for router in routers:
-                whole.include_router(router)
-            self._built[key] = whole.routes
-        app.router.routes.extend(self._built[key])
+    whole = APIRouter(responses=responses)
+    for router in routers:
+        whole.include_router(router)
+    return whole.routes

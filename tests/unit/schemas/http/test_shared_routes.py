@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 import httpx
 from fastapi import APIRouter, FastAPI, Request
+from starlette.routing import BaseRoute
 
-from stepwell_schemas.http.shared_routes import SharedRoutes
+from stepwell_schemas.http.shared_routes import share_routes
 
 
-def application(routes: SharedRoutes, routers: list[APIRouter], name: str) -> FastAPI:
+def application(routes: Sequence[BaseRoute], name: str) -> FastAPI:
     app = FastAPI()
     app.state.name = name
-    routes.include(app, routers)
+    app.router.routes.extend(routes)
     return app
 
 
@@ -34,9 +37,10 @@ def test_each_application_answers_from_its_own_state() -> None:
     async def of_other() -> None:
         """Answer nothing."""
 
-    routes = SharedRoutes({404: {"description": "is described"}})
-    first, second = (application(routes, [router], name) for name in ("first", "second"))
-    both = application(routes, [router, other], "both")
+    responses: dict[int | str, Any] = {404: {"description": "is described"}}
+    routes = share_routes([router], responses)
+    first, second = (application(routes, name) for name in ("first", "second"))
+    both = application(share_routes([router, other], responses), "both")
     for app in (first, second, both, first):
         assert asyncio.run(answer(app, "/api/name")) == (200, f'"{app.state.name}"')
         assert (asyncio.run(answer(app, "/other"))[0] == 200) == (app is both)
