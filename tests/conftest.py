@@ -25,6 +25,7 @@ from _pytest.faulthandler import fault_handler_stderr_fd_key
 pytest.register_assert_rewrite("support")
 
 from stepwell_schemas.clickhouse.store import Store, connect
+from support.draws import LONG_EXAMPLES
 from support.durations import Phase, seconds_by_folder
 from support.paths import TESTS
 from support.servers import broker_cache
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 # `make test` uses the same examples everywhere, `make mutants` more of them; `make test-long` draws new and more ones.
 hypothesis.settings.register_profile("stepwell", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.register_profile("thorough", deadline=None, derandomize=True)
-hypothesis.settings.register_profile("long", deadline=None, derandomize=False, max_examples=1_000)
+hypothesis.settings.register_profile("long", deadline=None, derandomize=False, max_examples=LONG_EXAMPLES)
 hypothesis.settings.load_profile("stepwell")
 
 # rich's tracebacks with all locals, structlog's default on a terminal, take seconds each.
@@ -189,6 +190,13 @@ def database(stack: Stack) -> Iterator[str]:
     """The name of this test's own database, migrated and empty."""
     with stack.lend_database() as name:
         yield name
+
+
+@pytest.fixture
+def open_database(stack: Stack) -> Iterator[Callable[[], Store]]:
+    """A function that opens one more empty, migrated database of this test's own."""
+    with ExitStack() as lent:
+        yield lambda: stack.embedded(lent.enter_context(stack.lend_database()))
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from typing import Final
 
 from hypothesis import settings
 
-_LONG: Final = 1_000
+LONG_EXAMPLES: Final = 1_000
 """Examples of the profile of `make test-long`."""
 
 
 def draws(fewer: int, more: int) -> int:
     """Return the number of draws of this session: `more` under the profile of `make test-long`."""
-    return more if settings().max_examples >= _LONG else fewer
+    return more if settings().max_examples >= LONG_EXAMPLES else fewer

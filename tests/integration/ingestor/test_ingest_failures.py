@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +149,7 @@ async def die_at_every_insert(broker: str, topics: Topics, store: Store, *, afte
 
 
 async def test_rows_that_clickhouse_noted_and_lost_are_inserted_again(
-    broker: str, topics: Topics, chdb_store: Store, open_reference: Callable[[], Store]
+    broker: str, topics: Topics, chdb_store: Store, open_database: Callable[[], Store]
 ) -> None:
     await send(broker, topics.events, [encode(event) for event in a_log(0)])
     losing = LosingStore(chdb_store)
@@ -158,7 +157,7 @@ async def test_rows_that_clickhouse_noted_and_lost_are_inserted_again(
         continue
     assert {"points_number", "points_string", "series", "run_activity", "session_activity"} <= set(losing.lost)
     assert {"run_states", "run_documents", "step_conflict_log", "key_spellings"} <= set(losing.lost)
-    reference = open_reference()
+    reference = open_database()
     fresh = make_ingestor_settings(broker, topics, ingestor_group=f"reference-{topics.events}")
     async with ingesting(fresh, reference):
         await until_committed(fresh)
@@ -176,7 +175,7 @@ async def test_rows_that_clickhouse_noted_and_lost_are_inserted_again(
     ],
 )
 async def test_a_death_at_any_insert_loses_and_doubles_nothing(
-    broker: str, topics: Topics, chdb_store: Store, open_reference: Callable[[], Store], after: bool, parts: set[str]
+    broker: str, topics: Topics, chdb_store: Store, open_database: Callable[[], Store], after: bool, parts: set[str]
 ) -> None:
     """`parts`: those of the log during which ingestors die."""
     first = [RunStarted(**PATH._asdict(), session="s", sequence=0, timestamp=500), *a_log(1)]
@@ -188,24 +187,12 @@ async def test_a_death_at_any_insert_loses_and_doubles_nothing(
             assert await die_at_every_insert(broker, topics, chdb_store, after=after) >= 7
         else:
             assert await ingest_until_settled(make_ingestor_settings(broker, topics), chdb_store)
-    reference = open_reference()
+    reference = open_database()
     fresh = make_ingestor_settings(broker, topics, ingestor_group=f"reference-{topics.events}")
     async with ingesting(fresh, reference):
         await until_committed(fresh)
     assert shown(chdb_store) == shown(reference)
     assert len(numbers(chdb_store)["a"]) == 3 * 5, "four rows of each batch, and the row that the conflict made"
-
-
-@pytest.fixture
-def open_reference(stack: Stack) -> Any:
-    """A function that opens a second, empty database."""
-    with ExitStack() as opened:
-
-        def open_one() -> Store:
-            name = opened.enter_context(stack.lend_database())
-            return opened.enter_context(connect(stack.dsn("chdb"), name))
-
-        yield open_one
 
 
 async def test_events_wait_for_clickhouse_and_the_group_is_kept(

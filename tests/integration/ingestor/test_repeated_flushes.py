@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +21,6 @@ from stepwell_schemas.events.models import Block, Event, LogBatch, LogEvent, Met
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
 from support.servers.query import Service, service_over
-from support.servers.stack import Stack
 
 RUN = RunPath("me", "p", "r")
 ROWS = 700
@@ -104,17 +102,16 @@ def store_plan(store: Store, plan: FlushPlan, mark: str) -> None:
 
 
 @pytest.fixture
-def open_database(stack: Stack) -> Iterator[Callable[[], Store]]:
-    """A function that opens one more database of the test's own, which merges no parts."""
-    with ExitStack() as lent:
+def open_unmerged(open_database: Callable[[], Store]) -> Callable[[], Store]:
+    """A function that opens one more database, which merges no parts."""
 
-        def open_one() -> Store:
-            store = stack.embedded(lent.enter_context(stack.lend_database()))
-            for table in UNMERGED:
-                store.command(f"SYSTEM STOP MERGES {{db}}.{table}")
-            return store
+    def open_one() -> Store:
+        store = open_database()
+        for table in UNMERGED:
+            store.command(f"SYSTEM STOP MERGES {{db}}.{table}")
+        return store
 
-        yield open_one
+    return open_one
 
 
 def read_all(store: Store) -> list[Any]:
@@ -131,9 +128,9 @@ def read_all(store: Store) -> list[Any]:
 @pytest.mark.parametrize(
     "order", [pytest.param([0, 0, 1, 1, 2, 2], marks=pytest.mark.long), [0, 1, 2, 2, 1, 0]], ids=str
 )
-def test_a_flush_that_is_stored_twice_or_late_counts_once(open_database: Callable[[], Store], order: list[int]) -> None:
+def test_a_flush_that_is_stored_twice_or_late_counts_once(open_unmerged: Callable[[], Store], order: list[int]) -> None:
     plans = plans_of(a_log(), 3, 6)
-    once, again = open_database(), open_database()
+    once, again = open_unmerged(), open_unmerged()
     for plan in plans:
         store_plan(once, plan, "first")
     for place, number in enumerate(order):
@@ -146,14 +143,14 @@ def test_a_flush_that_is_stored_twice_or_late_counts_once(open_database: Callabl
 
 
 def test_an_edit_before_the_run_stays_without_effect_whatever_part_of_its_flush_is_stored(
-    open_database: Callable[[], Store],
+    open_unmerged: Callable[[], Store],
 ) -> None:
     edit = RunUpdated(**RUN._asdict(), config='{"lr": 1}', edited=True)
     events = [edit, RunStarted(**RUN._asdict(), session="s", sequence=0), edit]
     messages = [Message(offset, 0, RUN.kafka_key, encode(event)) for offset, event in enumerate(events)]
     received, _ = receive_all(Codec(), messages)
     first, last = plans_of(received, 2)
-    store = open_database()
+    store = open_unmerged()
     for stored in range(len(first.tables) + 1):
         part = FlushPlan(**{**vars(first), "tables": dict(list(first.tables.items())[:stored])})
         store_plan(store, part, f"part-{stored}")
@@ -168,11 +165,11 @@ def test_an_edit_before_the_run_stays_without_effect_whatever_part_of_its_flush_
 
 
 def test_a_flush_of_which_any_part_is_stored_is_planned_again_alike(
-    open_database: Callable[[], Store],
+    open_unmerged: Callable[[], Store],
 ) -> None:
     items = a_log()
     first, last = plans_of(items, 5)
-    store = open_database()
+    store = open_unmerged()
     store_plan(store, first, "first")
     before = load_states(store, [RUN], AsOf(5))[RUN]
     assert before.gaps == {"s": ((2, 3),)}

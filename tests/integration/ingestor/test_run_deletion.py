@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from copy import deepcopy
 from itertools import pairwise
 from typing import Any
@@ -117,13 +116,6 @@ def store_plan(store: Store, plan: FlushPlan, tables: int | None = None, *, dele
             for statement in plan.rollup_plan.statements(plan.end, plan.begins):
                 store.command(statement.sql, statement.parameters)
         store.insert(table, rows, str(uuid.uuid4()))
-
-
-@pytest.fixture
-def open_database(stack: Stack) -> Iterator[Callable[[], Store]]:
-    """A function that opens one more database of the test's own."""
-    with ExitStack() as lent:
-        yield lambda: stack.embedded(lent.enter_context(stack.lend_database()))
 
 
 @pytest.fixture(scope="module")
