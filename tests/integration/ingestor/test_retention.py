@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from itertools import count
 from typing import Any, Final
 
@@ -34,7 +33,7 @@ from stepwell_schemas.rollups.rebuild import Scope, rebuild, works
 from stepwell_schemas.rollups.sql import Buckets, computing
 from stepwell_schemas.rules.identifiers import RunPath
 from stepwell_schemas.rules.kinds import Kind
-from support.factories.points import BEGIN_MS, STEP_MS, RunWriter, gathered
+from support.factories.points import BEGIN_MS, STEP_MS, RunWriter, attach_tables, gathered
 from support.fakes.dying_store import DyingStore, KilledError
 from support.servers.query import Service, service_over
 from support.servers.stack import Stack
@@ -97,14 +96,8 @@ def log_runs(written: tuple[str, dict[RunPath, RunWriter]]) -> Write:
     database, writers = written
 
     def log(store: Store) -> dict[RunPath, RunWriter]:
-        for table in WRITTEN:
-            store.command(f"ALTER TABLE {{db}}.{table} ATTACH PARTITION ALL FROM {database}.{table}")
-        return {
-            run: replace(
-                writer, store=store, last_steps={**writer.last_steps}, series_totals={**writer.series_totals}
-            ).as_writer("")
-            for run, writer in writers.items()
-        }
+        attach_tables(store, database, WRITTEN)
+        return {run: writer.moved_to(store).as_writer("") for run, writer in writers.items()}
 
     return log
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from stepwell_schemas.limits import MIB
 from stepwell_schemas.retention.boundaries import forget_projects
 from stepwell_schemas.rules.identifiers import RunPath
 from support.draws import draws
-from support.factories.points import RunWriter
+from support.factories.points import RunWriter, attach_tables
 from support.readers.views import noisy, points_of
 from support.servers.query import Service, service_over
 from support.servers.stack import Stack
@@ -43,11 +42,8 @@ def written(stack: Stack) -> Iterator[RunWriter]:
 @pytest.fixture
 def run(written: RunWriter, chdb_store: Store) -> RunWriter:
     """The same run in the test's own database, with the same files."""
-    for table in (*TABLES, "run_values", "run_texts"):
-        chdb_store.command(f"ALTER TABLE {{db}}.{table} ATTACH PARTITION ALL FROM {written.store.database}.{table}")
-    return replace(
-        written, store=chdb_store, last_steps={**written.last_steps}, series_totals={**written.series_totals}
-    )
+    attach_tables(chdb_store, written.store.database, (*TABLES, "run_values", "run_texts"))
+    return written.moved_to(chdb_store)
 
 
 def write(store: Store) -> RunWriter:

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self, cast
 
 import numpy as np
@@ -62,6 +62,12 @@ def gathered(store: Store) -> Iterator[Store]:
     for table, parts in gathering.tables.items():
         whole = pa.concat_tables(parts, promote_options="default")
         store.insert(table, whole.unify_dictionaries())
+
+
+def attach_tables(store: Store, database: str, tables: Sequence[str]) -> None:
+    """Put the rows of another database into a store's tables, with the same files."""
+    for table in tables:
+        store.command(f"ALTER TABLE {{db}}.{table} ATTACH PARTITION ALL FROM {database}.{table}")
 
 
 @dataclass
@@ -193,6 +199,10 @@ class RunWriter:
         """Write all further series to a stream that is separate from the run's own rows."""
         self.current_stream = name
         return self
+
+    def moved_to(self, store: Store) -> Self:
+        """Return a writer that continues in a store with the same rows; this one is left as it is."""
+        return replace(self, store=store, last_steps={**self.last_steps}, series_totals={**self.series_totals})
 
     def as_writer(self, name: str) -> Self:
         """Write all further values as a writer of this name."""
