@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from browser.window import Site, Window, project_url
 from support.servers.sdk import eventually
@@ -21,6 +21,8 @@ for name in ("one", "two"):
 
 def test_runs_are_changed_together_and_deleted_after_a_question(window: Open, site: Site) -> None:
     site.sdk.run(_SCRIPT)
+    for run in ("one", "two"):
+        eventually(lambda run=run: site.sdk.state(run), "finished")  # type: ignore[misc]
     # The page reads a run again that was changed, maybe after its deletion.
     view = window(project_url("changes"), allowed=("404",))
     page = view.page
@@ -42,3 +44,22 @@ def test_runs_are_changed_together_and_deleted_after_a_question(window: Open, si
     expect(dialog).to_have_count(0)
     assert tags() == []
     expect(page.get_by_role("table", name="Runs").get_by_text("one")).to_have_count(0)
+
+
+def test_runs_are_chosen_once_their_list_is_there(window: Open, site: Site) -> None:
+    for name in ("one", "two"):
+        site.writer("slow-list", name, display_name=name).numbers("loss", [0], [1.0])
+    view = window("/")
+    held: list[Route] = []
+    view.page.route("**/runs?*", lambda route: held.append(route))
+    view.page.goto(site.url + project_url("slow-list"))
+    edit = view.page.get_by_role("button", name="Edit")
+    expect(edit).to_be_disabled()
+    view.page.get_by_role("button", name="Compare", exact=True).click()
+    view.has_address("compare=diff")
+    expect(edit).to_be_disabled()
+    for route in held:
+        route.continue_()
+    view.page.unroute("**/runs?*")
+    expect(view.page.get_by_role("region", name="Comparison", exact=True).locator("thead th a")).to_have_count(2)
+    expect(edit).to_be_enabled()

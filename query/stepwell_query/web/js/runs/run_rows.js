@@ -68,6 +68,7 @@ export class RunRows {
     });
     const ids = this.rows.flatMap(({ run }) => (run ? [run.run_id] : []));
     const shown = ids.filter((id) => this.chosen.has(id)).length;
+    all.disabled = !ids.length;
     all.checked = shown > 0 && shown === ids.length;
     all.indeterminate = shown > 0 && shown < ids.length;
     const { columns } = this;

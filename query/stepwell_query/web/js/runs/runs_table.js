@@ -39,9 +39,9 @@ export class RunsTable {
     this.wide = iconButton("table", "Runs as a table", () => store.set({ table: !store.view.table, compare: "" }, { step: true }), { "aria-pressed": "false" });
     this.compare = h("button", { type: "button", class: "compare", "aria-pressed": "false", title: "Compare the shown runs: their last values, config and metadata", onclick: () => this.compareShown() }, "Compare");
     this.columns = iconButton("columns", "Choose columns", () => this.chooseColumns(), { disabled: true });
-    this.csv = iconButton("download", "Download the table as CSV", () => this.downloadCsv());
+    this.csv = iconButton("download", "Download the table as CSV", () => this.downloadCsv(), { hidden: true });
     this.csvError = "";
-    this.change = h("button", { type: "button", onclick: () => this.changeRuns() }, "Edit");
+    this.change = h("button", { type: "button", disabled: true, onclick: () => this.changeRuns() }, "Edit");
     this.rows = new RunRows(space.runs, store);
     this.element = h(
       "aside",
@@ -65,11 +65,12 @@ export class RunsTable {
     this.orders = [];
   }
 
-  /** Compare the shown runs, or show the charts again. The address names the runs: newer ones do not replace them. */
+  /** Compare the shown runs, or show the charts again. The address names the runs that are loaded: newer ones do not replace them. */
   compareShown() {
     const { runs, store } = this.space;
     const { view } = store;
-    const show = view.show ?? runs.shown(view).map((run) => run.run_id);
+    const shown = runs.shown(view).map((run) => run.run_id);
+    const show = view.show ?? (shown.length ? shown : null);
     store.set(view.compare ? { compare: "" } : { compare: "diff", table: false, show }, { step: true });
   }
 
