@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +22,13 @@ from stepwell_deploy.clickhouse_server.guests import Limits
 from stepwell_deploy.clickhouse_server.server import ClickHouseHttp
 from stepwell_query.slots import SlotLimits
 from stepwell_schemas.clickhouse.store import Store
+from support.readers.statements import ENDLESS, endless_statements
+from support.servers.ingest import until
 from support.servers.stack import Stack
 
 pytestmark = pytest.mark.anyio
 MIB = 1 << 20
 WRITER = ("u", "p")
-SLOW = "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"
 BOUNDS = Bounds(
     head_bytes=20_000,
     head_seconds=0.5,
@@ -77,18 +78,6 @@ def answer_to(url: str, *sent: bytes) -> bytes:
 
 def error_code(answer: httpx.Response) -> str:
     return str(answer.headers.get("X-ClickHouse-Exception-Code", ""))
-
-
-def slow_statements(store: Store) -> int:
-    sql = "SELECT count() AS n FROM system.processes WHERE query LIKE '%sipHash64%' AND query NOT LIKE '%processes%'"
-    return int(store.query(sql).column("n")[0].as_py())
-
-
-async def until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not await anyio.to_thread.run_sync(reached):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
 
 
 def test_browsers_find_nothing_to_use(url: str) -> None:
@@ -191,8 +180,8 @@ async def test_statements_of_clients_that_left_hold_up_nobody(url: str, chdb_sto
     async with httpx.AsyncClient(timeout=60) as client:
         async with anyio.create_task_group() as group:
             for _ in range(8):
-                group.start_soon(lambda: client.post(url, content=SLOW))
-            await until(lambda: slow_statements(chdb_store) == 2)
+                group.start_soon(lambda: client.post(url, content=ENDLESS))
+            await until(lambda: endless_statements(chdb_store), 2)
             # One address has two of three slots; another address has the third.
             other = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
             async with httpx.AsyncClient(transport=other, timeout=60) as second:
@@ -202,7 +191,7 @@ async def test_statements_of_clients_that_left_hold_up_nobody(url: str, chdb_sto
         deadline = time.monotonic() + 20
         while (await client.post(url, content="SELECT 1")).status_code != 200:
             assert time.monotonic() < deadline
-        await until(lambda: slow_statements(chdb_store) == 0)
+        await until(lambda: endless_statements(chdb_store), 0)
 
 
 async def test_a_full_queue_is_said_to_be_full(stack: Stack, chdb_store: Store) -> None:
@@ -215,17 +204,17 @@ async def test_a_full_queue_is_said_to_be_full(stack: Stack, chdb_store: Store) 
         async with httpx.AsyncClient(timeout=60, limits=limits) as client, anyio.create_task_group() as group:
 
             async def ask() -> None:
-                refused.append(await client.post(url, content=SLOW))
+                refused.append(await client.post(url, content=ENDLESS))
 
             for _ in range(12):
                 group.start_soon(ask)
-            await until(lambda: len(refused) >= 4)
+            await until(lambda: len(refused) >= 4, True)
             assert {(answer.status_code, error_code(answer)) for answer in refused} == {(503, "202")}
             # Waiting requests are refused after a time too.
-            await until(lambda: len(refused) == 10)
-            assert slow_statements(chdb_store) == 2
+            await until(lambda: len(refused), 10)
+            assert endless_statements(chdb_store) == 2
             group.cancel_scope.cancel()
-        await until(lambda: slow_statements(chdb_store) == 0)
+        await until(lambda: endless_statements(chdb_store), 0)
 
 
 async def test_a_client_that_reads_nothing_is_left(stack: Stack, chdb_store: Store) -> None:
@@ -234,7 +223,7 @@ async def test_a_client_that_reads_nothing_is_left(stack: Stack, chdb_store: Sto
     with serving(stack, bounds) as url, connected(url) as client:
         client.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(endless), endless))
         assert client.recv(100).startswith(b"HTTP/1.1 200 ")
-        await until(lambda: slow_statements(chdb_store) == 0)
+        await until(lambda: endless_statements(chdb_store), 0)
         async with httpx.AsyncClient(timeout=60) as other:
             assert (await other.post(url, content="SELECT 1")).text == "1\n"
 
@@ -245,8 +234,8 @@ async def test_who_leaves_in_the_middle_ends_the_statement(url: str, chdb_store:
         async with client.stream("POST", url, content=endless) as answer:
             parts = answer.aiter_bytes()  # Its end would end the connection.
             await anext(parts)
-            assert slow_statements(chdb_store) == 1
-        await until(lambda: slow_statements(chdb_store) == 0)
+            assert endless_statements(chdb_store) == 1
+        await until(lambda: endless_statements(chdb_store), 0)
 
 
 @pytest.mark.parametrize(
@@ -256,10 +245,10 @@ async def test_a_statement_with_a_comment_of_its_own_is_ended_too(
     url: str, chdb_store: Store, clause: str, parameters: dict[str, str]
 ) -> None:
     async with httpx.AsyncClient(timeout=60, auth=WRITER) as client:
-        asked = asyncio.create_task(client.post(url, content=SLOW + clause, params=parameters))
-        await until(lambda: slow_statements(chdb_store) == 1)
+        asked = asyncio.create_task(client.post(url, content=ENDLESS + clause, params=parameters))
+        await until(lambda: endless_statements(chdb_store), 1)
         asked.cancel()
-        await until(lambda: slow_statements(chdb_store) == 0)
+        await until(lambda: endless_statements(chdb_store), 0)
 
 
 @pytest.mark.parametrize("clause", ["", " SETTINGS log_comment = 'own'"])
@@ -267,14 +256,14 @@ def test_stopping_does_not_wait_for_statements(stack: Stack, chdb_store: Store, 
     async def ask_and_stop() -> float:
         with serving(stack, BOUNDS) as url:
             async with httpx.AsyncClient(timeout=60, auth=WRITER) as client:
-                asked = asyncio.create_task(client.post(url, content=SLOW + clause))
-                await until(lambda: slow_statements(chdb_store) == 1)
+                asked = asyncio.create_task(client.post(url, content=ENDLESS + clause))
+                await until(lambda: endless_statements(chdb_store), 1)
                 asked.add_done_callback(lambda task: task.exception())
                 started = time.monotonic()
         return time.monotonic() - started
 
     assert asyncio.run(ask_and_stop()) < 20
-    assert slow_statements(chdb_store) == 0
+    assert endless_statements(chdb_store) == 0
 
 
 def test_frames_are_read_and_written(url: str) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from threading import Event
 from typing import Any, Final
 
-import anyio
 import httpx
 import numpy as np
 import pyarrow as pa
@@ -18,14 +16,13 @@ from stepwell_query.telemetry import ROWS_CANCELLED
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter
+from support.readers.statements import ENDLESS, endless_statements
+from support.servers.ingest import until
 from support.servers.query import run_url
 from support.servers.sdk import serving
 
 RUN: Final = RunPath("me", "digits", "one")
 DEADLINE_SECONDS: Final = 20
-POLL_SECONDS: Final = 0.02
-# Hours of work, for which the settings of the statement that it takes the place of hold.
-ENDLESS: Final = "SELECT sum(sipHash64(number)) FROM numbers(1000000000000) SETTINGS"
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +41,7 @@ class Slow:
         self._left -= 1
         if self._left >= 0:
             return self._store.stream(sql, parameters)
-        return self._store.stream(f"{ENDLESS}{sql.partition('SETTINGS')[2]}")
+        return self._store.stream(f"{ENDLESS} SETTINGS{sql.partition('SETTINGS')[2]}")
 
 
 class Late(Slow):
@@ -72,20 +69,6 @@ class Late(Slow):
             self.ended.set()
 
 
-def running(store: Store) -> int:
-    """Return the number of endless statements that are running; a killed statement may take a while to end."""
-    sql = "SELECT count() AS n FROM system.processes WHERE query LIKE '%numbers(1000000000000)%' AND NOT is_cancelled"
-    own = "AND query NOT LIKE '%system.processes%'"
-    return int(store.query(f"{sql} {own}").column("n")[0].as_py())
-
-
-async def until(wanted: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not await anyio.to_thread.run_sync(wanted):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(POLL_SECONDS)
-
-
 @pytest.mark.parametrize("below", ["history", "scan", "scan?shape=long"])
 async def test_who_leaves_before_the_answer_ends_the_statement(store: Store, below: str) -> None:
     RunWriter(store, RUN).document().numbers("loss", range(100), np.arange(100.0))
@@ -93,9 +76,9 @@ async def test_who_leaves_before_the_answer_ends_the_statement(store: Store, bel
     with serving(Slow(store), query_max_seconds=3_600) as url:  # type: ignore[arg-type]
         async with httpx.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as client:
             request = asyncio.create_task(client.get(run_url(RUN, below)))
-            await until(lambda: running(store) == 1)
+            await until(lambda: endless_statements(store), 1)
             request.cancel()
-            await until(lambda: running(store) == 0)
+            await until(lambda: endless_statements(store), 0)
             assert (await client.get("/healthz")).status_code == 200
     assert ROWS_CANCELLED._value.get() == before + 1
 
@@ -107,9 +90,9 @@ async def test_a_statement_that_begins_after_its_kill_is_killed_again(store: Sto
     with serving(late, query_max_seconds=3_600) as url:  # type: ignore[arg-type]
         async with httpx.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as client:
             request = asyncio.create_task(client.get(run_url(RUN, below)))
-            await until(late.asked.is_set)
+            await until(late.asked.is_set, True)
             request.cancel()
-            await until(late.ended.is_set)
+            await until(late.ended.is_set, True)
             assert (await client.get("/healthz")).status_code == 200
 
 
@@ -121,6 +104,6 @@ async def test_who_leaves_in_the_middle_ends_the_statement(store: Store, shape: 
             async with client.stream("GET", run_url(RUN, f"scan?shape={shape}")) as answer:
                 lines = answer.aiter_lines()  # Its end would end the connection.
                 await anext(lines)
-                await until(lambda: running(store) == 1)
-            await until(lambda: running(store) == 0)
+                await until(lambda: endless_statements(store), 1)
+            await until(lambda: endless_statements(store), 0)
             assert (await client.get("/healthz")).status_code == 200

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +24,7 @@ from stepwell_schemas.clickhouse.tables import PUBLIC_VIEWS
 from stepwell_schemas.rules.identifiers import RunPath
 from support.draws import draws
 from support.factories.points import RunWriter
+from support.readers.statements import ENDLESS, endless_statements
 from support.servers.ingest import until
 from support.servers.query import Service, service_over
 from support.servers.sdk import serving
@@ -247,7 +248,7 @@ async def test_limits_are_named_with_a_remedy(service: Service, sql: str, words:
 
 @pytest.mark.both_dsns
 async def test_the_limit_of_time_is_named_with_a_remedy(impatient: Service) -> None:
-    body = {"sql": "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"}
+    body = {"sql": ENDLESS}
     answer = await impatient.client.post("/api/v1/sql", json=body)
     assert answer.status_code == 422
     error = answer.json()["errors"][0]
@@ -333,56 +334,50 @@ async def test_an_error_has_clickhouses_place(service: Service, sql: str, column
 
 @pytest.mark.both_dsns
 async def test_a_client_that_leaves_ends_its_statement(store: Store) -> None:
-    def running() -> int:
-        asked = (
-            "SELECT count() AS n FROM system.processes WHERE query LIKE '%sipHash64%' AND query NOT LIKE '%processes%'"
-        )
-        return int(store.query(asked).column("n")[0].as_py())
-
     before = SQL_CANCELLED._value.get()
-    body = {"sql": "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"}
+    body = {"sql": ENDLESS}
     with serving(store, sql_max_seconds=60) as url, anyio.fail_after(40):
         async with httpx.AsyncClient(base_url=url, timeout=60) as client, anyio.create_task_group() as group:
             group.start_soon(lambda: client.post("/api/v1/sql", json=body))
-            await until(running, 1)
+            await until(lambda: endless_statements(store), 1)
             group.cancel_scope.cancel()
-        await until(running, 0)
+        await until(lambda: endless_statements(store), 0)
     assert SQL_CANCELLED._value.get() == before + 1
 
 
 @pytest.mark.both_dsns
 async def test_many_that_left_hold_up_nobody(store: Store) -> None:
-    body = {"sql": "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"}
+    body = {"sql": ENDLESS}
     async with httpx.AsyncClient(timeout=60) as client:
         with serving(store, sql_max_seconds=60, sql_concurrency=2) as url, anyio.fail_after(40):
             # One address has one of two places; nine wait, and a place is left for another address.
             async with anyio.create_task_group() as group:
                 for _ in range(10):
                     group.start_soon(lambda: client.post(f"{url}/api/v1/sql", json=body))
-                await until(lambda: slow_statements(store), 1)
+                await until(lambda: endless_statements(store), 1)
                 other = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
                 async with httpx.AsyncClient(transport=other, timeout=60) as second:
                     answer = await second.post(f"{url}/api/v1/sql", json={"sql": "SELECT 1"})
                     assert answer.status_code == 200
                 group.cancel_scope.cancel()
-            await until(lambda: slow_statements(store), 0)
+            await until(lambda: endless_statements(store), 0)
             assert (await client.post(f"{url}/api/v1/sql", json={"sql": "SELECT 1"})).status_code == 200
 
 
 async def test_a_full_queue_is_said_to_be_full(store: Store) -> None:
-    body = {"sql": "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"}
+    body = {"sql": ENDLESS}
     async with httpx.AsyncClient(timeout=60) as client:
         with serving(store, sql_max_seconds=60, sql_concurrency=1) as url, anyio.fail_after(40):
             async with anyio.create_task_group() as group:
                 for _ in range(9):
                     group.start_soon(lambda: client.post(f"{url}/api/v1/sql", json=body))
-                await until(lambda: slow_statements(store), 1)
+                await until(lambda: endless_statements(store), 1)
                 answer = await client.post(f"{url}/api/v1/sql", json={"sql": "SELECT 1"})
                 while answer.status_code == 200:
                     answer = await client.post(f"{url}/api/v1/sql", json={"sql": "SELECT 1"})
                 assert (answer.status_code, answer.json()["type"]) == (503, "urn:stepwell:problem:too-busy")
                 group.cancel_scope.cancel()
-            await until(lambda: slow_statements(store), 0)
+            await until(lambda: endless_statements(store), 0)
 
 
 @pytest.mark.parametrize(
@@ -410,31 +405,18 @@ async def test_functions_that_name_harmless_ones_are_called(service: Service) ->
 
 @pytest.mark.both_dsns
 async def test_limits_hold_for_each_part_of_a_union(store: Store) -> None:
-    endless = "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"
     with serving(store, sql_max_seconds=0.2) as url, anyio.fail_after(30):
         async with httpx.AsyncClient(base_url=url, timeout=60) as client:
-            for sql in (f"{endless} UNION ALL SELECT 1", f"SELECT 1 UNION ALL {endless}", f"SELECT ({endless})"):
+            for sql in (f"{ENDLESS} UNION ALL SELECT 1", f"SELECT 1 UNION ALL {ENDLESS}", f"SELECT ({ENDLESS})"):
                 assert (await client.post("/api/v1/sql", json={"sql": sql})).status_code == 422
-
-
-def slow_statements(store: Store) -> int:
-    asked = "SELECT count() AS n FROM system.processes WHERE query LIKE '%sipHash64%' AND query NOT LIKE '%processes%'"
-    return int(store.query(asked).column("n")[0].as_py())
 
 
 @pytest.mark.both_dsns
 async def test_a_statement_that_runs_is_cancelled(store: Store) -> None:
-    statement = prepare(store, "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)", {})
-    ended = threading.Event()
-
-    def read() -> None:
+    statement = prepare(store, ENDLESS, {})
+    call = asyncio.create_task(asyncio.to_thread(run_statement, store, statement, QuerySettings(sql_max_seconds=60)))
+    await until(lambda: endless_statements(store), 1)
+    await asyncio.to_thread(statement.mark.end, store)
+    async with asyncio.timeout(30):
         with pytest.raises(SqlRefusedError):
-            run_statement(store, statement, QuerySettings(sql_max_seconds=60))
-        ended.set()
-
-    thread = threading.Thread(target=read)
-    thread.start()
-    with anyio.fail_after(30):
-        while not ended.is_set():
-            await anyio.to_thread.run_sync(statement.mark.end, store)
-    thread.join()
+            await call
