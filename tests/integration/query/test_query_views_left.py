@@ -11,16 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from integration.query.test_query_left import DEADLINE_SECONDS, ENDLESS, running, until
+from integration.query.test_query_left import DEADLINE_SECONDS
 from stepwell_query.telemetry import IN_PROGRESS, SERIES_CANCELLED
 from stepwell_schemas.clickhouse.store import Store
 from stepwell_schemas.rules.identifiers import RunPath
 from support.factories.points import RunWriter
+from support.readers.statements import ENDLESS, endless_statements
+from support.servers.ingest import until
 from support.servers.query import run_url
 from support.servers.sdk import serving
 
 RUN: Final = RunPath("me", "views", "one")
-UNION: Final = ENDLESS.replace("SETTINGS", "UNION ALL SELECT 1 SETTINGS")
+UNION: Final = f"{ENDLESS} UNION ALL SELECT 1"
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +42,7 @@ class Slow:
         if ".points_number" not in sql:
             return self._store.query(sql, parameters)
         self.keys.append((parameters or {})["key"])
-        return self._store.query(f"{self._endless}{sql.partition('SETTINGS')[2]}")
+        return self._store.query(f"{self._endless} SETTINGS{sql.partition('SETTINGS')[2]}")
 
 
 @pytest.mark.parametrize("endless", [ENDLESS, UNION])
@@ -57,9 +59,9 @@ async def test_who_leaves_before_the_answer_ends_the_statement(store: Store, end
                 else client.post(f"/api/v1/{'series' if method == 'POST' else method}", json=body)
             )
             request = asyncio.create_task(coroutine)
-            await until(lambda: running(store) == 1)
+            await until(lambda: endless_statements(store), 1)
             request.cancel()
-            await until(lambda: running(store) == 0)
+            await until(lambda: endless_statements(store), 0)
             assert (await client.get("/healthz")).status_code == 200
     assert SERIES_CANCELLED._value.get() == before + 1
 
@@ -76,16 +78,16 @@ async def test_who_leaves_the_queue_has_no_statement(store: Store) -> None:
                 return asyncio.create_task(client.get(run_url(RUN, "series"), params={"key": key}))
 
             first = view("a")
-            await until(lambda: slow.keys == ["a"])
+            await until(lambda: slow.keys, ["a"])
             before, in_progress = SERIES_CANCELLED._value.get(), IN_PROGRESS._value.get()
             waiting = view("b")
             # The newer zoom of the same viewer: its page has left the older one.
             newer = view("c")
-            await until(lambda: IN_PROGRESS._value.get() == in_progress + 2)
+            await until(IN_PROGRESS._value.get, in_progress + 2)
             waiting.cancel()
-            await until(lambda: SERIES_CANCELLED._value.get() == before + 1)
+            await until(SERIES_CANCELLED._value.get, before + 1)
             first.cancel()
-            await until(lambda: slow.keys[1:] != [])
+            await until(lambda: slow.keys[1:] != [], True)
             newer.cancel()
-            await until(lambda: running(store) == 0)
+            await until(lambda: endless_statements(store), 0)
     assert slow.keys == ["a", "c"]
