@@ -61,7 +61,7 @@ def test_a_person_signs_in_and_out_by_keyboard(secured: str, browser: Browser, d
     expect(page.locator(".account")).to_have_text("admin")
     assert page.evaluate("() => document.cookie") == ""
     page.get_by_role("button", name="Sign out").press("Enter")
-    expect(page.get_by_role("status")).to_contain_text("You are signed out")
+    expect(page.get_by_role("status").filter(has_text="You are signed out")).to_be_visible()
     page.goto(f"{secured}/me/signed")
     expect(page).to_have_url(f"{secured}/signin?next=/me/signed")
     context.close()
@@ -97,7 +97,7 @@ def test_a_key_that_is_revoked_while_the_page_is_open_leads_to_sign_in_and_back(
     keys.revoke(stored)
     # Without a click: the stream of updates ends, and the page asks for the runs again.
     expect(page).to_have_url(re.compile(r"/signin[?]ended&next="))
-    expect(page.get_by_role("status")).to_contain_text("Your session has ended")
+    expect(page.get_by_role("status").filter(has_text="Your session has ended")).to_be_visible()
     assert page.locator(".grid").count() == 0
     expect(page.locator("#key")).to_be_focused()
     page.keyboard.type(new.text)
