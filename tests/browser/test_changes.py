@@ -63,3 +63,7 @@ def test_runs_are_chosen_once_their_list_is_there(window: Open, site: Site) -> N
     view.page.unroute("**/runs?*")
     expect(view.page.get_by_role("region", name="Comparison", exact=True).locator("thead th a")).to_have_count(2)
     expect(edit).to_be_enabled()
+    all_runs = view.page.get_by_role("checkbox", name="Show all runs of the list")
+    expect(all_runs).to_be_enabled()
+    view.page.get_by_role("searchbox", name="Search runs").fill("state=crashed")
+    expect(all_runs).to_be_disabled()
