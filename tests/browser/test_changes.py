@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from playwright.sync_api import Route, expect
 
+from browser.test_compare import comparison, heads
 from browser.window import Site, Window, project_url
 from support.servers.sdk import eventually
 
@@ -22,7 +24,7 @@ for name in ("one", "two"):
 def test_runs_are_changed_together_and_deleted_after_a_question(window: Open, site: Site) -> None:
     site.sdk.run(_SCRIPT)
     for run in ("one", "two"):
-        eventually(lambda run=run: site.sdk.state(run), "finished")  # type: ignore[misc]
+        eventually(partial(site.sdk.state, run), "finished")
     # The page reads a run again that was changed, maybe after its deletion.
     view = window(project_url("changes"), allowed=("404",))
     page = view.page
@@ -61,7 +63,7 @@ def test_runs_are_chosen_once_their_list_is_there(window: Open, site: Site) -> N
     for route in held:
         route.continue_()
     view.page.unroute("**/runs?*")
-    expect(view.page.get_by_role("region", name="Comparison", exact=True).locator("thead th a")).to_have_count(2)
+    expect(heads(comparison(view))).to_have_count(2)
     expect(edit).to_be_enabled()
     all_runs = view.page.get_by_role("checkbox", name="Show all runs of the list")
     expect(all_runs).to_be_enabled()

@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def media(site: Site) -> str:
         _, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     for run in ("dim", "bright", "escape", "chart"):
-        eventually(lambda run=run: site.sdk.state(run), "finished")  # type: ignore[misc]
+        eventually(partial(site.sdk.state, run), "finished")
     return project_url("media")
 
 

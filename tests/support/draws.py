@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, TypeVar
 
 from hypothesis import settings
 
+T = TypeVar("T")
 LONG_EXAMPLES: Final = 1_000
 """Examples of the profile of `make test-long`."""
 
@@ -13,3 +15,8 @@ LONG_EXAMPLES: Final = 1_000
 def draws(fewer: int, more: int) -> int:
     """Return the number of draws of this session: `more` under the profile of `make test-long`."""
     return more if settings().max_examples >= LONG_EXAMPLES else fewer
+
+
+def in_turn(options: Sequence[T], number: int, count: int) -> list[T]:
+    """Return `count` of the options for the case of a number: fewer than all come in turn."""
+    return [options[(number + place) % len(options)] for place in range(count)]

@@ -77,7 +77,8 @@ def read_session(store: Store, run: RunPath, session: str) -> dict[str, Any]:
         StoreError: when ClickHouse does not answer.
     """
     sql = f"{_SESSIONS} AND session = {{session:String}} GROUP BY session"
-    parameters = {**run_parameters(run), "session": session}
+    of_run = run_parameters(run)
+    parameters = {**of_run, "session": session}
     account = store.query(sql, parameters)
     # First: a session's end is waited for by repeated requests, most of which come before anything of it is settled.
     if not account.num_rows:
@@ -85,7 +86,6 @@ def read_session(store: Store, run: RunPath, session: str) -> dict[str, Any]:
         if 1 in known:
             raise RunDeletedError(run, session)
         raise SessionNotFoundError(run, session) if known else RunNotFoundError(run)
-    of_run = run_parameters(run)
     stop, shared = store.queries([(_STOP, of_run), (_SHARED, of_run)])
     found = account.to_pylist()[0]
     return {

@@ -23,7 +23,7 @@ from stepwell_deploy.clickhouse_server.guest_settings import RULES
 from stepwell_deploy.clickhouse_server.request import PROTOCOL_FIELDS
 from stepwell_query.sql.functions import ASKED_BY_TOOLS, HARMLESS, PLAIN_FORMATS, PURE_CATEGORIES, TABLE_FUNCTIONS
 from stepwell_schemas.clickhouse.store import Store
-from support.draws import draws
+from support.draws import draws, in_turn
 from support.servers.stack import Stack
 
 REFUSED = "164"
@@ -103,7 +103,7 @@ def test_no_setting_opens_anything(guest: httpx.Client, canary: Canary, names: C
     # Settings are refused by their names: in `make test`, those without a rule get one of the values each.
     values = str(canary.file), f"http://{canary.address}/"
     for number, name in enumerate(settings):
-        for value in values if name in RULES or draws(0, 1) else [values[number % 2]]:
+        for value in in_turn(values, number, len(values) if name in RULES else draws(1, len(values))):
             expected = "452" if name in RULES else REFUSED
             assert error_code(guest.get("/", params={"query": "SELECT 1", name: value})) == expected, (name, value)
     # Headers are never settings.

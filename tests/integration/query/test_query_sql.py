@@ -22,7 +22,7 @@ from stepwell_query.telemetry import SQL_CANCELLED
 from stepwell_schemas.clickhouse.store import Store, connect
 from stepwell_schemas.clickhouse.tables import PUBLIC_VIEWS
 from stepwell_schemas.rules.identifiers import RunPath
-from support.draws import draws
+from support.draws import draws, in_turn
 from support.factories.points import RunWriter
 from support.readers.statements import ENDLESS, endless_statements
 from support.servers.ingest import until
@@ -309,7 +309,7 @@ async def test_values_of_every_type_in_every_format(service: Service, request: p
     statements += [f"{sql}, 1 AS w UNION ALL SELECT NULL, 2" for sql in statements]
     failed = []
     for number, sql in enumerate([*statements, "SELECT [] AS v WHERE 0"]):
-        for fmt in (formats * 2)[number % len(formats) :][:chosen]:
+        for fmt in in_turn(formats, number, chosen):
             answer = await service.client.post(f"/api/v1/sql?format={fmt}", json={"sql": sql})
             # For some of them, ClickHouse itself has no common type with NULL.
             if answer.status_code != 200 and not ("UNION" in sql and "was refused by ClickHouse" in answer.text):
